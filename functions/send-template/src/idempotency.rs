@@ -1,0 +1,110 @@
+//! `Idempotency-Key`: a request that is repeated with the same key is sent once.
+
+use http::{HeaderMap, Response};
+use serde_json::Value;
+use wechat::{
+    clock::Deadline,
+    hex,
+    problem::{Problem, respond},
+    secret::sha256_hex,
+    store::{SendClaim, SendOutcome, SendRequest},
+};
+
+use crate::{
+    App,
+    request::SendTemplate,
+    send::{self, Outcome, Taken},
+};
+
+/// Characters that a key may have.
+const KEY_LIMIT: usize = 255;
+/// Characters of a `client_msg_id` made here: WeChat's limit for those of mass messages.
+const CLIENT_MSG_ID_LENGTH: usize = 32;
+
+/// Serves `POST /api/sendTemplateMessage`.
+pub(crate) async fn send(
+    app: &App,
+    headers: &HeaderMap,
+    body: &[u8],
+    deadline: Deadline,
+) -> Result<Response<String>, Problem> {
+    let body: Value =
+        serde_json::from_slice(body).map_err(|error| Problem::bad_request(format!("the body is not JSON: {error}")))?;
+    let request = SendTemplate::read(&body)?;
+    match idempotency_key(headers)? {
+        None => {
+            let client_msg_id = request
+                .client_msg_id
+                .clone()
+                .map_or_else(|| run_name(CLIENT_MSG_ID_LENGTH / 2), Ok)?;
+            Ok(send::send(app, &request, &client_msg_id, deadline).await.response)
+        }
+        Some(key) => send_once(app, &request, key, &body, deadline).await,
+    }
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let Some(value) = headers.get("idempotency-key") else {
+        return Ok(None);
+    };
+    let key = value
+        .to_str()
+        .ok()
+        .map(str::trim)
+        .filter(|key| (1..=KEY_LIMIT).contains(&key.len()));
+    let fault = || {
+        Problem::bad_request(format!(
+            "Idempotency-Key must be 1 to {KEY_LIMIT} visible ASCII characters"
+        ))
+        .with_field("Idempotency-Key")
+    };
+    key.map(Some).ok_or_else(fault)
+}
+
+async fn send_once(
+    app: &App,
+    request: &SendTemplate,
+    key: &str,
+    body: &Value,
+    deadline: Deadline,
+) -> Result<Response<String>, Problem> {
+    let fingerprint = sha256_hex(body.to_string().as_bytes());
+    let owner = run_name(8)?;
+    let claim = SendRequest {
+        app_id: &app.app_id,
+        key,
+        fingerprint: &fingerprint,
+        owner: &owner,
+    };
+    match app
+        .table
+        .claim_send(&claim, app.clock.now())
+        .await
+        .map_err(|error| Problem::from(&error))?
+    {
+        SendClaim::Won => {}
+        SendClaim::Done(answer) => return Ok(respond(answer.status, "application/json", answer.body)),
+        SendClaim::InProgress { retry_after } => return Err(Problem::in_progress(retry_after.unsigned_abs())),
+        SendClaim::OtherBody => return Err(Problem::key_reused()),
+        SendClaim::Unknown => return Err(Problem::outcome_unknown()),
+    }
+    let client_msg_id = match &request.client_msg_id {
+        Some(id) => id.clone(),
+        None => sha256_hex(format!("{} {key}", app.app_id).as_bytes())[..CLIENT_MSG_ID_LENGTH].to_owned(),
+    };
+    let Outcome { response, taken } = send::send(app, request, &client_msg_id, deadline).await;
+    let outcome = match taken {
+        Taken::Yes => SendOutcome::Done(response.status().as_u16(), response.body()),
+        Taken::No => SendOutcome::Refused,
+        Taken::Unknown => SendOutcome::Ambiguous,
+    };
+    if let Err(error) = app.table.finish_send(&claim, outcome, app.clock.now()).await {
+        tracing::error!(%error, "the outcome of a send could not be recorded; its claim ends by itself");
+    }
+    Ok(response)
+}
+
+/// A name that no other run has.
+fn run_name(bytes: usize) -> Result<String, Problem> {
+    hex::random(bytes).map_err(|error| Problem::set_up(format!("no randomness: {error}")))
+}

@@ -1,0 +1,70 @@
+//! What became of a message, and which templates there are.
+
+use http::Response;
+use serde_json::{Value, json};
+use wechat::{
+    api::Template,
+    clock::Deadline,
+    problem::{self, Problem},
+    store::MessageStatus,
+};
+
+use crate::App;
+
+/// Serves `GET /api/messages/{msgid}`.
+pub(crate) async fn message(app: &App, msgid: &str) -> Result<Response<String>, Problem> {
+    if msgid.is_empty() || !msgid.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(Problem::bad_request("a msgid is a decimal number / msgid 应为十进制数字").with_field("msgid"));
+    }
+    let record = app
+        .table
+        .message(msgid, app.clock.now())
+        .await
+        .map_err(|error| Problem::from(&error))?;
+    let record = record.ok_or_else(|| {
+        Problem::not_found("no message with this msgid was sent in the last 30 days / 30 天内没有该 msgid 的消息")
+    })?;
+    Ok(problem::json(
+        200,
+        &json!({
+            "msgid": msgid,
+            "touser": record.touser,
+            "template_id": record.template_id,
+            "status": record.status,
+            "sent_at": record.sent_at,
+            "finished_at": record.finished_at,
+            "receipt": record.receipt,
+            "meaning": meaning(record.status),
+        }),
+    ))
+}
+
+const fn meaning(status: MessageStatus) -> &'static str {
+    match status {
+        MessageStatus::Sent => {
+            "WeChat has accepted it; its receipt usually comes within seconds. / 微信已受理，等待送达回执。"
+        }
+        MessageStatus::Delivered => "It has reached the user. / 已送达用户。",
+        MessageStatus::Blocked => {
+            "The user refuses this account's messages: stop sending to them. / 用户拒收该公众号消息，请勿再发送。"
+        }
+        MessageStatus::Failed => {
+            "WeChat could not deliver it. A new message may get through. / 微信侧发送失败，可稍后重新发送。"
+        }
+    }
+}
+
+/// Serves `GET /api/templates`.
+pub(crate) async fn templates(app: &App, deadline: Deadline) -> Result<Response<String>, Problem> {
+    let list = |token, attempts| async move { app.client.templates(&token, attempts, deadline).await };
+    let templates = app.tokens.call(deadline, list).await;
+    let templates = templates.map_err(|error| Problem::from_call(&error, app.clock.now()))?;
+    let templates: Vec<Value> = templates.iter().map(with_fields).collect();
+    Ok(problem::json(200, &json!({"templates": templates})))
+}
+
+fn with_fields(template: &Template) -> Value {
+    let mut value = json!(template);
+    value["fields"] = json!(template.fields());
+    value
+}

@@ -1,0 +1,29 @@
+//! The Lambda function `send-template`.
+
+use std::{convert::Infallible, error::Error, process::ExitCode, sync::Arc};
+
+use lambda_http::service_fn;
+use send_template::App;
+use wechat::{aws, clock::SystemClock, config::CallerConfig, telemetry, token::LambdaRefresher};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    telemetry::init();
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => telemetry::cannot_start(&*error),
+    }
+}
+
+async fn run() -> Result<(), Box<dyn Error + Send + Sync>> {
+    let sdk = aws::load().await;
+    let config = CallerConfig::read(&aws::environment(&sdk).await?)?;
+    let clock = Arc::new(SystemClock);
+    let refresher = LambdaRefresher::new(aws::lambda_client(&sdk), &config.refresher_function, clock.clone());
+    let app = App::new(config, aws_sdk_dynamodb::Client::new(&sdk), Arc::new(refresher), clock)?;
+    app.warm().await;
+    lambda_http::run(service_fn(|request| async {
+        Ok::<_, Infallible>(send_template::handle(&app, request).await)
+    }))
+    .await
+}

@@ -1,0 +1,247 @@
+//! The body of `POST /api/sendTemplateMessage`: WeChat's own, with an array of recipients and bare texts allowed.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+use wechat::{
+    api::{FieldValue, MiniProgram},
+    problem::Problem,
+};
+
+/// Recipients of one request.
+const RECIPIENTS_LIMIT: usize = 100;
+/// The members that are known. `topcolor` is obsolete: accepted from old callers, and dropped.
+const KNOWN: [&str; 7] = [
+    "touser",
+    "template_id",
+    "url",
+    "miniprogram",
+    "client_msg_id",
+    "data",
+    "topcolor",
+];
+
+/// A request to send.
+#[derive(Debug)]
+pub(crate) struct SendTemplate {
+    pub(crate) recipients: Recipients,
+    pub(crate) template_id: String,
+    pub(crate) url: Option<String>,
+    pub(crate) miniprogram: Option<MiniProgram>,
+    pub(crate) client_msg_id: Option<String>,
+    pub(crate) data: BTreeMap<String, FieldValue>,
+}
+
+/// One recipient is answered like WeChat answers, several with a list.
+#[derive(Debug)]
+pub(crate) enum Recipients {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl SendTemplate {
+    /// Reads the body, already parsed as JSON.
+    ///
+    /// # Errors
+    /// [`Problem`] 400, which names the member at fault.
+    pub(crate) fn read(body: &Value) -> Result<Self, Problem> {
+        let members = body
+            .as_object()
+            .ok_or_else(|| Problem::bad_request("the body must be a JSON object"))?;
+        if let Some(unknown) = members.keys().find(|name| !KNOWN.contains(&name.as_str())) {
+            return Err(fault(unknown, &format!("is unknown; known are: {}", KNOWN.join(", "))));
+        }
+        Ok(Self {
+            recipients: recipients(members.get("touser"))?,
+            template_id: required_text(members, "template_id")?,
+            url: url(members)?,
+            miniprogram: miniprogram(members.get("miniprogram"))?,
+            client_msg_id: optional_text(members, "client_msg_id")?,
+            data: data(members.get("data"))?,
+        })
+    }
+}
+
+fn fault(field: &str, detail: &str) -> Problem {
+    Problem::bad_request(format!("{field} {detail}")).with_field(field)
+}
+
+fn recipients(touser: Option<&Value>) -> Result<Recipients, Problem> {
+    let openid = |value: &Value| {
+        value
+            .as_str()
+            .filter(|openid| !openid.trim().is_empty())
+            .map(str::to_owned)
+    };
+    match touser {
+        Some(Value::Array(list)) if list.is_empty() || list.len() > RECIPIENTS_LIMIT => Err(fault(
+            "touser",
+            &format!("must hold 1 to {RECIPIENTS_LIMIT} openids, it holds {}", list.len()),
+        )),
+        Some(Value::Array(list)) => {
+            let openids = list.iter().map(openid).collect::<Option<_>>();
+            openids
+                .map(Recipients::Many)
+                .ok_or_else(|| fault("touser", "must hold openids only"))
+        }
+        Some(value) => openid(value)
+            .map(Recipients::One)
+            .ok_or_else(|| fault("touser", "must be an openid or an array of openids")),
+        None => Err(fault("touser", "is missing: an openid or an array of openids")),
+    }
+}
+
+fn optional_text(members: &Map<String, Value>, name: &str) -> Result<Option<String>, Problem> {
+    match members.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.clone()).filter(|text| !text.trim().is_empty())),
+        Some(_) => Err(fault(name, "must be a text")),
+    }
+}
+
+fn required_text(members: &Map<String, Value>, name: &str) -> Result<String, Problem> {
+    optional_text(members, name)?.ok_or_else(|| fault(name, "is missing or empty"))
+}
+
+fn url(members: &Map<String, Value>) -> Result<Option<String>, Problem> {
+    let url = optional_text(members, "url")?;
+    match url {
+        Some(url) if !url.starts_with("https://") && !url.starts_with("http://") => {
+            Err(fault("url", "must begin with https:// or http://"))
+        }
+        url => Ok(url),
+    }
+}
+
+/// An empty object is left out: WeChat refuses an empty appid.
+fn miniprogram(value: Option<&Value>) -> Result<Option<MiniProgram>, Problem> {
+    match value {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Object(members)) if members.get("appid").is_none_or(|appid| appid == "") => Ok(None),
+        Some(value) => serde_json::from_value(value.clone()).map(Some).map_err(|error| {
+            fault(
+                "miniprogram",
+                &format!("must hold appid and optionally pagepath: {error}"),
+            )
+        }),
+    }
+}
+
+fn data(value: Option<&Value>) -> Result<BTreeMap<String, FieldValue>, Problem> {
+    let fields = match value {
+        None | Some(Value::Null) => return Ok(BTreeMap::new()),
+        Some(Value::Object(fields)) => fields,
+        Some(_) => return Err(fault("data", "must be an object of fields")),
+    };
+    fields
+        .iter()
+        .map(|(name, value)| Ok((name.clone(), field_value(name, value)?)))
+        .collect()
+}
+
+/// `"text"` stands for `{"value":"text"}`.
+fn field_value(name: &str, value: &Value) -> Result<FieldValue, Problem> {
+    let fault = |member: &str, detail: &str| fault(&format!("data.{name}{member}"), detail);
+    match value {
+        Value::String(text) => Ok(FieldValue {
+            value: text.clone(),
+            color: None,
+        }),
+        Value::Object(members) => {
+            if let Some(unknown) = members
+                .keys()
+                .find(|member| !["value", "color"].contains(&member.as_str()))
+            {
+                return Err(fault(&format!(".{unknown}"), "is unknown; known are: value, color"));
+            }
+            let text = members.get("value").and_then(Value::as_str);
+            let value = text
+                .ok_or_else(|| fault(".value", "must be a text; write numbers in quotes"))?
+                .to_owned();
+            let color = match members.get("color") {
+                None | Some(Value::Null) => None,
+                Some(color) => Some(
+                    color
+                        .as_str()
+                        .ok_or_else(|| fault(".color", "must be a text"))?
+                        .to_owned(),
+                ),
+            };
+            Ok(FieldValue {
+                value,
+                color: color.filter(|color| !color.is_empty()),
+            })
+        }
+        _ => Err(fault(
+            "",
+            "must be a text or {\"value\":\"text\"}; write numbers in quotes",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn refused(body: &Value) -> Value {
+        let response = SendTemplate::read(body).unwrap_err().into_response();
+        assert_eq!(response.status(), 400);
+        serde_json::from_str(response.body()).unwrap()
+    }
+
+    #[test]
+    fn the_bodies_of_the_field_are_accepted() {
+        let full = json!({
+            "touser": "odhkK64I1uXqoUQjt7QYx4O0yUvs", "template_id": "T", "url": "https://example.com/details/1",
+            "data": {"thing1": {"value": "项目审核"}, "time2": {"value": "2024年7月19日 10:00", "color": "#173177"}, "const3": "通过"},
+            "topcolor": "#FF0000"
+        });
+        let request = SendTemplate::read(&full).unwrap();
+        assert_eq!(request.data["const3"].value, "通过");
+        assert_eq!(request.data["time2"].color.as_deref(), Some("#173177"));
+        let least = SendTemplate::read(&json!({"touser": "OPENID", "template_id": "TEMPLATE_ID"})).unwrap();
+        assert!(least.data.is_empty());
+    }
+
+    #[test]
+    fn empty_optional_members_are_left_out() {
+        let body = json!({"touser": "o", "template_id": "T", "url": "", "miniprogram": {}, "client_msg_id": null});
+        let request = SendTemplate::read(&body).unwrap();
+        assert!(request.url.is_none() && request.miniprogram.is_none() && request.client_msg_id.is_none());
+        let body = json!({"touser": "o", "template_id": "T", "miniprogram": {"appid": "", "pagepath": ""}});
+        assert!(SendTemplate::read(&body).unwrap().miniprogram.is_none());
+    }
+
+    #[test]
+    fn each_fault_names_its_member() {
+        let base = |name: &str, value: Value| {
+            let mut body = json!({"touser": "o", "template_id": "T", "data": {}});
+            body[name] = value;
+            body
+        };
+        for (body, field) in [
+            (json!({"template_id": "T"}), "touser"),
+            (json!({"touser": "o"}), "template_id"),
+            (base("touser", json!([])), "touser"),
+            (base("touser", json!(vec!["o"; 101])), "touser"),
+            (base("touser", json!(["o", 7])), "touser"),
+            (base("touser", json!(" ")), "touser"),
+            (base("template_id", json!(7)), "template_id"),
+            (base("url", json!("javascript:alert(1)")), "url"),
+            (base("miniprogram", json!({"appid": "wx1", "page": "x"})), "miniprogram"),
+            (base("data", json!([])), "data"),
+            (base("data", json!({"thing1": 7})), "data.thing1"),
+            (base("data", json!({"thing1": {"value": 7}})), "data.thing1.value"),
+            (
+                base("data", json!({"thing1": {"value": "x", "size": 1}})),
+                "data.thing1.size",
+            ),
+            (base("tousers", json!("x")), "tousers"),
+        ] {
+            assert_eq!(refused(&body)["field"], field, "{body}");
+        }
+        assert_eq!(refused(&json!([]))["status"], 400);
+    }
+}

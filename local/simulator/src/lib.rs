@@ -1,0 +1,152 @@
+//! A twin of the WeChat platform for development and tests.
+//!
+//! It serves a made Official Account on loopback: the platform's calls under `/cgi-bin/…`, and a control API under
+//! `/sim/…` that plays the users, looks at their phones, and makes the platform fail. It keeps the platform's rules
+//! (token lifetimes, quotas, whitelist, template fields, menu limits, three deliveries of a callback) and its three
+//! message modes.
+//!
+//! It is written from the description of the protocol alone and shares no code with the crate `wechat`, so that a
+//! misreading on one side shows on the other.
+
+mod account;
+mod api;
+mod callback;
+mod calls;
+mod clock;
+mod connection;
+mod control;
+mod crypto;
+mod faults;
+mod keyword;
+mod notice;
+mod phone;
+mod platform;
+mod quota;
+mod random;
+mod reply;
+mod server;
+mod simulation;
+mod templates;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod tokens;
+mod xml;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+pub use crate::account::Account;
+use crate::connection::{Connection, Connections};
+pub use crate::phone::FOLLOWER;
+use crate::simulation::Simulation;
+pub use crate::templates::{FREE_TEMPLATE_ID, ORDER_TEMPLATE_ID, TEMPLATE_ID};
+
+/// 消息加解密方式: how callbacks and their replies are protected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// 明文: clear XML.
+    Plain,
+    /// 兼容: clear fields beside the ciphertext; replies may be either.
+    Compat,
+    /// 安全: ciphertext only, both ways.
+    #[default]
+    Safe,
+}
+
+/// How the platform treats the account's server.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The message mode. Default: safe.
+    pub mode: Mode,
+    /// Where callbacks go, such as `http://127.0.0.1:8000/webhook`. Default: none, and nothing is pushed.
+    pub callback_url: Option<String>,
+    /// How long the server may take to answer a callback. Default: WeChat's 5 seconds.
+    pub callback_timeout: Duration,
+    /// The time between the starts of two deliveries of one callback. Default: WeChat's 5 seconds.
+    pub redelivery_interval: Duration,
+    /// The time between the answer to a template message and the callback with its result. Default: 100 ms; with zero
+    /// the callback may overtake the answer.
+    pub receipt_delay: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            mode: Mode::default(),
+            callback_url: None,
+            callback_timeout: Duration::from_secs(5),
+            redelivery_interval: Duration::from_secs(5),
+            receipt_delay: Duration::from_millis(100),
+        }
+    }
+}
+
+/// A running simulator. It stops when it is dropped.
+#[derive(Debug)]
+pub struct Simulator {
+    account: Account,
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+}
+
+impl Simulator {
+    /// Makes an account and serves it on a listener that is bound to loopback.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` when the listener is not on loopback or the callback URL is not an `http` or `https` URL; else
+    /// what the operating system says of the listener, its randomness or its certificates.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a Tokio runtime.
+    pub fn start(listener: TcpListener, settings: Settings) -> io::Result<Self> {
+        let address = listener.local_addr()?;
+        if !address.ip().is_loopback() {
+            let error = format!("the simulator serves on loopback only, not on {address}");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, error));
+        }
+        let (stop, stopped) = watch::channel(false);
+        let simulation = Arc::new(Simulation::new(settings, stopped.clone())?);
+        let account = simulation.account.clone();
+        tokio::spawn(serve(listener, simulation, stopped));
+        Ok(Self { account, address, stop })
+    }
+
+    /// The made account.
+    pub fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// Where the platform and its controls are: `http://127.0.0.1:PORT`.
+    pub fn base_url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Stops serving and waits until every task has ended. Requests under way are cut short.
+    pub async fn shutdown(self) {
+        self.stop.send_replace(true);
+        self.stop.closed().await;
+    }
+}
+
+async fn serve(listener: TcpListener, simulation: Arc<Simulation>, mut stopped: watch::Receiver<bool>) {
+    let service = server::router(simulation).into_make_service_with_connect_info::<Connection>();
+    let stop = async move {
+        // An error means that the simulator was dropped.
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+    };
+    if let Err(error) = axum::serve(Connections(listener), service)
+        .with_graceful_shutdown(stop)
+        .await
+    {
+        tracing::error!(%error, "the simulator stopped serving");
+    }
+}

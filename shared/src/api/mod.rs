@@ -1,0 +1,275 @@
+//! The client of WeChat's API: one place that calls it, bounds each call in time, and reads what it answers.
+//!
+//! WeChat answers 200 to everything, with `errcode` inside and any content type. The access_token and the AppSecret
+//! travel in URLs and bodies, so no error here ever holds either.
+
+mod answer;
+mod menu;
+mod template;
+mod token;
+
+use std::{sync::Arc, time::Duration};
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use url::Url;
+
+pub use self::{
+    answer::Rejection,
+    template::{FieldValue, MiniProgram, Template, TemplateMessage},
+    token::{IssuedToken, TokenApi, TokenEndpoint, TokenIssuer},
+};
+use crate::{
+    clock::{Clock, Deadline},
+    secret::Secret,
+    store::chain,
+};
+
+/// Where WeChat's API is, unless `WECHAT_API_BASE` says otherwise.
+pub const DEFAULT_API_BASE: &str = "https://api.weixin.qq.com";
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// One call with its repeats. WeChat's own answers come in tens of milliseconds.
+const CALL_TIMEOUT: Duration = Duration::from_secs(8);
+/// What a call leaves of the invocation, to answer with what it brought.
+const DEADLINE_MARGIN: Duration = Duration::from_secs(1);
+/// Below this nothing is begun: it could not end.
+const SHORTEST_CALL: Duration = Duration::from_millis(50);
+/// Idle connections are closed before a frozen Lambda environment would wake up to dead ones.
+const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+/// The wait before a repeat.
+const BACK_OFF: Duration = Duration::from_millis(300);
+/// Longer answers are not WeChat's.
+const ANSWER_LIMIT: usize = 4 * 1024 * 1024;
+
+/// Why a call brought no result. Neither URL nor body is ever in it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ApiError {
+    /// WeChat answered with an errcode.
+    #[error("{operation}: {rejection}")]
+    Rejected {
+        /// The path that was called.
+        operation: &'static str,
+        /// What it answered.
+        rejection: Rejection,
+    },
+    /// No answer in time. The call may have taken effect.
+    #[error("{operation}: WeChat did not answer in time / 微信未在限定时间内应答")]
+    Timeout {
+        /// The path that was called.
+        operation: &'static str,
+    },
+    /// No connection, or it broke.
+    #[error("{operation}: no connection to WeChat ({cause}) / 无法连接微信服务器")]
+    Connection {
+        /// The path that was called.
+        operation: &'static str,
+        /// The texts of the transport's error chain, without the URL.
+        cause: String,
+        /// Whether the request had not left yet.
+        before_sending: bool,
+    },
+    /// An HTTP status that WeChat does not use, most likely a proxy's.
+    #[error("{operation}: HTTP status {status} instead of WeChat's answer / 返回了 HTTP {status}，并非微信的应答")]
+    Status {
+        /// The path that was called.
+        operation: &'static str,
+        /// The status.
+        status: u16,
+    },
+    /// An answer that is no JSON, was cut, or lacks what it should hold.
+    #[error("{operation}: an answer that is not WeChat's ({detail}) / 应答不是微信的格式")]
+    Unreadable {
+        /// The path that was called.
+        operation: &'static str,
+        /// What is wrong with it; never the answer itself.
+        detail: String,
+    },
+    /// The invocation ends too soon for another call: WeChat was not asked.
+    #[error("{operation}: not called, since this invocation is about to end / 本次调用即将超时，未发起请求")]
+    OutOfTime {
+        /// The path that was not called.
+        operation: &'static str,
+    },
+}
+
+impl ApiError {
+    /// WeChat's errcode, when there is one.
+    #[must_use]
+    pub const fn errcode(&self) -> Option<i64> {
+        match self {
+            Self::Rejected { rejection, .. } => Some(rejection.errcode),
+            _ => None,
+        }
+    }
+
+    /// Whether the call may have taken effect although it failed.
+    #[must_use]
+    pub const fn is_ambiguous(&self) -> bool {
+        match self {
+            Self::Rejected { rejection, .. } => rejection.errcode == -1,
+            Self::Timeout { .. } | Self::Status { .. } | Self::Unreadable { .. } => true,
+            Self::Connection { before_sending, .. } => !*before_sending,
+            Self::OutOfTime { .. } => false,
+        }
+    }
+
+    /// Whether the same call may go through a moment later.
+    fn is_transient(&self) -> bool {
+        match self {
+            Self::Rejected { rejection, .. } => rejection.errcode == -1,
+            Self::Connection { .. } => true,
+            Self::Status { status, .. } => *status >= 500,
+            _ => false,
+        }
+    }
+}
+
+/// One call.
+#[derive(Debug)]
+struct Call<'a> {
+    /// The path, which names the operation in errors and logs.
+    operation: &'static str,
+    query: &'a [(&'a str, &'a str)],
+    /// JSON to post; without it the call is a GET.
+    body: Option<&'a Value>,
+    /// How often it may be made in all: 1 where a repeat could do harm.
+    attempts: u8,
+    deadline: Deadline,
+}
+
+/// A client of one base address. Cheap to clone; its connections are shared.
+#[derive(Clone, Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    base: Url,
+    clock: Arc<dyn Clock>,
+}
+
+/// Why a client could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// The base address is no http(s) URL.
+    #[error("WECHAT_API_BASE is not an http or https URL / WECHAT_API_BASE 不是 http(s) 地址")]
+    Base,
+    /// `HTTPS_PROXY` is no URL.
+    #[error("HTTPS_PROXY is not a URL / HTTPS_PROXY 不是合法地址")]
+    Proxy,
+    /// The TLS stack could not be set up.
+    #[error("the TLS stack could not be set up: {0}")]
+    Tls(String),
+}
+
+impl Client {
+    /// A client that calls `base` and, as `HTTPS_PROXY` says, through `proxy`.
+    ///
+    /// # Errors
+    /// [`ClientError`] when either is no URL.
+    pub fn new(base: &str, proxy: Option<&Secret>, clock: Arc<dyn Clock>) -> Result<Self, ClientError> {
+        let base = Url::parse(base).map_err(|_| ClientError::Base)?;
+        if !matches!(base.scheme(), "http" | "https") || base.cannot_be_a_base() {
+            return Err(ClientError::Base);
+        }
+        let mut builder = reqwest::Client::builder()
+            .no_proxy()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none());
+        if let Some(proxy) = proxy {
+            let proxy = reqwest::Proxy::https(proxy.expose()).map_err(|_| ClientError::Proxy)?;
+            builder = builder.proxy(proxy.no_proxy(reqwest::NoProxy::from_env()));
+        }
+        let http = builder
+            .build()
+            .map_err(|error| ClientError::Tls(chain(&error.without_url())))?;
+        Ok(Self { http, base, clock })
+    }
+
+    /// Calls and decodes, repeating what is transient as often as the call allows.
+    async fn call<T: DeserializeOwned>(&self, call: Call<'_>) -> Result<T, ApiError> {
+        let operation = call.operation;
+        let started = self.clock.now_millis();
+        let budget = call.deadline.budget(started, CALL_TIMEOUT, DEADLINE_MARGIN);
+        for attempt in 1..=call.attempts {
+            let spent = u64::try_from(self.clock.now_millis() - started).unwrap_or(0);
+            let left = budget.saturating_sub(Duration::from_millis(spent));
+            if left < SHORTEST_CALL {
+                break;
+            }
+            match self.call_once(&call, left).await {
+                Err(error) if error.is_transient() && attempt < call.attempts => {
+                    tracing::warn!(operation, attempt, %error, "WeChat call failed, repeating");
+                    self.clock.sleep(BACK_OFF).await;
+                }
+                outcome => {
+                    let millis = self.clock.now_millis() - started;
+                    match &outcome {
+                        Ok(_) => tracing::debug!(operation, millis, "WeChat call"),
+                        Err(error) => tracing::warn!(operation, millis, %error, "WeChat call failed"),
+                    }
+                    return outcome.and_then(|answer| answer::decode(operation, answer));
+                }
+            }
+        }
+        Err(ApiError::OutOfTime { operation })
+    }
+
+    async fn call_once(&self, call: &Call<'_>, timeout: Duration) -> Result<Value, ApiError> {
+        let operation = call.operation;
+        let mut url = self.base.clone();
+        let path = format!("{}{operation}", url.path().trim_end_matches('/'));
+        url.set_path(&path);
+        url.query_pairs_mut().extend_pairs(call.query);
+        let request = match call.body {
+            Some(body) => {
+                let request = self
+                    .http
+                    .post(url)
+                    .header("content-type", "application/json; charset=utf-8");
+                request.body(body.to_string())
+            }
+            None => self.http.get(url),
+        };
+        let mut response = request
+            .timeout(timeout)
+            .send()
+            .await
+            .map_err(|error| transport_error(operation, error))?;
+        let status = response.status();
+        if !status.is_success() {
+            return Err(ApiError::Status {
+                operation,
+                status: status.as_u16(),
+            });
+        }
+        let mut body = Vec::new();
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| transport_error(operation, error))?
+        {
+            body.extend_from_slice(&chunk);
+            if body.len() > ANSWER_LIMIT {
+                return Err(ApiError::Unreadable {
+                    operation,
+                    detail: format!("more than {ANSWER_LIMIT} bytes"),
+                });
+            }
+        }
+        answer::read(operation, &mut body)
+    }
+}
+
+fn transport_error(operation: &'static str, error: reqwest::Error) -> ApiError {
+    let error = error.without_url();
+    if error.is_timeout() {
+        return ApiError::Timeout { operation };
+    }
+    ApiError::Connection {
+        operation,
+        cause: chain(&error),
+        before_sending: error.is_connect(),
+    }
+}

@@ -1,0 +1,167 @@
+//! Template messages (模板消息): sending one, and the templates that an account has.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{ApiError, Call, Client};
+use crate::{clock::Deadline, secret::Secret};
+
+/// A template message to one recipient, as `message/template/send` takes it.
+#[derive(Clone, Debug, Serialize)]
+pub struct TemplateMessage {
+    /// The recipient's openid.
+    pub touser: String,
+    /// The template, one of the account's own.
+    pub template_id: String,
+    /// Where a tap leads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// The mini program that a tap opens; it wins over `url`. An empty one makes the send fail, so it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub miniprogram: Option<MiniProgram>,
+    /// The same openid and id are sent once, within 10 minutes.
+    pub client_msg_id: String,
+    /// The fields, by name.
+    pub data: BTreeMap<String, FieldValue>,
+}
+
+/// A mini program that is linked to the account.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct MiniProgram {
+    /// Its AppID.
+    pub appid: String,
+    /// The page to open, with its parameters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pagepath: Option<String>,
+}
+
+/// The value of one field.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FieldValue {
+    /// The text.
+    pub value: String,
+    /// `#RRGGBB`: obsolete for category templates, still shown by test accounts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub color: Option<String>,
+}
+
+/// One of the account's templates.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Template {
+    /// What a send names.
+    pub template_id: String,
+    /// The title that users see.
+    #[serde(default)]
+    pub title: String,
+    /// The text with its placeholders, such as `时间:{{time2.DATA}}`.
+    #[serde(default)]
+    pub content: String,
+    /// WeChat's example.
+    #[serde(default)]
+    pub example: String,
+}
+
+impl Template {
+    /// The names of the placeholders, in order, each once.
+    #[must_use]
+    pub fn fields(&self) -> Vec<&str> {
+        let mut fields = Vec::new();
+        for piece in self.content.split("{{").skip(1) {
+            let Some(name) = piece
+                .split("}}")
+                .next()
+                .and_then(|name| name.trim().strip_suffix(".DATA"))
+            else {
+                continue;
+            };
+            if !fields.contains(&name) {
+                fields.push(name);
+            }
+        }
+        fields
+    }
+}
+
+impl Client {
+    /// Sends a template message and answers with its msgid, a decimal of up to 19 digits. `attempts` above 1 repeats
+    /// what is transient, which `client_msg_id` makes harmless.
+    ///
+    /// # Errors
+    /// [`ApiError`]; with [`ApiError::is_ambiguous`] the message may have been sent.
+    pub async fn send_template(
+        &self,
+        token: &Secret,
+        message: &TemplateMessage,
+        attempts: u8,
+        deadline: Deadline,
+    ) -> Result<String, ApiError> {
+        #[derive(Deserialize)]
+        struct Sent {
+            msgid: Value,
+        }
+        let operation = "/cgi-bin/message/template/send";
+        let unreadable = |detail: &str| ApiError::Unreadable {
+            operation,
+            detail: detail.to_owned(),
+        };
+        let body = serde_json::to_value(message).map_err(|_| unreadable("the message cannot be written as JSON"))?;
+        let query = [("access_token", token.expose())];
+        let sent: Sent = self
+            .call(Call {
+                operation,
+                query: &query,
+                body: Some(&body),
+                attempts,
+                deadline,
+            })
+            .await?;
+        match sent.msgid {
+            Value::Number(number) => Ok(number.to_string()),
+            Value::String(text) => Ok(text),
+            _ => Err(unreadable("a msgid that is neither number nor text")),
+        }
+    }
+
+    /// The account's templates: at most 25.
+    ///
+    /// # Errors
+    /// [`ApiError`] when WeChat does not list them.
+    pub async fn templates(&self, token: &Secret, attempts: u8, deadline: Deadline) -> Result<Vec<Template>, ApiError> {
+        #[derive(Deserialize)]
+        struct List {
+            template_list: Vec<Template>,
+        }
+        let query = [("access_token", token.expose())];
+        let operation = "/cgi-bin/template/get_all_private_template";
+        let list: List = self
+            .call(Call {
+                operation,
+                query: &query,
+                body: None,
+                attempts,
+                deadline,
+            })
+            .await?;
+        Ok(list.template_list)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_placeholders_are_the_fields() {
+        let template = Template {
+            template_id: "t".to_owned(),
+            title: String::new(),
+            content: "{{first.DATA}}\n订单号:{{character_string1.DATA}} {{ thing2.DATA }}{{first.DATA}}{{broken"
+                .to_owned(),
+            example: String::new(),
+        };
+        assert_eq!(template.fields(), ["first", "character_string1", "thing2"]);
+    }
+}

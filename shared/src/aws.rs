@@ -1,0 +1,96 @@
+//! The AWS SDK as every function uses it: a pinned behaviour, and an end to every wait.
+
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+
+use crate::config::{Environment, SecretFormatError};
+
+/// One attempt at DynamoDB; its usual answer comes in milliseconds.
+const STORE_ATTEMPT: Duration = Duration::from_millis(800);
+/// One operation with its attempts.
+const STORE_OPERATION: Duration = Duration::from_secs(2);
+/// An invocation of token-refresher waits for WeChat.
+const INVOKE_OPERATION: Duration = Duration::from_secs(26);
+const CONNECT: Duration = Duration::from_secs(1);
+
+/// Why the environment could not be completed from Secrets Manager.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SecretError {
+    /// Secrets Manager did not hand the secret out.
+    #[error("the secret that WECHAT_SECRET_ID names cannot be read: {0} / 无法读取 WECHAT_SECRET_ID 指向的密钥")]
+    Unreadable(String),
+    /// It is not of the form that is expected.
+    #[error(transparent)]
+    Format(#[from] SecretFormatError),
+}
+
+/// The SDK's configuration from the standard variables.
+pub async fn load() -> SdkConfig {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(CONNECT)
+        .operation_attempt_timeout(STORE_ATTEMPT)
+        .operation_timeout(STORE_OPERATION)
+        .build();
+    aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .timeout_config(timeouts)
+        .retry_config(RetryConfig::standard().with_initial_backoff(Duration::from_millis(50)))
+        .load()
+        .await
+}
+
+/// The process's environment, completed from the secret that `WECHAT_SECRET_ID` names, if it names one.
+///
+/// # Errors
+/// [`SecretError`] when that secret cannot be read.
+pub async fn environment(sdk: &SdkConfig) -> Result<Environment, SecretError> {
+    let environment = Environment::process();
+    let Some(id) = environment.secret_id() else {
+        return Ok(environment);
+    };
+    let output = aws_sdk_secretsmanager::Client::new(sdk)
+        .get_secret_value()
+        .secret_id(id)
+        .send()
+        .await
+        .map_err(|error| SecretError::Unreadable(service_text(&error)))?;
+    let json = output.secret_string().unwrap_or_default().to_owned();
+    Ok(environment.with_secret(&json)?)
+}
+
+/// The code and message of the service, or what kind of failure it was. Never the response.
+fn service_text<E, R>(error: &aws_sdk_secretsmanager::error::SdkError<E, R>) -> String
+where
+    E: aws_sdk_secretsmanager::error::ProvideErrorMetadata,
+{
+    use aws_sdk_secretsmanager::error::SdkError;
+    match error {
+        SdkError::ServiceError(service) => {
+            let metadata = service.err().meta();
+            format!(
+                "{}: {}",
+                metadata.code().unwrap_or("unknown error"),
+                metadata.message().unwrap_or_default()
+            )
+        }
+        SdkError::TimeoutError(_) => "no answer in time".to_owned(),
+        _ => "no connection to Secrets Manager".to_owned(),
+    }
+}
+
+/// A Lambda client whose invocations may take as long as a run of token-refresher.
+#[cfg(feature = "invoke")]
+#[must_use]
+pub fn lambda_client(sdk: &SdkConfig) -> aws_sdk_lambda::Client {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(CONNECT)
+        .operation_timeout(INVOKE_OPERATION)
+        .build();
+    // token::LambdaRefresher backs off by itself, and a repeated invocation would be a second run.
+    let config = aws_sdk_lambda::config::Builder::from(sdk)
+        .timeout_config(timeouts)
+        .retry_config(RetryConfig::disabled())
+        .build();
+    aws_sdk_lambda::Client::from_conf(config)
+}

@@ -1,0 +1,555 @@
+//! The door of the webhook: verifies that a request comes from WeChat, opens what is encrypted, seals replies.
+//!
+//! The server's configuration decides the mode, never the request. `signature` covers token, timestamp and nonce but
+//! not the body, so a leaked URL can be replayed with any body: the timestamp window narrows that, and only safe mode,
+//! whose `msg_signature` covers the ciphertext, closes it.
+
+use std::fmt;
+
+use crate::{
+    aes::{DecryptError, EncodingAesKey},
+    document::{Document, DocumentError},
+    reply::cdata,
+    secret::Secret,
+    signature,
+};
+
+/// 消息加解密方式: how callbacks travel, as set in the account's server configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessageMode {
+    /// 明文: clear bodies, authenticated by nothing but the URL's signature.
+    Plain,
+    /// 兼容: clear fields beside `Encrypt`. Only what was decrypted is used; clear bodies are accepted too.
+    Compat,
+    /// 安全: encrypted only. A clear body is refused.
+    Safe,
+}
+
+/// The parameters of a callback's query that WeChat signs or that say how to read the body.
+///
+/// `openid` is not among them: it is not signed, so nothing may depend on it.
+#[derive(Clone, Debug, Default)]
+pub struct CallbackQuery {
+    signature: Option<String>,
+    msg_signature: Option<String>,
+    timestamp: Option<String>,
+    nonce: Option<String>,
+    echostr: Option<String>,
+    encrypt_type: Option<String>,
+}
+
+impl CallbackQuery {
+    /// Picks the parameters out of URL-decoded pairs; others are ignored.
+    ///
+    /// # Errors
+    /// [`VerifyError::Duplicate`] when one of them occurs twice, since then two readers may see two different requests.
+    pub fn from_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, VerifyError> {
+        let mut query = Self::default();
+        for (name, value) in pairs {
+            let (name, slot) = match name {
+                "signature" => ("signature", &mut query.signature),
+                "msg_signature" => ("msg_signature", &mut query.msg_signature),
+                "timestamp" => ("timestamp", &mut query.timestamp),
+                "nonce" => ("nonce", &mut query.nonce),
+                "echostr" => ("echostr", &mut query.echostr),
+                "encrypt_type" => ("encrypt_type", &mut query.encrypt_type),
+                _ => continue,
+            };
+            if slot.replace(value.to_owned()).is_some() {
+                return Err(VerifyError::Duplicate(name));
+            }
+        }
+        Ok(query)
+    }
+
+    fn says_encrypted(&self) -> bool {
+        self.encrypt_type.as_deref() == Some("aes")
+    }
+}
+
+/// Why a request was not accepted as WeChat's: answered with 403.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// A parameter is absent or empty.
+    #[error("the query has no {0}: not a request of WeChat's, or a proxy that drops the query / 请求缺少参数 {0}")]
+    Missing(&'static str),
+    /// A parameter occurs more than once.
+    #[error("the query has {0} more than once / 参数 {0} 重复")]
+    Duplicate(&'static str),
+    /// No token that is configured gives this signature.
+    #[error(
+        "{0} does not match: the Token here and in the console's server configuration differ \
+         / {0} 校验失败：请核对公众号后台「服务器配置」的 Token 与 WECHAT_TOKEN 是否一致"
+    )]
+    Signature(&'static str),
+    /// The timestamp is not a number of seconds.
+    #[error("the timestamp is not a number of seconds / timestamp 不是秒数")]
+    Timestamp,
+    /// The timestamp is too far from this machine's clock.
+    #[error(
+        "the timestamp is {0} s away from this machine's clock: a replay, or a wrong clock \
+         / timestamp 与本机时钟相差 {0} 秒：可能是重放，或本机时钟不准"
+    )]
+    Skew(i64),
+}
+
+/// Why the body of a callback was refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Not from WeChat: 403.
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
+    /// Not a document that WeChat sends: 400.
+    #[error("the body cannot be read: {0}")]
+    Document(#[from] DocumentError),
+    /// The body should hold `Encrypt`, and does not: 400.
+    #[error(
+        "the body is not encrypted, but this server expects encryption \
+         / 收到明文消息，而此处配置为加密模式：请核对公众号后台的消息加解密方式与 WECHAT_MESSAGE_MODE"
+    )]
+    NotEncrypted,
+    /// The body is encrypted only, and no mode that decrypts is configured: 400.
+    #[error(
+        "the body is encrypted, but this server runs in plain mode: set WECHAT_ENCODING_AES_KEY \
+         / 收到加密消息，而此处为明文模式：请设置 WECHAT_ENCODING_AES_KEY"
+    )]
+    Encrypted,
+    /// `Encrypt` could not be opened with any key that is configured: 400.
+    #[error("the message cannot be decrypted: {0}")]
+    Decrypt(#[from] DecryptError),
+}
+
+/// A callback that was verified and, where it was encrypted, opened.
+#[derive(Debug)]
+pub struct OpenedCallback {
+    /// The clear document.
+    pub document: Document,
+    /// With what a reply must be encrypted; `None` for a clear one.
+    pub seal: Option<Seal>,
+}
+
+/// The token and the key that a callback was opened with: its reply must be sealed with the same.
+#[derive(Clone, Debug)]
+pub struct Seal {
+    app_id: String,
+    token: Secret,
+    key: EncodingAesKey,
+}
+
+impl Seal {
+    /// Encrypts and signs the reply `xml`. `random` must be fresh for each reply; `nonce` is sent as it is.
+    #[must_use]
+    pub fn seal(&self, xml: &str, now: i64, random: [u8; 16], nonce: &str) -> String {
+        let encrypt = self.key.encrypt(random, xml, &self.app_id);
+        let timestamp = now.to_string();
+        let signature = signature::sign(&[self.token.expose(), &timestamp, nonce, &encrypt]);
+        format!(
+            "<xml><Encrypt>{}</Encrypt><MsgSignature>{}</MsgSignature><TimeStamp>{timestamp}</TimeStamp>\
+             <Nonce>{}</Nonce></xml>",
+            cdata(&encrypt),
+            cdata(&signature),
+            cdata(nonce)
+        )
+    }
+}
+
+/// What a callback is checked against.
+#[derive(Clone)]
+pub struct CallbackVerifier {
+    /// The account's AppID, which every encrypted message names.
+    pub app_id: String,
+    /// The tokens that are accepted: the current one and, while rotating, the previous one.
+    pub tokens: Vec<Secret>,
+    /// The keys that are accepted, likewise. Empty only in plain mode.
+    pub keys: Vec<EncodingAesKey>,
+    /// How callbacks must travel.
+    pub mode: MessageMode,
+    /// Seconds that a timestamp may be away from now; 0 accepts any.
+    pub max_clock_skew: u64,
+}
+
+impl CallbackVerifier {
+    /// Answers the console's URL check: the `echostr` to send back as it is. It is not encrypted in any mode.
+    ///
+    /// # Errors
+    /// [`VerifyError`] when the request is not signed by WeChat.
+    pub fn verify_url<'a>(&self, query: &'a CallbackQuery, now: i64) -> Result<&'a str, VerifyError> {
+        self.verify_signature(query, now)?;
+        present(query.echostr.as_deref(), "echostr")
+    }
+
+    /// Verifies and opens the `body` of a callback.
+    ///
+    /// # Errors
+    /// [`OpenError`]: not from WeChat (403) or not what WeChat sends in this mode (400).
+    pub fn open(&self, query: &CallbackQuery, body: &[u8], now: i64) -> Result<OpenedCallback, OpenError> {
+        match self.mode {
+            MessageMode::Plain => self.open_plain(query, body, now),
+            MessageMode::Compat => self.open_compat(query, body, now),
+            MessageMode::Safe => self.open_encrypted(query, &Document::parse(body)?, now),
+        }
+    }
+
+    fn open_plain(&self, query: &CallbackQuery, body: &[u8], now: i64) -> Result<OpenedCallback, OpenError> {
+        self.verify_signature(query, now)?;
+        let document = Document::parse(body)?;
+        let encrypted = document.text("Encrypt").is_some();
+        if query.says_encrypted() && !encrypted {
+            return Err(OpenError::NotEncrypted);
+        }
+        if encrypted && document.text("MsgType").is_none() {
+            return Err(OpenError::Encrypted);
+        }
+        Ok(OpenedCallback { document, seal: None })
+    }
+
+    fn open_compat(&self, query: &CallbackQuery, body: &[u8], now: i64) -> Result<OpenedCallback, OpenError> {
+        if !query.says_encrypted() {
+            self.verify_signature(query, now)?;
+        }
+        let document = Document::parse(body)?;
+        if query.says_encrypted() || document.text("Encrypt").is_some() {
+            return self.open_encrypted(query, &document, now);
+        }
+        Ok(OpenedCallback { document, seal: None })
+    }
+
+    fn open_encrypted(&self, query: &CallbackQuery, outer: &Document, now: i64) -> Result<OpenedCallback, OpenError> {
+        let msg_signature = present(query.msg_signature.as_deref(), "msg_signature")?;
+        let (timestamp, nonce) = self.fresh_timestamp_and_nonce(query, now)?;
+        let encrypt = outer.text("Encrypt").ok_or(OpenError::NotEncrypted)?;
+        let token = self
+            .tokens
+            .iter()
+            .find(|token| signature::holds(msg_signature, &[token.expose(), timestamp, nonce, encrypt]))
+            .ok_or(VerifyError::Signature("msg_signature"))?;
+        let (message, key) = self.decrypt(encrypt)?;
+        Ok(OpenedCallback {
+            document: Document::parse(message.as_bytes())?,
+            seal: Some(Seal {
+                app_id: self.app_id.clone(),
+                token: token.clone(),
+                key: key.clone(),
+            }),
+        })
+    }
+
+    /// Tries the keys in turn; the failure that is reported is that of the current key.
+    fn decrypt(&self, encrypt: &str) -> Result<(String, &EncodingAesKey), OpenError> {
+        let mut failure = None;
+        for key in &self.keys {
+            match key.decrypt(encrypt, &self.app_id) {
+                Ok(message) => return Ok((message, key)),
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        Err(failure.map_or(OpenError::Encrypted, OpenError::Decrypt))
+    }
+
+    fn verify_signature(&self, query: &CallbackQuery, now: i64) -> Result<(), VerifyError> {
+        let signature = present(query.signature.as_deref(), "signature")?;
+        let (timestamp, nonce) = self.fresh_timestamp_and_nonce(query, now)?;
+        let signed = self
+            .tokens
+            .iter()
+            .any(|token| signature::holds(signature, &[token.expose(), timestamp, nonce]));
+        if signed {
+            Ok(())
+        } else {
+            Err(VerifyError::Signature("signature"))
+        }
+    }
+
+    fn fresh_timestamp_and_nonce<'a>(
+        &self,
+        query: &'a CallbackQuery,
+        now: i64,
+    ) -> Result<(&'a str, &'a str), VerifyError> {
+        let timestamp = present(query.timestamp.as_deref(), "timestamp")?;
+        let nonce = present(query.nonce.as_deref(), "nonce")?;
+        if self.max_clock_skew > 0 {
+            let sent: i64 = timestamp.parse().map_err(|_| VerifyError::Timestamp)?;
+            let skew = now.saturating_sub(sent);
+            if skew.unsigned_abs() > self.max_clock_skew {
+                return Err(VerifyError::Skew(skew));
+            }
+        }
+        Ok((timestamp, nonce))
+    }
+}
+
+impl fmt::Debug for CallbackVerifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallbackVerifier")
+            .field("app_id", &self.app_id)
+            .field("mode", &self.mode)
+            .field("max_clock_skew", &self.max_clock_skew)
+            .finish_non_exhaustive()
+    }
+}
+
+fn present<'a>(value: Option<&'a str>, name: &'static str) -> Result<&'a str, VerifyError> {
+    value
+        .filter(|value| !value.is_empty())
+        .ok_or(VerifyError::Missing(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_767_225_600;
+    const APP_ID: &str = "wx0123456789abcdef";
+    const KEY: &str = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG";
+    const CLEAR: &str = "<xml><MsgType>text</MsgType><Content>clear</Content></xml>";
+    const HIDDEN: &str = "<xml><MsgType>text</MsgType><Content>hidden</Content></xml>";
+
+    fn verifier(mode: MessageMode) -> CallbackVerifier {
+        CallbackVerifier {
+            app_id: APP_ID.to_owned(),
+            tokens: vec![Secret::new("protoSheetTok01"), Secret::new("previous")],
+            keys: vec![
+                EncodingAesKey::parse(KEY).unwrap(),
+                EncodingAesKey::parse(&"A".repeat(43)).unwrap(),
+            ],
+            mode,
+            max_clock_skew: 600,
+        }
+    }
+
+    fn query(pairs: &[(&str, &str)]) -> CallbackQuery {
+        CallbackQuery::from_pairs(pairs.iter().copied()).unwrap()
+    }
+
+    fn signed(token: &str, timestamp: i64) -> CallbackQuery {
+        let timestamp = timestamp.to_string();
+        let signature = signature::sign(&[token, &timestamp, "n1"]);
+        query(&[
+            ("signature", &signature),
+            ("timestamp", &timestamp),
+            ("nonce", "n1"),
+            ("echostr", "4375120948345356249"),
+        ])
+    }
+
+    fn encrypted(token: &str, key: &str, app_id: &str) -> (CallbackQuery, String) {
+        let encrypt = EncodingAesKey::parse(key).unwrap().encrypt([3; 16], HIDDEN, app_id);
+        let timestamp = NOW.to_string();
+        let msg_signature = signature::sign(&[token, &timestamp, "n1", &encrypt]);
+        let signature = signature::sign(&[token, &timestamp, "n1"]);
+        let query = query(&[
+            ("signature", &signature),
+            ("timestamp", &timestamp),
+            ("nonce", "n1"),
+            ("encrypt_type", "aes"),
+            ("msg_signature", &msg_signature),
+            ("openid", "o1"),
+        ]);
+        (query, encrypt)
+    }
+
+    fn safe_body(encrypt: &str) -> String {
+        format!("<xml><ToUserName>gh_1</ToUserName><Encrypt><![CDATA[{encrypt}]]></Encrypt></xml>")
+    }
+
+    fn compat_body(encrypt: &str) -> String {
+        format!("<xml><MsgType>text</MsgType><Content>clear</Content><Encrypt>{encrypt}</Encrypt></xml>")
+    }
+
+    fn content(opened: &OpenedCallback) -> &str {
+        opened.document.text("Content").unwrap()
+    }
+
+    #[test]
+    fn the_protocol_sheets_own_vector_opens() {
+        let encrypt = "Q3stYC6hdFzMh9T8HCvyDEyyIo7SrfCU7qIY00FhmKzxLhwDU4yRHtC29SoooV3tx7okhC5npvHDSKQvQM1w/V95xgY8LIJrOvztMGRxcT0MbRYknA26pTDuM5F2x5yHjX2JqkyLwcaQ9yEDvgqum2xVKBnBlSypyzSO25byXlc5AnVIAQG5cuDICk9WoIjiq5bgQ1/SAb0AHLl+Wu2Y8gzQzIJ65MZtutDml9vKJMUZf2OsGMl5AIbyFMMYaNxcI25CGEKFKFpRdndMKV9+Ksb3veQmDc+6Ry5//vbzkONUCcoE4H/ZkGgQJ+MJ/ImMO+NiI1h6hG7PNEA8BYjdqpL4T/OHeFBmZ9iSiuIUmB7yp4hgE6GcfqaQiDl7qrXvMdzTGNjzGnVzmVR/EVJc1OyS2yRmDhZGqt4aEAU68DU=";
+        let query = query(&[
+            ("timestamp", "1767225600"),
+            ("nonce", "998877"),
+            ("msg_signature", "c4a4f4806a7e81a3832242df8f3c3c527e44a836"),
+        ]);
+        let opened = verifier(MessageMode::Safe)
+            .open(&query, safe_body(encrypt).as_bytes(), NOW)
+            .unwrap();
+        assert_eq!(content(&opened), "你好");
+    }
+
+    #[test]
+    fn the_url_check_echoes_only_what_wechat_signed() {
+        for mode in [MessageMode::Plain, MessageMode::Compat, MessageMode::Safe] {
+            let verifier = verifier(mode);
+            assert_eq!(
+                verifier.verify_url(&signed("protoSheetTok01", NOW), NOW).unwrap(),
+                "4375120948345356249"
+            );
+            assert!(
+                verifier.verify_url(&signed("previous", NOW), NOW).is_ok(),
+                "the token before the rotation"
+            );
+            assert_eq!(
+                verifier.verify_url(&signed("wrong", NOW), NOW).unwrap_err(),
+                VerifyError::Signature("signature")
+            );
+        }
+    }
+
+    #[test]
+    fn missing_and_duplicate_parameters_are_refused() {
+        let full = signed("protoSheetTok01", NOW);
+        let verifier = verifier(MessageMode::Plain);
+        let without = |query: CallbackQuery| verifier.verify_url(&query, NOW).unwrap_err();
+        assert_eq!(
+            without(CallbackQuery {
+                signature: None,
+                ..full.clone()
+            }),
+            VerifyError::Missing("signature")
+        );
+        assert_eq!(
+            without(CallbackQuery {
+                timestamp: None,
+                ..full.clone()
+            }),
+            VerifyError::Missing("timestamp")
+        );
+        assert_eq!(
+            without(CallbackQuery {
+                nonce: Some(String::new()),
+                ..full.clone()
+            }),
+            VerifyError::Missing("nonce")
+        );
+        assert_eq!(
+            without(CallbackQuery { echostr: None, ..full }),
+            VerifyError::Missing("echostr")
+        );
+        assert_eq!(
+            CallbackQuery::from_pairs([("nonce", "1"), ("openid", "a"), ("openid", "b"), ("nonce", "1")]).unwrap_err(),
+            VerifyError::Duplicate("nonce")
+        );
+    }
+
+    #[test]
+    fn a_timestamp_outside_the_window_is_refused_on_both_sides() {
+        let verifier = verifier(MessageMode::Plain);
+        for skew in [-600, 0, 600] {
+            assert!(
+                verifier.verify_url(&signed("protoSheetTok01", NOW - skew), NOW).is_ok(),
+                "{skew}"
+            );
+        }
+        for skew in [-601, 601] {
+            let query = signed("protoSheetTok01", NOW - skew);
+            assert_eq!(verifier.verify_url(&query, NOW).unwrap_err(), VerifyError::Skew(skew));
+        }
+        let endless = CallbackVerifier {
+            max_clock_skew: 0,
+            ..verifier
+        };
+        assert!(endless.verify_url(&signed("protoSheetTok01", 0), NOW).is_ok());
+    }
+
+    #[test]
+    fn plain_mode_reads_clear_bodies() {
+        let verifier = verifier(MessageMode::Plain);
+        let opened = verifier
+            .open(&signed("protoSheetTok01", NOW), CLEAR.as_bytes(), NOW)
+            .unwrap();
+        assert_eq!(content(&opened), "clear");
+        assert!(opened.seal.is_none());
+
+        let (query, encrypt) = encrypted("protoSheetTok01", KEY, APP_ID);
+        let refused = |body: &str| verifier.open(&query, body.as_bytes(), NOW).unwrap_err();
+        assert!(matches!(refused(&safe_body(&encrypt)), OpenError::Encrypted));
+        assert!(matches!(refused(CLEAR), OpenError::NotEncrypted), "aes without Encrypt");
+    }
+
+    #[test]
+    fn safe_mode_refuses_clear_bodies_whatever_the_query_says() {
+        let verifier = verifier(MessageMode::Safe);
+        let (query, _) = encrypted("protoSheetTok01", KEY, APP_ID);
+        assert!(matches!(
+            verifier.open(&query, CLEAR.as_bytes(), NOW).unwrap_err(),
+            OpenError::NotEncrypted
+        ));
+        let plain = verifier
+            .open(&signed("protoSheetTok01", NOW), CLEAR.as_bytes(), NOW)
+            .unwrap_err();
+        assert!(matches!(
+            plain,
+            OpenError::Verify(VerifyError::Missing("msg_signature"))
+        ));
+    }
+
+    #[test]
+    fn compat_mode_uses_only_what_was_decrypted() {
+        let verifier = verifier(MessageMode::Compat);
+        let (query, encrypt) = encrypted("protoSheetTok01", KEY, APP_ID);
+        let opened = verifier.open(&query, compat_body(&encrypt).as_bytes(), NOW).unwrap();
+        assert_eq!(content(&opened), "hidden");
+        assert!(opened.seal.is_some());
+        assert!(matches!(
+            verifier.open(&query, CLEAR.as_bytes(), NOW).unwrap_err(),
+            OpenError::NotEncrypted
+        ));
+
+        let without_type = CallbackQuery {
+            encrypt_type: None,
+            msg_signature: None,
+            ..query
+        };
+        assert!(
+            verifier
+                .open(&without_type, compat_body(&encrypt).as_bytes(), NOW)
+                .is_err(),
+            "dropping encrypt_type does not drop the check"
+        );
+    }
+
+    #[test]
+    fn previous_token_and_key_still_open_and_seal() {
+        let verifier = verifier(MessageMode::Safe);
+        let previous_key = "A".repeat(43);
+        let (query, encrypt) = encrypted("previous", &previous_key, APP_ID);
+        let opened = verifier.open(&query, safe_body(&encrypt).as_bytes(), NOW).unwrap();
+        let sealed = opened.seal.unwrap().seal("<xml>reply</xml>", NOW, [9; 16], "42");
+        let reply = Document::parse(sealed.as_bytes()).unwrap();
+        let encrypt = reply.text("Encrypt").unwrap();
+        assert_eq!(
+            EncodingAesKey::parse(&previous_key)
+                .unwrap()
+                .decrypt(encrypt, APP_ID)
+                .unwrap(),
+            "<xml>reply</xml>"
+        );
+        assert_eq!(
+            reply.text("MsgSignature").unwrap(),
+            signature::sign(&["previous", &NOW.to_string(), "42", encrypt])
+        );
+    }
+
+    #[test]
+    fn a_tampered_ciphertext_and_another_account_are_refused() {
+        let verifier = verifier(MessageMode::Safe);
+        let (query, encrypt) = encrypted("protoSheetTok01", KEY, APP_ID);
+        let tampered = encrypt.replacen(|c: char| c != '+', "+", 1);
+        let refused = verifier.open(&query, safe_body(&tampered).as_bytes(), NOW).unwrap_err();
+        assert!(matches!(
+            refused,
+            OpenError::Verify(VerifyError::Signature("msg_signature"))
+        ));
+        let (query, encrypt) = encrypted("protoSheetTok01", KEY, "wxfedcba9876543210");
+        let other = verifier.open(&query, safe_body(&encrypt).as_bytes(), NOW).unwrap_err();
+        assert!(matches!(other, OpenError::Decrypt(DecryptError::AppId)));
+    }
+
+    #[test]
+    fn no_error_and_no_debug_shows_a_token() {
+        let verifier = verifier(MessageMode::Safe);
+        let error = verifier.verify_url(&signed("wrong", NOW), NOW).unwrap_err();
+        let shown = format!("{verifier:?} {error} {error:?}");
+        assert!(!shown.contains("protoSheetTok01") && !shown.contains(KEY));
+    }
+}

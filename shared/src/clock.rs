@@ -1,0 +1,96 @@
+//! Time as an argument: what the domain code asks instead of the machine, so that tests need no sleeping.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+/// A clock that can be read and waited on.
+pub trait Clock: fmt::Debug + Send + Sync {
+    /// Milliseconds since the Unix epoch.
+    fn now_millis(&self) -> i64;
+
+    /// Completes when `duration` has passed on this clock.
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+
+    /// Seconds since the Unix epoch.
+    fn now(&self) -> i64 {
+        self.now_millis().div_euclid(1000)
+    }
+}
+
+/// The machine's clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now_millis(&self) -> i64 {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(tokio::time::sleep(duration))
+    }
+}
+
+/// A deadline further in the past than this was never meant: some local emulators send a constant of 1970.
+const IMPLAUSIBLE_AFTER_MILLIS: i64 = 60_000;
+
+/// The moment at which the platform ends the invocation, if there is one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Deadline(Option<i64>);
+
+impl Deadline {
+    /// No deadline: one machine, or a test.
+    pub const NONE: Self = Self(None);
+
+    /// From Lambda's `lambda-runtime-deadline-ms`. One that passed more than a minute ago counts as none.
+    #[must_use]
+    pub fn from_lambda(deadline_millis: u64, now_millis: i64) -> Self {
+        let deadline = i64::try_from(deadline_millis).unwrap_or(i64::MAX);
+        Self((now_millis.saturating_sub(deadline) <= IMPLAUSIBLE_AFTER_MILLIS).then_some(deadline))
+    }
+
+    /// How long something may take that should need `at_most` and has to leave `margin` before the deadline.
+    #[must_use]
+    pub fn budget(self, now_millis: i64, at_most: Duration, margin: Duration) -> Duration {
+        let Some(deadline) = self.0 else { return at_most };
+        let left = u64::try_from(deadline.saturating_sub(now_millis)).unwrap_or(0);
+        Duration::from_millis(left).saturating_sub(margin).min(at_most)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_767_225_600_000;
+    const EIGHT: Duration = Duration::from_secs(8);
+    const MARGIN: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_budget_ends_before_the_deadline() {
+        let deadline = Deadline::from_lambda(NOW as u64 + 5_000, NOW);
+        assert_eq!(deadline.budget(NOW, EIGHT, MARGIN), Duration::from_secs(4));
+        assert_eq!(deadline.budget(NOW + 4_500, EIGHT, MARGIN), Duration::ZERO);
+        assert_eq!(
+            Deadline::from_lambda(NOW as u64 + 60_000, NOW).budget(NOW, EIGHT, MARGIN),
+            EIGHT
+        );
+    }
+
+    #[test]
+    fn a_deadline_of_1970_counts_as_none() {
+        assert_eq!(Deadline::from_lambda(600_000, NOW), Deadline::NONE);
+        assert_eq!(Deadline::NONE.budget(NOW, EIGHT, MARGIN), EIGHT);
+    }
+
+    #[test]
+    fn a_deadline_that_has_just_passed_counts() {
+        let deadline = Deadline::from_lambda(NOW as u64 - 10, NOW);
+        assert_eq!(deadline.budget(NOW, EIGHT, MARGIN), Duration::ZERO);
+    }
+}

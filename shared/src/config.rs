@@ -1,0 +1,437 @@
+//! Configuration from the environment: read once at start, every problem reported at once, no secret ever shown.
+
+use std::{collections::HashMap, fmt};
+
+use crate::{
+    aes::EncodingAesKey,
+    callback::{CallbackVerifier, MessageMode},
+    secret::Secret,
+};
+
+const APP_ID: &str = "WECHAT_APP_ID";
+const TOKEN: &str = "WECHAT_TOKEN";
+const ENCODING_AES_KEY: &str = "WECHAT_ENCODING_AES_KEY";
+const MESSAGE_MODE: &str = "WECHAT_MESSAGE_MODE";
+const MAX_CLOCK_SKEW: &str = "WECHAT_MAX_CLOCK_SKEW";
+/// Name or ARN of the secret that holds what is not set directly.
+const SECRET_ID: &str = "WECHAT_SECRET_ID";
+/// Seconds that a callback's timestamp may be away from now.
+const DEFAULT_MAX_CLOCK_SKEW: u64 = 600;
+
+/// Where values come from: the process's environment, a secret's JSON, or a map in a test. An empty value counts as
+/// absent.
+#[derive(Clone, Default)]
+pub struct Environment(HashMap<String, String>);
+
+impl Environment {
+    /// The process's own environment.
+    #[must_use]
+    pub fn process() -> Self {
+        Self(
+            std::env::vars_os()
+                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+                .collect(),
+        )
+    }
+
+    /// The values of `pairs`.
+    pub fn from_pairs<N: Into<String>, V: Into<String>>(pairs: impl IntoIterator<Item = (N, V)>) -> Self {
+        Self(
+            pairs
+                .into_iter()
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
+        )
+    }
+
+    /// Adds the values of a secret's JSON object. A variable that is set directly wins.
+    ///
+    /// # Errors
+    /// [`SecretFormatError`] when it is no JSON object of texts.
+    pub fn with_secret(mut self, json: &str) -> Result<Self, SecretFormatError> {
+        let values: HashMap<String, String> = serde_json::from_str(json).map_err(|_| SecretFormatError)?;
+        for (name, value) in values {
+            if self.get(&name).is_none() {
+                self.0.insert(name, value);
+            }
+        }
+        Ok(self)
+    }
+
+    /// The secret to read more values from, if there is one.
+    #[must_use]
+    pub fn secret_id(&self) -> Option<&str> {
+        self.get(SECRET_ID)
+    }
+
+    /// The value of `name`, unless it is absent or empty.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0
+            .get(name)
+            .map(|value| value.trim())
+            .filter(|value| !value.is_empty())
+    }
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Environment({} values)", self.0.len())
+    }
+}
+
+/// `WECHAT_SECRET_ID` names a secret that is no JSON object of texts.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the secret that WECHAT_SECRET_ID names must be a JSON object of texts / WECHAT_SECRET_ID 指向的密钥应为 JSON 对象，且值均为字符串"
+)]
+pub struct SecretFormatError;
+
+/// Everything that is wrong with the environment.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the configuration has {} problem(s) / 配置有误:\n- {}", .0.len(), .0.join("\n- "))]
+pub struct ConfigError(Vec<String>);
+
+/// Collects problems while values are read.
+struct Reader<'a> {
+    environment: &'a Environment,
+    problems: Vec<String>,
+}
+
+impl<'a> Reader<'a> {
+    const fn new(environment: &'a Environment) -> Self {
+        Self {
+            environment,
+            problems: Vec::new(),
+        }
+    }
+
+    fn problem(&mut self, name: &str, english: &str, chinese: &str) {
+        self.problems.push(format!("{name}: {english} / {chinese}"));
+    }
+
+    fn optional(&self, name: &str) -> Option<&'a str> {
+        self.environment.get(name)
+    }
+
+    fn required(&mut self, name: &str) -> String {
+        match self.optional(name) {
+            Some(value) => value.to_owned(),
+            None => {
+                self.problem(name, "is not set", "未设置");
+                String::new()
+            }
+        }
+    }
+
+    fn app_id(&mut self) -> String {
+        let app_id = self.required(APP_ID);
+        let well_formed = app_id.starts_with("wx") && app_id.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if !app_id.is_empty() && !well_formed {
+            self.problem(
+                APP_ID,
+                "is no AppID (wx and letters or digits)",
+                "不是合法的 AppID（应以 wx 开头）",
+            );
+        }
+        app_id
+    }
+
+    fn aes_key(&mut self, name: &str) -> Option<EncodingAesKey> {
+        match EncodingAesKey::parse(self.optional(name)?) {
+            Ok(key) => Some(key),
+            Err(error) => {
+                self.problems.push(format!("{name}: {error}"));
+                None
+            }
+        }
+    }
+
+    fn message_mode(&mut self) -> MessageMode {
+        let has_key = self.optional(ENCODING_AES_KEY).is_some();
+        let mode = match self.optional(MESSAGE_MODE) {
+            None if has_key => MessageMode::Safe,
+            None | Some("plain") => MessageMode::Plain,
+            Some("compat") => MessageMode::Compat,
+            Some("safe") => MessageMode::Safe,
+            Some(_) => {
+                self.problem(
+                    MESSAGE_MODE,
+                    "must be plain, compat or safe",
+                    "应为 plain、compat 或 safe",
+                );
+                return MessageMode::Plain;
+            }
+        };
+        if mode != MessageMode::Plain && !has_key {
+            self.problem(
+                ENCODING_AES_KEY,
+                "is needed in compat and safe mode",
+                "兼容模式与安全模式需要 EncodingAESKey",
+            );
+        }
+        mode
+    }
+
+    fn seconds(&mut self, name: &str, default: u64) -> u64 {
+        match self.optional(name).map(str::parse) {
+            None => default,
+            Some(Ok(seconds)) => seconds,
+            Some(Err(_)) => {
+                self.problem(name, "must be a number of seconds", "应为秒数");
+                default
+            }
+        }
+    }
+
+    fn api_keys(&self) -> Vec<Secret> {
+        let keys = self.optional("API_KEYS").unwrap_or_default();
+        keys.split(',')
+            .map(str::trim)
+            .filter(|key| !key.is_empty())
+            .map(Secret::new)
+            .collect()
+    }
+
+    fn finish<T>(self, config: T) -> Result<T, ConfigError> {
+        if self.problems.is_empty() {
+            Ok(config)
+        } else {
+            Err(ConfigError(self.problems))
+        }
+    }
+}
+
+/// What the webhook needs.
+#[derive(Clone, Debug)]
+pub struct WebhookConfig {
+    /// The DynamoDB table.
+    pub table: String,
+    /// What callbacks are checked against.
+    pub verifier: CallbackVerifier,
+}
+
+impl WebhookConfig {
+    /// Reads `WECHAT_APP_ID`, `WECHAT_TOKEN`, `WECHAT_ENCODING_AES_KEY`, both also with `_PREVIOUS`,
+    /// `WECHAT_MESSAGE_MODE`, `WECHAT_MAX_CLOCK_SKEW` and `TABLE_NAME`.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with every problem.
+    pub fn read(environment: &Environment) -> Result<Self, ConfigError> {
+        let mut reader = Reader::new(environment);
+        let app_id = reader.app_id();
+        let current = reader.required(TOKEN);
+        let previous = reader.optional("WECHAT_TOKEN_PREVIOUS");
+        let tokens = std::iter::once(current.as_str())
+            .chain(previous)
+            .map(Secret::new)
+            .collect();
+        let keys = [
+            reader.aes_key(ENCODING_AES_KEY),
+            reader.aes_key("WECHAT_ENCODING_AES_KEY_PREVIOUS"),
+        ];
+        let verifier = CallbackVerifier {
+            app_id,
+            tokens,
+            keys: keys.into_iter().flatten().collect(),
+            mode: reader.message_mode(),
+            max_clock_skew: reader.seconds(MAX_CLOCK_SKEW, DEFAULT_MAX_CLOCK_SKEW),
+        };
+        let table = reader.required("TABLE_NAME");
+        reader.finish(Self { table, verifier })
+    }
+}
+
+#[cfg(feature = "client")]
+mod callers {
+    use super::{ConfigError, Environment, Reader};
+    use crate::{
+        api::{DEFAULT_API_BASE, TokenApi},
+        secret::Secret,
+    };
+
+    /// What every function that calls WeChat needs.
+    #[derive(Clone, Debug)]
+    pub struct ApiConfig {
+        /// The account.
+        pub app_id: String,
+        /// Where WeChat's API is.
+        pub api_base: String,
+        /// The proxy for calls to it; its URL may hold a password.
+        pub https_proxy: Option<Secret>,
+        /// The DynamoDB table.
+        pub table: String,
+    }
+
+    impl ApiConfig {
+        fn read(reader: &mut Reader<'_>) -> Self {
+            let api_base = reader
+                .optional("WECHAT_API_BASE")
+                .unwrap_or(DEFAULT_API_BASE)
+                .to_owned();
+            if !api_base.starts_with("https://") && !api_base.starts_with("http://") {
+                reader.problem("WECHAT_API_BASE", "must be an http or https URL", "应为 http(s) 地址");
+            }
+            Self {
+                app_id: reader.app_id(),
+                api_base,
+                https_proxy: reader
+                    .optional("HTTPS_PROXY")
+                    .or(reader.optional("https_proxy"))
+                    .map(Secret::new),
+                table: reader.required("TABLE_NAME"),
+            }
+        }
+    }
+
+    /// What the token-refresher needs. It alone holds the AppSecret.
+    #[derive(Clone, Debug)]
+    pub struct RefresherConfig {
+        /// Account, API and table.
+        pub api: ApiConfig,
+        /// The AppSecret.
+        pub app_secret: Secret,
+        /// The interface that issues tokens.
+        pub token_api: TokenApi,
+    }
+
+    impl RefresherConfig {
+        /// Reads `WECHAT_APP_ID`, `WECHAT_APP_SECRET`, `WECHAT_TOKEN_API`, `WECHAT_API_BASE`, `HTTPS_PROXY` and
+        /// `TABLE_NAME`.
+        ///
+        /// # Errors
+        /// [`ConfigError`] with every problem.
+        pub fn read(environment: &Environment) -> Result<Self, ConfigError> {
+            let mut reader = Reader::new(environment);
+            let api = ApiConfig::read(&mut reader);
+            let app_secret = Secret::new(reader.required("WECHAT_APP_SECRET"));
+            let token_api = match reader.optional("WECHAT_TOKEN_API") {
+                None | Some("stable") => TokenApi::Stable,
+                Some("token") => TokenApi::Classic,
+                Some(_) => {
+                    reader.problem("WECHAT_TOKEN_API", "must be stable or token", "应为 stable 或 token");
+                    TokenApi::Stable
+                }
+            };
+            reader.finish(Self {
+                api,
+                app_secret,
+                token_api,
+            })
+        }
+    }
+
+    /// What send-template and admin need.
+    #[derive(Clone, Debug)]
+    pub struct CallerConfig {
+        /// Account, API and table.
+        pub api: ApiConfig,
+        /// The function that refreshes the token, by name or ARN.
+        pub refresher_function: String,
+        /// Who may call `/api/*`. Empty: only callers that the gateway's JWT authorizer has let through.
+        pub api_keys: Vec<Secret>,
+    }
+
+    impl CallerConfig {
+        /// Reads `WECHAT_APP_ID`, `WECHAT_API_BASE`, `HTTPS_PROXY`, `TABLE_NAME`, `TOKEN_REFRESHER_FUNCTION` and
+        /// `API_KEYS`.
+        ///
+        /// # Errors
+        /// [`ConfigError`] with every problem.
+        pub fn read(environment: &Environment) -> Result<Self, ConfigError> {
+            let mut reader = Reader::new(environment);
+            let api = ApiConfig::read(&mut reader);
+            let refresher_function = reader.required("TOKEN_REFRESHER_FUNCTION");
+            let api_keys = reader.api_keys();
+            reader.finish(Self {
+                api,
+                refresher_function,
+                api_keys,
+            })
+        }
+    }
+}
+
+#[cfg(feature = "client")]
+pub use callers::{ApiConfig, CallerConfig, RefresherConfig};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG";
+
+    fn webhook(pairs: &[(&str, &str)]) -> Result<WebhookConfig, ConfigError> {
+        let full = [
+            ("WECHAT_APP_ID", "wx0123456789abcdef"),
+            ("WECHAT_TOKEN", "tok"),
+            ("TABLE_NAME", "t"),
+        ];
+        WebhookConfig::read(&Environment::from_pairs(full.iter().chain(pairs).copied()))
+    }
+
+    #[test]
+    fn an_aes_key_turns_safe_mode_on() {
+        assert_eq!(webhook(&[]).unwrap().verifier.mode, MessageMode::Plain);
+        assert_eq!(
+            webhook(&[(ENCODING_AES_KEY, KEY)]).unwrap().verifier.mode,
+            MessageMode::Safe
+        );
+        let compat = webhook(&[(ENCODING_AES_KEY, KEY), (MESSAGE_MODE, "compat")]).unwrap();
+        assert_eq!(compat.verifier.mode, MessageMode::Compat);
+        assert_eq!(compat.verifier.max_clock_skew, 600);
+    }
+
+    #[test]
+    fn all_problems_are_reported_at_once_and_no_value_is_shown() {
+        let environment = Environment::from_pairs([
+            (APP_ID, "gh_0a1b2c3d4e5f"),
+            (ENCODING_AES_KEY, "sup3rsecret"),
+            (MESSAGE_MODE, "secure"),
+            (MAX_CLOCK_SKEW, "ten"),
+            (TOKEN, " "),
+        ]);
+        let error = WebhookConfig::read(&environment).unwrap_err();
+        let text = format!("{error} {error:?} {environment:?}");
+        for name in [
+            APP_ID,
+            TOKEN,
+            ENCODING_AES_KEY,
+            MESSAGE_MODE,
+            MAX_CLOCK_SKEW,
+            "TABLE_NAME",
+        ] {
+            assert!(text.contains(name), "{name} in {text}");
+        }
+        assert!(!text.contains("sup3rsecret"));
+    }
+
+    #[test]
+    fn safe_mode_without_a_key_is_a_problem() {
+        let error = webhook(&[(MESSAGE_MODE, "safe")]).unwrap_err().to_string();
+        assert!(error.contains(ENCODING_AES_KEY));
+    }
+
+    #[test]
+    fn previous_token_and_key_are_accepted_beside_the_current() {
+        let config = webhook(&[
+            ("WECHAT_TOKEN_PREVIOUS", "old"),
+            (ENCODING_AES_KEY, KEY),
+            ("WECHAT_ENCODING_AES_KEY_PREVIOUS", KEY),
+        ])
+        .unwrap();
+        assert_eq!((config.verifier.tokens.len(), config.verifier.keys.len()), (2, 2));
+    }
+
+    #[test]
+    fn a_variable_wins_over_the_secret_unless_it_is_empty() {
+        let environment = Environment::from_pairs([("A", "direct"), ("B", "")]);
+        let environment = environment
+            .with_secret(r#"{"A":"secret","B":"secret","C":"secret"}"#)
+            .unwrap();
+        assert_eq!(environment.get("A"), Some("direct"));
+        assert_eq!(environment.get("B"), Some("secret"));
+        assert_eq!(environment.get("C"), Some("secret"));
+        assert!(Environment::default().with_secret("[]").is_err());
+    }
+}

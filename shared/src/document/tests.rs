@@ -1,0 +1,299 @@
+use proptest::{collection::vec, prelude::*, sample::select};
+use serde_json::json;
+
+use super::*;
+
+fn parse(body: &str) -> Document {
+    Document::parse(body.as_bytes()).unwrap_or_else(|error| panic!("{error}: {body:?}"))
+}
+
+fn refused(body: &str) -> DocumentError {
+    match Document::parse(body.as_bytes()) {
+        Ok(document) => panic!("accepted {body:?} as {document:?}"),
+        Err(error) => error,
+    }
+}
+
+#[track_caller]
+fn reads(body: &str, text: &str) {
+    assert_eq!(parse(body).child("a").unwrap().value(), text, "{body:?}");
+}
+
+#[test]
+fn text_is_kept_exactly() {
+    reads(
+        "<xml><a><![CDATA[ 1 < 2 && <b> &amp; ]]></a></xml>",
+        " 1 < 2 && <b> &amp; ",
+    );
+    reads(
+        "<xml><a>1 &lt; 2 &amp;&amp; &quot;x&quot; &gt; &apos;</a></xml>",
+        "1 < 2 && \"x\" > '",
+    );
+    reads("<xml><a>x<![CDATA[]]]]><![CDATA[>]]>y<!-- no -->z</a></xml>", "x]]>yz");
+    reads("<xml><a><![CDATA[first\r\nsecond]]></a></xml>", "first\r\nsecond");
+    reads("<xml><a>  </a></xml>", "  ");
+    reads(
+        "<xml><a x='1'>attributes are ignored</a></xml>",
+        "attributes are ignored",
+    );
+}
+
+#[test]
+fn control_characters_survive() {
+    reads("<xml><a><![CDATA[x\u{1d}y\u{0}]]></a></xml>", "x\u{1d}y\u{0}");
+    reads("<xml><a>x\u{1d}y</a></xml>", "x\u{1d}y");
+    reads("{\n\t\"a\":\"x\u{1d}\n\u{0}y\"}", "x\u{1d}\n\u{0}y");
+    reads("{\"a\":\"\u{1d}\\\"\u{1d}\\\\\",\n\"b\":1}", "\u{1d}\"\u{1d}\\");
+}
+
+#[test]
+fn character_references_are_resolved_and_forbidden_ones_dropped() {
+    reads("<xml><a>&#x4e2d;&#25991;&#x1F600;</a></xml>", "中文😀");
+    reads(
+        "<xml><a>x&#0;&#1;&#x1d;&#xD800;&#xFFFE;&#x110000;&#99999999999;y</a></xml>",
+        "xy",
+    );
+    for malformed in ["&#;", "&#x;", "&#xZZ;", "&#+65;", "&#-1;", "&# 65;", "&#X41;"] {
+        let error = refused(&format!("<xml><a>{malformed}</a></xml>"));
+        assert!(matches!(error, DocumentError::Entity), "{malformed}: {error}");
+    }
+}
+
+#[test]
+fn elements_come_in_any_order_number_and_layout() {
+    let document = parse(
+        "\u{feff}\r\n<?xml version=\"1.0\"?>\n<!-- c -->\n<doc>\n <b/>\n <a> 7 </a>\n <a></a>\n</doc>\n<!-- d -->\n",
+    );
+    assert_eq!(document.name(), "doc");
+    assert_eq!(document.value(), "");
+    assert_eq!(
+        document.children("a").map(Document::value).collect::<Vec<_>>(),
+        [" 7 ", ""]
+    );
+    assert_eq!(
+        document.members().map(Document::name).collect::<Vec<_>>(),
+        ["b", "a", "a"]
+    );
+    assert_eq!(document.text("b"), None, "empty is none");
+    assert_eq!(document.text("A"), None, "names are exact");
+    assert_eq!(
+        (document.text("a"), document.word("a"), document.number::<i64>("a")),
+        (Some(" 7 "), Some("7"), Some(7))
+    );
+    assert_eq!(document.number::<i64>("b"), None, "an empty number is no error");
+}
+
+#[test]
+fn json_and_xml_give_the_same_tree() {
+    let json = "\u{feff} {\"id\":9223372036854775809,\"n\":-3,\"f\":31.23,\"t\":true,\"e\":\"\",\"z\":null,\
+                \"list\":[{\"x\":1},{\"x\":\"2\"}],\"one\":{\"x\":[]},\"id\":\"again\"}\n";
+    let xml = "<xml><id>9223372036854775809</id><n>-3</n><f>31.23</f><t>true</t><e/><z/>\
+               <list><x>1</x></list><list><x>2</x></list><one></one><id>again</id></xml>";
+    let json = parse(json);
+    assert_eq!(json, parse(xml));
+    assert_eq!(
+        json.to_json(),
+        json!({"id": ["9223372036854775809", "again"], "n": "-3", "f": "31.23", "t": "true", "e": "", "z": "",
+               "list": [{"x": "1"}, {"x": "2"}], "one": ""})
+    );
+}
+
+#[test]
+fn a_json_integer_that_would_lose_digits_is_refused() {
+    assert!(matches!(
+        refused("{\"MsgId\":123456789012345678901}"),
+        DocumentError::Json(_)
+    ));
+}
+
+#[test]
+fn dtds_entities_and_instructions_are_refused() {
+    let bomb = "<!DOCTYPE x [<!ENTITY a \"aaaa\"><!ENTITY b \"&a;&a;\">]><xml><a>&b;</a></xml>";
+    let external = "<?xml version=\"1.0\"?><!DOCTYPE x [<!ENTITY f SYSTEM \"file:///etc/passwd\">]><xml>&f;</xml>";
+    for dtd in [
+        bomb,
+        external,
+        "<!doctype x><xml/>",
+        "<xml><!DOCTYPE x></xml>",
+        "<xml/><!DOCTYPE x>",
+    ] {
+        assert!(matches!(refused(dtd), DocumentError::Dtd), "{dtd}");
+    }
+    for entity in ["<xml>&nbsp;</xml>", "<xml>&LT;</xml>", "<xml>&a b;</xml>", "<xml/>&x;"] {
+        assert!(matches!(refused(entity), DocumentError::Entity), "{entity}");
+    }
+    let instructions = [
+        "<?php x ?><xml/>",
+        "<xml><?x?></xml>",
+        "<xml/><?x?>",
+        "<xml><?xml version=\"1.0\"?></xml>",
+        "<!----><?xml?><xml/>",
+    ];
+    for instruction in instructions {
+        assert!(
+            matches!(refused(instruction), DocumentError::ProcessingInstruction),
+            "{instruction}"
+        );
+    }
+}
+
+#[test]
+fn malformed_bodies_are_refused() {
+    for empty in ["", " \n", "\u{feff}", "<!-- only -->", "<?xml version=\"1.0\"?>"] {
+        assert!(matches!(refused(empty), DocumentError::Empty), "{empty:?}");
+    }
+    for truncated in ["<xml>", "<xml><a></a>", "<xml>text"] {
+        assert!(matches!(refused(truncated), DocumentError::Truncated), "{truncated:?}");
+    }
+    for beside in [
+        "<xml/>x",
+        "<xml/><xml/>",
+        "x<xml/>",
+        "success",
+        "[1]",
+        "<xml/>]]>",
+        "<xml/>&amp;",
+        "<xml/>\u{a0}",
+    ] {
+        assert!(matches!(refused(beside), DocumentError::BesideRoot), "{beside:?}");
+    }
+    for xml in [
+        "<xml",
+        "<xml></a>",
+        "<xml><a></xml></a>",
+        "</xml>",
+        "<xml>&amp</xml>",
+        "<xml>a & b</xml>",
+        "<xml><![CDATA[x]]</xml>",
+    ] {
+        assert!(matches!(refused(xml), DocumentError::Xml(_)), "{xml:?}");
+    }
+    for json in [
+        "{",
+        "{}x",
+        "{} {}",
+        "{\"a\":}",
+        "{\"a\":\"\\\u{1}\"}",
+        "{a:1}",
+        "{\"a\":1,}",
+    ] {
+        assert!(matches!(refused(json), DocumentError::Json(_)), "{json:?}");
+    }
+    for bytes in [&b"<xml>\xff</xml>"[..], b"\xff\xfe<\0", b"{\"a\":\"\xd6\xd0\"}"] {
+        assert!(
+            matches!(Document::parse(bytes).unwrap_err(), DocumentError::NotUtf8(_)),
+            "{bytes:?}"
+        );
+    }
+}
+
+#[test]
+fn size_depth_and_count_are_bounded() {
+    let sized = |size: usize| format!("<xml>{}</xml>", "x".repeat(size - 11));
+    assert_eq!(parse(&sized(MAX_SIZE)).value().len(), MAX_SIZE - 11);
+    assert!(matches!(refused(&sized(MAX_SIZE + 1)), DocumentError::TooLarge(_)));
+
+    let nested_xml = |depth: usize| format!("{}{}", "<a>".repeat(depth), "</a>".repeat(depth));
+    let nested_json = |depth: usize| format!("{}1{}", "{\"a\":".repeat(depth - 1), "}".repeat(depth - 1));
+    for nested in [nested_xml, nested_json] {
+        parse(&nested(MAX_DEPTH));
+        assert!(matches!(refused(&nested(MAX_DEPTH + 1)), DocumentError::TooDeep));
+    }
+    assert!(
+        matches!(refused(&"<a>".repeat(80_000)), DocumentError::TooDeep),
+        "no stack to overflow"
+    );
+    assert!(matches!(
+        refused(&format!("{{\"a\":{}", "[".repeat(80_000))),
+        DocumentError::Json(_)
+    ));
+
+    let many_xml = |count: usize| format!("<xml>{}</xml>", "<a/>".repeat(count - 1));
+    let many_json = |count: usize| format!("{{\"a\":[{}0]}}", "0,".repeat(count - 2));
+    for many in [many_xml, many_json] {
+        parse(&many(MAX_ELEMENTS));
+        assert!(matches!(
+            refused(&many(MAX_ELEMENTS + 1)),
+            DocumentError::TooManyElements
+        ));
+    }
+}
+
+/// Text with what XML and CDATA treat specially; `]]` and `>` meet often.
+fn any_text() -> impl Strategy<Value = String> {
+    const SPECIAL: &str = "]] ]]> > < & &amp; <![CDATA[ \r\n \" \\ \u{1d} 中 😀";
+    let special = select(SPECIAL.split(' ').chain([" "]).collect::<Vec<_>>());
+    let part = prop_oneof![3 => special.prop_map(str::to_owned), 1 => any::<char>().prop_map(String::from)];
+    vec(part, 0..8).prop_map(|parts| parts.concat())
+}
+
+fn any_tree() -> impl Strategy<Value = Document> {
+    let name = || select(vec!["a", "b", "MsgId", "名", "x-1.y_z"]);
+    let leaf = (name(), any_text()).prop_map(|(name, value)| Document::leaf(name, value));
+    leaf.prop_recursive(4, 40, 6, move |child| {
+        (name(), vec(child, 1..6)).prop_map(|(name, children)| Document {
+            children,
+            ..Document::leaf(name, "")
+        })
+    })
+}
+
+/// Writes as WeChat does, indented, with every other text escaped in place of CDATA.
+fn to_xml(document: &Document, cdata: bool) -> String {
+    let content = if document.children.is_empty() {
+        if cdata {
+            format!("<![CDATA[{}]]>", document.value.replace("]]>", "]]]]><![CDATA[>"))
+        } else {
+            document
+                .value
+                .replace('&', "&amp;")
+                .replace('<', "&lt;")
+                .replace('>', "&gt;")
+        }
+    } else {
+        let children = document.children.iter().enumerate();
+        children
+            .map(|(i, child)| format!("\n  {}\n", to_xml(child, cdata ^ (i % 2 == 0))))
+            .collect()
+    };
+    let name = &document.name;
+    format!("<{name}>{content}</{name}>")
+}
+
+/// Pieces of which broken XML and JSON are made.
+fn any_fragments() -> impl Strategy<Value = String> {
+    const PIECES: &str = "<xml> </xml> <a> </a> <a/> < > </ /> <> </> <! <!- <!--> <!-- -- --> <![CDATA[ ]]> ]] <? ?> \
+                          <??> <?xml <!DOCTYPE <!ENTITY & ; &# &#x &amp; 0 = ' \" { } [ ] : , \\ \\u 1e9 - null \
+                          \u{1d} \u{0} \u{feff} 中";
+    let pieces = select(PIECES.split(' ').chain([" ", "\n"]).collect::<Vec<_>>());
+    vec(pieces, 0..24).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_as_xml_is_read(tree in any_tree(), cdata: bool) {
+        prop_assert_eq!(Document::parse(to_xml(&tree, cdata).as_bytes()).unwrap(), tree);
+    }
+
+    #[test]
+    fn what_is_written_as_json_is_read(tree in any_tree()) {
+        let json = json!({"root": tree.to_json()});
+        let read = Document::parse(json.to_string().as_bytes()).unwrap();
+        prop_assert_eq!(read.to_json(), json);
+    }
+
+    #[test]
+    fn bytes_never_panic(bytes in vec(any::<u8>(), 0..64)) {
+        let _ = Document::parse(&bytes);
+    }
+
+    #[test]
+    fn fragments_never_panic(text in any_fragments()) {
+        for text in [text.clone(), format!("<xml>{text}"), format!("{{\"a\":{text}")] {
+            if let Ok(document) = Document::parse(text.as_bytes()) {
+                prop_assert!(document.depth() <= MAX_DEPTH);
+                let _ = document.to_json();
+            }
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The details that only the text of an `errmsg` carries. Its wording varies over APIs and years: nothing is assumed but
+//! the few characters around the detail.
+
+use std::net::IpAddr;
+
+/// The request id of an errmsg (`rid: 6698ef60-27d10c40-100819f9`): what WeChat's own diagnosis asks for, for 7 days.
+pub fn rid(errmsg: &str) -> Option<&str> {
+    const LABEL: &str = "rid:";
+    // WeChat appends it: a later label is more likely the true one than one in quoted input.
+    errmsg.rmatch_indices(LABEL).find_map(|(start, _)| {
+        let text = errmsg.get(start + LABEL.len()..)?.trim_start();
+        let candidate = leading(text, |c| c.is_ascii_hexdigit() || c == '-');
+        let groups = candidate.split('-');
+        (groups.clone().count() == 3 && groups.clone().all(|group| !group.is_empty())).then_some(candidate)
+    })
+}
+
+/// The address from which WeChat saw the call come and which it refused: it stands in the errmsg of 40164, often in that
+/// of 61004, and must be put on the account's IP whitelist.
+///
+/// WeChat names it as IPv4 and again as IPv4-mapped IPv6; IPv4 is preferred, since the form in which the whitelist takes
+/// IPv6 is not documented.
+pub fn denied_address(errmsg: &str) -> Option<&str> {
+    let addresses = || {
+        errmsg
+            .split(|c: char| !(c.is_ascii_alphanumeric() || c == '.' || c == ':'))
+            .filter_map(address)
+    };
+    addresses()
+        .find(|(_, ip)| ip.is_ipv4())
+        .or_else(|| addresses().next())
+        .map(|(text, _)| text)
+}
+
+/// The template field that a 47003 complains about, such as `time5`: the key in `data`.
+///
+/// Two wordings are known: `data.time5.value invalid` (or `is empty`) and `time5.DATA is invalid`.
+pub fn rejected_field(errmsg: &str) -> Option<&str> {
+    let named_by_value = errmsg.match_indices("data.").find_map(|(start, label)| {
+        let text = errmsg.get(start + label.len()..)?;
+        let name = leading(text, is_of_name);
+        (!name.is_empty() && text.get(name.len()..)?.starts_with(".value")).then_some(name)
+    });
+    let named_by_placeholder = || {
+        let (before, _) = errmsg.split_once(".DATA")?;
+        before.rsplit(|c| !is_of_name(c)).next().filter(|name| !name.is_empty())
+    };
+    named_by_value.or_else(named_by_placeholder)
+}
+
+fn is_of_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
+}
+
+fn leading(text: &str, belongs: impl Fn(char) -> bool) -> &str {
+    text.split(|c| !belongs(c)).next().unwrap_or_default()
+}
+
+/// Reads a word, to which punctuation (`198.51.100.7.`) or a label (`requestIP:198.51.100.7`) may cling.
+fn address(word: &str) -> Option<(&str, IpAddr)> {
+    let trimmed = word.trim_end_matches(['.', ':']);
+    let unlabelled = trimmed.split_once(':').map_or(trimmed, |(_, rest)| rest);
+    let (text, ip) = [word, trimmed, unlabelled]
+        .into_iter()
+        .find_map(|text| Some((text, text.parse::<IpAddr>().ok()?)))?;
+    if ip.is_unspecified() {
+        return None;
+    }
+    // ::ffff:198.51.100.7 ends in the IPv4 address it stands for.
+    match text.rsplit_once(':') {
+        Some((_, tail)) if tail.contains('.') && ip.to_canonical().is_ipv4() => Some((tail, ip.to_canonical())),
+        _ => Some((text, ip)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{denied_address, rejected_field, rid};
+
+    #[test]
+    fn rid_ends_the_message_with_or_without_a_comma() {
+        let id = Some("6aac005a-01bfdbee-79769285");
+        assert_eq!(rid("invalid appid rid: 6aac005a-01bfdbee-79769285"), id);
+        assert_eq!(rid("invalid appid, rid: 6aac005a-01bfdbee-79769285"), id);
+        assert_eq!(rid("invalid appid rid:6aac005a-01bfdbee-79769285, hint: [x]"), id);
+        assert_eq!(rid("rid: unknown field rid: 6aac005a-01bfdbee-79769285"), id);
+    }
+
+    #[test]
+    fn what_is_no_rid_is_not_taken_for_one() {
+        for errmsg in [
+            "",
+            "ok",
+            "rid:",
+            "rid: ",
+            "rid: none",
+            "rid: 5fd1befd-7eeb5dbe-",
+            "invalid grid: 系统繁忙",
+        ] {
+            assert_eq!(rid(errmsg), None, "{errmsg}");
+        }
+    }
+
+    #[test]
+    fn denied_address_prefers_ipv4() {
+        let ipv4 = Some("198.51.100.7");
+        for errmsg in [
+            "invalid ip 198.51.100.7 ipv6 ::ffff:198.51.100.7, not in whitelist rid: 6698ef60-27d10c40-100819f9",
+            "invalid ip 198.51.100.7, not in whitelist",
+            "invalid ip 198.51.100.7.",
+            "invalid ip 198.51.100.7: not in whitelist",
+            "invalid ip ipv6 ::ffff:198.51.100.7, not in whitelist rid: 6698ef60-27d10c40-100819f9",
+            "invalid ip 2001:db8::7 ipv4 198.51.100.7, not in whitelist",
+            "access clientip is not registered hint: [Ln36_0041e575] requestIP: 198.51.100.7",
+            "access clientip is not registered requestIP:198.51.100.7 rid: 6698ef60-27d10c40-100819f9",
+            "调用 IP（198.51.100.7）需要管理员确认",
+        ] {
+            assert_eq!(denied_address(errmsg), ipv4, "{errmsg}");
+        }
+    }
+
+    #[test]
+    fn denied_address_takes_ipv6_when_there_is_nothing_else() {
+        assert_eq!(
+            denied_address("invalid ip 2001:db8::7, not in whitelist"),
+            Some("2001:db8::7")
+        );
+        assert_eq!(
+            denied_address("invalid ip  ipv6 [2001:db8::7], not in whitelist"),
+            Some("2001:db8::7")
+        );
+        assert_eq!(
+            denied_address("invalid ip ipv6:2001:db8:0:0:0:0:0:7"),
+            Some("2001:db8:0:0:0:0:0:7")
+        );
+    }
+
+    #[test]
+    fn a_message_without_an_address_denies_none() {
+        for errmsg in [
+            "",
+            "invalid ip xx.xx.xx.xx ipv6 ::ffff:xx.xx.xx.xx, not in whitelist rid: 6698ef60-27d10c40-100819f9",
+            "invalid ip 0.0.0.0 ipv6 ::, not in whitelist",
+            "invalid ip 198.51.100, not in whitelist",
+            "此次调用需要管理员确认",
+        ] {
+            assert_eq!(denied_address(errmsg), None, "{errmsg}");
+        }
+    }
+
+    #[test]
+    fn rejected_field_reads_every_known_wording() {
+        let rid = "rid: 669df26e-538a8a1a-15ab8ba4";
+        for (errmsg, field) in [
+            ("argument invalid! data.time5.value invalid", "time5"),
+            ("argument invalid! data.time2.value is empty", "time2"),
+            ("argument invalid! data.thing3.value is emtpy", "thing3"),
+            (
+                "argument invalid! data.character_string1.value invalid",
+                "character_string1",
+            ),
+            ("argument invalid! data.first.value invalid", "first"),
+            ("thing01.DATA is invalid", "thing01"),
+            (
+                "argument invalid! data.{{phone_number6.DATA}} is invalid",
+                "phone_number6",
+            ),
+        ] {
+            assert_eq!(rejected_field(&format!("{errmsg} {rid}")), Some(field), "{errmsg}");
+        }
+    }
+
+    #[test]
+    fn a_message_that_names_no_field_rejects_none() {
+        for errmsg in [
+            "",
+            "argument invalid!",
+            "data format error",
+            "data..value",
+            "data.",
+            ".DATA",
+            "参数.DATA",
+        ] {
+            assert_eq!(rejected_field(errmsg), None, "{errmsg}");
+        }
+    }
+}

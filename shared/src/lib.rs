@@ -1,0 +1,36 @@
+//! What the functions of the bundle share: WeChat's protocol, its API, the token service and the table.
+//!
+//! | to … | see |
+//! |---|---|
+//! | verify, open and seal callbacks | [`callback`], over [`signature`], [`aes`] and [`document`] |
+//! | read what a callback says | [`message`] |
+//! | decide on a passive reply and write it | [`rules`], [`reply`] |
+//! | call WeChat | `api` (feature `client`), [`errcode`] |
+//! | have a working access_token | `token` (feature `client`) |
+//! | keep things | [`store`] |
+//! | answer callers of `/api/*` | [`auth`], [`problem`] |
+//! | start a function | [`config`], [`aws`], [`telemetry`] |
+//!
+//! Domain code takes time ([`clock`]), randomness and I/O as arguments. Secrets are [`secret::Secret`]s.
+
+pub mod aes;
+#[cfg(feature = "client")]
+pub mod api;
+pub mod auth;
+pub mod aws;
+pub mod callback;
+pub mod clock;
+pub mod config;
+pub mod document;
+pub mod errcode;
+pub mod hex;
+pub mod message;
+pub mod problem;
+pub mod reply;
+pub mod rules;
+pub mod secret;
+pub mod signature;
+pub mod store;
+pub mod telemetry;
+#[cfg(feature = "client")]
+pub mod token;

@@ -1,0 +1,328 @@
+//! What `/api/*` answers when it fails: `application/problem+json` (RFC 9457), one shape for every function.
+
+use http::{Response, StatusCode, header};
+use serde::Serialize;
+
+use crate::rules::Fault;
+
+/// A failure as a caller of the API sees it.
+#[derive(Clone, Debug, Serialize)]
+#[serde(transparent)]
+pub struct Problem(Box<Members>);
+
+/// The members of RFC 9457, and those that this API adds.
+#[derive(Clone, Debug, Serialize)]
+struct Members {
+    /// Names the kind of failure; `about:blank` is never used, so that programs can tell them apart.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errcode: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errmsg: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rid: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after: Option<u64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    faults: Vec<Fault>,
+}
+
+impl Problem {
+    fn new(status: u16, kind: &'static str, title: &'static str, detail: String) -> Self {
+        Self(Box::new(Members {
+            kind,
+            title,
+            status,
+            detail,
+            errcode: None,
+            errmsg: None,
+            rid: None,
+            field: None,
+            hint: None,
+            retry_after: None,
+            faults: Vec::new(),
+        }))
+    }
+
+    /// 400: the request cannot be used as it is.
+    #[must_use]
+    pub fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(
+            400,
+            "urn:wechat-bundle:bad-request",
+            "Bad request / 请求有误",
+            detail.into(),
+        )
+    }
+
+    /// 401: no key, or a wrong one.
+    #[must_use]
+    pub fn unauthorized() -> Self {
+        let detail = "send one of API_KEYS as \"Authorization: Bearer KEY\" / 请携带 Authorization: Bearer KEY";
+        Self::new(
+            401,
+            "urn:wechat-bundle:unauthorized",
+            "Unauthorized / 未授权",
+            detail.to_owned(),
+        )
+    }
+
+    /// 404: there is no such thing.
+    #[must_use]
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(404, "urn:wechat-bundle:not-found", "Not found / 未找到", detail.into())
+    }
+
+    /// 409: another request with the same `Idempotency-Key` is being served.
+    #[must_use]
+    pub fn in_progress(retry_after: u64) -> Self {
+        let detail = "a request with this Idempotency-Key is still in progress / 相同 Idempotency-Key 的请求仍在处理中";
+        let mut problem = Self::new(
+            409,
+            "urn:wechat-bundle:in-progress",
+            "In progress / 处理中",
+            detail.to_owned(),
+        );
+        problem.0.retry_after = Some(retry_after);
+        problem
+    }
+
+    /// 413: the body is larger than `limit` bytes.
+    #[must_use]
+    pub fn too_large(limit: usize) -> Self {
+        let detail = format!("the body has more than {limit} bytes / 请求体超过 {limit} 字节");
+        Self::new(
+            413,
+            "urn:wechat-bundle:too-large",
+            "Content too large / 请求体过大",
+            detail,
+        )
+    }
+
+    /// 422: the `Idempotency-Key` was used with another body.
+    #[must_use]
+    pub fn key_reused() -> Self {
+        let detail = "this Idempotency-Key was used with another body: use a new key for a new message \
+                      / 该 Idempotency-Key 已用于不同的请求体，请为新消息使用新的键";
+        Self::new(
+            422,
+            "urn:wechat-bundle:key-reused",
+            "Idempotency-Key reused / 幂等键重复使用",
+            detail.to_owned(),
+        )
+    }
+
+    /// 503: the set-up is at fault.
+    #[must_use]
+    pub fn set_up(detail: impl Into<String>) -> Self {
+        Self::new(
+            503,
+            "urn:wechat-bundle:set-up",
+            "Set-up at fault / 配置有误",
+            detail.into(),
+        )
+    }
+
+    /// 504: something behind this function did not answer in time.
+    #[must_use]
+    pub fn timeout(detail: impl Into<String>) -> Self {
+        Self::new(
+            504,
+            "urn:wechat-bundle:timeout",
+            "No answer in time / 上游超时",
+            detail.into(),
+        )
+    }
+
+    /// 504: it is not known whether WeChat took an earlier message under this key, and too late to repeat it.
+    #[must_use]
+    pub fn outcome_unknown() -> Self {
+        let detail = "an earlier request with this Idempotency-Key ended without an answer of WeChat's, too long ago to \
+                      repeat it without the risk of a second message / 该幂等键的上一次请求结果未知，且已超过微信的去重时限";
+        let hint = "Ask the recipient, then send with a new Idempotency-Key if nothing came. \
+                    / 请先确认用户是否已收到，未收到再换新的 Idempotency-Key 重发。";
+        Self::new(
+            504,
+            "urn:wechat-bundle:outcome-unknown",
+            "Outcome unknown / 结果未知",
+            detail.to_owned(),
+        )
+        .with_hint(hint)
+    }
+
+    /// Names the member of the request that is at fault.
+    #[must_use]
+    pub fn with_field(mut self, field: impl Into<String>) -> Self {
+        self.0.field = Some(field.into());
+        self
+    }
+
+    /// Says what to do.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.0.hint = Some(hint.into());
+        self
+    }
+
+    /// Names every fault of a document.
+    #[must_use]
+    pub fn with_faults(mut self, faults: Vec<Fault>) -> Self {
+        self.0.faults = faults;
+        self
+    }
+
+    /// What went wrong.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
+    /// What to do, where it is known.
+    #[must_use]
+    pub fn hint(&self) -> Option<&str> {
+        self.0.hint.as_deref()
+    }
+
+    /// The answer, with `Retry-After` where it is known.
+    #[must_use]
+    pub fn into_response(self) -> Response<String> {
+        let (status, retry_after) = (self.0.status, self.0.retry_after);
+        let mut response = respond(status, "application/problem+json", to_json(&self));
+        if let Some(seconds) = retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        response
+    }
+}
+
+#[cfg(feature = "client")]
+mod from_wechat {
+    use super::Problem;
+    use crate::{
+        api::{ApiError, Rejection},
+        errcode,
+        store::{StoreError, StoreErrorKind},
+        token::{CallError, RefreshRequestError, TokenError},
+    };
+
+    impl Problem {
+        /// WeChat's refusal, at `now` in epoch seconds.
+        #[must_use]
+        pub fn from_rejection(rejection: &Rejection, now: i64) -> Self {
+            let Rejection { errcode, errmsg, .. } = rejection;
+            let entry = rejection.entry();
+            let address = errcode::denied_address(errmsg)
+                .map(|address| format!("IP {address}: "))
+                .unwrap_or_default();
+            let mut problem = Self::new(
+                errcode::http_status(*errcode),
+                "urn:wechat-bundle:wechat-refused",
+                "WeChat refused / 微信拒绝了请求",
+                format!("{} / {}", entry.english, entry.chinese),
+            )
+            .with_hint(format!("{address}{} / {}", entry.remedy_english, entry.remedy_chinese));
+            problem.0.errcode = Some(*errcode);
+            problem.0.errmsg = Some(errmsg.clone());
+            problem.0.rid = errcode::rid(errmsg).map(str::to_owned);
+            problem.0.field = errcode::rejected_field(errmsg).map(str::to_owned);
+            problem.0.retry_after = errcode::retry_after(*errcode, now);
+            problem
+        }
+
+        /// A failed call to WeChat.
+        #[must_use]
+        pub fn from_api(error: &ApiError, now: i64) -> Self {
+            match error {
+                ApiError::Rejected { rejection, .. } => Self::from_rejection(rejection, now),
+                ApiError::Timeout { .. } | ApiError::Connection { .. } | ApiError::OutOfTime { .. } => {
+                    Self::timeout(error.to_string())
+                }
+                ApiError::Status { .. } | ApiError::Unreadable { .. } => Self::new(
+                    502,
+                    "urn:wechat-bundle:bad-answer",
+                    "Not an answer of WeChat's / 应答异常",
+                    error.to_string(),
+                )
+                .with_hint("Check WECHAT_API_BASE and the proxy on the way. / 请检查 WECHAT_API_BASE 与途经的代理。"),
+            }
+        }
+
+        /// A call to WeChat that failed by itself or for want of a token.
+        #[must_use]
+        pub fn from_call(error: &CallError, now: i64) -> Self {
+            match error {
+                CallError::Api(error) => Self::from_api(error, now),
+                CallError::Token(TokenError::Store(error)) => error.into(),
+                CallError::Token(TokenError::Refused(failure)) => {
+                    let errcode = failure.errcode.unwrap_or_default();
+                    let errmsg = failure.message.clone();
+                    Self::from_rejection(
+                        &Rejection {
+                            errcode,
+                            errmsg,
+                            at_token_endpoint: true,
+                        },
+                        now,
+                    )
+                }
+                CallError::Token(TokenError::Request(RefreshRequestError::Failed {
+                    errcode: Some(errcode),
+                    message,
+                })) => {
+                    let rejection = Rejection {
+                        errcode: *errcode,
+                        errmsg: message.clone(),
+                        at_token_endpoint: true,
+                    };
+                    Self::from_rejection(&rejection, now)
+                }
+                CallError::Token(error @ TokenError::Request(RefreshRequestError::Timeout)) => {
+                    Self::timeout(error.to_string())
+                }
+                CallError::Token(error) => Self::set_up(error.to_string()).with_hint(
+                    "Look at the log of token-refresher, or ask GET /api/doctor. \
+                     / 请查看 token-refresher 的日志，或访问 GET /api/doctor。",
+                ),
+            }
+        }
+    }
+
+    impl From<&StoreError> for Problem {
+        fn from(error: &StoreError) -> Self {
+            match error.kind() {
+                StoreErrorKind::Unreachable | StoreErrorKind::Busy => Self::timeout(error.to_string()),
+                StoreErrorKind::SetUp | StoreErrorKind::Damaged => Self::set_up(error.to_string()),
+            }
+        }
+    }
+}
+
+/// A JSON answer.
+#[must_use]
+pub fn json(status: u16, body: &impl Serialize) -> Response<String> {
+    respond(status, "application/json", to_json(body))
+}
+
+/// An answer with a body of the given type.
+#[must_use]
+pub fn respond(status: u16, content_type: &'static str, body: String) -> Response<String> {
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
+    response
+}
+
+/// The types that are answered here have text keys only, so writing them cannot fail.
+fn to_json(body: &impl Serialize) -> String {
+    serde_json::to_string(body).unwrap_or_else(|_| "{}".to_owned())
+}

@@ -1,0 +1,340 @@
+//! Passive replies (被动回复): the seven types as data, and the XML that WeChat accepts for them.
+
+use serde::{Deserialize, Serialize};
+
+/// Bytes of UTF-8 that a text reply may have; the user of a longer one sees a failure text instead.
+pub const TEXT_LIMIT: usize = 2048;
+/// Articles of a news reply to an event. In answer to a message only the first is shown.
+pub const NEWS_LIMIT: usize = 8;
+
+/// A passive reply as the reply rules store it, with the field names of WeChat's JSON.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Reply {
+    /// Text of 1 to [`TEXT_LIMIT`] bytes; `\n` breaks a line.
+    Text {
+        /// What the user reads.
+        content: String,
+    },
+    /// A picture that was uploaded before.
+    Image {
+        /// The media id.
+        media_id: String,
+    },
+    /// A voice message that was uploaded before.
+    Voice {
+        /// The media id.
+        media_id: String,
+    },
+    /// A video that was uploaded before.
+    Video {
+        /// The media id.
+        media_id: String,
+        /// Shown with the video.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        title: Option<String>,
+        /// Shown with the video.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        description: Option<String>,
+    },
+    /// A music card.
+    Music {
+        /// Shown on the card.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        title: Option<String>,
+        /// Shown on the card.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        description: Option<String>,
+        /// The music.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        music_url: Option<String>,
+        /// The music in a better quality, preferred on Wi-Fi.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hq_music_url: Option<String>,
+        /// The picture of the card: the only required member.
+        thumb_media_id: String,
+    },
+    /// Article cards, 1 to [`NEWS_LIMIT`].
+    News {
+        /// The cards in order.
+        articles: Vec<Article>,
+    },
+    /// Hands the user over to the customer-service agents.
+    TransferCustomerService {
+        /// This agent; without it any that is online.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        kf_account: Option<String>,
+    },
+}
+
+/// One card of a news reply.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Article {
+    /// The headline.
+    pub title: String,
+    /// The line below it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// The picture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pic_url: Option<String>,
+    /// Where a tap leads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+}
+
+/// The two ends of a reply: those of the callback, swapped.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses<'a> {
+    /// The user's openid.
+    pub to: &'a str,
+    /// The account's original id, `gh_…`. With the AppID here the user sees a failure text.
+    pub from: &'a str,
+    /// Whether the callback is a message, to which WeChat shows one article only.
+    pub answers_message: bool,
+}
+
+impl Reply {
+    /// A text reply.
+    #[must_use]
+    pub fn text(content: impl Into<String>) -> Self {
+        Self::Text {
+            content: content.into(),
+        }
+    }
+
+    /// The clear XML of this reply. The elements stand in the order of WeChat's own samples.
+    #[must_use]
+    pub fn to_xml(&self, addresses: Addresses<'_>, now: i64) -> String {
+        let (msg_type, content) = self.type_and_content(addresses.answers_message);
+        format!(
+            "<xml><ToUserName>{}</ToUserName><FromUserName>{}</FromUserName><CreateTime>{now}</CreateTime>\
+             <MsgType>{}</MsgType>{content}</xml>",
+            cdata(addresses.to),
+            cdata(addresses.from),
+            cdata(msg_type)
+        )
+    }
+
+    fn type_and_content(&self, answers_message: bool) -> (&'static str, String) {
+        match self {
+            Self::Text { content } => {
+                let content = content.replace("\r\n", "\n");
+                ("text", element("Content", cut_to_bytes(&content, TEXT_LIMIT)))
+            }
+            Self::Image { media_id } => ("image", parent("Image", &element("MediaId", media_id))),
+            Self::Voice { media_id } => ("voice", parent("Voice", &element("MediaId", media_id))),
+            Self::Video {
+                media_id,
+                title,
+                description,
+            } => {
+                let content =
+                    element("MediaId", media_id) + &optional("Title", title) + &optional("Description", description);
+                ("video", parent("Video", &content))
+            }
+            Self::Music {
+                title,
+                description,
+                music_url,
+                hq_music_url,
+                thumb_media_id,
+            } => {
+                let content = optional("Title", title)
+                    + &optional("Description", description)
+                    + &optional("MusicUrl", music_url)
+                    + &optional("HQMusicUrl", hq_music_url)
+                    + &element("ThumbMediaId", thumb_media_id);
+                ("music", parent("Music", &content))
+            }
+            Self::News { articles } => {
+                let shown = &articles[..articles.len().min(if answers_message { 1 } else { NEWS_LIMIT })];
+                let items: String = shown.iter().map(Article::to_xml).collect();
+                (
+                    "news",
+                    format!(
+                        "<ArticleCount>{}</ArticleCount>{}",
+                        shown.len(),
+                        parent("Articles", &items)
+                    ),
+                )
+            }
+            Self::TransferCustomerService { kf_account } => {
+                let agent = kf_account
+                    .as_ref()
+                    .map(|account| parent("TransInfo", &element("KfAccount", account)));
+                ("transfer_customer_service", agent.unwrap_or_default())
+            }
+        }
+    }
+}
+
+impl Article {
+    fn to_xml(&self) -> String {
+        let content = element("Title", &self.title)
+            + &optional("Description", &self.description)
+            + &optional("PicUrl", &self.pic_url)
+            + &optional("Url", &self.url);
+        parent("item", &content)
+    }
+}
+
+/// `text` as a CDATA section: `]]>` is split in two, and characters that XML 1.0 forbids are left out, so no text can
+/// end the section or make the reply unreadable.
+#[must_use]
+pub fn cdata(text: &str) -> String {
+    let allowed: String = text.chars().filter(|&character| is_xml_character(character)).collect();
+    format!("<![CDATA[{}]]>", allowed.replace("]]>", "]]]]><![CDATA[>"))
+}
+
+/// Whether XML 1.0 allows `character` (surrogates are no `char`s).
+const fn is_xml_character(character: char) -> bool {
+    !matches!(character, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}')
+}
+
+/// The longest beginning of `text` that has at most `limit` bytes and ends between two characters.
+fn cut_to_bytes(text: &str, limit: usize) -> &str {
+    &text[..text.floor_char_boundary(limit)]
+}
+
+fn element(name: &str, text: &str) -> String {
+    parent(name, &cdata(text))
+}
+
+fn optional(name: &str, text: &Option<String>) -> String {
+    text.as_ref().map(|text| element(name, text)).unwrap_or_default()
+}
+
+fn parent(name: &str, content: &str) -> String {
+    format!("<{name}>{content}</{name}>")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn xml(reply: serde_json::Value) -> String {
+        let reply: Reply = serde_json::from_value(reply).unwrap();
+        reply.to_xml(
+            Addresses {
+                to: "oUser",
+                from: "gh_1",
+                answers_message: false,
+            },
+            1_767_225_600,
+        )
+    }
+
+    fn content(reply: serde_json::Value) -> String {
+        let xml = xml(reply);
+        let start = xml.find("<MsgType>").unwrap();
+        xml[start..].strip_suffix("</xml>").unwrap().to_owned()
+    }
+
+    #[test]
+    fn a_text_reply_is_the_one_of_the_field() {
+        assert_eq!(
+            xml(json!({"type": "text", "content": "你好"})),
+            "<xml><ToUserName><![CDATA[oUser]]></ToUserName><FromUserName><![CDATA[gh_1]]></FromUserName>\
+             <CreateTime>1767225600</CreateTime><MsgType><![CDATA[text]]></MsgType>\
+             <Content><![CDATA[你好]]></Content></xml>"
+        );
+    }
+
+    #[test]
+    fn every_type_has_the_elements_of_the_protocol() {
+        for (reply, expected) in [
+            (
+                json!({"type": "image", "media_id": "m"}),
+                "<MsgType><![CDATA[image]]></MsgType><Image><MediaId><![CDATA[m]]></MediaId></Image>",
+            ),
+            (
+                json!({"type": "voice", "media_id": "m"}),
+                "<MsgType><![CDATA[voice]]></MsgType><Voice><MediaId><![CDATA[m]]></MediaId></Voice>",
+            ),
+            (
+                json!({"type": "video", "media_id": "m", "title": "t"}),
+                "<MsgType><![CDATA[video]]></MsgType><Video><MediaId><![CDATA[m]]></MediaId>\
+                 <Title><![CDATA[t]]></Title></Video>",
+            ),
+            (
+                json!({"type": "music", "thumb_media_id": "p", "hq_music_url": "https://e/h"}),
+                "<MsgType><![CDATA[music]]></MsgType><Music><HQMusicUrl><![CDATA[https://e/h]]></HQMusicUrl>\
+                 <ThumbMediaId><![CDATA[p]]></ThumbMediaId></Music>",
+            ),
+            (
+                json!({"type": "news", "articles": [{"title": "t", "pic_url": "https://e/p", "url": "https://e/a"}]}),
+                "<MsgType><![CDATA[news]]></MsgType><ArticleCount>1</ArticleCount><Articles><item>\
+                 <Title><![CDATA[t]]></Title><PicUrl><![CDATA[https://e/p]]></PicUrl><Url><![CDATA[https://e/a]]></Url>\
+                 </item></Articles>",
+            ),
+            (
+                json!({"type": "transfer_customer_service", "kf_account": "a@b"}),
+                "<MsgType><![CDATA[transfer_customer_service]]></MsgType><TransInfo><KfAccount><![CDATA[a@b]]>\
+                 </KfAccount></TransInfo>",
+            ),
+            (
+                json!({"type": "transfer_customer_service"}),
+                "<MsgType><![CDATA[transfer_customer_service]]></MsgType>",
+            ),
+        ] {
+            assert_eq!(content(reply), expected);
+        }
+    }
+
+    #[test]
+    fn no_text_ends_the_section_it_stands_in() {
+        assert_eq!(cdata("a]]>b]]>"), "<![CDATA[a]]]]><![CDATA[>b]]]]><![CDATA[>]]>");
+        assert_eq!(
+            cdata("]]\u{1}>"),
+            "<![CDATA[]]]]><![CDATA[>]]>",
+            "removing a character makes no terminator"
+        );
+        assert_eq!(cdata("a\u{1d}\u{0}\tb\n"), "<![CDATA[a\tb\n]]>");
+    }
+
+    #[test]
+    fn over_long_text_is_cut_between_two_characters() {
+        let text = "好".repeat(700);
+        let xml = content(json!({"type": "text", "content": text}));
+        assert_eq!(
+            xml.matches('好').count(),
+            682,
+            "682 characters of 3 bytes are 2046 bytes"
+        );
+    }
+
+    #[test]
+    fn a_message_is_answered_with_one_article_only() {
+        let article = |title: &str| Article {
+            title: title.to_owned(),
+            description: None,
+            pic_url: None,
+            url: None,
+        };
+        let reply = Reply::News {
+            articles: vec![article("1"), article("2")],
+        };
+        let to_message = reply.to_xml(
+            Addresses {
+                to: "o",
+                from: "gh",
+                answers_message: true,
+            },
+            0,
+        );
+        assert!(to_message.contains("<ArticleCount>1</ArticleCount>") && !to_message.contains("[2]"));
+        let to_event = reply.to_xml(
+            Addresses {
+                to: "o",
+                from: "gh",
+                answers_message: false,
+            },
+            0,
+        );
+        assert!(to_event.contains("<ArticleCount>2</ArticleCount>") && to_event.contains("[2]"));
+    }
+}

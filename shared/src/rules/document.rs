@@ -1,0 +1,358 @@
+//! The rules document as JSON: read by hand rather than by derive, so that one `PUT` reports every fault at once.
+
+use std::collections::HashMap;
+
+use regex::Regex;
+use serde_json::{Map, Value};
+
+use crate::reply::{NEWS_LIMIT, Reply, TEXT_LIMIT};
+
+/// The document, decoded. Every member is optional.
+#[derive(Debug, Default)]
+pub(super) struct RulesDocument {
+    pub(super) subscribe: Option<Reply>,
+    pub(super) keywords: Vec<KeywordRule>,
+    pub(super) clicks: HashMap<String, Reply>,
+    pub(super) scans: HashMap<String, Reply>,
+    pub(super) default: Option<Reply>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct KeywordRule {
+    pub(super) kind: Match,
+    pub(super) value: String,
+    pub(super) reply: Reply,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Match {
+    Exact,
+    Prefix,
+    Contains,
+    Regex,
+}
+
+/// One fault of a document, and where it is.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Fault {
+    /// JSON pointer (RFC 6901) to the member at fault.
+    pub pointer: String,
+    /// What is wrong, and what would be right.
+    pub detail: String,
+}
+
+/// Why a rules document was refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RulesError {
+    /// Not JSON at all.
+    #[error("the rules are not JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    /// Every fault that was found.
+    #[error("the rules have {} fault(s): {}", .0.len(), list(.0))]
+    Faults(Vec<Fault>),
+}
+
+fn list(faults: &[Fault]) -> String {
+    let lines: Vec<String> = faults
+        .iter()
+        .map(|fault| format!("{}: {}", fault.pointer, fault.detail))
+        .collect();
+    lines.join("; ")
+}
+
+impl RulesDocument {
+    pub(super) fn parse(json: &[u8]) -> Result<Self, RulesError> {
+        let value: Value = serde_json::from_slice(json)?;
+        let mut reader = Reader::default();
+        let document = reader.document(&value);
+        if reader.faults.is_empty() {
+            Ok(document)
+        } else {
+            Err(RulesError::Faults(reader.faults))
+        }
+    }
+}
+
+/// Escapes one token of a JSON pointer.
+pub(super) fn escape_pointer(token: &str) -> String {
+    token.replace('~', "~0").replace('/', "~1")
+}
+
+/// Walks the document and collects faults instead of stopping at the first.
+#[derive(Default)]
+struct Reader {
+    faults: Vec<Fault>,
+}
+
+impl Reader {
+    fn fault(&mut self, pointer: &str, detail: impl Into<String>) {
+        self.faults.push(Fault {
+            pointer: pointer.to_owned(),
+            detail: detail.into(),
+        });
+    }
+
+    fn document(&mut self, value: &Value) -> RulesDocument {
+        let known = ["subscribe", "keywords", "clicks", "scans", "default"];
+        let Some(members) = self.object("", value, &known) else {
+            return RulesDocument::default();
+        };
+        let present = |name: &str| members.get(name).filter(|value| !value.is_null());
+        RulesDocument {
+            subscribe: present("subscribe").and_then(|reply| self.reply("/subscribe", reply)),
+            keywords: present("keywords")
+                .map(|rules| self.keywords(rules))
+                .unwrap_or_default(),
+            clicks: present("clicks")
+                .map(|replies| self.replies("/clicks", replies))
+                .unwrap_or_default(),
+            scans: present("scans")
+                .map(|replies| self.replies("/scans", replies))
+                .unwrap_or_default(),
+            default: present("default").and_then(|reply| self.reply("/default", reply)),
+        }
+    }
+
+    fn keywords(&mut self, value: &Value) -> Vec<KeywordRule> {
+        let Some(rules) = value.as_array() else {
+            self.fault("/keywords", "must be an array of rules");
+            return Vec::new();
+        };
+        rules
+            .iter()
+            .enumerate()
+            .filter_map(|(i, rule)| self.keyword_rule(&format!("/keywords/{i}"), rule))
+            .collect()
+    }
+
+    fn keyword_rule(&mut self, pointer: &str, value: &Value) -> Option<KeywordRule> {
+        let members = self.object(pointer, value, &["match", "value", "reply"])?;
+        let kind = self.match_kind(&format!("{pointer}/match"), members.get("match"));
+        let value = self.match_value(&format!("{pointer}/value"), members.get("value"), kind);
+        let reply = match members.get("reply") {
+            Some(reply) => self.reply(&format!("{pointer}/reply"), reply),
+            None => {
+                self.fault(pointer, "reply is missing");
+                None
+            }
+        };
+        Some(KeywordRule {
+            kind: kind?,
+            value: value?,
+            reply: reply?,
+        })
+    }
+
+    fn match_kind(&mut self, pointer: &str, value: Option<&Value>) -> Option<Match> {
+        let kind = match value.and_then(Value::as_str) {
+            Some("exact") => Some(Match::Exact),
+            Some("prefix") => Some(Match::Prefix),
+            Some("contains") => Some(Match::Contains),
+            Some("regex") => Some(Match::Regex),
+            _ => None,
+        };
+        if kind.is_none() {
+            self.fault(pointer, "must be \"exact\", \"prefix\", \"contains\" or \"regex\"");
+        }
+        kind
+    }
+
+    fn match_value(&mut self, pointer: &str, value: Option<&Value>, kind: Option<Match>) -> Option<String> {
+        let Some(text) = value.and_then(Value::as_str).filter(|text| !text.is_empty()) else {
+            self.fault(pointer, "must be a text that is not empty");
+            return None;
+        };
+        if kind == Some(Match::Regex)
+            && let Err(error) = Regex::new(text)
+        {
+            self.fault(pointer, format!("is no valid regular expression: {error}"));
+            return None;
+        }
+        Some(text.to_owned())
+    }
+
+    fn replies(&mut self, pointer: &str, value: &Value) -> HashMap<String, Reply> {
+        let Some(members) = value.as_object() else {
+            self.fault(pointer, "must be an object of replies");
+            return HashMap::new();
+        };
+        let mut replies = HashMap::new();
+        for (key, reply) in members {
+            if let Some(reply) = self.reply(&format!("{pointer}/{}", escape_pointer(key)), reply) {
+                replies.insert(key.clone(), reply);
+            }
+        }
+        replies
+    }
+
+    fn reply(&mut self, pointer: &str, value: &Value) -> Option<Reply> {
+        let before = self.faults.len();
+        let Some(members) = value.as_object() else {
+            self.fault(pointer, "must be a reply, an object with a type");
+            return None;
+        };
+        match members.get("type").and_then(Value::as_str) {
+            Some("text") => self.members(pointer, members, &["content"], &[]),
+            Some("image" | "voice") => self.members(pointer, members, &["media_id"], &[]),
+            Some("video") => self.members(pointer, members, &["media_id"], &["title", "description"]),
+            Some("music") => {
+                let optional = ["title", "description", "music_url", "hq_music_url"];
+                self.members(pointer, members, &["thumb_media_id"], &optional);
+            }
+            Some("news") => self.articles(pointer, members),
+            Some("transfer_customer_service") => self.members(pointer, members, &[], &["kf_account"]),
+            _ => self.fault(
+                &format!("{pointer}/type"),
+                "must be \"text\", \"image\", \"voice\", \"video\", \"music\", \"news\" or \"transfer_customer_service\"",
+            ),
+        }
+        if self.faults.len() > before {
+            return None;
+        }
+        match serde_json::from_value(value.clone()) {
+            Ok(reply) => Some(reply),
+            Err(error) => {
+                self.fault(pointer, error.to_string());
+                None
+            }
+        }
+    }
+
+    fn articles(&mut self, pointer: &str, members: &Map<String, Value>) {
+        self.unknown_members(pointer, members, &["type", "articles"]);
+        let pointer = format!("{pointer}/articles");
+        let Some(articles) = members.get("articles").and_then(Value::as_array) else {
+            return self.fault(&pointer, "must be an array of articles");
+        };
+        if !(1..=NEWS_LIMIT).contains(&articles.len()) {
+            self.fault(&pointer, format!("must hold 1 to {NEWS_LIMIT} articles"));
+        }
+        for (index, article) in articles.iter().enumerate() {
+            let pointer = format!("{pointer}/{index}");
+            match article.as_object() {
+                Some(article) => self.members(&pointer, article, &["title"], &["description", "pic_url", "url"]),
+                None => self.fault(&pointer, "must be an object"),
+            }
+        }
+    }
+
+    /// Checks that all `required` and only known members are there, each a text, and none too long for a reply.
+    fn members(&mut self, pointer: &str, members: &Map<String, Value>, required: &[&str], optional: &[&str]) {
+        let known: Vec<&str> = ["type"].iter().chain(required).chain(optional).copied().collect();
+        self.unknown_members(pointer, members, &known);
+        for name in required {
+            let pointer = format!("{pointer}/{name}");
+            match members.get(*name) {
+                Some(Value::String(text)) if text.trim().is_empty() => self.fault(&pointer, "must not be empty"),
+                Some(Value::String(text)) if text.len() > TEXT_LIMIT => self.fault(
+                    &pointer,
+                    format!("has {} bytes of UTF-8, WeChat shows at most {TEXT_LIMIT}", text.len()),
+                ),
+                Some(Value::String(_)) => {}
+                Some(_) => self.fault(&pointer, "must be a text"),
+                None => self.fault(&pointer, "is missing"),
+            }
+        }
+        for name in optional {
+            let wrong = members
+                .get(*name)
+                .is_some_and(|value| !value.is_string() && !value.is_null());
+            if wrong {
+                self.fault(&format!("{pointer}/{name}"), "must be a text");
+            }
+        }
+    }
+
+    fn object<'a>(&mut self, pointer: &str, value: &'a Value, known: &[&str]) -> Option<&'a Map<String, Value>> {
+        let Some(members) = value.as_object() else {
+            self.fault(pointer, "must be an object");
+            return None;
+        };
+        self.unknown_members(pointer, members, known);
+        Some(members)
+    }
+
+    fn unknown_members(&mut self, pointer: &str, members: &Map<String, Value>, known: &[&str]) {
+        for name in members.keys().filter(|name| !known.contains(&name.as_str())) {
+            self.fault(
+                &format!("{pointer}/{}", escape_pointer(name)),
+                format!("is unknown; known are: {}", known.join(", ")),
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn pointers(document: &Value) -> Vec<String> {
+        match RulesDocument::parse(document.to_string().as_bytes()).unwrap_err() {
+            RulesError::Faults(faults) => faults.into_iter().map(|fault| fault.pointer).collect(),
+            other @ RulesError::Json(_) => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn the_contracts_example_is_accepted() {
+        let document = json!({
+            "subscribe": {"type": "text", "content": "欢迎关注"},
+            "keywords": [{"match": "exact", "value": "你好", "reply": {"type": "text", "content": "你好"}}],
+            "clicks": {"V1001_TODAY": {"type": "text", "content": "…"}},
+            "scans": {"123": {"type": "text", "content": "…"}},
+            "default": null
+        });
+        let document = RulesDocument::parse(document.to_string().as_bytes()).unwrap();
+        assert_eq!(document.keywords.len(), 1);
+        assert!(document.default.is_none());
+        assert!(RulesDocument::parse(b"{}").is_ok(), "every member is optional");
+    }
+
+    #[test]
+    fn every_fault_is_named_at_once() {
+        let document = json!({
+            "greeting": {},
+            "subscribe": {"type": "text", "content": " "},
+            "keywords": [
+                {"match": "exakt", "value": "a", "reply": {"type": "text", "content": "ok"}},
+                {"match": "regex", "value": "(", "reply": {"type": "text", "content": "x".repeat(2049)}},
+                {"match": "exact", "value": "", "reply": {"type": "image"}},
+            ],
+            "clicks": {"a/b": {"type": "news", "articles": []}},
+            "scans": {"1": {"type": "text", "content": "ok", "colour": "red"}},
+            "default": {"type": "sticker"},
+        });
+        let mut found = pointers(&document);
+        found.sort();
+        assert_eq!(
+            found,
+            [
+                "/clicks/a~1b/articles",
+                "/default/type",
+                "/greeting",
+                "/keywords/0/match",
+                "/keywords/1/reply/content",
+                "/keywords/1/value",
+                "/keywords/2/reply/media_id",
+                "/keywords/2/value",
+                "/scans/1/colour",
+                "/subscribe/content",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_text_of_exactly_the_limit_is_accepted() {
+        let document = json!({"subscribe": {"type": "text", "content": "x".repeat(TEXT_LIMIT)}});
+        assert!(RulesDocument::parse(document.to_string().as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn what_is_no_object_is_refused() {
+        assert!(matches!(RulesDocument::parse(b"not json"), Err(RulesError::Json(_))));
+        assert_eq!(pointers(&json!([])), [""]);
+    }
+}

@@ -1,0 +1,227 @@
+//! The reply rules: which passive reply a callback gets. Compiled once when loaded, then asked without any I/O, so that
+//! a redelivery gets the same reply and no outage can stop one.
+
+mod document;
+mod matcher;
+
+use serde::Serialize;
+
+pub use self::document::{Fault, RulesError};
+use self::{document::RulesDocument, matcher::KeywordMatcher};
+use crate::{
+    message::{Callback, Content, Event, MessageKind},
+    reply::Reply,
+};
+
+/// The greeting of an account that has stored no rules.
+const DEFAULT_GREETING: &str = "欢迎关注";
+
+/// The rules of an account, ready to be asked.
+#[derive(Debug)]
+pub struct ReplyRules {
+    document: RulesDocument,
+    keywords: KeywordMatcher,
+}
+
+/// A reply, and the JSON pointer of the rule that gave it.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct Answer<'a> {
+    /// What is replied.
+    pub reply: &'a Reply,
+    /// Where in the rules document it stands, such as `/keywords/3`.
+    pub rule: String,
+}
+
+impl ReplyRules {
+    /// Reads a rules document.
+    ///
+    /// # Errors
+    /// [`RulesError`] with every fault and its JSON pointer: the document is refused whole.
+    pub fn parse(json: &[u8]) -> Result<Self, RulesError> {
+        let document = RulesDocument::parse(json)?;
+        let keywords = KeywordMatcher::compile(&document.keywords)?;
+        Ok(Self { document, keywords })
+    }
+
+    /// The reply to a callback; `None` is answered with `success`.
+    #[must_use]
+    pub fn answer(&self, callback: &Callback) -> Option<Answer<'_>> {
+        match &callback.content {
+            Content::Message(message) => match &message.kind {
+                MessageKind::Text { content, .. } => self.answer_text(content),
+                _ => self.default_answer(),
+            },
+            Content::Event(Event::Subscribe { scene, .. }) => self.answer_subscribe(scene.as_deref()),
+            Content::Event(Event::Scan { scene, .. }) => self.answer_scan(scene),
+            Content::Event(Event::Click { key, .. }) => self.answer_click(key),
+            _ => None,
+        }
+    }
+
+    /// The reply to a text message: the first keyword rule that matches, else the default.
+    #[must_use]
+    pub fn answer_text(&self, text: &str) -> Option<Answer<'_>> {
+        match self.keywords.first_match(text) {
+            Some(index) => Some(Answer {
+                reply: &self.document.keywords[index].reply,
+                rule: format!("/keywords/{index}"),
+            }),
+            None => self.default_answer(),
+        }
+    }
+
+    /// The reply to a click on the menu button with `key`.
+    #[must_use]
+    pub fn answer_click(&self, key: &str) -> Option<Answer<'_>> {
+        let reply = self.document.clicks.get(key)?;
+        Some(Answer {
+            reply,
+            rule: pointer("clicks", key),
+        })
+    }
+
+    /// The reply to a follower's scan of the QR code with `scene`.
+    #[must_use]
+    pub fn answer_scan(&self, scene: &str) -> Option<Answer<'_>> {
+        let reply = self.document.scans.get(scene)?;
+        Some(Answer {
+            reply,
+            rule: pointer("scans", scene),
+        })
+    }
+
+    /// The reply to a new follower: that of the QR code that brought them, else the greeting.
+    #[must_use]
+    pub fn answer_subscribe(&self, scene: Option<&str>) -> Option<Answer<'_>> {
+        scene.and_then(|scene| self.answer_scan(scene)).or_else(|| {
+            let reply = self.document.subscribe.as_ref()?;
+            Some(Answer {
+                reply,
+                rule: "/subscribe".to_owned(),
+            })
+        })
+    }
+
+    fn default_answer(&self) -> Option<Answer<'_>> {
+        let reply = self.document.default.as_ref()?;
+        Some(Answer {
+            reply,
+            rule: "/default".to_owned(),
+        })
+    }
+}
+
+impl Default for ReplyRules {
+    /// The rules of an account that has stored none: a greeting, and nothing else.
+    fn default() -> Self {
+        let document = RulesDocument {
+            subscribe: Some(Reply::text(DEFAULT_GREETING)),
+            ..RulesDocument::default()
+        };
+        Self {
+            document,
+            keywords: KeywordMatcher::default(),
+        }
+    }
+}
+
+/// A JSON pointer (RFC 6901) to a member of a map.
+fn pointer(map: &str, key: &str) -> String {
+    format!("/{map}/{}", document::escape_pointer(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn rules(document: &serde_json::Value) -> ReplyRules {
+        ReplyRules::parse(document.to_string().as_bytes()).unwrap()
+    }
+
+    fn text(content: &str) -> serde_json::Value {
+        json!({"type": "text", "content": content})
+    }
+
+    fn callback(fields: &str) -> Callback {
+        let xml = format!("<xml><ToUserName>gh_1</ToUserName><FromUserName>o1</FromUserName>{fields}</xml>");
+        Callback::from_document(crate::document::Document::parse(xml.as_bytes()).unwrap()).unwrap()
+    }
+
+    fn replied(rules: &ReplyRules, fields: &str) -> Option<String> {
+        match rules.answer(&callback(fields))?.reply {
+            Reply::Text { content } => Some(content.clone()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn without_a_document_only_a_subscription_is_answered() {
+        let rules = ReplyRules::default();
+        assert_eq!(
+            replied(&rules, "<MsgType>event</MsgType><Event>subscribe</Event>").unwrap(),
+            "欢迎关注"
+        );
+        assert_eq!(replied(&rules, "<MsgType>text</MsgType><Content>你好</Content>"), None);
+        assert_eq!(replied(&rules, "<MsgType>event</MsgType><Event>VIEW</Event>"), None);
+    }
+
+    #[test]
+    fn the_first_keyword_rule_that_matches_wins() {
+        let rules = rules(&json!({"keywords": [
+            {"match": "regex", "value": "^订单\\d+$", "reply": text("regex")},
+            {"match": "exact", "value": "订单", "reply": text("exact")},
+            {"match": "prefix", "value": "订", "reply": text("prefix")},
+            {"match": "contains", "value": "单", "reply": text("contains")},
+            {"match": "exact", "value": "订单", "reply": text("never")},
+        ], "default": text("default")}));
+        for (content, expected) in [
+            ("订单42", "regex"),
+            ("订单", "exact"),
+            ("订货", "prefix"),
+            ("我的单", "contains"),
+            ("你好", "default"),
+        ] {
+            let fields = format!("<MsgType>text</MsgType><Content>{content}</Content>");
+            assert_eq!(replied(&rules, &fields).unwrap(), expected);
+        }
+        assert_eq!(rules.answer_text("我的单").unwrap().rule, "/keywords/3");
+    }
+
+    #[test]
+    fn scenes_serve_scans_and_subscriptions() {
+        let rules = rules(&json!({"subscribe": text("hello"), "scans": {"order_42": text("scene")}}));
+        let event = |event: &str, key: &str| {
+            replied(
+                &rules,
+                &format!("<MsgType>event</MsgType><Event>{event}</Event><EventKey>{key}</EventKey>"),
+            )
+        };
+        assert_eq!(event("SCAN", "order_42").unwrap(), "scene");
+        assert_eq!(event("subscribe", "qrscene_order_42").unwrap(), "scene");
+        assert_eq!(event("subscribe", "qrscene_other").unwrap(), "hello");
+        assert_eq!(event("subscribe", "").unwrap(), "hello");
+        assert_eq!(event("SCAN", "other"), None);
+        assert_eq!(
+            event("SCAN", "qrscene_order_42"),
+            None,
+            "only a subscription carries the prefix"
+        );
+    }
+
+    #[test]
+    fn clicks_are_answered_by_key_and_named_by_pointer() {
+        let rules = rules(&json!({"clicks": {"a/b": text("click")}, "default": text("default")}));
+        assert_eq!(rules.answer_click("a/b").unwrap().rule, "/clicks/a~1b");
+        assert_eq!(
+            rules.answer_click("other"),
+            None,
+            "the default answers messages, not events"
+        );
+        assert_eq!(
+            replied(&rules, "<MsgType>image</MsgType><MediaId>m</MediaId>").unwrap(),
+            "default"
+        );
+    }
+}

@@ -1,0 +1,80 @@
+//! A value that must never be printed: AppSecret, callback token, access_token, API key.
+
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::hex;
+
+/// Text that `Debug` shows only by its length, and that has neither `Display` nor `Serialize`.
+#[derive(Clone)]
+pub struct Secret(Box<str>);
+
+impl Secret {
+    /// Wraps `text`.
+    #[must_use]
+    pub fn new(text: impl Into<Box<str>>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself, for the one place that has to send or hash it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether `candidate` is this secret. The time this takes tells nothing about where, or in what length, they differ:
+    /// digests of equal length are compared, in constant time.
+    #[must_use]
+    pub fn matches(&self, candidate: &str) -> bool {
+        let ours = Sha256::digest(self.0.as_bytes());
+        let theirs = Sha256::digest(candidate.as_bytes());
+        ours.as_slice().ct_eq(theirs.as_slice()).into()
+    }
+
+    /// Lower-case hex of the SHA-256: names this secret where the secret itself must not travel.
+    #[must_use]
+    pub fn sha256_hex(&self) -> String {
+        sha256_hex(self.0.as_bytes())
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secret(len: {})", self.0.len())
+    }
+}
+
+/// Lower-case hex of the SHA-256 of `bytes`.
+#[must_use]
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    hex::encode(&Sha256::digest(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_the_length_only() {
+        assert_eq!(format!("{:?}", Secret::new("hunter2")), "Secret(len: 7)");
+    }
+
+    #[test]
+    fn matches_the_same_text_only() {
+        let secret = Secret::new("key-1");
+        assert!(secret.matches("key-1"));
+        for other in ["", "key-", "key-2", "key-1 ", "KEY-1"] {
+            assert!(!secret.matches(other), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn digest_is_the_published_one() {
+        assert_eq!(
+            Secret::new("abc").sha256_hex(),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+    }
+}

@@ -1,0 +1,119 @@
+//! `callback#<appid>#<key>`: effects of a callback happen once, however often WeChat delivers it.
+
+use aws_sdk_dynamodb::{operation::put_item::PutItemError, types::ReturnValuesOnConditionCheckFailure};
+
+use super::{StoreError, Table, get_text, number, text};
+
+/// A claim that was neither finished nor given up ends by itself after this many seconds: longer than the function may
+/// run, so a crash is told from a slow run, and shorter than WeChat's last redelivery would need.
+const CLAIMED_FOR: i64 = 8;
+/// A finished callback is remembered this long, in seconds: far beyond WeChat's last redelivery.
+const REMEMBERED_FOR: i64 = 24 * 3600;
+
+/// Who runs the effects of a callback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// This delivery.
+    Won,
+    /// No one: they have happened.
+    Done,
+    /// An earlier delivery, which is still running.
+    InProgress,
+}
+
+impl Table {
+    /// Claims the effects of the callback `key` for the delivery `owner`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be written.
+    pub async fn claim_callback(&self, app_id: &str, key: &str, owner: &str, now: i64) -> Result<Claim, StoreError> {
+        let outcome = self
+            .client
+            .put_item()
+            .table_name(&self.name)
+            .item("pk", text(callback_key(app_id, key)))
+            .item("state", text("in_progress"))
+            .item("owner", text(owner))
+            .item("claim_expires_at", number(now + CLAIMED_FOR))
+            .item("ttl", number(now + REMEMBERED_FOR))
+            .condition_expression(
+                "attribute_not_exists(pk) OR #ttl <= :now OR #owner = :owner \
+                 OR (#state = :in_progress AND claim_expires_at <= :now)",
+            )
+            .expression_attribute_names("#ttl", "ttl")
+            .expression_attribute_names("#owner", "owner")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":now", number(now))
+            .expression_attribute_values(":owner", text(owner))
+            .expression_attribute_values(":in_progress", text("in_progress"))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        match outcome {
+            Ok(_) => Ok(Claim::Won),
+            Err(error) => match error.as_service_error() {
+                Some(PutItemError::ConditionalCheckFailedException(failure)) => {
+                    let state = failure.item().and_then(|item| get_text(item, "state"));
+                    Ok(if state == Some("done") {
+                        Claim::Done
+                    } else {
+                        Claim::InProgress
+                    })
+                }
+                _ => Err(StoreError::from_sdk("PutItem", &error)),
+            },
+        }
+    }
+
+    /// Records that the effects have happened.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be written.
+    pub async fn finish_callback(&self, app_id: &str, key: &str, owner: &str, now: i64) -> Result<(), StoreError> {
+        self.client
+            .put_item()
+            .table_name(&self.name)
+            .item("pk", text(callback_key(app_id, key)))
+            .item("state", text("done"))
+            .item("owner", text(owner))
+            .item("ttl", number(now + REMEMBERED_FOR))
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(|error| StoreError::from_sdk("PutItem", &error))
+    }
+
+    /// Gives a claim up after a failed effect, so that the next delivery need not wait for its end.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be written; the claim then ends by itself.
+    pub async fn give_up_callback(&self, app_id: &str, key: &str, owner: &str) -> Result<(), StoreError> {
+        let outcome = self
+            .client
+            .delete_item()
+            .table_name(&self.name)
+            .key("pk", text(callback_key(app_id, key)))
+            .condition_expression("#owner = :owner AND #state = :in_progress")
+            .expression_attribute_names("#owner", "owner")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":owner", text(owner))
+            .expression_attribute_values(":in_progress", text("in_progress"))
+            .send()
+            .await;
+        match outcome {
+            Ok(_) => Ok(()),
+            Err(error)
+                if error.as_service_error().is_some_and(
+                    aws_sdk_dynamodb::operation::delete_item::DeleteItemError::is_conditional_check_failed_exception,
+                ) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(StoreError::from_sdk("DeleteItem", &error)),
+        }
+    }
+}
+
+fn callback_key(app_id: &str, key: &str) -> String {
+    format!("callback#{app_id}#{key}")
+}

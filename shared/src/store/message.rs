@@ -1,0 +1,145 @@
+//! `message#<msgid>`: what became of a template message.
+
+use serde::Serialize;
+
+use super::{Attributes, StoreError, Table, get_number, get_text, number, text};
+
+/// Records are kept this long, in seconds: 30 days.
+const KEPT_FOR: i64 = 30 * 24 * 3600;
+
+/// How far a template message has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MessageStatus {
+    /// WeChat accepted it; the receipt has not come.
+    Sent,
+    /// It reached the user.
+    Delivered,
+    /// The user refuses messages of this account.
+    Blocked,
+    /// WeChat could not deliver it.
+    Failed,
+}
+
+impl MessageStatus {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Delivered => "delivered",
+            Self::Blocked => "blocked",
+            Self::Failed => "failed",
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        [Self::Sent, Self::Delivered, Self::Blocked, Self::Failed]
+            .into_iter()
+            .find(|status| status.as_str() == text)
+    }
+}
+
+/// What is known of one message. A receipt can come before the send was recorded, so all but the status may be absent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageRecord {
+    /// The recipient's openid.
+    pub touser: Option<String>,
+    /// The template.
+    pub template_id: Option<String>,
+    /// How far it has come.
+    pub status: MessageStatus,
+    /// When WeChat accepted it, in epoch seconds.
+    pub sent_at: Option<i64>,
+    /// When the receipt came, in epoch seconds.
+    pub finished_at: Option<i64>,
+    /// WeChat's own words for the outcome, such as `failed:user block`.
+    pub receipt: Option<String>,
+}
+
+/// A delivery receipt (TEMPLATESENDJOBFINISH).
+#[derive(Clone, Copy, Debug)]
+pub struct Receipt<'a> {
+    /// The message.
+    pub msgid: &'a str,
+    /// What became of it.
+    pub status: MessageStatus,
+    /// WeChat's own words.
+    pub words: &'a str,
+    /// When, in epoch seconds.
+    pub at: i64,
+}
+
+impl MessageRecord {
+    fn from_attributes(item: &Attributes) -> Option<Self> {
+        Some(Self {
+            touser: get_text(item, "touser").map(str::to_owned),
+            template_id: get_text(item, "template_id").map(str::to_owned),
+            status: MessageStatus::parse(get_text(item, "status")?)?,
+            sent_at: get_number(item, "sent_at"),
+            finished_at: get_number(item, "finished_at"),
+            receipt: get_text(item, "receipt").map(str::to_owned),
+        })
+    }
+}
+
+impl Table {
+    /// The record of a message, read consistently; `None` when there is none or it has expired.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be read.
+    pub async fn message(&self, msgid: &str, now: i64) -> Result<Option<MessageRecord>, StoreError> {
+        let item = self.read(&format!("message#{msgid}"), true).await?;
+        let alive = item.filter(|item| get_number::<i64>(item, "ttl").is_none_or(|ttl| ttl > now));
+        Ok(alive.as_ref().and_then(MessageRecord::from_attributes))
+    }
+
+    /// Records that WeChat accepted a message, without undoing a receipt that came first.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be written.
+    pub async fn record_sent(&self, msgid: &str, touser: &str, template_id: &str, now: i64) -> Result<(), StoreError> {
+        self.client
+            .update_item()
+            .table_name(&self.name)
+            .key("pk", text(format!("message#{msgid}")))
+            .update_expression(
+                "SET touser = :touser, template_id = :template_id, sent_at = :now, #ttl = :ttl, \
+                 #status = if_not_exists(#status, :sent)",
+            )
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_names("#ttl", "ttl")
+            .expression_attribute_values(":touser", text(touser))
+            .expression_attribute_values(":template_id", text(template_id))
+            .expression_attribute_values(":now", number(now))
+            .expression_attribute_values(":ttl", number(now + KEPT_FOR))
+            .expression_attribute_values(":sent", text(MessageStatus::Sent.as_str()))
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(|error| StoreError::from_sdk("UpdateItem", &error))
+    }
+
+    /// Records what became of a message, and leaves all else that is known of it. A receipt that comes before the send
+    /// was recorded makes the record.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be written.
+    pub async fn record_receipt(&self, receipt: Receipt<'_>) -> Result<(), StoreError> {
+        self.client
+            .update_item()
+            .table_name(&self.name)
+            .key("pk", text(format!("message#{}", receipt.msgid)))
+            .update_expression(
+                "SET #status = :status, finished_at = :at, receipt = :words, #ttl = if_not_exists(#ttl, :ttl)",
+            )
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_names("#ttl", "ttl")
+            .expression_attribute_values(":status", text(receipt.status.as_str()))
+            .expression_attribute_values(":at", number(receipt.at))
+            .expression_attribute_values(":words", text(receipt.words))
+            .expression_attribute_values(":ttl", number(receipt.at + KEPT_FOR))
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(|error| StoreError::from_sdk("UpdateItem", &error))
+    }
+}

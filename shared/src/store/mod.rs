@@ -1,0 +1,204 @@
+//! The one DynamoDB table: partition key `pk`, TTL attribute `ttl`. One file for each kind of item.
+//!
+//! DynamoDB deletes expired items late, so readers compare times themselves.
+
+mod callback;
+mod menu;
+mod message;
+mod replies;
+mod send;
+mod token;
+
+use std::{collections::HashMap, error::Error, fmt};
+
+use aws_sdk_dynamodb::{
+    Client,
+    error::{ProvideErrorMetadata, SdkError},
+    types::AttributeValue,
+};
+
+pub use self::{
+    callback::Claim,
+    menu::KeptMenu,
+    message::{MessageRecord, MessageStatus, Receipt},
+    replies::StoredReplies,
+    send::{RecordedAnswer, SendClaim, SendOutcome, SendRequest},
+    token::{Lease, RefreshFailure, StoredToken, TokenItem},
+};
+
+/// An item, or a part of one, as the SDK hands it out.
+type Attributes = HashMap<String, AttributeValue>;
+
+/// The bundle's table.
+#[derive(Clone, Debug)]
+pub struct Table {
+    client: Client,
+    name: String,
+}
+
+impl Table {
+    /// The table called `name`, reached through `client`.
+    #[must_use]
+    pub fn new(client: Client, name: impl Into<String>) -> Self {
+        Self {
+            client,
+            name: name.into(),
+        }
+    }
+
+    /// Makes the connection that the first request would otherwise have to wait for. A failure is left to that request.
+    pub async fn warm(&self) {
+        if let Err(error) = self.read("warm-up", false).await {
+            tracing::warn!(%error, "the table could not be reached while starting");
+        }
+    }
+
+    async fn read(&self, pk: &str, consistent: bool) -> Result<Option<Attributes>, StoreError> {
+        self.client
+            .get_item()
+            .table_name(&self.name)
+            .key("pk", text(pk))
+            .consistent_read(consistent)
+            .send()
+            .await
+            .map(|output| output.item)
+            .map_err(|error| StoreError::from_sdk("GetItem", &error))
+    }
+}
+
+fn text(value: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(value.into())
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "every caller has a number")]
+fn number(value: impl ToString) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+fn get_text<'a>(item: &'a Attributes, name: &str) -> Option<&'a str> {
+    item.get(name)?.as_s().ok().map(String::as_str)
+}
+
+fn get_number<T: std::str::FromStr>(item: &Attributes, name: &str) -> Option<T> {
+    item.get(name)?.as_n().ok()?.parse().ok()
+}
+
+/// What went wrong at the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StoreErrorKind {
+    /// No answer in time, or no connection.
+    Unreachable,
+    /// DynamoDB refuses for now: throttling, or an error of its own.
+    Busy,
+    /// DynamoDB refuses for good: no such table, no permission.
+    SetUp,
+    /// An item holds something that this version did not write.
+    Damaged,
+}
+
+/// A failed call to the store. Holds no item, and so no token.
+#[derive(Debug)]
+pub struct StoreError {
+    kind: StoreErrorKind,
+    operation: &'static str,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl StoreError {
+    /// What went wrong.
+    #[must_use]
+    pub const fn kind(&self) -> StoreErrorKind {
+        self.kind
+    }
+
+    pub(crate) fn damaged(operation: &'static str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self {
+            kind: StoreErrorKind::Damaged,
+            operation,
+            source: Some(source.into()),
+        }
+    }
+
+    /// Keeps the texts of `error`'s chain only: its `Debug`, and the response in it, may hold an item.
+    fn from_sdk<E, R>(operation: &'static str, error: &SdkError<E, R>) -> Self
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+        R: fmt::Debug,
+    {
+        let (kind, cause) = match error {
+            SdkError::ServiceError(service) => {
+                let metadata = service.err().meta();
+                let code = metadata.code().unwrap_or("unknown error");
+                let message = metadata.message().unwrap_or_default();
+                (kind_of_code(code), format!("{code}: {message}"))
+            }
+            SdkError::TimeoutError(_) => (StoreErrorKind::Unreachable, "no answer in time".to_owned()),
+            SdkError::DispatchFailure(failure) => {
+                let cause = failure
+                    .as_connector_error()
+                    .map(|error| chain(error))
+                    .unwrap_or_default();
+                (StoreErrorKind::Unreachable, format!("no connection: {cause}"))
+            }
+            SdkError::ResponseError(_) => (StoreErrorKind::Busy, "an answer that cannot be read".to_owned()),
+            _ => (
+                StoreErrorKind::SetUp,
+                "the request could not be made: check AWS_REGION and credentials".to_owned(),
+            ),
+        };
+        Self {
+            kind,
+            operation,
+            source: Some(cause.into()),
+        }
+    }
+}
+
+fn kind_of_code(code: &str) -> StoreErrorKind {
+    match code {
+        "ResourceNotFoundException"
+        | "AccessDeniedException"
+        | "UnrecognizedClientException"
+        | "InvalidSignatureException"
+        | "ExpiredTokenException"
+        | "ValidationException" => StoreErrorKind::SetUp,
+        _ => StoreErrorKind::Busy,
+    }
+}
+
+/// The texts of `error` and its sources, without their `Debug`.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut texts = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        texts = format!("{texts}: {error}");
+        source = error.source();
+    }
+    texts
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let remedy = match self.kind {
+            StoreErrorKind::Unreachable => "DynamoDB did not answer in time",
+            StoreErrorKind::Busy => "DynamoDB could not serve the request for now",
+            StoreErrorKind::SetUp => {
+                "DynamoDB refused: check TABLE_NAME, the table and the function's permissions \
+                 / 请检查 TABLE_NAME、数据表与函数权限"
+            }
+            StoreErrorKind::Damaged => "an item of the table cannot be read",
+        };
+        write!(f, "{}: {remedy}", self.operation)?;
+        match &self.source {
+            Some(source) => write!(f, " ({source})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Error for StoreError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}

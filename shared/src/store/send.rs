@@ -1,0 +1,220 @@
+//! `send#<appid>#<idempotency key>`: a send that carries an `Idempotency-Key` happens once.
+//!
+//! ```text
+//! claim -> in_progress -> done      the recorded answer is given again, for a day
+//!                      -> refused   WeChat took nothing: may be tried again
+//!                      -> (crash, or an outcome that is not known) the claim ends; within WeChat's memory of
+//!                         client_msg_id a repeat is harmless, after that the outcome stays unknown
+//! ```
+
+use aws_sdk_dynamodb::{operation::update_item::UpdateItemError, types::ReturnValuesOnConditionCheckFailure};
+
+use super::{Attributes, StoreError, Table, get_number, get_text, number, text};
+
+/// A key is remembered this long, in seconds: 24 hours.
+const REMEMBERED_FOR: i64 = 24 * 3600;
+/// A claim whose holder died ends after this many seconds: longer than the function may run.
+const CLAIMED_FOR: i64 = 35;
+/// WeChat recognises a client_msg_id for 10 minutes; a minute is left for the repeat itself.
+const REPEAT_IS_HARMLESS_FOR: i64 = 9 * 60;
+
+/// A send as the claim sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct SendRequest<'a> {
+    /// The account.
+    pub app_id: &'a str,
+    /// The caller's `Idempotency-Key`.
+    pub key: &'a str,
+    /// Digest of the request's body.
+    pub fingerprint: &'a str,
+    /// This run.
+    pub owner: &'a str,
+}
+
+/// An answer that was given, to be given again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordedAnswer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body.
+    pub body: String,
+}
+
+/// Whether this run may send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SendClaim {
+    /// It may.
+    Won,
+    /// It was sent: this was the answer.
+    Done(RecordedAnswer),
+    /// Another run is sending, for so many seconds at most.
+    InProgress {
+        /// Seconds after which it is sensible to ask again.
+        retry_after: i64,
+    },
+    /// The key was used with another body.
+    OtherBody,
+    /// An earlier run ended without knowing whether WeChat took the message, too long ago for a repeat to be harmless.
+    Unknown,
+}
+
+/// How a send ended.
+#[derive(Clone, Copy, Debug)]
+pub enum SendOutcome<'a> {
+    /// WeChat took it: the answer is kept.
+    Done(u16, &'a str),
+    /// WeChat took nothing.
+    Refused,
+    /// It is not known whether WeChat took it.
+    Ambiguous,
+}
+
+fn pk(request: &SendRequest<'_>) -> String {
+    format!("send#{}#{}", request.app_id, request.key)
+}
+
+impl Table {
+    /// Claims a send.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be written; then nothing may be sent.
+    pub async fn claim_send(&self, request: &SendRequest<'_>, now: i64) -> Result<SendClaim, StoreError> {
+        match self.take_send(request, now, Takeover::FreshStart).await? {
+            Some(item) if is_abandoned(&item, request, now) => {
+                let taken = self.take_send(request, now, Takeover::Abandoned).await?;
+                Ok(taken.map_or(SendClaim::Won, |item| read_claim(&item, request, now)))
+            }
+            Some(item) => Ok(read_claim(&item, request, now)),
+            None => Ok(SendClaim::Won),
+        }
+    }
+
+    /// Tries to take the item; answers with the one that stands in the way.
+    async fn take_send(
+        &self,
+        request: &SendRequest<'_>,
+        now: i64,
+        takeover: Takeover,
+    ) -> Result<Option<Attributes>, StoreError> {
+        let (started, condition) = match takeover {
+            Takeover::FreshStart => (
+                "started_at = :now",
+                "attribute_not_exists(pk) OR #ttl <= :now OR (fingerprint = :fingerprint AND #state = :refused) \
+                 OR #owner = :owner",
+            ),
+            Takeover::Abandoned => (
+                "started_at = if_not_exists(started_at, :now)",
+                "fingerprint = :fingerprint AND #state = :in_progress AND claim_expires_at <= :now \
+                 AND started_at > :harmless_since OR #owner = :owner",
+            ),
+        };
+        let mut update = self
+            .client
+            .update_item()
+            .table_name(&self.name)
+            .key("pk", text(pk(request)))
+            .update_expression(format!(
+                "SET #state = :in_progress, fingerprint = :fingerprint, #owner = :owner, {started}, \
+                 claim_expires_at = :claim_expires_at, #ttl = :ttl REMOVE answer, answer_status"
+            ))
+            .condition_expression(condition)
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_names("#owner", "owner")
+            .expression_attribute_names("#ttl", "ttl")
+            .expression_attribute_values(":in_progress", text("in_progress"))
+            .expression_attribute_values(":fingerprint", text(request.fingerprint))
+            .expression_attribute_values(":owner", text(request.owner))
+            .expression_attribute_values(":now", number(now))
+            .expression_attribute_values(":claim_expires_at", number(now + CLAIMED_FOR))
+            .expression_attribute_values(":ttl", number(now + REMEMBERED_FOR))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        update = match takeover {
+            Takeover::FreshStart => update.expression_attribute_values(":refused", text("refused")),
+            Takeover::Abandoned => {
+                update.expression_attribute_values(":harmless_since", number(now - REPEAT_IS_HARMLESS_FOR))
+            }
+        };
+        match update.send().await {
+            Ok(_) => Ok(None),
+            Err(error) => match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(failure)) => {
+                    Ok(Some(failure.item().cloned().unwrap_or_default()))
+                }
+                _ => Err(StoreError::from_sdk("UpdateItem", &error)),
+            },
+        }
+    }
+
+    /// Records how the send ended that this run had claimed.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be written; the claim then ends by itself.
+    pub async fn finish_send(
+        &self,
+        request: &SendRequest<'_>,
+        outcome: SendOutcome<'_>,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.name)
+            .key("pk", text(pk(request)))
+            .condition_expression("#owner = :owner")
+            .expression_attribute_names("#owner", "owner")
+            .expression_attribute_values(":owner", text(request.owner));
+        let update = match outcome {
+            SendOutcome::Done(status, body) => update
+                .update_expression("SET #state = :done, answer = :answer, answer_status = :status")
+                .expression_attribute_names("#state", "state")
+                .expression_attribute_values(":done", text("done"))
+                .expression_attribute_values(":answer", text(body))
+                .expression_attribute_values(":status", number(status)),
+            SendOutcome::Refused => update
+                .update_expression("SET #state = :refused")
+                .expression_attribute_names("#state", "state")
+                .expression_attribute_values(":refused", text("refused")),
+            SendOutcome::Ambiguous => update
+                .update_expression("SET claim_expires_at = :now")
+                .expression_attribute_values(":now", number(now)),
+        };
+        update
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(|error| StoreError::from_sdk("UpdateItem", &error))
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Takeover {
+    /// Nothing was sent under this key so far.
+    FreshStart,
+    /// Something may have been sent, recently enough for WeChat to recognise a repeat.
+    Abandoned,
+}
+
+fn is_abandoned(item: &Attributes, request: &SendRequest<'_>, now: i64) -> bool {
+    get_text(item, "state") == Some("in_progress")
+        && get_text(item, "fingerprint") == Some(request.fingerprint)
+        && get_number::<i64>(item, "claim_expires_at").is_none_or(|end| end <= now)
+}
+
+fn read_claim(item: &Attributes, request: &SendRequest<'_>, now: i64) -> SendClaim {
+    if get_text(item, "fingerprint") != Some(request.fingerprint) {
+        return SendClaim::OtherBody;
+    }
+    if get_text(item, "state") == Some("done") {
+        return SendClaim::Done(RecordedAnswer {
+            status: get_number(item, "answer_status").unwrap_or(200),
+            body: get_text(item, "answer").unwrap_or_default().to_owned(),
+        });
+    }
+    if is_abandoned(item, request, now) {
+        return SendClaim::Unknown;
+    }
+    let ends = get_number::<i64>(item, "claim_expires_at").unwrap_or(now);
+    SendClaim::InProgress {
+        retry_after: (ends - now).max(1),
+    }
+}

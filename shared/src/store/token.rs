@@ -1,0 +1,275 @@
+//! `token#<appid>`: the access_token, the lease of the run that refreshes it, and the ledger of forced refreshes.
+
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
+
+use super::{Attributes, StoreError, Table, get_number, get_text, number, text};
+use crate::secret::Secret;
+
+/// An access_token as it is stored.
+#[derive(Clone, Debug)]
+pub struct StoredToken {
+    /// The token.
+    pub access_token: Secret,
+    /// When it ends, in epoch seconds.
+    pub expires_at: i64,
+    /// When WeChat was last asked for it, in epoch seconds.
+    pub refreshed_at: i64,
+    /// Grows by one at each new token.
+    pub generation: u64,
+}
+
+impl StoredToken {
+    /// Seconds of life left at `now`; negative when it has ended.
+    #[must_use]
+    pub const fn life(&self, now: i64) -> i64 {
+        self.expires_at.saturating_sub(now)
+    }
+}
+
+/// Why the last run that asked WeChat got no token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefreshFailure {
+    /// When, in epoch seconds.
+    pub at: i64,
+    /// The run.
+    pub owner: String,
+    /// WeChat's code, when it was WeChat that refused.
+    pub errcode: Option<i64>,
+    /// WeChat's errmsg, or the text of another error.
+    pub message: String,
+}
+
+/// The whole item.
+#[derive(Clone, Debug, Default)]
+pub struct TokenItem {
+    /// The token, if there has ever been one.
+    pub token: Option<StoredToken>,
+    /// The run that obtained it.
+    pub refreshed_by: Option<String>,
+    /// When each forced refresh of the last day was made, in epoch seconds.
+    pub forced_at: Vec<i64>,
+    /// The last failure since the last success.
+    pub failure: Option<RefreshFailure>,
+    /// When the lease ends that a run holds, in epoch seconds.
+    pub lease_expires_at: Option<i64>,
+}
+
+/// Who may refresh.
+#[derive(Clone, Debug)]
+pub enum Lease {
+    /// This run, and no other; with the item as it was at that moment.
+    Won(TokenItem),
+    /// Another run.
+    Held,
+}
+
+impl TokenItem {
+    fn from_attributes(item: &Attributes) -> Self {
+        let token = get_text(item, "access_token")
+            .filter(|token| !token.is_empty())
+            .map(|token| StoredToken {
+                access_token: Secret::new(token),
+                expires_at: get_number(item, "expires_at").unwrap_or(0),
+                refreshed_at: get_number(item, "refreshed_at").unwrap_or(0),
+                generation: get_number(item, "generation").unwrap_or(0),
+            });
+        let forced_at = item
+            .get("forced_at")
+            .and_then(|list| list.as_l().ok())
+            .map(|list| list.iter().filter_map(|at| at.as_n().ok()?.parse().ok()).collect());
+        let failure = get_number(item, "failed_at").map(|at| RefreshFailure {
+            at,
+            owner: get_text(item, "failed_owner").unwrap_or_default().to_owned(),
+            errcode: get_number(item, "failed_errcode"),
+            message: get_text(item, "failed_message").unwrap_or_default().to_owned(),
+        });
+        Self {
+            token,
+            refreshed_by: get_text(item, "refreshed_by").map(str::to_owned),
+            forced_at: forced_at.unwrap_or_default(),
+            failure,
+            lease_expires_at: get_number(item, "lease_expires_at"),
+        }
+    }
+}
+
+fn key(app_id: &str) -> AttributeValue {
+    text(format!("token#{app_id}"))
+}
+
+impl Table {
+    /// The token item of `app_id`, read consistently; empty when there is none yet.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be read.
+    pub async fn token(&self, app_id: &str) -> Result<TokenItem, StoreError> {
+        let item = self.read(&format!("token#{app_id}"), true).await?;
+        Ok(item.as_ref().map(TokenItem::from_attributes).unwrap_or_default())
+    }
+
+    /// Takes the lease for the run `owner` until `until`, if no other run holds one that has not ended by `now`.
+    /// Repeating a call that has already won wins again.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be written.
+    pub async fn take_token_lease(&self, app_id: &str, owner: &str, now: i64, until: i64) -> Result<Lease, StoreError> {
+        let outcome = self
+            .client
+            .update_item()
+            .table_name(&self.name)
+            .key("pk", key(app_id))
+            .update_expression("SET lease_owner = :owner, lease_expires_at = :until")
+            .condition_expression(
+                "attribute_not_exists(lease_expires_at) OR lease_expires_at <= :now OR lease_owner = :owner",
+            )
+            .expression_attribute_values(":owner", text(owner))
+            .expression_attribute_values(":until", number(until))
+            .expression_attribute_values(":now", number(now))
+            .return_values(ReturnValue::AllNew)
+            .send()
+            .await;
+        match outcome {
+            Ok(output) => Ok(Lease::Won(
+                output
+                    .attributes
+                    .as_ref()
+                    .map(TokenItem::from_attributes)
+                    .unwrap_or_default(),
+            )),
+            Err(error) if is_condition_failure(&error) => Ok(Lease::Held),
+            Err(error) => Err(StoreError::from_sdk("UpdateItem", &error)),
+        }
+    }
+
+    /// Writes the ledger of forced refreshes, while `owner` holds the lease. False when it no longer does.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be written.
+    pub async fn record_forced_refreshes(&self, app_id: &str, owner: &str, at: &[i64]) -> Result<bool, StoreError> {
+        let ledger = AttributeValue::L(at.iter().map(number).collect());
+        let outcome = self
+            .client
+            .update_item()
+            .table_name(&self.name)
+            .key("pk", key(app_id))
+            .update_expression("SET forced_at = :ledger")
+            .condition_expression("lease_owner = :owner")
+            .expression_attribute_values(":owner", text(owner))
+            .expression_attribute_values(":ledger", ledger)
+            .send()
+            .await;
+        match outcome {
+            Ok(_) => Ok(true),
+            Err(error) if is_condition_failure(&error) => Ok(false),
+            Err(error) => Err(StoreError::from_sdk("UpdateItem", &error)),
+        }
+    }
+
+    /// Stores `token` and gives the lease back, while `owner` holds it and the generation is the one that was read
+    /// (`None`: no token was there). False when another run was faster. A repeat of a write that has already landed
+    /// recognises itself.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be written. The write may have landed all the same.
+    pub async fn save_token(
+        &self,
+        app_id: &str,
+        owner: &str,
+        read_generation: Option<u64>,
+        token: &StoredToken,
+    ) -> Result<bool, StoreError> {
+        let unchanged = match read_generation {
+            Some(generation) if generation > 0 => "generation = :read",
+            _ => "(attribute_not_exists(generation) OR generation = :read)",
+        };
+        let outcome = self
+            .client
+            .update_item()
+            .table_name(&self.name)
+            .key("pk", key(app_id))
+            .update_expression(
+                "SET access_token = :token, expires_at = :expires_at, refreshed_at = :refreshed_at, \
+                 generation = :generation, refreshed_by = :owner \
+                 REMOVE lease_owner, lease_expires_at, failed_at, failed_owner, failed_errcode, failed_message",
+            )
+            .condition_expression(format!("lease_owner = :owner AND {unchanged}"))
+            .expression_attribute_values(":owner", text(owner))
+            .expression_attribute_values(":token", text(token.access_token.expose()))
+            .expression_attribute_values(":expires_at", number(token.expires_at))
+            .expression_attribute_values(":refreshed_at", number(token.refreshed_at))
+            .expression_attribute_values(":generation", number(token.generation))
+            .expression_attribute_values(":read", number(read_generation.unwrap_or(0)))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        match outcome {
+            Ok(_) => Ok(true),
+            Err(error) => match condition_failure(&error) {
+                Some(item) => Ok(get_text(item, "refreshed_by") == Some(owner)),
+                None => Err(StoreError::from_sdk("UpdateItem", &error)),
+            },
+        }
+    }
+
+    /// Gives the lease back without a token and records why, if `owner` still holds it.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be written; the lease then ends by itself.
+    pub async fn release_token_lease(
+        &self,
+        app_id: &str,
+        owner: &str,
+        failure: Option<&RefreshFailure>,
+    ) -> Result<(), StoreError> {
+        let mut update = self
+            .client
+            .update_item()
+            .table_name(&self.name)
+            .key("pk", key(app_id))
+            .condition_expression("lease_owner = :owner")
+            .expression_attribute_values(":owner", text(owner));
+        let mut expression = String::new();
+        let mut remove = vec!["lease_owner", "lease_expires_at"];
+        if let Some(failure) = failure {
+            expression.push_str("SET failed_at = :at, failed_owner = :owner, failed_message = :message");
+            update = update
+                .expression_attribute_values(":at", number(failure.at))
+                .expression_attribute_values(":message", text(&failure.message));
+            match failure.errcode {
+                Some(errcode) => {
+                    expression.push_str(", failed_errcode = :errcode");
+                    update = update.expression_attribute_values(":errcode", number(errcode));
+                }
+                None => remove.push("failed_errcode"),
+            }
+        }
+        let outcome = update
+            .update_expression(format!("{expression} REMOVE {}", remove.join(", ")))
+            .send()
+            .await;
+        match outcome {
+            Ok(_) => Ok(()),
+            Err(error) if is_condition_failure(&error) => Ok(()),
+            Err(error) => Err(StoreError::from_sdk("UpdateItem", &error)),
+        }
+    }
+}
+
+type UpdateError = aws_sdk_dynamodb::error::SdkError<aws_sdk_dynamodb::operation::update_item::UpdateItemError>;
+
+fn is_condition_failure(error: &UpdateError) -> bool {
+    condition_failure(error).is_some()
+}
+
+/// The item that a condition failed on, empty when it was not returned or does not exist.
+fn condition_failure(error: &UpdateError) -> Option<&Attributes> {
+    use std::sync::LazyLock;
+
+    use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+
+    static EMPTY: LazyLock<Attributes> = LazyLock::new(Attributes::new);
+    match error.as_service_error()? {
+        UpdateItemError::ConditionalCheckFailedException(failure) => Some(failure.item().unwrap_or(&EMPTY)),
+        _ => None,
+    }
+}

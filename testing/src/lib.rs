@@ -1,0 +1,17 @@
+//! What the tests of several packages share: a Lambda Runtime API on loopback that drives a built binary, as AWS would.
+
+mod runtime_api;
+
+pub use embedded_table::{EmbeddedTable, TABLE_NAME};
+pub use runtime_api::{Function, Outcome};
+
+/// An event of the `events/` folder.
+///
+/// # Panics
+/// When there is no such file, or it is no JSON.
+#[must_use]
+pub fn event(name: &str) -> serde_json::Value {
+    let path = format!("{}/../events/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"))
+}

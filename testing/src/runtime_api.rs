@@ -1,0 +1,226 @@
+//! The Lambda Runtime API of one function: hands events to a built binary and takes its answers.
+
+use std::{
+    io,
+    process::Stdio,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::{Path, State},
+    http::{Response, StatusCode},
+    routing::{get, post},
+};
+use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    net::TcpListener,
+    process::{Child, Command},
+    sync::{Mutex, mpsc},
+    time::timeout,
+};
+
+/// How long a test waits for a function.
+const PATIENCE: Duration = Duration::from_secs(40);
+/// What an invocation may take, unless a test says otherwise.
+const INVOCATION: Duration = Duration::from_secs(30);
+
+/// A running function: its process, and the Runtime API that drives it. The process ends with this value.
+#[derive(Debug)]
+pub struct Function {
+    process: Child,
+    events: mpsc::Sender<Invocation>,
+    outcomes: mpsc::Receiver<Outcome>,
+    logs: Arc<std::sync::Mutex<String>>,
+}
+
+/// What a function made of an event.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// It answered.
+    Answered(Value),
+    /// It reported an error: `{"errorType","errorMessage"}`.
+    Failed(Value),
+    /// It could not start.
+    InitFailed(Value),
+}
+
+#[derive(Debug)]
+struct Invocation {
+    event: String,
+    deadline_millis: u64,
+}
+
+#[derive(Debug)]
+struct RuntimeApi {
+    events: Mutex<mpsc::Receiver<Invocation>>,
+    outcomes: mpsc::Sender<Outcome>,
+}
+
+impl Function {
+    /// Starts the binary at `path` with nothing in its environment but `variables` and those that Lambda sets.
+    ///
+    /// # Errors
+    /// When no port or no process can be had.
+    pub async fn start(path: &str, variables: &[(&str, &str)]) -> io::Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?;
+        let (events, queue) = mpsc::channel(1);
+        let (sender, outcomes) = mpsc::channel(1);
+        let api = Arc::new(RuntimeApi {
+            events: Mutex::new(queue),
+            outcomes: sender,
+        });
+        let router = Router::new()
+            .route("/2018-06-01/runtime/invocation/next", get(next))
+            .route("/2018-06-01/runtime/invocation/{id}/response", post(answered))
+            .route("/2018-06-01/runtime/invocation/{id}/error", post(failed))
+            .route("/2018-06-01/runtime/init/error", post(init_failed))
+            .with_state(api);
+        tokio::spawn(async move { axum::serve(listener, router).await });
+
+        let mut process = Command::new(path)
+            .env_clear()
+            .envs([
+                ("AWS_LAMBDA_RUNTIME_API", address.to_string().as_str()),
+                ("AWS_LAMBDA_FUNCTION_NAME", "under-test"),
+                ("AWS_LAMBDA_FUNCTION_VERSION", "1"),
+                ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
+                ("AWS_LAMBDA_LOG_GROUP_NAME", "group"),
+                ("AWS_LAMBDA_LOG_STREAM_NAME", "stream"),
+                ("AWS_REGION", "eu-central-1"),
+                ("AWS_ACCESS_KEY_ID", "test"),
+                ("AWS_SECRET_ACCESS_KEY", "test"),
+            ])
+            .envs(variables.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        let logs = Arc::default();
+        collect(process.stdout.take(), &logs);
+        collect(process.stderr.take(), &logs);
+        Ok(Self {
+            process,
+            events,
+            outcomes,
+            logs,
+        })
+    }
+
+    /// Hands `event` to the function, with 30 seconds to its deadline, and waits for what it makes of it.
+    ///
+    /// # Panics
+    /// When the function does not answer.
+    pub async fn invoke(&mut self, event: &Value) -> Outcome {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let deadline = u64::try_from((now + INVOCATION).as_millis()).unwrap_or(u64::MAX);
+        self.invoke_until(event, deadline).await
+    }
+
+    /// Hands `event` to the function with a deadline in epoch milliseconds.
+    ///
+    /// # Panics
+    /// When the function does not answer.
+    pub async fn invoke_until(&mut self, event: &Value, deadline_millis: u64) -> Outcome {
+        let invocation = Invocation {
+            event: event.to_string(),
+            deadline_millis,
+        };
+        let exchange = async {
+            self.events.send(invocation).await.ok()?;
+            self.outcomes.recv().await
+        };
+        let outcome = timeout(PATIENCE, exchange).await;
+        outcome
+            .ok()
+            .flatten()
+            .unwrap_or_else(|| panic!("the function gave no answer; its log:\n{}", self.logs()))
+    }
+
+    /// Waits for the process to end by itself, as one does that cannot start, and answers with its exit code.
+    ///
+    /// # Panics
+    /// When it goes on running.
+    pub async fn exit_code(&mut self) -> Option<i32> {
+        let ended = timeout(PATIENCE, self.process.wait())
+            .await
+            .unwrap_or_else(|_| panic!("the function goes on running"));
+        // The readers of its output need a moment more.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        ended.ok().and_then(|status| status.code())
+    }
+
+    /// Kills the process, as a crash would.
+    ///
+    /// # Errors
+    /// When it has already ended.
+    pub async fn kill(&mut self) -> io::Result<()> {
+        self.process.kill().await
+    }
+
+    /// All that the process has written so far.
+    #[must_use]
+    pub fn logs(&self) -> String {
+        self.logs.lock().map(|logs| logs.clone()).unwrap_or_default()
+    }
+}
+
+fn collect(pipe: Option<impl tokio::io::AsyncRead + Send + Unpin + 'static>, logs: &Arc<std::sync::Mutex<String>>) {
+    let Some(pipe) = pipe else { return };
+    let logs = Arc::clone(logs);
+    tokio::spawn(async move {
+        let mut lines = BufReader::new(pipe).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            if let Ok(mut logs) = logs.lock() {
+                logs.push_str(&line);
+                logs.push('\n');
+            }
+        }
+    });
+}
+
+async fn next(State(api): State<Arc<RuntimeApi>>) -> Response<Body> {
+    let invocation = api.events.lock().await.recv().await;
+    let Some(Invocation { event, deadline_millis }) = invocation else {
+        // The test is over; the process is about to be killed.
+        return std::future::pending().await;
+    };
+    let response = Response::builder()
+        .header("lambda-runtime-aws-request-id", "8476a536-e9f4-11e8-9739-2dfe598c3fcd")
+        .header("lambda-runtime-deadline-ms", deadline_millis)
+        .header(
+            "lambda-runtime-invoked-function-arn",
+            "arn:aws:lambda:eu-central-1:123456789012:function:under-test",
+        )
+        .header(
+            "lambda-runtime-trace-id",
+            "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Sampled=0",
+        )
+        .header("content-type", "application/json")
+        .body(Body::from(event));
+    response.unwrap_or_default()
+}
+
+async fn answered(State(api): State<Arc<RuntimeApi>>, Path(_id): Path<String>, body: Bytes) -> StatusCode {
+    report(&api, Outcome::Answered, &body).await
+}
+
+async fn failed(State(api): State<Arc<RuntimeApi>>, Path(_id): Path<String>, body: Bytes) -> StatusCode {
+    report(&api, Outcome::Failed, &body).await
+}
+
+async fn init_failed(State(api): State<Arc<RuntimeApi>>, body: Bytes) -> StatusCode {
+    report(&api, Outcome::InitFailed, &body).await
+}
+
+async fn report(api: &RuntimeApi, outcome: impl FnOnce(Value) -> Outcome, body: &[u8]) -> StatusCode {
+    let value = serde_json::from_slice(body).unwrap_or(Value::Null);
+    // A test that no longer waits does not care.
+    let _ = api.outcomes.send(outcome(value)).await;
+    StatusCode::ACCEPTED
+}
