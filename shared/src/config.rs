@@ -44,6 +44,14 @@ impl Environment {
         )
     }
 
+    /// These values, with those of `pairs` in place of any that are there.
+    #[must_use]
+    pub fn with<N: Into<String>>(mut self, pairs: impl IntoIterator<Item = (N, String)>) -> Self {
+        self.0
+            .extend(pairs.into_iter().map(|(name, value)| (name.into(), value)));
+        self
+    }
+
     /// Adds the values of a secret's JSON object. A variable that is set directly wins.
     ///
     /// # Errors

@@ -1,11 +1,18 @@
-//! Logs: JSON lines with a timestamp, as CloudWatch and its level filter need them.
+//! Logs as JSON lines with a timestamp, as CloudWatch and its level filter need them, and metrics in CloudWatch's
+//! embedded metric format (EMF): a log line that becomes metrics, without a call and without a dependency.
 
-use std::{error::Error, process::ExitCode};
+use std::{error::Error, io::Write as _, process::ExitCode, sync::OnceLock};
 
+use serde_json::{Map, Value, json};
 use tracing_subscriber::{EnvFilter, fmt};
 
 /// What is logged unless `AWS_LAMBDA_LOG_LEVEL` says otherwise. HTTP libraries log headers at `debug`.
 const QUIET_LIBRARIES: &str = "hyper=warn,aws=warn,h2=warn,rustls=warn";
+/// The namespace of every metric.
+const NAMESPACE: &str = "WechatBundle";
+
+/// Set once logs go to CloudWatch: elsewhere metric lines would only be noise.
+static EMITS_METRICS: OnceLock<()> = OnceLock::new();
 
 /// Starts logging for a Lambda function, at the level of `AWS_LAMBDA_LOG_LEVEL` (default `INFO`). `RUST_LOG` is not
 /// read: it would silently win over the level that the function's configuration shows.
@@ -22,6 +29,8 @@ pub fn init() {
         .with_ansi(false)
         .with_env_filter(filter)
         .init();
+    // A second start of logging would have panicked above.
+    let _ = EMITS_METRICS.set(());
 }
 
 /// Logs why the process cannot start, and ends it.
@@ -29,4 +38,114 @@ pub fn init() {
 pub fn cannot_start(error: &(dyn Error + 'static)) -> ExitCode {
     tracing::error!(%error, "cannot start");
     ExitCode::FAILURE
+}
+
+/// What a metric counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Things that happened.
+    Count,
+    /// Milliseconds.
+    Milliseconds,
+    /// Seconds.
+    Seconds,
+}
+
+/// One value of one metric.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Metric {
+    /// Its name, the same wherever it is emitted.
+    pub name: &'static str,
+    /// What it counts.
+    pub unit: Unit,
+    /// How much.
+    pub value: f64,
+}
+
+impl Metric {
+    /// One thing that happened.
+    #[must_use]
+    pub const fn count(name: &'static str) -> Self {
+        Self {
+            name,
+            unit: Unit::Count,
+            value: 1.0,
+        }
+    }
+
+    /// A duration in milliseconds.
+    #[must_use]
+    pub const fn millis(name: &'static str, millis: i64) -> Self {
+        Self {
+            name,
+            unit: Unit::Milliseconds,
+            value: millis as f64,
+        }
+    }
+}
+
+/// Emits `metrics` with `dimensions`, when the process runs as a Lambda function. Dimensions must be few and their
+/// values from a small set: CloudWatch charges for each combination. Never a secret, an openid or a text.
+pub fn emit(metrics: &[Metric], dimensions: &[(&str, &str)], now_millis: i64) {
+    if EMITS_METRICS.get().is_some() {
+        // A metric that cannot be written must not fail the request that it counts.
+        let _ = writeln!(
+            std::io::stdout().lock(),
+            "{}",
+            embedded_metric(metrics, dimensions, now_millis)
+        );
+    }
+}
+
+fn embedded_metric(metrics: &[Metric], dimensions: &[(&str, &str)], now_millis: i64) -> Value {
+    let names: Vec<&str> = dimensions.iter().map(|(name, _)| *name).collect();
+    let directives: Vec<Value> = metrics
+        .iter()
+        .map(|metric| json!({"Name": metric.name, "Unit": format!("{:?}", metric.unit)}))
+        .collect();
+    let mut line = Map::new();
+    line.insert(
+        "_aws".to_owned(),
+        json!({
+            "Timestamp": now_millis,
+            "CloudWatchMetrics": [{"Namespace": NAMESPACE, "Dimensions": [names], "Metrics": directives}],
+        }),
+    );
+    line.extend(
+        dimensions
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), json!(value))),
+    );
+    line.extend(
+        metrics
+            .iter()
+            .map(|metric| (metric.name.to_owned(), json!(metric.value))),
+    );
+    Value::Object(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_metric_line_is_what_cloudwatch_reads() {
+        let metrics = [Metric::count("Callbacks"), Metric::millis("ReplyLatency", 7)];
+        assert_eq!(
+            embedded_metric(&metrics, &[("Type", "text")], 1_767_225_600_000),
+            json!({
+                "_aws": {"Timestamp": 1_767_225_600_000_i64, "CloudWatchMetrics": [{
+                    "Namespace": "WechatBundle",
+                    "Dimensions": [["Type"]],
+                    "Metrics": [
+                        {"Name": "Callbacks", "Unit": "Count"},
+                        {"Name": "ReplyLatency", "Unit": "Milliseconds"},
+                    ],
+                }]},
+                "Type": "text",
+                "Callbacks": 1.0,
+                "ReplyLatency": 7.0,
+            })
+        );
+    }
 }

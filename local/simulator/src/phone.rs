@@ -1,0 +1,100 @@
+//! The users and what their phones show.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::random::Random;
+
+/// The openid of a user who follows the made account from the start.
+pub const FOLLOWER: &str = "odhkK64I1uXqoUQjt7QYx4O0yUvs";
+
+const OPENID_LENGTH: usize = 28;
+/// The openids of one account resemble one another.
+const OPENID_PREFIX: &str = "odhkK";
+
+/// What the user sees when the server's answer to a callback could not be used.
+pub(crate) const FAILURE_TEXT: &str = "该公众号提供的服务出现故障，请稍后再试";
+
+/// The mini program that a template message opens.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct MiniProgram {
+    #[serde(default)]
+    pub(crate) appid: String,
+    #[serde(default)]
+    pub(crate) pagepath: String,
+}
+
+/// Something on the screen. Times are seconds since the epoch, by the simulator's clock.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(crate) enum Shown {
+    /// A passive reply, under WeChat's element names.
+    Reply { at: i64, reply: Value },
+    /// A template message: `text` is the template with its values filled in.
+    Template {
+        at: i64,
+        /// Decimal, as a string, because it exceeds 2^53.
+        msgid: String,
+        template_id: String,
+        title: String,
+        text: String,
+        data: BTreeMap<String, String>,
+        url: Option<String>,
+        miniprogram: Option<MiniProgram>,
+    },
+    /// WeChat's own words to the user.
+    Notice { at: i64, text: String },
+}
+
+/// A user who follows the account, or has once.
+#[derive(Default)]
+pub(crate) struct User {
+    pub(crate) follows: bool,
+    /// Template messages are accepted by the platform but not delivered.
+    pub(crate) refuses_templates: bool,
+    pub(crate) screen: Vec<Shown>,
+}
+
+/// All users by openid.
+#[derive(Default)]
+pub(crate) struct Users(BTreeMap<String, User>);
+
+impl Users {
+    pub(crate) fn get(&self, openid: &str) -> Option<&User> {
+        self.0.get(openid)
+    }
+
+    pub(crate) fn get_mut(&mut self, openid: &str) -> Option<&mut User> {
+        self.0.get_mut(openid)
+    }
+
+    /// Makes the user a follower. False when it was one already.
+    pub(crate) fn follow(&mut self, openid: &str) -> bool {
+        let user = self.0.entry(openid.to_owned()).or_default();
+        !std::mem::replace(&mut user.follows, true)
+    }
+
+    pub(crate) fn show(&mut self, openid: &str, shown: Shown) {
+        if let Some(user) = self.0.get_mut(openid) {
+            user.screen.push(shown);
+        }
+    }
+}
+
+pub(crate) fn make_openid(random: &mut Random) -> String {
+    format!(
+        "{OPENID_PREFIX}{}",
+        random.url_safe(OPENID_LENGTH - OPENID_PREFIX.len())
+    )
+}
+
+/// Openids of Official Accounts are 28 characters and begin with `o`.
+pub(crate) fn is_openid(text: &str) -> bool {
+    text.len() == OPENID_LENGTH
+        && text.starts_with('o')
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}

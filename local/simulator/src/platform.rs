@@ -1,0 +1,146 @@
+//! Everything the platform keeps, and how it answers one call.
+
+use std::net::IpAddr;
+
+use serde_json::Value;
+
+use crate::account::Account;
+use crate::api::{self, ApiError, Call, Menu, Sends};
+use crate::calls::Calls;
+use crate::clock::Clock;
+use crate::faults::{Fault, Faults};
+use crate::notice::Notice;
+use crate::phone::{FOLLOWER, Users};
+use crate::quota::Quotas;
+use crate::random::Random;
+use crate::tokens::Tokens;
+
+/// Message ids of users' messages have 17 digits.
+const FIRST_MSG_ID: u64 = 24_000_000_000_000_000;
+
+/// The state behind the simulator's one lock.
+pub(crate) struct Platform {
+    pub(crate) account: Account,
+    /// Where callbacks go; none without a callback URL.
+    pub(crate) callback_ip: Option<IpAddr>,
+    pub(crate) clock: Clock,
+    pub(crate) random: Random,
+    pub(crate) tokens: Tokens,
+    pub(crate) quotas: Quotas,
+    /// Addresses that may fetch tokens; none means all.
+    pub(crate) whitelist: Option<Vec<IpAddr>>,
+    pub(crate) users: Users,
+    pub(crate) menu: Option<Menu>,
+    pub(crate) sends: Sends,
+    pub(crate) faults: Faults,
+    pub(crate) calls: Calls,
+    /// Notices to push once the call that caused them has been answered.
+    pub(crate) outbox: Vec<Notice>,
+    last_msg_id: u64,
+}
+
+/// An HTTP answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) content_type: &'static str,
+    pub(crate) body: String,
+    errcode: Option<i64>,
+}
+
+impl Platform {
+    pub(crate) fn new(mut random: Random) -> Self {
+        let account = Account::make(&mut random);
+        let mut users = Users::default();
+        users.follow(FOLLOWER);
+        let last_msg_id = FIRST_MSG_ID + random.below(FIRST_MSG_ID);
+        Self {
+            account,
+            callback_ip: None,
+            clock: Clock::default(),
+            random,
+            tokens: Tokens::default(),
+            quotas: Quotas::default(),
+            whitelist: None,
+            users,
+            menu: None,
+            sends: Sends::default(),
+            faults: Faults::default(),
+            calls: Calls::default(),
+            outbox: Vec::new(),
+            last_msg_id,
+        }
+    }
+
+    pub(crate) fn next_msg_id(&mut self) -> u64 {
+        self.last_msg_id += 1;
+        self.last_msg_id
+    }
+
+    /// Answers a call and logs it. The fault, if one was due, still has its delay or its drop to come.
+    pub(crate) fn serve(&mut self, call: &Call<'_>) -> (Answer, Option<Fault>) {
+        let fault = self.faults.take(call.path);
+        let answer = match fault.as_ref().and_then(|fault| self.faulty_answer(fault, call)) {
+            Some(answer) => answer,
+            None => {
+                let result = api::answer(self, call);
+                self.render(result)
+            }
+        };
+        let dropped = fault.as_ref().is_some_and(|fault| fault.drop);
+        let (status, errcode) = if dropped {
+            (None, None)
+        } else {
+            (Some(answer.status), answer.errcode)
+        };
+        self.calls.record(call, self.clock.now(), status, errcode);
+        (answer, fault)
+    }
+
+    /// The answer in place of the API's own, if the fault has one.
+    fn faulty_answer(&mut self, fault: &Fault, call: &Call<'_>) -> Option<Answer> {
+        let mut answer = if let Some(errcode) = fault.errcode {
+            let error = match &fault.errmsg {
+                Some(errmsg) => ApiError::new(errcode, errmsg.as_str()),
+                None if errcode == 40164 => ApiError::not_whitelisted(call.peer),
+                None => ApiError::of(errcode),
+            };
+            self.render(Err(error))
+        } else if let Some(body) = &fault.body {
+            html(200, body.clone())
+        } else {
+            let status = fault.http_status?;
+            html(status, format!("<html><body><h1>{status}</h1></body></html>"))
+        };
+        answer.status = fault.http_status.unwrap_or(answer.status);
+        Some(answer)
+    }
+
+    /// The platform always answers HTTP 200, and its errors as `text/plain`.
+    fn render(&mut self, result: Result<Value, ApiError>) -> Answer {
+        let (content_type, json, errcode) = match result {
+            Ok(json) => ("application/json; encoding=utf-8", json, 0),
+            Err(error) => ("text/plain", error.to_json(&self.rid()), error.errcode),
+        };
+        Answer {
+            status: 200,
+            content_type,
+            body: json.to_string(),
+            errcode: Some(errcode),
+        }
+    }
+
+    /// The id of a request begins with its time in hex.
+    fn rid(&mut self) -> String {
+        format!("{:08x}-{}-{}", self.clock.now(), self.random.hex(8), self.random.hex(8))
+    }
+}
+
+fn html(status: u16, body: String) -> Answer {
+    Answer {
+        status,
+        content_type: "text/html",
+        body,
+        errcode: None,
+    }
+}

@@ -1,0 +1,175 @@
+//! The HTTP side: routes, who may call, and the faults that concern the connection.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Query, Request, State};
+use axum::http::header::{CONTENT_TYPE, HOST, ORIGIN};
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Uri};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get, post};
+use axum::{Json, Router};
+use serde_json::json;
+use tokio::time::sleep;
+
+use crate::api::Call;
+use crate::connection::Connection;
+use crate::control;
+use crate::notice::Notice;
+use crate::simulation::Simulation;
+
+const MAX_BODY_BYTES: usize = 1 << 20;
+
+pub(crate) fn router(simulation: Arc<Simulation>) -> Router {
+    Router::new()
+        .route("/cgi-bin/{*path}", any(call))
+        .route("/sim/account", get(control::account))
+        .route("/sim/follow", post(control::follow))
+        .route("/sim/unfollow", post(control::unfollow))
+        .route("/sim/message", post(control::message))
+        .route("/sim/click", post(control::click))
+        .route("/sim/view", post(control::view))
+        .route("/sim/scan", post(control::scan))
+        .route("/sim/block", post(control::block))
+        .route("/sim/phones/{openid}", get(control::phone))
+        .route("/sim/calls", get(control::calls))
+        .route("/sim/faults", post(control::add_fault).delete(control::clear_faults))
+        .route("/sim/clock", post(control::clock))
+        .route("/sim/whitelist", post(control::whitelist))
+        .route("/sim/token/invalidate", post(control::invalidate_tokens))
+        .fallback(not_found)
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(middleware::from_fn(refuse_other_sites))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&simulation),
+            end_when_stopped,
+        ))
+        .with_state(simulation)
+}
+
+async fn call(
+    State(simulation): State<Arc<Simulation>>,
+    ConnectInfo(connection): ConnectInfo<Connection>,
+    method: Method,
+    uri: Uri,
+    query: Query<Vec<(String, String)>>,
+    body: Bytes,
+) -> Response {
+    let call = Call {
+        method: &method,
+        path: uri.path(),
+        query: &query,
+        body: &body,
+        peer: connection.peer.ip(),
+    };
+    let (answer, fault, notices) = {
+        let mut platform = simulation.platform();
+        let (answer, fault) = platform.serve(&call);
+        (answer, fault, std::mem::take(&mut platform.outbox))
+    };
+    for notice in notices {
+        tokio::spawn(deliver_later(Arc::clone(&simulation), notice));
+    }
+    if let Some(fault) = fault {
+        sleep(Duration::from_millis(fault.delay_ms.unwrap_or_default())).await;
+        if fault.drop {
+            connection.break_off();
+        }
+    }
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    (status, [(CONTENT_TYPE, answer.content_type)], answer.body).into_response()
+}
+
+async fn deliver_later(simulation: Arc<Simulation>, notice: Notice) {
+    let delivery = async {
+        sleep(simulation.settings.receipt_delay).await;
+        simulation.deliver(&notice).await
+    };
+    simulation.until_stopped(delivery).await;
+}
+
+async fn not_found(uri: Uri) -> Response {
+    let error = format!(
+        "there is nothing at {}; the platform is at /cgi-bin/…, its controls at /sim/…",
+        uri.path()
+    );
+    (StatusCode::NOT_FOUND, Json(json!({"error": error}))).into_response()
+}
+
+/// Requests that are under way end with the simulator.
+async fn end_when_stopped(State(simulation): State<Arc<Simulation>>, request: Request, next: Next) -> Response {
+    match simulation.until_stopped(next.run(request)).await {
+        Some(response) => response,
+        None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
+}
+
+/// A page of another site must not drive the simulator, neither through a name that it points at loopback (DNS
+/// rebinding: a foreign Host) nor by posting across (a foreign Origin).
+async fn refuse_other_sites(request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let host_is_loopback = header(headers, &HOST).is_some_and(is_loopback);
+    let origin_is_loopback = !headers.contains_key(ORIGIN)
+        || header(headers, &ORIGIN)
+            .and_then(|origin| origin.split_once("://"))
+            .is_some_and(|(_, host)| is_loopback(host));
+    if host_is_loopback && origin_is_loopback {
+        return next.run(request).await;
+    }
+    let error = json!({"error": "the simulator answers to loopback names and addresses only"});
+    (StatusCode::FORBIDDEN, Json(error)).into_response()
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// Whether `host[:port]` names this machine.
+fn is_loopback(authority: &str) -> bool {
+    if let Some(rest) = authority.strip_prefix('[') {
+        let address = rest
+            .split_once(']')
+            .and_then(|(address, _)| address.parse::<Ipv6Addr>().ok());
+        return address.is_some_and(|address| address.is_loopback());
+    }
+    let host = authority
+        .split_once(':')
+        .map_or(authority, |(host, _)| host)
+        .to_ascii_lowercase();
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_and_addresses_of_this_machine_are_loopback() {
+        for host in [
+            "localhost",
+            "LOCALHOST:8001",
+            "127.0.0.1:8001",
+            "127.1.2.3",
+            "[::1]:8001",
+            "sim.localhost:1",
+        ] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in [
+            "",
+            "example.com",
+            "127.0.0.1.example.com",
+            "localhost.example.com",
+            "192.168.1.2:8001",
+            "[::2]",
+            "0.0.0.0",
+        ] {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The account's made templates, and how values fill them.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::api::ApiError;
+use crate::keyword;
+
+/// Id of a template with the fields `thing1`, `time2` and `const3`, typed as those of real accounts are.
+pub const TEMPLATE_ID: &str = "TEMPLATE_ID";
+/// Id of a template with `character_string1`, `thing2`, `amount3`, `time4` and `phone_number5`.
+pub const ORDER_TEMPLATE_ID: &str = "ORDER_TEMPLATE_ID";
+/// Id of a template whose fields (`greeting`, `who`, `note`) have names without a type, as test accounts make them.
+pub const FREE_TEMPLATE_ID: &str = "FREE_TEMPLATE_ID";
+
+/// A template, as `get_all_private_template` lists it.
+#[derive(Serialize)]
+pub(crate) struct Template {
+    pub(crate) template_id: &'static str,
+    pub(crate) title: &'static str,
+    primary_industry: &'static str,
+    deputy_industry: &'static str,
+    content: &'static str,
+    example: &'static str,
+}
+
+pub(crate) const TEMPLATES: &[Template] = &[
+    Template {
+        template_id: TEMPLATE_ID,
+        title: "审核结果通知",
+        primary_industry: "",
+        deputy_industry: "",
+        content: "审核事项:{{thing1.DATA}}\n审核时间:{{time2.DATA}}\n审核结果:{{const3.DATA}}\n",
+        example: "审核事项:项目审核\n审核时间:2026年1月1日 10:00\n审核结果:通过\n",
+    },
+    Template {
+        template_id: ORDER_TEMPLATE_ID,
+        title: "订单发货通知",
+        primary_industry: "",
+        deputy_industry: "",
+        content: "订单号:{{character_string1.DATA}}\n商品:{{thing2.DATA}}\n金额:{{amount3.DATA}}\n\
+                  发货时间:{{time4.DATA}}\n联系电话:{{phone_number5.DATA}}\n",
+        example: "订单号:20260101001\n商品:书\n金额:¥99.00\n\
+                  发货时间:2026年1月1日 10:00\n联系电话:+86-0766-66888866\n",
+    },
+    Template {
+        template_id: FREE_TEMPLATE_ID,
+        title: "测试号通知",
+        primary_industry: "",
+        deputy_industry: "",
+        content: "{{greeting.DATA}}\n姓名:{{who.DATA}}\n{{note.DATA}}",
+        example: "",
+    },
+];
+
+pub(crate) fn find(template_id: &str) -> Option<&'static Template> {
+    TEMPLATES.iter().find(|template| template.template_id == template_id)
+}
+
+impl Template {
+    /// The text that the user sees. Values whose names are not in the template are left out, as the platform does;
+    /// a field without a type may stay empty.
+    ///
+    /// Fails with 47003, naming the first field whose value is missing or breaks the rule of its type.
+    pub(crate) fn fill(&self, values: &BTreeMap<String, String>) -> Result<String, ApiError> {
+        let mut pieces = self.content.split("{{");
+        let mut text = pieces.next().unwrap_or_default().to_owned();
+        for piece in pieces {
+            let (name, rest) = piece.split_once(".DATA}}").unwrap_or((piece, ""));
+            let value = values.get(name).map(String::as_str).unwrap_or_default();
+            keyword::check(name, value)
+                .map_err(|flaw| ApiError::new(47003, format!("argument invalid! data.{name}.value {flaw}")))?;
+            text.push_str(value);
+            text.push_str(rest);
+        }
+        Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn fills_the_fields_and_ignores_strangers() {
+        let filled = find(TEMPLATE_ID).unwrap().fill(&values(&[
+            ("thing1", "项目审核"),
+            ("time2", "2024年7月19日 10:00"),
+            ("const3", "通过"),
+            ("remark", "不再显示"),
+        ]));
+        assert_eq!(
+            filled.unwrap(),
+            "审核事项:项目审核\n审核时间:2024年7月19日 10:00\n审核结果:通过\n"
+        );
+    }
+
+    #[test]
+    fn names_the_field_that_is_missing_or_wrong() {
+        let template = find(TEMPLATE_ID).unwrap();
+        let missing = template
+            .fill(&values(&[("thing1", "项目审核"), ("const3", "通过")]))
+            .unwrap_err();
+        assert_eq!(
+            (missing.errcode, &*missing.errmsg),
+            (47003, "argument invalid! data.time2.value is empty")
+        );
+        let wrong = template.fill(&values(&[
+            ("thing1", &"长".repeat(21)),
+            ("time2", "10:00"),
+            ("const3", "通过"),
+        ]));
+        assert_eq!(wrong.unwrap_err().errmsg, "argument invalid! data.thing1.value invalid");
+    }
+
+    #[test]
+    fn free_names_take_anything() {
+        let filled = find(FREE_TEMPLATE_ID).unwrap().fill(&values(&[("greeting", "您好\n")]));
+        assert_eq!(filled.unwrap(), "您好\n\n姓名:\n");
+    }
+
+    #[test]
+    fn the_examples_keep_their_own_rules() {
+        for template in TEMPLATES.iter().filter(|template| !template.example.is_empty()) {
+            let names = template
+                .content
+                .split("{{")
+                .skip(1)
+                .map(|piece| piece.split_once(".DATA").unwrap().0);
+            let shown = template.example.lines().map(|line| line.split_once(':').unwrap().1);
+            let values = names.map(str::to_owned).zip(shown.map(str::to_owned)).collect();
+            assert_eq!(template.fill(&values).unwrap(), template.example);
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Tests over the wire: a simulator, a client of it, and a small server that receives its callbacks.
+
+mod api;
+mod callbacks;
+mod control;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use reqwest::{Client, Method};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use crate::crypto::{Cipher, sign};
+use crate::xml::{self, Element};
+use crate::{FOLLOWER, Mode, Settings, Simulator};
+
+/// How the callback server answers one delivery.
+enum Scripted {
+    Body(String),
+    Status(u16),
+    Hang,
+}
+
+/// A callback as the server received it.
+#[derive(Clone)]
+struct Pushed {
+    query: HashMap<String, String>,
+    body: String,
+}
+
+#[derive(Clone, Default)]
+struct Receiver {
+    pushed: Arc<Mutex<Vec<Pushed>>>,
+    /// `success` once these are used up.
+    script: Arc<Mutex<VecDeque<Scripted>>>,
+}
+
+impl Receiver {
+    fn answer(&self, scripted: impl IntoIterator<Item = Scripted>) {
+        self.script.lock().unwrap().extend(scripted);
+    }
+
+    fn pushed(&self) -> Vec<Pushed> {
+        self.pushed.lock().unwrap().clone()
+    }
+
+    /// Waits for callbacks that are pushed in the background.
+    async fn wait_for(&self, count: usize) -> Vec<Pushed> {
+        for _ in 0..500 {
+            if self.pushed().len() >= count {
+                return self.pushed();
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("{count} callbacks expected, {} came", self.pushed().len());
+    }
+}
+
+async fn receive(
+    State(receiver): State<Receiver>,
+    Query(query): Query<HashMap<String, String>>,
+    body: String,
+) -> (StatusCode, String) {
+    receiver.pushed.lock().unwrap().push(Pushed { query, body });
+    let scripted = receiver.script.lock().unwrap().pop_front();
+    match scripted {
+        None => (StatusCode::OK, "success".to_owned()),
+        Some(Scripted::Body(body)) => (StatusCode::OK, body),
+        Some(Scripted::Status(status)) => (StatusCode::from_u16(status).unwrap(), "success".to_owned()),
+        Some(Scripted::Hang) => std::future::pending().await,
+    }
+}
+
+/// A simulator that pushes to a [`Receiver`].
+struct Bench {
+    simulator: Simulator,
+    receiver: Receiver,
+    http: Client,
+    mode: Mode,
+}
+
+impl Bench {
+    async fn new(mode: Mode) -> Self {
+        let receiver = Receiver::default();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let callback_url = Some(format!("http://{}/webhook", listener.local_addr().unwrap()));
+        let service = Router::new().fallback(receive).with_state(receiver.clone());
+        tokio::spawn(async move { axum::serve(listener, service).await });
+        let settings = Settings {
+            mode,
+            callback_url,
+            callback_timeout: Duration::from_secs(5),
+            redelivery_interval: Duration::ZERO,
+            receipt_delay: Duration::ZERO,
+        };
+        Self::start(settings, receiver).await
+    }
+
+    async fn start(settings: Settings, receiver: Receiver) -> Self {
+        let mode = settings.mode;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let simulator = Simulator::start(listener, settings).unwrap();
+        let http = Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
+        Self {
+            simulator,
+            receiver,
+            http,
+            mode,
+        }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.simulator.base_url())
+    }
+
+    async fn send(&self, method: Method, path: &str, body: String) -> (u16, Value) {
+        let response = self
+            .http
+            .request(method, self.url(path))
+            .body(body)
+            .send()
+            .await
+            .unwrap();
+        let status = response.status().as_u16();
+        let text = response.text().await.unwrap();
+        (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+    }
+
+    async fn post(&self, path: &str, body: Value) -> Value {
+        let (status, answer) = self.send(Method::POST, path, body.to_string()).await;
+        assert_eq!(status, 200, "{path}: {answer}");
+        answer
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        let (status, answer) = self.send(Method::GET, path, String::new()).await;
+        assert_eq!(status, 200, "{path}: {answer}");
+        answer
+    }
+
+    async fn phone(&self) -> Value {
+        self.get(&format!("/sim/phones/{FOLLOWER}")).await
+    }
+
+    /// The stable token, as a server fetches it.
+    async fn token(&self) -> String {
+        let account = self.simulator.account();
+        let body = json!({"grant_type": "client_credential", "appid": account.app_id, "secret": account.app_secret});
+        let answer = self.post("/cgi-bin/stable_token", body).await;
+        answer["access_token"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{answer}"))
+            .to_owned()
+    }
+
+    fn cipher(&self) -> Cipher {
+        let account = self.simulator.account();
+        Cipher::new(&account.encoding_aes_key, &account.app_id).unwrap()
+    }
+
+    /// Verifies a callback as a server does and returns the message inside.
+    fn open(&self, pushed: &Pushed) -> Element {
+        let token = &self.simulator.account().token;
+        let query = |name: &str| pushed.query.get(name).map(String::as_str).unwrap_or_default();
+        let (timestamp, nonce) = (query("timestamp"), query("nonce"));
+        assert_eq!(query("signature"), sign(&[token, timestamp, nonce]));
+        let outer = xml::read(&pushed.body).unwrap();
+        if self.mode == Mode::Plain {
+            return outer;
+        }
+        assert_eq!(query("encrypt_type"), "aes");
+        let encrypted = outer.text_of("Encrypt");
+        assert_eq!(query("msg_signature"), sign(&[token, timestamp, nonce, encrypted]));
+        xml::read(&self.cipher().decrypt(encrypted).unwrap()).unwrap()
+    }
+
+    fn clear_reply(&self, text: &str) -> String {
+        let from = &self.simulator.account().original_id;
+        format!(
+            "<xml><ToUserName><![CDATA[{FOLLOWER}]]></ToUserName><FromUserName><![CDATA[{from}]]></FromUserName><CreateTime>1</CreateTime><MsgType><![CDATA[text]]></MsgType><Content><![CDATA[{text}]]></Content></xml>"
+        )
+    }
+
+    /// A reply as the mode wants it.
+    fn reply(&self, text: &str) -> Scripted {
+        let clear = self.clear_reply(text);
+        if self.mode == Mode::Plain {
+            return Scripted::Body(clear);
+        }
+        let encrypted = self.cipher().encrypt("fedcba9876543210", &clear);
+        let signature = sign(&[&self.simulator.account().token, "1", "nonce", &encrypted]);
+        Scripted::Body(format!(
+            "<xml><Encrypt><![CDATA[{encrypted}]]></Encrypt><MsgSignature><![CDATA[{signature}]]></MsgSignature><TimeStamp>1</TimeStamp><Nonce><![CDATA[nonce]]></Nonce></xml>"
+        ))
+    }
+}
+
+fn text_message(content: &str) -> Value {
+    json!({"openid": FOLLOWER, "type": "text", "content": content})
+}
+
+/// The fixture `send-template.json`.
+fn template_message() -> Value {
+    json!({
+        "touser": FOLLOWER,
+        "template_id": "TEMPLATE_ID",
+        "url": "https://example.com/details/1",
+        "data": {
+            "thing1": {"value": "项目审核"},
+            "time2": {"value": "2024年7月19日 10:00"},
+            "const3": {"value": "通过"}
+        }
+    })
+}

@@ -1,0 +1,111 @@
+//! The API Gateway event of a request: HTTP API, payload 2.0.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use http::{HeaderMap, header, request::Parts};
+use serde_json::{Map, Value, json};
+
+/// Makes the event and reads it as the function in AWS would.
+pub(super) fn to_lambda_request(parts: &Parts, body: &[u8]) -> Result<lambda_http::Request, serde_json::Error> {
+    lambda_http::request::from_str(&event(parts, body).to_string())
+}
+
+fn event(parts: &Parts, body: &[u8]) -> Value {
+    let path = parts.uri.path();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let mut event = json!({
+        "version": "2.0",
+        "routeKey": "$default",
+        "rawPath": path,
+        "rawQueryString": parts.uri.query().unwrap_or_default(),
+        "headers": joined(&parts.headers),
+        "requestContext": {
+            "accountId": "local",
+            "apiId": "local",
+            "domainName": "127.0.0.1",
+            "domainPrefix": "127",
+            "http": {
+                "method": parts.method.as_str(),
+                "path": path,
+                "protocol": "HTTP/1.1",
+                "sourceIp": "127.0.0.1",
+                "userAgent": parts.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default(),
+            },
+            "requestId": "local",
+            "routeKey": "$default",
+            "stage": "$default",
+            "time": "",
+            "timeEpoch": u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
+        },
+        "isBase64Encoded": false,
+    });
+    if !body.is_empty() {
+        match std::str::from_utf8(body) {
+            Ok(text) if is_text(&parts.headers) => event["body"] = text.into(),
+            _ => {
+                event["body"] = STANDARD.encode(body).into();
+                event["isBase64Encoded"] = true.into();
+            }
+        }
+    }
+    event
+}
+
+/// Lower-case names, and one value each: repeated headers are joined by commas.
+fn joined(headers: &HeaderMap) -> Map<String, Value> {
+    let mut joined = Map::new();
+    for name in headers.keys() {
+        let values: Vec<_> = headers
+            .get_all(name)
+            .iter()
+            .map(|value| String::from_utf8_lossy(value.as_bytes()))
+            .collect();
+        joined.insert(name.as_str().to_owned(), values.join(",").into());
+    }
+    joined
+}
+
+/// API Gateway decides by the content type whether a body travels as text or as base64.
+fn is_text(headers: &HeaderMap) -> bool {
+    let content_type = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let content_type = content_type.split(';').next().unwrap_or_default().trim();
+    content_type.starts_with("text/")
+        || ["application/json", "application/xml"].contains(&content_type)
+        || content_type.ends_with("+json")
+        || content_type.ends_with("+xml")
+}
+
+#[cfg(test)]
+mod tests {
+    use lambda_http::RequestExt;
+
+    use super::*;
+
+    fn request(content_type: &str, body: &[u8]) -> lambda_http::Request {
+        let request = http::Request::post("/webhook?a=1&a=2&b=%E4%BD%A0")
+            .header("content-type", content_type)
+            .body(())
+            .unwrap();
+        to_lambda_request(&request.into_parts().0, body).unwrap()
+    }
+
+    #[test]
+    fn the_function_sees_what_was_sent() {
+        for (content_type, body) in [
+            ("text/xml", "<xml>你</xml>".as_bytes()),
+            ("application/octet-stream", b"<xml></xml>"),
+            ("text/xml", b"\xff\xfe"),
+        ] {
+            let request = request(content_type, body);
+            assert_eq!(request.body().as_ref(), body);
+            assert_eq!(request.raw_http_path(), "/webhook");
+            let query = request.query_string_parameters();
+            assert_eq!(query.all("a").unwrap(), ["1", "2"]);
+            assert_eq!(query.first("b"), Some("你"));
+        }
+    }
+}

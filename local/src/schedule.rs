@@ -1,0 +1,53 @@
+//! The refresher without AWS: its schedule, and its runs on demand.
+
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use token_refresher::App;
+use tokio::time::MissedTickBehavior;
+use wechat::{
+    clock::Deadline,
+    token::{Action, RefreshPort, RefreshRequestError},
+};
+
+/// As the rule in `template.yaml` runs it.
+const INTERVAL: Duration = Duration::from_secs(60);
+
+/// Runs the refresher now and every minute.
+pub(crate) async fn every_minute(refresher: Arc<App>) {
+    let mut ticks = tokio::time::interval(INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        // The run has logged its failure; the next minute's run is the retry.
+        let _ = refresher.run(&Action::Refresh, Deadline::NONE).await;
+    }
+}
+
+/// The refresher in this process.
+#[derive(Debug)]
+pub(crate) struct InProcessRefresher(Arc<App>);
+
+impl InProcessRefresher {
+    pub(crate) const fn new(refresher: Arc<App>) -> Self {
+        Self(refresher)
+    }
+}
+
+impl RefreshPort for InProcessRefresher {
+    fn run<'a>(
+        &'a self,
+        action: &'a Action,
+        deadline: Deadline,
+    ) -> Pin<Box<dyn Future<Output = Result<(), RefreshRequestError>> + Send + 'a>> {
+        Box::pin(async move {
+            self.0
+                .run(action, deadline)
+                .await
+                .map(|_| ())
+                .map_err(|error| RefreshRequestError::Failed {
+                    errcode: error.errcode(),
+                    message: error.to_string(),
+                })
+        })
+    }
+}
