@@ -181,19 +181,28 @@ fn functions(
     environment: &Environment,
     table: &EmbeddedTable,
 ) -> Result<(Functions, Arc<token_refresher::App>), LocalError> {
+    let (refresher, webhook, caller) = read_configs(environment)?;
     let clock = Arc::new(SystemClock);
     let dynamodb = table.client();
-    let refresher = Arc::new(token_refresher::App::new(
-        RefresherConfig::read(environment)?,
-        dynamodb.clone(),
-        clock.clone(),
-    )?);
+    let refresher = Arc::new(token_refresher::App::new(refresher, dynamodb.clone(), clock.clone())?);
     let port = Arc::new(InProcessRefresher::new(Arc::clone(&refresher)));
-    let caller = CallerConfig::read(environment)?;
     let functions = Functions {
-        webhook: webhook::App::new(WebhookConfig::read(environment)?, dynamodb.clone(), clock.clone()),
+        webhook: webhook::App::new(webhook, dynamodb.clone(), clock.clone()),
         send_template: send_template::App::new(caller.clone(), dynamodb.clone(), port.clone(), clock.clone())?,
         admin: admin::App::new(caller, dynamodb, port, clock)?,
     };
     Ok((functions, refresher))
+}
+
+/// All problems of all functions at once.
+fn read_configs(environment: &Environment) -> Result<(RefresherConfig, WebhookConfig, CallerConfig), ConfigError> {
+    let refresher = RefresherConfig::read(environment);
+    let webhook = WebhookConfig::read(environment);
+    let caller = CallerConfig::read(environment);
+    match (refresher, webhook, caller) {
+        (Ok(refresher), Ok(webhook), Ok(caller)) => Ok((refresher, webhook, caller)),
+        (refresher, webhook, caller) => Err(ConfigError::union(
+            [refresher.err(), webhook.err(), caller.err()].into_iter().flatten(),
+        )),
+    }
 }

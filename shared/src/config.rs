@@ -100,6 +100,20 @@ pub struct SecretFormatError;
 #[error("the configuration has {} problem(s) / 配置有误:\n- {}", .0.len(), .0.join("\n- "))]
 pub struct ConfigError(Vec<String>);
 
+impl ConfigError {
+    /// The problems of several configurations, each once.
+    #[must_use]
+    pub fn union(errors: impl IntoIterator<Item = Self>) -> Self {
+        let mut problems = Vec::new();
+        for problem in errors.into_iter().flat_map(|error| error.0) {
+            if !problems.contains(&problem) {
+                problems.push(problem);
+            }
+        }
+        Self(problems)
+    }
+}
+
 /// Collects problems while values are read.
 struct Reader<'a> {
     environment: &'a Environment,

@@ -179,3 +179,40 @@ async fn sweep(database: Database) {
         let _ = tokio::task::spawn_blocking(move || database.sweep_ttl()).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_dynamodb::types::AttributeValue;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_stored_in_a_folder_is_there_after_a_restart() {
+        let folder = std::env::temp_dir().join(format!("embedded-table-{}", std::process::id()));
+        let pk = || AttributeValue::S("token#wx1".to_owned());
+
+        let first = EmbeddedTable::start(Some(&folder)).await.unwrap();
+        first
+            .client()
+            .put_item()
+            .table_name(TABLE_NAME)
+            .item("pk", pk())
+            .send()
+            .await
+            .unwrap();
+        first.stop().await;
+
+        let second = EmbeddedTable::start(Some(&folder)).await.unwrap();
+        let found = second
+            .client()
+            .get_item()
+            .table_name(TABLE_NAME)
+            .key("pk", pk())
+            .send()
+            .await
+            .unwrap();
+        second.stop().await;
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert!(found.item.is_some());
+    }
+}

@@ -1,0 +1,128 @@
+//! The built function on a Lambda Runtime API, with the sample events, against the simulated platform.
+
+use serde_json::{Value, json};
+use testing::{EmbeddedTable, Function, Outcome, TABLE_NAME, event};
+use tokio::net::TcpListener;
+use wechat::{api::Client, clock::SystemClock, secret::Secret, store::Table, token::Refresher};
+use wechat_simulator::{Settings, Simulator};
+
+/// The function with all that it touches.
+struct Admin {
+    function: Function,
+    simulator: Simulator,
+    _table: EmbeddedTable,
+}
+
+impl Admin {
+    async fn start() -> Self {
+        let table = EmbeddedTable::start(None).await.unwrap();
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let simulator = Simulator::start(listener, Settings::default()).unwrap();
+        store_token(&table, &simulator).await;
+        let (base, endpoint) = (simulator.base_url(), table.endpoint());
+        let variables = [
+            ("WECHAT_APP_ID", simulator.account().app_id.as_str()),
+            ("WECHAT_API_BASE", &base),
+            ("TABLE_NAME", TABLE_NAME),
+            ("TOKEN_REFRESHER_FUNCTION", "token-refresher"),
+            ("API_KEYS", "other-key,events-key"),
+            ("AWS_ENDPOINT_URL_DYNAMODB", &endpoint),
+        ];
+        let function = Function::start(env!("CARGO_BIN_EXE_admin"), &variables).await.unwrap();
+        Self {
+            function,
+            simulator,
+            _table: table,
+        }
+    }
+
+    async fn answer(&mut self, event: &Value) -> (i64, Value) {
+        let Outcome::Answered(response) = self.function.invoke(event).await else {
+            panic!("no answer")
+        };
+        let body = serde_json::from_str(response["body"].as_str().unwrap()).unwrap();
+        (response["statusCode"].as_i64().unwrap(), body)
+    }
+
+    async fn answer_to(&mut self, name: &str) -> (i64, Value) {
+        self.answer(&event(name)).await
+    }
+}
+
+/// What token-refresher does in AWS before anything is called.
+async fn store_token(table: &EmbeddedTable, simulator: &Simulator) {
+    let clock = std::sync::Arc::new(SystemClock);
+    let account = simulator.account();
+    let client = Client::new(&simulator.base_url(), None, clock.clone()).unwrap();
+    let secret = Secret::new(account.app_secret.as_str());
+    let issuer = wechat::api::TokenEndpoint::new(client, wechat::api::TokenApi::Stable, &account.app_id, secret);
+    let store = (Table::new(table.client(), TABLE_NAME), account.app_id.clone());
+    let refresher = Refresher::new(store, issuer, clock);
+    refresher
+        .run(&wechat::token::Action::Refresh, "test", wechat::clock::Deadline::NONE)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn the_sample_events_are_served() {
+    let mut admin = Admin::start().await;
+    assert_eq!(admin.answer_to("menu-get").await.0, 404, "no menu yet");
+    assert_eq!(
+        admin.answer_to("menu-create").await,
+        (200, json!({"errcode": 0, "errmsg": "ok"}))
+    );
+    let (status, menu) = admin.answer_to("menu-get").await;
+    assert_eq!(status, 200);
+    assert!(menu["menu"]["button"].is_array(), "{menu}");
+    assert_eq!(admin.answer_to("menu-delete").await.0, 200);
+
+    let (status, rules) = admin.answer_to("replies-put").await;
+    assert_eq!(status, 200, "{rules}");
+    assert_eq!(admin.answer_to("replies-get").await, (200, rules));
+
+    let (status, report) = admin.answer_to("doctor").await;
+    assert_eq!((status, &report["ok"]), (200, &json!(true)), "{report}");
+}
+
+#[tokio::test]
+async fn no_key_no_service_and_no_secret_in_the_log() {
+    let mut admin = Admin::start().await;
+    let mut stranger = event("doctor");
+    stranger["headers"]["authorization"] = json!("Bearer stranger");
+    assert_eq!(admin.answer(&stranger).await.0, 401);
+    assert_eq!(admin.answer_to("menu-create").await.0, 200);
+
+    let logs = admin.function.logs();
+    assert!(logs.contains("request answered"), "{logs}");
+    for secret in [
+        "events-key",
+        "other-key",
+        &admin.simulator.account().app_secret,
+        "access_token=",
+    ] {
+        assert!(!logs.contains(secret), "{secret} in {logs}");
+    }
+}
+
+#[tokio::test]
+async fn a_caller_of_the_jwt_authorizer_needs_no_key() {
+    let mut admin = Admin::start().await;
+    let mut event = event("replies-get");
+    event["headers"].as_object_mut().unwrap().remove("authorization");
+    assert_eq!(admin.answer(&event).await.0, 401);
+    event["requestContext"]["authorizer"] = json!({"jwt": {"claims": {"sub": "user-1"}, "scopes": []}});
+    assert_eq!(admin.answer(&event).await.0, 200);
+}
+
+#[tokio::test]
+async fn a_function_that_cannot_start_says_all_that_is_missing() {
+    let variables = [("API_KEYS", "sup3rsecret"), ("WECHAT_APP_ID", "gh_1")];
+    let mut function = Function::start(env!("CARGO_BIN_EXE_admin"), &variables).await.unwrap();
+    assert_eq!(function.exit_code().await, Some(1));
+    let logs = function.logs();
+    for name in ["WECHAT_APP_ID", "TABLE_NAME", "TOKEN_REFRESHER_FUNCTION"] {
+        assert!(logs.contains(name), "{name} in {logs}");
+    }
+    assert!(!logs.contains("sup3rsecret"));
+}
