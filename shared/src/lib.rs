@@ -5,6 +5,7 @@
 //! | verify, open and seal callbacks | [`callback`], over [`signature`], [`aes`] and [`document`] |
 //! | read what a callback says | [`message`] |
 //! | decide on a passive reply and write it | [`rules`], [`reply`] |
+//! | check a menu, compare two | [`menu`] |
 //! | call WeChat | `api` (feature `client`), [`errcode`] |
 //! | have a working access_token | `token` (feature `client`) |
 //! | keep things | [`store`] |
@@ -23,7 +24,9 @@ pub mod clock;
 pub mod config;
 pub mod document;
 pub mod errcode;
+pub mod fault;
 pub mod hex;
+pub mod menu;
 pub mod message;
 pub mod problem;
 pub mod reply;

@@ -3,7 +3,7 @@
 use http::{Response, StatusCode, header};
 use serde::Serialize;
 
-use crate::rules::Fault;
+use crate::fault::Fault;
 
 /// A failure as a caller of the API sees it.
 #[derive(Clone, Debug, Serialize)]
@@ -93,6 +93,17 @@ impl Problem {
         );
         problem.0.retry_after = Some(retry_after);
         problem
+    }
+
+    /// 412: somebody else has changed it since the caller read it.
+    #[must_use]
+    pub fn precondition_failed(detail: impl Into<String>) -> Self {
+        Self::new(
+            412,
+            "urn:wechat-bundle:changed",
+            "Changed meanwhile / 内容已被修改",
+            detail.into(),
+        )
     }
 
     /// 413: the body is larger than `limit` bytes.

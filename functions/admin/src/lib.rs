@@ -89,16 +89,31 @@ async fn route(app: &App, request: &Request, now_millis: i64) -> Result<Response
     let deadline = request.lambda_context_ref().map_or(Deadline::NONE, |context| {
         Deadline::from_lambda(context.deadline, now_millis)
     });
+    let headers = request.headers();
     match (request.method(), request.raw_http_path().trim_end_matches('/')) {
         (&Method::GET, "/api/menu") => menu::get(app, deadline).await,
-        (&Method::POST, "/api/menu") => menu::create(app, &json_body(request)?, deadline).await,
+        (&Method::POST, "/api/menu") => menu::create(app, request, deadline).await,
         (&Method::DELETE, "/api/menu") => menu::delete(app, deadline).await,
+        (&Method::POST, "/api/menu/rollback") => menu::roll_back(app, deadline).await,
         (&Method::GET, "/api/replies") => replies::get(app).await,
-        (&Method::PUT, "/api/replies") => replies::put(app, &json_body(request)?).await,
+        (&Method::PUT, "/api/replies") => replies::put(app, headers, &json_body(request)?).await,
+        (&Method::POST, "/api/replies/rollback") => {
+            replies::roll_back(app, headers, &optional_json_body(request)?).await
+        }
+        (&Method::POST, "/api/replies/try") => replies::try_out(app, &json_body(request)?).await,
         (&Method::GET, "/api/doctor") => Ok(doctor::examine(app, deadline).await),
         _ => Err(Problem::not_found(
             "there is no such path and method / 路径或方法不存在",
         )),
+    }
+}
+
+/// A body that may be left out.
+fn optional_json_body(request: &Request) -> Result<Value, Problem> {
+    if request.body().as_ref().is_empty() {
+        Ok(Value::Null)
+    } else {
+        json_body(request)
     }
 }
 

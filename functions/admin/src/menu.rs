@@ -1,14 +1,17 @@
-//! The custom menu: query, create, delete. The menu that was there before a change is kept.
+//! The custom menu: query, check, create, delete, roll back. What was there before a change is kept.
 
 use http::Response;
+use lambda_http::{Request, RequestExt};
 use serde_json::{Value, json};
 use wechat::{
     clock::Deadline,
+    fault::{Fault, list},
+    menu,
     problem::{self, Problem},
     token::CallError,
 };
 
-use crate::App;
+use crate::{App, json_body};
 
 /// WeChat's code for "there is no menu".
 const NO_MENU: i64 = 46003;
@@ -21,29 +24,55 @@ pub(crate) async fn get(app: &App, deadline: Deadline) -> Result<Response<String
     }
 }
 
-/// Serves `POST /api/menu`.
-pub(crate) async fn create(app: &App, menu: &Value, deadline: Deadline) -> Result<Response<String>, Problem> {
-    if !menu.get("button").is_some_and(Value::is_array) {
-        return Err(Problem::bad_request("button must be an array of 1 to 3 buttons").with_field("button"));
+/// Serves `POST /api/menu`. With `?dry_run=true` it answers what would change, and changes nothing.
+pub(crate) async fn create(app: &App, request: &Request, deadline: Deadline) -> Result<Response<String>, Problem> {
+    let menu = json_body(request)?;
+    refuse_faulty(menu::check(&menu))?;
+    let current = current(app, deadline).await?;
+    if is_dry_run(request)? {
+        let current = current
+            .as_ref()
+            .and_then(|current| current.get("menu"))
+            .unwrap_or(&Value::Null);
+        return Ok(problem::json(
+            200,
+            &json!({"changes": menu::difference(current, &menu)}),
+        ));
     }
-    keep_current(app, deadline).await?;
-    let create = |token, attempts| async move { app.client.create_menu(&token, menu, attempts, deadline).await };
-    app.tokens
-        .call(deadline, create)
-        .await
-        .map_err(|error| Problem::from_call(&error, app.clock.now()))?;
+    keep(app, current.as_ref()).await?;
+    set_default(app, &menu, deadline).await?;
     Ok(done())
 }
 
 /// Serves `DELETE /api/menu`, which deletes the conditional menus too.
 pub(crate) async fn delete(app: &App, deadline: Deadline) -> Result<Response<String>, Problem> {
-    keep_current(app, deadline).await?;
-    let delete = |token, attempts| async move { app.client.delete_menu(&token, attempts, deadline).await };
-    app.tokens
-        .call(deadline, delete)
-        .await
-        .map_err(|error| Problem::from_call(&error, app.clock.now()))?;
+    let current = current(app, deadline).await?;
+    keep(app, current.as_ref()).await?;
+    remove_all(app, deadline).await?;
     Ok(done())
+}
+
+/// Serves `POST /api/menu/rollback`: restores the menu that was there before the last change. Doing it again undoes it.
+pub(crate) async fn roll_back(app: &App, deadline: Deadline) -> Result<Response<String>, Problem> {
+    let kept = app
+        .table
+        .kept_menu(&app.app_id)
+        .await
+        .map_err(|error| Problem::from(&error))?;
+    let kept = kept.ok_or_else(|| Problem::not_found("no menu was changed through this API yet / 尚无可回滚的菜单"))?;
+    let kept: Value = serde_json::from_str(&kept.menu)
+        .map_err(|error| Problem::set_up(format!("the menu that was kept is damaged: {error}")))?;
+    let current = current(app, deadline).await?;
+    keep(app, current.as_ref()).await?;
+    match kept.pointer("/menu/button") {
+        Some(buttons) => set_default(app, &json!({"button": buttons}), deadline).await?,
+        None if current.is_some() => remove_all(app, deadline).await?,
+        None => {}
+    }
+    Ok(problem::json(
+        200,
+        &json!({"errcode": 0, "errmsg": "ok", "restored": kept}),
+    ))
 }
 
 pub(crate) async fn current(app: &App, deadline: Deadline) -> Result<Option<Value>, Problem> {
@@ -55,16 +84,49 @@ pub(crate) async fn current(app: &App, deadline: Deadline) -> Result<Option<Valu
     }
 }
 
-/// Nothing is changed before what would be lost is kept.
-async fn keep_current(app: &App, deadline: Deadline) -> Result<(), Problem> {
-    let Some(menu) = current(app, deadline).await? else {
-        return Ok(());
-    };
-    let kept = app
-        .table
-        .keep_menu(&app.app_id, &menu.to_string(), app.clock.now())
-        .await;
+/// Nothing is changed before what would be lost is kept; that there was no menu is kept too.
+async fn keep(app: &App, current: Option<&Value>) -> Result<(), Problem> {
+    let menu = current.map_or_else(|| "null".to_owned(), Value::to_string);
+    let kept = app.table.keep_menu(&app.app_id, &menu, app.clock.now()).await;
     kept.map_err(|error| Problem::from(&error))
+}
+
+async fn set_default(app: &App, menu: &Value, deadline: Deadline) -> Result<(), Problem> {
+    let create = |token, attempts| async move { app.client.create_menu(&token, menu, attempts, deadline).await };
+    app.tokens
+        .call(deadline, create)
+        .await
+        .map_err(|error| Problem::from_call(&error, app.clock.now()))
+}
+
+async fn remove_all(app: &App, deadline: Deadline) -> Result<(), Problem> {
+    let delete = |token, attempts| async move { app.client.delete_menu(&token, attempts, deadline).await };
+    app.tokens
+        .call(deadline, delete)
+        .await
+        .map_err(|error| Problem::from_call(&error, app.clock.now()))
+}
+
+fn refuse_faulty(faults: Vec<Fault>) -> Result<(), Problem> {
+    if faults.is_empty() {
+        return Ok(());
+    }
+    Err(Problem::bad_request(format!(
+        "the menu breaks WeChat's limits / 菜单不符合微信的限制: {}",
+        list(&faults)
+    ))
+    .with_faults(faults))
+}
+
+fn is_dry_run(request: &Request) -> Result<bool, Problem> {
+    match request
+        .query_string_parameters_ref()
+        .and_then(|query| query.first("dry_run"))
+    {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(Problem::bad_request("dry_run must be true or false").with_field("dry_run")),
+    }
 }
 
 fn done() -> Response<String> {

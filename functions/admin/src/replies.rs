@@ -1,25 +1,23 @@
 //! The reply rules: what the webhook answers. It reads a change within 30 seconds.
 
-use http::Response;
+use http::{HeaderMap, Response, header};
 use serde_json::{Value, json};
 use wechat::{
+    document::Document,
+    message::Callback,
     problem::{self, Problem},
     rules::{ReplyRules, RulesError},
+    store::{SavedReplies, StoredReplies},
 };
 
 use crate::App;
 
 /// Serves `GET /api/replies`: the document; `{}` when none was stored, as which the default greeting serves.
 pub(crate) async fn get(app: &App) -> Result<Response<String>, Problem> {
-    let stored = app
-        .table
-        .replies(&app.app_id)
-        .await
-        .map_err(|error| Problem::from(&error))?;
+    let stored = stored(app).await?;
     let document = match &stored {
         None => json!({}),
-        Some(stored) => serde_json::from_str(&stored.document)
-            .map_err(|error| Problem::set_up(format!("the stored reply rules are damaged: {error}")))?,
+        Some(stored) => parse_stored(&stored.document)?,
     };
     Ok(with_version(
         problem::json(200, &document),
@@ -27,13 +25,95 @@ pub(crate) async fn get(app: &App) -> Result<Response<String>, Problem> {
     ))
 }
 
-/// Serves `PUT /api/replies`: replaces the whole document, or refuses it whole.
-pub(crate) async fn put(app: &App, document: &Value) -> Result<Response<String>, Problem> {
+/// Serves `PUT /api/replies`: replaces the whole document, or refuses it whole. With `If-Match` only the version that
+/// the caller has read is replaced.
+pub(crate) async fn put(app: &App, headers: &HeaderMap, document: &Value) -> Result<Response<String>, Problem> {
     let json = document.to_string();
     ReplyRules::parse(json.as_bytes()).map_err(refused)?;
-    let saved = app.table.save_replies(&app.app_id, &json, app.clock.now()).await;
-    let version = saved.map_err(|error| Problem::from(&error))?;
+    let version = save(app, &json, if_match(headers)?).await?;
     Ok(with_version(problem::json(200, document), version))
+}
+
+/// Serves `POST /api/replies/rollback`: stores an earlier version again, that of `{"version":n}` or else the last one.
+pub(crate) async fn roll_back(app: &App, headers: &HeaderMap, request: &Value) -> Result<Response<String>, Problem> {
+    let current = stored(app).await?.map_or(0, |stored| stored.version);
+    let version = match request.get("version") {
+        None | Some(Value::Null) => current.saturating_sub(1),
+        Some(version) => version
+            .as_u64()
+            .ok_or_else(|| Problem::bad_request("version must be a number").with_field("version"))?,
+    };
+    let earlier = app
+        .table
+        .earlier_replies(&app.app_id, version)
+        .await
+        .map_err(|error| Problem::from(&error))?;
+    let earlier = earlier.ok_or_else(|| {
+        Problem::not_found(format!(
+            "version {version} is not kept: the last 10 before version {current} are / 仅保留最近 10 个版本"
+        ))
+    })?;
+    let restored = parse_stored(&earlier.document)?;
+    let saved = save(app, &earlier.document, if_match(headers)?).await?;
+    Ok(with_version(problem::json(200, &restored), saved))
+}
+
+/// Serves `POST /api/replies/try`: what the stored rules would reply to `{"text":…}` or `{"event":…,"key":…}`.
+pub(crate) async fn try_out(app: &App, request: &Value) -> Result<Response<String>, Problem> {
+    let callback = pretended_callback(request)?;
+    let rules = match stored(app).await? {
+        None => ReplyRules::default(),
+        Some(stored) => ReplyRules::parse(stored.document.as_bytes())
+            .map_err(|error| Problem::set_up(format!("the stored reply rules are damaged: {error}")))?,
+    };
+    let answer = rules.answer(&callback);
+    Ok(problem::json(
+        200,
+        &json!({"reply": answer.as_ref().map(|answer| answer.reply), "rule": answer.map(|answer| answer.rule)}),
+    ))
+}
+
+/// The callback that WeChat would send, so that the very code of the webhook decides.
+fn pretended_callback(request: &Value) -> Result<Callback, Problem> {
+    let text = |name: &str| request.get(name).and_then(Value::as_str);
+    let message = match (text("text"), text("event")) {
+        (Some(content), None) => json!({"MsgType": "text", "Content": content}),
+        (None, Some(event)) => json!({"MsgType": "event", "Event": event, "EventKey": text("key").unwrap_or_default()}),
+        _ => {
+            return Err(Problem::bad_request(
+                "send either {\"text\":…} or {\"event\":…,\"key\":…}",
+            ));
+        }
+    };
+    let document = Document::parse(message.to_string().as_bytes())
+        .map_err(|error| Problem::bad_request(format!("WeChat would not send this: {error}")))?;
+    Callback::from_document(document).map_err(|error| Problem::bad_request(error.to_string()))
+}
+
+async fn stored(app: &App) -> Result<Option<StoredReplies>, Problem> {
+    app.table
+        .replies(&app.app_id)
+        .await
+        .map_err(|error| Problem::from(&error))
+}
+
+async fn save(app: &App, document: &str, expected: Option<u64>) -> Result<u64, Problem> {
+    let saved = app
+        .table
+        .save_replies(&app.app_id, document, expected, app.clock.now())
+        .await;
+    match saved.map_err(|error| Problem::from(&error))? {
+        SavedReplies::Saved { version } => Ok(version),
+        SavedReplies::Changed { version } => Err(Problem::precondition_failed(format!(
+            "the rules are at version {version} now: read them again and repeat the change \
+             / 规则已被他人修改（当前版本 {version}），请重新读取后再改"
+        ))),
+    }
+}
+
+fn parse_stored(document: &str) -> Result<Value, Problem> {
+    serde_json::from_str(document)
+        .map_err(|error| Problem::set_up(format!("the stored reply rules are damaged: {error}")))
 }
 
 fn refused(error: RulesError) -> Problem {
@@ -44,9 +124,27 @@ fn refused(error: RulesError) -> Problem {
     }
 }
 
+/// The version of `If-Match: "n"`; `*` and no header accept any.
+fn if_match(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
+    let Some(value) = headers.get(header::IF_MATCH) else {
+        return Ok(None);
+    };
+    let value = value.to_str().unwrap_or_default().trim();
+    if value == "*" {
+        return Ok(None);
+    }
+    let version = value
+        .strip_prefix('"')
+        .and_then(|value| value.strip_suffix('"'))
+        .and_then(|value| value.parse().ok());
+    version.map(Some).ok_or_else(|| {
+        Problem::bad_request("If-Match must be the ETag of an earlier answer, such as \"3\"").with_field("If-Match")
+    })
+}
+
 fn with_version(mut response: Response<String>, version: u64) -> Response<String> {
     if let Ok(etag) = format!("\"{version}\"").parse() {
-        response.headers_mut().insert(http::header::ETAG, etag);
+        response.headers_mut().insert(header::ETAG, etag);
     }
     response
 }

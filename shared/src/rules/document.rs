@@ -5,7 +5,10 @@ use std::collections::HashMap;
 use regex::Regex;
 use serde_json::{Map, Value};
 
-use crate::reply::{NEWS_LIMIT, Reply, TEXT_LIMIT};
+use crate::{
+    fault::{Fault, escape_pointer, list},
+    reply::{NEWS_LIMIT, Reply, TEXT_LIMIT},
+};
 
 /// The document, decoded. Every member is optional.
 #[derive(Debug, Default)]
@@ -32,15 +35,6 @@ pub(super) enum Match {
     Regex,
 }
 
-/// One fault of a document, and where it is.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Fault {
-    /// JSON pointer (RFC 6901) to the member at fault.
-    pub pointer: String,
-    /// What is wrong, and what would be right.
-    pub detail: String,
-}
-
 /// Why a rules document was refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -51,14 +45,6 @@ pub enum RulesError {
     /// Every fault that was found.
     #[error("the rules have {} fault(s): {}", .0.len(), list(.0))]
     Faults(Vec<Fault>),
-}
-
-fn list(faults: &[Fault]) -> String {
-    let lines: Vec<String> = faults
-        .iter()
-        .map(|fault| format!("{}: {}", fault.pointer, fault.detail))
-        .collect();
-    lines.join("; ")
 }
 
 impl RulesDocument {
@@ -72,11 +58,6 @@ impl RulesDocument {
             Err(RulesError::Faults(reader.faults))
         }
     }
-}
-
-/// Escapes one token of a JSON pointer.
-pub(super) fn escape_pointer(token: &str) -> String {
-    token.replace('~', "~0").replace('/', "~1")
 }
 
 /// Walks the document and collects faults instead of stopping at the first.

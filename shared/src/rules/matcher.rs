@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use aho_corasick::AhoCorasick;
 use regex::RegexSet;
 
-use super::document::{Fault, KeywordRule, Match, RulesError};
+use super::document::{KeywordRule, Match, RulesError};
+use crate::fault::Fault;
 
 /// The keyword rules, compiled. Every table maps to the index of the rule in the document.
 #[derive(Debug, Default)]
@@ -81,10 +82,7 @@ impl KeywordMatcher {
 
 /// Each pattern was accepted by itself, so only their sum can be too large.
 fn too_large(error: impl std::fmt::Display) -> RulesError {
-    RulesError::Faults(vec![Fault {
-        pointer: "/keywords".to_owned(),
-        detail: format!("too large together: {error}"),
-    }])
+    RulesError::Faults(vec![Fault::new("/keywords", format!("too large together: {error}"))])
 }
 
 #[cfg(test)]

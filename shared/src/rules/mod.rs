@@ -6,9 +6,10 @@ mod matcher;
 
 use serde::Serialize;
 
-pub use self::document::{Fault, RulesError};
+pub use self::document::RulesError;
 use self::{document::RulesDocument, matcher::KeywordMatcher};
 use crate::{
+    fault::escape_pointer,
     message::{Callback, Content, Event, MessageKind},
     reply::Reply,
 };
@@ -127,7 +128,7 @@ impl Default for ReplyRules {
 
 /// A JSON pointer (RFC 6901) to a member of a map.
 fn pointer(map: &str, key: &str) -> String {
-    format!("/{map}/{}", document::escape_pointer(key))
+    format!("/{map}/{}", escape_pointer(key))
 }
 
 #[cfg(test)]

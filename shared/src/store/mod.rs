@@ -21,7 +21,7 @@ pub use self::{
     callback::Claim,
     menu::KeptMenu,
     message::{MessageRecord, MessageStatus, Receipt},
-    replies::StoredReplies,
+    replies::{SavedReplies, StoredReplies},
     send::{RecordedAnswer, SendClaim, SendOutcome, SendRequest},
     token::{Lease, RefreshFailure, StoredToken, TokenItem},
 };

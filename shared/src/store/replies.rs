@@ -1,6 +1,13 @@
-//! `replies#<appid>`: the reply rules.
+//! `replies#<appid>`: the reply rules, and `replies#<appid>#<version>`: those that they took the place of.
 
-use super::{StoreError, Table, get_number, get_text, number, text};
+use aws_sdk_dynamodb::{operation::update_item::UpdateItemError, types::ReturnValuesOnConditionCheckFailure};
+
+use super::{Attributes, StoreError, Table, get_number, get_text, number, text};
+
+/// Earlier versions that are kept.
+const KEPT_VERSIONS: u64 = 10;
+/// How often a save without an expected version tries again when another editor was faster.
+const ATTEMPTS: u8 = 5;
 
 /// The stored rules document.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +20,31 @@ pub struct StoredReplies {
     pub updated_at: i64,
 }
 
+/// What became of a save.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SavedReplies {
+    /// The document is stored as this version.
+    Saved {
+        /// The new version.
+        version: u64,
+    },
+    /// The stored version is not the expected one: nothing was changed.
+    Changed {
+        /// The stored version.
+        version: u64,
+    },
+}
+
+impl StoredReplies {
+    fn from_attributes(item: &Attributes) -> Option<Self> {
+        Some(Self {
+            document: get_text(item, "document")?.to_owned(),
+            version: get_number(item, "version").unwrap_or(0),
+            updated_at: get_number(item, "updated_at").unwrap_or(0),
+        })
+    }
+}
+
 impl Table {
     /// The stored rules; `None` when none were ever stored.
     ///
@@ -20,38 +52,110 @@ impl Table {
     /// [`StoreError`] when the table cannot be read.
     pub async fn replies(&self, app_id: &str) -> Result<Option<StoredReplies>, StoreError> {
         let item = self.read(&format!("replies#{app_id}"), true).await?;
-        Ok(item.and_then(|item| {
-            Some(StoredReplies {
-                document: get_text(&item, "document")?.to_owned(),
-                version: get_number(&item, "version").unwrap_or(0),
-                updated_at: get_number(&item, "updated_at").unwrap_or(0),
-            })
-        }))
+        Ok(item.as_ref().and_then(StoredReplies::from_attributes))
     }
 
-    /// Stores the rules `document` as the next version, and answers with that version.
+    /// An earlier version of the rules, one of the last 10.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be read.
+    pub async fn earlier_replies(&self, app_id: &str, version: u64) -> Result<Option<StoredReplies>, StoreError> {
+        let item = self.read(&earlier_key(app_id, version), true).await?;
+        Ok(item.as_ref().and_then(StoredReplies::from_attributes))
+    }
+
+    /// Stores the rules `document` as the next version and keeps the one before. With `expected`, only when that is
+    /// the stored version (0: none was ever stored).
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written.
-    pub async fn save_replies(&self, app_id: &str, document: &str, now: i64) -> Result<u64, StoreError> {
-        let output = self
+    pub async fn save_replies(
+        &self,
+        app_id: &str,
+        document: &str,
+        expected: Option<u64>,
+        now: i64,
+    ) -> Result<SavedReplies, StoreError> {
+        let mut found = 0;
+        for _ in 0..ATTEMPTS {
+            let current = self.replies(app_id).await?;
+            found = current.as_ref().map_or(0, |current| current.version);
+            if expected.is_some_and(|expected| expected != found) {
+                break;
+            }
+            // Kept first: a version that was replaced but not kept could not be rolled back to.
+            if let Some(current) = &current {
+                self.keep_replies(app_id, current).await?;
+            }
+            if self.replace_replies(app_id, document, found, now).await? {
+                self.forget_replies(app_id, (found + 1).saturating_sub(KEPT_VERSIONS + 1))
+                    .await;
+                return Ok(SavedReplies::Saved { version: found + 1 });
+            }
+        }
+        Ok(SavedReplies::Changed { version: found })
+    }
+
+    async fn keep_replies(&self, app_id: &str, replies: &StoredReplies) -> Result<(), StoreError> {
+        self.client
+            .put_item()
+            .table_name(&self.name)
+            .item("pk", text(earlier_key(app_id, replies.version)))
+            .item("document", text(&replies.document))
+            .item("version", number(replies.version))
+            .item("updated_at", number(replies.updated_at))
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(|error| StoreError::from_sdk("PutItem", &error))
+    }
+
+    /// False when another editor was faster.
+    async fn replace_replies(&self, app_id: &str, document: &str, found: u64, now: i64) -> Result<bool, StoreError> {
+        let outcome = self
             .client
             .update_item()
             .table_name(&self.name)
             .key("pk", text(format!("replies#{app_id}")))
-            .update_expression("SET #document = :document, updated_at = :now ADD #version :one")
+            .update_expression("SET #document = :document, updated_at = :now, #version = :next")
+            .condition_expression("attribute_not_exists(#version) OR #version = :found")
             .expression_attribute_names("#document", "document")
             .expression_attribute_names("#version", "version")
             .expression_attribute_values(":document", text(document))
             .expression_attribute_values(":now", number(now))
-            .expression_attribute_values(":one", number(1))
-            .return_values(aws_sdk_dynamodb::types::ReturnValue::AllNew)
+            .expression_attribute_values(":found", number(found))
+            .expression_attribute_values(":next", number(found + 1))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        match outcome {
+            Ok(_) => Ok(true),
+            Err(error) => match error.as_service_error() {
+                // The SDK repeats a write whose answer was lost, and the repeat meets the first.
+                Some(UpdateItemError::ConditionalCheckFailedException(failure)) => {
+                    let stored = failure.item().and_then(StoredReplies::from_attributes);
+                    Ok(stored.is_some_and(|stored| stored.version == found + 1 && stored.document == document))
+                }
+                _ => Err(StoreError::from_sdk("UpdateItem", &error)),
+            },
+        }
+    }
+
+    async fn forget_replies(&self, app_id: &str, version: u64) {
+        let key = text(earlier_key(app_id, version));
+        if let Err(error) = self
+            .client
+            .delete_item()
+            .table_name(&self.name)
+            .key("pk", key)
             .send()
             .await
-            .map_err(|error| StoreError::from_sdk("UpdateItem", &error))?;
-        output
-            .attributes
-            .and_then(|item| get_number(&item, "version"))
-            .ok_or_else(|| StoreError::damaged("UpdateItem", "the reply rules have no version"))
+        {
+            tracing::warn!(error = %StoreError::from_sdk("DeleteItem", &error), "an old version of the rules stays");
+        }
     }
+}
+
+fn earlier_key(app_id: &str, version: u64) -> String {
+    format!("replies#{app_id}#{version}")
 }

@@ -1,5 +1,8 @@
 //! The built function on a Lambda Runtime API, with the sample events, against the simulated platform.
 
+mod menu;
+mod replies;
+
 use serde_json::{Value, json};
 use testing::{EmbeddedTable, Function, Outcome, TABLE_NAME, event};
 use tokio::net::TcpListener;
@@ -44,9 +47,48 @@ impl Admin {
         (response["statusCode"].as_i64().unwrap(), body)
     }
 
+    /// Sends a request with a key, as API Gateway would.
+    async fn request(&mut self, method: &str, path_and_query: &str, body: &Value) -> (i64, Value) {
+        let response = self.respond(&api_event(method, path_and_query, body)).await;
+        (
+            response["statusCode"].as_i64().unwrap(),
+            serde_json::from_str(response["body"].as_str().unwrap()).unwrap(),
+        )
+    }
+
+    async fn respond(&mut self, event: &Value) -> Value {
+        match self.function.invoke(event).await {
+            Outcome::Answered(response) => response,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// How often the platform was called at `path`.
+    async fn calls(&self, path: &str) -> usize {
+        let url = format!("{}/sim/calls", self.simulator.base_url());
+        let calls = reqwest::get(url).await.unwrap().text().await.unwrap();
+        let calls: Vec<Value> = serde_json::from_str(&calls).unwrap();
+        calls.iter().filter(|call| call["path"] == path).count()
+    }
+
     async fn answer_to(&mut self, name: &str) -> (i64, Value) {
         self.answer(&event(name)).await
     }
+}
+
+fn api_event(method: &str, path_and_query: &str, body: &Value) -> Value {
+    let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
+    let mut event = event("menu-create");
+    event["rawPath"] = json!(path);
+    event["rawQueryString"] = json!(query);
+    event["requestContext"]["http"]["path"] = json!(path);
+    event["requestContext"]["http"]["method"] = json!(method);
+    event["body"] = if body.is_null() {
+        Value::Null
+    } else {
+        json!(body.to_string())
+    };
+    event
 }
 
 /// What token-refresher does in AWS before anything is called.

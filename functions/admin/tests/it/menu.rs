@@ -1,0 +1,82 @@
+//! Checking, changing and restoring the menu.
+
+use serde_json::{Value, json};
+
+use crate::Admin;
+
+fn menu(name: &str) -> Value {
+    json!({"button": [{"type": "click", "name": name, "key": "K"}]})
+}
+
+#[tokio::test]
+async fn a_faulty_menu_is_refused_with_every_fault_before_wechat_is_asked() {
+    let mut admin = Admin::start().await;
+    let faulty = json!({"button": [{"type": "click", "name": "名字太长太长太长"}, {"type": "clik", "name": "b"}]});
+    let (status, problem) = admin.request("POST", "/api/menu", &faulty).await;
+    assert_eq!(status, 400);
+    let pointers: Vec<&str> = problem["faults"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|fault| fault["pointer"].as_str().unwrap())
+        .collect();
+    assert_eq!(pointers, ["/button/0/name", "/button/0/key", "/button/1/type"]);
+    assert_eq!(admin.calls("/cgi-bin/menu/create").await, 0);
+}
+
+#[tokio::test]
+async fn a_dry_run_names_the_changes_and_makes_none() {
+    let mut admin = Admin::start().await;
+    assert_eq!(admin.request("POST", "/api/menu", &menu("old")).await.0, 200);
+    let (status, answer) = admin.request("POST", "/api/menu?dry_run=true", &menu("new")).await;
+    assert_eq!(status, 200);
+    assert_eq!(
+        answer["changes"],
+        json!([{"pointer": "/button/0/name", "from": "old", "to": "new"}])
+    );
+    assert_eq!(
+        admin.request("GET", "/api/menu", &Value::Null).await.1["menu"]["button"][0]["name"],
+        "old"
+    );
+    assert_eq!(
+        admin.request("POST", "/api/menu?dry_run=yes", &menu("new")).await.0,
+        400,
+        "never taken for a no"
+    );
+}
+
+#[tokio::test]
+async fn a_rollback_restores_what_was_there_and_undoes_itself() {
+    let mut admin = Admin::start().await;
+    assert_eq!(
+        admin.request("POST", "/api/menu/rollback", &Value::Null).await.0,
+        404,
+        "nothing was changed yet"
+    );
+    admin.request("POST", "/api/menu", &menu("first")).await;
+    admin.request("POST", "/api/menu", &menu("second")).await;
+    for expected in ["first", "second"] {
+        assert_eq!(admin.request("POST", "/api/menu/rollback", &Value::Null).await.0, 200);
+        let (_, now) = admin.request("GET", "/api/menu", &Value::Null).await;
+        assert_eq!(now["menu"]["button"][0]["name"], expected);
+    }
+}
+
+#[tokio::test]
+async fn a_deleted_menu_comes_back_and_a_first_menu_goes_away() {
+    let mut admin = Admin::start().await;
+    admin.request("POST", "/api/menu", &menu("only")).await;
+    assert_eq!(
+        admin.request("POST", "/api/menu/rollback", &Value::Null).await.0,
+        200,
+        "to no menu at all"
+    );
+    assert_eq!(admin.request("GET", "/api/menu", &Value::Null).await.0, 404);
+    assert_eq!(admin.request("POST", "/api/menu/rollback", &Value::Null).await.0, 200);
+    admin.request("DELETE", "/api/menu", &Value::Null).await;
+    admin.request("POST", "/api/menu/rollback", &Value::Null).await;
+    assert_eq!(
+        admin.request("GET", "/api/menu", &Value::Null).await.1["menu"]["button"][0]["name"],
+        "only"
+    );
+}

@@ -1,0 +1,102 @@
+//! Editing the reply rules without overwriting one another, going back, and trying them out.
+
+use serde_json::{Value, json};
+
+use crate::{Admin, api_event};
+
+fn rules(greeting: &str) -> Value {
+    json!({"subscribe": {"type": "text", "content": greeting}})
+}
+
+/// `PUT`s with `If-Match`, and answers with the status and the new `ETag`.
+async fn put(admin: &mut Admin, document: &Value, if_match: &str) -> (i64, String) {
+    let mut event = api_event("PUT", "/api/replies", document);
+    event["headers"]["if-match"] = json!(if_match);
+    let response = admin.respond(&event).await;
+    let etag = response["headers"]["etag"].as_str().unwrap_or_default().to_owned();
+    (response["statusCode"].as_i64().unwrap(), etag)
+}
+
+#[tokio::test]
+async fn two_editors_cannot_overwrite_one_another() {
+    let mut admin = Admin::start().await;
+    assert_eq!(put(&mut admin, &rules("one"), "\"0\"").await, (200, "\"1\"".to_owned()));
+    assert_eq!(put(&mut admin, &rules("two"), "\"1\"").await, (200, "\"2\"".to_owned()));
+    assert_eq!(put(&mut admin, &rules("late"), "\"1\"").await.0, 412);
+    assert_eq!(admin.request("GET", "/api/replies", &Value::Null).await.1, rules("two"));
+    assert_eq!(put(&mut admin, &rules("three"), "*").await.0, 200);
+    assert_eq!(put(&mut admin, &rules("four"), "three").await.0, 400);
+    assert_eq!(
+        admin.request("PUT", "/api/replies", &rules("five")).await.0,
+        200,
+        "without If-Match"
+    );
+}
+
+#[tokio::test]
+async fn the_last_ten_versions_can_be_restored() {
+    let mut admin = Admin::start().await;
+    assert_eq!(
+        admin.request("POST", "/api/replies/rollback", &Value::Null).await.0,
+        404
+    );
+    for version in 1..=12 {
+        admin.request("PUT", "/api/replies", &rules(&version.to_string())).await;
+    }
+    assert_eq!(
+        admin.request("POST", "/api/replies/rollback", &Value::Null).await,
+        (200, rules("11"))
+    );
+    assert_eq!(
+        admin.request("GET", "/api/replies", &Value::Null).await.1,
+        rules("11"),
+        "stored as version 13"
+    );
+    assert_eq!(
+        admin
+            .request("POST", "/api/replies/rollback", &json!({"version": 4}))
+            .await,
+        (200, rules("4"))
+    );
+    assert_eq!(
+        admin
+            .request("POST", "/api/replies/rollback", &json!({"version": 1}))
+            .await
+            .0,
+        404,
+        "too old"
+    );
+}
+
+#[tokio::test]
+async fn trying_tells_the_reply_and_its_rule() {
+    let mut admin = Admin::start().await;
+    let greeting = json!({"reply": {"type": "text", "content": "欢迎关注"}, "rule": "/subscribe"});
+    assert_eq!(
+        admin
+            .request("POST", "/api/replies/try", &json!({"event": "subscribe"}))
+            .await,
+        (200, greeting)
+    );
+
+    let reply = json!({"type": "text", "content": "您好"});
+    let document = json!({
+        "keywords": [{"match": "prefix", "value": "你", "reply": reply}],
+        "clicks": {"HELP": reply},
+        "scans": {"42": reply},
+    });
+    admin.request("PUT", "/api/replies", &document).await;
+    for (request, rule) in [
+        (json!({"text": "你好"}), json!("/keywords/0")),
+        (json!({"text": "再见"}), Value::Null),
+        (json!({"event": "CLICK", "key": "HELP"}), json!("/clicks/HELP")),
+        (json!({"event": "subscribe", "key": "qrscene_42"}), json!("/scans/42")),
+    ] {
+        assert_eq!(
+            admin.request("POST", "/api/replies/try", &request).await.1["rule"],
+            rule,
+            "{request}"
+        );
+    }
+    assert_eq!(admin.request("POST", "/api/replies/try", &json!({})).await.0, 400);
+}

@@ -1,0 +1,366 @@
+//! The custom menu (自定义菜单): WeChat's limits, checked before WeChat is asked, and the difference between two menus.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::fault::{Fault, escape_pointer};
+
+const TOP_BUTTONS: usize = 3;
+const SUB_BUTTONS: usize = 5;
+/// Bytes of UTF-8, as all lengths of a menu are. A Chinese character has three.
+const TOP_NAME_BYTES: usize = 16;
+const SUB_NAME_BYTES: usize = 60;
+const KEY_BYTES: usize = 128;
+const URL_BYTES: usize = 1024;
+
+/// The members besides `name` that each type of button needs.
+const TYPES: [(&str, &[&str]); 13] = [
+    ("click", &["key"]),
+    ("view", &["url"]),
+    ("miniprogram", &["url", "appid", "pagepath"]),
+    ("scancode_push", &["key"]),
+    ("scancode_waitmsg", &["key"]),
+    ("pic_sysphoto", &["key"]),
+    ("pic_photo_or_album", &["key"]),
+    ("pic_weixin", &["key"]),
+    ("location_select", &["key"]),
+    ("media_id", &["media_id"]),
+    ("view_limited", &["media_id"]),
+    ("article_id", &["article_id"]),
+    ("article_view_limited", &["article_id"]),
+];
+/// What a conditional menu may depend on.
+const MATCH_RULES: [&str; 2] = ["tag_id", "client_platform_type"];
+
+/// Every fault of a menu as `menu/create` takes it.
+#[must_use]
+pub fn check(menu: &Value) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    check_buttons(menu, &mut faults);
+    faults
+}
+
+/// Every fault of a conditional menu (个性化菜单) as `menu/addconditional` takes it.
+#[must_use]
+pub fn check_conditional(menu: &Value) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    check_buttons(menu, &mut faults);
+    match menu.get("matchrule").and_then(Value::as_object) {
+        Some(rule) if rule.is_empty() => faults.push(Fault::new("/matchrule", "must name at least one condition")),
+        Some(rule) => {
+            for name in rule.keys().filter(|name| !MATCH_RULES.contains(&name.as_str())) {
+                let pointer = format!("/matchrule/{}", escape_pointer(name));
+                let detail = format!(
+                    "is no condition of today; WeChat knows {} and has removed sex, country, province, city and language",
+                    MATCH_RULES.join(" and ")
+                );
+                faults.push(Fault::new(pointer, detail));
+            }
+        }
+        None => faults.push(Fault::new("/matchrule", "must be an object of conditions")),
+    }
+    faults
+}
+
+fn check_buttons(menu: &Value, faults: &mut Vec<Fault>) {
+    let Some(buttons) = menu.get("button").and_then(Value::as_array) else {
+        return faults.push(Fault::new(
+            "/button",
+            format!("must be an array of 1 to {TOP_BUTTONS} buttons"),
+        ));
+    };
+    if !(1..=TOP_BUTTONS).contains(&buttons.len()) {
+        faults.push(Fault::new(
+            "/button",
+            format!("must hold 1 to {TOP_BUTTONS} buttons, it holds {}", buttons.len()),
+        ));
+    }
+    for (index, button) in buttons.iter().enumerate() {
+        check_top_button(&format!("/button/{index}"), button, faults);
+    }
+}
+
+fn check_top_button(pointer: &str, button: &Value, faults: &mut Vec<Fault>) {
+    let Some(members) = check_name(pointer, button, TOP_NAME_BYTES, faults) else {
+        return;
+    };
+    let Some(sub_buttons) = sub_buttons(members) else {
+        return check_leaf(pointer, members, faults);
+    };
+    for name in ["type", "key", "url", "appid", "pagepath", "media_id", "article_id"] {
+        if members.contains_key(name) {
+            faults.push(Fault::new(
+                format!("{pointer}/{name}"),
+                "a button with sub_button has a name and nothing else",
+            ));
+        }
+    }
+    let pointer = format!("{pointer}/sub_button");
+    let Some(sub_buttons) = sub_buttons.as_array() else {
+        return faults.push(Fault::new(
+            pointer,
+            format!("must be an array of 1 to {SUB_BUTTONS} buttons"),
+        ));
+    };
+    if sub_buttons.len() > SUB_BUTTONS {
+        let detail = format!("must hold 1 to {SUB_BUTTONS} buttons, it holds {}", sub_buttons.len());
+        faults.push(Fault::new(&pointer, detail));
+    }
+    for (index, button) in sub_buttons.iter().enumerate() {
+        let pointer = format!("{pointer}/{index}");
+        let Some(members) = check_name(&pointer, button, SUB_NAME_BYTES, faults) else {
+            continue;
+        };
+        if self::sub_buttons(members).is_some() {
+            faults.push(Fault::new(
+                format!("{pointer}/sub_button"),
+                "a menu has two levels only",
+            ));
+        }
+        check_leaf(&pointer, members, faults);
+    }
+}
+
+/// The sub-buttons of a parent; a leaf may carry an empty list.
+fn sub_buttons(members: &Map<String, Value>) -> Option<&Value> {
+    members
+        .get("sub_button")
+        .filter(|list| !list.is_null() && list.as_array().is_none_or(|list| !list.is_empty()))
+}
+
+fn check_name<'a>(
+    pointer: &str,
+    button: &'a Value,
+    limit: usize,
+    faults: &mut Vec<Fault>,
+) -> Option<&'a Map<String, Value>> {
+    let Some(members) = button.as_object() else {
+        faults.push(Fault::new(pointer, "must be a button, an object"));
+        return None;
+    };
+    check_text(pointer, members, "name", limit, faults);
+    Some(members)
+}
+
+fn check_leaf(pointer: &str, members: &Map<String, Value>, faults: &mut Vec<Fault>) {
+    let kind = members.get("type").and_then(Value::as_str);
+    let Some((_, required)) = TYPES.iter().find(|(name, _)| Some(*name) == kind) else {
+        let names: Vec<&str> = TYPES.iter().map(|(name, _)| *name).collect();
+        let detail = format!("must be one of {}, or the button needs a sub_button", names.join(", "));
+        return faults.push(Fault::new(format!("{pointer}/type"), detail));
+    };
+    for name in *required {
+        let limit = if *name == "url" { URL_BYTES } else { KEY_BYTES };
+        check_text(pointer, members, name, limit, faults);
+    }
+    if let Some(url) = members.get("url").and_then(Value::as_str)
+        && required.contains(&"url")
+        && !url.is_empty()
+        && !url.starts_with("https://")
+        && !url.starts_with("http://")
+    {
+        faults.push(Fault::new(
+            format!("{pointer}/url"),
+            "must begin with https:// or http://",
+        ));
+    }
+}
+
+fn check_text(pointer: &str, members: &Map<String, Value>, name: &str, limit: usize, faults: &mut Vec<Fault>) {
+    let detail = match members.get(name) {
+        Some(Value::String(text)) if text.is_empty() => "must not be empty".to_owned(),
+        Some(Value::String(text)) if text.len() > limit => {
+            format!("has {} bytes of UTF-8, WeChat takes at most {limit}", text.len())
+        }
+        Some(Value::String(_)) => return,
+        Some(_) => "must be a text".to_owned(),
+        None => "is missing".to_owned(),
+    };
+    faults.push(Fault::new(format!("{pointer}/{name}"), detail));
+}
+
+/// One place in which two menus differ.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Change {
+    /// JSON pointer to the place.
+    pub pointer: String,
+    /// What is there now; absent when nothing is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<Value>,
+    /// What would be there; absent when nothing would be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<Value>,
+}
+
+/// What would change if `proposed` took the place of `current`, both with a `button` member. The empty `sub_button`
+/// lists that WeChat adds to leaves do not count.
+#[must_use]
+pub fn difference(current: &Value, proposed: &Value) -> Vec<Change> {
+    let mut changes = Vec::new();
+    compare("/button", current.get("button"), proposed.get("button"), &mut changes);
+    changes
+}
+
+fn compare(pointer: &str, from: Option<&Value>, to: Option<&Value>, changes: &mut Vec<Change>) {
+    let present =
+        |value: Option<&'_ Value>| value.is_some_and(|value| !value.is_null() && *value != Value::Array(vec![]));
+    match (from, to) {
+        (Some(Value::Object(old)), Some(Value::Object(new))) => {
+            let names = old.keys().chain(new.keys().filter(|name| !old.contains_key(*name)));
+            for name in names {
+                compare(
+                    &format!("{pointer}/{}", escape_pointer(name)),
+                    old.get(name),
+                    new.get(name),
+                    changes,
+                );
+            }
+        }
+        (Some(Value::Array(old)), Some(Value::Array(new))) => {
+            for index in 0..old.len().max(new.len()) {
+                compare(&format!("{pointer}/{index}"), old.get(index), new.get(index), changes);
+            }
+        }
+        (from, to) if from != to && (present(from) || present(to)) => changes.push(Change {
+            pointer: pointer.to_owned(),
+            from: from.cloned(),
+            to: to.cloned(),
+        }),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn pointers(menu: &Value) -> Vec<String> {
+        check(menu).into_iter().map(|fault| fault.pointer).collect()
+    }
+
+    fn click(name: &str) -> Value {
+        json!({"type": "click", "name": name, "key": "K"})
+    }
+
+    #[test]
+    fn the_protocols_sample_is_accepted() {
+        let menu = json!({"button": [
+            {"type": "click", "name": "今日", "key": "MENU_TODAY"},
+            {"name": "更多", "sub_button": [
+                {"type": "view", "name": "官网", "url": "https://example.com/"},
+                {"type": "miniprogram", "name": "小程序", "url": "https://example.com/fallback",
+                 "appid": "wxfedcba9876543210", "pagepath": "pages/index/index"},
+                {"type": "scancode_waitmsg", "name": "扫码", "key": "MENU_SCANW"},
+                {"type": "location_select", "name": "位置", "key": "MENU_LOC", "sub_button": []},
+                {"type": "click", "name": "帮助", "key": "MENU_HELP"}]}]});
+        assert_eq!(check(&menu), []);
+    }
+
+    #[test]
+    fn counts_and_levels() {
+        assert_eq!(pointers(&json!({})), ["/button"]);
+        assert_eq!(pointers(&json!({"button": []})), ["/button"]);
+        assert_eq!(
+            pointers(&json!({"button": [click("1"), click("2"), click("3"), click("4")]})),
+            ["/button"]
+        );
+        let six: Vec<Value> = (0..6).map(|_| click("s")).collect();
+        assert_eq!(
+            pointers(&json!({"button": [{"name": "p", "sub_button": six}]})),
+            ["/button/0/sub_button"]
+        );
+        let mut third_level = click("s");
+        third_level["sub_button"] = json!([click("t")]);
+        let menu = json!({"button": [{"name": "p", "sub_button": [third_level]}]});
+        assert_eq!(pointers(&menu), ["/button/0/sub_button/0/sub_button"]);
+        let typed_parent = json!({"button": [{"name": "p", "type": "click", "key": "K", "sub_button": [click("s")]}]});
+        assert_eq!(pointers(&typed_parent), ["/button/0/type", "/button/0/key"]);
+    }
+
+    #[test]
+    fn lengths_are_bytes_of_utf8() {
+        let named = |name: String| json!({"button": [click(&name)]});
+        assert_eq!(pointers(&named("好".repeat(5))), [""; 0], "15 bytes");
+        assert_eq!(pointers(&named("好".repeat(6))), ["/button/0/name"], "18 bytes");
+        let sub = |name: String| json!({"button": [{"name": "p", "sub_button": [click(&name)]}]});
+        assert_eq!(pointers(&sub("好".repeat(20))), [""; 0], "60 bytes");
+        assert_eq!(pointers(&sub("好".repeat(21))), ["/button/0/sub_button/0/name"]);
+        let long_key = json!({"button": [{"type": "click", "name": "n", "key": "k".repeat(129)}]});
+        assert_eq!(pointers(&long_key), ["/button/0/key"]);
+        let long_url =
+            json!({"button": [{"type": "view", "name": "n", "url": format!("https://{}", "u".repeat(1017))}]});
+        assert_eq!(pointers(&long_url), ["/button/0/url"]);
+    }
+
+    #[test]
+    fn every_type_needs_its_members() {
+        for (kind, required) in TYPES {
+            let menu = json!({"button": [{"type": kind, "name": "n"}]});
+            let expected: Vec<String> = required.iter().map(|name| format!("/button/0/{name}")).collect();
+            assert_eq!(pointers(&menu), expected, "{kind}");
+        }
+        assert_eq!(
+            pointers(&json!({"button": [{"type": "clik", "name": "n", "key": "K"}]})),
+            ["/button/0/type"]
+        );
+        let scheme = json!({"button": [{"type": "view", "name": "n", "url": "javascript:alert(1)"}]});
+        assert_eq!(pointers(&scheme), ["/button/0/url"]);
+    }
+
+    #[test]
+    fn every_fault_is_named_at_once() {
+        let menu = json!({"button": ["x", {"type": "click", "name": ""}, {"type": "view", "name": 7, "url": "u"}]});
+        assert_eq!(
+            pointers(&menu),
+            [
+                "/button/0",
+                "/button/1/name",
+                "/button/1/key",
+                "/button/2/name",
+                "/button/2/url"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_conditional_menu_needs_conditions_of_today() {
+        let menu = |rule: Value| json!({"button": [click("n")], "matchrule": rule});
+        let pointers = |rule| {
+            check_conditional(&menu(rule))
+                .into_iter()
+                .map(|fault| fault.pointer)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(pointers(json!({"tag_id": "100", "client_platform_type": "2"})), [""; 0]);
+        assert_eq!(pointers(json!({})), ["/matchrule"]);
+        assert_eq!(pointers(json!(null)), ["/matchrule"]);
+        assert_eq!(pointers(json!({"tag_id": "1", "sex": "1"})), ["/matchrule/sex"]);
+    }
+
+    #[test]
+    fn the_difference_names_what_changes_and_nothing_else() {
+        let current = json!({"button": [{"type": "click", "name": "a", "key": "A", "sub_button": []}, click("b")]});
+        assert_eq!(
+            difference(
+                &current,
+                &json!({"button": [{"type": "click", "name": "a", "key": "A"}, click("b")]})
+            ),
+            []
+        );
+        let proposed = json!({"button": [{"type": "click", "name": "a2", "key": "A"}]});
+        let changes = difference(&current, &proposed);
+        assert_eq!(changes.len(), 2, "{changes:?}");
+        assert_eq!(
+            changes[0],
+            Change {
+                pointer: "/button/0/name".to_owned(),
+                from: Some(json!("a")),
+                to: Some(json!("a2")),
+            }
+        );
+        assert_eq!((changes[1].pointer.as_str(), &changes[1].to), ("/button/1", &None));
+        assert_eq!(difference(&Value::Null, &proposed).len(), 1, "from no menu at all");
+    }
+}
