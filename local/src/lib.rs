@@ -12,7 +12,7 @@ use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use wechat::{
     api::ClientError,
     clock::SystemClock,
-    config::{CallerConfig, ConfigError, Environment, RefresherConfig, WebhookConfig},
+    config::{AdminConfig, CallerConfig, ConfigError, Environment, RefresherConfig, WebhookConfig},
 };
 use wechat_simulator::{Account, Settings, Simulator};
 
@@ -181,28 +181,47 @@ fn functions(
     environment: &Environment,
     table: &EmbeddedTable,
 ) -> Result<(Functions, Arc<token_refresher::App>), LocalError> {
-    let (refresher, webhook, caller) = read_configs(environment)?;
+    let Configs {
+        refresher,
+        webhook,
+        caller,
+        admin,
+    } = read_configs(environment)?;
     let clock = Arc::new(SystemClock);
     let dynamodb = table.client();
     let refresher = Arc::new(token_refresher::App::new(refresher, dynamodb.clone(), clock.clone())?);
     let port = Arc::new(InProcessRefresher::new(Arc::clone(&refresher)));
     let functions = Functions {
         webhook: webhook::App::new(webhook, dynamodb.clone(), clock.clone()),
-        send_template: send_template::App::new(caller.clone(), dynamodb.clone(), port.clone(), clock.clone())?,
-        admin: admin::App::new(caller, dynamodb, port, clock)?,
+        send_template: send_template::App::new(caller, dynamodb.clone(), port.clone(), clock.clone())?,
+        admin: admin::App::new(admin, dynamodb, port, clock)?,
     };
     Ok((functions, refresher))
 }
 
+struct Configs {
+    refresher: RefresherConfig,
+    webhook: WebhookConfig,
+    caller: CallerConfig,
+    admin: AdminConfig,
+}
+
 /// All problems of all functions at once.
-fn read_configs(environment: &Environment) -> Result<(RefresherConfig, WebhookConfig, CallerConfig), ConfigError> {
+fn read_configs(environment: &Environment) -> Result<Configs, ConfigError> {
     let refresher = RefresherConfig::read(environment);
     let webhook = WebhookConfig::read(environment);
     let caller = CallerConfig::read(environment);
-    match (refresher, webhook, caller) {
-        (Ok(refresher), Ok(webhook), Ok(caller)) => Ok((refresher, webhook, caller)),
-        (refresher, webhook, caller) => Err(ConfigError::union(
-            [refresher.err(), webhook.err(), caller.err()].into_iter().flatten(),
-        )),
+    let admin = AdminConfig::read(environment);
+    match (refresher, webhook, caller, admin) {
+        (Ok(refresher), Ok(webhook), Ok(caller), Ok(admin)) => Ok(Configs {
+            refresher,
+            webhook,
+            caller,
+            admin,
+        }),
+        (refresher, webhook, caller, admin) => {
+            let errors = [refresher.err(), webhook.err(), caller.err(), admin.err()];
+            Err(ConfigError::union(errors.into_iter().flatten()))
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! The whole bundle in one process, driven over HTTP as its users and WeChat drive it.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use local::{Local, Mode, Options, SIMULATED_API_KEY};

@@ -1,5 +1,7 @@
 //! The program as a user starts it.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{
     io::{BufRead, BufReader, Read},
     net::TcpListener,

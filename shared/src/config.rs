@@ -267,9 +267,10 @@ impl WebhookConfig {
 
 #[cfg(feature = "client")]
 mod callers {
-    use super::{ConfigError, Environment, Reader};
+    use super::{ConfigError, ENCODING_AES_KEY, Environment, Reader, TOKEN, WebhookConfig};
     use crate::{
         api::{DEFAULT_API_BASE, TokenApi},
+        callback::MessageMode,
         secret::Secret,
     };
 
@@ -344,6 +345,30 @@ mod callers {
         }
     }
 
+    /// What admin needs.
+    #[derive(Debug)]
+    pub struct AdminConfig {
+        /// What it has in common with send-template.
+        pub caller: CallerConfig,
+        /// What the webhook would make of the callback's settings; `None` when they are not in this environment.
+        pub callback: Option<Result<MessageMode, ConfigError>>,
+    }
+
+    impl AdminConfig {
+        /// Reads what [`CallerConfig`] reads, and judges the callback's settings where they can be seen.
+        ///
+        /// # Errors
+        /// [`ConfigError`] with every problem of the admin function itself.
+        pub fn read(environment: &Environment) -> Result<Self, ConfigError> {
+            let visible = environment.get(TOKEN).or(environment.get(ENCODING_AES_KEY)).is_some();
+            let callback = visible.then(|| WebhookConfig::read(environment).map(|config| config.verifier.mode));
+            Ok(Self {
+                caller: CallerConfig::read(environment)?,
+                callback,
+            })
+        }
+    }
+
     /// What send-template and admin need.
     #[derive(Clone, Debug)]
     pub struct CallerConfig {
@@ -376,7 +401,7 @@ mod callers {
 }
 
 #[cfg(feature = "client")]
-pub use callers::{ApiConfig, CallerConfig, RefresherConfig};
+pub use callers::{AdminConfig, ApiConfig, CallerConfig, RefresherConfig};
 
 #[cfg(test)]
 mod tests {

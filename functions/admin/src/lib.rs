@@ -12,8 +12,9 @@ use serde_json::Value;
 use wechat::{
     api::{Client, ClientError},
     auth::has_api_key,
+    callback::MessageMode,
     clock::{Clock, Deadline},
-    config::CallerConfig,
+    config::{AdminConfig, ConfigError},
     problem::Problem,
     secret::Secret,
     store::Table,
@@ -32,6 +33,8 @@ pub struct App {
     tokens: TokenSource,
     table: Table,
     clock: Arc<dyn Clock>,
+    refresher: Arc<dyn RefreshPort>,
+    callback: Option<Result<MessageMode, ConfigError>>,
 }
 
 impl App {
@@ -40,25 +43,29 @@ impl App {
     /// # Errors
     /// [`ClientError`] when the API's address or the proxy's is no URL.
     pub fn new(
-        config: CallerConfig,
+        config: AdminConfig,
         dynamodb: aws_sdk_dynamodb::Client,
         refresher: Arc<dyn RefreshPort>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ClientError> {
+        let AdminConfig { caller, callback } = config;
         let client = Client::new(
-            &config.api.api_base,
-            config.api.https_proxy.as_ref(),
+            &caller.api.api_base,
+            caller.api.https_proxy.as_ref(),
             Arc::clone(&clock),
         )?;
-        let table = Table::new(dynamodb, config.api.table);
-        let tokens = TokenSource::new(table.clone(), &config.api.app_id, refresher, Arc::clone(&clock));
+        let table = Table::new(dynamodb, caller.api.table);
+        let app_id = caller.api.app_id;
+        let tokens = TokenSource::new(table.clone(), &app_id, Arc::clone(&refresher), Arc::clone(&clock));
         Ok(Self {
-            app_id: config.api.app_id,
-            api_keys: config.api_keys,
+            app_id,
+            api_keys: caller.api_keys,
             client,
             tokens,
             table,
             clock,
+            refresher,
+            callback,
         })
     }
 

@@ -4,7 +4,7 @@ use std::{convert::Infallible, error::Error, process::ExitCode, sync::Arc};
 
 use admin::App;
 use lambda_http::service_fn;
-use wechat::{aws, clock::SystemClock, config::CallerConfig, telemetry, token::LambdaRefresher};
+use wechat::{aws, clock::SystemClock, config::AdminConfig, telemetry, token::LambdaRefresher};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -17,9 +17,13 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), Box<dyn Error + Send + Sync>> {
     let sdk = aws::load().await;
-    let config = CallerConfig::read(&aws::environment(&sdk).await?)?;
+    let config = AdminConfig::read(&aws::environment(&sdk).await?)?;
     let clock = Arc::new(SystemClock);
-    let refresher = LambdaRefresher::new(aws::lambda_client(&sdk), &config.refresher_function, clock.clone());
+    let refresher = LambdaRefresher::new(
+        aws::lambda_client(&sdk),
+        &config.caller.refresher_function,
+        clock.clone(),
+    );
     let app = App::new(config, aws_sdk_dynamodb::Client::new(&sdk), Arc::new(refresher), clock)?;
     app.warm().await;
     lambda_http::run(service_fn(|request| async {

@@ -14,7 +14,7 @@ use std::{collections::HashMap, error::Error, fmt};
 use aws_sdk_dynamodb::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
-    types::AttributeValue,
+    types::{AttributeValue, TimeToLiveStatus},
 };
 
 pub use self::{
@@ -51,6 +51,22 @@ impl Table {
         if let Err(error) = self.read("warm-up", false).await {
             tracing::warn!(%error, "the table could not be reached while starting");
         }
+    }
+
+    /// Whether DynamoDB deletes expired items by the attribute `ttl`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be described.
+    pub async fn expires_items(&self) -> Result<bool, StoreError> {
+        let described = self.client.describe_time_to_live().table_name(&self.name).send().await;
+        let described = described.map_err(|error| StoreError::from_sdk("DescribeTimeToLive", &error))?;
+        Ok(described.time_to_live_description.is_some_and(|ttl| {
+            let on = matches!(
+                ttl.time_to_live_status,
+                Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling)
+            );
+            on && ttl.attribute_name.as_deref() == Some("ttl")
+        }))
     }
 
     async fn read(&self, pk: &str, consistent: bool) -> Result<Option<Attributes>, StoreError> {

@@ -1,0 +1,131 @@
+//! The checks of the doctor, each by itself.
+
+use wechat::{
+    callback::MessageMode,
+    clock::Deadline,
+    problem::Problem,
+    store::{StoredToken, TokenItem},
+    token::{Action, CallError, TokenError},
+};
+
+use super::Check;
+use crate::App;
+
+/// Characters of an AppID: `wx` and 16 hexadecimal digits.
+const APP_ID_LENGTH: usize = 18;
+
+/// What is configured, as far as this function can see it.
+pub(super) fn configuration(app: &App) -> Check {
+    let name = "configuration";
+    if app.app_id.len() != APP_ID_LENGTH {
+        let problem = Problem::set_up(format!(
+            "WECHAT_APP_ID has {} characters, an AppID has 18",
+            app.app_id.len()
+        ))
+        .with_hint("Copy it from the console. / 请从公众号后台「基础信息」复制 AppID（wx 开头，共 18 位）。");
+        return Check::failed(name, &problem);
+    }
+    match &app.callback {
+        None => Check::passed(
+            name,
+            "AppID and table are set; the webhook's own settings cannot be seen from here / 配置齐全（此处看不到 webhook 的配置）",
+        ),
+        Some(Ok(MessageMode::Plain)) => Check::passed(
+            name,
+            "complete; callbacks travel in plain mode / 配置齐全，消息为明文模式",
+        ),
+        Some(Ok(MessageMode::Compat)) => Check::passed(name, "complete; compat mode / 配置齐全，兼容模式"),
+        Some(Ok(MessageMode::Safe)) => Check::passed(name, "complete; safe mode / 配置齐全，安全模式"),
+        Some(Err(error)) => {
+            let problem = Problem::set_up(error.to_string())
+                .with_hint("Mend the webhook's variables or its secret. / 请修正 webhook 的环境变量或密钥。");
+            Check::failed(name, &problem)
+        }
+    }
+}
+
+pub(super) async fn table(app: &App) -> Check {
+    match app.table.replies(&app.app_id).await {
+        Ok(_) => Check::passed("table", "the table can be read / 数据表可读"),
+        Err(error) => Check::failed("table", &Problem::from(&error)),
+    }
+}
+
+pub(super) async fn table_expiry(app: &App) -> Check {
+    let name = "table expiry";
+    match app.table.expires_items().await {
+        Ok(true) => Check::passed(name, "expired items are deleted by ttl / 已开启 TTL"),
+        Ok(false) => {
+            let problem = Problem::set_up("the table's TTL is off, so it grows for ever / 数据表未开启 TTL")
+                .with_hint("Turn it on for the attribute \"ttl\". / 请为属性 ttl 开启 TTL。");
+            Check::failed(name, &problem)
+        }
+        Err(error) => Check::failed(name, &Problem::from(&error)),
+    }
+}
+
+/// A working token is had, if need be by asking the refresher, as any request would. When WeChat refuses one, this is
+/// where its reason shows: the whitelist with the address it saw, a wrong AppSecret, a frozen account.
+pub(super) async fn token(app: &App, deadline: Deadline) -> Check {
+    let name = "token";
+    let now = app.clock.now();
+    if let Err(error) = app.tokens.ensure(deadline).await {
+        return Check::failed(name, &Problem::from_call(&CallError::Token(error), now));
+    }
+    match app.table.token(&app.app_id).await {
+        Ok(TokenItem {
+            token: Some(token),
+            refreshed_by,
+            ..
+        }) => Check::passed(name, describe_token(&token, refreshed_by.as_deref(), now)),
+        Ok(_) => Check::failed(
+            name,
+            &Problem::set_up("the table holds no access_token / 数据表中没有 access_token"),
+        ),
+        Err(error) => Check::failed(name, &Problem::from(&error)),
+    }
+}
+
+fn describe_token(token: &StoredToken, refreshed_by: Option<&str>, now: i64) -> String {
+    let life = token.life(now);
+    format!(
+        "access_token no. {} lives {life} s more, obtained {} s ago by run {} / access_token 剩余有效期 {life} 秒",
+        token.generation,
+        now - token.refreshed_at,
+        refreshed_by.unwrap_or("(unknown)"),
+    )
+}
+
+pub(super) async fn refresh_on_demand(app: &App, name: &'static str, deadline: Deadline) -> Check {
+    match app.refresher.run(&Action::Refresh, deadline).await {
+        Ok(()) => Check::passed(name, "token-refresher can be asked / 可按需刷新 access_token"),
+        Err(error) => Check::failed(
+            name,
+            &Problem::from_call(&CallError::Token(TokenError::Request(error)), app.clock.now()),
+        ),
+    }
+}
+
+pub(super) async fn templates(app: &App, name: &'static str, deadline: Deadline) -> Check {
+    let list = |token, attempts| async move { app.client.templates(&token, attempts, deadline).await };
+    match app.tokens.call(deadline, list).await {
+        Ok(templates) if templates.is_empty() => Check::failed(
+            name,
+            &Problem::set_up("the account has no template / 账号尚未添加模板")
+                .with_hint("Add one in the console under 模板消息. / 请在公众号后台「模板消息」中添加模板。"),
+        ),
+        Ok(templates) => Check::passed(
+            name,
+            format!("{} template(s) / 共 {} 个模板", templates.len(), templates.len()),
+        ),
+        Err(error) => Check::failed(name, &Problem::from_call(&error, app.clock.now())),
+    }
+}
+
+pub(super) async fn menu(app: &App, name: &'static str, deadline: Deadline) -> Check {
+    match crate::menu::current(app, deadline).await {
+        Ok(Some(_)) => Check::passed(name, "the account has a menu / 已创建菜单"),
+        Ok(None) => Check::passed(name, "the account has no menu, which is allowed / 尚未创建菜单（可选）"),
+        Err(problem) => Check::failed(name, &problem),
+    }
+}

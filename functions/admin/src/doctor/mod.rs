@@ -1,0 +1,103 @@
+//! The doctor: walks the set-up in the order in which it fails in real life, goes on as far as it can, and says how to
+//! mend what is wrong. Never shows a secret, and answers in time whatever hangs.
+
+mod checks;
+
+use std::{future::Future, time::Duration};
+
+use http::Response;
+use serde::Serialize;
+use serde_json::json;
+use wechat::{
+    clock::Deadline,
+    problem::{self, Problem},
+};
+
+use crate::App;
+
+/// One check. With [`TOKEN_BUDGET`] and the four groups below, the whole stays under 10 s.
+const CHECK_BUDGET: Duration = Duration::from_millis(2000);
+/// The check that may have the refresher call WeChat.
+const TOKEN_BUDGET: Duration = Duration::from_millis(4500);
+
+/// One examined thing.
+#[derive(Debug, Serialize)]
+struct Check {
+    name: &'static str,
+    ok: bool,
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
+}
+
+impl Check {
+    fn passed(name: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            name,
+            ok: true,
+            detail: detail.into(),
+            hint: None,
+        }
+    }
+
+    fn failed(name: &'static str, problem: &Problem) -> Self {
+        Self {
+            name,
+            ok: false,
+            detail: problem.detail().to_owned(),
+            hint: problem.hint().map(str::to_owned),
+        }
+    }
+
+    fn not_run(name: &'static str, because: &str) -> Self {
+        Self {
+            name,
+            ok: false,
+            detail: format!("not checked: {because}"),
+            hint: None,
+        }
+    }
+}
+
+/// Serves `GET /api/doctor`.
+pub(crate) async fn examine(app: &App, deadline: Deadline) -> Response<String> {
+    let mut examined = vec![checks::configuration(app)];
+    let (table, expiry) = tokio::join!(
+        within("table", CHECK_BUDGET, checks::table(app)),
+        within("table expiry", CHECK_BUDGET, checks::table_expiry(app)),
+    );
+    examined.extend([table, expiry]);
+    let token = within("token", TOKEN_BUDGET, checks::token(app, deadline)).await;
+    let has_token = token.ok;
+    examined.push(token);
+    examined.extend(with_token(app, has_token, deadline).await);
+    let ok = examined.iter().all(|check| check.ok);
+    problem::json(200, &json!({"ok": ok, "checks": examined}))
+}
+
+/// What WeChat can only be asked with a token.
+async fn with_token(app: &App, has_token: bool, deadline: Deadline) -> Vec<Check> {
+    let names = ["refresh on demand", "templates", "menu"];
+    if !has_token {
+        let because =
+            "there is no access_token; mend the check \"token\" first / 没有 access_token，请先解决 token 一项";
+        return names.map(|name| Check::not_run(name, because)).into();
+    }
+    let [refresh, templates, menu] = names;
+    let (refresh, templates, menu) = tokio::join!(
+        within(refresh, CHECK_BUDGET, checks::refresh_on_demand(app, refresh, deadline)),
+        within(templates, CHECK_BUDGET, checks::templates(app, templates, deadline)),
+        within(menu, CHECK_BUDGET, checks::menu(app, menu, deadline)),
+    );
+    vec![refresh, templates, menu]
+}
+
+async fn within(name: &'static str, budget: Duration, check: impl Future<Output = Check>) -> Check {
+    let hangs = || {
+        Check::failed(
+            name,
+            &Problem::timeout(format!("no answer within {budget:?} / 未在限定时间内应答")),
+        )
+    };
+    tokio::time::timeout(budget, check).await.unwrap_or_else(|_| hangs())
+}
