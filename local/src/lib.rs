@@ -2,10 +2,11 @@
 //! the refresher on its schedule, against a simulated WeChat platform or the real one.
 
 mod gateway;
+mod made_account;
 mod options;
 mod schedule;
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr, path::Path, sync::Arc};
 
 use embedded_table::{EmbeddedTable, StartError, TABLE_NAME};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
@@ -133,12 +134,22 @@ async fn start_simulator(options: &Options, gateway: SocketAddr) -> Result<Simul
         port => port.checked_add(1).ok_or(LocalError::NoPortForSimulator)?,
     };
     let (listener, _) = listen(port).await?;
+    let folder = options.data.as_deref();
+    let unusable = |source| StartError::Folder {
+        folder: folder.unwrap_or(Path::new("")).display().to_string(),
+        source,
+    };
     let settings = Settings {
+        account: folder.map(made_account::load).transpose().map_err(unusable)?.flatten(),
         mode: options.mode.unwrap_or_default().into(),
         callback_url: Some(format!("http://{gateway}/webhook")),
         ..Settings::default()
     };
-    Simulator::start(listener, settings).map_err(LocalError::Simulator)
+    let simulator = Simulator::start(listener, settings).map_err(LocalError::Simulator)?;
+    if let Some(folder) = folder {
+        made_account::save(folder, simulator.account()).map_err(unusable)?;
+    }
+    Ok(simulator)
 }
 
 /// What the functions read in AWS from their environment: the process's own for a real account, the made account's

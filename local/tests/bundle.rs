@@ -41,6 +41,10 @@ impl Bundle {
             mode: Some(mode),
             ..Options::default()
         };
+        Self::start_with(options).await
+    }
+
+    async fn start_with(options: Options) -> Self {
         let local = Local::start(&options).await.unwrap();
         Self {
             local,
@@ -454,4 +458,36 @@ async fn a_page_elsewhere_can_neither_drive_the_run_nor_read_it() {
     );
     let refused = preflight("https://evil.example").send().await.unwrap();
     assert!(!refused.headers().contains_key("access-control-allow-origin"));
+}
+
+#[tokio::test]
+async fn a_run_with_a_data_folder_goes_on_where_the_last_one_ended() {
+    let folder = std::env::temp_dir().join(format!("bundle-{}", std::process::id()));
+    let options = Options {
+        port: 0,
+        data: Some(folder.clone()),
+        ..Options::default()
+    };
+    let rules = json!({"subscribe": {"type": "text", "content": "老朋友"}});
+    let first = Bundle::start_with(options.clone()).await;
+    assert_eq!(first.api(Method::PUT, "/api/replies", &rules).await.status, 200);
+    let sent = first.api(Method::POST, "/api/sendTemplateMessage", SEND_TEMPLATE).await;
+    first.local.stop().await;
+
+    let second = Bundle::start_with(options).await;
+    let followed = second.sim(Method::POST, "/sim/follow", json!({})).await;
+    let again = second
+        .api(Method::POST, "/api/sendTemplateMessage", SEND_TEMPLATE)
+        .await;
+    let msgid = sent.json()["msgid"].as_str().unwrap().to_owned();
+    let record = second.api(Method::GET, &format!("/api/messages/{msgid}"), "").await;
+    second.local.stop().await;
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(followed["reply"]["Content"], "老朋友");
+    assert_eq!(record.status, 200);
+    assert_eq!(
+        again.status, 200,
+        "the kept token is dead, and is replaced: {}",
+        again.body
+    );
 }

@@ -2,14 +2,14 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::random::Random;
 
 /// A made Official Account.
 ///
 /// It serialises to the answer of `GET /sim/account`; `Debug` leaves its secrets out.
-#[derive(Clone, Serialize)]
+#[derive(Clone, Deserialize, Serialize)]
 #[non_exhaustive]
 pub struct Account {
     /// AppID: `wx` and 16 hex digits.

@@ -63,6 +63,8 @@ pub enum Mode {
 /// How the platform treats the account's server.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// The account, when it shall be one that was made earlier. Default: a new one.
+    pub account: Option<Account>,
     /// The message mode. Default: safe.
     pub mode: Mode,
     /// Where callbacks go, such as `http://127.0.0.1:8000/webhook`. Default: none, and nothing is pushed.
@@ -79,6 +81,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            account: None,
             mode: Mode::default(),
             callback_url: None,
             callback_timeout: Duration::from_secs(5),

@@ -49,8 +49,8 @@ pub(crate) struct Answer {
 }
 
 impl Platform {
-    pub(crate) fn new(mut random: Random) -> Self {
-        let account = Account::make(&mut random);
+    pub(crate) fn new(mut random: Random, account: Option<Account>) -> Self {
+        let account = account.unwrap_or_else(|| Account::make(&mut random));
         let mut users = Users::default();
         users.follow(FOLLOWER);
         let last_msg_id = FIRST_MSG_ID + random.below(FIRST_MSG_ID);

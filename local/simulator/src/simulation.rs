@@ -27,7 +27,7 @@ pub(crate) struct Simulation {
 impl Simulation {
     pub(crate) fn new(settings: Settings, stop: watch::Receiver<bool>) -> io::Result<Self> {
         let callback_url = settings.callback_url.as_deref().map(parse_callback_url).transpose()?;
-        let mut platform = Platform::new(Random::from_os()?);
+        let mut platform = Platform::new(Random::from_os()?, settings.account.clone());
         platform.callback_ip = callback_url.as_ref().map(callback_ip);
         let account = platform.account.clone();
         let cipher = Cipher::new(&account.encoding_aes_key, &account.app_id).map_err(io::Error::other)?;

@@ -10,7 +10,7 @@ use crate::platform::Platform;
 use crate::random::Random;
 
 pub(crate) fn platform() -> Platform {
-    Platform::new(Random::from_seed(42))
+    Platform::new(Random::from_seed(42), None)
 }
 
 /// A living token, fetched as a server does in the background.

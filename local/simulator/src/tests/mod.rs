@@ -92,6 +92,7 @@ impl Bench {
         let service = Router::new().fallback(receive).with_state(receiver.clone());
         tokio::spawn(async move { axum::serve(listener, service).await });
         let settings = Settings {
+            account: None,
             mode,
             callback_url,
             callback_timeout: Duration::from_secs(5),
