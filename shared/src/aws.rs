@@ -60,8 +60,9 @@ pub async fn environment(sdk: &SdkConfig) -> Result<Environment, SecretError> {
     Ok(environment.with_secret(&json)?)
 }
 
-/// The code and message of the service, or what kind of failure it was. Never the response.
-fn service_text<E, R>(error: &aws_sdk_secretsmanager::error::SdkError<E, R>) -> String
+/// The code and message of the service, or what kind of failure it was. Never the response, which may hold a secret.
+#[must_use]
+pub fn service_text<E, R>(error: &aws_sdk_secretsmanager::error::SdkError<E, R>) -> String
 where
     E: aws_sdk_secretsmanager::error::ProvideErrorMetadata,
 {
@@ -76,7 +77,7 @@ where
             )
         }
         SdkError::TimeoutError(_) => "no answer in time".to_owned(),
-        _ => "no connection to Secrets Manager".to_owned(),
+        _ => "no connection".to_owned(),
     }
 }
 

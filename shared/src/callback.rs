@@ -188,7 +188,10 @@ impl CallbackVerifier {
         match self.mode {
             MessageMode::Plain => self.open_plain(query, body, now),
             MessageMode::Compat => self.open_compat(query, body, now),
-            MessageMode::Safe => self.open_encrypted(query, &Document::parse(body)?, now),
+            MessageMode::Safe => {
+                let signed = self.signed_parts(query, now)?;
+                self.open_encrypted(signed, &Document::parse(body)?)
+            }
         }
     }
 
@@ -206,19 +209,35 @@ impl CallbackVerifier {
     }
 
     fn open_compat(&self, query: &CallbackQuery, body: &[u8], now: i64) -> Result<OpenedCallback, OpenError> {
-        if !query.says_encrypted() {
-            self.verify_signature(query, now)?;
+        if query.says_encrypted() {
+            let signed = self.signed_parts(query, now)?;
+            return self.open_encrypted(signed, &Document::parse(body)?);
         }
+        self.verify_signature(query, now)?;
         let document = Document::parse(body)?;
-        if query.says_encrypted() || document.text("Encrypt").is_some() {
-            return self.open_encrypted(query, &document, now);
+        if document.text("Encrypt").is_some() {
+            return self.open_encrypted(self.signed_parts(query, now)?, &document);
         }
         Ok(OpenedCallback { document, seal: None })
     }
 
-    fn open_encrypted(&self, query: &CallbackQuery, outer: &Document, now: i64) -> Result<OpenedCallback, OpenError> {
+    /// What the query says of an encrypted body. Asked for before the body is read.
+    fn signed_parts<'a>(&self, query: &'a CallbackQuery, now: i64) -> Result<SignedParts<'a>, VerifyError> {
         let msg_signature = present(query.msg_signature.as_deref(), "msg_signature")?;
         let (timestamp, nonce) = self.fresh_timestamp_and_nonce(query, now)?;
+        Ok(SignedParts {
+            msg_signature,
+            timestamp,
+            nonce,
+        })
+    }
+
+    fn open_encrypted(&self, signed: SignedParts<'_>, outer: &Document) -> Result<OpenedCallback, OpenError> {
+        let SignedParts {
+            msg_signature,
+            timestamp,
+            nonce,
+        } = signed;
         let encrypt = outer.text("Encrypt").ok_or(OpenError::NotEncrypted)?;
         let token = self
             .tokens
@@ -278,6 +297,14 @@ impl CallbackVerifier {
         }
         Ok((timestamp, nonce))
     }
+}
+
+/// A `msg_signature`, and what it covers beside the ciphertext.
+#[derive(Clone, Copy)]
+struct SignedParts<'a> {
+    msg_signature: &'a str,
+    timestamp: &'a str,
+    nonce: &'a str,
 }
 
 impl fmt::Debug for CallbackVerifier {

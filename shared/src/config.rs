@@ -232,11 +232,13 @@ pub struct WebhookConfig {
     pub table: String,
     /// What callbacks are checked against.
     pub verifier: CallbackVerifier,
+    /// The EventBridge bus, by name or ARN, that every verified callback is published to.
+    pub event_bus: Option<String>,
 }
 
 impl WebhookConfig {
     /// Reads `WECHAT_APP_ID`, `WECHAT_TOKEN`, `WECHAT_ENCODING_AES_KEY`, both also with `_PREVIOUS`,
-    /// `WECHAT_MESSAGE_MODE`, `WECHAT_MAX_CLOCK_SKEW` and `TABLE_NAME`.
+    /// `WECHAT_MESSAGE_MODE`, `WECHAT_MAX_CLOCK_SKEW`, `TABLE_NAME` and `EVENT_BUS_NAME`.
     ///
     /// # Errors
     /// [`ConfigError`] with every problem.
@@ -261,7 +263,12 @@ impl WebhookConfig {
             max_clock_skew: reader.seconds(MAX_CLOCK_SKEW, DEFAULT_MAX_CLOCK_SKEW),
         };
         let table = reader.required("TABLE_NAME");
-        reader.finish(Self { table, verifier })
+        let event_bus = reader.optional("EVENT_BUS_NAME").map(str::to_owned);
+        reader.finish(Self {
+            table,
+            verifier,
+            event_bus,
+        })
     }
 }
 

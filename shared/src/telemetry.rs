@@ -6,8 +6,9 @@ use std::{error::Error, io::Write as _, process::ExitCode, sync::OnceLock};
 use serde_json::{Map, Value, json};
 use tracing_subscriber::{EnvFilter, fmt};
 
-/// What is logged unless `AWS_LAMBDA_LOG_LEVEL` says otherwise. HTTP libraries log headers at `debug`.
-const QUIET_LIBRARIES: &str = "hyper=warn,aws=warn,h2=warn,rustls=warn";
+/// What libraries log, whatever `AWS_LAMBDA_LOG_LEVEL` says: HTTP libraries log headers at `debug`, and the runtime's
+/// span, which puts the request id into every line, has the level `info`.
+const LIBRARIES: &str = "hyper=warn,aws=warn,h2=warn,rustls=warn,lambda_runtime::layers::trace=info";
 /// The namespace of every metric.
 const NAMESPACE: &str = "WechatBundle";
 
@@ -20,8 +21,8 @@ pub fn init() {
     let level = std::env::var("AWS_LAMBDA_LOG_LEVEL")
         .unwrap_or_else(|_| "info".to_owned())
         .to_lowercase();
-    let filter = EnvFilter::try_new(format!("{level},{QUIET_LIBRARIES}"))
-        .unwrap_or_else(|_| EnvFilter::new(format!("info,{QUIET_LIBRARIES}")));
+    let filter = EnvFilter::try_new(format!("{level},{LIBRARIES}"))
+        .unwrap_or_else(|_| EnvFilter::new(format!("info,{LIBRARIES}")));
     fmt()
         .json()
         .flatten_event(true)

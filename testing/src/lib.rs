@@ -1,8 +1,11 @@
-//! What the tests of several packages share: a Lambda Runtime API on loopback that drives a built binary, as AWS would.
+//! What the tests of several packages share: a Lambda Runtime API on loopback that drives a built binary, as AWS would,
+//! and the services that a function needs around it.
 
+mod event_bus;
 mod runtime_api;
 
 pub use embedded_table::{EmbeddedTable, TABLE_NAME};
+pub use event_bus::EmbeddedEventBus;
 pub use runtime_api::{Function, Outcome};
 
 /// An event of the `events/` folder.

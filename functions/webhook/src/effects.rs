@@ -1,74 +1,108 @@
 //! What a callback changes: it happens once, however often WeChat delivers, and before the answer.
+//!
+//! Once, that is, unless the process dies between an effect and the note that it has happened: then a redelivery repeats
+//! it. A receipt may be written twice, and an event on the bus has the same `id` both times.
 
 use std::time::Duration;
 
+use tokio::time::{Instant, timeout, timeout_at};
 use wechat::{
     hex,
     message::{Callback, Content, DeliveryStatus, Event},
     store::{Claim, MessageStatus, Receipt, StoreError},
 };
 
-use crate::App;
+use crate::{App, event_bus::PublishError};
 
-/// All effects of one callback. WeChat hangs up after 5 s, and a late answer is as good as none.
-const BUDGET: Duration = Duration::from_millis(3500);
+/// The claim and the effects of one callback. WeChat hangs up after 5 s, which a cold start and [`CLOSING`] are part of.
+const BUDGET: Duration = Duration::from_secs(2);
+/// What marking the claim as done, or giving it up, may take after that.
+const CLOSING: Duration = Duration::from_millis(500);
 
 /// Why the effects did not happen. WeChat delivers again, so nothing is lost.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum EffectError {
-    Store(StoreError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    #[error("an earlier delivery is still at work")]
     InProgress,
+    #[error("not done within {BUDGET:?}")]
     TooLate,
+    #[error("no randomness: {0}")]
     Randomness(getrandom::Error),
 }
 
-impl std::fmt::Display for EffectError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Store(error) => error.fmt(f),
-            Self::InProgress => f.write_str("an earlier delivery is still at work"),
-            Self::TooLate => write!(f, "not done within {BUDGET:?}"),
-            Self::Randomness(error) => error.fmt(f),
-        }
-    }
-}
-
-impl From<StoreError> for EffectError {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
+/// Whether this delivery ran the effects of its callback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effects {
+    /// There are none.
+    None,
+    /// They have happened now.
+    Done,
+    /// They had happened at an earlier delivery.
+    Repeated,
 }
 
 /// Runs the effects of `callback`, if it has any.
-pub(crate) async fn run(app: &App, callback: &Callback) -> Result<(), EffectError> {
-    let Some(receipt) = receipt(callback, app.clock.now()) else {
-        return Ok(());
-    };
-    tokio::time::timeout(BUDGET, run_once(app, callback, receipt))
-        .await
-        .unwrap_or(Err(EffectError::TooLate))
-}
-
-async fn run_once(app: &App, callback: &Callback, receipt: Receipt<'_>) -> Result<(), EffectError> {
+pub(crate) async fn run(app: &App, callback: &Callback) -> Result<Effects, EffectError> {
+    let receipt = receipt(callback, app.clock.now());
+    if receipt.is_none() && app.event_bus.is_none() {
+        return Ok(Effects::None);
+    }
+    let deadline = Instant::now() + BUDGET;
     let app_id = &app.verifier.app_id;
     let key = callback.dedup_key();
     let owner = hex::random(8).map_err(EffectError::Randomness)?;
-    match app.table.claim_callback(app_id, &key, &owner, app.clock.now()).await? {
+    let claim = app.table.claim_callback(app_id, &key, &owner, app.clock.now());
+    match timeout_at(deadline, claim).await.map_err(|_| EffectError::TooLate)?? {
         Claim::Won => {}
-        Claim::Done => return Ok(()),
+        Claim::Done => return Ok(Effects::Repeated),
         Claim::InProgress => return Err(EffectError::InProgress),
     }
-    if let Err(error) = app.table.record_receipt(receipt).await {
-        if let Err(error) = app.table.give_up_callback(app_id, &key, &owner).await {
-            tracing::warn!(%error, "the claim could not be given up; it ends by itself");
+    let outcome = timeout_at(deadline, act(app, callback, receipt))
+        .await
+        .unwrap_or(Err(EffectError::TooLate));
+    close(app, &key, &owner, outcome.is_ok()).await;
+    outcome.map(|()| Effects::Done)
+}
+
+/// Both effects at once. When one fails both are repeated at the next delivery, so neither is cut short.
+async fn act(app: &App, callback: &Callback, receipt: Option<Receipt<'_>>) -> Result<(), EffectError> {
+    let record = async {
+        match receipt {
+            Some(receipt) => app.table.record_receipt(receipt).await,
+            None => Ok(()),
         }
-        return Err(error.into());
+    };
+    let publish = async {
+        match &app.event_bus {
+            Some(bus) => bus.publish(callback).await,
+            None => Ok(()),
+        }
+    };
+    let (recorded, published) = tokio::join!(record, publish);
+    recorded?;
+    Ok(published?)
+}
+
+/// Ends the claim. When that fails it ends by itself, and the answer stays what it is: an effect that has happened would
+/// only be repeated, and one that has not is asked for again anyway.
+async fn close(app: &App, key: &str, owner: &str, is_done: bool) {
+    let app_id = &app.verifier.app_id;
+    let closing = async {
+        if is_done {
+            app.table.finish_callback(app_id, key, owner, app.clock.now()).await
+        } else {
+            app.table.give_up_callback(app_id, key, owner).await
+        }
+    };
+    match timeout(CLOSING, closing).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "the claim of a callback ends by itself"),
+        Err(_) => tracing::warn!("the claim of a callback ends by itself: the store did not answer in time"),
     }
-    // The receipt is recorded: a claim that stays open costs a redelivery one repeat of the same write.
-    if let Err(error) = app.table.finish_callback(app_id, &key, &owner, app.clock.now()).await {
-        tracing::warn!(%error, "the callback could not be marked as done");
-    }
-    Ok(())
 }
 
 /// The delivery receipt that `callback` is, if it is one that names a message.

@@ -200,6 +200,17 @@ impl Callback {
         }
     }
 
+    /// What it is, as one of a small set, fit for a metric's dimension: the `type` of [`Callback::to_json`] for a
+    /// message (`text`, `unknown`), `event.` and the `type` for an event (`event.subscribe`), `third_party_platform`.
+    #[must_use]
+    pub fn kind(&self) -> String {
+        match &self.content {
+            Content::Message(message) => tag(&message.kind),
+            Content::Event(event) => format!("event.{}", tag(event)),
+            Content::ThirdPartyPlatform { .. } => "third_party_platform".to_owned(),
+        }
+    }
+
     /// `EventKey` as sent, `qrscene_` included; none when it is absent or empty.
     #[must_use]
     pub fn event_key(&self) -> Option<&str> {
@@ -354,6 +365,12 @@ impl MessageKind {
             },
         }
     }
+}
+
+/// The `type` that `value` is serialized with.
+fn tag(value: &impl Serialize) -> String {
+    let json = serde_json::to_value(value).unwrap_or_default();
+    json["type"].as_str().unwrap_or_default().to_owned()
 }
 
 /// `MsgId` of messages and `MsgID` of reports.

@@ -105,6 +105,19 @@ fn names_match_in_any_case_and_are_told_as_spelt() {
 }
 
 #[test]
+fn a_kind_is_one_of_a_small_set() {
+    for (callback, kind) in [
+        (callback("<MsgType>Text</MsgType>"), "text"),
+        (callback("<MsgType>made up</MsgType>"), "unknown"),
+        (event("CLICK", ""), "event.click"),
+        (event("made up", ""), "event.unknown"),
+        (read("<xml><InfoType>made up</InfoType></xml>"), "third_party_platform"),
+    ] {
+        assert_eq!(callback.kind(), kind);
+    }
+}
+
+#[test]
 fn messages_and_events_of_one_name_stay_apart() {
     let message = callback("<MsgType>location</MsgType><Event>LOCATION</Event><Location_X>1</Location_X>");
     assert!(matches!(

@@ -1,0 +1,102 @@
+//! The event bus that every verified callback goes to, so that users attach functions of their own by a rule.
+
+use aws_sdk_eventbridge::{Client, types::PutEventsRequestEntry};
+use wechat::{
+    aws,
+    message::{Callback, Content},
+};
+
+/// The source of every event, for the rules of users.
+const SOURCE: &str = "wechat.offiaccount";
+/// Characters that EventBridge takes for a detail-type. WeChat's own names stay far below.
+const MAX_DETAIL_TYPE: usize = 128;
+
+/// A bus of Amazon EventBridge.
+#[derive(Clone, Debug)]
+pub struct EventBus {
+    client: Client,
+    name: String,
+}
+
+/// Why a callback was not published. Holds no detail, and so no user's text.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PublishError {
+    /// No answer, or a refusal of the call.
+    #[error(
+        "EventBridge: {0}: check EVENT_BUS_NAME and events:PutEvents / 请检查 EVENT_BUS_NAME 与函数的 events:PutEvents 权限"
+    )]
+    Call(String),
+    /// The call was answered, but the event was not taken.
+    #[error("EventBridge did not take the event: {0}")]
+    Entry(String),
+}
+
+impl EventBus {
+    /// The bus called `name` (a name or an ARN), reached through `client`.
+    #[must_use]
+    pub fn new(client: Client, name: impl Into<String>) -> Self {
+        Self {
+            client,
+            name: name.into(),
+        }
+    }
+
+    /// Publishes `callback` as one event: its type names it, and its detail is [`Callback::to_json`].
+    pub(crate) async fn publish(&self, callback: &Callback) -> Result<(), PublishError> {
+        let event = PutEventsRequestEntry::builder()
+            .event_bus_name(&self.name)
+            .source(SOURCE)
+            .detail_type(detail_type(callback))
+            .detail(callback.to_json().to_string())
+            .build();
+        let output = self
+            .client
+            .put_events()
+            .entries(event)
+            .send()
+            .await
+            .map_err(|error| PublishError::Call(aws::service_text(&error)))?;
+        if output.failed_entry_count() == 0 {
+            return Ok(());
+        }
+        let code = output.entries().iter().find_map(|entry| entry.error_code());
+        Err(PublishError::Entry(code.unwrap_or("no error code").to_owned()))
+    }
+}
+
+/// `MsgType`, or `MsgType.Event` of an event, as WeChat spells them.
+fn detail_type(callback: &Callback) -> String {
+    let name = match (&callback.content, callback.event_name()) {
+        (Content::ThirdPartyPlatform { info_type }, _) => info_type.clone(),
+        (Content::Event(_), Some(event)) => format!("event.{event}"),
+        (Content::Event(_), None) => "event".to_owned(),
+        _ => callback.msg_type().to_owned(),
+    };
+    name.chars().take(MAX_DETAIL_TYPE).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use wechat::document::Document;
+
+    use super::*;
+
+    #[test]
+    fn the_detail_type_is_wechats_own_name() {
+        let long = format!("<MsgType>event</MsgType><Event>{}</Event>", "长".repeat(200));
+        for (fields, expected) in [
+            ("<MsgType>text</MsgType><Content>hi</Content>", "text"),
+            ("<MsgType>event</MsgType><Event>CLICK</Event>", "event.CLICK"),
+            ("<Event>subscribe</Event>", "event.subscribe"),
+            ("<MsgType>event</MsgType>", "event"),
+            (
+                "<InfoType>component_verify_ticket</InfoType>",
+                "component_verify_ticket",
+            ),
+            (&long, &format!("event.{}", "长".repeat(122))),
+        ] {
+            let document = Document::parse(format!("<xml>{fields}</xml>").as_bytes()).unwrap();
+            assert_eq!(detail_type(&Callback::from_document(document).unwrap()), expected);
+        }
+    }
+}

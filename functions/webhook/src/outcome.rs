@@ -1,0 +1,101 @@
+//! What a request comes to, and how WeChat is told.
+
+use http::Response;
+use wechat::{callback::OpenError, message::NotACallback, problem::respond};
+
+use crate::effects::EffectError;
+
+/// What WeChat takes as "received, nothing to say". Never encrypted.
+const ACKNOWLEDGED: &str = "success";
+
+/// What a request came to.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// The console's check: its `echostr` goes back as it came.
+    Echoed(String),
+    /// The XML of a passive reply.
+    Replied(String),
+    /// Received, and nothing to say.
+    Acknowledged,
+    /// Not from WeChat.
+    Forbidden(OpenError),
+    /// From WeChat, as far as can be told, but not what it sends in this mode.
+    Unreadable(OpenError),
+    /// A document that is neither a message nor an event.
+    NotACallback(NotACallback),
+    /// An effect failed: WeChat has to deliver again.
+    EffectFailed(EffectError),
+    /// The reply could not be encrypted: WeChat has to deliver again.
+    NotSealed(getrandom::Error),
+    /// Neither GET nor POST.
+    MethodNotAllowed,
+}
+
+impl From<OpenError> for Outcome {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Verify(_) => Self::Forbidden(error),
+            _ => Self::Unreadable(error),
+        }
+    }
+}
+
+impl Outcome {
+    /// Its name in the log.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Echoed(_) => "echoed",
+            Self::Replied(_) => "replied",
+            Self::Acknowledged => "acknowledged",
+            Self::Forbidden(_) => "forbidden",
+            Self::Unreadable(_) | Self::NotACallback(_) => "refused",
+            Self::EffectFailed(_) | Self::NotSealed(_) => "failed",
+            Self::MethodNotAllowed => "method_not_allowed",
+        }
+    }
+
+    /// The HTTP status.
+    pub(crate) const fn status(&self) -> u16 {
+        match self {
+            Self::Echoed(_) | Self::Replied(_) | Self::Acknowledged => 200,
+            Self::Forbidden(_) => 403,
+            Self::Unreadable(_) | Self::NotACallback(_) => 400,
+            Self::EffectFailed(_) | Self::NotSealed(_) => 500,
+            Self::MethodNotAllowed => 405,
+        }
+    }
+
+    /// The cause, for the log alone: the sender of a request that was refused learns only that it was.
+    pub(crate) fn error(&self) -> Option<String> {
+        match self {
+            Self::Forbidden(error) | Self::Unreadable(error) => Some(error.to_string()),
+            Self::NotACallback(error) => Some(error.to_string()),
+            Self::EffectFailed(error) => Some(error.to_string()),
+            Self::NotSealed(error) => Some(format!("no randomness to encrypt the reply with: {error}")),
+            Self::Echoed(_) | Self::Replied(_) | Self::Acknowledged | Self::MethodNotAllowed => None,
+        }
+    }
+
+    /// The answer. All but a reply is plain text: an `echostr` must never be taken for a page.
+    pub(crate) fn into_response(self) -> Response<String> {
+        let status = self.status();
+        let (content_type, body) = match self {
+            Self::Replied(xml) => ("application/xml; charset=utf-8", xml),
+            other => ("text/plain; charset=utf-8", other.into_text()),
+        };
+        respond(status, content_type, body)
+    }
+
+    fn into_text(self) -> String {
+        let text = match self {
+            Self::Echoed(text) | Self::Replied(text) => return text,
+            Self::Acknowledged => ACKNOWLEDGED,
+            Self::Forbidden(_) => "signature verification failed",
+            Self::Unreadable(_) => "not a body that WeChat sends in this mode",
+            Self::NotACallback(_) => "not a message or event of WeChat's",
+            Self::EffectFailed(_) | Self::NotSealed(_) => "try again",
+            Self::MethodNotAllowed => "method not allowed",
+        };
+        text.to_owned()
+    }
+}

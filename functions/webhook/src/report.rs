@@ -1,0 +1,83 @@
+//! What is told of a request: one log line, and metrics. Never a text, an openid or a secret.
+
+use wechat::{
+    message::Callback,
+    telemetry::{self, Metric},
+};
+
+use crate::outcome::Outcome;
+
+/// Characters of a name of WeChat's that are logged: in plain mode only its own servers keep to short ones.
+const LOGGED_NAME: usize = 64;
+
+/// A request that has been dealt with.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    /// What it came to.
+    pub(crate) outcome: Outcome,
+    /// The callback that it brought, if it got that far.
+    pub(crate) callback: Option<Callback>,
+    /// Whether its effects had happened at an earlier delivery.
+    pub(crate) is_duplicate: bool,
+}
+
+impl From<Outcome> for Exchange {
+    fn from(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            callback: None,
+            is_duplicate: false,
+        }
+    }
+}
+
+impl Exchange {
+    /// Tells of it, `millis` after it came in.
+    pub(crate) fn report(&self, millis: i64, now_millis: i64) {
+        self.log(millis);
+        let metrics = [
+            Some(Metric::millis("ReplyLatency", millis)),
+            matches!(self.outcome, Outcome::Forbidden(_)).then(|| Metric::count("BadSignatures")),
+            self.is_duplicate.then(|| Metric::count("Duplicates")),
+        ];
+        let metrics: Vec<Metric> = metrics.into_iter().flatten().collect();
+        telemetry::emit(&metrics, &[], now_millis);
+        if let Some(callback) = &self.callback {
+            telemetry::emit(&[Metric::count("Callbacks")], &[("Type", &callback.kind())], now_millis);
+        }
+    }
+
+    fn log(&self, millis: i64) {
+        let callback = self.callback.as_ref();
+        let msg_type = callback.map(|callback| brief(callback.msg_type()));
+        let event = callback.and_then(Callback::event_name).map(brief);
+        let outcome = self.outcome.name();
+        let status = self.outcome.status();
+        let duplicate = self.is_duplicate.then_some(true);
+        let error = self.outcome.error();
+        // The level of a log line cannot be a variable.
+        macro_rules! line {
+            ($level:ident) => {
+                tracing::$level!(
+                    "type" = msg_type,
+                    event,
+                    outcome,
+                    status,
+                    millis,
+                    duplicate,
+                    error,
+                    "callback"
+                )
+            };
+        }
+        match status {
+            500.. => line!(error),
+            400.. => line!(warn),
+            _ => line!(info),
+        }
+    }
+}
+
+fn brief(name: &str) -> &str {
+    &name[..name.floor_char_boundary(LOGGED_NAME)]
+}

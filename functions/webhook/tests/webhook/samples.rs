@@ -1,0 +1,141 @@
+//! Every sample of the protocol in every mode, delivered twice.
+
+use std::{collections::BTreeSet, fs, path::PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::setup::{Answer, BUS, Variables, compat, document, event_bus, kept, plain, safe, table};
+
+fn rules() -> Value {
+    let text = |content: &str| json!({"type": "text", "content": content});
+    json!({
+        "subscribe": text("welcome"),
+        "keywords": [
+            {"match": "exact", "value": "满意", "reply": text("thanks")},
+            {"match": "contains", "value": "世界", "reply": text("hello world")},
+            {"match": "exact", "value": "forged", "reply": text("forged")},
+        ],
+        "clicks": {"MENU_HELP": text("help")},
+        "scans": {"order_42": text("order 42")},
+        "default": text("pardon?"),
+    })
+}
+
+/// What the sample `name` is answered with; everything that is not named here is acknowledged.
+fn expected(name: &str) -> Option<&'static str> {
+    match name {
+        "text" => Some("hello world"),
+        "text_menu" => Some("thanks"),
+        "image" | "voice" | "video" | "shortvideo" | "location" | "link" => Some("pardon?"),
+        "event_subscribe" | "fixture_subscribe" => Some("welcome"),
+        "event_subscribe_scene" | "event_scan" => Some("order 42"),
+        "event_click" => Some("help"),
+        _ => None,
+    }
+}
+
+fn samples() -> Vec<(String, String)> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/tests/data/callbacks");
+    let mut samples: Vec<(String, String)> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| {
+            let path = entry.unwrap().path();
+            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            (name, fs::read_to_string(path).unwrap())
+        })
+        .collect();
+    samples.sort();
+    assert!(samples.len() >= 42, "{} samples", samples.len());
+    samples
+}
+
+fn assert_answered(answer: &Answer, name: &str, xml: &str, is_sealed: bool) {
+    match expected(name) {
+        None => assert_eq!(answer, &Answer::success(), "{name}"),
+        Some(content) => {
+            let reply = answer.reply_to(xml, is_sealed);
+            assert_eq!(
+                (reply.text("MsgType"), reply.text("Content")),
+                (Some("text"), Some(content)),
+                "{name}"
+            );
+        }
+    }
+}
+
+/// Delivers every sample twice, sent as `send` does, and checks answers, table and bus.
+async fn deliver_all(mode: &str, send: fn(&str) -> Value) {
+    let samples = samples();
+    let table = table(&rules()).await;
+    let bus = event_bus().await;
+    let mut webhook = Variables::new(mode, &table.endpoint())
+        .publishing(bus.endpoint())
+        .start()
+        .await;
+    let is_sealed = mode != "plain";
+    for (name, xml) in &samples {
+        assert_answered(&webhook.send(&send(xml)).await, name, xml, is_sealed);
+    }
+    let after_first = (kept(&table).await, bus.entries());
+    for (name, xml) in &samples {
+        assert_answered(&webhook.send(&send(xml)).await, name, xml, is_sealed);
+    }
+    assert_eq!(
+        (kept(&table).await, bus.entries()),
+        after_first,
+        "a redelivery changes nothing"
+    );
+
+    let (kept, entries) = after_first;
+    assert_eq!(kept.len(), 4, "the rules and three receipts: {kept:#?}");
+    assert_eq!(entries.len(), samples.len());
+    let ids: BTreeSet<&str> = entries
+        .iter()
+        .map(|entry| entry["Detail"]["id"].as_str().unwrap())
+        .collect();
+    assert_eq!(ids.len(), samples.len(), "each has an id of its own");
+    for ((name, xml), entry) in samples.iter().zip(&entries) {
+        assert_eq!(entry["Source"], "wechat.offiaccount");
+        assert_eq!(entry["EventBusName"], BUS);
+        let document = document(xml);
+        let detail_type = match document.text("Event") {
+            Some(event) => format!("event.{event}"),
+            None => document.text("MsgType").unwrap().to_owned(),
+        };
+        assert_eq!(entry["DetailType"], detail_type.as_str(), "{name}");
+        assert_eq!(entry["Detail"]["document"], document.to_json(), "{name}");
+        assert_eq!(entry["Detail"]["from"], document.text("FromUserName").unwrap());
+    }
+
+    let told = webhook.told(2 * samples.len()).await;
+    assert_eq!(told.len(), 2 * samples.len(), "one line a callback");
+    assert!(told[..samples.len()].iter().all(|line| line.get("duplicate").is_none()));
+    assert!(told[samples.len()..].iter().all(|line| line["duplicate"] == true));
+}
+
+#[tokio::test]
+async fn every_sample_is_answered_in_plain_mode() {
+    deliver_all("plain", plain).await;
+}
+
+/// T21: beside the ciphertext stands a clear message that nothing signs; only what was decrypted counts.
+#[tokio::test]
+async fn every_sample_is_answered_in_compat_mode() {
+    deliver_all("compat", compat).await;
+}
+
+#[tokio::test]
+async fn every_sample_is_answered_in_safe_mode() {
+    deliver_all("safe", safe).await;
+}
+
+/// T4: the `echostr` is clear in every mode.
+#[tokio::test]
+async fn the_consoles_check_is_the_same_in_every_mode() {
+    let table = table(&rules()).await;
+    for mode in ["plain", "compat", "safe"] {
+        let mut webhook = Variables::new(mode, &table.endpoint()).start().await;
+        let answer = webhook.send(&crate::setup::check(crate::setup::TOKEN)).await;
+        assert_eq!(answer, Answer::text(200, "4375120948345356249"), "{mode}");
+    }
+}
