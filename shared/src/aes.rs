@@ -186,6 +186,7 @@ mod tests {
         );
     }
 
+    /// T2
     #[test]
     fn a_key_with_stray_bits_in_its_last_character_works() {
         let key = EncodingAesKey::parse(NON_CANONICAL_KEY).unwrap();
@@ -193,6 +194,7 @@ mod tests {
         assert_eq!(key.0[31], 0x51);
     }
 
+    /// T1
     #[test]
     fn all_32_paddings_open() {
         let key = official_key();
@@ -207,6 +209,7 @@ mod tests {
         }
     }
 
+    /// T6: a length past the end, above all.
     #[test]
     fn hostile_frames_are_refused_without_a_panic() {
         let key = official_key();
@@ -234,6 +237,7 @@ mod tests {
         );
     }
 
+    /// T6
     #[test]
     fn a_message_for_another_account_is_refused() {
         let key = official_key();

@@ -403,6 +403,7 @@ mod tests {
         assert_eq!(content(&opened), "你好");
     }
 
+    /// T4: the same in every mode.
     #[test]
     fn the_url_check_echoes_only_what_wechat_signed() {
         for mode in [MessageMode::Plain, MessageMode::Compat, MessageMode::Safe] {
@@ -493,6 +494,7 @@ mod tests {
         assert!(matches!(refused(CLEAR), OpenError::NotEncrypted), "aes without Encrypt");
     }
 
+    /// T3
     #[test]
     fn safe_mode_refuses_clear_bodies_whatever_the_query_says() {
         let verifier = verifier(MessageMode::Safe);
@@ -510,6 +512,7 @@ mod tests {
         ));
     }
 
+    /// T21
     #[test]
     fn compat_mode_uses_only_what_was_decrypted() {
         let verifier = verifier(MessageMode::Compat);
@@ -572,6 +575,7 @@ mod tests {
         assert!(matches!(other, OpenError::Decrypt(DecryptError::AppId)));
     }
 
+    /// T7
     #[test]
     fn no_error_and_no_debug_shows_a_token() {
         let verifier = verifier(MessageMode::Safe);

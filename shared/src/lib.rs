@@ -12,6 +12,8 @@
 //! | answer callers of `/api/*` | [`auth`], [`problem`] |
 //! | start a function | [`config`], [`aws`], [`telemetry`] |
 //!
+//! Tests marked T1 to T25 stand for the traps of this field: each is a bug that a well-known SDK has or had.
+//!
 //! Domain code takes time ([`clock`]), randomness and I/O as arguments. Secrets are [`secret::Secret`]s.
 
 pub mod aes;

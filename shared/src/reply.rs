@@ -285,6 +285,7 @@ mod tests {
         }
     }
 
+    /// T20
     #[test]
     fn no_text_ends_the_section_it_stands_in() {
         assert_eq!(cdata("a]]>b]]>"), "<![CDATA[a]]]]><![CDATA[>b]]]]><![CDATA[>]]>");
@@ -296,6 +297,7 @@ mod tests {
         assert_eq!(cdata("a\u{1d}\u{0}\tb\n"), "<![CDATA[a\tb\n]]>");
     }
 
+    /// T20
     #[test]
     fn over_long_text_is_cut_between_two_characters() {
         let text = "好".repeat(700);

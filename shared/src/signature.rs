@@ -63,6 +63,15 @@ mod tests {
         }
     }
 
+    /// T5: by bytes, so upper case before lower case and before anything that is not ASCII; and timestamps are text.
+    #[test]
+    fn parts_are_sorted_as_bytes_and_hashed_as_spelt() {
+        let sorted = sign(&["017", "9", "Z", "a", "é"]);
+        assert_eq!(sorted, sign(&["a", "é", "9", "Z", "017"]));
+        assert_eq!(sorted, hex::encode(&Sha1::digest("0179Zaé")));
+        assert_ne!(sorted, sign(&["17", "9", "Z", "a", "é"]));
+    }
+
     #[test]
     fn anything_but_the_signature_is_refused() {
         let (token, timestamp, nonce, signature) = OFFICIAL[0];

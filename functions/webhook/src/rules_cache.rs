@@ -6,7 +6,11 @@ use std::{
     time::Duration,
 };
 
-use wechat::{clock::Clock, rules::ReplyRules, store::Table};
+use wechat::{
+    clock::Clock,
+    rules::{ReplyRules, RulesError},
+    store::{StoreError, StoredReplies, Table},
+};
 
 /// Rules older than this, in milliseconds, are read again.
 const FRESH_FOR: i64 = 30_000;
@@ -19,7 +23,11 @@ const START_BUDGET: Duration = Duration::from_millis(1500);
 
 /// The rules of one account.
 #[derive(Debug)]
-pub(crate) struct RulesCache {
+pub(crate) struct RulesCache(Arc<Shared>);
+
+/// What a read that takes too long shares with the replies that no longer wait for it.
+#[derive(Debug)]
+struct Shared {
     table: Table,
     app_id: String,
     clock: Arc<dyn Clock>,
@@ -34,6 +42,17 @@ struct State {
     next_read: i64,
 }
 
+/// Why the rules in memory stay what they are.
+#[derive(Debug, thiserror::Error)]
+enum ReadError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the stored document is damaged: {0}")]
+    Damaged(#[from] RulesError),
+    #[error("they could not be compiled: {0}")]
+    Compile(#[from] tokio::task::JoinError),
+}
+
 impl RulesCache {
     pub(crate) fn new(table: Table, app_id: String, clock: Arc<dyn Clock>) -> Self {
         let state = State {
@@ -41,12 +60,12 @@ impl RulesCache {
             version: None,
             next_read: i64::MIN,
         };
-        Self {
+        Self(Arc::new(Shared {
             table,
             app_id,
             clock,
             state: Mutex::new(state),
-        }
+        }))
     }
 
     pub(crate) async fn warm(&self) {
@@ -55,51 +74,60 @@ impl RulesCache {
 
     /// The rules to answer with: fresh ones if they can be had in time, else the last known.
     pub(crate) async fn current(&self) -> Arc<ReplyRules> {
-        if self.clock.now_millis() >= self.lock(|state| state.next_read) {
+        let now = self.0.clock.now_millis();
+        if now >= self.0.lock(|state| state.next_read) {
             self.read_within(READ_BUDGET).await;
         }
-        self.lock(|state| Arc::clone(&state.rules))
+        self.0.lock(|state| Arc::clone(&state.rules))
     }
 
+    /// A read that is not done in time goes on, and serves a later reply.
     async fn read_within(&self, budget: Duration) {
-        let read = tokio::time::timeout(budget, self.table.replies(&self.app_id)).await;
-        let now = self.clock.now_millis();
-        let stored = match read {
-            Ok(Ok(stored)) => stored,
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "the reply rules cannot be read, the last known ones serve");
-                return self.lock(|state| state.next_read = now + RETRY_AFTER);
-            }
-            Err(_) => {
-                tracing::warn!("the reply rules were not read in time, the last known ones serve");
-                return self.lock(|state| state.next_read = now + RETRY_AFTER);
-            }
-        };
-        let version = stored.as_ref().map(|stored| stored.version);
-        let is_known = self.lock(|state| {
-            state.next_read = now + FRESH_FOR;
-            state.version == version
-        });
-        if is_known {
-            return;
+        let reading = tokio::spawn(Arc::clone(&self.0).read());
+        if tokio::time::timeout(budget, reading).await.is_err() {
+            tracing::warn!("the reply rules were not read in time, the last known ones serve");
         }
-        let rules = match &stored {
-            None => ReplyRules::default(),
-            Some(stored) => match ReplyRules::parse(stored.document.as_bytes()) {
-                Ok(rules) => rules,
-                Err(error) => {
-                    tracing::error!(%error, "the stored reply rules are damaged, the last known ones serve");
-                    return;
-                }
-            },
-        };
+    }
+}
+
+impl Shared {
+    async fn read(self: Arc<Self>) {
+        // Until this read has succeeded, no other reply need wait for one.
+        self.next_read_in(RETRY_AFTER);
+        match self.refresh().await {
+            Ok(()) => self.next_read_in(FRESH_FOR),
+            Err(error) => tracing::warn!(%error, "the reply rules cannot be read, the last known ones serve"),
+        }
+    }
+
+    async fn refresh(&self) -> Result<(), ReadError> {
+        let stored = self.table.replies(&self.app_id).await?;
+        let version = stored.as_ref().map(|stored| stored.version);
+        if self.lock(|state| state.version == version) {
+            return Ok(());
+        }
+        // Thousands of rules take a while, in which replies must go out.
+        let rules = Arc::new(tokio::task::spawn_blocking(move || compile(stored)).await??);
         self.lock(|state| {
-            state.rules = Arc::new(rules);
+            state.rules = rules;
             state.version = version;
         });
+        Ok(())
     }
 
-    fn lock<T>(&self, read: impl FnOnce(&mut State) -> T) -> T {
-        read(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    fn next_read_in(&self, millis: i64) {
+        let next_read = self.clock.now_millis() + millis;
+        self.lock(|state| state.next_read = next_read);
     }
+
+    fn lock<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
+        act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn compile(stored: Option<StoredReplies>) -> Result<ReplyRules, RulesError> {
+    stored.map_or_else(
+        || Ok(ReplyRules::default()),
+        |stored| ReplyRules::parse(stored.document.as_bytes()),
+    )
 }

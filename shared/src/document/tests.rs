@@ -38,6 +38,7 @@ fn text_is_kept_exactly() {
     );
 }
 
+/// T19
 #[test]
 fn control_characters_survive() {
     reads("<xml><a><![CDATA[x\u{1d}y\u{0}]]></a></xml>", "x\u{1d}y\u{0}");
@@ -98,6 +99,7 @@ fn json_and_xml_give_the_same_tree() {
     );
 }
 
+/// T14
 #[test]
 fn a_json_integer_that_would_lose_digits_is_refused() {
     assert!(matches!(

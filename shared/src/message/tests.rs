@@ -57,6 +57,7 @@ fn numbers_of_json_bodies_keep_their_digits() {
     assert_eq!(msg_id.as_deref(), Some("3428411849815982087"));
 }
 
+/// T16
 #[test]
 fn lists_of_json_bodies_stand_in_the_document_as_one_or_many() {
     for (list, count) in [
@@ -72,6 +73,7 @@ fn lists_of_json_bodies_stand_in_the_document_as_one_or_many() {
     }
 }
 
+/// T18
 #[test]
 fn names_match_in_any_case_and_are_told_as_spelt() {
     let scan = event("scan", "<EventKey>qrscene_1</EventKey>");
@@ -172,6 +174,7 @@ fn a_subscription_tells_where_it_came_from() {
     assert_eq!(from("").event_key(), None);
 }
 
+/// T15, T16, T17
 #[test]
 fn missing_empty_and_repeated_fields_are_no_errors() {
     let bare = read("<xml><MsgType>text</MsgType></xml>");
@@ -220,6 +223,7 @@ fn missing_empty_and_repeated_fields_are_no_errors() {
     );
 }
 
+/// T16
 #[test]
 fn every_photo_counts_whatever_count_says() {
     let lists = "<SendPicsInfo><Count>1</Count><PicList><item><PicMd5Sum>a</PicMd5Sum></item>\
@@ -297,6 +301,7 @@ fn events_without_a_sample_are_typed_too() {
     );
 }
 
+/// T17
 #[test]
 fn what_is_not_known_is_kept_whole() {
     let unknown = callback("<MsgType>device_event</MsgType><Event>bind</Event><DeviceID>d</DeviceID>");
@@ -387,6 +392,7 @@ fn deliveries_of_one_callback_share_their_key() {
     );
 }
 
+/// T14, T23
 #[test]
 fn different_callbacks_have_different_keys() {
     let receipt = |id| {

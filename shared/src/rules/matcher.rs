@@ -3,10 +3,15 @@
 use std::collections::HashMap;
 
 use aho_corasick::AhoCorasick;
-use regex::RegexSet;
+use regex::{Regex, RegexSet, RegexSetBuilder};
 
 use super::document::{KeywordRule, Match, RulesError};
 use crate::fault::Fault;
+
+/// Bytes that all regular expressions may take together: 2,000 of them, unless they are full of `\w`.
+const REGEX_LIMIT: usize = 32 << 20;
+/// Bytes of the automaton that is built of them as texts come in. With less it is thrown away and built again for each.
+const REGEX_CACHE: usize = 32 << 20;
 
 /// The keyword rules, compiled. Every table maps to the index of the rule in the document.
 #[derive(Debug, Default)]
@@ -44,7 +49,11 @@ impl KeywordMatcher {
         let (regex_rules, patterns): (Vec<_>, Vec<_>) = of(Match::Regex)
             .map(|(index, rule)| (index, rule.value.as_str()))
             .unzip();
-        let regexes = RegexSet::new(patterns).map_err(too_large)?;
+        let regexes = RegexSetBuilder::new(&patterns)
+            .size_limit(REGEX_LIMIT)
+            .dfa_size_limit(REGEX_CACHE)
+            .build()
+            .map_err(|error| refused(&regex_rules, &patterns, error))?;
         Ok(Self {
             exact: first_of(Match::Exact),
             prefixes,
@@ -80,13 +89,34 @@ impl KeywordMatcher {
     }
 }
 
-/// Each pattern was accepted by itself, so only their sum can be too large.
+/// The regular expressions that cannot be compiled by themselves; if there are none, their sum is too large.
+fn refused(rules: &[usize], patterns: &[&str], error: regex::Error) -> RulesError {
+    let faults: Vec<Fault> = rules
+        .iter()
+        .zip(patterns)
+        .filter_map(|(index, pattern)| {
+            let error = Regex::new(pattern).err()?;
+            Some(Fault {
+                pointer: format!("/keywords/{index}/value"),
+                detail: format!("is no usable regular expression: {error}"),
+            })
+        })
+        .collect();
+    if faults.is_empty() {
+        too_large(error)
+    } else {
+        RulesError::Faults(faults)
+    }
+}
+
 fn too_large(error: impl std::fmt::Display) -> RulesError {
     RulesError::Faults(vec![Fault::new("/keywords", format!("too large together: {error}"))])
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use proptest::prelude::*;
 
     use super::*;
@@ -128,6 +158,63 @@ mod tests {
             let matcher = KeywordMatcher::compile(&rules).unwrap();
             prop_assert_eq!(matcher.first_match(&text), rules.iter().position(|rule| matches(rule, &text)));
         }
+    }
+
+    /// Rules of every kind, none of which matches the texts of [`cost`].
+    fn many(count: usize) -> Vec<KeywordRule> {
+        (0..count)
+            .map(|i| match i % 4 {
+                0 => rule(Match::Exact, &format!("订单{i}")),
+                1 => rule(Match::Prefix, &format!("查询{i}号")),
+                2 => rule(Match::Contains, &format!("退货{i}单")),
+                _ => rule(Match::Regex, &format!("^(快递|物流){i}\\d+(哪|何)$")),
+            })
+            .collect()
+    }
+
+    /// What one text costs: the best of several rounds, since other programs only ever make a round slower.
+    fn cost(matcher: &KeywordMatcher) -> Duration {
+        let round = || {
+            let started = Instant::now();
+            for i in 0..200 {
+                let text = format!("你好，我的订单{i}什么时候到？快递{i}到哪了，退货{i}怎么办");
+                assert_eq!(matcher.first_match(&text), None);
+            }
+            started.elapsed() / 200
+        };
+        (0..5).map(|_| round()).min().unwrap()
+    }
+
+    #[test]
+    fn two_thousand_rules_cost_about_as_much_as_ten() {
+        let few = cost(&KeywordMatcher::compile(&many(10)).unwrap());
+        let many = cost(&KeywordMatcher::compile(&many(2000)).unwrap());
+        // Trying one by one would cost 200 times as much.
+        assert!(many < few * 20, "{many:?} instead of {few:?}");
+    }
+
+    #[test]
+    fn two_thousand_regular_expressions_fit() {
+        let rules: Vec<KeywordRule> = (0..2000)
+            .map(|i| rule(Match::Regex, &format!("^订单{i}\\d+$")))
+            .collect();
+        let matcher = KeywordMatcher::compile(&rules).unwrap();
+        assert_eq!(
+            matcher.first_match("订单19990"),
+            Some(1),
+            "the first of 1, 19, 199 and 1999"
+        );
+        assert_eq!(matcher.first_match("订单"), None);
+    }
+
+    #[test]
+    fn a_regular_expression_that_is_too_large_is_named() {
+        let rules = [rule(Match::Regex, "a"), rule(Match::Regex, "\\w{5000}")];
+        let Err(RulesError::Faults(faults)) = KeywordMatcher::compile(&rules) else {
+            panic!()
+        };
+        assert_eq!(faults.len(), 1);
+        assert_eq!(faults[0].pointer, "/keywords/1/value");
     }
 
     #[test]

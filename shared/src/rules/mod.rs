@@ -190,6 +190,7 @@ mod tests {
         assert_eq!(rules.answer_text("我的单").unwrap().rule, "/keywords/3");
     }
 
+    /// T18: `qrscene_` is taken off on a subscription only.
     #[test]
     fn scenes_serve_scans_and_subscriptions() {
         let rules = rules(&json!({"subscribe": text("hello"), "scans": {"order_42": text("scene")}}));
