@@ -197,10 +197,9 @@ impl<S: TokenStore, I: TokenIssuer> Refresher<S, I> {
     /// # Errors
     /// [`RefreshError`] when there is no token with life left, or the refused one could not be replaced.
     pub async fn run(&self, action: &Action, owner: &str, deadline: Deadline) -> Result<Refreshed, RefreshError> {
-        let started = self.clock.now_millis();
-        let patience = deadline.budget(started, WAIT_AT_MOST, WAIT_MARGIN).as_millis();
         let before = self.store.load().await?;
         let mut item = before.clone();
+        let mut waited = Duration::ZERO;
         loop {
             let now = self.clock.now();
             if let Some(outcome) = settled(action, &before, &item, now) {
@@ -218,13 +217,14 @@ impl<S: TokenStore, I: TokenIssuer> Refresher<S, I> {
                     }
                 }
             }
-            let waited = u128::try_from(self.clock.now_millis() - started).unwrap_or(0);
-            if waited >= patience {
+            let has_time = deadline.budget(self.clock.now_millis(), WAIT_STEP, WAIT_MARGIN) == WAIT_STEP;
+            if !has_time || waited >= WAIT_AT_MOST {
                 return Err(RefreshError::Busy {
                     until: item.lease_expires_at.unwrap_or(now),
                 });
             }
             self.clock.sleep(WAIT_STEP).await;
+            waited += WAIT_STEP;
             item = self.store.load().await?;
         }
     }

@@ -1,5 +1,8 @@
 //! The token service without a network: every interleaving of two runs, and what events mean.
 
+mod interleavings;
+mod script;
+
 use serde_json::json;
 
 use super::*;
