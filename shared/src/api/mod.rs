@@ -171,18 +171,14 @@ impl Client {
     /// # Errors
     /// [`ClientError`] when either is no URL.
     pub fn new(base: &str, proxy: Option<&Secret>, clock: Arc<dyn Clock>) -> Result<Self, ClientError> {
-        let base = Url::parse(base).map_err(|_| ClientError::Base)?;
-        if !matches!(base.scheme(), "http" | "https") || base.cannot_be_a_base() {
-            return Err(ClientError::Base);
-        }
+        let base = parse_base(base)?;
         let mut builder = reqwest::Client::builder()
             .no_proxy()
             .connect_timeout(CONNECT_TIMEOUT)
             .pool_idle_timeout(POOL_IDLE_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none());
         if let Some(proxy) = proxy {
-            let proxy = reqwest::Proxy::https(proxy.expose()).map_err(|_| ClientError::Proxy)?;
-            builder = builder.proxy(proxy.no_proxy(reqwest::NoProxy::from_env()));
+            builder = builder.proxy(parse_proxy(proxy)?.no_proxy(reqwest::NoProxy::from_env()));
         }
         let http = builder
             .build()
@@ -284,6 +280,19 @@ impl Client {
         }
         answer::read(operation, status, &body)
     }
+}
+
+/// Reads the base address, as `WECHAT_API_BASE` gives it.
+pub(crate) fn parse_base(base: &str) -> Result<Url, ClientError> {
+    Url::parse(base)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+        .ok_or(ClientError::Base)
+}
+
+/// Reads the proxy's address, as `HTTPS_PROXY` gives it.
+pub(crate) fn parse_proxy(proxy: &Secret) -> Result<reqwest::Proxy, ClientError> {
+    reqwest::Proxy::https(proxy.expose()).map_err(|_| ClientError::Proxy)
 }
 
 /// Which failure to report after a repeat: WeChat's own word, else one that leaves open whether the call took effect.
