@@ -44,10 +44,7 @@ impl RefreshPort for InProcessRefresher {
                 .run(action, deadline)
                 .await
                 .map(|_| ())
-                .map_err(|error| RefreshRequestError::Failed {
-                    errcode: error.errcode(),
-                    message: error.to_string(),
-                })
+                .map_err(|error| RefreshRequestError::from_function_error(&error.error_type(), error.to_string()))
         })
     }
 }

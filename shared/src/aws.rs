@@ -10,6 +10,10 @@ use crate::config::{Environment, SecretFormatError};
 const STORE_ATTEMPT: Duration = Duration::from_millis(800);
 /// One operation with its attempts.
 const STORE_OPERATION: Duration = Duration::from_secs(2);
+/// One attempt at Secrets Manager: while the process starts, with a TLS handshake on a small share of a CPU.
+const SECRET_ATTEMPT: Duration = Duration::from_secs(2);
+/// The secret with its attempts; Lambda gives a process ten seconds to start.
+const SECRET_OPERATION: Duration = Duration::from_secs(6);
 /// An invocation of token-refresher waits for WeChat.
 #[cfg(feature = "invoke")]
 const INVOKE_OPERATION: Duration = Duration::from_secs(26);
@@ -50,7 +54,7 @@ pub async fn environment(sdk: &SdkConfig) -> Result<Environment, SecretError> {
     let Some(id) = environment.secret_id() else {
         return Ok(environment);
     };
-    let output = aws_sdk_secretsmanager::Client::new(sdk)
+    let output = secrets_client(sdk)
         .get_secret_value()
         .secret_id(id)
         .send()
@@ -58,6 +62,16 @@ pub async fn environment(sdk: &SdkConfig) -> Result<Environment, SecretError> {
         .map_err(|error| SecretError::Unreadable(service_text(&error)))?;
     let json = output.secret_string().unwrap_or_default().to_owned();
     Ok(environment.with_secret(&json)?)
+}
+
+fn secrets_client(sdk: &SdkConfig) -> aws_sdk_secretsmanager::Client {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(CONNECT)
+        .operation_attempt_timeout(SECRET_ATTEMPT)
+        .operation_timeout(SECRET_OPERATION)
+        .build();
+    let config = aws_sdk_secretsmanager::config::Builder::from(sdk).timeout_config(timeouts);
+    aws_sdk_secretsmanager::Client::from_conf(config.build())
 }
 
 /// The code and message of the service, or what kind of failure it was. Never the response, which may hold a secret.

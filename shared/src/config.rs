@@ -276,7 +276,7 @@ impl WebhookConfig {
 mod callers {
     use super::{ConfigError, ENCODING_AES_KEY, Environment, Reader, TOKEN, WebhookConfig};
     use crate::{
-        api::{DEFAULT_API_BASE, TokenApi},
+        api::{DEFAULT_API_BASE, TokenApi, parse_base, parse_proxy},
         callback::MessageMode,
         secret::Secret,
     };
@@ -300,16 +300,18 @@ mod callers {
                 .optional("WECHAT_API_BASE")
                 .unwrap_or(DEFAULT_API_BASE)
                 .to_owned();
-            if !api_base.starts_with("https://") && !api_base.starts_with("http://") {
-                reader.problem("WECHAT_API_BASE", "must be an http or https URL", "应为 http(s) 地址");
-            }
+            let https_proxy = reader
+                .optional("HTTPS_PROXY")
+                .or(reader.optional("https_proxy"))
+                .map(Secret::new);
+            let base = parse_base(&api_base).err();
+            let proxy = https_proxy.as_ref().and_then(|proxy| parse_proxy(proxy).err());
+            let problems = base.into_iter().chain(proxy).map(|error| error.to_string());
+            reader.problems.extend(problems);
             Self {
                 app_id: reader.app_id(),
                 api_base,
-                https_proxy: reader
-                    .optional("HTTPS_PROXY")
-                    .or(reader.optional("https_proxy"))
-                    .map(Secret::new),
+                https_proxy,
                 table: reader.required("TABLE_NAME"),
             }
         }

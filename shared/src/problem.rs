@@ -256,14 +256,19 @@ mod from_wechat {
                 ApiError::Timeout { .. } | ApiError::Connection { .. } | ApiError::OutOfTime { .. } => {
                     Self::timeout(error.to_string())
                 }
-                ApiError::Status { .. } | ApiError::Unreadable { .. } => Self::new(
-                    502,
-                    "urn:wechat-bundle:bad-answer",
-                    "Not an answer of WeChat's / 应答异常",
-                    error.to_string(),
-                )
-                .with_hint("Check WECHAT_API_BASE and the proxy on the way. / 请检查 WECHAT_API_BASE 与途经的代理。"),
+                ApiError::Status { .. } | ApiError::Unreadable { .. } => Self::bad_answer(error.to_string()),
             }
+        }
+
+        /// 502: something answered that is not WeChat.
+        fn bad_answer(detail: String) -> Self {
+            Self::new(
+                502,
+                "urn:wechat-bundle:bad-answer",
+                "Not an answer of WeChat's / 应答异常",
+                detail,
+            )
+            .with_hint("Check WECHAT_API_BASE and the proxy on the way. / 请检查 WECHAT_API_BASE 与途经的代理。")
         }
 
         /// A call to WeChat that failed by itself or for want of a token.
@@ -274,29 +279,17 @@ mod from_wechat {
                 CallError::Token(TokenError::Store(error)) => error.into(),
                 CallError::Token(TokenError::Refused(failure)) => {
                     let errcode = failure.errcode.unwrap_or_default();
-                    let errmsg = failure.message.clone();
-                    Self::from_rejection(
-                        &Rejection {
-                            errcode,
-                            errmsg,
-                            at_token_endpoint: true,
-                        },
-                        now,
-                    )
+                    Self::from_rejection(&Rejection::at_token_endpoint(errcode, failure.message.as_str()), now)
                 }
                 CallError::Token(TokenError::Request(RefreshRequestError::Failed {
                     errcode: Some(errcode),
                     message,
-                })) => {
-                    let rejection = Rejection {
-                        errcode: *errcode,
-                        errmsg: message.clone(),
-                        at_token_endpoint: true,
-                    };
-                    Self::from_rejection(&rejection, now)
-                }
-                CallError::Token(error @ TokenError::Request(RefreshRequestError::Timeout)) => {
-                    Self::timeout(error.to_string())
+                })) => Self::from_rejection(&Rejection::at_token_endpoint(*errcode, message.as_str()), now),
+                CallError::Token(
+                    error @ TokenError::Request(RefreshRequestError::Timeout | RefreshRequestError::NoAnswer(_)),
+                ) => Self::timeout(error.to_string()),
+                CallError::Token(error @ TokenError::Request(RefreshRequestError::BadAnswer(_))) => {
+                    Self::bad_answer(error.to_string())
                 }
                 CallError::Token(error) => Self::set_up(error.to_string()).with_hint(
                     "Look at the log of token-refresher, or ask GET /api/doctor. \

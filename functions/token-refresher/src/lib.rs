@@ -10,6 +10,7 @@ use wechat::{
     config::RefresherConfig,
     hex,
     store::Table,
+    telemetry::{self, Metric, Unit},
     token::{Action, RefreshError, Refreshed, Refresher},
 };
 
@@ -18,6 +19,7 @@ use wechat::{
 pub struct App {
     refresher: Refresher<(Table, String), TokenEndpoint>,
     table: Table,
+    app_id: String,
     clock: Arc<dyn Clock>,
 }
 
@@ -38,10 +40,12 @@ impl App {
         )?;
         let table = Table::new(dynamodb, config.api.table);
         let issuer = TokenEndpoint::new(client, config.token_api, &config.api.app_id, config.app_secret);
-        let refresher = Refresher::new((table.clone(), config.api.app_id), issuer, Arc::clone(&clock));
+        let app_id = config.api.app_id;
+        let refresher = Refresher::new((table.clone(), app_id.clone()), issuer, Arc::clone(&clock));
         Ok(Self {
             refresher,
             table,
+            app_id,
             clock,
         })
     }
@@ -59,18 +63,43 @@ impl App {
         let owner = hex::random(8).map_err(|error| RunError::Randomness(error.to_string()))?;
         let outcome = self.refresher.run(action, &owner, deadline).await;
         match &outcome {
-            Ok(done) => {
-                let life_seconds = done.expires_at - self.clock.now();
-                tracing::info!(
-                    refreshed = done.refreshed,
-                    generation = done.generation,
-                    life_seconds,
-                    "token is alive"
-                );
-            }
-            Err(error) => tracing::error!(%error, errcode = error.errcode(), "token refresh failed"),
+            Ok(done) => self.report(done),
+            Err(error) => self.report_failure(error).await,
         }
         Ok(outcome?)
+    }
+
+    fn report(&self, done: &Refreshed) {
+        let life_seconds = done.expires_at - self.clock.now();
+        tracing::info!(
+            refreshed = done.refreshed,
+            generation = done.generation,
+            life_seconds,
+            "token is alive"
+        );
+        let mut metrics = vec![life(life_seconds)];
+        if done.refreshed {
+            metrics.push(Metric::count("Refreshes"));
+        }
+        telemetry::emit(&metrics, &[], self.clock.now_millis());
+    }
+
+    /// How long the old token still lives is what matters most when there is no new one.
+    async fn report_failure(&self, error: &RefreshError) {
+        tracing::error!(%error, errcode = error.errcode(), "token refresh failed");
+        if let Ok(item) = self.table.token(&self.app_id).await {
+            let now = self.clock.now();
+            let life_seconds = item.token.map_or(0, |token| token.life(now).max(0));
+            telemetry::emit(&[life(life_seconds)], &[], self.clock.now_millis());
+        }
+    }
+}
+
+const fn life(seconds: i64) -> Metric {
+    Metric {
+        name: "TokenLifeSeconds",
+        unit: Unit::Seconds,
+        value: seconds as f64,
     }
 }
 
@@ -96,29 +125,20 @@ pub enum RunError {
 }
 
 impl RunError {
-    /// WeChat's errcode, when it was WeChat that refused.
+    /// What the function error is called; see [`RefreshError::error_type`].
     #[must_use]
-    pub const fn errcode(&self) -> Option<i64> {
+    pub fn error_type(&self) -> String {
         match self {
-            Self::Refresh(error) => error.errcode(),
-            Self::Randomness(_) => None,
+            Self::Refresh(error) => error.error_type(),
+            Self::Randomness(_) => "Randomness".to_owned(),
         }
     }
 }
 
 impl From<RunError> for Diagnostic {
-    /// `errorType` is `WeChat<errcode>` when it was WeChat that refused, so that alarms and callers can tell why.
     fn from(error: RunError) -> Self {
-        let error_type = match (&error, error.errcode()) {
-            (_, Some(errcode)) => format!("WeChat{errcode}"),
-            (RunError::Refresh(RefreshError::Store(_)), _) => "Store".to_owned(),
-            (RunError::Refresh(RefreshError::Busy { .. }), _) => "Busy".to_owned(),
-            (RunError::Refresh(RefreshError::ForcedTooOften { .. }), _) => "ForcedTooOften".to_owned(),
-            (RunError::Refresh(RefreshError::Superseded), _) => "Superseded".to_owned(),
-            _ => "WeChatUnreachable".to_owned(),
-        };
         Self {
-            error_type,
+            error_type: error.error_type(),
             error_message: error.to_string(),
         }
     }

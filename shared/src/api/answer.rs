@@ -2,11 +2,15 @@
 
 use std::fmt;
 
+use reqwest::StatusCode;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::ApiError;
-use crate::errcode;
+use crate::{errcode, json::escape_control_characters};
+
+/// Characters that are kept of an errmsg. WeChat's own have up to 200.
+const ERRMSG_LIMIT: usize = 1_000;
 
 /// WeChat's refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +24,16 @@ pub struct Rejection {
 }
 
 impl Rejection {
+    /// A refusal to issue a token.
+    #[must_use]
+    pub fn at_token_endpoint(errcode: i64, errmsg: impl Into<String>) -> Self {
+        Self {
+            errcode,
+            errmsg: errmsg.into(),
+            at_token_endpoint: true,
+        }
+    }
+
     /// The table's entry for the code.
     #[must_use]
     pub fn entry(&self) -> errcode::Errcode {
@@ -42,36 +56,64 @@ impl fmt::Display for Rejection {
     }
 }
 
-/// Parses an answer and turns an errcode into an error.
-pub(super) fn read(operation: &'static str, body: &mut [u8]) -> Result<Value, ApiError> {
-    blank_control_characters(body);
-    let answer: Value = serde_json::from_slice(body).map_err(|error| ApiError::Unreadable {
-        operation,
-        detail: format!(
-            "{} bytes that are no JSON, at line {} column {}",
-            body.len(),
-            error.line(),
-            error.column()
-        ),
-    })?;
-    let errcode = answer.get("errcode").and_then(Value::as_i64).unwrap_or(0);
-    if errcode == 0 {
-        return Ok(answer);
+/// Parses an answer and turns an errcode into an error, before the HTTP status is looked at: a relay may set its own.
+pub(super) fn read(operation: &'static str, status: StatusCode, body: &[u8]) -> Result<Value, ApiError> {
+    let answer = parse(operation, body);
+    if let Ok(answer) = &answer {
+        let errcode = errcode_of(operation, answer)?;
+        if errcode != 0 {
+            return Err(rejected(operation, errcode, answer));
+        }
     }
-    let errmsg = answer
-        .get("errmsg")
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-        .to_owned();
-    let at_token_endpoint = matches!(operation, "/cgi-bin/token" | "/cgi-bin/stable_token");
-    Err(ApiError::Rejected {
+    if !status.is_success() {
+        let status = status.as_u16();
+        return Err(ApiError::Status { operation, status });
+    }
+    answer
+}
+
+fn parse(operation: &'static str, body: &[u8]) -> Result<Value, ApiError> {
+    // The parser's own message may quote the answer, and the answer may hold a token.
+    let unreadable = |why: String| ApiError::Unreadable {
+        operation,
+        detail: format!("{} bytes {why}", body.len()),
+    };
+    let text = std::str::from_utf8(body).map_err(|_| unreadable("that are not UTF-8".to_owned()))?;
+    let text = escape_control_characters(text.trim_start_matches('\u{feff}'));
+    let answer: Value = serde_json::from_str(&text).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        unreadable(format!("that are no JSON, at line {line} column {column}"))
+    })?;
+    if answer.is_object() {
+        Ok(answer)
+    } else {
+        Err(unreadable("of JSON that are no object".to_owned()))
+    }
+}
+
+/// 0 when there is none: successes often come without.
+fn errcode_of(operation: &'static str, answer: &Value) -> Result<i64, ApiError> {
+    let errcode = match answer.get("errcode") {
+        None | Some(Value::Null) => Some(0),
+        Some(Value::String(text)) => text.parse().ok(),
+        Some(other) => other.as_i64(),
+    };
+    errcode.ok_or_else(|| ApiError::Unreadable {
+        operation,
+        detail: "an errcode that is no number".to_owned(),
+    })
+}
+
+fn rejected(operation: &'static str, errcode: i64, answer: &Value) -> ApiError {
+    let errmsg = answer.get("errmsg").and_then(Value::as_str).unwrap_or_default();
+    ApiError::Rejected {
         operation,
         rejection: Rejection {
             errcode,
-            errmsg,
-            at_token_endpoint,
+            errmsg: errmsg.chars().take(ERRMSG_LIMIT).collect(),
+            at_token_endpoint: matches!(operation, "/cgi-bin/token" | "/cgi-bin/stable_token"),
         },
-    })
+    }
 }
 
 /// Decodes a success.
@@ -83,25 +125,19 @@ pub(super) fn decode<T: DeserializeOwned>(operation: &'static str, answer: Value
     })
 }
 
-/// WeChat sends raw control characters inside JSON strings, which JSON forbids. Outside of strings they are spaces.
-fn blank_control_characters(body: &mut [u8]) {
-    for byte in body.iter_mut().filter(|byte| **byte < 0x20) {
-        *byte = b' ';
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn read_str(body: &str) -> Result<Value, ApiError> {
-        read("/cgi-bin/x", &mut body.as_bytes().to_vec())
+        read("/cgi-bin/x", StatusCode::OK, body.as_bytes())
     }
 
     #[test]
     fn an_errcode_is_an_error_whatever_else_the_answer_holds() {
         let error = read_str(r#"{"errcode":47003,"errmsg":"argument invalid!","msgid":1}"#).unwrap_err();
         assert_eq!(error.errcode(), Some(47003));
+        assert_eq!(read_str(r#"{"errcode":"40001"}"#).unwrap_err().errcode(), Some(40001));
         assert!(read_str(r#"{"errcode":0,"errmsg":"ok"}"#).is_ok());
         assert!(
             read_str(r#"{"template_list":[]}"#).is_ok(),
@@ -110,19 +146,52 @@ mod tests {
     }
 
     #[test]
-    fn control_characters_inside_strings_are_survived() {
-        let answer = read_str("{\"errmsg\":\"a\u{1}b\n\",\n\"errcode\":0}").unwrap();
-        assert_eq!(answer["errmsg"], "a b ");
+    fn an_errcode_weighs_more_than_the_http_status() {
+        let read = |status, body: &str| read("/cgi-bin/x", status, body.as_bytes()).unwrap_err();
+        let refused = read(
+            StatusCode::BAD_GATEWAY,
+            r#"{"errcode":40001,"errmsg":"invalid credential"}"#,
+        );
+        assert_eq!(refused.errcode(), Some(40001));
+        for body in ["<html>", r#"{"errcode":0}"#, "{}"] {
+            let error = read(StatusCode::BAD_GATEWAY, body);
+            assert!(matches!(error, ApiError::Status { status: 502, .. }), "{body}: {error}");
+        }
     }
 
     #[test]
-    fn what_is_no_json_is_an_error_that_does_not_quote_it() {
-        for body in ["<html>secret</html>", "{\"access_token\":\"secret", ""] {
+    fn control_characters_inside_strings_are_kept() {
+        let answer = read_str("{\"content\":\"a\u{1}b\n\",\n\"errcode\":0}").unwrap();
+        assert_eq!(answer["content"], "a\u{1}b\n");
+        assert!(read_str("\u{feff}{}").is_ok());
+    }
+
+    #[test]
+    fn what_wechat_does_not_send_is_an_error_that_does_not_quote_it() {
+        for body in [
+            "<html>secret</html>",
+            "{\"access_token\":\"secret",
+            "",
+            "null",
+            "\"secret\"",
+            "[\"secret\"]",
+            "{\"errcode\":\"secret\"}",
+            "{\"errcode\":{}}",
+            "{\"errcode\":0.5}",
+        ] {
             let error = read_str(body).unwrap_err();
-            assert!(matches!(error, ApiError::Unreadable { .. }));
+            assert!(matches!(error, ApiError::Unreadable { .. }), "{body}: {error}");
             assert!(!format!("{error} {error:?}").contains("secret"));
         }
+        assert!(read("/x", StatusCode::OK, b"{\"a\":\"\xff\"}").is_err());
         let error = decode::<u64>("/x", serde_json::json!("secret")).unwrap_err();
         assert!(!format!("{error} {error:?}").contains("secret"));
+    }
+
+    #[test]
+    fn an_endless_errmsg_is_cut() {
+        let body = serde_json::json!({"errcode": 1, "errmsg": "字".repeat(5_000)}).to_string();
+        let error = read_str(&body).unwrap_err();
+        assert!(error.to_string().chars().count() < 2_000);
     }
 }

@@ -21,8 +21,10 @@ pub use self::{
 };
 use crate::{
     clock::{Clock, Deadline},
+    errcode::Retry,
+    error::chain,
     secret::Secret,
-    store::chain,
+    telemetry::{self, Metric},
 };
 
 /// Where WeChat's API is, unless `WECHAT_API_BASE` says otherwise.
@@ -37,8 +39,8 @@ const DEADLINE_MARGIN: Duration = Duration::from_secs(1);
 const SHORTEST_CALL: Duration = Duration::from_millis(50);
 /// Idle connections are closed before a frozen Lambda environment would wake up to dead ones.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(20);
-/// The wait before a repeat.
-const BACK_OFF: Duration = Duration::from_millis(300);
+/// The wait before the first repeat; it doubles with each.
+const BACK_OFF: Duration = Duration::from_millis(500);
 /// Longer answers are not WeChat's.
 const ANSWER_LIMIT: usize = 4 * 1024 * 1024;
 
@@ -108,7 +110,8 @@ impl ApiError {
     #[must_use]
     pub const fn is_ambiguous(&self) -> bool {
         match self {
-            Self::Rejected { rejection, .. } => rejection.errcode == -1,
+            // System error, of WeChat and of its customer service.
+            Self::Rejected { rejection, .. } => matches!(rejection.errcode, -1 | 61450),
             Self::Timeout { .. } | Self::Status { .. } | Self::Unreadable { .. } => true,
             Self::Connection { before_sending, .. } => !*before_sending,
             Self::OutOfTime { .. } => false,
@@ -118,7 +121,7 @@ impl ApiError {
     /// Whether the same call may go through a moment later.
     fn is_transient(&self) -> bool {
         match self {
-            Self::Rejected { rejection, .. } => rejection.errcode == -1,
+            Self::Rejected { rejection, .. } => matches!(rejection.entry().retry, Retry::BackOff),
             Self::Connection { .. } => true,
             Self::Status { status, .. } => *status >= 500,
             _ => false,
@@ -168,18 +171,14 @@ impl Client {
     /// # Errors
     /// [`ClientError`] when either is no URL.
     pub fn new(base: &str, proxy: Option<&Secret>, clock: Arc<dyn Clock>) -> Result<Self, ClientError> {
-        let base = Url::parse(base).map_err(|_| ClientError::Base)?;
-        if !matches!(base.scheme(), "http" | "https") || base.cannot_be_a_base() {
-            return Err(ClientError::Base);
-        }
+        let base = parse_base(base)?;
         let mut builder = reqwest::Client::builder()
             .no_proxy()
             .connect_timeout(CONNECT_TIMEOUT)
             .pool_idle_timeout(POOL_IDLE_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none());
         if let Some(proxy) = proxy {
-            let proxy = reqwest::Proxy::https(proxy.expose()).map_err(|_| ClientError::Proxy)?;
-            builder = builder.proxy(proxy.no_proxy(reqwest::NoProxy::from_env()));
+            builder = builder.proxy(parse_proxy(proxy)?.no_proxy(reqwest::NoProxy::from_env()));
         }
         let http = builder
             .build()
@@ -192,28 +191,55 @@ impl Client {
         let operation = call.operation;
         let started = self.clock.now_millis();
         let budget = call.deadline.budget(started, CALL_TIMEOUT, DEADLINE_MARGIN);
+        let mut failure = ApiError::OutOfTime { operation };
+        let mut back_off = BACK_OFF;
         for attempt in 1..=call.attempts {
             let spent = u64::try_from(self.clock.now_millis() - started).unwrap_or(0);
             let left = budget.saturating_sub(Duration::from_millis(spent));
-            if left < SHORTEST_CALL {
+            let wait = if attempt == 1 { Duration::ZERO } else { back_off };
+            if left < wait + SHORTEST_CALL {
                 break;
             }
-            match self.call_once(&call, left).await {
-                Err(error) if error.is_transient() && attempt < call.attempts => {
-                    tracing::warn!(operation, attempt, %error, "WeChat call failed, repeating");
-                    self.clock.sleep(BACK_OFF).await;
-                }
-                outcome => {
-                    let millis = self.clock.now_millis() - started;
-                    match &outcome {
-                        Ok(_) => tracing::debug!(operation, millis, "WeChat call"),
-                        Err(error) => tracing::warn!(operation, millis, %error, "WeChat call failed"),
+            if attempt > 1 {
+                tracing::info!(operation, attempt, "repeating a WeChat call");
+                self.clock.sleep(wait).await;
+                back_off *= 2;
+            }
+            match self.call_measured(&call, left - wait).await {
+                Ok(answer) => return answer::decode(operation, answer),
+                Err(error) => {
+                    let is_transient = error.is_transient();
+                    failure = graver(failure, error);
+                    if !is_transient {
+                        break;
                     }
-                    return outcome.and_then(|answer| answer::decode(operation, answer));
                 }
             }
         }
-        Err(ApiError::OutOfTime { operation })
+        Err(failure)
+    }
+
+    /// One attempt, with what it tells the logs and metrics.
+    async fn call_measured(&self, call: &Call<'_>, timeout: Duration) -> Result<Value, ApiError> {
+        let operation = call.operation;
+        let started = self.clock.now_millis();
+        let outcome = self.call_once(call, timeout).await;
+        let now = self.clock.now_millis();
+        let millis = now - started;
+        telemetry::emit(
+            &[Metric::millis("WechatLatency", millis)],
+            &[("Operation", operation)],
+            now,
+        );
+        match &outcome {
+            Ok(_) => tracing::debug!(operation, millis, "WeChat call"),
+            Err(error) => tracing::warn!(operation, millis, errcode = error.errcode(), %error, "WeChat call failed"),
+        }
+        if let Err(ApiError::Rejected { rejection, .. }) = &outcome {
+            let class = format!("{:?}", rejection.entry().class);
+            telemetry::emit(&[Metric::count("WechatErrcodes")], &[("Class", &class)], now);
+        }
+        outcome
     }
 
     async fn call_once(&self, call: &Call<'_>, timeout: Duration) -> Result<Value, ApiError> {
@@ -238,12 +264,6 @@ impl Client {
             .await
             .map_err(|error| transport_error(operation, error))?;
         let status = response.status();
-        if !status.is_success() {
-            return Err(ApiError::Status {
-                operation,
-                status: status.as_u16(),
-            });
-        }
         let mut body = Vec::new();
         while let Some(chunk) = response
             .chunk()
@@ -258,7 +278,30 @@ impl Client {
                 });
             }
         }
-        answer::read(operation, &mut body)
+        answer::read(operation, status, &body)
+    }
+}
+
+/// Reads the base address, as `WECHAT_API_BASE` gives it.
+pub(crate) fn parse_base(base: &str) -> Result<Url, ClientError> {
+    Url::parse(base)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+        .ok_or(ClientError::Base)
+}
+
+/// Reads the proxy's address, as `HTTPS_PROXY` gives it.
+pub(crate) fn parse_proxy(proxy: &Secret) -> Result<reqwest::Proxy, ClientError> {
+    reqwest::Proxy::https(proxy.expose()).map_err(|_| ClientError::Proxy)
+}
+
+/// Which failure to report after a repeat: WeChat's own word, else one that leaves open whether the call took effect.
+fn graver(earlier: ApiError, later: ApiError) -> ApiError {
+    let is_verdict = matches!(later, ApiError::Rejected { .. });
+    if earlier.is_ambiguous() && !later.is_ambiguous() && !is_verdict {
+        earlier
+    } else {
+        later
     }
 }
 

@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 use super::{ApiError, Call, Client};
 use crate::{clock::Deadline, secret::Secret};
 
+/// How often an ordinary call may be made in all: a repeat after -1 or a broken connection brings a token all the same.
+const ATTEMPTS: u8 = 3;
+
 /// Which interface issues the tokens (`WECHAT_TOKEN_API`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TokenApi {
@@ -17,6 +20,15 @@ pub enum TokenApi {
     Stable,
     /// `GET /cgi-bin/token`: every call replaces the token, the old one works 5 minutes more; 2,000 a day.
     Classic,
+}
+
+impl TokenApi {
+    const fn path(self) -> &'static str {
+        match self {
+            Self::Stable => "/cgi-bin/stable_token",
+            Self::Classic => "/cgi-bin/token",
+        }
+    }
 }
 
 /// A token as WeChat issued it.
@@ -66,9 +78,9 @@ impl TokenEndpoint {
             "force_refresh": force,
         });
         // A forced call that is repeated could replace the token twice and cost two of the day's twenty.
-        let attempts = if force { 1 } else { 2 };
+        let attempts = if force { 1 } else { ATTEMPTS };
         let call = Call {
-            operation: "/cgi-bin/stable_token",
+            operation: TokenApi::Stable.path(),
             query: &[],
             body: Some(&body),
             attempts,
@@ -85,10 +97,10 @@ impl TokenEndpoint {
         ];
         self.client
             .call(Call {
-                operation: "/cgi-bin/token",
+                operation: TokenApi::Classic.path(),
                 query: &query,
                 body: None,
-                attempts: 2,
+                attempts: ATTEMPTS,
                 deadline,
             })
             .await
@@ -101,6 +113,12 @@ impl TokenIssuer for TokenEndpoint {
             TokenApi::Stable => self.call_stable(force, deadline).await?,
             TokenApi::Classic => self.call_classic(deadline).await?,
         };
+        if answer.access_token.is_empty() || answer.expires_in <= 0 {
+            return Err(ApiError::Unreadable {
+                operation: self.api.path(),
+                detail: "an access_token that is empty or has ended".to_owned(),
+            });
+        }
         Ok(IssuedToken {
             access_token: Secret::new(answer.access_token),
             expires_in: answer.expires_in,

@@ -1,13 +1,11 @@
 //! JSON as a [`Document`].
 
-use std::{
-    borrow::Cow,
-    fmt::{self, Write},
-};
+use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::{Document, DocumentError};
+use crate::json::escape_control_characters;
 
 /// Reads one object with what is in it.
 pub(super) fn parse(text: &str) -> Result<Document, DocumentError> {
@@ -21,26 +19,6 @@ pub(super) fn parse(text: &str) -> Result<Document, DocumentError> {
     .deserialize(&mut json)?;
     json.end()?;
     roots.pop().ok_or(DocumentError::Empty)
-}
-
-/// Escapes the control characters that WeChat leaves raw in the strings of its JSON, which JSON forbids.
-fn escape_control_characters(json: &str) -> Cow<'_, str> {
-    if !json.contains(|c: char| c < ' ') {
-        return Cow::Borrowed(json);
-    }
-    let mut clean = String::with_capacity(json.len());
-    let (mut in_string, mut escaped) = (false, false);
-    for c in json.chars() {
-        if c < ' ' && in_string && !escaped {
-            // Writing to a String cannot fail.
-            let _ = write!(clean, "\\u{:04x}", u32::from(c));
-            continue;
-        }
-        clean.push(c);
-        in_string ^= c == '"' && !escaped;
-        escaped = c == '\\' && in_string && !escaped;
-    }
-    Cow::Owned(clean)
 }
 
 /// Reads a value as the members called `name` among `siblings`: none or many from an array, else one.

@@ -365,9 +365,10 @@ pub(super) static TABLE: &[Row] = &[
          "模板消息只能用于用户已触发的服务通知，请删除营销、推广内容。"]),
 
     // 41xxx: something is missing.
-    row(41001, Token, WithFreshToken, ["No access_token was sent", "缺少 access_token 参数"],
-        ["No token was stored yet: run token-refresher and try again. If this comes back, read its last error.",
-         "尚未存有 access_token：请运行 token-refresher 后重试；若反复出现，请查看其最近的错误。"]),
+    row(41001, SetUp, Never, ["No access_token arrived", "缺少 access_token 参数"],
+        ["Look at the relay behind WECHAT_API_BASE or the proxy of HTTPS_PROXY: the functions always send a token, and \
+          something on the way drops the query of the URL.",
+         "本服务总会携带 access_token，请检查 WECHAT_API_BASE 指向的中转或 HTTPS_PROXY 代理是否丢弃了 URL 查询参数。"]),
     row(41002, Caller, Never, ["appid is missing", "缺少 appid"], ["Send the appid.", "请填写 appid。"]),
     row(41003, Caller, Never, ["refresh_token is missing", "缺少 refresh_token"],
         ["Send the refresh_token.", "请填写 refresh_token。"]),
@@ -561,8 +562,10 @@ pub(super) static TABLE: &[Row] = &[
         NO_PERMISSION),
     row(48011, SetUp, Never, ["The template is disabled", "模板已禁用"],
         ["Replace it by a template that GET /api/templates lists.", "请改用 GET /api/templates 列出的模板。"]),
-    row(48012, Token, WithFreshToken, ["Invalid token", "无效 token"],
-        ["Repeat the call once with a fresh token.", "请换用新的 access_token 重试一次。"]),
+    row(48012, Token, Never, ["Invalid token", "无效 token"],
+        ["Read errmsg: WeChat lists this code for its management calls, without a cause. If the token is at fault, other \
+          calls get 40001 and it is replaced.",
+         "请查看 errmsg：该码仅见于管理类接口，微信未说明原因；若确为 token 失效，其他调用会返回 40001 并自动更换。"]),
     row(49003, Caller, Never, ["The openid does not belong to this AppID", "openid 与 appid 不匹配"],
         ["Use openids that this account received: every account has its own for the same user.",
          "请使用本公众号的 openid；同一用户在不同账号下的 openid 不同。"]),

@@ -9,7 +9,7 @@ mod replies;
 mod send;
 mod token;
 
-use std::{collections::HashMap, error::Error, fmt};
+use std::{collections::HashMap, error::Error, fmt, sync::Arc};
 
 use aws_sdk_dynamodb::{
     Client,
@@ -25,6 +25,8 @@ pub use self::{
     send::{RecordedAnswer, SendClaim, SendOutcome, SendRequest},
     token::{Lease, RefreshFailure, StoredToken, TokenItem},
 };
+
+use crate::error::chain;
 
 /// An item, or a part of one, as the SDK hands it out.
 type Attributes = HashMap<String, AttributeValue>;
@@ -114,11 +116,11 @@ pub enum StoreErrorKind {
 }
 
 /// A failed call to the store. Holds no item, and so no token.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct StoreError {
     kind: StoreErrorKind,
     operation: &'static str,
-    source: Option<Box<dyn Error + Send + Sync>>,
+    source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
 impl StoreError {
@@ -132,7 +134,17 @@ impl StoreError {
         Self {
             kind: StoreErrorKind::Damaged,
             operation,
-            source: Some(source.into()),
+            source: Some(Arc::from(source.into())),
+        }
+    }
+
+    /// What a write that is not answered in time ends with.
+    #[cfg(all(test, feature = "client"))]
+    pub(crate) const fn unreachable(operation: &'static str) -> Self {
+        Self {
+            kind: StoreErrorKind::Unreachable,
+            operation,
+            source: None,
         }
     }
 
@@ -166,7 +178,7 @@ impl StoreError {
         Self {
             kind,
             operation,
-            source: Some(cause.into()),
+            source: Some(Arc::from(Box::<dyn Error + Send + Sync>::from(cause))),
         }
     }
 }
@@ -181,17 +193,6 @@ fn kind_of_code(code: &str) -> StoreErrorKind {
         | "ValidationException" => StoreErrorKind::SetUp,
         _ => StoreErrorKind::Busy,
     }
-}
-
-/// The texts of `error` and its sources, without their `Debug`.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut texts = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        texts = format!("{texts}: {error}");
-        source = error.source();
-    }
-    texts
 }
 
 impl fmt::Display for StoreError {

@@ -42,8 +42,10 @@ pub struct RefreshFailure {
 /// The whole item.
 #[derive(Clone, Debug, Default)]
 pub struct TokenItem {
-    /// The token, if there has ever been one.
+    /// The token, if there is one.
     pub token: Option<StoredToken>,
+    /// The number of the last token, 0 before the first. It outlives a token that somebody has removed by hand.
+    pub generation: u64,
     /// The run that obtained it.
     pub refreshed_by: Option<String>,
     /// When each forced refresh of the last day was made, in epoch seconds.
@@ -65,13 +67,14 @@ pub enum Lease {
 
 impl TokenItem {
     fn from_attributes(item: &Attributes) -> Self {
+        let generation = get_number(item, "generation").unwrap_or(0);
         let token = get_text(item, "access_token")
             .filter(|token| !token.is_empty())
             .map(|token| StoredToken {
                 access_token: Secret::new(token),
                 expires_at: get_number(item, "expires_at").unwrap_or(0),
                 refreshed_at: get_number(item, "refreshed_at").unwrap_or(0),
-                generation: get_number(item, "generation").unwrap_or(0),
+                generation,
             });
         let forced_at = item
             .get("forced_at")
@@ -85,6 +88,7 @@ impl TokenItem {
         });
         Self {
             token,
+            generation,
             refreshed_by: get_text(item, "refreshed_by").map(str::to_owned),
             forced_at: forced_at.unwrap_or_default(),
             failure,
@@ -141,7 +145,8 @@ impl Table {
         }
     }
 
-    /// Writes the ledger of forced refreshes, while `owner` holds the lease. False when it no longer does.
+    /// Writes the ledger of forced refreshes, while `owner` holds the lease. False when it no longer does. A repeat
+    /// writes the same.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written.
@@ -165,9 +170,8 @@ impl Table {
         }
     }
 
-    /// Stores `token` and gives the lease back, while `owner` holds it and the generation is the one that was read
-    /// (`None`: no token was there). False when another run was faster. A repeat of a write that has already landed
-    /// recognises itself.
+    /// Stores `token` and gives the lease back, while `owner` holds it and the generation is still `read_generation`.
+    /// False when another run was faster. A repeat of a write that has already landed recognises itself.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written. The write may have landed all the same.
@@ -175,13 +179,9 @@ impl Table {
         &self,
         app_id: &str,
         owner: &str,
-        read_generation: Option<u64>,
+        read_generation: u64,
         token: &StoredToken,
     ) -> Result<bool, StoreError> {
-        let unchanged = match read_generation {
-            Some(generation) if generation > 0 => "generation = :read",
-            _ => "(attribute_not_exists(generation) OR generation = :read)",
-        };
         let outcome = self
             .client
             .update_item()
@@ -192,13 +192,14 @@ impl Table {
                  generation = :generation, refreshed_by = :owner \
                  REMOVE lease_owner, lease_expires_at, failed_at, failed_owner, failed_errcode, failed_message",
             )
-            .condition_expression(format!("lease_owner = :owner AND {unchanged}"))
+            // Whoever writes the item by hand may leave the generation out.
+            .condition_expression("lease_owner = :owner AND (attribute_not_exists(generation) OR generation = :read)")
             .expression_attribute_values(":owner", text(owner))
             .expression_attribute_values(":token", text(token.access_token.expose()))
             .expression_attribute_values(":expires_at", number(token.expires_at))
             .expression_attribute_values(":refreshed_at", number(token.refreshed_at))
             .expression_attribute_values(":generation", number(token.generation))
-            .expression_attribute_values(":read", number(read_generation.unwrap_or(0)))
+            .expression_attribute_values(":read", number(read_generation))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
             .await;

@@ -4,6 +4,8 @@ mod refresher;
 #[cfg(feature = "invoke")]
 mod remote;
 mod source;
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +15,15 @@ pub use self::{
     refresher::{RefreshError, Refresher, TokenStore},
     source::{CallError, RefreshPort, RefreshRequestError, TokenError, TokenSource},
 };
+use crate::{api::Rejection, store::RefreshFailure};
+
+/// What a failed run left to tell: with WeChat's errcode, also its meaning and its remedy.
+fn words_of(failure: &RefreshFailure) -> String {
+    match failure.errcode {
+        Some(errcode) => Rejection::at_token_endpoint(errcode, failure.message.as_str()).to_string(),
+        None => failure.message.clone(),
+    }
+}
 
 /// What `token-refresher` is asked to do. Any other event is an ordinary run too.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
@@ -44,30 +55,4 @@ pub struct Refreshed {
     pub generation: u64,
     /// When it ends, in epoch seconds.
     pub expires_at: i64,
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn any_other_event_is_an_ordinary_run() {
-        let replace = Action::from_event(&json!({"action": "replace", "stale_token_sha256": "ab"}));
-        assert_eq!(
-            replace,
-            Action::Replace {
-                stale_token_sha256: "ab".to_owned()
-            }
-        );
-        for event in [
-            json!({"action": "refresh"}),
-            json!({"source": "aws.events"}),
-            json!(null),
-            json!({"action": "replace"}),
-        ] {
-            assert_eq!(Action::from_event(&event), Action::Refresh, "{event}");
-        }
-    }
 }

@@ -6,20 +6,23 @@
 //!          └─ look again ──> call WeChat ──> store, if lease and generation are still ours
 //! ```
 //!
-//! A lease whose holder died ends by itself within a minute.
+//! Whatever another run brought since this one began, a token or a failure, serves this one too: WeChat is not asked
+//! twice. A lease whose holder died ends by itself within a minute.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use super::{Action, Refreshed};
+use super::{Action, Refreshed, words_of};
 use crate::{
     api::{ApiError, IssuedToken, TokenIssuer},
     clock::{Clock, Deadline},
-    store::{Lease, RefreshFailure, StoreError, StoredToken, Table, TokenItem},
+    store::{Lease, RefreshFailure, StoreError, StoreErrorKind, StoredToken, Table, TokenItem},
+    telemetry::{self, Metric},
 };
 
 /// A token with less life than this, in seconds, is refreshed. WeChat renews stable tokens 5 minutes before their end.
 const REFRESH_BELOW: i64 = 600;
-/// How long a lease holds, in seconds: longer than two calls to WeChat and the writes around them.
+/// How long a lease holds, in seconds: longer than two calls to WeChat and the writes around them, and under the minute
+/// for which a holder that died may delay the others.
 const LEASE_FOR: i64 = 45;
 /// How long a run waits for the run that holds the lease.
 const WAIT_AT_MOST: Duration = Duration::from_secs(20);
@@ -31,7 +34,8 @@ const FORCED_A_DAY: usize = 20;
 const FORCED_APART: i64 = 30;
 const DAY: i64 = 24 * 3600;
 
-/// The token item of one account, as the refresher needs it.
+/// The token item of one account, as the refresher needs it. Every write recognises its own earlier success, so one whose
+/// answer was lost may be repeated.
 pub trait TokenStore: Send + Sync {
     /// Reads the item consistently.
     ///
@@ -58,7 +62,7 @@ pub trait TokenStore: Send + Sync {
     fn save(
         &self,
         owner: &str,
-        read_generation: Option<u64>,
+        read_generation: u64,
         token: &StoredToken,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
@@ -87,7 +91,7 @@ impl TokenStore for (Table, String) {
         self.0.record_forced_refreshes(&self.1, owner, at).await
     }
 
-    async fn save(&self, owner: &str, read: Option<u64>, token: &StoredToken) -> Result<bool, StoreError> {
+    async fn save(&self, owner: &str, read: u64, token: &StoredToken) -> Result<bool, StoreError> {
         self.0.save_token(&self.1, owner, read, token).await
     }
 
@@ -107,7 +111,7 @@ pub enum RefreshError {
     #[error("the token cannot be refreshed: {0}")]
     Api(#[from] ApiError),
     /// The run that this one waited for got no token.
-    #[error("another run has just failed to refresh the token: {}", .0.message)]
+    #[error("another run has just failed to refresh the token: {}", words_of(.0))]
     OtherRun(RefreshFailure),
     /// Another run holds the lease, and this one could not wait any longer.
     #[error(
@@ -126,9 +130,6 @@ pub enum RefreshError {
         /// Seconds until the next one is allowed.
         retry_after: i64,
     },
-    /// The lease was lost to another run before the token could be stored.
-    #[error("another run took over before the token could be stored / 保存前租约已被其他实例取得")]
-    Superseded,
 }
 
 impl RefreshError {
@@ -140,6 +141,27 @@ impl RefreshError {
             Self::OtherRun(failure) => failure.errcode,
             _ => None,
         }
+    }
+
+    /// What the run's function error is called: `WeChat<errcode>` when it was WeChat that refused, so that alarms and
+    /// callers can tell why. [`super::RefreshRequestError::from_function_error`] reads it.
+    #[must_use]
+    pub fn error_type(&self) -> String {
+        if let Some(errcode) = self.errcode() {
+            return format!("WeChat{errcode}");
+        }
+        let name = match self {
+            Self::Api(ApiError::Unreadable { .. } | ApiError::Status { .. }) => "WeChatUnreadable",
+            Self::Api(_) => "WeChatUnreachable",
+            Self::Store(error) => match error.kind() {
+                StoreErrorKind::Unreachable | StoreErrorKind::Busy => "StoreUnreachable",
+                StoreErrorKind::SetUp | StoreErrorKind::Damaged => "StoreSetUp",
+            },
+            Self::OtherRun(_) => "OtherRun",
+            Self::Busy { .. } => "Busy",
+            Self::ForcedTooOften { .. } => "ForcedTooOften",
+        };
+        name.to_owned()
     }
 
     fn as_failure(&self, at: i64, owner: &str) -> RefreshFailure {
@@ -175,77 +197,74 @@ impl<S: TokenStore, I: TokenIssuer> Refresher<S, I> {
     /// # Errors
     /// [`RefreshError`] when there is no token with life left, or the refused one could not be replaced.
     pub async fn run(&self, action: &Action, owner: &str, deadline: Deadline) -> Result<Refreshed, RefreshError> {
-        let started = self.clock.now_millis();
-        let patience = deadline.budget(started, WAIT_AT_MOST, WAIT_MARGIN).as_millis();
-        let mut seen_failure = None;
+        let before = self.store.load().await?;
+        let mut item = before.clone();
+        let mut waited = Duration::ZERO;
         loop {
-            let item = self.store.load().await?;
             let now = self.clock.now();
-            if let Some(token) = satisfying(action, &item, now) {
-                return Ok(unchanged(token));
+            if let Some(outcome) = settled(action, &before, &item, now) {
+                return outcome;
             }
-            match seen_failure.take() {
-                Some(before) if before != item.failure => {
-                    if let Some(failure) = item.failure {
-                        return Err(RefreshError::OtherRun(failure));
+            match certainly(|| self.store.take_lease(owner, now, now + LEASE_FOR)).await? {
+                Lease::Won(item) => {
+                    if let Some(done) = self.run_under_lease(action, owner, &before, &item, deadline).await? {
+                        return Ok(done);
                     }
                 }
-                _ => {}
+                Lease::Held => {
+                    if let Some(token) = usable(action, &item, now) {
+                        return Ok(unchanged(token));
+                    }
+                }
             }
-            if let Lease::Won(item) = self.store.take_lease(owner, now, now + LEASE_FOR).await? {
-                return self.refresh_under_lease(action, owner, &item, deadline).await;
-            }
-            if let Some(token) = still_working(action, &item, now) {
-                return Ok(unchanged(token));
-            }
-            let waited = u128::try_from(self.clock.now_millis() - started).unwrap_or(0);
-            if waited >= patience {
+            let has_time = deadline.budget(self.clock.now_millis(), WAIT_STEP, WAIT_MARGIN) == WAIT_STEP;
+            if !has_time || waited >= WAIT_AT_MOST {
                 return Err(RefreshError::Busy {
                     until: item.lease_expires_at.unwrap_or(now),
                 });
             }
-            seen_failure = Some(item.failure);
             self.clock.sleep(WAIT_STEP).await;
+            waited += WAIT_STEP;
+            item = self.store.load().await?;
         }
     }
 
-    /// The part of a run that only one run at a time is in.
-    async fn refresh_under_lease(
+    /// The part of a run that only one run at a time is in. `None` when the lease ended before the token was stored.
+    async fn run_under_lease(
         &self,
         action: &Action,
         owner: &str,
+        before: &TokenItem,
         item: &TokenItem,
         deadline: Deadline,
-    ) -> Result<Refreshed, RefreshError> {
+    ) -> Result<Option<Refreshed>, RefreshError> {
         let now = self.clock.now();
-        if let Some(token) = satisfying(action, item, now) {
+        if let Some(outcome) = settled(action, before, item, now) {
             self.release(owner, None).await;
-            return Ok(unchanged(token));
+            return outcome.map(Some);
         }
-        match self.obtain(action, owner, item, deadline).await {
-            Ok(issued) => self.store_issued(owner, item, now, issued).await,
-            Err(error) => {
-                self.release(owner, Some(&error.as_failure(now, owner))).await;
-                Err(error)
-            }
+        let outcome = match self.obtain(action, owner, item, deadline).await {
+            Ok(Some(issued)) => self.store_issued(owner, item, now, issued).await,
+            Ok(None) => Ok(None),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = &outcome {
+            self.release(owner, Some(&error.as_failure(now, owner))).await;
         }
+        outcome
     }
 
-    /// Asks WeChat; forces it only when the ordinary answer is the token that failed.
+    /// Asks WeChat; forces it only when the ordinary answer is the token that failed. `None` when the lease has ended.
     async fn obtain(
         &self,
         action: &Action,
         owner: &str,
         item: &TokenItem,
         deadline: Deadline,
-    ) -> Result<IssuedToken, RefreshError> {
+    ) -> Result<Option<IssuedToken>, RefreshError> {
         let issued = self.issuer.issue(false, deadline).await?;
-        let is_stale = matches!(
-            action,
-            Action::Replace { stale_token_sha256 } if issued.access_token.sha256_hex() == *stale_token_sha256
-        );
-        if !is_stale {
-            return Ok(issued);
+        if !is_stale(action, &issued) {
+            return Ok(Some(issued));
         }
         let now = self.clock.now();
         let mut ledger: Vec<i64> = item.forced_at.iter().copied().filter(|at| *at > now - DAY).collect();
@@ -254,70 +273,86 @@ impl<S: TokenStore, I: TokenIssuer> Refresher<S, I> {
         }
         // Written before the call: one that is not recorded could be the 21st of a day.
         ledger.push(now);
-        if !self.store.record_forced(owner, &ledger).await? {
-            return Err(RefreshError::Superseded);
+        if !certainly(|| self.store.record_forced(owner, &ledger)).await? {
+            return Ok(None);
         }
         tracing::warn!(
             forced_today = ledger.len(),
             "forcing WeChat to replace the token that it refuses"
         );
-        Ok(self.issuer.issue(true, deadline).await?)
+        telemetry::emit(&[Metric::count("ForcedRefreshes")], &[], self.clock.now_millis());
+        let issued = self.issuer.issue(true, deadline).await?;
+        if is_stale(action, &issued) {
+            return Err(RefreshError::ForcedTooOften {
+                retry_after: FORCED_APART,
+            });
+        }
+        Ok(Some(issued))
     }
 
+    /// `None` when another run was faster.
     async fn store_issued(
         &self,
         owner: &str,
         item: &TokenItem,
         asked_at: i64,
         issued: IssuedToken,
-    ) -> Result<Refreshed, RefreshError> {
-        let read = item.token.as_ref();
-        let is_same = read.is_some_and(|token| token.access_token.matches(issued.access_token.expose()));
-        let read_generation = read.map(|token| token.generation);
+    ) -> Result<Option<Refreshed>, RefreshError> {
+        let is_same = item
+            .token
+            .as_ref()
+            .is_some_and(|token| token.access_token.matches(issued.access_token.expose()));
         let token = StoredToken {
             access_token: issued.access_token,
-            expires_at: asked_at + issued.expires_in,
+            expires_at: asked_at.saturating_add(issued.expires_in),
             refreshed_at: asked_at,
-            generation: read_generation.unwrap_or(0) + u64::from(!is_same),
+            generation: item.generation + u64::from(!is_same),
         };
-        let saved = match self.store.save(owner, read_generation, &token).await {
-            Ok(saved) => saved,
-            // The write may have landed although its answer was lost.
-            Err(error) => match self.store.load().await {
-                Ok(item) if item.refreshed_by.as_deref() == Some(owner) => true,
-                _ => return Err(error.into()),
-            },
-        };
-        if saved {
-            return Ok(Refreshed {
-                refreshed: true,
-                generation: token.generation,
-                expires_at: token.expires_at,
-            });
-        }
-        match self.store.load().await?.token {
-            Some(newer) if newer.life(self.clock.now()) > 0 => Ok(unchanged(&newer)),
-            _ => Err(RefreshError::Superseded),
-        }
+        let saved = certainly(|| self.store.save(owner, item.generation, &token)).await?;
+        Ok(saved.then_some(Refreshed {
+            refreshed: true,
+            generation: token.generation,
+            expires_at: token.expires_at,
+        }))
     }
 
     async fn release(&self, owner: &str, failure: Option<&RefreshFailure>) {
-        if let Err(error) = self.store.release(owner, failure).await {
+        if let Err(error) = certainly(|| self.store.release(owner, failure)).await {
             tracing::warn!(%error, "the lease could not be given back; it ends by itself");
         }
     }
 }
 
-/// The stored token, when it is all that `action` asks for.
-fn satisfying<'a>(action: &Action, item: &'a TokenItem, now: i64) -> Option<&'a StoredToken> {
-    item.token.as_ref().filter(|token| match action {
-        Action::Refresh => token.life(now) > REFRESH_BELOW,
-        Action::Replace { .. } => replaces(action, token) && token.life(now) > 0,
-    })
+/// Repeats a write whose answer was lost, as it may have landed.
+async fn certainly<T, F>(write: impl Fn() -> F) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    match write().await {
+        Err(error) if matches!(error.kind(), StoreErrorKind::Unreachable | StoreErrorKind::Busy) => {
+            tracing::warn!(%error, "a write may or may not have landed, repeating it");
+            write().await
+        }
+        outcome => outcome,
+    }
 }
 
-/// The stored token, when callers can work with it until the run that holds the lease is done.
-fn still_working<'a>(action: &Action, item: &'a TokenItem, now: i64) -> Option<&'a StoredToken> {
+/// What `item` means to a run that found `before` when it began; `None` when there is something left to do.
+fn settled(action: &Action, before: &TokenItem, item: &TokenItem, now: i64) -> Option<Result<Refreshed, RefreshError>> {
+    let was_refreshed = item.refreshed_by != before.refreshed_by;
+    let lasts = |token: &StoredToken| match action {
+        Action::Refresh => token.life(now) > REFRESH_BELOW,
+        Action::Replace { .. } => true,
+    };
+    if let Some(token) = usable(action, item, now).filter(|token| was_refreshed || lasts(token)) {
+        return Some(Ok(unchanged(token)));
+    }
+    let failure = item.failure.clone().filter(|_| item.failure != before.failure)?;
+    Some(Err(RefreshError::OtherRun(failure)))
+}
+
+/// The stored token, when callers can work with it.
+fn usable<'a>(action: &Action, item: &'a TokenItem, now: i64) -> Option<&'a StoredToken> {
     item.token
         .as_ref()
         .filter(|token| token.life(now) > 0 && replaces(action, token))
@@ -328,6 +363,14 @@ fn replaces(action: &Action, token: &StoredToken) -> bool {
     match action {
         Action::Refresh => true,
         Action::Replace { stale_token_sha256 } => token.access_token.sha256_hex() != *stale_token_sha256,
+    }
+}
+
+/// Whether WeChat issued the very token that is to be replaced.
+fn is_stale(action: &Action, issued: &IssuedToken) -> bool {
+    match action {
+        Action::Refresh => false,
+        Action::Replace { stale_token_sha256 } => issued.access_token.sha256_hex() == *stale_token_sha256,
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{Action, RefreshPort, RefreshRequestError};
 use crate::{
     clock::{Clock, Deadline},
-    store::chain,
+    error::chain,
 };
 
 /// How long a run may take as a caller sees it: that of the function.
@@ -41,7 +41,8 @@ impl LambdaRefresher {
     async fn invoke(&self, action: &Action) -> Result<(), RefreshRequestError> {
         let payload =
             serde_json::to_vec(action).map_err(|error| RefreshRequestError::Unreachable(error.to_string()))?;
-        for attempt in 0..THROTTLED_ATTEMPTS {
+        let mut attempt = 0;
+        loop {
             let invoked = self
                 .client
                 .invoke()
@@ -49,6 +50,7 @@ impl LambdaRefresher {
                 .payload(Blob::new(payload.clone()))
                 .send()
                 .await;
+            attempt += 1;
             match invoked {
                 Ok(output) if output.function_error.is_some() => {
                     return Err(function_error(
@@ -56,16 +58,19 @@ impl LambdaRefresher {
                     ));
                 }
                 Ok(_) => return Ok(()),
-                Err(error) if is_throttled(&error) => {
-                    let full = FIRST_BACK_OFF_MILLIS << attempt;
-                    let jitter = getrandom::u32().map_or(0, |random| u64::from(random) % full);
-                    self.clock.sleep(Duration::from_millis(full + jitter)).await;
-                }
-                Err(error) => return Err(RefreshRequestError::Unreachable(cause(&error))),
+                Err(error) if !is_throttled(&error) => return Err(RefreshRequestError::Unreachable(cause(&error))),
+                Err(_) if attempt == THROTTLED_ATTEMPTS => return Err(RefreshRequestError::Throttled),
+                Err(_) => self.clock.sleep(back_off(attempt)).await,
             }
         }
-        Err(RefreshRequestError::Unreachable("throttled".to_owned()))
     }
+}
+
+/// Doubles with each attempt; half of it is chance, so that callers that were throttled together come back apart.
+fn back_off(attempt: u32) -> Duration {
+    let fixed = FIRST_BACK_OFF_MILLIS << (attempt - 1);
+    let jitter = getrandom::u64().map_or(fixed, |random| random % fixed);
+    Duration::from_millis(fixed + jitter)
 }
 
 impl RefreshPort for LambdaRefresher {
@@ -97,14 +102,9 @@ fn cause(error: &SdkError<InvokeError>) -> String {
     }
 }
 
-/// Reads what a failed run says: `errorType` is `WeChat<errcode>` when it was WeChat that refused.
+/// Reads `{"errorType","errorMessage"}`, from the function or from Lambda in its place.
 fn function_error(payload: &[u8]) -> RefreshRequestError {
     let payload: Value = serde_json::from_slice(payload).unwrap_or_default();
     let text = |name: &str| payload[name].as_str().unwrap_or_default();
-    RefreshRequestError::Failed {
-        errcode: text("errorType")
-            .strip_prefix("WeChat")
-            .and_then(|code| code.parse().ok()),
-        message: text("errorMessage").to_owned(),
-    }
+    RefreshRequestError::from_function_error(text("errorType"), text("errorMessage"))
 }

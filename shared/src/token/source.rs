@@ -1,11 +1,19 @@
 //! How a function gets the access_token: from its own memory, from the table, or by asking the refresher. Never from
 //! WeChat itself: only the refresher holds the AppSecret.
 
-use std::{fmt, future::Future, pin::Pin, sync::Arc};
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use tokio::sync::Mutex;
 
-use super::Action;
+use super::{Action, words_of};
 use crate::{
     api::ApiError,
     clock::{Clock, Deadline},
@@ -30,8 +38,8 @@ pub trait RefreshPort: fmt::Debug + Send + Sync {
     ) -> Pin<Box<dyn Future<Output = Result<(), RefreshRequestError>> + Send + 'a>>;
 }
 
-/// Why a run could not be had.
-#[derive(Debug, thiserror::Error)]
+/// Why a run could not be had, or brought no token.
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RefreshRequestError {
     /// It ran and brought no token.
@@ -42,6 +50,18 @@ pub enum RefreshRequestError {
         /// What the run said.
         message: String,
     },
+    /// It ran, and had no answer from WeChat or the table in time, or no time left for its turn.
+    #[error("{0}")]
+    NoAnswer(String),
+    /// It ran, and got an answer that is not WeChat's.
+    #[error("{0}")]
+    BadAnswer(String),
+    /// Lambda had no room for it.
+    #[error(
+        "AWS Lambda throttles token-refresher: see the concurrency limits of the function and the account \
+         / token-refresher 被 AWS Lambda 限流，请检查函数与账号的并发上限"
+    )]
+    Throttled,
     /// It could not be started.
     #[error(
         "token-refresher cannot be reached ({0}): check TOKEN_REFRESHER_FUNCTION / 无法调用 token-refresher，请检查 TOKEN_REFRESHER_FUNCTION"
@@ -52,15 +72,32 @@ pub enum RefreshRequestError {
     Timeout,
 }
 
+impl RefreshRequestError {
+    /// Reads what a failed run reports: the type and the message of its function error. See
+    /// [`super::RefreshError::error_type`]; other types are Lambda's own, such as `Sandbox.Timedout`.
+    #[must_use]
+    pub fn from_function_error(error_type: &str, message: impl Into<String>) -> Self {
+        let message = message.into();
+        match error_type {
+            "WeChatUnreachable" | "StoreUnreachable" | "Busy" => Self::NoAnswer(message),
+            "WeChatUnreadable" => Self::BadAnswer(message),
+            _ => Self::Failed {
+                errcode: error_type.strip_prefix("WeChat").and_then(|code| code.parse().ok()),
+                message,
+            },
+        }
+    }
+}
+
 /// Why there is no usable token.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenError {
     /// The table could not be read.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// WeChat refused a token to the refresher.
-    #[error("no access_token: WeChat refuses to issue one, {}", .0.message)]
+    #[error("no access_token: WeChat refuses to issue one, {}", words_of(.0))]
     Refused(RefreshFailure),
     /// The refresher brought none.
     #[error("no access_token: {0}")]
@@ -91,8 +128,17 @@ pub struct TokenSource {
     app_id: String,
     refresher: Arc<dyn RefreshPort>,
     clock: Arc<dyn Clock>,
-    /// Held while the token is looked for, so that twenty sends with one dead token ask once.
-    cached: Mutex<Option<StoredToken>>,
+    /// Held while a token is looked for, so that twenty sends with one dead token ask once.
+    known: Mutex<Known>,
+    /// How many searches have ended. One that began before another ended shares its outcome.
+    searches: AtomicU64,
+}
+
+/// What the last search for a token brought.
+#[derive(Debug, Default)]
+struct Known {
+    token: Option<StoredToken>,
+    failure: Option<TokenError>,
 }
 
 impl TokenSource {
@@ -109,14 +155,15 @@ impl TokenSource {
             app_id: app_id.into(),
             refresher,
             clock,
-            cached: Mutex::new(None),
+            known: Mutex::default(),
+            searches: AtomicU64::new(0),
         }
     }
 
     /// Reads the token into memory while the process starts. A failure is left to the first request.
     pub async fn warm(&self) {
         match self.stored().await {
-            Ok(item) => *self.cached.lock().await = item.token,
+            Ok(item) => self.known.lock().await.token = item.token,
             Err(error) => tracing::warn!(%error, "the token could not be read while starting"),
         }
     }
@@ -151,47 +198,76 @@ impl TokenSource {
     }
 
     async fn current(&self, deadline: Deadline) -> Result<Secret, TokenError> {
-        let mut cached = self.cached.lock().await;
         let now = self.clock.now();
-        if let Some(token) = cached.as_ref().filter(|token| token.life(now) > CACHE_MARGIN) {
-            return Ok(token.access_token.clone());
-        }
+        let fresh = |token: &StoredToken| token.life(now) > CACHE_MARGIN;
         let usable = |token: &StoredToken| token.life(self.clock.now()) > 0;
-        self.find(&mut cached, &Action::Refresh, deadline, usable).await
+        self.get(&Action::Refresh, deadline, fresh, usable).await
     }
 
     async fn replace(&self, refused: &Secret, deadline: Deadline) -> Result<Secret, TokenError> {
-        let mut cached = self.cached.lock().await;
-        let usable =
-            |token: &StoredToken| token.life(self.clock.now()) > 0 && !token.access_token.matches(refused.expose());
-        if let Some(token) = cached.as_ref().filter(|token| usable(token)) {
-            return Ok(token.access_token.clone());
-        }
         let action = Action::Replace {
             stale_token_sha256: refused.sha256_hex(),
         };
-        self.find(&mut cached, &action, deadline, usable).await
+        let usable =
+            |token: &StoredToken| token.life(self.clock.now()) > 0 && !token.access_token.matches(refused.expose());
+        self.get(&action, deadline, usable, usable).await
+    }
+
+    /// The token in memory while it is `good`, else a `usable` one from the table or a run of the refresher. Requests
+    /// that wait for one another's search share what it brought, be it a failure.
+    async fn get(
+        &self,
+        action: &Action,
+        deadline: Deadline,
+        good: impl Fn(&StoredToken) -> bool,
+        usable: impl Fn(&StoredToken) -> bool,
+    ) -> Result<Secret, TokenError> {
+        let began_after = self.searches.load(Ordering::Acquire);
+        let mut known = self.known.lock().await;
+        if let Some(token) = known.token.as_ref().filter(|token| good(token)) {
+            return Ok(token.access_token.clone());
+        }
+        let has_waited = self.searches.load(Ordering::Acquire) != began_after;
+        if let Some(failure) = known.failure.as_ref().filter(|_| has_waited) {
+            return Err(failure.clone());
+        }
+        let found = self.find(action, deadline, usable).await;
+        self.searches.fetch_add(1, Ordering::Release);
+        *known = match &found {
+            Ok(token) => Known {
+                token: Some(token.clone()),
+                failure: None,
+            },
+            Err(failure) => Known {
+                token: None,
+                failure: Some(failure.clone()),
+            },
+        };
+        found.map(|token| token.access_token)
     }
 
     /// Looks into the table, has the refresher run if need be, and looks again.
     async fn find(
         &self,
-        cached: &mut Option<StoredToken>,
         action: &Action,
         deadline: Deadline,
         usable: impl Fn(&StoredToken) -> bool,
-    ) -> Result<Secret, TokenError> {
+    ) -> Result<StoredToken, TokenError> {
         if let Some(token) = self.stored().await?.token.filter(&usable) {
-            return Ok(cached.insert(token).access_token.clone());
+            return Ok(token);
         }
         let requested = self.refresher.run(action, deadline).await;
         let item = self.stored().await?;
         if let Some(token) = item.token.filter(&usable) {
-            return Ok(cached.insert(token).access_token.clone());
+            return Ok(token);
         }
-        *cached = None;
         Err(match (requested, item.failure) {
-            (Err(_), Some(failure)) if failure.errcode.is_some() => TokenError::Refused(failure),
+            // The item has WeChat's own words; an older failure in it would mislead.
+            (Err(RefreshRequestError::Failed { errcode, .. }), Some(failure))
+                if errcode.is_some() && failure.errcode == errcode =>
+            {
+                TokenError::Refused(failure)
+            }
             (Err(error), _) => error.into(),
             (Ok(()), _) => TokenError::Missing,
         })

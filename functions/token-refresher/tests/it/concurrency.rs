@@ -1,0 +1,180 @@
+//! Several processes at once, one that dies, and a table that loses answers.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    response::IntoResponse,
+};
+use futures_util::future::join_all;
+
+use super::*;
+
+#[tokio::test]
+async fn eight_processes_and_a_slow_wechat_make_one_call() {
+    let bench = Bench::new().await;
+    let mut functions = join_all((0..8).map(|_| bench.start())).await;
+    bench
+        .fault(json!({"path": STABLE_TOKEN, "delay_ms": 1_500, "times": 100}))
+        .await;
+    let event = refresh();
+    let answers = join_all(functions.iter_mut().map(|function| function.succeed(&event))).await;
+    let refreshed = answers.iter().filter(|done| done["refreshed"] == true).count();
+    assert_eq!((refreshed, bench.calls().await.len()), (1, 1), "{answers:?}");
+    assert!(answers.iter().all(|done| done["generation"] == 1), "{answers:?}");
+    assert!(!bench.item().await.has_lease());
+
+    // The same with a token that WeChat refuses and keeps returning.
+    bench.control("token/invalidate", json!({"keep_returning": true})).await;
+    let event = bench.replace().await;
+    let answers = join_all(functions.iter_mut().map(|function| function.succeed(&event))).await;
+    assert_eq!(
+        (bench.calls().await.len(), bench.forced_calls().await),
+        (3, 1),
+        "{answers:?}"
+    );
+    assert!(answers.iter().all(|done| done["generation"] == 2), "{answers:?}");
+}
+
+#[tokio::test]
+async fn eight_processes_make_one_call_to_a_wechat_that_refuses() {
+    let bench = Bench::new().await;
+    let mut functions = join_all((0..8).map(|_| bench.start())).await;
+    bench
+        .fault(json!({"path": STABLE_TOKEN, "errcode": 40164, "delay_ms": 1_500, "times": 100}))
+        .await;
+    let event = refresh();
+    let errors = join_all(functions.iter_mut().map(|function| function.fail(&event))).await;
+    assert_eq!(bench.calls().await.len(), 1);
+    for (kind, message) in errors {
+        assert!(
+            kind == "WeChat40164" && message.contains("IP白名单"),
+            "{kind}: {message}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_working_token_is_not_waited_for() {
+    let bench = Bench::new().await;
+    let mut holder = bench.refreshed().await;
+    let mut other = bench.start().await;
+    bench.put(vec![("expires_at", number(now() + 300))]).await;
+    bench.fault(json!({"path": STABLE_TOKEN, "delay_ms": 2_000})).await;
+    let event = refresh();
+    let meanwhile = async {
+        while bench.calls().await.len() < 2 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let started = Instant::now();
+        let done = other.succeed(&event).await;
+        (done, started.elapsed())
+    };
+    let (_, (done, taken)) = tokio::join!(holder.succeed(&event), meanwhile);
+    assert!(
+        done["refreshed"] == false && taken < Duration::from_secs(1),
+        "{done} {taken:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_holder_that_is_killed_delays_the_others_by_less_than_a_minute() {
+    let bench = Bench::new().await;
+    let mut holder = bench.start().await;
+    bench.fault(json!({"path": STABLE_TOKEN, "delay_ms": 60_000})).await;
+    let asked = async {
+        while bench.calls().await.is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let event = refresh();
+    tokio::select! {
+        outcome = holder.function.invoke(&event) => panic!("{outcome:?}"),
+        () = asked => {}
+    }
+    holder.kill().await.unwrap();
+    let item = bench.item().await;
+    let held_for = item.number("lease_expires_at") - now();
+    assert!(item.has_lease() && (1..60).contains(&held_for), "{item:?}");
+
+    // Another run waits as long as its own deadline lets it, and does not call WeChat.
+    let mut other = bench.start().await;
+    let started = Instant::now();
+    let (kind, _) = error_of(other.invoke_within(&event, 4_000).await);
+    assert!(kind == "Busy" && started.elapsed() < Duration::from_secs(4), "{kind}");
+    assert_eq!(bench.calls().await.len(), 1);
+
+    // As if the lease had ended.
+    bench.put(vec![("lease_expires_at", number(now() - 1))]).await;
+    assert_eq!(other.succeed(&event).await["refreshed"], true);
+    assert!(!bench.item().await.has_lease());
+}
+
+#[tokio::test]
+async fn a_write_that_lands_and_is_not_answered_is_no_error() {
+    // One loss is mended by the SDK's own retry, three end its patience.
+    for losses in [1, 3] {
+        let mut bench = Bench::new().await;
+        let forgetful = Forgetful::start(bench.table.endpoint(), losses).await;
+        bench.set("AWS_ENDPOINT_URL_DYNAMODB", &forgetful.0);
+        let done = bench.start().await.succeed(&refresh()).await;
+        assert_eq!(done["refreshed"], true, "{losses} lost");
+        let item = bench.item().await;
+        assert_eq!(item.number("generation"), 1);
+        assert!(!item.has_lease());
+        assert_eq!((bench.calls().await.len(), *forgetful.1.losses.lock().unwrap()), (1, 0));
+    }
+}
+
+/// Stands before the table and keeps back the first answers to writes of a token.
+struct Forgetful {
+    table: String,
+    http: reqwest::Client,
+    losses: Mutex<usize>,
+}
+
+impl Forgetful {
+    async fn start(table: String, losses: usize) -> (String, Arc<Self>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let state = Arc::new(Self {
+            table,
+            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            losses: Mutex::new(losses),
+        });
+        let router = Router::new().fallback(Self::pass).with_state(Arc::clone(&state));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        (format!("http://{address}"), state)
+    }
+
+    async fn pass(State(state): State<Arc<Self>>, headers: HeaderMap, body: Bytes) -> impl IntoResponse {
+        let writes_token = String::from_utf8_lossy(&body).contains("access_token = :token");
+        let mut request = state.http.post(&state.table).body(body);
+        for name in ["x-amz-target", "content-type", "authorization", "x-amz-date"] {
+            if let Some(value) = headers.get(name) {
+                request = request.header(name, value);
+            }
+        }
+        let answer = request.send().await.unwrap();
+        let status = StatusCode::from_u16(answer.status().as_u16()).unwrap();
+        let body = answer.bytes().await.unwrap();
+        let is_lost = writes_token && state.forget();
+        if is_lost {
+            tokio::time::sleep(Duration::from_secs(30)).await;
+        }
+        (status, [("content-type", "application/x-amz-json-1.0")], body)
+    }
+
+    fn forget(&self) -> bool {
+        let mut losses = self.losses.lock().unwrap();
+        let is_lost = *losses > 0;
+        *losses = losses.saturating_sub(1);
+        is_lost
+    }
+}

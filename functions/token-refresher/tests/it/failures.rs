@@ -1,0 +1,177 @@
+//! What a run does when WeChat refuses, is slow, or is not there.
+
+use std::time::{Duration, Instant};
+
+use super::*;
+
+#[tokio::test]
+async fn what_a_retry_cannot_mend_fails_after_one_call_and_says_what_to_do() {
+    let bench = Bench::new().await;
+    let mut function = bench.start().await;
+    for (errcode, english, chinese) in [
+        (40001, "WECHAT_APP_SECRET", "请核对 WECHAT_APP_SECRET"),
+        (40013, "WECHAT_APP_ID", "不合法的 AppID"),
+        (40125, "WECHAT_APP_SECRET", "无效的 appsecret"),
+        (40164, "IP白名单", "127.0.0.1"),
+        (40243, "unfreeze", "冻结"),
+        (45009, "quota", "上限"),
+        (50004, "mp.weixin.qq.com", "申诉"),
+        (89503, "administrator", "管理员"),
+        (-4711, "Unknown errcode", "未知错误码"),
+    ] {
+        let before = bench.calls().await.len();
+        bench.fault(json!({"path": STABLE_TOKEN, "errcode": errcode})).await;
+        let (kind, message) = function.fail(&refresh()).await;
+        assert_eq!(kind, format!("WeChat{errcode}"));
+        assert!(
+            message.contains(&format!("errcode {errcode}"))
+                && message.to_lowercase().contains(&english.to_lowercase())
+                && message.contains(chinese)
+                && message.contains("rid: "),
+            "{message}"
+        );
+        assert_eq!(bench.calls().await.len(), before + 1, "{errcode}");
+        assert!(!bench.item().await.has_lease(), "{errcode}");
+    }
+    assert_eq!(function.succeed(&refresh()).await["refreshed"], true);
+}
+
+#[tokio::test]
+async fn the_platforms_own_refusals_are_understood() {
+    let mut bench = Bench::new().await;
+    bench.control("whitelist", json!({"ips": ["203.0.113.7"]})).await;
+    assert_eq!(bench.start().await.fail(&refresh()).await.0, "WeChat40164");
+    bench.set("WECHAT_APP_SECRET", "0123456789abcdef0123456789abcdef");
+    assert_eq!(bench.start().await.fail(&refresh()).await.0, "WeChat40125");
+}
+
+#[tokio::test]
+async fn a_busy_wechat_is_asked_again_after_a_while() {
+    let bench = Bench::new().await;
+    let mut function = bench.start().await;
+    bench
+        .fault(json!({"path": STABLE_TOKEN, "errcode": -1, "times": 2}))
+        .await;
+    let started = Instant::now();
+    assert_eq!(function.succeed(&refresh()).await["generation"], 1);
+    assert!(started.elapsed() >= Duration::from_millis(1_500));
+    assert_eq!(bench.calls().await.len(), 3);
+
+    bench.put(vec![("expires_at", number(now()))]).await;
+    bench
+        .fault(json!({"path": STABLE_TOKEN, "errcode": -1, "times": 9}))
+        .await;
+    assert_eq!(function.fail(&refresh()).await.0, "WeChat-1");
+    assert_eq!(bench.calls().await.len(), 6);
+    assert!(!bench.item().await.has_lease());
+}
+
+#[tokio::test]
+async fn a_broken_connection_is_mended_by_a_repeat() {
+    let bench = Bench::new().await;
+    let mut function = bench.start().await;
+    bench.fault(json!({"path": STABLE_TOKEN, "drop": true})).await;
+    assert_eq!(function.succeed(&refresh()).await["refreshed"], true);
+    assert_eq!(bench.calls().await.len(), 2);
+}
+
+#[tokio::test]
+async fn nobody_at_the_address_is_told_as_such() {
+    let mut bench = Bench::new().await;
+    // Bound, and closed again.
+    let port = TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    bench.set("WECHAT_API_BASE", format!("http://127.0.0.1:{port}"));
+    let (kind, message) = bench.start().await.fail(&refresh()).await;
+    assert_eq!(kind, "WeChatUnreachable");
+    assert!(message.contains("no connection to WeChat"), "{message}");
+    assert!(!bench.item().await.has_lease());
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_wechats_is_told_as_such() {
+    let bench = Bench::new().await;
+    let mut function = bench.start().await;
+    for body in [
+        "<html>login first</html>",
+        "{\"access_token\":\"97_cut-off-in-the-mid",
+        "",
+        "{}",
+        "[]",
+        "{\"access_token\":\"\",\"expires_in\":7200}",
+        "{\"access_token\":\"97_ended\",\"expires_in\":0}",
+        "{\"errcode\":\"none\"}",
+    ] {
+        let before = bench.calls().await.len();
+        bench.fault(json!({"path": STABLE_TOKEN, "body": body})).await;
+        let (kind, message) = function.fail(&refresh()).await;
+        assert_eq!(kind, "WeChatUnreadable", "{body}: {message}");
+        assert_eq!(bench.calls().await.len(), before + 1, "{body}");
+        let item = bench.item().await;
+        assert!(!item.has_lease() && !item.0.contains_key("access_token"), "{item:?}");
+    }
+    bench
+        .fault(json!({"path": STABLE_TOKEN, "http_status": 502, "times": 3}))
+        .await;
+    let (kind, message) = function.fail(&refresh()).await;
+    assert!(kind == "WeChatUnreadable" && message.contains("502"), "{message}");
+    // A relay may set a status of its own; the errcode says more.
+    bench
+        .fault(json!({"path": STABLE_TOKEN, "http_status": 412, "errcode": 40164}))
+        .await;
+    assert_eq!(function.fail(&refresh()).await.0, "WeChat40164");
+    assert_eq!(function.succeed(&refresh()).await["refreshed"], true);
+}
+
+#[tokio::test]
+async fn a_slow_wechat_is_given_eight_seconds() {
+    let bench = Bench::new().await;
+    let mut function = bench.start().await;
+    bench.fault(json!({"path": STABLE_TOKEN, "delay_ms": 60_000})).await;
+    let started = Instant::now();
+    assert_eq!(function.fail(&refresh()).await.0, "WeChatUnreachable");
+    assert!(
+        (7..10).contains(&started.elapsed().as_secs()),
+        "{:?}",
+        started.elapsed()
+    );
+    assert_eq!(bench.calls().await.len(), 1);
+    assert!(!bench.item().await.has_lease());
+}
+
+#[tokio::test]
+async fn a_run_fails_before_its_deadline_not_at_it() {
+    let bench = Bench::new().await;
+    let mut function = bench.start().await;
+    bench.fault(json!({"path": STABLE_TOKEN, "delay_ms": 60_000})).await;
+    let started = Instant::now();
+    let (kind, _) = error_of(function.invoke_within(&refresh(), 3_000).await);
+    assert_eq!(kind, "WeChatUnreachable");
+    let taken = started.elapsed().as_millis();
+    assert!((1_700..2_900).contains(&taken), "{taken} ms");
+    assert!(!bench.item().await.has_lease());
+
+    // With no second to spare WeChat is not asked at all.
+    let (kind, message) = error_of(function.invoke_within(&refresh(), 900).await);
+    assert!(
+        kind == "WeChatUnreachable" && message.contains("not called"),
+        "{message}"
+    );
+    assert_eq!(bench.calls().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_table_that_is_not_there_is_told_as_such() {
+    let mut bench = Bench::new().await;
+    bench.set("TABLE_NAME", "another");
+    let (kind, message) = bench.start().await.fail(&refresh()).await;
+    assert!(
+        kind == "StoreSetUp" && message.contains("TABLE_NAME"),
+        "{kind}: {message}"
+    );
+    assert!(bench.calls().await.is_empty());
+}

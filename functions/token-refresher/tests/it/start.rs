@@ -1,0 +1,131 @@
+//! How the function starts: its configuration, its secret, its way to WeChat.
+
+use std::sync::{Arc, Mutex};
+
+use axum::{Router, body::Bytes, extract::State, http::HeaderMap};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::*;
+
+#[tokio::test]
+async fn every_problem_of_the_configuration_is_reported_at_once_and_the_process_ends() {
+    let mut bench = Bench::new().await;
+    bench.set("WECHAT_APP_ID", "gh_0a1b2c3d4e5f");
+    bench.set("WECHAT_APP_SECRET", "");
+    bench.set("WECHAT_TOKEN_API", "unstable");
+    bench.set("WECHAT_API_BASE", "https://");
+    bench.set("HTTPS_PROXY", "http://user:proxy-pass@[");
+    bench.set("TABLE_NAME", "");
+    let mut function = bench.start().await;
+    assert_eq!(function.exit_code().await, Some(1));
+    let logs = function.logs();
+    for name in [
+        "WECHAT_APP_ID",
+        "WECHAT_APP_SECRET",
+        "WECHAT_TOKEN_API",
+        "WECHAT_API_BASE",
+        "HTTPS_PROXY",
+        "TABLE_NAME",
+    ] {
+        assert!(logs.contains(name), "{name}: {logs}");
+    }
+    assert_eq!(logs.matches("cannot start").count(), 1, "{logs}");
+}
+
+/// A Secrets Manager with one answer; counts what it is asked.
+async fn secrets_manager(answer: Value) -> (String, Arc<Mutex<Vec<String>>>) {
+    let asked = Arc::<Mutex<Vec<String>>>::default();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let log = Arc::clone(&asked);
+    let serve = |State(()): State<()>, headers: HeaderMap, body: Bytes| async move {
+        let target = headers["x-amz-target"].to_str().unwrap().to_owned();
+        log.lock()
+            .unwrap()
+            .push(format!("{target} {}", String::from_utf8_lossy(&body)));
+        // Cold starts are slow.
+        tokio::time::sleep(std::time::Duration::from_millis(1_000)).await;
+        let status = if answer.get("SecretString").is_some() { 200 } else { 400 };
+        let headers = [("content-type", "application/x-amz-json-1.1")];
+        (
+            axum::http::StatusCode::from_u16(status).unwrap(),
+            headers,
+            answer.to_string(),
+        )
+    };
+    let router = Router::new().fallback(serve).with_state(());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    (format!("http://{address}"), asked)
+}
+
+#[tokio::test]
+async fn the_secret_completes_the_environment_once() {
+    let mut bench = Bench::new().await;
+    let secret = json!({
+        "WECHAT_APP_SECRET": bench.simulator.account().app_secret,
+        "WECHAT_APP_ID": "wx0000000000000000",
+    });
+    let (endpoint, asked) = secrets_manager(json!({"Name": "wechat", "SecretString": secret.to_string()})).await;
+    bench.set("WECHAT_APP_SECRET", "");
+    bench.set("WECHAT_SECRET_ID", "wechat/app-secret");
+    bench.set("AWS_ENDPOINT_URL_SECRETS_MANAGER", endpoint);
+    let mut function = bench.refreshed().await;
+    function.succeed(&refresh()).await;
+    let asked = asked.lock().unwrap();
+    assert_eq!(asked.len(), 1, "{asked:?}");
+    assert!(asked[0].starts_with("secretsmanager.GetSecretValue") && asked[0].contains("wechat/app-secret"));
+}
+
+#[tokio::test]
+async fn a_secret_that_cannot_be_read_or_used_ends_the_process() {
+    let refused = json!({"__type": "ResourceNotFoundException", "Message": "no such secret"});
+    let shapeless = json!({"Name": "wechat", "SecretString": "just-the-secret"});
+    for (answer, told) in [(refused, "ResourceNotFoundException"), (shapeless, "JSON object")] {
+        let mut bench = Bench::new().await;
+        let (endpoint, _) = secrets_manager(answer).await;
+        bench.set("WECHAT_SECRET_ID", "wechat/app-secret");
+        bench.set("AWS_ENDPOINT_URL_SECRETS_MANAGER", endpoint);
+        let mut function = bench.start().await;
+        assert_eq!(function.exit_code().await, Some(1));
+        let logs = function.logs();
+        assert!(logs.contains(told) && logs.contains("WECHAT_SECRET_ID"), "{logs}");
+        assert!(!logs.contains("just-the-secret"), "{logs}");
+    }
+}
+
+#[tokio::test]
+async fn https_goes_through_the_proxy_whose_password_stays_secret() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let proxy = listener.local_addr().unwrap();
+    let requests = Arc::<Mutex<Vec<String>>>::default();
+    let log = Arc::clone(&requests);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = vec![0; 4_096];
+            let length = stream.read(&mut request).await.unwrap_or(0);
+            log.lock()
+                .unwrap()
+                .push(String::from_utf8_lossy(&request[..length]).into_owned());
+            let _ = stream
+                .write_all(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
+                .await;
+        }
+    });
+    let mut bench = Bench::new().await;
+    bench.set("WECHAT_API_BASE", "https://api.weixin.qq.com");
+    bench.set("HTTPS_PROXY", format!("http://user:proxy-pass@{proxy}"));
+    let mut function = bench.start().await;
+    let (kind, message) = function.fail(&refresh()).await;
+    assert_eq!(kind, "WeChatUnreachable", "{message}");
+    let requests = requests.lock().unwrap();
+    assert!(
+        requests
+            .iter()
+            .all(|request| request.starts_with("CONNECT api.weixin.qq.com:443 ")),
+        "{requests:?}"
+    );
+    assert!(
+        requests.first().is_some_and(|request| request.contains("roxy-")),
+        "{requests:?}"
+    );
+}
