@@ -4,6 +4,7 @@
 //! |---|---|
 //! | verify, open and seal callbacks | [`callback`], over [`signature`], [`aes`] and [`document`] |
 //! | read what a callback says | [`message`] |
+//! | know what a template message must hold | [`template`] |
 //! | decide on a passive reply and write it | [`rules`], [`reply`] |
 //! | call WeChat | `api` (feature `client`), [`errcode`] |
 //! | have a working access_token | `token` (feature `client`) |
@@ -32,5 +33,6 @@ pub mod secret;
 pub mod signature;
 pub mod store;
 pub mod telemetry;
+pub mod template;
 #[cfg(feature = "client")]
 pub mod token;

@@ -3,7 +3,7 @@
 use http::{Response, StatusCode, header};
 use serde::Serialize;
 
-use crate::rules::Fault;
+use crate::{rules::Fault, template::Finding};
 
 /// A failure as a caller of the API sees it.
 #[derive(Clone, Debug, Serialize)]
@@ -33,6 +33,8 @@ struct Members {
     retry_after: Option<u64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     faults: Vec<Fault>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    findings: Vec<Finding>,
 }
 
 impl Problem {
@@ -49,6 +51,7 @@ impl Problem {
             hint: None,
             retry_after: None,
             faults: Vec::new(),
+            findings: Vec::new(),
         }))
     }
 
@@ -61,6 +64,27 @@ impl Problem {
             "Bad request / 请求有误",
             detail.into(),
         )
+    }
+
+    /// 400: the message is not what its template takes. The first finding is told in `field` and `detail`, all of them
+    /// in `findings`.
+    #[must_use]
+    pub fn template_mismatch(findings: Vec<Finding>) -> Self {
+        let detail = findings.first().map(ToString::to_string).unwrap_or_default();
+        let field = findings.first().map(|finding| finding.field.clone());
+        let mut problem = Self::new(
+            400,
+            "urn:wechat-bundle:template-mismatch",
+            "Not what the template takes / 与模板不符",
+            detail,
+        )
+        .with_findings(findings)
+        .with_hint(
+            "Correct the request, or send all the same with \"validate\": \"warn\". GET /api/templates lists the templates. \
+             / 请修改请求，或加上 \"validate\": \"warn\" 照常发送；模板见 GET /api/templates。",
+        );
+        problem.0.field = field;
+        problem
     }
 
     /// 401: no key, or a wrong one.
@@ -142,6 +166,19 @@ impl Problem {
         )
     }
 
+    /// 504: WeChat was not asked, because the invocation is about to end.
+    #[must_use]
+    pub fn not_sent() -> Self {
+        let detail = "not sent, since this invocation is about to end: WeChat was not asked / 本次调用即将超时，尚未发送";
+        Self::new(
+            504,
+            "urn:wechat-bundle:not-sent",
+            "Not sent / 未发送",
+            detail.to_owned(),
+        )
+        .with_hint("Send it again. / 请重新发送。")
+    }
+
     /// 504: it is not known whether WeChat took an earlier message under this key, and too late to repeat it.
     #[must_use]
     pub fn outcome_unknown() -> Self {
@@ -172,6 +209,20 @@ impl Problem {
         self
     }
 
+    /// Adds to what is to be done.
+    #[must_use]
+    pub fn and_hint(self, more: &str) -> Self {
+        let hint = self.hint().map_or_else(|| more.to_owned(), |hint| format!("{hint} {more}"));
+        self.with_hint(hint)
+    }
+
+    /// Names what a template message lacks.
+    #[must_use]
+    pub fn with_findings(mut self, findings: Vec<Finding>) -> Self {
+        self.0.findings = findings;
+        self
+    }
+
     /// Names every fault of a document.
     #[must_use]
     pub fn with_faults(mut self, faults: Vec<Fault>) -> Self {
@@ -198,6 +249,10 @@ impl Problem {
         let mut response = respond(status, "application/problem+json", to_json(&self));
         if let Some(seconds) = retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        if status == 401 {
+            let scheme = header::HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
         }
         response
     }
