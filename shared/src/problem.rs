@@ -8,31 +8,43 @@ use crate::{rules::Fault, template::Finding};
 /// A failure as a caller of the API sees it.
 #[derive(Clone, Debug, Serialize)]
 #[serde(transparent)]
-pub struct Problem(Box<Members>);
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Problem(#[cfg_attr(feature = "openapi", schema(inline))] Box<Members>);
 
 /// The members of RFC 9457, and those that this API adds.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 struct Members {
     /// Names the kind of failure; `about:blank` is never used, so that programs can tell them apart.
     #[serde(rename = "type")]
     kind: &'static str,
     title: &'static str,
+    /// The HTTP status, also where it stands for one of several recipients.
     status: u16,
     detail: String,
+    /// WeChat's code, when it was WeChat that refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     errcode: Option<i64>,
+    /// WeChat's own words.
     #[serde(skip_serializing_if = "Option::is_none")]
     errmsg: Option<String>,
+    /// What WeChat's own diagnosis asks for, for 7 days.
     #[serde(skip_serializing_if = "Option::is_none")]
     rid: Option<String>,
+    /// The member of the request that is at fault.
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<String>,
+    /// What to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<String>,
+    /// Seconds, as in the header `Retry-After`.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<u64>,
+    /// Every fault of a rules document: `{"pointer","detail"}`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<Object>))]
     faults: Vec<Fault>,
+    /// Everything about a template message that its template does not take.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     findings: Vec<Finding>,
 }
@@ -169,7 +181,8 @@ impl Problem {
     /// 504: WeChat was not asked, because the invocation is about to end.
     #[must_use]
     pub fn not_sent() -> Self {
-        let detail = "not sent, since this invocation is about to end: WeChat was not asked / 本次调用即将超时，尚未发送";
+        let detail =
+            "not sent, since this invocation is about to end: WeChat was not asked / 本次调用即将超时，尚未发送";
         Self::new(
             504,
             "urn:wechat-bundle:not-sent",
@@ -212,7 +225,9 @@ impl Problem {
     /// Adds to what is to be done.
     #[must_use]
     pub fn and_hint(self, more: &str) -> Self {
-        let hint = self.hint().map_or_else(|| more.to_owned(), |hint| format!("{hint} {more}"));
+        let hint = self
+            .hint()
+            .map_or_else(|| more.to_owned(), |hint| format!("{hint} {more}"));
         self.with_hint(hint)
     }
 

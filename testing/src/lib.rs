@@ -1,8 +1,11 @@
-//! What the tests of several packages share: a Lambda Runtime API on loopback that drives a built binary, as AWS would.
+//! What the tests of several packages share: a Lambda Runtime API on loopback that drives a built binary, as AWS would,
+//! and a Lambda service that such a binary may invoke.
 
+mod lambda_api;
 mod runtime_api;
 
 pub use embedded_table::{EmbeddedTable, TABLE_NAME};
+pub use lambda_api::{Invoked, LambdaApi};
 pub use runtime_api::{Function, Outcome};
 
 /// An event of the `events/` folder.

@@ -89,7 +89,9 @@ async fn send_once(
         None => sha256_hex(format!("{} {key}", app.app_id).as_bytes())[..CLIENT_MSG_ID_LENGTH].to_owned(),
     };
     let Outcome { response, fate } = send::send(app, request, &client_msg_id, deadline).await;
-    let finished = app.table.finish_send(&claim, recorded(fate, turn, &response), app.clock.now());
+    let finished = app
+        .table
+        .finish_send(&claim, recorded(fate, turn, &response), app.clock.now());
     app.write("the outcome of a send", deadline, finished).await;
     Ok(response)
 }

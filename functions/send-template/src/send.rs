@@ -126,12 +126,7 @@ fn message(request: &SendTemplate, touser: &str, client_msg_id: &str) -> Templat
 }
 
 /// One recipient: the calls, and the record of the message. `halted` is why nobody can be sent anything any more.
-async fn send_one(
-    app: &App,
-    message: &TemplateMessage,
-    halted: &OnceLock<Problem>,
-    deadline: Deadline,
-) -> Delivery {
+async fn send_one(app: &App, message: &TemplateMessage, halted: &OnceLock<Problem>, deadline: Deadline) -> Delivery {
     if let Some(problem) = halted.get() {
         return Delivery {
             result: Err(problem.clone()),
@@ -142,7 +137,9 @@ async fn send_one(
         Ok(msgid) => {
             // WeChat has taken the message: a failure to record it must not make the caller send it again.
             let now = app.clock.now();
-            let recorded = app.table.record_sent(&msgid, &message.touser, &message.template_id, now);
+            let recorded = app
+                .table
+                .record_sent(&msgid, &message.touser, &message.template_id, now);
             app.write("a sent message", deadline, recorded).await;
             Delivery {
                 result: Ok(msgid),
@@ -213,7 +210,12 @@ const fn fate_of(error: &CallError) -> Fate {
 /// A repeat must stay possible where something is unknown or undone, and the answer be kept where something was sent.
 fn fate_of_all(fates: impl Iterator<Item = Fate> + Clone) -> Fate {
     let any = |wanted| fates.clone().any(|fate| fate == wanted);
-    match (any(Fate::Unknown), any(Fate::Taken), any(Fate::NotAsked), any(Fate::Refused)) {
+    match (
+        any(Fate::Unknown),
+        any(Fate::Taken),
+        any(Fate::NotAsked),
+        any(Fate::Refused),
+    ) {
         (true, ..) | (_, true, true, _) => Fate::Unknown,
         (_, true, ..) => Fate::Taken,
         (.., true) => Fate::Refused,

@@ -110,7 +110,11 @@ pub(crate) async fn learn(app: &App, templates: &[Template], deadline: Deadline)
         listed_at: app.clock.now(),
     });
     app.templates.lock(|state| state.listed = Some(Arc::clone(&listed)));
-    app.write("the list of templates", deadline, app.table.save_templates(&app.app_id, &listed))
-        .await;
+    app.write(
+        "the list of templates",
+        deadline,
+        app.table.save_templates(&app.app_id, &listed),
+    )
+    .await;
     listed
 }

@@ -152,9 +152,7 @@ impl Table {
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         update = match turn {
             Turn::First => update.expression_attribute_values(":refused", text("refused")),
-            Turn::Repeat => {
-                update.expression_attribute_values(":harmless_since", number(now - REPEAT_IS_HARMLESS_FOR))
-            }
+            Turn::Repeat => update.expression_attribute_values(":harmless_since", number(now - REPEAT_IS_HARMLESS_FOR)),
         };
         let Err(error) = update.send().await else {
             return Ok(None);

@@ -96,7 +96,12 @@ impl Templates {
         let missing = fields
             .iter()
             .filter(|name| rules::is_typed(name) && !data.contains_key(name.as_str()))
-            .map(|name| Finding::missing(format!("data.{name}"), "is missing: the template has it / 缺少模板中的字段"));
+            .map(|name| {
+                Finding::missing(
+                    format!("data.{name}"),
+                    "is missing: the template has it / 缺少模板中的字段",
+                )
+            });
         let given = data.iter().filter_map(|(name, value)| {
             if !fields.is_empty() && !fields.iter().any(|field| field == name) {
                 return Some(Finding::of(format!("data.{name}"), extra(name), value));
@@ -153,7 +158,10 @@ mod tests {
     fn a_finding_quotes_the_value_shortened_with_its_length() {
         let long = "长".repeat(41);
         let findings = templates().check("T", [("thing1", long.as_str()), ("time2", "10:00")]);
-        assert_eq!(findings[0].given.as_deref(), Some(format!("{}…", "长".repeat(40)).as_str()));
+        assert_eq!(
+            findings[0].given.as_deref(),
+            Some(format!("{}…", "长".repeat(40)).as_str())
+        );
         assert_eq!(findings[0].length, Some(41));
     }
 
