@@ -68,14 +68,16 @@ pub(crate) async fn send(app: &App, request: &SendTemplate, client_msg_id: &str,
     }
     let findings = request.only_warns.then_some(findings);
     let halted = OnceLock::new();
-    let send_to = |touser: &str| {
+    let deliver_to = |touser: &str| {
         let message = message(request, touser, client_msg_id);
         let halted = &halted;
-        async move { send_one(app, &message, halted, deadline).await }
+        async move { deliver(app, &message, halted, deadline).await }
     };
     match &request.recipients {
         Recipients::One(touser) => {
-            let Delivery { result, fate } = send_to(touser).await;
+            let delivery = deliver_to(touser).await;
+            record(app, &delivery, touser, &request.template_id, deadline).await;
+            let Delivery { result, fate } = delivery;
             let response = match result {
                 Ok(msgid) => problem::json(200, &Sent::new(msgid, findings)),
                 Err(problem) => problem.with_findings(findings.unwrap_or_default()).into_response(),
@@ -86,22 +88,31 @@ pub(crate) async fn send(app: &App, request: &SendTemplate, client_msg_id: &str,
             // A recipient who is named twice gets one message.
             let mut seen = HashSet::new();
             let distinct = tousers.iter().filter(|touser| seen.insert(touser.as_str()));
-            let sends: Vec<_> = distinct
+            let deliveries: Vec<_> = distinct
                 .map(|touser| {
-                    let send = send_to(touser);
-                    async move { (touser.as_str(), send.await) }
+                    let delivery = deliver_to(touser);
+                    let touser = touser.clone();
+                    async move { (touser, delivery.await) }
                 })
                 .collect();
-            let deliveries: HashMap<&str, Delivery> =
-                stream::iter(sends).buffer_unordered(CONCURRENT_SENDS).collect().await;
+            // The next message goes out while those before it are recorded.
+            let deliveries: HashMap<String, Delivery> = stream::iter(deliveries)
+                .buffer_unordered(CONCURRENT_SENDS)
+                .map(|(touser, delivery)| async move {
+                    record(app, &delivery, &touser, &request.template_id, deadline).await;
+                    (touser, delivery)
+                })
+                .buffer_unordered(tousers.len())
+                .collect()
+                .await;
             let results = tousers
                 .iter()
-                .filter_map(|touser| Some(result_of(touser, deliveries.get(touser.as_str())?)))
+                .filter_map(|touser| Some(result_of(touser, deliveries.get(touser)?)))
                 .collect();
             let all_sent = deliveries.values().all(|delivery| delivery.result.is_ok());
             Outcome {
                 response: problem::json(if all_sent { 200 } else { 207 }, &Results { results, findings }),
-                fate: fate_of_all(deliveries.values().map(|delivery| delivery.fate)),
+                fate: fate_of_all(&deliveries.values().map(|delivery| delivery.fate).collect::<Vec<_>>()),
             }
         }
     }
@@ -125,8 +136,8 @@ fn message(request: &SendTemplate, touser: &str, client_msg_id: &str) -> Templat
     }
 }
 
-/// One recipient: the calls, and the record of the message. `halted` is why nobody can be sent anything any more.
-async fn send_one(app: &App, message: &TemplateMessage, halted: &OnceLock<Problem>, deadline: Deadline) -> Delivery {
+/// One recipient. `halted` is why nobody can be sent anything any more.
+async fn deliver(app: &App, message: &TemplateMessage, halted: &OnceLock<Problem>, deadline: Deadline) -> Delivery {
     if let Some(problem) = halted.get() {
         return Delivery {
             result: Err(problem.clone()),
@@ -134,18 +145,10 @@ async fn send_one(app: &App, message: &TemplateMessage, halted: &OnceLock<Proble
         };
     }
     match call(app, message, deadline).await {
-        Ok(msgid) => {
-            // WeChat has taken the message: a failure to record it must not make the caller send it again.
-            let now = app.clock.now();
-            let recorded = app
-                .table
-                .record_sent(&msgid, &message.touser, &message.template_id, now);
-            app.write("a sent message", deadline, recorded).await;
-            Delivery {
-                result: Ok(msgid),
-                fate: Fate::Taken,
-            }
-        }
+        Ok(msgid) => Delivery {
+            result: Ok(msgid),
+            fate: Fate::Taken,
+        },
         Err((error, fate)) => {
             let problem = match &error {
                 CallError::Api(ApiError::OutOfTime { .. }) => Problem::not_sent(),
@@ -161,6 +164,14 @@ async fn send_one(app: &App, message: &TemplateMessage, halted: &OnceLock<Proble
             };
             Delivery { result, fate }
         }
+    }
+}
+
+/// Records a message that WeChat has taken. That this fails must not make the caller send it again.
+async fn record(app: &App, delivery: &Delivery, touser: &str, template_id: &str, deadline: Deadline) {
+    if let Ok(msgid) = &delivery.result {
+        let recorded = app.table.record_sent(msgid, touser, template_id, app.clock.now());
+        app.write("a sent message", deadline, recorded).await;
     }
 }
 
@@ -208,8 +219,8 @@ const fn fate_of(error: &CallError) -> Fate {
 }
 
 /// A repeat must stay possible where something is unknown or undone, and the answer be kept where something was sent.
-fn fate_of_all(fates: impl Iterator<Item = Fate> + Clone) -> Fate {
-    let any = |wanted| fates.clone().any(|fate| fate == wanted);
+fn fate_of_all(fates: &[Fate]) -> Fate {
+    let any = |wanted| fates.contains(&wanted);
     match (
         any(Fate::Unknown),
         any(Fate::Taken),
@@ -262,7 +273,7 @@ mod tests {
             (&[Refused], Refused),
             (&[NotAsked, NotAsked], NotAsked),
         ] {
-            assert_eq!(fate_of_all(fates.iter().copied()), whole, "{fates:?}");
+            assert_eq!(fate_of_all(fates), whole, "{fates:?}");
         }
     }
 }

@@ -18,28 +18,36 @@ async fn send_with_fault(stage: &Stage, function: &mut testing::Function, mut fa
 async fn the_four_errors_that_cost_most() {
     let stage = Stage::new().await;
     let function = &mut stage.function().await;
-    let not_in_whitelist =
-        "invalid ip 203.0.113.9 ipv6 ::ffff:203.0.113.9, not in whitelist rid: 6698ef60-27d10c40-100819f9";
+    let not_in_whitelist = "invalid ip 203.0.113.9 ipv6 ::ffff:203.0.113.9, not in whitelist";
     let answer = send_with_fault(&stage, function, json!({"errcode": 40164, "errmsg": not_in_whitelist})).await;
     assert_eq!((answer.status, &answer.body["errcode"]), (503, &json!(40164)));
-    assert_eq!(answer.body["rid"], "6698ef60-27d10c40-100819f9");
+    assert!(
+        answer.body["rid"]
+            .as_str()
+            .is_some_and(|rid| rid.split('-').count() == 3),
+        "{answer:?}"
+    );
     let hint = answer.body["hint"].as_str().unwrap();
     assert!(hint.contains("203.0.113.9") && hint.contains("白名单"), "{hint}");
 
-    let invalid = "argument invalid! data.time5.value invalid rid: 669df26e-538a8a1a-15ab8ba4";
+    let invalid = "argument invalid! data.time5.value invalid";
     let answer = send_with_fault(&stage, function, json!({"errcode": 47003, "errmsg": invalid})).await;
-    assert_eq!((answer.status, &answer.body["errmsg"]), (400, &json!(invalid)));
+    assert_eq!(answer.status, 400);
+    assert!(
+        answer.body["errmsg"].as_str().unwrap().starts_with(invalid),
+        "{answer:?}"
+    );
     assert!(answer.body["field"].as_str().unwrap().contains("time5"));
 
     let quota = "reach max api daily quota limit, could get access_token by getStableAccessToken, more details at \
-                 https://mmbizurl.cn/s/JtxxFh33r rid: 669e5c4c-2bb4e05f-61d6917c";
+                 https://mmbizurl.cn/s/JtxxFh33r";
     let answer = send_with_fault(&stage, function, json!({"errcode": 45009, "errmsg": quota})).await;
     assert_eq!(answer.status, 429);
     let retry_after: u64 = answer.headers["retry-after"].as_str().unwrap().parse().unwrap();
     assert!((1..=86_400).contains(&retry_after) && answer.body["retry_after"] == retry_after);
 
     assert!(stage.lambda.events().is_empty());
-    let dead = "invalid credential, access_token is invalid or not latest rid: 669df2f1-74be87a6-05e77d20";
+    let dead = "invalid credential, access_token is invalid or not latest";
     let answer = send_with_fault(&stage, function, json!({"errcode": 40001, "errmsg": dead})).await;
     assert_eq!(answer.status, 200);
     let events = stage.lambda.events();
