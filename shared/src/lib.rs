@@ -4,6 +4,7 @@
 //! |---|---|
 //! | verify, open and seal callbacks | [`callback`], over [`signature`], [`aes`] and [`document`] |
 //! | read what a callback says | [`message`] |
+//! | know what a template message must hold | [`template`] |
 //! | decide on a passive reply and write it | [`rules`], [`reply`] |
 //! | check a menu, compare two | [`menu`] |
 //! | call WeChat | `api` (feature `client`), [`errcode`] |
@@ -39,5 +40,6 @@ pub mod secret;
 pub mod signature;
 pub mod store;
 pub mod telemetry;
+pub mod template;
 #[cfg(feature = "client")]
 pub mod token;

@@ -3,36 +3,50 @@
 use http::{Response, StatusCode, header};
 use serde::Serialize;
 
-use crate::fault::Fault;
+use crate::{fault::Fault, template::Finding};
 
 /// A failure as a caller of the API sees it.
 #[derive(Clone, Debug, Serialize)]
 #[serde(transparent)]
-pub struct Problem(Box<Members>);
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Problem(#[cfg_attr(feature = "openapi", schema(inline))] Box<Members>);
 
 /// The members of RFC 9457, and those that this API adds.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 struct Members {
     /// Names the kind of failure; `about:blank` is never used, so that programs can tell them apart.
     #[serde(rename = "type")]
     kind: &'static str,
     title: &'static str,
+    /// The HTTP status, also where it stands for one of several recipients.
     status: u16,
     detail: String,
+    /// WeChat's code, when it was WeChat that refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     errcode: Option<i64>,
+    /// WeChat's own words.
     #[serde(skip_serializing_if = "Option::is_none")]
     errmsg: Option<String>,
+    /// What WeChat's own diagnosis asks for, for 7 days.
     #[serde(skip_serializing_if = "Option::is_none")]
     rid: Option<String>,
+    /// The member of the request that is at fault.
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<String>,
+    /// What to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<String>,
+    /// Seconds, as in the header `Retry-After`.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<u64>,
+    /// Every fault of a rules document: `{"pointer","detail"}`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<Object>))]
     faults: Vec<Fault>,
+    /// Everything about a template message that its template does not take.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    findings: Vec<Finding>,
 }
 
 impl Problem {
@@ -49,6 +63,7 @@ impl Problem {
             hint: None,
             retry_after: None,
             faults: Vec::new(),
+            findings: Vec::new(),
         }))
     }
 
@@ -61,6 +76,27 @@ impl Problem {
             "Bad request / 请求有误",
             detail.into(),
         )
+    }
+
+    /// 400: the message is not what its template takes. The first finding is told in `field` and `detail`, all of them
+    /// in `findings`.
+    #[must_use]
+    pub fn template_mismatch(findings: Vec<Finding>) -> Self {
+        let detail = findings.first().map(ToString::to_string).unwrap_or_default();
+        let field = findings.first().map(|finding| finding.field.clone());
+        let mut problem = Self::new(
+            400,
+            "urn:wechat-bundle:template-mismatch",
+            "Not what the template takes / 与模板不符",
+            detail,
+        )
+        .with_findings(findings)
+        .with_hint(
+            "Correct the request, or send all the same with \"validate\": \"warn\". GET /api/templates lists the templates. \
+             / 请修改请求，或加上 \"validate\": \"warn\" 照常发送；模板见 GET /api/templates。",
+        );
+        problem.0.field = field;
+        problem
     }
 
     /// 401: no key, or a wrong one.
@@ -153,6 +189,20 @@ impl Problem {
         )
     }
 
+    /// 504: WeChat was not asked, because the invocation is about to end.
+    #[must_use]
+    pub fn not_sent() -> Self {
+        let detail =
+            "not sent, since this invocation is about to end: WeChat was not asked / 本次调用即将超时，尚未发送";
+        Self::new(
+            504,
+            "urn:wechat-bundle:not-sent",
+            "Not sent / 未发送",
+            detail.to_owned(),
+        )
+        .with_hint("Send it again. / 请重新发送。")
+    }
+
     /// 504: it is not known whether WeChat took an earlier message under this key, and too late to repeat it.
     #[must_use]
     pub fn outcome_unknown() -> Self {
@@ -183,6 +233,22 @@ impl Problem {
         self
     }
 
+    /// Adds to what is to be done.
+    #[must_use]
+    pub fn and_hint(self, more: &str) -> Self {
+        let hint = self
+            .hint()
+            .map_or_else(|| more.to_owned(), |hint| format!("{hint} {more}"));
+        self.with_hint(hint)
+    }
+
+    /// Names what a template message lacks.
+    #[must_use]
+    pub fn with_findings(mut self, findings: Vec<Finding>) -> Self {
+        self.0.findings = findings;
+        self
+    }
+
     /// Names every fault of a document.
     #[must_use]
     pub fn with_faults(mut self, faults: Vec<Fault>) -> Self {
@@ -209,6 +275,10 @@ impl Problem {
         let mut response = respond(status, "application/problem+json", to_json(&self));
         if let Some(seconds) = retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        if status == 401 {
+            let scheme = header::HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
         }
         response
     }

@@ -7,13 +7,13 @@ use wechat::{
     hex,
     problem::{Problem, respond},
     secret::sha256_hex,
-    store::{SendClaim, SendOutcome, SendRequest},
+    store::{RecordedAnswer, SendClaim, SendOutcome, SendRequest, Turn},
 };
 
 use crate::{
     App,
     request::SendTemplate,
-    send::{self, Outcome, Taken},
+    send::{self, Fate, Outcome},
 };
 
 /// Characters that a key may have.
@@ -76,32 +76,42 @@ async fn send_once(
         fingerprint: &fingerprint,
         owner: &owner,
     };
-    match app
-        .table
-        .claim_send(&claim, app.clock.now())
-        .await
-        .map_err(|error| Problem::from(&error))?
-    {
-        SendClaim::Won => {}
-        SendClaim::Done(answer) => return Ok(respond(answer.status, "application/json", answer.body)),
+    let claimed = app.table.claim_send(&claim, app.clock.now()).await;
+    let turn = match claimed.map_err(|error| Problem::from(&error))? {
+        SendClaim::Won(turn) => turn,
+        SendClaim::Done(answer) | SendClaim::Unknown(Some(answer)) => return Ok(again(answer)),
         SendClaim::InProgress { retry_after } => return Err(Problem::in_progress(retry_after.unsigned_abs())),
         SendClaim::OtherBody => return Err(Problem::key_reused()),
-        SendClaim::Unknown => return Err(Problem::outcome_unknown()),
-    }
+        SendClaim::Unknown(None) => return Err(Problem::outcome_unknown()),
+    };
     let client_msg_id = match &request.client_msg_id {
         Some(id) => id.clone(),
         None => sha256_hex(format!("{} {key}", app.app_id).as_bytes())[..CLIENT_MSG_ID_LENGTH].to_owned(),
     };
-    let Outcome { response, taken } = send::send(app, request, &client_msg_id, deadline).await;
-    let outcome = match taken {
-        Taken::Yes => SendOutcome::Done(response.status().as_u16(), response.body()),
-        Taken::No => SendOutcome::Refused,
-        Taken::Unknown => SendOutcome::Ambiguous,
-    };
-    if let Err(error) = app.table.finish_send(&claim, outcome, app.clock.now()).await {
-        tracing::error!(%error, "the outcome of a send could not be recorded; its claim ends by itself");
-    }
+    let Outcome { response, fate } = send::send(app, request, &client_msg_id, deadline).await;
+    let finished = app
+        .table
+        .finish_send(&claim, recorded(fate, turn, &response), app.clock.now());
+    app.write("the outcome of a send", deadline, finished).await;
     Ok(response)
+}
+
+fn recorded(fate: Fate, turn: Turn, response: &Response<String>) -> SendOutcome<'_> {
+    let answer = (response.status().as_u16(), response.body().as_str());
+    match (fate, turn) {
+        (Fate::Taken, _) => SendOutcome::Done(answer.0, answer.1),
+        (Fate::Refused, Turn::First) => SendOutcome::Refused,
+        (Fate::NotAsked, Turn::First) => SendOutcome::NotAsked,
+        // That a repeat was refused does not tell what became of the first.
+        (Fate::Unknown | Fate::Refused | Fate::NotAsked, _) => {
+            SendOutcome::Ambiguous(Some(answer).filter(|_| response.status().is_success()))
+        }
+    }
+}
+
+/// Only answers that tell of a message that was sent are recorded: none of them is a problem.
+fn again(answer: RecordedAnswer) -> Response<String> {
+    respond(answer.status, "application/json", answer.body)
 }
 
 /// A name that no other run has.

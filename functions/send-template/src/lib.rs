@@ -1,11 +1,13 @@
 //! `send-template`: pushes template messages and tells the truth about each.
 
+mod answer;
 mod idempotency;
 mod lookup;
 mod request;
 mod send;
+mod templates;
 
-use std::sync::Arc;
+use std::{future::Future, sync::Arc, time::Duration};
 
 use http::{Method, Response};
 use lambda_http::{Request, RequestExt, request::RequestContext};
@@ -16,12 +18,18 @@ use wechat::{
     config::CallerConfig,
     problem::Problem,
     secret::Secret,
-    store::Table,
+    store::{StoreError, Table},
     token::{RefreshPort, TokenSource},
 };
 
+use crate::templates::TemplatesCache;
+
 /// Bytes that a request's body may have.
 const BODY_LIMIT: usize = 256 * 1024;
+/// What a write may take after which the caller gets its answer in any case.
+const WRITE_BUDGET: Duration = Duration::from_secs(1);
+/// What such a write leaves of the invocation, for the answer.
+const WRITE_MARGIN: Duration = Duration::from_millis(200);
 
 /// The function's state, made once a process.
 #[derive(Debug)]
@@ -30,6 +38,7 @@ pub struct App {
     api_keys: Vec<Secret>,
     client: Client,
     tokens: TokenSource,
+    templates: TemplatesCache,
     table: Table,
     clock: Arc<dyn Clock>,
 }
@@ -57,14 +66,26 @@ impl App {
             api_keys: config.api_keys,
             client,
             tokens,
+            templates: TemplatesCache::default(),
             table,
             clock,
         })
     }
 
-    /// Reads the token, which also makes the connection that the first request would have to wait for.
+    /// Reads the token and the templates, which also makes the connection that the first request would have to wait for.
     pub async fn warm(&self) {
         self.tokens.warm().await;
+        templates::warm(self).await;
+    }
+
+    /// Waits for a write whose failure must cost the caller neither the answer nor the time to give it.
+    async fn write(&self, what: &'static str, deadline: Deadline, write: impl Future<Output = Result<(), StoreError>>) {
+        let budget = deadline.budget(self.clock.now_millis(), WRITE_BUDGET, WRITE_MARGIN);
+        match tokio::time::timeout(budget, write).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, what, "could not be recorded"),
+            Err(_) => tracing::error!(what, "could not be recorded in time"),
+        }
     }
 }
 

@@ -1,20 +1,26 @@
 //! What became of a message, and which templates there are.
 
 use http::Response;
-use serde_json::{Value, json};
 use wechat::{
-    api::Template,
     clock::Deadline,
     problem::{self, Problem},
     store::MessageStatus,
 };
 
-use crate::App;
+use crate::{
+    App,
+    answer::{Message, TemplateList},
+    templates,
+};
+
+/// Digits of a msgid: WeChat's are 64-bit numbers.
+const MSGID_LIMIT: usize = 20;
 
 /// Serves `GET /api/messages/{msgid}`.
 pub(crate) async fn message(app: &App, msgid: &str) -> Result<Response<String>, Problem> {
-    if msgid.is_empty() || !msgid.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(Problem::bad_request("a msgid is a decimal number / msgid 应为十进制数字").with_field("msgid"));
+    if !(1..=MSGID_LIMIT).contains(&msgid.len()) || !msgid.bytes().all(|byte| byte.is_ascii_digit()) {
+        let detail = "a msgid is a decimal number of up to 20 digits / msgid 应为 20 位以内的十进制数字";
+        return Err(Problem::bad_request(detail).with_field("msgid"));
     }
     let record = app
         .table
@@ -24,19 +30,17 @@ pub(crate) async fn message(app: &App, msgid: &str) -> Result<Response<String>, 
     let record = record.ok_or_else(|| {
         Problem::not_found("no message with this msgid was sent in the last 30 days / 30 天内没有该 msgid 的消息")
     })?;
-    Ok(problem::json(
-        200,
-        &json!({
-            "msgid": msgid,
-            "touser": record.touser,
-            "template_id": record.template_id,
-            "status": record.status,
-            "sent_at": record.sent_at,
-            "finished_at": record.finished_at,
-            "receipt": record.receipt,
-            "meaning": meaning(record.status),
-        }),
-    ))
+    let message = Message {
+        msgid: msgid.to_owned(),
+        touser: record.touser,
+        template_id: record.template_id,
+        status: record.status,
+        sent_at: record.sent_at,
+        finished_at: record.finished_at,
+        receipt: record.receipt,
+        meaning: meaning(record.status),
+    };
+    Ok(problem::json(200, &message))
 }
 
 const fn meaning(status: MessageStatus) -> &'static str {
@@ -59,12 +63,7 @@ pub(crate) async fn templates(app: &App, deadline: Deadline) -> Result<Response<
     let list = |token, attempts| async move { app.client.templates(&token, attempts, deadline).await };
     let templates = app.tokens.call(deadline, list).await;
     let templates = templates.map_err(|error| Problem::from_call(&error, app.clock.now()))?;
-    let templates: Vec<Value> = templates.iter().map(with_fields).collect();
-    Ok(problem::json(200, &json!({"templates": templates})))
-}
-
-fn with_fields(template: &Template) -> Value {
-    let mut value = json!(template);
-    value["fields"] = json!(template.fields());
-    value
+    templates::learn(app, &templates, deadline).await;
+    let templates = templates.into_iter().map(Into::into).collect();
+    Ok(problem::json(200, &TemplateList { templates }))
 }

@@ -11,13 +11,14 @@ use wechat::{
 /// Recipients of one request.
 const RECIPIENTS_LIMIT: usize = 100;
 /// The members that are known. `topcolor` is obsolete: accepted from old callers, and dropped.
-const KNOWN: [&str; 7] = [
+const KNOWN: [&str; 8] = [
     "touser",
     "template_id",
     "url",
     "miniprogram",
     "client_msg_id",
     "data",
+    "validate",
     "topcolor",
 ];
 
@@ -30,6 +31,8 @@ pub(crate) struct SendTemplate {
     pub(crate) miniprogram: Option<MiniProgram>,
     pub(crate) client_msg_id: Option<String>,
     pub(crate) data: BTreeMap<String, FieldValue>,
+    /// `"validate": "warn"`: what the check finds is told, and the message sent all the same.
+    pub(crate) only_warns: bool,
 }
 
 /// One recipient is answered like WeChat answers, several with a list.
@@ -58,6 +61,7 @@ impl SendTemplate {
             miniprogram: miniprogram(members.get("miniprogram"))?,
             client_msg_id: optional_text(members, "client_msg_id")?,
             data: data(members.get("data"))?,
+            only_warns: only_warns(members.get("validate"))?,
         })
     }
 }
@@ -106,10 +110,22 @@ fn required_text(members: &Map<String, Value>, name: &str) -> Result<String, Pro
 fn url(members: &Map<String, Value>) -> Result<Option<String>, Problem> {
     let url = optional_text(members, "url")?;
     match url {
-        Some(url) if !url.starts_with("https://") && !url.starts_with("http://") => {
-            Err(fault("url", "must begin with https:// or http://"))
-        }
+        Some(url) if !is_web_address(&url) => Err(fault("url", "must begin with https:// or http://")),
         url => Ok(url),
+    }
+}
+
+fn is_web_address(url: &str) -> bool {
+    url.split_once("://").is_some_and(|(scheme, rest)| {
+        !rest.is_empty() && ["https", "http"].iter().any(|known| scheme.eq_ignore_ascii_case(known))
+    })
+}
+
+fn only_warns(validate: Option<&Value>) -> Result<bool, Problem> {
+    match validate {
+        None | Some(Value::Null) => Ok(false),
+        Some(mode) if mode == "warn" => Ok(true),
+        Some(_) => Err(fault("validate", "must be \"warn\", or be left out")),
     }
 }
 
@@ -117,7 +133,8 @@ fn url(members: &Map<String, Value>) -> Result<Option<String>, Problem> {
 fn miniprogram(value: Option<&Value>) -> Result<Option<MiniProgram>, Problem> {
     match value {
         None | Some(Value::Null) => Ok(None),
-        Some(Value::Object(members)) if members.get("appid").is_none_or(|appid| appid == "") => Ok(None),
+        Some(Value::Object(members)) if matches!(members.get("appid"), None | Some(Value::Null)) => Ok(None),
+        Some(Value::Object(members)) if members["appid"] == "" => Ok(None),
         Some(value) => serde_json::from_value(value.clone()).map(Some).map_err(|error| {
             fault(
                 "miniprogram",
@@ -210,8 +227,10 @@ mod tests {
         let body = json!({"touser": "o", "template_id": "T", "url": "", "miniprogram": {}, "client_msg_id": null});
         let request = SendTemplate::read(&body).unwrap();
         assert!(request.url.is_none() && request.miniprogram.is_none() && request.client_msg_id.is_none());
-        let body = json!({"touser": "o", "template_id": "T", "miniprogram": {"appid": "", "pagepath": ""}});
-        assert!(SendTemplate::read(&body).unwrap().miniprogram.is_none());
+        for appid in [json!(""), json!(null)] {
+            let body = json!({"touser": "o", "template_id": "T", "miniprogram": {"appid": appid, "pagepath": ""}});
+            assert!(SendTemplate::read(&body).unwrap().miniprogram.is_none());
+        }
     }
 
     #[test]
@@ -239,6 +258,8 @@ mod tests {
                 "data.thing1.size",
             ),
             (base("tousers", json!("x")), "tousers"),
+            (base("validate", json!("off")), "validate"),
+            (base("url", json!("https://")), "url"),
         ] {
             assert_eq!(refused(&body)["field"], field, "{body}");
         }

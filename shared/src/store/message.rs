@@ -92,7 +92,8 @@ impl Table {
         Ok(alive.as_ref().and_then(MessageRecord::from_attributes))
     }
 
-    /// Records that WeChat accepted a message, without undoing a receipt that came first.
+    /// Records that WeChat accepted a message, without undoing a receipt that came first. WeChat answers a repeat with
+    /// the msgid of the first: its time stays.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written.
@@ -102,7 +103,8 @@ impl Table {
             .table_name(&self.name)
             .key("pk", text(format!("message#{msgid}")))
             .update_expression(
-                "SET touser = :touser, template_id = :template_id, sent_at = :now, #ttl = :ttl, \
+                "SET touser = :touser, template_id = :template_id, #ttl = :ttl, \
+                 sent_at = if_not_exists(sent_at, :now), \
                  #status = if_not_exists(#status, :sent)",
             )
             .expression_attribute_names("#status", "status")

@@ -7,6 +7,7 @@ mod menu;
 mod message;
 mod replies;
 mod send;
+mod templates;
 mod token;
 
 use std::{collections::HashMap, error::Error, fmt, sync::Arc};
@@ -22,7 +23,8 @@ pub use self::{
     menu::KeptMenu,
     message::{MessageRecord, MessageStatus, Receipt},
     replies::{SavedReplies, StoredReplies},
-    send::{RecordedAnswer, SendClaim, SendOutcome, SendRequest},
+    send::{RecordedAnswer, SendClaim, SendOutcome, SendRequest, Turn},
+    templates::ListedTemplates,
     token::{Lease, RefreshFailure, StoredToken, TokenItem},
 };
 

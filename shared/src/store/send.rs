@@ -1,13 +1,20 @@
 //! `send#<appid>#<idempotency key>`: a send that carries an `Idempotency-Key` happens once.
 //!
 //! ```text
-//! claim -> in_progress -> done      the recorded answer is given again, for a day
-//!                      -> refused   WeChat took nothing: may be tried again
+//! claim -> in_progress -> done        the recorded answer is given again, for a day
+//!                      -> refused     WeChat took nothing: may be tried again
+//!                      -> (no item)   WeChat was not asked: as if there had been no request
 //!                      -> (crash, or an outcome that is not known) the claim ends; within WeChat's memory of
 //!                         client_msg_id a repeat is harmless, after that the outcome stays unknown
 //! ```
+//!
+//! The SDK repeats a write whose answer it missed, and the first one may land late: every write recognises its own run
+//! by the owner, and a claim that lands after the end of its run changes nothing.
 
-use aws_sdk_dynamodb::{operation::update_item::UpdateItemError, types::ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::{
+    operation::update_item::{UpdateItemError, builders::UpdateItemFluentBuilder},
+    types::ReturnValuesOnConditionCheckFailure,
+};
 
 use super::{Attributes, StoreError, Table, get_number, get_text, number, text};
 
@@ -15,6 +22,8 @@ use super::{Attributes, StoreError, Table, get_number, get_text, number, text};
 const REMEMBERED_FOR: i64 = 24 * 3600;
 /// A claim whose holder died ends after this many seconds: longer than the function may run.
 const CLAIMED_FOR: i64 = 35;
+/// Most sends end within a second or two: waiting for the end of the claim would be waiting for a crash.
+const ASK_AGAIN_WITHIN: i64 = 5;
 /// WeChat recognises a client_msg_id for 10 minutes; a minute is left for the repeat itself.
 const REPEAT_IS_HARMLESS_FOR: i64 = 9 * 60;
 
@@ -44,7 +53,7 @@ pub struct RecordedAnswer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SendClaim {
     /// It may.
-    Won,
+    Won(Turn),
     /// It was sent: this was the answer.
     Done(RecordedAnswer),
     /// Another run is sending, for so many seconds at most.
@@ -54,8 +63,18 @@ pub enum SendClaim {
     },
     /// The key was used with another body.
     OtherBody,
-    /// An earlier run ended without knowing whether WeChat took the message, too long ago for a repeat to be harmless.
-    Unknown,
+    /// An earlier run ended without knowing whether WeChat took the message, too long ago for a repeat to be harmless;
+    /// with the answer that it gave, if that tells of some recipients.
+    Unknown(Option<RecordedAnswer>),
+}
+
+/// Which run under a key this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Nothing was sent under this key so far.
+    First,
+    /// An earlier run may have sent something, recently enough for WeChat to recognise a repeat.
+    Repeat,
 }
 
 /// How a send ended.
@@ -65,8 +84,11 @@ pub enum SendOutcome<'a> {
     Done(u16, &'a str),
     /// WeChat took nothing.
     Refused,
-    /// It is not known whether WeChat took it.
-    Ambiguous,
+    /// WeChat was not asked: the claim is given back.
+    NotAsked,
+    /// It is not known whether WeChat took it, or all of it. What is known of some recipients is kept, to be told when
+    /// a repeat would no longer be harmless.
+    Ambiguous(Option<(u16, &'a str)>),
 }
 
 fn pk(request: &SendRequest<'_>) -> String {
@@ -79,13 +101,13 @@ impl Table {
     /// # Errors
     /// [`StoreError`] when the table cannot be written; then nothing may be sent.
     pub async fn claim_send(&self, request: &SendRequest<'_>, now: i64) -> Result<SendClaim, StoreError> {
-        match self.take_send(request, now, Takeover::FreshStart).await? {
+        match self.take_send(request, now, Turn::First).await? {
             Some(item) if is_abandoned(&item, request, now) => {
-                let taken = self.take_send(request, now, Takeover::Abandoned).await?;
-                Ok(taken.map_or(SendClaim::Won, |item| read_claim(&item, request, now)))
+                let in_the_way = self.take_send(request, now, Turn::Repeat).await?;
+                Ok(in_the_way.map_or(SendClaim::Won(Turn::Repeat), |item| read_claim(&item, request, now)))
             }
             Some(item) => Ok(read_claim(&item, request, now)),
-            None => Ok(SendClaim::Won),
+            None => Ok(SendClaim::Won(Turn::First)),
         }
     }
 
@@ -94,18 +116,18 @@ impl Table {
         &self,
         request: &SendRequest<'_>,
         now: i64,
-        takeover: Takeover,
+        turn: Turn,
     ) -> Result<Option<Attributes>, StoreError> {
-        let (started, condition) = match takeover {
-            Takeover::FreshStart => (
+        let (started, condition) = match turn {
+            Turn::First => (
                 "started_at = :now",
                 "attribute_not_exists(pk) OR #ttl <= :now OR (fingerprint = :fingerprint AND #state = :refused) \
-                 OR #owner = :owner",
+                 OR (#owner = :owner AND #state = :in_progress)",
             ),
-            Takeover::Abandoned => (
+            Turn::Repeat => (
                 "started_at = if_not_exists(started_at, :now)",
-                "fingerprint = :fingerprint AND #state = :in_progress AND claim_expires_at <= :now \
-                 AND started_at > :harmless_since OR #owner = :owner",
+                "#state = :in_progress AND (#owner = :owner OR (fingerprint = :fingerprint \
+                 AND claim_expires_at <= :now AND started_at > :harmless_since))",
             ),
         };
         let mut update = self
@@ -128,20 +150,19 @@ impl Table {
             .expression_attribute_values(":claim_expires_at", number(now + CLAIMED_FOR))
             .expression_attribute_values(":ttl", number(now + REMEMBERED_FOR))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        update = match takeover {
-            Takeover::FreshStart => update.expression_attribute_values(":refused", text("refused")),
-            Takeover::Abandoned => {
-                update.expression_attribute_values(":harmless_since", number(now - REPEAT_IS_HARMLESS_FOR))
-            }
+        update = match turn {
+            Turn::First => update.expression_attribute_values(":refused", text("refused")),
+            Turn::Repeat => update.expression_attribute_values(":harmless_since", number(now - REPEAT_IS_HARMLESS_FOR)),
         };
-        match update.send().await {
-            Ok(_) => Ok(None),
-            Err(error) => match error.as_service_error() {
-                Some(UpdateItemError::ConditionalCheckFailedException(failure)) => {
-                    Ok(Some(failure.item().cloned().unwrap_or_default()))
-                }
-                _ => Err(StoreError::from_sdk("UpdateItem", &error)),
+        let Err(error) = update.send().await else {
+            return Ok(None);
+        };
+        match error.as_service_error() {
+            Some(UpdateItemError::ConditionalCheckFailedException(failure)) => match failure.item() {
+                Some(item) => Ok(Some(item.clone())),
+                None => Ok(Some(self.read(&pk(request), true).await?.unwrap_or_default())),
             },
+            _ => Err(StoreError::from_sdk("UpdateItem", &error)),
         }
     }
 
@@ -163,20 +184,27 @@ impl Table {
             .condition_expression("#owner = :owner")
             .expression_attribute_names("#owner", "owner")
             .expression_attribute_values(":owner", text(request.owner));
-        let update = match outcome {
-            SendOutcome::Done(status, body) => update
-                .update_expression("SET #state = :done, answer = :answer, answer_status = :status")
-                .expression_attribute_names("#state", "state")
-                .expression_attribute_values(":done", text("done"))
+        let with_answer = |update: UpdateItemFluentBuilder, status: u16, body: &str| {
+            update
                 .expression_attribute_values(":answer", text(body))
-                .expression_attribute_values(":status", number(status)),
-            SendOutcome::Refused => update
-                .update_expression("SET #state = :refused")
+                .expression_attribute_values(":status", number(status))
+        };
+        let with_state = |update: UpdateItemFluentBuilder, state: &str| {
+            update
                 .expression_attribute_names("#state", "state")
-                .expression_attribute_values(":refused", text("refused")),
-            SendOutcome::Ambiguous => update
+                .expression_attribute_values(":state", text(state))
+        };
+        let update = match outcome {
+            SendOutcome::Done(status, body) => with_answer(with_state(update, "done"), status, body)
+                .update_expression("SET #state = :state, answer = :answer, answer_status = :status"),
+            SendOutcome::Ambiguous(Some((status, body))) => with_answer(update, status, body)
+                .update_expression("SET claim_expires_at = :now, answer = :answer, answer_status = :status")
+                .expression_attribute_values(":now", number(now)),
+            SendOutcome::Ambiguous(None) => update
                 .update_expression("SET claim_expires_at = :now")
                 .expression_attribute_values(":now", number(now)),
+            SendOutcome::Refused => with_state(update, "refused").update_expression("SET #state = :state"),
+            SendOutcome::NotAsked => return self.give_back_send(request).await,
         };
         update
             .send()
@@ -184,14 +212,20 @@ impl Table {
             .map(|_| ())
             .map_err(|error| StoreError::from_sdk("UpdateItem", &error))
     }
-}
 
-#[derive(Clone, Copy)]
-enum Takeover {
-    /// Nothing was sent under this key so far.
-    FreshStart,
-    /// Something may have been sent, recently enough for WeChat to recognise a repeat.
-    Abandoned,
+    async fn give_back_send(&self, request: &SendRequest<'_>) -> Result<(), StoreError> {
+        self.client
+            .delete_item()
+            .table_name(&self.name)
+            .key("pk", text(pk(request)))
+            .condition_expression("attribute_not_exists(pk) OR #owner = :owner")
+            .expression_attribute_names("#owner", "owner")
+            .expression_attribute_values(":owner", text(request.owner))
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(|error| StoreError::from_sdk("DeleteItem", &error))
+    }
 }
 
 fn is_abandoned(item: &Attributes, request: &SendRequest<'_>, now: i64) -> bool {
@@ -204,17 +238,17 @@ fn read_claim(item: &Attributes, request: &SendRequest<'_>, now: i64) -> SendCla
     if get_text(item, "fingerprint") != Some(request.fingerprint) {
         return SendClaim::OtherBody;
     }
-    if get_text(item, "state") == Some("done") {
-        return SendClaim::Done(RecordedAnswer {
-            status: get_number(item, "answer_status").unwrap_or(200),
-            body: get_text(item, "answer").unwrap_or_default().to_owned(),
-        });
-    }
-    if is_abandoned(item, request, now) {
-        return SendClaim::Unknown;
+    let answer = get_text(item, "answer").map(|body| RecordedAnswer {
+        status: get_number(item, "answer_status").unwrap_or(200),
+        body: body.to_owned(),
+    });
+    match (get_text(item, "state"), answer) {
+        (Some("done"), Some(answer)) => return SendClaim::Done(answer),
+        (_, answer) if is_abandoned(item, request, now) => return SendClaim::Unknown(answer),
+        _ => {}
     }
     let ends = get_number::<i64>(item, "claim_expires_at").unwrap_or(now);
     SendClaim::InProgress {
-        retry_after: (ends - now).max(1),
+        retry_after: (ends - now).clamp(1, ASK_AGAIN_WITHIN),
     }
 }

@@ -1,0 +1,118 @@
+//! What the function answers when it succeeds. Failures are `wechat::problem::Problem`s.
+
+use serde::Serialize;
+use wechat::{problem::Problem, store::MessageStatus, template::Finding};
+
+/// One message was sent: WeChat's own answer, with the msgid as text because it exceeds 2^53.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+pub(crate) struct Sent {
+    /// 0.
+    pub(crate) errcode: i64,
+    /// `ok`.
+    pub(crate) errmsg: &'static str,
+    /// Names the message in `GET /api/messages/{msgid}`.
+    #[cfg_attr(test, schema(pattern = "^[0-9]+$"))]
+    pub(crate) msgid: String,
+    /// With `"validate": "warn"`: what the message lacks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) findings: Option<Vec<Finding>>,
+}
+
+impl Sent {
+    pub(crate) const fn new(msgid: String, findings: Option<Vec<Finding>>) -> Self {
+        Self {
+            errcode: 0,
+            errmsg: "ok",
+            msgid,
+            findings,
+        }
+    }
+}
+
+/// What happened to each of several recipients.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+pub(crate) struct Results {
+    /// In the order of `touser`.
+    pub(crate) results: Vec<RecipientResult>,
+    /// With `"validate": "warn"`: what the message lacks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) findings: Option<Vec<Finding>>,
+}
+
+/// One recipient of several.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+pub(crate) enum RecipientResult {
+    /// WeChat took the message.
+    Sent {
+        /// The recipient's openid.
+        touser: String,
+        /// What WeChat answered.
+        #[serde(flatten)]
+        sent: Sent,
+    },
+    /// It did not, or it is not known whether it did: `detail` and `hint` say.
+    Failed {
+        /// The recipient's openid.
+        touser: String,
+        /// Why.
+        #[serde(flatten)]
+        problem: Problem,
+    },
+}
+
+/// What became of one message.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+pub(crate) struct Message {
+    pub(crate) msgid: String,
+    /// The recipient's openid. Like the two after it null while only the receipt is known.
+    pub(crate) touser: Option<String>,
+    pub(crate) template_id: Option<String>,
+    /// `sent`, `delivered`, `blocked` or `failed`.
+    #[cfg_attr(test, schema(value_type = String))]
+    pub(crate) status: MessageStatus,
+    /// When WeChat accepted it, in epoch seconds.
+    pub(crate) sent_at: Option<i64>,
+    /// When its receipt came, in epoch seconds.
+    pub(crate) finished_at: Option<i64>,
+    /// WeChat's own words, such as `failed:user block`.
+    pub(crate) receipt: Option<String>,
+    /// What the status means and what to do, in English and Chinese.
+    pub(crate) meaning: &'static str,
+}
+
+/// The account's templates.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+pub(crate) struct TemplateList {
+    pub(crate) templates: Vec<Template>,
+}
+
+/// One template.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+pub(crate) struct Template {
+    pub(crate) template_id: String,
+    pub(crate) title: String,
+    /// The text with its placeholders, such as `时间:{{time2.DATA}}`.
+    pub(crate) content: String,
+    pub(crate) example: String,
+    /// The names of the placeholders: the members of `data`.
+    pub(crate) fields: Vec<String>,
+}
+
+impl From<wechat::api::Template> for Template {
+    fn from(template: wechat::api::Template) -> Self {
+        Self {
+            fields: template.fields().into_iter().map(str::to_owned).collect(),
+            template_id: template.template_id,
+            title: template.title,
+            content: template.content,
+            example: template.example,
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The account's templates in memory, to check a message before it costs anything.
+//!
+//! A warm process checks without a call: the list stays until it is not enough. Before a message is refused, the list is
+//! looked up again if it lacks the template or is older than a minute. When WeChat does not list the templates, messages
+//! go unchecked: a check must not stop a send that WeChat would take.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::timeout;
+use wechat::{
+    api::Template,
+    clock::Deadline,
+    store::ListedTemplates,
+    template::{Finding, Templates},
+};
+
+use crate::{App, request::SendTemplate};
+
+/// A list that is not older than this, in seconds, is sure of the fields of the templates in it.
+const SURE_FOR: i64 = 60;
+/// After a list that failed the next is not asked for before so many seconds.
+const RETRY_AFTER: i64 = 60;
+/// What a send may wait for the list.
+const LIST_BUDGET: Duration = Duration::from_secs(1);
+/// What waiting for it leaves of the invocation.
+const LIST_MARGIN: Duration = Duration::from_secs(3);
+/// What the start may wait for the list in the table.
+const START_BUDGET: Duration = Duration::from_millis(1500);
+
+/// The templates of one account.
+#[derive(Debug, Default)]
+pub(crate) struct TemplatesCache(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    listed: Option<Arc<ListedTemplates>>,
+    next_list: i64,
+}
+
+impl TemplatesCache {
+    fn lock<T>(&self, access: impl FnOnce(&mut State) -> T) -> T {
+        access(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Reads the list that another process has left in the table.
+pub(crate) async fn warm(app: &App) {
+    match timeout(START_BUDGET, app.table.templates(&app.app_id, app.clock.now())).await {
+        Ok(Ok(listed)) => app.templates.lock(|state| state.listed = listed.map(Arc::new)),
+        Ok(Err(error)) => tracing::warn!(%error, "the list of templates could not be read while starting"),
+        Err(_) => tracing::warn!("the list of templates was not read in time while starting"),
+    }
+}
+
+/// What WeChat would refuse of the message, or drop; nothing when that cannot be known.
+pub(crate) async fn check(app: &App, request: &SendTemplate, deadline: Deadline) -> Vec<Finding> {
+    let known = app.templates.lock(|state| state.listed.clone());
+    let known = known.map(|listed| {
+        let has_template = listed.templates.contains(&request.template_id);
+        let is_sure = has_template && app.clock.now() - listed.listed_at < SURE_FOR;
+        (findings(&listed, request), has_template, is_sure)
+    });
+    match known {
+        Some((findings, _, is_sure)) if findings.is_empty() || is_sure => findings,
+        known => match list(app, deadline).await {
+            Some(listed) => findings(&listed, request),
+            None => known
+                .filter(|(_, has_template, _)| *has_template)
+                .map(|(findings, ..)| findings)
+                .unwrap_or_default(),
+        },
+    }
+}
+
+fn findings(listed: &ListedTemplates, request: &SendTemplate) -> Vec<Finding> {
+    let data = request.data.iter();
+    let data = data.map(|(name, field)| (name.as_str(), field.value.as_str()));
+    listed.templates.check(&request.template_id, data)
+}
+
+/// Asks WeChat, unless it failed to list them a moment ago.
+async fn list(app: &App, deadline: Deadline) -> Option<Arc<ListedTemplates>> {
+    if app.clock.now() < app.templates.lock(|state| state.next_list) {
+        return None;
+    }
+    let call = |token, _| async move { app.client.templates(&token, 1, deadline).await };
+    let budget = deadline.budget(app.clock.now_millis(), LIST_BUDGET, LIST_MARGIN);
+    match timeout(budget, app.tokens.call(deadline, call)).await {
+        Ok(Ok(templates)) if !templates.is_empty() => return Some(learn(app, &templates, deadline).await),
+        Ok(Ok(_)) => tracing::warn!("WeChat lists no template: messages are sent unchecked"),
+        Ok(Err(error)) => tracing::warn!(%error, "WeChat does not list the templates: messages are sent unchecked"),
+        Err(_) => tracing::warn!("WeChat did not list the templates in time: messages are sent unchecked"),
+    }
+    app.templates
+        .lock(|state| state.next_list = app.clock.now() + RETRY_AFTER);
+    None
+}
+
+/// Keeps what WeChat has listed, for this process and for those that start later.
+pub(crate) async fn learn(app: &App, templates: &[Template], deadline: Deadline) -> Arc<ListedTemplates> {
+    let fields = |template: &Template| template.fields().into_iter().map(str::to_owned).collect();
+    let listed = Arc::new(ListedTemplates {
+        templates: templates
+            .iter()
+            .map(|template| (template.template_id.clone(), fields(template)))
+            .collect::<Templates>(),
+        listed_at: app.clock.now(),
+    });
+    app.templates.lock(|state| state.listed = Some(Arc::clone(&listed)));
+    app.write(
+        "the list of templates",
+        deadline,
+        app.table.save_templates(&app.app_id, &listed),
+    )
+    .await;
+    listed
+}

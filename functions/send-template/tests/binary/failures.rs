@@ -1,0 +1,280 @@
+//! What fails, and what the caller is told. The errmsgs are those of the field.
+
+use std::time::{Duration, Instant};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde_json::{Value, json};
+use wechat_simulator::FOLLOWER;
+
+use crate::stage::{API_KEY, Answer, SEND, Stage, event, get, invoke, invoke_within, message, send, send_with_key};
+
+async fn send_with_fault(stage: &Stage, function: &mut testing::Function, mut fault: Value) -> Answer {
+    fault["path"] = SEND.into();
+    stage.fault(&fault).await;
+    send(function, &message()).await
+}
+
+#[tokio::test]
+async fn the_four_errors_that_cost_most() {
+    let stage = Stage::new().await;
+    let function = &mut stage.function().await;
+    let not_in_whitelist = "invalid ip 203.0.113.9 ipv6 ::ffff:203.0.113.9, not in whitelist";
+    let answer = send_with_fault(&stage, function, json!({"errcode": 40164, "errmsg": not_in_whitelist})).await;
+    assert_eq!((answer.status, &answer.body["errcode"]), (503, &json!(40164)));
+    assert!(
+        answer.body["rid"]
+            .as_str()
+            .is_some_and(|rid| rid.split('-').count() == 3),
+        "{answer:?}"
+    );
+    let hint = answer.body["hint"].as_str().unwrap();
+    assert!(hint.contains("203.0.113.9") && hint.contains("白名单"), "{hint}");
+
+    let invalid = "argument invalid! data.time5.value invalid";
+    let answer = send_with_fault(&stage, function, json!({"errcode": 47003, "errmsg": invalid})).await;
+    assert_eq!(answer.status, 400);
+    assert!(
+        answer.body["errmsg"].as_str().unwrap().starts_with(invalid),
+        "{answer:?}"
+    );
+    assert!(answer.body["field"].as_str().unwrap().contains("time5"));
+
+    let quota = "reach max api daily quota limit, could get access_token by getStableAccessToken, more details at \
+                 https://mmbizurl.cn/s/JtxxFh33r";
+    let answer = send_with_fault(&stage, function, json!({"errcode": 45009, "errmsg": quota})).await;
+    assert_eq!(answer.status, 429);
+    let retry_after: u64 = answer.headers["retry-after"].as_str().unwrap().parse().unwrap();
+    assert!((1..=86_400).contains(&retry_after) && answer.body["retry_after"] == retry_after);
+
+    assert!(stage.lambda.events().is_empty());
+    let dead = "invalid credential, access_token is invalid or not latest";
+    let answer = send_with_fault(&stage, function, json!({"errcode": 40001, "errmsg": dead})).await;
+    assert_eq!(answer.status, 200);
+    let events = stage.lambda.events();
+    assert_eq!((events.len(), &events[0]["action"]), (1, &json!("replace")));
+    assert_eq!(stage.phone(FOLLOWER).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_token_that_stays_dead_is_asked_for_once_for_all_recipients() {
+    let stage = Stage::new().await;
+    let function = &mut stage.function().await;
+    send(function, &message()).await;
+    let mut followers = Vec::new();
+    for _ in 0..60 {
+        followers.push(stage.follower().await);
+    }
+    stage.control("/sim/whitelist", &json!({"ips": ["203.0.113.7"]})).await;
+    stage.control("/sim/token/invalidate", &json!({})).await;
+    let answer = send(function, &crate::stage::message_to(followers)).await;
+    let results = answer.body["results"].as_array().unwrap();
+    assert_eq!((answer.status, results.len()), (207, 60));
+    assert!(
+        results
+            .iter()
+            .all(|result| result["errcode"] == 40164 && result["status"] == 503),
+        "{answer:?}"
+    );
+    assert!(stage.lambda.events().len() <= 20, "{}", stage.lambda.events().len());
+}
+
+#[tokio::test]
+async fn without_a_token_the_refresher_is_asked_and_its_refusal_told() {
+    let stage = Stage::without_token().await;
+    stage.control("/sim/whitelist", &json!({"ips": ["203.0.113.7"]})).await;
+    let function = &mut stage.function().await;
+    for key in ["order-1", "order-1"] {
+        let answer = send_with_key(function, &message(), key).await;
+        assert_eq!((answer.status, &answer.body["errcode"]), (503, &json!(40164)));
+        assert!(
+            answer.body["hint"].as_str().unwrap().contains("127.0.0.1"),
+            "{answer:?}"
+        );
+    }
+    stage.control("/sim/whitelist", &json!({"ips": null})).await;
+    assert_eq!(send_with_key(function, &message(), "order-1").await.status, 200);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_wechats_is_502_and_none_is_504() {
+    let stage = Stage::new().await;
+    let function = &mut stage.function().await;
+    for (fault, status) in [
+        (json!({"body": "<html>登录</html>"}), 502),
+        (json!({"http_status": 500, "times": 2}), 502),
+        (json!({"http_status": 403}), 502),
+        (json!({"body": "{\"errcode\":0}"}), 502),
+        (json!({"errcode": -1, "times": 2}), 502),
+        (json!({"drop": true, "times": 2}), 504),
+    ] {
+        let answer = send_with_fault(&stage, function, fault.clone()).await;
+        assert_eq!(answer.status, status, "{fault}: {answer:?}");
+        assert!(
+            answer.body["hint"].as_str().unwrap().contains("client_msg_id"),
+            "{fault}: {answer:?}"
+        );
+    }
+    stage.fault(&json!({"path": SEND, "delay_ms": 60_000})).await;
+    let started = Instant::now();
+    let answer = invoke_within(function, &event(&message(), None), 3_000).await;
+    assert_eq!(answer.status, 504);
+    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn without_its_store_it_answers_504() {
+    let stage = Stage::new().await;
+    let function = &mut stage
+        .function_with(&[("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:1")])
+        .await;
+    let started = Instant::now();
+    assert_eq!(send(function, &message()).await.status, 504);
+    assert_eq!(send_with_key(function, &message(), "order-1").await.status, 504);
+    assert_eq!(invoke(function, &get("/api/messages/1")).await.status, 504);
+    assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
+    assert_eq!(stage.calls(Some(SEND)).await, 0);
+}
+
+#[tokio::test]
+async fn a_store_that_fails_after_the_send_costs_neither_the_answer_nor_a_second_message() {
+    let stage = Stage::new().await;
+    let function = &mut stage.function().await;
+    send(function, &message()).await;
+    let stage = stage.without_table().await;
+    let answer = send(function, &message()).await;
+    assert_eq!((answer.status, stage.phone(FOLLOWER).await.len()), (200, 2));
+    assert_eq!(send_with_key(function, &message(), "order-1").await.status, 504);
+    assert_eq!(stage.phone(FOLLOWER).await.len(), 2);
+}
+
+fn changed(change: impl FnOnce(&mut Value)) -> Value {
+    let mut event = event(&message(), None);
+    change(&mut event);
+    event
+}
+
+#[tokio::test]
+async fn only_a_key_in_the_header_or_the_gateways_authorizer_lets_a_caller_in() {
+    let stage = Stage::new().await;
+    let function = &mut stage.function().await;
+    let large = "x".repeat(256 * 1024 + 1);
+    let no_key = |event: &mut Value| {
+        event["headers"].as_object_mut().unwrap().remove("authorization");
+    };
+    let jwt = json!({"jwt": {"claims": {"sub": "1", "aud": "shop"}, "scopes": null}});
+    for (event, status) in [
+        (changed(no_key), 401),
+        (
+            changed(|event| event["headers"]["authorization"] = "Bearer another-key".into()),
+            401,
+        ),
+        (
+            changed(|event| event["headers"]["authorization"] = format!("Basic {API_KEY}").into()),
+            401,
+        ),
+        (
+            changed(|event| event["headers"]["authorization"] = "Bearer ".into()),
+            401,
+        ),
+        (
+            changed(|event| {
+                no_key(event);
+                let query = format!("authorization=Bearer%20{API_KEY}&api_key={API_KEY}&access_token={API_KEY}");
+                event["rawQueryString"] = query.into();
+                event["queryStringParameters"] = json!({"authorization": format!("Bearer {API_KEY}")});
+            }),
+            401,
+        ),
+        (
+            changed(|event| {
+                no_key(event);
+                event["body"] = large.clone().into();
+            }),
+            401,
+        ),
+        (changed(|event| event["body"] = large.clone().into()), 413),
+        (
+            changed(|event| {
+                event["body"] = STANDARD.encode(&large).into();
+                event["isBase64Encoded"] = true.into();
+            }),
+            413,
+        ),
+        (
+            changed(|event| {
+                no_key(event);
+                event["requestContext"]["authorizer"] = jwt.clone();
+            }),
+            200,
+        ),
+    ] {
+        let answer = invoke(function, &event).await;
+        assert_eq!(answer.status, status, "{answer:?}");
+        assert_eq!(answer.headers["www-authenticate"] == "Bearer", status == 401);
+    }
+}
+
+#[tokio::test]
+async fn bodies_are_read_whatever_their_content_type_and_refused_with_a_reason() {
+    let stage = Stage::new().await;
+    let function = &mut stage.function().await;
+    let encoded = changed(|event| {
+        event["body"] = STANDARD.encode(message().to_string()).into();
+        event["isBase64Encoded"] = true.into();
+    });
+    assert_eq!(invoke(function, &encoded).await.status, 200);
+    let form = changed(|event| event["headers"]["content-type"] = "application/x-www-form-urlencoded".into());
+    assert_eq!(invoke(function, &form).await.status, 200);
+    for (body, field) in [
+        ("", Value::Null),
+        ("touser=o", Value::Null),
+        ("[]", Value::Null),
+        (
+            "{\"touser\":\"o\",\"template_id\":\"T\",\"tousers\":[]}",
+            json!("tousers"),
+        ),
+        (
+            "{\"touser\":\"o\",\"template_id\":\"T\",\"data\":{\"number1\":{\"value\":7}}}",
+            json!("data.number1.value"),
+        ),
+        (
+            "{\"touser\":\"o\",\"template_id\":\"T\",\"url\":\"javascript:alert(1)\"}",
+            json!("url"),
+        ),
+    ] {
+        let answer = invoke(function, &changed(|event| event["body"] = body.into())).await;
+        assert_eq!((answer.status, &answer.body["field"]), (400, &field), "{body}");
+    }
+    assert_eq!(stage.calls(Some(SEND)).await, 2);
+}
+
+#[tokio::test]
+async fn no_secret_no_openid_and_no_text_is_logged() {
+    let stage = Stage::new().await;
+    let function = &mut stage.function().await;
+    send(function, &message()).await;
+    for fault in [
+        json!({"errcode": 47003, "errmsg": "argument invalid! data.time2.value invalid"}),
+        json!({"errcode": 40001}),
+        json!({"body": "<html>"}),
+        json!({"drop": true, "times": 2}),
+    ] {
+        send_with_fault(&stage, function, fault).await;
+    }
+    let mut wrong = message();
+    wrong["data"]["thing1"] = "长".repeat(21).into();
+    send_with_key(function, &wrong, "order-1").await;
+    let logs = function.logs();
+    assert!(logs.contains("request answered"), "{logs}");
+    let token = stage.token().await;
+    for secret in [
+        API_KEY,
+        &stage.simulator.account().app_secret,
+        &token,
+        FOLLOWER,
+        "项目审核",
+        "长长长",
+    ] {
+        assert!(!logs.contains(secret), "{secret} is in:\n{logs}");
+    }
+}

@@ -1,0 +1,9 @@
+//! The built binary, driven by a Lambda Runtime API, against the simulated platform and an embedded table.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must end")]
+
+mod checked;
+mod failures;
+mod once;
+mod sending;
+mod stage;

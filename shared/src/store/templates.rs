@@ -1,0 +1,57 @@
+//! `templates#<appid>`: the account's templates and their fields, for processes that start.
+
+use super::{StoreError, Table, get_number, get_text, number, text};
+use crate::template::Templates;
+
+/// The list is kept this long, in seconds: a day. Within it a template's fields never change, but some may be added.
+const KEPT_FOR: i64 = 24 * 3600;
+
+/// The templates as they were listed at one time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedTemplates {
+    /// Them.
+    pub templates: Templates,
+    /// When WeChat listed them, in epoch seconds.
+    pub listed_at: i64,
+}
+
+fn pk(app_id: &str) -> String {
+    format!("templates#{app_id}")
+}
+
+impl Table {
+    /// The templates of `app_id` as they were listed last; `None` when that is more than a day ago.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be read or the item is damaged.
+    pub async fn templates(&self, app_id: &str, now: i64) -> Result<Option<ListedTemplates>, StoreError> {
+        let item = self.read(&pk(app_id), false).await?;
+        let Some(item) = item.filter(|item| get_number::<i64>(item, "ttl").is_some_and(|ttl| ttl > now)) else {
+            return Ok(None);
+        };
+        let templates = serde_json::from_str(get_text(&item, "templates").unwrap_or_default())
+            .map_err(|error| StoreError::damaged("GetItem", error))?;
+        let listed_at = get_number(&item, "listed_at").unwrap_or(0);
+        Ok(Some(ListedTemplates { templates, listed_at }))
+    }
+
+    /// Keeps the templates of `app_id`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be written.
+    pub async fn save_templates(&self, app_id: &str, listed: &ListedTemplates) -> Result<(), StoreError> {
+        let templates =
+            serde_json::to_string(&listed.templates).map_err(|error| StoreError::damaged("PutItem", error))?;
+        self.client
+            .put_item()
+            .table_name(&self.name)
+            .item("pk", text(pk(app_id)))
+            .item("templates", text(templates))
+            .item("listed_at", number(listed.listed_at))
+            .item("ttl", number(listed.listed_at + KEPT_FOR))
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(|error| StoreError::from_sdk("PutItem", &error))
+    }
+}
