@@ -2,43 +2,78 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod doctor;
 mod menu;
 mod replies;
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
-use testing::{EmbeddedTable, Function, Outcome, TABLE_NAME, event};
+use testing::{EmbeddedTable, Function, Invoked, LambdaApi, Outcome, TABLE_NAME, event};
 use tokio::net::TcpListener;
-use wechat::{api::Client, clock::SystemClock, secret::Secret, store::Table, token::Refresher};
+use wechat::{
+    api::{Client, TokenApi, TokenEndpoint},
+    clock::{Deadline, SystemClock},
+    secret::Secret,
+    store::Table,
+    token::{Action, Refresher},
+};
 use wechat_simulator::{Settings, Simulator};
 
-/// The function with all that it touches.
+type Refreshing = Refresher<(Table, String), TokenEndpoint>;
+
+/// The function with all that it touches: a token-refresher that is invoked as in AWS among it.
 struct Admin {
     function: Function,
     simulator: Simulator,
     _table: EmbeddedTable,
+    _lambda: LambdaApi,
 }
 
 impl Admin {
+    /// With a token in the table, as a deployed stack has after its first minute.
     async fn start() -> Self {
+        Self::start_with(true, &[]).await
+    }
+
+    async fn start_with(has_token: bool, more: &[(&str, &str)]) -> Self {
         let table = EmbeddedTable::start(None).await.unwrap();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let simulator = Simulator::start(listener, Settings::default()).unwrap();
-        store_token(&table, &simulator).await;
-        let (base, endpoint) = (simulator.base_url(), table.endpoint());
-        let variables = [
+        let refresher = Arc::new(refresher(&table, &simulator));
+        if has_token {
+            refresher.run(&Action::Refresh, "test", Deadline::NONE).await.unwrap();
+        }
+        let lambda = LambdaApi::start(move |event| run(Arc::clone(&refresher), event))
+            .await
+            .unwrap();
+        let (base, dynamodb, lambda_url) = (simulator.base_url(), table.endpoint(), lambda.endpoint());
+        let mut variables = vec![
             ("WECHAT_APP_ID", simulator.account().app_id.as_str()),
             ("WECHAT_API_BASE", &base),
             ("TABLE_NAME", TABLE_NAME),
             ("TOKEN_REFRESHER_FUNCTION", "token-refresher"),
             ("API_KEYS", "other-key,events-key"),
-            ("AWS_ENDPOINT_URL_DYNAMODB", &endpoint),
+            ("AWS_ENDPOINT_URL_DYNAMODB", &dynamodb),
+            ("AWS_ENDPOINT_URL_LAMBDA", &lambda_url),
         ];
+        variables.extend(more);
         let function = Function::start(env!("CARGO_BIN_EXE_admin"), &variables).await.unwrap();
         Self {
             function,
             simulator,
             _table: table,
+            _lambda: lambda,
         }
+    }
+
+    /// A call to the simulator's controls.
+    async fn sim(&self, path: &str, body: &Value) {
+        let request = reqwest::Client::new().post(format!("{}{path}", self.simulator.base_url()));
+        let request = request
+            .header("content-type", "application/json")
+            .body(body.to_string());
+        assert_eq!(request.send().await.unwrap().status(), 200, "{path}");
     }
 
     async fn answer(&mut self, event: &Value) -> (i64, Value) {
@@ -93,19 +128,28 @@ fn api_event(method: &str, path_and_query: &str, body: &Value) -> Value {
     event
 }
 
-/// What token-refresher does in AWS before anything is called.
-async fn store_token(table: &EmbeddedTable, simulator: &Simulator) {
-    let clock = std::sync::Arc::new(SystemClock);
+fn refresher(table: &EmbeddedTable, simulator: &Simulator) -> Refreshing {
+    let clock = Arc::new(SystemClock);
     let account = simulator.account();
     let client = Client::new(&simulator.base_url(), None, clock.clone()).unwrap();
     let secret = Secret::new(account.app_secret.as_str());
-    let issuer = wechat::api::TokenEndpoint::new(client, wechat::api::TokenApi::Stable, &account.app_id, secret);
+    let issuer = TokenEndpoint::new(client, TokenApi::Stable, &account.app_id, secret);
     let store = (Table::new(table.client(), TABLE_NAME), account.app_id.clone());
-    let refresher = Refresher::new(store, issuer, clock);
-    refresher
-        .run(&wechat::token::Action::Refresh, "test", wechat::clock::Deadline::NONE)
+    Refresher::new(store, issuer, clock)
+}
+
+/// One invocation of token-refresher, and how AWS reports its error.
+async fn run(refresher: Arc<Refreshing>, event: Value) -> Invoked {
+    match refresher
+        .run(&Action::from_event(&event), "invoked", Deadline::NONE)
         .await
-        .unwrap();
+    {
+        Ok(done) => Ok(json!(done)),
+        Err(error) => Err(json!({
+            "errorType": error.errcode().map_or("Other".to_owned(), |errcode| format!("WeChat{errcode}")),
+            "errorMessage": error.to_string(),
+        })),
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,98 @@
+//! Each cause of a set-up that does not work is diagnosed, and its remedy named.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::Admin;
+
+/// The doctor's report, which it must give within its time.
+async fn examine(admin: &mut Admin) -> Value {
+    let started = Instant::now();
+    let (status, report) = admin.answer_to("doctor").await;
+    assert_eq!(status, 200);
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    report
+}
+
+fn check<'a>(report: &'a Value, name: &str) -> &'a Value {
+    let found = report["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|check| check["name"] == name);
+    found.unwrap_or_else(|| panic!("no check {name} in {report}"))
+}
+
+/// The check called `name` has failed, and all of `texts` stand in its detail or hint.
+fn assert_failed(report: &Value, name: &str, texts: &[&str]) {
+    let check = check(report, name);
+    assert_eq!(
+        (&report["ok"], &check["ok"]),
+        (&json!(false), &json!(false)),
+        "{report}"
+    );
+    for text in texts {
+        assert!(check.to_string().contains(text), "{text} in {check}");
+    }
+}
+
+#[tokio::test]
+async fn a_working_set_up_passes_every_check() {
+    let mut admin = Admin::start().await;
+    let report = examine(&mut admin).await;
+    assert_eq!(report["ok"], true, "{report}");
+}
+
+#[tokio::test]
+async fn an_address_that_is_not_whitelisted_is_named_with_the_place_to_enter_it() {
+    let mut admin = Admin::start_with(false, &[]).await;
+    admin.sim("/sim/whitelist", &json!({"ips": ["198.51.100.7"]})).await;
+    let report = examine(&mut admin).await;
+    assert_failed(&report, "token", &["127.0.0.1", "IP白名单", "whitelist"]);
+    assert_failed(&report, "templates", &["token"]);
+}
+
+#[tokio::test]
+async fn what_wechat_says_of_secret_and_permission_is_explained() {
+    let mut admin = Admin::start_with(false, &[]).await;
+    let fault = json!({"path": "/cgi-bin/stable_token", "errcode": 40125});
+    admin.sim("/sim/faults", &fault).await;
+    assert_failed(&examine(&mut admin).await, "token", &["AppSecret"]);
+
+    let fault = json!({"path": "/cgi-bin/template/get_all_private_template", "errcode": 48001});
+    admin.sim("/sim/faults", &fault).await;
+    let report = examine(&mut admin).await;
+    assert_eq!(check(&report, "token")["ok"], true, "the fault is over: {report}");
+    assert_failed(&report, "templates", &["认证"]);
+}
+
+#[tokio::test]
+async fn a_wechat_that_hangs_does_not_hang_the_doctor() {
+    let mut admin = Admin::start().await;
+    let paths = ["/cgi-bin/template/get_all_private_template", "/cgi-bin/menu/get"];
+    for path in paths {
+        admin
+            .sim("/sim/faults", &json!({"path": path, "delay_ms": 20_000, "times": 9}))
+            .await;
+    }
+    let report = examine(&mut admin).await;
+    assert_failed(&report, "templates", &["no answer"]);
+    assert_eq!(check(&report, "refresh on demand")["ok"], true, "{report}");
+}
+
+#[tokio::test]
+async fn a_table_that_is_not_there_is_told_apart_from_one_that_cannot_be_reached() {
+    let mut admin = Admin::start_with(true, &[("TABLE_NAME", "another-table")]).await;
+    assert_failed(&examine(&mut admin).await, "table", &["TABLE_NAME"]);
+    let mut admin = Admin::start_with(true, &[("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:9")]).await;
+    assert_failed(&examine(&mut admin).await, "table", &["did not answer"]);
+}
+
+#[tokio::test]
+async fn the_webhooks_settings_are_judged_where_they_can_be_seen() {
+    let mut admin = Admin::start_with(true, &[("WECHAT_TOKEN", "t0k3n"), ("WECHAT_ENCODING_AES_KEY", "sh0rt")]).await;
+    let report = examine(&mut admin).await;
+    assert_failed(&report, "configuration", &["WECHAT_ENCODING_AES_KEY", "43"]);
+    assert!(!report.to_string().contains("sh0rt") && !report.to_string().contains("t0k3n"));
+}
