@@ -11,6 +11,7 @@ const STORE_ATTEMPT: Duration = Duration::from_millis(800);
 /// One operation with its attempts.
 const STORE_OPERATION: Duration = Duration::from_secs(2);
 /// An invocation of token-refresher waits for WeChat.
+#[cfg(feature = "invoke")]
 const INVOKE_OPERATION: Duration = Duration::from_secs(26);
 const CONNECT: Duration = Duration::from_secs(1);
 

@@ -192,6 +192,7 @@ impl<'a> Reader<'a> {
         }
     }
 
+    #[cfg(feature = "client")]
     fn api_keys(&self) -> Vec<Secret> {
         let keys = self.optional("API_KEYS").unwrap_or_default();
         keys.split(',')
