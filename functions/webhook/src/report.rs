@@ -36,12 +36,14 @@ impl Exchange {
     pub(crate) fn report(&self, millis: i64, now_millis: i64) {
         self.log(millis);
         let metrics = [
-            Some(Metric::millis("ReplyLatency", millis)),
+            self.callback.is_some().then(|| Metric::millis("ReplyLatency", millis)),
             matches!(self.outcome, Outcome::Forbidden(_)).then(|| Metric::count("BadSignatures")),
             self.is_duplicate.then(|| Metric::count("Duplicates")),
         ];
         let metrics: Vec<Metric> = metrics.into_iter().flatten().collect();
-        telemetry::emit(&metrics, &[], now_millis);
+        if !metrics.is_empty() {
+            telemetry::emit(&metrics, &[], now_millis);
+        }
         if let Some(callback) = &self.callback {
             telemetry::emit(&[Metric::count("Callbacks")], &[("Type", &callback.kind())], now_millis);
         }

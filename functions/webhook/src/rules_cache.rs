@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use tracing::Instrument as _;
 use wechat::{
     clock::Clock,
     rules::{ReplyRules, RulesError},
@@ -83,7 +84,7 @@ impl RulesCache {
 
     /// A read that is not done in time goes on, and serves a later reply.
     async fn read_within(&self, budget: Duration) {
-        let reading = tokio::spawn(Arc::clone(&self.0).read());
+        let reading = tokio::spawn(Arc::clone(&self.0).read().in_current_span());
         if tokio::time::timeout(budget, reading).await.is_err() {
             tracing::warn!("the reply rules were not read in time, the last known ones serve");
         }

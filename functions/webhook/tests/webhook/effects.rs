@@ -180,6 +180,16 @@ async fn a_receipt_that_cannot_be_stored_is_an_answer_of_500_in_time() {
     }
 }
 
+/// Without the claim nobody knows whether the event is on the bus already.
+#[tokio::test]
+async fn nothing_is_published_that_cannot_be_claimed() {
+    let bus = event_bus().await;
+    let variables = Variables::new("plain", &nothing_listens()).publishing(bus.endpoint());
+    let mut webhook = variables.start().await;
+    assert_eq!(webhook.post(&text("a", 1)).await, try_again());
+    assert!(bus.entries().is_empty());
+}
+
 /// A delivery that dies in the middle: the next one is asked to wait, the one after that does the work.
 #[tokio::test]
 async fn a_crash_releases_its_claim_before_the_last_delivery() {

@@ -394,7 +394,7 @@ async fn one_line_and_its_metrics_tell_of_each_request() {
     );
     assert_eq!(
         metrics.iter().filter(|line| line["ReplyLatency"].is_number()).count(),
-        6
+        3
     );
     let types: Vec<&Value> = metrics.iter().filter_map(|line| line.get("Type")).collect();
     assert_eq!(

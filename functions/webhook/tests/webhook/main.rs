@@ -3,6 +3,8 @@
 //! T1 to T23 are the traps of the field: bugs that well-known SDKs have or had. Those that are not here have their test
 //! beside the code that they concern.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod effects;
 mod events;
 mod hostile;
