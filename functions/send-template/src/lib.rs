@@ -3,6 +3,8 @@
 mod answer;
 mod idempotency;
 mod lookup;
+#[cfg(test)]
+mod openapi;
 mod request;
 mod send;
 mod templates;

@@ -11,7 +11,7 @@ use wechat::{
 /// Recipients of one request.
 const RECIPIENTS_LIMIT: usize = 100;
 /// The members that are known. `topcolor` is obsolete: accepted from old callers, and dropped.
-const KNOWN: [&str; 8] = [
+pub(crate) const KNOWN: [&str; 8] = [
     "touser",
     "template_id",
     "url",

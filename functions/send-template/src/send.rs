@@ -24,8 +24,6 @@ use crate::{
 
 /// Sends that are under way at the same time.
 const CONCURRENT_SENDS: usize = 20;
-/// Calls for one recipient: `client_msg_id` makes a repeat harmless. Each may be made once more with a fresh token.
-const ATTEMPTS: usize = 2;
 /// The wait before a repeat.
 const BACK_OFF: Duration = Duration::from_millis(300);
 
@@ -67,17 +65,16 @@ pub(crate) async fn send(app: &App, request: &SendTemplate, client_msg_id: &str,
         return not_asked(Problem::template_mismatch(findings));
     }
     let findings = request.only_warns.then_some(findings);
-    let halted = OnceLock::new();
-    let deliver_to = |touser: &str| {
-        let message = message(request, touser, client_msg_id);
-        let halted = &halted;
-        async move { deliver(app, &message, halted, deadline).await }
+    let batch = Batch {
+        app,
+        request,
+        client_msg_id,
+        deadline,
+        halted: OnceLock::new(),
     };
     match &request.recipients {
         Recipients::One(touser) => {
-            let delivery = deliver_to(touser).await;
-            record(app, &delivery, touser, &request.template_id, deadline).await;
-            let Delivery { result, fate } = delivery;
+            let Delivery { result, fate } = batch.deliver_and_record(touser).await;
             let response = match result {
                 Ok(msgid) => problem::json(200, &Sent::new(msgid, findings)),
                 Err(problem) => problem.with_findings(findings.unwrap_or_default()).into_response(),
@@ -85,34 +82,16 @@ pub(crate) async fn send(app: &App, request: &SendTemplate, client_msg_id: &str,
             Outcome { response, fate }
         }
         Recipients::Many(tousers) => {
-            // A recipient who is named twice gets one message.
-            let mut seen = HashSet::new();
-            let distinct = tousers.iter().filter(|touser| seen.insert(touser.as_str()));
-            let deliveries: Vec<_> = distinct
-                .map(|touser| {
-                    let delivery = deliver_to(touser);
-                    let touser = touser.clone();
-                    async move { (touser, delivery.await) }
-                })
-                .collect();
-            // The next message goes out while those before it are recorded.
-            let deliveries: HashMap<String, Delivery> = stream::iter(deliveries)
-                .buffer_unordered(CONCURRENT_SENDS)
-                .map(|(touser, delivery)| async move {
-                    record(app, &delivery, &touser, &request.template_id, deadline).await;
-                    (touser, delivery)
-                })
-                .buffer_unordered(tousers.len())
-                .collect()
-                .await;
+            let deliveries = batch.deliver_to_all(tousers).await;
             let results = tousers
                 .iter()
                 .filter_map(|touser| Some(result_of(touser, deliveries.get(touser)?)))
                 .collect();
             let all_sent = deliveries.values().all(|delivery| delivery.result.is_ok());
+            let fates: Vec<_> = deliveries.values().map(|delivery| delivery.fate).collect();
             Outcome {
                 response: problem::json(if all_sent { 200 } else { 207 }, &Results { results, findings }),
-                fate: fate_of_all(&deliveries.values().map(|delivery| delivery.fate).collect::<Vec<_>>()),
+                fate: fate_of_all(&fates),
             }
         }
     }
@@ -125,78 +104,127 @@ fn not_asked(problem: Problem) -> Outcome {
     }
 }
 
-fn message(request: &SendTemplate, touser: &str, client_msg_id: &str) -> TemplateMessage {
-    TemplateMessage {
-        touser: touser.to_owned(),
-        template_id: request.template_id.clone(),
-        url: request.url.clone(),
-        miniprogram: request.miniprogram.clone(),
-        client_msg_id: client_msg_id.to_owned(),
-        data: request.data.clone(),
-    }
+/// The messages of one request.
+struct Batch<'a> {
+    app: &'a App,
+    request: &'a SendTemplate,
+    client_msg_id: &'a str,
+    deadline: Deadline,
+    /// Why nobody can be sent anything any more.
+    halted: OnceLock<Problem>,
 }
 
-/// One recipient. `halted` is why nobody can be sent anything any more.
-async fn deliver(app: &App, message: &TemplateMessage, halted: &OnceLock<Problem>, deadline: Deadline) -> Delivery {
-    if let Some(problem) = halted.get() {
-        return Delivery {
-            result: Err(problem.clone()),
-            fate: Fate::NotAsked,
-        };
+impl Batch<'_> {
+    /// To everyone in `tousers`. Who is named twice gets one message.
+    async fn deliver_to_all(&self, tousers: &[String]) -> HashMap<String, Delivery> {
+        let distinct: HashSet<&String> = tousers.iter().collect();
+        let deliveries: Vec<_> = distinct
+            .into_iter()
+            .map(|touser| async move { (touser.clone(), self.deliver(touser).await) })
+            .collect();
+        // The next message goes out while those before it are recorded.
+        stream::iter(deliveries)
+            .buffer_unordered(CONCURRENT_SENDS)
+            .map(|(touser, delivery)| async move {
+                self.record(&touser, &delivery).await;
+                (touser, delivery)
+            })
+            .buffer_unordered(tousers.len())
+            .collect()
+            .await
     }
-    match call(app, message, deadline).await {
-        Ok(msgid) => Delivery {
-            result: Ok(msgid),
-            fate: Fate::Taken,
-        },
-        Err((error, fate)) => {
-            let problem = match &error {
-                CallError::Api(ApiError::OutOfTime { .. }) => Problem::not_sent(),
-                error => Problem::from_call(error, app.clock.now()),
+
+    async fn deliver_and_record(&self, touser: &str) -> Delivery {
+        let delivery = self.deliver(touser).await;
+        self.record(touser, &delivery).await;
+        delivery
+    }
+
+    async fn deliver(&self, touser: &str) -> Delivery {
+        if let Some(problem) = self.halted.get() {
+            return Delivery {
+                result: Err(problem.clone()),
+                fate: Fate::NotAsked,
             };
-            if matches!(error, CallError::Token(_)) {
-                // A second reason is the same one, found by a send that was under way.
-                let _ = halted.set(problem.clone());
-            }
-            let result = match fate {
-                Fate::Unknown => Err(problem.and_hint(&may_have_been_sent(&message.client_msg_id))),
-                _ => Err(problem),
-            };
-            Delivery { result, fate }
+        }
+        match self.call(touser).await {
+            Ok(msgid) => Delivery {
+                result: Ok(msgid),
+                fate: Fate::Taken,
+            },
+            Err((error, fate)) => Delivery {
+                result: Err(self.explain(&error, fate)),
+                fate,
+            },
         }
     }
-}
 
-/// Records a message that WeChat has taken. That this fails must not make the caller send it again.
-async fn record(app: &App, delivery: &Delivery, touser: &str, template_id: &str, deadline: Deadline) {
-    if let Ok(msgid) = &delivery.result {
-        let recorded = app.table.record_sent(msgid, touser, template_id, app.clock.now());
-        app.write("a sent message", deadline, recorded).await;
+    fn explain(&self, error: &CallError, fate: Fate) -> Problem {
+        let problem = match error {
+            CallError::Api(ApiError::OutOfTime { .. }) => Problem::not_sent(),
+            error => Problem::from_call(error, self.app.clock.now()),
+        };
+        if matches!(error, CallError::Token(_)) {
+            // A second reason is the same one, found by a send that was under way.
+            let _ = self.halted.set(problem.clone());
+        }
+        match fate {
+            Fate::Unknown => problem.and_hint(&may_have_been_sent(self.client_msg_id)),
+            Fate::Taken | Fate::Refused | Fate::NotAsked => problem,
+        }
     }
-}
 
-/// Calls WeChat, and once more when that may help. A refusal of the repeat does not tell what became of the first call.
-async fn call(app: &App, message: &TemplateMessage, deadline: Deadline) -> Result<String, (CallError, Fate)> {
-    let send = |token, _| async move { app.client.send_template(&token, message, 1, deadline).await };
-    let mut attempts = 1;
-    let mut earlier = None;
-    loop {
-        let error = match app.tokens.call(deadline, send).await {
+    /// Records a message that WeChat has taken. That this fails must not make the caller send it again.
+    async fn record(&self, touser: &str, delivery: &Delivery) {
+        let Self {
+            app, request, deadline, ..
+        } = *self;
+        if let Ok(msgid) = &delivery.result {
+            let recorded = app
+                .table
+                .record_sent(msgid, touser, &request.template_id, app.clock.now());
+            app.write("a sent message", deadline, recorded).await;
+        }
+    }
+
+    /// Calls WeChat, and once more when that may help, which `client_msg_id` makes harmless. A refusal of the repeat does not
+    /// tell what became of the first call.
+    async fn call(&self, touser: &str) -> Result<String, (CallError, Fate)> {
+        let Self { app, deadline, .. } = *self;
+        let message = &self.message(touser);
+        let send = |token, _| async move { app.client.send_template(&token, message, 1, deadline).await };
+        let first = match app.tokens.call(deadline, send).await {
             Ok(msgid) => return Ok(msgid),
             Err(error) => error,
         };
-        if attempts < ATTEMPTS && may_pass(&error) {
-            attempts += 1;
-            earlier = Some(error);
-            app.clock.sleep(BACK_OFF).await;
-            continue;
+        let fate = fate_of(&first);
+        if !may_pass(&first) {
+            return Err((first, fate));
         }
-        let may_be_taken = earlier.as_ref().is_some_and(|error| fate_of(error) == Fate::Unknown);
-        let fate = if may_be_taken { Fate::Unknown } else { fate_of(&error) };
-        return match (error, earlier) {
-            (CallError::Api(ApiError::OutOfTime { .. }), Some(earlier)) => Err((earlier, fate)),
-            (error, _) => Err((error, fate)),
-        };
+        app.clock.sleep(BACK_OFF).await;
+        match app.tokens.call(deadline, send).await {
+            Ok(msgid) => Ok(msgid),
+            Err(CallError::Api(ApiError::OutOfTime { .. })) => Err((first, fate)),
+            Err(second) if fate == Fate::Unknown => Err((second, fate)),
+            Err(second) => {
+                let fate = fate_of(&second);
+                Err((second, fate))
+            }
+        }
+    }
+
+    fn message(&self, touser: &str) -> TemplateMessage {
+        let Self {
+            request, client_msg_id, ..
+        } = *self;
+        TemplateMessage {
+            touser: touser.to_owned(),
+            template_id: request.template_id.clone(),
+            url: request.url.clone(),
+            miniprogram: request.miniprogram.clone(),
+            client_msg_id: client_msg_id.to_owned(),
+            data: request.data.clone(),
+        }
     }
 }
 
