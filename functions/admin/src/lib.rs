@@ -1,5 +1,6 @@
 //! `admin`: the menu, the reply rules and the doctor.
 
+mod conditional_menu;
 mod doctor;
 mod menu;
 mod replies;
@@ -21,6 +22,8 @@ use wechat::{
     token::{RefreshPort, TokenSource},
 };
 
+/// The paths of single conditional menus begin with this.
+const CONDITIONAL_MENUS: &str = "/api/menu/conditional/";
 /// Bytes that a request's body may have.
 const BODY_LIMIT: usize = 256 * 1024;
 
@@ -98,10 +101,12 @@ async fn route(app: &App, request: &Request, now_millis: i64) -> Result<Response
     });
     let headers = request.headers();
     match (request.method(), request.raw_http_path().trim_end_matches('/')) {
-        (&Method::GET, "/api/menu") => menu::get(app, deadline).await,
+        (&Method::GET, "/api/menu") => menu::get(app, request, deadline).await,
         (&Method::POST, "/api/menu") => menu::create(app, request, deadline).await,
         (&Method::DELETE, "/api/menu") => menu::delete(app, deadline).await,
         (&Method::POST, "/api/menu/rollback") => menu::roll_back(app, deadline).await,
+        (&Method::POST, "/api/menu/conditional") => conditional_menu::add(app, &json_body(request)?, deadline).await,
+        (&Method::POST, "/api/menu/trymatch") => conditional_menu::try_match(app, &json_body(request)?, deadline).await,
         (&Method::GET, "/api/replies") => replies::get(app).await,
         (&Method::PUT, "/api/replies") => replies::put(app, headers, &json_body(request)?).await,
         (&Method::POST, "/api/replies/rollback") => {

@@ -16,8 +16,14 @@ use crate::{App, json_body};
 /// WeChat's code for "there is no menu".
 const NO_MENU: i64 = 46003;
 
-/// Serves `GET /api/menu`.
-pub(crate) async fn get(app: &App, deadline: Deadline) -> Result<Response<String>, Problem> {
+/// Serves `GET /api/menu`: the menus that were made through the API. With `?source=current` the one that users see, also
+/// when it was made in the console.
+pub(crate) async fn get(app: &App, request: &Request, deadline: Deadline) -> Result<Response<String>, Problem> {
+    match query(request, "source") {
+        None => {}
+        Some("current") => return seen_by_users(app, deadline).await,
+        Some(_) => return Err(Problem::bad_request("source must be current").with_field("source")),
+    }
     match current(app, deadline).await? {
         Some(menu) => Ok(problem::json(200, &menu)),
         None => Err(no_menu()),
@@ -84,6 +90,13 @@ pub(crate) async fn current(app: &App, deadline: Deadline) -> Result<Option<Valu
     }
 }
 
+async fn seen_by_users(app: &App, deadline: Deadline) -> Result<Response<String>, Problem> {
+    let get = |token, attempts| async move { app.client.current_menu(&token, attempts, deadline).await };
+    let menu = app.tokens.call(deadline, get).await;
+    let menu = menu.map_err(|error| Problem::from_call(&error, app.clock.now()))?;
+    Ok(problem::json(200, &menu))
+}
+
 /// Nothing is changed before what would be lost is kept; that there was no menu is kept too.
 async fn keep(app: &App, current: Option<&Value>) -> Result<(), Problem> {
     let menu = current.map_or_else(|| "null".to_owned(), Value::to_string);
@@ -99,6 +112,21 @@ async fn set_default(app: &App, menu: &Value, deadline: Deadline) -> Result<(), 
         .map_err(|error| Problem::from_call(&error, app.clock.now()))
 }
 
+/// Deleting the menu has deleted the conditional ones too.
+async fn restore_conditional(app: &App, kept: &Value, deadline: Deadline) -> Result<(), Problem> {
+    let menus = kept
+        .get("conditionalmenu")
+        .and_then(Value::as_array)
+        .map_or(&[][..], Vec::as_slice);
+    for menu in menus {
+        let menu = &json!({"button": menu["button"], "matchrule": menu["matchrule"]});
+        let add = |token, _| async move { app.client.add_conditional_menu(&token, menu, deadline).await };
+        let added = app.tokens.call(deadline, add).await;
+        added.map_err(|error| Problem::from_call(&error, app.clock.now()))?;
+    }
+    Ok(())
+}
+
 async fn remove_all(app: &App, deadline: Deadline) -> Result<(), Problem> {
     let delete = |token, attempts| async move { app.client.delete_menu(&token, attempts, deadline).await };
     app.tokens
@@ -107,7 +135,7 @@ async fn remove_all(app: &App, deadline: Deadline) -> Result<(), Problem> {
         .map_err(|error| Problem::from_call(&error, app.clock.now()))
 }
 
-fn refuse_faulty(faults: Vec<Fault>) -> Result<(), Problem> {
+pub(crate) fn refuse_faulty(faults: Vec<Fault>) -> Result<(), Problem> {
     if faults.is_empty() {
         return Ok(());
     }
@@ -119,14 +147,17 @@ fn refuse_faulty(faults: Vec<Fault>) -> Result<(), Problem> {
 }
 
 fn is_dry_run(request: &Request) -> Result<bool, Problem> {
-    match request
-        .query_string_parameters_ref()
-        .and_then(|query| query.first("dry_run"))
-    {
+    match query(request, "dry_run") {
         None | Some("false") => Ok(false),
         Some("true") => Ok(true),
         Some(_) => Err(Problem::bad_request("dry_run must be true or false").with_field("dry_run")),
     }
+}
+
+fn query<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
+    request
+        .query_string_parameters_ref()
+        .and_then(|query| query.first(name))
 }
 
 fn done() -> Response<String> {

@@ -1,6 +1,7 @@
 //! The checks of the doctor, each by itself.
 
 use wechat::{
+    api::{CheckAction, CheckOperator},
     callback::MessageMode,
     clock::Deadline,
     problem::Problem,
@@ -127,5 +128,59 @@ pub(super) async fn menu(app: &App, name: &'static str, deadline: Deadline) -> C
         Ok(Some(_)) => Check::passed(name, "the account has a menu / 已创建菜单"),
         Ok(None) => Check::passed(name, "the account has no menu, which is allowed / 尚未创建菜单（可选）"),
         Err(problem) => Check::failed(name, &problem),
+    }
+}
+
+/// Whether WeChat finds the callback URL that the console holds.
+pub(super) async fn callback(app: &App, name: &'static str, deadline: Deadline) -> Check {
+    let check = |token, attempts| async move {
+        let (action, operator) = (CheckAction::default(), CheckOperator::default());
+        app.client
+            .check_callback(&token, action, operator, attempts, deadline)
+            .await
+    };
+    match app.tokens.call(deadline, check).await {
+        Ok(found) if found.dns.is_empty() && found.ping.is_empty() => Check::failed(
+            name,
+            &Problem::set_up("WeChat does not find the callback URL's host / 微信无法解析回调地址的域名")
+                .with_hint("Check its DNS record and certificate. / 请检查域名解析与证书。"),
+        ),
+        Ok(found) => {
+            let addresses: Vec<&str> = found.dns.iter().map(|lookup| lookup.ip.as_str()).collect();
+            Check::passed(
+                name,
+                format!(
+                    "WeChat finds the callback URL at {} / 回调地址可达",
+                    addresses.join(", ")
+                ),
+            )
+        }
+        Err(error) => Check::failed(name, &Problem::from_call(&error, app.clock.now())),
+    }
+}
+
+/// Whether the day's calls of the API at `cgi_path` are used up.
+pub(super) async fn quota(app: &App, name: &'static str, cgi_path: &str, deadline: Deadline) -> Check {
+    let get = |token, attempts| async move { app.client.quota(&token, cgi_path, attempts, deadline).await };
+    match app.tokens.call(deadline, get).await {
+        Ok(quota) if quota.today.remain == 0 => Check::failed(
+            name,
+            &Problem::set_up(format!(
+                "all {} calls of today are used up / 今日配额已用完",
+                quota.today.daily_limit
+            ))
+            .with_hint(
+                "Wait until midnight in China, or clear the quota in the console (10 times a month). \
+                     / 请等到次日零点，或在公众号后台清零（每月 10 次）。",
+            ),
+        ),
+        Ok(quota) => Check::passed(
+            name,
+            format!(
+                "{} of {} calls left today / 今日剩余 {} 次",
+                quota.today.remain, quota.today.daily_limit, quota.today.remain
+            ),
+        ),
+        Err(error) => Check::failed(name, &Problem::from_call(&error, app.clock.now())),
     }
 }

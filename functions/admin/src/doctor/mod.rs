@@ -15,6 +15,9 @@ use wechat::{
 
 use crate::App;
 
+/// The APIs whose quotas matter.
+const SEND_PATH: &str = "/cgi-bin/message/template/send";
+const TOKEN_PATH: &str = "/cgi-bin/stable_token";
 /// One check. With [`TOKEN_BUDGET`] and the four groups below, the whole stays under 10 s.
 const CHECK_BUDGET: Duration = Duration::from_millis(2000);
 /// The check that may have the refresher call WeChat.
@@ -77,19 +80,29 @@ pub(crate) async fn examine(app: &App, deadline: Deadline) -> Response<String> {
 
 /// What WeChat can only be asked with a token.
 async fn with_token(app: &App, has_token: bool, deadline: Deadline) -> Vec<Check> {
-    let names = ["refresh on demand", "templates", "menu"];
+    let names = [
+        "refresh on demand",
+        "templates",
+        "menu",
+        "callback URL",
+        "send quota",
+        "token quota",
+    ];
     if !has_token {
         let because =
             "there is no access_token; mend the check \"token\" first / 没有 access_token，请先解决 token 一项";
         return names.map(|name| Check::not_run(name, because)).into();
     }
-    let [refresh, templates, menu] = names;
-    let (refresh, templates, menu) = tokio::join!(
+    let [refresh, templates, menu, callback, sends, tokens] = names;
+    let (refresh, templates, menu, callback, sends, tokens) = tokio::join!(
         within(refresh, CHECK_BUDGET, checks::refresh_on_demand(app, refresh, deadline)),
         within(templates, CHECK_BUDGET, checks::templates(app, templates, deadline)),
         within(menu, CHECK_BUDGET, checks::menu(app, menu, deadline)),
+        within(callback, CHECK_BUDGET, checks::callback(app, callback, deadline)),
+        within(sends, CHECK_BUDGET, checks::quota(app, sends, SEND_PATH, deadline)),
+        within(tokens, CHECK_BUDGET, checks::quota(app, tokens, TOKEN_PATH, deadline)),
     );
-    vec![refresh, templates, menu]
+    vec![refresh, templates, menu, callback, sends, tokens]
 }
 
 async fn within(name: &'static str, budget: Duration, check: impl Future<Output = Check>) -> Check {

@@ -1,0 +1,51 @@
+//! Conditional menus (个性化菜单): what users with a tag or on a platform see in place of the default menu.
+
+use http::Response;
+use serde_json::{Value, json};
+use wechat::{
+    clock::Deadline,
+    menu,
+    problem::{self, Problem},
+};
+
+use crate::{App, menu::refuse_faulty};
+
+/// Serves `POST /api/menu/conditional`: a menu with its `matchrule`. Needs a default menu. 2,000 a day.
+pub(crate) async fn add(app: &App, menu: &Value, deadline: Deadline) -> Result<Response<String>, Problem> {
+    refuse_faulty(menu::check_conditional(menu))?;
+    // One attempt: a repeat after a lost answer would leave the menu there twice.
+    let add = |token, _| async move { app.client.add_conditional_menu(&token, menu, deadline).await };
+    let menuid = app.tokens.call(deadline, add).await;
+    let menuid = menuid.map_err(|error| Problem::from_call(&error, app.clock.now()))?;
+    Ok(problem::json(
+        200,
+        &json!({"errcode": 0, "errmsg": "ok", "menuid": menuid}),
+    ))
+}
+
+/// Serves `DELETE /api/menu/conditional/{menuid}`.
+pub(crate) async fn delete(app: &App, menuid: &str, deadline: Deadline) -> Result<Response<String>, Problem> {
+    if menuid.is_empty() || !menuid.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(Problem::bad_request("a menuid is a decimal number / menuid 应为十进制数字").with_field("menuid"));
+    }
+    let delete = |token, _| async move { app.client.delete_conditional_menu(&token, menuid, deadline).await };
+    let deleted = app.tokens.call(deadline, delete).await;
+    deleted.map_err(|error| Problem::from_call(&error, app.clock.now()))?;
+    Ok(problem::json(200, &json!({"errcode": 0, "errmsg": "ok"})))
+}
+
+/// Serves `POST /api/menu/trymatch`: the menu that the user of `{"user_id":…}`, an openid or a WeChat ID, sees.
+pub(crate) async fn try_match(app: &App, request: &Value, deadline: Deadline) -> Result<Response<String>, Problem> {
+    let user_id = request
+        .get("user_id")
+        .and_then(Value::as_str)
+        .filter(|user_id| !user_id.is_empty());
+    let user_id = user_id.ok_or_else(|| {
+        Problem::bad_request("user_id must be an openid or a WeChat ID / user_id 应为 openid 或微信号")
+            .with_field("user_id")
+    })?;
+    let seen = |token, attempts| async move { app.client.menu_seen_by(&token, user_id, attempts, deadline).await };
+    let menu = app.tokens.call(deadline, seen).await;
+    let menu = menu.map_err(|error| Problem::from_call(&error, app.clock.now()))?;
+    Ok(problem::json(200, &menu))
+}
