@@ -114,6 +114,9 @@ async fn route(app: &App, request: &Request, now_millis: i64) -> Result<Response
         }
         (&Method::POST, "/api/replies/try") => replies::try_out(app, &json_body(request)?).await,
         (&Method::GET, "/api/doctor") => Ok(doctor::examine(app, deadline).await),
+        (&Method::DELETE, path) if path.starts_with(CONDITIONAL_MENUS) => {
+            conditional_menu::delete(app, &path[CONDITIONAL_MENUS.len()..], deadline).await
+        }
         _ => Err(Problem::not_found(
             "there is no such path and method / 路径或方法不存在",
         )),

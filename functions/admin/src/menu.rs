@@ -75,6 +75,9 @@ pub(crate) async fn roll_back(app: &App, deadline: Deadline) -> Result<Response<
         None if current.is_some() => remove_all(app, deadline).await?,
         None => {}
     }
+    if current.is_none() {
+        restore_conditional(app, &kept, deadline).await?;
+    }
     Ok(problem::json(
         200,
         &json!({"errcode": 0, "errmsg": "ok", "restored": kept}),

@@ -39,7 +39,14 @@ impl Admin {
     async fn start_with(has_token: bool, more: &[(&str, &str)]) -> Self {
         let table = EmbeddedTable::start(None).await.unwrap();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let simulator = Simulator::start(listener, Settings::default()).unwrap();
+        let simulator = Simulator::start(
+            listener,
+            Settings {
+                callback_url: Some("http://127.0.0.1:9/webhook".to_owned()),
+                ..Settings::default()
+            },
+        )
+        .unwrap();
         let refresher = Arc::new(refresher(&table, &simulator));
         if has_token {
             refresher.run(&Action::Refresh, "test", Deadline::NONE).await.unwrap();

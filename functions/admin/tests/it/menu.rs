@@ -80,3 +80,58 @@ async fn a_deleted_menu_comes_back_and_a_first_menu_goes_away() {
         "only"
     );
 }
+
+#[tokio::test]
+async fn conditional_menus_are_added_tried_restored_and_deleted() {
+    let mut admin = Admin::start().await;
+    admin.request("POST", "/api/menu", &menu("all")).await;
+    let mut conditional = menu("vip");
+    conditional["matchrule"] = json!({"sex": "1"});
+    let (status, problem) = admin.request("POST", "/api/menu/conditional", &conditional).await;
+    assert_eq!(
+        (status, &problem["faults"][0]["pointer"]),
+        (400, &json!("/matchrule/sex"))
+    );
+
+    conditional["matchrule"] = json!({"tag_id": "100"});
+    let (status, added) = admin.request("POST", "/api/menu/conditional", &conditional).await;
+    assert_eq!(status, 200, "{added}");
+    let user = json!({"user_id": wechat_simulator::FOLLOWER});
+    assert_eq!(admin.request("POST", "/api/menu/trymatch", &user).await.0, 200);
+    assert_eq!(admin.request("POST", "/api/menu/trymatch", &json!({})).await.0, 400);
+
+    admin.request("DELETE", "/api/menu", &Value::Null).await;
+    assert_eq!(admin.request("POST", "/api/menu/rollback", &Value::Null).await.0, 200);
+    let (_, restored) = admin.request("GET", "/api/menu", &Value::Null).await;
+    assert_eq!(
+        restored["conditionalmenu"].as_array().map(Vec::len),
+        Some(1),
+        "{restored}"
+    );
+
+    let menuid = match &restored["conditionalmenu"][0]["menuid"] {
+        Value::String(menuid) => menuid.clone(),
+        menuid => menuid.to_string(),
+    };
+    let path = format!("/api/menu/conditional/{menuid}");
+    assert_eq!(admin.request("DELETE", &path, &Value::Null).await.0, 200);
+    assert_eq!(
+        admin
+            .request("DELETE", "/api/menu/conditional/all", &Value::Null)
+            .await
+            .0,
+        400
+    );
+}
+
+#[tokio::test]
+async fn the_menu_that_users_see_can_be_asked_for() {
+    let mut admin = Admin::start().await;
+    let (status, seen) = admin.request("GET", "/api/menu?source=current", &Value::Null).await;
+    assert_eq!(status, 200);
+    assert!(seen.get("is_menu_open").is_some(), "{seen}");
+    assert_eq!(
+        admin.request("GET", "/api/menu?source=console", &Value::Null).await.0,
+        400
+    );
+}
