@@ -8,6 +8,7 @@ mod effects;
 pub mod event;
 mod event_bus;
 mod outcome;
+mod refusals;
 mod report;
 mod rules_cache;
 
@@ -27,7 +28,7 @@ use wechat::{
 };
 
 pub use self::event_bus::EventBus;
-use self::{effects::Effects, outcome::Outcome, report::Exchange, rules_cache::RulesCache};
+use self::{effects::Effects, outcome::Outcome, refusals::Refusals, report::Exchange, rules_cache::RulesCache};
 
 /// The function's state, made once a process.
 #[derive(Debug)]
@@ -36,6 +37,7 @@ pub struct App {
     table: Table,
     event_bus: Option<EventBus>,
     rules: RulesCache,
+    refusals: Refusals,
     clock: Arc<dyn Clock>,
 }
 
@@ -45,12 +47,15 @@ impl App {
     #[must_use]
     pub fn new(config: WebhookConfig, dynamodb: aws_sdk_dynamodb::Client, clock: Arc<dyn Clock>) -> Self {
         let table = Table::new(dynamodb, config.table);
-        let rules = RulesCache::new(table.clone(), config.verifier.app_id.clone(), Arc::clone(&clock));
+        let app_id = &config.verifier.app_id;
+        let rules = RulesCache::new(table.clone(), app_id.clone(), Arc::clone(&clock));
+        let refusals = Refusals::new(table.clone(), app_id.clone(), Arc::clone(&clock));
         Self {
             verifier: config.verifier,
             table,
             event_bus: None,
             rules,
+            refusals,
             clock,
         }
     }
@@ -79,6 +84,7 @@ pub async fn handle(app: &App, request: Request) -> Response<String> {
         Method::POST => receive(app, query, request.body().as_ref()).await,
         _ => Outcome::MethodNotAllowed.into(),
     };
+    app.refusals.note(&exchange.outcome).await;
     let now = app.clock.now_millis();
     exchange.report(now - started, now);
     exchange.outcome.into_response()

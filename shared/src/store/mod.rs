@@ -5,6 +5,7 @@
 mod callback;
 mod menu;
 mod message;
+mod refusal;
 mod replies;
 mod send;
 mod templates;
@@ -22,6 +23,7 @@ pub use self::{
     callback::Claim,
     menu::KeptMenu,
     message::{MessageRecord, MessageStatus, Receipt},
+    refusal::RefusedCallback,
     replies::{SavedReplies, StoredReplies},
     send::{RecordedAnswer, SendClaim, SendOutcome, SendRequest, Turn},
     templates::ListedTemplates,

@@ -184,3 +184,22 @@ pub(super) async fn quota(app: &App, name: &'static str, cgi_path: &str, deadlin
         Err(error) => Check::failed(name, &Problem::from_call(&error, app.clock.now())),
     }
 }
+
+/// What the webhook refused last. Strangers have requests refused too, so this is told and fails nothing.
+pub(super) async fn refused_callback(app: &App, name: &'static str) -> Check {
+    let now = app.clock.now();
+    match app.table.refused_callback(&app.app_id, now).await {
+        Ok(None) => Check::passed(name, "none in the last 7 days / 最近 7 天没有校验失败的请求"),
+        Ok(Some(refused)) => Check {
+            name,
+            ok: true,
+            detail: format!("{} s ago: {}", now - refused.at, refused.cause),
+            hint: Some(
+                "If it was the console's check of the URL, this is why it failed; anyone else's request may be ignored. \
+                 / 若当时正在公众号后台保存服务器配置，这就是失败原因；若是他人的请求，可以忽略。"
+                    .to_owned(),
+            ),
+        },
+        Err(error) => Check::failed(name, &Problem::from(&error)),
+    }
+}

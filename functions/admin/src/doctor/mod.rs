@@ -15,6 +15,8 @@ use wechat::{
 
 use crate::App;
 
+/// The check that shows what the webhook refused last.
+const REFUSED: &str = "last refused callback";
 /// The APIs whose quotas matter.
 const SEND_PATH: &str = "/cgi-bin/message/template/send";
 const TOKEN_PATH: &str = "/cgi-bin/stable_token";
@@ -65,11 +67,12 @@ impl Check {
 /// Serves `GET /api/doctor`.
 pub(crate) async fn examine(app: &App, deadline: Deadline) -> Response<String> {
     let mut examined = vec![checks::configuration(app)];
-    let (table, expiry) = tokio::join!(
+    let (table, expiry, refused) = tokio::join!(
         within("table", CHECK_BUDGET, checks::table(app)),
         within("table expiry", CHECK_BUDGET, checks::table_expiry(app)),
+        within(REFUSED, CHECK_BUDGET, checks::refused_callback(app, REFUSED)),
     );
-    examined.extend([table, expiry]);
+    examined.extend([table, expiry, refused]);
     let token = within("token", TOKEN_BUDGET, checks::token(app, deadline)).await;
     let has_token = token.ok;
     examined.push(token);

@@ -96,3 +96,20 @@ async fn the_webhooks_settings_are_judged_where_they_can_be_seen() {
     assert_failed(&report, "configuration", &["WECHAT_ENCODING_AES_KEY", "43"]);
     assert!(!report.to_string().contains("sh0rt") && !report.to_string().contains("t0k3n"));
 }
+
+#[tokio::test]
+async fn the_last_refused_callback_is_shown_with_its_cause() {
+    let mut admin = Admin::start().await;
+    let app_id = admin.simulator.account().app_id.clone();
+    let now = wechat::clock::Clock::now(&wechat::clock::SystemClock);
+    let refused = wechat::store::RefusedCallback {
+        cause: "signature does not match".to_owned(),
+        at: now - 5,
+    };
+    let table = wechat::store::Table::new(admin.table.client(), testing::TABLE_NAME);
+    table.record_refused_callback(&app_id, &refused).await.unwrap();
+    let report = examine(&mut admin).await;
+    let detail = check(&report, "last refused callback")["detail"].as_str().unwrap();
+    assert!(detail.ends_with("signature does not match"), "{detail}");
+    assert_eq!(report["ok"], true, "a stranger's request is no fault of the set-up");
+}

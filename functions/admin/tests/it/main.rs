@@ -26,7 +26,7 @@ type Refreshing = Refresher<(Table, String), TokenEndpoint>;
 struct Admin {
     function: Function,
     simulator: Simulator,
-    _table: EmbeddedTable,
+    table: EmbeddedTable,
     _lambda: LambdaApi,
 }
 
@@ -69,7 +69,7 @@ impl Admin {
         Self {
             function,
             simulator,
-            _table: table,
+            table,
             _lambda: lambda,
         }
     }

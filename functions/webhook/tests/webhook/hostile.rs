@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::setup::{
     AES_KEY, APP_ID, Answer, NONCE, TOKEN, Variables, Webhook, callback, check, compat, document, encrypted, event_bus,
-    key, nothing_listens, now, pairs, plain, receipt, request, safe, signed, signed_at, table, text,
+    key, nothing_listens, now, pairs, plain, receipt, request, safe, signed, signed_at, store, table, text,
 };
 
 const GREETING: &str = "a]]>b\u{1}\r\n0";
@@ -414,4 +414,22 @@ async fn a_warning_names_its_request_at_a_quiet_log_level() {
     webhook.send(&check("wrong")).await;
     let told = webhook.told(1).await;
     assert_eq!(told[0]["span"]["requestId"], "8476a536-e9f4-11e8-9739-2dfe598c3fcd");
+}
+
+/// "token 验证失败" is all that the console says: the cause is kept for the doctor.
+#[tokio::test]
+async fn the_cause_of_a_refusal_is_noted_once_a_minute() {
+    let table = testing::EmbeddedTable::start(None).await.unwrap();
+    let mut webhook = Variables::new("plain", &table.endpoint()).start().await;
+    assert_eq!(webhook.send(&check("wrong-token")).await, Answer::forbidden());
+    let noted = store(&table).refused_callback(APP_ID, now()).await.unwrap().unwrap();
+    assert!(noted.cause.contains("WECHAT_TOKEN"), "{}", noted.cause);
+
+    let missing = request("GET", &[("echostr", "1")], None);
+    assert_eq!(webhook.send(&missing).await, Answer::forbidden());
+    let again = store(&table).refused_callback(APP_ID, now()).await.unwrap().unwrap();
+    assert_eq!(
+        again.cause, noted.cause,
+        "a flood of bad requests costs one write a minute"
+    );
 }

@@ -54,7 +54,7 @@ async fn known_rules_survive_the_store_and_new_ones_are_read_within_half_a_minut
     );
 
     store(&first)
-        .save_replies(APP_ID, &hello("second").to_string(), now())
+        .save_replies(APP_ID, &hello("second").to_string(), None, now())
         .await
         .unwrap();
     gone.stop().await;
@@ -80,7 +80,10 @@ async fn known_rules_survive_the_store_and_new_ones_are_read_within_half_a_minut
 async fn damaged_rules_do_not_stop_an_answer() {
     let table = EmbeddedTable::start(None).await.unwrap();
     let store = Table::new(table.client(), TABLE_NAME);
-    store.save_replies(APP_ID, "{\"keywords\": 1}", now()).await.unwrap();
+    store
+        .save_replies(APP_ID, "{\"keywords\": 1}", None, now())
+        .await
+        .unwrap();
     let mut webhook = Variables::new("plain", &table.endpoint()).start().await;
     let greeting = webhook.post(&subscribe()).await;
     assert_eq!(greeting.reply_to(&subscribe(), false).text("Content"), Some("欢迎关注"));

@@ -263,7 +263,9 @@ pub(crate) fn receipt(msg_id: &str, status: &str) -> String {
 /// A table, with `rules` stored in it.
 pub(crate) async fn table(rules: &Value) -> EmbeddedTable {
     let table = EmbeddedTable::start(None).await.unwrap();
-    let stored = store(&table).save_replies(APP_ID, &rules.to_string(), now()).await;
+    let stored = store(&table)
+        .save_replies(APP_ID, &rules.to_string(), None, now())
+        .await;
     stored.unwrap();
     table
 }
