@@ -1,7 +1,7 @@
 //! Logs as JSON lines with a timestamp, as CloudWatch and its level filter need them, and metrics in CloudWatch's
 //! embedded metric format (EMF): a log line that becomes metrics, without a call and without a dependency.
 
-use std::{error::Error, io::Write as _, process::ExitCode, sync::OnceLock};
+use std::{error::Error, future::Future, io::Write as _, process::ExitCode, sync::OnceLock};
 
 use serde_json::{Map, Value, json};
 use tracing_subscriber::{EnvFilter, fmt};
@@ -17,7 +17,7 @@ static EMITS_METRICS: OnceLock<()> = OnceLock::new();
 
 /// Starts logging for a Lambda function, at the level of `AWS_LAMBDA_LOG_LEVEL` (default `INFO`). `RUST_LOG` is not
 /// read: it would silently win over the level that the function's configuration shows.
-pub fn init() {
+fn init() {
     let level = std::env::var("AWS_LAMBDA_LOG_LEVEL")
         .unwrap_or_else(|_| "info".to_owned())
         .to_lowercase();
@@ -34,11 +34,16 @@ pub fn init() {
     let _ = EMITS_METRICS.set(());
 }
 
-/// Logs why the process cannot start, and ends it.
-#[must_use]
-pub fn cannot_start(error: &(dyn Error + 'static)) -> ExitCode {
-    tracing::error!(%error, "cannot start");
-    ExitCode::FAILURE
+/// Runs a Lambda function from its start to its end: logging first, and a line that says why when it cannot start.
+pub async fn run(function: impl Future<Output = Result<(), Box<dyn Error + Send + Sync>>>) -> ExitCode {
+    init();
+    match function.await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "cannot start");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// What a metric counts.

@@ -8,14 +8,10 @@ use wechat::{aws, clock::SystemClock, config::CallerConfig, telemetry, token::La
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    telemetry::init();
-    match run().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => telemetry::cannot_start(&*error),
-    }
+    telemetry::run(function()).await
 }
 
-async fn run() -> Result<(), Box<dyn Error + Send + Sync>> {
+async fn function() -> Result<(), Box<dyn Error + Send + Sync>> {
     let sdk = aws::load().await;
     let config = CallerConfig::read(&aws::environment(&sdk).await?)?;
     let clock = Arc::new(SystemClock);

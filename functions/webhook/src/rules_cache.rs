@@ -10,7 +10,7 @@ use tracing::Instrument as _;
 use wechat::{
     clock::Clock,
     rules::{ReplyRules, RulesError},
-    store::{StoreError, StoredReplies, Table},
+    store::{StoreError, Table},
 };
 
 /// Rules older than this, in milliseconds, are read again.
@@ -38,8 +38,8 @@ struct Shared {
 #[derive(Debug)]
 struct State {
     rules: Arc<ReplyRules>,
-    /// The version that `rules` were compiled from: an unchanged document is not compiled again.
-    version: Option<u64>,
+    /// The document that `rules` were compiled from: an unchanged one is not compiled again.
+    document: Option<String>,
     next_read: i64,
 }
 
@@ -58,7 +58,7 @@ impl RulesCache {
     pub(crate) fn new(table: Table, app_id: String, clock: Arc<dyn Clock>) -> Self {
         let state = State {
             rules: Arc::new(ReplyRules::default()),
-            version: None,
+            document: None,
             next_read: i64::MIN,
         };
         Self(Arc::new(Shared {
@@ -102,16 +102,16 @@ impl Shared {
     }
 
     async fn refresh(&self) -> Result<(), ReadError> {
-        let stored = self.table.replies(&self.app_id).await?;
-        let version = stored.as_ref().map(|stored| stored.version);
-        if self.lock(|state| state.version == version) {
+        let document = self.table.replies(&self.app_id).await?.map(|stored| stored.document);
+        if self.lock(|state| state.document == document) {
             return Ok(());
         }
         // Thousands of rules take a while, in which replies must go out.
-        let rules = Arc::new(tokio::task::spawn_blocking(move || compile(stored)).await??);
+        let (rules, document) = tokio::task::spawn_blocking(move || (compile(document.as_deref()), document)).await?;
+        let rules = Arc::new(rules?);
         self.lock(|state| {
             state.rules = rules;
-            state.version = version;
+            state.document = document;
         });
         Ok(())
     }
@@ -126,9 +126,9 @@ impl Shared {
     }
 }
 
-fn compile(stored: Option<StoredReplies>) -> Result<ReplyRules, RulesError> {
-    stored.map_or_else(
+fn compile(document: Option<&str>) -> Result<ReplyRules, RulesError> {
+    document.map_or_else(
         || Ok(ReplyRules::default()),
-        |stored| ReplyRules::parse(stored.document.as_bytes()),
+        |document| ReplyRules::parse(document.as_bytes()),
     )
 }
