@@ -132,8 +132,8 @@ fn paths() -> Value {
             }],
             "requestBody": json_body("TemplateMessage"),
             "responses": {
-                "200": answer("WeChat took it; with an array, every one of them", one_of(&["Sent", "Results"])),
-                "207": answer("Some recipients failed: `results` says which", schema("Results")),
+                "200": answer("WeChat took it; with an array, every one of them", &one_of(&["Sent", "Results"])),
+                "207": answer("Some recipients failed: `results` says which", &schema("Results")),
             },
         }))},
         "/api/messages/{msgid}": {"get": operation("getMessage", "What became of a message / 查询送达结果", &[400, 404], json!({
@@ -141,34 +141,34 @@ fn paths() -> Value {
                 "name": "msgid", "in": "path", "required": true,
                 "schema": {"type": "string", "pattern": "^[0-9]{1,20}$"},
             }],
-            "responses": {"200": answer("The record, kept for 30 days", schema("Message"))},
+            "responses": {"200": answer("The record, kept for 30 days", &schema("Message"))},
         }))},
         "/api/templates": {"get": operation("listTemplates", "The account's templates / 模板列表", &[400, 429], json!({
-            "responses": {"200": answer("The templates with their fields", schema("TemplateList"))},
+            "responses": {"200": answer("The templates with their fields", &schema("TemplateList"))},
         }))},
         "/api/menu": {
             "get": operation("getMenu", "Query the menu / 查询菜单", &[400, 404, 429], json!({
-                "responses": {"200": answer("WeChat's own answer", json!({"type": "object"}))},
+                "responses": {"200": answer("WeChat's own answer", &json!({"type": "object"}))},
             })),
             "post": operation("createMenu", "Create the menu / 创建菜单", &[400, 413, 429], json!({
                 "requestBody": json_body("Menu"),
-                "responses": {"200": answer("The menu is made; followers see it within 24 hours", schema("Done"))},
+                "responses": {"200": answer("The menu is made; followers see it within 24 hours", &schema("Done"))},
             })),
             "delete": operation("deleteMenu", "Delete the menu / 删除菜单", &[400, 404, 429], json!({
-                "responses": {"200": answer("It is deleted, with the conditional menus", schema("Done"))},
+                "responses": {"200": answer("It is deleted, with the conditional menus", &schema("Done"))},
             })),
         },
         "/api/replies": {
             "get": operation("getReplies", "The reply rules / 查询回复规则", &[], json!({
-                "responses": {"200": answer("The document; {} when none is stored", schema("Replies"))},
+                "responses": {"200": answer("The document; {} when none is stored", &schema("Replies"))},
             })),
             "put": operation("putReplies", "Replace the reply rules / 更新回复规则", &[400, 413], json!({
                 "requestBody": json_body("Replies"),
-                "responses": {"200": answer("The document as it was stored", schema("Replies"))},
+                "responses": {"200": answer("The document as it was stored", &schema("Replies"))},
             })),
         },
         "/api/doctor": {"get": operation("getDoctor", "Check the set-up step by step / 检查配置", &[], json!({
-            "responses": {"200": answer("Each check, and how to mend what fails", schema("Doctor"))},
+            "responses": {"200": answer("Each check, and how to mend what fails", &schema("Doctor"))},
         }))},
     })
 }
@@ -326,7 +326,7 @@ fn or_null(name: &str) -> Value {
     json!({"oneOf": [schema(name), {"type": "null"}]})
 }
 
-fn answer(description: &str, schema: Value) -> Value {
+fn answer(description: &str, schema: &Value) -> Value {
     json!({"description": description, "content": {"application/json": {"schema": schema}}})
 }
 
