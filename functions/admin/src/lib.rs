@@ -8,11 +8,11 @@ mod replies;
 use std::sync::Arc;
 
 use http::{Method, Response};
-use lambda_http::{Request, RequestExt, request::RequestContext};
+use http_api::json_body;
+use lambda_http::{Request, RequestExt};
 use serde_json::Value;
 use wechat::{
     api::{Client, ClientError},
-    auth::has_api_key,
     callback::MessageMode,
     clock::{Clock, Deadline},
     config::{AdminConfig, ConfigError},
@@ -24,8 +24,6 @@ use wechat::{
 
 /// The paths of single conditional menus begin with this.
 const CONDITIONAL_MENUS: &str = "/api/menu/conditional/";
-/// Bytes that a request's body may have.
-const BODY_LIMIT: usize = 256 * 1024;
 
 /// The function's state, made once a process.
 #[derive(Debug)]
@@ -80,25 +78,13 @@ impl App {
 
 /// Answers one request.
 pub async fn handle(app: &App, request: Request) -> Response<String> {
-    let started = app.clock.now_millis();
-    let response = route(app, &request, started)
-        .await
-        .unwrap_or_else(Problem::into_response);
-    let millis = app.clock.now_millis() - started;
-    tracing::info!(
-        method = %request.method(), path = request.raw_http_path(), status = response.status().as_u16(), millis,
-        "request answered"
-    );
-    response
+    http_api::serve(&request, &app.api_keys, &*app.clock, |deadline| {
+        route(app, &request, deadline)
+    })
+    .await
 }
 
-async fn route(app: &App, request: &Request, now_millis: i64) -> Result<Response<String>, Problem> {
-    if !has_api_key(request.headers(), &app.api_keys) && !passed_jwt_authorizer(request) {
-        return Err(Problem::unauthorized());
-    }
-    let deadline = request.lambda_context_ref().map_or(Deadline::NONE, |context| {
-        Deadline::from_lambda(context.deadline, now_millis)
-    });
+async fn route(app: &App, request: &Request, deadline: Deadline) -> Result<Response<String>, Problem> {
     let headers = request.headers();
     match (request.method(), request.raw_http_path().trim_end_matches('/')) {
         (&Method::GET, "/api/menu") => menu::get(app, request, deadline).await,
@@ -117,9 +103,7 @@ async fn route(app: &App, request: &Request, now_millis: i64) -> Result<Response
         (&Method::DELETE, path) if path.starts_with(CONDITIONAL_MENUS) => {
             conditional_menu::delete(app, &path[CONDITIONAL_MENUS.len()..], deadline).await
         }
-        _ => Err(Problem::not_found(
-            "there is no such path and method / 路径或方法不存在",
-        )),
+        _ => Err(http_api::no_such_path()),
     }
 }
 
@@ -130,23 +114,4 @@ fn optional_json_body(request: &Request) -> Result<Value, Problem> {
     } else {
         json_body(request)
     }
-}
-
-fn json_body(request: &Request) -> Result<Value, Problem> {
-    let body = request.body().as_ref();
-    if body.len() > BODY_LIMIT {
-        return Err(Problem::too_large(BODY_LIMIT));
-    }
-    serde_json::from_slice(body).map_err(|error| Problem::bad_request(format!("the body is not JSON: {error}")))
-}
-
-/// Whether API Gateway's JWT authorizer has let the caller through. Only the gateway can write the request's context.
-fn passed_jwt_authorizer(request: &Request) -> bool {
-    let Some(RequestContext::ApiGatewayV2(context)) = request.request_context_ref() else {
-        return false;
-    };
-    context
-        .authorizer
-        .as_ref()
-        .is_some_and(|authorizer| authorizer.jwt.is_some())
 }

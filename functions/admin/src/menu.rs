@@ -1,6 +1,7 @@
 //! The custom menu: query, check, create, delete, roll back. What was there before a change is kept.
 
 use http::Response;
+use http_api::json_body;
 use lambda_http::{Request, RequestExt};
 use serde_json::{Value, json};
 use wechat::{
@@ -11,7 +12,7 @@ use wechat::{
     token::CallError,
 };
 
-use crate::{App, json_body};
+use crate::App;
 
 /// WeChat's code for "there is no menu".
 const NO_MENU: i64 = 46003;

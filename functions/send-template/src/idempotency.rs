@@ -25,12 +25,10 @@ const CLIENT_MSG_ID_LENGTH: usize = 32;
 pub(crate) async fn send(
     app: &App,
     headers: &HeaderMap,
-    body: &[u8],
+    body: &Value,
     deadline: Deadline,
 ) -> Result<Response<String>, Problem> {
-    let body: Value =
-        serde_json::from_slice(body).map_err(|error| Problem::bad_request(format!("the body is not JSON: {error}")))?;
-    let request = SendTemplate::read(&body)?;
+    let request = SendTemplate::read(body)?;
     match idempotency_key(headers)? {
         None => {
             let client_msg_id = request
@@ -39,7 +37,7 @@ pub(crate) async fn send(
                 .map_or_else(|| run_name(CLIENT_MSG_ID_LENGTH / 2), Ok)?;
             Ok(send::send(app, &request, &client_msg_id, deadline).await.response)
         }
-        Some(key) => send_once(app, &request, key, &body, deadline).await,
+        Some(key) => send_once(app, &request, key, body, deadline).await,
     }
 }
 

@@ -12,10 +12,9 @@ mod templates;
 use std::{future::Future, sync::Arc, time::Duration};
 
 use http::{Method, Response};
-use lambda_http::{Request, RequestExt, request::RequestContext};
+use lambda_http::{Request, RequestExt};
 use wechat::{
     api::{Client, ClientError},
-    auth::has_api_key,
     clock::{Clock, Deadline},
     config::CallerConfig,
     problem::Problem,
@@ -26,8 +25,6 @@ use wechat::{
 
 use crate::templates::TemplatesCache;
 
-/// Bytes that a request's body may have.
-const BODY_LIMIT: usize = 256 * 1024;
 /// What a write may take after which the caller gets its answer in any case.
 const WRITE_BUDGET: Duration = Duration::from_secs(1);
 /// What such a write leaves of the invocation, for the answer.
@@ -93,49 +90,20 @@ impl App {
 
 /// Answers one request.
 pub async fn handle(app: &App, request: Request) -> Response<String> {
-    let started = app.clock.now_millis();
-    let response = route(app, &request, started)
-        .await
-        .unwrap_or_else(Problem::into_response);
-    let millis = app.clock.now_millis() - started;
-    tracing::info!(
-        method = %request.method(), path = request.raw_http_path(), status = response.status().as_u16(), millis,
-        "request answered"
-    );
-    response
+    http_api::serve(&request, &app.api_keys, &*app.clock, |deadline| {
+        route(app, &request, deadline)
+    })
+    .await
 }
 
-async fn route(app: &App, request: &Request, now_millis: i64) -> Result<Response<String>, Problem> {
-    if !has_api_key(request.headers(), &app.api_keys) && !passed_jwt_authorizer(request) {
-        return Err(Problem::unauthorized());
-    }
-    let deadline = request.lambda_context_ref().map_or(Deadline::NONE, |context| {
-        Deadline::from_lambda(context.deadline, now_millis)
-    });
+async fn route(app: &App, request: &Request, deadline: Deadline) -> Result<Response<String>, Problem> {
     let path: Vec<&str> = request.raw_http_path().trim_matches('/').split('/').collect();
     match (request.method(), path.as_slice()) {
         (&Method::POST, ["api", "sendTemplateMessage"]) => {
-            let body = request.body().as_ref();
-            if body.len() > BODY_LIMIT {
-                return Err(Problem::too_large(BODY_LIMIT));
-            }
-            idempotency::send(app, request.headers(), body, deadline).await
+            idempotency::send(app, request.headers(), &http_api::json_body(request)?, deadline).await
         }
         (&Method::GET, ["api", "messages", msgid]) => lookup::message(app, msgid).await,
         (&Method::GET, ["api", "templates"]) => lookup::templates(app, deadline).await,
-        _ => Err(Problem::not_found(
-            "there is no such path and method / 路径或方法不存在",
-        )),
+        _ => Err(http_api::no_such_path()),
     }
-}
-
-/// Whether API Gateway's JWT authorizer has let the caller through. Only the gateway can write the request's context.
-fn passed_jwt_authorizer(request: &Request) -> bool {
-    let Some(RequestContext::ApiGatewayV2(context)) = request.request_context_ref() else {
-        return false;
-    };
-    context
-        .authorizer
-        .as_ref()
-        .is_some_and(|authorizer| authorizer.jwt.is_some())
 }

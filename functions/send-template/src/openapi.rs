@@ -148,21 +148,62 @@ fn paths() -> Value {
         }))},
         "/api/menu": {
             "get": operation("getMenu", "Query the menu / 查询菜单", &[400, 404, 429], json!({
+                "parameters": [{
+                    "name": "source", "in": "query",
+                    "description": "`current`: the menu that users see, also one that was made in the console.",
+                    "schema": {"enum": ["current"]},
+                }],
                 "responses": {"200": answer("WeChat's own answer", &json!({"type": "object"}))},
             })),
             "post": operation("createMenu", "Create the menu / 创建菜单", &[400, 413, 429], json!({
+                "parameters": [{
+                    "name": "dry_run", "in": "query",
+                    "description": "`true`: answer what would change, and change nothing.",
+                    "schema": {"enum": ["true", "false"]},
+                }],
                 "requestBody": json_body("Menu"),
-                "responses": {"200": answer("The menu is made; followers see it within 24 hours", &schema("Done"))},
+                "responses": {"200": answer("The menu is made, or what would change", &one_of(&["Done", "Changes"]))},
             })),
             "delete": operation("deleteMenu", "Delete the menu / 删除菜单", &[400, 404, 429], json!({
                 "responses": {"200": answer("It is deleted, with the conditional menus", &schema("Done"))},
             })),
         },
+        "/api/menu/rollback": {"post": operation("rollBackMenu", "Restore the menu before the last change / 恢复上次修改前的菜单", &[400, 404, 429], json!({
+            "responses": {"200": answer("It is restored", &schema("Done"))},
+        }))},
+        "/api/menu/conditional": {"post": operation("addConditionalMenu", "Add a conditional menu / 添加个性化菜单", &[400, 413, 429], json!({
+            "requestBody": json_body("Menu"),
+            "responses": {"200": answer("It is added, as `menuid`", &schema("Done"))},
+        }))},
+        "/api/menu/conditional/{menuid}": {"delete": operation("deleteConditionalMenu", "Delete a conditional menu / 删除个性化菜单", &[400, 404, 429], json!({
+            "parameters": [{
+                "name": "menuid", "in": "path", "required": true,
+                "schema": {"type": "string", "pattern": "^[0-9]+$"},
+            }],
+            "responses": {"200": answer("It is deleted", &schema("Done"))},
+        }))},
+        "/api/menu/trymatch": {"post": operation("tryMatchMenu", "The menu that a user sees / 测试个性化菜单匹配", &[400, 413, 429], json!({
+            "requestBody": json_body("MenuUser"),
+            "responses": {"200": answer("WeChat's own answer", &json!({"type": "object"}))},
+        }))},
+        "/api/replies/rollback": {"post": operation("rollBackReplies", "Store an earlier version again / 恢复之前的回复规则", &[400, 404, 412, 413], json!({
+            "requestBody": {"required": false, "content": {"application/json": {"schema": schema("Version")}}},
+            "responses": {"200": answer("The document as it was stored", &schema("Replies"))},
+        }))},
+        "/api/replies/try": {"post": operation("tryReplies", "What would be replied, and by which rule / 试算回复", &[400, 413], json!({
+            "requestBody": json_body("Attempt"),
+            "responses": {"200": answer("The reply and the pointer of its rule, or nulls", &json!({"type": "object"}))},
+        }))},
         "/api/replies": {
             "get": operation("getReplies", "The reply rules / 查询回复规则", &[], json!({
                 "responses": {"200": answer("The document; {} when none is stored", &schema("Replies"))},
             })),
-            "put": operation("putReplies", "Replace the reply rules / 更新回复规则", &[400, 413], json!({
+            "put": operation("putReplies", "Replace the reply rules / 更新回复规则", &[400, 412, 413], json!({
+                "parameters": [{
+                    "name": "If-Match", "in": "header",
+                    "description": "The ETag of the version that this one shall take the place of.",
+                    "schema": {"type": "string"},
+                }],
                 "requestBody": json_body("Replies"),
                 "responses": {"200": answer("The document as it was stored", &schema("Replies"))},
             })),
@@ -192,6 +233,7 @@ fn problems() -> Map<String, Value> {
         (401, "No key, or a wrong one"),
         (404, "There is no such thing"),
         (409, "A request with the same Idempotency-Key is in progress"),
+        (412, "The rules have changed since they were read"),
         (413, "The body has more than 256 KiB"),
         (422, "The Idempotency-Key was used with another body"),
         (429, "WeChat's quota or frequency"),
@@ -239,6 +281,24 @@ fn by_hand() -> Map<String, Value> {
             "type": "object", "description": "As WeChat's menu/create takes it.", "required": ["button"],
             "properties": {"button": {"type": "array", "minItems": 1, "maxItems": 3, "items": {"type": "object"}}},
         },
+        "MenuUser": {
+            "type": "object", "required": ["user_id"],
+            "properties": {"user_id": {"type": "string", "minLength": 1, "description": "An openid or a WeChat ID."}},
+        },
+        "Changes": {
+            "type": "object", "required": ["changes"],
+            "properties": {"changes": {"type": "array", "items": {
+                "type": "object", "required": ["pointer"], "properties": {"pointer": {"type": "string"}, "from": {}, "to": {}},
+            }}},
+        },
+        "Version": {
+            "type": ["object", "null"],
+            "properties": {"version": {"type": ["integer", "null"], "minimum": 0, "description": "Without it, the last one."}},
+        },
+        "Attempt": {"oneOf": [
+            {"type": "object", "required": ["text"], "properties": {"text": {"type": "string"}}},
+            {"type": "object", "required": ["event"], "properties": {"event": {"type": "string"}, "key": {"type": "string"}}},
+        ]},
         "Done": {
             "type": "object", "required": ["errcode", "errmsg"],
             "properties": {"errcode": {"const": 0}, "errmsg": {"const": "ok"}},
