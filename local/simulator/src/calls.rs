@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::api::Call;
 
@@ -31,12 +31,17 @@ pub(crate) struct Entry {
 /// The last calls, oldest first.
 #[derive(Default, Serialize)]
 #[serde(transparent)]
-pub(crate) struct Calls(VecDeque<Entry>);
+pub(crate) struct Calls {
+    entries: VecDeque<Entry>,
+    /// The refused ones, each as `rid/get` shows it, with its answer.
+    #[serde(skip)]
+    refused: VecDeque<Value>,
+}
 
 impl Calls {
     pub(crate) fn record(&mut self, call: &Call<'_>, at: i64, status: Option<u16>, errcode: Option<i64>) {
-        if self.0.len() == REMEMBERED {
-            self.0.pop_front();
+        if self.entries.len() == REMEMBERED {
+            self.entries.pop_front();
         }
         let query = call
             .query
@@ -44,7 +49,7 @@ impl Calls {
             .map(|(name, value)| (name.clone(), Value::from(value.as_str())))
             .collect();
         let body = serde_json::from_slice(call.body).unwrap_or(Value::Null);
-        self.0.push_back(Entry {
+        self.entries.push_back(Entry {
             at,
             method: call.method.to_string(),
             path: call.path.to_owned(),
@@ -53,6 +58,35 @@ impl Calls {
             status,
             errcode,
         });
+    }
+}
+
+impl Calls {
+    /// Remembers a refused call under the rid in its answer.
+    pub(crate) fn record_refused(&mut self, call: &Call<'_>, at: i64, answer: &str) {
+        if self.refused.len() == REMEMBERED {
+            self.refused.pop_front();
+        }
+        let body = serde_json::from_slice(call.body).map_or(Value::Null, redact);
+        let masked = if call.query.is_empty() { "" } else { "?***" };
+        self.refused.push_back(json!({
+            "invoke_time": at,
+            "cost_in_ms": 1,
+            "request_url": format!("{}{masked}", call.path),
+            "request_body": if body.is_null() { String::new() } else { body.to_string() },
+            "response_body": answer,
+            "client_ip": call.peer.to_canonical(),
+        }));
+    }
+
+    /// The refused call whose answer names this rid.
+    pub(crate) fn refused(&self, rid: &str) -> Option<&Value> {
+        let named = format!("rid: {rid}\"");
+        self.refused.iter().find(|call| {
+            call["response_body"]
+                .as_str()
+                .is_some_and(|answer| answer.contains(&named))
+        })
     }
 }
 

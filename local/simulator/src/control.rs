@@ -34,6 +34,7 @@ use serde_json::{Map, Value, json};
 use crate::account::Account;
 use crate::callback::Delivery;
 use crate::clock::wall_seconds;
+use crate::doings::Doing;
 use crate::faults::Fault;
 use crate::notice::{Notice, Scene, UserMessage};
 use crate::phone::{self, User};
@@ -106,6 +107,7 @@ pub(crate) async fn follow(State(simulation): Shared, body: Bytes) -> Controlled
                 "{openid} follows the account already"
             )));
         }
+        did(platform, &openid, Doing::Follow)?;
         Notice::subscribe(
             &openid,
             scene.map(Scene::into_text),
@@ -144,6 +146,7 @@ pub(crate) async fn message(State(simulation): Shared, body: Bytes) -> Controlle
     let notice = {
         let platform = &mut *simulation.platform();
         follower(platform, &openid)?;
+        did(platform, &openid, Doing::Message)?;
         let msg_id = platform.next_msg_id();
         Notice::message(&openid, message, msg_id, wall_seconds(), &mut platform.random)
     };
@@ -159,7 +162,11 @@ struct Click {
 
 pub(crate) async fn click(State(simulation): Shared, body: Bytes) -> Controlled<Done> {
     let Click { openid, key } = parse(&body)?;
-    follower(&mut simulation.platform(), &openid)?;
+    {
+        let platform = &mut simulation.platform();
+        follower(platform, &openid)?;
+        did(platform, &openid, Doing::Tap)?;
+    }
     Ok(push(&simulation, &Notice::click(&openid, key, wall_seconds())).await)
 }
 
@@ -194,6 +201,7 @@ pub(crate) async fn scan(State(simulation): Shared, body: Bytes) -> Controlled<D
         let platform = &mut *simulation.platform();
         user(platform, &openid)?;
         let scene = scene.into_text();
+        did(platform, &openid, Doing::Scan)?;
         if platform.users.follow(&openid) {
             Notice::subscribe(&openid, Some(scene), wall_seconds(), &mut platform.random)
         } else {
@@ -300,6 +308,13 @@ fn user<'a>(platform: &'a mut Platform, openid: &str) -> Result<&'a mut User, Co
         .users
         .get_mut(openid)
         .ok_or_else(|| ControlError::unknown_user(openid))
+}
+
+/// What the user did allows the account to answer with customer-service messages.
+fn did(platform: &mut Platform, openid: &str, doing: Doing) -> Result<(), ControlError> {
+    let now = platform.clock.now();
+    user(platform, openid)?.doings.record(doing, now);
+    Ok(())
 }
 
 fn follower<'a>(platform: &'a mut Platform, openid: &str) -> Result<&'a mut User, ControlError> {

@@ -16,6 +16,7 @@ mod clock;
 mod connection;
 mod control;
 mod crypto;
+mod doings;
 mod faults;
 mod keyword;
 mod notice;

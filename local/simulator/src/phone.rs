@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::doings::Doings;
 use crate::random::Random;
 
 /// The openid of a user who follows the made account from the start.
@@ -44,6 +45,8 @@ pub(crate) enum Shown {
         url: Option<String>,
         miniprogram: Option<MiniProgram>,
     },
+    /// A customer-service message, as it was sent.
+    Custom { at: i64, msgtype: String, message: Value },
     /// WeChat's own words to the user.
     Notice { at: i64, text: String },
 }
@@ -54,6 +57,7 @@ pub(crate) struct User {
     pub(crate) follows: bool,
     /// Template messages are accepted by the platform but not delivered.
     pub(crate) refuses_templates: bool,
+    pub(crate) doings: Doings,
     pub(crate) screen: Vec<Shown>,
 }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde_json::Value;
 
 use crate::account::Account;
-use crate::api::{self, ApiError, Call, Menu, Sends};
+use crate::api::{self, ApiError, Call, Industries, Menu, Sends};
 use crate::calls::Calls;
 use crate::clock::Clock;
 use crate::faults::{Fault, Faults};
@@ -13,6 +13,7 @@ use crate::notice::Notice;
 use crate::phone::{FOLLOWER, Users};
 use crate::quota::Quotas;
 use crate::random::Random;
+use crate::templates::Templates;
 use crate::tokens::Tokens;
 
 /// Message ids of users' messages have 17 digits.
@@ -31,6 +32,8 @@ pub(crate) struct Platform {
     pub(crate) whitelist: Option<Vec<IpAddr>>,
     pub(crate) users: Users,
     pub(crate) menu: Option<Menu>,
+    pub(crate) templates: Templates,
+    pub(crate) industries: Option<Industries>,
     pub(crate) sends: Sends,
     pub(crate) faults: Faults,
     pub(crate) calls: Calls,
@@ -64,6 +67,8 @@ impl Platform {
             whitelist: None,
             users,
             menu: None,
+            templates: Templates::default(),
+            industries: None,
             sends: Sends::default(),
             faults: Faults::default(),
             calls: Calls::default(),
@@ -94,6 +99,9 @@ impl Platform {
             (Some(answer.status), answer.errcode)
         };
         self.calls.record(call, self.clock.now(), status, errcode);
+        if errcode.is_some_and(|errcode| errcode != 0) {
+            self.calls.record_refused(call, self.clock.now(), &answer.body);
+        }
         (answer, fault)
     }
 

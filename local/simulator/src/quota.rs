@@ -12,7 +12,11 @@ const DAILY_LIMITS: &[(&str, u64)] = &[
     ("/cgi-bin/menu/create", 1_000),
     ("/cgi-bin/menu/get", 10_000),
     ("/cgi-bin/menu/delete", 1_000),
+    ("/cgi-bin/menu/addconditional", 2_000),
+    ("/cgi-bin/menu/delconditional", 2_000),
+    ("/cgi-bin/menu/trymatch", 20_000),
     ("/cgi-bin/message/template/send", 100_000),
+    ("/cgi-bin/message/custom/send", 500_000),
 ];
 const CLEARINGS_A_MONTH: u32 = 10;
 

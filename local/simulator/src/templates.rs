@@ -1,4 +1,4 @@
-//! The account's made templates, and how values fill them.
+//! The account's templates: those that it has from the start, those that are added, and how values fill them.
 
 use std::collections::BTreeMap;
 
@@ -6,6 +6,10 @@ use serde::Serialize;
 
 use crate::api::ApiError;
 use crate::keyword;
+use crate::random::Random;
+
+/// Templates that an account keeps.
+const MOST: usize = 25;
 
 /// Id of a template with the fields `thing1`, `time2` and `const3`, typed as those of real accounts are.
 pub const TEMPLATE_ID: &str = "TEMPLATE_ID";
@@ -15,48 +19,97 @@ pub const ORDER_TEMPLATE_ID: &str = "ORDER_TEMPLATE_ID";
 pub const FREE_TEMPLATE_ID: &str = "FREE_TEMPLATE_ID";
 
 /// A template, as `get_all_private_template` lists it.
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 pub(crate) struct Template {
-    pub(crate) template_id: &'static str,
-    pub(crate) title: &'static str,
+    pub(crate) template_id: String,
+    pub(crate) title: String,
     primary_industry: &'static str,
     deputy_industry: &'static str,
-    content: &'static str,
-    example: &'static str,
+    content: String,
+    example: String,
 }
 
-pub(crate) const TEMPLATES: &[Template] = &[
-    Template {
-        template_id: TEMPLATE_ID,
-        title: "审核结果通知",
-        primary_industry: "",
-        deputy_industry: "",
-        content: "审核事项:{{thing1.DATA}}\n审核时间:{{time2.DATA}}\n审核结果:{{const3.DATA}}\n",
-        example: "审核事项:项目审核\n审核时间:2026年1月1日 10:00\n审核结果:通过\n",
-    },
-    Template {
-        template_id: ORDER_TEMPLATE_ID,
-        title: "订单发货通知",
-        primary_industry: "",
-        deputy_industry: "",
-        content: "订单号:{{character_string1.DATA}}\n商品:{{thing2.DATA}}\n金额:{{amount3.DATA}}\n\
-                  发货时间:{{time4.DATA}}\n联系电话:{{phone_number5.DATA}}\n",
-        example: "订单号:20260101001\n商品:书\n金额:¥99.00\n\
-                  发货时间:2026年1月1日 10:00\n联系电话:+86-0766-66888866\n",
-    },
-    Template {
-        template_id: FREE_TEMPLATE_ID,
-        title: "测试号通知",
-        primary_industry: "",
-        deputy_industry: "",
-        content: "{{greeting.DATA}}\n姓名:{{who.DATA}}\n{{note.DATA}}",
-        example: "",
-    },
+/// The templates of the account.
+#[derive(Serialize)]
+#[serde(transparent)]
+pub(crate) struct Templates(Vec<Template>);
+
+impl Default for Templates {
+    fn default() -> Self {
+        let made = |(template_id, title, content, example): &(&str, &str, &str, &str)| Template {
+            template_id: (*template_id).to_owned(),
+            title: (*title).to_owned(),
+            primary_industry: "",
+            deputy_industry: "",
+            content: (*content).to_owned(),
+            example: (*example).to_owned(),
+        };
+        Self(MADE.iter().map(made).collect())
+    }
+}
+
+impl Templates {
+    pub(crate) fn find(&self, template_id: &str) -> Option<&Template> {
+        self.0.iter().find(|template| template.template_id == template_id)
+    }
+
+    /// Adds a template of the library with these keywords, all of the type `thing`; 45026 when there are too many.
+    pub(crate) fn add(&mut self, keywords: &[String], random: &mut Random) -> Result<String, ApiError> {
+        if self.0.len() >= MOST {
+            return Err(ApiError::of(45026));
+        }
+        let template_id = random.url_safe(43);
+        let content = keywords
+            .iter()
+            .zip(1..)
+            .map(|(keyword, number)| format!("{keyword}:{{{{thing{number}.DATA}}}}\n"))
+            .collect();
+        self.0.push(Template {
+            template_id: template_id.clone(),
+            title: "新增模板".to_owned(),
+            primary_industry: "",
+            deputy_industry: "",
+            content,
+            example: String::new(),
+        });
+        Ok(template_id)
+    }
+
+    /// Deletes a template; 40037 when there is none of that id.
+    pub(crate) fn delete(&mut self, template_id: &str) -> Result<(), ApiError> {
+        let before = self.0.len();
+        self.0.retain(|template| template.template_id != template_id);
+        if self.0.len() < before {
+            Ok(())
+        } else {
+            Err(ApiError::of(40037))
+        }
+    }
+}
+
+/// Id, title, content and example of the templates that the account has from the start.
+const MADE: &[(&str, &str, &str, &str)] = &[
+    (
+        TEMPLATE_ID,
+        "审核结果通知",
+        "审核事项:{{thing1.DATA}}\n审核时间:{{time2.DATA}}\n审核结果:{{const3.DATA}}\n",
+        "审核事项:项目审核\n审核时间:2026年1月1日 10:00\n审核结果:通过\n",
+    ),
+    (
+        ORDER_TEMPLATE_ID,
+        "订单发货通知",
+        "订单号:{{character_string1.DATA}}\n商品:{{thing2.DATA}}\n金额:{{amount3.DATA}}\n\
+         发货时间:{{time4.DATA}}\n联系电话:{{phone_number5.DATA}}\n",
+        "订单号:20260101001\n商品:书\n金额:¥99.00\n\
+         发货时间:2026年1月1日 10:00\n联系电话:+86-0766-66888866\n",
+    ),
+    (
+        FREE_TEMPLATE_ID,
+        "测试号通知",
+        "{{greeting.DATA}}\n姓名:{{who.DATA}}\n{{note.DATA}}",
+        "",
+    ),
 ];
-
-pub(crate) fn find(template_id: &str) -> Option<&'static Template> {
-    TEMPLATES.iter().find(|template| template.template_id == template_id)
-}
 
 impl Template {
     /// The text that the user sees. Values whose names are not in the template are left out, as the platform does;
@@ -81,6 +134,10 @@ impl Template {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn find(template_id: &str) -> Option<Template> {
+        Templates::default().find(template_id).cloned()
+    }
 
     fn values(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
         pairs
@@ -129,7 +186,11 @@ mod tests {
 
     #[test]
     fn the_examples_keep_their_own_rules() {
-        for template in TEMPLATES.iter().filter(|template| !template.example.is_empty()) {
+        for template in Templates::default()
+            .0
+            .iter()
+            .filter(|template| !template.example.is_empty())
+        {
             let names = template
                 .content
                 .split("{{")

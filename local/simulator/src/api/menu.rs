@@ -3,6 +3,7 @@
 use axum::http::Uri;
 use serde_json::{Map, Value, json};
 
+use super::conditional::Conditional;
 use super::{ApiError, Call, is_app_id, ok};
 use crate::platform::Platform;
 
@@ -16,7 +17,9 @@ const MAX_URL_BYTES: usize = 1_024;
 pub(crate) struct Menu {
     pub(crate) id: u64,
     /// As `menu/get` answers them: every button has a `sub_button`.
-    buttons: Vec<Value>,
+    pub(super) buttons: Vec<Value>,
+    /// Oldest first.
+    pub(super) conditional: Vec<Conditional>,
 }
 
 /// Where a button stands decides its limits and errcodes.
@@ -46,26 +49,46 @@ const SUB: Level = Level {
     bad_url_domain: 40054,
 };
 
+/// Replaces the default menu, and leaves the conditional ones.
 pub(super) fn create(platform: &mut Platform, call: &Call<'_>) -> Result<Value, ApiError> {
+    let buttons = buttons(&body(call)?)?;
+    let id = 430_000_000 + platform.random.below(1_000_000);
+    let conditional = platform.menu.take().map(|menu| menu.conditional).unwrap_or_default();
+    platform.menu = Some(Menu {
+        id,
+        buttons,
+        conditional,
+    });
+    Ok(ok())
+}
+
+/// The body of a call that makes a menu, in raw UTF-8.
+pub(super) fn body(call: &Call<'_>) -> Result<Map<String, Value>, ApiError> {
     if call.escapes_text() {
         return Err(ApiError::of(40033));
     }
-    let body: Map<String, Value> = call.json()?;
+    call.json()
+}
+
+/// The buttons of a menu, checked.
+pub(super) fn buttons(body: &Map<String, Value>) -> Result<Vec<Value>, ApiError> {
     let buttons = list(body.get("button"))?;
     if !(1..=MAX_BUTTONS).contains(&buttons.len()) {
         return Err(ApiError::of(40016));
     }
-    let buttons = buttons.iter().map(top_button).collect::<Result<_, _>>()?;
-    let id = 430_000_000 + platform.random.below(1_000_000);
-    platform.menu = Some(Menu { id, buttons });
-    Ok(ok())
+    buttons.iter().map(top_button).collect()
 }
 
 pub(super) fn get(platform: &mut Platform, _: &Call<'_>) -> Result<Value, ApiError> {
     let menu = platform.menu.as_ref().ok_or_else(|| ApiError::of(46003))?;
-    Ok(json!({"menu": {"button": menu.buttons, "menuid": menu.id}}))
+    let mut answer = json!({"menu": {"button": menu.buttons, "menuid": menu.id}});
+    if !menu.conditional.is_empty() {
+        answer["conditionalmenu"] = menu.conditional.iter().rev().map(Conditional::shown).collect();
+    }
+    Ok(answer)
 }
 
+/// Deletes the conditional menus too.
 pub(super) fn delete(platform: &mut Platform, _: &Call<'_>) -> Result<Value, ApiError> {
     platform.menu = None;
     Ok(ok())

@@ -2,7 +2,10 @@
 //!
 //! Everything here is synchronous work on [`Platform`]; what must be pushed afterwards waits in its outbox.
 
+mod conditional;
+mod custom;
 mod error;
+mod library;
 mod menu;
 mod openapi;
 mod template;
@@ -15,6 +18,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 pub(crate) use self::error::ApiError;
+pub(crate) use self::library::Industries;
 pub(crate) use self::menu::Menu;
 pub(crate) use self::template::Sends;
 use crate::platform::Platform;
@@ -79,11 +83,25 @@ const ENDPOINTS: &[(Method, &str, Handler)] = &[
         "/cgi-bin/template/get_all_private_template",
         template::list,
     ),
+    (Method::POST, "/cgi-bin/template/api_add_template", library::add),
+    (Method::POST, "/cgi-bin/template/del_private_template", library::delete),
+    (Method::GET, "/cgi-bin/template/get_industry", library::industry),
+    (
+        Method::POST,
+        "/cgi-bin/template/api_set_industry",
+        library::set_industry,
+    ),
+    (Method::POST, "/cgi-bin/message/custom/send", custom::send),
+    (Method::POST, "/cgi-bin/message/custom/typing", custom::typing),
     (Method::POST, "/cgi-bin/menu/create", menu::create),
+    (Method::POST, "/cgi-bin/menu/addconditional", conditional::add),
+    (Method::POST, "/cgi-bin/menu/delconditional", conditional::delete),
+    (Method::POST, "/cgi-bin/menu/trymatch", conditional::try_match),
     (Method::GET, "/cgi-bin/menu/get", menu::get),
     (Method::GET, "/cgi-bin/menu/delete", menu::delete),
     (Method::GET, "/cgi-bin/get_current_selfmenu_info", menu::current),
     (Method::POST, "/cgi-bin/openapi/quota/get", openapi::quota),
+    (Method::POST, "/cgi-bin/openapi/rid/get", openapi::request_by_rid),
     (Method::POST, "/cgi-bin/clear_quota", openapi::clear_quota),
     (Method::GET, "/cgi-bin/get_api_domain_ip", openapi::addresses),
     (Method::GET, "/cgi-bin/getcallbackip", openapi::addresses),

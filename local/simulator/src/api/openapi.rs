@@ -19,6 +19,12 @@ struct ClearQuota {
 }
 
 #[derive(Deserialize)]
+struct RequestOf {
+    #[serde(default)]
+    rid: String,
+}
+
+#[derive(Deserialize)]
 struct CheckCallback {
     #[serde(default)]
     action: String,
@@ -36,6 +42,19 @@ pub(super) fn quota(platform: &mut Platform, call: &Call<'_>) -> Result<Value, A
     let remain = usage.daily_limit - usage.used;
     let quota = json!({"daily_limit": usage.daily_limit, "used": usage.used, "remain": remain});
     Ok(json!({"errcode": 0, "errmsg": "ok", "quota": quota}))
+}
+
+/// Refused calls can be looked up; their secrets are masked.
+pub(super) fn request_by_rid(platform: &mut Platform, call: &Call<'_>) -> Result<Value, ApiError> {
+    let request: RequestOf = call.json()?;
+    if request.rid.is_empty() {
+        return Err(ApiError::of(76002));
+    }
+    let logged = platform
+        .calls
+        .refused(&request.rid)
+        .ok_or_else(|| ApiError::of(76001))?;
+    Ok(json!({"errcode": 0, "errmsg": "ok", "request": logged}))
 }
 
 pub(super) fn clear_quota(platform: &mut Platform, call: &Call<'_>) -> Result<Value, ApiError> {

@@ -11,7 +11,6 @@ use crate::notice::Notice;
 use crate::phone::{self, MiniProgram, Shown};
 use crate::platform::Platform;
 use crate::random::Random;
-use crate::templates::{self, TEMPLATES};
 
 /// Seconds in which the same `client_msg_id` to the same user is one message.
 const REPEAT_WINDOW: i64 = 600;
@@ -67,7 +66,11 @@ pub(super) fn send(platform: &mut Platform, call: &Call<'_>) -> Result<Value, Ap
     if !phone::is_openid(&message.touser) {
         return Err(ApiError::of(40003));
     }
-    let template = templates::find(&message.template_id).ok_or_else(|| ApiError::of(40037))?;
+    let template = platform
+        .templates
+        .find(&message.template_id)
+        .ok_or_else(|| ApiError::of(40037))?;
+    let (template_id, title) = (template.template_id.clone(), template.title.clone());
     let refuses = match platform.users.get(&message.touser) {
         Some(user) if user.follows => user.refuses_templates,
         _ => return Err(ApiError::of(43004)),
@@ -101,8 +104,8 @@ pub(super) fn send(platform: &mut Platform, call: &Call<'_>) -> Result<Value, Ap
         let shown = Shown::Template {
             at: now,
             msgid: msgid.to_string(),
-            template_id: template.template_id.to_owned(),
-            title: template.title.to_owned(),
+            template_id,
+            title,
             text,
             data,
             url: message.url,
@@ -117,8 +120,8 @@ pub(super) fn send(platform: &mut Platform, call: &Call<'_>) -> Result<Value, Ap
     Ok(sent(msgid))
 }
 
-pub(super) fn list(_: &mut Platform, _: &Call<'_>) -> Result<Value, ApiError> {
-    Ok(json!({"template_list": TEMPLATES}))
+pub(super) fn list(platform: &mut Platform, _: &Call<'_>) -> Result<Value, ApiError> {
+    Ok(json!({"template_list": platform.templates}))
 }
 
 fn sent(msgid: u64) -> Value {
