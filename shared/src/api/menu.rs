@@ -1,8 +1,8 @@
-//! The custom menu (自定义菜单).
+//! The custom menu (自定义菜单): what all users see, unless a conditional menu matches them.
 
 use serde_json::Value;
 
-use super::{ApiError, Call, Client};
+use super::{ApiError, Client, Done};
 use crate::{clock::Deadline, secret::Secret};
 
 impl Client {
@@ -17,16 +17,8 @@ impl Client {
         attempts: u8,
         deadline: Deadline,
     ) -> Result<(), ApiError> {
-        let query = [("access_token", token.expose())];
-        let operation = "/cgi-bin/menu/create";
-        let _: Value = self
-            .call(Call {
-                operation,
-                query: &query,
-                body: Some(menu),
-                attempts,
-                deadline,
-            })
+        let _: Done = self
+            .post("/cgi-bin/menu/create", token, menu, attempts, deadline)
             .await?;
         Ok(())
     }
@@ -36,15 +28,7 @@ impl Client {
     /// # Errors
     /// [`ApiError`]; errcode 46003 when there is none.
     pub async fn menu(&self, token: &Secret, attempts: u8, deadline: Deadline) -> Result<Value, ApiError> {
-        let query = [("access_token", token.expose())];
-        self.call(Call {
-            operation: "/cgi-bin/menu/get",
-            query: &query,
-            body: None,
-            attempts,
-            deadline,
-        })
-        .await
+        self.get("/cgi-bin/menu/get", token, attempts, deadline).await
     }
 
     /// Deletes the default menu and all conditional ones. 1,000 a day.
@@ -52,17 +36,17 @@ impl Client {
     /// # Errors
     /// [`ApiError`] when WeChat refuses.
     pub async fn delete_menu(&self, token: &Secret, attempts: u8, deadline: Deadline) -> Result<(), ApiError> {
-        let query = [("access_token", token.expose())];
-        let operation = "/cgi-bin/menu/delete";
-        let _: Value = self
-            .call(Call {
-                operation,
-                query: &query,
-                body: None,
-                attempts,
-                deadline,
-            })
-            .await?;
+        let _: Done = self.get("/cgi-bin/menu/delete", token, attempts, deadline).await?;
         Ok(())
+    }
+
+    /// The menu that users see, also one that was made in the console, in WeChat's own JSON. Its shape is another than
+    /// that of [`Client::menu`]: `is_menu_open`, `selfmenu_info`, and sub-buttons in `sub_button.list`.
+    ///
+    /// # Errors
+    /// [`ApiError`] when WeChat refuses.
+    pub async fn current_menu(&self, token: &Secret, attempts: u8, deadline: Deadline) -> Result<Value, ApiError> {
+        self.get("/cgi-bin/get_current_selfmenu_info", token, attempts, deadline)
+            .await
     }
 }

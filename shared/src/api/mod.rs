@@ -4,19 +4,26 @@
 //! travel in URLs and bodies, so no error here ever holds either.
 
 mod answer;
+mod conditional_menu;
+mod custom_message;
+mod management;
 mod menu;
 mod template;
+mod template_library;
 mod token;
 
 use std::{sync::Arc, time::Duration};
 
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use url::Url;
 
 pub use self::{
     answer::Rejection,
+    custom_message::{CustomArticle, CustomMessage, MenuItem, Typing},
+    management::{CallbackCheck, CheckAction, CheckOperator, LoggedRequest, Lookup, Ping, Quota, QuotaUse, RateLimit},
     template::{FieldValue, MiniProgram, Template, TemplateMessage},
+    template_library::{Industries, Industry},
     token::{IssuedToken, TokenApi, TokenEndpoint, TokenIssuer},
 };
 use crate::{
@@ -142,6 +149,31 @@ struct Call<'a> {
     deadline: Deadline,
 }
 
+/// What WeChat answers to an order that it has carried out. An order that is answered without an errcode was answered by
+/// something else.
+#[derive(Debug, Deserialize)]
+struct Done {
+    #[serde(rename = "errcode")]
+    _errcode: Value,
+}
+
+/// An id that WeChat writes as a number or as text, depending on the page of its documents.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Id {
+    Number(u64),
+    Text(String),
+}
+
+impl Id {
+    fn into_text(self) -> String {
+        match self {
+            Self::Number(number) => number.to_string(),
+            Self::Text(text) => text,
+        }
+    }
+}
+
 /// A client of one base address. Cheap to clone; its connections are shared.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -184,6 +216,43 @@ impl Client {
             .build()
             .map_err(|error| ClientError::Tls(chain(&error.without_url())))?;
         Ok(Self { http, base, clock })
+    }
+
+    /// Asks for something with the access_token.
+    async fn get<T: DeserializeOwned>(
+        &self,
+        operation: &'static str,
+        token: &Secret,
+        attempts: u8,
+        deadline: Deadline,
+    ) -> Result<T, ApiError> {
+        self.call(Call {
+            operation,
+            query: &[("access_token", token.expose())],
+            body: None,
+            attempts,
+            deadline,
+        })
+        .await
+    }
+
+    /// Posts JSON with the access_token.
+    async fn post<T: DeserializeOwned>(
+        &self,
+        operation: &'static str,
+        token: &Secret,
+        body: &Value,
+        attempts: u8,
+        deadline: Deadline,
+    ) -> Result<T, ApiError> {
+        self.call(Call {
+            operation,
+            query: &[("access_token", token.expose())],
+            body: Some(body),
+            attempts,
+            deadline,
+        })
+        .await
     }
 
     /// Calls and decodes, repeating what is transient as often as the call allows.

@@ -14,7 +14,7 @@ async fn what_a_retry_cannot_mend_fails_after_one_call_and_says_what_to_do() {
         (40125, "WECHAT_APP_SECRET", "无效的 appsecret"),
         (40164, "IP白名单", "127.0.0.1"),
         (40243, "unfreeze", "冻结"),
-        (45009, "quota", "上限"),
+        (45009, "quota", "每日"),
         (50004, "mp.weixin.qq.com", "申诉"),
         (89503, "administrator", "管理员"),
         (-4711, "Unknown errcode", "未知错误码"),

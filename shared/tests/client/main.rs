@@ -1,0 +1,111 @@
+//! The API client and the token source against the simulated WeChat, the embedded table and a Lambda on loopback.
+
+#![allow(clippy::unwrap_used, reason = "a test whose set-up fails has failed")]
+
+mod lambda;
+mod operations;
+mod source;
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::net::TcpListener;
+use wechat::{
+    api::{Client, TokenApi, TokenEndpoint, TokenIssuer},
+    clock::{Clock, Deadline, SystemClock},
+    secret::Secret,
+};
+use wechat_simulator::{Settings, Simulator};
+
+/// A clock that moves only when it is told or slept on, and remembers the sleeps.
+#[derive(Debug)]
+struct ManualClock {
+    millis: AtomicI64,
+    sleeps: Mutex<Vec<Duration>>,
+}
+
+impl ManualClock {
+    /// At the machine's time.
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            millis: AtomicI64::new(SystemClock.now_millis()),
+            sleeps: Mutex::default(),
+        })
+    }
+
+    fn advance(&self, seconds: i64) {
+        self.millis.fetch_add(seconds * 1000, Ordering::SeqCst);
+    }
+
+    fn sleeps(&self) -> Vec<Duration> {
+        self.sleeps.lock().unwrap().clone()
+    }
+}
+
+impl Clock for ManualClock {
+    fn now_millis(&self) -> i64 {
+        self.millis.load(Ordering::SeqCst)
+    }
+
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        self.sleeps.lock().unwrap().push(duration);
+        let millis = i64::try_from(duration.as_millis()).unwrap();
+        self.millis.fetch_add(millis, Ordering::SeqCst);
+        Box::pin(std::future::ready(()))
+    }
+}
+
+/// The simulated WeChat with a client of it.
+struct WeChat {
+    simulator: Simulator,
+    client: Client,
+    http: reqwest::Client,
+}
+
+impl WeChat {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let simulator = Simulator::start(listener, Settings::default()).unwrap();
+        let client = Client::new(&simulator.base_url(), None, Arc::new(SystemClock)).unwrap();
+        Self {
+            simulator,
+            client,
+            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+        }
+    }
+
+    /// A token, as the refresher obtains it.
+    async fn issue(&self, force: bool) -> Secret {
+        let account = self.simulator.account();
+        let secret = Secret::new(account.app_secret.as_str());
+        let endpoint = TokenEndpoint::new(self.client.clone(), TokenApi::Stable, &account.app_id, secret);
+        endpoint.issue(force, Deadline::NONE).await.unwrap().access_token
+    }
+
+    async fn control(&self, path: &str, body: serde_json::Value) -> serde_json::Value {
+        let url = format!("{}/sim/{path}", self.simulator.base_url());
+        let answer = self.http.post(url).body(body.to_string()).send().await.unwrap();
+        let text = answer.text().await.unwrap();
+        serde_json::from_str(&text).unwrap()
+    }
+
+    async fn look(&self, path: &str) -> serde_json::Value {
+        let url = format!("{}/sim/{path}", self.simulator.base_url());
+        let text = self.http.get(url).send().await.unwrap().text().await.unwrap();
+        serde_json::from_str(&text).unwrap()
+    }
+
+    /// How often `path` was called.
+    async fn count(&self, path: &str) -> usize {
+        let calls = self.look("calls").await;
+        let calls = calls.as_array().unwrap();
+        calls.iter().filter(|call| call["path"] == path).count()
+    }
+}
