@@ -101,6 +101,8 @@ where
 pub fn lambda_client(sdk: &SdkConfig) -> aws_sdk_lambda::Client {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT)
+        // Left out, the attempt would keep the store's patience.
+        .operation_attempt_timeout(INVOKE_OPERATION)
         .operation_timeout(INVOKE_OPERATION)
         .build();
     // token::LambdaRefresher backs off by itself, and a repeated invocation would be a second run.

@@ -68,7 +68,7 @@ impl Doings {
 
     /// Shows or hides the sign: 45080 without a message of late, 45081 when it is shown already.
     pub(crate) fn show_typing(&mut self, start: bool, now: i64) -> Result<(), ApiError> {
-        if !self.last_message.is_some_and(|at| now - at <= TYPING_WINDOW) {
+        if self.last_message.is_none_or(|at| now - at > TYPING_WINDOW) {
             return Err(ApiError::of(45080));
         }
         if start && now < self.typing_until {

@@ -1,7 +1,7 @@
 //! Two runs of the refresher on one scripted world, stepped by hand through every order of their calls.
 //!
 //! Each call to the store is one step; a call to WeChat is two, since WeChat acts before its answer arrives. A run that
-//! sleeps goes on once another has moved, or when no other can.
+//! sleeps goes on once something has changed, or when no other run can move: to wake it earlier would show it nothing new.
 
 use std::{
     future::{Future, poll_fn},
@@ -83,6 +83,8 @@ pub(super) struct World {
     /// Who did what.
     pub(super) trace: Vec<(&'static str, &'static str)>,
     writes_of_first: usize,
+    /// Writes, and calls that WeChat acted on.
+    changes: usize,
 }
 
 impl World {
@@ -178,6 +180,7 @@ impl Seat {
             self.run == RUNS[0] && (*first..first + times).contains(&number)
         });
         world.writes_of_first += usize::from(self.run == RUNS[0]);
+        world.changes += 1;
         match loss {
             Some((_, Loss::Request, _)) => Err(StoreError::unreachable(name)),
             Some((_, Loss::Answer, _)) => {
@@ -252,6 +255,7 @@ impl TokenIssuer for Seat {
         let token = {
             let mut world = self.step("ask").await;
             world.calls.push(force);
+            world.changes += 1;
             if world.calls.len() == 1 {
                 world.now_millis += self.plan.first_answer_takes * 1000;
             }
@@ -300,7 +304,7 @@ pub(super) type Outcome = Result<Refreshed, RefreshError>;
 struct Run {
     future: Pin<Box<dyn Future<Output = Outcome>>>,
     is_asleep: Arc<Mutex<bool>>,
-    /// How far the others had come when it fell asleep.
+    /// How much had changed when it fell asleep.
     asleep_since: Option<usize>,
     steps: usize,
     outcome: Option<Outcome>,
@@ -327,7 +331,7 @@ impl Run {
             is_dead: false,
         };
         // To its first call.
-        run.poll(0);
+        run.poll(world);
         run
     }
 
@@ -335,12 +339,12 @@ impl Run {
         self.outcome.is_none() && !self.is_dead
     }
 
-    fn poll(&mut self, moves: usize) {
+    fn poll(&mut self, world: &Shared) {
         let mut context = Context::from_waker(Waker::noop());
         if let Poll::Ready(outcome) = self.future.as_mut().poll(&mut context) {
             self.outcome = Some(outcome);
         }
-        self.asleep_since = self.is_asleep.lock().unwrap().then_some(moves);
+        self.asleep_since = self.is_asleep.lock().unwrap().then(|| lock(world).changes);
     }
 }
 
@@ -348,13 +352,12 @@ impl Run {
 fn play(plan: &Plan, mut choose: impl FnMut(usize) -> usize) -> (World, Vec<Option<Outcome>>) {
     let world = Arc::new(Mutex::new(World::new(plan)));
     let mut runs: Vec<Run> = RUNS.iter().map(|name| Run::new(&world, plan, name)).collect();
-    // Sleeps do not count, or two sleepers could wake each other for ever.
-    let mut moves = 0;
     loop {
+        let changes = lock(&world).changes;
         let live = || runs.iter().enumerate().filter(|(_, run)| run.is_live());
         let all_asleep = live().all(|(_, run)| run.asleep_since.is_some());
         let movable: Vec<usize> = live()
-            .filter(|(_, run)| run.asleep_since.is_none_or(|since| all_asleep || moves > since))
+            .filter(|(_, run)| run.asleep_since.is_none_or(|since| all_asleep || changes > since))
             .map(|(index, _)| index)
             .collect();
         if movable.is_empty() {
@@ -366,8 +369,7 @@ fn play(plan: &Plan, mut choose: impl FnMut(usize) -> usize) -> (World, Vec<Opti
             movable[choose(movable.len())]
         };
         let run = &mut runs[index];
-        moves += usize::from(run.asleep_since.is_none());
-        run.poll(moves);
+        run.poll(&world);
         run.steps += 1;
         if index == 0 && plan.dies_after == Some(run.steps) {
             run.is_dead = true;
@@ -415,7 +417,7 @@ pub(super) fn a_minute_later(mut world: World, plan: &Plan) -> (World, Outcome) 
     };
     let mut run = Run::new(&world, &plan, "third");
     while run.is_live() {
-        run.poll(0);
+        run.poll(&world);
     }
     let outcome = run.outcome.take().unwrap();
     drop(run);
