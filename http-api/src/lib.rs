@@ -61,10 +61,21 @@ pub fn json_body(request: &Request) -> Result<Value, Problem> {
         .map_err(|error| Problem::bad_request(format!("the body is not JSON: {error} / 请求体不是合法的 JSON")))
 }
 
-/// The answer to a path or method that no function serves.
+/// The answer to a request that no route matches: 405 when `served` has its path, else 404. `served` holds each path, or
+/// its beginning up to a `/` before a parameter, with the methods that it takes.
 #[must_use]
-pub fn no_such_path() -> Problem {
-    Problem::not_found("there is no such path and method / 路径或方法不存在")
+pub fn unserved(request: &Request, served: &[(&str, &'static str)]) -> Problem {
+    let path = request.raw_http_path().trim_end_matches('/');
+    let is_served = |pattern: &str| match pattern.strip_suffix('/') {
+        Some(_) => path
+            .strip_prefix(pattern)
+            .is_some_and(|parameter| !parameter.contains('/')),
+        None => path == pattern,
+    };
+    match served.iter().find(|(pattern, _)| is_served(pattern)) {
+        Some((_, methods)) => Problem::method_not_allowed(methods),
+        None => Problem::not_found("there is no such path / 路径不存在"),
+    }
 }
 
 /// Holders of a key, and callers that API Gateway's JWT authorizer has let through: only the gateway can write the
@@ -86,4 +97,30 @@ fn deadline(request: &Request, now_millis: i64) -> Deadline {
     request.lambda_context_ref().map_or(Deadline::NONE, |context| {
         Deadline::from_lambda(context.deadline, now_millis)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SERVED: [(&str, &str); 2] = [("/api/menu", "GET, POST"), ("/api/messages/", "GET")];
+
+    fn status(path: &str) -> (u16, Option<String>) {
+        let request = Request::default().with_raw_http_path(path);
+        let response = unserved(&request, &SERVED).into_response();
+        let allow = response
+            .headers()
+            .get("allow")
+            .map(|allow| allow.to_str().unwrap().to_owned());
+        (response.status().as_u16(), allow)
+    }
+
+    #[test]
+    fn a_wrong_method_is_told_apart_from_a_wrong_path() {
+        assert_eq!(status("/api/menu/"), (405, Some("GET, POST".to_owned())));
+        assert_eq!(status("/api/messages/42"), (405, Some("GET".to_owned())));
+        for path in ["/api/menus", "/api/messages", "/api/messages/4/2", "/"] {
+            assert_eq!(status(path), (404, None), "{path}");
+        }
+    }
 }

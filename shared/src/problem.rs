@@ -40,6 +40,9 @@ struct Members {
     /// Seconds, as in the header `Retry-After`.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<u64>,
+    /// For the header of that name alone.
+    #[serde(skip)]
+    allow: Option<&'static str>,
     /// Every fault of a rules document: `{"pointer","detail"}`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<Object>))]
@@ -62,6 +65,7 @@ impl Problem {
             field: None,
             hint: None,
             retry_after: None,
+            allow: None,
             faults: Vec::new(),
             findings: Vec::new(),
         }))
@@ -115,6 +119,20 @@ impl Problem {
     #[must_use]
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::new(404, "urn:wechat-bundle:not-found", "Not found / 未找到", detail.into())
+    }
+
+    /// 405: the path is served, by other methods. `allow` names them.
+    #[must_use]
+    pub fn method_not_allowed(allow: &'static str) -> Self {
+        let detail = format!("this path takes {allow} / 该路径只支持 {allow}");
+        let mut problem = Self::new(
+            405,
+            "urn:wechat-bundle:method-not-allowed",
+            "Method not allowed / 方法不支持",
+            detail,
+        );
+        problem.0.allow = Some(allow);
+        problem
     }
 
     /// 409: another request with the same `Idempotency-Key` is being served.
@@ -271,10 +289,14 @@ impl Problem {
     /// The answer, with `Retry-After` where it is known.
     #[must_use]
     pub fn into_response(self) -> Response<String> {
-        let (status, retry_after) = (self.0.status, self.0.retry_after);
+        let (status, retry_after, allow) = (self.0.status, self.0.retry_after, self.0.allow);
         let mut response = respond(status, "application/problem+json", to_json(&self));
         if let Some(seconds) = retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        if let Some(methods) = allow {
+            let methods = header::HeaderValue::from_static(methods);
+            response.headers_mut().insert(header::ALLOW, methods);
         }
         if status == 401 {
             let scheme = header::HeaderValue::from_static("Bearer");

@@ -22,6 +22,18 @@ use wechat::{
     token::{RefreshPort, TokenSource},
 };
 
+/// The paths, and the methods that each takes.
+const SERVED: [(&str, &str); 9] = [
+    ("/api/menu", "GET, POST, DELETE"),
+    ("/api/menu/rollback", "POST"),
+    ("/api/menu/conditional", "POST"),
+    (CONDITIONAL_MENUS, "DELETE"),
+    ("/api/menu/trymatch", "POST"),
+    ("/api/replies", "GET, PUT"),
+    ("/api/replies/rollback", "POST"),
+    ("/api/replies/try", "POST"),
+    ("/api/doctor", "GET"),
+];
 /// The paths of single conditional menus begin with this.
 const CONDITIONAL_MENUS: &str = "/api/menu/conditional/";
 
@@ -103,7 +115,7 @@ async fn route(app: &App, request: &Request, deadline: Deadline) -> Result<Respo
         (&Method::DELETE, path) if path.starts_with(CONDITIONAL_MENUS) => {
             conditional_menu::delete(app, &path[CONDITIONAL_MENUS.len()..], deadline).await
         }
-        _ => Err(http_api::no_such_path()),
+        _ => Err(http_api::unserved(request, &SERVED)),
     }
 }
 

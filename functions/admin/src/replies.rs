@@ -1,5 +1,7 @@
 //! The reply rules: what the webhook answers. It reads a change within 30 seconds.
 
+use std::collections::BTreeMap;
+
 use http::{HeaderMap, Response, header};
 use serde_json::{Value, json};
 use wechat::{
@@ -37,12 +39,7 @@ pub(crate) async fn put(app: &App, headers: &HeaderMap, document: &Value) -> Res
 /// Serves `POST /api/replies/rollback`: stores an earlier version again, that of `{"version":n}` or else the last one.
 pub(crate) async fn roll_back(app: &App, headers: &HeaderMap, request: &Value) -> Result<Response<String>, Problem> {
     let current = stored(app).await?.map_or(0, |stored| stored.version);
-    let version = match request.get("version") {
-        None | Some(Value::Null) => current.saturating_sub(1),
-        Some(version) => version
-            .as_u64()
-            .ok_or_else(|| Problem::bad_request("version must be a number").with_field("version"))?,
-    };
+    let version = requested_version(request)?.unwrap_or(current.saturating_sub(1));
     let earlier = app
         .table
         .earlier_replies(&app.app_id, version)
@@ -56,6 +53,19 @@ pub(crate) async fn roll_back(app: &App, headers: &HeaderMap, request: &Value) -
     let restored = parse_stored(&earlier.document)?;
     let saved = save(app, &earlier.document, if_match(headers)?).await?;
     Ok(with_version(problem::json(200, &restored), saved))
+}
+
+/// The `version` of `{"version":n}`; none in a body that is absent or empty.
+fn requested_version(request: &Value) -> Result<Option<u64>, Problem> {
+    let fault = || Problem::bad_request("the body must be absent, {} or {\"version\":n}").with_field("version");
+    match request {
+        Value::Null => Ok(None),
+        Value::Object(members) if members.keys().all(|name| name == "version") => match members.get("version") {
+            None | Some(Value::Null) => Ok(None),
+            Some(version) => version.as_u64().map(Some).ok_or_else(fault),
+        },
+        _ => Err(fault()),
+    }
 }
 
 /// Serves `POST /api/replies/try`: what the stored rules would reply to `{"text":…}` or `{"event":…,"key":…}`.
@@ -75,15 +85,17 @@ pub(crate) async fn try_out(app: &App, request: &Value) -> Result<Response<Strin
 
 /// The callback that WeChat would send, so that the very code of the webhook decides.
 fn pretended_callback(request: &Value) -> Result<Callback, Problem> {
-    let text = |name: &str| request.get(name).and_then(Value::as_str);
-    let message = match (text("text"), text("event")) {
-        (Some(content), None) => json!({"MsgType": "text", "Content": content}),
-        (None, Some(event)) => json!({"MsgType": "event", "Event": event, "EventKey": text("key").unwrap_or_default()}),
-        _ => {
-            return Err(Problem::bad_request(
-                "send either {\"text\":…} or {\"event\":…,\"key\":…}",
-            ));
-        }
+    let fault = || Problem::bad_request("send either {\"text\":…} or {\"event\":…,\"key\":…}, all of them texts");
+    let members = request.as_object().ok_or_else(fault)?;
+    let mut texts = BTreeMap::new();
+    for (name, value) in members {
+        texts.insert(name.as_str(), value.as_str().ok_or_else(fault)?);
+    }
+    let message = match texts.into_iter().collect::<Vec<_>>()[..] {
+        [("text", content)] => json!({"MsgType": "text", "Content": content}),
+        [("event", event)] => json!({"MsgType": "event", "Event": event}),
+        [("event", event), ("key", key)] => json!({"MsgType": "event", "Event": event, "EventKey": key}),
+        _ => return Err(fault()),
     };
     let document = Document::parse(message.to_string().as_bytes())
         .map_err(|error| Problem::bad_request(format!("WeChat would not send this: {error}")))?;

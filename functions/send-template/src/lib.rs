@@ -25,6 +25,12 @@ use wechat::{
 
 use crate::templates::TemplatesCache;
 
+/// The paths, and the methods that each takes.
+const SERVED: [(&str, &str); 3] = [
+    ("/api/sendTemplateMessage", "POST"),
+    ("/api/messages/", "GET"),
+    ("/api/templates", "GET"),
+];
 /// What a write may take after which the caller gets its answer in any case.
 const WRITE_BUDGET: Duration = Duration::from_secs(1);
 /// What such a write leaves of the invocation, for the answer.
@@ -104,6 +110,6 @@ async fn route(app: &App, request: &Request, deadline: Deadline) -> Result<Respo
         }
         (&Method::GET, ["api", "messages", msgid]) => lookup::message(app, msgid).await,
         (&Method::GET, ["api", "templates"]) => lookup::templates(app, deadline).await,
-        _ => Err(http_api::no_such_path()),
+        _ => Err(http_api::unserved(request, &SERVED)),
     }
 }

@@ -202,7 +202,7 @@ fn paths() -> Value {
                 "parameters": [{
                     "name": "If-Match", "in": "header",
                     "description": "The ETag of the version that this one shall take the place of.",
-                    "schema": {"type": "string"},
+                    "schema": {"type": "string", "pattern": "^([*]|\"[0-9]{1,19}\")$"},
                 }],
                 "requestBody": json_body("Replies"),
                 "responses": {"200": answer("The document as it was stored", &schema("Replies"))},
@@ -292,7 +292,7 @@ fn by_hand() -> Map<String, Value> {
             }}},
         },
         "Version": {
-            "type": ["object", "null"],
+            "type": ["object", "null"], "additionalProperties": false,
             "properties": {"version": {"type": ["integer", "null"], "minimum": 0, "description": "Without it, the last one."}},
         },
         "Attempt": {"oneOf": [
