@@ -28,13 +28,33 @@ const PATIENCE: Duration = Duration::from_secs(40);
 /// What an invocation may take, unless a test says otherwise.
 const INVOCATION: Duration = Duration::from_secs(30);
 
+/// The variables whose values no log, answer or error may show.
+const SECRET_VARIABLES: [&str; 7] = [
+    "WECHAT_APP_SECRET",
+    "WECHAT_TOKEN",
+    "WECHAT_TOKEN_PREVIOUS",
+    "WECHAT_ENCODING_AES_KEY",
+    "WECHAT_ENCODING_AES_KEY_PREVIOUS",
+    "API_KEYS",
+    "AWS_SECRET_ACCESS_KEY",
+];
+/// A shorter secret could be a part of some other word.
+const SHORTEST_SECRET: usize = 8;
+/// How the simulator's access_tokens begin, and from which length on.
+const TOKEN_PREFIX: &str = "97_";
+const SHORTEST_TOKEN: usize = 30;
+
 /// A running function: its process, and the Runtime API that drives it. The process ends with this value.
+///
+/// Whatever a test is about, it fails when an answer, an error or the log shows a secret that the function was given, or an
+/// access_token of the simulator's.
 #[derive(Debug)]
 pub struct Function {
     process: Child,
     events: mpsc::Sender<Invocation>,
     outcomes: mpsc::Receiver<Outcome>,
     logs: Arc<std::sync::Mutex<String>>,
+    secrets: Vec<String>,
 }
 
 /// What a function made of an event.
@@ -109,6 +129,7 @@ impl Function {
             events,
             outcomes,
             logs,
+            secrets: secrets_of(variables),
         })
     }
 
@@ -135,11 +156,10 @@ impl Function {
             self.events.send(invocation).await.ok()?;
             self.outcomes.recv().await
         };
-        let outcome = timeout(PATIENCE, exchange).await;
+        let outcome = timeout(PATIENCE, exchange).await.ok().flatten();
+        let outcome = outcome.unwrap_or_else(|| panic!("the function gave no answer; its log:\n{}", self.logs()));
+        self.assert_no_secret("answer", &format!("{outcome:?}"));
         outcome
-            .ok()
-            .flatten()
-            .unwrap_or_else(|| panic!("the function gave no answer; its log:\n{}", self.logs()))
     }
 
     /// Waits for the process to end by itself, as one does that cannot start, and answers with its exit code.
@@ -163,11 +183,44 @@ impl Function {
         self.process.kill().await
     }
 
+    fn assert_no_secret(&self, place: &str, text: &str) {
+        for secret in &self.secrets {
+            assert!(!text.contains(secret), "a secret is in the {place}: {text}");
+        }
+        assert!(!shows_token(text), "an access_token is in the {place}: {text}");
+    }
+
     /// All that the process has written so far.
     #[must_use]
     pub fn logs(&self) -> String {
         self.logs.lock().map(|logs| logs.clone()).unwrap_or_default()
     }
+}
+
+impl Drop for Function {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.assert_no_secret("log", &self.logs());
+        }
+    }
+}
+
+fn secrets_of(variables: &[(&str, &str)]) -> Vec<String> {
+    let secret = variables.iter().filter(|(name, _)| SECRET_VARIABLES.contains(name));
+    let values = secret.flat_map(|(_, value)| value.split(','));
+    values
+        .filter(|value| value.len() >= SHORTEST_SECRET)
+        .map(str::to_owned)
+        .collect()
+}
+
+fn shows_token(text: &str) -> bool {
+    text.match_indices(TOKEN_PREFIX).any(|(start, _)| {
+        let token = text[start..]
+            .bytes()
+            .take_while(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(byte));
+        token.count() >= SHORTEST_TOKEN
+    })
 }
 
 fn collect(pipe: Option<impl tokio::io::AsyncRead + Send + Unpin + 'static>, logs: &Arc<std::sync::Mutex<String>>) {
@@ -223,4 +276,20 @@ async fn report(api: &RuntimeApi, outcome: impl FnOnce(Value) -> Outcome, body: 
     // A test that no longer waits does not care.
     let _ = api.outcomes.send(outcome(value)).await;
     StatusCode::ACCEPTED
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_guard_knows_the_secrets_of_a_function() {
+        let variables = [
+            ("API_KEYS", "first-key,second-key,short"),
+            ("WECHAT_APP_ID", "wx0123456789abcdef"),
+        ];
+        assert_eq!(secrets_of(&variables), ["first-key", "second-key"]);
+        assert!(shows_token(&format!("?access_token=97_{}&x", "a".repeat(40))));
+        assert!(!shows_token("97_short and 3400000000893845440"));
+    }
 }

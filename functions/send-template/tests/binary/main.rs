@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must end")]
 
 mod checked;
+mod events;
 mod failures;
 mod once;
 mod sending;

@@ -13,7 +13,7 @@ async fn a_scheduled_run_obtains_the_token_and_the_next_leaves_it_alone() {
     assert!(item.text("access_token").starts_with(TOKEN_PREFIX) && !item.has_lease());
     assert_eq!(item.number("expires_at"), done["expires_at"]);
     assert!(now() - item.number("refreshed_at") <= 5);
-    for event in ["refresh-schedule", "refresh-on-demand"] {
+    for event in ["refresh-schedule", "refresh-on-demand", "refresh-replace"] {
         let again = function.succeed(&testing::event(event)).await;
         assert_eq!(
             again,

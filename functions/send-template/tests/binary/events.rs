@@ -1,0 +1,19 @@
+//! The sample events of `events/`, as they are.
+
+use crate::stage::{Stage, invoke};
+
+#[tokio::test]
+async fn each_sample_event_is_served() {
+    let stage = Stage::new().await;
+    let mut function = stage.function_with(&[("API_KEYS", "events-key")]).await;
+    for (name, status) in [
+        ("list-templates", 200),
+        ("message-status", 404),
+        // The simulated account does not have their template.
+        ("send-template", 400),
+        ("send-template-array", 400),
+    ] {
+        let answer = invoke(&mut function, &testing::event(name)).await;
+        assert_eq!(answer.status, status, "{name}");
+    }
+}
