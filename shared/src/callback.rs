@@ -215,7 +215,7 @@ impl CallbackVerifier {
         }
         self.verify_signature(query, now)?;
         let document = Document::parse(body)?;
-        if document.text("Encrypt").is_some() {
+        if document.child("Encrypt").is_some() {
             return self.open_encrypted(self.signed_parts(query, now)?, &document);
         }
         Ok(OpenedCallback { document, seal: None })

@@ -280,6 +280,12 @@ impl Problem {
         &self.0.detail
     }
 
+    /// WeChat's code, when it was WeChat that refused.
+    #[must_use]
+    pub fn errcode(&self) -> Option<i64> {
+        self.0.errcode
+    }
+
     /// What to do, where it is known.
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
@@ -415,6 +421,9 @@ pub fn respond(status: u16, content_type: &'static str, body: String) -> Respons
     response
         .headers_mut()
         .insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
+    // No answer is ever to be taken for a page, whatever a browser thinks that it looks like.
+    let no_sniff = header::HeaderValue::from_static("nosniff");
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, no_sniff);
     response
 }
 

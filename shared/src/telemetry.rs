@@ -6,9 +6,10 @@ use std::{error::Error, future::Future, io::Write as _, process::ExitCode, sync:
 use serde_json::{Map, Value, json};
 use tracing_subscriber::{EnvFilter, fmt};
 
-/// What libraries log, whatever `AWS_LAMBDA_LOG_LEVEL` says: HTTP libraries log headers at `debug`, and the runtime's
-/// span, which puts the request id into every line, has the level `info`.
-const LIBRARIES: &str = "hyper=warn,aws=warn,h2=warn,rustls=warn,lambda_runtime::layers::trace=info";
+/// What libraries log, whatever `AWS_LAMBDA_LOG_LEVEL` says: HTTP libraries log headers at `debug`, the runtime whole
+/// events at `trace`, and the runtime's span, which puts the request id into every line, has the level `info`.
+const LIBRARIES: &str =
+    "hyper=warn,aws=warn,h2=warn,rustls=warn,lambda_http=info,lambda_runtime=warn,lambda_runtime::layers::trace=info";
 /// The namespace of every metric.
 const NAMESPACE: &str = "WechatBundle";
 

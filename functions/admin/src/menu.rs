@@ -25,10 +25,10 @@ pub(crate) async fn get(app: &App, request: &Request, deadline: Deadline) -> Res
         Some("current") => return seen_by_users(app, deadline).await,
         Some(_) => return Err(Problem::bad_request("source must be current").with_field("source")),
     }
-    match current(app, deadline).await? {
-        Some(menu) => Ok(problem::json(200, &menu)),
-        None => Err(no_menu()),
-    }
+    let get = |token, attempts| async move { app.client.menu(&token, attempts, deadline).await };
+    let menu = app.tokens.call(deadline, get).await;
+    let menu = menu.map_err(|error| Problem::from_call(&error, app.clock.now()))?;
+    Ok(problem::json(200, &menu))
 }
 
 /// Serves `POST /api/menu`. With `?dry_run=true` it answers what would change, and changes nothing.
@@ -166,9 +166,4 @@ fn query<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
 
 fn done() -> Response<String> {
     problem::json(200, &json!({"errcode": 0, "errmsg": "ok"}))
-}
-
-fn no_menu() -> Problem {
-    Problem::not_found("the account has no menu that was made through the API / 尚未通过接口创建菜单")
-        .with_hint("Create one with POST /api/menu. / 可用 POST /api/menu 创建。")
 }

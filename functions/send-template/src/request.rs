@@ -117,7 +117,9 @@ fn url(members: &Map<String, Value>) -> Result<Option<String>, Problem> {
 
 fn is_web_address(url: &str) -> bool {
     url.split_once("://").is_some_and(|(scheme, rest)| {
-        !rest.is_empty() && ["https", "http"].iter().any(|known| scheme.eq_ignore_ascii_case(known))
+        !rest.is_empty()
+            && !url.contains(char::is_control)
+            && ["https", "http"].iter().any(|known| scheme.eq_ignore_ascii_case(known))
     })
 }
 

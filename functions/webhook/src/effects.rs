@@ -19,6 +19,11 @@ const BUDGET: Duration = Duration::from_secs(2);
 /// What marking the claim as done, or giving it up, may take after that.
 const CLOSING: Duration = Duration::from_millis(500);
 
+/// Digits of a msgid: that of a 64-bit number.
+const LONGEST_MSGID: usize = 20;
+/// Bytes that are kept of WeChat's words for an outcome.
+const LONGEST_WORDS: usize = 200;
+
 /// Why the effects did not happen. WeChat delivers again, so nothing is lost.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EffectError {
@@ -115,6 +120,10 @@ fn receipt(callback: &Callback, now: i64) -> Option<Receipt<'_>> {
     else {
         return None;
     };
+    let is_msgid = (1..=LONGEST_MSGID).contains(&msg_id.len()) && msg_id.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_msgid {
+        return None;
+    }
     let status = match status {
         DeliveryStatus::Delivered => MessageStatus::Delivered,
         DeliveryStatus::Blocked => MessageStatus::Blocked,
@@ -123,7 +132,7 @@ fn receipt(callback: &Callback, now: i64) -> Option<Receipt<'_>> {
     Some(Receipt {
         msgid: msg_id,
         status,
-        words: status_text,
+        words: &status_text[..status_text.floor_char_boundary(LONGEST_WORDS)],
         at: now,
     })
 }

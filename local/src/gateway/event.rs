@@ -63,6 +63,9 @@ fn joined(headers: &HeaderMap) -> Map<String, Value> {
             .collect();
         joined.insert(name.as_str().to_owned(), values.join(",").into());
     }
+    // The gateway's own, in AWS too: what a client claims here could make a URL that cannot be read.
+    joined.insert("host".to_owned(), "127.0.0.1".into());
+    joined.insert("x-forwarded-proto".to_owned(), "http".into());
     joined
 }
 

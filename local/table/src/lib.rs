@@ -3,7 +3,12 @@
 //! The functions reach it as they reach DynamoDB: through `aws-sdk-dynamodb`, over HTTP on loopback. So the engine can
 //! be replaced without a change anywhere else.
 
-use std::{io, net::SocketAddr, path::Path, time::Duration};
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+    time::Duration,
+};
 
 use aws_sdk_dynamodb::{
     Client,
@@ -60,7 +65,7 @@ impl EmbeddedTable {
     /// [`StartError`] when the folder cannot be used or the engine does not start.
     pub async fn start(data: Option<&Path>) -> Result<Self, StartError> {
         let database = open(data)?;
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let listener = listen().await?;
         let address = listener.local_addr()?;
         let (stop, stopped) = oneshot::channel();
         let server = tokio::spawn(serve(listener, database, stopped));
@@ -140,6 +145,16 @@ impl EmbeddedTable {
             .await
             .map_err(|error| failed(error.into_service_error().to_string()))?;
         Ok(())
+    }
+}
+
+/// The engine checks neither the caller nor the page that it comes from, so it listens where no page can guess: on a
+/// random address of 127.0.0.0/8, which Linux has whole. Elsewhere 127.0.0.1 is all there is.
+async fn listen() -> io::Result<TcpListener> {
+    let random = getrandom::u32().map_err(io::Error::other)?.to_be_bytes();
+    match TcpListener::bind((Ipv4Addr::new(127, random[0], random[1], random[2].clamp(2, 254)), 0)).await {
+        Ok(listener) => Ok(listener),
+        Err(_) => TcpListener::bind(("127.0.0.1", 0)).await,
     }
 }
 

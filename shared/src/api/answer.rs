@@ -113,6 +113,7 @@ fn rejected(operation: &'static str, errcode: i64, answer: &Value) -> ApiError {
             errmsg: errmsg.chars().take(ERRMSG_LIMIT).collect(),
             at_token_endpoint: matches!(operation, "/cgi-bin/token" | "/cgi-bin/stable_token"),
         },
+        calls: 1,
     }
 }
 

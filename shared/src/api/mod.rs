@@ -62,6 +62,8 @@ pub enum ApiError {
         operation: &'static str,
         /// What it answered.
         rejection: Rejection,
+        /// How many calls it took to learn this.
+        calls: u8,
     },
     /// No answer in time. The call may have taken effect.
     #[error("{operation}: WeChat did not answer in time / 微信未在限定时间内应答")]
@@ -111,6 +113,34 @@ impl ApiError {
             Self::Rejected { rejection, .. } => Some(rejection.errcode),
             _ => None,
         }
+    }
+
+    /// How many calls were made, as far as WeChat answered.
+    #[must_use]
+    pub const fn calls(&self) -> u8 {
+        match self {
+            Self::Rejected { calls, .. } => *calls,
+            _ => 1,
+        }
+    }
+
+    /// Takes `secrets` out of WeChat's words, and what could forge a line of a log: a relay may echo the request.
+    fn without(mut self, secrets: &[&str]) -> Self {
+        if let Self::Rejected { rejection, .. } = &mut self {
+            for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
+                let encoded: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+                rejection.errmsg = rejection.errmsg.replace(secret, "***").replace(&encoded, "***");
+            }
+            rejection.errmsg = rejection.errmsg.replace(char::is_control, " ");
+        }
+        self
+    }
+
+    fn after(mut self, attempt: u8) -> Self {
+        if let Self::Rejected { calls, .. } = &mut self {
+            *calls = attempt;
+        }
+        self
     }
 
     /// Whether the call may have taken effect although it failed.
@@ -171,6 +201,18 @@ impl Id {
             Self::Number(number) => number.to_string(),
             Self::Text(text) => text,
         }
+    }
+}
+
+impl Call<'_> {
+    /// What no answer may be quoted with.
+    fn secrets(&self) -> Vec<&str> {
+        let query = self
+            .query
+            .iter()
+            .filter(|(name, _)| matches!(*name, "access_token" | "secret"));
+        let body = self.body.and_then(|body| body.get("secret")).and_then(Value::as_str);
+        query.map(|(_, value)| *value).chain(body).collect()
     }
 }
 
@@ -278,7 +320,7 @@ impl Client {
                 Ok(answer) => return answer::decode(operation, answer),
                 Err(error) => {
                     let is_transient = error.is_transient();
-                    failure = graver(failure, error);
+                    failure = graver(failure, error.after(attempt));
                     if !is_transient {
                         break;
                     }
@@ -347,7 +389,7 @@ impl Client {
                 });
             }
         }
-        answer::read(operation, status, &body)
+        answer::read(operation, status, &body).map_err(|error| error.without(&call.secrets()))
     }
 }
 
@@ -383,5 +425,38 @@ fn transport_error(operation: &'static str, error: reqwest::Error) -> ApiError {
         operation,
         cause: chain(&error),
         before_sending: error.is_connect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A relay on the way to WeChat may answer with what it was sent.
+    #[test]
+    fn an_echoed_request_shows_no_secret_and_forges_no_line() {
+        let body = serde_json::json!({"appid": "wx1", "secret": "s3cr+t"});
+        let call = Call {
+            operation: "/cgi-bin/stable_token",
+            query: &[("access_token", "t0k/en"), ("lang", "zh")],
+            body: Some(&body),
+            attempts: 1,
+            deadline: Deadline::NONE,
+        };
+        let echo = "bad request ?access_token=t0k%2Fen {\"secret\":\"s3cr+t\"} t0k/en zh\n2026 ERROR forged";
+        let error = ApiError::Rejected {
+            operation: call.operation,
+            rejection: Rejection {
+                errcode: 40001,
+                errmsg: echo.to_owned(),
+                at_token_endpoint: true,
+            },
+            calls: 1,
+        };
+        let shown = format!("{0} {0:?}", error.without(&call.secrets()));
+        for secret in ["s3cr+t", "t0k/en", "t0k%2Fen", "\n2026"] {
+            assert!(!shown.contains(secret), "{secret} in {shown}");
+        }
+        assert!(shown.contains(" zh "), "what is no secret stays: {shown}");
     }
 }

@@ -2,12 +2,18 @@
 
 use std::collections::HashMap;
 
+use regex::RegexBuilder;
 use serde_json::{Map, Value};
 
 use crate::{
     fault::{Fault, escape_pointer, list},
     reply::{NEWS_LIMIT, Reply, TEXT_LIMIT},
 };
+
+/// Faults that are reported at once: the answer must not be larger than what was sent by much.
+const FAULTS_LIMIT: usize = 100;
+/// Bytes that one regular expression with counted repetitions may take when it is compiled.
+const COUNTED_LIMIT: usize = 256 << 10;
 
 /// The document, decoded. Every member is optional.
 #[derive(Debug, Default)]
@@ -67,10 +73,9 @@ struct Reader {
 
 impl Reader {
     fn fault(&mut self, pointer: &str, detail: impl Into<String>) {
-        self.faults.push(Fault {
-            pointer: pointer.to_owned(),
-            detail: detail.into(),
-        });
+        if self.faults.len() < FAULTS_LIMIT {
+            self.faults.push(Fault::new(pointer, detail));
+        }
     }
 
     fn document(&mut self, value: &Value) -> RulesDocument {
@@ -148,6 +153,17 @@ impl Reader {
             && let Err(error) = regex_syntax::parse(text)
         {
             self.fault(pointer, format!("is no valid regular expression: {error}"));
+            return None;
+        }
+        // A counted repetition inside another grows without bound, and with it the time that each text takes to match.
+        if kind == Some(Match::Regex)
+            && text.contains('{')
+            && RegexBuilder::new(text).size_limit(COUNTED_LIMIT).build().is_err()
+        {
+            self.fault(
+                pointer,
+                "repeats too much: write shorter counted repetitions, such as .{0,50}",
+            );
             return None;
         }
         Some(text.to_owned())
@@ -323,6 +339,18 @@ mod tests {
                 "/subscribe/content",
             ]
         );
+    }
+
+    #[test]
+    fn a_pattern_that_would_block_a_reply_is_refused() {
+        let document = |pattern: &str| json!({"keywords": [{"match": "regex", "value": pattern, "reply": {"type": "text", "content": "ok"}}]});
+        for pattern in ["((a{0,50}){0,50}){0,50}b", "(退款|退货|.{0,100}){0,60}客服"] {
+            assert_eq!(pointers(&document(pattern)), ["/keywords/0/value"], "{pattern}");
+        }
+        for pattern in [r"^订单\d{8,20}$", "客服.{0,50}电话", r"\d{3}-\d{4}"] {
+            let json = document(pattern).to_string();
+            assert!(RulesDocument::parse(json.as_bytes()).is_ok(), "{pattern}");
+        }
     }
 
     #[test]

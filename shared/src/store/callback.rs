@@ -4,9 +4,9 @@ use aws_sdk_dynamodb::{operation::put_item::PutItemError, types::ReturnValuesOnC
 
 use super::{StoreError, Table, get_text, number, text};
 
-/// A claim that was neither finished nor given up ends by itself after this many seconds: longer than the function may
-/// run, so a crash is told from a slow run, and shorter than WeChat's last redelivery would need.
-const CLAIMED_FOR: i64 = 8;
+/// A claim that was neither finished nor given up ends by itself after this many seconds: longer than effects may take,
+/// so a crash is told from a slow run, and over when WeChat delivers again after 5.
+const CLAIMED_FOR: i64 = 4;
 /// A finished callback is remembered this long, in seconds: far beyond WeChat's last redelivery.
 const REMEMBERED_FOR: i64 = 24 * 3600;
 

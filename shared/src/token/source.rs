@@ -141,6 +141,18 @@ struct Known {
     failure: Option<TokenError>,
 }
 
+/// Where a token was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    Memory,
+    Table,
+    Refresher,
+}
+
+fn is_dead_token(error: &ApiError) -> bool {
+    error.errcode().is_some_and(errcode::is_dead_token)
+}
+
 impl TokenSource {
     /// The token of `app_id` in `table`.
     #[must_use]
@@ -179,14 +191,25 @@ impl TokenSource {
         F: Future<Output = Result<T, ApiError>>,
     {
         let token = self.current(deadline).await?;
-        match call(token.clone(), ATTEMPTS_BEFORE_REPLACEMENT).await {
-            Err(error) if error.errcode().is_some_and(errcode::is_dead_token) => {
-                tracing::warn!(%error, "WeChat refuses the token, replacing it");
-                let token = self.replace(&token, deadline).await?;
+        let calls = match call(token.clone(), ATTEMPTS_BEFORE_REPLACEMENT).await {
+            Err(error) if is_dead_token(&error) => error.calls(),
+            outcome => return Ok(outcome?),
+        };
+        tracing::warn!("WeChat refuses the token, replacing it");
+        let (token, origin) = self.replace(&token, deadline).await?;
+        match call(token.clone(), 1).await {
+            // What another process had left in the table is dead too, and no run of the refresher has been asked for yet.
+            Err(error) if is_dead_token(&error) && origin == Origin::Table && calls == 1 => {
+                let (token, _) = self.replace(&token, deadline).await?;
                 Ok(call(token, 1).await?)
             }
             outcome => Ok(outcome?),
         }
+    }
+
+    /// Gives up what is remembered, so that the next request sees the table as it is.
+    pub async fn forget(&self) {
+        *self.known.lock().await = Known::default();
     }
 
     /// Makes sure that there is a working token.
@@ -201,10 +224,12 @@ impl TokenSource {
         let now = self.clock.now();
         let fresh = |token: &StoredToken| token.life(now) > CACHE_MARGIN;
         let usable = |token: &StoredToken| token.life(self.clock.now()) > 0;
-        self.get(&Action::Refresh, deadline, fresh, usable).await
+        self.get(&Action::Refresh, deadline, fresh, usable)
+            .await
+            .map(|(token, _)| token)
     }
 
-    async fn replace(&self, refused: &Secret, deadline: Deadline) -> Result<Secret, TokenError> {
+    async fn replace(&self, refused: &Secret, deadline: Deadline) -> Result<(Secret, Origin), TokenError> {
         let action = Action::Replace {
             stale_token_sha256: refused.sha256_hex(),
         };
@@ -221,11 +246,11 @@ impl TokenSource {
         deadline: Deadline,
         good: impl Fn(&StoredToken) -> bool,
         usable: impl Fn(&StoredToken) -> bool,
-    ) -> Result<Secret, TokenError> {
+    ) -> Result<(Secret, Origin), TokenError> {
         let began_after = self.searches.load(Ordering::Acquire);
         let mut known = self.known.lock().await;
         if let Some(token) = known.token.as_ref().filter(|token| good(token)) {
-            return Ok(token.access_token.clone());
+            return Ok((token.access_token.clone(), Origin::Memory));
         }
         let has_waited = self.searches.load(Ordering::Acquire) != began_after;
         if let Some(failure) = known.failure.as_ref().filter(|_| has_waited) {
@@ -234,7 +259,7 @@ impl TokenSource {
         let found = self.find(action, deadline, usable).await;
         self.searches.fetch_add(1, Ordering::Release);
         *known = match &found {
-            Ok(token) => Known {
+            Ok((token, _)) => Known {
                 token: Some(token.clone()),
                 failure: None,
             },
@@ -243,7 +268,7 @@ impl TokenSource {
                 failure: Some(failure.clone()),
             },
         };
-        found.map(|token| token.access_token)
+        found.map(|(token, origin)| (token.access_token, origin))
     }
 
     /// Looks into the table, has the refresher run if need be, and looks again.
@@ -252,14 +277,14 @@ impl TokenSource {
         action: &Action,
         deadline: Deadline,
         usable: impl Fn(&StoredToken) -> bool,
-    ) -> Result<StoredToken, TokenError> {
+    ) -> Result<(StoredToken, Origin), TokenError> {
         if let Some(token) = self.stored().await?.token.filter(&usable) {
-            return Ok(token);
+            return Ok((token, Origin::Table));
         }
         let requested = self.refresher.run(action, deadline).await;
         let item = self.stored().await?;
         if let Some(token) = item.token.filter(&usable) {
-            return Ok(token);
+            return Ok((token, Origin::Refresher));
         }
         Err(match (requested, item.failure) {
             // The item has WeChat's own words; an older failure in it would mislead.

@@ -153,6 +153,7 @@ impl Bench {
 
 fn refused(errcode: i64) -> ApiError {
     ApiError::Rejected {
+        calls: 1,
         operation: "/cgi-bin/x",
         rejection: Rejection {
             errcode,

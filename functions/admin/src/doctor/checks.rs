@@ -70,6 +70,7 @@ pub(super) async fn table_expiry(app: &App) -> Check {
 pub(super) async fn token(app: &App, deadline: Deadline) -> Check {
     let name = "token";
     let now = app.clock.now();
+    app.tokens.forget().await;
     if let Err(error) = app.tokens.ensure(deadline).await {
         return Check::failed(name, &Problem::from_call(&CallError::Token(error), now));
     }

@@ -31,7 +31,7 @@ struct Check {
     name: &'static str,
     ok: bool,
     detail: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// What to do; none for what needs nothing.
     hint: Option<String>,
 }
 
@@ -49,17 +49,20 @@ impl Check {
         Self {
             name,
             ok: false,
-            detail: problem.detail().to_owned(),
+            detail: match problem.errcode() {
+                Some(errcode) => format!("errcode {errcode}: {}", problem.detail()),
+                None => problem.detail().to_owned(),
+            },
             hint: problem.hint().map(str::to_owned),
         }
     }
 
-    fn not_run(name: &'static str, because: &str) -> Self {
+    fn not_run(name: &'static str) -> Self {
         Self {
             name,
             ok: false,
-            detail: format!("not checked: {because}"),
-            hint: None,
+            detail: "not checked, since there is no access_token / 没有 access_token，未检查".to_owned(),
+            hint: Some("Mend the check \"token\" first. / 请先解决 token 一项。".to_owned()),
         }
     }
 }
@@ -92,9 +95,7 @@ async fn with_token(app: &App, has_token: bool, deadline: Deadline) -> Vec<Check
         "token quota",
     ];
     if !has_token {
-        let because =
-            "there is no access_token; mend the check \"token\" first / 没有 access_token，请先解决 token 一项";
-        return names.map(|name| Check::not_run(name, because)).into();
+        return names.map(Check::not_run).into();
     }
     let [refresh, templates, menu, callback, sends, tokens] = names;
     let (refresh, templates, menu, callback, sends, tokens) = tokio::join!(

@@ -113,3 +113,25 @@ async fn the_last_refused_callback_is_shown_with_its_cause() {
     assert!(detail.ends_with("signature does not match"), "{detail}");
     assert_eq!(report["ok"], true, "a stranger's request is no fault of the set-up");
 }
+
+#[tokio::test]
+async fn a_lost_token_is_looked_for_anew_though_one_is_remembered() {
+    let mut admin = Admin::start().await;
+    assert_eq!(admin.answer_to("menu-get").await.0, 404, "the token is remembered now");
+    let pk = format!("token#{}", admin.simulator.account().app_id);
+    let pk = aws_sdk_dynamodb::types::AttributeValue::S(pk);
+    let delete = admin
+        .table
+        .client()
+        .delete_item()
+        .table_name(testing::TABLE_NAME)
+        .key("pk", pk);
+    delete.send().await.unwrap();
+    admin.sim("/sim/whitelist", &json!({"ips": ["198.51.100.7"]})).await;
+    let report = examine(&mut admin).await;
+    assert_failed(&report, "token", &["40164", "127.0.0.1", "IP白名单"]);
+    let checks = report["checks"].as_array().unwrap();
+    for check in checks.iter().filter(|check| check["ok"] == false) {
+        assert!(check["hint"].is_string(), "each failure says what to do: {check}");
+    }
+}

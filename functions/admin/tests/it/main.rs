@@ -162,7 +162,12 @@ async fn run(refresher: Arc<Refreshing>, event: Value) -> Invoked {
 #[tokio::test]
 async fn the_sample_events_are_served() {
     let mut admin = Admin::start().await;
-    assert_eq!(admin.answer_to("menu-get").await.0, 404, "no menu yet");
+    let (status, problem) = admin.answer_to("menu-get").await;
+    assert_eq!(
+        (status, &problem["errcode"]),
+        (404, &json!(46003)),
+        "no menu yet: {problem}"
+    );
     assert_eq!(
         admin.answer_to("menu-create").await,
         (200, json!({"errcode": 0, "errmsg": "ok"}))

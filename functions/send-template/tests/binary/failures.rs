@@ -278,3 +278,25 @@ async fn no_secret_no_openid_and_no_text_is_logged() {
         assert!(!logs.contains(secret), "{secret} is in:\n{logs}");
     }
 }
+
+/// Another process has replaced the token by one that is dead as well.
+#[tokio::test]
+async fn a_second_dead_token_in_the_table_is_replaced_too() {
+    let stage = Stage::new().await;
+    let mut function = stage.function().await;
+    assert_eq!(
+        send(&mut function, &message()).await.status,
+        200,
+        "the token is remembered now"
+    );
+    stage.control("/sim/token/invalidate", &json!({})).await;
+    stage.keep_token("97_another-dead-token").await;
+    let before = stage.calls(Some(SEND)).await;
+    let healed = send(&mut function, &message()).await;
+    assert_eq!(healed.status, 200, "{}", healed.body);
+    assert_eq!(
+        stage.calls(Some(SEND)).await - before,
+        3,
+        "both dead tokens, and the working one"
+    );
+}

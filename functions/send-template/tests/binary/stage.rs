@@ -143,6 +143,22 @@ impl Stage {
         read.unwrap().item.unwrap()["access_token"].as_s().unwrap().clone()
     }
 
+    /// Puts another token into the table, as another process would.
+    pub(crate) async fn keep_token(&self, access_token: &str) {
+        let update = self.table.client().update_item().table_name(TABLE_NAME);
+        update
+            .key(
+                "pk",
+                AttributeValue::S(format!("token#{}", self.simulator.account().app_id)),
+            )
+            .update_expression("SET access_token = :token ADD generation :one")
+            .expression_attribute_values(":token", AttributeValue::S(access_token.to_owned()))
+            .expression_attribute_values(":one", AttributeValue::N("1".to_owned()))
+            .send()
+            .await
+            .unwrap();
+    }
+
     /// Stops the table, and puts a new one in its place that the functions do not know.
     pub(crate) async fn without_table(self) -> Self {
         self.table.stop().await;

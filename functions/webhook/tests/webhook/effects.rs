@@ -190,9 +190,9 @@ async fn nothing_is_published_that_cannot_be_claimed() {
     assert!(bus.entries().is_empty());
 }
 
-/// A delivery that dies in the middle: the next one is asked to wait, the one after that does the work.
+/// A delivery that dies in the middle holds its claim no longer than WeChat waits with the next one.
 #[tokio::test]
-async fn a_crash_releases_its_claim_before_the_last_delivery() {
+async fn a_crash_releases_its_claim_before_the_next_delivery() {
     let table = empty_table().await;
     let bus = event_bus().await;
     let variables = Variables::new("plain", &table.endpoint()).publishing(bus.endpoint());
@@ -207,11 +207,10 @@ async fn a_crash_releases_its_claim_before_the_last_delivery() {
     bus.delay(Duration::ZERO);
 
     let mut second = variables.start().await;
-    tokio::time::sleep(Duration::from_secs(5).saturating_sub(first_delivery.elapsed())).await;
-    assert_eq!(second.send(&event).await, try_again(), "it may still be at work");
+    assert_eq!(second.send(&event).await, try_again(), "the first may still be at work");
     assert!(bus.entries().is_empty());
 
-    tokio::time::sleep(Duration::from_secs(10).saturating_sub(first_delivery.elapsed())).await;
+    tokio::time::sleep(Duration::from_secs(5).saturating_sub(first_delivery.elapsed())).await;
     assert_eq!(second.send(&event).await, Answer::success());
     assert_eq!(bus.entries().len(), 1);
 }

@@ -274,7 +274,11 @@ impl TokenIssuer for Seat {
         if let Some(errcode) = self.plan.refusal {
             let operation = "/cgi-bin/stable_token";
             let rejection = Rejection::at_token_endpoint(errcode, "refused");
-            return Err(ApiError::Rejected { operation, rejection });
+            return Err(ApiError::Rejected {
+                operation,
+                rejection,
+                calls: 1,
+            });
         }
         Ok(IssuedToken {
             access_token: Secret::new(token),
