@@ -1,7 +1,16 @@
-//! What the functions behind `/api/*` have in common: who may call, the body, the deadline, the log line.
+//! What the functions behind the HTTP API have in common: how they run, and for those behind `/api/*` who may call, the
+//! body, the deadline and the log line.
+
+mod event;
+
+use std::convert::Infallible;
 
 use http::Response;
-use lambda_http::{Request, RequestExt, request::RequestContext};
+use lambda_http::{
+    Adapter, LambdaEvent, Request, RequestExt, Service as _, lambda_runtime,
+    request::{LambdaRequest, RequestContext},
+    service_fn,
+};
 use serde_json::Value;
 use wechat::{
     auth::has_api_key,
@@ -12,6 +21,28 @@ use wechat::{
 
 /// Bytes that a request's body may have.
 pub const BODY_LIMIT: usize = 256 * 1024;
+
+/// Runs a function behind API Gateway until Lambda ends it. `handler` answers every request; an event that HTTP does not
+/// allow comes to it without the part at fault.
+///
+/// # Errors
+/// When Lambda's Runtime API cannot be used.
+pub async fn run<H, F>(handler: H) -> Result<(), lambda_http::Error>
+where
+    H: Fn(Request) -> F,
+    F: Future<Output = Response<String>> + Send,
+{
+    let handler = &handler;
+    let answer = |request| {
+        let response = handler(request);
+        async { Ok::<_, Infallible>(response.await) }
+    };
+    lambda_runtime::run(service_fn(|mut event: LambdaEvent<LambdaRequest>| {
+        event::make_readable(&mut event.payload);
+        Adapter::from(service_fn(answer)).call(event)
+    }))
+    .await
+}
 
 /// Serves one request: refuses callers that may not call, turns a [`Problem`] into its answer, and logs one line.
 pub async fn serve<F>(

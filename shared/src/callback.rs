@@ -1,8 +1,9 @@
 //! The door of the webhook: verifies that a request comes from WeChat, opens what is encrypted, seals replies.
 //!
 //! The server's configuration decides the mode, never the request. `signature` covers token, timestamp and nonce but
-//! not the body, so a leaked URL can be replayed with any body: the timestamp window narrows that, and only safe mode,
-//! whose `msg_signature` covers the ciphertext, closes it.
+//! not the body, so a leaked URL can be replayed with any body. The timestamp window narrows that, though not against
+//! whoever has collected many: the parts are hashed without a separator, so timestamp and nonce can trade places. Only
+//! safe mode closes it, where `msg_signature` covers the ciphertext; compat is no safer than plain.
 
 use std::fmt;
 

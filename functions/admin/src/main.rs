@@ -1,9 +1,8 @@
 //! The Lambda function `admin`.
 
-use std::{convert::Infallible, error::Error, process::ExitCode, sync::Arc};
+use std::{error::Error, process::ExitCode, sync::Arc};
 
 use admin::App;
-use lambda_http::service_fn;
 use wechat::{aws, clock::SystemClock, config::AdminConfig, telemetry, token::LambdaRefresher};
 
 #[tokio::main(flavor = "current_thread")]
@@ -22,8 +21,5 @@ async fn function() -> Result<(), Box<dyn Error + Send + Sync>> {
     );
     let app = App::new(config, aws_sdk_dynamodb::Client::new(&sdk), Arc::new(refresher), clock)?;
     app.warm().await;
-    lambda_http::run(service_fn(|request| async {
-        Ok::<_, Infallible>(admin::handle(&app, request).await)
-    }))
-    .await
+    http_api::run(|request| admin::handle(&app, request)).await
 }

@@ -1,8 +1,7 @@
 //! The Lambda function `send-template`.
 
-use std::{convert::Infallible, error::Error, process::ExitCode, sync::Arc};
+use std::{error::Error, process::ExitCode, sync::Arc};
 
-use lambda_http::service_fn;
 use send_template::App;
 use wechat::{aws, clock::SystemClock, config::CallerConfig, telemetry, token::LambdaRefresher};
 
@@ -18,8 +17,5 @@ async fn function() -> Result<(), Box<dyn Error + Send + Sync>> {
     let refresher = LambdaRefresher::new(aws::lambda_client(&sdk), &config.refresher_function, clock.clone());
     let app = App::new(config, aws_sdk_dynamodb::Client::new(&sdk), Arc::new(refresher), clock)?;
     app.warm().await;
-    lambda_http::run(service_fn(|request| async {
-        Ok::<_, Infallible>(send_template::handle(&app, request).await)
-    }))
-    .await
+    http_api::run(|request| send_template::handle(&app, request)).await
 }

@@ -5,7 +5,6 @@
 //! HTTP status.
 
 mod effects;
-pub mod event;
 mod event_bus;
 mod outcome;
 mod refusals;

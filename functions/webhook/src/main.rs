@@ -1,9 +1,8 @@
 //! The Lambda function `webhook`.
 
-use std::{convert::Infallible, error::Error, process::ExitCode, sync::Arc};
+use std::{error::Error, process::ExitCode, sync::Arc};
 
-use lambda_http::{Adapter, LambdaEvent, Service as _, lambda_runtime, request::LambdaRequest, service_fn};
-use webhook::{App, EventBus, event};
+use webhook::{App, EventBus};
 use wechat::{aws, clock::SystemClock, config::WebhookConfig, telemetry};
 
 #[tokio::main(flavor = "current_thread")]
@@ -19,10 +18,5 @@ async fn function() -> Result<(), Box<dyn Error + Send + Sync>> {
     let dynamodb = aws_sdk_dynamodb::Client::new(&sdk);
     let app = App::new(config, dynamodb, Arc::new(SystemClock)).publishing_to(event_bus);
     app.warm().await;
-    let answer = |request| async { Ok::<_, Infallible>(webhook::handle(&app, request).await) };
-    lambda_runtime::run(service_fn(|mut event: LambdaEvent<LambdaRequest>| {
-        event::make_readable(&mut event.payload);
-        Adapter::from(service_fn(answer)).call(event)
-    }))
-    .await
+    http_api::run(|request| webhook::handle(&app, request)).await
 }

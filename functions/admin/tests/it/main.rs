@@ -226,3 +226,15 @@ async fn a_function_that_cannot_start_says_all_that_is_missing() {
     }
     assert!(!logs.contains("sup3rsecret"));
 }
+
+#[tokio::test]
+async fn an_event_that_http_does_not_allow_is_answered_all_the_same() {
+    let mut admin = Admin::start().await;
+    let mut odd_query = event("doctor");
+    odd_query["rawQueryString"] = json!("a=<b> \"c\"");
+    assert_eq!(admin.answer(&odd_query).await.0, 200);
+    let mut bad_base64 = event("replies-put");
+    bad_base64["isBase64Encoded"] = json!(true);
+    bad_base64["body"] = json!("not base64!");
+    assert_eq!(admin.answer(&bad_base64).await.0, 400);
+}

@@ -6,7 +6,7 @@ use lambda_http::request::LambdaRequest;
 
 /// Takes away a body that is not the base64 it is said to be, and a query that no URI may have. Without them the request
 /// is refused like any other that lacks them.
-pub fn make_readable(event: &mut LambdaRequest) {
+pub(crate) fn make_readable(event: &mut LambdaRequest) {
     // With API Gateway's HTTP API the only source of events, there is no other kind.
     #[allow(irrefutable_let_patterns)]
     let LambdaRequest::ApiGatewayV2(request) = event else {
