@@ -135,3 +135,60 @@ async fn a_lost_token_is_looked_for_anew_though_one_is_remembered() {
         assert!(check["hint"].is_string(), "each failure says what to do: {check}");
     }
 }
+
+#[tokio::test]
+async fn every_refusal_of_a_token_is_diagnosed_with_its_remedy() {
+    let mut admin = Admin::start_with(false, &[]).await;
+    for (errcode, texts) in [
+        (40013, ["40013", "WECHAT_APP_ID"]),
+        (40243, ["40243", "冻结"]),
+        (61004, ["61004", "IP"]),
+        (89503, ["89503", "管理员"]),
+        (45009, ["45009", "次日"]),
+    ] {
+        let fault = json!({"path": "/cgi-bin/stable_token", "errcode": errcode});
+        admin.sim("/sim/faults", &fault).await;
+        assert_failed(&examine(&mut admin).await, "token", &texts);
+    }
+}
+
+#[tokio::test]
+async fn what_the_account_lacks_is_told_by_the_check_that_finds_it() {
+    let mut admin = Admin::start().await;
+    let spent = json!({"errcode": 0, "quota": {"daily_limit": 100_000, "used": 100_000, "remain": 0}});
+    for (fault, name, texts) in [
+        (
+            json!({"path": "/cgi-bin/callback/check", "errcode": 40201}),
+            "callback URL",
+            ["40201", "URL"],
+        ),
+        (
+            json!({"path": "/cgi-bin/template/get_all_private_template", "body": r#"{"template_list":[]}"#}),
+            "templates",
+            ["no template", "模板消息"],
+        ),
+        (
+            json!({"path": "/cgi-bin/openapi/quota/get", "body": spent.to_string(), "times": 2}),
+            "send quota",
+            ["100000", "次日"],
+        ),
+        (
+            json!({"path": "/cgi-bin/menu/get", "errcode": 48001}),
+            "menu",
+            ["48001", "认证"],
+        ),
+    ] {
+        admin.sim("/sim/faults", &fault).await;
+        assert_failed(&examine(&mut admin).await, name, &texts);
+    }
+}
+
+#[tokio::test]
+async fn a_refresher_that_cannot_be_invoked_is_named_by_its_variable() {
+    let mut admin = Admin::start_with(true, &[("AWS_ENDPOINT_URL_LAMBDA", "http://127.0.0.1:9")]).await;
+    assert_failed(
+        &examine(&mut admin).await,
+        "refresh on demand",
+        &["TOKEN_REFRESHER_FUNCTION"],
+    );
+}
