@@ -430,8 +430,22 @@ async fn nothing_under_api_is_served_without_the_key() {
 #[tokio::test]
 async fn a_page_elsewhere_can_neither_drive_the_run_nor_read_it() {
     let bundle = Bundle::start(Mode::Safe).await;
-    let url = format!("{}/api/doctor", bundle.local.url());
     let key = format!("Bearer {SIMULATED_API_KEY}");
+    let console = bundle.request(
+        Method::GET,
+        bundle.local.url(),
+        &[("host", "evil.example")],
+        String::new(),
+    );
+    assert_eq!(console.await.status, 403);
+    assert_eq!(
+        bundle
+            .request(Method::GET, bundle.local.url(), &[], String::new())
+            .await
+            .status,
+        200
+    );
+    let url = format!("{}/api/doctor", bundle.local.url());
     let rebound = bundle
         .request(
             Method::GET,

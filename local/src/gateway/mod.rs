@@ -11,7 +11,6 @@ use axum::{
     body::{Body, to_bytes},
     extract::{Request, State},
     response::{Html, IntoResponse, Response},
-    routing::get,
 };
 use http::{StatusCode, request::Parts};
 use tokio::{net::TcpListener, sync::oneshot};
@@ -45,10 +44,7 @@ struct Gateway {
 pub(crate) async fn serve(listener: TcpListener, functions: Functions, page: Page, stopped: oneshot::Receiver<()>) {
     functions.webhook.warm().await;
     let gateway = Arc::new(Gateway { functions, page });
-    let router = Router::new()
-        .route("/", get(console))
-        .fallback(forward)
-        .with_state(gateway);
+    let router = Router::new().fallback(answer).with_state(gateway);
     let stopped = async {
         let _ = stopped.await;
     };
@@ -57,13 +53,13 @@ pub(crate) async fn serve(listener: TcpListener, functions: Functions, page: Pag
     }
 }
 
-async fn console(State(gateway): State<Arc<Gateway>>) -> Html<String> {
-    let platform = gateway.page.simulator.as_deref().unwrap_or("https://api.weixin.qq.com");
-    Html(CONSOLE.replace("{{platform}}", platform))
+fn console(page: &Page) -> Response {
+    let platform = page.simulator.as_deref().unwrap_or("https://api.weixin.qq.com");
+    Html(CONSOLE.replace("{{platform}}", platform)).into_response()
 }
 
-/// Hands a request to the function that its path belongs to.
-async fn forward(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+/// Answers with the console, or as the function that the path belongs to.
+async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     if gateway.page.simulator.is_some() && !access::names_loopback(&parts.headers) {
         return (
@@ -74,6 +70,9 @@ async fn forward(State(gateway): State<Arc<Gateway>>, request: Request) -> Respo
     }
     if let Some(preflight) = access::preflight(&parts) {
         return preflight;
+    }
+    if parts.uri.path() == "/" {
+        return console(&gateway.page);
     }
     let Ok(body) = to_bytes(body, BODY_LIMIT).await else {
         return message(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
