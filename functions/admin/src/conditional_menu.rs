@@ -8,15 +8,17 @@ use wechat::{
     problem::{self, Problem},
 };
 
-use crate::{App, menu::refuse_faulty};
+use crate::{
+    App,
+    menu::{done, refuse_faulty},
+};
 
 /// Serves `POST /api/menu/conditional`: a menu with its `matchrule`. Needs a default menu. 2,000 a day.
 pub(crate) async fn add(app: &App, menu: &Value, deadline: Deadline) -> Result<Response<String>, Problem> {
     refuse_faulty(menu::check_conditional(menu))?;
     // One attempt: a repeat after a lost answer would leave the menu there twice.
     let add = |token, _| async move { app.client.add_conditional_menu(&token, menu, deadline).await };
-    let menuid = app.tokens.call(deadline, add).await;
-    let menuid = menuid.map_err(|error| Problem::from_call(&error, app.clock.now()))?;
+    let menuid = app.ask_wechat(deadline, add).await?;
     Ok(problem::json(
         200,
         &json!({"errcode": 0, "errmsg": "ok", "menuid": menuid}),
@@ -29,9 +31,8 @@ pub(crate) async fn delete(app: &App, menuid: &str, deadline: Deadline) -> Resul
         return Err(Problem::bad_request("a menuid is a decimal number / menuid 应为十进制数字").with_field("menuid"));
     }
     let delete = |token, _| async move { app.client.delete_conditional_menu(&token, menuid, deadline).await };
-    let deleted = app.tokens.call(deadline, delete).await;
-    deleted.map_err(|error| Problem::from_call(&error, app.clock.now()))?;
-    Ok(problem::json(200, &json!({"errcode": 0, "errmsg": "ok"})))
+    app.ask_wechat(deadline, delete).await?;
+    Ok(done())
 }
 
 /// Serves `POST /api/menu/trymatch`: the menu that the user of `{"user_id":…}`, an openid or a WeChat ID, sees.
@@ -45,7 +46,5 @@ pub(crate) async fn try_match(app: &App, request: &Value, deadline: Deadline) ->
             .with_field("user_id")
     })?;
     let seen = |token, attempts| async move { app.client.menu_seen_by(&token, user_id, attempts, deadline).await };
-    let menu = app.tokens.call(deadline, seen).await;
-    let menu = menu.map_err(|error| Problem::from_call(&error, app.clock.now()))?;
-    Ok(problem::json(200, &menu))
+    Ok(problem::json(200, &app.ask_wechat(deadline, seen).await?))
 }

@@ -12,7 +12,7 @@ use http_api::json_body;
 use lambda_http::{Request, RequestExt};
 use serde_json::Value;
 use wechat::{
-    api::{Client, ClientError},
+    api::{ApiError, Client, ClientError},
     callback::MessageMode,
     clock::{Clock, Deadline},
     config::{AdminConfig, ConfigError},
@@ -85,6 +85,17 @@ impl App {
     /// Reads the token, which also makes the connection that the first request would have to wait for.
     pub async fn warm(&self) {
         self.tokens.warm().await;
+    }
+
+    /// Calls WeChat with a working token; a failure is what the caller of the API is told. `call` gets the token and how
+    /// often it may try.
+    async fn ask_wechat<T, C, F>(&self, deadline: Deadline, call: C) -> Result<T, Problem>
+    where
+        C: Fn(Secret, u8) -> F,
+        F: Future<Output = Result<T, ApiError>>,
+    {
+        let answer = self.tokens.call(deadline, call).await;
+        answer.map_err(|error| Problem::from_call(&error, self.clock.now()))
     }
 }
 

@@ -26,9 +26,7 @@ pub(crate) async fn get(app: &App, request: &Request, deadline: Deadline) -> Res
         Some(_) => return Err(Problem::bad_request("source must be current").with_field("source")),
     }
     let get = |token, attempts| async move { app.client.menu(&token, attempts, deadline).await };
-    let menu = app.tokens.call(deadline, get).await;
-    let menu = menu.map_err(|error| Problem::from_call(&error, app.clock.now()))?;
-    Ok(problem::json(200, &menu))
+    Ok(problem::json(200, &app.ask_wechat(deadline, get).await?))
 }
 
 /// Serves `POST /api/menu`. With `?dry_run=true` it answers what would change, and changes nothing.
@@ -96,9 +94,7 @@ pub(crate) async fn current(app: &App, deadline: Deadline) -> Result<Option<Valu
 
 async fn seen_by_users(app: &App, deadline: Deadline) -> Result<Response<String>, Problem> {
     let get = |token, attempts| async move { app.client.current_menu(&token, attempts, deadline).await };
-    let menu = app.tokens.call(deadline, get).await;
-    let menu = menu.map_err(|error| Problem::from_call(&error, app.clock.now()))?;
-    Ok(problem::json(200, &menu))
+    Ok(problem::json(200, &app.ask_wechat(deadline, get).await?))
 }
 
 /// Nothing is changed before what would be lost is kept; that there was no menu is kept too.
@@ -110,10 +106,7 @@ async fn keep(app: &App, current: Option<&Value>) -> Result<(), Problem> {
 
 async fn set_default(app: &App, menu: &Value, deadline: Deadline) -> Result<(), Problem> {
     let create = |token, attempts| async move { app.client.create_menu(&token, menu, attempts, deadline).await };
-    app.tokens
-        .call(deadline, create)
-        .await
-        .map_err(|error| Problem::from_call(&error, app.clock.now()))
+    app.ask_wechat(deadline, create).await
 }
 
 /// Deleting the menu has deleted the conditional ones too.
@@ -125,18 +118,14 @@ async fn restore_conditional(app: &App, kept: &Value, deadline: Deadline) -> Res
     for menu in menus {
         let menu = &json!({"button": menu["button"], "matchrule": menu["matchrule"]});
         let add = |token, _| async move { app.client.add_conditional_menu(&token, menu, deadline).await };
-        let added = app.tokens.call(deadline, add).await;
-        added.map_err(|error| Problem::from_call(&error, app.clock.now()))?;
+        app.ask_wechat(deadline, add).await?;
     }
     Ok(())
 }
 
 async fn remove_all(app: &App, deadline: Deadline) -> Result<(), Problem> {
     let delete = |token, attempts| async move { app.client.delete_menu(&token, attempts, deadline).await };
-    app.tokens
-        .call(deadline, delete)
-        .await
-        .map_err(|error| Problem::from_call(&error, app.clock.now()))
+    app.ask_wechat(deadline, delete).await
 }
 
 pub(crate) fn refuse_faulty(faults: Vec<Fault>) -> Result<(), Problem> {
@@ -164,6 +153,6 @@ fn query<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
         .and_then(|query| query.first(name))
 }
 
-fn done() -> Response<String> {
+pub(crate) fn done() -> Response<String> {
     problem::json(200, &json!({"errcode": 0, "errmsg": "ok"}))
 }

@@ -110,7 +110,7 @@ pub(super) async fn refresh_on_demand(app: &App, name: &'static str, deadline: D
 
 pub(super) async fn templates(app: &App, name: &'static str, deadline: Deadline) -> Check {
     let list = |token, attempts| async move { app.client.templates(&token, attempts, deadline).await };
-    match app.tokens.call(deadline, list).await {
+    match app.ask_wechat(deadline, list).await {
         Ok(templates) if templates.is_empty() => Check::failed(
             name,
             &Problem::set_up("the account has no template / 账号尚未添加模板")
@@ -120,7 +120,7 @@ pub(super) async fn templates(app: &App, name: &'static str, deadline: Deadline)
             name,
             format!("{} template(s) / 共 {} 个模板", templates.len(), templates.len()),
         ),
-        Err(error) => Check::failed(name, &Problem::from_call(&error, app.clock.now())),
+        Err(problem) => Check::failed(name, &problem),
     }
 }
 
@@ -140,7 +140,7 @@ pub(super) async fn callback(app: &App, name: &'static str, deadline: Deadline) 
             .check_callback(&token, action, operator, attempts, deadline)
             .await
     };
-    match app.tokens.call(deadline, check).await {
+    match app.ask_wechat(deadline, check).await {
         Ok(found) if found.dns.is_empty() && found.ping.is_empty() => Check::failed(
             name,
             &Problem::set_up("WeChat does not find the callback URL's host / 微信无法解析回调地址的域名")
@@ -156,14 +156,14 @@ pub(super) async fn callback(app: &App, name: &'static str, deadline: Deadline) 
                 ),
             )
         }
-        Err(error) => Check::failed(name, &Problem::from_call(&error, app.clock.now())),
+        Err(problem) => Check::failed(name, &problem),
     }
 }
 
 /// Whether the day's calls of the API at `cgi_path` are used up.
 pub(super) async fn quota(app: &App, name: &'static str, cgi_path: &str, deadline: Deadline) -> Check {
     let get = |token, attempts| async move { app.client.quota(&token, cgi_path, attempts, deadline).await };
-    match app.tokens.call(deadline, get).await {
+    match app.ask_wechat(deadline, get).await {
         Ok(quota) if quota.today.remain == 0 => Check::failed(
             name,
             &Problem::set_up(format!(
@@ -182,7 +182,7 @@ pub(super) async fn quota(app: &App, name: &'static str, cgi_path: &str, deadlin
                 quota.today.remain, quota.today.daily_limit, quota.today.remain
             ),
         ),
-        Err(error) => Check::failed(name, &Problem::from_call(&error, app.clock.now())),
+        Err(problem) => Check::failed(name, &problem),
     }
 }
 

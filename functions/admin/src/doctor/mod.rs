@@ -20,10 +20,14 @@ const REFUSED: &str = "last refused callback";
 /// The APIs whose quotas matter.
 const SEND_PATH: &str = "/cgi-bin/message/template/send";
 const TOKEN_PATH: &str = "/cgi-bin/stable_token";
-/// One check. With [`TOKEN_BUDGET`] and the four groups below, the whole stays under 10 s.
+/// One check. Two groups of them, each run at once, and [`TOKEN_BUDGET`] between them stay under 10 s.
 const CHECK_BUDGET: Duration = Duration::from_millis(2000);
 /// The check that may have the refresher call WeChat.
 const TOKEN_BUDGET: Duration = Duration::from_millis(4500);
+
+/// For a failure whose detail already says what to look at.
+const SEE_DETAIL: &str =
+    "Look into what the detail names, then at the function's log. / 请检查 detail 所指之处，并查看函数日志。";
 
 /// One examined thing.
 #[derive(Debug, Serialize)]
@@ -53,7 +57,7 @@ impl Check {
                 Some(errcode) => format!("errcode {errcode}: {}", problem.detail()),
                 None => problem.detail().to_owned(),
             },
-            hint: problem.hint().map(str::to_owned),
+            hint: Some(problem.hint().unwrap_or(SEE_DETAIL).to_owned()),
         }
     }
 
