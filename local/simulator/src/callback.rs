@@ -166,7 +166,7 @@ impl Simulation {
 }
 
 /// The whole chain of an error, without the URL and its signatures.
-fn describe(error: reqwest::Error) -> String {
+pub(crate) fn describe(error: reqwest::Error) -> String {
     if error.is_timeout() {
         return "the server did not answer in time".to_owned();
     }

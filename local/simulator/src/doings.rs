@@ -1,5 +1,8 @@
 //! What a user has done lately, which decides on what the account may send unasked: protocol.md section 7.
 
+use serde::Serialize;
+use serde_json::{Value, json};
+
 use crate::api::ApiError;
 
 /// How long the sign that the account is typing stays.
@@ -8,7 +11,8 @@ const TYPING_SECONDS: i64 = 15;
 const TYPING_WINDOW: i64 = 30;
 
 /// What allows customer-service messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Doing {
     /// A message: 5 within 48 hours.
     Message,
@@ -64,6 +68,14 @@ impl Doings {
         allowance.ok_or_else(|| ApiError::of(45047))?.left -= 1;
         self.typing_until = 0;
         Ok(())
+    }
+
+    /// What may still be sent, and for how long.
+    pub(crate) fn state(&self, now: i64) -> Vec<Value> {
+        let lasting = self.allowances.iter().filter(|allowance| now < allowance.ends_at);
+        lasting
+            .map(|Allowance { by, left, ends_at }| json!({"after": by, "left": left, "ends_in": ends_at - now}))
+            .collect()
     }
 
     /// Shows or hides the sign: 45080 without a message of late, 45081 when it is shown already.

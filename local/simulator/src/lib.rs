@@ -9,6 +9,7 @@
 //! misreading on one side shows on the other.
 
 mod account;
+mod account_type;
 mod api;
 mod callback;
 mod calls;
@@ -33,6 +34,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod verify;
 mod xml;
 
 use std::io;
@@ -40,6 +42,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -50,7 +53,8 @@ use crate::simulation::Simulation;
 pub use crate::templates::{FREE_TEMPLATE_ID, ORDER_TEMPLATE_ID, TEMPLATE_ID};
 
 /// 消息加解密方式: how callbacks and their replies are protected.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// 明文: clear XML.
     Plain,

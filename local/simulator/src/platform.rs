@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use serde_json::Value;
 
 use crate::account::Account;
+use crate::account_type::AccountType;
 use crate::api::{self, ApiError, Call, Industries, Menu, Sends};
 use crate::calls::Calls;
 use crate::clock::Clock;
@@ -22,6 +23,7 @@ const FIRST_MSG_ID: u64 = 24_000_000_000_000_000;
 /// The state behind the simulator's one lock.
 pub(crate) struct Platform {
     pub(crate) account: Account,
+    pub(crate) account_type: AccountType,
     /// Where callbacks go; none without a callback URL.
     pub(crate) callback_ip: Option<IpAddr>,
     pub(crate) clock: Clock,
@@ -59,6 +61,7 @@ impl Platform {
         let last_msg_id = FIRST_MSG_ID + random.below(FIRST_MSG_ID);
         Self {
             account,
+            account_type: AccountType::default(),
             callback_ip: None,
             clock: Clock::default(),
             random,

@@ -1,30 +1,47 @@
-//! Daily quotas per API, as protocol.md 4.7 lists them for a new account, and the clearing of them.
+//! Quotas per API, by day and by minute, as protocol.md 4.2 and 4.7 list them, and the clearing of them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
+use serde::Serialize;
+
+use crate::account_type::AccountType;
 use crate::api::ApiError;
 use crate::clock;
 
-/// Calls a day. An API that is not listed is not counted.
-const DAILY_LIMITS: &[(&str, u64)] = &[
-    ("/cgi-bin/token", 2_000),
-    ("/cgi-bin/stable_token", 500_000),
-    ("/cgi-bin/menu/create", 1_000),
-    ("/cgi-bin/menu/get", 10_000),
-    ("/cgi-bin/menu/delete", 1_000),
-    ("/cgi-bin/menu/addconditional", 2_000),
-    ("/cgi-bin/menu/delconditional", 2_000),
-    ("/cgi-bin/menu/trymatch", 20_000),
-    ("/cgi-bin/message/template/send", 100_000),
-    ("/cgi-bin/message/custom/send", 500_000),
+/// Path, and calls a day of an account and of a test account (接口测试号). An API that is not listed is not counted.
+const DAILY_LIMITS: &[(&str, u64, u64)] = &[
+    ("/cgi-bin/token", 2_000, 200),
+    ("/cgi-bin/stable_token", 500_000, 500_000),
+    ("/cgi-bin/menu/create", 1_000, 100),
+    ("/cgi-bin/menu/get", 10_000, 1_000),
+    ("/cgi-bin/menu/delete", 1_000, 100),
+    ("/cgi-bin/menu/addconditional", 2_000, 2_000),
+    ("/cgi-bin/menu/delconditional", 2_000, 2_000),
+    ("/cgi-bin/menu/trymatch", 20_000, 20_000),
+    ("/cgi-bin/message/template/send", 100_000, 100_000),
+    ("/cgi-bin/message/custom/send", 500_000, 50_000),
 ];
+const MINUTE_LIMITS: &[(&str, u64)] = &[("/cgi-bin/stable_token", 10_000)];
+/// `clear_quota`, `clear_quota/v2` and the console's button together.
 const CLEARINGS_A_MONTH: u32 = 10;
+/// `openapi/quota/clear`.
+const SINGLE_CLEARINGS_A_MONTH: u32 = 50;
 
-/// What one API has used today.
-#[derive(Debug, PartialEq, Eq)]
+/// What one API may be used and has been used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Usage {
+    pub(crate) path: &'static str,
     pub(crate) daily_limit: u64,
     pub(crate) used: u64,
+    pub(crate) minute_limit: Option<u64>,
+    pub(crate) used_this_minute: u64,
+}
+
+/// Limits in place of the platform's own, to be reached sooner.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Limits {
+    pub(crate) daily: Option<u64>,
+    pub(crate) minute: Option<u64>,
 }
 
 /// The counters of one account.
@@ -32,53 +49,114 @@ pub(crate) struct Usage {
 pub(crate) struct Quotas {
     day: i64,
     used: HashMap<&'static str, u64>,
-    cleared_in: (i64, u32),
+    minute: i64,
+    used_this_minute: HashMap<&'static str, u64>,
+    set: BTreeMap<&'static str, Limits>,
+    cleared: Monthly,
+    cleared_singly: Monthly,
+}
+
+/// How often something was done in a month.
+#[derive(Default)]
+struct Monthly {
+    month: i64,
+    times: u32,
+}
+
+impl Monthly {
+    fn times(&self, now: i64) -> u32 {
+        if self.month == clock::month(now) { self.times } else { 0 }
+    }
+
+    /// Counts once more; 48006 when the month's limit is reached.
+    fn count(&mut self, limit: u32, now: i64) -> Result<(), ApiError> {
+        let times = self.times(now);
+        if times >= limit {
+            return Err(ApiError::of(48006));
+        }
+        *self = Self {
+            month: clock::month(now),
+            times: times + 1,
+        };
+        Ok(())
+    }
 }
 
 impl Quotas {
-    /// Counts a call; 45009 once the day's quota is used up.
-    pub(crate) fn take(&mut self, path: &str, now: i64) -> Result<(), ApiError> {
-        self.turn_day(now);
-        let Some((path, limit)) = DAILY_LIMITS.iter().find(|(listed, _)| *listed == path) else {
+    /// Counts a call; 45011 once the minute's quota is used up, 45009 once the day's is.
+    pub(crate) fn take(&mut self, path: &str, account: AccountType, now: i64) -> Result<(), ApiError> {
+        let Some(usage) = self.usage(path, account, now) else {
             return Ok(());
         };
-        let used = self.used.entry(path).or_default();
-        if *used >= *limit {
+        if usage.used >= usage.daily_limit {
             return Err(ApiError::of(45009));
         }
-        *used += 1;
+        if usage.minute_limit.is_some_and(|limit| usage.used_this_minute >= limit) {
+            return Err(ApiError::of(45011));
+        }
+        *self.used.entry(usage.path).or_default() += 1;
+        *self.used_this_minute.entry(usage.path).or_default() += 1;
         Ok(())
     }
 
     /// The counter of a listed API.
-    pub(crate) fn usage(&mut self, path: &str, now: i64) -> Option<Usage> {
-        self.turn_day(now);
-        let (path, daily_limit) = *DAILY_LIMITS.iter().find(|(listed, _)| *listed == path)?;
+    pub(crate) fn usage(&mut self, path: &str, account: AccountType, now: i64) -> Option<Usage> {
+        self.turn(now);
+        let (path, limit, test_limit) = *DAILY_LIMITS.iter().find(|(listed, ..)| *listed == path)?;
+        let set = self.set.get(path).copied().unwrap_or_default();
+        let minute_limit = MINUTE_LIMITS.iter().find(|(listed, _)| *listed == path);
         Some(Usage {
-            daily_limit,
+            path,
+            daily_limit: set.daily.unwrap_or(if account.is_test() { test_limit } else { limit }),
             used: self.used.get(path).copied().unwrap_or_default(),
+            minute_limit: set.minute.or(minute_limit.map(|(_, limit)| *limit)),
+            used_this_minute: self.used_this_minute.get(path).copied().unwrap_or_default(),
         })
     }
 
-    /// Resets all counters, at most ten times a month.
+    /// The counters of all listed APIs.
+    pub(crate) fn state(&mut self, account: AccountType, now: i64) -> Vec<Usage> {
+        let paths = DAILY_LIMITS.iter();
+        paths.filter_map(|(path, ..)| self.usage(path, account, now)).collect()
+    }
+
+    /// Puts limits in place of the platform's own. False when the API is not listed.
+    pub(crate) fn limit(&mut self, path: &str, limits: Limits) -> bool {
+        let listed = DAILY_LIMITS.iter().find(|(listed, ..)| *listed == path);
+        if let Some((path, ..)) = listed {
+            self.set.insert(path, limits);
+        }
+        listed.is_some()
+    }
+
+    /// Resets all of today's counters, at most ten times a month.
     pub(crate) fn clear(&mut self, now: i64) -> Result<(), ApiError> {
-        let month = clock::month(now);
-        if self.cleared_in.0 != month {
-            self.cleared_in = (month, 0);
-        }
-        if self.cleared_in.1 >= CLEARINGS_A_MONTH {
-            return Err(ApiError::of(48006));
-        }
-        self.cleared_in.1 += 1;
+        self.cleared.count(CLEARINGS_A_MONTH, now)?;
         self.used.clear();
         Ok(())
     }
 
-    fn turn_day(&mut self, now: i64) {
-        let today = clock::day(now);
-        if self.day != today {
-            self.day = today;
+    /// Resets today's counter of one API, at most fifty times a month.
+    pub(crate) fn clear_one(&mut self, path: &str, now: i64) -> Result<(), ApiError> {
+        self.cleared_singly.count(SINGLE_CLEARINGS_A_MONTH, now)?;
+        self.used.remove(path);
+        Ok(())
+    }
+
+    /// How often all counters can still be reset this month.
+    pub(crate) fn clearings_left(&self, now: i64) -> u32 {
+        CLEARINGS_A_MONTH - self.cleared.times(now)
+    }
+
+    fn turn(&mut self, now: i64) {
+        let (day, minute) = (clock::day(now), now.div_euclid(60));
+        if self.day != day {
+            self.day = day;
             self.used.clear();
+        }
+        if self.minute != minute {
+            self.minute = minute;
+            self.used_this_minute.clear();
         }
     }
 }
@@ -89,28 +167,56 @@ mod tests {
 
     const NOW: i64 = 1_790_000_000;
     const CREATE: &str = "/cgi-bin/menu/create";
+    const ACCOUNT: AccountType = AccountType::VerifiedService;
+
+    fn take(quotas: &mut Quotas, path: &str, now: i64) -> i64 {
+        match quotas.take(path, ACCOUNT, now) {
+            Ok(()) => 0,
+            Err(error) => error.errcode,
+        }
+    }
 
     fn exhausted() -> Quotas {
         let mut quotas = Quotas::default();
         for _ in 0..1_000 {
-            quotas.take(CREATE, NOW).unwrap();
+            assert_eq!(take(&mut quotas, CREATE, NOW), 0);
         }
         quotas
     }
 
     #[test]
-    fn a_used_up_quota_comes_back_the_next_day() {
+    fn a_used_up_quota_comes_back_at_midnight_in_china() {
         let mut quotas = exhausted();
-        assert_eq!(quotas.take(CREATE, NOW).unwrap_err().errcode, 45009);
-        assert_eq!(
-            quotas.usage(CREATE, NOW),
-            Some(Usage {
-                daily_limit: 1_000,
-                used: 1_000
-            })
-        );
-        assert!(quotas.take("/cgi-bin/menu/delete", NOW).is_ok());
-        assert!(quotas.take(CREATE, NOW + 86_400).is_ok());
+        assert_eq!(take(&mut quotas, CREATE, NOW), 45009);
+        let usage = quotas.usage(CREATE, ACCOUNT, NOW).unwrap();
+        assert_eq!((usage.daily_limit, usage.used), (1_000, 1_000));
+        assert_eq!(take(&mut quotas, "/cgi-bin/menu/delete", NOW), 0);
+        let midnight = (clock::day(NOW) + 1) * 86_400 - 8 * 3_600;
+        assert_eq!(take(&mut quotas, CREATE, midnight - 1), 45009);
+        assert_eq!(take(&mut quotas, CREATE, midnight), 0);
+    }
+
+    #[test]
+    fn a_minutes_quota_comes_back_with_the_next_minute_and_refusals_do_not_count() {
+        let mut quotas = Quotas::default();
+        let stable = "/cgi-bin/stable_token";
+        let minute = NOW - NOW % 60;
+        for _ in 0..10_000 {
+            assert_eq!(take(&mut quotas, stable, minute), 0);
+        }
+        assert_eq!(take(&mut quotas, stable, minute + 59), 45011);
+        assert_eq!(quotas.usage(stable, ACCOUNT, minute).unwrap().used, 10_000);
+        assert_eq!(take(&mut quotas, stable, minute + 60), 0);
+    }
+
+    #[test]
+    fn test_accounts_have_less() {
+        let mut quotas = Quotas::default();
+        for _ in 0..100 {
+            quotas.take(CREATE, AccountType::Test, NOW).unwrap();
+        }
+        assert_eq!(quotas.take(CREATE, AccountType::Test, NOW).unwrap_err().errcode, 45009);
+        assert_eq!(take(&mut quotas, CREATE, NOW), 0);
     }
 
     #[test]
@@ -118,9 +224,22 @@ mod tests {
         let mut quotas = exhausted();
         for _ in 0..10 {
             quotas.clear(NOW).unwrap();
-            assert!(quotas.take(CREATE, NOW).is_ok());
+            assert_eq!(take(&mut quotas, CREATE, NOW), 0);
         }
         assert_eq!(quotas.clear(NOW).unwrap_err().errcode, 48006);
         assert!(quotas.clear(NOW + 31 * 86_400).is_ok());
+    }
+
+    #[test]
+    fn clearing_one_api_works_fifty_times_a_month_and_leaves_the_others() {
+        let mut quotas = exhausted();
+        assert_eq!(take(&mut quotas, "/cgi-bin/menu/get", NOW), 0);
+        for _ in 0..50 {
+            quotas.clear_one(CREATE, NOW).unwrap();
+        }
+        assert_eq!(quotas.usage(CREATE, ACCOUNT, NOW).unwrap().used, 0);
+        assert_eq!(quotas.usage("/cgi-bin/menu/get", ACCOUNT, NOW).unwrap().used, 1);
+        assert_eq!(quotas.clear_one(CREATE, NOW).unwrap_err().errcode, 48006);
+        assert_eq!(quotas.clearings_left(NOW), 10);
     }
 }

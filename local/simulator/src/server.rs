@@ -10,7 +10,7 @@ use axum::http::header::{CONTENT_TYPE, HOST, ORIGIN};
 use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get, post};
+use axum::routing::{any, delete, get, post};
 use axum::{Json, Router};
 use serde_json::json;
 use tokio::time::sleep;
@@ -27,6 +27,12 @@ pub(crate) fn router(simulation: Arc<Simulation>) -> Router {
     Router::new()
         .route("/cgi-bin/{*path}", any(call))
         .route("/sim/account", get(control::account))
+        .route("/sim/account-type", post(control::account_type))
+        .route("/sim/state", get(control::state))
+        .route("/sim/verify", post(control::verify))
+        .route("/sim/quotas", post(control::limit_quota))
+        .route("/sim/templates", post(control::add_template))
+        .route("/sim/templates/{template_id}", delete(control::delete_template))
         .route("/sim/follow", post(control::follow))
         .route("/sim/unfollow", post(control::unfollow))
         .route("/sim/message", post(control::message))

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::api::ApiError;
 use crate::keyword;
@@ -29,6 +29,40 @@ pub(crate) struct Template {
     example: String,
 }
 
+/// A template as `POST /sim/templates` takes it, or a test account's page.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewTemplate {
+    /// Default: a made one.
+    template_id: Option<String>,
+    title: String,
+    /// Text with `{{name.DATA}}` where values go.
+    content: String,
+    #[serde(default)]
+    example: String,
+}
+
+impl NewTemplate {
+    fn validate(&self) -> Result<(), &'static str> {
+        let mut pieces = self.content.split("{{").skip(1).peekable();
+        if self.title.is_empty() {
+            Err("`title` is empty")
+        } else if self.template_id.as_ref().is_some_and(String::is_empty) {
+            Err("`template_id` is empty")
+        } else if pieces.peek().is_none() {
+            Err("`content` has no {{name.DATA}}")
+        } else if !pieces.all(|piece| piece.split_once(".DATA}}").is_some_and(|(name, _)| is_name(name))) {
+            Err("placeholders are {{name.DATA}}; a name has letters, digits and _")
+        } else {
+            Ok(())
+        }
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
 /// The templates of the account.
 #[derive(Serialize)]
 #[serde(transparent)]
@@ -51,6 +85,27 @@ impl Default for Templates {
 impl Templates {
     pub(crate) fn find(&self, template_id: &str) -> Option<&Template> {
         self.0.iter().find(|template| template.template_id == template_id)
+    }
+
+    /// Adds a template as it is given and returns its id. Fails with what is wrong about it.
+    pub(crate) fn make(&mut self, new: NewTemplate, random: &mut Random) -> Result<String, &'static str> {
+        new.validate()?;
+        let template_id = new.template_id.unwrap_or_else(|| random.url_safe(43));
+        if self.find(&template_id).is_some() {
+            return Err("there is a template with this id");
+        }
+        if self.0.len() >= MOST {
+            return Err("an account keeps 25 templates; delete some");
+        }
+        self.0.push(Template {
+            template_id: template_id.clone(),
+            title: new.title,
+            primary_industry: "",
+            deputy_industry: "",
+            content: new.content,
+            example: new.example,
+        });
+        Ok(template_id)
     }
 
     /// Adds a template of the library with these keywords, all of the type `thing`; 45026 when there are too many.

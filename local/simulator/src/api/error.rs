@@ -117,6 +117,7 @@ fn text(errcode: i64) -> &'static str {
         76001 => "rid not found",
         76002 => "rid empty or malformed",
         76021 => "cgi_path not found",
+        76022 => "no permission for this cgi_path",
         89503 => "this call needs admin confirmation",
         _ => "error",
     }

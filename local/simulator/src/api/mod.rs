@@ -21,6 +21,7 @@ pub(crate) use self::error::ApiError;
 pub(crate) use self::library::Industries;
 pub(crate) use self::menu::Menu;
 pub(crate) use self::template::Sends;
+use crate::account_type::Needs;
 use crate::platform::Platform;
 
 /// One HTTP request.
@@ -75,37 +76,31 @@ impl Call<'_> {
 
 type Handler = fn(&mut Platform, &Call<'_>) -> Result<Value, ApiError>;
 
-/// The APIs that need an access token.
-const ENDPOINTS: &[(Method, &str, Handler)] = &[
-    (Method::POST, "/cgi-bin/message/template/send", template::send),
-    (
-        Method::GET,
-        "/cgi-bin/template/get_all_private_template",
-        template::list,
-    ),
-    (Method::POST, "/cgi-bin/template/api_add_template", library::add),
-    (Method::POST, "/cgi-bin/template/del_private_template", library::delete),
-    (Method::GET, "/cgi-bin/template/get_industry", library::industry),
-    (
-        Method::POST,
-        "/cgi-bin/template/api_set_industry",
-        library::set_industry,
-    ),
-    (Method::POST, "/cgi-bin/message/custom/send", custom::send),
-    (Method::POST, "/cgi-bin/message/custom/typing", custom::typing),
-    (Method::POST, "/cgi-bin/menu/create", menu::create),
-    (Method::POST, "/cgi-bin/menu/addconditional", conditional::add),
-    (Method::POST, "/cgi-bin/menu/delconditional", conditional::delete),
-    (Method::POST, "/cgi-bin/menu/trymatch", conditional::try_match),
-    (Method::GET, "/cgi-bin/menu/get", menu::get),
-    (Method::GET, "/cgi-bin/menu/delete", menu::delete),
-    (Method::GET, "/cgi-bin/get_current_selfmenu_info", menu::current),
-    (Method::POST, "/cgi-bin/openapi/quota/get", openapi::quota),
-    (Method::POST, "/cgi-bin/openapi/rid/get", openapi::request_by_rid),
-    (Method::POST, "/cgi-bin/clear_quota", openapi::clear_quota),
-    (Method::GET, "/cgi-bin/get_api_domain_ip", openapi::addresses),
-    (Method::GET, "/cgi-bin/getcallbackip", openapi::addresses),
-    (Method::POST, "/cgi-bin/callback/check", openapi::check_callback),
+/// The APIs that need an access token, and what they need of the account.
+#[rustfmt::skip]
+const ENDPOINTS: &[(Method, &str, Needs, Handler)] = &[
+    (Method::POST, "/cgi-bin/message/template/send", Needs::VerifiedService, template::send),
+    (Method::GET, "/cgi-bin/template/get_all_private_template", Needs::VerifiedService, template::list),
+    (Method::POST, "/cgi-bin/template/api_add_template", Needs::VerifiedService, library::add),
+    (Method::POST, "/cgi-bin/template/del_private_template", Needs::VerifiedService, library::delete),
+    (Method::GET, "/cgi-bin/template/get_industry", Needs::VerifiedService, library::industry),
+    (Method::POST, "/cgi-bin/template/api_set_industry", Needs::VerifiedService, library::set_industry),
+    (Method::POST, "/cgi-bin/message/custom/send", Needs::Verification, custom::send),
+    (Method::POST, "/cgi-bin/message/custom/typing", Needs::Verification, custom::typing),
+    (Method::POST, "/cgi-bin/menu/create", Needs::Verification, menu::create),
+    (Method::POST, "/cgi-bin/menu/addconditional", Needs::Verification, conditional::add),
+    (Method::POST, "/cgi-bin/menu/delconditional", Needs::Verification, conditional::delete),
+    (Method::POST, "/cgi-bin/menu/trymatch", Needs::Verification, conditional::try_match),
+    (Method::GET, "/cgi-bin/menu/get", Needs::Verification, menu::get),
+    (Method::GET, "/cgi-bin/menu/delete", Needs::Verification, menu::delete),
+    (Method::GET, "/cgi-bin/get_current_selfmenu_info", Needs::Nothing, menu::current),
+    (Method::POST, "/cgi-bin/openapi/quota/get", Needs::Nothing, openapi::quota),
+    (Method::POST, "/cgi-bin/openapi/quota/clear", Needs::Nothing, openapi::clear_one_quota),
+    (Method::POST, "/cgi-bin/openapi/rid/get", Needs::Nothing, openapi::request_by_rid),
+    (Method::POST, "/cgi-bin/clear_quota", Needs::Nothing, openapi::clear_quota),
+    (Method::GET, "/cgi-bin/get_api_domain_ip", Needs::Nothing, openapi::addresses),
+    (Method::GET, "/cgi-bin/getcallbackip", Needs::Nothing, openapi::addresses),
+    (Method::POST, "/cgi-bin/callback/check", Needs::Nothing, openapi::check_callback),
 ];
 
 /// Answers a call as the platform does.
@@ -113,11 +108,12 @@ pub(crate) fn answer(platform: &mut Platform, call: &Call<'_>) -> Result<Value, 
     match call.path {
         "/cgi-bin/token" => return token::ordinary(platform, call),
         "/cgi-bin/stable_token" => return token::stable(platform, call),
+        "/cgi-bin/clear_quota/v2" => return openapi::clear_quota_by_secret(platform, call),
         _ => {}
     }
-    let (method, _, handler) = ENDPOINTS
+    let (method, _, needs, handler) = ENDPOINTS
         .iter()
-        .find(|(_, path, _)| *path == call.path)
+        .find(|(_, path, ..)| *path == call.path)
         .ok_or_else(|| ApiError::of(40066))?;
     let now = platform.clock.now();
     match call.query("access_token") {
@@ -125,7 +121,10 @@ pub(crate) fn answer(platform: &mut Platform, call: &Call<'_>) -> Result<Value, 
         access_token => platform.tokens.check(access_token, now)?,
     }
     call.must_be(method)?;
-    platform.quotas.take(call.path, now)?;
+    if !platform.account_type.meets(*needs) {
+        return Err(ApiError::of(48001));
+    }
+    platform.quotas.take(call.path, platform.account_type, now)?;
     handler(platform, call)
 }
 

@@ -1,10 +1,12 @@
 //! Management calls: quotas, addresses, the check of the callback URL.
 
+use axum::http::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{ApiError, Call, ok};
 use crate::platform::Platform;
+use crate::quota::Usage;
 
 #[derive(Deserialize)]
 struct QuotaOf {
@@ -16,6 +18,13 @@ struct QuotaOf {
 struct ClearQuota {
     #[serde(default)]
     appid: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ClearQuotaBySecret {
+    appid: String,
+    appsecret: String,
 }
 
 #[derive(Deserialize)]
@@ -33,15 +42,32 @@ struct CheckCallback {
 }
 
 pub(super) fn quota(platform: &mut Platform, call: &Call<'_>) -> Result<Value, ApiError> {
-    let request: QuotaOf = call.json()?;
-    let now = platform.clock.now();
+    let usage = usage(platform, call)?;
+    let remain = usage.daily_limit.saturating_sub(usage.used);
+    let quota = json!({"daily_limit": usage.daily_limit, "used": usage.used, "remain": remain});
+    let mut answer = json!({"errcode": 0, "errmsg": "ok", "quota": quota});
+    if let Some(limit) = usage.minute_limit {
+        answer["rate_limit"] = json!({"call_count": limit, "refresh_second": 60});
+    }
+    Ok(answer)
+}
+
+pub(super) fn clear_one_quota(platform: &mut Platform, call: &Call<'_>) -> Result<Value, ApiError> {
+    let usage = usage(platform, call)?;
+    platform.quotas.clear_one(usage.path, platform.clock.now())?;
+    Ok(ok())
+}
+
+/// The counter of the API that the call names.
+fn usage(platform: &mut Platform, call: &Call<'_>) -> Result<Usage, ApiError> {
+    let QuotaOf { cgi_path } = call.json()?;
+    if cgi_path.starts_with("/sns/") {
+        return Err(ApiError::of(76022));
+    }
     let usage = platform
         .quotas
-        .usage(&request.cgi_path, now)
-        .ok_or_else(|| ApiError::of(76021))?;
-    let remain = usage.daily_limit - usage.used;
-    let quota = json!({"daily_limit": usage.daily_limit, "used": usage.used, "remain": remain});
-    Ok(json!({"errcode": 0, "errmsg": "ok", "quota": quota}))
+        .usage(&cgi_path, platform.account_type, platform.clock.now());
+    usage.ok_or_else(|| ApiError::of(76021))
 }
 
 /// Refused calls can be looked up; their secrets are masked.
@@ -64,6 +90,33 @@ pub(super) fn clear_quota(platform: &mut Platform, call: &Call<'_>) -> Result<Va
     }
     platform.quotas.clear(platform.clock.now())?;
     Ok(ok())
+}
+
+/// `clear_quota/v2`: with the AppSecret instead of a token, for when the quota of tokens is used up. WeChat's page has
+/// the arguments in the body, its example in the query.
+pub(super) fn clear_quota_by_secret(platform: &mut Platform, call: &Call<'_>) -> Result<Value, ApiError> {
+    call.must_be(&Method::POST)?;
+    let request = if call.body.is_empty() {
+        ClearQuotaBySecret {
+            appid: call.query("appid").to_owned(),
+            appsecret: call.query("appsecret").to_owned(),
+        }
+    } else {
+        call.json()?
+    };
+    let errcode = if request.appid.is_empty() {
+        41002
+    } else if request.appid != platform.account.app_id {
+        40013
+    } else if request.appsecret.is_empty() {
+        41004
+    } else if request.appsecret != platform.account.app_secret {
+        40125
+    } else {
+        platform.quotas.clear(platform.clock.now())?;
+        return Ok(ok());
+    };
+    Err(ApiError::of(errcode))
 }
 
 /// Calls go to loopback, and callbacks come from there.
@@ -111,8 +164,59 @@ mod tests {
         testing::post_with_token(platform, "/cgi-bin/clear_quota", &body).unwrap();
         let answer = testing::post_with_token(platform, "/cgi-bin/openapi/quota/get", query).unwrap();
         assert_eq!(answer["quota"]["used"], 0);
+        assert!(answer.get("rate_limit").is_none());
+        let stable = r#"{"cgi_path":"/cgi-bin/stable_token"}"#;
+        let answer = testing::post_with_token(platform, "/cgi-bin/openapi/quota/get", stable).unwrap();
+        assert_eq!(
+            answer["rate_limit"],
+            json!({"call_count": 10_000, "refresh_second": 60})
+        );
         let unknown = testing::post_with_token(platform, "/cgi-bin/openapi/quota/get", r#"{"cgi_path":"menu/delete"}"#);
         assert_eq!(unknown.unwrap_err().errcode, 76021);
+        let other = testing::post_with_token(platform, "/cgi-bin/openapi/quota/get", r#"{"cgi_path":"/sns/auth"}"#);
+        assert_eq!(other.unwrap_err().errcode, 76022);
+    }
+
+    #[test]
+    fn one_quota_can_be_cleared_alone() {
+        let platform = &mut testing::platform();
+        for path in ["/cgi-bin/menu/delete", "/cgi-bin/menu/delete"] {
+            testing::get_with_token(platform, path).unwrap();
+        }
+        let one = r#"{"cgi_path":"/cgi-bin/menu/delete"}"#;
+        testing::post_with_token(platform, "/cgi-bin/openapi/quota/clear", one).unwrap();
+        let answer = testing::post_with_token(platform, "/cgi-bin/openapi/quota/get", one).unwrap();
+        assert_eq!(answer["quota"]["used"], 0);
+    }
+
+    #[test]
+    fn the_secret_clears_quotas_without_a_token() {
+        let platform = &mut testing::platform();
+        testing::get_with_token(platform, "/cgi-bin/menu/delete").unwrap();
+        let path = "/cgi-bin/clear_quota/v2";
+        let (app_id, secret) = (platform.account.app_id.clone(), platform.account.app_secret.clone());
+        for (body, errcode) in [
+            (json!({}), 41002),
+            (json!({"appid": "wx0"}), 40013),
+            (json!({"appid": app_id}), 41004),
+            (json!({"appid": app_id, "appsecret": "x"}), 40125),
+        ] {
+            let refused = testing::post(platform, path, &[], &body.to_string());
+            assert_eq!(refused.unwrap_err().errcode, errcode, "{body}");
+        }
+        assert_eq!(testing::get(platform, path, &[]).unwrap_err().errcode, 43002);
+        let body = json!({"appid": app_id, "appsecret": secret}).to_string();
+        testing::post(platform, path, &[], &body).unwrap();
+        let query = r#"{"cgi_path":"/cgi-bin/menu/delete"}"#;
+        let answer = testing::post_with_token(platform, "/cgi-bin/openapi/quota/get", query).unwrap();
+        assert_eq!(answer["quota"]["used"], 0);
+        let in_query = [("appid", &*app_id), ("appsecret", &*secret)];
+        for _ in 0..9 {
+            testing::post(platform, path, &in_query, "").unwrap();
+        }
+        let body = json!({"appid": app_id}).to_string();
+        let eleventh = testing::post_with_token(platform, "/cgi-bin/clear_quota", &body);
+        assert_eq!(eleventh.unwrap_err().errcode, 48006);
     }
 
     #[test]

@@ -1,8 +1,12 @@
 //! Tests over the wire: a simulator, a client of it, and a small server that receives its callbacks.
 
+mod account_types;
 mod api;
 mod callbacks;
 mod control;
+mod state;
+mod templates;
+mod verify;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -23,6 +27,8 @@ use crate::{FOLLOWER, Mode, Settings, Simulator};
 enum Scripted {
     Body(String),
     Status(u16),
+    /// The query's `echostr`, put into this text in place of `{}`.
+    Echo(&'static str),
     Hang,
 }
 
@@ -66,12 +72,14 @@ async fn receive(
     Query(query): Query<HashMap<String, String>>,
     body: String,
 ) -> (StatusCode, String) {
+    let echostr = query.get("echostr").cloned().unwrap_or_default();
     receiver.pushed.lock().unwrap().push(Pushed { query, body });
     let scripted = receiver.script.lock().unwrap().pop_front();
     match scripted {
         None => (StatusCode::OK, "success".to_owned()),
         Some(Scripted::Body(body)) => (StatusCode::OK, body),
         Some(Scripted::Status(status)) => (StatusCode::from_u16(status).unwrap(), "success".to_owned()),
+        Some(Scripted::Echo(around)) => (StatusCode::OK, around.replace("{}", &echostr)),
         Some(Scripted::Hang) => std::future::pending().await,
     }
 }

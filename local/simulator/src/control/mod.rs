@@ -1,0 +1,128 @@
+//! The control API: `/sim/…`, by which a test or the console plays the users and upsets the platform.
+//!
+//! | call | body | |
+//! |---|---|---|
+//! | `GET /sim/account` | | the made account, with its secrets |
+//! | `GET /sim/state` | | everything that the platform keeps: users, menu, templates, quotas, tokens, faults, … |
+//! | `POST /sim/account-type` | `{"type"}` | `verified_service`, `unverified_service`, `verified_subscription`, `unverified_subscription` or `test`: what the account lacks is 48001 |
+//! | `POST /sim/verify` | | asks the callback URL to echo, as WeChat's console does on 提交: `{"ok", "echostr", "status", "answer", "error"?}` |
+//! | `POST /sim/quotas` | `{"path", "daily_limit"?, "minute_limit"?}` | limits that are reached sooner: 45009, 45011 |
+//! | `POST /sim/templates` | `{"title", "content", "template_id"?, "example"?}` | a template with `{{name.DATA}}` in its content |
+//! | `DELETE /sim/templates/{template_id}` | | |
+//! | `POST /sim/follow` | `{"openid"?, "scene"?}` | a user subscribes; with a scene, through a QR code |
+//! | `POST /sim/unfollow` | `{"openid"}` | |
+//! | `POST /sim/message` | `{"openid", "type", …}` | the types of [`UserMessage`] with their members |
+//! | `POST /sim/click`, `/sim/view` | `{"openid", "key"}`, `{"openid", "url"}` | menu |
+//! | `POST /sim/scan` | `{"openid", "scene"}` | `SCAN` of a follower, else a subscription |
+//! | `POST /sim/block` | `{"openid", "blocked"}` | template messages end as `failed:user block` |
+//! | `GET /sim/phones/{openid}` | | what that phone shows, a list |
+//! | `GET /sim/calls` | | the calls received, a list |
+//! | `POST`, `DELETE /sim/faults` | a [`Fault`] | |
+//! | `POST /sim/clock` | `{"advance_seconds"}` | |
+//! | `POST /sim/whitelist` | `{"ips": […]}` or `null` | |
+//! | `POST /sim/token/invalidate` | `{"keep_returning"?}` | living tokens get 40001 |
+//!
+//! What a user does is answered once the server has: `{"openid", "reply", "deliveries", "status", "error"?}`. Refusals
+//! are `{"error"}` with 400, or 404 for an unknown user.
+
+mod platform;
+mod state;
+mod users;
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+pub(crate) use self::platform::*;
+pub(crate) use self::state::state;
+pub(crate) use self::users::*;
+use crate::callback::Delivery;
+use crate::doings::Doing;
+use crate::notice::Notice;
+use crate::phone::User;
+use crate::platform::Platform;
+use crate::simulation::Simulation;
+
+type Shared = State<Arc<Simulation>>;
+type Controlled<T> = Result<Json<T>, ControlError>;
+
+/// Why a control call was refused.
+#[derive(Debug)]
+pub(crate) struct ControlError {
+    status: StatusCode,
+    error: String,
+}
+
+impl ControlError {
+    fn bad_request(error: impl Into<String>) -> Self {
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            error: error.into(),
+        }
+    }
+
+    fn not_found(error: String) -> Self {
+        Self {
+            status: StatusCode::NOT_FOUND,
+            error,
+        }
+    }
+}
+
+impl IntoResponse for ControlError {
+    fn into_response(self) -> Response {
+        (self.status, Json(json!({"error": self.error}))).into_response()
+    }
+}
+
+/// The answer to everything that a user does.
+#[derive(Serialize)]
+pub(crate) struct Done {
+    openid: String,
+    #[serde(flatten)]
+    delivery: Delivery,
+}
+
+async fn push(simulation: &Simulation, notice: &Notice) -> Json<Done> {
+    Json(Done {
+        openid: notice.openid.clone(),
+        delivery: simulation.deliver(notice).await,
+    })
+}
+
+/// An empty body stands for `{}`; members that a call does not know are refused.
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ControlError> {
+    let body = if body.is_empty() { b"{}" } else { body };
+    serde_json::from_slice(body).map_err(|error| ControlError::bad_request(error.to_string()))
+}
+
+fn user<'a>(platform: &'a mut Platform, openid: &str) -> Result<&'a mut User, ControlError> {
+    platform
+        .users
+        .get_mut(openid)
+        .ok_or_else(|| ControlError::not_found(format!("there is no user with the openid {openid}")))
+}
+
+/// What the user did allows the account to answer with customer-service messages.
+fn did(platform: &mut Platform, openid: &str, doing: Doing) -> Result<(), ControlError> {
+    let now = platform.clock.now();
+    user(platform, openid)?.doings.record(doing, now);
+    Ok(())
+}
+
+fn follower<'a>(platform: &'a mut Platform, openid: &str) -> Result<&'a mut User, ControlError> {
+    let user = user(platform, openid)?;
+    if user.follows {
+        Ok(user)
+    } else {
+        Err(ControlError::bad_request(format!(
+            "{openid} does not follow the account"
+        )))
+    }
+}

@@ -1,0 +1,141 @@
+//! Upsetting the platform: its account, clock, tokens, whitelist, templates and faults.
+
+use std::net::IpAddr;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{ControlError, Controlled, Shared, parse};
+use crate::account::Account;
+use crate::account_type::AccountType;
+use crate::faults::Fault;
+use crate::platform::Platform;
+use crate::quota::Limits;
+use crate::templates::NewTemplate;
+use crate::verify::Verification;
+
+pub(crate) async fn account(State(simulation): Shared) -> Json<Account> {
+    Json(simulation.account.clone())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Become {
+    r#type: AccountType,
+}
+
+pub(crate) async fn account_type(State(simulation): Shared, body: Bytes) -> Controlled<Value> {
+    let Become { r#type } = parse(&body)?;
+    simulation.platform().account_type = r#type;
+    Ok(Json(json!({"type": r#type})))
+}
+
+pub(crate) async fn verify(State(simulation): Shared) -> Controlled<Verification> {
+    let verification = simulation.verify_callback_url().await;
+    let verification = verification.ok_or_else(|| ControlError::bad_request("there is no callback URL to ask"))?;
+    Ok(Json(verification))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Limit {
+    path: String,
+    daily_limit: Option<u64>,
+    minute_limit: Option<u64>,
+}
+
+/// Limits that can be reached in a test; a missing one is the platform's own again.
+pub(crate) async fn limit_quota(State(simulation): Shared, body: Bytes) -> Controlled<Value> {
+    let limit: Limit = parse(&body)?;
+    let platform = &mut *simulation.platform();
+    let limits = Limits {
+        daily: limit.daily_limit,
+        minute: limit.minute_limit,
+    };
+    if !platform.quotas.limit(&limit.path, limits) {
+        return Err(ControlError::bad_request(format!("{} has no quota", limit.path)));
+    }
+    let now = platform.clock.now();
+    Ok(Json(json!(platform.quotas.usage(
+        &limit.path,
+        platform.account_type,
+        now
+    ))))
+}
+
+pub(crate) async fn add_template(State(simulation): Shared, body: Bytes) -> Controlled<Value> {
+    let template: NewTemplate = parse(&body)?;
+    let Platform { templates, random, .. } = &mut *simulation.platform();
+    let template_id = templates.make(template, random).map_err(ControlError::bad_request)?;
+    Ok(Json(json!({"template_id": template_id})))
+}
+
+pub(crate) async fn delete_template(State(simulation): Shared, Path(template_id): Path<String>) -> Controlled<Value> {
+    let deleted = simulation.platform().templates.delete(&template_id);
+    deleted.map_err(|_| ControlError::not_found(format!("there is no template with the id {template_id}")))?;
+    Ok(Json(json!({"template_id": template_id})))
+}
+
+pub(crate) async fn calls(State(simulation): Shared) -> Json<Value> {
+    Json(json!(simulation.platform().calls))
+}
+
+pub(crate) async fn add_fault(State(simulation): Shared, body: Bytes) -> Controlled<Value> {
+    let fault: Fault = parse(&body)?;
+    fault.validate().map_err(ControlError::bad_request)?;
+    let mut platform = simulation.platform();
+    platform.faults.add(fault);
+    Ok(Json(json!({"faults": platform.faults})))
+}
+
+pub(crate) async fn clear_faults(State(simulation): Shared) -> Json<Value> {
+    let mut platform = simulation.platform();
+    platform.faults.clear();
+    Json(json!({"faults": platform.faults}))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Advance {
+    advance_seconds: u32,
+}
+
+pub(crate) async fn clock(State(simulation): Shared, body: Bytes) -> Controlled<Value> {
+    let Advance { advance_seconds } = parse(&body)?;
+    let clock = &mut simulation.platform().clock;
+    clock.advance(advance_seconds);
+    Ok(Json(json!({"now": clock.now()})))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Whitelist {
+    ips: Option<Vec<IpAddr>>,
+}
+
+/// `{"ips":[…]}` lets only these fetch tokens; `{"ips":null}` or `null` lets everyone.
+pub(crate) async fn whitelist(State(simulation): Shared, body: Bytes) -> Controlled<Value> {
+    let request: Option<Whitelist> = parse(&body)?;
+    let ips = request.and_then(|whitelist| whitelist.ips);
+    simulation.platform().whitelist.clone_from(&ips);
+    Ok(Json(json!({"ips": ips})))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Invalidate {
+    #[serde(default)]
+    keep_returning: bool,
+}
+
+/// Ends the living tokens. With `{"keep_returning":true}`, `stable_token` hands out the dead one until it is forced.
+pub(crate) async fn invalidate_tokens(State(simulation): Shared, body: Bytes) -> Controlled<Value> {
+    let Invalidate { keep_returning } = parse(&body)?;
+    let mut platform = simulation.platform();
+    let now = platform.clock.now();
+    platform.tokens.invalidate(now, keep_returning);
+    Ok(Json(json!({"keep_returning": keep_returning})))
+}

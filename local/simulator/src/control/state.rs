@@ -1,0 +1,52 @@
+//! `GET /sim/state`: everything that the platform keeps, for the console to show. It holds no secret.
+
+use axum::Json;
+use axum::extract::State;
+use serde_json::{Value, json};
+
+use super::Shared;
+use crate::phone::User;
+use crate::platform::Platform;
+use crate::simulation::Simulation;
+
+pub(crate) async fn state(State(simulation): Shared) -> Json<Value> {
+    let platform = &mut *simulation.platform();
+    let now = platform.clock.now();
+    Json(json!({
+        "account": {
+            "app_id": simulation.account.app_id,
+            "original_id": simulation.account.original_id,
+            "type": platform.account_type,
+        },
+        "clock": {"now": now, "advanced_seconds": platform.clock.advanced()},
+        "callback": callback(&simulation),
+        "tokens": platform.tokens.state(now),
+        "users": users(platform, now),
+        "menu": platform.menu.as_ref().map(|menu| menu.shown()),
+        "templates": platform.templates,
+        "quotas": platform.quotas.state(platform.account_type, now),
+        "clearings_left": platform.quotas.clearings_left(now),
+        "whitelist": platform.whitelist,
+        "faults": platform.faults,
+    }))
+}
+
+fn callback(simulation: &Simulation) -> Value {
+    json!({
+        "url": simulation.callback_url.as_ref().map(|url| url.as_str()),
+        "mode": simulation.settings.mode,
+    })
+}
+
+fn users(platform: &Platform, now: i64) -> Vec<Value> {
+    let shown = |(openid, user): (&String, &User)| {
+        json!({
+            "openid": openid,
+            "follows": user.follows,
+            "blocked": user.refuses_templates,
+            "shown": user.screen.len(),
+            "custom_messages": user.doings.state(now),
+        })
+    };
+    platform.users.all().map(shown).collect()
+}
