@@ -11,11 +11,13 @@ use tokio::time::{Instant, sleep_until};
 use crate::Mode;
 use crate::clock::wall_seconds;
 use crate::crypto::sign;
+use crate::faults::CALLBACK;
+use crate::format::Format;
 use crate::notice::Notice;
 use crate::phone::{FAILURE_TEXT, Shown};
 use crate::reply::{Answer, Expected};
 use crate::simulation::Simulation;
-use crate::xml::{self, Content};
+use crate::xml::Content;
 
 /// The platform gives up after this many.
 const MAX_DELIVERIES: u32 = 3;
@@ -47,10 +49,16 @@ impl Simulation {
             return delivery;
         };
         loop {
+            if self.is_blocked() {
+                delivery.error = Some("pushes are blocked for a minute after too many failures (MarkFail)".to_owned());
+                self.show_failure(notice);
+                return delivery;
+            }
             let started = Instant::now();
             delivery.deliveries += 1;
             match self.push(url, notice).await {
                 Ok(answer) => {
+                    self.platform().mark_fail.record_success();
                     delivery.status = Some(StatusCode::OK.as_u16());
                     delivery.error = None;
                     if let Answer::Reply(reply) = answer {
@@ -60,6 +68,7 @@ impl Simulation {
                     return delivery;
                 }
                 Err(failure) => {
+                    self.record_failure();
                     tracing::warn!(
                         delivery = delivery.deliveries,
                         reason = failure.reason,
@@ -78,13 +87,27 @@ impl Simulation {
         }
     }
 
+    fn is_blocked(&self) -> bool {
+        let platform = self.platform();
+        platform.mark_fail.blocked_until(platform.clock.now()).is_some()
+    }
+
+    fn record_failure(&self) {
+        let platform = &mut *self.platform();
+        platform.mark_fail.record_failure(platform.clock.now());
+    }
+
     async fn push(&self, url: &Url, notice: &Notice) -> Result<Answer, Failure> {
-        let (url, body) = self.sign_and_seal(url.clone(), notice);
+        let (format, fault) = {
+            let platform = &mut *self.platform();
+            (platform.format, platform.faults.take(CALLBACK))
+        };
+        let (url, body) = self.sign_and_seal(url.clone(), notice, format);
         let request = self
             .http
             .post(url)
             .timeout(self.settings.callback_timeout)
-            .header(CONTENT_TYPE, "text/xml")
+            .header(CONTENT_TYPE, format.content_type())
             .body(body);
         let response = request.send().await.map_err(|error| Failure {
             status: None,
@@ -99,10 +122,17 @@ impl Simulation {
             return Err(fail(format!("the server answered HTTP {status}")));
         }
         let body = response.bytes().await.map_err(|error| fail(describe(error)))?;
+        if fault.is_some() {
+            return Err(Failure {
+                status: None,
+                reason: "the answer was lost on its way, as the fault wants".to_owned(),
+            });
+        }
         let expected = Expected {
             account: &self.account,
             cipher: &self.cipher,
             mode: self.settings.mode,
+            format,
             openid: &notice.openid,
             max_articles: notice.max_articles,
         };
@@ -110,7 +140,7 @@ impl Simulation {
     }
 
     /// Each delivery is signed and encrypted anew; only the message inside stays the same.
-    fn sign_and_seal(&self, mut url: Url, notice: &Notice) -> (Url, String) {
+    fn sign_and_seal(&self, mut url: Url, notice: &Notice, format: Format) -> (Url, String) {
         let (nonce, prefix) = {
             let random = &mut self.platform().random;
             (random.digits(10), random.alphanumeric(16))
@@ -123,7 +153,7 @@ impl Simulation {
             .append_pair("nonce", &nonce)
             .append_pair("openid", &notice.openid);
         let mut document = notice.document(&self.account.original_id);
-        let clear = xml::write(&document);
+        let clear = format.write(&document);
         if self.settings.mode == Mode::Plain {
             return (url, clear);
         }
@@ -132,10 +162,10 @@ impl Simulation {
             .append_pair("encrypt_type", "aes")
             .append_pair("msg_signature", &sign(&[token, &timestamp, &nonce, &encrypted]));
         if self.settings.mode == Mode::Safe {
-            document.retain(|(name, _)| *name == "ToUserName");
+            document.retain(|(name, _)| name == "ToUserName");
         }
-        document.push(("Encrypt", Content::Text(encrypted)));
-        (url, xml::write(&document))
+        document.push(("Encrypt".into(), Content::Text(encrypted)));
+        (url, format.write(&document))
     }
 
     fn show_reply(&self, notice: &Notice, reply: &Value) {

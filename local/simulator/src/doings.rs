@@ -20,13 +20,17 @@ pub(crate) enum Doing {
     Tap,
     Follow,
     Scan,
+    /// A payment: any number within 48 hours.
+    Pay,
 }
 
 impl Doing {
-    const fn allows(self) -> (u32, i64) {
+    /// How many messages (`None` is any number), and for how many seconds.
+    const fn allows(self) -> (Option<u32>, i64) {
         match self {
-            Self::Message => (5, 48 * 3_600),
-            Self::Tap | Self::Follow | Self::Scan => (3, 60),
+            Self::Message => (Some(5), 48 * 3_600),
+            Self::Pay => (None, 48 * 3_600),
+            Self::Tap | Self::Follow | Self::Scan => (Some(3), 60),
         }
     }
 }
@@ -35,7 +39,7 @@ impl Doing {
 #[derive(Debug)]
 struct Allowance {
     by: Doing,
-    left: u32,
+    left: Option<u32>,
     ends_at: i64,
 }
 
@@ -64,8 +68,10 @@ impl Doings {
         if self.allowances.is_empty() {
             return Err(ApiError::of(45015));
         }
-        let allowance = self.allowances.iter_mut().find(|allowance| allowance.left > 0);
-        allowance.ok_or_else(|| ApiError::of(45047))?.left -= 1;
+        let allowance = self.allowances.iter_mut().find(|allowance| allowance.left != Some(0));
+        if let Some(left) = &mut allowance.ok_or_else(|| ApiError::of(45047))?.left {
+            *left -= 1;
+        }
         self.typing_until = 0;
         Ok(())
     }

@@ -1,16 +1,19 @@
 //! Failures on demand: the next calls of an API answer as told.
 
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
+
+/// Stands for the callbacks, in place of the path of a call: the server's answer to a push never reaches WeChat.
+pub(crate) const CALLBACK: &str = "/callback";
 
 /// A fault as `POST /sim/faults` takes it.
 ///
-/// `errcode`, `http_status` and `body` answer in place of the API, which then does nothing. `delay_ms` and `drop` only
+/// `errcode`, `http_status` and `body` answer in place of the API, which then does nothing. The other members only
 /// concern the answer: the call itself is carried out, as when a network loses what WeChat has said.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Fault {
-    /// The path that it befalls, whole.
+    /// The path that it befalls, whole or with a `*` at its end; or [`CALLBACK`].
     pub(crate) path: String,
     /// Answer this errcode, in the platform's words unless `errmsg` is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -23,15 +26,32 @@ pub(crate) struct Fault {
     /// Answer this text, whatever it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) body: Option<String>,
+    /// Break the answer off in its middle, so that it is no JSON.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) truncated: bool,
+    /// Send the answer with this `Content-Type`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) content_type: Option<String>,
     /// Answer this much later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) delay_ms: Option<u64>,
     /// Close the connection without an answer.
     #[serde(default)]
     pub(crate) drop: bool,
+    /// Let this many calls pass before.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) after: u32,
     /// For this many calls.
     #[serde(default = "once")]
     pub(crate) times: u32,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 fn once() -> u32 {
@@ -42,10 +62,19 @@ impl Fault {
     /// Refuses faults that would never do anything, or cannot be answered.
     pub(crate) fn validate(&self) -> Result<(), &'static str> {
         let answers = self.errcode.is_some() || self.http_status.is_some() || self.body.is_some();
-        if !self.path.starts_with("/cgi-bin/") {
-            Err("`path` must begin with /cgi-bin/")
-        } else if !answers && self.delay_ms.is_none() && !self.drop {
-            Err("say what fails: errcode, http_status, body, delay_ms or drop")
+        let distorts = self.truncated || self.content_type.is_some() || self.delay_ms.is_some();
+        if self.path == CALLBACK && (!self.drop || answers || distorts) {
+            Err("to /callback only `drop` can happen")
+        } else if self.path != CALLBACK && !self.path.starts_with("/cgi-bin/") {
+            Err("`path` must begin with /cgi-bin/, or be /callback")
+        } else if !answers && !distorts && !self.drop {
+            Err("say what fails: errcode, http_status, body, truncated, content_type, delay_ms or drop")
+        } else if self
+            .content_type
+            .as_ref()
+            .is_some_and(|text| HeaderValue::from_str(text).is_err())
+        {
+            Err("`content_type` cannot stand in a header")
         } else if self.errcode.is_none() && self.errmsg.is_some() {
             Err("`errmsg` goes with an `errcode`")
         } else if self.errcode.is_some() && self.body.is_some() {
@@ -61,6 +90,19 @@ impl Fault {
             Ok(())
         }
     }
+
+    /// Whether the fault is due on a call of this path. One that waits counts the call.
+    fn befalls(&mut self, path: &str) -> bool {
+        let matches = match self.path.strip_suffix('*') {
+            Some(prefix) => path.starts_with(prefix),
+            None => self.path == path,
+        };
+        let is_due = self.after == 0;
+        if matches && !is_due {
+            self.after -= 1;
+        }
+        matches && is_due
+    }
 }
 
 /// The faults that are still to come.
@@ -73,13 +115,14 @@ impl Faults {
         self.0.push(fault);
     }
 
-    pub(crate) fn clear(&mut self) {
-        self.0.clear();
+    /// Clears all faults, or those with this path.
+    pub(crate) fn clear(&mut self, path: Option<&str>) {
+        self.0.retain(|fault| path.is_some_and(|path| fault.path != path));
     }
 
-    /// The oldest fault for the path, used up by one call.
+    /// The oldest fault that is due on the path, used up by one call.
     pub(crate) fn take(&mut self, path: &str) -> Option<Fault> {
-        let index = self.0.iter().position(|fault| fault.path == path)?;
+        let index = self.0.iter_mut().position(|fault| fault.befalls(path))?;
         self.0[index].times -= 1;
         let fault = self.0[index].clone();
         if fault.times == 0 {

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::random::Random;
-use crate::xml::{Content, Fields};
+use crate::xml::{Content, Field, Fields, fields};
 
 /// Something to push, without its envelope.
 pub(crate) struct Notice {
@@ -41,6 +41,8 @@ impl Scene {
 pub(crate) enum UserMessage {
     Text {
         content: String,
+        /// The item of a menu message (`msgmenu`) that the user tapped.
+        msgmenu_id: Option<String>,
     },
     Image,
     Voice {
@@ -69,25 +71,29 @@ impl Notice {
         random: &mut Random,
     ) -> Self {
         let mut media_id = || Content::text(random.url_safe(64));
-        let (msg_type, mut fields): (_, Fields) = match message {
-            UserMessage::Text { content } => ("text", vec![("Content", Content::Text(content))]),
+        let (msg_type, mut fields) = match message {
+            UserMessage::Text { content, msgmenu_id } => {
+                let mut fields = fields([("Content", Content::Text(content))]);
+                fields.extend(msgmenu_id.map(|id| ("bizmsgmenuid".into(), Content::Text(id))));
+                ("text", fields)
+            }
             UserMessage::Image => {
                 let picture = Content::text("http://mmbiz.qpic.cn/mmbiz_jpg/made/0?a=1&b=2");
-                ("image", vec![("PicUrl", picture), ("MediaId", media_id())])
+                ("image", fields([("PicUrl", picture), ("MediaId", media_id())]))
             }
             UserMessage::Voice { recognition } => {
-                let mut fields = vec![
+                let mut fields = fields([
                     ("MediaId", media_id()),
                     ("Format", Content::text("amr")),
                     ("MediaId16K", media_id()),
-                ];
-                fields.extend(recognition.map(|text| ("Recognition", Content::Text(text))));
+                ]);
+                fields.extend(recognition.map(|text| ("Recognition".into(), Content::Text(text))));
                 ("voice", fields)
             }
-            UserMessage::Video => ("video", vec![("MediaId", media_id()), ("ThumbMediaId", media_id())]),
+            UserMessage::Video => ("video", fields([("MediaId", media_id()), ("ThumbMediaId", media_id())])),
             UserMessage::ShortVideo => (
                 "shortvideo",
-                vec![("MediaId", media_id()), ("ThumbMediaId", media_id())],
+                fields([("MediaId", media_id()), ("ThumbMediaId", media_id())]),
             ),
             UserMessage::Location {
                 latitude,
@@ -95,12 +101,12 @@ impl Notice {
                 label,
             } => (
                 "location",
-                vec![
+                fields([
                     ("Location_X", Content::Number(latitude.to_string())),
                     ("Location_Y", Content::Number(longitude.to_string())),
                     ("Scale", Content::Number("16".to_owned())),
                     ("Label", Content::text(label.unwrap_or_default())),
-                ],
+                ]),
             ),
             UserMessage::Link {
                 title,
@@ -108,14 +114,14 @@ impl Notice {
                 url,
             } => (
                 "link",
-                vec![
+                fields([
                     ("Title", Content::Text(title)),
                     ("Description", Content::text(description.unwrap_or_default())),
                     ("Url", Content::Text(url)),
-                ],
+                ]),
             ),
         };
-        fields.push(("MsgId", Content::Number(msg_id.to_string())));
+        fields.push(("MsgId".into(), Content::Number(msg_id.to_string())));
         let openid = openid.to_owned();
         Self {
             openid,
@@ -148,30 +154,30 @@ impl Notice {
         Self::event(openid, "SCAN", with_ticket(scene, random), created_at)
     }
 
-    pub(crate) fn click(openid: &str, key: String, created_at: i64) -> Self {
-        Self::event(openid, "CLICK", vec![event_key(key)], created_at)
-    }
-
-    pub(crate) fn view(openid: &str, url: String, menu_id: Option<u64>, created_at: i64) -> Self {
-        let mut fields = vec![event_key(url)];
-        fields.extend(menu_id.map(|id| ("MenuId", Content::Number(id.to_string()))));
-        Self::event(openid, "VIEW", fields, created_at)
+    /// The message was sent from an article: its number, from 1.
+    pub(crate) fn from_article(mut self, index: u8) -> Self {
+        self.fields.extend(fields([
+            ("MsgDataId", Content::text(format!("2650000001_{index}"))),
+            ("Idx", Content::Number(index.to_string())),
+        ]));
+        self
     }
 
     /// `TEMPLATESENDJOBFINISH`: the id is spelled `MsgID` here.
     pub(crate) fn template_result(openid: &str, msg_id: u64, status: &str, created_at: i64) -> Self {
-        let fields = vec![
+        let fields = fields([
             ("MsgID", Content::Number(msg_id.to_string())),
             ("Status", Content::text(status)),
-        ];
+        ]);
         Self {
             awaits_reply: false,
             ..Self::event(openid, "TEMPLATESENDJOBFINISH", fields, created_at)
         }
     }
 
-    fn event(openid: &str, name: &str, fields: Fields, created_at: i64) -> Self {
-        let fields = std::iter::once(("Event", Content::text(name))).chain(fields).collect();
+    pub(crate) fn event(openid: &str, name: &str, fields: Fields, created_at: i64) -> Self {
+        let event = ("Event".into(), Content::text(name));
+        let fields = std::iter::once(event).chain(fields).collect();
         let openid = openid.to_owned();
         Self {
             openid,
@@ -185,24 +191,24 @@ impl Notice {
 
     /// The whole document, from the account's name on.
     pub(crate) fn document(&self, original_id: &str) -> Fields {
-        let mut document = vec![
+        let mut document = fields([
             ("ToUserName", Content::text(original_id)),
             ("FromUserName", Content::text(self.openid.as_str())),
             ("CreateTime", Content::Number(self.created_at.to_string())),
             ("MsgType", Content::text(self.msg_type)),
-        ];
+        ]);
         document.extend(self.fields.iter().cloned());
         document
     }
 }
 
-fn event_key(key: impl Into<String>) -> (&'static str, Content) {
-    ("EventKey", Content::text(key))
+pub(crate) fn event_key(key: impl Into<String>) -> Field {
+    ("EventKey".into(), Content::text(key))
 }
 
 fn with_ticket(key: String, random: &mut Random) -> Fields {
     vec![
         event_key(key),
-        ("Ticket", Content::text(format!("gQ{}==", random.url_safe(92)))),
+        ("Ticket".into(), Content::text(format!("gQ{}==", random.url_safe(92)))),
     ]
 }

@@ -51,12 +51,39 @@ pub(crate) enum Shown {
     Notice { at: i64, text: String },
 }
 
+/// `client_platform_type` of a user: `1` iOS, `2` Android, `3` other.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+pub(crate) enum Client {
+    #[default]
+    #[serde(rename = "1")]
+    Ios,
+    #[serde(rename = "2")]
+    Android,
+    #[serde(rename = "3")]
+    Other,
+}
+
+impl Client {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Ios => "1",
+            Self::Android => "2",
+            Self::Other => "3",
+        }
+    }
+}
+
 /// A user who follows the account, or has once.
 #[derive(Default)]
 pub(crate) struct User {
     pub(crate) follows: bool,
     /// Template messages are accepted by the platform but not delivered.
     pub(crate) refuses_templates: bool,
+    /// Messages are refused with this errcode in the first place.
+    pub(crate) refusal: Option<i64>,
+    /// The account's tags on the user; the last one counts.
+    pub(crate) tags: Vec<String>,
+    pub(crate) client: Client,
     pub(crate) doings: Doings,
     pub(crate) screen: Vec<Shown>,
 }

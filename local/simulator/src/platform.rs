@@ -1,5 +1,6 @@
 //! Everything the platform keeps, and how it answers one call.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use serde_json::Value;
@@ -10,15 +11,21 @@ use crate::api::{self, ApiError, Call, Industries, Menu, Sends};
 use crate::calls::Calls;
 use crate::clock::Clock;
 use crate::faults::{Fault, Faults};
+use crate::format::Format;
+use crate::mark_fail::MarkFail;
 use crate::notice::Notice;
 use crate::phone::{FOLLOWER, Users};
 use crate::quota::Quotas;
 use crate::random::Random;
+use crate::receipts::Receipts;
 use crate::templates::Templates;
 use crate::tokens::Tokens;
 
 /// Message ids of users' messages have 17 digits.
 const FIRST_MSG_ID: u64 = 24_000_000_000_000_000;
+
+/// Of the answers without an error, this many-th is `text/plain`: a client must not judge by the content type.
+const TEXT_EVERY: u64 = 4;
 
 /// The state behind the simulator's one lock.
 pub(crate) struct Platform {
@@ -38,17 +45,22 @@ pub(crate) struct Platform {
     pub(crate) industries: Option<Industries>,
     pub(crate) sends: Sends,
     pub(crate) faults: Faults,
+    /// How callbacks are written.
+    pub(crate) format: Format,
+    pub(crate) mark_fail: MarkFail,
+    pub(crate) receipts: Receipts,
     pub(crate) calls: Calls,
     /// Notices to push once the call that caused them has been answered.
     pub(crate) outbox: Vec<Notice>,
     last_msg_id: u64,
+    answered: u64,
 }
 
 /// An HTTP answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    pub(crate) content_type: &'static str,
+    pub(crate) content_type: Cow<'static, str>,
     pub(crate) body: String,
     errcode: Option<i64>,
 }
@@ -74,9 +86,13 @@ impl Platform {
             industries: None,
             sends: Sends::default(),
             faults: Faults::default(),
+            format: Format::default(),
+            mark_fail: MarkFail::default(),
+            receipts: Receipts::default(),
             calls: Calls::default(),
             outbox: Vec::new(),
             last_msg_id,
+            answered: 0,
         }
     }
 
@@ -88,13 +104,16 @@ impl Platform {
     /// Answers a call and logs it. The fault, if one was due, still has its delay or its drop to come.
     pub(crate) fn serve(&mut self, call: &Call<'_>) -> (Answer, Option<Fault>) {
         let fault = self.faults.take(call.path);
-        let answer = match fault.as_ref().and_then(|fault| self.faulty_answer(fault, call)) {
+        let mut answer = match fault.as_ref().and_then(|fault| self.faulty_answer(fault, call)) {
             Some(answer) => answer,
             None => {
                 let result = api::answer(self, call);
                 self.render(result)
             }
         };
+        if let Some(fault) = &fault {
+            distort(&mut answer, fault);
+        }
         let dropped = fault.as_ref().is_some_and(|fault| fault.drop);
         let (status, errcode) = if dropped {
             (None, None)
@@ -127,15 +146,22 @@ impl Platform {
         Some(answer)
     }
 
-    /// The platform always answers HTTP 200, and its errors as `text/plain`.
+    /// The platform always answers HTTP 200; its errors, and now and then its other answers, as `text/plain`.
     fn render(&mut self, result: Result<Value, ApiError>) -> Answer {
-        let (content_type, json, errcode) = match result {
-            Ok(json) => ("application/json; encoding=utf-8", json, 0),
-            Err(error) => ("text/plain", error.to_json(&self.rid()), error.errcode),
+        let (json, errcode) = match result {
+            Ok(json) => (json, 0),
+            Err(error) => (error.to_json(&self.rid()), error.errcode),
+        };
+        self.answered += 1;
+        let is_text = errcode != 0 || self.answered.is_multiple_of(TEXT_EVERY);
+        let content_type = if is_text {
+            "text/plain"
+        } else {
+            "application/json; encoding=utf-8"
         };
         Answer {
             status: 200,
-            content_type,
+            content_type: content_type.into(),
             body: json.to_string(),
             errcode: Some(errcode),
         }
@@ -147,10 +173,22 @@ impl Platform {
     }
 }
 
+/// What a fault does to an answer that the platform has given.
+fn distort(answer: &mut Answer, fault: &Fault) {
+    if fault.truncated {
+        let middle = answer.body.floor_char_boundary(answer.body.len() / 2);
+        answer.body.truncate(middle);
+        answer.errcode = None;
+    }
+    if let Some(content_type) = &fault.content_type {
+        answer.content_type = content_type.clone().into();
+    }
+}
+
 fn html(status: u16, body: String) -> Answer {
     Answer {
         status,
-        content_type: "text/html",
+        content_type: "text/html".into(),
         body,
         errcode: None,
     }

@@ -7,7 +7,8 @@ use serde_json::Value;
 use crate::Mode;
 use crate::account::Account;
 use crate::crypto::{Cipher, sign};
-use crate::xml::{self, Element};
+use crate::format::Format;
+use crate::xml::Element;
 
 /// Longer texts make the user see the failure text.
 const MAX_TEXT_BYTES: usize = 2_048;
@@ -52,6 +53,7 @@ pub(crate) struct Expected<'a> {
     pub(crate) account: &'a Account,
     pub(crate) cipher: &'a Cipher,
     pub(crate) mode: Mode,
+    pub(crate) format: Format,
     pub(crate) openid: &'a str,
     pub(crate) max_articles: usize,
 }
@@ -63,7 +65,7 @@ impl Expected<'_> {
             return Ok(Answer::Acknowledged);
         }
         let text = std::str::from_utf8(body).map_err(|_| "the answer is not UTF-8")?;
-        let outer = parse(text)?;
+        let outer = self.format.read(text)?;
         let mut reply = match (self.mode, outer.child("Encrypt")) {
             (Mode::Plain, Some(_)) => return Err("an encrypted reply in plain mode".into()),
             (Mode::Safe, None) => return Err("a clear reply in safe mode".into()),
@@ -88,7 +90,7 @@ impl Expected<'_> {
             return Err("MsgSignature does not sign token, TimeStamp, Nonce and Encrypt".into());
         }
         let clear = self.cipher.decrypt(encrypted).map_err(|error| error.to_string())?;
-        parse(&clear)
+        Ok(self.format.read(&clear)?)
     }
 
     fn check_envelope(&self, reply: &Element) -> Result<(), Malformed> {
@@ -103,10 +105,6 @@ impl Expected<'_> {
         }
         Ok(())
     }
-}
-
-fn parse(text: &str) -> Result<Element, Malformed> {
-    xml::read(text).map_err(|error| error.to_string().into())
 }
 
 /// The members that each type must have.
@@ -191,6 +189,7 @@ mod tests {
                 account,
                 cipher,
                 mode,
+                format: Format::Xml,
                 openid: OPENID,
                 max_articles: 1,
             }

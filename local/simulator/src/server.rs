@@ -38,11 +38,23 @@ pub(crate) fn router(simulation: Arc<Simulation>) -> Router {
         .route("/sim/message", post(control::message))
         .route("/sim/click", post(control::click))
         .route("/sim/view", post(control::view))
+        .route("/sim/tap", post(control::tap))
+        .route("/sim/event", post(control::event))
+        .route("/sim/pay", post(control::pay))
+        .route("/sim/user", post(control::change_user))
         .route("/sim/scan", post(control::scan))
         .route("/sim/block", post(control::block))
         .route("/sim/phones/{openid}", get(control::phone))
+        .route("/sim/phones/{openid}/menu", get(control::phone_menu))
+        .route("/sim/receipts", post(control::add_receipt))
+        .route("/sim/data-format", post(control::data_format))
         .route("/sim/calls", get(control::calls))
-        .route("/sim/faults", post(control::add_fault).delete(control::clear_faults))
+        .route(
+            "/sim/faults",
+            get(control::faults)
+                .post(control::add_fault)
+                .delete(control::clear_faults),
+        )
         .route("/sim/clock", post(control::clock))
         .route("/sim/whitelist", post(control::whitelist))
         .route("/sim/token/invalidate", post(control::invalidate_tokens))
@@ -86,7 +98,7 @@ async fn call(
         }
     }
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    (status, [(CONTENT_TYPE, answer.content_type)], answer.body).into_response()
+    (status, [(CONTENT_TYPE, answer.content_type.into_owned())], answer.body).into_response()
 }
 
 async fn deliver_later(simulation: Arc<Simulation>, notice: Notice) {

@@ -1,5 +1,6 @@
-//! The XML of the push channel: a writer of flat documents and a strict reader into a small tree.
+//! The XML of the push channel: a writer of documents and a strict reader into a small tree.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use quick_xml::Reader;
@@ -15,6 +16,7 @@ const MAX_DEPTH: usize = 8;
 pub(crate) enum Content {
     Text(String),
     Number(String),
+    Group(Fields),
 }
 
 impl Content {
@@ -24,11 +26,20 @@ impl Content {
 }
 
 /// Elements of a document, in order.
-pub(crate) type Fields = Vec<(&'static str, Content)>;
+pub(crate) type Fields = Vec<Field>;
+pub(crate) type Field = (Cow<'static, str>, Content);
+
+pub(crate) fn fields<const COUNT: usize>(pairs: [(&'static str, Content); COUNT]) -> Fields {
+    pairs.map(|(name, content)| (name.into(), content)).into()
+}
 
 /// Writes `<xml>` with the fields as its children.
-pub(crate) fn write(fields: &[(&str, Content)]) -> String {
-    let elements: String = fields
+pub(crate) fn write(fields: &[Field]) -> String {
+    format!("<xml>\n{}</xml>", write_fields(fields))
+}
+
+fn write_fields(fields: &[Field]) -> String {
+    fields
         .iter()
         .map(|(name, content)| match content {
             Content::Text(text) => format!(
@@ -36,9 +47,9 @@ pub(crate) fn write(fields: &[(&str, Content)]) -> String {
                 text.replace("]]>", "]]]]><![CDATA[>")
             ),
             Content::Number(number) => format!("<{name}>{number}</{name}>\n"),
+            Content::Group(fields) => format!("<{name}>\n{}</{name}>\n", write_fields(fields)),
         })
-        .collect();
-    format!("<xml>\n{elements}</xml>")
+        .collect()
 }
 
 /// An element that was read.
@@ -62,6 +73,14 @@ impl fmt::Display for XmlError {
 impl std::error::Error for XmlError {}
 
 impl Element {
+    pub(crate) fn new(name: &str, text: String, children: Vec<Self>) -> Self {
+        Self {
+            name: name.to_owned(),
+            text,
+            children,
+        }
+    }
+
     /// The first child of that name.
     pub(crate) fn child(&self, name: &str) -> Option<&Self> {
         self.children.iter().find(|child| child.name == name)
@@ -206,10 +225,10 @@ mod tests {
     #[test]
     fn reads_back_what_it_writes_even_the_end_of_a_cdata_section() {
         let text = "a ]]> b & <c> 你好\n第二行";
-        let document = write(&[
+        let document = write(&fields([
             ("Content", Content::text(text)),
             ("CreateTime", Content::Number("12".to_owned())),
-        ]);
+        ]));
         assert!(document.contains("<CreateTime>12</CreateTime>"));
         let root = read(&document).unwrap();
         assert_eq!(root.text_of("Content"), text);

@@ -1,14 +1,20 @@
-//! Conditional menus. The made users have iPhones and no tags: a rule matches them by `client_platform_type` 1 alone.
+//! Conditional menus: adding and deleting them, and which one a user sees.
+
+use std::collections::BTreeSet;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::menu::{Menu, buttons};
+use super::menu::{Menu, buttons, domains};
 use super::{ApiError, Call, ok};
+use crate::phone::User;
 use crate::platform::Platform;
 
 /// What WeChat has removed from rules.
 const REMOVED: [&str; 5] = ["sex", "country", "province", "city", "language"];
+
+/// Domains that all conditional menus together may lead to.
+const MOST_DOMAINS: usize = 3;
 
 /// A menu for those whom its rule matches.
 #[derive(Debug)]
@@ -24,10 +30,16 @@ impl Conditional {
         json!({"button": self.buttons, "matchrule": self.matchrule, "menuid": self.id})
     }
 
-    fn matches(&self) -> bool {
+    /// Of several tags the last one counts.
+    fn matches(&self, user: &User) -> bool {
         self.matchrule
             .iter()
-            .all(|(name, value)| name == "client_platform_type" && value == "1")
+            .filter(|(_, value)| *value != "")
+            .all(|(name, value)| match &**name {
+                "client_platform_type" => value == user.client.as_str(),
+                "tag_id" => user.tags.last().is_some_and(|tag| value == tag),
+                _ => false,
+            })
     }
 }
 
@@ -49,16 +61,25 @@ fn menu(platform: &mut Platform) -> Result<&mut Menu, ApiError> {
 
 pub(super) fn add(platform: &mut Platform, call: &Call<'_>) -> Result<Value, ApiError> {
     let body: Map<String, Value> = super::menu::body(call)?;
+    if body.get("button").is_none_or(|button| *button == json!([])) {
+        return Err(ApiError::of(65307));
+    }
     let buttons = buttons(&body)?;
     let matchrule = match body.get("matchrule") {
-        Some(Value::Object(rule)) if !rule.is_empty() => rule.clone(),
+        Some(Value::Object(rule)) if rule.values().any(|value| value != "") => rule.clone(),
         _ => return Err(ApiError::of(65304)),
     };
     if matchrule.keys().any(|name| REMOVED.contains(&name.as_str())) {
         return Err(ApiError::of(65320));
     }
     let id = 208_000_000 + platform.random.below(1_000_000);
-    menu(platform)?.conditional.push(Conditional { id, buttons, matchrule });
+    let conditional = &mut menu(platform)?.conditional;
+    let lists = conditional.iter().map(|menu| &menu.buttons).chain([&buttons]);
+    let all: BTreeSet<&str> = lists.flat_map(|buttons| domains(buttons)).collect();
+    if all.len() > MOST_DOMAINS {
+        return Err(ApiError::of(65316));
+    }
+    conditional.push(Conditional { id, buttons, matchrule });
     Ok(json!({"menuid": id.to_string()}))
 }
 
@@ -74,13 +95,18 @@ pub(super) fn delete(platform: &mut Platform, call: &Call<'_>) -> Result<Value, 
     }
 }
 
-/// The newest menu that matches, else the default.
+impl Menu {
+    /// Id and buttons of the menu that the user sees: the newest conditional one that matches, else the default.
+    pub(crate) fn seen_by(&self, user: &User) -> (u64, &[Value]) {
+        let matching = self.conditional.iter().rev().find(|menu| menu.matches(user));
+        matching.map_or((self.id, &self.buttons), |menu| (menu.id, &menu.buttons))
+    }
+}
+
 pub(super) fn try_match(platform: &mut Platform, call: &Call<'_>) -> Result<Value, ApiError> {
     let request: TryMatch = call.json()?;
-    if !platform.users.get(&request.user_id).is_some_and(|user| user.follows) {
-        return Err(ApiError::of(65302));
-    }
-    let menu = menu(platform)?;
-    let matching = menu.conditional.iter().rev().find(|menu| menu.matches());
-    Ok(json!({"button": matching.map_or(&menu.buttons, |menu| &menu.buttons)}))
+    let user = platform.users.get(&request.user_id).filter(|user| user.follows);
+    let user = user.ok_or_else(|| ApiError::of(65302))?;
+    let menu = platform.menu.as_ref().ok_or_else(|| ApiError::of(65303))?;
+    Ok(json!({"button": menu.seen_by(user).1}))
 }

@@ -39,7 +39,11 @@ fn recipient<'a>(platform: &'a mut Platform, openid: &str) -> Result<&'a mut Use
         return Err(ApiError::of(40003));
     }
     let user = platform.users.get_mut(openid).filter(|user| user.follows);
-    user.ok_or_else(|| ApiError::of(45015))
+    let user = user.ok_or_else(|| ApiError::of(45015))?;
+    match user.refusal {
+        Some(errcode) => Err(ApiError::of(errcode)),
+        None => Ok(user),
+    }
 }
 
 pub(super) fn send(platform: &mut Platform, call: &Call<'_>) -> Result<Value, ApiError> {
@@ -65,6 +69,12 @@ pub(super) fn send(platform: &mut Platform, call: &Call<'_>) -> Result<Value, Ap
         && message.is_some_and(|message| message["articles"].as_array().is_some_and(|list| list.len() > 1))
     {
         return Err(ApiError::of(45008));
+    }
+    let agent = body
+        .get("customservice")
+        .map(|service| service["kf_account"].as_str().unwrap_or_default());
+    if agent.is_some_and(|agent| !agent.contains('@')) {
+        return Err(ApiError::of(61452));
     }
     let now = platform.clock.now();
     let user = recipient(platform, text("touser"))?;

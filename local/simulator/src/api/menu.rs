@@ -195,19 +195,35 @@ fn check_name<'a>(button: &'a Map<String, Value>, level: &Level) -> Result<&'a s
     Ok(name)
 }
 
+/// The hosts that checked buttons lead to.
+pub(super) fn domains(buttons: &[Value]) -> Vec<&str> {
+    let mut found = Vec::new();
+    for button in buttons {
+        let url = button["url"].as_str().unwrap_or_default();
+        found.extend(scheme_and_host(url).map(|(_, host)| host));
+        let subs = button["sub_button"].as_array().map(Vec::as_slice).unwrap_or_default();
+        found.extend(domains(subs));
+    }
+    found
+}
+
 fn check_url(url: &str, level: &Level) -> Result<(), ApiError> {
     check_length(url, MAX_URL_BYTES, level.bad_url)?;
     // What follows the host may hold Chinese, which a strict parser of URIs refuses.
-    let Some((scheme, rest)) = url.split_once("://") else {
+    let Some((scheme, host)) = scheme_and_host(url) else {
         return Err(ApiError::of(level.bad_url_domain));
     };
-    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let is_web = matches!(scheme, "http" | "https") && format!("{scheme}://{host}").parse::<Uri>().is_ok();
     if is_web && !host.is_empty() {
         Ok(())
     } else {
         Err(ApiError::of(level.bad_url_domain))
     }
+}
+
+fn scheme_and_host(url: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = url.split_once("://")?;
+    Some((scheme, rest.split(['/', '?', '#']).next().unwrap_or_default()))
 }
 
 fn check_length(value: &str, max_bytes: usize, errcode: i64) -> Result<(), ApiError> {

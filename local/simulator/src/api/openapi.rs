@@ -8,6 +8,9 @@ use super::{ApiError, Call, ok};
 use crate::platform::Platform;
 use crate::quota::Usage;
 
+/// Seconds for which a call can be looked up.
+const RID_LIFETIME: i64 = 7 * 86_400;
+
 #[derive(Deserialize)]
 struct QuotaOf {
     #[serde(default)]
@@ -70,17 +73,27 @@ fn usage(platform: &mut Platform, call: &Call<'_>) -> Result<Usage, ApiError> {
     usage.ok_or_else(|| ApiError::of(76021))
 }
 
-/// Refused calls can be looked up; their secrets are masked.
+/// Refused calls can be looked up for seven days; their secrets are masked.
 pub(super) fn request_by_rid(platform: &mut Platform, call: &Call<'_>) -> Result<Value, ApiError> {
     let request: RequestOf = call.json()?;
-    if request.rid.is_empty() {
+    if !is_rid(&request.rid) {
         return Err(ApiError::of(76002));
     }
     let logged = platform
         .calls
         .refused(&request.rid)
         .ok_or_else(|| ApiError::of(76001))?;
+    let age = platform.clock.now() - logged["invoke_time"].as_i64().unwrap_or_default();
+    if age >= RID_LIFETIME {
+        return Err(ApiError::of(76004));
+    }
     Ok(json!({"errcode": 0, "errmsg": "ok", "request": logged}))
+}
+
+/// Three groups of eight hex digits.
+fn is_rid(text: &str) -> bool {
+    let is_group = |group: &str| group.len() == 8 && group.bytes().all(|byte| byte.is_ascii_hexdigit());
+    text.split('-').count() == 3 && text.split('-').all(is_group)
 }
 
 pub(super) fn clear_quota(platform: &mut Platform, call: &Call<'_>) -> Result<Value, ApiError> {
@@ -175,6 +188,38 @@ mod tests {
         assert_eq!(unknown.unwrap_err().errcode, 76021);
         let other = testing::post_with_token(platform, "/cgi-bin/openapi/quota/get", r#"{"cgi_path":"/sns/auth"}"#);
         assert_eq!(other.unwrap_err().errcode, 76022);
+    }
+
+    #[test]
+    fn a_refused_call_can_be_looked_up_for_seven_days() {
+        let platform = &mut testing::platform();
+        let refused = Call {
+            method: &Method::GET,
+            path: "/cgi-bin/menu/get",
+            query: &[("access_token".to_owned(), "secret".to_owned())],
+            body: b"",
+            peer: [127, 0, 0, 1].into(),
+        };
+        let (answer, _) = platform.serve(&refused);
+        let rid = answer
+            .body
+            .split_once("rid: ")
+            .unwrap()
+            .1
+            .trim_end_matches("\"}")
+            .to_owned();
+        let get = |platform: &mut Platform, rid: &str| {
+            let body = json!({"rid": rid}).to_string();
+            testing::post_with_token(platform, "/cgi-bin/openapi/rid/get", &body)
+        };
+        let logged = get(platform, &rid).unwrap();
+        assert_eq!(logged["request"]["client_ip"], "127.0.0.1");
+        assert!(!logged.to_string().contains("secret"));
+        for (rid, errcode) in [("", 76002), ("a-b-c", 76002), ("00000000-00000000-00000000", 76001)] {
+            assert_eq!(get(platform, rid).unwrap_err().errcode, errcode, "{rid}");
+        }
+        platform.clock.advance(7 * 86_400);
+        assert_eq!(get(platform, &rid).unwrap_err().errcode, 76004);
     }
 
     #[test]

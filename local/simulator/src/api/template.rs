@@ -72,7 +72,10 @@ pub(super) fn send(platform: &mut Platform, call: &Call<'_>) -> Result<Value, Ap
         .ok_or_else(|| ApiError::of(40037))?;
     let (template_id, title) = (template.template_id.clone(), template.title.clone());
     let refuses = match platform.users.get(&message.touser) {
-        Some(user) if user.follows => user.refuses_templates,
+        Some(user) if user.follows => match user.refusal {
+            Some(errcode) => return Err(ApiError::of(errcode)),
+            None => user.refuses_templates,
+        },
         _ => return Err(ApiError::of(43004)),
     };
     if message
@@ -100,7 +103,13 @@ pub(super) fn send(platform: &mut Platform, call: &Call<'_>) -> Result<Value, Ap
             .recent
             .insert((message.touser.clone(), message.client_msg_id), (msgid, now));
     }
-    if !refuses {
+    let status = if refuses {
+        Some("failed:user block".to_owned())
+    } else {
+        platform.receipts.next().unwrap_or_else(|| Some("success".to_owned()))
+    };
+    // A result that is never pushed is that of a message which has arrived.
+    if status.as_deref().unwrap_or("success") == "success" {
         let shown = Shown::Template {
             at: now,
             msgid: msgid.to_string(),
@@ -113,10 +122,8 @@ pub(super) fn send(platform: &mut Platform, call: &Call<'_>) -> Result<Value, Ap
         };
         platform.users.show(&message.touser, shown);
     }
-    let status = if refuses { "failed:user block" } else { "success" };
-    platform
-        .outbox
-        .push(Notice::template_result(&message.touser, msgid, status, wall_seconds()));
+    let result = status.map(|status| Notice::template_result(&message.touser, msgid, &status, wall_seconds()));
+    platform.outbox.extend(result);
     Ok(sent(msgid))
 }
 

@@ -4,16 +4,18 @@ use std::net::IpAddr;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
-use serde::Deserialize;
+use axum::extract::{Path, Query, State};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{ControlError, Controlled, Shared, parse};
 use crate::account::Account;
 use crate::account_type::AccountType;
 use crate::faults::Fault;
+use crate::format::Format;
 use crate::platform::Platform;
 use crate::quota::Limits;
+use crate::receipts::Receipt;
 use crate::templates::NewTemplate;
 use crate::verify::Verification;
 
@@ -31,6 +33,18 @@ pub(crate) async fn account_type(State(simulation): Shared, body: Bytes) -> Cont
     let Become { r#type } = parse(&body)?;
     simulation.platform().account_type = r#type;
     Ok(Json(json!({"type": r#type})))
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DataFormat {
+    format: Format,
+}
+
+pub(crate) async fn data_format(State(simulation): Shared, body: Bytes) -> Controlled<DataFormat> {
+    let data_format: DataFormat = parse(&body)?;
+    simulation.platform().format = data_format.format;
+    Ok(Json(data_format))
 }
 
 pub(crate) async fn verify(State(simulation): Shared) -> Controlled<Verification> {
@@ -73,6 +87,16 @@ pub(crate) async fn add_template(State(simulation): Shared, body: Bytes) -> Cont
     Ok(Json(json!({"template_id": template_id})))
 }
 
+pub(crate) async fn add_receipt(State(simulation): Shared, body: Bytes) -> Controlled<Value> {
+    let receipt: Receipt = parse(&body)?;
+    if receipt.times == 0 {
+        return Err(ControlError::bad_request("`times` must be at least 1"));
+    }
+    let mut platform = simulation.platform();
+    platform.receipts.add(receipt);
+    Ok(Json(json!({"receipts": platform.receipts})))
+}
+
 pub(crate) async fn delete_template(State(simulation): Shared, Path(template_id): Path<String>) -> Controlled<Value> {
     let deleted = simulation.platform().templates.delete(&template_id);
     deleted.map_err(|_| ControlError::not_found(format!("there is no template with the id {template_id}")))?;
@@ -83,6 +107,10 @@ pub(crate) async fn calls(State(simulation): Shared) -> Json<Value> {
     Json(json!(simulation.platform().calls))
 }
 
+pub(crate) async fn faults(State(simulation): Shared) -> Json<Value> {
+    Json(json!({"faults": simulation.platform().faults}))
+}
+
 pub(crate) async fn add_fault(State(simulation): Shared, body: Bytes) -> Controlled<Value> {
     let fault: Fault = parse(&body)?;
     fault.validate().map_err(ControlError::bad_request)?;
@@ -91,9 +119,14 @@ pub(crate) async fn add_fault(State(simulation): Shared, body: Bytes) -> Control
     Ok(Json(json!({"faults": platform.faults})))
 }
 
-pub(crate) async fn clear_faults(State(simulation): Shared) -> Json<Value> {
+#[derive(Deserialize)]
+pub(crate) struct OfPath {
+    path: Option<String>,
+}
+
+pub(crate) async fn clear_faults(State(simulation): Shared, Query(OfPath { path }): Query<OfPath>) -> Json<Value> {
     let mut platform = simulation.platform();
-    platform.faults.clear();
+    platform.faults.clear(path.as_deref());
     Json(json!({"faults": platform.faults}))
 }
 

@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 use super::Shared;
 use crate::phone::User;
 use crate::platform::Platform;
-use crate::simulation::Simulation;
 
 pub(crate) async fn state(State(simulation): Shared) -> Json<Value> {
     let platform = &mut *simulation.platform();
@@ -19,7 +18,12 @@ pub(crate) async fn state(State(simulation): Shared) -> Json<Value> {
             "type": platform.account_type,
         },
         "clock": {"now": now, "advanced_seconds": platform.clock.advanced()},
-        "callback": callback(&simulation),
+        "callback": {
+            "url": simulation.callback_url.as_ref().map(|url| url.as_str()),
+            "mode": simulation.settings.mode,
+            "format": platform.format,
+            "blocked_until": platform.mark_fail.blocked_until(now),
+        },
         "tokens": platform.tokens.state(now),
         "users": users(platform, now),
         "menu": platform.menu.as_ref().map(|menu| menu.shown()),
@@ -28,14 +32,8 @@ pub(crate) async fn state(State(simulation): Shared) -> Json<Value> {
         "clearings_left": platform.quotas.clearings_left(now),
         "whitelist": platform.whitelist,
         "faults": platform.faults,
+        "receipts": platform.receipts,
     }))
-}
-
-fn callback(simulation: &Simulation) -> Value {
-    json!({
-        "url": simulation.callback_url.as_ref().map(|url| url.as_str()),
-        "mode": simulation.settings.mode,
-    })
 }
 
 fn users(platform: &Platform, now: i64) -> Vec<Value> {
@@ -44,6 +42,9 @@ fn users(platform: &Platform, now: i64) -> Vec<Value> {
             "openid": openid,
             "follows": user.follows,
             "blocked": user.refuses_templates,
+            "errcode": user.refusal,
+            "tags": user.tags,
+            "client_platform_type": user.client,
             "shown": user.screen.len(),
             "custom_messages": user.doings.state(now),
         })

@@ -1,16 +1,26 @@
-//! Playing the users: what they do, and what their phones show.
+//! Playing the users: what they do, what they are, and what their phones show.
 
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::{ControlError, Controlled, Done, Shared, did, follower, parse, push, user};
 use crate::clock::wall_seconds;
 use crate::doings::Doing;
+use crate::json;
 use crate::notice::{Notice, Scene, UserMessage};
-use crate::phone;
+use crate::phone::{self, Client};
+use crate::platform::Platform;
+use crate::simulation::Simulation;
+use crate::tap::Tap;
+
+/// What a user may refuse the account's messages with.
+const REFUSALS: [i64; 5] = [43019, 43101, 48002, 50002, 50005];
+/// What an event has already.
+const ENVELOPE: [&str; 5] = ["ToUserName", "FromUserName", "CreateTime", "MsgType", "Event"];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -45,39 +55,63 @@ pub(crate) async fn follow(State(simulation): Shared, body: Bytes) -> Controlled
     Ok(push(&simulation, &notice).await)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-struct Unfollow {
+pub(crate) struct Who {
     openid: String,
 }
 
 pub(crate) async fn unfollow(State(simulation): Shared, body: Bytes) -> Controlled<Done> {
-    let Unfollow { openid } = parse(&body)?;
+    let Who { openid } = parse(&body)?;
     follower(&mut simulation.platform(), &openid)?.follows = false;
     Ok(push(&simulation, &Notice::unsubscribe(&openid, wall_seconds())).await)
 }
 
-/// `{"openid", "type", …}`: the members beside `openid` are those of [`UserMessage`].
+/// `{"openid", "type", …}`: the members beside `openid` and `article` are those of [`UserMessage`].
 pub(crate) async fn message(State(simulation): Shared, body: Bytes) -> Controlled<Done> {
     let mut members: Map<String, Value> = parse(&body)?;
-    let Some(Value::String(openid)) = members.remove("openid") else {
-        return Err(ControlError::bad_request("`openid` is missing or not a string"));
-    };
-    let message: UserMessage =
-        serde_json::from_value(Value::Object(members)).map_err(|error| ControlError::bad_request(error.to_string()))?;
-    if matches!(&message, UserMessage::Text { content } if content.is_empty()) {
+    let openid: String = take(&mut members, "openid")?;
+    let article: Option<u8> = take(&mut members, "article")?;
+    let message: UserMessage = whole(members)?;
+    if matches!(&message, UserMessage::Text { content, .. } if content.is_empty()) {
         return Err(ControlError::bad_request(
             "`content` is empty; WeChat sends no empty message",
         ));
     }
-    let notice = {
-        let platform = &mut *simulation.platform();
-        follower(platform, &openid)?;
-        did(platform, &openid, Doing::Message)?;
-        let msg_id = platform.next_msg_id();
-        Notice::message(&openid, message, msg_id, wall_seconds(), &mut platform.random)
+    let notice = said(&mut simulation.platform(), &openid, message)?;
+    let notice = match article {
+        Some(index) => notice.from_article(index),
+        None => notice,
     };
     Ok(push(&simulation, &notice).await)
+}
+
+/// A follower's message. To tap an item of a menu message is a tap.
+fn said(platform: &mut Platform, openid: &str, message: UserMessage) -> Result<Notice, ControlError> {
+    follower(platform, openid)?;
+    let is_tap = matches!(
+        &message,
+        UserMessage::Text {
+            msgmenu_id: Some(_),
+            ..
+        }
+    );
+    did(platform, openid, if is_tap { Doing::Tap } else { Doing::Message })?;
+    let msg_id = platform.next_msg_id();
+    Ok(Notice::message(
+        openid,
+        message,
+        msg_id,
+        wall_seconds(),
+        &mut platform.random,
+    ))
+}
+
+/// `{"openid", "type", …}`: the members beside `openid` are those of [`Tap`].
+pub(crate) async fn tap(State(simulation): Shared, body: Bytes) -> Controlled<Done> {
+    let mut members: Map<String, Value> = parse(&body)?;
+    let openid: String = take(&mut members, "openid")?;
+    tapped(&simulation, &openid, whole(members)?).await
 }
 
 #[derive(Deserialize)]
@@ -89,12 +123,7 @@ struct Click {
 
 pub(crate) async fn click(State(simulation): Shared, body: Bytes) -> Controlled<Done> {
     let Click { openid, key } = parse(&body)?;
-    {
-        let platform = &mut simulation.platform();
-        follower(platform, &openid)?;
-        did(platform, &openid, Doing::Tap)?;
-    }
-    Ok(push(&simulation, &Notice::click(&openid, key, wall_seconds())).await)
+    tapped(&simulation, &openid, Tap::Click { key }).await
 }
 
 #[derive(Deserialize)]
@@ -106,12 +135,30 @@ struct View {
 
 pub(crate) async fn view(State(simulation): Shared, body: Bytes) -> Controlled<Done> {
     let View { openid, url } = parse(&body)?;
-    let menu_id = {
-        let mut platform = simulation.platform();
-        follower(&mut platform, &openid)?;
-        platform.menu.as_ref().map(|menu| menu.id)
+    tapped(&simulation, &openid, Tap::View { url }).await
+}
+
+/// Pushes the event, then the photos or the place that go with it.
+async fn tapped(simulation: &Simulation, openid: &str, tap: Tap) -> Controlled<Done> {
+    let (event, messages) = {
+        let platform = &mut *simulation.platform();
+        follower(platform, openid)?;
+        if tap.allows_messages() {
+            did(platform, openid, Doing::Tap)?;
+        }
+        let Platform {
+            users, menu, random, ..
+        } = platform;
+        let seen = users.get(openid).zip(menu.as_ref());
+        let menu_id = seen.map(|(user, menu)| menu.seen_by(user).0);
+        tap.into_pushes(openid, menu_id, wall_seconds(), random)
     };
-    Ok(push(&simulation, &Notice::view(&openid, url, menu_id, wall_seconds())).await)
+    let Json(mut done) = push(simulation, &event).await;
+    for message in messages {
+        let notice = said(&mut simulation.platform(), openid, message)?;
+        done.followed.push(simulation.deliver(&notice).await);
+    }
+    Ok(Json(done))
 }
 
 #[derive(Deserialize)]
@@ -138,20 +185,136 @@ pub(crate) async fn scan(State(simulation): Shared, body: Bytes) -> Controlled<D
     Ok(push(&simulation, &notice).await)
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Event {
+    openid: Option<String>,
+    event: String,
+    #[serde(default)]
+    fields: Map<String, Value>,
+}
+
+/// Any other event that WeChat pushes, with its fields as JSON; without an openid, one from the system.
+pub(crate) async fn event(State(simulation): Shared, body: Bytes) -> Controlled<Done> {
+    let Event { openid, event, fields } = parse(&body)?;
+    check_names(&fields)?;
+    let from_user = openid.is_some();
+    let openid = {
+        let platform = &mut *simulation.platform();
+        match openid {
+            Some(openid) => user(platform, &openid).map(|_| openid)?,
+            None => phone::make_openid(&mut platform.random),
+        }
+    };
+    let mut notice = Notice::event(&openid, &event, json::fields(fields), wall_seconds());
+    notice.awaits_reply = from_user;
+    Ok(push(&simulation, &notice).await)
+}
+
+/// The names become elements.
+fn check_names(fields: &Map<String, Value>) -> Result<(), ControlError> {
+    if let Some(name) = ENVELOPE.iter().find(|name| fields.contains_key(**name)) {
+        return Err(ControlError::bad_request(format!("every event has its own {name}")));
+    }
+    let mut values: Vec<&Value> = fields.values().collect();
+    let mut names: Vec<&String> = fields.keys().collect();
+    while let Some(value) = values.pop() {
+        match value {
+            Value::Object(members) => {
+                names.extend(members.keys());
+                values.extend(members.values());
+            }
+            Value::Array(items) => values.extend(items),
+            _ => {}
+        }
+    }
+    match names.into_iter().find(|name| !is_element_name(name)) {
+        Some(name) => Err(ControlError::bad_request(format!("`{name}` is no name of an element"))),
+        None => Ok(()),
+    }
+}
+
+fn is_element_name(name: &str) -> bool {
+    name.starts_with(|first: char| first.is_ascii_alphabetic())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+/// A payment pushes nothing here, but allows any number of customer-service messages.
+pub(crate) async fn pay(State(simulation): Shared, body: Bytes) -> Controlled<Who> {
+    let who: Who = parse(&body)?;
+    did(&mut simulation.platform(), &who.openid, Doing::Pay)?;
+    Ok(Json(who))
+}
+
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Block {
     openid: String,
     blocked: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errcode: Option<i64>,
 }
 
+/// Template messages are accepted and end as `failed:user block`; with an errcode, every message is refused with it.
 pub(crate) async fn block(State(simulation): Shared, body: Bytes) -> Controlled<Block> {
     let block: Block = parse(&body)?;
-    user(&mut simulation.platform(), &block.openid)?.refuses_templates = block.blocked;
+    if block.errcode.is_some_and(|errcode| !REFUSALS.contains(&errcode)) {
+        return Err(ControlError::bad_request(format!("`errcode` is one of {REFUSALS:?}")));
+    }
+    let platform = &mut *simulation.platform();
+    let user = user(platform, &block.openid)?;
+    user.refuses_templates = block.blocked;
+    user.refusal = block.errcode.filter(|_| block.blocked);
     Ok(Json(block))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ChangeUser {
+    openid: String,
+    tags: Option<Vec<String>>,
+    client_platform_type: Option<Client>,
+}
+
+/// What the rules of conditional menus look at.
+pub(crate) async fn change_user(State(simulation): Shared, body: Bytes) -> Controlled<Value> {
+    let change: ChangeUser = parse(&body)?;
+    let platform = &mut *simulation.platform();
+    let user = user(platform, &change.openid)?;
+    if let Some(tags) = change.tags {
+        user.tags = tags;
+    }
+    if let Some(client) = change.client_platform_type {
+        user.client = client;
+    }
+    Ok(Json(
+        json!({"openid": change.openid, "tags": user.tags, "client_platform_type": user.client}),
+    ))
 }
 
 pub(crate) async fn phone(State(simulation): Shared, Path(openid): Path<String>) -> Controlled<Value> {
     let mut platform = simulation.platform();
     Ok(Json(json!(user(&mut platform, &openid)?.screen)))
+}
+
+/// The menu that this user sees; null when there is none, or the user does not follow.
+pub(crate) async fn phone_menu(State(simulation): Shared, Path(openid): Path<String>) -> Controlled<Value> {
+    let platform = simulation.platform();
+    let user = platform.users.get(&openid);
+    let user = user.ok_or_else(|| ControlError::unknown_user(&openid))?;
+    let menu = platform.menu.as_ref().filter(|_| user.follows);
+    let shown = menu.map(|menu| menu.seen_by(user));
+    Ok(Json(json!(shown.map(
+        |(menu_id, buttons)| json!({"menuid": menu_id, "button": buttons})
+    ))))
+}
+
+/// Takes a member out; a missing one reads as null.
+fn take<T: DeserializeOwned>(members: &mut Map<String, Value>, name: &str) -> Result<T, ControlError> {
+    let value = members.remove(name).unwrap_or_default();
+    serde_json::from_value(value).map_err(|error| ControlError::bad_request(format!("`{name}`: {error}")))
+}
+
+fn whole<T: DeserializeOwned>(members: Map<String, Value>) -> Result<T, ControlError> {
+    serde_json::from_value(Value::Object(members)).map_err(|error| ControlError::bad_request(error.to_string()))
 }

@@ -4,8 +4,11 @@ mod account_types;
 mod api;
 mod callbacks;
 mod control;
+mod events;
+mod faults;
 mod state;
 mod templates;
+mod users;
 mod verify;
 
 use std::collections::{HashMap, VecDeque};
