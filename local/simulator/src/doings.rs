@@ -43,7 +43,7 @@ struct Allowance {
     ends_at: i64,
 }
 
-/// The allowances of one user: not added up, the one of each kind that is newest.
+/// The allowances of one user, the newest of each kind. They are not added up: a message counts against all.
 #[derive(Debug, Default)]
 pub(crate) struct Doings {
     allowances: Vec<Allowance>,
@@ -68,9 +68,15 @@ impl Doings {
         if self.allowances.is_empty() {
             return Err(ApiError::of(45015));
         }
-        let allowance = self.allowances.iter_mut().find(|allowance| allowance.left != Some(0));
-        if let Some(left) = &mut allowance.ok_or_else(|| ApiError::of(45047))?.left {
-            *left -= 1;
+        if self.allowances.iter().all(|allowance| allowance.left == Some(0)) {
+            return Err(ApiError::of(45047));
+        }
+        for left in self
+            .allowances
+            .iter_mut()
+            .filter_map(|allowance| allowance.left.as_mut())
+        {
+            *left = left.saturating_sub(1);
         }
         self.typing_until = 0;
         Ok(())
@@ -119,6 +125,19 @@ mod tests {
         doings.record(Doing::Message, NOW + 2);
         assert_eq!(errcode(doings.take(NOW + 2)), 0);
         assert_eq!(errcode(doings.take(NOW + 2 + 48 * 3_600)), 45015);
+    }
+
+    #[test]
+    fn allowances_of_several_kinds_are_not_added_up() {
+        let mut doings = Doings::default();
+        doings.record(Doing::Follow, NOW);
+        doings.record(Doing::Message, NOW);
+        for _ in 0..5 {
+            assert_eq!(errcode(doings.take(NOW)), 0);
+        }
+        assert_eq!(errcode(doings.take(NOW)), 45047);
+        doings.record(Doing::Tap, NOW);
+        assert_eq!(errcode(doings.take(NOW)), 0);
     }
 
     #[test]

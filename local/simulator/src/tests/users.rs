@@ -101,7 +101,7 @@ async fn an_agent_must_be_named_whole() {
     assert_eq!(errcode(&bench, CUSTOM, message).await, 0);
 }
 
-fn menu(name: &str, url: &str, matchrule: Value) -> Value {
+fn menu(name: &str, url: &str, matchrule: &Value) -> Value {
     let button = json!([{"type": "view", "name": name, "url": url}]);
     json!({"button": button, "matchrule": matchrule})
 }
@@ -111,11 +111,8 @@ async fn users_see_the_menu_that_matches_them() {
     let bench = Bench::new(Mode::Plain).await;
     let seen = format!("/sim/phones/{FOLLOWER}/menu");
     assert_eq!(bench.get(&seen).await, json!(null));
-    let none = json!({});
-    assert_eq!(
-        errcode(&bench, "/cgi-bin/menu/create", menu("默认", "https://a.com/", none)).await,
-        0
-    );
+    let default = menu("默认", "https://a.com/", &json!({}));
+    assert_eq!(errcode(&bench, "/cgi-bin/menu/create", default).await, 0);
     let mut ids = Vec::new();
     for (name, rule) in [
         ("会员", json!({"tag_id": "100"})),
@@ -123,7 +120,7 @@ async fn users_see_the_menu_that_matches_them() {
         ("安卓会员", json!({"tag_id": "101", "client_platform_type": "2"})),
     ] {
         let path = format!("/cgi-bin/menu/addconditional?access_token={}", bench.token().await);
-        let added = bench.post(&path, menu(name, "https://a.com/x", rule)).await;
+        let added = bench.post(&path, menu(name, "https://a.com/x", &rule)).await;
         ids.push(added["menuid"].as_str().unwrap().to_owned());
     }
     for (change, name) in [
@@ -154,24 +151,21 @@ async fn conditional_menus_lead_to_three_domains_at_most() {
     let bench = Bench::new(Mode::Safe).await;
     let add = "/cgi-bin/menu/addconditional";
     let rule = json!({"tag_id": "100"});
-    assert_eq!(
-        errcode(&bench, add, menu("a", "https://a.com/", rule.clone())).await,
-        65303
-    );
-    let none = json!({});
-    errcode(&bench, "/cgi-bin/menu/create", menu("a", "https://z.com/", none)).await;
+    assert_eq!(errcode(&bench, add, menu("a", "https://a.com/", &rule)).await, 65303);
+    let default = menu("a", "https://z.com/", &json!({}));
+    assert_eq!(errcode(&bench, "/cgi-bin/menu/create", default).await, 0);
     for domain in ["a.com", "b.com", "c.com", "c.com"] {
         let path = format!("{add}?access_token={}", bench.token().await);
         let added = bench
-            .post(&path, menu("a", &format!("https://{domain}/x"), rule.clone()))
+            .post(&path, menu("a", &format!("https://{domain}/x"), &rule))
             .await;
         assert!(added["menuid"].is_string(), "{domain}: {added}");
     }
     for (body, expected) in [
-        (menu("a", "https://d.com/", rule), 65316),
-        (menu("a", "https://a.com/", json!({})), 65304),
-        (menu("a", "https://a.com/", json!({"tag_id": ""})), 65304),
-        (menu("a", "https://a.com/", json!({"sex": "1"})), 65320),
+        (menu("a", "https://d.com/", &rule), 65316),
+        (menu("a", "https://a.com/", &json!({})), 65304),
+        (menu("a", "https://a.com/", &json!({"tag_id": ""})), 65304),
+        (menu("a", "https://a.com/", &json!({"sex": "1"})), 65320),
         (json!({"button": [], "matchrule": {"tag_id": "1"}}), 65307),
     ] {
         assert_eq!(errcode(&bench, add, body.clone()).await, expected, "{body}");
