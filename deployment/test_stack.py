@@ -1,7 +1,9 @@
 """The resources of every combination of the parameters that decide which there are."""
 
 import itertools
+import json
 import re
+import tomllib
 
 import pytest
 
@@ -205,6 +207,12 @@ def test_alarms_and_what_they_cost_are_there_when_wanted(stack):
     for name, alarm in alarms.items():
         assert alarm["Properties"]["AlarmActions"] == ["${AlarmTopic}"], name
         assert re.search("[一-鿿]", alarm["Properties"]["AlarmDescription"]), name
+    for alarm in alarms.values():
+        metrics = alarm["Properties"].get("Metrics", [])
+        expressions = [metric["Expression"] for metric in metrics if "Expression" in metric]
+        for metric in metrics:
+            assert "Expression" in metric or any(metric["Id"] in expression for expression in expressions)
+    assert json.loads(stack.properties("Dashboard")["DashboardBody"])["widgets"]
     assert alarms["RefresherSilentAlarm"]["Properties"]["TreatMissingData"] == "breaching"
     assert len(stack.of_type("AWS::SNS::Subscription")) == bool(stack.parameters["AlarmEmail"])
 
@@ -246,6 +254,7 @@ def test_the_table_and_the_functions_are_what_production_needs(stack):
 
 def test_the_access_log_holds_neither_path_nor_query(stack):
     logged = stack.properties("HttpApiStage")["AccessLogSettings"]["Format"]
+    assert json.loads(logged)
     variables = set(re.findall(r"\$context\.([\w.]+)", logged))
     assert "routeKey" in variables
     assert not any(re.search("path|query|identity.user|authorizer|header", name, re.IGNORECASE) for name in variables)
@@ -280,3 +289,18 @@ def test_the_routes_are_those_of_the_functions():
     routes = [route["Properties"]["RouteKey"] for route in Stack().of_type("AWS::ApiGatewayV2::Route").values()]
     assert {re.sub(r"\{\w+\}", "", route) for route in routes} == expected
     assert len(routes) == len(set(routes))
+
+
+@pytest.mark.parametrize("environment", ["dev", "prod"])
+def test_samconfig_overrides_parameters_that_there_are(environment):
+    config = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    overrides = dict(override.split("=", 1) for override in config[environment]["global"]["parameters"]["parameter_overrides"])
+    assert set(overrides) <= set(SOURCE["Parameters"])
+    stack = Stack(**overrides)
+    for name, value in overrides.items():
+        declared = SOURCE["Parameters"][name]
+        assert value in [str(allowed) for allowed in declared.get("AllowedValues", [value])], name
+        assert re.match(declared.get("AllowedPattern", ""), value), name
+    if environment == "prod":
+        assert stack.outputs["WhitelistIps"] == "${Eip}"
+        assert stack.of_type("AWS::CloudWatch::Alarm") and stack.of_type("AWS::CodeDeploy::DeploymentGroup")
