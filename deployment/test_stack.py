@@ -304,3 +304,22 @@ def test_samconfig_overrides_parameters_that_there_are(environment):
     if environment == "prod":
         assert stack.outputs["WhitelistIps"] == "${Eip}"
         assert stack.of_type("AWS::CloudWatch::Alarm") and stack.of_type("AWS::CodeDeploy::DeploymentGroup")
+
+
+def test_alarms_and_dashboard_read_metrics_that_the_code_emits():
+    code = [path.read_text() for folder in ("shared", "functions") for path in (ROOT / folder).rglob("src/**/*.rs")]
+    metric = r'(?:Metric::(?:count|millis)\(|\bname: )"([A-Z]\w+)"'
+    emitted = {name for text in code for name in re.findall(metric, text)}
+    stack = Stack(Alarms="true")
+    watched = set()
+    for alarm in stack.of_type("AWS::CloudWatch::Alarm").values():
+        for entry in alarm["Properties"].get("Metrics", []):
+            read = entry.get("MetricStat", {}).get("Metric", {})
+            if read.get("Namespace") == "WechatBundle":
+                watched.add(read["MetricName"])
+                assert read["Dimensions"][0]["Name"] == "FunctionName"
+    assert watched == {"TokenLifeSeconds", "WhitelistDenied", "WechatErrcodes"}
+    for text in texts(json.loads(stack.properties("Dashboard")["DashboardBody"])):
+        watched |= set(re.findall(r'\{WechatBundle,FunctionName,\w+\} .* MetricName="(\w+)"', text))
+    assert {"Callbacks", "Sends", "Deliveries", "WechatLatency"} <= watched
+    assert watched <= emitted
