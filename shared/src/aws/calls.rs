@@ -135,7 +135,9 @@ mod tests {
             let refused = connector.call(request("https://example.com/", Some(target))).await;
             let refused = crate::error::chain(&refused.unwrap_err());
             assert!(
-                [call, "AWS_CALLS", "template.yaml"].iter().all(|part| refused.contains(part)),
+                [call, "AWS_CALLS", "template.yaml"]
+                    .iter()
+                    .all(|part| refused.contains(part)),
                 "{refused}"
             );
             assert_eq!(PASSED_ON.load(Ordering::Relaxed), before, "{call}");
