@@ -1,8 +1,12 @@
 //! The AWS SDK as every function uses it: a pinned behaviour, and an end to every wait.
 
+mod calls;
+
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
 use crate::config::{Environment, SecretFormatError};
 
@@ -31,18 +35,27 @@ pub enum SecretError {
     Format(#[from] SecretFormatError),
 }
 
-/// The SDK's configuration from the standard variables.
-pub async fn load() -> SdkConfig {
+/// The SDK's configuration from the standard variables, for a function that makes `calls`: IAM actions, such as
+/// `dynamodb:GetItem`. In a debug build any other call fails.
+pub async fn load(calls: &'static [&'static str]) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT)
         .operation_attempt_timeout(STORE_ATTEMPT)
         .operation_timeout(STORE_OPERATION)
         .build();
     aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .http_client(calls::only(calls, http_client()))
         .timeout_config(timeouts)
         .retry_config(RetryConfig::standard().with_initial_backoff(Duration::from_millis(50)))
         .load()
         .await
+}
+
+/// The SDK's own client, but for the proxy variables that it would follow: `HTTPS_PROXY` is for the calls to WeChat.
+fn http_client() -> SharedHttpClient {
+    aws_smithy_http_client::Builder::new()
+        .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
+        .build_https()
 }
 
 /// The process's environment, completed from the secret that `WECHAT_SECRET_ID` names, if it names one.

@@ -13,8 +13,11 @@ const LIBRARIES: &str =
 /// The namespace of every metric.
 const NAMESPACE: &str = "WechatBundle";
 
-/// Set once logs go to CloudWatch: elsewhere metric lines would only be noise.
-static EMITS_METRICS: OnceLock<()> = OnceLock::new();
+/// Dimension of every metric: several stacks may share an account, and so the namespace.
+const FUNCTION_NAME: &str = "FunctionName";
+
+/// The function's name, set once logs go to CloudWatch: elsewhere metric lines would only be noise.
+static EMITS_METRICS_OF: OnceLock<String> = OnceLock::new();
 
 /// Starts logging for a Lambda function, at the level of `AWS_LAMBDA_LOG_LEVEL` (default `INFO`). `RUST_LOG` is not
 /// read: it would silently win over the level that the function's configuration shows.
@@ -31,8 +34,10 @@ fn init() {
         .with_ansi(false)
         .with_env_filter(filter)
         .init();
-    // A second start of logging would have panicked above.
-    let _ = EMITS_METRICS.set(());
+    if let Ok(function) = std::env::var("AWS_LAMBDA_FUNCTION_NAME") {
+        // A second start of logging would have panicked above.
+        let _ = EMITS_METRICS_OF.set(function);
+    }
 }
 
 /// Runs a Lambda function from its start to its end: logging first, and a line that says why when it cannot start.
@@ -91,15 +96,16 @@ impl Metric {
     }
 }
 
-/// Emits `metrics` with `dimensions`, when the process runs as a Lambda function. Dimensions must be few and their
-/// values from a small set: CloudWatch charges for each combination. Never a secret, an openid or a text.
+/// Emits `metrics` with `dimensions` and the function's name, when the process runs as a Lambda function. Dimensions must
+/// be few and their values from a small set: CloudWatch charges for each combination. Never a secret, an openid or a text.
 pub fn emit(metrics: &[Metric], dimensions: &[(&str, &str)], now_millis: i64) {
-    if EMITS_METRICS.get().is_some() {
+    if let Some(function) = EMITS_METRICS_OF.get() {
+        let dimensions = [&[(FUNCTION_NAME, function.as_str())], dimensions].concat();
         // A metric that cannot be written must not fail the request that it counts.
         let _ = writeln!(
             std::io::stdout().lock(),
             "{}",
-            embedded_metric(metrics, dimensions, now_millis)
+            embedded_metric(metrics, &dimensions, now_millis)
         );
     }
 }

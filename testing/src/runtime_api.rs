@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    path::{self, PathBuf},
     process::Stdio,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -104,6 +105,7 @@ impl Function {
 
         let mut process = Command::new(path)
             .env_clear()
+            .env("RECORD_AWS_CALLS", record_of_aws_calls(path::Path::new(path))?)
             .envs([
                 ("AWS_LAMBDA_RUNTIME_API", address.to_string().as_str()),
                 ("AWS_LAMBDA_FUNCTION_NAME", "under-test"),
@@ -203,6 +205,15 @@ impl Drop for Function {
             self.assert_no_secret("log", &self.logs());
         }
     }
+}
+
+/// Where the function at `path` notes its AWS calls: `aws-calls/NAME` beside it. `deployment/` reads it.
+fn record_of_aws_calls(path: &path::Path) -> io::Result<PathBuf> {
+    let record = path
+        .with_file_name("aws-calls")
+        .join(path.file_name().unwrap_or_default());
+    std::fs::create_dir_all(&record)?;
+    Ok(record)
 }
 
 fn secrets_of(variables: &[(&str, &str)]) -> Vec<String> {

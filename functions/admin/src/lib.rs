@@ -22,6 +22,17 @@ use wechat::{
     token::{RefreshPort, TokenSource},
 };
 
+/// The AWS calls that this function makes: its role in `template.yaml` allows these and no other.
+pub const AWS_CALLS: &[&str] = &[
+    "dynamodb:DeleteItem",
+    "dynamodb:DescribeTimeToLive",
+    "dynamodb:GetItem",
+    "dynamodb:PutItem",
+    "dynamodb:UpdateItem",
+    "lambda:InvokeFunction",
+    "secretsmanager:GetSecretValue",
+];
+
 /// The paths, and the methods that each takes.
 const SERVED: [(&str, &str); 9] = [
     ("/api/menu", "GET, POST, DELETE"),

@@ -25,6 +25,16 @@ use wechat::{
 
 use crate::templates::TemplatesCache;
 
+/// The AWS calls that this function makes: its role in `template.yaml` allows these and no other.
+pub const AWS_CALLS: &[&str] = &[
+    "dynamodb:DeleteItem",
+    "dynamodb:GetItem",
+    "dynamodb:PutItem",
+    "dynamodb:UpdateItem",
+    "lambda:InvokeFunction",
+    "secretsmanager:GetSecretValue",
+];
+
 /// The paths, and the methods that each takes.
 const SERVED: [(&str, &str); 3] = [
     ("/api/sendTemplateMessage", "POST"),

@@ -12,6 +12,7 @@ use wechat::{
     api::{ApiError, TemplateMessage},
     clock::Deadline,
     problem::{self, Problem},
+    telemetry::{self, Metric},
     token::CallError,
 };
 
@@ -174,11 +175,18 @@ impl Batch<'_> {
         }
     }
 
-    /// Records a message that WeChat has taken. That this fails must not make the caller send it again.
+    /// Counts what became of a message, and records one that WeChat has taken. That this fails must not make the caller
+    /// send it again.
     async fn record(&self, touser: &str, delivery: &Delivery) {
         let Self {
             app, request, deadline, ..
         } = *self;
+        let outcome = format!("{:?}", delivery.fate);
+        telemetry::emit(
+            &[Metric::count("Sends")],
+            &[("Outcome", &outcome)],
+            app.clock.now_millis(),
+        );
         if let Ok(msgid) = &delivery.result {
             let recorded = app
                 .table

@@ -14,6 +14,13 @@ use wechat::{
     token::{Action, RefreshError, Refreshed, Refresher},
 };
 
+/// The AWS calls that this function makes: its role in `template.yaml` allows these and no other.
+pub const AWS_CALLS: &[&str] = &[
+    "dynamodb:GetItem",
+    "dynamodb:UpdateItem",
+    "secretsmanager:GetSecretValue",
+];
+
 /// The function's state, made once a process.
 #[derive(Debug)]
 pub struct App {

@@ -29,6 +29,16 @@ use wechat::{
 pub use self::event_bus::EventBus;
 use self::{effects::Effects, outcome::Outcome, refusals::Refusals, report::Exchange, rules_cache::RulesCache};
 
+/// The AWS calls that this function makes: its role in `template.yaml` allows these and no other.
+pub const AWS_CALLS: &[&str] = &[
+    "dynamodb:DeleteItem",
+    "dynamodb:GetItem",
+    "dynamodb:PutItem",
+    "dynamodb:UpdateItem",
+    "events:PutEvents",
+    "secretsmanager:GetSecretValue",
+];
+
 /// The function's state, made once a process.
 #[derive(Debug)]
 pub struct App {

@@ -1,7 +1,7 @@
 //! What is told of a request: one log line, and metrics. Never a text, an openid or a secret.
 
 use wechat::{
-    message::Callback,
+    message::{Callback, Content, DeliveryStatus, Event},
     telemetry::{self, Metric},
 };
 
@@ -47,6 +47,22 @@ impl Exchange {
         if let Some(callback) = &self.callback {
             telemetry::emit(&[Metric::count("Callbacks")], &[("Type", &callback.kind())], now_millis);
         }
+        if let Some(status) = self.delivery() {
+            telemetry::emit(&[Metric::count("Deliveries")], &[("Status", status)], now_millis);
+        }
+    }
+
+    /// What became of a template message, when this request is the first to tell.
+    fn delivery(&self) -> Option<&'static str> {
+        let Content::Event(Event::TemplateSendJobFinish { status, .. }) = &self.callback.as_ref()?.content else {
+            return None;
+        };
+        let is_news = self.outcome.status() == 200 && !self.is_duplicate;
+        is_news.then_some(match status {
+            DeliveryStatus::Delivered => "Delivered",
+            DeliveryStatus::Blocked => "Blocked",
+            _ => "Failed",
+        })
     }
 
     fn log(&self, millis: i64) {

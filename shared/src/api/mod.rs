@@ -48,6 +48,8 @@ const SHORTEST_CALL: Duration = Duration::from_millis(50);
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 /// The wait before the first repeat; it doubles with each.
 const BACK_OFF: Duration = Duration::from_millis(500);
+/// The errcode for a caller whose address is not in the account's IP whitelist.
+const NOT_WHITELISTED: i64 = 40164;
 /// Longer answers are not WeChat's.
 const ANSWER_LIMIT: usize = 4 * 1024 * 1024;
 
@@ -349,6 +351,9 @@ impl Client {
         if let Err(ApiError::Rejected { rejection, .. }) = &outcome {
             let class = format!("{:?}", rejection.entry().class);
             telemetry::emit(&[Metric::count("WechatErrcodes")], &[("Class", &class)], now);
+            if rejection.errcode == NOT_WHITELISTED {
+                telemetry::emit(&[Metric::count("WhitelistDenied")], &[], now);
+            }
         }
         outcome
     }

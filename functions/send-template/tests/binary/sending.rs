@@ -49,6 +49,9 @@ async fn a_message_reaches_the_phone_and_its_receipt_moves_the_record() {
         (&json!("blocked"), &json!("failed:user block"))
     );
     assert!(record["meaning"].as_str().unwrap().contains("拒收"));
+    let logs = function.logs();
+    let mut metrics = logs.lines().filter(|line| line.contains(r#""Sends":1.0"#));
+    assert!(metrics.any(|line| line.contains(r#""Outcome":"Taken""#)), "{logs}");
 
     for (path, status) in [
         ("/api/messages/1", 404),

@@ -57,6 +57,13 @@ async fn each_run_tells_its_metrics() {
         .find(|line| line.get("WechatErrcodes").is_some())
         .unwrap();
     assert_eq!(refused["Class"], "SetUp");
+    assert_eq!(sum("WhitelistDenied").0, 1);
+    // Two stacks of one account must not share a metric.
+    assert!(
+        metrics.iter().all(|line| line["FunctionName"] == "under-test"
+            && line["_aws"]["CloudWatchMetrics"][0]["Dimensions"][0][0] == "FunctionName"),
+        "{logs}"
+    );
 }
 
 #[tokio::test]

@@ -129,3 +129,14 @@ async fn https_goes_through_the_proxy_whose_password_stays_secret() {
         "{requests:?}"
     );
 }
+
+/// The table and the other AWS services are reached directly, whatever the proxy variables say.
+#[tokio::test]
+async fn aws_is_not_called_through_the_proxy() {
+    let nothing_listens = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let mut bench = Bench::new().await;
+    for variable in ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"] {
+        bench.set(variable, format!("http://{nothing_listens}"));
+    }
+    bench.refreshed().await;
+}

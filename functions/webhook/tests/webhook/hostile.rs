@@ -393,6 +393,11 @@ async fn one_line_and_its_metrics_tell_of_each_request() {
         (3, 1, 1)
     );
     assert_eq!(
+        count("Deliveries"),
+        1,
+        "a redelivered receipt tells of the same delivery"
+    );
+    assert_eq!(
         metrics.iter().filter(|line| line["ReplyLatency"].is_number()).count(),
         3
     );

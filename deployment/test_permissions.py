@@ -1,0 +1,119 @@
+"""Each role allows exactly the calls that its function declares as AWS_CALLS, on exactly the resources that it needs."""
+
+import re
+
+import pytest
+
+from stack import FUNCTIONS, ROOT, Stack
+
+# What Lambda itself does with a function's role. The function's code calls none of it.
+BY_LAMBDA = {
+    "logs:CreateLogStream",
+    "logs:PutLogEvents",
+    "xray:PutTraceSegments",
+    "xray:PutTelemetryRecords",
+}
+BY_LAMBDA_FOR_A_FAILED_RUN = {"sqs:SendMessage"}
+BY_LAMBDA_IN_A_VPC = {
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:UnassignPrivateIpAddresses",
+}
+# The only statements on "*": AWS's service authorization reference lists no resource type for these actions, so IAM
+# takes nothing narrower.
+WITHOUT_RESOURCE = [
+    {"xray:PutTraceSegments", "xray:PutTelemetryRecords"},
+    {"ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets"},
+]
+RESOURCES = {
+    "dynamodb": "${Table.Arn}",
+    "events": "arn:aws:events:eu-central-1:123456789012:event-bus/default",
+    "lambda": "${TokenRefresherFunctionAliaslive}",
+    "secretsmanager": "${SharedSecret}",
+    "sqs": "${DeadLetters.Arn}",
+}
+VPC_MODES = ("NatInstance", "NatGateway", "ExistingVpc")
+
+
+def declared(folder):
+    text = (ROOT / "functions" / folder / "src/lib.rs").read_text()
+    (calls,) = re.findall(r"pub const AWS_CALLS: &\[&str\] = &\[(.*?)\];", text, re.DOTALL)
+    return set(re.findall(r'"([^"]+)"', calls))
+
+
+def as_list(value):
+    return value if isinstance(value, list) else [value]
+
+
+def allowed(statements):
+    return {
+        (action, resource)
+        for statement in statements
+        if statement["Effect"] == "Allow"
+        for action in as_list(statement["Action"])
+        for resource in as_list(statement["Resource"])
+    }
+
+
+@pytest.mark.parametrize("mode", ["None", "Proxy", *VPC_MODES])
+@pytest.mark.parametrize(("function", "folder"), FUNCTIONS.items())
+def test_a_role_allows_what_its_function_declares(function, folder, mode):
+    stack = Stack(EgressMode=mode, EventBusName="default")
+    by_lambda = set(BY_LAMBDA)
+    if function == "TokenRefresherFunction":
+        by_lambda |= BY_LAMBDA_FOR_A_FAILED_RUN
+    if mode in VPC_MODES and function != "WebhookFunction":
+        by_lambda |= BY_LAMBDA_IN_A_VPC
+    actions = {action for action, _ in allowed(stack.statements_of(function))}
+    assert actions == declared(folder) | by_lambda
+
+
+@pytest.mark.parametrize("mode", ["None", *VPC_MODES])
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_role_names_the_resources(function, mode):
+    stack = Stack(EgressMode=mode, EventBusName="default")
+    for statement in stack.statements_of(function):
+        actions = set(as_list(statement["Action"]))
+        assert "NotAction" not in statement and "NotResource" not in statement
+        if statement["Effect"] == "Allow" and "*" in as_list(statement["Resource"]):
+            assert actions in WITHOUT_RESOURCE
+    for action, resource in allowed(stack.statements_of(function)):
+        assert "*" not in action
+        service = action.split(":")[0]
+        if service in RESOURCES:
+            is_app_secret = service == "secretsmanager" and function == "TokenRefresherFunction"
+            assert resource == ("${AppSecret}" if is_app_secret else RESOURCES[service]), action
+
+
+def test_nothing_is_published_without_a_bus():
+    assert "events:PutEvents" not in {action for action, _ in allowed(Stack().statements_of("WebhookFunction"))}
+
+
+def test_only_the_rule_may_send_to_the_dead_letter_queue():
+    stack = Stack()
+    (statement,) = stack.properties("DeadLettersPolicy")["PolicyDocument"]["Statement"]
+    assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": "${TokenRefresherFunctionEveryMinute.Arn}"}}
+    assert (statement["Action"], statement["Resource"]) == ("sqs:SendMessage", "${DeadLetters.Arn}")
+
+
+def test_the_gateway_may_call_each_function_for_its_paths_only():
+    stack = Stack()
+    api = "arn:aws:execute-api:eu-central-1:123456789012:${HttpApi}/*/*"
+    for name, path in [("Webhook", "/webhook"), ("SendTemplate", "/api/*"), ("Admin", "/api/*")]:
+        assert stack.properties(f"{name}Permission")["SourceArn"] == api + path
+
+
+@pytest.mark.parametrize("folder", FUNCTIONS.values())
+def test_every_declared_call_is_made(folder):
+    """By the tests of the built functions, which note their calls: see shared/src/aws/calls.rs."""
+    record = ROOT / "target/debug/aws-calls"
+    if not record.is_dir():
+        pytest.skip("run `cargo test --workspace` first: it notes the calls that the functions make")
+    made = {path.name for path in (record / folder).iterdir()}
+    # One piece of code reads the secret for all functions, and the tests of the refresher cover it.
+    made_by_shared_code = {"secretsmanager:GetSecretValue"}
+    assert "secretsmanager:GetSecretValue" in {path.name for path in (record / "token-refresher").iterdir()}
+    assert made | made_by_shared_code == declared(folder)

@@ -1,0 +1,146 @@
+//! Keeps the list of AWS calls that each function declares true: its role in `template.yaml` allows these and no other.
+//!
+//! A debug build refuses a call that is not declared, so a test meets it before IAM does, and notes every call that it
+//! makes in the folder that `RECORD_AWS_CALLS` names, so that a declared call that no test makes is found too.
+
+use aws_smithy_runtime_api::client::{
+    http::{
+        HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+    },
+    orchestrator::HttpRequest,
+    result::ConnectorError,
+    runtime_components::RuntimeComponents,
+};
+
+/// `client`, which in a debug build makes `declared` calls only. A release build gets it as it is.
+pub(super) fn only(declared: &'static [&'static str], client: SharedHttpClient) -> SharedHttpClient {
+    if cfg!(debug_assertions) {
+        SharedHttpClient::new(DeclaredCalls {
+            declared,
+            inner: client,
+        })
+    } else {
+        client
+    }
+}
+
+#[derive(Debug)]
+struct DeclaredCalls<I> {
+    declared: &'static [&'static str],
+    inner: I,
+}
+
+impl HttpClient for DeclaredCalls<SharedHttpClient> {
+    fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(DeclaredCalls {
+            declared: self.declared,
+            inner: self.inner.http_connector(settings, components),
+        })
+    }
+}
+
+impl HttpConnector for DeclaredCalls<SharedHttpConnector> {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        match action(&request) {
+            Some(call) if !self.declared.contains(&call.as_str()) => {
+                let refused = format!(
+                    "{call} is not declared: add it to AWS_CALLS in the function's lib.rs and to its role in template.yaml"
+                );
+                tracing::error!("{refused}");
+                HttpConnectorFuture::ready(Err(ConnectorError::user(refused.into())))
+            }
+            call => {
+                call.iter().for_each(|call| record(call));
+                self.inner.call(request)
+            }
+        }
+    }
+}
+
+/// The IAM action that `request` needs. `None` is a request for credentials, which no role has to allow.
+fn action(request: &HttpRequest) -> Option<String> {
+    let Some(target) = request.headers().get("x-amz-target") else {
+        let path = request.uri().split('?').next().unwrap_or_default();
+        return path
+            .ends_with("/invocations")
+            .then(|| "lambda:InvokeFunction".to_owned());
+    };
+    let (service, operation) = target.split_once('.')?;
+    let prefix = match service.split('_').next() {
+        Some("DynamoDB") => "dynamodb",
+        Some("AWSEvents") => "events",
+        _ => service,
+    };
+    Some(format!("{prefix}:{operation}"))
+}
+
+/// One empty file a call: processes may write it at the same time.
+fn record(call: &str) {
+    if let Some(folder) = std::env::var_os("RECORD_AWS_CALLS") {
+        // A test that wants the record finds it missing.
+        let _ = std::fs::write(std::path::Path::new(&folder).join(call), "");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    static PASSED_ON: AtomicUsize = AtomicUsize::new(0);
+
+    #[derive(Debug)]
+    struct Network;
+
+    impl HttpConnector for Network {
+        fn call(&self, _request: HttpRequest) -> HttpConnectorFuture {
+            PASSED_ON.fetch_add(1, Ordering::Relaxed);
+            HttpConnectorFuture::ready(Err(ConnectorError::other("no network".into(), None)))
+        }
+    }
+
+    fn request(uri: &str, target: Option<&'static str>) -> HttpRequest {
+        let mut request = HttpRequest::empty();
+        request.set_uri(uri).unwrap();
+        if let Some(target) = target {
+            request.headers_mut().insert("x-amz-target", target);
+        }
+        request
+    }
+
+    #[tokio::test]
+    async fn only_declared_calls_are_made() {
+        let connector = DeclaredCalls {
+            declared: &["dynamodb:GetItem", "lambda:InvokeFunction"],
+            inner: SharedHttpConnector::new(Network),
+        };
+        let invoke = "https://lambda.eu-central-1.amazonaws.com/2015-03-31/functions/f/invocations?Qualifier=live";
+        for (uri, target) in [
+            ("https://example.com/", Some("DynamoDB_20120810.GetItem")),
+            (invoke, None),
+            // Credentials.
+            ("https://sts.amazonaws.com/", None),
+        ] {
+            let before = PASSED_ON.load(Ordering::Relaxed);
+            connector.call(request(uri, target)).await.unwrap_err();
+            assert_eq!(PASSED_ON.load(Ordering::Relaxed), before + 1, "{uri} {target:?}");
+        }
+        for (target, call) in [
+            ("DynamoDB_20120810.Scan", "dynamodb:Scan"),
+            ("AWSEvents.PutEvents", "events:PutEvents"),
+            ("secretsmanager.GetSecretValue", "secretsmanager:GetSecretValue"),
+        ] {
+            let before = PASSED_ON.load(Ordering::Relaxed);
+            let refused = connector.call(request("https://example.com/", Some(target))).await;
+            let refused = crate::error::chain(&refused.unwrap_err());
+            assert!(
+                [call, "AWS_CALLS", "template.yaml"]
+                    .iter()
+                    .all(|part| refused.contains(part)),
+                "{refused}"
+            );
+            assert_eq!(PASSED_ON.load(Ordering::Relaxed), before, "{call}");
+        }
+    }
+}
