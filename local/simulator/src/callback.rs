@@ -12,6 +12,7 @@ use crate::Mode;
 use crate::clock::wall_seconds;
 use crate::crypto::sign;
 use crate::notice::Notice;
+use crate::observe::Observation;
 use crate::phone::{FAILURE_TEXT, Shown};
 use crate::reply::{Answer, Expected};
 use crate::simulation::Simulation;
@@ -66,6 +67,13 @@ impl Simulation {
                         "callback failed"
                     );
                     delivery.status = failure.status.map(|status| status.as_u16());
+                    self.observe(|| Observation::FailedDelivery {
+                        openid: notice.openid.clone(),
+                        delivery: delivery.deliveries,
+                        status: delivery.status,
+                        reason: failure.reason.clone(),
+                        took: started.elapsed(),
+                    });
                     delivery.error = Some(failure.reason);
                 }
             }

@@ -27,6 +27,11 @@ impl Clock {
         wall_seconds().saturating_add(self.advanced)
     }
 
+    /// Seconds that were skipped so far.
+    pub(crate) fn advanced(&self) -> i64 {
+        self.advanced
+    }
+
     pub(crate) fn advance(&mut self, seconds: u32) {
         self.advanced = self.advanced.saturating_add(i64::from(seconds));
     }

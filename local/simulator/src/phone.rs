@@ -66,6 +66,10 @@ pub(crate) struct User {
 pub(crate) struct Users(BTreeMap<String, User>);
 
 impl Users {
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&String, &User)> {
+        self.0.iter()
+    }
+
     pub(crate) fn get(&self, openid: &str) -> Option<&User> {
         self.0.get(openid)
     }

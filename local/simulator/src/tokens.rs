@@ -3,6 +3,8 @@
 //! `GET /cgi-bin/token` and `POST /cgi-bin/stable_token` keep separate chains of tokens; a business call may carry a
 //! living token of either.
 
+use serde_json::{Value, json};
+
 use crate::api::ApiError;
 use crate::clock;
 use crate::random::Random;
@@ -88,6 +90,20 @@ impl Tokens {
         }
     }
 
+    /// The life of both newest tokens, without their values, and the forced refreshes that are left today.
+    pub(crate) fn state(&self, now: i64) -> Value {
+        let forced_today = if self.forced_on.0 == clock::day(now) {
+            self.forced_on.1
+        } else {
+            0
+        };
+        json!({
+            "stable": self.stable.state(now),
+            "ordinary": self.ordinary.state(now),
+            "forced_left": FORCED_A_DAY - forced_today,
+        })
+    }
+
     /// Ends the living tokens. With `keep_returning`, `stable_token` goes on handing out the dead one until it is
     /// forced; else its next ordinary call makes a new one.
     pub(crate) fn invalidate(&mut self, now: i64, keep_returning: bool) {
@@ -113,6 +129,18 @@ struct Chain {
 }
 
 impl Chain {
+    /// How the newest token lives; null before the first.
+    fn state(&self, now: i64) -> Value {
+        let state = |token: &Issued| {
+            json!({
+                "alive": now < token.ends_at,
+                "expires_in": token.expires_at - now,
+                "issued": self.issued.len(),
+            })
+        };
+        self.issued.last().map(state).unwrap_or_default()
+    }
+
     fn issue(&mut self, now: i64, overlap: i64, random: &mut Random) -> Grant {
         for token in &mut self.issued {
             token.ends_at = token.ends_at.min(now + overlap);

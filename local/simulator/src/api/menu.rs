@@ -79,13 +79,23 @@ pub(super) fn buttons(body: &Map<String, Value>) -> Result<Vec<Value>, ApiError>
     buttons.iter().map(top_button).collect()
 }
 
-pub(super) fn get(platform: &mut Platform, _: &Call<'_>) -> Result<Value, ApiError> {
-    let menu = platform.menu.as_ref().ok_or_else(|| ApiError::of(46003))?;
-    let mut answer = json!({"menu": {"button": menu.buttons, "menuid": menu.id}});
-    if !menu.conditional.is_empty() {
-        answer["conditionalmenu"] = menu.conditional.iter().rev().map(Conditional::shown).collect();
+impl Menu {
+    /// As `menu/get` answers it.
+    pub(crate) fn shown(&self) -> Value {
+        let mut shown = json!({"menu": {"button": self.buttons, "menuid": self.id}});
+        if !self.conditional.is_empty() {
+            shown["conditionalmenu"] = self.conditional.iter().rev().map(Conditional::shown).collect();
+        }
+        shown
     }
-    Ok(answer)
+}
+
+pub(super) fn get(platform: &mut Platform, _: &Call<'_>) -> Result<Value, ApiError> {
+    platform
+        .menu
+        .as_ref()
+        .map(Menu::shown)
+        .ok_or_else(|| ApiError::of(46003))
 }
 
 /// Deletes the conditional menus too.

@@ -98,6 +98,7 @@ impl Bench {
             callback_timeout: Duration::from_secs(5),
             redelivery_interval: Duration::ZERO,
             receipt_delay: Duration::ZERO,
+            ..Settings::default()
         };
         Self::start(settings, receiver).await
     }
