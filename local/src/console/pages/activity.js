@@ -1,11 +1,13 @@
 // What happens: every callback and every call as it flows, decoded and explained.
 
-import { authorization } from "./api.js";
+import { authorization, run } from "./api.js";
 import { button, fill, h, icon, iconButton } from "./dom.js";
 import { pretty, shortOpenid, timeOfDay, took } from "./format.js";
 import { Phrase, t } from "./i18n.js";
 
 const REMEMBERED = 400;
+/** "There is no menu": an account need not have one. */
+const NO_MENU = 46003;
 const KINDS = {
   callback: { icon: "down", label: "kind-callback", direction: "to-you" },
   failed_delivery: { icon: "warning", label: "kind-failed", direction: "to-you" },
@@ -29,7 +31,9 @@ const pause = iconButton("pause", t("pause"), togglePause, { "aria-pressed": "fa
 const held = h("button", { type: "button", class: "held", hidden: true, on: { click: togglePause } });
 
 export function activityPanel() {
-  const filters = Object.keys(FILTERS).map((name) => button(t(`filter-${name}`), () => {
+  // Only a simulated platform tells of the calls to it.
+  const names = Object.keys(FILTERS).filter((name) => run.simulated || name !== "calls");
+  const filters = names.map((name) => button(t(`filter-${name}`), () => {
     state.filter = name;
     for (const other of filters) other.setAttribute("aria-pressed", String(other.dataset.filter === name));
     render();
@@ -136,6 +140,7 @@ function togglePause() {
 
 export function failed(event) {
   const isRefused = event.status === null || event.status >= 400;
+  if (event.errcode === NO_MENU) return false;
   return event.kind === "failed_delivery" || isRefused || Boolean(event.errcode);
 }
 
@@ -215,18 +220,20 @@ function subtitle(event) {
 }
 
 function pill(event) {
-  if (event.errcode) return h("span", { class: "pill bad" }, String(event.errcode));
+  if (event.errcode) return h("span", { class: `pill ${failed(event) ? "bad" : ""}` }, String(event.errcode));
   if (event.status === null) return h("span", { class: "pill bad" }, t("no-answer"));
   const kind = event.kind === "failed_delivery" || event.status >= 400 ? "bad" : "good";
   return h("span", { class: `pill ${kind}` }, String(event.status));
 }
 
 function body(event) {
-  const explained = event.explained && h("div", { class: "explained" },
+  const explained = event.explained && h("div", { class: `explained ${failed(event) ? "bad" : ""}` },
     h("strong", {}, `${event.errcode} · `, new Phrase(event.explained.english, event.explained.chinese)),
     h("p", {}, new Phrase(event.explained.remedy_english, event.explained.remedy_chinese)));
+  const refused = event.kind === "callback" && event.status === 403
+    && h("div", { class: "explained bad" }, h("p", {}, t("callback-refused")));
   const query = event.query && h("div", { class: "body" }, h("h4", {}, t("query")), h("pre", { tabindex: "0" }, event.query.replaceAll("&", "\n")));
-  return h("div", { class: "event-body" }, explained, query,
+  return h("div", { class: "event-body" }, explained, refused, query,
     part(t("request"), event.request), part(event.kind === "failed_delivery" ? t("reason") : t("answer"), event.response));
 }
 

@@ -14,9 +14,13 @@ export async function learnRun() {
   run.key = told.key ?? run.key;
 }
 
-export function setKey(key) {
+/** Asks for the account with this key, and keeps it when it is accepted. */
+export async function tryKey(key) {
   run.key = key;
-  sessionStorage.setItem(STORED, key);
+  const answer = await read("/console/state");
+  if (answer.ok) sessionStorage.setItem(STORED, key);
+  else run.key = null;
+  return answer;
 }
 
 export function authorization() {

@@ -1,10 +1,10 @@
 // The console: puts the panels together and keeps them up to date.
 
 import { activityPanel, followActivity } from "./activity.js";
-import { learnRun, run, setKey } from "./api.js";
+import { learnRun, run, tryKey } from "./api.js";
 import { button, fill, h, tabs } from "./dom.js";
 import { doctorPanel } from "./doctor.js";
-import { applyLanguage, language, setLanguage, t } from "./i18n.js";
+import { applyLanguage, both, language, setLanguage, t } from "./i18n.js";
 import { menuPanel, showMenu } from "./menu.js";
 import { phonePanel } from "./phone.js";
 import { platformPanel } from "./platform.js";
@@ -98,16 +98,24 @@ function placeBar(main) {
 function askForKey() {
   if (document.querySelector("dialog[open]")) return;
   const input = h("input", { type: "password", id: "api-key", autocomplete: "off", required: true });
-  const submit = (event) => {
+  const fault = h("p", { class: "fault", id: "api-key-fault", role: "alert" });
+  const submit = async (event) => {
     event.preventDefault();
-    setKey(input.value.trim());
-    dialog.close();
-    begin();
+    const answer = await tryKey(input.value.trim());
+    if (answer.ok) {
+      dialog.close();
+      begin();
+      return;
+    }
+    fill(fault, answer.status === 401 ? t("wrong-key") : both(answer.body.detail ?? ""));
+    input.setAttribute("aria-invalid", "true");
+    input.setAttribute("aria-describedby", fault.id);
+    input.select();
   };
   const dialog = h("dialog", { "aria-labelledby": "key-title", on: { close: () => dialog.remove() } },
     h("form", { class: "form", on: { submit } },
       h("h2", { id: "key-title" }, t("key-title")), h("p", { class: "hint" }, t("key-hint")),
-      h("div", { class: "field" }, h("label", { for: "api-key" }, "API key"), input),
+      h("div", { class: "field" }, h("label", { for: "api-key" }, "API key"), input, fault),
       h("button", { type: "submit", class: "primary wide" }, t("open-console"))));
   document.body.append(dialog);
   dialog.showModal();

@@ -18,6 +18,7 @@ const ICONS = {
   pause: "M8 5v14M16 5v14",
   pin: "M12 21s-7-6-7-11a7 7 0 0 1 14 0c0 5-7 11-7 11zM12 12a2 2 0 1 0 0-4 2 2 0 0 0 0 4z",
   play: "M7 4l13 8-13 8z",
+  reload: "M20 11a8 8 0 1 0-2 6M20 5v6h-6",
   plus: "M12 5v14M5 12h14",
   scan: "M4 8V4h4M16 4h4v4M20 16v4h-4M8 20H4v-4M4 12h16",
   send: "M4 12l16-8-6 16-3-7z",
@@ -127,7 +128,7 @@ export function toast(message, kind = "info") {
     document.body.append(tray);
   }
   const shown = h("div", { class: `toast ${kind}` }, message);
-  tray.append(shown);
+  tray.replaceChildren(shown);
   setTimeout(() => shown.remove(), kind === "bad" ? 7000 : 3500);
 }
 

@@ -25,14 +25,20 @@ export function t(name, ...values) {
   );
 }
 
-/** Splits what the API says in both languages, as "English / 中文". */
+/** Splits what the API says in both languages, as "English / 中文"; what an errcode or an IP begins is in both. */
 export function both(text) {
-  const splits = [...String(text).matchAll(/ \/ /g)].map(({ index }) => {
+  const [, prefix, rest] = String(text).match(/^((?:errcode -?\d+|IP \S+): )?([\s\S]*)$/);
+  const { english, chinese } = split(rest);
+  return new Phrase((prefix ?? "") + english, (prefix ?? "") + chinese);
+}
+
+function split(text) {
+  const splits = [...text.matchAll(/ \/ /g)].map(({ index }) => {
     const parts = [text.slice(0, index), text.slice(index + 3)];
     return { parts, gain: shareOfChinese(parts[1]) - shareOfChinese(parts[0]) };
   });
   const best = splits.sort((one, other) => other.gain - one.gain)[0];
-  return best && best.gain > 0.2 ? new Phrase(...best.parts) : new Phrase(text, text);
+  return best && best.gain > 0 ? new Phrase(...best.parts) : new Phrase(text, text);
 }
 
 function shareOfChinese(text) {

@@ -32,11 +32,17 @@ export function phonePanel() {
   );
 }
 
+/** The openid of the user whose phone is shown. */
+export function currentUser() {
+  return state.openid;
+}
+
 /** Shows a user's phone, and what came to it. */
 export async function choose(openid) {
   state.openid = openid;
   await loadScreen();
   render();
+  document.dispatchEvent(new Event("phone-user"));
 }
 
 async function worldChanged() {
@@ -205,7 +211,7 @@ function moreMenu() {
     ["link", t("a-link"), message("link", page, page.title)],
     ["scan", t("a-scan"), scan],
   ];
-  const items = entries.map(([name, label, choose_]) => button([icon(name), label], choose_, { role: "menuitem" }));
+  const items = entries.map(([name, label, does]) => button([icon(name), label], does, { role: "menuitem" }));
   return popup(icon("plus"), items, { class: "icon-button more", "aria-label": t("more"), title: t("more") }, "more-popup");
 }
 

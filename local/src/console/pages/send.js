@@ -4,19 +4,20 @@ import { call, read, run } from "./api.js";
 import { busy, fill, h, icon, iconButton } from "./dom.js";
 import { shortOpenid, timeOfDay } from "./format.js";
 import { both, t } from "./i18n.js";
+import { currentUser } from "./phone.js";
 import { problemBox } from "./problem.js";
 import { snippets } from "./snippets.js";
 import { world } from "./world.js";
 
 const POLL_FOR = 30_000;
 
-const state = { templates: [], sending: 0 };
+const state = { templates: [], sending: 0, isChosen: false };
 
 const templates = h("select", { id: "send-template", on: { change: () => renderFields() } });
-const follower = h("select", { id: "send-touser", name: "touser" });
+const follower = h("select", { id: "send-touser", name: "touser", on: { change: () => { state.isChosen = true; } } });
 const openid = h("input", { id: "send-touser", name: "touser", autocomplete: "off", spellcheck: "false", placeholder: "o…" });
 const fields = h("div", { class: "fields" });
-const url = h("input", { id: "send-url", name: "url", type: "text", inputmode: "url", value: "https://example.com/details/1" });
+const url = h("input", { id: "send-url", name: "url", type: "text", inputmode: "url" });
 const key = h("input", { id: "send-key", name: "idempotency-key", autocomplete: "off", maxlength: "200" });
 const submit = h("button", { type: "submit", class: "primary wide" }, icon("send"), t("send"));
 const outcome = h("div", { class: "outcome", "aria-live": "polite" });
@@ -24,8 +25,10 @@ const head = h("div", { class: "outcome" });
 
 export function sendPanel() {
   document.addEventListener("world", renderFollowers);
+  document.addEventListener("phone-user", renderFollowers);
   const recipient = run.simulated ? follower : openid;
-  const reload = iconButton("down", t("reload-templates"), loadTemplates);
+  if (run.simulated) url.value = "https://example.com/details/1";
+  const reload = iconButton("reload", t("reload-templates"), loadTemplates);
   return h("div", { class: "tool" },
     head,
     h("form", { class: "form", novalidate: true, on: { submit: send } },
@@ -53,7 +56,8 @@ export async function loadTemplates() {
 }
 
 function renderFollowers() {
-  const chosen = follower.value;
+  // The phone that is looked at, until another recipient is chosen.
+  const chosen = state.isChosen ? follower.value : currentUser();
   const users = world.users.map((user) => h("option", { value: user.openid, selected: user.openid === chosen },
     (user.follows ? t("user-follows", shortOpenid(user.openid)) : t("user-left", shortOpenid(user.openid))).toString()));
   fill(follower, users);
