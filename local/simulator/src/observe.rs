@@ -26,7 +26,6 @@ impl fmt::Debug for Observer {
 }
 
 /// Something that the platform has done.
-#[non_exhaustive]
 pub enum Observation {
     /// A server has called it.
     Call(ObservedCall),

@@ -196,7 +196,6 @@ impl Event {
                 status,
                 reason,
                 took,
-                ..
             } => Self {
                 kind: Kind::FailedDelivery,
                 at: began(took),
@@ -209,7 +208,6 @@ impl Event {
                 delivery: Some(delivery),
                 ..Self::default()
             },
-            _ => Self::default(),
         }
     }
 

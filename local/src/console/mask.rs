@@ -14,6 +14,8 @@ const SECRET: [&str; 8] = [
     "encoding_aes_key",
 ];
 const MASK: &str = "…";
+/// Larger bodies are not read: nothing that is shown whole comes near.
+const READ: usize = 512 * 1024;
 
 /// `name=value&…`, readable, without secrets.
 pub(super) fn query<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
@@ -26,6 +28,9 @@ pub(super) fn query<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> 
 
 /// A body without secrets: as it came, unless it holds one. What is no JSON but names one is left out.
 pub(super) fn body(text: &str) -> String {
+    if text.len() > READ {
+        return format!("({} bytes)", text.len());
+    }
     let Ok(json) = serde_json::from_str::<Value>(text) else {
         let names_a_secret = SECRET.iter().any(|name| text.contains(name));
         return if names_a_secret { MASK } else { text }.to_owned();

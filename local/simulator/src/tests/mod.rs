@@ -3,6 +3,7 @@
 mod api;
 mod callbacks;
 mod control;
+mod observe;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -17,7 +18,7 @@ use tokio::net::TcpListener;
 
 use crate::crypto::{Cipher, sign};
 use crate::xml::{self, Element};
-use crate::{FOLLOWER, Mode, Settings, Simulator};
+use crate::{FOLLOWER, Mode, Observer, Settings, Simulator};
 
 /// How the callback server answers one delivery.
 enum Scripted {
@@ -86,6 +87,10 @@ struct Bench {
 
 impl Bench {
     async fn new(mode: Mode) -> Self {
+        Self::observed(mode, None).await
+    }
+
+    async fn observed(mode: Mode, observer: Option<Observer>) -> Self {
         let receiver = Receiver::default();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let callback_url = Some(format!("http://{}/webhook", listener.local_addr().unwrap()));
@@ -98,7 +103,7 @@ impl Bench {
             callback_timeout: Duration::from_secs(5),
             redelivery_interval: Duration::ZERO,
             receipt_delay: Duration::ZERO,
-            ..Settings::default()
+            observer,
         };
         Self::start(settings, receiver).await
     }

@@ -111,8 +111,9 @@ function takeBlock(block) {
     .map((line) => line.slice(name.length + 1).trimStart()).join("\n");
   const kind = field("event");
   if (kind === "hello") {
-    const { run } = JSON.parse(field("data"));
-    if (run !== state.run) Object.assign(state, { run, events: [], held: [], last: 0 });
+    const { run: begun } = JSON.parse(field("data"));
+    if (begun !== state.run) Object.assign(state, { run: begun, events: [], held: [], last: 0 });
+    document.dispatchEvent(new CustomEvent("run", { detail: begun }));
   } else if (kind === "lost") {
     state.events.unshift({ kind: "lost", count: Number(field("data")), at: Date.now() });
     return true;
@@ -120,6 +121,7 @@ function takeBlock(block) {
     const event = JSON.parse(field("data"));
     if (event.id <= state.last) return false;
     state.last = event.id;
+    if (event.openid) document.dispatchEvent(new CustomEvent("openid", { detail: event.openid }));
     (state.paused ? state.held : state.events).unshift(event);
     state.events.length = Math.min(state.events.length, REMEMBERED);
     return true;

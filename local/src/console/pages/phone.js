@@ -10,7 +10,7 @@ import { loadWorld, refreshWorld, world } from "./world.js";
 const STORED = "console.phone";
 
 /** Whose phone it is, what every user did here, and what their screens show. */
-const state = { openid: null, screen: [], doings: {}, typing: true, waiting: false, ...stored() };
+const state = { run: null, openid: null, screen: [], doings: {}, typing: true, waiting: false, ...stored() };
 
 const chat = h("div", { class: "chat", role: "log", "aria-live": "polite", "aria-label": t("chat"), tabindex: "0" });
 const bar = h("div", { class: "phone-bar" });
@@ -21,6 +21,7 @@ export function phonePanel() {
   const header = h("div", { class: "phone-title" }, icon("arrowLeft"), h("strong", {}, t("account-name")), icon("user"));
   const add = button([icon("plus"), t("new-follower")], newFollower, { class: "primary", id: "new-follower" });
   document.addEventListener("world", worldChanged);
+  document.addEventListener("run", (event) => forgetOtherRuns(event.detail));
   document.addEventListener("keydown", (event) => event.key === "Escape" && closePopups());
   document.addEventListener("click", (event) => event.target.closest(".popup-owner") || closePopups());
   return h(
@@ -97,13 +98,20 @@ function userDoes(what, body, doing) {
   return act(what, { openid: state.openid, ...body });
 }
 
+/** Another run has other users, and empty screens. */
+function forgetOtherRuns(run) {
+  if (run === state.run) return;
+  Object.assign(state, { run, doings: {} });
+  keep();
+}
+
 function stored() {
   const kept = JSON.parse(sessionStorage.getItem(STORED) ?? "{}");
-  return { openid: kept.openid ?? null, doings: kept.doings ?? {} };
+  return { run: kept.run ?? null, openid: kept.openid ?? null, doings: kept.doings ?? {} };
 }
 
 function keep() {
-  sessionStorage.setItem(STORED, JSON.stringify({ openid: state.openid, doings: state.doings }));
+  sessionStorage.setItem(STORED, JSON.stringify({ run: state.run, openid: state.openid, doings: state.doings }));
 }
 
 function render() {

@@ -15,7 +15,8 @@ const state = { templates: [], sending: 0, isChosen: false };
 
 const templates = h("select", { id: "send-template", on: { change: () => renderFields() } });
 const follower = h("select", { id: "send-touser", name: "touser", on: { change: () => { state.isChosen = true; } } });
-const openid = h("input", { id: "send-touser", name: "touser", autocomplete: "off", spellcheck: "false", placeholder: "o…" });
+const openid = h("input", { id: "send-touser", name: "touser", autocomplete: "off", spellcheck: "false", placeholder: "o…", list: "seen-openids" });
+const seen = h("datalist", { id: "seen-openids" });
 const fields = h("div", { class: "fields" });
 const url = h("input", { id: "send-url", name: "url", type: "text", inputmode: "url" });
 const key = h("input", { id: "send-key", name: "idempotency-key", autocomplete: "off", maxlength: "200" });
@@ -26,7 +27,8 @@ const head = h("div", { class: "outcome" });
 export function sendPanel() {
   document.addEventListener("world", renderFollowers);
   document.addEventListener("phone-user", renderFollowers);
-  const recipient = run.simulated ? follower : openid;
+  document.addEventListener("openid", (event) => suggest(event.detail));
+  const recipient = run.simulated ? follower : [openid, seen];
   if (run.simulated) url.value = "https://example.com/details/1";
   const reload = iconButton("reload", t("reload-templates"), loadTemplates);
   return h("div", { class: "tool" },
@@ -61,6 +63,13 @@ function renderFollowers() {
   const users = world.users.map((user) => h("option", { value: user.openid, selected: user.openid === chosen },
     (user.follows ? t("user-follows", shortOpenid(user.openid)) : t("user-left", shortOpenid(user.openid))).toString()));
   fill(follower, users);
+}
+
+/** Whoever has written to a real account lately is at hand to be sent something. */
+function suggest(user) {
+  if ([...seen.children].some((option) => option.value === user)) return;
+  seen.prepend(h("option", { value: user }));
+  openid.value ||= user;
 }
 
 function template() {
