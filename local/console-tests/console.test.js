@@ -57,7 +57,7 @@ async function send(page) {
 consoleTest("a new follower is greeted, and the callback is shown decrypted", {}, async (page) => {
   await page.locator("#new-follower").click();
   await page.locator(".chat .bubble", { hasText: "欢迎关注" }).waitFor();
-  const row = page.locator(".event", { hasText: "Follow · event.subscribe" });
+  const row = page.locator(".event", { hasText: "event.subscribe" });
   await row.locator("summary").click();
   await row.getByText("<Event><![CDATA[subscribe]]></Event>").waitFor();
   assert.equal(await row.locator(".decrypted").count(), 2, "request and answer");
@@ -133,6 +133,42 @@ consoleTest("the whitelist fault is diagnosed by the send and by the doctor, and
   await page.getByRole("tab", { name: "Faults" }).click();
   await page.locator("#clear-faults").click();
   await page.getByText("None: the platform is well.").waitFor();
+});
+
+consoleTest("faults of one click come to the send as what they are", {}, async (page) => {
+  await page.locator("#send-thing1").waitFor();
+  for (const [fault, expected] of [["quota", /45009/], ["html", /HTTP\s*502/], ["dropped", /HTTP\s*50[24]/]]) {
+    await page.getByRole("tab", { name: "Faults" }).click();
+    // A dropped connection is tried again, with the same client_msg_id.
+    await page.locator("#fault-times").fill("4");
+    await page.locator(`[data-fault=${fault}]`).click();
+    await page.locator(".active-faults code").waitFor();
+    await send(page);
+    await page.locator("#panel-send .result.bad", { hasText: expected }).waitFor();
+    await page.getByRole("tab", { name: "Faults" }).click();
+    await page.locator("#clear-faults").click();
+    await page.getByText("None: the platform is well.").waitFor();
+  }
+  await page.locator(".event", { hasText: "no answer" }).first().waitFor();
+});
+
+consoleTest("activity is filtered, paused and cleared", {}, async (page) => {
+  await page.locator("#new-follower").click();
+  const callback = page.locator(".event", { hasText: "event.subscribe" });
+  await callback.waitFor();
+  await page.getByRole("button", { name: "WeChat API" }).click();
+  await callback.waitFor({ state: "detached" });
+  await page.getByRole("button", { name: "All", exact: true }).click();
+  await page.getByRole("searchbox").fill("subscribe");
+  await callback.waitFor();
+  assert.equal(await page.locator(".events > li").count(), 1);
+  await page.getByRole("searchbox").fill("");
+  await page.getByRole("button", { name: "Pause" }).click();
+  await page.locator("#new-follower").click();
+  await page.getByText("1 more since you paused").click();
+  assert.equal(await callback.count(), 2);
+  await page.getByRole("button", { name: "Clear", exact: true }).click();
+  await page.getByText("Nothing has happened yet.").waitFor();
 });
 
 consoleTest("a token that is killed is replaced by the next call", {}, async (page) => {

@@ -198,8 +198,14 @@ function row(event) {
 
 function title(event) {
   if (event.kind === "failed_delivery") return t("delivery-failed", event.delivery);
-  if (event.kind === "callback") return event.what ? callbackName(event.what) : `${event.method} ${event.path}`;
+  if (event.kind === "callback" && event.what) return [callbackName(event.what), saying(event)];
   return `${event.method} ${event.path}`;
+}
+
+/** What the user said, or which button or code it was. */
+function saying(event) {
+  const said = event.request.text.match(/<(?:Content|EventKey|Recognition|Label|Title|Status)><!\[CDATA\[([\s\S]+?)\]\]>/);
+  return said && h("span", { class: "saying" }, said[1]);
 }
 
 /** "event.subscribe" reads better as what the user did. */
@@ -210,11 +216,12 @@ function callbackName(what) {
     scan: "a-scan", template_send_job_finish: "msg-receipt" };
   const plain = name.toLowerCase();
   const key = known[plain] ?? (plain.includes("template") ? "msg-receipt" : null);
-  return key ? new Phrase(`${t(key).english} · ${what}`, `${t(key).chinese} · ${what}`) : what;
+  return key ? t(key) : what;
 }
 
 function subtitle(event) {
   const parts = [timeOfDay(event.at), " · ", t(KINDS[event.kind].label)];
+  if (event.what) parts.push(" · ", event.what);
   if (event.openid) parts.push(" · ", shortOpenid(event.openid));
   if (event.request?.sealed) parts.push(" · ", t("was-encrypted"));
   if (event.is_fault) parts.push(" · ", t("ordered-fault"));

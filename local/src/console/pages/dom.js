@@ -63,6 +63,18 @@ export function fill(element, ...children) {
   return put(element, ...children);
 }
 
+const drawn = new WeakMap();
+
+/** Draws only when what is shown has changed, so that the focus and an open list stay; a lost focus comes back. */
+export function redraw(element, shown, draw) {
+  const now = JSON.stringify(shown);
+  if (drawn.get(element) === now) return;
+  drawn.set(element, now);
+  const hadFocus = element.contains(document.activeElement) && document.activeElement !== element;
+  draw();
+  if (hadFocus) element.querySelector("button, input")?.focus();
+}
+
 export function icon(name) {
   const space = "http://www.w3.org/2000/svg";
   const svg = document.createElementNS(space, "svg");

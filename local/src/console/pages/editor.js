@@ -40,8 +40,10 @@ export function jsonEditor(id, label, changed) {
     fill(faults, list.map(({ pointer, detail, place }) => {
       const found = place ?? locate(area.value, pointer);
       const where = found ? t("line", lineOf(area.value, found[0])) : "";
-      return h("li", {}, button([icon("warning"), h("span", {}, where, " ", h("code", {}, pointer || "")), h("span", {}, both(detail))],
-        () => found && select(found)));
+      return h("li", {}, button(
+        [icon("warning"), h("span", {}, h("strong", {}, where), " ", h("code", {}, pointer), h("br"), both(detail))],
+        () => found && select(found),
+      ));
     }));
   };
 

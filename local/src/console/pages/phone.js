@@ -1,9 +1,9 @@
 // The phone: one follower at a time, the chat with the account, and the account's menu as WeChat shows it.
 
 import { read, sim } from "./api.js";
-import { button, busy, fill, h, icon, iconButton, put, toast } from "./dom.js";
+import { button, busy, fill, h, icon, iconButton, put, redraw, toast } from "./dom.js";
 import { shortOpenid } from "./format.js";
-import { t } from "./i18n.js";
+import { language, t } from "./i18n.js";
 import { note, ownMessage, shownMessage } from "./messages.js";
 import { loadWorld, refreshWorld, world } from "./world.js";
 
@@ -21,6 +21,7 @@ export function phonePanel() {
   const header = h("div", { class: "phone-title" }, icon("arrowLeft"), h("strong", {}, t("account-name")), icon("user"));
   const add = button([icon("plus"), t("new-follower")], newFollower, { class: "primary", id: "new-follower" });
   document.addEventListener("world", worldChanged);
+  document.addEventListener("language", render);
   document.addEventListener("run", (event) => forgetOtherRuns(event.detail));
   document.addEventListener("keydown", (event) => event.key === "Escape" && closePopups());
   document.addEventListener("click", (event) => event.target.closest(".popup-owner") || closePopups());
@@ -116,9 +117,11 @@ function keep() {
 
 function render() {
   keep();
-  renderUsers();
+  const { openid, typing } = state;
+  redraw(choice, [openid, language(), world?.users.map((each) => [each.openid, each.follows])], renderUsers);
+  redraw(controls, [openid, user()?.follows, user()?.blocked], renderControls);
+  redraw(bar, [openid, typing, user()?.follows, world?.menu?.menu?.button], renderBar);
   renderChat();
-  if (!bar.contains(document.activeElement) || !document.activeElement.matches("input")) renderBar();
 }
 
 function renderUsers() {
@@ -128,8 +131,14 @@ function renderUsers() {
     return h("option", { value: candidate.openid, selected: candidate.openid === state.openid }, label.toString());
   });
   fill(choice, options);
+}
+
+function renderControls() {
   const current = user();
-  if (!current) return fill(controls);
+  if (!current) {
+    fill(controls);
+    return;
+  }
   const follow = current.follows
     ? button(t("unfollow"), () => userDoes("unfollow", {}, { kind: "note", text: "did-unfollow" }))
     : button(t("follow"), () => userDoes("follow", {}, { kind: "note", text: "did-follow" }), { class: "primary" });
@@ -139,7 +148,6 @@ function renderUsers() {
     refreshWorld();
   });
   fill(controls, follow, h("label", { class: "check" }, block, t("refuses-templates")));
-  return controls;
 }
 
 function renderChat() {
@@ -176,8 +184,7 @@ function renderBar() {
 function switchButton(name, typing) {
   return iconButton(name, t(typing ? "to-keyboard" : "to-menu"), () => {
     state.typing = typing;
-    renderBar();
-    bar.querySelector("button")?.focus();
+    render();
   }, { class: "icon-button switch" });
 }
 

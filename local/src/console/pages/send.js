@@ -1,9 +1,9 @@
 // The form that sends a template message, built from the account's templates, and what became of the message.
 
 import { call, read, run } from "./api.js";
-import { busy, fill, h, icon, iconButton } from "./dom.js";
+import { busy, fill, h, icon, iconButton, redraw } from "./dom.js";
 import { shortOpenid, timeOfDay } from "./format.js";
-import { both, t } from "./i18n.js";
+import { both, language, t } from "./i18n.js";
 import { currentUser } from "./phone.js";
 import { problemBox } from "./problem.js";
 import { snippets } from "./snippets.js";
@@ -60,9 +60,10 @@ export async function loadTemplates() {
 function renderFollowers() {
   // The phone that is looked at, until another recipient is chosen.
   const chosen = state.isChosen ? follower.value : currentUser();
+  if (!world) return;
   const users = world.users.map((user) => h("option", { value: user.openid, selected: user.openid === chosen },
     (user.follows ? t("user-follows", shortOpenid(user.openid)) : t("user-left", shortOpenid(user.openid))).toString()));
-  fill(follower, users);
+  redraw(follower, [chosen, language(), world.users.map((user) => [user.openid, user.follows])], () => fill(follower, users));
 }
 
 /** Whoever has written to a real account lately is at hand to be sent something. */
@@ -122,18 +123,21 @@ async function send(event) {
   state.sending += 1;
   if (!answer.ok) {
     fill(outcome, problemBox(answer), code);
+    outcome.firstChild.scrollIntoView({ block: "nearest" });
     showFaults(answer.body);
     return;
   }
   const status = h("div", { class: "result" });
   fill(outcome, status, code);
-  await followDelivery(answer.body.msgid, status, state.sending);
+  const sending = state.sending;
+  showDelivery(status, { msgid: answer.body.msgid, status: "sent" });
+  status.scrollIntoView({ block: "nearest" });
+  await followDelivery(answer.body.msgid, status, sending);
 }
 
 /** Shows what becomes of the message, until its receipt has come or another is sent. */
 async function followDelivery(msgid, status, sending) {
   const until = Date.now() + POLL_FOR;
-  showDelivery(status, { msgid, status: "sent" });
   while (Date.now() < until && sending === state.sending) {
     await new Promise((resolve) => setTimeout(resolve, 400));
     const answer = await read(`/api/messages/${msgid}`);
