@@ -286,5 +286,6 @@ fn began(took: Duration) -> i64 {
 }
 
 fn millis(took: Duration) -> f64 {
-    took.as_secs_f64() * 1000.0
+    let micros = u32::try_from(took.as_micros()).unwrap_or(u32::MAX);
+    f64::from(micros) / 1000.0
 }
