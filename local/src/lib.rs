@@ -1,6 +1,7 @@
 //! The bundle on one machine: the handlers of the four functions behind an HTTP gateway, on an embedded table, with
 //! the refresher on its schedule, against a simulated WeChat platform or the real one.
 
+mod console;
 mod gateway;
 mod made_account;
 mod options;
@@ -14,11 +15,16 @@ use wechat::{
     api::ClientError,
     clock::SystemClock,
     config::{AdminConfig, CallerConfig, ConfigError, Environment, RefresherConfig, WebhookConfig},
+    store::Table,
 };
 use wechat_simulator::{Account, Settings, Simulator};
 
 pub use self::options::{Mode, Options};
-use self::{gateway::Functions, schedule::InProcessRefresher};
+use self::{
+    console::{Activity, Console},
+    gateway::Functions,
+    schedule::InProcessRefresher,
+};
 
 /// The API key of a run with the simulated platform.
 pub const SIMULATED_API_KEY: &str = "local";
@@ -72,19 +78,25 @@ impl Local {
     /// [`LocalError`] says in one line what is in the way.
     pub async fn start(options: &Options) -> Result<Self, LocalError> {
         let (listener, address) = listen(options.port).await?;
+        let activity = Activity::new();
         let simulator = match &options.wechat {
             Some(_) => None,
-            None => Some(start_simulator(options, address).await?),
+            None => Some(start_simulator(options, address, &activity).await?),
         };
         let environment = environment(options, simulator.as_ref());
         let table = EmbeddedTable::start(options.data.as_deref()).await?;
-        let (functions, refresher) = functions(&environment, &table)?;
+        let configs = read_configs(&environment)?;
+        let console = Arc::new(Console::new(
+            &configs.webhook,
+            &configs.caller,
+            Table::new(table.client(), TABLE_NAME),
+            activity,
+            simulator.as_ref().map(Simulator::controls),
+        ));
+        let (functions, refresher) = functions(configs, &table)?;
         let schedule = tokio::spawn(schedule::every_minute(refresher));
         let (stop_gateway, stopped) = oneshot::channel();
-        let page = gateway::Page {
-            simulator: simulator.as_ref().map(Simulator::base_url),
-        };
-        let gateway = tokio::spawn(gateway::serve(listener, functions, page, stopped));
+        let gateway = tokio::spawn(gateway::serve(listener, functions, console, stopped));
         Ok(Self {
             address,
             simulator,
@@ -128,7 +140,7 @@ async fn listen(port: u16) -> Result<(TcpListener, SocketAddr), LocalError> {
 }
 
 /// The simulator listens on the next port, or like the gateway on any when the port is 0.
-async fn start_simulator(options: &Options, gateway: SocketAddr) -> Result<Simulator, LocalError> {
+async fn start_simulator(options: &Options, gateway: SocketAddr, activity: &Activity) -> Result<Simulator, LocalError> {
     let port = match options.port {
         0 => 0,
         port => port.checked_add(1).ok_or(LocalError::NoPortForSimulator)?,
@@ -143,6 +155,7 @@ async fn start_simulator(options: &Options, gateway: SocketAddr) -> Result<Simul
         account: folder.map(made_account::load).transpose().map_err(unusable)?.flatten(),
         mode: options.mode.unwrap_or_default().into(),
         callback_url: Some(format!("http://{gateway}/webhook")),
+        observer: Some(console::observer(activity)),
         ..Settings::default()
     };
     let simulator = Simulator::start(listener, settings).map_err(LocalError::Simulator)?;
@@ -188,16 +201,13 @@ fn environment(options: &Options, simulator: Option<&Simulator>) -> Environment 
     }
 }
 
-fn functions(
-    environment: &Environment,
-    table: &EmbeddedTable,
-) -> Result<(Functions, Arc<token_refresher::App>), LocalError> {
+fn functions(configs: Configs, table: &EmbeddedTable) -> Result<(Functions, Arc<token_refresher::App>), LocalError> {
     let Configs {
         refresher,
         webhook,
         caller,
         admin,
-    } = read_configs(environment)?;
+    } = configs;
     let clock = Arc::new(SystemClock);
     let dynamodb = table.client();
     let refresher = Arc::new(token_refresher::App::new(refresher, dynamodb.clone(), clock.clone())?);

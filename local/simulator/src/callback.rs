@@ -14,6 +14,7 @@ use crate::crypto::sign;
 use crate::faults::CALLBACK;
 use crate::format::Format;
 use crate::notice::Notice;
+use crate::observe::Observation;
 use crate::phone::{FAILURE_TEXT, Shown};
 use crate::reply::{Answer, Expected};
 use crate::simulation::Simulation;
@@ -75,6 +76,13 @@ impl Simulation {
                         "callback failed"
                     );
                     delivery.status = failure.status.map(|status| status.as_u16());
+                    self.observe(|| Observation::FailedDelivery {
+                        openid: notice.openid.clone(),
+                        delivery: delivery.deliveries,
+                        status: delivery.status,
+                        reason: failure.reason.clone(),
+                        took: started.elapsed(),
+                    });
                     delivery.error = Some(failure.reason);
                 }
             }

@@ -24,6 +24,7 @@ mod json;
 mod keyword;
 mod mark_fail;
 mod notice;
+mod observe;
 mod phone;
 mod platform;
 mod quota;
@@ -47,12 +48,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 pub use crate::account::Account;
 use crate::connection::{Connection, Connections};
+pub use crate::observe::{Observation, ObservedCall, Observer};
 pub use crate::phone::FOLLOWER;
 use crate::simulation::Simulation;
 pub use crate::templates::{FREE_TEMPLATE_ID, ORDER_TEMPLATE_ID, TEMPLATE_ID};
@@ -86,6 +89,8 @@ pub struct Settings {
     /// The time between the answer to a template message and the callback with its result. Default: 100 ms; with zero
     /// the callback may overtake the answer.
     pub receipt_delay: Duration,
+    /// Is told what the platform does. Default: nobody is.
+    pub observer: Option<Observer>,
 }
 
 impl Default for Settings {
@@ -97,6 +102,7 @@ impl Default for Settings {
             callback_timeout: Duration::from_secs(5),
             redelivery_interval: Duration::from_secs(5),
             receipt_delay: Duration::from_millis(100),
+            observer: None,
         }
     }
 }
@@ -106,6 +112,7 @@ impl Default for Settings {
 pub struct Simulator {
     account: Account,
     address: SocketAddr,
+    controls: Router,
     stop: watch::Sender<bool>,
 }
 
@@ -129,8 +136,14 @@ impl Simulator {
         let (stop, stopped) = watch::channel(false);
         let simulation = Arc::new(Simulation::new(settings, stopped.clone())?);
         let account = simulation.account.clone();
+        let controls = server::controls(Arc::clone(&simulation));
         tokio::spawn(serve(listener, simulation, stopped));
-        Ok(Self { account, address, stop })
+        Ok(Self {
+            account,
+            address,
+            controls,
+            stop,
+        })
     }
 
     /// The made account.
@@ -143,10 +156,18 @@ impl Simulator {
         format!("http://{}", self.address)
     }
 
-    /// Stops serving and waits until every task has ended. Requests under way are cut short.
+    /// The control API, `/sim/…`, for a program that serves it beside pages of its own.
+    pub fn controls(&self) -> Router {
+        self.controls.clone()
+    }
+
+    /// Stops serving and waits until every task has ended and every copy of [`Self::controls`] is gone. Requests under
+    /// way are cut short.
     pub async fn shutdown(self) {
-        self.stop.send_replace(true);
-        self.stop.closed().await;
+        let Self { controls, stop, .. } = self;
+        drop(controls);
+        stop.send_replace(true);
+        stop.closed().await;
     }
 }
 

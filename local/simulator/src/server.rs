@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Query, Request, State};
@@ -19,13 +19,23 @@ use crate::api::Call;
 use crate::connection::Connection;
 use crate::control;
 use crate::notice::Notice;
+use crate::observe::{Observation, ObservedCall};
 use crate::simulation::Simulation;
 
 const MAX_BODY_BYTES: usize = 1 << 20;
 
+/// The platform with its controls.
 pub(crate) fn router(simulation: Arc<Simulation>) -> Router {
+    guarded(control_routes().route("/cgi-bin/{*path}", any(call)), simulation)
+}
+
+/// The controls alone.
+pub(crate) fn controls(simulation: Arc<Simulation>) -> Router {
+    guarded(control_routes(), simulation)
+}
+
+fn control_routes() -> Router<Arc<Simulation>> {
     Router::new()
-        .route("/cgi-bin/{*path}", any(call))
         .route("/sim/account", get(control::account))
         .route("/sim/account-type", post(control::account_type))
         .route("/sim/state", get(control::state))
@@ -58,6 +68,10 @@ pub(crate) fn router(simulation: Arc<Simulation>) -> Router {
         .route("/sim/clock", post(control::clock))
         .route("/sim/whitelist", post(control::whitelist))
         .route("/sim/token/invalidate", post(control::invalidate_tokens))
+}
+
+fn guarded(routes: Router<Arc<Simulation>>, simulation: Arc<Simulation>) -> Router {
+    routes
         .fallback(not_found)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(middleware::from_fn(refuse_other_sites))
@@ -76,6 +90,7 @@ async fn call(
     query: Query<Vec<(String, String)>>,
     body: Bytes,
 ) -> Response {
+    let started = Instant::now();
     let call = Call {
         method: &method,
         path: uri.path(),
@@ -91,12 +106,26 @@ async fn call(
     for notice in notices {
         tokio::spawn(deliver_later(Arc::clone(&simulation), notice));
     }
+    let is_fault = fault.is_some();
+    let drops = fault.as_ref().is_some_and(|fault| fault.drop);
     if let Some(fault) = fault {
         sleep(Duration::from_millis(fault.delay_ms.unwrap_or_default())).await;
-        if fault.drop {
-            connection.break_off();
-        }
     }
+    if drops {
+        connection.break_off();
+    }
+    simulation.observe(|| {
+        Observation::Call(ObservedCall {
+            method: method.to_string(),
+            path: uri.path().to_owned(),
+            query: query.0.clone(),
+            request: body.to_vec(),
+            status: (!drops).then_some(answer.status),
+            response: answer.body.clone(),
+            is_fault,
+            took: started.elapsed(),
+        })
+    });
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     (status, [(CONTENT_TYPE, answer.content_type.into_owned())], answer.body).into_response()
 }

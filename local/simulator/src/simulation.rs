@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use crate::Settings;
 use crate::account::Account;
 use crate::crypto::Cipher;
+use crate::observe::Observation;
 use crate::platform::Platform;
 use crate::random::Random;
 
@@ -45,6 +46,13 @@ impl Simulation {
     /// The platform's state; never to be held over an await.
     pub(crate) fn platform(&self) -> MutexGuard<'_, Platform> {
         self.platform.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells the observer, if there is one.
+    pub(crate) fn observe(&self, observation: impl FnOnce() -> Observation) {
+        if let Some(observer) = &self.settings.observer {
+            observer.tell(observation());
+        }
     }
 
     /// Runs the future to its end, or until the simulator stops.

@@ -4,7 +4,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
 
 /// Whether the `Host` is this machine's own: a name elsewhere that resolves to 127.0.0.1 is not.
-pub(super) fn names_loopback(headers: &HeaderMap) -> bool {
+pub(crate) fn names_loopback(headers: &HeaderMap) -> bool {
     let host = headers
         .get(header::HOST)
         .and_then(|host| host.to_str().ok())
@@ -13,7 +13,7 @@ pub(super) fn names_loopback(headers: &HeaderMap) -> bool {
 }
 
 /// The answer to a CORS preflight, which API Gateway gives in AWS.
-pub(super) fn preflight(parts: &Parts) -> Option<Response> {
+pub(crate) fn preflight(parts: &Parts) -> Option<Response> {
     if parts.method != Method::OPTIONS || !parts.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
         return None;
     }
@@ -35,7 +35,7 @@ pub(super) fn preflight(parts: &Parts) -> Option<Response> {
 }
 
 /// Lets a page of this machine read the answer.
-pub(super) fn allow_origin(request: &HeaderMap, response: &mut HeaderMap) {
+pub(crate) fn allow_origin(request: &HeaderMap, response: &mut HeaderMap) {
     let Some(origin) = request.get(header::ORIGIN) else {
         return;
     };

@@ -1,23 +1,24 @@
 //! The HTTP gateway: what API Gateway does in AWS. Every request becomes the event that AWS would send, so the
 //! handlers run as they are.
 
-mod access;
+pub(crate) mod access;
 mod event;
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use axum::{
     Router,
     body::{Body, to_bytes},
     extract::{Request, State},
-    response::{Html, IntoResponse, Response},
+    response::{IntoResponse, Response},
 };
-use http::{StatusCode, request::Parts};
+use http::{HeaderValue, Method, StatusCode, header, request::Parts};
 use tokio::{net::TcpListener, sync::oneshot};
+
+use crate::console::{self, Console};
 
 /// Bytes that API Gateway takes.
 const BODY_LIMIT: usize = 10 * 1024 * 1024;
-const CONSOLE: &str = include_str!("console.html");
 
 /// The functions that serve HTTP.
 #[derive(Debug)]
@@ -27,41 +28,42 @@ pub(crate) struct Functions {
     pub(crate) admin: admin::App,
 }
 
-/// What the console at `/` shows.
-#[derive(Clone, Debug)]
-pub(crate) struct Page {
-    /// The simulated platform; a real account has none.
-    pub(crate) simulator: Option<String>,
-}
-
 #[derive(Debug)]
 struct Gateway {
     functions: Functions,
-    page: Page,
+    console: Arc<Console>,
 }
 
 /// Serves until `stopped` is sent or dropped.
-pub(crate) async fn serve(listener: TcpListener, functions: Functions, page: Page, stopped: oneshot::Receiver<()>) {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    functions: Functions,
+    console: Arc<Console>,
+    stopped: oneshot::Receiver<()>,
+) {
     functions.webhook.warm().await;
-    let gateway = Arc::new(Gateway { functions, page });
-    let router = Router::new().fallback(answer).with_state(gateway);
-    let stopped = async {
+    let gateway = Arc::new(Gateway {
+        functions,
+        console: Arc::clone(&console),
+    });
+    let router = Router::new()
+        .fallback(answer)
+        .with_state(gateway)
+        .merge(console::routes(Arc::clone(&console)))
+        .into_make_service_with_connect_info::<SocketAddr>();
+    let stopped = async move {
         let _ = stopped.await;
+        console.close();
     };
     if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stopped).await {
         tracing::error!(%error, "the gateway has ended");
     }
 }
 
-fn console(page: &Page) -> Response {
-    let platform = page.simulator.as_deref().unwrap_or("https://api.weixin.qq.com");
-    Html(CONSOLE.replace("{{platform}}", platform)).into_response()
-}
-
-/// Answers with the console, or as the function that the path belongs to.
+/// Answers as the function that the path belongs to.
 async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    if gateway.page.simulator.is_some() && !access::names_loopback(&parts.headers) {
+    if gateway.console.is_simulated() && !access::names_loopback(&parts.headers) {
         return (
             StatusCode::FORBIDDEN,
             "this simulated run serves 127.0.0.1 and localhost only",
@@ -71,18 +73,31 @@ async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
     if let Some(preflight) = access::preflight(&parts) {
         return preflight;
     }
-    if parts.uri.path() == "/" {
-        return console(&gateway.page);
-    }
     let Ok(body) = to_bytes(body, BODY_LIMIT).await else {
-        return message(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
+        return message(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large").map(Body::from);
     };
-    let mut response = serve_function(&gateway.functions, &parts, &body).await;
+    let started = Instant::now();
+    let response = serve_function(&gateway.functions, &parts, &body).await;
+    if response.status().is_success() && changes_rules(&parts) {
+        // In AWS the webhook is another process, which reads them within 30 s. Here it can do so at once.
+        gateway.functions.webhook.warm().await;
+    }
+    gateway.console.show(&parts, &body, &response, started.elapsed());
+    let mut response = response.map(Body::from);
     access::allow_origin(&parts.headers, response.headers_mut());
     response
 }
 
-async fn serve_function(functions: &Functions, parts: &Parts, body: &[u8]) -> Response {
+fn changes_rules(parts: &Parts) -> bool {
+    let path = parts.uri.path().trim_end_matches('/');
+    match parts.method {
+        Method::PUT => path == "/api/replies",
+        Method::POST => path == "/api/replies/rollback",
+        _ => false,
+    }
+}
+
+async fn serve_function(functions: &Functions, parts: &Parts, body: &[u8]) -> http::Response<String> {
     let request = match event::to_lambda_request(parts, body) {
         Ok(request) => request,
         Err(error) => {
@@ -91,19 +106,22 @@ async fn serve_function(functions: &Functions, parts: &Parts, body: &[u8]) -> Re
         }
     };
     let path = parts.uri.path();
-    let response = if path == "/webhook" {
+    if path == "/webhook" {
         webhook::handle(&functions.webhook, request).await
     } else if path == "/api/sendTemplateMessage" || path == "/api/templates" || path.starts_with("/api/messages/") {
         send_template::handle(&functions.send_template, request).await
     } else if path.starts_with("/api/") {
         admin::handle(&functions.admin, request).await
     } else {
-        return message(StatusCode::NOT_FOUND, "Not Found");
-    };
-    response.map(Body::from)
+        message(StatusCode::NOT_FOUND, "Not Found")
+    }
 }
 
 /// API Gateway's own answers.
-fn message(status: StatusCode, text: &str) -> Response {
-    (status, axum::Json(serde_json::json!({"message": text}))).into_response()
+fn message(status: StatusCode, text: &str) -> http::Response<String> {
+    let mut response = http::Response::new(serde_json::json!({"message": text}).to_string());
+    *response.status_mut() = status;
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response
 }

@@ -6,6 +6,7 @@ mod callbacks;
 mod control;
 mod events;
 mod faults;
+mod observe;
 mod state;
 mod templates;
 mod users;
@@ -24,7 +25,7 @@ use tokio::net::TcpListener;
 
 use crate::crypto::{Cipher, sign};
 use crate::xml::{self, Element};
-use crate::{FOLLOWER, Mode, Settings, Simulator};
+use crate::{FOLLOWER, Mode, Observer, Settings, Simulator};
 
 /// How the callback server answers one delivery.
 enum Scripted {
@@ -97,6 +98,10 @@ struct Bench {
 
 impl Bench {
     async fn new(mode: Mode) -> Self {
+        Self::observed(mode, None).await
+    }
+
+    async fn observed(mode: Mode, observer: Option<Observer>) -> Self {
         let receiver = Receiver::default();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let callback_url = Some(format!("http://{}/webhook", listener.local_addr().unwrap()));
@@ -109,6 +114,7 @@ impl Bench {
             callback_timeout: Duration::from_secs(5),
             redelivery_interval: Duration::ZERO,
             receipt_delay: Duration::ZERO,
+            observer,
         };
         Self::start(settings, receiver).await
     }

@@ -1,0 +1,83 @@
+// A bundle and a browser for the tests: `local` on a port of its own, and Debian's Chromium looking at it.
+
+import { spawn } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { chromium } from "playwright-core";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const program = process.env.LOCAL_PROGRAM ?? join(root, "target/debug/local");
+const pictures = process.env.PICTURES ?? join(root, ".ci/artefacts/console");
+const FLAGS = [
+  "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+  "--disable-component-update", "--disable-sync",
+];
+
+/** Starts the program; `url` is where it serves. */
+export async function startBundle(parameters = [], environment = {}) {
+  const child = spawn(program, ["--port", "0", ...parameters], {
+    env: { ...process.env, ...environment },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const complaints = [];
+  child.stderr.on("data", (data) => complaints.push(data));
+  const url = await new Promise((resolve, reject) => {
+    createInterface({ input: child.stdout }).once("line", (line) => resolve(line.replace(/^ready /, "")));
+    child.once("exit", (code) => reject(new Error(`local ended with ${code}: ${Buffer.concat(complaints)}`)));
+  });
+  const stop = () => new Promise((resolve) => {
+    child.once("exit", resolve);
+    child.kill("SIGTERM");
+  });
+  return { url, stop };
+}
+
+/** A browser that is gone with its test. */
+export async function startBrowser() {
+  const profile = mkdtempSync(join(tmpdir(), "console-tests-"));
+  const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: [...FLAGS, `--disk-cache-dir=${profile}`] });
+  return {
+    browser,
+    stop: async () => {
+      await browser.close();
+      rmSync(profile, { recursive: true, force: true });
+    },
+  };
+}
+
+/**
+ * A page on the console. `problems` collects what must not be: errors in the browser's console, uncaught ones, and
+ * what the Content-Security-Policy has stopped. Answers of the API that report a failure are no such thing.
+ */
+export async function openConsole(browser, url, options = {}) {
+  const context = await browser.newContext({
+    viewport: { width: 1440, height: 900 },
+    locale: "en-GB",
+    timezoneId: "Asia/Shanghai",
+    reducedMotion: "reduce",
+    ...options,
+  });
+  const page = await context.newPage();
+  const problems = [];
+  page.on("pageerror", (error) => problems.push(String(error)));
+  page.on("console", (message) => {
+    const isAnswer = message.text().startsWith("Failed to load resource: the server responded with a status of");
+    if (["error", "warning"].includes(message.type()) && !isAnswer) problems.push(message.text());
+  });
+  await page.addInitScript(() => {
+    document.addEventListener("securitypolicyviolation", (event) => {
+      console.error(`CSP: ${event.violatedDirective} ${event.blockedURI}`);
+    });
+  });
+  await page.goto(url);
+  return { page, context, problems };
+}
+
+/** Keeps a picture of the page beside the other artefacts. */
+export async function picture(page, name) {
+  mkdirSync(pictures, { recursive: true });
+  await page.screenshot({ path: join(pictures, `${name}.png`) });
+}

@@ -1,0 +1,166 @@
+//! What happens, for whoever watches: the last events, and each new one. A watcher that is too slow loses the oldest
+//! and is told how many.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use futures_util::{Stream, stream};
+use tokio::sync::broadcast::{self, Receiver, Sender, error::RecvError};
+use wechat::clock::{Clock, SystemClock};
+
+use super::event::Event;
+
+/// Events that a fresh watcher sees.
+const REMEMBERED: usize = 200;
+/// Events that a watcher may be behind.
+const BUFFERED: usize = 256;
+
+/// The events of one run. Clones are the same activity.
+#[derive(Clone, Debug)]
+pub(crate) struct Activity(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    started_at: i64,
+    state: Mutex<State>,
+}
+
+/// Events are kept as the JSON that watchers read.
+#[derive(Debug)]
+struct State {
+    last_id: u64,
+    remembered: VecDeque<Arc<str>>,
+    /// Gone once the activity has been closed.
+    watchers: Option<Sender<Arc<str>>>,
+}
+
+/// What a watcher is told.
+#[derive(Debug)]
+pub(crate) enum Update {
+    /// An event, as JSON.
+    Happened(Arc<str>),
+    /// So many events were missed.
+    Lost(u64),
+}
+
+impl Activity {
+    pub(crate) fn new() -> Self {
+        let state = State {
+            last_id: 0,
+            remembered: VecDeque::with_capacity(REMEMBERED),
+            watchers: Some(broadcast::channel(BUFFERED).0),
+        };
+        Self(Arc::new(Shared {
+            started_at: SystemClock.now_millis(),
+            state: Mutex::new(state),
+        }))
+    }
+
+    /// Tells this run's events from those of another: epoch milliseconds.
+    pub(crate) fn started_at(&self) -> i64 {
+        self.0.started_at
+    }
+
+    pub(crate) fn publish(&self, mut event: Event) {
+        let mut state = self.lock();
+        state.last_id += 1;
+        event.id = state.last_id;
+        let Ok(json) = serde_json::to_string(&event) else {
+            return;
+        };
+        let json: Arc<str> = json.into();
+        if state.remembered.len() == REMEMBERED {
+            state.remembered.pop_front();
+        }
+        state.remembered.push_back(Arc::clone(&json));
+        if let Some(watchers) = &state.watchers {
+            // An error means that nobody watches.
+            let _ = watchers.send(json);
+        }
+    }
+
+    /// The remembered events and all that come, until [`Self::close`].
+    pub(crate) fn follow(&self) -> impl Stream<Item = Update> + use<> {
+        let state = self.lock();
+        let receiver = match &state.watchers {
+            Some(watchers) => watchers.subscribe(),
+            None => broadcast::channel(1).1,
+        };
+        let follower = (state.remembered.clone(), receiver);
+        stream::unfold(follower, |(mut remembered, mut receiver)| async move {
+            let update = match remembered.pop_front() {
+                Some(event) => Update::Happened(event),
+                None => next(&mut receiver).await?,
+            };
+            Some((update, (remembered, receiver)))
+        })
+    }
+
+    /// Ends everyone's stream.
+    pub(crate) fn close(&self) {
+        self.lock().watchers = None;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn next(receiver: &mut Receiver<Arc<str>>) -> Option<Update> {
+    match receiver.recv().await {
+        Ok(event) => Some(Update::Happened(event)),
+        Err(RecvError::Lagged(count)) => Some(Update::Lost(count)),
+        Err(RecvError::Closed) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt;
+
+    use super::*;
+
+    fn publish(activity: &Activity, count: usize) {
+        for _ in 0..count {
+            activity.publish(Event::default());
+        }
+    }
+
+    fn id(update: Option<Update>) -> u64 {
+        match update {
+            Some(Update::Happened(event)) => serde_json::from_str::<serde_json::Value>(&event).unwrap()["id"]
+                .as_u64()
+                .unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_fresh_watcher_sees_the_last_events_and_then_the_new_ones() {
+        let activity = Activity::new();
+        publish(&activity, REMEMBERED + 3);
+        let mut watcher = Box::pin(activity.follow());
+        publish(&activity, 1);
+        for expected in 4..=REMEMBERED as u64 + 4 {
+            assert_eq!(id(watcher.next().await), expected);
+        }
+        activity.close();
+        assert!(watcher.next().await.is_none());
+        assert_eq!(
+            id(Box::pin(activity.follow()).next().await),
+            5,
+            "history outlives the end"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_slow_watcher_is_told_what_it_missed() {
+        let activity = Activity::new();
+        let mut watcher = Box::pin(activity.follow());
+        publish(&activity, BUFFERED + 7);
+        assert!(matches!(watcher.next().await, Some(Update::Lost(7))));
+        assert_eq!(id(watcher.next().await), 8);
+    }
+}

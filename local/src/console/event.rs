@@ -1,0 +1,291 @@
+//! One thing that happened, as the console shows it: decoded, explained, and without secrets.
+
+use std::time::Duration;
+
+use http::{HeaderMap, Response, request::Parts};
+use serde::Serialize;
+use wechat::{
+    aes::EncodingAesKey,
+    callback::CallbackVerifier,
+    clock::{Clock, SystemClock},
+    document::Document,
+    errcode::{self, Errcode},
+    message::Callback,
+};
+use wechat_simulator::{Observation, ObservedCall};
+
+use super::mask;
+
+/// Bytes of a body that are shown.
+const SHOWN: usize = 16 * 1024;
+/// The header by which the pages mark what they read for themselves, as opposed to what their user asked for.
+const OWN_READ: &str = "x-console-read";
+/// Here 40001 means something else.
+const TOKEN_PATHS: [&str; 2] = ["/cgi-bin/token", "/cgi-bin/stable_token"];
+
+/// What kind of thing.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Kind {
+    /// WeChat called the webhook.
+    #[default]
+    Callback,
+    /// WeChat could not use the webhook's answer. Only a simulated platform tells.
+    FailedDelivery,
+    /// A function called WeChat. Only a simulated platform tells.
+    Call,
+    /// Somebody called `/api/*`.
+    Api,
+}
+
+/// One exchange of a request and its answer.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Event {
+    pub(super) id: u64,
+    kind: Kind,
+    /// When it began, in epoch milliseconds.
+    at: i64,
+    millis: f64,
+    method: String,
+    path: String,
+    query: String,
+    /// The type of a callback's message or event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    what: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    openid: Option<String>,
+    request: Shown,
+    response: Shown,
+    /// The HTTP status; null when there was no answer.
+    status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errcode: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explained: Option<Explained>,
+    /// Whether a fault that somebody ordered caused the answer.
+    is_fault: bool,
+    /// Whether the console's pages asked for themselves.
+    is_own_read: bool,
+    /// Which delivery of the callback failed: 1 to 3.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delivery: Option<u32>,
+}
+
+/// A body.
+#[derive(Debug, Default, Serialize)]
+struct Shown {
+    text: String,
+    /// What travelled in place of the text, which is its decryption.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sealed: Option<String>,
+    /// Whether the end is missing.
+    is_cut: bool,
+}
+
+/// What an errcode means.
+#[derive(Debug, Serialize)]
+struct Explained {
+    english: &'static str,
+    chinese: &'static str,
+    remedy_english: &'static str,
+    remedy_chinese: &'static str,
+}
+
+/// Opens what travels encrypted, with the keys of the running configuration.
+#[derive(Debug)]
+pub(crate) struct Decoder {
+    app_id: String,
+    keys: Vec<EncodingAesKey>,
+}
+
+impl Decoder {
+    pub(crate) fn new(verifier: &CallbackVerifier) -> Self {
+        Self {
+            app_id: verifier.app_id.clone(),
+            keys: verifier.keys.clone(),
+        }
+    }
+
+    /// The clear text of a body, if it is encrypted and can be opened.
+    fn open(&self, body: &[u8]) -> Option<String> {
+        let outer = Document::parse(body).ok()?;
+        let encrypt = outer.text("Encrypt")?;
+        self.keys.iter().find_map(|key| key.decrypt(encrypt, &self.app_id).ok())
+    }
+
+    fn shown(&self, body: &[u8]) -> Shown {
+        let sealed = String::from_utf8_lossy(body);
+        match self.open(body) {
+            Some(clear) => Shown {
+                sealed: Some(cut(&sealed).0),
+                ..shown(&clear)
+            },
+            None => shown(&sealed),
+        }
+    }
+}
+
+impl Event {
+    /// A request to the gateway, if it was for the webhook or the API.
+    pub(crate) fn of_request(
+        decoder: &Decoder,
+        parts: &Parts,
+        body: &[u8],
+        response: &Response<String>,
+        took: Duration,
+    ) -> Option<Self> {
+        let path = parts.uri.path();
+        let query = parts.uri.query().unwrap_or_default();
+        let answered = Self {
+            at: began(took),
+            millis: millis(took),
+            method: parts.method.to_string(),
+            path: path.to_owned(),
+            query: mask::query(
+                url_pairs(query)
+                    .iter()
+                    .map(|(name, value)| (name.as_str(), value.as_str())),
+            ),
+            status: Some(response.status().as_u16()),
+            ..Self::default()
+        };
+        if path == "/webhook" {
+            Some(answered.with_callback(decoder, body, response.body().as_bytes()))
+        } else if path.starts_with("/api/") {
+            Some(answered.with_api_call(&parts.headers, body, response.body()))
+        } else {
+            None
+        }
+    }
+
+    fn with_callback(self, decoder: &Decoder, body: &[u8], answer: &[u8]) -> Self {
+        let request = decoder.shown(body);
+        let callback = Document::parse(request.text.as_bytes())
+            .ok()
+            .and_then(|document| Callback::from_document(document).ok());
+        Self {
+            kind: Kind::Callback,
+            what: callback.as_ref().map(Callback::kind),
+            openid: callback.map(|callback| callback.from),
+            request,
+            response: decoder.shown(answer),
+            ..self
+        }
+    }
+
+    fn with_api_call(self, headers: &HeaderMap, body: &[u8], answer: &str) -> Self {
+        let errcode = errcode_of(answer);
+        Self {
+            kind: Kind::Api,
+            request: shown(&mask::body(&String::from_utf8_lossy(body))),
+            response: shown(&mask::body(answer)),
+            errcode,
+            explained: explain(errcode, errcode::lookup),
+            is_own_read: headers.contains_key(OWN_READ),
+            ..self
+        }
+    }
+
+    /// What the simulated platform has done.
+    pub(crate) fn of_observation(observation: Observation) -> Self {
+        match observation {
+            Observation::Call(call) => Self::of_call(&call),
+            Observation::FailedDelivery {
+                openid,
+                delivery,
+                status,
+                reason,
+                took,
+            } => Self {
+                kind: Kind::FailedDelivery,
+                at: began(took),
+                millis: millis(took),
+                method: "POST".to_owned(),
+                path: "/webhook".to_owned(),
+                openid: Some(openid),
+                response: shown(&reason),
+                status,
+                delivery: Some(delivery),
+                ..Self::default()
+            },
+        }
+    }
+
+    fn of_call(call: &ObservedCall) -> Self {
+        let answered = call.status.is_some();
+        let errcode = answered.then(|| errcode_of(&call.response)).flatten();
+        let lookup = if TOKEN_PATHS.contains(&call.path.as_str()) {
+            errcode::lookup_at_token_endpoint
+        } else {
+            errcode::lookup
+        };
+        Self {
+            kind: Kind::Call,
+            at: began(call.took),
+            millis: millis(call.took),
+            method: call.method.clone(),
+            path: call.path.clone(),
+            query: mask::query(call.query.iter().map(|(name, value)| (name.as_str(), value.as_str()))),
+            request: shown(&mask::body(&String::from_utf8_lossy(&call.request))),
+            response: if answered {
+                shown(&mask::body(&call.response))
+            } else {
+                Shown::default()
+            },
+            status: call.status,
+            errcode,
+            explained: explain(errcode, lookup),
+            is_fault: call.is_fault,
+            ..Self::default()
+        }
+    }
+}
+
+/// WeChat leaves the errcode of a success out of some answers.
+fn errcode_of(answer: &str) -> Option<i64> {
+    let json: serde_json::Value = serde_json::from_str(answer).ok()?;
+    json.get("errcode")?.as_i64()
+}
+
+fn explain(errcode: Option<i64>, lookup: fn(i64) -> Errcode) -> Option<Explained> {
+    let Errcode {
+        english,
+        chinese,
+        remedy_english,
+        remedy_chinese,
+        ..
+    } = lookup(errcode.filter(|errcode| *errcode != 0)?);
+    Some(Explained {
+        english,
+        chinese,
+        remedy_english,
+        remedy_chinese,
+    })
+}
+
+fn shown(text: &str) -> Shown {
+    let (text, is_cut) = cut(text);
+    Shown {
+        text,
+        sealed: None,
+        is_cut,
+    }
+}
+
+fn cut(text: &str) -> (String, bool) {
+    let end = text.floor_char_boundary(SHOWN);
+    (text[..end].to_owned(), end < text.len())
+}
+
+fn url_pairs(query: &str) -> Vec<(String, String)> {
+    url::form_urlencoded::parse(query.as_bytes()).into_owned().collect()
+}
+
+fn began(took: Duration) -> i64 {
+    SystemClock.now_millis() - i64::try_from(took.as_millis()).unwrap_or(0)
+}
+
+fn millis(took: Duration) -> f64 {
+    let micros = u32::try_from(took.as_micros()).unwrap_or(u32::MAX);
+    f64::from(micros) / 1000.0
+}

@@ -1,0 +1,163 @@
+//! Who may see the console: somebody at this machine, and nobody else.
+//!
+//! A real account's gateway is reached from the Internet through a tunnel or a reverse proxy, which connects from this
+//! very machine. So it is not enough that the peer is on loopback:
+//!
+//! 1. The `Host` must name loopback: a proxy passes on the public name, and a page elsewhere that has its own name point
+//!    at 127.0.0.1 (DNS rebinding) sends that name.
+//! 2. With a real account no header of a proxy may be there. It shows those that rewrite the `Host`.
+//! 3. A tunnel can do that and leave no trace (`ssh -R`, plain TCP forwarding). So the first two only keep the pages
+//!    away, which are the same for everyone; all that they show needs one of `API_KEYS`, in simulated runs too.
+//!
+//! A page of another origin can send no key without asking first (CORS), and is never allowed to; that requests which
+//! change something name this origin is checked as well.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use axum::{
+    extract::{ConnectInfo, Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use wechat::{auth::has_api_key, problem::Problem};
+
+use super::Console;
+use crate::gateway::access;
+
+/// Scripts, styles and data come from here alone, nothing is inline, and no page may frame this one.
+const CONTENT_SECURITY_POLICY: &str =
+    "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// Headers, or beginnings of their names, that proxies and tunnels add.
+const PROXY_HEADERS: [&str; 7] = [
+    "forwarded",
+    "via",
+    "x-forwarded-",
+    "x-real-ip",
+    "cf-",
+    "true-client-ip",
+    "x-original-",
+];
+
+/// Refuses what does not come from this machine's own browser.
+pub(super) async fn this_machine_only(
+    State(console): State<Arc<Console>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let headers = request.headers();
+    let is_local = peer.ip().to_canonical().is_loopback() && access::names_loopback(headers);
+    let is_direct = console.is_simulated() || !was_forwarded(headers);
+    if is_local && is_direct && is_same_origin(request.method(), headers) {
+        return next.run(request).await;
+    }
+    (
+        StatusCode::FORBIDDEN,
+        "the console serves this machine only, at 127.0.0.1 or localhost and through no proxy / 控制台仅限本机直接访问",
+    )
+        .into_response()
+}
+
+/// Refuses callers without an API key.
+pub(super) async fn needs_api_key(State(console): State<Arc<Console>>, request: Request, next: Next) -> Response {
+    if has_api_key(request.headers(), &console.account.api_keys) {
+        next.run(request).await
+    } else {
+        Problem::unauthorized().into_response().into_response()
+    }
+}
+
+/// What every answer of the console says to the browser.
+pub(super) async fn harden(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+fn was_forwarded(headers: &HeaderMap) -> bool {
+    headers.keys().any(|name| {
+        PROXY_HEADERS.iter().any(|proxy| match proxy.strip_suffix('-') {
+            Some(_) => name.as_str().starts_with(proxy),
+            None => name == proxy,
+        })
+    })
+}
+
+/// Reading is harmless, because no other origin may read the answer.
+fn is_same_origin(method: &Method, headers: &HeaderMap) -> bool {
+    if method == Method::GET || method == Method::HEAD {
+        return true;
+    }
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    match headers.get(header::ORIGIN) {
+        None => true,
+        Some(_) => {
+            let origin = text(header::ORIGIN).and_then(|origin| origin.strip_prefix("http://"));
+            origin.is_some() && origin == text(header::HOST)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let pairs = pairs.iter();
+        pairs
+            .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)))
+            .collect()
+    }
+
+    #[test]
+    fn proxies_and_tunnels_are_known_by_what_they_add() {
+        for name in [
+            "forwarded",
+            "via",
+            "x-forwarded-for",
+            "x-forwarded-host",
+            "x-real-ip",
+            "cf-connecting-ip",
+            "cf-ray",
+        ] {
+            assert!(
+                was_forwarded(&headers(&[("host", "127.0.0.1:8000"), (name, "1")])),
+                "{name}"
+            );
+        }
+        assert!(!was_forwarded(&headers(&[
+            ("host", "127.0.0.1:8000"),
+            ("origin", "http://127.0.0.1:8000"),
+            ("accept", "*/*")
+        ])));
+    }
+
+    #[test]
+    fn only_this_origin_may_change_something() {
+        let may = |origin| {
+            is_same_origin(
+                &Method::POST,
+                &headers(&[("host", "127.0.0.1:8000"), ("origin", origin)]),
+            )
+        };
+        assert!(may("http://127.0.0.1:8000"));
+        for origin in [
+            "http://localhost:5173",
+            "https://127.0.0.1:8000",
+            "http://evil.example",
+            "null",
+        ] {
+            assert!(!may(origin), "{origin}");
+        }
+        assert!(is_same_origin(&Method::POST, &HeaderMap::new()), "curl sends none");
+    }
+}

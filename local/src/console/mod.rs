@@ -1,0 +1,194 @@
+//! The console at `/`: its pages, what they show of the run, and for a simulated run the platform's controls.
+//!
+//! | path | needs the API key | |
+//! |---|---|---|
+//! | `/`, `/console/pages/{file}` | no | the pages, the same for everyone |
+//! | `/console/run` | no | whether the run is simulated; then also its API key, which the README tells |
+//! | `/console/state` | yes | the account, and the life of its token |
+//! | `/console/activity` | yes | what happens, as server-sent events |
+//! | `/console/sim/…` | yes | the simulator's `/sim/…`, so that the pages call no other origin |
+//!
+//! Everything else that the pages do goes through `/api/*`. Who may come here, and why the key is asked for although
+//! only this machine may, is said in [`guard`].
+
+mod activity;
+mod event;
+mod guard;
+mod mask;
+mod pages;
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use axum::{
+    Json, Router,
+    extract::State,
+    middleware,
+    response::{
+        IntoResponse, Response, Sse,
+        sse::{Event as Message, KeepAlive},
+    },
+    routing::get,
+};
+use futures_util::{Stream, StreamExt};
+use http::request::Parts;
+use serde_json::{Value, json};
+use wechat::{
+    callback::MessageMode,
+    clock::{Clock, SystemClock},
+    config::{CallerConfig, WebhookConfig},
+    problem::Problem,
+    secret::Secret,
+    store::Table,
+};
+use wechat_simulator::Observer;
+
+pub(crate) use self::activity::Activity;
+use self::{
+    activity::Update,
+    event::{Decoder, Event},
+};
+use crate::SIMULATED_API_KEY;
+
+/// The stream says at least so often that it lives: proxies and browsers give a silent one up.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// What the console knows of the run.
+#[derive(Debug)]
+pub(crate) struct Console {
+    activity: Activity,
+    decoder: Decoder,
+    account: Account,
+    table: Table,
+    /// The platform's controls; a real account has none.
+    controls: Option<Router>,
+}
+
+#[derive(Debug)]
+struct Account {
+    app_id: String,
+    api_keys: Vec<Secret>,
+    api_base: String,
+    mode: MessageMode,
+}
+
+impl Console {
+    /// The console of the account that the functions serve. `controls` are those of a simulated platform.
+    pub(crate) fn new(
+        webhook: &WebhookConfig,
+        caller: &CallerConfig,
+        table: Table,
+        activity: Activity,
+        controls: Option<Router>,
+    ) -> Self {
+        let account = Account {
+            app_id: caller.api.app_id.clone(),
+            api_keys: caller.api_keys.clone(),
+            api_base: caller.api.api_base.clone(),
+            mode: webhook.verifier.mode,
+        };
+        Self {
+            activity,
+            decoder: Decoder::new(&webhook.verifier),
+            account,
+            table,
+            controls,
+        }
+    }
+
+    pub(crate) const fn is_simulated(&self) -> bool {
+        self.controls.is_some()
+    }
+
+    /// Shows a request that a function has answered.
+    pub(crate) fn show(&self, parts: &Parts, body: &[u8], response: &http::Response<String>, took: Duration) {
+        if let Some(event) = Event::of_request(&self.decoder, parts, body, response, took) {
+            self.activity.publish(event);
+        }
+    }
+
+    /// Ends the streams that are open: a server that stops waits for them.
+    pub(crate) fn close(&self) {
+        self.activity.close();
+    }
+}
+
+/// An observer of the simulator that shows everything in `activity`.
+pub(crate) fn observer(activity: &Activity) -> Observer {
+    let activity = activity.clone();
+    Observer::new(move |observation| activity.publish(Event::of_observation(observation)))
+}
+
+/// Everything that the console serves.
+pub(crate) fn routes(console: Arc<Console>) -> Router {
+    let data = Router::new()
+        .route("/console/state", get(state))
+        .route("/console/activity", get(stream))
+        .with_state(Arc::clone(&console));
+    let data = match console.controls.clone() {
+        Some(controls) => data.nest_service("/console", controls),
+        None => data,
+    };
+    let keyed = middleware::from_fn_with_state(Arc::clone(&console), guard::needs_api_key);
+    let open = Router::new()
+        .route("/", get(pages::index))
+        .route("/console/pages/{file}", get(pages::file))
+        .route("/console/run", get(run))
+        .with_state(Arc::clone(&console));
+    open.merge(data.layer(keyed))
+        .layer(middleware::from_fn_with_state(console, guard::this_machine_only))
+        .layer(middleware::map_response(guard::harden))
+}
+
+async fn run(State(console): State<Arc<Console>>) -> Json<Value> {
+    let key = console.is_simulated().then_some(SIMULATED_API_KEY);
+    Json(json!({"simulated": console.is_simulated(), "key": key, "version": env!("CARGO_PKG_VERSION")}))
+}
+
+async fn state(State(console): State<Arc<Console>>) -> Response {
+    let Account {
+        app_id, api_base, mode, ..
+    } = &console.account;
+    let item = match console.table.token(app_id).await {
+        Ok(item) => item,
+        Err(error) => return Problem::from(&error).into_response().into_response(),
+    };
+    let token = item.token.map(|token| {
+        json!({
+            "generation": token.generation,
+            "expires_at": token.expires_at,
+            "refreshed_at": token.refreshed_at,
+        })
+    });
+    let failure = item.failure.map(|failure| {
+        json!({
+            "at": failure.at,
+            "errcode": failure.errcode,
+            "message": failure.message,
+        })
+    });
+    let mode = match mode {
+        MessageMode::Plain => "plain",
+        MessageMode::Compat => "compat",
+        MessageMode::Safe => "safe",
+    };
+    Json(json!({
+        "app_id": app_id,
+        "platform": api_base,
+        "mode": mode,
+        "now": SystemClock.now(),
+        "token": token,
+        "failure": failure,
+    }))
+    .into_response()
+}
+
+/// The last events, then each new one as it happens, until the run ends.
+async fn stream(State(console): State<Arc<Console>>) -> Sse<impl Stream<Item = Result<Message, Infallible>>> {
+    let run = json!({"run": console.activity.started_at()}).to_string();
+    let hello = futures_util::stream::once(async move { Message::default().event("hello").data(run) });
+    let updates = console.activity.follow().map(|update| match update {
+        Update::Happened(event) => Message::default().event("activity").data(&*event),
+        Update::Lost(count) => Message::default().event("lost").data(count.to_string()),
+    });
+    Sse::new(hello.chain(updates).map(Ok)).keep_alive(KeepAlive::new().interval(HEARTBEAT))
+}

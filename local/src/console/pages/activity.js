@@ -1,0 +1,255 @@
+// What happens: every callback and every call as it flows, decoded and explained.
+
+import { authorization, run } from "./api.js";
+import { button, fill, h, icon, iconButton } from "./dom.js";
+import { pretty, shortOpenid, timeOfDay, took } from "./format.js";
+import { Phrase, t } from "./i18n.js";
+
+const REMEMBERED = 400;
+/** "There is no menu": an account need not have one. */
+const NO_MENU = 46003;
+const KINDS = {
+  callback: { icon: "down", label: "kind-callback", direction: "to-you" },
+  failed_delivery: { icon: "warning", label: "kind-failed", direction: "to-you" },
+  call: { icon: "up", label: "kind-call", direction: "to-wechat" },
+  api: { icon: "chevron", label: "kind-api", direction: "to-you" },
+};
+const FILTERS = {
+  all: () => true,
+  callbacks: (event) => event.kind === "callback" || event.kind === "failed_delivery",
+  calls: (event) => event.kind === "call",
+  api: (event) => event.kind === "api",
+  failures: (event) => failed(event),
+};
+
+const state = { run: null, events: [], held: [], filter: "all", words: "", ownReads: false, paused: false, last: 0 };
+
+const list = h("ol", { class: "events", "aria-label": t("place-activity") });
+const spoken = h("p", { class: "unseen", "aria-live": "polite" });
+const link = h("span", { class: "link-state", role: "status" });
+const pause = iconButton("pause", t("pause"), togglePause, { "aria-pressed": "false" });
+const held = h("button", { type: "button", class: "held", hidden: true, on: { click: togglePause } });
+
+export function activityPanel() {
+  // Only a simulated platform tells of the calls to it.
+  const names = Object.keys(FILTERS).filter((name) => run.simulated || name !== "calls");
+  const filters = names.map((name) => button(t(`filter-${name}`), () => {
+    state.filter = name;
+    for (const other of filters) other.setAttribute("aria-pressed", String(other.dataset.filter === name));
+    render();
+  }, { class: "chip", "data-filter": name, "aria-pressed": String(name === "all") }));
+  const words = h("input", { type: "search", placeholder: t("search"), "aria-label": t("search") });
+  words.addEventListener("input", () => {
+    state.words = words.value.toLowerCase();
+    render();
+  });
+  const ownReads = h("input", { type: "checkbox" });
+  ownReads.addEventListener("change", () => {
+    state.ownReads = ownReads.checked;
+    render();
+  });
+  const clear = iconButton("trash", t("clear"), () => {
+    state.events = [];
+    render();
+  });
+  render();
+  return h(
+    "section",
+    { class: "place activity-place", "aria-label": t("place-activity") },
+    h("div", { class: "place-head" }, h("h2", {}, t("place-activity")), link, h("span", { class: "grow" }), pause, clear),
+    h("div", { class: "chips", role: "group", "aria-label": t("filter") }, filters),
+    h("div", { class: "row" }, words, h("label", { class: "check" }, ownReads, t("own-reads"))),
+    held, list, spoken,
+  );
+}
+
+/** Follows the stream for ever; after a break it comes back, and the history fills the gap. */
+export async function followActivity(happened) {
+  for (let pauseFor = 500; ; pauseFor = Math.min(pauseFor * 2, 8000)) {
+    try {
+      const answer = await fetch("/console/activity", { headers: authorization() });
+      if (answer.status === 401) document.dispatchEvent(new Event("unauthorized"));
+      if (answer.ok) {
+        pauseFor = 500;
+        showLink(true);
+        await readStream(answer.body, happened);
+      }
+    } catch {
+      // The run has ended or begins anew: the next turn tells.
+    }
+    showLink(false);
+    await new Promise((resolve) => setTimeout(resolve, pauseFor));
+  }
+}
+
+function showLink(isOpen) {
+  link.classList.toggle("open", isOpen);
+  fill(link, t(isOpen ? "live" : "not-connected"));
+}
+
+/** Server-sent events: blocks of "field: value" lines, an empty line after each. */
+async function readStream(body, happened) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  let buffer = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    buffer += value;
+    const blocks = buffer.split("\n\n");
+    buffer = blocks.pop();
+    const isFresh = blocks.map(takeBlock).some(Boolean);
+    if (isFresh) {
+      render();
+      happened();
+    }
+  }
+}
+
+/** True for an event that was not known yet. */
+function takeBlock(block) {
+  const field = (name) => block.split("\n").filter((line) => line.startsWith(`${name}:`))
+    .map((line) => line.slice(name.length + 1).trimStart()).join("\n");
+  const kind = field("event");
+  if (kind === "hello") {
+    const { run: begun } = JSON.parse(field("data"));
+    if (begun !== state.run) Object.assign(state, { run: begun, events: [], held: [], last: 0 });
+    document.dispatchEvent(new CustomEvent("run", { detail: begun }));
+  } else if (kind === "lost") {
+    state.events.unshift({ kind: "lost", count: Number(field("data")), at: Date.now() });
+    return true;
+  } else if (kind === "activity") {
+    const event = JSON.parse(field("data"));
+    if (event.id <= state.last) return false;
+    state.last = event.id;
+    if (event.openid) document.dispatchEvent(new CustomEvent("openid", { detail: event.openid }));
+    (state.paused ? state.held : state.events).unshift(event);
+    state.events.length = Math.min(state.events.length, REMEMBERED);
+    return true;
+  }
+  return false;
+}
+
+function togglePause() {
+  state.paused = !state.paused;
+  if (!state.paused) {
+    state.events.unshift(...state.held);
+    state.held = [];
+  }
+  pause.setAttribute("aria-pressed", String(state.paused));
+  fill(pause, icon(state.paused ? "play" : "pause"));
+  render();
+}
+
+export function failed(event) {
+  const isRefused = event.status === null || event.status >= 400;
+  if (event.errcode === NO_MENU) return false;
+  return event.kind === "failed_delivery" || isRefused || Boolean(event.errcode);
+}
+
+function isShown(event) {
+  if (event.kind === "lost") return true;
+  if (event.is_own_read && !state.ownReads) return false;
+  if (!FILTERS[state.filter](event)) return false;
+  return !state.words || searchable(event).includes(state.words);
+}
+
+function searchable(event) {
+  event.searchable ??= [event.path, event.query, event.what, event.openid, event.errcode, event.status,
+    event.request?.text, event.response?.text].join(" ").toLowerCase();
+  return event.searchable;
+}
+
+/** Rows that are there already stay, so that an open one stays open and keeps the focus. */
+function render() {
+  held.hidden = !(state.paused && state.held.length);
+  fill(held, t("held", state.held.length));
+  const shown = state.events.filter(isShown);
+  if (shown.length === 0) {
+    fill(list, h("li", { class: "empty" }, t(state.events.length ? "nothing-matches" : "activity-empty")));
+    return;
+  }
+  list.querySelector(":scope > .empty")?.remove();
+  const rows = shown.map((event) => (event.row ??= row(event)));
+  const keep = new Set(rows);
+  for (const child of [...list.children]) if (!keep.has(child)) child.remove();
+  rows.forEach((item, index) => {
+    if (list.children[index] !== item) list.insertBefore(item, list.children[index] ?? null);
+  });
+  const newest = shown[0];
+  if (newest.kind !== "lost") fill(spoken, t(KINDS[newest.kind].label), ` ${newest.path} ${newest.status ?? ""}`);
+}
+
+function row(event) {
+  if (event.kind === "lost") return h("li", { class: "lost" }, t("lost", event.count));
+  const kind = KINDS[event.kind];
+  const details = h("details", { class: `event ${event.kind} ${failed(event) ? "failed" : ""}` });
+  details.append(h("summary", {},
+    h("span", { class: "direction", title: t(kind.direction) }, icon(kind.icon)),
+    h("span", { class: "event-main" },
+      h("span", { class: "event-title" }, title(event)),
+      h("span", { class: "event-sub" }, subtitle(event))),
+    h("span", { class: "event-end" }, pill(event), h("span", { class: "took" }, took(event.millis)))));
+  details.addEventListener("toggle", () => {
+    if (details.open && details.children.length === 1) details.append(body(event));
+  });
+  return h("li", {}, details);
+}
+
+
+function title(event) {
+  if (event.kind === "failed_delivery") return t("delivery-failed", event.delivery);
+  if (event.kind === "callback" && event.what) return [callbackName(event.what), saying(event)];
+  return `${event.method} ${event.path}`;
+}
+
+/** What the user said, or which button or code it was. */
+function saying(event) {
+  const said = event.request.text.match(/<(?:Content|EventKey|Recognition|Label|Title|Status)><!\[CDATA\[([\s\S]+?)\]\]>/);
+  return said && h("span", { class: "saying" }, said[1]);
+}
+
+/** "event.subscribe" reads better as what the user did. */
+function callbackName(what) {
+  const name = what.replace(/^event\./, "");
+  const known = { text: "msg-text", subscribe: "msg-subscribe", unsubscribe: "msg-unsubscribe", click: "msg-click",
+    view: "msg-view", image: "an-image", voice: "a-voice", video: "a-video", location: "a-location", link: "a-link",
+    scan: "a-scan", template_send_job_finish: "msg-receipt" };
+  const plain = name.toLowerCase();
+  const key = known[plain] ?? (plain.includes("template") ? "msg-receipt" : null);
+  return key ? t(key) : what;
+}
+
+function subtitle(event) {
+  const parts = [timeOfDay(event.at), " · ", t(KINDS[event.kind].label)];
+  if (event.what) parts.push(" · ", event.what);
+  if (event.openid) parts.push(" · ", shortOpenid(event.openid));
+  if (event.request?.sealed) parts.push(" · ", t("was-encrypted"));
+  if (event.is_fault) parts.push(" · ", t("ordered-fault"));
+  return parts.map((part) => h("span", {}, part));
+}
+
+function pill(event) {
+  if (event.errcode) return h("span", { class: `pill ${failed(event) ? "bad" : ""}` }, String(event.errcode));
+  if (event.status === null) return h("span", { class: "pill bad" }, t("no-answer"));
+  const kind = event.kind === "failed_delivery" || event.status >= 400 ? "bad" : "good";
+  return h("span", { class: `pill ${kind}` }, String(event.status));
+}
+
+function body(event) {
+  const explained = event.explained && h("div", { class: `explained ${failed(event) ? "bad" : ""}` },
+    h("strong", {}, `${event.errcode} · `, new Phrase(event.explained.english, event.explained.chinese)),
+    h("p", {}, new Phrase(event.explained.remedy_english, event.explained.remedy_chinese)));
+  const refused = event.kind === "callback" && event.status === 403
+    && h("div", { class: "explained bad" }, h("p", {}, t("callback-refused")));
+  const query = event.query && h("div", { class: "body" }, h("h4", {}, t("query")), h("pre", { tabindex: "0" }, event.query.replaceAll("&", "\n")));
+  return h("div", { class: "event-body" }, explained, refused, query,
+    part(t("request"), event.request), part(event.kind === "failed_delivery" ? t("reason") : t("answer"), event.response));
+}
+
+function part(label, shown) {
+  if (!shown?.text) return null;
+  const sealed = shown.sealed && h("details", { class: "sealed" }, h("summary", {}, t("as-it-travelled")),
+    h("pre", { tabindex: "0" }, shown.sealed));
+  return h("div", { class: "body" }, h("h4", {}, label, shown.sealed && h("span", { class: "decrypted" }, t("decrypted"))),
+    h("pre", { tabindex: "0" }, pretty(shown.text)), shown.is_cut && h("p", { class: "hint" }, t("cut")), sealed);
+}

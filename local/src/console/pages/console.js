@@ -1,0 +1,124 @@
+// The console: puts the panels together and keeps them up to date.
+
+import { activityPanel, followActivity } from "./activity.js";
+import { learnRun, run, tryKey } from "./api.js";
+import { button, fill, h, tabs } from "./dom.js";
+import { doctorPanel } from "./doctor.js";
+import { applyLanguage, both, language, setLanguage, t } from "./i18n.js";
+import { menuPanel, showMenu } from "./menu.js";
+import { phonePanel } from "./phone.js";
+import { platformPanel } from "./platform.js";
+import { rulesPanel, showRules } from "./rules.js";
+import { loadTemplates, sendPanel } from "./send.js";
+import { loadAccount, tokenBar } from "./token.js";
+import { refreshWorld } from "./world.js";
+
+const account = h("span", { class: "account" });
+
+async function start() {
+  try {
+    await learnRun();
+  } catch (error) {
+    document.body.replaceChildren(h("main", { class: "refused" }, h("h1", {}, t("refused")), h("p", {}, error.message)));
+    return;
+  }
+  document.body.replaceChildren(header(), ...layout());
+  applyLanguage();
+  document.addEventListener("unauthorized", askForKey);
+  if (run.key) begin();
+  else askForKey();
+}
+
+/** What needs the API key. */
+function begin() {
+  showAccount();
+  loadTemplates();
+  happened();
+  if (!begin.isFollowing) followActivity(happened);
+  begin.isFollowing = true;
+}
+
+/** Something was sent or received, so everything may have changed. */
+function happened() {
+  loadAccount();
+  if (run.simulated) refreshWorld();
+}
+
+async function showAccount() {
+  const told = await loadAccount();
+  if (!told) return;
+  fill(account, h("code", {}, told.app_id), h("span", { class: "mode" }, t(`mode-${told.mode}`)));
+}
+
+function header() {
+  const toggle = button(language() === "zh" ? "English" : "中文", () => {
+    setLanguage(language() === "zh" ? "en" : "zh");
+    fill(toggle, language() === "zh" ? "English" : "中文");
+  }, { class: "small", id: "language", "aria-label": t("switch-language") });
+  return h("header", { class: "top" },
+    h("img", { src: "/console/pages/icon.svg", alt: "", width: "28", height: "28" }),
+    h("h1", {}, "WeChat bundle"),
+    h("span", { class: `badge ${run.simulated ? "" : "real"}` }, t(run.simulated ? "simulated" : "real-account")),
+    account, h("span", { class: "grow" }), tokenBar(), toggle);
+}
+
+function layout() {
+  const tools = [
+    { name: "send", label: t("tab-send"), panel: sendPanel() },
+    { name: "rules", label: t("tab-rules"), panel: rulesPanel(), shown: () => run.key && showRules() },
+    { name: "menu", label: t("tab-menu"), panel: menuPanel(), shown: () => run.key && showMenu() },
+    run.simulated && { name: "platform", label: t("tab-platform"), panel: platformPanel() },
+    { name: "doctor", label: t("tab-doctor"), panel: doctorPanel() },
+  ].filter(Boolean);
+  const { bar } = tabs(tools, t("place-tools"), "console.tool");
+  const places = [
+    run.simulated && phonePanel(),
+    activityPanel(),
+    h("section", { class: "place tools-place", "aria-label": t("place-tools") }, bar, tools.map((tool) => tool.panel)),
+  ].filter(Boolean);
+  const main = h("main", { class: run.simulated ? "places" : "places without-phone" }, places);
+  return [main, placeBar(main)];
+}
+
+/** On a narrow window one place is seen at a time. */
+function placeBar(main) {
+  const names = run.simulated ? ["phone", "activity", "tools"] : ["activity", "tools"];
+  const buttons = names.map((name) => button(t(`place-${name}`), () => show(name), { "data-place": name }));
+  const show = (name) => {
+    main.dataset.place = name;
+    for (const each of buttons) each.setAttribute("aria-current", each.dataset.place === name ? "page" : "false");
+    sessionStorage.setItem("console.place", name);
+  };
+  const stored = sessionStorage.getItem("console.place");
+  show(names.includes(stored) ? stored : names[0]);
+  return h("nav", { class: "place-bar", "aria-label": t("places") }, buttons);
+}
+
+/** With a real account the page does not know the key. */
+function askForKey() {
+  if (document.querySelector("dialog[open]")) return;
+  const input = h("input", { type: "password", id: "api-key", autocomplete: "off", required: true });
+  const fault = h("p", { class: "fault", id: "api-key-fault", role: "alert" });
+  const submit = async (event) => {
+    event.preventDefault();
+    const answer = await tryKey(input.value.trim());
+    if (answer.ok) {
+      dialog.close();
+      begin();
+      return;
+    }
+    fill(fault, answer.status === 401 ? t("wrong-key") : both(answer.body.detail ?? ""));
+    input.setAttribute("aria-invalid", "true");
+    input.setAttribute("aria-describedby", fault.id);
+    input.select();
+  };
+  const dialog = h("dialog", { "aria-labelledby": "key-title", on: { close: () => dialog.remove() } },
+    h("form", { class: "form", on: { submit } },
+      h("h2", { id: "key-title" }, t("key-title")), h("p", { class: "hint" }, t("key-hint")),
+      h("div", { class: "field" }, h("label", { for: "api-key" }, "API key"), input, fault),
+      h("button", { type: "submit", class: "primary wide" }, t("open-console"))));
+  document.body.append(dialog);
+  dialog.showModal();
+}
+
+start();

@@ -1,0 +1,191 @@
+// Elements without HTML in strings: whatever a user or WeChat has sent becomes text, never markup.
+
+import { Phrase, phrase, t } from "./i18n.js";
+
+const ICONS = {
+  arrowLeft: "M15 5l-7 7 7 7",
+  check: "M5 13l4 4 10-11",
+  chevron: "M9 6l6 6-6 6",
+  clock: "M12 7v5l3 3M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18z",
+  copy: "M9 9h10v12H9zM15 9V4H5v12h4",
+  cross: "M6 6l12 12M18 6L6 18",
+  down: "M12 5v14M6 13l6 6 6-6",
+  image: "M4 5h16v14H4zM4 16l5-5 4 4 3-3 4 4M15 9h.01",
+  keyboard: "M3 7h18v11H3zM7 11h.01M11 11h.01M15 11h.01M8 15h8",
+  link: "M10 14a4 4 0 0 0 6 0l3-3a4 4 0 0 0-6-6l-1 1M14 10a4 4 0 0 0-6 0l-3 3a4 4 0 0 0 6 6l1-1",
+  menu: "M4 7h16M4 12h16M4 17h16",
+  music: "M9 18V5l11-2v13M9 18a3 3 0 1 1-3-3 3 3 0 0 1 3 3zM20 16a3 3 0 1 1-3-3 3 3 0 0 1 3 3z",
+  pause: "M8 5v14M16 5v14",
+  pin: "M12 21s-7-6-7-11a7 7 0 0 1 14 0c0 5-7 11-7 11zM12 12a2 2 0 1 0 0-4 2 2 0 0 0 0 4z",
+  play: "M7 4l13 8-13 8z",
+  reload: "M20 11a8 8 0 1 0-2 6M20 5v6h-6",
+  plus: "M12 5v14M5 12h14",
+  scan: "M4 8V4h4M16 4h4v4M20 16v4h-4M8 20H4v-4M4 12h16",
+  send: "M4 12l16-8-6 16-3-7z",
+  trash: "M5 7h14M10 7V4h4v3M7 7l1 13h8l1-13",
+  up: "M12 19V5M6 11l6-6 6 6",
+  user: "M12 12a4 4 0 1 0 0-8 4 4 0 0 0 0 8zM4 21a8 8 0 0 1 16 0",
+  video: "M3 6h12v12H3zM15 11l6-4v10l-6-4",
+  voice: "M12 3a3 3 0 0 1 3 3v5a3 3 0 0 1-6 0V6a3 3 0 0 1 3-3zM5 11a7 7 0 0 0 14 0M12 18v3",
+  warning: "M12 3l10 18H2zM12 10v4M12 17.500h.01",
+};
+
+/** An element. Attributes may be phrases; "on" holds listeners; children may be nodes, texts, phrases or lists. */
+export function h(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name === "on") for (const [event, act] of Object.entries(value)) element.addEventListener(event, act);
+    else if (value instanceof Phrase) phrase(element, name, value);
+    else if (value === true) element.setAttribute(name, "");
+    else if (value !== false && value !== null && value !== undefined) element.setAttribute(name, value);
+  }
+  return put(element, ...children);
+}
+
+/** Adds children. */
+export function put(element, ...children) {
+  for (const child of children.flat(Infinity)) {
+    if (child === null || child === undefined || child === false) continue;
+    if (child instanceof Phrase) {
+      const span = document.createElement("span");
+      phrase(span, "text", child);
+      element.append(span);
+    } else {
+      element.append(child);
+    }
+  }
+  return element;
+}
+
+/** Replaces the children. */
+export function fill(element, ...children) {
+  element.replaceChildren();
+  return put(element, ...children);
+}
+
+const drawn = new WeakMap();
+
+/** Draws only when what is shown has changed, so that the focus and an open list stay; a lost focus comes back. */
+export function redraw(element, shown, draw) {
+  const now = JSON.stringify(shown);
+  if (drawn.get(element) === now) return;
+  drawn.set(element, now);
+  const hadFocus = element.contains(document.activeElement) && document.activeElement !== element;
+  draw();
+  if (hadFocus) element.querySelector("button, input")?.focus();
+}
+
+export function icon(name) {
+  const space = "http://www.w3.org/2000/svg";
+  const svg = document.createElementNS(space, "svg");
+  svg.setAttribute("viewBox", "0 0 24 24");
+  svg.setAttribute("class", "icon");
+  svg.setAttribute("aria-hidden", "true");
+  const path = document.createElementNS(space, "path");
+  path.setAttribute("d", ICONS[name]);
+  svg.append(path);
+  return svg;
+}
+
+export function button(label, act, attributes = {}) {
+  return h("button", { type: "button", ...attributes, on: { click: act } }, label);
+}
+
+export function iconButton(name, label, act, attributes = {}) {
+  const all = { type: "button", class: "icon-button", "aria-label": label, title: label, ...attributes };
+  return h("button", { ...all, on: { click: act } }, icon(name));
+}
+
+/** A button that asks once more before it acts. */
+export function sureButton(label, act, attributes = {}) {
+  let timer = null;
+  const calm = () => {
+    clearTimeout(timer);
+    timer = null;
+    element.classList.remove("sure");
+    fill(element, label);
+  };
+  const element = button(label, () => {
+    if (timer) {
+      calm();
+      act();
+      return;
+    }
+    element.classList.add("sure");
+    fill(element, t("sure"));
+    timer = setTimeout(calm, 4000);
+  }, attributes);
+  element.addEventListener("keydown", (event) => event.key === "Escape" && calm());
+  element.addEventListener("blur", calm);
+  return element;
+}
+
+/** Runs the act with the button shown as busy. */
+export async function busy(element, act) {
+  element.disabled = true;
+  element.setAttribute("aria-busy", "true");
+  try {
+    return await act();
+  } finally {
+    element.disabled = false;
+    element.removeAttribute("aria-busy");
+  }
+}
+
+/** Says something for a moment. */
+export function toast(message, kind = "info") {
+  let tray = document.querySelector(".toasts");
+  if (!tray) {
+    tray = h("div", { class: "toasts", role: "status", "aria-live": "polite" });
+    document.body.append(tray);
+  }
+  const shown = h("div", { class: `toast ${kind}` }, message);
+  tray.replaceChildren(shown);
+  setTimeout(() => shown.remove(), kind === "bad" ? 7000 : 3500);
+}
+
+export async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    toast(t("copied"), "good");
+  } catch {
+    toast(t("not-copied"), "bad");
+  }
+}
+
+/** Tabs by WAI-ARIA: arrows move, one tab stop. Each tab is {name, label, panel, shown?}. */
+export function tabs(list, label, remembered) {
+  const bar = h("div", { class: "tabs", role: "tablist", "aria-label": label });
+  const buttons = new Map();
+  const show = (name, focus = false) => {
+    for (const tab of list) {
+      const chosen = tab.name === name;
+      const tabButton = buttons.get(tab.name);
+      tabButton.setAttribute("aria-selected", String(chosen));
+      tabButton.tabIndex = chosen ? 0 : -1;
+      tab.panel.hidden = !chosen;
+      if (chosen) {
+        if (focus) tabButton.focus();
+        tab.shown?.();
+      }
+    }
+    if (remembered) sessionStorage.setItem(remembered, name);
+  };
+  list.forEach((tab, index) => {
+    const id = `tab-${tab.name}`;
+    tab.panel.id = `panel-${tab.name}`;
+    tab.panel.setAttribute("role", "tabpanel");
+    tab.panel.setAttribute("aria-labelledby", id);
+    const move = (event) => {
+      const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+      if (step) show(list[(index + step + list.length) % list.length].name, true);
+    };
+    const attributes = { type: "button", id, role: "tab", "aria-controls": tab.panel.id };
+    const tabButton = h("button", { ...attributes, on: { click: () => show(tab.name), keydown: move } }, tab.label);
+    buttons.set(tab.name, tabButton);
+    bar.append(tabButton);
+  });
+  const stored = remembered && sessionStorage.getItem(remembered);
+  show(list.some((tab) => tab.name === stored) ? stored : list[0].name);
+  return { bar, show };
+}

@@ -1,0 +1,110 @@
+// A JSON document as text: with its faults at their places, and what was changed since it was read.
+
+import { button, fill, h, icon } from "./dom.js";
+import { both, t } from "./i18n.js";
+import { lineOf, locate } from "./pointer.js";
+
+/** An editor; `changed` is called whenever the text is. */
+export function jsonEditor(id, label, changed) {
+  const area = h("textarea", { id, spellcheck: "false", rows: "16", "aria-label": label, autocapitalize: "off" });
+  const faults = h("ul", { class: "faults", role: "alert", hidden: true });
+  let saved = "";
+  const indent = (event) => {
+    if (event.key !== "Enter" || event.isComposing) return;
+    const before = area.value.slice(0, area.selectionStart);
+    const spaces = before.slice(before.lastIndexOf("\n") + 1).match(/^ */)[0];
+    if (!spaces) return;
+    event.preventDefault();
+    area.setRangeText(`\n${spaces}`, area.selectionStart, area.selectionEnd, "end");
+    area.dispatchEvent(new Event("input"));
+  };
+  area.addEventListener("keydown", indent);
+  area.addEventListener("input", () => {
+    clearFaults();
+    changed();
+  });
+
+  const clearFaults = () => {
+    faults.hidden = true;
+    area.removeAttribute("aria-invalid");
+  };
+  const select = ([start, end]) => {
+    area.focus();
+    area.setSelectionRange(start, end);
+    const lineHeight = parseFloat(getComputedStyle(area).lineHeight);
+    area.scrollTop = Math.max(0, (lineOf(area.value, start) - 4) * lineHeight);
+  };
+  const showFaults = (list) => {
+    area.setAttribute("aria-invalid", "true");
+    faults.hidden = false;
+    fill(faults, list.map(({ pointer, detail, place }) => {
+      const found = place ?? locate(area.value, pointer);
+      const where = found ? t("line", lineOf(area.value, found[0])) : "";
+      return h("li", {}, button(
+        [icon("warning"), h("span", {}, h("strong", {}, where), " ", h("code", {}, pointer), h("br"), both(detail))],
+        () => found && select(found),
+      ));
+    }));
+  };
+
+  return {
+    element: h("div", { class: "editor" }, area, faults),
+    get text() {
+      return area.value;
+    },
+    get saved() {
+      return saved;
+    },
+    get isChanged() {
+      return area.value !== saved;
+    },
+    /** Shows a document that was read. */
+    load(document_) {
+      saved = JSON.stringify(document_, null, 2);
+      area.value = saved;
+      clearFaults();
+      changed();
+    },
+    /** What is in the editor is what is stored now. */
+    markSaved() {
+      saved = area.value;
+      changed();
+    },
+    /** The document; undefined, with the fault shown, when the text is no JSON. */
+    parse() {
+      try {
+        clearFaults();
+        return JSON.parse(area.value);
+      } catch (error) {
+        const position = Number(error.message.match(/position (\d+)/)?.[1] ?? area.value.length);
+        showFaults([{ pointer: "", detail: error.message, place: [position, position + 1] }]);
+        return undefined;
+      }
+    },
+    showFaults,
+  };
+}
+
+/** The lines that were taken out and put in, with their neighbours. */
+export function lineDifference(before, after) {
+  const old = before.split("\n");
+  const fresh = after.split("\n");
+  const lengths = Array.from({ length: old.length + 1 }, () => new Uint16Array(fresh.length + 1));
+  for (let i = old.length - 1; i >= 0; i -= 1) {
+    for (let j = fresh.length - 1; j >= 0; j -= 1) {
+      lengths[i][j] = old[i] === fresh[j] ? lengths[i + 1][j + 1] + 1 : Math.max(lengths[i + 1][j], lengths[i][j + 1]);
+    }
+  }
+  const lines = [];
+  for (let i = 0, j = 0; i < old.length || j < fresh.length;) {
+    if (i < old.length && j < fresh.length && old[i] === fresh[j]) lines.push([" ", old[i++], j++]);
+    else if (i < old.length && (j === fresh.length || lengths[i + 1][j] >= lengths[i][j + 1])) lines.push(["-", old[i++]]);
+    else lines.push(["+", fresh[j++]]);
+  }
+  const isNear = (index) => lines.slice(Math.max(0, index - 2), index + 3).some(([mark]) => mark !== " ");
+  const shown = lines.filter((_, index) => isNear(index));
+  if (shown.length === 0) return h("p", { class: "empty" }, t("no-difference"));
+  const kinds = { "+": "added", "-": "removed", " ": "" };
+  return h("pre", { class: "difference", tabindex: "0" },
+    shown.map(([mark, text]) => h("span", { class: `diff-line ${kinds[mark]}` }, `${mark} ${text}\n`)));
+}

@@ -1,0 +1,78 @@
+// How bodies, times and names are shown.
+
+/** JSON on lines of its own, from its text: numbers beyond 2^53 stay what they are. */
+export function prettyJson(text) {
+  let out = "";
+  let depth = 0;
+  const line = () => `\n${"  ".repeat(depth)}`;
+  const tokens = text.match(/"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+/g) ?? [];
+  tokens.forEach((token, index) => {
+    const next = tokens[index + 1];
+    if (token === "{" || token === "[") {
+      const empty = next === "}" || next === "]";
+      depth += 1;
+      out += token + (empty ? "" : line());
+    } else if (token === "}" || token === "]") {
+      depth -= 1;
+      const before = tokens[index - 1];
+      out += (before === "{" || before === "[" ? "" : line()) + token;
+    } else if (token === ",") {
+      out += token + line();
+    } else {
+      out += token === ":" ? ": " : token;
+    }
+  });
+  return out;
+}
+
+/** XML with an element to a line; null when it is none. */
+export function prettyXml(text) {
+  const parsed = new DOMParser().parseFromString(text, "application/xml");
+  if (parsed.querySelector("parsererror")) return null;
+  const lines = [];
+  const write = (element, depth) => {
+    const indent = "  ".repeat(depth);
+    if (element.children.length === 0) {
+      const inner = [...element.childNodes].map((node) => (node.nodeType === Node.CDATA_SECTION_NODE
+        ? `<![CDATA[${node.data}]]>` : node.textContent)).join("");
+      lines.push(`${indent}<${element.nodeName}>${inner}</${element.nodeName}>`);
+      return;
+    }
+    lines.push(`${indent}<${element.nodeName}>`);
+    for (const child of element.children) write(child, depth + 1);
+    lines.push(`${indent}</${element.nodeName}>`);
+  };
+  write(parsed.documentElement, 0);
+  return lines.join("\n");
+}
+
+/** A body, as readable as it can be made. */
+export function pretty(text) {
+  const start = text.trimStart()[0];
+  if (start === "<") return prettyXml(text) ?? text;
+  return start === "{" || start === "[" ? prettyJson(text) : text;
+}
+
+export function timeOfDay(millis) {
+  const time = new Date(millis);
+  const two = (number) => String(number).padStart(2, "0");
+  return `${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}`;
+}
+
+export function took(millis) {
+  if (millis < 10) return `${millis.toFixed(1)} ms`;
+  return millis < 1000 ? `${Math.round(millis)} ms` : `${(millis / 1000).toFixed(1)} s`;
+}
+
+export function span(seconds) {
+  const left = Math.max(0, Math.floor(seconds));
+  const two = (number) => String(number).padStart(2, "0");
+  const hours = Math.floor(left / 3600);
+  const rest = `${two(Math.floor(left / 60) % 60)}:${two(left % 60)}`;
+  return hours ? `${hours}:${rest}` : rest;
+}
+
+/** The end of an openid tells users of one account apart. */
+export function shortOpenid(openid) {
+  return `…${openid.slice(-6)}`;
+}

@@ -1,0 +1,125 @@
+// The custom menu: edited as WeChat's own JSON, compared, published, and rolled back.
+
+import { call, read } from "./api.js";
+import { busy, button, fill, h, sureButton, toast } from "./dom.js";
+import { jsonEditor } from "./editor.js";
+import { t } from "./i18n.js";
+import { showMenuBar } from "./phone.js";
+import { problemBox } from "./problem.js";
+
+const EXAMPLE = {
+  button: [
+    { type: "click", name: "帮助", key: "MENU_HELP" },
+    { type: "view", name: "官网", url: "https://example.com/" },
+    { name: "更多", sub_button: [
+      { type: "click", name: "今日", key: "MENU_TODAY" },
+      { type: "view", name: "订单", url: "https://example.com/orders" },
+    ] },
+  ],
+};
+
+const editor = jsonEditor("menu-text", t("menu"), () => renderState());
+const outcome = h("div", { class: "outcome", "aria-live": "polite" });
+const status = h("span", { class: "version" });
+const publish = button(t("publish"), publishMenu, { class: "primary", id: "menu-publish" });
+
+export function menuPanel() {
+  return h("div", { class: "tool" },
+    h("div", { class: "row" }, status, h("span", { class: "grow" }), button(t("reload"), loadMenu)),
+    editor.element,
+    h("div", { class: "row wrap" }, publish, button(t("what-would-change"), compare), button(t("example"), insertExample),
+      h("span", { class: "grow" }), sureButton(t("roll-back"), rollBack), sureButton(t("delete"), remove, { class: "danger" })),
+    outcome);
+}
+
+export function showMenu() {
+  if (!editor.isChanged) loadMenu();
+}
+
+export async function loadMenu() {
+  const answer = await read("/api/menu");
+  if (!answer.ok && answer.status !== 404) {
+    fill(outcome, problemBox(answer));
+    return;
+  }
+  fill(outcome);
+  editor.load(answer.ok ? asPublished(answer.body.menu) : { button: [] });
+  status.dataset.exists = String(answer.ok);
+  renderState();
+}
+
+/** Without what WeChat adds when it is asked. */
+function asPublished(menu) {
+  const clean = ({ sub_button: children = [], ...entry }) => (children.length
+    ? { ...entry, sub_button: children.map(clean) } : entry);
+  return { button: (menu?.button ?? []).map(clean) };
+}
+
+function renderState() {
+  const exists = status.dataset.exists === "true";
+  fill(status, t(exists ? "menu-published" : "no-menu"), editor.isChanged && h("span", { class: "changed" }, t("changed")));
+}
+
+function insertExample() {
+  const area = document.getElementById("menu-text");
+  area.value = JSON.stringify(EXAMPLE, null, 2);
+  area.dispatchEvent(new Event("input"));
+}
+
+function refused(answer) {
+  if (answer.body.faults) editor.showFaults(answer.body.faults);
+  fill(outcome, answer.body.faults ? null : problemBox(answer));
+}
+
+async function publishMenu() {
+  const menu = editor.parse();
+  if (menu === undefined) return;
+  const answer = await busy(publish, () => call("POST", "/api/menu", menu));
+  if (!answer.ok) {
+    refused(answer);
+    return;
+  }
+  editor.markSaved();
+  status.dataset.exists = "true";
+  renderState();
+  showMenuBar();
+  fill(outcome, h("p", { class: "result good" }, t("menu-is-published")));
+}
+
+async function compare() {
+  const menu = editor.parse();
+  if (menu === undefined) return;
+  const answer = await call("POST", "/api/menu?dry_run=true", menu);
+  if (!answer.ok) {
+    refused(answer);
+    return;
+  }
+  const { changes } = answer.body;
+  fill(outcome, changes.length === 0 ? h("p", { class: "empty" }, t("no-difference")) : h("ul", { class: "changes" }, changes.map(change)));
+}
+
+function change({ pointer, from, to }) {
+  const side = (value, kind) => value !== undefined && value !== null
+    && h("pre", { class: `diff-line ${kind}` }, `${kind === "added" ? "+" : "-"} ${JSON.stringify(value, null, 2)}`);
+  return h("li", {}, h("code", {}, pointer || "/"), side(from, "removed"), side(to, "added"));
+}
+
+async function rollBack() {
+  const answer = await call("POST", "/api/menu/rollback");
+  if (!answer.ok) {
+    fill(outcome, problemBox(answer));
+    return;
+  }
+  toast(t("menu-rolled-back"), "good");
+  await loadMenu();
+}
+
+async function remove() {
+  const answer = await call("DELETE", "/api/menu");
+  if (!answer.ok) {
+    fill(outcome, problemBox(answer));
+    return;
+  }
+  toast(t("menu-deleted"), "good");
+  await loadMenu();
+}

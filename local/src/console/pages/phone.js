@@ -1,0 +1,273 @@
+// The phone: one follower at a time, the chat with the account, and the account's menu as WeChat shows it.
+
+import { read, sim } from "./api.js";
+import { button, busy, fill, h, icon, iconButton, put, redraw, toast } from "./dom.js";
+import { shortOpenid } from "./format.js";
+import { language, t } from "./i18n.js";
+import { note, ownMessage, shownMessage } from "./messages.js";
+import { loadWorld, refreshWorld, world } from "./world.js";
+
+const STORED = "console.phone";
+
+/** Whose phone it is, what every user did here, and what their screens show. */
+const state = { run: null, openid: null, screen: [], doings: {}, typing: true, waiting: false, ...stored() };
+
+const chat = h("div", { class: "chat", role: "log", "aria-live": "polite", "aria-label": t("chat"), tabindex: "0" });
+const bar = h("div", { class: "phone-bar" });
+const choice = h("select", { "aria-label": t("follower"), on: { change: () => choose(choice.value) } });
+const controls = h("div", { class: "row wrap" });
+
+export function phonePanel() {
+  const header = h("div", { class: "phone-title" }, icon("arrowLeft"), h("strong", {}, t("account-name")), icon("user"));
+  const add = button([icon("plus"), t("new-follower")], newFollower, { class: "primary", id: "new-follower" });
+  document.addEventListener("world", worldChanged);
+  document.addEventListener("language", render);
+  document.addEventListener("run", (event) => forgetOtherRuns(event.detail));
+  document.addEventListener("keydown", (event) => event.key === "Escape" && closePopups());
+  document.addEventListener("click", (event) => event.target.closest(".popup-owner") || closePopups());
+  return h(
+    "section",
+    { class: "place phone-place", "aria-label": t("place-phone") },
+    h("div", { class: "row" }, choice, add),
+    controls,
+    h("div", { class: "phone" }, header, chat, bar),
+  );
+}
+
+/** The openid of the user whose phone is shown. */
+export function currentUser() {
+  return state.openid;
+}
+
+/** Shows a user's phone, and what came to it. */
+export async function choose(openid) {
+  state.openid = openid;
+  await loadScreen();
+  render();
+  document.dispatchEvent(new Event("phone-user"));
+}
+
+async function worldChanged() {
+  const openids = world.users.map((user) => user.openid);
+  if (!openids.includes(state.openid)) state.openid = openids[0] ?? null;
+  await loadScreen();
+  render();
+}
+
+async function loadScreen() {
+  const openid = state.openid;
+  if (!openid) return;
+  const answer = await read(`/console/sim/phones/${openid}`);
+  if (answer.ok && openid === state.openid) state.screen = answer.body;
+}
+
+function user() {
+  return world?.users.find((candidate) => candidate.openid === state.openid);
+}
+
+async function newFollower() {
+  await act("follow", {}, async (answer) => {
+    state.openid = answer.openid;
+    state.screen = [];
+    record(answer.openid, { kind: "note", text: "did-follow" }, 0);
+  });
+}
+
+/** Lets the user do something, and waits for what the account answers. */
+async function act(what, body, done) {
+  state.waiting = true;
+  render();
+  const answer = await sim("POST", what, body);
+  state.waiting = false;
+  if (answer.ok) await done?.(answer.body);
+  else toast(answer.body.error ?? answer.body.detail, "bad");
+  if (answer.ok && answer.body.error) {
+    record(state.openid, { kind: "failure", deliveries: answer.body.deliveries, text: answer.body.error });
+  }
+  await loadWorld();
+  return answer.ok;
+}
+
+/** Keeps what a user did, at its place among what the screen shows. */
+function record(openid, doing, after = state.screen.length) {
+  (state.doings[openid] ??= []).push({ ...doing, after });
+  keep();
+}
+
+function userDoes(what, body, doing) {
+  record(state.openid, doing);
+  return act(what, { openid: state.openid, ...body });
+}
+
+/** Another run has other users, and empty screens. */
+function forgetOtherRuns(run) {
+  if (run === state.run) return;
+  Object.assign(state, { run, doings: {} });
+  keep();
+}
+
+function stored() {
+  const kept = JSON.parse(sessionStorage.getItem(STORED) ?? "{}");
+  return { run: kept.run ?? null, openid: kept.openid ?? null, doings: kept.doings ?? {} };
+}
+
+function keep() {
+  sessionStorage.setItem(STORED, JSON.stringify({ run: state.run, openid: state.openid, doings: state.doings }));
+}
+
+function render() {
+  keep();
+  const { openid, typing } = state;
+  redraw(choice, [openid, language(), world?.users.map((each) => [each.openid, each.follows])], renderUsers);
+  redraw(controls, [openid, user()?.follows, user()?.blocked], renderControls);
+  redraw(bar, [openid, typing, user()?.follows, world?.menu?.menu?.button], renderBar);
+  renderChat();
+}
+
+function renderUsers() {
+  const options = (world?.users ?? []).map((candidate) => {
+    const label = candidate.follows ? t("user-follows", shortOpenid(candidate.openid))
+      : t("user-left", shortOpenid(candidate.openid));
+    return h("option", { value: candidate.openid, selected: candidate.openid === state.openid }, label.toString());
+  });
+  fill(choice, options);
+}
+
+function renderControls() {
+  const current = user();
+  if (!current) {
+    fill(controls);
+    return;
+  }
+  const follow = current.follows
+    ? button(t("unfollow"), () => userDoes("unfollow", {}, { kind: "note", text: "did-unfollow" }))
+    : button(t("follow"), () => userDoes("follow", {}, { kind: "note", text: "did-follow" }), { class: "primary" });
+  const block = h("input", { type: "checkbox", checked: current.blocked });
+  block.addEventListener("change", async () => {
+    await sim("POST", "block", { openid: state.openid, blocked: block.checked });
+    refreshWorld();
+  });
+  fill(controls, follow, h("label", { class: "check" }, block, t("refuses-templates")));
+}
+
+function renderChat() {
+  const doings = state.doings[state.openid] ?? [];
+  const items = [];
+  state.screen.forEach((shown, index) => {
+    items.push(doings.filter((doing) => doing.after === index).map(doingItem));
+    items.push(shownMessage(shown));
+  });
+  items.push(doings.filter((doing) => doing.after >= state.screen.length).map(doingItem));
+  if (state.waiting) items.push(h("div", { class: "waiting", "aria-label": t("waiting") }, h("i"), h("i"), h("i")));
+  const isEmpty = state.screen.length === 0 && doings.length === 0;
+  fill(chat, isEmpty ? h("p", { class: "empty" }, t("chat-empty")) : items);
+  chat.scrollTop = chat.scrollHeight;
+}
+
+function doingItem(doing) {
+  if (doing.kind === "note") return note(t(doing.text, doing.value ?? ""));
+  if (doing.kind === "failure") return note(t("callback-failed", doing.deliveries, doing.text), "bad");
+  return ownMessage(doing);
+}
+
+function renderBar() {
+  const current = user();
+  const menu = world?.menu?.menu?.button;
+  if (!current?.follows) {
+    fill(bar, h("p", { class: "phone-note" }, current ? t("not-following") : t("no-follower")));
+    return;
+  }
+  if (menu && !state.typing) fill(bar, switchButton("keyboard", true), h("div", { class: "menu-bar" }, menu.map(topButton)));
+  else fill(bar, menu && switchButton("menu", false), textForm(), moreMenu());
+}
+
+function switchButton(name, typing) {
+  return iconButton(name, t(typing ? "to-keyboard" : "to-menu"), () => {
+    state.typing = typing;
+    render();
+  }, { class: "icon-button switch" });
+}
+
+/** The menu has come or gone: show it as WeChat does, in place of the keyboard. */
+export function showMenuBar() {
+  state.typing = false;
+}
+
+function textForm() {
+  const input = h("input", { "aria-label": t("say"), placeholder: t("say"), autocomplete: "off", id: "say" });
+  const send = h("button", { type: "submit", class: "send", "aria-label": t("send-text"), title: t("send-text") }, icon("send"));
+  const submit = async (event) => {
+    event.preventDefault();
+    const content = input.value.trim();
+    if (!content) return;
+    input.value = "";
+    await busy(send, () => userDoes("message", { type: "text", content }, { kind: "text", text: content }));
+  };
+  return h("form", { class: "say", on: { submit } }, input, send);
+}
+
+/** Everything else that a user can do. */
+function moreMenu() {
+  const message = (kind, members, text) => () => {
+    closePopups();
+    userDoes("message", { type: kind, ...members }, { kind, text });
+  };
+  const place = { latitude: 39.9087, longitude: 116.3975, label: "天安门" };
+  const page = { title: "WeChat", description: "developers.weixin.qq.com", url: "https://developers.weixin.qq.com/" };
+  const scan = () => {
+    closePopups();
+    userDoes("scan", { scene: 123 }, { kind: "note", text: "did-scan", value: 123 });
+  };
+  const entries = [
+    ["image", t("an-image"), message("image", {})],
+    ["voice", t("a-voice"), message("voice", { recognition: "你好" }, "你好")],
+    ["video", t("a-video"), message("video", {})],
+    ["pin", t("a-location"), message("location", place, place.label)],
+    ["link", t("a-link"), message("link", page, page.title)],
+    ["scan", t("a-scan"), scan],
+  ];
+  const items = entries.map(([name, label, does]) => button([icon(name), label], does, { role: "menuitem" }));
+  return popup(icon("plus"), items, { class: "icon-button more", "aria-label": t("more"), title: t("more") }, "more-popup");
+}
+
+function topButton(entry) {
+  const children = entry.sub_button?.list ?? entry.sub_button ?? [];
+  if (children.length === 0) return button(entry.name, () => tap(entry), { class: "menu-button" });
+  const items = children.map((child) => button(child.name, () => {
+    closePopups();
+    tap(child);
+  }, { role: "menuitem" }));
+  return popup([h("span", { class: "lines", "aria-hidden": "true" }, "≡"), entry.name], items, { class: "menu-button" });
+}
+
+/** What WeChat does when a button is tapped. */
+function tap(entry) {
+  const doing = { kind: "note", text: "did-tap", value: entry.name };
+  if (entry.type === "click") return userDoes("click", { key: entry.key }, doing);
+  if (entry.type === "view") return userDoes("view", { url: entry.url }, { ...doing, text: "did-open", value: entry.url });
+  toast(t("not-simulated", entry.type));
+  return undefined;
+}
+
+function popup(label, items, attributes, kind = "") {
+  const list = h("div", { class: `popup ${kind}`, role: "menu", hidden: true }, items);
+  const owner = h("button", { type: "button", "aria-haspopup": "menu", "aria-expanded": "false", ...attributes });
+  put(owner, label);
+  owner.addEventListener("click", () => {
+    const opens = list.hidden;
+    closePopups();
+    list.hidden = !opens;
+    owner.setAttribute("aria-expanded", String(opens));
+    if (opens) list.querySelector("button")?.focus();
+  });
+  return h("div", { class: "popup-owner" }, list, owner);
+}
+
+function closePopups() {
+  for (const list of document.querySelectorAll(".popup:not([hidden])")) {
+    const owner = list.parentElement.querySelector(":scope > button");
+    if (list.contains(document.activeElement)) owner.focus();
+    list.hidden = true;
+    owner.setAttribute("aria-expanded", "false");
+  }
+}

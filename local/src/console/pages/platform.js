@@ -1,0 +1,86 @@
+// What upsets the simulated platform: faults, the whitelist, the clock.
+
+import { sim } from "./api.js";
+import { button, fill, h, iconButton, toast } from "./dom.js";
+import { t } from "./i18n.js";
+import { refreshWorld, world } from "./world.js";
+
+const SEND = "/cgi-bin/message/template/send";
+/** An address that is documentation's alone, so this machine never has it. */
+const ELSEWHERE = "203.0.113.7";
+
+/** The faults of one click. The whitelist is one of the account's settings, and stays until it is cleared. */
+const FAULTS = [
+  { name: "whitelist", code: "40164", act: () => sim("POST", "whitelist", { ips: [ELSEWHERE] }).then(() => sim("POST", "token/invalidate", {})) },
+  { name: "dead-token", code: "40001", fault: { errcode: 40001 } },
+  { name: "quota", code: "45009", fault: { errcode: 45009 } },
+  { name: "slow", code: "4 s", fault: { delay_ms: 4000 } },
+  { name: "dropped", code: "×", fault: { drop: true } },
+  { name: "html", code: "HTML", fault: { http_status: 200, body: "<html><body><h1>502 Bad Gateway</h1></body></html>" } },
+];
+const STEPS = [["hour", 3600], ["two-hours", 7200], ["day", 86_400]];
+
+const active = h("ul", { class: "active-faults", "aria-live": "polite" });
+const clock = h("p", { class: "clock" });
+const path = h("select", { id: "fault-path" });
+const times = h("input", { id: "fault-times", type: "number", min: "1", max: "1000", value: "1" });
+
+export function platformPanel() {
+  document.addEventListener("world", render);
+  document.addEventListener("language", render);
+  fill(path, [SEND, "/cgi-bin/stable_token", "/cgi-bin/menu/create", "/cgi-bin/menu/get", "/cgi-bin/template/get_all_private_template"]
+    .map((each) => h("option", { value: each }, each)));
+  return h("div", { class: "tool" },
+    h("h3", {}, t("faults-title")), h("p", { class: "hint" }, t("faults-hint")),
+    h("div", { class: "row wrap" },
+      h("div", { class: "field grow" }, h("label", { for: "fault-path" }, t("fault-path")), path),
+      h("div", { class: "field" }, h("label", { for: "fault-times" }, t("fault-times")), times)),
+    h("div", { class: "fault-buttons" }, FAULTS.map((entry) => button(
+      [h("span", { class: "fault-code" }, entry.code), t(`fault-${entry.name}`)], () => order(entry), { "data-fault": entry.name }))),
+    h("div", { class: "place-head" }, h("h3", {}, t("faults-active")), h("span", { class: "grow" }), button(t("clear-all"), clearAll, { id: "clear-faults" })),
+    active,
+    h("h3", {}, t("clock-title")), clock,
+    h("div", { class: "row wrap" }, STEPS.map(([name, seconds]) => button([`+ `, t(`clock-${name}`)], () => advance(seconds)))),
+    h("p", { class: "hint" }, t("clock-hint")));
+}
+
+async function order({ name, fault, act }) {
+  const answer = act ? await act() : await sim("POST", "faults", { path: path.value, times: Number(times.value) || 1, ...fault });
+  if (answer.ok) toast(t("fault-ordered", t(`fault-${name}`)));
+  else toast(answer.body.error ?? answer.body.detail, "bad");
+  refreshWorld();
+}
+
+async function clearAll() {
+  await sim("DELETE", "faults");
+  await sim("POST", "whitelist", null);
+  refreshWorld();
+}
+
+async function advance(seconds) {
+  await sim("POST", "clock", { advance_seconds: seconds });
+  refreshWorld();
+}
+
+function render() {
+  if (!world) return;
+  const restricted = world.whitelist && h("li", {}, h("span", { class: "pill bad" }, "40164"),
+    h("span", { class: "grow" }, t("only-from", world.whitelist.join(", ") || "—")),
+    iconButton("cross", t("clear"), async () => {
+      await sim("POST", "whitelist", null);
+      refreshWorld();
+    }));
+  const items = world.faults.map((fault) => h("li", {},
+    h("span", { class: "pill bad" }, what(fault)), h("code", { class: "grow" }, fault.path), h("span", {}, t("times", fault.times))));
+  fill(active, restricted, items, !restricted && items.length === 0 && h("li", { class: "empty" }, t("no-faults")));
+  const now = new Date(world.clock.now * 1000).toLocaleString(document.documentElement.lang, { hour12: false });
+  const ahead = world.clock.advanced_seconds;
+  fill(clock, h("b", {}, now), " ", ahead > 0 && h("span", { class: "changed" }, t("ahead", (ahead / 3600).toFixed(0))));
+}
+
+function what(fault) {
+  if (fault.errcode) return String(fault.errcode);
+  if (fault.drop) return t("fault-dropped");
+  if (fault.body || fault.http_status) return t("fault-html");
+  return `${fault.delay_ms / 1000} s`;
+}

@@ -1,0 +1,18 @@
+// A failure of the API, as its caller sees it: what happened, what it means, what to do.
+
+import { h, icon } from "./dom.js";
+import { both, t } from "./i18n.js";
+
+/** Shows application/problem+json, or whatever else was answered. */
+export function problemBox({ status, body }) {
+  if (status === 0) return h("div", { class: "result bad", role: "alert" }, h("p", {}, t("no-connection", body.detail)));
+  const facts = [
+    ["HTTP", status], ["errcode", body.errcode], ["errmsg", body.errmsg], ["rid", body.rid],
+    ["Retry-After", body.retry_after && `${body.retry_after} s`],
+  ].filter(([, value]) => value !== undefined && value !== null);
+  return h("div", { class: "result bad", role: "alert" },
+    h("header", {}, icon("warning"), h("strong", {}, both(body.title ?? body.message ?? t("failed").toString()))),
+    h("p", {}, both(body.detail ?? "")),
+    body.hint && h("div", { class: "remedy" }, h("strong", {}, t("what-to-do")), h("p", {}, both(body.hint))),
+    h("dl", { class: "facts" }, facts.map(([name, value]) => [h("dt", {}, name), h("dd", {}, String(value))])));
+}

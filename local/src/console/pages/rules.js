@@ -1,0 +1,137 @@
+// The reply rules: edited as JSON, compared, tried, stored, and rolled back.
+
+import { call, read } from "./api.js";
+import { busy, button, fill, h, sureButton, toast } from "./dom.js";
+import { jsonEditor, lineDifference } from "./editor.js";
+import { t } from "./i18n.js";
+import { problemBox } from "./problem.js";
+
+/** Versions that can be had back. */
+const KEPT = 10;
+const EXAMPLE = {
+  subscribe: { type: "text", content: "欢迎关注" },
+  keywords: [{ match: "contains", value: "营业时间", reply: { type: "text", content: "每天 9:00-18:00" } }],
+  clicks: { MENU_HELP: { type: "text", content: "请直接留言" } },
+  default: null,
+};
+
+let etag = null;
+
+const editor = jsonEditor("rules-text", t("rules"), () => renderState());
+const outcome = h("div", { class: "outcome", "aria-live": "polite" });
+const version = h("span", { class: "version" });
+const earlier = h("select", { "aria-label": t("version-to-restore") });
+const save = button(t("save"), () => store(etag), { class: "primary", id: "rules-save" });
+const roll = sureButton(t("roll-back"), rollBack);
+
+export function rulesPanel() {
+  return h("div", { class: "tool" },
+    h("div", { class: "row" }, version, h("span", { class: "grow" }), button(t("reload"), loadRules)),
+    editor.element,
+    h("div", { class: "row wrap" }, save,
+      button(t("difference"), () => fill(outcome, lineDifference(editor.saved, editor.text))),
+      button(t("example"), () => insertExample()),
+      h("span", { class: "grow" }), earlier, roll),
+    outcome,
+    tryForm());
+}
+
+export async function loadRules() {
+  const answer = await read("/api/replies");
+  if (!answer.ok) {
+    fill(outcome, problemBox(answer));
+    return;
+  }
+  fill(outcome);
+  etag = answer.etag;
+  editor.load(answer.body);
+}
+
+/** Shows the rules unless somebody is editing them. */
+export function showRules() {
+  if (!editor.isChanged) loadRules();
+}
+
+function number() {
+  return Number(etag?.replaceAll("\"", "") ?? 0);
+}
+
+function renderState() {
+  const stored = number() ? t("version", number()) : t("no-rules");
+  fill(version, stored, editor.isChanged && h("span", { class: "changed" }, t("changed")));
+  save.disabled = !editor.isChanged;
+  const versions = Array.from({ length: Math.min(KEPT, Math.max(0, number() - 1)) }, (_, index) => number() - 1 - index);
+  fill(earlier, versions.map((each) => h("option", { value: each }, t("version", each).toString())));
+  earlier.hidden = versions.length === 0;
+  roll.hidden = versions.length === 0;
+}
+
+function insertExample() {
+  const area = document.getElementById("rules-text");
+  area.value = JSON.stringify(EXAMPLE, null, 2);
+  area.dispatchEvent(new Event("input"));
+}
+
+/** Stores the text, provided that the rules are still those of `expected`. */
+async function store(expected) {
+  const document_ = editor.parse();
+  if (document_ === undefined) return;
+  const headers = expected ? { "if-match": expected } : {};
+  const answer = await busy(save, () => call("PUT", "/api/replies", document_, headers));
+  if (answer.ok) {
+    etag = answer.etag;
+    editor.markSaved();
+    fill(outcome, h("p", { class: "result good" }, t("rules-saved", number())));
+  } else if (answer.status === 412) {
+    fill(outcome, conflict(answer));
+  } else {
+    if (answer.body.faults) editor.showFaults(answer.body.faults);
+    fill(outcome, answer.body.faults ? null : problemBox(answer));
+  }
+  renderState();
+}
+
+/** Somebody else has stored rules since these were read. */
+function conflict(answer) {
+  return h("div", {}, problemBox(answer), h("div", { class: "row wrap" },
+    button(t("take-theirs"), loadRules), button(t("compare-theirs"), compareTheirs),
+    sureButton(t("overwrite"), () => store("*"), { class: "danger" })));
+}
+
+async function compareTheirs() {
+  const answer = await read("/api/replies");
+  if (answer.ok) outcome.append(lineDifference(JSON.stringify(answer.body, null, 2), editor.text));
+}
+
+async function rollBack() {
+  const request = { version: Number(earlier.value) };
+  const answer = await call("POST", "/api/replies/rollback", request, etag ? { "if-match": etag } : {});
+  if (!answer.ok) {
+    fill(outcome, answer.status === 412 ? conflict(answer) : problemBox(answer));
+    return;
+  }
+  etag = answer.etag;
+  editor.load(answer.body);
+  toast(t("rolled-back", request.version, number()), "good");
+}
+
+/** What the stored rules would answer. */
+function tryForm() {
+  const kind = h("select", { "aria-label": t("try-what") },
+    h("option", { value: "text" }, "text"),
+    ["subscribe", "CLICK", "SCAN"].map((event) => h("option", { value: event }, event)));
+  const words = h("input", { "aria-label": t("try-words"), placeholder: t("try-words"), autocomplete: "off" });
+  const answered = h("div", { class: "tried", "aria-live": "polite" });
+  const submit = h("button", { type: "submit" }, t("try"));
+  const attempt = async (event) => {
+    event.preventDefault();
+    const request = kind.value === "text" ? { text: words.value } : { event: kind.value, ...(words.value && { key: words.value }) };
+    const answer = await busy(submit, () => call("POST", "/api/replies/try", request));
+    if (!answer.ok) fill(answered, problemBox(answer));
+    else if (!answer.body.reply) fill(answered, h("p", { class: "empty" }, t("no-rule")));
+    else fill(answered, h("p", {}, t("rule"), " ", h("code", {}, String(answer.body.rule))),
+      h("pre", { tabindex: "0" }, JSON.stringify(answer.body.reply, null, 2)));
+  };
+  return h("form", { class: "try", on: { submit: attempt } }, h("h3", {}, t("try-title")),
+    h("div", { class: "row" }, kind, words, submit), answered);
+}
