@@ -4,7 +4,7 @@
 mod access;
 mod event;
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     Router,
@@ -44,7 +44,10 @@ struct Gateway {
 pub(crate) async fn serve(listener: TcpListener, functions: Functions, page: Page, stopped: oneshot::Receiver<()>) {
     functions.webhook.warm().await;
     let gateway = Arc::new(Gateway { functions, page });
-    let router = Router::new().fallback(answer).with_state(gateway);
+    let router = Router::new()
+        .fallback(answer)
+        .with_state(gateway)
+        .into_make_service_with_connect_info::<SocketAddr>();
     let stopped = async {
         let _ = stopped.await;
     };
