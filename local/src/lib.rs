@@ -1,33 +1,44 @@
 //! The bundle on one machine: the handlers of the four functions behind an HTTP gateway, on an embedded table, with
 //! the refresher on its schedule, against a simulated WeChat platform or the real one.
 
+mod account;
 mod console;
+mod data_folder;
 mod gateway;
-mod made_account;
 mod options;
 mod schedule;
 
-use std::{io, net::SocketAddr, path::Path, sync::Arc};
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use embedded_table::{EmbeddedTable, StartError, TABLE_NAME};
-use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
-use wechat::{
-    api::ClientError,
-    clock::SystemClock,
-    config::{AdminConfig, CallerConfig, ConfigError, Environment, RefresherConfig, WebhookConfig},
-    store::Table,
-};
-use wechat_simulator::{Account, Settings, Simulator};
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time::timeout};
+use webhook::EventBus;
+use wechat::{api::ClientError, aws::SecretError, clock::SystemClock, config::ConfigError, store::Table};
+use wechat_simulator::{Settings, Simulator};
 
-pub use self::options::{Mode, Options};
 use self::{
+    account::Configs,
     console::{Activity, Console},
+    data_folder::DataFolder,
     gateway::Functions,
     schedule::InProcessRefresher,
+};
+pub use self::{
+    data_folder::DataError,
+    options::{LogFormat, Mode, Options},
 };
 
 /// The API key of a run with the simulated platform.
 pub const SIMULATED_API_KEY: &str = "local";
+
+/// How long connections that are open when the bundle stops may go on: longer than WeChat waits for an answer would
+/// be longer than people wait for Ctrl-C.
+const GRACE: Duration = Duration::from_secs(3);
 
 /// Why the bundle could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -35,29 +46,62 @@ pub const SIMULATED_API_KEY: &str = "local";
 pub enum LocalError {
     /// The port is taken, or may not be used.
     #[error(
-        "port {port} on 127.0.0.1 cannot be used: {source} (choose another with --port) / 端口 {port} 无法使用，可用 --port 另选"
+        "port {} on {} cannot be used: {source} (choose another with --port; the simulator takes the one after it) \
+         / 端口无法使用，可用 --port 另选（模拟器使用其后一个端口）",
+        .address.port(), .address.ip()
     )]
     Port {
-        /// The port.
-        port: u16,
+        /// Address and port.
+        address: SocketAddr,
         /// Why.
         source: io::Error,
     },
     /// There is no port after the last one for the simulator.
-    #[error("--port must be below 65535: the simulator takes the next one / --port 应小于 65535")]
+    #[error(
+        "--port must be below 65535: the simulator takes the next one / --port 应小于 65535，模拟器使用其后一个端口"
+    )]
     NoPortForSimulator,
+    /// A simulated run was to listen elsewhere than on loopback.
+    #[error(
+        "the simulator is for development: it serves on loopback only (--listen {0} needs --wechat) \
+         / 模拟器仅供开发使用，只监听本机地址；--listen {0} 需要与 --wechat 一起使用"
+    )]
+    SimulatorElsewhere(IpAddr),
+    /// A real account was to be served elsewhere than on loopback without a key.
+    #[error("--listen {0} needs API_KEYS: others could call /api / --listen {0} 需要设置 API_KEYS，否则 /api 不受保护")]
+    NoApiKeys(IpAddr),
+    /// The data folder cannot be used.
+    #[error(transparent)]
+    Data(#[from] DataError),
     /// The table does not start.
     #[error(transparent)]
     Table(#[from] StartError),
     /// The simulator does not start.
-    #[error("the simulated platform does not start: {0}")]
+    #[error("the simulated platform does not start: {0} / 模拟平台无法启动")]
     Simulator(io::Error),
     /// The environment does not describe a real account.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The secret that the environment names cannot be read.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// A variable names something in AWS, and no region is set.
+    #[error("{variable} is set: set AWS_REGION and credentials too / 已设置 {variable}，还需设置 AWS_REGION 与凭证")]
+    NoRegion {
+        /// The variable.
+        variable: &'static str,
+    },
     /// The platform's address cannot be used.
     #[error(transparent)]
     Client(#[from] ClientError),
+}
+
+impl LocalError {
+    /// Whether the command line alone is at fault.
+    #[must_use]
+    pub const fn is_usage(&self) -> bool {
+        matches!(self, Self::NoPortForSimulator | Self::SimulatorElsewhere(_))
+    }
 }
 
 /// A running bundle.
@@ -65,10 +109,12 @@ pub enum LocalError {
 pub struct Local {
     address: SocketAddr,
     simulator: Option<Simulator>,
-    table: EmbeddedTable,
     schedule: JoinHandle<()>,
     stop_gateway: oneshot::Sender<()>,
     gateway: JoinHandle<()>,
+    _table: EmbeddedTable,
+    /// Unlocked after all that uses it.
+    _data: Option<DataFolder>,
 }
 
 impl Local {
@@ -77,15 +123,23 @@ impl Local {
     /// # Errors
     /// [`LocalError`] says in one line what is in the way.
     pub async fn start(options: &Options) -> Result<Self, LocalError> {
-        let (listener, address) = listen(options.port).await?;
+        if options.wechat.is_none() && !options.listen.is_loopback() {
+            return Err(LocalError::SimulatorElsewhere(options.listen));
+        }
+        let data = options.data.as_deref().map(DataFolder::open).transpose()?;
+        let (listener, address) = listen(options.listen, options.port).await?;
         let activity = Activity::new();
         let simulator = match &options.wechat {
             Some(_) => None,
-            None => Some(start_simulator(options, address, &activity).await?),
+            None => Some(start_simulator(options, address, data.as_ref(), &activity).await?),
         };
-        let environment = environment(options, simulator.as_ref());
-        let table = EmbeddedTable::start(options.data.as_deref()).await?;
-        let configs = read_configs(&environment)?;
+        let environment = account::environment(options, simulator.as_ref()).await?;
+        let configs = Configs::read(&environment)?;
+        let has_api_keys = !configs.caller.api_keys.is_empty();
+        if !has_api_keys && !options.listen.is_loopback() {
+            return Err(LocalError::NoApiKeys(options.listen));
+        }
+        let table = EmbeddedTable::start(data.as_ref().map(DataFolder::path)).await?;
         let console = Arc::new(Console::new(
             &configs.webhook,
             &configs.caller,
@@ -93,17 +147,21 @@ impl Local {
             activity,
             simulator.as_ref().map(Simulator::controls),
         ));
-        let (functions, refresher) = functions(configs, &table)?;
+        let (functions, refresher) = functions(configs, &table).await?;
         let schedule = tokio::spawn(schedule::every_minute(refresher));
         let (stop_gateway, stopped) = oneshot::channel();
         let gateway = tokio::spawn(gateway::serve(listener, functions, console, stopped));
+        if !has_api_keys {
+            tracing::warn!("API_KEYS is not set: /api answers 401 to everyone / 未设置 API_KEYS，/api 一律返回 401");
+        }
         Ok(Self {
             address,
             simulator,
-            table,
             schedule,
             stop_gateway,
             gateway,
+            _table: table,
+            _data: data,
         })
     }
 
@@ -119,130 +177,84 @@ impl Local {
         self.simulator.as_ref().map(Simulator::base_url)
     }
 
-    /// Lets the requests that are running end, then stops everything.
+    /// Lets the requests that are running end, for 3 seconds at most, then stops everything.
     pub async fn stop(self) {
         self.schedule.abort();
         // An error means that the gateway has already ended.
         let _ = self.stop_gateway.send(());
-        let _ = self.gateway.await;
-        if let Some(simulator) = self.simulator {
-            simulator.shutdown().await;
+        let simulator = async {
+            if let Some(simulator) = self.simulator {
+                simulator.shutdown().await;
+            }
+        };
+        let ended = async { tokio::join!(self.gateway, simulator) };
+        if timeout(GRACE, ended).await.is_err() {
+            tracing::warn!("connections that were still open are cut / 仍打开的连接已被断开");
         }
-        self.table.stop().await;
     }
 }
 
-async fn listen(port: u16) -> Result<(TcpListener, SocketAddr), LocalError> {
-    let failed = |source| LocalError::Port { port, source };
-    let listener = TcpListener::bind(("127.0.0.1", port)).await.map_err(failed)?;
+async fn listen(ip: IpAddr, port: u16) -> Result<(TcpListener, SocketAddr), LocalError> {
+    let address = SocketAddr::new(ip, port);
+    let failed = |source| LocalError::Port { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     Ok((listener, address))
 }
 
 /// The simulator listens on the next port, or like the gateway on any when the port is 0.
-async fn start_simulator(options: &Options, gateway: SocketAddr, activity: &Activity) -> Result<Simulator, LocalError> {
+async fn start_simulator(
+    options: &Options,
+    gateway: SocketAddr,
+    data: Option<&DataFolder>,
+    activity: &Activity,
+) -> Result<Simulator, LocalError> {
     let port = match options.port {
         0 => 0,
         port => port.checked_add(1).ok_or(LocalError::NoPortForSimulator)?,
     };
-    let (listener, _) = listen(port).await?;
-    let folder = options.data.as_deref();
-    let unusable = |source| StartError::Folder {
-        folder: folder.unwrap_or(Path::new("")).display().to_string(),
-        source,
-    };
+    let (listener, _) = listen(Ipv4Addr::LOCALHOST.into(), port).await?;
+    let kept = data.map(DataFolder::account).transpose()?.flatten();
+    let is_new = kept.is_none();
     let settings = Settings {
-        account: folder.map(made_account::load).transpose().map_err(unusable)?.flatten(),
+        account: kept,
         mode: options.mode.unwrap_or_default().into(),
         callback_url: Some(format!("http://{gateway}/webhook")),
         observer: Some(console::observer(activity)),
         ..Settings::default()
     };
     let simulator = Simulator::start(listener, settings).map_err(LocalError::Simulator)?;
-    if let Some(folder) = folder {
-        made_account::save(folder, simulator.account()).map_err(unusable)?;
+    if let Some(data) = data.filter(|_| is_new) {
+        data.keep_account(simulator.account())?;
     }
     Ok(simulator)
 }
 
-/// What the functions read in AWS from their environment: the process's own for a real account, the made account's
-/// otherwise.
-fn environment(options: &Options, simulator: Option<&Simulator>) -> Environment {
-    let here = [
-        ("TABLE_NAME", TABLE_NAME.to_owned()),
-        ("TOKEN_REFRESHER_FUNCTION", "in-process".to_owned()),
-    ];
-    let mode = options
-        .mode
-        .map(|mode| ("WECHAT_MESSAGE_MODE", mode.as_str().to_owned()));
-    match simulator {
-        Some(simulator) => {
-            let Account {
-                app_id,
-                app_secret,
-                token,
-                encoding_aes_key,
-                ..
-            } = simulator.account().clone();
-            let account = [
-                ("WECHAT_APP_ID", app_id),
-                ("WECHAT_APP_SECRET", app_secret),
-                ("WECHAT_TOKEN", token),
-                ("WECHAT_ENCODING_AES_KEY", encoding_aes_key),
-                ("WECHAT_API_BASE", simulator.base_url()),
-                ("API_KEYS", SIMULATED_API_KEY.to_owned()),
-            ];
-            Environment::from_pairs(here.into_iter().chain(account).chain(mode))
-        }
-        None => {
-            let base = options.wechat.clone().map(|base| ("WECHAT_API_BASE", base));
-            Environment::process().with(here.into_iter().chain(base).chain(mode))
-        }
-    }
-}
-
-fn functions(configs: Configs, table: &EmbeddedTable) -> Result<(Functions, Arc<token_refresher::App>), LocalError> {
+async fn functions(
+    configs: Configs,
+    table: &EmbeddedTable,
+) -> Result<(Functions, Arc<token_refresher::App>), LocalError> {
     let Configs {
         refresher,
-        webhook,
+        mut webhook,
         caller,
         admin,
     } = configs;
+    let event_bus = match webhook.event_bus.take() {
+        None => None,
+        Some(name) => {
+            let sdk = account::aws_sdk("EVENT_BUS_NAME").await?;
+            Some(EventBus::new(aws_sdk_eventbridge::Client::new(&sdk), name))
+        }
+    };
     let clock = Arc::new(SystemClock);
     let dynamodb = table.client();
     let refresher = Arc::new(token_refresher::App::new(refresher, dynamodb.clone(), clock.clone())?);
     let port = Arc::new(InProcessRefresher::new(Arc::clone(&refresher)));
     let functions = Functions {
-        webhook: webhook::App::new(webhook, dynamodb.clone(), clock.clone()),
+        webhook: webhook::App::new(webhook, dynamodb.clone(), clock.clone()).publishing_to(event_bus),
         send_template: send_template::App::new(caller, dynamodb.clone(), port.clone(), clock.clone())?,
         admin: admin::App::new(admin, dynamodb, port, clock)?,
     };
     Ok((functions, refresher))
-}
-
-struct Configs {
-    refresher: RefresherConfig,
-    webhook: WebhookConfig,
-    caller: CallerConfig,
-    admin: AdminConfig,
-}
-
-/// All problems of all functions at once.
-fn read_configs(environment: &Environment) -> Result<Configs, ConfigError> {
-    let refresher = RefresherConfig::read(environment);
-    let webhook = WebhookConfig::read(environment);
-    let caller = CallerConfig::read(environment);
-    let admin = AdminConfig::read(environment);
-    match (refresher, webhook, caller, admin) {
-        (Ok(refresher), Ok(webhook), Ok(caller), Ok(admin)) => Ok(Configs {
-            refresher,
-            webhook,
-            caller,
-            admin,
-        }),
-        (refresher, webhook, caller, admin) => {
-            let errors = [refresher.err(), webhook.err(), caller.err(), admin.err()];
-            Err(ConfigError::union(errors.into_iter().flatten()))
-        }
-    }
 }

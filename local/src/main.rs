@@ -1,42 +1,89 @@
 //! `cargo run -p local`: the whole bundle on this machine.
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use clap::Parser;
-use local::{Local, Options};
-use tracing_subscriber::EnvFilter;
+use local::{Local, LogFormat, Options, SIMULATED_API_KEY};
+use wechat::telemetry;
+
+/// The command line cannot be used.
+const USAGE: u8 = 2;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let options = Options::parse();
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_env_filter(EnvFilter::new("info,hyper=warn,aws=warn,dynoxide=warn"))
-        .init();
+    let options = match Options::try_parse() {
+        Ok(options) => options,
+        Err(error) if error.use_stderr() => {
+            eprintln!("{}", one_line(&error));
+            return ExitCode::from(USAGE);
+        }
+        Err(help) => {
+            // Whoever asked may have stopped reading.
+            let _ = help.print();
+            return ExitCode::SUCCESS;
+        }
+    };
+    start_logging(options.log);
     match Local::start(&options).await {
         Ok(local) => {
-            announce(&local);
+            announce(&local, &options);
             stop_requested().await;
             local.stop().await;
             ExitCode::SUCCESS
         }
         Err(error) => {
             tracing::error!("{error}");
-            ExitCode::FAILURE
+            if error.is_usage() {
+                ExitCode::from(USAGE)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }
 
-/// The one line on standard output: scripts wait for it.
-#[expect(clippy::print_stdout, reason = "this line is the program's output")]
-fn announce(local: &Local) {
-    if let Some(simulator) = local.simulator_url() {
-        tracing::info!(
-            "simulated WeChat platform: {simulator}, API key: {}",
-            local::SIMULATED_API_KEY
-        );
+/// What is wrong with the command line, and the tip if there is one.
+fn one_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let said = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with("Usage:") && !line.starts_with("For more information"));
+    let said: Vec<_> = said.collect();
+    format!("{} (--help explains all / 用法见 --help)", said.join(" "))
+}
+
+/// Standard output is for the one line that scripts wait for.
+fn start_logging(format: LogFormat) {
+    let logs = tracing_subscriber::fmt()
+        .with_writer(io::stderr)
+        .with_ansi(false)
+        .with_env_filter(telemetry::filter());
+    match format {
+        LogFormat::Text => logs.with_target(false).init(),
+        LogFormat::Json => logs.json().flatten_event(true).with_span_list(false).init(),
     }
-    println!("ready {}", local.url());
+}
+
+fn announce(local: &Local, options: &Options) {
+    let url = local.url();
+    match local.simulator_url() {
+        Some(simulator) => tracing::info!(
+            "simulated WeChat platform: {simulator}, API key: {SIMULATED_API_KEY} / 模拟的微信平台与 API 密钥"
+        ),
+        None => tracing::info!(
+            "real account: WeChat must reach {url}/webhook through a public HTTPS address / 真实账号：微信需能经公网 HTTPS 访问该地址"
+        ),
+    }
+    match &options.data {
+        Some(folder) => tracing::info!("data is kept in {} / 数据保存在该目录", folder.display()),
+        None => tracing::info!("nothing is kept; --data DIR keeps it / 不保存数据，可用 --data 指定目录"),
+    }
+    // Nobody may be reading; the bundle serves all the same.
+    let _ = writeln!(io::stdout(), "ready {url}");
 }
 
 /// Waits for Ctrl-C or SIGTERM.

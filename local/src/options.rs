@@ -1,16 +1,48 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::{net::IpAddr, path::PathBuf};
+
+use clap::Parser;
+
+const EXAMPLES_AND_ENVIRONMENT: &str = "\
+Examples / 示例:
+  local                             a simulated account, nothing is kept / 模拟账号，不保存数据
+  local --data ./data               the same account and data every time / 每次使用同一账号与数据
+  local --port 9000 --mode plain    other ports, callbacks in the clear / 另选端口，明文模式
+  local --data ./data --wechat https://api.weixin.qq.com
+                                    a real account, from the environment / 真实账号，取自环境变量
+
+Environment with --wechat / 使用 --wechat 时读取的环境变量:
+  WECHAT_APP_ID                     AppID (wx…), required / 必填
+  WECHAT_APP_SECRET                 AppSecret, required / 必填
+  WECHAT_TOKEN                      the callback's Token, required / 必填，服务器配置中的 Token
+  WECHAT_ENCODING_AES_KEY           EncodingAESKey, for compat and safe mode / 兼容与安全模式所需
+  WECHAT_MESSAGE_MODE               as --mode, which wins / 同 --mode，以 --mode 为准
+  API_KEYS                          keys for /api, separated by commas; without any /api answers 401
+                                    / 调用 /api 的密钥，逗号分隔；不设置则一律返回 401
+  WECHAT_TOKEN_PREVIOUS, WECHAT_ENCODING_AES_KEY_PREVIOUS
+                                    still accepted while rotating / 轮换期间仍接受
+  WECHAT_MAX_CLOCK_SKEW             seconds, default 600 / 允许的时间偏差（秒）
+  WECHAT_TOKEN_API                  stable (default) or token / 获取 access_token 的接口
+  HTTPS_PROXY                       a proxy for the calls to WeChat / 调用微信接口的代理
+  WECHAT_SECRET_ID                  an AWS secret with any of the above / 保存以上变量的 AWS 密钥
+  EVENT_BUS_NAME                    an EventBridge bus for every callback / 接收全部回调的 EventBridge 总线
+                                    (both need AWS_REGION and credentials / 二者需要 AWS_REGION 与凭证)
+Always / 始终读取:
+  AWS_LAMBDA_LOG_LEVEL              error, warn, info (default), debug / 日志级别";
 
 /// The WeChat bundle on this machine: webhook, token-refresher, send-template and admin behind one address, on an
-/// embedded store. Without --wechat it runs against a simulated platform with a made account. / 在本机运行整套服务；
-/// 不带 --wechat 时使用内置的微信平台模拟器。
-#[derive(Clone, Debug, Default, clap::Parser)]
-#[command(version)]
+/// embedded store. Without --wechat it runs against a simulated platform with a made account, and needs no account and
+/// no cloud. / 在本机运行整套服务；不带 --wechat 时使用内置的微信平台模拟器，无需账号与云服务。
+#[derive(Clone, Debug, Parser)]
+#[command(version, after_help = EXAMPLES_AND_ENVIRONMENT)]
 pub struct Options {
-    /// The port on 127.0.0.1; the simulator takes the next one. / 监听端口，模拟器使用其后一个端口
+    /// The port; the simulator takes the next one. 0 is any free port. / 监听端口，模拟器使用其后一个端口；0 为任意空闲端口
     #[arg(long, default_value_t = 8000)]
     pub port: u16,
+    /// The address to listen on. Another than loopback needs --wechat and API_KEYS. / 监听地址；非本机地址需要 --wechat 与 API_KEYS
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    pub listen: IpAddr,
     /// Keeps the store in this folder; without it nothing is kept. / 数据目录，不指定则不保存数据
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
@@ -20,17 +52,36 @@ pub struct Options {
     /// How callbacks travel; default safe, with --wechat as the environment says. / 消息加解密方式
     #[arg(long)]
     pub mode: Option<Mode>,
+    /// How log lines are written to standard error. / 日志格式，写入标准错误
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub log: LogFormat,
+}
+
+impl Default for Options {
+    /// What a command line without arguments means.
+    fn default() -> Self {
+        Self::parse_from(["local"])
+    }
+}
+
+/// 日志格式: how log lines are written.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people / 便于阅读
+    Text,
+    /// One JSON object a line, as in AWS / 每行一个 JSON 对象
+    Json,
 }
 
 /// 消息加解密方式: how callbacks travel.
 #[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
 pub enum Mode {
-    /// 安全模式: encrypted
+    /// Encrypted / 安全模式
     #[default]
     Safe,
-    /// 兼容模式: clear fields beside encrypted ones
+    /// Clear fields beside encrypted ones / 兼容模式
     Compat,
-    /// 明文模式: clear
+    /// Clear / 明文模式
     Plain,
 }
 
@@ -58,7 +109,9 @@ impl From<Mode> for wechat_simulator::Mode {
 
 fn platform_url(text: &str) -> Result<String, String> {
     match url::Url::parse(text) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(text.to_owned()),
-        _ => Err("must be an http or https URL, such as https://api.weixin.qq.com".to_owned()),
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(text.to_owned()),
+        _ => Err(
+            "it must be an http or https URL, such as https://api.weixin.qq.com / 应为 http 或 https 地址".to_owned(),
+        ),
     }
 }

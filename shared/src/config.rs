@@ -97,7 +97,7 @@ pub struct SecretFormatError;
 
 /// Everything that is wrong with the environment.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the configuration has {} problem(s) / 配置有误:\n- {}", .0.len(), .0.join("\n- "))]
+#[error("the configuration has {} problem(s) / 配置有误: {}", .0.len(), .0.join("; "))]
 pub struct ConfigError(Vec<String>);
 
 impl ConfigError {

@@ -19,20 +19,24 @@ const FUNCTION_NAME: &str = "FunctionName";
 /// The function's name, set once logs go to CloudWatch: elsewhere metric lines would only be noise.
 static EMITS_METRICS_OF: OnceLock<String> = OnceLock::new();
 
-/// Starts logging for a Lambda function, at the level of `AWS_LAMBDA_LOG_LEVEL` (default `INFO`). `RUST_LOG` is not
+/// What is logged: all at the level of `AWS_LAMBDA_LOG_LEVEL` (default `INFO`), less of libraries. `RUST_LOG` is not
 /// read: it would silently win over the level that the function's configuration shows.
-fn init() {
+#[must_use]
+pub fn filter() -> EnvFilter {
     let level = std::env::var("AWS_LAMBDA_LOG_LEVEL")
         .unwrap_or_else(|_| "info".to_owned())
         .to_lowercase();
-    let filter = EnvFilter::try_new(format!("{level},{LIBRARIES}"))
-        .unwrap_or_else(|_| EnvFilter::new(format!("info,{LIBRARIES}")));
+    EnvFilter::try_new(format!("{level},{LIBRARIES}")).unwrap_or_else(|_| EnvFilter::new(format!("info,{LIBRARIES}")))
+}
+
+/// Starts logging for a Lambda function.
+fn init() {
     fmt()
         .json()
         .flatten_event(true)
         .with_span_list(false)
         .with_ansi(false)
-        .with_env_filter(filter)
+        .with_env_filter(filter())
         .init();
     if let Ok(function) = std::env::var("AWS_LAMBDA_FUNCTION_NAME") {
         // A second start of logging would have panicked above.

@@ -1,11 +1,13 @@
 //! What the tests of several packages share: a Lambda Runtime API on loopback that drives a built binary, as AWS would,
 //! and the services that a function needs around it.
 
+mod embedded_table;
 mod event_bus;
 mod lambda_api;
 mod runtime_api;
 
-pub use embedded_table::{EmbeddedTable, TABLE_NAME};
+pub use self::embedded_table::EmbeddedTable;
+pub use ::embedded_table::{StartError, TABLE_NAME};
 pub use event_bus::EmbeddedEventBus;
 pub use lambda_api::{Invoked, LambdaApi};
 pub use runtime_api::{Function, Outcome};

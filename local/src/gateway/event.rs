@@ -1,7 +1,11 @@
 //! The API Gateway event of a request: HTTP API, payload 2.0.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::{SystemTime, UNIX_EPOCH},
+};
 
+use axum::extract::ConnectInfo;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderMap, header, request::Parts};
 use serde_json::{Map, Value, json};
@@ -13,13 +17,14 @@ pub(super) fn to_lambda_request(parts: &Parts, body: &[u8]) -> Result<lambda_htt
 
 fn event(parts: &Parts, body: &[u8]) -> Value {
     let path = parts.uri.path();
+    let source = source(parts);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut event = json!({
         "version": "2.0",
         "routeKey": "$default",
         "rawPath": path,
         "rawQueryString": parts.uri.query().unwrap_or_default(),
-        "headers": joined(&parts.headers),
+        "headers": joined(&parts.headers, source),
         "requestContext": {
             "accountId": "local",
             "apiId": "local",
@@ -29,7 +34,7 @@ fn event(parts: &Parts, body: &[u8]) -> Value {
                 "method": parts.method.as_str(),
                 "path": path,
                 "protocol": "HTTP/1.1",
-                "sourceIp": "127.0.0.1",
+                "sourceIp": source.to_string(),
                 "userAgent": parts.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default(),
             },
             "requestId": "local",
@@ -52,8 +57,14 @@ fn event(parts: &Parts, body: &[u8]) -> Value {
     event
 }
 
+/// Who is connected, a reverse proxy included: what a request claims about that could come from anyone.
+fn source(parts: &Parts) -> IpAddr {
+    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+    peer.map_or(Ipv4Addr::LOCALHOST.into(), |ConnectInfo(peer)| peer.ip().to_canonical())
+}
+
 /// Lower-case names, and one value each: repeated headers are joined by commas.
-fn joined(headers: &HeaderMap) -> Map<String, Value> {
+fn joined(headers: &HeaderMap, source: IpAddr) -> Map<String, Value> {
     let mut joined = Map::new();
     for name in headers.keys() {
         let values: Vec<_> = headers
@@ -63,8 +74,10 @@ fn joined(headers: &HeaderMap) -> Map<String, Value> {
             .collect();
         joined.insert(name.as_str().to_owned(), values.join(",").into());
     }
+    joined.retain(|name, _| name != "forwarded" && !name.starts_with("x-forwarded-"));
     // The gateway's own, in AWS too: what a client claims here could make a URL that cannot be read.
     joined.insert("host".to_owned(), "127.0.0.1".into());
+    joined.insert("x-forwarded-for".to_owned(), source.to_string().into());
     joined.insert("x-forwarded-proto".to_owned(), "http".into());
     joined
 }
@@ -110,5 +123,24 @@ mod tests {
             assert_eq!(query.all("a").unwrap(), ["1", "2"]);
             assert_eq!(query.first("b"), Some("你"));
         }
+    }
+
+    #[test]
+    fn the_function_sees_who_is_connected_and_no_claim() {
+        let mut request = http::Request::get("/api/menu")
+            .header("forwarded", "for=198.51.100.7;host=evil.example")
+            .header("x-forwarded-for", "198.51.100.7")
+            .header("x-forwarded-host", "evil.example")
+            .header("x-forwarded-proto", "https")
+            .body(())
+            .unwrap();
+        let peer: SocketAddr = "192.0.2.1:4711".parse().unwrap();
+        request.extensions_mut().insert(ConnectInfo(peer));
+        let event = event(&request.into_parts().0, b"");
+        assert_eq!(event["requestContext"]["http"]["sourceIp"], "192.0.2.1");
+        assert_eq!(
+            event["headers"],
+            json!({"host": "127.0.0.1", "x-forwarded-for": "192.0.2.1", "x-forwarded-proto": "http"})
+        );
     }
 }

@@ -1,24 +1,29 @@
 //! A DynamoDB-compatible table inside this process, for local runs and tests.
 //!
-//! The functions reach it as they reach DynamoDB: through `aws-sdk-dynamodb`, over HTTP on loopback. So the engine can
-//! be replaced without a change anywhere else.
+//! The functions reach it as they reach DynamoDB, through `aws-sdk-dynamodb`, so the engine can be replaced without a
+//! change anywhere else. Nothing listens: the SDK is given an HTTP client that hands its requests to the engine.
+//!
+//! The engine is SQLite with a write-ahead log and `synchronous = FULL`: what was answered is on disk, whatever becomes
+//! of the process or the machine.
 
-use std::{
-    io,
-    net::{Ipv4Addr, SocketAddr},
-    path::Path,
-    time::Duration,
-};
+mod connector;
+mod engine;
+
+use std::{io, path::Path, time::Duration};
 
 use aws_sdk_dynamodb::{
     Client,
     config::{BehaviorVersion, Credentials, Region},
     types::{
         AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TimeToLiveSpecification,
+        TimeToLiveStatus,
     },
 };
 use dynoxide::Database;
-use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+use tokio::task::JoinHandle;
+
+use self::connector::Connector;
+pub use self::engine::Answer;
 
 /// The table's name.
 pub const TABLE_NAME: &str = "wechat";
@@ -40,48 +45,62 @@ pub enum StartError {
         source: io::Error,
     },
     /// The engine does not open its database.
-    #[error("the embedded store does not open its database: {0}")]
-    Engine(String),
-    /// No port on loopback.
-    #[error("the embedded store finds no port: {0}")]
-    Listen(#[from] io::Error),
+    #[error("the embedded store does not open its database{}: {cause} / 无法打开数据库", .file.as_ref().map(|file| format!(" {file}")).unwrap_or_default())]
+    Engine {
+        /// The database's file, if it has one.
+        file: Option<String>,
+        /// Why.
+        cause: String,
+    },
     /// The table could not be made.
     #[error("the embedded store does not make its table: {0}")]
     Table(String),
 }
 
-/// A running engine with the bundle's table in it. It ends when this is dropped.
+/// The bundle's table in an engine of this process.
 #[derive(Debug)]
 pub struct EmbeddedTable {
-    address: SocketAddr,
-    stop: Option<oneshot::Sender<()>>,
-    server: JoinHandle<()>,
+    engine: Engine,
+    sweeper: JoinHandle<()>,
+}
+
+/// The engine, as often as it is needed.
+#[derive(Clone)]
+pub struct Engine(Database);
+
+impl Engine {
+    /// Answers one request of DynamoDB's JSON protocol: the header `X-Amz-Target` and the body.
+    pub async fn answer(&self, target: String, request: Vec<u8>) -> Answer {
+        let database = self.0.clone();
+        let answered = tokio::task::spawn_blocking(move || engine::answer(&database, &target, &request)).await;
+        answered.unwrap_or_else(|error| Answer {
+            status: 500,
+            body: format!("the embedded table has failed: {error}"),
+        })
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Engine")
+    }
 }
 
 impl EmbeddedTable {
-    /// Starts on a free port of loopback, in memory or with its file in the folder `data`.
+    /// Opens the table in memory, or in its file in the folder `data`.
     ///
     /// # Errors
     /// [`StartError`] when the folder cannot be used or the engine does not start.
     pub async fn start(data: Option<&Path>) -> Result<Self, StartError> {
         let database = open(data)?;
-        let listener = listen().await?;
-        let address = listener.local_addr()?;
-        let (stop, stopped) = oneshot::channel();
-        let server = tokio::spawn(serve(listener, database, stopped));
         let table = Self {
-            address,
-            stop: Some(stop),
-            server,
+            engine: Engine(database.clone()),
+            sweeper: tokio::spawn(sweep(database)),
         };
-        table.ensure_table().await?;
+        let client = table.client();
+        ensure_table(&client).await?;
+        ensure_expiry(&client).await?;
         Ok(table)
-    }
-
-    /// Where the engine listens, for `AWS_ENDPOINT_URL_DYNAMODB`.
-    #[must_use]
-    pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
     }
 
     /// A client of the engine.
@@ -91,76 +110,86 @@ impl EmbeddedTable {
             .behavior_version(BehaviorVersion::v2026_01_12())
             .region(Region::new("local"))
             .credentials_provider(Credentials::new("local", "local", None, None, "embedded-table"))
-            .endpoint_url(self.endpoint())
+            .endpoint_url("http://embedded-table")
+            .http_client(Connector(self.engine.clone()))
             .build();
         Client::from_conf(config)
     }
 
-    /// Lets the requests that are running end, then stops.
-    pub async fn stop(mut self) {
-        if let Some(stop) = self.stop.take() {
-            // An error means that the server has already ended.
-            let _ = stop.send(());
-        }
-        let _ = (&mut self.server).await;
-    }
-
-    async fn ensure_table(&self) -> Result<(), StartError> {
-        let client = self.client();
-        if client.describe_table().table_name(TABLE_NAME).send().await.is_ok() {
-            return Ok(());
-        }
-        let failed = |error: String| StartError::Table(error);
-        client
-            .create_table()
-            .table_name(TABLE_NAME)
-            .attribute_definitions(
-                AttributeDefinition::builder()
-                    .attribute_name("pk")
-                    .attribute_type(ScalarAttributeType::S)
-                    .build()
-                    .map_err(|error| failed(error.to_string()))?,
-            )
-            .key_schema(
-                KeySchemaElement::builder()
-                    .attribute_name("pk")
-                    .key_type(KeyType::Hash)
-                    .build()
-                    .map_err(|error| failed(error.to_string()))?,
-            )
-            .billing_mode(BillingMode::PayPerRequest)
-            .send()
-            .await
-            .map_err(|error| failed(error.into_service_error().to_string()))?;
-        let ttl = TimeToLiveSpecification::builder()
-            .attribute_name("ttl")
-            .enabled(true)
-            .build()
-            .map_err(|error| failed(error.to_string()))?;
-        client
-            .update_time_to_live()
-            .table_name(TABLE_NAME)
-            .time_to_live_specification(ttl)
-            .send()
-            .await
-            .map_err(|error| failed(error.into_service_error().to_string()))?;
-        Ok(())
+    /// The engine, for whoever serves it to other processes.
+    #[must_use]
+    pub fn engine(&self) -> Engine {
+        self.engine.clone()
     }
 }
 
-/// The engine checks neither the caller nor the page that it comes from, so it listens where no page can guess: on a
-/// random address of 127.0.0.0/8, which Linux has whole. Elsewhere 127.0.0.1 is all there is.
-async fn listen() -> io::Result<TcpListener> {
-    let random = getrandom::u32().map_err(io::Error::other)?.to_be_bytes();
-    match TcpListener::bind((Ipv4Addr::new(127, random[0], random[1], random[2].clamp(2, 254)), 0)).await {
-        Ok(listener) => Ok(listener),
-        Err(_) => TcpListener::bind(("127.0.0.1", 0)).await,
+impl Drop for EmbeddedTable {
+    fn drop(&mut self) {
+        self.sweeper.abort();
     }
+}
+
+async fn ensure_table(client: &Client) -> Result<(), StartError> {
+    if client.describe_table().table_name(TABLE_NAME).send().await.is_ok() {
+        return Ok(());
+    }
+    let partition_key = AttributeDefinition::builder()
+        .attribute_name("pk")
+        .attribute_type(ScalarAttributeType::S)
+        .build()
+        .map_err(not_made)?;
+    let key_schema = KeySchemaElement::builder()
+        .attribute_name("pk")
+        .key_type(KeyType::Hash)
+        .build()
+        .map_err(not_made)?;
+    client
+        .create_table()
+        .table_name(TABLE_NAME)
+        .attribute_definitions(partition_key)
+        .key_schema(key_schema)
+        .billing_mode(BillingMode::PayPerRequest)
+        .send()
+        .await
+        .map_err(|error| not_made(error.into_service_error()))?;
+    Ok(())
+}
+
+/// An earlier run may have been killed between making the table and this.
+async fn ensure_expiry(client: &Client) -> Result<(), StartError> {
+    let described = client.describe_time_to_live().table_name(TABLE_NAME).send().await;
+    let described = described.map_err(|error| not_made(error.into_service_error()))?;
+    let status = described
+        .time_to_live_description
+        .and_then(|ttl| ttl.time_to_live_status);
+    if status == Some(TimeToLiveStatus::Enabled) {
+        return Ok(());
+    }
+    let by_attribute = TimeToLiveSpecification::builder()
+        .attribute_name("ttl")
+        .enabled(true)
+        .build()
+        .map_err(not_made)?;
+    client
+        .update_time_to_live()
+        .table_name(TABLE_NAME)
+        .time_to_live_specification(by_attribute)
+        .send()
+        .await
+        .map_err(|error| not_made(error.into_service_error()))?;
+    Ok(())
+}
+
+fn not_made(error: impl std::fmt::Display) -> StartError {
+    StartError::Table(error.to_string())
 }
 
 fn open(data: Option<&Path>) -> Result<Database, StartError> {
     let Some(folder) = data else {
-        return Database::memory().map_err(|error| StartError::Engine(error.to_string()));
+        return Database::memory().map_err(|error| StartError::Engine {
+            file: None,
+            cause: error.to_string(),
+        });
     };
     let unusable = |source| StartError::Folder {
         folder: folder.display().to_string(),
@@ -171,18 +200,10 @@ fn open(data: Option<&Path>) -> Result<Database, StartError> {
     let path = file
         .to_str()
         .ok_or_else(|| unusable(io::Error::other("its name is not UTF-8")))?;
-    Database::new(path).map_err(|error| StartError::Engine(error.to_string()))
-}
-
-async fn serve(listener: TcpListener, database: Database, stopped: oneshot::Receiver<()>) {
-    let sweeper = tokio::spawn(sweep(database.clone()));
-    let stopped = async {
-        // A dropped sender stops the server like a message does.
-        let _ = stopped.await;
-    };
-    // It ends with an error only when its listener breaks; clients then see that nothing listens.
-    let _ = dynoxide::server::serve_with_shutdown(listener, database, stopped).await;
-    sweeper.abort();
+    Database::new(path).map_err(|error| StartError::Engine {
+        file: Some(path.to_owned()),
+        cause: error.to_string(),
+    })
 }
 
 async fn sweep(database: Database) {
@@ -215,7 +236,7 @@ mod tests {
             .send()
             .await
             .unwrap();
-        first.stop().await;
+        drop(first);
 
         let second = EmbeddedTable::start(Some(&folder)).await.unwrap();
         let found = second
@@ -226,7 +247,7 @@ mod tests {
             .send()
             .await
             .unwrap();
-        second.stop().await;
+        drop(second);
         std::fs::remove_dir_all(&folder).unwrap();
         assert!(found.item.is_some());
     }

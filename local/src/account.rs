@@ -1,0 +1,107 @@
+//! The account that a run serves: the simulator's, or the one that the environment describes.
+
+use embedded_table::TABLE_NAME;
+use wechat::{
+    aws,
+    config::{AdminConfig, CallerConfig, ConfigError, Environment, RefresherConfig, WebhookConfig},
+};
+use wechat_simulator::{Account, Simulator};
+
+use crate::{LocalError, Options, SIMULATED_API_KEY};
+
+/// What each function reads from its environment in AWS.
+pub(crate) struct Configs {
+    pub(crate) refresher: RefresherConfig,
+    pub(crate) webhook: WebhookConfig,
+    pub(crate) caller: CallerConfig,
+    pub(crate) admin: AdminConfig,
+}
+
+impl Configs {
+    /// Reads all of `environment`, and reports the problems of all functions at once.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with every problem.
+    pub(crate) fn read(environment: &Environment) -> Result<Self, ConfigError> {
+        let refresher = RefresherConfig::read(environment);
+        let webhook = WebhookConfig::read(environment);
+        let caller = CallerConfig::read(environment);
+        let admin = AdminConfig::read(environment);
+        match (refresher, webhook, caller, admin) {
+            (Ok(refresher), Ok(webhook), Ok(caller), Ok(admin)) => Ok(Self {
+                refresher,
+                webhook,
+                caller,
+                admin,
+            }),
+            (refresher, webhook, caller, admin) => {
+                let errors = [refresher.err(), webhook.err(), caller.err(), admin.err()];
+                Err(ConfigError::union(errors.into_iter().flatten()))
+            }
+        }
+    }
+}
+
+/// The environment of the functions: the process's own for a real account, the made account's otherwise.
+///
+/// # Errors
+/// [`LocalError`] when the secret that the environment names cannot be read.
+pub(crate) async fn environment(options: &Options, simulator: Option<&Simulator>) -> Result<Environment, LocalError> {
+    let here = [
+        ("TABLE_NAME", TABLE_NAME.to_owned()),
+        ("TOKEN_REFRESHER_FUNCTION", "in-process".to_owned()),
+    ];
+    let mode = options
+        .mode
+        .map(|mode| ("WECHAT_MESSAGE_MODE", mode.as_str().to_owned()));
+    match simulator {
+        Some(simulator) => {
+            let account = made(simulator);
+            Ok(Environment::from_pairs(here.into_iter().chain(account).chain(mode)))
+        }
+        None => {
+            let base = options.wechat.clone().map(|base| ("WECHAT_API_BASE", base));
+            Ok(process().await?.with(here.into_iter().chain(base).chain(mode)))
+        }
+    }
+}
+
+fn made(simulator: &Simulator) -> [(&'static str, String); 6] {
+    let Account {
+        app_id,
+        app_secret,
+        token,
+        encoding_aes_key,
+        ..
+    } = simulator.account().clone();
+    [
+        ("WECHAT_APP_ID", app_id),
+        ("WECHAT_APP_SECRET", app_secret),
+        ("WECHAT_TOKEN", token),
+        ("WECHAT_ENCODING_AES_KEY", encoding_aes_key),
+        ("WECHAT_API_BASE", simulator.base_url()),
+        ("API_KEYS", SIMULATED_API_KEY.to_owned()),
+    ]
+}
+
+/// With the secret in it that it names, if it names one.
+async fn process() -> Result<Environment, LocalError> {
+    let environment = Environment::process();
+    if environment.secret_id().is_none() {
+        return Ok(environment);
+    }
+    let sdk = aws_sdk("WECHAT_SECRET_ID").await?;
+    Ok(aws::environment(&sdk).await?)
+}
+
+/// The AWS SDK from the standard variables, for what `variable` names there.
+///
+/// # Errors
+/// [`LocalError`] without a region: every call would fail.
+pub(crate) async fn aws_sdk(variable: &'static str) -> Result<aws_config::SdkConfig, LocalError> {
+    let sdk = aws::load().await;
+    match sdk.region() {
+        Some(_) => Ok(sdk),
+        None => Err(LocalError::NoRegion { variable }),
+    }
+}

@@ -1,0 +1,148 @@
+//! Messages and their receipts, the kept menu, the last refused callback, the listed templates.
+
+use serde_json::json;
+use wechat::{
+    hex,
+    store::{ListedTemplates, MessageRecord, MessageStatus, Receipt, RefusedCallback},
+};
+
+use super::{Bench, NOW, number, race, text};
+
+const DAY: i64 = 24 * 3600;
+const OPENID: &str = "odhkK64I1uXqoUQjt7QYx4O0yUvs";
+
+fn fresh_msgid() -> String {
+    u64::from_str_radix(&hex::random(7).unwrap(), 16).unwrap().to_string()
+}
+
+fn receipt<'a>(msgid: &'a str, status: MessageStatus, words: &'a str, at: i64) -> Receipt<'a> {
+    Receipt {
+        msgid,
+        status,
+        words,
+        at,
+    }
+}
+
+fn delivered() -> MessageRecord {
+    MessageRecord {
+        touser: Some(OPENID.to_owned()),
+        template_id: Some("template".to_owned()),
+        status: MessageStatus::Delivered,
+        sent_at: Some(NOW),
+        finished_at: Some(NOW + 1),
+        receipt: Some("success".to_owned()),
+    }
+}
+
+#[tokio::test]
+async fn a_receipt_counts_whether_it_comes_after_the_record_or_before() {
+    let Bench { table, .. } = &Bench::start().await;
+    for receipt_first in [false, true] {
+        let msgid = fresh_msgid();
+        let receipt = receipt(&msgid, MessageStatus::Delivered, "success", NOW + 1);
+        if receipt_first {
+            table.record_receipt(receipt).await.unwrap();
+            let early = table.message(&msgid, NOW + 1).await.unwrap().unwrap();
+            assert_eq!((early.status, early.touser), (MessageStatus::Delivered, None));
+        }
+        table.record_sent(&msgid, OPENID, "template", NOW).await.unwrap();
+        if !receipt_first {
+            let sent = table.message(&msgid, NOW).await.unwrap().unwrap();
+            assert_eq!((sent.status, sent.finished_at), (MessageStatus::Sent, None));
+            table.record_receipt(receipt).await.unwrap();
+        }
+        assert_eq!(table.message(&msgid, NOW + 1).await.unwrap(), Some(delivered()));
+    }
+}
+
+#[tokio::test]
+async fn a_repeat_keeps_the_time_of_the_first_send_and_undoes_no_receipt() {
+    let Bench { table, .. } = &Bench::start().await;
+    let msgid = fresh_msgid();
+    table.record_sent(&msgid, OPENID, "template", NOW).await.unwrap();
+    let receipt = receipt(&msgid, MessageStatus::Delivered, "success", NOW + 1);
+    table.record_receipt(receipt).await.unwrap();
+    table.record_sent(&msgid, OPENID, "template", NOW + 60).await.unwrap();
+    assert_eq!(table.message(&msgid, NOW + 60).await.unwrap(), Some(delivered()));
+}
+
+#[tokio::test]
+async fn of_a_record_and_its_receipt_at_the_same_time_neither_is_lost() {
+    let bench = Bench::start().await;
+    let msgid = fresh_msgid();
+    race(|racer| {
+        let (table, msgid) = (bench.table.clone(), msgid.clone());
+        async move {
+            if racer % 2 == 0 {
+                table.record_sent(&msgid, OPENID, "template", NOW).await.unwrap();
+            } else {
+                let receipt = receipt(&msgid, MessageStatus::Delivered, "success", NOW + 1);
+                table.record_receipt(receipt).await.unwrap();
+            }
+        }
+    })
+    .await;
+    assert_eq!(bench.table.message(&msgid, NOW).await.unwrap(), Some(delivered()));
+}
+
+#[tokio::test]
+async fn a_message_is_kept_for_thirty_days() {
+    let bench = Bench::start().await;
+    let msgid = fresh_msgid();
+    assert_eq!(bench.table.message(&msgid, NOW).await.unwrap(), None);
+    bench.table.record_sent(&msgid, OPENID, "template", NOW).await.unwrap();
+    let blocked = receipt(&msgid, MessageStatus::Blocked, "failed:user block", NOW + DAY);
+    bench.table.record_receipt(blocked).await.unwrap();
+    let item = bench.item(format!("message#{msgid}")).await.unwrap();
+    assert_eq!(
+        (text(&item, "status"), number(&item, "ttl")),
+        ("blocked", NOW + 30 * DAY)
+    );
+    assert!(bench.table.message(&msgid, NOW + 30 * DAY - 1).await.unwrap().is_some());
+    assert!(bench.table.message(&msgid, NOW + 30 * DAY).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn the_menu_of_before_the_last_change_is_kept() {
+    let Bench { table, app_id, .. } = &Bench::start().await;
+    assert_eq!(table.kept_menu(app_id).await.unwrap(), None);
+    for (menu, at) in [
+        (r#"{"menu":{"button":[]}}"#, NOW),
+        (r#"{"menu":{"button":[{"name":"今日"}]}}"#, NOW + 1),
+    ] {
+        table.keep_menu(app_id, menu, at).await.unwrap();
+        let kept = table.kept_menu(app_id).await.unwrap().unwrap();
+        assert_eq!((kept.menu.as_str(), kept.kept_at), (menu, at));
+    }
+}
+
+#[tokio::test]
+async fn the_last_refused_callback_is_remembered_for_a_week() {
+    let Bench { table, app_id, .. } = &Bench::start().await;
+    assert_eq!(table.refused_callback(app_id, NOW).await.unwrap(), None);
+    for at in [NOW, NOW + 5] {
+        let refused = RefusedCallback {
+            cause: format!("the signature does not match ({at})"),
+            at,
+        };
+        table.record_refused_callback(app_id, &refused).await.unwrap();
+        assert_eq!(table.refused_callback(app_id, at).await.unwrap(), Some(refused));
+    }
+    let week = NOW + 5 + 7 * DAY;
+    assert!(table.refused_callback(app_id, week - 1).await.unwrap().is_some());
+    assert!(table.refused_callback(app_id, week).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn listed_templates_serve_for_a_day() {
+    let Bench { table, app_id, .. } = &Bench::start().await;
+    assert_eq!(table.templates(app_id, NOW).await.unwrap(), None);
+    let listed = ListedTemplates {
+        templates: serde_json::from_value(json!({"TEMPLATE": ["thing1", "time2"], "EMPTY": []})).unwrap(),
+        listed_at: NOW,
+    };
+    table.save_templates(app_id, &listed).await.unwrap();
+    assert_eq!(table.templates(app_id, NOW + DAY - 1).await.unwrap(), Some(listed));
+    assert_eq!(table.templates(app_id, NOW + DAY).await.unwrap(), None);
+}
