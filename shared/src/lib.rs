@@ -8,10 +8,10 @@
 //! | decide on a passive reply and write it | [`rules`], [`reply`] |
 //! | check a menu, compare two | [`menu`] |
 //! | call WeChat | `api` (feature `client`), [`errcode`] |
-//! | have a working access_token | `token` (feature `client`) |
-//! | keep things | [`store`] |
+//! | have a working access_token | `token` (features `client` and `aws`) |
+//! | keep things | `store` (feature `aws`) |
 //! | answer callers of `/api/*` | [`auth`], [`problem`] |
-//! | start a function | [`config`], [`aws`], [`telemetry`] |
+//! | start a function | [`config`], [`telemetry`], `aws` (feature `aws`) |
 //!
 //! Tests marked T1 to T25 stand for the traps of this field: each is a bug that a well-known SDK has or had.
 //!
@@ -21,12 +21,14 @@ pub mod aes;
 #[cfg(feature = "client")]
 pub mod api;
 pub mod auth;
+#[cfg(feature = "aws")]
 pub mod aws;
 pub mod callback;
 pub mod clock;
 pub mod config;
 pub mod document;
 pub mod errcode;
+#[cfg(any(feature = "aws", feature = "client"))]
 mod error;
 pub mod fault;
 pub mod hex;
@@ -38,8 +40,9 @@ pub mod reply;
 pub mod rules;
 pub mod secret;
 pub mod signature;
+#[cfg(feature = "aws")]
 pub mod store;
 pub mod telemetry;
 pub mod template;
-#[cfg(feature = "client")]
+#[cfg(all(feature = "client", feature = "aws"))]
 pub mod token;

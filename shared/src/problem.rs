@@ -318,8 +318,6 @@ mod from_wechat {
     use crate::{
         api::{ApiError, Rejection},
         errcode,
-        store::{StoreError, StoreErrorKind},
-        token::{CallError, RefreshRequestError, TokenError},
     };
 
     impl Problem {
@@ -359,7 +357,7 @@ mod from_wechat {
         }
 
         /// 502: something answered that is not WeChat.
-        fn bad_answer(detail: String) -> Self {
+        pub(super) fn bad_answer(detail: String) -> Self {
             Self::new(
                 502,
                 "urn:wechat-bundle:bad-answer",
@@ -368,7 +366,18 @@ mod from_wechat {
             )
             .with_hint("Check WECHAT_API_BASE and the proxy on the way. / 请检查 WECHAT_API_BASE 与途经的代理。")
         }
+    }
+}
 
+#[cfg(all(feature = "client", feature = "aws"))]
+mod from_token {
+    use super::Problem;
+    use crate::{
+        api::Rejection,
+        token::{CallError, RefreshRequestError, TokenError},
+    };
+
+    impl Problem {
         /// A call to WeChat that failed by itself or for want of a token.
         #[must_use]
         pub fn from_call(error: &CallError, now: i64) -> Self {
@@ -396,6 +405,12 @@ mod from_wechat {
             }
         }
     }
+}
+
+#[cfg(feature = "aws")]
+mod from_store {
+    use super::Problem;
+    use crate::store::{StoreError, StoreErrorKind};
 
     impl From<&StoreError> for Problem {
         fn from(error: &StoreError) -> Self {
