@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 
-use crate::config::{Environment, SecretFormatError};
+use crate::{
+    config::{Environment, SecretFormatError},
+    transport::AwsTransport,
+};
 
 /// One attempt at DynamoDB; its usual answer comes in milliseconds.
 const STORE_ATTEMPT: Duration = Duration::from_millis(800);
@@ -39,6 +42,7 @@ pub async fn load() -> SdkConfig {
         .operation_timeout(STORE_OPERATION)
         .build();
     aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .http_client(AwsTransport::default())
         .timeout_config(timeouts)
         .retry_config(RetryConfig::standard().with_initial_backoff(Duration::from_millis(50)))
         .load()

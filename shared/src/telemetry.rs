@@ -4,7 +4,7 @@
 use std::{error::Error, future::Future, io::Write as _, process::ExitCode, sync::OnceLock};
 
 use serde_json::{Map, Value, json};
-use tracing_subscriber::{EnvFilter, fmt};
+use tracing_subscriber::{Layer as _, filter::{LevelFilter, Targets}, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 /// What libraries log, whatever `AWS_LAMBDA_LOG_LEVEL` says: HTTP libraries log headers at `debug`, the runtime whole
 /// events at `trace`, and the runtime's span, which puts the request id into every line, has the level `info`.
@@ -22,17 +22,23 @@ fn init() {
     let level = std::env::var("AWS_LAMBDA_LOG_LEVEL")
         .unwrap_or_else(|_| "info".to_owned())
         .to_lowercase();
-    let filter = EnvFilter::try_new(format!("{level},{LIBRARIES}"))
-        .unwrap_or_else(|_| EnvFilter::new(format!("info,{LIBRARIES}")));
-    fmt()
+    let lines = fmt::layer()
         .json()
         .flatten_event(true)
         .with_span_list(false)
         .with_ansi(false)
-        .with_env_filter(filter)
-        .init();
+        .with_filter(filter(&level));
+    tracing_subscriber::registry().with(lines).init();
     // A second start of logging would have panicked above.
     let _ = EMITS_METRICS.set(());
+}
+
+/// Lets through what is at `level` or graver, and of libraries what [`LIBRARIES`] says. Without a level that is known it
+/// is `info`.
+fn filter(level: &str) -> Targets {
+    let level = level.parse().unwrap_or(LevelFilter::INFO);
+    let libraries: Targets = LIBRARIES.parse().unwrap_or_default();
+    libraries.with_default(level)
 }
 
 /// Runs a Lambda function from its start to its end: logging first, and a line that says why when it cannot start.
