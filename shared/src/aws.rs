@@ -1,8 +1,12 @@
 //! The AWS SDK as every function uses it: a pinned behaviour, and an end to every wait.
 
+mod variables;
+
 use std::time::Duration;
 
-use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_sdk_dynamodb::config::BehaviorVersion;
+use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
+use aws_types::SdkConfig;
 
 use crate::{
     config::{Environment, SecretFormatError},
@@ -35,18 +39,19 @@ pub enum SecretError {
 }
 
 /// The SDK's configuration from the standard variables.
-pub async fn load() -> SdkConfig {
+#[must_use]
+pub fn load() -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT)
         .operation_attempt_timeout(STORE_ATTEMPT)
         .operation_timeout(STORE_OPERATION)
         .build();
-    aws_config::defaults(BehaviorVersion::v2026_01_12())
+    variables::configuration()
+        .behavior_version(BehaviorVersion::v2026_01_12())
         .http_client(AwsTransport::default())
         .timeout_config(timeouts)
         .retry_config(RetryConfig::standard().with_initial_backoff(Duration::from_millis(50)))
-        .load()
-        .await
+        .build()
 }
 
 /// The process's environment, completed from the secret that `WECHAT_SECRET_ID` names, if it names one.

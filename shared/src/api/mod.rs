@@ -249,7 +249,6 @@ impl Client {
         let base = parse_base(base)?;
         let mut builder = transport::client()
             .map_err(|error| ClientError::Tls(error.to_string()))?
-            .no_proxy()
             .connect_timeout(CONNECT_TIMEOUT)
             .pool_idle_timeout(POOL_IDLE_TIMEOUT);
         if let Some(proxy) = proxy {

@@ -13,7 +13,7 @@ use aws_smithy_runtime_api::client::{
 };
 use aws_smithy_types::body::SdkBody;
 
-/// One connector for each connect timeout that is asked for. Proxies are those of the standard variables.
+/// One connector for each connect timeout that is asked for.
 #[derive(Debug, Default)]
 pub(crate) struct AwsTransport(Mutex<Vec<(Option<Duration>, SharedHttpConnector)>>);
 

@@ -40,12 +40,15 @@ const OVERRIDES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 
 static TLS: LazyLock<Result<ClientConfig, TlsError>> = LazyLock::new(configuration);
 
-/// The beginning of every HTTP client here. Such clients share what TLS needs: roots, and sessions to resume.
+/// The beginning of every HTTP client here, which follows no proxy by itself. Such clients share what TLS needs: roots,
+/// and sessions to resume.
 ///
 /// # Errors
 /// When TLS cannot be set up.
 pub(crate) fn client() -> Result<reqwest::ClientBuilder, TlsError> {
-    let builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+    let builder = reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none());
     Ok(builder.tls_backend_preconfigured(TLS.clone()?))
 }
 
