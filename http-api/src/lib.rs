@@ -3,11 +3,11 @@
 
 mod event;
 
-use std::convert::Infallible;
+use std::{convert::Infallible, future::ready, pin::Pin};
 
 use http::Response;
 use lambda_http::{
-    Adapter, LambdaEvent, Request, RequestExt, Service as _, lambda_runtime,
+    Adapter, Body, IntoResponse, LambdaEvent, Request, RequestExt, Service as _, lambda_runtime,
     request::{LambdaRequest, RequestContext},
     service_fn,
 };
@@ -48,10 +48,20 @@ where
     event::make_readable(&mut event.payload);
     let service = service_fn(|request| {
         let response = handler(request);
-        async { Ok::<_, Infallible>(response.await) }
+        async { Ok::<_, Infallible>(Text(response.await)) }
     });
     let Ok(answer) = Adapter::from(service).call(event).await;
     answer
+}
+
+/// An answer whose body is text as it stands: `lambda_http` would decode it by the charset of its content type, with
+/// tables for all of the world's.
+struct Text(Response<String>);
+
+impl IntoResponse for Text {
+    fn into_response(self) -> Pin<Box<dyn Future<Output = Response<Body>> + Send>> {
+        Box::pin(ready(self.0.map(Body::Text)))
+    }
 }
 
 /// Serves one request: refuses callers that may not call, turns a [`Problem`] into its answer, and logs one line.

@@ -1,5 +1,6 @@
 //! The account that a run serves: the simulator's, or the one that the environment describes.
 
+use aws_types::SdkConfig;
 use embedded_table::TABLE_NAME;
 use wechat::{
     aws,
@@ -8,6 +9,9 @@ use wechat::{
 use wechat_simulator::{Account, Simulator};
 
 use crate::{LocalError, Options, SIMULATED_API_KEY};
+
+/// The AWS calls of a run; its table is here.
+const AWS_CALLS: &[&str] = &["events:PutEvents", "secretsmanager:GetSecretValue"];
 
 /// What each function reads from its environment in AWS.
 pub(crate) struct Configs {
@@ -90,7 +94,7 @@ async fn process() -> Result<Environment, LocalError> {
     if environment.secret_id().is_none() {
         return Ok(environment);
     }
-    let sdk = aws_sdk("WECHAT_SECRET_ID").await?;
+    let sdk = aws_sdk("WECHAT_SECRET_ID")?;
     Ok(aws::environment(&sdk).await?)
 }
 
@@ -98,8 +102,8 @@ async fn process() -> Result<Environment, LocalError> {
 ///
 /// # Errors
 /// [`LocalError`] without a region: every call would fail.
-pub(crate) async fn aws_sdk(variable: &'static str) -> Result<aws_config::SdkConfig, LocalError> {
-    let sdk = aws::load().await;
+pub(crate) fn aws_sdk(variable: &'static str) -> Result<SdkConfig, LocalError> {
+    let sdk = aws::load(AWS_CALLS);
     match sdk.region() {
         Some(_) => Ok(sdk),
         None => Err(LocalError::NoRegion { variable }),

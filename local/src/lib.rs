@@ -243,7 +243,7 @@ async fn functions(
     let event_bus = match webhook.event_bus.take() {
         None => None,
         Some(name) => {
-            let sdk = account::aws_sdk("EVENT_BUS_NAME").await?;
+            let sdk = account::aws_sdk("EVENT_BUS_NAME")?;
             Some(EventBus::new(aws_sdk_eventbridge::Client::new(&sdk), name))
         }
     };

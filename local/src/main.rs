@@ -7,6 +7,7 @@ use std::{
 
 use clap::Parser;
 use local::{Local, LogFormat, Options, SIMULATED_API_KEY};
+use tracing_subscriber::{Layer as _, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 use wechat::telemetry;
 
 /// The command line cannot be used.
@@ -58,14 +59,14 @@ fn one_line(error: &clap::Error) -> String {
 
 /// Standard output is for the one line that scripts wait for.
 fn start_logging(format: LogFormat) {
-    let logs = tracing_subscriber::fmt()
-        .with_writer(io::stderr)
-        .with_ansi(false)
-        .with_env_filter(telemetry::filter());
-    match format {
-        LogFormat::Text => logs.with_target(false).init(),
-        LogFormat::Json => logs.json().flatten_event(true).with_span_list(false).init(),
-    }
+    let lines = fmt::layer().with_writer(io::stderr).with_ansi(false);
+    let lines = match format {
+        LogFormat::Text => lines.with_target(false).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
+    };
+    tracing_subscriber::registry()
+        .with(lines.with_filter(telemetry::filter()))
+        .init();
 }
 
 fn announce(local: &Local, options: &Options) {

@@ -1,14 +1,19 @@
 //! The AWS SDK as every function uses it: a pinned behaviour, and an end to every wait.
 
 mod calls;
+mod variables;
 
 use std::time::Duration;
 
-use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_sdk_dynamodb::config::BehaviorVersion;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
+use aws_types::SdkConfig;
 
-use crate::config::{Environment, SecretFormatError};
+use crate::{
+    config::{Environment, SecretFormatError},
+    transport::AwsTransport,
+};
 
 /// One attempt at DynamoDB; its usual answer comes in milliseconds.
 const STORE_ATTEMPT: Duration = Duration::from_millis(800);
@@ -36,26 +41,22 @@ pub enum SecretError {
 }
 
 /// The SDK's configuration from the standard variables, for a function that makes `calls`: IAM actions, such as
-/// `dynamodb:GetItem`. In a debug build any other call fails.
-pub async fn load(calls: &'static [&'static str]) -> SdkConfig {
+/// `dynamodb:GetItem`. In a debug build any other call fails. No call follows the proxy variables: `HTTPS_PROXY` is for
+/// the calls to WeChat.
+#[must_use]
+pub fn load(calls: &'static [&'static str]) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT)
         .operation_attempt_timeout(STORE_ATTEMPT)
         .operation_timeout(STORE_OPERATION)
         .build();
-    aws_config::defaults(BehaviorVersion::v2026_01_12())
-        .http_client(calls::only(calls, http_client()))
+    let transport = SharedHttpClient::new(AwsTransport::default());
+    variables::configuration()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .http_client(calls::only(calls, transport))
         .timeout_config(timeouts)
         .retry_config(RetryConfig::standard().with_initial_backoff(Duration::from_millis(50)))
-        .load()
-        .await
-}
-
-/// The SDK's own client, but for the proxy variables that it would follow: `HTTPS_PROXY` is for the calls to WeChat.
-fn http_client() -> SharedHttpClient {
-    aws_smithy_http_client::Builder::new()
-        .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
-        .build_https()
+        .build()
 }
 
 /// The process's environment, completed from the secret that `WECHAT_SECRET_ID` names, if it names one.

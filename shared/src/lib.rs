@@ -46,3 +46,5 @@ pub mod telemetry;
 pub mod template;
 #[cfg(all(feature = "client", feature = "aws"))]
 pub mod token;
+#[cfg(feature = "transport")]
+mod transport;

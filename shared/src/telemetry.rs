@@ -4,7 +4,13 @@
 use std::{error::Error, future::Future, io::Write as _, process::ExitCode, sync::OnceLock};
 
 use serde_json::{Map, Value, json};
-use tracing_subscriber::{EnvFilter, fmt};
+use tracing_subscriber::{
+    Layer as _,
+    filter::{LevelFilter, Targets},
+    fmt,
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
+};
 
 /// What libraries log, whatever `AWS_LAMBDA_LOG_LEVEL` says: HTTP libraries log headers at `debug`, the runtime whole
 /// events at `trace`, and the runtime's span, which puts the request id into every line, has the level `info`.
@@ -19,25 +25,24 @@ const FUNCTION_NAME: &str = "FunctionName";
 /// The function's name, set once logs go to CloudWatch: elsewhere metric lines would only be noise.
 static EMITS_METRICS_OF: OnceLock<String> = OnceLock::new();
 
-/// What is logged: all at the level of `AWS_LAMBDA_LOG_LEVEL` (default `INFO`), less of libraries. `RUST_LOG` is not
-/// read: it would silently win over the level that the function's configuration shows.
+/// What is logged: all at the level of `AWS_LAMBDA_LOG_LEVEL`, `info` when it names none that is known, and of libraries
+/// less. `RUST_LOG` is not read: it would silently win over the level that the function's configuration shows.
 #[must_use]
-pub fn filter() -> EnvFilter {
-    let level = std::env::var("AWS_LAMBDA_LOG_LEVEL")
-        .unwrap_or_else(|_| "info".to_owned())
-        .to_lowercase();
-    EnvFilter::try_new(format!("{level},{LIBRARIES}")).unwrap_or_else(|_| EnvFilter::new(format!("info,{LIBRARIES}")))
+pub fn filter() -> Targets {
+    let level = std::env::var("AWS_LAMBDA_LOG_LEVEL").unwrap_or_default();
+    let libraries: Targets = LIBRARIES.parse().unwrap_or_default();
+    libraries.with_default(level.parse().unwrap_or(LevelFilter::INFO))
 }
 
 /// Starts logging for a Lambda function.
 fn init() {
-    fmt()
+    let lines = fmt::layer()
         .json()
         .flatten_event(true)
         .with_span_list(false)
         .with_ansi(false)
-        .with_env_filter(filter())
-        .init();
+        .with_filter(filter());
+    tracing_subscriber::registry().with(lines).init();
     if let Ok(function) = std::env::var("AWS_LAMBDA_FUNCTION_NAME") {
         // A second start of logging would have panicked above.
         let _ = EMITS_METRICS_OF.set(function);
@@ -105,12 +110,9 @@ impl Metric {
 pub fn emit(metrics: &[Metric], dimensions: &[(&str, &str)], now_millis: i64) {
     if let Some(function) = EMITS_METRICS_OF.get() {
         let dimensions = [&[(FUNCTION_NAME, function.as_str())], dimensions].concat();
+        let line = format!("{}\n", embedded_metric(metrics, &dimensions, now_millis));
         // A metric that cannot be written must not fail the request that it counts.
-        let _ = writeln!(
-            std::io::stdout().lock(),
-            "{}",
-            embedded_metric(metrics, &dimensions, now_millis)
-        );
+        let _ = std::io::stdout().write_all(line.as_bytes());
     }
 }
 

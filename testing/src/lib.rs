@@ -5,12 +5,14 @@ mod embedded_table;
 mod event_bus;
 mod lambda_api;
 mod runtime_api;
+mod tls_front;
 
 pub use self::embedded_table::EmbeddedTable;
 pub use ::embedded_table::{StartError, TABLE_NAME};
 pub use event_bus::EmbeddedEventBus;
 pub use lambda_api::{Invoked, LambdaApi};
 pub use runtime_api::{Function, Outcome};
+pub use tls_front::{Authority, TlsFront};
 
 /// An event of the `events/` folder.
 ///

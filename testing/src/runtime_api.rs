@@ -20,7 +20,7 @@ use tokio::{
     io::{AsyncBufReadExt, BufReader},
     net::TcpListener,
     process::{Child, Command},
-    sync::{Mutex, mpsc},
+    sync::{Mutex, mpsc, watch},
     time::timeout,
 };
 
@@ -54,6 +54,7 @@ pub struct Function {
     process: Child,
     events: mpsc::Sender<Invocation>,
     outcomes: mpsc::Receiver<Outcome>,
+    polled: watch::Receiver<bool>,
     logs: Arc<std::sync::Mutex<String>>,
     secrets: Vec<String>,
 }
@@ -79,6 +80,7 @@ struct Invocation {
 struct RuntimeApi {
     events: Mutex<mpsc::Receiver<Invocation>>,
     outcomes: mpsc::Sender<Outcome>,
+    polled: watch::Sender<bool>,
 }
 
 impl Function {
@@ -87,13 +89,23 @@ impl Function {
     /// # Errors
     /// When no port or no process can be had.
     pub async fn start(path: &str, variables: &[(&str, &str)]) -> io::Result<Self> {
+        Self::run(Command::new(path), variables).await
+    }
+
+    /// Runs `command` with nothing in its environment but `variables` and those that Lambda sets.
+    ///
+    /// # Errors
+    /// When no port or no process can be had.
+    pub async fn run(mut command: Command, variables: &[(&str, &str)]) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         let (events, queue) = mpsc::channel(1);
         let (sender, outcomes) = mpsc::channel(1);
+        let (polls, polled) = watch::channel(false);
         let api = Arc::new(RuntimeApi {
             events: Mutex::new(queue),
             outcomes: sender,
+            polled: polls,
         });
         let router = Router::new()
             .route("/2018-06-01/runtime/invocation/next", get(next))
@@ -103,7 +115,7 @@ impl Function {
             .with_state(api);
         tokio::spawn(async move { axum::serve(listener, router).await });
 
-        let mut process = Command::new(path)
+        let mut process = command
             .env_clear()
             .env("RECORD_AWS_CALLS", record_of_aws_calls(path::Path::new(path))?)
             .envs([
@@ -130,9 +142,26 @@ impl Function {
             process,
             events,
             outcomes,
+            polled,
             logs,
             secrets: secrets_of(variables),
         })
+    }
+
+    /// Waits until the function asks for its first event.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub async fn started(&mut self) {
+        let polling = timeout(PATIENCE, self.polled.wait_for(|polled| *polled)).await;
+        let has_polled = polling.is_ok_and(|polled| polled.is_ok());
+        assert!(has_polled, "the function did not start; its log:\n{}", self.logs());
+    }
+
+    /// The id of its process, while it runs.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.process.id()
     }
 
     /// Hands `event` to the function, with 30 seconds to its deadline, and waits for what it makes of it.
@@ -249,6 +278,7 @@ fn collect(pipe: Option<impl tokio::io::AsyncRead + Send + Unpin + 'static>, log
 }
 
 async fn next(State(api): State<Arc<RuntimeApi>>) -> Response<Body> {
+    api.polled.send_replace(true);
     let invocation = api.events.lock().await.recv().await;
     let Some(Invocation { event, deadline_millis }) = invocation else {
         // The test is over; the process is about to be killed.

@@ -11,7 +11,7 @@ async fn main() -> ExitCode {
 }
 
 async fn function() -> Result<(), Box<dyn Error + Send + Sync>> {
-    let sdk = aws::load(send_template::AWS_CALLS).await;
+    let sdk = aws::load(send_template::AWS_CALLS);
     let config = CallerConfig::read(&aws::environment(&sdk).await?)?;
     let clock = Arc::new(SystemClock);
     let refresher = LambdaRefresher::new(aws::lambda_client(&sdk), &config.refresher_function, clock.clone());

@@ -12,7 +12,7 @@ async fn main() -> ExitCode {
 }
 
 async fn function() -> Result<(), Box<dyn Error + Send + Sync>> {
-    let sdk = aws::load(token_refresher::AWS_CALLS).await;
+    let sdk = aws::load(token_refresher::AWS_CALLS);
     let config = RefresherConfig::read(&aws::environment(&sdk).await?)?;
     let app = App::new(config, aws_sdk_dynamodb::Client::new(&sdk), Arc::new(SystemClock))?;
     app.warm().await;

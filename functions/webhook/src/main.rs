@@ -11,7 +11,7 @@ async fn main() -> ExitCode {
 }
 
 async fn function() -> Result<(), Box<dyn Error + Send + Sync>> {
-    let sdk = aws::load(webhook::AWS_CALLS).await;
+    let sdk = aws::load(webhook::AWS_CALLS);
     let mut config = WebhookConfig::read(&aws::environment(&sdk).await?)?;
     let event_bus = config.event_bus.take();
     let event_bus = event_bus.map(|name| EventBus::new(aws_sdk_eventbridge::Client::new(&sdk), name));

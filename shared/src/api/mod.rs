@@ -32,6 +32,7 @@ use crate::{
     error::chain,
     secret::Secret,
     telemetry::{self, Metric},
+    transport,
 };
 
 /// Where WeChat's API is, unless `WECHAT_API_BASE` says otherwise.
@@ -248,11 +249,10 @@ impl Client {
     /// [`ClientError`] when either is no URL.
     pub fn new(base: &str, proxy: Option<&Secret>, clock: Arc<dyn Clock>) -> Result<Self, ClientError> {
         let base = parse_base(base)?;
-        let mut builder = reqwest::Client::builder()
-            .no_proxy()
+        let mut builder = transport::client()
+            .map_err(|error| ClientError::Tls(error.to_string()))?
             .connect_timeout(CONNECT_TIMEOUT)
-            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none());
+            .pool_idle_timeout(POOL_IDLE_TIMEOUT);
         if let Some(proxy) = proxy {
             builder = builder.proxy(parse_proxy(proxy)?.no_proxy(reqwest::NoProxy::from_env()));
         }

@@ -1,9 +1,13 @@
 //! Finds the first keyword rule that matches a text, in a time that hardly depends on how many rules there are.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+};
 
 use aho_corasick::AhoCorasick;
-use regex::{Regex, RegexSet, RegexSetBuilder};
+use regex::Regex;
+use regex_automata::{Input, MatchKind, PatternSet, meta, nfa::thompson::WhichCaptures};
 
 use super::document::{KeywordRule, Match, RulesError};
 use crate::fault::Fault;
@@ -21,8 +25,16 @@ pub(super) struct KeywordMatcher {
     /// The lengths, in bytes, that prefixes have: one look-up each.
     prefix_lengths: Vec<usize>,
     contains: Option<(AhoCorasick, Vec<usize>)>,
-    regexes: RegexSet,
-    regex_rules: Vec<usize>,
+    regexes: Option<Regexes>,
+}
+
+/// The regular expressions, which are tried all at once.
+#[derive(Debug)]
+struct Regexes {
+    automaton: meta::Regex,
+    rules: Vec<usize>,
+    /// Those that match. Kept, because it has room for all of them: the set of the crate `regex` makes one for each text.
+    met: Mutex<PatternSet>,
 }
 
 impl KeywordMatcher {
@@ -49,18 +61,16 @@ impl KeywordMatcher {
         let (regex_rules, patterns): (Vec<_>, Vec<_>) = of(Match::Regex)
             .map(|(index, rule)| (index, rule.value.as_str()))
             .unzip();
-        let regexes = RegexSetBuilder::new(&patterns)
-            .size_limit(REGEX_LIMIT)
-            .dfa_size_limit(REGEX_CACHE)
-            .build()
-            .map_err(|error| refused(&regex_rules, &patterns, error))?;
+        let regexes = match patterns.is_empty() {
+            true => None,
+            false => Some(Regexes::compile(regex_rules, &patterns)?),
+        };
         Ok(Self {
             exact: first_of(Match::Exact),
             prefixes,
             prefix_lengths,
             contains,
             regexes,
-            regex_rules,
         })
     }
 
@@ -79,18 +89,34 @@ impl KeywordMatcher {
                 .map(|found| rules[found.pattern().as_usize()])
                 .min()
         });
-        let regex = self
-            .regexes
-            .matches(text)
-            .iter()
-            .next()
-            .map(|index| self.regex_rules[index]);
+        let regex = self.regexes.as_ref().and_then(|regexes| regexes.first_match(text));
         [exact, prefix, contains, regex].into_iter().flatten().min()
     }
 }
 
+impl Regexes {
+    fn compile(rules: Vec<usize>, patterns: &[&str]) -> Result<Self, RulesError> {
+        let config = meta::Config::new()
+            .match_kind(MatchKind::All)
+            .which_captures(WhichCaptures::None)
+            .nfa_size_limit(Some(REGEX_LIMIT))
+            .hybrid_cache_capacity(REGEX_CACHE);
+        let automaton = meta::Builder::new().configure(config).build_many(patterns);
+        let automaton = automaton.map_err(|error| refused(&rules, patterns, error))?;
+        let met = Mutex::new(PatternSet::new(patterns.len()));
+        Ok(Self { automaton, rules, met })
+    }
+
+    fn first_match(&self, text: &str) -> Option<usize> {
+        let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
+        met.clear();
+        self.automaton.which_overlapping_matches(&Input::new(text), &mut met);
+        met.iter().next().map(|pattern| self.rules[pattern.as_usize()])
+    }
+}
+
 /// The regular expressions that cannot be compiled by themselves; if there are none, their sum is too large.
-fn refused(rules: &[usize], patterns: &[&str], error: regex::Error) -> RulesError {
+fn refused(rules: &[usize], patterns: &[&str], error: meta::BuildError) -> RulesError {
     let faults: Vec<Fault> = rules
         .iter()
         .zip(patterns)

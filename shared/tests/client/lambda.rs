@@ -6,8 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aws_config::{Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
-use aws_sdk_lambda::config::{BehaviorVersion, Credentials, SharedCredentialsProvider};
+use aws_sdk_lambda::config::{
+    BehaviorVersion, Credentials, Region, SharedCredentialsProvider, retry::RetryConfig, timeout::TimeoutConfig,
+};
+use aws_types::SdkConfig;
 use axum::{
     Router,
     body::Bytes,

@@ -8,3 +8,4 @@ mod failures;
 mod once;
 mod sending;
 mod stage;
+mod tls;
