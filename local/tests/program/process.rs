@@ -70,6 +70,13 @@ impl Program {
         self.logs.lock().unwrap().clone()
     }
 
+    /// All that it has written to standard error, once it has been stopped.
+    pub(crate) fn stopped(mut self) -> String {
+        self.signal("TERM");
+        self.exit_code();
+        self.logs()
+    }
+
     /// Its exit code, once it has ended by itself.
     pub(crate) fn exit_code(&mut self) -> Option<i32> {
         let started = Instant::now();

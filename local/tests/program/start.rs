@@ -133,7 +133,8 @@ fn other_addresses_are_for_real_accounts_with_keys() {
 fn a_missing_key_is_worth_a_line() {
     let mut program = Program::start(&PLATFORM, &ACCOUNT);
     program.url();
-    assert!(program.logs().contains("API_KEYS"), "{}", program.logs());
+    let logs = program.stopped();
+    assert!(logs.contains("API_KEYS"), "{logs}");
 }
 
 #[test]
@@ -142,7 +143,7 @@ fn log_lines_are_for_people_or_for_machines() {
     for (format, is_json) in [("text", false), ("json", true)] {
         let mut program = Program::start(&["--port", "0", "--log", format], &[]);
         program.url();
-        let logs = program.logs();
+        let logs = program.stopped();
         assert!(logs.contains("API key: local"), "{logs}");
         assert!(logs.lines().all(|line| json(line).is_ok() == is_json), "{logs}");
         if is_json {
