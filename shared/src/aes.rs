@@ -157,6 +157,8 @@ fn split_frame(frame: &[u8]) -> Result<(&[u8], &[u8]), DecryptError> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const OFFICIAL_APP_ID: &str = "wxba5fad812f8e6fb9";
@@ -259,5 +261,22 @@ mod tests {
             KeyError::Characters
         );
         assert_eq!(format!("{:?}", official_key()), "EncodingAesKey(..)");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encrypted_opens_for_its_account_and_no_other(
+            key in "[a-zA-Z0-9]{43}",
+            other in "[a-zA-Z0-9]{43}",
+            message in ".{0,80}",
+            random: [u8; 16],
+        ) {
+            prop_assume!(key[..42] != other[..42]);
+            let sealed = EncodingAesKey::parse(&key).unwrap().encrypt(random, &message, OFFICIAL_APP_ID);
+            let open = |key: &str, app_id| EncodingAesKey::parse(key).unwrap().decrypt(&sealed, app_id);
+            prop_assert_eq!(open(&key, OFFICIAL_APP_ID), Ok(message));
+            prop_assert_eq!(open(&key, "wx0123456789abcdef"), Err(DecryptError::AppId));
+            prop_assert!(open(&other, OFFICIAL_APP_ID).is_err());
+        }
     }
 }

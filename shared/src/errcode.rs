@@ -163,6 +163,8 @@ fn find(code: i64) -> Option<&'static Row> {
 mod tests {
     use std::collections::HashSet;
 
+    use proptest::prelude::*;
+
     use super::*;
 
     /// The codes that WeChat's documents and SDKs are known to name: the table must have them all.
@@ -430,6 +432,28 @@ mod tests {
                     "{entry:?}"
                 );
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_code_is_explained_and_has_a_status(
+            code in prop_oneof![any::<i64>(), -2_i64..100_000],
+            now in 0_i64..4_000_000_000,
+        ) {
+            let entry = lookup(code);
+            prop_assert_eq!(entry.code, code);
+            prop_assert_eq!(entry.class == Class::Success, code == 0);
+            prop_assert_eq!(http_status(code) == 200, code == 0);
+            prop_assert_eq!(is_dead_token(code), entry.class == Class::Token && [40001, 40014, 42001].contains(&code));
+            if entry.class == Class::Unknown {
+                prop_assert_eq!((entry.retry, http_status(code)), (Retry::Never, 502));
+            }
+            if let Some(seconds) = retry_after(code, now) {
+                prop_assert!((1..=86_400).contains(&seconds));
+            }
+            let at_token = lookup_at_token_endpoint(code);
+            prop_assert_eq!(at_token == entry, code != 40001);
         }
     }
 }

@@ -232,6 +232,7 @@ fn compare(pointer: &str, from: Option<&Value>, to: Option<&Value>, changes: &mu
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::*, sample::select};
     use serde_json::json;
 
     use super::*;
@@ -362,5 +363,61 @@ mod tests {
         );
         assert_eq!((changes[1].pointer.as_str(), &changes[1].to), ("/button/1", &None));
         assert_eq!(difference(&Value::Null, &proposed).len(), 1, "from no menu at all");
+    }
+
+    fn any_value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            select(vec!["a", "b", ""]).prop_map(Value::from)
+        ];
+        leaf.prop_recursive(3, 24, 4, |child| {
+            let name = select(vec!["name", "sub_button", "a/b", "~0", "0"]);
+            prop_oneof![
+                vec(child.clone(), 0..4).prop_map(Value::from),
+                vec((name, child), 0..4).prop_map(|members| members.into_iter().collect())
+            ]
+        })
+    }
+
+    /// Makes `changes`, the last ones first, so that what is taken out of a list moves nothing that is still to change.
+    fn apply(menu: &mut Value, changes: Vec<Change>) {
+        for Change { pointer, to, .. } in changes.into_iter().rev() {
+            let (parent, name) = pointer.rsplit_once('/').unwrap();
+            let name = name.replace("~1", "/").replace("~0", "~");
+            match (menu.pointer_mut(parent).unwrap(), to) {
+                (Value::Array(list), None) => {
+                    list.remove(name.parse().unwrap());
+                }
+                (Value::Array(list), Some(to)) => {
+                    let at: usize = name.parse().unwrap();
+                    list.resize(list.len().max(at + 1), Value::Null);
+                    list[at] = to;
+                }
+                (Value::Object(members), None) => {
+                    members.remove(&name);
+                }
+                (Value::Object(members), Some(to)) => {
+                    members.insert(name, to);
+                }
+                (parent, _) => panic!("{pointer} is in {parent}"),
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_changes_make_the_one_menu_the_other(current in vec(any_value(), 0..4), proposed in vec(any_value(), 0..4)) {
+            let mut current = json!({ "button": current });
+            let proposed = json!({ "button": proposed });
+            prop_assert_eq!(difference(&proposed, &proposed), vec![]);
+            let changes = difference(&current, &proposed);
+            for change in &changes {
+                prop_assert_eq!(current.pointer(&change.pointer), change.from.as_ref());
+                prop_assert_eq!(proposed.pointer(&change.pointer), change.to.as_ref());
+            }
+            apply(&mut current, changes);
+            prop_assert_eq!(difference(&current, &proposed), vec![]);
+        }
     }
 }

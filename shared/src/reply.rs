@@ -212,9 +212,11 @@ fn parent(name: &str, content: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{prelude::*, sample::select};
     use serde_json::json;
 
     use super::*;
+    use crate::document::Document;
 
     fn xml(reply: serde_json::Value) -> String {
         let reply: Reply = serde_json::from_value(reply).unwrap();
@@ -338,5 +340,37 @@ mod tests {
             0,
         );
         assert!(to_event.contains("<ArticleCount>2</ArticleCount>") && to_event.contains("[2]"));
+    }
+
+    fn any_text() -> impl Strategy<Value = String> {
+        let piece = prop_oneof![
+            select(vec![
+                "]]>",
+                "]]",
+                ">",
+                "<![CDATA[",
+                "&amp;",
+                "</Content>",
+                "\r\n",
+                "\u{1}",
+                "好"
+            ])
+            .prop_map(str::to_owned),
+            any::<String>(),
+        ];
+        prop::collection::vec(piece, 0..8).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_arrives_as_it_is_but_for_what_xml_forbids(text in any_text(), to in any_text()) {
+            let allowed = |text: &str| text.chars().filter(|&c| is_xml_character(c)).collect::<String>();
+            let addresses = Addresses { to: &to, from: "gh_1", answers_message: true };
+            let xml = Reply::text(&text).to_xml(addresses, 1_767_225_600);
+            let read = Document::parse(xml.as_bytes()).unwrap();
+            prop_assert_eq!(read.child("Content").unwrap().value(), allowed(cut_to_bytes(&text.replace("\r\n", "\n"), TEXT_LIMIT)));
+            prop_assert_eq!(read.child("ToUserName").unwrap().value(), allowed(&to));
+            prop_assert_eq!(read.text("MsgType"), Some("text"));
+        }
     }
 }

@@ -28,6 +28,8 @@ pub fn holds(signature: &str, parts: &[&str]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::*, sample::Index};
+
     use super::*;
 
     /// The official vectors: token, timestamp, nonce, signature.
@@ -88,5 +90,35 @@ mod tests {
             !holds(signature, &[token, "01714036504", nonce]),
             "a timestamp is text, not a number"
         );
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_signed_holds_in_any_order_and_nothing_else_does(
+            parts in vec("[a-zA-Z0-9]{1,12}", 1..5),
+            changed in any::<Index>(),
+            swapped in any::<Index>(),
+        ) {
+            let mut parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+            let signature = sign(&parts);
+            let first = swapped.index(parts.len());
+            parts.swap(0, first);
+            prop_assert!(holds(&signature, &parts));
+
+            let mut forged = signature.clone().into_bytes();
+            let at = changed.index(forged.len());
+            forged[at] = if forged[at] == b'0' { b'1' } else { b'0' };
+            prop_assert!(!holds(std::str::from_utf8(&forged).unwrap(), &parts));
+            let longer = format!("{}x", parts[0]);
+            parts[0] = &longer;
+            prop_assert!(!holds(&signature, &parts));
+        }
+    }
+
+    /// A weakness of the protocol: without a separator, parts that are written the same way sign the same way.
+    #[test]
+    fn timestamp_and_nonce_may_trade_places() {
+        let signature = sign(&["AAAAA", "1714036504", "1514711492"]);
+        assert!(holds(&signature, &["AAAAA", "1514711492", "1714036504"]));
     }
 }

@@ -66,7 +66,7 @@ async fn send_once(
     body: &Value,
     deadline: Deadline,
 ) -> Result<Response<String>, Problem> {
-    let fingerprint = sha256_hex(body.to_string().as_bytes());
+    let fingerprint = fingerprint(body);
     let owner = run_name(8)?;
     let claim = SendRequest {
         app_id: &app.app_id,
@@ -94,6 +94,11 @@ async fn send_once(
     Ok(response)
 }
 
+/// The same for the same members in whatever order and layout they are written.
+fn fingerprint(body: &Value) -> String {
+    sha256_hex(body.to_string().as_bytes())
+}
+
 fn recorded(fate: Fate, turn: Turn, response: &Response<String>) -> SendOutcome<'_> {
     let answer = (response.status().as_u16(), response.body().as_str());
     match (fate, turn) {
@@ -115,4 +120,21 @@ fn again(answer: RecordedAnswer) -> Response<String> {
 /// A name that no other run has.
 fn run_name(bytes: usize) -> Result<String, Problem> {
     hex::random(bytes).map_err(|error| Problem::set_up(format!("no randomness: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A program that repeats a request may write its members in another order.
+    #[test]
+    fn the_fingerprint_is_that_of_the_content() {
+        let of = |json: &str| fingerprint(&serde_json::from_str(json).unwrap());
+        let body = r#"{"touser":"o","data":{"thing1":{"value":"x","color":"red"},"time2":"10:00"}}"#;
+        let same = r#"{ "data": {"time2": "10:00", "thing1": {"color": "red", "value": "\u0078"}},
+                        "touser": "o" }"#;
+        assert_eq!(of(body), of(same));
+        assert_ne!(of(body), of(&body.replace("10:00", "10:01")));
+        assert_ne!(of(r#"{"touser":["a","b"]}"#), of(r#"{"touser":["b","a"]}"#));
+    }
 }

@@ -57,7 +57,10 @@ impl fmt::Display for Rejection {
 }
 
 /// Parses an answer and turns an errcode into an error, before the HTTP status is looked at: a relay may set its own.
-pub(super) fn read(operation: &'static str, status: StatusCode, body: &[u8]) -> Result<Value, ApiError> {
+///
+/// # Errors
+/// [`ApiError`], which quotes the answer with its errmsg alone.
+pub fn read(operation: &'static str, status: StatusCode, body: &[u8]) -> Result<Value, ApiError> {
     let answer = parse(operation, body);
     if let Ok(answer) = &answer {
         let errcode = errcode_of(operation, answer)?;

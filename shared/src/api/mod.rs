@@ -19,7 +19,7 @@ use serde_json::Value;
 use url::Url;
 
 pub use self::{
-    answer::Rejection,
+    answer::{Rejection, read as read_answer},
     custom_message::{CustomArticle, CustomMessage, MenuItem, Typing},
     management::{CallbackCheck, CheckAction, CheckOperator, LoggedRequest, Lookup, Ping, Quota, QuotaUse, RateLimit},
     template::{FieldValue, MiniProgram, Template, TemplateMessage},
@@ -389,7 +389,7 @@ impl Client {
                 });
             }
         }
-        answer::read(operation, status, &body).map_err(|error| error.without(&call.secrets()))
+        read_answer(operation, status, &body).map_err(|error| error.without(&call.secrets()))
     }
 }
 

@@ -151,6 +151,8 @@ fn range_of(moment: &str) -> Option<Regex> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// Accepted and refused values of each type.
@@ -267,6 +269,33 @@ mod tests {
         for name in ["thing", "name", "first", "keyword1", "time2x", "1", "", "enum1"] {
             assert!(!is_typed(name), "{name}");
             assert_eq!(broken(name, "任意\n内容"), None, "{name}");
+        }
+    }
+
+    const HAN: &str = r"[\u{3007}\u{3400}-\u{4DBF}\u{4E00}-\u{9FFF}\u{F900}-\u{FAFF}\u{20000}-\u{3FFFF}]";
+    /// The rules of WeChat's table that a pattern can say whole.
+    const PATTERNS: [(&str, &str); 6] = [
+        ("thing1", r"^\P{Cc}{1,20}$"),
+        ("const2", r"^\P{Cc}{1,20}$"),
+        ("number3", r"^[+-]?[0-9]+(\.[0-9]+)?$"),
+        ("phrase4", r"^HAN{1,5}$"),
+        ("amount5", r"^[^\p{Alphabetic}\p{N}\p{Cc}]?[0-9]{1,10}(\.[0-9]+)?元?$"),
+        ("car_number6", r"^(HAN|[A-Za-z0-9])?[A-Za-z0-9]{0,6}(HAN|[A-Za-z0-9])$"),
+    ];
+
+    static COMPILED: LazyLock<Vec<(&str, Regex)>> = LazyLock::new(|| {
+        let compile = |pattern: &str| Regex::new(&pattern.replace("HAN", HAN)).unwrap();
+        PATTERNS.map(|(name, pattern)| (name, compile(pattern))).into()
+    });
+
+    proptest! {
+        #[test]
+        fn a_rule_takes_what_its_pattern_takes(
+            value in prop_oneof!["[+¥$-]?[0-9]{1,12}(\\.[0-9]{0,3})?[元x]?", "[粤京A-Z0-9]{0,9}", "[通过\\PC]{0,24}", ".{0,6}"],
+        ) {
+            for (name, pattern) in COMPILED.iter() {
+                prop_assert_eq!(broken(name, &value).is_none(), pattern.is_match(&value), "{}: {:?}", name, value);
+            }
         }
     }
 }
