@@ -11,6 +11,7 @@ use lambda_http::{
     request::{LambdaRequest, RequestContext},
     service_fn,
 };
+use serde::Serialize;
 use serde_json::Value;
 use wechat::{
     auth::has_api_key,
@@ -32,16 +33,25 @@ where
     H: Fn(Request) -> F,
     F: Future<Output = Response<String>> + Send,
 {
-    let handler = &handler;
-    let answer = |request| {
-        let response = handler(request);
-        async { Ok::<_, Infallible>(response.await) }
-    };
-    lambda_runtime::run(service_fn(|mut event: LambdaEvent<LambdaRequest>| {
-        event::make_readable(&mut event.payload);
-        Adapter::from(service_fn(answer)).call(event)
+    lambda_runtime::run(service_fn(|event| async {
+        Ok::<_, Infallible>(answer(event, &handler).await)
     }))
     .await
+}
+
+/// Answers one event, in the form that API Gateway takes.
+pub async fn answer<H, F>(mut event: LambdaEvent<LambdaRequest>, handler: &H) -> impl Serialize + use<H, F>
+where
+    H: Fn(Request) -> F,
+    F: Future<Output = Response<String>> + Send,
+{
+    event::make_readable(&mut event.payload);
+    let service = service_fn(|request| {
+        let response = handler(request);
+        async { Ok::<_, Infallible>(response.await) }
+    });
+    let Ok(answer) = Adapter::from(service).call(event).await;
+    answer
 }
 
 /// Serves one request: refuses callers that may not call, turns a [`Problem`] into its answer, and logs one line.

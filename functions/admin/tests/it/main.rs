@@ -237,4 +237,18 @@ async fn an_event_that_http_does_not_allow_is_answered_all_the_same() {
     bad_base64["isBase64Encoded"] = json!(true);
     bad_base64["body"] = json!("not base64!");
     assert_eq!(admin.answer(&bad_base64).await.0, 400);
+    for (member, odd) in [
+        ("/headers/host", "a b"),
+        ("/headers/x-forwarded-proto", "://"),
+        ("/requestContext/stage", "a b"),
+    ] {
+        let mut event = event("doctor");
+        *event.pointer_mut(member).unwrap() = json!(odd);
+        assert_eq!(admin.answer(&event).await.0, 200, "{member}");
+    }
+    for path in ["", "api", ":99999", "/api/ \u{1}中\"<>", &"/%".repeat(40_000)] {
+        let mut event = event("doctor");
+        event["rawPath"] = json!(path);
+        assert_eq!(admin.answer(&event).await.0, 404, "{}", &path[..path.len().min(20)]);
+    }
 }

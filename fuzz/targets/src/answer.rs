@@ -1,0 +1,66 @@
+//! What comes back from `WECHAT_API_BASE`: WeChat, or anything on the way there.
+
+use http::StatusCode;
+use serde_json::Value;
+use wechat::{
+    api::{ApiError, Template, read_answer},
+    problem::Problem,
+};
+
+const NOW: i64 = 1_767_225_600;
+
+/// An answer to a send, to a question for a token, and from a broken proxy. An errcode is never taken for a success, and
+/// what the caller of our API is told is a problem document with its details in it.
+pub fn answer(body: &[u8]) {
+    let operations = ["/cgi-bin/message/template/send", "/cgi-bin/stable_token"];
+    for operation in operations {
+        for status in [StatusCode::OK, StatusCode::BAD_GATEWAY] {
+            let plain: Option<Value> = serde_json::from_slice(body).ok();
+            let errcode = plain
+                .as_ref()
+                .and_then(|answer| answer.get("errcode"))
+                .and_then(Value::as_i64);
+            match read_answer(operation, status, body) {
+                Ok(answer) => {
+                    assert!(status.is_success() && matches!(errcode, None | Some(0)));
+                    read_templates(&answer);
+                }
+                Err(error) => {
+                    if let Some(errcode) = errcode.filter(|errcode| *errcode != 0) {
+                        assert_eq!(error.errcode(), Some(errcode));
+                    }
+                    explain(&error);
+                }
+            }
+        }
+    }
+}
+
+fn read_templates(answer: &Value) {
+    let Ok(templates) = serde_json::from_value::<Vec<Template>>(answer["template_list"].clone()) else {
+        return;
+    };
+    for template in templates {
+        for field in template.fields() {
+            assert!(template.content.contains(field));
+        }
+    }
+}
+
+fn explain(error: &ApiError) {
+    assert!(!error.to_string().is_empty());
+    let response = Problem::from_api(error, NOW).into_response();
+    let status = response.status().as_u16();
+    // errcode 0 is no error, so 200 is not among them.
+    assert!([400, 404, 429, 502, 503, 504].contains(&status), "{status}");
+    let problem: Value = serde_json::from_str(response.body()).expect("a problem is JSON");
+    assert_eq!(problem["status"], status);
+    assert_eq!(problem["errcode"].as_i64(), error.errcode());
+    if let ApiError::Rejected { rejection, .. } = error {
+        for detail in ["rid", "field"] {
+            if let Some(detail) = problem[detail].as_str() {
+                assert!(rejection.errmsg.contains(detail));
+            }
+        }
+    }
+}

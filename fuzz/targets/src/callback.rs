@@ -1,0 +1,75 @@
+//! Requests as strangers, and as holders of the key, can make them.
+
+use std::sync::LazyLock;
+
+use wechat::{
+    aes::EncodingAesKey,
+    callback::{CallbackQuery, CallbackVerifier, MessageMode},
+    secret::Secret,
+    signature,
+};
+
+const APP_ID: &str = "wx0123456789abcdef";
+const TOKEN: &str = "eventsToken01";
+const OTHER_TOKEN: &str = "kept from the fuzzer";
+const NOW: i64 = 1_767_225_600;
+
+static KEY: LazyLock<EncodingAesKey> = LazyLock::new(|| {
+    EncodingAesKey::parse("abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG").expect("43 letters and digits")
+});
+
+fn verifier(token: &str, mode: MessageMode) -> CallbackVerifier {
+    CallbackVerifier {
+        app_id: APP_ID.to_owned(),
+        tokens: vec![Secret::new(token)],
+        keys: vec![KEY.clone()],
+        mode,
+        max_clock_skew: 600,
+    }
+}
+
+/// A query on the first line, then a body. An unsigned request opens in no mode; a signed frame of any bytes opens or is
+/// refused.
+pub fn verify_and_decrypt(input: &[u8]) {
+    let (line, body) = match input.iter().position(|&byte| byte == b'\n') {
+        Some(end) => (&input[..end], &input[end + 1..]),
+        None => (input, &input[..0]),
+    };
+    let line = String::from_utf8_lossy(line);
+    let pairs = line.split('&').filter_map(|pair| pair.split_once('='));
+    for mode in [MessageMode::Plain, MessageMode::Compat, MessageMode::Safe] {
+        let Ok(query) = CallbackQuery::from_pairs(pairs.clone()) else {
+            continue;
+        };
+        // Some inputs of the corpus are signed with this token, none with the other.
+        let _ = verifier(TOKEN, mode).verify_url(&query, NOW);
+        let _ = verifier(TOKEN, mode).open(&query, body, NOW);
+        assert!(verifier(OTHER_TOKEN, mode).verify_url(&query, NOW).is_err());
+        assert!(verifier(OTHER_TOKEN, mode).open(&query, body, NOW).is_err());
+    }
+    // Signed with the right token: whatever the ciphertext holds, it opens or is refused.
+    let encrypt = String::from_utf8_lossy(body);
+    open_signed(&encrypt.replace(['<', '&', ']', '\r', '{'], ""));
+    if let Ok(clear) = std::str::from_utf8(body) {
+        let sealed = KEY.encrypt([7; 16], clear, APP_ID);
+        assert_eq!(KEY.decrypt(&sealed, APP_ID).as_deref(), Ok(clear));
+        open_signed(&sealed);
+    }
+}
+
+fn open_signed(encrypt: &str) {
+    let encrypt = encrypt.trim();
+    let timestamp = NOW.to_string();
+    let msg_signature = signature::sign(&[TOKEN, &timestamp, "1", encrypt]);
+    let query = [
+        ("timestamp", timestamp.as_str()),
+        ("nonce", "1"),
+        ("msg_signature", &msg_signature),
+    ];
+    let query = CallbackQuery::from_pairs(query).expect("no name occurs twice");
+    let body = format!("<xml><Encrypt>{encrypt}</Encrypt></xml>");
+    if let Ok(opened) = verifier(TOKEN, MessageMode::Safe).open(&query, body.as_bytes(), NOW) {
+        let seal = opened.seal.expect("what was encrypted is answered encrypted");
+        assert!(seal.seal("<xml/>", NOW, [1; 16], "2").starts_with("<xml><Encrypt>"));
+    }
+}

@@ -1,0 +1,28 @@
+//! One function for each fuzz target: it feeds any bytes to what strangers can reach, and asserts what must hold.
+//!
+//! `fuzz/` runs them under libFuzzer; `tests/corpus.rs` feeds the corpora to them in every `cargo test`.
+
+mod answer;
+mod api_body;
+mod callback;
+mod document;
+mod event;
+mod rules;
+
+pub use self::{
+    answer::answer, api_body::api_body, callback::verify_and_decrypt, document::parse_document, event::gateway_event,
+    rules::rules,
+};
+
+/// A target, by the name of its corpus.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target.
+pub const TARGETS: [Target; 6] = [
+    ("answer", answer),
+    ("api_body", api_body),
+    ("gateway_event", gateway_event),
+    ("parse_document", parse_document),
+    ("rules", rules),
+    ("verify_and_decrypt", verify_and_decrypt),
+];

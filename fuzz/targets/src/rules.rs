@@ -1,0 +1,37 @@
+//! Rules documents, and texts that they are asked about.
+
+use wechat::{
+    document::Document,
+    reply::Addresses,
+    rules::{Answer, ReplyRules},
+};
+
+/// A rules document, a line `---` and a text. A rule that answers exists, and its reply is a document that can be read.
+pub fn rules(input: &[u8]) {
+    let Ok(input) = std::str::from_utf8(input) else { return };
+    let (document, text) = input.split_once("\n---\n").unwrap_or((input, ""));
+    let Ok(rules) = ReplyRules::parse(document.as_bytes()) else {
+        return;
+    };
+    let json: serde_json::Value = serde_json::from_str(document).expect("it was parsed");
+    let answers = [
+        rules.answer_text(text),
+        rules.answer_click(text),
+        rules.answer_scan(text),
+        rules.answer_subscribe(Some(text)),
+        rules.answer_subscribe(None),
+    ];
+    for Answer { reply, rule } in answers.into_iter().flatten() {
+        assert!(json.pointer(&rule).is_some(), "{rule}");
+        for answers_message in [true, false] {
+            let addresses = Addresses {
+                to: text,
+                from: "gh_1",
+                answers_message,
+            };
+            let xml = reply.to_xml(addresses, 1_767_225_600);
+            let read = Document::parse(xml.as_bytes());
+            assert!(read.is_ok_and(|reply| reply.text("MsgType").is_some()), "{xml}");
+        }
+    }
+}
