@@ -1,0 +1,334 @@
+"""What growth costs and how fast it can go: the tables of GROWTH.md.
+
+    python3 docs/growth/model.py            prints them
+    python3 docs/growth/model.py --write    writes them into GROWTH.md
+    python3 docs/growth/model.py --check    fails when GROWTH.md holds others
+
+Only the standard library, and no chance: the simulation draws from a seeded generator.
+"""
+
+import dataclasses
+import heapq
+import pathlib
+import random
+import sys
+
+DOCUMENT = pathlib.Path(__file__).parents[2] / "GROWTH.md"
+MILLION = 1_000_000
+
+# AWS list prices in US dollars, us-east-1, without free tiers, as of 2026-11. Check them before you rely on them.
+PRICES = {
+    "lambda_gb_second": 0.0000133334,  # arm64
+    "lambda_request": 0.20 / MILLION,
+    "http_api_request": 1.00 / MILLION,
+    "dynamodb_write_unit": 0.625 / MILLION,  # on demand
+    "dynamodb_gb_month": 0.25 + 0.20,  # with point-in-time recovery
+    "eventbridge_event": 1.00 / MILLION,
+    "log_gb": 0.50,
+    "trace": 5.00 / MILLION,
+    "metric_month": 0.30,
+    "secret_month": 0.40,
+    "gb_out": 0.09,
+}
+
+# The deployment, as template.yaml has it.
+MEMORY_MB = 256
+MB_OF_A_CPU = 1769  # Lambda gives one CPU at this size, and a share below it
+RECIPIENTS_A_REQUEST = 100
+CONCURRENT_SENDS = 20  # functions/send-template/src/send.rs
+TRACED = 0.05  # X-Ray's default: one a second, and 5 % of the others
+METRICS = 40  # custom metrics with their dimensions, once each of them has occurred
+MESSAGE_RECORD_BYTES = 400
+MESSAGE_RECORD_DAYS = 30
+
+# Assumed: what the network and the platform add.
+RUNTIME_MS = 1.0
+STORE_MS = 5.0  # one write to DynamoDB
+BUS_MS = 15.0  # PutEvents
+PLATFORM_LOG_BYTES = 800  # Lambda's own lines for one invocation
+OUT_BYTES = 1000  # answered, or sent to WeChat, for one message
+WECHAT_MS = (50, 300)  # one call, evenly spread
+
+
+@dataclasses.dataclass(frozen=True)
+class Invocation:
+    """One invocation, as docs/growth/measure.py measured it: 2026-11-22, x86_64, 2 shared cores, release build."""
+
+    cpu_ms: float
+    log_bytes: int
+    write_units: int = 0
+    events: int = 0
+    messages: int = 1
+    waits_ms: float = 0.0
+
+    def billed_ms(self):
+        return RUNTIME_MS + self.cpu_ms * MB_OF_A_CPU / MEMORY_MB + self.waits_ms
+
+    def costs(self):
+        return {
+            "Lambda": PRICES["lambda_request"] + self.billed_ms() / 1000 * MEMORY_MB / 1024 * PRICES["lambda_gb_second"],
+            "API Gateway": PRICES["http_api_request"],
+            "DynamoDB": self.write_units * PRICES["dynamodb_write_unit"],
+            "EventBridge": self.events * PRICES["eventbridge_event"],
+            "logs": (self.log_bytes + PLATFORM_LOG_BYTES) / 1e9 * PRICES["log_gb"],
+            "X-Ray": TRACED * PRICES["trace"],
+            "data out": self.messages * OUT_BYTES / 1e9 * PRICES["gb_out"],
+        }
+
+
+REPLY = Invocation(cpu_ms=0.389, log_bytes=599)
+PUBLISHED = Invocation(cpu_ms=1.700, log_bytes=599, write_units=2, events=1, waits_ms=2 * STORE_MS + BUS_MS)
+RECEIPT = Invocation(cpu_ms=1.762, log_bytes=655, write_units=3, waits_ms=3 * STORE_MS)
+FORGED = Invocation(cpu_ms=0.356, log_bytes=599)
+SEND = Invocation(cpu_ms=1.335, log_bytes=479, write_units=1, waits_ms=STORE_MS + sum(WECHAT_MS) / 2)
+
+
+def batch(waits_ms):
+    """A request to 100 with an Idempotency-Key: 100 records, the claim, and an answer of 10 KB to be kept."""
+    return Invocation(cpu_ms=48.144, log_bytes=24_415, write_units=111, messages=100, waits_ms=waits_ms)
+
+
+# ---- the campaign, by simulation
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """What WeChat allows; None is without limit."""
+
+    a_minute: int | None = None
+    a_day: int | None = None
+
+
+@dataclasses.dataclass
+class Request:
+    """A request to up to 100, while it is served."""
+
+    to_start: int
+    began: float
+    cpu_free: float
+    under_way: int = 0
+    refused: int = 0
+    retry_at: float = 0.0
+
+
+class Campaign:
+    """Messages sent by `callers` that each post one request of 100 after the other.
+
+    Inside a request 20 calls are under way; each takes WeChat's latency and then CPU, of which the function has one share.
+    A call beyond a limit is refused (45011 a minute, 45009 a day) and named in the answer; its caller waits as
+    `Retry-After` says, to the next minute or midnight, and repeats those that were refused.
+    """
+
+    CPU = batch(0).cpu_ms / 100 * MB_OF_A_CPU / MEMORY_MB / 1000
+    OVERHEAD = (RUNTIME_MS + 2 * STORE_MS) / 1000
+
+    def __init__(self, messages, callers, limits=Limits(), seed=1):
+        self.left, self.limits, self.chance = messages, limits, random.Random(seed)
+        self.seconds = self.served_seconds = 0.0
+        self.refused = self.served = 0
+        self.used = {}
+        self.queue, self.order = [], 0
+        for _ in range(callers):
+            self.post(0.0)
+        while self.queue:
+            now, _, request, retry_at = heapq.heappop(self.queue)
+            if request is None:
+                self.post(now)
+            else:
+                self.answer(request, now, retry_at)
+
+    def at(self, time, request, retry_at=0.0):
+        self.order += 1
+        heapq.heappush(self.queue, (time, self.order, request, retry_at))
+
+    def post(self, now):
+        size = min(RECIPIENTS_A_REQUEST, self.left)
+        if size:
+            self.left -= size
+            request = Request(to_start=size, began=now, cpu_free=now + self.OVERHEAD)
+            for _ in range(min(CONCURRENT_SENDS, size)):
+                self.call(request, now + self.OVERHEAD)
+
+    def call(self, request, now):
+        request.to_start -= 1
+        request.under_way += 1
+        latency = self.chance.uniform(*WECHAT_MS) / 1000
+        self.at(now + latency, request, self.refusal(now))
+
+    def refusal(self, now):
+        """When to try again, if a limit is reached."""
+        retry_at = 0.0
+        for limit, length in ((self.limits.a_minute, 60), (self.limits.a_day, 86_400)):
+            if limit is not None:
+                window = (length, now // length)
+                self.used[window] = self.used.get(window, 0) + 1
+                if self.used[window] > limit:
+                    retry_at = (now // length + 1) * length
+        return retry_at
+
+    def answer(self, request, now, retry_at):
+        request.under_way -= 1
+        request.cpu_free = max(request.cpu_free, now) + self.CPU
+        if retry_at:
+            request.refused += 1
+            request.retry_at = max(request.retry_at, retry_at)
+        else:
+            self.seconds = max(self.seconds, request.cpu_free)
+        if request.to_start:
+            self.call(request, request.cpu_free)
+        elif not request.under_way:
+            self.served += 1
+            self.served_seconds += request.cpu_free - request.began
+            self.refused += request.refused
+            self.left += request.refused
+            self.at(max(request.cpu_free, request.retry_at), None)
+
+
+# ---- the tables
+
+
+def table(head, rows):
+    lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+
+
+def dollars(amount):
+    return f"{amount:,.2f}"
+
+
+def duration(seconds):
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    if seconds < 2 * 3600:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 2 * 86_400 else f"{seconds / 86_400:.1f} d"
+
+
+def unit_costs(batch_of_100):
+    names = list(REPLY.costs())
+    subjects = [
+        ("a callback that is answered", REPLY, 1),
+        ("the same, published to a bus", PUBLISHED, 1),
+        ("a delivery receipt", RECEIPT, 1),
+        ("a forged callback", FORGED, 1),
+        ("a message, sent alone", SEND, 1),
+        ("a message, one of 100 of a request", batch_of_100, 100),
+    ]
+    rows = []
+    for name, invocation, parts in subjects:
+        costs = [cost * MILLION / parts for cost in invocation.costs().values()]
+        rows.append([name, f"{invocation.billed_ms():.0f}", *map(dollars, costs), f"**{dollars(sum(costs))}**"])
+    return table(["a million of", "billed ms", *names, "in all"], rows)
+
+
+def price(invocation, times):
+    return {name: cost * times for name, cost in invocation.costs().items()}
+
+
+def scenarios(batch_of_100):
+    followers, messages_each, sends_each = MILLION, 4, 4
+    stored = followers * sends_each * MESSAGE_RECORD_BYTES * MESSAGE_RECORD_DAYS / 30 / 1e9 * PRICES["dynamodb_gb_month"]
+    fixed = METRICS * PRICES["metric_month"] + 2 * PRICES["secret_month"]
+    campaign = [(batch_of_100, MILLION / 100), (RECEIPT, MILLION)]
+    subjects = [
+        ("an account of a million, a month", [(REPLY, followers * messages_each), (batch_of_100, followers * sends_each / 100), (RECEIPT, followers * sends_each)], stored + fixed),
+        ("1,000 callbacks a second, an hour", [(REPLY, 3_600_000)], 0),
+        ("the same, published to a bus", [(PUBLISHED, 3_600_000)], 0),
+        ("a campaign of a million, with its receipts", campaign, 0),
+        ("1,000 forged callbacks a second, a day", [(FORGED, 86_400_000)], 0),
+    ]
+    rows = []
+    for name, parts, extra in subjects:
+        total = dict.fromkeys(REPLY.costs(), 0.0)
+        for invocation, times in parts:
+            for kind, cost in price(invocation, times).items():
+                total[kind] += cost
+        rows.append([name, *map(dollars, total.values()), dollars(extra), f"**{dollars(sum(total.values()) + extra)}**"])
+    return table(["US$", *REPLY.costs(), "fixed", "in all"], rows)
+
+
+def speeds(runs):
+    rows = []
+    for (messages, callers, limits), run in runs:
+        rate = messages / run.seconds
+        rows.append([
+            f"{callers}",
+            f"{limits.a_minute:,}" if limits.a_minute else "none",
+            f"{limits.a_day:,}" if limits.a_day else "none",
+            duration(run.seconds),
+            f"{rate:,.0f}",
+            duration(run.served_seconds / run.served),
+            f"{run.refused / messages * 100:.2f} %",
+        ])
+    return table(["callers at once", "WeChat's limit a minute", "a day", "time for a million", "messages a second", "one request", "refused calls, of the messages"], rows)
+
+
+def ceilings(batch_of_100, batch_seconds):
+    def rate(count):
+        return f"{count:,.0f}"
+
+    # Every message comes back as a receipt.
+    requests = 1 / 100 + 1
+    seconds = batch_seconds / 100 + RECEIPT.billed_ms() / 1000
+    units = batch_of_100.write_units / 100 + RECEIPT.write_units
+    reply, published = REPLY.billed_ms() / 1000, PUBLISHED.billed_ms() / 1000
+    rows = [
+        ["API Gateway, requests a second (an account and region)", "10,000", rate(10_000), rate(10_000), rate(10_000 / requests)],
+        ["Lambda, environments at once (an account and region)", "1,000", rate(1000 / reply), rate(1000 / published), rate(1000 / seconds)],
+        ["DynamoDB, write units a second of a new table", "4,000", "–", rate(4000 / PUBLISHED.write_units), rate(4000 / units)],
+        ["DynamoDB, write units a second, a table's quota", "40,000", "–", rate(40_000 / PUBLISHED.write_units), rate(40_000 / units)],
+        ["EventBridge, events a second (an account, us-east-1)", "10,000", "–", rate(10_000), "–"],
+    ]
+    return table(["limit", "value", "replies a second", "published callbacks", "messages with receipts"], rows)
+
+
+def hot_items():
+    """Items that every process reads: a partition gives 3,000 read units a second."""
+    rows = []
+    for name, kilobytes, seconds in (("`token#…`", 1, 0), ("`replies#…`, 10 rules", 2, 30), ("`replies#…`, 2,000 rules", 200, 30), ("`replies#…`, as large as an item may be", 400, 30)):
+        units = -(-kilobytes // 4)
+        a_second = 3000 / units
+        processes = f"{a_second * seconds:,.0f}" if seconds else f"{a_second:,.0f} that start in one second"
+        rows.append([name, f"{kilobytes} KB", f"{units}", f"every {seconds} s" if seconds else "at start, then every 2 h", processes])
+    return table(["item", "size", "units a read", "read by a process", "processes that it can serve"], rows)
+
+
+def tables():
+    configurations = [(MILLION, callers, Limits()) for callers in (1, 8, 64)]
+    configurations += [(MILLION, 8, Limits(a_minute=30_000)), (MILLION, 8, Limits(a_day=100_000))]
+    runs = [(configuration, Campaign(*configuration)) for configuration in configurations]
+    seconds = runs[0][1].served_seconds / runs[0][1].served
+    cpu_ms = batch(0).cpu_ms * MB_OF_A_CPU / MEMORY_MB
+    # The simulated time holds CPU and waiting, which overlap.
+    batch_of_100 = batch(waits_ms=seconds * 1000 - cpu_ms - RUNTIME_MS)
+    return {
+        "unit costs": unit_costs(batch_of_100),
+        "scenarios": scenarios(batch_of_100),
+        "speeds": speeds(runs),
+        "ceilings": ceilings(batch_of_100, seconds),
+        "hot items": hot_items(),
+    }
+
+
+def filled(document, parts):
+    for name, text in parts.items():
+        begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+        head, rest = document.split(begin)
+        document = head + begin + text + "\n" + end + rest.split(end)[1]
+    return document
+
+
+def main():
+    parts = tables()
+    if "--write" in sys.argv:
+        DOCUMENT.write_text(filled(DOCUMENT.read_text(), parts))
+    elif "--check" in sys.argv:
+        if filled(DOCUMENT.read_text(), parts) != DOCUMENT.read_text():
+            sys.exit("GROWTH.md holds other tables: run python3 docs/growth/model.py --write")
+    else:
+        for name, text in parts.items():
+            print(f"## {name}\n\n{text}\n")
+
+
+if __name__ == "__main__":
+    main()
