@@ -1,0 +1,124 @@
+//! What the documents say of the tree is so: every test that they name exists, every dependency is accounted for.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The folders of the workspace's packages.
+fn members() -> Vec<PathBuf> {
+    let manifest = read("Cargo.toml");
+    let list = manifest
+        .split("\nmembers = [")
+        .nth(1)
+        .unwrap()
+        .split(']')
+        .next()
+        .unwrap();
+    let is_package = |folder: &PathBuf| folder.join("Cargo.toml").is_file();
+    let members: Vec<PathBuf> = list
+        .split('"')
+        .skip(1)
+        .step_by(2)
+        .flat_map(|member| match member.strip_suffix("/*") {
+            None => vec![root().join(member)],
+            Some(parent) => {
+                let folders = fs::read_dir(root().join(parent)).unwrap();
+                folders.map(|entry| entry.unwrap().path()).filter(is_package).collect()
+            }
+        })
+        .collect();
+    assert!(members.len() > 10 && members.iter().all(is_package), "{members:?}");
+    members
+}
+
+/// What stands between backticks.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// The tests that a document names, as `path/to/file.rs::name_of_the_test`.
+fn named_tests(document: &str) -> BTreeSet<(&str, &str)> {
+    quoted(document)
+        .filter_map(|quoted| quoted.split_once(".rs::"))
+        .collect()
+}
+
+fn exists(file: &str, test: &str) -> bool {
+    let source = read(&format!("{file}.rs"));
+    source
+        .split("fn ")
+        .skip(1)
+        .any(|function| function.strip_prefix(test).is_some_and(|rest| rest.starts_with('(')))
+}
+
+#[test]
+fn every_test_that_the_threat_model_names_exists() {
+    let english = read("SECURITY.md");
+    let tests = named_tests(&english);
+    assert!(tests.len() > 40, "SECURITY.md names {} tests", tests.len());
+    for (file, test) in &tests {
+        assert!(exists(file, test), "SECURITY.md: there is no {file}.rs::{test}");
+    }
+    assert!(
+        !exists("testing/tests/documents", "every_test"),
+        "half a name is no test"
+    );
+    let chinese = read("SECURITY.zh-CN.md");
+    assert_eq!(named_tests(&chinese), tests, "SECURITY.md and SECURITY.zh-CN.md");
+}
+
+/// The names before ` =` or `.` in the lines of a manifest's tables whose header ends with `dependencies]`.
+fn dependencies(manifest: &str) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let mut in_table = false;
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            in_table = line.ends_with("dependencies]");
+        } else if in_table && line.starts_with(|first: char| first.is_ascii_lowercase()) {
+            names.extend(line.split([' ', '.']).next().map(str::to_owned));
+        }
+    }
+    names
+}
+
+#[test]
+fn every_direct_dependency_is_justified_and_used() {
+    let workspace = read("Cargo.toml");
+    let external: BTreeSet<String> = dependencies(&workspace)
+        .into_iter()
+        .filter(|name| !workspace.contains(&format!("\n{name} = {{ path = ")))
+        .collect();
+    let document = read("DEPENDENCIES.md");
+    let listed: BTreeSet<String> = document
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(external, listed, "Cargo.toml and DEPENDENCIES.md");
+
+    let used: BTreeSet<String> = members()
+        .iter()
+        .flat_map(|member| dependencies(&fs::read_to_string(member.join("Cargo.toml")).unwrap()))
+        .collect();
+    let unused: Vec<_> = external.difference(&used).collect();
+    assert!(unused.is_empty(), "in Cargo.toml, and used by no package: {unused:?}");
+}
+
+#[test]
+fn every_package_forbids_unsafe_code() {
+    assert!(read("Cargo.toml").contains("\nunsafe_code = \"forbid\"\n"));
+    for member in members() {
+        let manifest = fs::read_to_string(member.join("Cargo.toml")).unwrap();
+        assert!(manifest.contains("[lints]\nworkspace = true"), "{member:?}");
+    }
+}
