@@ -2,11 +2,13 @@
 //! and the services that a function needs around it.
 
 mod event_bus;
+mod fault_proxy;
 mod lambda_api;
 mod runtime_api;
 
 pub use embedded_table::{EmbeddedTable, TABLE_NAME};
 pub use event_bus::EmbeddedEventBus;
+pub use fault_proxy::{Fault, FaultProxy};
 pub use lambda_api::{Invoked, LambdaApi};
 pub use runtime_api::{Function, Outcome};
 
