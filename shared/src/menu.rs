@@ -172,6 +172,7 @@ fn check_text(pointer: &str, members: &Map<String, Value>, name: &str, limit: us
         Some(Value::String(text)) if text.len() > limit => {
             format!("has {} bytes of UTF-8, WeChat takes at most {limit}", text.len())
         }
+        Some(Value::String(text)) if text.contains(char::is_control) => "must not hold control characters".to_owned(),
         Some(Value::String(_)) => return,
         Some(_) => "must be a text".to_owned(),
         None => "is missing".to_owned(),
@@ -308,6 +309,18 @@ mod tests {
         );
         let scheme = json!({"button": [{"type": "view", "name": "n", "url": "javascript:alert(1)"}]});
         assert_eq!(pointers(&scheme), ["/button/0/url"]);
+    }
+
+    #[test]
+    fn control_characters_are_refused_where_they_are() {
+        let named = |name: &str, key: &str| json!({"button": [{"type": "click", "name": name, "key": key}]});
+        assert_eq!(pointers(&named("a\u{0}b", "K")), ["/button/0/name"]);
+        assert_eq!(pointers(&named("a", "K\n")), ["/button/0/key"]);
+        let view = json!({"button": [{"name": "p", "sub_button": [{"type": "view", "name": "\u{7f}", "url": "https://a/\t"}]}]});
+        assert_eq!(
+            pointers(&view),
+            ["/button/0/sub_button/0/name", "/button/0/sub_button/0/url"]
+        );
     }
 
     #[test]

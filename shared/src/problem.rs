@@ -244,6 +244,13 @@ impl Problem {
         self
     }
 
+    /// The request's own member `field` is at fault, whatever this was taken for.
+    #[must_use]
+    pub fn blaming(mut self, field: impl Into<String>) -> Self {
+        self.0.status = 400;
+        self.with_field(field)
+    }
+
     /// Says what to do.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
@@ -374,31 +381,37 @@ mod from_token {
     use super::Problem;
     use crate::{
         api::Rejection,
-        token::{CallError, RefreshRequestError, TokenError},
+        token::{CallError, CallFailure, RefreshRequestError, TokenError},
     };
 
     impl Problem {
         /// A call to WeChat that failed by itself or for want of a token.
         #[must_use]
         pub fn from_call(error: &CallError, now: i64) -> Self {
+            match &error.cause {
+                CallFailure::Api(error) => Self::from_api(error, now),
+                CallFailure::Token(error) => Self::from_token(error, now),
+            }
+        }
+
+        /// There is no working token, at `now` in epoch seconds.
+        #[must_use]
+        pub fn from_token(error: &TokenError, now: i64) -> Self {
             match error {
-                CallError::Api(error) => Self::from_api(error, now),
-                CallError::Token(TokenError::Store(error)) => error.into(),
-                CallError::Token(TokenError::Refused(failure)) => {
+                TokenError::Store(error) => error.into(),
+                TokenError::Refused(failure) => {
                     let errcode = failure.errcode.unwrap_or_default();
                     Self::from_rejection(&Rejection::at_token_endpoint(errcode, failure.message.as_str()), now)
                 }
-                CallError::Token(TokenError::Request(RefreshRequestError::Failed {
+                TokenError::Request(RefreshRequestError::Failed {
                     errcode: Some(errcode),
                     message,
-                })) => Self::from_rejection(&Rejection::at_token_endpoint(*errcode, message.as_str()), now),
-                CallError::Token(
-                    error @ TokenError::Request(RefreshRequestError::Timeout | RefreshRequestError::NoAnswer(_)),
-                ) => Self::timeout(error.to_string()),
-                CallError::Token(error @ TokenError::Request(RefreshRequestError::BadAnswer(_))) => {
-                    Self::bad_answer(error.to_string())
+                }) => Self::from_rejection(&Rejection::at_token_endpoint(*errcode, message.as_str()), now),
+                TokenError::Request(RefreshRequestError::Timeout | RefreshRequestError::NoAnswer(_)) => {
+                    Self::timeout(error.to_string())
                 }
-                CallError::Token(error) => Self::set_up(error.to_string()).with_hint(
+                TokenError::Request(RefreshRequestError::BadAnswer(_)) => Self::bad_answer(error.to_string()),
+                error => Self::set_up(error.to_string()).with_hint(
                     "Look at the log of token-refresher, or ask GET /api/doctor. \
                      / 请查看 token-refresher 的日志，或访问 GET /api/doctor。",
                 ),

@@ -3,6 +3,7 @@
 
 mod embedded_table;
 mod event_bus;
+mod fault_proxy;
 mod lambda_api;
 mod runtime_api;
 mod tls_front;
@@ -10,6 +11,7 @@ mod tls_front;
 pub use self::embedded_table::EmbeddedTable;
 pub use ::embedded_table::{StartError, TABLE_NAME};
 pub use event_bus::EmbeddedEventBus;
+pub use fault_proxy::{Fault, FaultProxy};
 pub use lambda_api::{Invoked, LambdaApi};
 pub use runtime_api::{Function, Outcome};
 pub use tls_front::{Authority, TlsFront};

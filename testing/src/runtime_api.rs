@@ -179,10 +179,15 @@ impl Function {
     /// # Panics
     /// When the function does not answer.
     pub async fn invoke_until(&mut self, event: &Value, deadline_millis: u64) -> Outcome {
-        let invocation = Invocation {
-            event: event.to_string(),
-            deadline_millis,
-        };
+        self.invoke_text(event.to_string(), deadline_millis).await
+    }
+
+    /// Hands the text of an event to the function, which may be no JSON.
+    ///
+    /// # Panics
+    /// When the function does not answer.
+    pub async fn invoke_text(&mut self, event: String, deadline_millis: u64) -> Outcome {
+        let invocation = Invocation { event, deadline_millis };
         let exchange = async {
             self.events.send(invocation).await.ok()?;
             self.outcomes.recv().await

@@ -9,7 +9,7 @@ use wechat::{
     fault::{Fault, list},
     menu,
     problem::{self, Problem},
-    token::CallError,
+    token::CallFailure,
 };
 
 use crate::App;
@@ -34,25 +34,25 @@ pub(crate) async fn create(app: &App, request: &Request, deadline: Deadline) -> 
     let menu = json_body(request)?;
     refuse_faulty(menu::check(&menu))?;
     let current = current(app, deadline).await?;
+    let default = current.as_ref().and_then(|current| current.get("menu"));
+    let changes = menu::difference(default.unwrap_or(&Value::Null), &menu);
     if is_dry_run(request)? {
-        let current = current
-            .as_ref()
-            .and_then(|current| current.get("menu"))
-            .unwrap_or(&Value::Null);
-        return Ok(problem::json(
-            200,
-            &json!({"changes": menu::difference(current, &menu)}),
-        ));
+        return Ok(problem::json(200, &json!({"changes": changes})));
     }
-    keep(app, current.as_ref()).await?;
+    // The repeat of a request whose answer was lost finds its own menu: the one before stays kept.
+    if !changes.is_empty() {
+        keep(app, current.as_ref()).await?;
+    }
     set_default(app, &menu, deadline).await?;
     Ok(done())
 }
 
 /// Serves `DELETE /api/menu`, which deletes the conditional menus too.
 pub(crate) async fn delete(app: &App, deadline: Deadline) -> Result<Response<String>, Problem> {
-    let current = current(app, deadline).await?;
-    keep(app, current.as_ref()).await?;
+    // As in `create`.
+    if let Some(current) = current(app, deadline).await? {
+        keep(app, Some(&current)).await?;
+    }
     remove_all(app, deadline).await?;
     Ok(done())
 }
@@ -65,9 +65,17 @@ pub(crate) async fn roll_back(app: &App, deadline: Deadline) -> Result<Response<
         .await
         .map_err(|error| Problem::from(&error))?;
     let kept = kept.ok_or_else(|| Problem::not_found("no menu was changed through this API yet / 尚无可回滚的菜单"))?;
-    let kept: Value = serde_json::from_str(&kept.menu)
-        .map_err(|error| Problem::set_up(format!("the menu that was kept is damaged: {error}")))?;
+    let read = |menu: &str| {
+        serde_json::from_str::<Value>(menu)
+            .map_err(|error| Problem::set_up(format!("the menu that was kept is damaged: {error}")))
+    };
     let current = current(app, deadline).await?;
+    let last = read(&kept.menu)?;
+    let kept = match &kept.earlier {
+        // A change that was cut short has kept what is still there.
+        Some(earlier) if Some(&last) == current.as_ref().or(Some(&Value::Null)) => read(earlier)?,
+        _ => last,
+    };
     keep(app, current.as_ref()).await?;
     match kept.pointer("/menu/button") {
         Some(buttons) => set_default(app, &json!({"button": buttons}), deadline).await?,
@@ -85,10 +93,13 @@ pub(crate) async fn roll_back(app: &App, deadline: Deadline) -> Result<Response<
 
 pub(crate) async fn current(app: &App, deadline: Deadline) -> Result<Option<Value>, Problem> {
     let get = |token, attempts| async move { app.client.menu(&token, attempts, deadline).await };
-    match app.tokens.call(deadline, get).await {
-        Ok(menu) => Ok(Some(menu)),
-        Err(CallError::Api(error)) if error.errcode() == Some(NO_MENU) => Ok(None),
-        Err(error) => Err(Problem::from_call(&error, app.clock.now())),
+    let error = match app.tokens.call(deadline, get).await {
+        Ok(menu) => return Ok(Some(menu)),
+        Err(error) => error,
+    };
+    match &error.cause {
+        CallFailure::Api(error) if error.errcode() == Some(NO_MENU) => Ok(None),
+        _ => Err(Problem::from_call(&error, app.clock.now())),
     }
 }
 

@@ -38,6 +38,7 @@ struct Body {
     /// What a tap opens; it wins over `url`. Without an appid it is left out.
     miniprogram: Option<MiniProgram>,
     /// The same openid and id are sent once, within 10 minutes. Made from the Idempotency-Key when absent.
+    #[schema(max_length = 64)]
     client_msg_id: Option<String>,
     /// `warn` sends what the check refuses, and tells the findings.
     validate: Option<Validate>,

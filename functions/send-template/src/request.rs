@@ -8,6 +8,8 @@ use wechat::{
     problem::Problem,
 };
 
+/// Bytes of a caller's `client_msg_id`, a digest in hexadecimal. WeChat documents no limit for template messages.
+const CLIENT_MSG_ID_LIMIT: usize = 64;
 /// Recipients of one request.
 const RECIPIENTS_LIMIT: usize = 100;
 /// The members that are known. `topcolor` is obsolete: accepted from old callers, and dropped.
@@ -59,7 +61,7 @@ impl SendTemplate {
             template_id: required_text(members, "template_id")?,
             url: url(members)?,
             miniprogram: miniprogram(members.get("miniprogram"))?,
-            client_msg_id: optional_text(members, "client_msg_id")?,
+            client_msg_id: client_msg_id(members)?,
             data: data(members.get("data"))?,
             only_warns: only_warns(members.get("validate"))?,
         })
@@ -105,6 +107,17 @@ fn optional_text(members: &Map<String, Value>, name: &str) -> Result<Option<Stri
 
 fn required_text(members: &Map<String, Value>, name: &str) -> Result<String, Problem> {
     optional_text(members, name)?.ok_or_else(|| fault(name, "is missing or empty"))
+}
+
+fn client_msg_id(members: &Map<String, Value>) -> Result<Option<String>, Problem> {
+    let id = optional_text(members, "client_msg_id")?;
+    match id {
+        Some(id) if id.len() > CLIENT_MSG_ID_LIMIT || id.contains(char::is_control) => Err(fault(
+            "client_msg_id",
+            &format!("must have at most {CLIENT_MSG_ID_LIMIT} bytes, and no control character"),
+        )),
+        id => Ok(id),
+    }
 }
 
 fn url(members: &Map<String, Value>) -> Result<Option<String>, Problem> {
@@ -262,6 +275,9 @@ mod tests {
             (base("tousers", json!("x")), "tousers"),
             (base("validate", json!("off")), "validate"),
             (base("url", json!("https://")), "url"),
+            (base("client_msg_id", json!("i".repeat(65))), "client_msg_id"),
+            (base("client_msg_id", json!("a\nb")), "client_msg_id"),
+            (base("client_msg_id", json!(7)), "client_msg_id"),
         ] {
             assert_eq!(refused(&body)["field"], field, "{body}");
         }

@@ -3,7 +3,6 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::OnceLock,
-    time::Duration,
 };
 
 use futures_util::{StreamExt, stream};
@@ -13,7 +12,7 @@ use wechat::{
     clock::Deadline,
     problem::{self, Problem},
     telemetry::{self, Metric},
-    token::CallError,
+    token::{CallError, CallFailure},
 };
 
 use crate::{
@@ -25,8 +24,9 @@ use crate::{
 
 /// Sends that are under way at the same time.
 const CONCURRENT_SENDS: usize = 20;
-/// The wait before a repeat.
-const BACK_OFF: Duration = Duration::from_millis(300);
+/// WeChat's codes for a mini program that is not linked to the account, and for a page that it does not have.
+const NO_SUCH_APPID: [i64; 2] = [40013, 40166];
+const NO_SUCH_PAGE: i64 = 40165;
 
 /// What a request came to.
 #[derive(Debug)]
@@ -59,7 +59,7 @@ struct Delivery {
 pub(crate) async fn send(app: &App, request: &SendTemplate, client_msg_id: &str, deadline: Deadline) -> Outcome {
     // Without a token every recipient would fail, one request to token-refresher after the other.
     if let Err(error) = app.tokens.ensure(deadline).await {
-        return not_asked(Problem::from_call(&CallError::Token(error), app.clock.now()));
+        return not_asked(Problem::from_token(&error, app.clock.now()));
     }
     let findings = templates::check(app, request, deadline).await;
     if !findings.is_empty() && !request.only_warns {
@@ -153,25 +153,43 @@ impl Batch<'_> {
                 result: Ok(msgid),
                 fate: Fate::Taken,
             },
-            Err((error, fate)) => Delivery {
-                result: Err(self.explain(&error, fate)),
-                fate,
+            Err(error) => Delivery {
+                result: Err(self.explain(&error)),
+                fate: fate_of(&error),
             },
         }
     }
 
-    fn explain(&self, error: &CallError, fate: Fate) -> Problem {
-        let problem = match error {
-            CallError::Api(ApiError::OutOfTime { .. }) => Problem::not_sent(),
-            error => Problem::from_call(error, self.app.clock.now()),
+    fn explain(&self, error: &CallError) -> Problem {
+        let problem = match &error.cause {
+            CallFailure::Api(ApiError::OutOfTime { .. }) if !error.may_have_landed => Problem::not_sent(),
+            _ => Problem::from_call(error, self.app.clock.now()),
         };
-        if matches!(error, CallError::Token(_)) {
+        if matches!(error.cause, CallFailure::Token(_)) {
             // A second reason is the same one, found by a send that was under way.
             let _ = self.halted.set(problem.clone());
         }
-        match fate {
-            Fate::Unknown => problem.and_hint(&may_have_been_sent(self.client_msg_id)),
-            Fate::Taken | Fate::Refused | Fate::NotAsked => problem,
+        let problem = match self.member_at_fault(error) {
+            Some(member) => problem.blaming(member),
+            None => problem,
+        };
+        if error.may_have_landed {
+            problem.and_hint(&may_have_been_sent(self.client_msg_id))
+        } else {
+            problem
+        }
+    }
+
+    /// What the caller wrote and WeChat refuses by a code that otherwise blames the set-up: it does not name the member.
+    fn member_at_fault(&self, error: &CallError) -> Option<&'static str> {
+        let CallFailure::Api(error) = &error.cause else {
+            return None;
+        };
+        self.request.miniprogram.as_ref()?;
+        match error.errcode()? {
+            errcode if NO_SUCH_APPID.contains(&errcode) => Some("miniprogram.appid"),
+            NO_SUCH_PAGE => Some("miniprogram.pagepath"),
+            _ => None,
         }
     }
 
@@ -195,30 +213,12 @@ impl Batch<'_> {
         }
     }
 
-    /// Calls WeChat, and once more when that may help, which `client_msg_id` makes harmless. A refusal of the repeat does not
-    /// tell what became of the first call.
-    async fn call(&self, touser: &str) -> Result<String, (CallError, Fate)> {
+    /// Calls WeChat, and again when that may help, which `client_msg_id` makes harmless.
+    async fn call(&self, touser: &str) -> Result<String, CallError> {
         let Self { app, deadline, .. } = *self;
         let message = &self.message(touser);
-        let send = |token, _| async move { app.client.send_template(&token, message, 1, deadline).await };
-        let first = match app.tokens.call(deadline, send).await {
-            Ok(msgid) => return Ok(msgid),
-            Err(error) => error,
-        };
-        let fate = fate_of(&first);
-        if !may_pass(&first) {
-            return Err((first, fate));
-        }
-        app.clock.sleep(BACK_OFF).await;
-        match app.tokens.call(deadline, send).await {
-            Ok(msgid) => Ok(msgid),
-            Err(CallError::Api(ApiError::OutOfTime { .. })) => Err((first, fate)),
-            Err(second) if fate == Fate::Unknown => Err((second, fate)),
-            Err(second) => {
-                let fate = fate_of(&second);
-                Err((second, fate))
-            }
-        }
+        let send = |token, attempts| async move { app.client.send_template(&token, message, attempts, deadline).await };
+        app.tokens.call(deadline, send).await
     }
 
     fn message(&self, touser: &str) -> TemplateMessage {
@@ -236,20 +236,10 @@ impl Batch<'_> {
     }
 }
 
-/// Whether the same call may go through a moment later. One that timed out has had its time.
-fn may_pass(error: &CallError) -> bool {
-    match error {
-        CallError::Api(ApiError::Connection { .. }) => true,
-        CallError::Api(ApiError::Status { status, .. }) => *status >= 500,
-        CallError::Api(error) => error.errcode() == Some(-1),
-        _ => false,
-    }
-}
-
 const fn fate_of(error: &CallError) -> Fate {
-    match error {
-        CallError::Api(error) if error.is_ambiguous() => Fate::Unknown,
-        CallError::Api(ApiError::Rejected { .. }) => Fate::Refused,
+    match error.cause {
+        _ if error.may_have_landed => Fate::Unknown,
+        CallFailure::Api(ApiError::Rejected { .. }) => Fate::Refused,
         _ => Fate::NotAsked,
     }
 }

@@ -117,6 +117,7 @@ fn rejected(operation: &'static str, errcode: i64, answer: &Value) -> ApiError {
             at_token_endpoint: matches!(operation, "/cgi-bin/token" | "/cgi-bin/stable_token"),
         },
         calls: 1,
+        after_ambiguous: false,
     }
 }
 

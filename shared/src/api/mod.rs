@@ -67,6 +67,8 @@ pub enum ApiError {
         rejection: Rejection,
         /// How many calls it took to learn this.
         calls: u8,
+        /// Whether one of those before may have taken effect: then this refusal of a repeat does not tell.
+        after_ambiguous: bool,
     },
     /// No answer in time. The call may have taken effect.
     #[error("{operation}: WeChat did not answer in time / 微信未在限定时间内应答")]
@@ -139,14 +141,32 @@ impl ApiError {
         self
     }
 
-    fn after(mut self, attempt: u8) -> Self {
-        if let Self::Rejected { calls, .. } = &mut self {
+    /// This failure, as that of the `attempt`-th call; `earlier_ambiguous` when one before may have taken effect.
+    fn after(mut self, attempt: u8, earlier_ambiguous: bool) -> Self {
+        if let Self::Rejected {
+            calls, after_ambiguous, ..
+        } = &mut self
+        {
             *calls = attempt;
+            *after_ambiguous = earlier_ambiguous;
         }
         self
     }
 
-    /// Whether the call may have taken effect although it failed.
+    /// Whether the call, or one that it repeated, may have taken effect although it failed.
+    #[must_use]
+    pub const fn may_have_landed(&self) -> bool {
+        let after_ambiguous = matches!(
+            self,
+            Self::Rejected {
+                after_ambiguous: true,
+                ..
+            }
+        );
+        after_ambiguous || self.is_ambiguous()
+    }
+
+    /// Whether this call may have taken effect although it failed.
     #[must_use]
     pub const fn is_ambiguous(&self) -> bool {
         match self {
@@ -305,6 +325,7 @@ impl Client {
         let started = self.clock.now_millis();
         let budget = call.deadline.budget(started, CALL_TIMEOUT, DEADLINE_MARGIN);
         let mut failure = ApiError::OutOfTime { operation };
+        let mut may_have_landed = false;
         let mut back_off = BACK_OFF;
         for attempt in 1..=call.attempts {
             let spent = u64::try_from(self.clock.now_millis() - started).unwrap_or(0);
@@ -322,7 +343,9 @@ impl Client {
                 Ok(answer) => return answer::decode(operation, answer),
                 Err(error) => {
                     let is_transient = error.is_transient();
-                    failure = graver(failure, error.after(attempt));
+                    let is_ambiguous = error.is_ambiguous();
+                    failure = graver(failure, error.after(attempt, may_have_landed));
+                    may_have_landed |= is_ambiguous;
                     if !is_transient {
                         break;
                     }
@@ -457,6 +480,7 @@ mod tests {
                 at_token_endpoint: true,
             },
             calls: 1,
+            after_ambiguous: false,
         };
         let shown = format!("{0} {0:?}", error.without(&call.secrets()));
         for secret in ["s3cr+t", "t0k/en", "t0k%2Fen", "\n2026"] {

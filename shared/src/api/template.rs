@@ -90,7 +90,7 @@ impl Client {
     /// what is transient, which `client_msg_id` makes harmless.
     ///
     /// # Errors
-    /// [`ApiError`]; with [`ApiError::is_ambiguous`] the message may have been sent.
+    /// [`ApiError`]; with [`ApiError::may_have_landed`] the message may have been sent.
     pub async fn send_template(
         &self,
         token: &Secret,

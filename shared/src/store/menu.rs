@@ -1,4 +1,6 @@
-//! `menu#<appid>`: the menu that was there before the last change, to roll back to.
+//! `menu#<appid>`: the menu that was there before the last change, to roll back to, and the one that was kept before it.
+
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 
 use super::{StoreError, Table, get_number, get_text, number, text};
 
@@ -7,26 +9,38 @@ use super::{StoreError, Table, get_number, get_text, number, text};
 pub struct KeptMenu {
     /// WeChat's answer to `menu/get`, as JSON.
     pub menu: String,
+    /// The one that was kept before this: a roll-back that was cut short was to restore it.
+    pub earlier: Option<String>,
     /// When it was kept, in epoch seconds.
     pub kept_at: i64,
 }
 
 impl Table {
-    /// Keeps `menu`, WeChat's answer to `menu/get`, before a change.
+    /// Keeps `menu`, WeChat's answer to `menu/get`, before a change. One that is kept already, by a change that was cut
+    /// short or by a write whose answer was lost, takes no other's place.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written.
     pub async fn keep_menu(&self, app_id: &str, menu: &str, now: i64) -> Result<(), StoreError> {
-        self.client
-            .put_item()
+        let kept = self
+            .client
+            .update_item()
             .table_name(&self.name)
-            .item("pk", text(format!("menu#{app_id}")))
-            .item("menu", text(menu))
-            .item("kept_at", number(now))
+            .key("pk", text(format!("menu#{app_id}")))
+            .update_expression("SET earlier = if_not_exists(#menu, :menu), #menu = :menu, kept_at = :now")
+            .condition_expression("attribute_not_exists(#menu) OR #menu <> :menu")
+            .expression_attribute_names("#menu", "menu")
+            .expression_attribute_values(":menu", text(menu))
+            .expression_attribute_values(":now", number(now))
             .send()
-            .await
-            .map(|_| ())
-            .map_err(|error| StoreError::from_sdk("PutItem", &error))
+            .await;
+        match kept {
+            Ok(_) => Ok(()),
+            Err(error) => match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(()),
+                _ => Err(StoreError::from_sdk("UpdateItem", &error)),
+            },
+        }
     }
 
     /// The menu that was kept before the last change, if there is one.
@@ -38,6 +52,7 @@ impl Table {
         Ok(item.and_then(|item| {
             Some(KeptMenu {
                 menu: get_text(&item, "menu")?.to_owned(),
+                earlier: get_text(&item, "earlier").map(str::to_owned),
                 kept_at: get_number(&item, "kept_at").unwrap_or(0),
             })
         }))

@@ -5,6 +5,10 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditi
 use super::{Attributes, StoreError, Table, get_number, get_text, number, text};
 use crate::secret::Secret;
 
+/// A lease that ends so many seconds after one that is taken now comes from a clock that was ahead: it is no longer held,
+/// or its holder notices that it has lost it.
+const CLOCKS_APART: i64 = 60;
+
 /// An access_token as it is stored.
 #[derive(Clone, Debug)]
 pub struct StoredToken {
@@ -35,6 +39,8 @@ pub struct RefreshFailure {
     pub owner: String,
     /// WeChat's code, when it was WeChat that refused.
     pub errcode: Option<i64>,
+    /// What the run's function error was called; empty when an older version recorded it.
+    pub error_type: String,
     /// WeChat's errmsg, or the text of another error.
     pub message: String,
 }
@@ -84,6 +90,7 @@ impl TokenItem {
             at,
             owner: get_text(item, "failed_owner").unwrap_or_default().to_owned(),
             errcode: get_number(item, "failed_errcode"),
+            error_type: get_text(item, "failed_type").unwrap_or_default().to_owned(),
             message: get_text(item, "failed_message").unwrap_or_default().to_owned(),
         });
         Self {
@@ -124,8 +131,10 @@ impl Table {
             .key("pk", key(app_id))
             .update_expression("SET lease_owner = :owner, lease_expires_at = :until")
             .condition_expression(
-                "attribute_not_exists(lease_expires_at) OR lease_expires_at <= :now OR lease_owner = :owner",
+                "attribute_not_exists(lease_expires_at) OR lease_expires_at <= :now OR lease_owner = :owner \
+                 OR lease_expires_at > :implausible",
             )
+            .expression_attribute_values(":implausible", number(until + CLOCKS_APART))
             .expression_attribute_values(":owner", text(owner))
             .expression_attribute_values(":until", number(until))
             .expression_attribute_values(":now", number(now))
@@ -190,7 +199,8 @@ impl Table {
             .update_expression(
                 "SET access_token = :token, expires_at = :expires_at, refreshed_at = :refreshed_at, \
                  generation = :generation, refreshed_by = :owner \
-                 REMOVE lease_owner, lease_expires_at, failed_at, failed_owner, failed_errcode, failed_message",
+                 REMOVE lease_owner, lease_expires_at, failed_at, failed_owner, failed_type, failed_errcode, \
+                 failed_message",
             )
             // Whoever writes the item by hand may leave the generation out.
             .condition_expression("lease_owner = :owner AND (attribute_not_exists(generation) OR generation = :read)")
@@ -232,9 +242,11 @@ impl Table {
         let mut expression = String::new();
         let mut remove = vec!["lease_owner", "lease_expires_at"];
         if let Some(failure) = failure {
-            expression.push_str("SET failed_at = :at, failed_owner = :owner, failed_message = :message");
+            expression
+                .push_str("SET failed_at = :at, failed_owner = :owner, failed_type = :type, failed_message = :message");
             update = update
                 .expression_attribute_values(":at", number(failure.at))
+                .expression_attribute_values(":type", text(&failure.error_type))
                 .expression_attribute_values(":message", text(&failure.message));
             match failure.errcode {
                 Some(errcode) => {

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 pub use self::remote::LambdaRefresher;
 pub use self::{
     refresher::{RefreshError, Refresher, TokenStore},
-    source::{CallError, RefreshPort, RefreshRequestError, TokenError, TokenSource},
+    source::{CallError, CallFailure, RefreshPort, RefreshRequestError, TokenError, TokenSource},
 };
 use crate::{api::Rejection, store::RefreshFailure};
 

@@ -157,6 +157,8 @@ impl RefreshError {
                 StoreErrorKind::Unreachable | StoreErrorKind::Busy => "StoreUnreachable",
                 StoreErrorKind::SetUp | StoreErrorKind::Damaged => "StoreSetUp",
             },
+            // What that run ran into.
+            Self::OtherRun(failure) if !failure.error_type.is_empty() => &failure.error_type,
             Self::OtherRun(_) => "OtherRun",
             Self::Busy { .. } => "Busy",
             Self::ForcedTooOften { .. } => "ForcedTooOften",
@@ -173,6 +175,7 @@ impl RefreshError {
             at,
             owner: owner.to_owned(),
             errcode: self.errcode(),
+            error_type: self.error_type(),
             message,
         }
     }

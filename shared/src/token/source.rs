@@ -24,9 +24,8 @@ use crate::{
 
 /// A cached token is given up this many seconds before its end.
 const CACHE_MARGIN: i64 = 60;
-/// How often a request may call WeChat before its one replacement of the token: once, and once more when the first
-/// failure was transient and a repeat is harmless. With the call after the replacement that makes three.
-const ATTEMPTS_BEFORE_REPLACEMENT: u8 = 2;
+/// How often a request may call WeChat in all, over repeats of what is transient and over the replacement of its token.
+const CALLS: u8 = 3;
 
 /// Asks `token-refresher` for a run, wherever it is.
 pub trait RefreshPort: fmt::Debug + Send + Sync {
@@ -109,10 +108,22 @@ pub enum TokenError {
     Missing,
 }
 
-/// Why a call that needs a token failed.
+/// Why a call that needs a token failed, and whether it may have taken effect all the same.
+#[derive(Debug, thiserror::Error)]
+#[error("{cause}")]
+pub struct CallError {
+    /// What it failed with last.
+    #[source]
+    pub cause: CallFailure,
+    /// Whether this call, or an earlier one of the same request, may have taken effect: WeChat may have done what a
+    /// later refusal, or the want of a token for a repeat, says nothing of.
+    pub may_have_landed: bool,
+}
+
+/// What a call that needs a token failed with.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum CallError {
+pub enum CallFailure {
     /// WeChat's API.
     #[error(transparent)]
     Api(#[from] ApiError),
@@ -190,20 +201,35 @@ impl TokenSource {
         C: Fn(Secret, u8) -> F,
         F: Future<Output = Result<T, ApiError>>,
     {
-        let token = self.current(deadline).await?;
-        let calls = match call(token.clone(), ATTEMPTS_BEFORE_REPLACEMENT).await {
-            Err(error) if is_dead_token(&error) => error.calls(),
-            outcome => return Ok(outcome?),
-        };
-        tracing::warn!("WeChat refuses the token, replacing it");
-        let (token, origin) = self.replace(&token, deadline).await?;
-        match call(token.clone(), 1).await {
-            // What another process had left in the table is dead too, and no run of the refresher has been asked for yet.
-            Err(error) if is_dead_token(&error) && origin == Origin::Table && calls == 1 => {
-                let (token, _) = self.replace(&token, deadline).await?;
-                Ok(call(token, 1).await?)
+        let began_after = self.searches.load(Ordering::Acquire);
+        let mut may_have_landed = false;
+        let failed = |cause: CallFailure, may_have_landed| CallError { cause, may_have_landed };
+        let mut token = self
+            .current(deadline)
+            .await
+            .map_err(|error| failed(error.into(), false))?;
+        let mut left = CALLS;
+        let mut may_replace = true;
+        loop {
+            // While the token may be replaced, one call is left for the next.
+            let attempts = if may_replace { (left - 1).max(1) } else { left };
+            let error = match call(token.clone(), attempts).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            may_have_landed |= error.may_have_landed();
+            left = left.saturating_sub(error.calls());
+            if !is_dead_token(&error) || !may_replace || left == 0 {
+                return Err(failed(error.into(), may_have_landed));
             }
-            outcome => Ok(outcome?),
+            tracing::warn!("WeChat refuses the token, replacing it");
+            let (next, origin) = self
+                .replace(&token, began_after, deadline)
+                .await
+                .map_err(|error| failed(error.into(), may_have_landed))?;
+            token = next;
+            // What another process had left in the table may be dead too, and no run of the refresher was asked for yet.
+            may_replace = origin == Origin::Table;
         }
     }
 
@@ -224,36 +250,43 @@ impl TokenSource {
         let now = self.clock.now();
         let fresh = |token: &StoredToken| token.life(now) > CACHE_MARGIN;
         let usable = |token: &StoredToken| token.life(self.clock.now()) > 0;
-        self.get(&Action::Refresh, deadline, fresh, usable)
+        let began_after = self.searches.load(Ordering::Acquire);
+        self.get(&Action::Refresh, began_after, deadline, fresh, usable)
             .await
             .map(|(token, _)| token)
     }
 
-    async fn replace(&self, refused: &Secret, deadline: Deadline) -> Result<(Secret, Origin), TokenError> {
+    async fn replace(
+        &self,
+        refused: &Secret,
+        began_after: u64,
+        deadline: Deadline,
+    ) -> Result<(Secret, Origin), TokenError> {
         let action = Action::Replace {
             stale_token_sha256: refused.sha256_hex(),
         };
         let usable =
             |token: &StoredToken| token.life(self.clock.now()) > 0 && !token.access_token.matches(refused.expose());
-        self.get(&action, deadline, usable, usable).await
+        self.get(&action, began_after, deadline, usable, usable).await
     }
 
-    /// The token in memory while it is `good`, else a `usable` one from the table or a run of the refresher. Requests
-    /// that wait for one another's search share what it brought, be it a failure.
+    /// The token in memory while it is `good`, else a `usable` one from the table or a run of the refresher. A request
+    /// that began when `began_after` searches had ended shares what a later one brought, be it a failure: of a hundred
+    /// sends with one dead token, one asks.
     async fn get(
         &self,
         action: &Action,
+        began_after: u64,
         deadline: Deadline,
         good: impl Fn(&StoredToken) -> bool,
         usable: impl Fn(&StoredToken) -> bool,
     ) -> Result<(Secret, Origin), TokenError> {
-        let began_after = self.searches.load(Ordering::Acquire);
         let mut known = self.known.lock().await;
         if let Some(token) = known.token.as_ref().filter(|token| good(token)) {
             return Ok((token.access_token.clone(), Origin::Memory));
         }
-        let has_waited = self.searches.load(Ordering::Acquire) != began_after;
-        if let Some(failure) = known.failure.as_ref().filter(|_| has_waited) {
+        let has_searched = self.searches.load(Ordering::Acquire) != began_after;
+        if let Some(failure) = known.failure.as_ref().filter(|_| has_searched) {
             return Err(failure.clone());
         }
         let found = self.find(action, deadline, usable).await;

@@ -6,6 +6,42 @@ mod script;
 use serde_json::json;
 
 use super::*;
+use crate::store::RefreshFailure;
+
+/// A caller is told of a timeout, be it that of the run that another run has waited for.
+#[test]
+fn a_run_that_has_waited_fails_as_the_one_it_waited_for() {
+    let waited_for = |errcode, error_type: &str| {
+        let failure = RefreshFailure {
+            at: 0,
+            owner: "other".to_owned(),
+            errcode,
+            error_type: error_type.to_owned(),
+            message: "words".to_owned(),
+        };
+        let error = RefreshError::OtherRun(failure);
+        (
+            error.error_type(),
+            RefreshRequestError::from_function_error(&error.error_type(), error.to_string()),
+        )
+    };
+    let (error_type, error) = waited_for(None, "WeChatUnreachable");
+    assert_eq!(error_type, "WeChatUnreachable");
+    assert!(matches!(error, RefreshRequestError::NoAnswer(_)), "{error:?}");
+    let (error_type, error) = waited_for(Some(40164), "WeChat40164");
+    assert_eq!(error_type, "WeChat40164");
+    assert!(
+        matches!(
+            error,
+            RefreshRequestError::Failed {
+                errcode: Some(40164),
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+    assert_eq!(waited_for(None, "").0, "OtherRun", "recorded by an older version");
+}
 
 #[test]
 fn any_other_event_is_an_ordinary_run() {

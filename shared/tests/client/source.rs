@@ -19,7 +19,7 @@ use wechat::{
     clock::{Clock, Deadline},
     secret::{Secret, sha256_hex},
     store::Table,
-    token::{Action, CallError, RefreshPort, RefreshRequestError, TokenError, TokenSource},
+    token::{Action, CallError, CallFailure, RefreshPort, RefreshRequestError, TokenError, TokenSource},
 };
 
 use crate::{ManualClock, WeChat};
@@ -154,6 +154,7 @@ impl Bench {
 fn refused(errcode: i64) -> ApiError {
     ApiError::Rejected {
         calls: 1,
+        after_ambiguous: false,
         operation: "/cgi-bin/x",
         rejection: Rejection {
             errcode,
@@ -252,7 +253,7 @@ async fn a_token_that_is_refused_after_its_replacement_too_ends_the_request() {
             std::future::ready(Err::<(), _>(refused(errcode)))
         };
         let error = bench.source.call(Deadline::NONE, refuse).await.unwrap_err();
-        assert!(matches!(error, CallError::Api(error) if error.errcode() == Some(errcode)));
+        assert!(matches!(error.cause, CallFailure::Api(error) if error.errcode() == Some(errcode)));
         assert_eq!((bench.asked().len(), calls.into_inner()), (1, 2));
     }
 }
@@ -283,8 +284,81 @@ async fn a_request_makes_three_business_calls_at_most() {
     let client = &wechat.client;
     let call = |token, attempts| async move { client.api_addresses(&token, attempts, Deadline::NONE).await };
     let error = bench.source.call(Deadline::NONE, call).await.unwrap_err();
-    assert!(matches!(error, CallError::Api(error) if error.errcode() == Some(40001)));
+    assert!(matches!(error.cause, CallFailure::Api(error) if error.errcode() == Some(40001)));
     assert_eq!(wechat.count(PATH).await, 3);
+}
+
+/// The calls are counted over the replacement of the token, and what an earlier one may have done is remembered.
+#[tokio::test]
+async fn a_refusal_after_the_replacement_does_not_hide_what_an_earlier_call_may_have_done() {
+    const PATH: &str = "/cgi-bin/get_api_domain_ip";
+    for (errcodes, calls, may_have_landed) in [
+        (vec![40001, -1, 40001, 40001], 3, true),
+        (vec![-1, 40001, 45009, 45009], 3, true),
+        (vec![40001, 45009, 45009], 2, false),
+        (vec![40001, -1, -1, -1], 3, true),
+    ] {
+        let wechat = WeChat::start().await;
+        let dead = wechat.issue(false).await;
+        let fresh = wechat.issue(true).await;
+        let bench = Bench::new([Run::Stores(fresh.expose().to_owned())]).await;
+        bench.put(dead.expose(), 7_200).await;
+        for errcode in &errcodes {
+            wechat
+                .control("faults", json!({"path": PATH, "errcode": errcode}))
+                .await;
+        }
+        let client = &wechat.client;
+        let call = |token, attempts| async move { client.api_addresses(&token, attempts, Deadline::NONE).await };
+        let error = bench.source.call(Deadline::NONE, call).await.unwrap_err();
+        assert_eq!(wechat.count(PATH).await, calls, "{errcodes:?}");
+        assert_eq!(error.may_have_landed, may_have_landed, "{errcodes:?}");
+    }
+    let bench = Bench::new([]).await;
+    bench.put("dead", 7_200).await;
+    let dead_after_ambiguous = |_, _| {
+        let mut error = refused(42001);
+        if let ApiError::Rejected { after_ambiguous, .. } = &mut error {
+            *after_ambiguous = true;
+        }
+        std::future::ready(Err::<(), _>(error))
+    };
+    let error = bench
+        .source
+        .call(Deadline::NONE, dead_after_ambiguous)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error.cause, CallFailure::Token(_)) && error.may_have_landed,
+        "{error:?}"
+    );
+}
+
+/// A send that was under way when the search for its token's successor failed does not search again.
+#[tokio::test]
+async fn a_hundred_sends_with_one_dead_token_ask_a_failing_refresher_once() {
+    let bench = Bench::new([
+        Run::Fails(RefreshRequestError::Throttled),
+        Run::Stores("new".to_owned()),
+    ])
+    .await;
+    bench.put("dead", 7_200).await;
+    bench.source.warm().await;
+    let sends = join_all((0..100).map(|number| {
+        let source = &bench.source;
+        // Some of WeChat's answers come when the refresher, which takes 50 ms, has failed already.
+        let call = move |_: Secret, _| async move {
+            tokio::time::sleep(Duration::from_millis(2 * number)).await;
+            Err::<(), _>(refused(40001))
+        };
+        source.call(Deadline::NONE, call)
+    }));
+    for sent in sends.await {
+        assert!(sent.unwrap_err().to_string().contains("throttles"));
+    }
+    assert_eq!(bench.asked().len(), 1);
+    // A later request asks anew.
+    assert_eq!(bench.call("dead").await.unwrap(), "new");
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use wechat::{
     clock::Deadline,
     problem::Problem,
     store::{StoredToken, TokenItem},
-    token::{Action, CallError, TokenError},
+    token::{Action, TokenError},
 };
 
 use super::Check;
@@ -72,7 +72,7 @@ pub(super) async fn token(app: &App, deadline: Deadline) -> Check {
     let now = app.clock.now();
     app.tokens.forget().await;
     if let Err(error) = app.tokens.ensure(deadline).await {
-        return Check::failed(name, &Problem::from_call(&CallError::Token(error), now));
+        return Check::failed(name, &Problem::from_token(&error, now));
     }
     match app.table.token(&app.app_id).await {
         Ok(TokenItem {
@@ -101,10 +101,7 @@ fn describe_token(token: &StoredToken, refreshed_by: Option<&str>, now: i64) -> 
 pub(super) async fn refresh_on_demand(app: &App, name: &'static str, deadline: Deadline) -> Check {
     match app.refresher.run(&Action::Refresh, deadline).await {
         Ok(()) => Check::passed(name, "token-refresher can be asked / 可按需刷新 access_token"),
-        Err(error) => Check::failed(
-            name,
-            &Problem::from_call(&CallError::Token(TokenError::Request(error)), app.clock.now()),
-        ),
+        Err(error) => Check::failed(name, &Problem::from_token(&TokenError::Request(error), app.clock.now())),
     }
 }
 

@@ -233,6 +233,25 @@ async fn an_event_that_http_does_not_allow_is_answered_all_the_same() {
     let mut odd_query = event("doctor");
     odd_query["rawQueryString"] = json!("a=<b> \"c\"");
     assert_eq!(admin.answer(&odd_query).await.0, 200);
+    for (header, value) in [
+        ("x-forwarded-proto", "ht tp"),
+        ("x-forwarded-proto", ""),
+        ("host", "a b:c"),
+        ("host", ""),
+    ] {
+        let mut odd_header = event("doctor");
+        odd_header["headers"][header] = json!(value);
+        assert_eq!(admin.answer(&odd_header).await.0, 200, "{header}: {value}");
+    }
+    for path in ["", "*", ":x", "/\u{0}<>^|{}[]%", &*format!("/{}", "x".repeat(70_000))] {
+        let mut odd_path = event("doctor");
+        odd_path["rawPath"] = json!(path);
+        assert_eq!(admin.answer(&odd_path).await.0, 404, "{path:.20}");
+    }
+    let mut odd_stage = event("doctor");
+    odd_stage["requestContext"]["stage"] = json!("x".repeat(70_000));
+    odd_stage["requestContext"]["domainName"] = json!("a b");
+    assert_eq!(admin.answer(&odd_stage).await.0, 200);
     let mut bad_base64 = event("replies-put");
     bad_base64["isBase64Encoded"] = json!(true);
     bad_base64["body"] = json!("not base64!");

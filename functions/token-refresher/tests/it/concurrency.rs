@@ -1,18 +1,9 @@
 //! Several processes at once, one that dies, and a table that loses answers.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use axum::{
-    Router,
-    body::Bytes,
-    extract::State,
-    http::{HeaderMap, StatusCode},
-    response::IntoResponse,
-};
 use futures_util::future::join_all;
+use testing::{Fault, FaultProxy};
 
 use super::*;
 
@@ -118,63 +109,22 @@ async fn a_holder_that_is_killed_delays_the_others_by_less_than_a_minute() {
 
 #[tokio::test]
 async fn a_write_that_lands_and_is_not_answered_is_no_error() {
+    // The table is asked once at the start, then for the token and for the lease.
+    const STORING: usize = 4;
     // One loss is mended by the SDK's own retry, three end its patience.
     for losses in [1, 3] {
         let mut bench = Bench::new().await;
-        let forgetful = Forgetful::start(bench.table.endpoint(), losses).await;
-        bench.set("AWS_ENDPOINT_URL_DYNAMODB", &forgetful.0);
+        let forgetful = FaultProxy::start(&bench.table.endpoint()).await.unwrap();
+        forgetful.fail(STORING..STORING + losses, Fault::WithholdAnswer);
+        bench.set("AWS_ENDPOINT_URL_DYNAMODB", forgetful.endpoint());
         let done = bench.start().await.succeed(&refresh()).await;
         assert_eq!(done["refreshed"], true, "{losses} lost");
         let item = bench.item().await;
         assert_eq!(item.number("generation"), 1);
         assert!(!item.has_lease());
-        assert_eq!((bench.calls().await.len(), *forgetful.1.losses.lock().unwrap()), (1, 0));
-    }
-}
-
-/// Stands before the table and keeps back the first answers to writes of a token.
-struct Forgetful {
-    table: String,
-    http: reqwest::Client,
-    losses: Mutex<usize>,
-}
-
-impl Forgetful {
-    async fn start(table: String, losses: usize) -> (String, Arc<Self>) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let state = Arc::new(Self {
-            table,
-            http: reqwest::Client::builder().no_proxy().build().unwrap(),
-            losses: Mutex::new(losses),
-        });
-        let router = Router::new().fallback(Self::pass).with_state(Arc::clone(&state));
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        (format!("http://{address}"), state)
-    }
-
-    async fn pass(State(state): State<Arc<Self>>, headers: HeaderMap, body: Bytes) -> impl IntoResponse {
-        let writes_token = String::from_utf8_lossy(&body).contains("access_token = :token");
-        let mut request = state.http.post(&state.table).body(body);
-        for name in ["x-amz-target", "content-type", "authorization", "x-amz-date"] {
-            if let Some(value) = headers.get(name) {
-                request = request.header(name, value);
-            }
-        }
-        let answer = request.send().await.unwrap();
-        let status = StatusCode::from_u16(answer.status().as_u16()).unwrap();
-        let body = answer.bytes().await.unwrap();
-        let is_lost = writes_token && state.forget();
-        if is_lost {
-            tokio::time::sleep(Duration::from_secs(30)).await;
-        }
-        (status, [("content-type", "application/x-amz-json-1.0")], body)
-    }
-
-    fn forget(&self) -> bool {
-        let mut losses = self.losses.lock().unwrap();
-        let is_lost = *losses > 0;
-        *losses = losses.saturating_sub(1);
-        is_lost
+        assert_eq!(
+            (bench.calls().await.len(), forgetful.requests().len()),
+            (1, STORING + losses)
+        );
     }
 }

@@ -278,6 +278,7 @@ impl TokenIssuer for Seat {
                 operation,
                 rejection,
                 calls: 1,
+                after_ambiguous: false,
             });
         }
         Ok(IssuedToken {

@@ -1,0 +1,214 @@
+//! What the callers of `admin` are told while something is broken: the menu, the reply rules, the doctor.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use testing::{Fault, Function};
+
+use crate::{
+    report::{self, GATEWAY_WAITS, Row},
+    stage::{Program, Seen, Service, Stage, ask, request, service_faults, table_faults},
+};
+
+/// The doctor answers in this time whatever hangs.
+const DOCTOR: Duration = Duration::from_secs(10);
+
+pub(crate) fn menu(name: &str) -> Value {
+    json!({"button": [{"type": "click", "name": name, "key": "K"}]})
+}
+
+pub(crate) fn set_menu(name: &str) -> Value {
+    request("POST", "/api/menu", Some(&menu(name)), None)
+}
+
+pub(crate) fn get_menu() -> Value {
+    request("GET", "/api/menu", None, None)
+}
+
+pub(crate) fn replies(content: &str) -> Value {
+    json!({"default": {"type": "text", "content": content}})
+}
+
+pub(crate) fn put_replies(content: &str) -> Value {
+    request("PUT", "/api/replies", Some(&replies(content)), None)
+}
+
+/// What the account's menu is called, past all proxies.
+pub(crate) async fn menu_name(function: &mut Function) -> String {
+    let seen = ask(function, &get_menu()).await;
+    let name = seen.body.pointer("/menu/button/0/name").and_then(Value::as_str);
+    name.unwrap_or("(none)").to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn managing() {
+    let stage = Stage::new().await;
+    let mut function = stage.serving(Program::Admin).await;
+    assert_eq!(ask(&mut function, &set_menu("new")).await.status, 200);
+    assert_eq!(stage.proxy(Service::Table).requests(), ["UpdateItem"]);
+    assert_eq!(
+        stage.proxy(Service::WeChat).requests(),
+        ["GET /cgi-bin/menu/get", "POST /cgi-bin/menu/create"]
+    );
+
+    let mut menus = Vec::new();
+    for (service, step, name) in [
+        (Service::WeChat, 1, "`POST /api/menu`: asking for the menu there is"),
+        (Service::Table, 1, "`POST /api/menu`: keeping that"),
+        (Service::WeChat, 2, "`POST /api/menu`: creating the new one"),
+    ] {
+        let faults = if service == Service::Table {
+            table_faults()
+        } else {
+            service_faults()
+        };
+        menus.extend(faults.into_iter().map(|fault| (service, step, name, fault)));
+    }
+    let menus = menus
+        .into_iter()
+        .map(|(service, step, name, (breaks, fault))| change_menu(service, step, name, breaks, fault));
+    let mut rows = report::run(menus).await;
+    let rules = table_faults()
+        .into_iter()
+        .map(|(breaks, fault)| change_replies(breaks, fault));
+    rows.extend(report::run(rules).await);
+    let mut doctors = Vec::new();
+    for service in [Service::Table, Service::WeChat, Service::Lambda] {
+        let faults = if service == Service::Table {
+            table_faults()
+        } else {
+            service_faults()
+        };
+        // A check may take 2 s, which a service that is very slow comes close to.
+        let faults = faults.into_iter().filter(|(breaks, _)| *breaks != "is very slow");
+        doctors.extend(faults.map(|(breaks, fault)| doctor(service, breaks, fault)));
+    }
+    rows.extend(report::run(doctors).await);
+    report::section(
+        report::TITLES[5],
+        "Once it is mended, the caller sends the same request again. The menu from before is kept, to roll back to.",
+        rows,
+    );
+}
+
+/// The menu `old` is to become `new`.
+async fn change_menu(service: Service, step: usize, name: &str, breaks: &str, fault: Fault) -> Row {
+    let stage = Stage::new().await;
+    let mut function = stage.serving(Program::Admin).await;
+    assert_eq!(ask(&mut function, &set_menu("old")).await.status, 200);
+    stage.proxy(service).fail(step.., fault);
+    let first = ask(&mut function, &set_menu("new")).await;
+    assert!(first.took < GATEWAY_WAITS, "{name}, {breaks}: {first:?}");
+    stage.mend().await;
+    assert_eq!(ask(&mut function, &set_menu("new")).await.status, 200);
+    assert_eq!(menu_name(&mut function).await, "new");
+    assert_eq!(
+        kept_menu(&mut function).await,
+        "old",
+        "{name}, {breaks}: the old menu is lost"
+    );
+    row(
+        name,
+        service,
+        breaks,
+        &first,
+        "29 s",
+        "the new menu; the old one to roll back to",
+        "the same request: 200",
+    )
+}
+
+/// Rolls back, to see what was kept.
+pub(crate) async fn kept_menu(function: &mut Function) -> String {
+    let rolled_back = ask(function, &request("POST", "/api/menu/rollback", None, None)).await;
+    assert_eq!(rolled_back.status, 200, "{rolled_back:?}");
+    menu_name(function).await
+}
+
+async fn change_replies(breaks: &str, fault: Fault) -> Row {
+    let stage = Stage::new().await;
+    let mut function = stage.serving(Program::Admin).await;
+    assert_eq!(ask(&mut function, &put_replies("old")).await.status, 200);
+    stage.proxy(Service::Table).fail(.., fault);
+    let first = ask(&mut function, &put_replies("new")).await;
+    assert!(first.took < GATEWAY_WAITS, "{breaks}: {first:?}");
+    stage.mend().await;
+    assert_eq!(ask(&mut function, &put_replies("new")).await.status, 200);
+    let stored = ask(&mut function, &request("GET", "/api/replies", None, None)).await;
+    assert_eq!(stored.body, replies("new"), "{breaks}");
+    row(
+        "`PUT /api/replies`",
+        Service::Table,
+        breaks,
+        &first,
+        "29 s",
+        "the new rules, and the earlier versions",
+        "the same request: 200",
+    )
+}
+
+async fn doctor(service: Service, breaks: &str, fault: Fault) -> Row {
+    let event = request("GET", "/api/doctor", None, None);
+    let stage = Stage::new().await;
+    let mut function = stage.serving(Program::Admin).await;
+    // The refresher starts with its first request, which takes longer than later ones.
+    assert_eq!(ask(&mut function, &event).await.status, 200);
+    stage.proxy(service).fail(.., fault);
+    let first = ask(&mut function, &event).await;
+    assert!(first.took < DOCTOR, "{breaks}: {first:?}");
+    assert_eq!(first.status, 200, "{breaks}: {first:?}");
+    let failed: Vec<&Value> = first.body["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|check| check["ok"] == false)
+        .collect();
+    assert!(failed.iter().all(|check| check["hint"].is_string()), "{failed:?}");
+    stage.mend().await;
+    let again = ask(&mut function, &event).await;
+    let still: Vec<&Value> = again.body["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|check| check["ok"] == false)
+        .collect();
+    // The simulated account has no callback URL.
+    assert!(still.iter().all(|check| check["name"] == "callback URL"), "{still:?}");
+    let names: Vec<String> = failed
+        .iter()
+        .filter(|check| check["name"] != "callback URL")
+        .map(|check| format!("\"{}\"", check["name"].as_str().unwrap()))
+        .collect();
+    let gets = if names.is_empty() {
+        "200, all is well".to_owned()
+    } else {
+        format!("200, failed and hinted at: {}", names.join(", "))
+    };
+    Row {
+        step: "`GET /api/doctor`".to_owned(),
+        breaks: format!("{} {breaks}", service.name()),
+        gets,
+        within: "10 s",
+        kept: "nothing is changed".to_owned(),
+        returns: "the same request: all is well".to_owned(),
+    }
+}
+
+fn row(
+    step: &str,
+    service: Service,
+    breaks: &str,
+    first: &Seen,
+    within: &'static str,
+    kept: &str,
+    returns: &str,
+) -> Row {
+    Row {
+        step: step.to_owned(),
+        breaks: format!("{} {breaks}", service.name()),
+        gets: first.told.clone(),
+        within,
+        kept: kept.to_owned(),
+        returns: returns.to_owned(),
+    }
+}
