@@ -152,6 +152,18 @@ consoleTest("faults of one click come to the send as what they are", {}, async (
   await page.locator(".event", { hasText: "no answer" }).first().waitFor();
 });
 
+consoleTest("a user whose callback is never answered reads WeChat's failure text", {}, async (page) => {
+  await page.getByRole("tab", { name: "Faults" }).click();
+  await page.locator("[data-fault=callbacks]").click();
+  await page.locator(".active-faults", { hasText: "/callback" }).waitFor();
+  await page.locator("#say").fill("在吗");
+  await page.locator("#say").press("Enter");
+  // Three deliveries, five seconds apart.
+  await page.locator(".chat", { hasText: "该公众号提供的服务出现故障，请稍后再试" }).waitFor();
+  await page.getByText("Delivery 3 of 3 failed").waitFor();
+  await picture(page, "callbacks-unanswered");
+});
+
 consoleTest("activity is filtered, paused and cleared", {}, async (page) => {
   await page.locator("#new-follower").click();
   const callback = page.locator(".event", { hasText: "event.subscribe" });

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    path::{self, PathBuf},
+    path,
     process::Stdio,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -89,7 +89,9 @@ impl Function {
     /// # Errors
     /// When no port or no process can be had.
     pub async fn start(path: &str, variables: &[(&str, &str)]) -> io::Result<Self> {
-        Self::run(Command::new(path), variables).await
+        let record = record_of_aws_calls(path::Path::new(path))?;
+        let record = ("RECORD_AWS_CALLS", record.as_str());
+        Self::run(Command::new(path), &[variables, &[record]].concat()).await
     }
 
     /// Runs `command` with nothing in its environment but `variables` and those that Lambda sets.
@@ -117,7 +119,6 @@ impl Function {
 
         let mut process = command
             .env_clear()
-            .env("RECORD_AWS_CALLS", record_of_aws_calls(path::Path::new(path))?)
             .envs([
                 ("AWS_LAMBDA_RUNTIME_API", address.to_string().as_str()),
                 ("AWS_LAMBDA_FUNCTION_NAME", "under-test"),
@@ -242,12 +243,15 @@ impl Drop for Function {
 }
 
 /// Where the function at `path` notes its AWS calls: `aws-calls/NAME` beside it. `deployment/` reads it.
-fn record_of_aws_calls(path: &path::Path) -> io::Result<PathBuf> {
+fn record_of_aws_calls(path: &path::Path) -> io::Result<String> {
     let record = path
         .with_file_name("aws-calls")
         .join(path.file_name().unwrap_or_default());
     std::fs::create_dir_all(&record)?;
-    Ok(record)
+    record
+        .into_os_string()
+        .into_string()
+        .map_err(|_| io::Error::other("the folder's name is not UTF-8"))
 }
 
 fn secrets_of(variables: &[(&str, &str)]) -> Vec<String> {

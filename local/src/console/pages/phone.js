@@ -10,7 +10,7 @@ import { loadWorld, refreshWorld, world } from "./world.js";
 const STORED = "console.phone";
 
 /** Whose phone it is, what every user did here, and what their screens show. */
-const state = { run: null, openid: null, screen: [], doings: {}, typing: true, waiting: false, ...stored() };
+const state = { run: null, openid: null, screen: [], menu: null, doings: {}, typing: true, waiting: false, ...stored() };
 
 const chat = h("div", { class: "chat", role: "log", "aria-live": "polite", "aria-label": t("chat"), tabindex: "0" });
 const bar = h("div", { class: "phone-bar" });
@@ -57,8 +57,10 @@ async function worldChanged() {
 async function loadScreen() {
   const openid = state.openid;
   if (!openid) return;
-  const answer = await read(`/console/sim/phones/${openid}`);
-  if (answer.ok && openid === state.openid) state.screen = answer.body;
+  const [screen, menu] = await Promise.all(["", "/menu"].map((part) => read(`/console/sim/phones/${openid}${part}`)));
+  if (!screen.ok || !menu.ok || openid !== state.openid) return;
+  state.screen = screen.body;
+  state.menu = menu.body;
 }
 
 function user() {
@@ -120,7 +122,7 @@ function render() {
   const { openid, typing } = state;
   redraw(choice, [openid, language(), world?.users.map((each) => [each.openid, each.follows])], renderUsers);
   redraw(controls, [openid, user()?.follows, user()?.blocked], renderControls);
-  redraw(bar, [openid, typing, user()?.follows, world?.menu?.menu?.button], renderBar);
+  redraw(bar, [openid, typing, user()?.follows, state.menu?.button], renderBar);
   renderChat();
 }
 
@@ -172,7 +174,7 @@ function doingItem(doing) {
 
 function renderBar() {
   const current = user();
-  const menu = world?.menu?.menu?.button;
+  const menu = state.menu?.button;
   if (!current?.follows) {
     fill(bar, h("p", { class: "phone-note" }, current ? t("not-following") : t("no-follower")));
     return;
@@ -212,7 +214,6 @@ function moreMenu() {
     closePopups();
     userDoes("message", { type: kind, ...members }, { kind, text });
   };
-  const place = { latitude: 39.9087, longitude: 116.3975, label: "天安门" };
   const page = { title: "WeChat", description: "developers.weixin.qq.com", url: "https://developers.weixin.qq.com/" };
   const scan = () => {
     closePopups();
@@ -222,7 +223,7 @@ function moreMenu() {
     ["image", t("an-image"), message("image", {})],
     ["voice", t("a-voice"), message("voice", { recognition: "你好" }, "你好")],
     ["video", t("a-video"), message("video", {})],
-    ["pin", t("a-location"), message("location", place, place.label)],
+    ["pin", t("a-location"), message("location", PLACE, PLACE.label)],
     ["link", t("a-link"), message("link", page, page.title)],
     ["scan", t("a-scan"), scan],
   ];
@@ -240,13 +241,31 @@ function topButton(entry) {
   return popup([h("span", { class: "lines", "aria-hidden": "true" }, "≡"), entry.name], items, { class: "menu-button" });
 }
 
+const PLACE = { latitude: 39.9087, longitude: 116.3975, label: "天安门" };
+const SCANNED = "https://example.com/scanned";
+
+/** What goes along with a tap, by the type of the button. Types that are not here make WeChat push nothing. */
+const TAPS = {
+  click: ({ key }) => ({ key }),
+  view: ({ url }) => ({ url }),
+  miniprogram: ({ pagepath }) => ({ pagepath }),
+  scancode_push: ({ key }) => ({ key, result: SCANNED }),
+  scancode_waitmsg: ({ key }) => ({ key, result: SCANNED }),
+  pic_sysphoto: ({ key }) => ({ key }),
+  pic_photo_or_album: ({ key }) => ({ key }),
+  pic_weixin: ({ key }) => ({ key }),
+  location_select: ({ key }) => ({ key, ...PLACE }),
+};
+
 /** What WeChat does when a button is tapped. */
 function tap(entry) {
-  const doing = { kind: "note", text: "did-tap", value: entry.name };
-  if (entry.type === "click") return userDoes("click", { key: entry.key }, doing);
-  if (entry.type === "view") return userDoes("view", { url: entry.url }, { ...doing, text: "did-open", value: entry.url });
-  toast(t("not-simulated", entry.type));
-  return undefined;
+  const members = TAPS[entry.type]?.(entry);
+  if (!members) {
+    toast(t("not-simulated", entry.type));
+    return undefined;
+  }
+  const doing = entry.type === "view" ? { text: "did-open", value: entry.url } : { text: "did-tap", value: entry.name };
+  return userDoes("tap", { type: entry.type, ...members }, { kind: "note", ...doing });
 }
 
 function popup(label, items, attributes, kind = "") {

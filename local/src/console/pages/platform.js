@@ -17,6 +17,7 @@ const FAULTS = [
   { name: "slow", code: "4 s", fault: { delay_ms: 4000 } },
   { name: "dropped", code: "×", fault: { drop: true } },
   { name: "html", code: "HTML", fault: { http_status: 200, body: "<html><body><h1>502 Bad Gateway</h1></body></html>" } },
+  { name: "callbacks", code: "3 ×", fault: { path: "/callback", drop: true, times: 3 } },
 ];
 const STEPS = [["hour", 3600], ["two-hours", 7200], ["day", 86_400]];
 
