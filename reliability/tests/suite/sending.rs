@@ -11,6 +11,7 @@ use crate::{
 };
 
 const KEY: Option<&str> = Some("order-1");
+const LIST: &str = "GET /cgi-bin/template/get_all_private_template";
 
 /// What a send with an `Idempotency-Key` makes the function do, in order. WeChat is asked after the first.
 const STEPS: [(usize, &str); 3] = [
@@ -267,10 +268,9 @@ async fn listing(breaks: &str, fault: Fault) -> Row {
     stage.proxy(Service::WeChat).fail(1..=1, fault);
     let first = ask(&mut function, &send(KEY)).await;
     assert!(first.took < GATEWAY_WAITS, "{first:?}");
-    assert_eq!(
-        stage.proxy(Service::WeChat).requests()[0],
-        "GET /cgi-bin/template/get_all_private_template"
-    );
+    let asked = stage.proxy(Service::WeChat).requests();
+    // Whoever refuses connections sees no request.
+    assert!(asked.first().is_none_or(|first| first == LIST), "{asked:?}");
     let returns = repeat(&stage, &mut function).await;
     Row {
         step: "listing the templates, to check the message".to_owned(),

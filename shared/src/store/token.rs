@@ -66,7 +66,7 @@ pub struct TokenItem {
 #[derive(Clone, Debug)]
 pub enum Lease {
     /// This run, and no other; with the item as it was at that moment.
-    Won(TokenItem),
+    Won(Box<TokenItem>),
     /// Another run.
     Held,
 }
@@ -142,13 +142,10 @@ impl Table {
             .send()
             .await;
         match outcome {
-            Ok(output) => Ok(Lease::Won(
-                output
-                    .attributes
-                    .as_ref()
-                    .map(TokenItem::from_attributes)
-                    .unwrap_or_default(),
-            )),
+            Ok(output) => {
+                let item = output.attributes.as_ref().map(TokenItem::from_attributes);
+                Ok(Lease::Won(Box::new(item.unwrap_or_default())))
+            }
             Err(error) if is_condition_failure(&error) => Ok(Lease::Held),
             Err(error) => Err(StoreError::from_sdk("UpdateItem", &error)),
         }

@@ -206,7 +206,7 @@ impl TokenStore for Seat {
             }
             world.lease_owner = Some(owner.to_owned());
             world.item.lease_expires_at = Some(until);
-            Lease::Won(world.item.clone())
+            Lease::Won(Box::new(world.item.clone()))
         })
         .await
     }
