@@ -1,8 +1,7 @@
 //! The Lambda Runtime API of one function: hands events to a built binary and takes its answers.
 
 use std::{
-    io,
-    path,
+    io, path,
     process::Stdio,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},

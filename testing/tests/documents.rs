@@ -1,5 +1,7 @@
 //! What the documents say of the tree is so: every test that they name exists, every dependency is accounted for.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::{
     collections::BTreeSet,
     fs,
@@ -46,17 +48,19 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
-/// The tests that a document names, as `path/to/file.rs::name_of_the_test`.
+/// The tests that a document names, as `path/to/file.rs::name_of_the_test` or the same with `.py`.
 fn named_tests(document: &str) -> BTreeSet<(&str, &str)> {
     quoted(document)
-        .filter_map(|quoted| quoted.split_once(".rs::"))
+        .filter_map(|quoted| quoted.split_once("::"))
+        .filter(|(file, _)| file.ends_with(".rs") || file.ends_with(".py"))
         .collect()
 }
 
 fn exists(file: &str, test: &str) -> bool {
-    let source = read(&format!("{file}.rs"));
+    let source = read(file);
+    let keyword = if file.ends_with(".py") { "def " } else { "fn " };
     source
-        .split("fn ")
+        .split(keyword)
         .skip(1)
         .any(|function| function.strip_prefix(test).is_some_and(|rest| rest.starts_with('(')))
 }
@@ -67,10 +71,10 @@ fn every_test_that_the_threat_model_names_exists() {
     let tests = named_tests(&english);
     assert!(tests.len() > 40, "SECURITY.md names {} tests", tests.len());
     for (file, test) in &tests {
-        assert!(exists(file, test), "SECURITY.md: there is no {file}.rs::{test}");
+        assert!(exists(file, test), "SECURITY.md: there is no {file}::{test}");
     }
     assert!(
-        !exists("testing/tests/documents", "every_test"),
+        !exists("testing/tests/documents.rs", "every_test"),
         "half a name is no test"
     );
     let chinese = read("SECURITY.zh-CN.md");

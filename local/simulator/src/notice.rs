@@ -155,7 +155,7 @@ impl Notice {
     }
 
     /// The message was sent from an article: its number, from 1.
-    pub(crate) fn from_article(mut self, index: u8) -> Self {
+    pub(crate) fn sent_from_article(mut self, index: u8) -> Self {
         self.fields.extend(fields([
             ("MsgDataId", Content::text(format!("2650000001_{index}"))),
             ("Idx", Content::Number(index.to_string())),

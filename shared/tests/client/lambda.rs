@@ -6,10 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aws_sdk_lambda::config::{
-    BehaviorVersion, Credentials, Region, SharedCredentialsProvider, retry::RetryConfig, timeout::TimeoutConfig,
-};
-use aws_types::SdkConfig;
+use aws_sdk_lambda::config::{Credentials, Region, SharedCredentialsProvider};
 use axum::{
     Router,
     body::Bytes,
@@ -52,18 +49,11 @@ impl Lambda {
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let router = Router::new().fallback(invoke).with_state(Arc::clone(&lambda));
         tokio::spawn(async move { axum::serve(listener, router).await });
-        // As aws::load makes it: the store's short timeouts must not end an invocation.
-        let timeouts = TimeoutConfig::builder()
-            .operation_attempt_timeout(Duration::from_millis(800))
-            .operation_timeout(Duration::from_secs(2))
-            .build();
         let credentials = Credentials::new("test", "test", None, None, "test");
-        let sdk = SdkConfig::builder()
-            .behavior_version(BehaviorVersion::v2026_01_12())
+        let sdk = aws::load(&["lambda:InvokeFunction"])
+            .into_builder()
             .region(Region::new("eu-central-1"))
             .credentials_provider(SharedCredentialsProvider::new(credentials))
-            .timeout_config(timeouts)
-            .retry_config(RetryConfig::standard())
             .endpoint_url(endpoint)
             .build();
         (lambda, aws::lambda_client(&sdk))

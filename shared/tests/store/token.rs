@@ -147,6 +147,7 @@ async fn a_failure_stays_until_the_next_token() {
         at: NOW,
         owner: "first".to_owned(),
         errcode,
+        error_type: "WeChat".to_owned(),
         message: "invalid ip 198.51.100.7, not in whitelist".to_owned(),
     };
     assert!(bench.wins("first", NOW).await);

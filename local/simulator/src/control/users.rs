@@ -80,7 +80,7 @@ pub(crate) async fn message(State(simulation): Shared, body: Bytes) -> Controlle
     }
     let notice = said(&mut simulation.platform(), &openid, message)?;
     let notice = match article {
-        Some(index) => notice.from_article(index),
+        Some(index) => notice.sent_from_article(index),
         None => notice,
     };
     Ok(push(&simulation, &notice).await)
