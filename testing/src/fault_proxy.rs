@@ -10,10 +10,13 @@ use std::{
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::watch,
     task::{JoinHandle, JoinSet},
 };
+
+/// Connections that may wait to be accepted.
+const BACKLOG: u32 = 1024;
 
 /// What befalls a request.
 #[derive(Clone, Debug)]
@@ -183,40 +186,40 @@ impl Shared {
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+async fn accept(mut listener: TcpListener, shared: Arc<Shared>) {
     let Ok(address) = listener.local_addr() else { return };
-    let mut listener = Some(listener);
     let mut is_open = shared.is_open.subscribe();
     let mut connections = JoinSet::new();
     loop {
-        if !*is_open.borrow_and_update() {
-            listener = None;
-            connections.shutdown().await;
-            if is_open.wait_for(|is_open| *is_open).await.is_err() {
-                return;
-            }
-        }
-        let open = match listener.take() {
-            Some(open) => open,
-            None => match TcpListener::bind(address).await {
-                Ok(open) => open,
-                Err(_) => return,
-            },
-        };
-        let open = listener.insert(open);
+        let shut = async { is_open.wait_for(|is_open| !is_open).await.is_ok() };
         tokio::select! {
-            connection = open.accept() => {
+            connection = listener.accept() => {
                 if let Ok((connection, _)) = connection {
                     connections.spawn(serve(connection, Arc::clone(&shared)));
                 }
+                continue;
             }
-            changed = is_open.changed() => {
-                if changed.is_err() {
-                    return;
-                }
-            }
+            is_shut = shut => if !is_shut { return },
         }
+        drop(listener);
+        let Ok(reserved) = reserve(address) else { return };
+        connections.shutdown().await;
+        if is_open.wait_for(|is_open| *is_open).await.is_err() {
+            return;
+        }
+        listener = match reserved.listen(BACKLOG) {
+            Ok(listener) => listener,
+            Err(_) => return,
+        };
     }
+}
+
+/// A socket that is bound and does not listen: connections are refused, and nobody else gets the port meanwhile.
+fn reserve(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
 }
 
 /// One connection. It ends with an error when either side breaks it off, which the other side sees.

@@ -271,6 +271,7 @@ async fn listing(breaks: &str, fault: Fault) -> Row {
     let asked = stage.proxy(Service::WeChat).requests();
     // Whoever refuses connections sees no request.
     assert!(asked.first().is_none_or(|first| first == LIST), "{asked:?}");
+    stage.mend().await;
     let returns = repeat(&stage, &mut function).await;
     Row {
         step: "listing the templates, to check the message".to_owned(),
