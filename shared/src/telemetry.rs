@@ -29,9 +29,13 @@ static EMITS_METRICS_OF: OnceLock<String> = OnceLock::new();
 /// less. `RUST_LOG` is not read: it would silently win over the level that the function's configuration shows.
 #[must_use]
 pub fn filter() -> Targets {
-    let level = std::env::var("AWS_LAMBDA_LOG_LEVEL").unwrap_or_default();
+    let level = std::env::var("AWS_LAMBDA_LOG_LEVEL").ok();
+    // The parser takes an empty name for ERROR.
+    let level = level
+        .filter(|level| !level.is_empty())
+        .and_then(|level| level.parse().ok());
     let libraries: Targets = LIBRARIES.parse().unwrap_or_default();
-    libraries.with_default(level.parse().unwrap_or(LevelFilter::INFO))
+    libraries.with_default(level.unwrap_or(LevelFilter::INFO))
 }
 
 /// Starts logging for a Lambda function.

@@ -333,7 +333,12 @@ async fn a_refused_call_can_be_looked_up_by_its_rid() {
             .starts_with("/cgi-bin/template/del_private_template")
     );
     assert!(!format!("{logged:?}").contains("unknown"));
-    assert_refused(client.logged_request(&token, "1-2-3", 1, NONE).await, 76001);
+    assert_refused(
+        client
+            .logged_request(&token, "00000000-00000000-00000000", 1, NONE)
+            .await,
+        76001,
+    );
     assert_refused(client.logged_request(&token, "", 1, NONE).await, 76002);
 }
 

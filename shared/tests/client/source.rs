@@ -219,7 +219,9 @@ async fn five_senders_with_one_dead_token_cause_one_replacement() {
     let replace = Action::Replace {
         stale_token_sha256: sha256_hex(b"dead"),
     };
-    assert_eq!((bench.asked(), calls.into_inner()), (vec![replace], 10));
+    assert_eq!(bench.asked(), [replace]);
+    // A sender that waits for the replacement has failed once or not at all.
+    assert!((6..=10).contains(&calls.into_inner()));
 }
 
 #[tokio::test]
