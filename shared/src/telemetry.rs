@@ -3,7 +3,7 @@
 
 use std::{error::Error, future::Future, io::Write as _, process::ExitCode, sync::OnceLock};
 
-use serde_json::{Map, Value, json};
+use serde::{Serialize, Serializer, ser::SerializeMap as _};
 use tracing_subscriber::{
     Layer as _,
     filter::{LevelFilter, Targets},
@@ -66,7 +66,7 @@ pub async fn run(function: impl Future<Output = Result<(), Box<dyn Error + Send 
 }
 
 /// What a metric counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Unit {
     /// Things that happened.
     Count,
@@ -114,48 +114,92 @@ impl Metric {
 pub fn emit(metrics: &[Metric], dimensions: &[(&str, &str)], now_millis: i64) {
     if let Some(function) = EMITS_METRICS_OF.get() {
         let dimensions = [&[(FUNCTION_NAME, function.as_str())], dimensions].concat();
-        let line = format!("{}\n", embedded_metric(metrics, &dimensions, now_millis));
+        let line = MetricLine {
+            metrics,
+            dimensions: &dimensions,
+            now_millis,
+        };
         // A metric that cannot be written must not fail the request that it counts.
-        let _ = std::io::stdout().write_all(line.as_bytes());
+        if let Ok(mut line) = serde_json::to_vec(&line) {
+            line.push(b'\n');
+            let _ = std::io::stdout().write_all(&line);
+        }
     }
 }
 
-fn embedded_metric(metrics: &[Metric], dimensions: &[(&str, &str)], now_millis: i64) -> Value {
-    let names: Vec<&str> = dimensions.iter().map(|(name, _)| *name).collect();
-    let directives: Vec<Value> = metrics
-        .iter()
-        .map(|metric| json!({"Name": metric.name, "Unit": format!("{:?}", metric.unit)}))
-        .collect();
-    let mut line = Map::new();
-    line.insert(
-        "_aws".to_owned(),
-        json!({
-            "Timestamp": now_millis,
-            "CloudWatchMetrics": [{"Namespace": NAMESPACE, "Dimensions": [names], "Metrics": directives}],
-        }),
-    );
-    line.extend(
-        dimensions
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), json!(value))),
-    );
-    line.extend(
-        metrics
-            .iter()
-            .map(|metric| (metric.name.to_owned(), json!(metric.value))),
-    );
-    Value::Object(line)
+/// One line of metrics. It is written straight from these parts: a tree of JSON values in between took a seventh of the
+/// instructions of a reply.
+struct MetricLine<'a> {
+    metrics: &'a [Metric],
+    dimensions: &'a [(&'a str, &'a str)],
+    now_millis: i64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Metadata<'a> {
+    timestamp: i64,
+    cloud_watch_metrics: [Directive<'a>; 1],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Directive<'a> {
+    namespace: &'a str,
+    dimensions: [Vec<&'a str>; 1],
+    metrics: Vec<Definition<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Definition<'a> {
+    name: &'a str,
+    unit: Unit,
+}
+
+impl Serialize for MetricLine<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let definition = |metric: &Metric| Definition {
+            name: metric.name,
+            unit: metric.unit,
+        };
+        let directive = Directive {
+            namespace: NAMESPACE,
+            dimensions: [self.dimensions.iter().map(|(name, _)| *name).collect()],
+            metrics: self.metrics.iter().map(definition).collect(),
+        };
+        let metadata = Metadata {
+            timestamp: self.now_millis,
+            cloud_watch_metrics: [directive],
+        };
+        let mut line = serializer.serialize_map(None)?;
+        line.serialize_entry("_aws", &metadata)?;
+        for (name, value) in self.dimensions {
+            line.serialize_entry(name, value)?;
+        }
+        for metric in self.metrics {
+            line.serialize_entry(metric.name, &metric.value)?;
+        }
+        line.end()
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
     fn a_metric_line_is_what_cloudwatch_reads() {
         let metrics = [Metric::count("Callbacks"), Metric::millis("ReplyLatency", 7)];
+        let line = MetricLine {
+            metrics: &metrics,
+            dimensions: &[("Type", "text")],
+            now_millis: 1_767_225_600_000,
+        };
         assert_eq!(
-            embedded_metric(&metrics, &[("Type", "text")], 1_767_225_600_000),
+            serde_json::to_value(line).unwrap(),
             json!({
                 "_aws": {"Timestamp": 1_767_225_600_000_i64, "CloudWatchMetrics": [{
                     "Namespace": "WechatBundle",
