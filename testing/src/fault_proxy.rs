@@ -92,15 +92,16 @@ impl FaultProxy {
             .strip_prefix("http://")
             .and_then(|address| address.parse().ok());
         let service = service.ok_or_else(|| io::Error::other(format!("{endpoint} is no address")))?;
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let address = listener.local_addr()?;
+        let reserved = bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+        let address = reserved.local_addr()?;
+        let listener = bind(address)?.listen(BACKLOG)?;
         let shared = Arc::new(Shared {
             service,
             state: Mutex::default(),
             is_open: watch::Sender::new(true),
             struck: watch::Sender::new(0),
         });
-        let acceptor = tokio::spawn(accept(listener, Arc::clone(&shared)));
+        let acceptor = tokio::spawn(accept(listener, reserved, Arc::clone(&shared)));
         Ok(Self {
             address,
             shared,
@@ -137,10 +138,14 @@ impl FaultProxy {
     }
 
     /// Passes everything on again, and counts and lists requests anew. Afterwards it listens.
+    ///
+    /// # Panics
+    /// When it can listen no more.
     pub async fn mend(&self) {
         self.shared.with(|state| *state = State::default());
         self.shared.is_open.send_replace(true);
         while TcpStream::connect(self.address).await.is_err() {
+            assert!(!self.acceptor.is_finished(), "the proxy at {} has ended", self.address);
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
@@ -186,8 +191,10 @@ impl Shared {
     }
 }
 
-async fn accept(mut listener: TcpListener, shared: Arc<Shared>) {
-    let Ok(address) = listener.local_addr() else { return };
+/// Serves, and while it refuses connections closes its listener. `reserved` stays bound to the address without listening, so
+/// that nobody else gets the port meanwhile.
+async fn accept(mut listener: TcpListener, reserved: TcpSocket, shared: Arc<Shared>) {
+    let Ok(address) = reserved.local_addr() else { return };
     let mut is_open = shared.is_open.subscribe();
     let mut connections = JoinSet::new();
     loop {
@@ -202,22 +209,22 @@ async fn accept(mut listener: TcpListener, shared: Arc<Shared>) {
             is_shut = shut => if !is_shut { return },
         }
         drop(listener);
-        let Ok(reserved) = reserve(address) else { return };
         connections.shutdown().await;
         if is_open.wait_for(|is_open| *is_open).await.is_err() {
             return;
         }
-        listener = match reserved.listen(BACKLOG) {
+        listener = match bind(address).and_then(|socket| socket.listen(BACKLOG)) {
             Ok(listener) => listener,
             Err(_) => return,
         };
     }
 }
 
-/// A socket that is bound and does not listen: connections are refused, and nobody else gets the port meanwhile.
-fn reserve(address: SocketAddr) -> io::Result<TcpSocket> {
+/// A socket that shares its address with others of this process.
+fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = TcpSocket::new_v4()?;
     socket.set_reuseaddr(true)?;
+    socket.set_reuseport(true)?;
     socket.bind(address)?;
     Ok(socket)
 }
