@@ -26,6 +26,26 @@ pub enum MessageMode {
     Safe,
 }
 
+impl MessageMode {
+    /// The mode that `WECHAT_MESSAGE_MODE` spells so.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Plain, Self::Compat, Self::Safe]
+            .into_iter()
+            .find(|mode| mode.as_str() == name)
+    }
+
+    /// As `WECHAT_MESSAGE_MODE` spells it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Compat => "compat",
+            Self::Safe => "safe",
+        }
+    }
+}
+
 /// The parameters of a callback's query that WeChat signs or that say how to read the body.
 ///
 /// `openid` is not among them: it is not signed, so nothing may depend on it.

@@ -171,12 +171,11 @@ impl<'a> Reader<'a> {
 
     fn message_mode(&mut self) -> MessageMode {
         let has_key = self.optional(ENCODING_AES_KEY).is_some();
-        let mode = match self.optional(MESSAGE_MODE) {
+        let mode = match self.optional(MESSAGE_MODE).map(MessageMode::from_name) {
             None if has_key => MessageMode::Safe,
-            None | Some("plain") => MessageMode::Plain,
-            Some("compat") => MessageMode::Compat,
-            Some("safe") => MessageMode::Safe,
-            Some(_) => {
+            None => MessageMode::Plain,
+            Some(Some(mode)) => mode,
+            Some(None) => {
                 self.problem(
                     MESSAGE_MODE,
                     "must be plain, compat or safe",

@@ -166,15 +166,10 @@ async fn state(State(console): State<Arc<Console>>) -> Response {
             "message": failure.message,
         })
     });
-    let mode = match mode {
-        MessageMode::Plain => "plain",
-        MessageMode::Compat => "compat",
-        MessageMode::Safe => "safe",
-    };
     Json(json!({
         "app_id": app_id,
         "platform": api_base,
-        "mode": mode,
+        "mode": mode.as_str(),
         "now": SystemClock.now(),
         "token": token,
         "failure": failure,
