@@ -34,7 +34,6 @@ fn run(database: &Database, operation: &str, request: &[u8]) -> dynoxide::Result
         "PutItem" => call(request, |request| database.put_item(request)),
         "UpdateItem" => call(request, |request| database.update_item(request)),
         "DeleteItem" => call(request, |request| database.delete_item(request)),
-        "Query" => call(request, |request| database.query(request)),
         "Scan" => call(request, |request| database.scan(request)),
         "CreateTable" => call(request, |request| database.create_table(request)),
         "DescribeTable" => call(request, |request| database.describe_table(request)),
