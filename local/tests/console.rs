@@ -34,6 +34,12 @@ fn get(url: &str, path: &str) -> RequestBuilder {
     client().get(format!("{url}{path}"))
 }
 
+/// The open stream of what happens.
+async fn activity(local: &Local) -> Response {
+    let request = get(&local.url(), "/console/activity").header(KEY.0, KEY.1);
+    request.send().await.unwrap()
+}
+
 async fn ask(local: &Local, method: Method, path: &str, body: Value) -> Response {
     client()
         .request(method, format!("{}{path}", local.url()))
@@ -151,8 +157,7 @@ async fn only_this_machines_own_pages_get_anywhere() {
 #[tokio::test]
 async fn the_stream_tells_of_callbacks_and_calls_decoded_explained_and_without_secrets() {
     let local = start().await;
-    let request = get(&local.url(), "/console/activity").header(KEY.0, KEY.1);
-    let mut stream = request.send().await.unwrap();
+    let mut stream = activity(&local).await;
     assert_eq!(stream.headers()["content-type"], "text/event-stream");
 
     ask(&local, Method::POST, "/console/sim/follow", json!({})).await;
@@ -210,11 +215,7 @@ async fn the_stream_tells_of_callbacks_and_calls_decoded_explained_and_without_s
 #[tokio::test]
 async fn a_refused_callback_is_told_of_without_its_signature() {
     let local = start().await;
-    let mut stream = get(&local.url(), "/console/activity")
-        .header(KEY.0, KEY.1)
-        .send()
-        .await
-        .unwrap();
+    let mut stream = activity(&local).await;
     let url = format!("{}/webhook?signature=0&timestamp=1&nonce=1", local.url());
     client().post(url).body("<xml></xml>").send().await.unwrap();
     let seen = read_until(&mut stream, &["\"status\":403"]).await;
@@ -228,11 +229,7 @@ async fn a_refused_callback_is_told_of_without_its_signature() {
 #[tokio::test]
 async fn an_open_stream_does_not_keep_the_run_from_ending() {
     let local = start().await;
-    let mut stream = get(&local.url(), "/console/activity")
-        .header(KEY.0, KEY.1)
-        .send()
-        .await
-        .unwrap();
+    let mut stream = activity(&local).await;
     read_until(&mut stream, &["event: hello"]).await;
     timeout(PATIENCE, local.stop()).await.unwrap();
     let rest = timeout(PATIENCE, async { while let Ok(Some(_)) = stream.chunk().await {} }).await;

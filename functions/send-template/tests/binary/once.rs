@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
+use testing::Function;
 use wechat_simulator::FOLLOWER;
 
 use crate::stage::{Answer, SEND, Stage, event, invoke, message, message_to, send_with_key};
@@ -11,6 +12,16 @@ const TEN_MINUTES: i64 = 600;
 
 fn kind(answer: &Answer) -> &str {
     answer.body["type"].as_str().unwrap().rsplit(':').next().unwrap()
+}
+
+/// Ends `function` after WeChat has got the message of `event`, and before it answers.
+async fn kill_while_it_sends(stage: &Stage, mut function: Function, event: &Value) {
+    stage.fault(&json!({"path": SEND, "delay_ms": 20_000})).await;
+    tokio::select! {
+        answer = function.invoke(event) => panic!("it was not held: {answer:?}"),
+        () = async { while stage.calls(Some(SEND)).await == 0 { tokio::time::sleep(Duration::from_millis(10)).await } } => {}
+    }
+    function.kill().await.unwrap();
 }
 
 #[tokio::test]
@@ -58,15 +69,10 @@ async fn of_two_processes_with_one_key_one_sends() {
 #[tokio::test]
 async fn a_process_killed_while_it_sends_leaves_a_claim_that_a_repeat_may_take_over() {
     let stage = Stage::new().await;
-    let mut killed = stage.function().await;
+    let killed = stage.function().await;
     let mut other = stage.function().await;
-    stage.fault(&json!({"path": SEND, "delay_ms": 20_000})).await;
     let event = event(&message(), Some("order-1"));
-    tokio::select! {
-        answer = killed.invoke(&event) => panic!("it was not held: {answer:?}"),
-        () = async { while stage.calls(Some(SEND)).await == 0 { tokio::time::sleep(Duration::from_millis(10)).await } } => {}
-    }
-    killed.kill().await.unwrap();
+    kill_while_it_sends(&stage, killed, &event).await;
 
     assert_eq!(invoke(&mut other, &event).await.status, 409);
     stage.age_claim("order-1", 60).await;
@@ -79,14 +85,9 @@ async fn a_process_killed_while_it_sends_leaves_a_claim_that_a_repeat_may_take_o
 #[tokio::test]
 async fn a_claim_left_ten_minutes_ago_stays_unknown_and_is_not_sent_again() {
     let stage = Stage::new().await;
-    let mut killed = stage.function().await;
-    stage.fault(&json!({"path": SEND, "delay_ms": 20_000})).await;
+    let killed = stage.function().await;
     let event = event(&message(), Some("order-1"));
-    tokio::select! {
-        answer = killed.invoke(&event) => panic!("it was not held: {answer:?}"),
-        () = async { while stage.calls(Some(SEND)).await == 0 { tokio::time::sleep(Duration::from_millis(10)).await } } => {}
-    }
-    killed.kill().await.unwrap();
+    kill_while_it_sends(&stage, killed, &event).await;
 
     stage.age_claim("order-1", TEN_MINUTES).await;
     let function = &mut stage.function().await;

@@ -79,12 +79,7 @@ async fn photos_and_places_follow_as_messages() {
     let place =
         json!({"openid": FOLLOWER, "type": "location_select", "key": "K", "latitude": 31.5, "longitude": 121.0});
     bench.post("/sim/tap", place).await;
-    let pushed: Vec<Element> = bench
-        .receiver
-        .pushed()
-        .iter()
-        .map(|pushed| bench.open(pushed))
-        .collect();
+    let pushed = bench.opened();
     let kinds: Vec<&str> = pushed.iter().map(|pushed| pushed.text_of("MsgType")).collect();
     assert_eq!(kinds, ["event", "image", "image", "event", "location"]);
     let sums = pushed[0].child("SendPicsInfo").and_then(|info| info.child("PicList"));
@@ -119,12 +114,7 @@ async fn any_event_can_be_pushed_with_nested_and_repeated_fields() {
             json!({"event": "annual_renew", "fields": {"ExpiredTime": 1_798_761_600}}),
         )
         .await;
-    let pushed: Vec<Element> = bench
-        .receiver
-        .pushed()
-        .iter()
-        .map(|pushed| bench.open(pushed))
-        .collect();
+    let pushed = bench.opened();
     assert_eq!(
         (pushed[0].text_of("Event"), pushed[0].text_of("Latitude")),
         ("LOCATION", "31.230416")
@@ -161,12 +151,7 @@ async fn a_message_can_come_from_an_article_or_a_menu_message() {
     let mut body = text_message("满意");
     body["msgmenu_id"] = json!("101");
     bench.post("/sim/message", body).await;
-    let pushed: Vec<Element> = bench
-        .receiver
-        .pushed()
-        .iter()
-        .map(|pushed| bench.open(pushed))
-        .collect();
+    let pushed = bench.opened();
     assert_eq!(
         (pushed[0].text_of("MsgDataId"), pushed[0].text_of("Idx")),
         ("2650000001_2", "2")

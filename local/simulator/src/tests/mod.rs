@@ -181,6 +181,11 @@ impl Bench {
         Cipher::new(&account.encoding_aes_key, &account.app_id).unwrap()
     }
 
+    /// The messages inside all callbacks so far.
+    fn opened(&self) -> Vec<Element> {
+        self.receiver.pushed().iter().map(|pushed| self.open(pushed)).collect()
+    }
+
     /// Verifies a callback as a server does and returns the message inside.
     fn open(&self, pushed: &Pushed) -> Element {
         let token = &self.simulator.account().token;
