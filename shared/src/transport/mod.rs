@@ -2,16 +2,19 @@
 //!
 //! Root certificates cost a starting process more than all its other work. So they are read once, when the first server
 //! certificate has to be judged, and from the system's one bundle file: the directories beside it hold the same
-//! certificates again, a file each.
+//! certificates again, a file each. The bundle is decoded as what it is, public data: decoding it as if it were a secret
+//! key, in constant time, takes ten times as long.
 
 #[cfg(feature = "aws")]
 mod aws;
 
 use std::{
-    path::Path,
+    fs,
+    path::PathBuf,
     sync::{Arc, LazyLock, OnceLock},
 };
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use rustls::{
     ClientConfig, DigitallySignedStruct, Error as TlsError, RootCertStore, SignatureScheme,
     client::{
@@ -35,8 +38,8 @@ const BUNDLES: [&str; 4] = [
     "/etc/ssl/ca-bundle.pem",
     "/etc/ssl/cert.pem",
 ];
-/// What names other certificates than the system's.
-const OVERRIDES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
+const CERTIFICATE_BEGINS: &str = "-----BEGIN CERTIFICATE-----";
+const CERTIFICATE_ENDS: &str = "-----END CERTIFICATE-----";
 
 static TLS: LazyLock<Result<ClientConfig, TlsError>> = LazyLock::new(configuration);
 
@@ -128,16 +131,66 @@ impl ServerCertVerifier for LazyVerifier {
 
 /// The roots that `SSL_CERT_FILE` and `SSL_CERT_DIR` name, else the system's.
 fn roots() -> RootCertStore {
-    let is_overridden = OVERRIDES.iter().any(|name| std::env::var_os(name).is_some());
-    let bundle = BUNDLES.iter().map(Path::new).find(|path| path.is_file());
-    let loaded = match bundle {
-        Some(bundle) if !is_overridden => rustls_native_certs::load_certs_from_paths(Some(bundle), None),
-        _ => rustls_native_certs::load_native_certs(),
-    };
-    for error in &loaded.errors {
+    let pem = bundle().and_then(|path| fs::read_to_string(path).ok());
+    let certificates = pem.and_then(|pem| decode(&pem).ok()).unwrap_or_else(search);
+    let mut roots = RootCertStore::empty();
+    let (_, refused) = roots.add_parsable_certificates(certificates);
+    if refused > 0 {
+        tracing::warn!(refused, "some root certificates cannot be read");
+    }
+    roots
+}
+
+/// The one file that holds all roots, if they are in one file.
+fn bundle() -> Option<PathBuf> {
+    if std::env::var_os("SSL_CERT_DIR").is_some() {
+        return None;
+    }
+    std::env::var_os("SSL_CERT_FILE").map(PathBuf::from).or_else(|| {
+        let mut known = BUNDLES.iter().map(PathBuf::from);
+        known.find(|path| path.is_file())
+    })
+}
+
+/// The certificates of a PEM file, and nothing else that it holds.
+fn decode(pem: &str) -> Result<Vec<CertificateDer<'static>>, base64::DecodeError> {
+    let bodies = pem.split(CERTIFICATE_BEGINS).skip(1).map(|section| {
+        let (body, _) = section.split_once(CERTIFICATE_ENDS).unwrap_or((section, ""));
+        body.lines().map(str::trim).collect::<String>()
+    });
+    bodies
+        .map(|body| BASE64_STANDARD.decode(body).map(CertificateDer::from))
+        .collect()
+}
+
+/// Wherever this system keeps roots.
+fn search() -> Vec<CertificateDer<'static>> {
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
         tracing::warn!(%error, "a root certificate cannot be read");
     }
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(loaded.certs);
-    roots
+    found.certs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn certificates_are_found_between_comments_and_keys() {
+        let pem = "# One\n-----BEGIN CERTIFICATE-----\nAQID\nBAUG\n-----END CERTIFICATE-----\n\
+                   -----BEGIN PRIVATE KEY-----\nBwgJ\n-----END PRIVATE KEY-----\n\
+                   # Two\r\n-----BEGIN CERTIFICATE-----\r\nCgsM\r\n-----END CERTIFICATE-----\r\n";
+        let expected: Vec<&[u8]> = vec![&[1, 2, 3, 4, 5, 6], &[10, 11, 12]];
+        assert_eq!(
+            decode(pem).unwrap(),
+            expected.into_iter().map(CertificateDer::from).collect::<Vec<_>>()
+        );
+    }
+
+    #[test]
+    fn a_bundle_with_a_broken_certificate_is_left_to_a_patient_reader() {
+        let pem = "-----BEGIN CERTIFICATE-----\nAQI*\n-----END CERTIFICATE-----\n";
+        assert!(decode(pem).is_err());
+    }
 }
