@@ -18,7 +18,7 @@ pub(crate) fn make_readable(event: &mut LambdaRequest) {
     if request.is_base64_encoded && request.body.as_ref().is_some_and(|body| STANDARD.decode(body).is_err()) {
         request.body = None;
     }
-    if let Some(query) = request.raw_query_string.take() {
+    if let Some(query) = request.raw_query_string.take().filter(|query| !query.is_empty()) {
         request.query_string_parameters = query.parse().unwrap_or_default();
     }
     request.raw_path = request

@@ -211,7 +211,7 @@ impl CallbackVerifier {
             MessageMode::Compat => self.open_compat(query, body, now),
             MessageMode::Safe => {
                 let signed = self.signed_parts(query, now)?;
-                self.open_encrypted(signed, &Document::parse(body)?)
+                self.open_encrypted(signed, &self.ciphertext(query, body, now)?)
             }
         }
     }
@@ -232,12 +232,13 @@ impl CallbackVerifier {
     fn open_compat(&self, query: &CallbackQuery, body: &[u8], now: i64) -> Result<OpenedCallback, OpenError> {
         if query.says_encrypted() {
             let signed = self.signed_parts(query, now)?;
-            return self.open_encrypted(signed, &Document::parse(body)?);
+            return self.open_encrypted(signed, &self.ciphertext(query, body, now)?);
         }
         self.verify_signature(query, now)?;
         let document = Document::parse(body)?;
         if document.child("Encrypt").is_some() {
-            return self.open_encrypted(self.signed_parts(query, now)?, &document);
+            let encrypt = document.text("Encrypt").ok_or(OpenError::NotEncrypted)?;
+            return self.open_encrypted(self.signed_parts(query, now)?, encrypt);
         }
         Ok(OpenedCallback { document, seal: None })
     }
@@ -253,13 +254,24 @@ impl CallbackVerifier {
         })
     }
 
-    fn open_encrypted(&self, signed: SignedParts<'_>, outer: &Document) -> Result<OpenedCallback, OpenError> {
+    /// What `body` encloses. When that is nothing, only the query's own signature can tell whether WeChat sent it.
+    fn ciphertext(&self, query: &CallbackQuery, body: &[u8], now: i64) -> Result<String, OpenError> {
+        let enclosed = Document::parse(body).map_err(OpenError::from).and_then(|document| {
+            let encrypt = document.text("Encrypt").ok_or(OpenError::NotEncrypted)?;
+            Ok(encrypt.to_owned())
+        });
+        if enclosed.is_err() {
+            self.verify_signature(query, now)?;
+        }
+        enclosed
+    }
+
+    fn open_encrypted(&self, signed: SignedParts<'_>, encrypt: &str) -> Result<OpenedCallback, OpenError> {
         let SignedParts {
             msg_signature,
             timestamp,
             nonce,
         } = signed;
-        let encrypt = outer.text("Encrypt").ok_or(OpenError::NotEncrypted)?;
         let token = self
             .tokens
             .iter()

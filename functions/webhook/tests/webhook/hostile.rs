@@ -93,6 +93,21 @@ async fn a_ciphertext_needs_its_own_signature() {
     assert_eq!(answer.status, 200, "msg_signature decides: {answer:?}");
 }
 
+/// What encloses no ciphertext has no `msg_signature` that could hold.
+#[tokio::test]
+async fn without_a_ciphertext_the_querys_own_signature_decides() {
+    for mode in ["compat", "safe"] {
+        let (_table, mut webhook) = webhook(mode, &[]).await;
+        for body in ["garbage", "<xml/>", &subscribe()] {
+            let mut event = safe(&subscribe());
+            event["body"] = json!(body);
+            assert_eq!(webhook.send(&event).await.status, 400, "{mode} {body}");
+            let forged = set(&event, "signature", &"0".repeat(40));
+            assert_eq!(webhook.send(&forged).await, Answer::forbidden(), "{mode} {body}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn missing_and_repeated_parameters_are_refused() {
     let (_table, mut webhook) = webhook("safe", &[]).await;
@@ -247,6 +262,9 @@ async fn bodies_that_wechat_does_not_send_are_refused_and_survived() {
     not_base64["body"] = json!("<xml>");
     not_base64["isBase64Encoded"] = json!(true);
     assert_eq!(webhook.send(&not_base64).await.status, 400);
+    let mut no_raw_query = plain(&text("still here", 1));
+    no_raw_query["rawQueryString"] = json!("");
+    assert_eq!(webhook.send(&no_raw_query).await, Answer::success());
     let mut no_uri = plain(&subscribe());
     no_uri["rawQueryString"] = json!("q=<script>&\u{7f}=\"&%ff=%");
     assert_eq!(webhook.send(&no_uri).await, Answer::forbidden());
