@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use wechat::{
     hex,
     message::{Callback, Content, DeliveryStatus, Event},
@@ -18,6 +18,9 @@ use crate::{App, event_bus::PublishError};
 const BUDGET: Duration = Duration::from_secs(2);
 /// What marking the claim as done, or giving it up, may take after that.
 const CLOSING: Duration = Duration::from_millis(500);
+
+/// Between two looks at the claim of another delivery.
+const CLAIM_POLL: Duration = Duration::from_millis(200);
 
 /// Digits of a msgid: that of a 64-bit number.
 const LONGEST_MSGID: usize = 20;
@@ -57,11 +60,9 @@ pub(crate) async fn run(app: &App, callback: &Callback) -> Result<Effects, Effec
         return Ok(Effects::None);
     }
     let deadline = Instant::now() + BUDGET;
-    let app_id = &app.verifier.app_id;
     let key = callback.dedup_key();
     let owner = hex::random(8).map_err(EffectError::Randomness)?;
-    let claim = app.table.claim_callback(app_id, &key, &owner, app.clock.now());
-    match timeout_at(deadline, claim).await.map_err(|_| EffectError::TooLate)?? {
+    match claim(app, &key, &owner, deadline).await? {
         Claim::Won => {}
         Claim::Done => return Ok(Effects::Repeated),
         Claim::InProgress => return Err(EffectError::InProgress),
@@ -71,6 +72,20 @@ pub(crate) async fn run(app: &App, callback: &Callback) -> Result<Effects, Effec
         .unwrap_or(Err(EffectError::TooLate));
     close(app, &key, &owner, outcome.is_ok()).await;
     outcome.map(|()| Effects::Done)
+}
+
+/// Claims a callback. Another delivery of it, which is at work at the same time, is waited for: its outcome is that of both.
+async fn claim(app: &App, key: &str, owner: &str, deadline: Instant) -> Result<Claim, EffectError> {
+    loop {
+        let claim = app
+            .table
+            .claim_callback(&app.verifier.app_id, key, owner, app.clock.now());
+        let claim = timeout_at(deadline, claim).await.map_err(|_| EffectError::TooLate)??;
+        if claim != Claim::InProgress || Instant::now() + CLAIM_POLL >= deadline {
+            return Ok(claim);
+        }
+        sleep(CLAIM_POLL).await;
+    }
 }
 
 /// Both effects at once. When one fails both are repeated at the next delivery, so neither is cut short.
