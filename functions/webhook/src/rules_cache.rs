@@ -15,7 +15,8 @@ use wechat::{
 
 /// Rules older than this, in milliseconds, are read again.
 const FRESH_FOR: i64 = 30_000;
-/// After a failed read the known rules serve this long, in milliseconds, before the next one is tried.
+/// After a failed read the known rules serve this long, in milliseconds, before the next one is tried. When none are known
+/// yet, the next reply tries.
 const RETRY_AFTER: i64 = 5_000;
 /// What a reply may wait for newer rules.
 const READ_BUDGET: Duration = Duration::from_millis(300);
@@ -41,6 +42,8 @@ struct State {
     /// The document that `rules` were compiled from: an unchanged one is not compiled again.
     document: Option<String>,
     next_read: i64,
+    /// Whether `rules` are the account's own, of whatever age.
+    were_read: bool,
 }
 
 /// Why the rules in memory stay what they are.
@@ -60,6 +63,7 @@ impl RulesCache {
             rules: Arc::new(ReplyRules::default()),
             document: None,
             next_read: i64::MIN,
+            were_read: false,
         };
         Self(Arc::new(Shared {
             table,
@@ -96,8 +100,16 @@ impl Shared {
         // Until this read has succeeded, no other reply need wait for one.
         self.next_read_in(RETRY_AFTER);
         match self.refresh().await {
-            Ok(()) => self.next_read_in(FRESH_FOR),
-            Err(error) => tracing::warn!(%error, "the reply rules cannot be read, the last known ones serve"),
+            Ok(()) => {
+                self.lock(|state| state.were_read = true);
+                self.next_read_in(FRESH_FOR);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the reply rules cannot be read, the last known ones serve");
+                if !self.lock(|state| state.were_read) {
+                    self.next_read_in(0);
+                }
+            }
         }
     }
 

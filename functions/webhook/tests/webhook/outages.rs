@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use testing::{EmbeddedTable, TABLE_NAME};
+use testing::{EmbeddedTable, Fault, FaultProxy, TABLE_NAME};
 use wechat::store::Table;
 
 use crate::setup::{APP_ID, Answer, Variables, callback, frozen, nothing_listens, now, store, table, text};
@@ -30,6 +30,22 @@ async fn a_start_without_a_store_still_greets() {
             assert!(started.elapsed() < WARM, "{:?}", started.elapsed());
         }
     }
+}
+
+/// The next reply asks again, when nothing better than the greeting is known.
+#[tokio::test]
+async fn a_store_that_comes_back_after_the_start_is_read_for_the_next_reply() {
+    let table = table(&hello("own")).await;
+    let proxy = FaultProxy::start(&table.endpoint()).await.unwrap();
+    proxy.fail(1.., Fault::Refuse);
+    let mut webhook = Variables::new("plain", &proxy.endpoint()).start().await;
+    let xml = text("你好", 1);
+    assert_eq!(webhook.post(&xml).await, Answer::success());
+    proxy.mend().await;
+    assert_eq!(
+        webhook.post(&xml).await.reply_to(&xml, false).text("Content"),
+        Some("own")
+    );
 }
 
 fn hello(reply: &str) -> serde_json::Value {
