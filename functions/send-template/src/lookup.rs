@@ -4,7 +4,7 @@ use http::Response;
 use wechat::{
     clock::Deadline,
     problem::{self, Problem},
-    store::MessageStatus,
+    store::{MessageRecord, MessageStatus},
 };
 
 use crate::{
@@ -18,16 +18,7 @@ const MSGID_LIMIT: usize = 20;
 
 /// Serves `GET /api/messages/{msgid}`.
 pub(crate) async fn message(app: &App, msgid: &str) -> Result<Response<String>, Problem> {
-    if !(1..=MSGID_LIMIT).contains(&msgid.len()) || !msgid.bytes().all(|byte| byte.is_ascii_digit()) {
-        let detail = "a msgid is a decimal number of up to 20 digits / msgid 应为 20 位以内的十进制数字";
-        return Err(Problem::bad_request(detail).with_field("msgid"));
-    }
-    let record = app
-        .table
-        .message(msgid, app.clock.now())
-        .await
-        .map_err(|error| Problem::from(&error))?;
-    let record = record.ok_or_else(|| {
+    let record = find(app, msgid).await?.ok_or_else(|| {
         Problem::not_found("no message with this msgid was sent in the last 30 days / 30 天内没有该 msgid 的消息")
     })?;
     let message = Message {
@@ -41,6 +32,15 @@ pub(crate) async fn message(app: &App, msgid: &str) -> Result<Response<String>, 
         meaning: meaning(record.status),
     };
     Ok(problem::json(200, &message))
+}
+
+/// The record of a message. What cannot be a msgid is no message's.
+async fn find(app: &App, msgid: &str) -> Result<Option<MessageRecord>, Problem> {
+    if !(1..=MSGID_LIMIT).contains(&msgid.len()) || !msgid.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(None);
+    }
+    let record = app.table.message(msgid, app.clock.now()).await;
+    record.map_err(|error| Problem::from(&error))
 }
 
 const fn meaning(status: MessageStatus) -> &'static str {

@@ -137,7 +137,7 @@ fn paths() -> Value {
                 "207": answer("Some recipients failed: `results` says which", &schema("Results")),
             },
         }))},
-        "/api/messages/{msgid}": {"get": operation("getMessage", "What became of a message / 查询送达结果", &[400, 404], json!({
+        "/api/messages/{msgid}": {"get": operation("getMessage", "What became of a message / 查询送达结果", &[404], json!({
             "parameters": [{
                 "name": "msgid", "in": "path", "required": true,
                 "schema": {"type": "string", "pattern": "^[0-9]{1,20}$"},

@@ -55,8 +55,8 @@ async fn a_message_reaches_the_phone_and_its_receipt_moves_the_record() {
 
     for (path, status) in [
         ("/api/messages/1", 404),
-        ("/api/messages/abc", 400),
-        ("/api/messages/123456789012345678901", 400),
+        ("/api/messages/abc", 404),
+        ("/api/messages/123456789012345678901", 404),
         ("/api/messages", 404),
     ] {
         assert_eq!(invoke(function, &get(path)).await.status, status, "{path}");
