@@ -2,6 +2,8 @@
 
 use std::{collections::HashMap, fmt};
 
+use serde_json::Value;
+
 use crate::{
     aes::EncodingAesKey,
     callback::{CallbackVerifier, MessageMode},
@@ -52,13 +54,19 @@ impl Environment {
         self
     }
 
-    /// Adds the values of a secret's JSON object. A variable that is set directly wins.
+    /// Adds the values of a secret's JSON object, a number or a boolean as it is written. A variable that is set directly
+    /// wins.
     ///
     /// # Errors
-    /// [`SecretFormatError`] when it is no JSON object of texts.
+    /// [`SecretFormatError`] when it is no JSON object.
     pub fn with_secret(mut self, json: &str) -> Result<Self, SecretFormatError> {
-        let values: HashMap<String, String> = serde_json::from_str(json).map_err(|_| SecretFormatError)?;
+        let values: HashMap<String, Value> = serde_json::from_str(json).map_err(|_| SecretFormatError)?;
         for (name, value) in values {
+            let value = match value {
+                Value::String(text) => text,
+                Value::Number(_) | Value::Bool(_) => value.to_string(),
+                _ => continue,
+            };
             if self.get(&name).is_none() {
                 self.0.insert(name, value);
             }
@@ -483,11 +491,13 @@ mod tests {
     fn a_variable_wins_over_the_secret_unless_it_is_empty() {
         let environment = Environment::from_pairs([("A", "direct"), ("B", "")]);
         let environment = environment
-            .with_secret(r#"{"A":"secret","B":"secret","C":"secret"}"#)
+            .with_secret(r#"{"A":"secret","B":"secret","C":"secret","D":300,"E":null}"#)
             .unwrap();
         assert_eq!(environment.get("A"), Some("direct"));
         assert_eq!(environment.get("B"), Some("secret"));
         assert_eq!(environment.get("C"), Some("secret"));
+        assert_eq!(environment.get("D"), Some("300"));
+        assert_eq!(environment.get("E"), None);
         assert!(Environment::default().with_secret("[]").is_err());
     }
 }
