@@ -8,7 +8,7 @@
 use std::hint::black_box;
 
 use aes::Aes256;
-use benchmarks::account::{Keys, Mode, now, signed, text_message};
+use benchmarks::account::{Keys, now, signed, text_message};
 use cbc::cipher::{BlockModeDecrypt, KeyIvInit, block_padding::NoPadding};
 use criterion::{Criterion, criterion_group, criterion_main};
 use serde_json::{Value, json};
@@ -42,7 +42,7 @@ struct Scene {
 }
 
 impl Scene {
-    fn new(mode: Mode) -> Self {
+    fn new(mode: MessageMode) -> Self {
         let (query, body) = signed(KEYS, &text_message(CONTENT, 24_000_000_000_000_001), mode);
         let pairs = query.iter().map(|(name, value)| (*name, value.as_str()));
         Self {
@@ -50,10 +50,7 @@ impl Scene {
                 app_id: KEYS.app_id.to_owned(),
                 tokens: vec![Secret::new(KEYS.token)],
                 keys: vec![EncodingAesKey::parse(KEYS.aes_key).unwrap()],
-                mode: match mode {
-                    Mode::Plain => MessageMode::Plain,
-                    Mode::Safe => MessageMode::Safe,
-                },
+                mode,
                 max_clock_skew: 0,
             },
             query: CallbackQuery::from_pairs(pairs).unwrap(),
@@ -105,7 +102,7 @@ fn rules(count: usize) -> ReplyRules {
 
 /// What nobody could do without: the same bytes hashed, decrypted and copied.
 fn bare(c: &mut Criterion) {
-    let scene = Scene::new(Mode::Safe);
+    let scene = Scene::new(MessageMode::Safe);
     let body = scene.body.as_bytes();
     let ciphertext: Vec<u8> = body[..body.len() / 16 * 16].to_vec();
     let mut group = c.benchmark_group("bare");
@@ -122,7 +119,7 @@ fn bare(c: &mut Criterion) {
 }
 
 fn steps(c: &mut Criterion) {
-    let (plain, safe) = (Scene::new(Mode::Plain), Scene::new(Mode::Safe));
+    let (plain, safe) = (Scene::new(MessageMode::Plain), Scene::new(MessageMode::Safe));
     let clear = text_message(CONTENT, 24_000_000_000_000_001);
     let callback = || Callback::from_document(Document::parse(clear.as_bytes()).unwrap()).unwrap();
     let received = callback();
@@ -150,9 +147,9 @@ fn whole(c: &mut Criterion) {
     let mut group = c.benchmark_group("callback");
     for count in RULES {
         let rules = rules(count);
-        for mode in [Mode::Plain, Mode::Safe] {
+        for mode in [MessageMode::Plain, MessageMode::Safe] {
             let scene = Scene::new(mode);
-            group.bench_function(format!("{}, {count} rules", mode.name()), |b| {
+            group.bench_function(format!("{}, {count} rules", mode.as_str()), |b| {
                 b.iter(|| scene.reply(&rules));
             });
         }

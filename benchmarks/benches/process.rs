@@ -13,13 +13,13 @@ use std::{
 };
 
 use benchmarks::{
-    account::{self, Keys, Mode, callback, text_message},
+    account::{self, Keys, callback, text_message},
     usage::{cpu_time, peak_memory},
 };
 use serde_json::{Value, json};
 use testing::{Authority, EmbeddedTable, Function, LambdaApi, Outcome, TABLE_NAME, TlsFront};
 use tokio::{net::TcpListener, process::Command};
-use wechat::store::Table;
+use wechat::{callback::MessageMode, store::Table};
 use wechat_simulator::{FOLLOWER, Settings, Simulator, TEMPLATE_ID};
 
 /// What is built: the functions, and one that does nothing.
@@ -156,7 +156,7 @@ impl Stage {
             ("WECHAT_APP_SECRET", self.simulator.account().app_secret.as_str()),
             ("WECHAT_TOKEN", keys.token),
             ("WECHAT_ENCODING_AES_KEY", keys.aes_key),
-            ("WECHAT_MESSAGE_MODE", subject.mode.name()),
+            ("WECHAT_MESSAGE_MODE", subject.mode.as_str()),
             ("WECHAT_API_BASE", &wechat),
             ("API_KEYS", API_KEY),
             ("TABLE_NAME", TABLE_NAME),
@@ -170,9 +170,9 @@ impl Stage {
         Ok(Function::run(command, &variables).await?)
     }
 
-    fn subject(&self, name: &'static str, program: PathBuf, mode: Mode, event: Value) -> Subject {
+    fn subject(&self, name: impl Into<String>, program: PathBuf, mode: MessageMode, event: Value) -> Subject {
         Subject {
-            name,
+            name: name.into(),
             program,
             argument: None,
             mode,
@@ -181,67 +181,66 @@ impl Stage {
     }
 
     fn hello(&self) -> Subject {
-        self.subject("hello", binary("hello"), Mode::Safe, self.message(Mode::Safe))
+        self.subject(
+            "hello",
+            binary("hello"),
+            MessageMode::Safe,
+            self.message(MessageMode::Safe),
+        )
     }
 
-    fn webhook(&self, mode: Mode) -> Subject {
-        let name = match mode {
-            Mode::Plain => "webhook, plain",
-            Mode::Safe => "webhook, safe",
-        };
+    fn webhook(&self, mode: MessageMode) -> Subject {
+        let name = format!("webhook, {}", mode.as_str());
         self.subject(name, binary("webhook"), mode, self.message(mode))
     }
 
-    fn node(&self, mode: Mode) -> Subject {
-        let name = match mode {
-            Mode::Plain => "Node.js, plain",
-            Mode::Safe => "Node.js, safe",
-        };
+    fn node(&self, mode: MessageMode) -> Subject {
+        let name = format!("Node.js, {}", mode.as_str());
         Subject {
             argument: Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("node/webhook.mjs")),
             ..self.subject(name, "/usr/bin/node".into(), mode, self.message(mode))
         }
     }
 
-    fn message(&self, mode: Mode) -> Value {
+    fn message(&self, mode: MessageMode) -> Value {
         callback(self.keys(), &text_message("你好", 24_000_000_000_000_001), mode)
     }
 
     fn token_refresher(&self) -> Subject {
         let event = testing::event("refresh-schedule");
-        self.subject("token-refresher", binary("token-refresher"), Mode::Safe, event)
+        self.subject("token-refresher", binary("token-refresher"), MessageMode::Safe, event)
     }
 
     fn send_template(&self) -> Subject {
         let event = send_event(&json!(FOLLOWER));
-        self.subject("send-template", binary("send-template"), Mode::Safe, event)
+        self.subject("send-template", binary("send-template"), MessageMode::Safe, event)
     }
 
     fn admin(&self) -> Subject {
         let event = authorized(testing::event("replies-get"));
-        self.subject("admin", binary("admin"), Mode::Safe, event)
+        self.subject("admin", binary("admin"), MessageMode::Safe, event)
     }
 
     fn subjects(&self) -> Vec<Subject> {
         vec![
             self.hello(),
-            self.webhook(Mode::Plain),
-            self.webhook(Mode::Safe),
+            self.webhook(MessageMode::Plain),
+            self.webhook(MessageMode::Safe),
             self.token_refresher(),
             self.send_template(),
             self.admin(),
-            self.node(Mode::Plain),
-            self.node(Mode::Safe),
+            self.node(MessageMode::Plain),
+            self.node(MessageMode::Safe),
         ]
     }
 }
 
 /// A function, or what it is compared with.
 struct Subject {
-    name: &'static str,
+    name: String,
     program: PathBuf,
     argument: Option<PathBuf>,
-    mode: Mode,
+    mode: MessageMode,
     event: Value,
 }
 

@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use url::form_urlencoded::Serializer;
-use wechat::{aes::EncodingAesKey, signature};
+use wechat::{aes::EncodingAesKey, callback::MessageMode, signature};
 
 /// What a callback is signed and encrypted with.
 #[derive(Clone, Copy, Debug)]
@@ -18,26 +18,6 @@ pub struct Keys<'a> {
 }
 
 const NONCE: &str = "998877";
-
-/// How a callback travels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// 明文.
-    Plain,
-    /// 安全.
-    Safe,
-}
-
-impl Mode {
-    /// As `WECHAT_MESSAGE_MODE` spells it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Plain => "plain",
-            Self::Safe => "safe",
-        }
-    }
-}
 
 /// Seconds since the epoch.
 #[must_use]
@@ -56,12 +36,12 @@ pub fn text_message(content: &str, msg_id: u64) -> String {
     )
 }
 
-/// What WeChat sends of `xml`: the pairs of the query, and the body.
+/// What WeChat sends of `xml`: the pairs of the query, and the body, in clear in plain mode only.
 ///
 /// # Panics
 /// When the EncodingAESKey is none.
 #[must_use]
-pub fn signed(keys: Keys<'_>, xml: &str, mode: Mode) -> (Vec<(&'static str, String)>, String) {
+pub fn signed(keys: Keys<'_>, xml: &str, mode: MessageMode) -> (Vec<(&'static str, String)>, String) {
     let (token, timestamp) = (keys.token, now().to_string());
     let mut query = vec![
         ("signature", signature::sign(&[token, &timestamp, NONCE])),
@@ -69,7 +49,7 @@ pub fn signed(keys: Keys<'_>, xml: &str, mode: Mode) -> (Vec<(&'static str, Stri
         ("nonce", NONCE.to_owned()),
         ("openid", "oBenchmarks00000000000000001".to_owned()),
     ];
-    if mode == Mode::Plain {
+    if mode == MessageMode::Plain {
         return (query, xml.to_owned());
     }
     let key = EncodingAesKey::parse(keys.aes_key).unwrap_or_else(|error| panic!("{error}"));
@@ -84,7 +64,7 @@ pub fn signed(keys: Keys<'_>, xml: &str, mode: Mode) -> (Vec<(&'static str, Stri
 
 /// The event of a callback that carries `xml`.
 #[must_use]
-pub fn callback(keys: Keys<'_>, xml: &str, mode: Mode) -> Value {
+pub fn callback(keys: Keys<'_>, xml: &str, mode: MessageMode) -> Value {
     let (query, body) = signed(keys, xml, mode);
     let mut event = testing::event("webhook-text");
     event["rawQueryString"] = json!(Serializer::new(String::new()).extend_pairs(&query).finish());

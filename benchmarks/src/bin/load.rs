@@ -15,11 +15,12 @@ use std::{
 };
 
 use benchmarks::{
-    account::{Keys, Mode, signed, text_message},
+    account::{Keys, signed, text_message},
     usage::{cpu_time, peak_memory, resident_memory},
 };
 use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
+use wechat::callback::MessageMode;
 use wechat_simulator::{FOLLOWER, TEMPLATE_ID};
 
 const GATEWAY: &str = "http://127.0.0.1:8000";
@@ -141,7 +142,11 @@ fn callback(client: &Client, account: &Value, index: u64) -> RequestBuilder {
         token: text("token"),
         aes_key: text("encoding_aes_key"),
     };
-    let (query, body) = signed(keys, &text_message("你好", 24_000_000_000_000_000 + index), Mode::Safe);
+    let (query, body) = signed(
+        keys,
+        &text_message("你好", 24_000_000_000_000_000 + index),
+        MessageMode::Safe,
+    );
     let query = url::form_urlencoded::Serializer::new(String::new())
         .extend_pairs(&query)
         .finish();
