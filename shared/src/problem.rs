@@ -43,7 +43,7 @@ struct Members {
     /// For the header of that name alone.
     #[serde(skip)]
     allow: Option<&'static str>,
-    /// Every fault of a rules document: `{"pointer","detail"}`.
+    /// Every fault of a rules document or a menu: `{"pointer","detail"}`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<Object>))]
     faults: Vec<Fault>,

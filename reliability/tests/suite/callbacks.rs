@@ -48,9 +48,10 @@ async fn callbacks() {
     rows.extend(report::run(starts).await);
     report::section(
         report::TITLES[0],
-        "A delivery receipt claims its effects, records them, publishes them and notes that they are done. The reply needs \
-         none of that: it comes from the rules in memory. WeChat delivers again 5 s after whatever it takes for a failure; \
-         the suite delivers again in any case.",
+        "A delivery receipt claims its effects, records them, publishes them and notes that they are done. Without an event \
+         bus a reply needs none of that: it comes from the rules in memory. With one, as here, no reply is given before the \
+         callback is published. WeChat delivers again 5 s after whatever it takes for a failure; the suite delivers again in \
+         any case.",
         rows,
     );
 }
