@@ -1,5 +1,7 @@
 //! Passive replies (被动回复): the seven types as data, and the XML that WeChat accepts for them.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 /// Bytes of UTF-8 that a text reply may have; the user of a longer one sees a failure text instead.
@@ -184,8 +186,14 @@ impl Article {
 /// end the section or make the reply unreadable.
 #[must_use]
 pub fn cdata(text: &str) -> String {
-    let allowed: String = text.chars().filter(|&character| is_xml_character(character)).collect();
-    format!("<![CDATA[{}]]>", allowed.replace("]]>", "]]]]><![CDATA[>"))
+    let mut text = Cow::Borrowed(text);
+    if !text.chars().all(is_xml_character) {
+        text = text.chars().filter(|&character| is_xml_character(character)).collect();
+    }
+    if text.contains("]]>") {
+        text = text.replace("]]>", "]]]]><![CDATA[>").into();
+    }
+    format!("<![CDATA[{text}]]>")
 }
 
 /// Whether XML 1.0 allows `character` (surrogates are no `char`s).

@@ -1,7 +1,14 @@
 //! Logs as JSON lines with a timestamp, as CloudWatch and its level filter need them, and metrics in CloudWatch's
 //! embedded metric format (EMF): a log line that becomes metrics, without a call and without a dependency.
 
-use std::{error::Error, future::Future, io::Write as _, process::ExitCode, sync::OnceLock};
+use std::{
+    cell::RefCell,
+    error::Error,
+    future::Future,
+    io::{self, Write as _},
+    process::ExitCode,
+    sync::OnceLock,
+};
 
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 use tracing_subscriber::{
@@ -18,6 +25,11 @@ const LIBRARIES: &str =
     "hyper=warn,aws=warn,h2=warn,rustls=warn,lambda_http=info,lambda_runtime=warn,lambda_runtime::layers::trace=info";
 /// The namespace of every metric.
 const NAMESPACE: &str = "WechatBundle";
+
+thread_local! {
+    /// The lines of [`at_once`].
+    static HELD: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
+}
 
 /// Dimension of every metric: several stacks may share an account, and so the namespace.
 const FUNCTION_NAME: &str = "FunctionName";
@@ -45,6 +57,7 @@ fn init() {
         .flatten_event(true)
         .with_span_list(false)
         .with_ansi(false)
+        .with_writer(|| Stdout)
         .with_filter(filter());
     tracing_subscriber::registry().with(lines).init();
     if let Ok(function) = std::env::var("AWS_LAMBDA_FUNCTION_NAME") {
@@ -122,8 +135,45 @@ pub fn emit(metrics: &[Metric], dimensions: &[(&str, &str)], now_millis: i64) {
         // A metric that cannot be written must not fail the request that it counts.
         if let Ok(mut line) = serde_json::to_vec(&line) {
             line.push(b'\n');
-            let _ = std::io::stdout().write_all(&line);
+            let _ = Stdout.write_all(&line);
         }
+    }
+}
+
+/// Writes all lines of `tell` at once. Each write to a pipe wakes its reader, which costs more than making the line.
+pub fn at_once(tell: impl FnOnce()) {
+    HELD.set(Some(Vec::new()));
+    // Written even when `tell` panics: its lines may say why.
+    let _written = Release;
+    tell();
+}
+
+struct Release;
+
+impl Drop for Release {
+    fn drop(&mut self) {
+        if let Some(lines) = HELD.take() {
+            let _ = io::stdout().write_all(&lines);
+        }
+    }
+}
+
+/// Standard output, unless its lines are held for [`at_once`].
+struct Stdout;
+
+impl io::Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        HELD.with_borrow_mut(|held| match held {
+            Some(lines) => {
+                lines.extend_from_slice(bytes);
+                Ok(bytes.len())
+            }
+            None => io::stdout().write(bytes),
+        })
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stdout().flush()
     }
 }
 
@@ -189,6 +239,16 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn lines_are_held_until_all_are_told() {
+        at_once(|| {
+            Stdout.write_all(b"one\n").unwrap();
+            Stdout.write_all(b"two\n").unwrap();
+            HELD.with_borrow(|held| assert_eq!(held.as_deref(), Some(b"one\ntwo\n".as_slice())));
+        });
+        assert!(HELD.take().is_none(), "later lines are written by themselves");
+    }
 
     #[test]
     fn a_metric_line_is_what_cloudwatch_reads() {

@@ -24,6 +24,7 @@ use wechat::{
     reply::Addresses,
     rules::ReplyRules,
     store::Table,
+    telemetry,
 };
 
 pub use self::event_bus::EventBus;
@@ -95,7 +96,7 @@ pub async fn handle(app: &App, request: Request) -> Response<String> {
     };
     app.refusals.note(&exchange.outcome).await;
     let now = app.clock.now_millis();
-    exchange.report(now - started, now);
+    telemetry::at_once(|| exchange.report(now - started, now));
     exchange.outcome.into_response()
 }
 
