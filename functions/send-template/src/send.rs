@@ -48,6 +48,9 @@ pub(crate) enum Fate {
     Unknown,
 }
 
+/// What to do when WeChat could not even be asked.
+const NOT_SENT: &str = "Nothing was sent: send it again. / 尚未发送，请重新发送。";
+
 /// One recipient's message.
 #[derive(Debug)]
 struct Delivery {
@@ -161,8 +164,12 @@ impl Batch<'_> {
     }
 
     fn explain(&self, error: &CallError) -> Problem {
+        let is_not_sent = !error.may_have_landed;
         let problem = match &error.cause {
-            CallFailure::Api(ApiError::OutOfTime { .. }) if !error.may_have_landed => Problem::not_sent(),
+            CallFailure::Api(ApiError::OutOfTime { .. }) if is_not_sent => Problem::not_sent(),
+            CallFailure::Api(ApiError::Connection { .. }) if is_not_sent => {
+                Problem::from_call(error, self.app.clock.now()).and_hint(NOT_SENT)
+            }
             _ => Problem::from_call(error, self.app.clock.now()),
         };
         if matches!(error.cause, CallFailure::Token(_)) {

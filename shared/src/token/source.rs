@@ -73,13 +73,14 @@ pub enum RefreshRequestError {
 
 impl RefreshRequestError {
     /// Reads what a failed run reports: the type and the message of its function error. See
-    /// [`super::RefreshError::error_type`]; other types are Lambda's own, such as `Sandbox.Timedout`.
+    /// [`super::RefreshError::error_type`]; other types are Lambda's own.
     #[must_use]
     pub fn from_function_error(error_type: &str, message: impl Into<String>) -> Self {
         let message = message.into();
         match error_type {
             "WeChatUnreachable" | "StoreUnreachable" | "Busy" => Self::NoAnswer(message),
             "WeChatUnreadable" => Self::BadAnswer(message),
+            "Sandbox.Timedout" => Self::Timeout,
             _ => Self::Failed {
                 errcode: error_type.strip_prefix("WeChat").and_then(|code| code.parse().ok()),
                 message,

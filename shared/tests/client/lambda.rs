@@ -165,7 +165,7 @@ async fn a_function_error_tells_what_happened() {
         ("WeChat40164", Some(40164)),
         ("WeChat-1", Some(-1)),
         ("ForcedTooOften", None),
-        ("Sandbox.Timedout", None),
+        ("Runtime.ExitError", None),
     ] {
         let (outcome, _) = run([failed(kind)]).await;
         match outcome.unwrap_err() {
@@ -179,6 +179,8 @@ async fn a_function_error_tells_what_happened() {
         let error = run([failed(kind)]).await.0.unwrap_err();
         assert!(matches!(error, RefreshRequestError::NoAnswer(_)), "{kind}: {error:?}");
     }
+    let error = run([failed("Sandbox.Timedout")]).await.0.unwrap_err();
+    assert!(matches!(error, RefreshRequestError::Timeout), "{error:?}");
     let error = run([failed("WeChatUnreadable")]).await.0.unwrap_err();
     assert!(matches!(error, RefreshRequestError::BadAnswer(_)), "{error:?}");
     let error = run([Scripted::Failed(json!("garbage"))]).await.0.unwrap_err();

@@ -163,6 +163,18 @@ async fn an_answer_that_is_not_wechats_is_502_and_none_is_504() {
 }
 
 #[tokio::test]
+async fn without_a_connection_to_wechat_it_says_that_nothing_was_sent() {
+    let stage = Stage::new().await;
+    let function = &mut stage.function_with(&[("WECHAT_API_BASE", "http://127.0.0.1:1")]).await;
+    let answer = send(function, &message()).await;
+    assert_eq!(answer.status, 504);
+    assert!(
+        answer.body["hint"].as_str().unwrap().contains("Nothing was sent"),
+        "{answer:?}"
+    );
+}
+
+#[tokio::test]
 async fn without_its_store_it_answers_504() {
     let stage = Stage::new().await;
     let function = &mut stage
