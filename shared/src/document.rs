@@ -13,6 +13,8 @@ use std::str::{FromStr, Utf8Error};
 
 use serde_json::{Map, Value, map::Entry};
 
+pub(crate) use self::xml::is_xml_character;
+
 /// Bytes that a body may have. WeChat's own stay under a few KiB.
 pub const MAX_SIZE: usize = 256 * 1024;
 /// Levels that elements may be nested, the root included. WeChat's own have five.

@@ -2,6 +2,11 @@
 
 use serde::Serialize;
 
+/// Faults that are reported at once: the answer must not be larger than what was sent by much.
+pub const LIMIT: usize = 100;
+/// Faults that a sentence names.
+const IN_WORDS: usize = 10;
+
 /// One fault of a document, and where it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Fault {
@@ -22,14 +27,17 @@ impl Fault {
     }
 }
 
-/// One line for people: each fault as `pointer: detail`.
+/// One line for people: the first ten faults as `pointer: detail`, and how many more there are.
 #[must_use]
-pub fn list(faults: &[Fault]) -> String {
-    let lines: Vec<String> = faults
-        .iter()
+pub fn in_words(faults: &[Fault]) -> String {
+    let told = faults.iter().take(IN_WORDS);
+    let mut words: Vec<String> = told
         .map(|fault| format!("{}: {}", fault.pointer, fault.detail))
         .collect();
-    lines.join("; ")
+    if let Some(more) = faults.len().checked_sub(IN_WORDS).filter(|more| *more > 0) {
+        words.push(format!("and {more} more"));
+    }
+    words.join("; ")
 }
 
 /// Escapes one token of a JSON pointer.

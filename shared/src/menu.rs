@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::fault::{Fault, escape_pointer};
+use crate::fault::{self, Fault, escape_pointer};
 
 const TOP_BUTTONS: usize = 3;
 const SUB_BUTTONS: usize = 5;
@@ -12,6 +12,8 @@ const TOP_NAME_BYTES: usize = 16;
 const SUB_NAME_BYTES: usize = 60;
 const KEY_BYTES: usize = 128;
 const URL_BYTES: usize = 1024;
+/// WeChat documents none for the other members.
+const NO_LIMIT: usize = usize::MAX;
 
 /// The members besides `name` that each type of button needs.
 const TYPES: [(&str, &[&str]); 13] = [
@@ -48,7 +50,8 @@ pub fn check_conditional(menu: &Value) -> Vec<Fault> {
     match menu.get("matchrule").and_then(Value::as_object) {
         Some(rule) if rule.is_empty() => faults.push(Fault::new("/matchrule", "must name at least one condition")),
         Some(rule) => {
-            for name in rule.keys().filter(|name| !MATCH_RULES.contains(&name.as_str())) {
+            let unknown = rule.keys().filter(|name| !MATCH_RULES.contains(&name.as_str()));
+            for name in unknown.take(fault::LIMIT) {
                 let pointer = format!("/matchrule/{}", escape_pointer(name));
                 let detail = format!(
                     "is no condition of today; WeChat knows {} and has removed sex, country, province, city and language",
@@ -75,7 +78,7 @@ fn check_buttons(menu: &Value, faults: &mut Vec<Fault>) {
             format!("must hold 1 to {TOP_BUTTONS} buttons, it holds {}", buttons.len()),
         ));
     }
-    for (index, button) in buttons.iter().enumerate() {
+    for (index, button) in buttons.iter().take(TOP_BUTTONS).enumerate() {
         check_top_button(&format!("/button/{index}"), button, faults);
     }
 }
@@ -106,7 +109,7 @@ fn check_top_button(pointer: &str, button: &Value, faults: &mut Vec<Fault>) {
         let detail = format!("must hold 1 to {SUB_BUTTONS} buttons, it holds {}", sub_buttons.len());
         faults.push(Fault::new(&pointer, detail));
     }
-    for (index, button) in sub_buttons.iter().enumerate() {
+    for (index, button) in sub_buttons.iter().take(SUB_BUTTONS).enumerate() {
         let pointer = format!("{pointer}/{index}");
         let Some(members) = check_name(&pointer, button, SUB_NAME_BYTES, faults) else {
             continue;
@@ -150,7 +153,11 @@ fn check_leaf(pointer: &str, members: &Map<String, Value>, faults: &mut Vec<Faul
         return faults.push(Fault::new(format!("{pointer}/type"), detail));
     };
     for name in *required {
-        let limit = if *name == "url" { URL_BYTES } else { KEY_BYTES };
+        let limit = match *name {
+            "key" => KEY_BYTES,
+            "url" => URL_BYTES,
+            _ => NO_LIMIT,
+        };
         check_text(pointer, members, name, limit, faults);
     }
     if let Some(url) = members.get("url").and_then(Value::as_str)
@@ -291,6 +298,13 @@ mod tests {
         assert_eq!(pointers(&sub("好".repeat(21))), ["/button/0/sub_button/0/name"]);
         let long_key = json!({"button": [{"type": "click", "name": "n", "key": "k".repeat(129)}]});
         assert_eq!(pointers(&long_key), ["/button/0/key"]);
+        let program = json!({"type": "miniprogram", "name": "n", "url": "https://e", "appid": "wx1",
+                             "pagepath": format!("pages/o?id={}", "1".repeat(300))});
+        assert_eq!(
+            pointers(&json!({"button": [program]})),
+            [""; 0],
+            "only keys and urls have a limit"
+        );
         let long_url =
             json!({"button": [{"type": "view", "name": "n", "url": format!("https://{}", "u".repeat(1017))}]});
         assert_eq!(pointers(&long_url), ["/button/0/url"]);

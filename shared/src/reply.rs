@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use crate::document::is_xml_character;
+
 /// Bytes of UTF-8 that a text reply may have; the user of a longer one sees a failure text instead.
 pub const TEXT_LIMIT: usize = 2048;
 /// Articles of a news reply to an event. In answer to a message only the first is shown.
@@ -163,10 +165,13 @@ impl Reply {
                 )
             }
             Self::TransferCustomerService { kf_account } => {
-                let agent = kf_account
-                    .as_ref()
-                    .map(|account| parent("TransInfo", &element("KfAccount", account)));
-                ("transfer_customer_service", agent.unwrap_or_default())
+                let agent = optional("KfAccount", kf_account);
+                let content = if agent.is_empty() {
+                    agent
+                } else {
+                    parent("TransInfo", &agent)
+                };
+                ("transfer_customer_service", content)
             }
         }
     }
@@ -174,10 +179,12 @@ impl Reply {
 
 impl Article {
     fn to_xml(&self) -> String {
+        let given_or_empty = |name, text: &Option<String>| element(name, text.as_deref().unwrap_or_default());
+        // WeChat asks for all four elements of every article.
         let content = element("Title", &self.title)
-            + &optional("Description", &self.description)
-            + &optional("PicUrl", &self.pic_url)
-            + &optional("Url", &self.url);
+            + &given_or_empty("Description", &self.description)
+            + &given_or_empty("PicUrl", &self.pic_url)
+            + &given_or_empty("Url", &self.url);
         parent("item", &content)
     }
 }
@@ -196,11 +203,6 @@ pub fn cdata(text: &str) -> String {
     format!("<![CDATA[{text}]]>")
 }
 
-/// Whether XML 1.0 allows `character` (surrogates are no `char`s).
-const fn is_xml_character(character: char) -> bool {
-    !matches!(character, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}')
-}
-
 /// The longest beginning of `text` that has at most `limit` bytes and ends between two characters.
 fn cut_to_bytes(text: &str, limit: usize) -> &str {
     &text[..text.floor_char_boundary(limit)]
@@ -210,8 +212,10 @@ fn element(name: &str, text: &str) -> String {
     parent(name, &cdata(text))
 }
 
+/// An empty text stands for none.
 fn optional(name: &str, text: &Option<String>) -> String {
-    text.as_ref().map(|text| element(name, text)).unwrap_or_default()
+    let text = text.as_deref().filter(|text| !text.is_empty());
+    text.map(|text| element(name, text)).unwrap_or_default()
 }
 
 fn parent(name: &str, content: &str) -> String {
@@ -278,8 +282,8 @@ mod tests {
             (
                 json!({"type": "news", "articles": [{"title": "t", "pic_url": "https://e/p", "url": "https://e/a"}]}),
                 "<MsgType><![CDATA[news]]></MsgType><ArticleCount>1</ArticleCount><Articles><item>\
-                 <Title><![CDATA[t]]></Title><PicUrl><![CDATA[https://e/p]]></PicUrl><Url><![CDATA[https://e/a]]></Url>\
-                 </item></Articles>",
+                 <Title><![CDATA[t]]></Title><Description><![CDATA[]]></Description>\
+                 <PicUrl><![CDATA[https://e/p]]></PicUrl><Url><![CDATA[https://e/a]]></Url></item></Articles>",
             ),
             (
                 json!({"type": "transfer_customer_service", "kf_account": "a@b"}),
@@ -287,7 +291,7 @@ mod tests {
                  </KfAccount></TransInfo>",
             ),
             (
-                json!({"type": "transfer_customer_service"}),
+                json!({"type": "transfer_customer_service", "kf_account": ""}),
                 "<MsgType><![CDATA[transfer_customer_service]]></MsgType>",
             ),
         ] {

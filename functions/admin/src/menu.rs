@@ -6,7 +6,7 @@ use lambda_http::{Request, RequestExt};
 use serde_json::{Value, json};
 use wechat::{
     clock::Deadline,
-    fault::{Fault, list},
+    fault::{self, Fault},
     menu,
     problem::{self, Problem},
     token::CallFailure,
@@ -57,7 +57,8 @@ pub(crate) async fn delete(app: &App, deadline: Deadline) -> Result<Response<Str
     Ok(done())
 }
 
-/// Serves `POST /api/menu/rollback`: restores the menu that was there before the last change. Doing it again undoes it.
+/// Serves `POST /api/menu/rollback`: restores the menu that was there before the last change. Doing it again undoes it;
+/// after a roll-back that was cut short it goes on where that ended.
 pub(crate) async fn roll_back(app: &App, deadline: Deadline) -> Result<Response<String>, Problem> {
     let kept = app
         .table
@@ -65,30 +66,68 @@ pub(crate) async fn roll_back(app: &App, deadline: Deadline) -> Result<Response<
         .await
         .map_err(|error| Problem::from(&error))?;
     let kept = kept.ok_or_else(|| Problem::not_found("no menu was changed through this API yet / 尚无可回滚的菜单"))?;
-    let read = |menu: &str| {
-        serde_json::from_str::<Value>(menu)
-            .map_err(|error| Problem::set_up(format!("the menu that was kept is damaged: {error}")))
-    };
     let current = current(app, deadline).await?;
-    let last = read(&kept.menu)?;
-    let kept = match &kept.earlier {
-        // A change that was cut short has kept what is still there.
-        Some(earlier) if Some(&last) == current.as_ref().or(Some(&Value::Null)) => read(earlier)?,
-        _ => last,
-    };
-    keep(app, current.as_ref()).await?;
-    match kept.pointer("/menu/button") {
+    let (last, earlier) = (read_kept(Some(&kept.menu))?, read_kept(kept.earlier.as_ref())?);
+    let was_cut_short = kept.earlier.is_some() && was_cut_short(current.as_ref(), &last, &earlier);
+    let restored = if was_cut_short { earlier } else { last };
+    if !was_cut_short {
+        keep(app, current.as_ref()).await?;
+    }
+    match restored.pointer("/menu/button") {
         Some(buttons) => set_default(app, &json!({"button": buttons}), deadline).await?,
         None if current.is_some() => remove_all(app, deadline).await?,
         None => {}
     }
-    if current.is_none() {
-        restore_conditional(app, &kept, deadline).await?;
+    for menu in missing_conditional(current.as_ref(), &restored) {
+        let add = |token, _| {
+            let menu = &menu;
+            async move { app.client.add_conditional_menu(&token, menu, deadline).await }
+        };
+        app.ask_wechat(deadline, add).await?;
     }
     Ok(problem::json(
         200,
-        &json!({"errcode": 0, "errmsg": "ok", "restored": kept}),
+        &json!({"errcode": 0, "errmsg": "ok", "restored": restored}),
     ))
+}
+
+fn read_kept(menu: Option<&String>) -> Result<Value, Problem> {
+    menu.map_or(Ok(Value::Null), |menu| serde_json::from_str(menu))
+        .map_err(|error| Problem::set_up(format!("the menu that was kept is damaged: {error}")))
+}
+
+/// Whether the change before which `last` was kept has not been made, or a roll-back to `earlier` only in part.
+fn was_cut_short(current: Option<&Value>, last: &Value, earlier: &Value) -> bool {
+    let Some(current) = current else {
+        return last.is_null();
+    };
+    let has_its_default = menu::difference(&current["menu"], &earlier["menu"]).is_empty();
+    current == last || has_its_default && !missing_conditional(Some(current), earlier).is_empty()
+}
+
+/// The conditional menus of `wanted` that `current` lacks, as WeChat takes them. The oldest come first, which have the
+/// smallest ids: of those that match a user WeChat shows the newest.
+fn missing_conditional(current: Option<&Value>, wanted: &Value) -> Vec<Value> {
+    let present = current.map_or(&[][..], conditional);
+    let is_present = |menu: &Value| {
+        let is_same =
+            |other: &Value| other["matchrule"] == menu["matchrule"] && menu::difference(other, menu).is_empty();
+        present.iter().any(is_same)
+    };
+    let mut missing: Vec<&Value> = conditional(wanted).iter().filter(|menu| !is_present(menu)).collect();
+    missing.sort_by_key(|menu| menuid(menu));
+    let without_id = |menu: &Value| json!({"button": menu["button"], "matchrule": menu["matchrule"]});
+    missing.into_iter().map(without_id).collect()
+}
+
+fn conditional(menus: &Value) -> &[Value] {
+    menus["conditionalmenu"].as_array().map_or(&[], Vec::as_slice)
+}
+
+/// WeChat writes it as a number or as text.
+fn menuid(menu: &Value) -> Option<u64> {
+    let id = &menu["menuid"];
+    id.as_u64().or_else(|| id.as_str()?.parse().ok())
 }
 
 pub(crate) async fn current(app: &App, deadline: Deadline) -> Result<Option<Value>, Problem> {
@@ -120,20 +159,6 @@ async fn set_default(app: &App, menu: &Value, deadline: Deadline) -> Result<(), 
     app.ask_wechat(deadline, create).await
 }
 
-/// Deleting the menu has deleted the conditional ones too.
-async fn restore_conditional(app: &App, kept: &Value, deadline: Deadline) -> Result<(), Problem> {
-    let menus = kept
-        .get("conditionalmenu")
-        .and_then(Value::as_array)
-        .map_or(&[][..], Vec::as_slice);
-    for menu in menus {
-        let menu = &json!({"button": menu["button"], "matchrule": menu["matchrule"]});
-        let add = |token, _| async move { app.client.add_conditional_menu(&token, menu, deadline).await };
-        app.ask_wechat(deadline, add).await?;
-    }
-    Ok(())
-}
-
 async fn remove_all(app: &App, deadline: Deadline) -> Result<(), Problem> {
     let delete = |token, attempts| async move { app.client.delete_menu(&token, attempts, deadline).await };
     app.ask_wechat(deadline, delete).await
@@ -145,7 +170,7 @@ pub(crate) fn refuse_faulty(faults: Vec<Fault>) -> Result<(), Problem> {
     }
     Err(Problem::bad_request(format!(
         "the menu breaks WeChat's limits / 菜单不符合微信的限制: {}",
-        list(&faults)
+        fault::in_words(&faults)
     ))
     .with_faults(faults))
 }

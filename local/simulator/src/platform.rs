@@ -23,6 +23,9 @@ use crate::tokens::Tokens;
 
 /// Message ids of users' messages have 17 digits.
 const FIRST_MSG_ID: u64 = 24_000_000_000_000_000;
+/// Ids of menus are of all accounts together: a later one is larger, by how much cannot be known.
+const FIRST_MENU_ID: u64 = 430_000_000;
+const MENUS_MEANWHILE: u64 = 1000;
 
 /// Of the answers without an error, this many-th is `text/plain`: a client must not judge by the content type.
 const TEXT_EVERY: u64 = 4;
@@ -53,6 +56,7 @@ pub(crate) struct Platform {
     /// Notices to push once the call that caused them has been answered.
     pub(crate) outbox: Vec<Notice>,
     last_msg_id: u64,
+    last_menu_id: u64,
     answered: u64,
 }
 
@@ -92,6 +96,7 @@ impl Platform {
             calls: Calls::default(),
             outbox: Vec::new(),
             last_msg_id,
+            last_menu_id: FIRST_MENU_ID,
             answered: 0,
         }
     }
@@ -99,6 +104,11 @@ impl Platform {
     pub(crate) fn next_msg_id(&mut self) -> u64 {
         self.last_msg_id += 1;
         self.last_msg_id
+    }
+
+    pub(crate) fn next_menu_id(&mut self) -> u64 {
+        self.last_menu_id += 1 + self.random.below(MENUS_MEANWHILE);
+        self.last_menu_id
     }
 
     /// Answers a call and logs it. The fault, if one was due, still has its delay or its drop to come.

@@ -96,7 +96,7 @@ fn resolve(reference: &str) -> Result<String, DocumentError> {
         .unwrap_or_default())
 }
 
-/// The characters of XML 1.0.
-fn is_xml_character(c: char) -> bool {
-    matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
+/// Whether XML 1.0 allows the character (surrogates are no `char`s).
+pub(crate) const fn is_xml_character(character: char) -> bool {
+    !matches!(character, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}')
 }

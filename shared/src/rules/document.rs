@@ -10,12 +10,11 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::{
-    fault::{Fault, escape_pointer, list},
+    document::is_xml_character,
+    fault::{self, Fault, escape_pointer},
     reply::{NEWS_LIMIT, Reply, TEXT_LIMIT},
 };
 
-/// Faults that are reported at once: the answer must not be larger than what was sent by much.
-const FAULTS_LIMIT: usize = 100;
 /// Places that a text may be at in one regular expression with counted repetitions: a copy of what is repeated is a place
 /// of its own.
 const PLACES_LIMIT: usize = 2000;
@@ -53,7 +52,7 @@ pub enum RulesError {
     #[error("the rules are not JSON: {0}")]
     Json(#[from] serde_json::Error),
     /// Every fault that was found.
-    #[error("the rules have {} fault(s): {}", .0.len(), list(.0))]
+    #[error("the rules have {} fault(s): {}", .0.len(), fault::in_words(.0))]
     Faults(Vec<Fault>),
 }
 
@@ -78,7 +77,7 @@ struct Reader {
 
 impl Reader {
     fn fault(&mut self, pointer: impl Display, detail: impl Into<String>) {
-        if self.faults.len() < FAULTS_LIMIT {
+        if self.faults.len() < fault::LIMIT {
             self.faults.push(Fault::new(pointer.to_string(), detail));
         }
     }
@@ -250,23 +249,26 @@ impl Reader {
         for name in required {
             let pointer = format_args!("{pointer}/{name}");
             match members.get(*name) {
-                Some(Value::String(text)) if text.trim().is_empty() => self.fault(pointer, "must not be empty"),
-                Some(Value::String(text)) if text.len() > TEXT_LIMIT => self.fault(
-                    pointer,
-                    format!("has {} bytes of UTF-8, WeChat shows at most {TEXT_LIMIT}", text.len()),
-                ),
-                Some(Value::String(_)) => {}
-                Some(_) => self.fault(pointer, "must be a text"),
+                Some(Value::String(text)) if shows_nothing(text) => self.fault(pointer, "must not be empty"),
+                Some(value) => self.text(pointer, value),
                 None => self.fault(pointer, "is missing"),
             }
         }
         for name in optional {
-            let wrong = members
-                .get(*name)
-                .is_some_and(|value| !value.is_string() && !value.is_null());
-            if wrong {
-                self.fault(format_args!("{pointer}/{name}"), "must be a text");
+            if let Some(value) = members.get(*name).filter(|value| !value.is_null()) {
+                self.text(format_args!("{pointer}/{name}"), value);
             }
+        }
+    }
+
+    fn text(&mut self, pointer: Arguments<'_>, value: &Value) {
+        match value.as_str() {
+            Some(text) if text.len() > TEXT_LIMIT => self.fault(
+                pointer,
+                format!("has {} bytes of UTF-8, WeChat shows at most {TEXT_LIMIT}", text.len()),
+            ),
+            Some(_) => {}
+            None => self.fault(pointer, "must be a text"),
         }
     }
 
@@ -292,6 +294,12 @@ impl Reader {
             );
         }
     }
+}
+
+/// Whether nothing is left to see of a text in a reply, from which characters that XML forbids are left out.
+fn shows_nothing(text: &str) -> bool {
+    text.chars()
+        .all(|character| character.is_whitespace() || !is_xml_character(character))
 }
 
 /// How many places a text may be at in a regular expression. The time that each character takes to match grows with them,
@@ -349,7 +357,11 @@ mod tests {
                 {"match": "exact", "value": "", "reply": {"type": "image"}},
             ],
             "clicks": {"a/b": {"type": "news", "articles": []}},
-            "scans": {"1": {"type": "text", "content": "ok", "colour": "red"}},
+            "scans": {
+                "1": {"type": "text", "content": "ok", "colour": "red"},
+                "2": {"type": "text", "content": "\u{1}\u{2}"},
+                "3": {"type": "video", "media_id": "m", "description": "x".repeat(2049)},
+            },
             "default": {"type": "sticker"},
         });
         let mut found = pointers(&document);
@@ -366,6 +378,8 @@ mod tests {
                 "/keywords/2/reply/media_id",
                 "/keywords/2/value",
                 "/scans/1/colour",
+                "/scans/2/content",
+                "/scans/3/description",
                 "/subscribe/content",
             ]
         );

@@ -124,6 +124,53 @@ async fn conditional_menus_are_added_tried_restored_and_deleted() {
     );
 }
 
+/// Of those that match a user, WeChat shows the newest.
+#[tokio::test]
+async fn a_rollback_that_was_cut_short_goes_on_and_keeps_the_order_of_conditional_menus() {
+    let mut admin = Admin::start().await;
+    admin.request("POST", "/api/menu", &menu("all")).await;
+    for name in ["older", "newer"] {
+        let mut conditional = menu(name);
+        conditional["matchrule"] = json!({"client_platform_type": "1"});
+        let (status, added) = admin.request("POST", "/api/menu/conditional", &conditional).await;
+        assert_eq!(status, 200, "{added}");
+    }
+    assert_eq!(admin.request("DELETE", "/api/menu", &Value::Null).await.0, 200);
+
+    let fault = json!({"path": "/cgi-bin/menu/addconditional", "errcode": 45009, "times": 1});
+    admin.sim("/sim/faults", &fault).await;
+    assert_eq!(admin.request("POST", "/api/menu/rollback", &Value::Null).await.0, 429);
+    let (status, answer) = admin.request("POST", "/api/menu/rollback", &Value::Null).await;
+    assert_eq!(status, 200, "{answer}");
+
+    let (_, restored) = admin.request("GET", "/api/menu", &Value::Null).await;
+    assert_eq!(
+        restored["conditionalmenu"].as_array().map(Vec::len),
+        Some(2),
+        "{restored}"
+    );
+    let user = json!({"user_id": wechat_simulator::FOLLOWER});
+    let (_, seen) = admin.request("POST", "/api/menu/trymatch", &user).await;
+    assert_eq!(seen["button"][0]["name"], "newer");
+
+    assert_eq!(admin.request("POST", "/api/menu/rollback", &Value::Null).await.0, 200);
+    assert_eq!(
+        admin.request("GET", "/api/menu", &Value::Null).await.0,
+        404,
+        "a whole roll-back is undone by the next"
+    );
+}
+
+#[tokio::test]
+async fn a_body_of_thousands_of_faults_gets_a_short_answer() {
+    let mut admin = Admin::start().await;
+    let (status, problem) = admin
+        .request("POST", "/api/menu", &json!({"button": vec![0; 50_000]}))
+        .await;
+    assert_eq!(status, 400);
+    assert!(problem.to_string().len() < 4096, "{} bytes", problem.to_string().len());
+}
+
 #[tokio::test]
 async fn the_menu_that_users_see_can_be_asked_for() {
     let mut admin = Admin::start().await;

@@ -72,7 +72,7 @@ pub(super) fn add(platform: &mut Platform, call: &Call<'_>) -> Result<Value, Api
     if matchrule.keys().any(|name| REMOVED.contains(&name.as_str())) {
         return Err(ApiError::of(65320));
     }
-    let id = 208_000_000 + platform.random.below(1_000_000);
+    let id = platform.next_menu_id();
     let conditional = &mut menu(platform)?.conditional;
     let lists = conditional.iter().map(|menu| &menu.buttons).chain([&buttons]);
     let all: BTreeSet<&str> = lists.flat_map(|buttons| domains(buttons)).collect();

@@ -52,7 +52,7 @@ const SUB: Level = Level {
 /// Replaces the default menu, and leaves the conditional ones.
 pub(super) fn create(platform: &mut Platform, call: &Call<'_>) -> Result<Value, ApiError> {
     let buttons = buttons(&body(call)?)?;
-    let id = 430_000_000 + platform.random.below(1_000_000);
+    let id = platform.next_menu_id();
     let conditional = platform.menu.take().map(|menu| menu.conditional).unwrap_or_default();
     platform.menu = Some(Menu {
         id,
