@@ -5,13 +5,17 @@ mod variables;
 
 use std::time::Duration;
 
-use aws_sdk_dynamodb::config::BehaviorVersion;
+use aws_sdk_dynamodb::{
+    config::BehaviorVersion,
+    error::{ProvideErrorMetadata, SdkError},
+};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
 use aws_types::SdkConfig;
 
 use crate::{
     config::{Environment, SecretFormatError},
+    error::chain,
     transport::AwsTransport,
 };
 
@@ -73,7 +77,7 @@ pub async fn environment(sdk: &SdkConfig) -> Result<Environment, SecretError> {
         .secret_id(id)
         .send()
         .await
-        .map_err(|error| SecretError::Unreadable(service_text(&error)))?;
+        .map_err(|error| SecretError::Unreadable(describe(&error)))?;
     let json = output.secret_string().unwrap_or_default().to_owned();
     Ok(environment.with_secret(&json)?)
 }
@@ -88,24 +92,23 @@ fn secrets_client(sdk: &SdkConfig) -> aws_sdk_secretsmanager::Client {
     aws_sdk_secretsmanager::Client::from_conf(config.build())
 }
 
-/// The code and message of the service, or what kind of failure it was. Never the response, which may hold a secret.
+/// A failed call as text: the code and message of the service, or what kept it from answering. Never the response, which
+/// may hold a secret.
 #[must_use]
-pub fn service_text<E, R>(error: &aws_sdk_secretsmanager::error::SdkError<E, R>) -> String
-where
-    E: aws_sdk_secretsmanager::error::ProvideErrorMetadata,
-{
-    use aws_sdk_secretsmanager::error::SdkError;
+pub fn describe<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> String {
     match error {
         SdkError::ServiceError(service) => {
             let metadata = service.err().meta();
-            format!(
-                "{}: {}",
-                metadata.code().unwrap_or("unknown error"),
-                metadata.message().unwrap_or_default()
-            )
+            let code = metadata.code().unwrap_or("unknown error");
+            format!("{code}: {}", metadata.message().unwrap_or_default())
         }
         SdkError::TimeoutError(_) => "no answer in time".to_owned(),
-        _ => "no connection".to_owned(),
+        SdkError::DispatchFailure(failure) => {
+            let cause = failure.as_connector_error().map(|error| chain(error));
+            format!("no connection: {}", cause.unwrap_or_default())
+        }
+        SdkError::ResponseError(_) => "an answer that cannot be read".to_owned(),
+        _ => "the request could not be made: check AWS_REGION and credentials".to_owned(),
     }
 }
 

@@ -22,7 +22,7 @@ struct Members {
     /// The HTTP status, also where it stands for one of several recipients.
     status: u16,
     detail: String,
-    /// WeChat's code, when it was WeChat that refused.
+    /// The code that WeChat refused with, or would have refused with, had it been asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     errcode: Option<i64>,
     /// WeChat's own words.
@@ -83,11 +83,12 @@ impl Problem {
     }
 
     /// 400: the message is not what its template takes. The first finding is told in `field` and `detail`, all of them
-    /// in `findings`.
+    /// in `findings`; `errcode` is what WeChat would have refused it with.
     #[must_use]
     pub fn template_mismatch(findings: Vec<Finding>) -> Self {
         let detail = findings.first().map(ToString::to_string).unwrap_or_default();
         let field = findings.first().map(|finding| finding.field.clone());
+        let errcode = findings.iter().find_map(|finding| finding.errcode);
         let mut problem = Self::new(
             400,
             "urn:wechat-bundle:template-mismatch",
@@ -100,6 +101,7 @@ impl Problem {
              / 请修改请求，或加上 \"validate\": \"warn\" 照常发送；模板见 GET /api/templates。",
         );
         problem.0.field = field;
+        problem.0.errcode = errcode;
         problem
     }
 
@@ -287,7 +289,7 @@ impl Problem {
         &self.0.detail
     }
 
-    /// WeChat's code, when it was WeChat that refused.
+    /// The code that WeChat refused with, or would have refused with, had it been asked.
     #[must_use]
     pub fn errcode(&self) -> Option<i64> {
         self.0.errcode
@@ -429,7 +431,13 @@ mod from_store {
         fn from(error: &StoreError) -> Self {
             match error.kind() {
                 StoreErrorKind::Unreachable | StoreErrorKind::Busy => Self::timeout(error.to_string()),
-                StoreErrorKind::SetUp | StoreErrorKind::Damaged => Self::set_up(error.to_string()),
+                StoreErrorKind::SetUp => Self::set_up(error.to_string()).with_hint(
+                    "Check TABLE_NAME, AWS_REGION, the table and the function's role. \
+                     / 请检查 TABLE_NAME、AWS_REGION、数据表与函数角色的权限。",
+                ),
+                StoreErrorKind::Damaged => Self::set_up(error.to_string()).with_hint(
+                    "Something else has written that item: mend or delete it. / 该数据项被其他程序改写，请修正或删除。",
+                ),
             }
         }
     }

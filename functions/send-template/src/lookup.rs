@@ -4,7 +4,7 @@ use http::Response;
 use wechat::{
     clock::Deadline,
     problem::{self, Problem},
-    store::{MessageRecord, MessageStatus},
+    store::{MessageRecord, MessageStatus, is_msgid},
 };
 
 use crate::{
@@ -12,9 +12,6 @@ use crate::{
     answer::{Message, TemplateList},
     templates,
 };
-
-/// Digits of a msgid: WeChat's are 64-bit numbers.
-const MSGID_LIMIT: usize = 20;
 
 /// Serves `GET /api/messages/{msgid}`.
 pub(crate) async fn message(app: &App, msgid: &str) -> Result<Response<String>, Problem> {
@@ -36,7 +33,7 @@ pub(crate) async fn message(app: &App, msgid: &str) -> Result<Response<String>, 
 
 /// The record of a message. What cannot be a msgid is no message's.
 async fn find(app: &App, msgid: &str) -> Result<Option<MessageRecord>, Problem> {
-    if !(1..=MSGID_LIMIT).contains(&msgid.len()) || !msgid.bytes().all(|byte| byte.is_ascii_digit()) {
+    if !is_msgid(msgid) {
         return Ok(None);
     }
     let record = app.table.message(msgid, app.clock.now()).await;

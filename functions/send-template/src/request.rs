@@ -146,10 +146,13 @@ fn only_warns(validate: Option<&Value>) -> Result<bool, Problem> {
 
 /// An empty object is left out: WeChat refuses an empty appid.
 fn miniprogram(value: Option<&Value>) -> Result<Option<MiniProgram>, Problem> {
+    let is_empty = |value: &Value| value.is_null() || value == "";
     match value {
         None | Some(Value::Null) => Ok(None),
-        Some(Value::Object(members)) if matches!(members.get("appid"), None | Some(Value::Null)) => Ok(None),
-        Some(Value::Object(members)) if members["appid"] == "" => Ok(None),
+        Some(Value::Object(members)) if members.values().all(is_empty) => Ok(None),
+        Some(Value::Object(members)) if members.get("appid").is_none_or(is_empty) => {
+            Err(fault("miniprogram.appid", "is missing or empty"))
+        }
         Some(value) => serde_json::from_value(value.clone()).map(Some).map_err(|error| {
             fault(
                 "miniprogram",
@@ -265,6 +268,10 @@ mod tests {
             (base("template_id", json!(7)), "template_id"),
             (base("url", json!("javascript:alert(1)")), "url"),
             (base("miniprogram", json!({"appid": "wx1", "page": "x"})), "miniprogram"),
+            (
+                base("miniprogram", json!({"appid": "", "pagepath": "x"})),
+                "miniprogram.appid",
+            ),
             (base("data", json!([])), "data"),
             (base("data", json!({"thing1": 7})), "data.thing1"),
             (base("data", json!({"thing1": {"value": 7}})), "data.thing1.value"),

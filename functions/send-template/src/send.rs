@@ -61,7 +61,7 @@ struct Delivery {
 /// Checks and sends what `request` asks for. `client_msg_id` lets WeChat recognise a repeat.
 pub(crate) async fn send(app: &App, request: &SendTemplate, client_msg_id: &str, deadline: Deadline) -> Outcome {
     // Without a token every recipient would fail, one request to token-refresher after the other.
-    if let Err(error) = app.tokens.ensure(deadline).await {
+    if let Err(error) = app.tokens.token(deadline).await {
         return not_asked(Problem::from_token(&error, app.clock.now()));
     }
     let findings = templates::check(app, request, deadline).await;

@@ -15,6 +15,7 @@ use wechat::{
     clock::Deadline,
     store::ListedTemplates,
     template::{Finding, Templates},
+    token::CallFailure,
 };
 
 use crate::{App, request::SendTemplate};
@@ -86,11 +87,16 @@ async fn list(app: &App, deadline: Deadline) -> Option<Arc<ListedTemplates>> {
     if app.clock.now() < app.templates.lock(|state| state.next_list) {
         return None;
     }
-    let call = |token, _| async move { app.client.templates(&token, 1, deadline).await };
+    let call = async {
+        let token = app.tokens.token(deadline).await?;
+        Ok::<_, CallFailure>(app.client.templates(&token, 1, deadline).await?)
+    };
     let budget = deadline.budget(app.clock.now_millis(), LIST_BUDGET, LIST_MARGIN);
-    match timeout(budget, app.tokens.call(deadline, call)).await {
+    match timeout(budget, call).await {
         Ok(Ok(templates)) if !templates.is_empty() => return Some(learn(app, &templates, deadline).await),
         Ok(Ok(_)) => tracing::warn!("WeChat lists no template: messages are sent unchecked"),
+        // The send that comes next has it replaced.
+        Ok(Err(CallFailure::Api(error))) if error.is_dead_token() => return None,
         Ok(Err(error)) => tracing::warn!(%error, "WeChat does not list the templates: messages are sent unchecked"),
         Err(_) => tracing::warn!("WeChat did not list the templates in time: messages are sent unchecked"),
     }

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use wechat::{
     hex,
     message::{Callback, Content, DeliveryStatus, Event},
-    store::{Claim, MessageStatus, Receipt, StoreError},
+    store::{Claim, MessageStatus, Receipt, StoreError, is_msgid},
 };
 
 use crate::{App, event_bus::PublishError};
@@ -22,8 +22,6 @@ const CLOSING: Duration = Duration::from_millis(500);
 /// Between two looks at the claim of another delivery.
 const CLAIM_POLL: Duration = Duration::from_millis(200);
 
-/// Digits of a msgid: that of a 64-bit number.
-const LONGEST_MSGID: usize = 20;
 /// Bytes that are kept of WeChat's words for an outcome.
 const LONGEST_WORDS: usize = 200;
 
@@ -135,8 +133,7 @@ fn receipt(callback: &Callback, now: i64) -> Option<Receipt<'_>> {
     else {
         return None;
     };
-    let is_msgid = (1..=LONGEST_MSGID).contains(&msg_id.len()) && msg_id.bytes().all(|byte| byte.is_ascii_digit());
-    if !is_msgid {
+    if !is_msgid(msg_id) {
         return None;
     }
     let status = match status {

@@ -28,7 +28,7 @@ pub use self::{
 };
 use crate::{
     clock::{Clock, Deadline},
-    errcode::Retry,
+    errcode::{self, Retry},
     error::chain,
     secret::Secret,
     telemetry::{self, Metric},
@@ -118,6 +118,12 @@ impl ApiError {
             Self::Rejected { rejection, .. } => Some(rejection.errcode),
             _ => None,
         }
+    }
+
+    /// Whether WeChat refuses the access_token: another one may do.
+    #[must_use]
+    pub fn is_dead_token(&self) -> bool {
+        self.errcode().is_some_and(errcode::is_dead_token)
     }
 
     /// How many calls were made, as far as WeChat answered.
@@ -446,7 +452,8 @@ fn graver(earlier: ApiError, later: ApiError) -> ApiError {
 
 fn transport_error(operation: &'static str, error: reqwest::Error) -> ApiError {
     let error = error.without_url();
-    if error.is_timeout() {
+    // A connection that could not be made in time is a timeout to reqwest too, but no request has left.
+    if error.is_timeout() && !error.is_connect() {
         return ApiError::Timeout { operation };
     }
     ApiError::Connection {

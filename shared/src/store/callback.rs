@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::{operation::put_item::PutItemError, types::ReturnValuesOnConditionCheckFailure};
 
-use super::{StoreError, Table, get_text, number, text};
+use super::{StoreError, Table, get_text, number, text, written, written_if};
 
 /// A claim that was neither finished nor given up ends by itself after this many seconds: longer than effects may take,
 /// so a crash is told from a slow run, and over when WeChat delivers again after 5.
@@ -31,14 +31,14 @@ impl Table {
             .client
             .put_item()
             .table_name(&self.name)
-            .item("pk", text(callback_key(app_id, key)))
+            .item("pk", text(pk(app_id, key)))
             .item("state", text("in_progress"))
             .item("owner", text(owner))
             .item("claim_expires_at", number(now + CLAIMED_FOR))
             .item("ttl", number(now + REMEMBERED_FOR))
             .condition_expression(
-                "attribute_not_exists(pk) OR #ttl <= :now OR #owner = :owner \
-                 OR (#state = :in_progress AND claim_expires_at <= :now)",
+                "attribute_not_exists(pk) OR #ttl <= :now \
+                 OR (#state = :in_progress AND (#owner = :owner OR claim_expires_at <= :now))",
             )
             .expression_attribute_names("#ttl", "ttl")
             .expression_attribute_names("#owner", "owner")
@@ -49,20 +49,17 @@ impl Table {
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
             .await;
-        match outcome {
-            Ok(_) => Ok(Claim::Won),
-            Err(error) => match error.as_service_error() {
-                Some(PutItemError::ConditionalCheckFailedException(failure)) => {
-                    let state = failure.item().and_then(|item| get_text(item, "state"));
-                    Ok(if state == Some("done") {
-                        Claim::Done
-                    } else {
-                        Claim::InProgress
-                    })
-                }
-                _ => Err(StoreError::from_sdk("PutItem", &error)),
-            },
-        }
+        let Err(error) = outcome else {
+            return Ok(Claim::Won);
+        };
+        let Some(PutItemError::ConditionalCheckFailedException(failure)) = error.as_service_error() else {
+            return Err(StoreError::from_sdk("PutItem", &error));
+        };
+        let item = self.in_the_way(&pk(app_id, key), failure).await?;
+        Ok(match get_text(&item, "state") {
+            Some("done") => Claim::Done,
+            _ => Claim::InProgress,
+        })
     }
 
     /// Records that the effects have happened.
@@ -70,17 +67,17 @@ impl Table {
     /// # Errors
     /// [`StoreError`] when the table cannot be written.
     pub async fn finish_callback(&self, app_id: &str, key: &str, owner: &str, now: i64) -> Result<(), StoreError> {
-        self.client
+        let outcome = self
+            .client
             .put_item()
             .table_name(&self.name)
-            .item("pk", text(callback_key(app_id, key)))
+            .item("pk", text(pk(app_id, key)))
             .item("state", text("done"))
             .item("owner", text(owner))
             .item("ttl", number(now + REMEMBERED_FOR))
             .send()
-            .await
-            .map(|_| ())
-            .map_err(|error| StoreError::from_sdk("PutItem", &error))
+            .await;
+        written("PutItem", outcome)
     }
 
     /// Gives a claim up after a failed effect, so that the next delivery need not wait for its end.
@@ -92,7 +89,7 @@ impl Table {
             .client
             .delete_item()
             .table_name(&self.name)
-            .key("pk", text(callback_key(app_id, key)))
+            .key("pk", text(pk(app_id, key)))
             .condition_expression("#owner = :owner AND #state = :in_progress")
             .expression_attribute_names("#owner", "owner")
             .expression_attribute_names("#state", "state")
@@ -100,20 +97,10 @@ impl Table {
             .expression_attribute_values(":in_progress", text("in_progress"))
             .send()
             .await;
-        match outcome {
-            Ok(_) => Ok(()),
-            Err(error)
-                if error.as_service_error().is_some_and(
-                    aws_sdk_dynamodb::operation::delete_item::DeleteItemError::is_conditional_check_failed_exception,
-                ) =>
-            {
-                Ok(())
-            }
-            Err(error) => Err(StoreError::from_sdk("DeleteItem", &error)),
-        }
+        written_if("DeleteItem", outcome).map(|_| ())
     }
 }
 
-fn callback_key(app_id: &str, key: &str) -> String {
+fn pk(app_id: &str, key: &str) -> String {
     format!("callback#{app_id}#{key}")
 }

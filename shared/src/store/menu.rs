@@ -1,8 +1,6 @@
 //! `menu#<appid>`: the menu that was there before the last change, to roll back to, and the one that was kept before it.
 
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-
-use super::{StoreError, Table, get_number, get_text, number, text};
+use super::{StoreError, Table, get_number, get_text, number, text, written_if};
 
 /// A menu that was kept before a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,13 +32,7 @@ impl Table {
             .expression_attribute_values(":now", number(now))
             .send()
             .await;
-        match kept {
-            Ok(_) => Ok(()),
-            Err(error) => match error.as_service_error() {
-                Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(()),
-                _ => Err(StoreError::from_sdk("UpdateItem", &error)),
-            },
-        }
+        written_if("UpdateItem", kept).map(|_| ())
     }
 
     /// The menu that was kept before the last change, if there is one.

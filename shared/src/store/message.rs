@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Attributes, StoreError, Table, get_number, get_text, number, text};
+use super::{Attributes, StoreError, Table, get_number, get_text, number, text, written};
 
 /// Records are kept this long, in seconds: 30 days.
 const KEPT_FOR: i64 = 30 * 24 * 3600;
@@ -36,6 +36,15 @@ impl MessageStatus {
             .into_iter()
             .find(|status| status.as_str() == text)
     }
+}
+
+/// Digits of a msgid: that of a 64-bit number.
+const LONGEST_MSGID: usize = 20;
+
+/// Whether `text` can be a msgid: a decimal number of at most 64 bits.
+#[must_use]
+pub fn is_msgid(text: &str) -> bool {
+    (1..=LONGEST_MSGID).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// What is known of one message. A receipt can come before the send was recorded, so all but the status may be absent.
@@ -98,7 +107,8 @@ impl Table {
     /// # Errors
     /// [`StoreError`] when the table cannot be written.
     pub async fn record_sent(&self, msgid: &str, touser: &str, template_id: &str, now: i64) -> Result<(), StoreError> {
-        self.client
+        let outcome = self
+            .client
             .update_item()
             .table_name(&self.name)
             .key("pk", text(format!("message#{msgid}")))
@@ -115,9 +125,8 @@ impl Table {
             .expression_attribute_values(":ttl", number(now + KEPT_FOR))
             .expression_attribute_values(":sent", text(MessageStatus::Sent.as_str()))
             .send()
-            .await
-            .map(|_| ())
-            .map_err(|error| StoreError::from_sdk("UpdateItem", &error))
+            .await;
+        written("UpdateItem", outcome)
     }
 
     /// Records what became of a message, and leaves all else that is known of it. A receipt that comes before the send
@@ -126,7 +135,8 @@ impl Table {
     /// # Errors
     /// [`StoreError`] when the table cannot be written.
     pub async fn record_receipt(&self, receipt: Receipt<'_>) -> Result<(), StoreError> {
-        self.client
+        let outcome = self
+            .client
             .update_item()
             .table_name(&self.name)
             .key("pk", text(format!("message#{}", receipt.msgid)))
@@ -140,8 +150,7 @@ impl Table {
             .expression_attribute_values(":words", text(receipt.words))
             .expression_attribute_values(":ttl", number(receipt.at + KEPT_FOR))
             .send()
-            .await
-            .map(|_| ())
-            .map_err(|error| StoreError::from_sdk("UpdateItem", &error))
+            .await;
+        written("UpdateItem", outcome)
     }
 }

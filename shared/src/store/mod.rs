@@ -16,13 +16,13 @@ use std::{collections::HashMap, error::Error, fmt, sync::Arc};
 use aws_sdk_dynamodb::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
-    types::{AttributeValue, TimeToLiveStatus},
+    types::{AttributeValue, TimeToLiveStatus, error::ConditionalCheckFailedException},
 };
 
 pub use self::{
     callback::Claim,
     menu::KeptMenu,
-    message::{MessageRecord, MessageStatus, Receipt},
+    message::{MessageRecord, MessageStatus, Receipt, is_msgid},
     refusal::RefusedCallback,
     replies::{SavedReplies, StoredReplies},
     send::{RecordedAnswer, SendClaim, SendOutcome, SendRequest, Turn},
@@ -30,7 +30,7 @@ pub use self::{
     token::{Lease, RefreshFailure, StoredToken, TokenItem},
 };
 
-use crate::error::chain;
+use crate::aws::describe;
 
 /// An item, or a part of one, as the SDK hands it out.
 type Attributes = HashMap<String, AttributeValue>;
@@ -86,6 +86,40 @@ impl Table {
             .map(|output| output.item)
             .map_err(|error| StoreError::from_sdk("GetItem", &error))
     }
+
+    /// The item that a condition failed on. Not every implementation of DynamoDB hands it out with the refusal.
+    async fn in_the_way(&self, pk: &str, failure: &ConditionalCheckFailedException) -> Result<Attributes, StoreError> {
+        match failure.item() {
+            Some(item) => Ok(item.clone()),
+            None => Ok(self.read(pk, true).await?.unwrap_or_default()),
+        }
+    }
+}
+
+/// What became of a write that has no condition.
+fn written<T, E: ProvideErrorMetadata, R>(
+    operation: &'static str,
+    outcome: Result<T, SdkError<E, R>>,
+) -> Result<(), StoreError> {
+    outcome
+        .map(|_| ())
+        .map_err(|error| StoreError::from_sdk(operation, &error))
+}
+
+/// What became of a write that has a condition: whether that held.
+fn written_if<T, E: ProvideErrorMetadata, R>(
+    operation: &'static str,
+    outcome: Result<T, SdkError<E, R>>,
+) -> Result<bool, StoreError> {
+    match outcome {
+        Ok(_) => Ok(true),
+        Err(error) if is_condition_failure(&error) => Ok(false),
+        Err(error) => Err(StoreError::from_sdk(operation, &error)),
+    }
+}
+
+fn is_condition_failure<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
+    error.code() == Some("ConditionalCheckFailedException")
 }
 
 fn text(value: impl Into<String>) -> AttributeValue {
@@ -153,36 +187,17 @@ impl StoreError {
     }
 
     /// Keeps the texts of `error`'s chain only: its `Debug`, and the response in it, may hold an item.
-    fn from_sdk<E, R>(operation: &'static str, error: &SdkError<E, R>) -> Self
-    where
-        E: ProvideErrorMetadata + Error + 'static,
-        R: fmt::Debug,
-    {
-        let (kind, cause) = match error {
-            SdkError::ServiceError(service) => {
-                let metadata = service.err().meta();
-                let code = metadata.code().unwrap_or("unknown error");
-                let message = metadata.message().unwrap_or_default();
-                (kind_of_code(code), format!("{code}: {message}"))
-            }
-            SdkError::TimeoutError(_) => (StoreErrorKind::Unreachable, "no answer in time".to_owned()),
-            SdkError::DispatchFailure(failure) => {
-                let cause = failure
-                    .as_connector_error()
-                    .map(|error| chain(error))
-                    .unwrap_or_default();
-                (StoreErrorKind::Unreachable, format!("no connection: {cause}"))
-            }
-            SdkError::ResponseError(_) => (StoreErrorKind::Busy, "an answer that cannot be read".to_owned()),
-            _ => (
-                StoreErrorKind::SetUp,
-                "the request could not be made: check AWS_REGION and credentials".to_owned(),
-            ),
+    fn from_sdk<E: ProvideErrorMetadata, R>(operation: &'static str, error: &SdkError<E, R>) -> Self {
+        let kind = match error {
+            SdkError::ServiceError(service) => kind_of_code(service.err().code().unwrap_or_default()),
+            SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) => StoreErrorKind::Unreachable,
+            SdkError::ResponseError(_) => StoreErrorKind::Busy,
+            _ => StoreErrorKind::SetUp,
         };
         Self {
             kind,
             operation,
-            source: Some(Arc::from(Box::<dyn Error + Send + Sync>::from(cause))),
+            source: Some(Arc::from(Box::<dyn Error + Send + Sync>::from(describe(error)))),
         }
     }
 }
@@ -193,6 +208,8 @@ fn kind_of_code(code: &str) -> StoreErrorKind {
         | "AccessDeniedException"
         | "UnrecognizedClientException"
         | "InvalidSignatureException"
+        | "IncompleteSignatureException"
+        | "MissingAuthenticationTokenException"
         | "ExpiredTokenException"
         | "ValidationException" => StoreErrorKind::SetUp,
         _ => StoreErrorKind::Busy,

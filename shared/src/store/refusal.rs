@@ -1,6 +1,6 @@
 //! `refused#<appid>`: the last request at the webhook that was not accepted as WeChat's, for whoever sets the account up.
 
-use super::{StoreError, Table, get_number, get_text, number, text};
+use super::{StoreError, Table, get_number, get_text, number, text, written};
 
 /// The record is kept this long, in seconds: a week.
 const KEPT_FOR: i64 = 7 * 24 * 3600;
@@ -20,7 +20,8 @@ impl Table {
     /// # Errors
     /// [`StoreError`] when the table cannot be written.
     pub async fn record_refused_callback(&self, app_id: &str, refused: &RefusedCallback) -> Result<(), StoreError> {
-        self.client
+        let outcome = self
+            .client
             .put_item()
             .table_name(&self.name)
             .item("pk", text(format!("refused#{app_id}")))
@@ -28,9 +29,8 @@ impl Table {
             .item("refused_at", number(refused.at))
             .item("ttl", number(refused.at + KEPT_FOR))
             .send()
-            .await
-            .map(|_| ())
-            .map_err(|error| StoreError::from_sdk("PutItem", &error))
+            .await;
+        written("PutItem", outcome)
     }
 
     /// The last refused request of the week before `now`.

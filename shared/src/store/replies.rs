@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::{operation::update_item::UpdateItemError, types::ReturnValuesOnConditionCheckFailure};
 
-use super::{Attributes, StoreError, Table, get_number, get_text, number, text};
+use super::{Attributes, StoreError, Table, get_number, get_text, number, text, written};
 
 /// Earlier versions that are kept.
 const KEPT_VERSIONS: u64 = 10;
@@ -51,7 +51,7 @@ impl Table {
     /// # Errors
     /// [`StoreError`] when the table cannot be read.
     pub async fn replies(&self, app_id: &str) -> Result<Option<StoredReplies>, StoreError> {
-        let item = self.read(&format!("replies#{app_id}"), true).await?;
+        let item = self.read(&pk(app_id), true).await?;
         Ok(item.as_ref().and_then(StoredReplies::from_attributes))
     }
 
@@ -60,7 +60,7 @@ impl Table {
     /// # Errors
     /// [`StoreError`] when the table cannot be read.
     pub async fn earlier_replies(&self, app_id: &str, version: u64) -> Result<Option<StoredReplies>, StoreError> {
-        let item = self.read(&earlier_key(app_id, version), true).await?;
+        let item = self.read(&earlier_pk(app_id, version), true).await?;
         Ok(item.as_ref().and_then(StoredReplies::from_attributes))
     }
 
@@ -87,27 +87,29 @@ impl Table {
             if let Some(current) = &current {
                 self.keep_replies(app_id, current).await?;
             }
+            let version = found + 1;
             if self.replace_replies(app_id, document, found, now).await? {
-                self.forget_replies(app_id, (found + 1).saturating_sub(KEPT_VERSIONS + 1))
-                    .await;
-                return Ok(SavedReplies::Saved { version: found + 1 });
+                if version > KEPT_VERSIONS + 1 {
+                    self.forget_replies(app_id, version - (KEPT_VERSIONS + 1)).await;
+                }
+                return Ok(SavedReplies::Saved { version });
             }
         }
         Ok(SavedReplies::Changed { version: found })
     }
 
     async fn keep_replies(&self, app_id: &str, replies: &StoredReplies) -> Result<(), StoreError> {
-        self.client
+        let outcome = self
+            .client
             .put_item()
             .table_name(&self.name)
-            .item("pk", text(earlier_key(app_id, replies.version)))
+            .item("pk", text(earlier_pk(app_id, replies.version)))
             .item("document", text(&replies.document))
             .item("version", number(replies.version))
             .item("updated_at", number(replies.updated_at))
             .send()
-            .await
-            .map(|_| ())
-            .map_err(|error| StoreError::from_sdk("PutItem", &error))
+            .await;
+        written("PutItem", outcome)
     }
 
     /// False when another editor was faster.
@@ -116,7 +118,7 @@ impl Table {
             .client
             .update_item()
             .table_name(&self.name)
-            .key("pk", text(format!("replies#{app_id}")))
+            .key("pk", text(pk(app_id)))
             .update_expression("SET #document = :document, updated_at = :now, #version = :next")
             .condition_expression("attribute_not_exists(#version) OR #version = :found")
             .expression_attribute_names("#document", "document")
@@ -133,7 +135,8 @@ impl Table {
             Err(error) => match error.as_service_error() {
                 // The SDK repeats a write whose answer was lost, and the repeat meets the first.
                 Some(UpdateItemError::ConditionalCheckFailedException(failure)) => {
-                    let stored = failure.item().and_then(StoredReplies::from_attributes);
+                    let item = self.in_the_way(&pk(app_id), failure).await?;
+                    let stored = StoredReplies::from_attributes(&item);
                     Ok(stored.is_some_and(|stored| stored.version == found + 1 && stored.document == document))
                 }
                 _ => Err(StoreError::from_sdk("UpdateItem", &error)),
@@ -142,7 +145,7 @@ impl Table {
     }
 
     async fn forget_replies(&self, app_id: &str, version: u64) {
-        let key = text(earlier_key(app_id, version));
+        let key = text(earlier_pk(app_id, version));
         if let Err(error) = self
             .client
             .delete_item()
@@ -156,6 +159,10 @@ impl Table {
     }
 }
 
-fn earlier_key(app_id: &str, version: u64) -> String {
+fn pk(app_id: &str) -> String {
+    format!("replies#{app_id}")
+}
+
+fn earlier_pk(app_id: &str, version: u64) -> String {
     format!("replies#{app_id}#{version}")
 }

@@ -16,7 +16,7 @@ use aws_sdk_dynamodb::{
     types::ReturnValuesOnConditionCheckFailure,
 };
 
-use super::{Attributes, StoreError, Table, get_number, get_text, number, text};
+use super::{Attributes, StoreError, Table, get_number, get_text, number, text, written};
 
 /// A key is remembered this long, in seconds: 24 hours.
 const REMEMBERED_FOR: i64 = 24 * 3600;
@@ -158,10 +158,9 @@ impl Table {
             return Ok(None);
         };
         match error.as_service_error() {
-            Some(UpdateItemError::ConditionalCheckFailedException(failure)) => match failure.item() {
-                Some(item) => Ok(Some(item.clone())),
-                None => Ok(Some(self.read(&pk(request), true).await?.unwrap_or_default())),
-            },
+            Some(UpdateItemError::ConditionalCheckFailedException(failure)) => {
+                self.in_the_way(&pk(request), failure).await.map(Some)
+            }
             _ => Err(StoreError::from_sdk("UpdateItem", &error)),
         }
     }
@@ -206,15 +205,12 @@ impl Table {
             SendOutcome::Refused => with_state(update, "refused").update_expression("SET #state = :state"),
             SendOutcome::NotAsked => return self.give_back_send(request).await,
         };
-        update
-            .send()
-            .await
-            .map(|_| ())
-            .map_err(|error| StoreError::from_sdk("UpdateItem", &error))
+        written("UpdateItem", update.send().await)
     }
 
     async fn give_back_send(&self, request: &SendRequest<'_>) -> Result<(), StoreError> {
-        self.client
+        let outcome = self
+            .client
             .delete_item()
             .table_name(&self.name)
             .key("pk", text(pk(request)))
@@ -222,9 +218,8 @@ impl Table {
             .expression_attribute_names("#owner", "owner")
             .expression_attribute_values(":owner", text(request.owner))
             .send()
-            .await
-            .map(|_| ())
-            .map_err(|error| StoreError::from_sdk("DeleteItem", &error))
+            .await;
+        written("DeleteItem", outcome)
     }
 }
 

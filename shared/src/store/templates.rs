@@ -1,6 +1,6 @@
 //! `templates#<appid>`: the account's templates and their fields, for processes that start.
 
-use super::{StoreError, Table, get_number, get_text, number, text};
+use super::{StoreError, Table, get_number, get_text, number, text, written};
 use crate::template::Templates;
 
 /// The list is kept this long, in seconds: a day. Within it a template's fields never change, but some may be added.
@@ -42,7 +42,8 @@ impl Table {
     pub async fn save_templates(&self, app_id: &str, listed: &ListedTemplates) -> Result<(), StoreError> {
         let templates =
             serde_json::to_string(&listed.templates).map_err(|error| StoreError::damaged("PutItem", error))?;
-        self.client
+        let outcome = self
+            .client
             .put_item()
             .table_name(&self.name)
             .item("pk", text(pk(app_id)))
@@ -50,8 +51,7 @@ impl Table {
             .item("listed_at", number(listed.listed_at))
             .item("ttl", number(listed.listed_at + KEPT_FOR))
             .send()
-            .await
-            .map(|_| ())
-            .map_err(|error| StoreError::from_sdk("PutItem", &error))
+            .await;
+        written("PutItem", outcome)
     }
 }

@@ -1,8 +1,11 @@
 //! `token#<appid>`: the access_token, the lease of the run that refreshes it, and the ledger of forced refreshes.
 
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::{
+    operation::update_item::UpdateItemError,
+    types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure},
+};
 
-use super::{Attributes, StoreError, Table, get_number, get_text, number, text};
+use super::{Attributes, StoreError, Table, get_number, get_text, is_condition_failure, number, text, written_if};
 use crate::secret::Secret;
 
 /// A lease that ends so many seconds after one that is taken now comes from a clock that was ahead: it is no longer held,
@@ -104,8 +107,8 @@ impl TokenItem {
     }
 }
 
-fn key(app_id: &str) -> AttributeValue {
-    text(format!("token#{app_id}"))
+fn pk(app_id: &str) -> String {
+    format!("token#{app_id}")
 }
 
 impl Table {
@@ -114,7 +117,7 @@ impl Table {
     /// # Errors
     /// [`StoreError`] when the table cannot be read.
     pub async fn token(&self, app_id: &str) -> Result<TokenItem, StoreError> {
-        let item = self.read(&format!("token#{app_id}"), true).await?;
+        let item = self.read(&pk(app_id), true).await?;
         Ok(item.as_ref().map(TokenItem::from_attributes).unwrap_or_default())
     }
 
@@ -128,7 +131,7 @@ impl Table {
             .client
             .update_item()
             .table_name(&self.name)
-            .key("pk", key(app_id))
+            .key("pk", text(pk(app_id)))
             .update_expression("SET lease_owner = :owner, lease_expires_at = :until")
             .condition_expression(
                 "attribute_not_exists(lease_expires_at) OR lease_expires_at <= :now OR lease_owner = :owner \
@@ -162,18 +165,14 @@ impl Table {
             .client
             .update_item()
             .table_name(&self.name)
-            .key("pk", key(app_id))
+            .key("pk", text(pk(app_id)))
             .update_expression("SET forced_at = :ledger")
             .condition_expression("lease_owner = :owner")
             .expression_attribute_values(":owner", text(owner))
             .expression_attribute_values(":ledger", ledger)
             .send()
             .await;
-        match outcome {
-            Ok(_) => Ok(true),
-            Err(error) if is_condition_failure(&error) => Ok(false),
-            Err(error) => Err(StoreError::from_sdk("UpdateItem", &error)),
-        }
+        written_if("UpdateItem", outcome)
     }
 
     /// Stores `token` and gives the lease back, while `owner` holds it and the generation is still `read_generation`.
@@ -192,7 +191,7 @@ impl Table {
             .client
             .update_item()
             .table_name(&self.name)
-            .key("pk", key(app_id))
+            .key("pk", text(pk(app_id)))
             .update_expression(
                 "SET access_token = :token, expires_at = :expires_at, refreshed_at = :refreshed_at, \
                  generation = :generation, refreshed_by = :owner \
@@ -210,12 +209,15 @@ impl Table {
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
             .await;
-        match outcome {
-            Ok(_) => Ok(true),
-            Err(error) => match condition_failure(&error) {
-                Some(item) => Ok(get_text(item, "refreshed_by") == Some(owner)),
-                None => Err(StoreError::from_sdk("UpdateItem", &error)),
-            },
+        let Err(error) = outcome else {
+            return Ok(true);
+        };
+        match error.as_service_error() {
+            Some(UpdateItemError::ConditionalCheckFailedException(failure)) => {
+                let item = self.in_the_way(&pk(app_id), failure).await?;
+                Ok(get_text(&item, "refreshed_by") == Some(owner))
+            }
+            _ => Err(StoreError::from_sdk("UpdateItem", &error)),
         }
     }
 
@@ -233,7 +235,7 @@ impl Table {
             .client
             .update_item()
             .table_name(&self.name)
-            .key("pk", key(app_id))
+            .key("pk", text(pk(app_id)))
             .condition_expression("lease_owner = :owner")
             .expression_attribute_values(":owner", text(owner));
         let mut expression = String::new();
@@ -257,29 +259,6 @@ impl Table {
             .update_expression(format!("{expression} REMOVE {}", remove.join(", ")))
             .send()
             .await;
-        match outcome {
-            Ok(_) => Ok(()),
-            Err(error) if is_condition_failure(&error) => Ok(()),
-            Err(error) => Err(StoreError::from_sdk("UpdateItem", &error)),
-        }
-    }
-}
-
-type UpdateError = aws_sdk_dynamodb::error::SdkError<aws_sdk_dynamodb::operation::update_item::UpdateItemError>;
-
-fn is_condition_failure(error: &UpdateError) -> bool {
-    condition_failure(error).is_some()
-}
-
-/// The item that a condition failed on, empty when it was not returned or does not exist.
-fn condition_failure(error: &UpdateError) -> Option<&Attributes> {
-    use std::sync::LazyLock;
-
-    use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-
-    static EMPTY: LazyLock<Attributes> = LazyLock::new(Attributes::new);
-    match error.as_service_error()? {
-        UpdateItemError::ConditionalCheckFailedException(failure) => Some(failure.item().unwrap_or(&EMPTY)),
-        _ => None,
+        written_if("UpdateItem", outcome).map(|_| ())
     }
 }

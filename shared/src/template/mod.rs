@@ -10,8 +10,13 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
+use crate::fault;
+
 /// Characters of a value that a finding quotes.
 const QUOTED: usize = 40;
+/// WeChat's codes for a template that the account lacks, and for a value that is missing or breaks its rule.
+const NO_SUCH_TEMPLATE: i64 = 40037;
+const INVALID_ARGUMENT: i64 = 47003;
 /// Fields that templates had at both ends until 2023; WeChat filters them out.
 const FILTERED_SINCE_2023: [&str; 2] = ["first", "remark"];
 
@@ -29,6 +34,9 @@ pub struct Finding {
     /// How many characters (Unicode code points) were given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub length: Option<usize>,
+    /// The errcode that WeChat refuses this with. Absent for what it would drop without a word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub errcode: Option<i64>,
 }
 
 impl Finding {
@@ -38,10 +46,11 @@ impl Finding {
             rule,
             given: None,
             length: None,
+            errcode: Some(INVALID_ARGUMENT),
         }
     }
 
-    fn of(field: String, rule: &'static str, value: &str) -> Self {
+    fn of(field: String, rule: &'static str, value: &str, errcode: Option<i64>) -> Self {
         let length = value.chars().count();
         let mut given: String = value.chars().take(QUOTED).collect();
         if length > QUOTED {
@@ -52,6 +61,7 @@ impl Finding {
             rule,
             given: Some(given),
             length: Some(length),
+            errcode,
         }
     }
 }
@@ -90,7 +100,8 @@ impl Templates {
     pub fn check<'a>(&self, template_id: &str, data: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<Finding> {
         let Some(fields) = self.0.get(template_id) else {
             let rule = "must be one of the account's own templates / 必须是本账号已添加的模板";
-            return vec![Finding::of("template_id".to_owned(), rule, template_id)];
+            let field = "template_id".to_owned();
+            return vec![Finding::of(field, rule, template_id, Some(NO_SUCH_TEMPLATE))];
         };
         let data: BTreeMap<&str, &str> = data.into_iter().collect();
         let missing = fields
@@ -104,11 +115,12 @@ impl Templates {
             });
         let given = data.iter().filter_map(|(name, value)| {
             if !fields.is_empty() && !fields.iter().any(|field| field == name) {
-                return Some(Finding::of(format!("data.{name}"), extra(name), value));
+                return Some(Finding::of(format!("data.{name}"), extra(name), value, None));
             }
-            rules::broken(name, value).map(|rule| Finding::of(format!("data.{name}.value"), rule, value))
+            let field = format!("data.{name}.value");
+            rules::broken(name, value).map(|rule| Finding::of(field, rule, value, Some(INVALID_ARGUMENT)))
         });
-        missing.chain(given).collect()
+        missing.chain(given).take(fault::LIMIT).collect()
     }
 }
 
@@ -163,6 +175,19 @@ mod tests {
             Some(format!("{}…", "长".repeat(40)).as_str())
         );
         assert_eq!(findings[0].length, Some(41));
+    }
+
+    #[test]
+    fn a_finding_tells_the_errcode_that_wechat_would_have_answered() {
+        let errcodes = |template_id: &str, data: &[(&str, &str)]| {
+            let findings = templates().check(template_id, data.iter().copied());
+            findings.into_iter().map(|finding| finding.errcode).collect::<Vec<_>>()
+        };
+        assert_eq!(errcodes("OTHER", &[]), [Some(40037)]);
+        assert_eq!(
+            errcodes("T", &[("thing1", ""), ("remark", "谢谢")]),
+            [Some(47003), None, Some(47003)]
+        );
     }
 
     #[test]

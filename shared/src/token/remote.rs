@@ -7,11 +7,11 @@ use serde_json::Value;
 
 use super::{Action, RefreshPort, RefreshRequestError};
 use crate::{
+    aws::describe,
     clock::{Clock, Deadline},
-    error::chain,
 };
 
-/// How long a run may take as a caller sees it: that of the function.
+/// How long a caller waits for a run: longer than one takes that WeChat keeps waiting.
 const RUN_TIMEOUT: Duration = Duration::from_secs(25);
 /// What waiting leaves of the caller's own invocation.
 const MARGIN: Duration = Duration::from_secs(2);
@@ -58,7 +58,7 @@ impl LambdaRefresher {
                     ));
                 }
                 Ok(_) => return Ok(()),
-                Err(error) if !is_throttled(&error) => return Err(RefreshRequestError::Unreachable(cause(&error))),
+                Err(error) if !is_throttled(&error) => return Err(RefreshRequestError::Unreachable(describe(&error))),
                 Err(_) if attempt == THROTTLED_ATTEMPTS => return Err(RefreshRequestError::Throttled),
                 Err(_) => self.clock.sleep(back_off(attempt)).await,
             }
@@ -92,14 +92,6 @@ fn is_throttled(error: &SdkError<InvokeError>) -> bool {
     error
         .as_service_error()
         .is_some_and(InvokeError::is_too_many_requests_exception)
-}
-
-fn cause(error: &SdkError<InvokeError>) -> String {
-    match error {
-        SdkError::ServiceError(service) => chain(service.err()),
-        SdkError::TimeoutError(_) => "no answer in time".to_owned(),
-        _ => "no connection to AWS Lambda".to_owned(),
-    }
 }
 
 /// Reads `{"errorType","errorMessage"}`, from the function or from Lambda in its place.

@@ -17,7 +17,6 @@ use super::{Action, words_of};
 use crate::{
     api::ApiError,
     clock::{Clock, Deadline},
-    errcode,
     secret::Secret,
     store::{RefreshFailure, StoreError, StoredToken, Table, TokenItem},
 };
@@ -161,10 +160,6 @@ enum Origin {
     Refresher,
 }
 
-fn is_dead_token(error: &ApiError) -> bool {
-    error.errcode().is_some_and(errcode::is_dead_token)
-}
-
 impl TokenSource {
     /// The token of `app_id` in `table`.
     #[must_use]
@@ -206,7 +201,7 @@ impl TokenSource {
         let mut may_have_landed = false;
         let failed = |cause: CallFailure, may_have_landed| CallError { cause, may_have_landed };
         let mut token = self
-            .current(deadline)
+            .token(deadline)
             .await
             .map_err(|error| failed(error.into(), false))?;
         let mut left = CALLS;
@@ -220,7 +215,7 @@ impl TokenSource {
             };
             may_have_landed |= error.may_have_landed();
             left = left.saturating_sub(error.calls());
-            if !is_dead_token(&error) || !may_replace || left == 0 {
+            if !error.is_dead_token() || !may_replace || left == 0 {
                 return Err(failed(error.into(), may_have_landed));
             }
             tracing::warn!("WeChat refuses the token, replacing it");
@@ -239,15 +234,11 @@ impl TokenSource {
         *self.known.lock().await = Known::default();
     }
 
-    /// Makes sure that there is a working token.
+    /// A token that has not ended. Whether WeChat takes it only a call can tell: see [`Self::call`].
     ///
     /// # Errors
     /// [`TokenError`] when there is none.
-    pub async fn ensure(&self, deadline: Deadline) -> Result<(), TokenError> {
-        self.current(deadline).await.map(|_| ())
-    }
-
-    async fn current(&self, deadline: Deadline) -> Result<Secret, TokenError> {
+    pub async fn token(&self, deadline: Deadline) -> Result<Secret, TokenError> {
         let now = self.clock.now();
         let fresh = |token: &StoredToken| token.life(now) > CACHE_MARGIN;
         let usable = |token: &StoredToken| token.life(self.clock.now()) > 0;

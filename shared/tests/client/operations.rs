@@ -1,9 +1,15 @@
 //! Every operation of the client against the simulated WeChat, which keeps WeChat's rules.
 
+use std::{sync::Arc, time::Duration};
+
 use serde_json::{Value, json};
+use tokio::{
+    net::{TcpSocket, TcpStream},
+    time::timeout,
+};
 use wechat::{
-    api::{ApiError, CheckAction, CheckOperator, CustomArticle, CustomMessage, MenuItem, Typing},
-    clock::Deadline,
+    api::{ApiError, CheckAction, CheckOperator, Client, CustomArticle, CustomMessage, MenuItem, Typing},
+    clock::{Deadline, SystemClock},
     errcode,
     secret::Secret,
 };
@@ -29,6 +35,33 @@ async fn start() -> (WeChat, Secret) {
 
 fn menu() -> Value {
     json!({"button": [{"type": "click", "name": "今日", "key": "TODAY"}]})
+}
+
+/// What an egress address that does not work looks like: packets are dropped, and no connection comes about.
+#[tokio::test]
+async fn where_no_connection_comes_about_nothing_was_sent() {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    // Once its queue is full, the kernel drops what comes.
+    let mut queue = Vec::new();
+    while let Ok(Ok(waiting)) = timeout(Duration::from_millis(100), TcpStream::connect(address)).await {
+        queue.push(waiting);
+    }
+    let client = Client::new(&format!("http://{address}"), None, Arc::new(SystemClock)).unwrap();
+    let error = client.templates(&Secret::new("token"), 1, NONE).await.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            ApiError::Connection {
+                before_sending: true,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+    assert!(!error.may_have_landed());
 }
 
 #[tokio::test]

@@ -382,18 +382,18 @@ async fn a_failed_run_is_told_in_wechats_own_words() {
         ],
     )
     .await;
-    let error = bench.source.ensure(Deadline::NONE).await.unwrap_err();
+    let error = bench.source.token(Deadline::NONE).await.unwrap_err();
     assert!(matches!(&error, TokenError::Refused(failure) if failure.errcode == Some(40164)));
     let told = error.to_string();
     assert!(told.contains("198.51.100.7") && told.contains("IP白名单"), "{told}");
 
     // What failed some time ago is not the reason why the refresher does not answer now.
-    let error = bench.source.ensure(Deadline::NONE).await.unwrap_err();
+    let error = bench.source.token(Deadline::NONE).await.unwrap_err();
     assert!(
         matches!(error, TokenError::Request(RefreshRequestError::Timeout)),
         "{error}"
     );
 
-    let error = bench.source.ensure(Deadline::NONE).await.unwrap_err();
+    let error = bench.source.token(Deadline::NONE).await.unwrap_err();
     assert!(matches!(error, TokenError::Missing), "{error}");
 }

@@ -43,6 +43,11 @@ async fn a_finished_callback_is_remembered_for_a_day() {
     let finish = bench.table.finish_callback(&bench.app_id, "msgid 1", "first", NOW);
     finish.await.unwrap();
     assert_eq!(bench.claims("second", CLAIM_ENDS).await, Claim::Done);
+    assert_eq!(
+        bench.claims("first", NOW).await,
+        Claim::Done,
+        "its own claim, which landed late"
+    );
 
     let item = bench.item(format!("callback#{}#msgid 1", bench.app_id)).await.unwrap();
     let end = number(&item, "ttl");

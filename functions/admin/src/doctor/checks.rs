@@ -71,7 +71,7 @@ pub(super) async fn token(app: &App, deadline: Deadline) -> Check {
     let name = "token";
     let now = app.clock.now();
     app.tokens.forget().await;
-    if let Err(error) = app.tokens.ensure(deadline).await {
+    if let Err(error) = app.tokens.token(deadline).await {
         return Check::failed(name, &Problem::from_token(&error, now));
     }
     match app.table.token(&app.app_id).await {
