@@ -39,6 +39,13 @@ where
     .await
 }
 
+/// The request that `event` is, without the parts that HTTP does not allow.
+#[must_use]
+pub fn request(mut event: LambdaRequest) -> Request {
+    event::make_readable(&mut event);
+    event.into()
+}
+
 /// Answers one event, in the form that API Gateway takes.
 pub async fn answer<H, F>(mut event: LambdaEvent<LambdaRequest>, handler: &H) -> impl Serialize + use<H, F>
 where

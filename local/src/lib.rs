@@ -244,7 +244,7 @@ async fn functions(
         None => None,
         Some(name) => {
             let sdk = account::aws_sdk("EVENT_BUS_NAME")?;
-            Some(EventBus::new(aws_sdk_eventbridge::Client::new(&sdk), name))
+            Some(EventBus::new(&sdk, name))
         }
     };
     let clock = Arc::new(SystemClock);

@@ -398,6 +398,35 @@ async fn stored_rules_answer_and_faulty_ones_are_refused_whole() {
 }
 
 #[tokio::test]
+async fn the_platform_takes_every_type_of_reply_with_the_least_of_its_members() {
+    let bundle = Bundle::start(Mode::Safe).await;
+    for reply in [
+        json!({"type": "text", "content": "您好"}),
+        json!({"type": "image", "media_id": "m"}),
+        json!({"type": "voice", "media_id": "m"}),
+        json!({"type": "video", "media_id": "m"}),
+        json!({"type": "music", "thumb_media_id": "m"}),
+        json!({"type": "news", "articles": [{"title": "t"}]}),
+        json!({"type": "transfer_customer_service"}),
+    ] {
+        let rules = json!({ "default": reply });
+        assert_eq!(bundle.api(Method::PUT, "/api/replies", &rules).await.status, 200);
+        let message = json!({"openid": FOLLOWER, "type": "text", "content": "在吗"});
+        let answered = bundle.sim(Method::POST, "/sim/message", message).await;
+        assert_eq!(answered["reply"]["MsgType"], reply["type"], "{answered}");
+    }
+}
+
+#[tokio::test]
+async fn a_path_as_long_as_http_allows_is_answered() {
+    let bundle = Bundle::start(Mode::Safe).await;
+    for path in ["/webhook/", "/api/messages/"] {
+        let long = format!("{path}{}", "x".repeat(65_500 - path.len()));
+        assert_eq!(bundle.api(Method::GET, &long, "").await.status, 404);
+    }
+}
+
+#[tokio::test]
 async fn the_doctor_finds_nothing_wrong_with_a_fresh_run() {
     let bundle = Bundle::start(Mode::Safe).await;
     let report = bundle.api(Method::GET, "/api/doctor", "").await;

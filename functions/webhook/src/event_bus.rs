@@ -1,6 +1,13 @@
 //! The event bus that every verified callback goes to, so that users attach functions of their own by a rule.
 
-use aws_sdk_eventbridge::{Client, types::PutEventsRequestEntry};
+use std::time::Duration;
+
+use aws_sdk_eventbridge::{
+    Client,
+    config::{Builder, timeout::TimeoutConfig},
+    types::PutEventsRequestEntry,
+};
+use aws_types::SdkConfig;
 use wechat::{
     aws,
     message::{Callback, Content},
@@ -10,6 +17,9 @@ use wechat::{
 const SOURCE: &str = "wechat.offiaccount";
 /// Characters that EventBridge takes for a detail-type. WeChat's own names stay far below.
 const MAX_DETAIL_TYPE: usize = 128;
+
+/// One call, which has the whole budget of the effects: cut short and repeated, a slow one would publish twice.
+const PUBLISHING: Duration = Duration::from_millis(1800);
 
 /// A bus of Amazon EventBridge.
 #[derive(Clone, Debug)]
@@ -32,11 +42,16 @@ pub(crate) enum PublishError {
 }
 
 impl EventBus {
-    /// The bus called `name` (a name or an ARN), reached through `client`.
+    /// The bus called `name` (a name or an ARN), reached as `sdk` says.
     #[must_use]
-    pub fn new(client: Client, name: impl Into<String>) -> Self {
+    pub fn new(sdk: &SdkConfig, name: impl Into<String>) -> Self {
+        let timeouts = TimeoutConfig::builder()
+            .operation_attempt_timeout(PUBLISHING)
+            .operation_timeout(PUBLISHING)
+            .build();
+        let config = Builder::from(sdk).timeout_config(timeouts).build();
         Self {
-            client,
+            client: Client::from_conf(config),
             name: name.into(),
         }
     }
@@ -55,7 +70,7 @@ impl EventBus {
             .entries(event)
             .send()
             .await
-            .map_err(|error| PublishError::Call(aws::service_text(&error)))?;
+            .map_err(|error| PublishError::Call(aws::describe(&error)))?;
         if output.failed_entry_count() == 0 {
             return Ok(());
         }

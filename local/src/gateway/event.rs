@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 /// Makes the event and reads it as the function in AWS would.
 pub(super) fn to_lambda_request(parts: &Parts, body: &[u8]) -> Result<lambda_http::Request, serde_json::Error> {
-    lambda_http::request::from_str(&event(parts, body).to_string())
+    serde_json::from_str(&event(parts, body).to_string()).map(http_api::request)
 }
 
 fn event(parts: &Parts, body: &[u8]) -> Value {

@@ -132,7 +132,8 @@ impl ServerCertVerifier for LazyVerifier {
 /// The roots that `SSL_CERT_FILE` and `SSL_CERT_DIR` name, else the system's.
 fn roots() -> RootCertStore {
     let pem = bundle().and_then(|path| fs::read_to_string(path).ok());
-    let certificates = pem.and_then(|pem| decode(&pem).ok()).unwrap_or_else(search);
+    let decoded = pem.and_then(|pem| decode(&pem).ok());
+    let certificates = decoded.filter(|found| !found.is_empty()).unwrap_or_else(search);
     let mut roots = RootCertStore::empty();
     let (_, refused) = roots.add_parsable_certificates(certificates);
     if refused > 0 {
