@@ -46,6 +46,7 @@ RUNTIME_MS = 1.0
 STORE_MS = 5.0  # one write to DynamoDB
 BUS_MS = 15.0  # PutEvents
 PLATFORM_LOG_BYTES = 800  # Lambda's own lines for one invocation
+ACCESS_LOG_BYTES = 300  # API Gateway's line for one request
 OUT_BYTES = 1000  # answered, or sent to WeChat, for one message
 WECHAT_MS = (50, 300)  # one call, evenly spread
 
@@ -70,7 +71,7 @@ class Invocation:
             "API Gateway": PRICES["http_api_request"],
             "DynamoDB": self.write_units * PRICES["dynamodb_write_unit"],
             "EventBridge": self.events * PRICES["eventbridge_event"],
-            "logs": (self.log_bytes + PLATFORM_LOG_BYTES) / 1e9 * PRICES["log_gb"],
+            "logs": (self.log_bytes + PLATFORM_LOG_BYTES + ACCESS_LOG_BYTES) / 1e9 * PRICES["log_gb"],
             "X-Ray": TRACED * PRICES["trace"],
             "data out": self.messages * OUT_BYTES / 1e9 * PRICES["gb_out"],
         }
@@ -218,7 +219,7 @@ def unit_costs(batch_of_100):
     for name, invocation, parts in subjects:
         costs = [cost * MILLION / parts for cost in invocation.costs().values()]
         rows.append([name, f"{invocation.billed_ms():.0f}", *map(dollars, costs), f"**{dollars(sum(costs))}**"])
-    return table(["a million of", "billed ms", *names, "in all"], rows)
+    return table(["a million of", "billed ms an invocation", *names, "in all"], rows)
 
 
 def price(invocation, times):
@@ -267,6 +268,10 @@ def ceilings(batch_of_100, batch_seconds):
     def rate(count):
         return f"{count:,.0f}"
 
+    def environments(seconds, requests=1):
+        # Lambda also takes at most ten requests a second for each environment of the quota.
+        return rate(min(1000 / seconds, 10_000 / requests))
+
     # Every message comes back as a receipt.
     requests = 1 / 100 + 1
     seconds = batch_seconds / 100 + RECEIPT.billed_ms() / 1000
@@ -274,7 +279,7 @@ def ceilings(batch_of_100, batch_seconds):
     reply, published = REPLY.billed_ms() / 1000, PUBLISHED.billed_ms() / 1000
     rows = [
         ["API Gateway, requests a second (an account and region)", "10,000", rate(10_000), rate(10_000), rate(10_000 / requests)],
-        ["Lambda, environments at once (an account and region)", "1,000", rate(1000 / reply), rate(1000 / published), rate(1000 / seconds)],
+        ["Lambda, environments at once, ten requests a second each", "1,000", environments(reply), environments(published), environments(seconds, requests)],
         ["DynamoDB, write units a second of a new table", "4,000", "–", rate(4000 / PUBLISHED.write_units), rate(4000 / units)],
         ["DynamoDB, write units a second, a table's quota", "40,000", "–", rate(40_000 / PUBLISHED.write_units), rate(40_000 / units)],
         ["EventBridge, events a second (an account, us-east-1)", "10,000", "–", rate(10_000), "–"],
