@@ -1,9 +1,16 @@
 //! Configuration from the environment: read once at start, every problem reported at once, no secret ever shown.
 
+#[cfg(feature = "client")]
+mod callers;
+#[cfg(test)]
+mod tests;
+
 use std::{collections::HashMap, fmt};
 
 use serde_json::Value;
 
+#[cfg(feature = "client")]
+pub use self::callers::{AdminConfig, ApiConfig, CallerConfig, RefresherConfig};
 use crate::{
     aes::EncodingAesKey,
     callback::{CallbackVerifier, MessageMode},
@@ -96,10 +103,10 @@ impl fmt::Debug for Environment {
     }
 }
 
-/// `WECHAT_SECRET_ID` names a secret that is no JSON object of texts.
+/// `WECHAT_SECRET_ID` names a secret that is no JSON object.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the secret that WECHAT_SECRET_ID names must be a JSON object of texts / WECHAT_SECRET_ID 指向的密钥应为 JSON 对象，且值均为字符串"
+    "the secret that WECHAT_SECRET_ID names must be a JSON object of names and texts / WECHAT_SECRET_ID 指向的密钥应为 JSON 对象，值为字符串"
 )]
 pub struct SecretFormatError;
 
@@ -276,228 +283,5 @@ impl WebhookConfig {
             verifier,
             event_bus,
         })
-    }
-}
-
-#[cfg(feature = "client")]
-mod callers {
-    use super::{ConfigError, ENCODING_AES_KEY, Environment, Reader, TOKEN, WebhookConfig};
-    use crate::{
-        api::{DEFAULT_API_BASE, TokenApi, parse_base, parse_proxy},
-        callback::MessageMode,
-        secret::Secret,
-    };
-
-    /// What every function that calls WeChat needs.
-    #[derive(Clone, Debug)]
-    pub struct ApiConfig {
-        /// The account.
-        pub app_id: String,
-        /// Where WeChat's API is.
-        pub api_base: String,
-        /// The proxy for calls to it; its URL may hold a password.
-        pub https_proxy: Option<Secret>,
-        /// The DynamoDB table.
-        pub table: String,
-    }
-
-    impl ApiConfig {
-        fn read(reader: &mut Reader<'_>) -> Self {
-            let api_base = reader
-                .optional("WECHAT_API_BASE")
-                .unwrap_or(DEFAULT_API_BASE)
-                .to_owned();
-            let https_proxy = reader
-                .optional("HTTPS_PROXY")
-                .or(reader.optional("https_proxy"))
-                .map(Secret::new);
-            let base = parse_base(&api_base).err();
-            let proxy = https_proxy.as_ref().and_then(|proxy| parse_proxy(proxy).err());
-            let problems = base.into_iter().chain(proxy).map(|error| error.to_string());
-            reader.problems.extend(problems);
-            Self {
-                app_id: reader.app_id(),
-                api_base,
-                https_proxy,
-                table: reader.required("TABLE_NAME"),
-            }
-        }
-    }
-
-    /// What the token-refresher needs. It alone holds the AppSecret.
-    #[derive(Clone, Debug)]
-    pub struct RefresherConfig {
-        /// Account, API and table.
-        pub api: ApiConfig,
-        /// The AppSecret.
-        pub app_secret: Secret,
-        /// The interface that issues tokens.
-        pub token_api: TokenApi,
-    }
-
-    impl RefresherConfig {
-        /// Reads `WECHAT_APP_ID`, `WECHAT_APP_SECRET`, `WECHAT_TOKEN_API`, `WECHAT_API_BASE`, `HTTPS_PROXY` and
-        /// `TABLE_NAME`.
-        ///
-        /// # Errors
-        /// [`ConfigError`] with every problem.
-        pub fn read(environment: &Environment) -> Result<Self, ConfigError> {
-            let mut reader = Reader::new(environment);
-            let api = ApiConfig::read(&mut reader);
-            let app_secret = Secret::new(reader.required("WECHAT_APP_SECRET"));
-            let token_api = match reader.optional("WECHAT_TOKEN_API") {
-                None | Some("stable") => TokenApi::Stable,
-                Some("token") => TokenApi::Classic,
-                Some(_) => {
-                    reader.problem("WECHAT_TOKEN_API", "must be stable or token", "应为 stable 或 token");
-                    TokenApi::Stable
-                }
-            };
-            reader.finish(Self {
-                api,
-                app_secret,
-                token_api,
-            })
-        }
-    }
-
-    /// What admin needs.
-    #[derive(Debug)]
-    pub struct AdminConfig {
-        /// What it has in common with send-template.
-        pub caller: CallerConfig,
-        /// What the webhook would make of the callback's settings; `None` when they are not in this environment.
-        pub callback: Option<Result<MessageMode, ConfigError>>,
-    }
-
-    impl AdminConfig {
-        /// Reads what [`CallerConfig`] reads, and judges the callback's settings where they can be seen.
-        ///
-        /// # Errors
-        /// [`ConfigError`] with every problem of the admin function itself.
-        pub fn read(environment: &Environment) -> Result<Self, ConfigError> {
-            let visible = environment.get(TOKEN).or(environment.get(ENCODING_AES_KEY)).is_some();
-            let callback = visible.then(|| WebhookConfig::read(environment).map(|config| config.verifier.mode));
-            Ok(Self {
-                caller: CallerConfig::read(environment)?,
-                callback,
-            })
-        }
-    }
-
-    /// What send-template and admin need.
-    #[derive(Clone, Debug)]
-    pub struct CallerConfig {
-        /// Account, API and table.
-        pub api: ApiConfig,
-        /// The function that refreshes the token, by name or ARN.
-        pub refresher_function: String,
-        /// Who may call `/api/*`. Empty: only callers that the gateway's JWT authorizer has let through.
-        pub api_keys: Vec<Secret>,
-    }
-
-    impl CallerConfig {
-        /// Reads `WECHAT_APP_ID`, `WECHAT_API_BASE`, `HTTPS_PROXY`, `TABLE_NAME`, `TOKEN_REFRESHER_FUNCTION` and
-        /// `API_KEYS`.
-        ///
-        /// # Errors
-        /// [`ConfigError`] with every problem.
-        pub fn read(environment: &Environment) -> Result<Self, ConfigError> {
-            let mut reader = Reader::new(environment);
-            let api = ApiConfig::read(&mut reader);
-            let refresher_function = reader.required("TOKEN_REFRESHER_FUNCTION");
-            let api_keys = reader.api_keys();
-            reader.finish(Self {
-                api,
-                refresher_function,
-                api_keys,
-            })
-        }
-    }
-}
-
-#[cfg(feature = "client")]
-pub use callers::{AdminConfig, ApiConfig, CallerConfig, RefresherConfig};
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const KEY: &str = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG";
-
-    fn webhook(pairs: &[(&str, &str)]) -> Result<WebhookConfig, ConfigError> {
-        let full = [
-            ("WECHAT_APP_ID", "wx0123456789abcdef"),
-            ("WECHAT_TOKEN", "tok"),
-            ("TABLE_NAME", "t"),
-        ];
-        WebhookConfig::read(&Environment::from_pairs(full.iter().chain(pairs).copied()))
-    }
-
-    #[test]
-    fn an_aes_key_turns_safe_mode_on() {
-        assert_eq!(webhook(&[]).unwrap().verifier.mode, MessageMode::Plain);
-        assert_eq!(
-            webhook(&[(ENCODING_AES_KEY, KEY)]).unwrap().verifier.mode,
-            MessageMode::Safe
-        );
-        let compat = webhook(&[(ENCODING_AES_KEY, KEY), (MESSAGE_MODE, "compat")]).unwrap();
-        assert_eq!(compat.verifier.mode, MessageMode::Compat);
-        assert_eq!(compat.verifier.max_clock_skew, 600);
-    }
-
-    #[test]
-    fn all_problems_are_reported_at_once_and_no_value_is_shown() {
-        let environment = Environment::from_pairs([
-            (APP_ID, "gh_0a1b2c3d4e5f"),
-            (ENCODING_AES_KEY, "sup3rsecret"),
-            (MESSAGE_MODE, "secure"),
-            (MAX_CLOCK_SKEW, "ten"),
-            (TOKEN, " "),
-        ]);
-        let error = WebhookConfig::read(&environment).unwrap_err();
-        let text = format!("{error} {error:?} {environment:?}");
-        for name in [
-            APP_ID,
-            TOKEN,
-            ENCODING_AES_KEY,
-            MESSAGE_MODE,
-            MAX_CLOCK_SKEW,
-            "TABLE_NAME",
-        ] {
-            assert!(text.contains(name), "{name} in {text}");
-        }
-        assert!(!text.contains("sup3rsecret"));
-    }
-
-    #[test]
-    fn safe_mode_without_a_key_is_a_problem() {
-        let error = webhook(&[(MESSAGE_MODE, "safe")]).unwrap_err().to_string();
-        assert!(error.contains(ENCODING_AES_KEY));
-    }
-
-    #[test]
-    fn previous_token_and_key_are_accepted_beside_the_current() {
-        let config = webhook(&[
-            ("WECHAT_TOKEN_PREVIOUS", "old"),
-            (ENCODING_AES_KEY, KEY),
-            ("WECHAT_ENCODING_AES_KEY_PREVIOUS", KEY),
-        ])
-        .unwrap();
-        assert_eq!((config.verifier.tokens.len(), config.verifier.keys.len()), (2, 2));
-    }
-
-    #[test]
-    fn a_variable_wins_over_the_secret_unless_it_is_empty() {
-        let environment = Environment::from_pairs([("A", "direct"), ("B", "")]);
-        let environment = environment
-            .with_secret(r#"{"A":"secret","B":"secret","C":"secret","D":300,"E":null}"#)
-            .unwrap();
-        assert_eq!(environment.get("A"), Some("direct"));
-        assert_eq!(environment.get("B"), Some("secret"));
-        assert_eq!(environment.get("C"), Some("secret"));
-        assert_eq!(environment.get("D"), Some("300"));
-        assert_eq!(environment.get("E"), None);
-        assert!(Environment::default().with_secret("[]").is_err());
     }
 }

@@ -10,7 +10,7 @@
 //! | call WeChat | `api` (feature `client`), [`errcode`] |
 //! | have a working access_token | `token` (features `client` and `aws`) |
 //! | keep things | `store` (feature `aws`) |
-//! | answer callers of `/api/*` | [`auth`], [`problem`] |
+//! | answer callers of `/api/*` | [`auth`], [`response`], [`problem`] |
 //! | start a function | [`config`], [`telemetry`], `aws` (feature `aws`) |
 //!
 //! Tests marked T1 to T25 stand for the traps of this field: each is a bug that a well-known SDK has or had.
@@ -37,6 +37,7 @@ pub mod menu;
 pub mod message;
 pub mod problem;
 pub mod reply;
+pub mod response;
 pub mod rules;
 pub mod secret;
 pub mod signature;

@@ -1,9 +1,20 @@
 //! What `/api/*` answers when it fails: `application/problem+json` (RFC 9457), one shape for every function.
 
-use http::{Response, StatusCode, header};
+#[cfg(feature = "aws")]
+mod from_store;
+#[cfg(all(feature = "client", feature = "aws"))]
+mod from_token;
+#[cfg(feature = "client")]
+mod from_wechat;
+
+use http::{Response, header};
 use serde::Serialize;
 
-use crate::{fault::Fault, template::Finding};
+use crate::{
+    fault::Fault,
+    response::{respond, to_json},
+    template::Finding,
+};
 
 /// A failure as a caller of the API sees it.
 #[derive(Clone, Debug, Serialize)]
@@ -319,151 +330,4 @@ impl Problem {
         }
         response
     }
-}
-
-#[cfg(feature = "client")]
-mod from_wechat {
-    use super::Problem;
-    use crate::{
-        api::{ApiError, Rejection},
-        errcode,
-    };
-
-    impl Problem {
-        /// WeChat's refusal, at `now` in epoch seconds.
-        #[must_use]
-        pub fn from_rejection(rejection: &Rejection, now: i64) -> Self {
-            let Rejection { errcode, errmsg, .. } = rejection;
-            let entry = rejection.entry();
-            let address = errcode::denied_address(errmsg)
-                .map(|address| format!("IP {address}: "))
-                .unwrap_or_default();
-            let mut problem = Self::new(
-                errcode::http_status(*errcode),
-                "urn:wechat-bundle:wechat-refused",
-                "WeChat refused / 微信拒绝了请求",
-                format!("{} / {}", entry.english, entry.chinese),
-            )
-            .with_hint(format!("{address}{} / {}", entry.remedy_english, entry.remedy_chinese));
-            problem.0.errcode = Some(*errcode);
-            problem.0.errmsg = Some(errmsg.clone());
-            problem.0.rid = errcode::rid(errmsg).map(str::to_owned);
-            problem.0.field = errcode::rejected_field(errmsg).map(str::to_owned);
-            problem.0.retry_after = errcode::retry_after(*errcode, now);
-            problem
-        }
-
-        /// A failed call to WeChat.
-        #[must_use]
-        pub fn from_api(error: &ApiError, now: i64) -> Self {
-            match error {
-                ApiError::Rejected { rejection, .. } => Self::from_rejection(rejection, now),
-                ApiError::Timeout { .. } | ApiError::Connection { .. } | ApiError::OutOfTime { .. } => {
-                    Self::timeout(error.to_string())
-                }
-                ApiError::Status { .. } | ApiError::Unreadable { .. } => Self::bad_answer(error.to_string()),
-            }
-        }
-
-        /// 502: something answered that is not WeChat.
-        pub(super) fn bad_answer(detail: String) -> Self {
-            Self::new(
-                502,
-                "urn:wechat-bundle:bad-answer",
-                "Not an answer of WeChat's / 应答异常",
-                detail,
-            )
-            .with_hint("Check WECHAT_API_BASE and the proxy on the way. / 请检查 WECHAT_API_BASE 与途经的代理。")
-        }
-    }
-}
-
-#[cfg(all(feature = "client", feature = "aws"))]
-mod from_token {
-    use super::Problem;
-    use crate::{
-        api::Rejection,
-        token::{CallError, CallFailure, RefreshRequestError, TokenError},
-    };
-
-    impl Problem {
-        /// A call to WeChat that failed by itself or for want of a token.
-        #[must_use]
-        pub fn from_call(error: &CallError, now: i64) -> Self {
-            match &error.cause {
-                CallFailure::Api(error) => Self::from_api(error, now),
-                CallFailure::Token(error) => Self::from_token(error, now),
-            }
-        }
-
-        /// There is no working token, at `now` in epoch seconds.
-        #[must_use]
-        pub fn from_token(error: &TokenError, now: i64) -> Self {
-            match error {
-                TokenError::Store(error) => error.into(),
-                TokenError::Refused(failure) => {
-                    let errcode = failure.errcode.unwrap_or_default();
-                    Self::from_rejection(&Rejection::at_token_endpoint(errcode, failure.message.as_str()), now)
-                }
-                TokenError::Request(RefreshRequestError::Failed {
-                    errcode: Some(errcode),
-                    message,
-                }) => Self::from_rejection(&Rejection::at_token_endpoint(*errcode, message.as_str()), now),
-                TokenError::Request(RefreshRequestError::Timeout | RefreshRequestError::NoAnswer(_)) => {
-                    Self::timeout(error.to_string())
-                }
-                TokenError::Request(RefreshRequestError::BadAnswer(_)) => Self::bad_answer(error.to_string()),
-                error => Self::set_up(error.to_string()).with_hint(
-                    "Look at the log of token-refresher, or ask GET /api/doctor. \
-                     / 请查看 token-refresher 的日志，或访问 GET /api/doctor。",
-                ),
-            }
-        }
-    }
-}
-
-#[cfg(feature = "aws")]
-mod from_store {
-    use super::Problem;
-    use crate::store::{StoreError, StoreErrorKind};
-
-    impl From<&StoreError> for Problem {
-        fn from(error: &StoreError) -> Self {
-            match error.kind() {
-                StoreErrorKind::Unreachable | StoreErrorKind::Busy => Self::timeout(error.to_string()),
-                StoreErrorKind::SetUp => Self::set_up(error.to_string()).with_hint(
-                    "Check TABLE_NAME, AWS_REGION, the table and the function's role. \
-                     / 请检查 TABLE_NAME、AWS_REGION、数据表与函数角色的权限。",
-                ),
-                StoreErrorKind::Damaged => Self::set_up(error.to_string()).with_hint(
-                    "Something else has written that item: mend or delete it. / 该数据项被其他程序改写，请修正或删除。",
-                ),
-            }
-        }
-    }
-}
-
-/// A JSON answer.
-#[must_use]
-pub fn json(status: u16, body: &impl Serialize) -> Response<String> {
-    respond(status, "application/json", to_json(body))
-}
-
-/// An answer with a body of the given type.
-#[must_use]
-pub fn respond(status: u16, content_type: &'static str, body: String) -> Response<String> {
-    let mut response = Response::new(body);
-    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
-    // No answer is ever to be taken for a page, whatever a browser thinks that it looks like.
-    let no_sniff = header::HeaderValue::from_static("nosniff");
-    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, no_sniff);
-    response
-}
-
-/// The types that are answered here have text keys only, so writing them cannot fail.
-fn to_json(body: &impl Serialize) -> String {
-    serde_json::to_string(body).unwrap_or_else(|_| "{}".to_owned())
 }

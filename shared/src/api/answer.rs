@@ -6,7 +6,7 @@ use reqwest::StatusCode;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::ApiError;
+use super::{ApiError, token::TokenApi};
 use crate::{errcode, json::escape_control_characters};
 
 /// Characters that are kept of an errmsg. WeChat's own have up to 200.
@@ -114,7 +114,7 @@ fn rejected(operation: &'static str, errcode: i64, answer: &Value) -> ApiError {
         rejection: Rejection {
             errcode,
             errmsg: errmsg.chars().take(ERRMSG_LIMIT).collect(),
-            at_token_endpoint: matches!(operation, "/cgi-bin/token" | "/cgi-bin/stable_token"),
+            at_token_endpoint: TokenApi::serves(operation),
         },
         calls: 1,
         after_ambiguous: false,

@@ -6,6 +6,7 @@
 mod answer;
 mod conditional_menu;
 mod custom_message;
+mod error;
 mod management;
 mod menu;
 mod template;
@@ -18,9 +19,11 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use url::Url;
 
+use self::error::{graver, transport_error};
 pub use self::{
     answer::{Rejection, read as read_answer},
     custom_message::{CustomArticle, CustomMessage, MenuItem, Typing},
+    error::ApiError,
     management::{CallbackCheck, CheckAction, CheckOperator, LoggedRequest, Lookup, Ping, Quota, QuotaUse, RateLimit},
     template::{FieldValue, MiniProgram, Template, TemplateMessage},
     template_library::{Industries, Industry},
@@ -28,7 +31,6 @@ pub use self::{
 };
 use crate::{
     clock::{Clock, Deadline},
-    errcode::{self, Retry},
     error::chain,
     secret::Secret,
     telemetry::{self, Metric},
@@ -53,147 +55,6 @@ const BACK_OFF: Duration = Duration::from_millis(500);
 const NOT_WHITELISTED: i64 = 40164;
 /// Longer answers are not WeChat's.
 const ANSWER_LIMIT: usize = 4 * 1024 * 1024;
-
-/// Why a call brought no result. Neither URL nor body is ever in it.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ApiError {
-    /// WeChat answered with an errcode.
-    #[error("{operation}: {rejection}")]
-    Rejected {
-        /// The path that was called.
-        operation: &'static str,
-        /// What it answered.
-        rejection: Rejection,
-        /// How many calls it took to learn this.
-        calls: u8,
-        /// Whether one of those before may have taken effect: then this refusal of a repeat does not tell.
-        after_ambiguous: bool,
-    },
-    /// No answer in time. The call may have taken effect.
-    #[error("{operation}: WeChat did not answer in time / 微信未在限定时间内应答")]
-    Timeout {
-        /// The path that was called.
-        operation: &'static str,
-    },
-    /// No connection, or it broke.
-    #[error("{operation}: no connection to WeChat ({cause}) / 无法连接微信服务器")]
-    Connection {
-        /// The path that was called.
-        operation: &'static str,
-        /// The texts of the transport's error chain, without the URL.
-        cause: String,
-        /// Whether the request had not left yet.
-        before_sending: bool,
-    },
-    /// An HTTP status that WeChat does not use, most likely a proxy's.
-    #[error("{operation}: HTTP status {status} instead of WeChat's answer / 返回了 HTTP {status}，并非微信的应答")]
-    Status {
-        /// The path that was called.
-        operation: &'static str,
-        /// The status.
-        status: u16,
-    },
-    /// An answer that is no JSON, was cut, or lacks what it should hold.
-    #[error("{operation}: an answer that is not WeChat's ({detail}) / 应答不是微信的格式")]
-    Unreadable {
-        /// The path that was called.
-        operation: &'static str,
-        /// What is wrong with it; never the answer itself.
-        detail: String,
-    },
-    /// The invocation ends too soon for another call: WeChat was not asked.
-    #[error("{operation}: not called, since this invocation is about to end / 本次调用即将超时，未发起请求")]
-    OutOfTime {
-        /// The path that was not called.
-        operation: &'static str,
-    },
-}
-
-impl ApiError {
-    /// WeChat's errcode, when there is one.
-    #[must_use]
-    pub const fn errcode(&self) -> Option<i64> {
-        match self {
-            Self::Rejected { rejection, .. } => Some(rejection.errcode),
-            _ => None,
-        }
-    }
-
-    /// Whether WeChat refuses the access_token: another one may do.
-    #[must_use]
-    pub fn is_dead_token(&self) -> bool {
-        self.errcode().is_some_and(errcode::is_dead_token)
-    }
-
-    /// How many calls were made, as far as WeChat answered.
-    #[must_use]
-    pub const fn calls(&self) -> u8 {
-        match self {
-            Self::Rejected { calls, .. } => *calls,
-            _ => 1,
-        }
-    }
-
-    /// Takes `secrets` out of WeChat's words, and what could forge a line of a log: a relay may echo the request.
-    fn without(mut self, secrets: &[&str]) -> Self {
-        if let Self::Rejected { rejection, .. } = &mut self {
-            for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
-                let encoded: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
-                rejection.errmsg = rejection.errmsg.replace(secret, "***").replace(&encoded, "***");
-            }
-            rejection.errmsg = rejection.errmsg.replace(char::is_control, " ");
-        }
-        self
-    }
-
-    /// This failure, as that of the `attempt`-th call; `earlier_ambiguous` when one before may have taken effect.
-    fn after(mut self, attempt: u8, earlier_ambiguous: bool) -> Self {
-        if let Self::Rejected {
-            calls, after_ambiguous, ..
-        } = &mut self
-        {
-            *calls = attempt;
-            *after_ambiguous = earlier_ambiguous;
-        }
-        self
-    }
-
-    /// Whether the call, or one that it repeated, may have taken effect although it failed.
-    #[must_use]
-    pub const fn may_have_landed(&self) -> bool {
-        let after_ambiguous = matches!(
-            self,
-            Self::Rejected {
-                after_ambiguous: true,
-                ..
-            }
-        );
-        after_ambiguous || self.is_ambiguous()
-    }
-
-    /// Whether this call may have taken effect although it failed.
-    #[must_use]
-    pub const fn is_ambiguous(&self) -> bool {
-        match self {
-            // System error, of WeChat and of its customer service.
-            Self::Rejected { rejection, .. } => matches!(rejection.errcode, -1 | 61450),
-            Self::Timeout { .. } | Self::Status { .. } | Self::Unreadable { .. } => true,
-            Self::Connection { before_sending, .. } => !*before_sending,
-            Self::OutOfTime { .. } => false,
-        }
-    }
-
-    /// Whether the same call may go through a moment later.
-    fn is_transient(&self) -> bool {
-        match self {
-            Self::Rejected { rejection, .. } => matches!(rejection.entry().retry, Retry::BackOff),
-            Self::Connection { .. } => true,
-            Self::Status { status, .. } => *status >= 500,
-            _ => false,
-        }
-    }
-}
 
 /// One call.
 #[derive(Debug)]
@@ -378,8 +239,8 @@ impl Client {
             Err(error) => tracing::warn!(operation, millis, errcode = error.errcode(), %error, "WeChat call failed"),
         }
         if let Err(ApiError::Rejected { rejection, .. }) = &outcome {
-            let class = format!("{:?}", rejection.entry().class);
-            telemetry::emit(&[Metric::count("WechatErrcodes")], &[("Class", &class)], now);
+            let class = rejection.entry().class.name();
+            telemetry::emit(&[Metric::count("WechatErrcodes")], &[("Class", class)], now);
             if rejection.errcode == NOT_WHITELISTED {
                 telemetry::emit(&[Metric::count("WhitelistDenied")], &[], now);
             }
@@ -438,61 +299,4 @@ pub(crate) fn parse_base(base: &str) -> Result<Url, ClientError> {
 /// Reads the proxy's address, as `HTTPS_PROXY` gives it.
 pub(crate) fn parse_proxy(proxy: &Secret) -> Result<reqwest::Proxy, ClientError> {
     reqwest::Proxy::https(proxy.expose()).map_err(|_| ClientError::Proxy)
-}
-
-/// Which failure to report after a repeat: WeChat's own word, else one that leaves open whether the call took effect.
-fn graver(earlier: ApiError, later: ApiError) -> ApiError {
-    let is_verdict = matches!(later, ApiError::Rejected { .. });
-    if earlier.is_ambiguous() && !later.is_ambiguous() && !is_verdict {
-        earlier
-    } else {
-        later
-    }
-}
-
-fn transport_error(operation: &'static str, error: reqwest::Error) -> ApiError {
-    let error = error.without_url();
-    // A connection that could not be made in time is a timeout to reqwest too, but no request has left.
-    if error.is_timeout() && !error.is_connect() {
-        return ApiError::Timeout { operation };
-    }
-    ApiError::Connection {
-        operation,
-        cause: chain(&error),
-        before_sending: error.is_connect(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A relay on the way to WeChat may answer with what it was sent.
-    #[test]
-    fn an_echoed_request_shows_no_secret_and_forges_no_line() {
-        let body = serde_json::json!({"appid": "wx1", "secret": "s3cr+t"});
-        let call = Call {
-            operation: "/cgi-bin/stable_token",
-            query: &[("access_token", "t0k/en"), ("lang", "zh")],
-            body: Some(&body),
-            attempts: 1,
-            deadline: Deadline::NONE,
-        };
-        let echo = "bad request ?access_token=t0k%2Fen {\"secret\":\"s3cr+t\"} t0k/en zh\n2026 ERROR forged";
-        let error = ApiError::Rejected {
-            operation: call.operation,
-            rejection: Rejection {
-                errcode: 40001,
-                errmsg: echo.to_owned(),
-                at_token_endpoint: true,
-            },
-            calls: 1,
-            after_ambiguous: false,
-        };
-        let shown = format!("{0} {0:?}", error.without(&call.secrets()));
-        for secret in ["s3cr+t", "t0k/en", "t0k%2Fen", "\n2026"] {
-            assert!(!shown.contains(secret), "{secret} in {shown}");
-        }
-        assert!(shown.contains(" zh "), "what is no secret stays: {shown}");
-    }
 }

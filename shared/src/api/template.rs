@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use super::{ApiError, Call, Client};
+use super::{ApiError, Client, Id};
 use crate::{clock::Deadline, secret::Secret};
 
 /// A template message to one recipient, as `message/template/send` takes it.
@@ -100,29 +99,15 @@ impl Client {
     ) -> Result<String, ApiError> {
         #[derive(Deserialize)]
         struct Sent {
-            msgid: Value,
+            msgid: Id,
         }
         let operation = "/cgi-bin/message/template/send";
-        let unreadable = |detail: &str| ApiError::Unreadable {
+        let body = serde_json::to_value(message).map_err(|_| ApiError::Unreadable {
             operation,
-            detail: detail.to_owned(),
-        };
-        let body = serde_json::to_value(message).map_err(|_| unreadable("the message cannot be written as JSON"))?;
-        let query = [("access_token", token.expose())];
-        let sent: Sent = self
-            .call(Call {
-                operation,
-                query: &query,
-                body: Some(&body),
-                attempts,
-                deadline,
-            })
-            .await?;
-        match sent.msgid {
-            Value::Number(number) => Ok(number.to_string()),
-            Value::String(text) => Ok(text),
-            _ => Err(unreadable("a msgid that is neither number nor text")),
-        }
+            detail: "the message cannot be written as JSON".to_owned(),
+        })?;
+        let sent: Sent = self.post(operation, token, &body, attempts, deadline).await?;
+        Ok(sent.msgid.into_text())
     }
 
     /// The account's templates: at most 25.
@@ -134,17 +119,8 @@ impl Client {
         struct List {
             template_list: Vec<Template>,
         }
-        let query = [("access_token", token.expose())];
         let operation = "/cgi-bin/template/get_all_private_template";
-        let list: List = self
-            .call(Call {
-                operation,
-                query: &query,
-                body: None,
-                attempts,
-                deadline,
-            })
-            .await?;
+        let list: List = self.get(operation, token, attempts, deadline).await?;
         Ok(list.template_list)
     }
 }

@@ -29,6 +29,12 @@ impl TokenApi {
             Self::Classic => "/cgi-bin/token",
         }
     }
+
+    /// Whether one of the two is at `path`. There 40001 is about the AppSecret.
+    #[must_use]
+    pub fn serves(path: &str) -> bool {
+        [Self::Stable, Self::Classic].iter().any(|api| api.path() == path)
+    }
 }
 
 /// A token as WeChat issued it.

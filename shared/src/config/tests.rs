@@ -1,0 +1,81 @@
+//! What each function reads, and what it says of what is wrong.
+
+use super::*;
+
+const KEY: &str = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG";
+
+fn webhook(pairs: &[(&str, &str)]) -> Result<WebhookConfig, ConfigError> {
+    let full = [
+        ("WECHAT_APP_ID", "wx0123456789abcdef"),
+        ("WECHAT_TOKEN", "tok"),
+        ("TABLE_NAME", "t"),
+    ];
+    WebhookConfig::read(&Environment::from_pairs(full.iter().chain(pairs).copied()))
+}
+
+#[test]
+fn an_aes_key_turns_safe_mode_on() {
+    assert_eq!(webhook(&[]).unwrap().verifier.mode, MessageMode::Plain);
+    assert_eq!(
+        webhook(&[(ENCODING_AES_KEY, KEY)]).unwrap().verifier.mode,
+        MessageMode::Safe
+    );
+    let compat = webhook(&[(ENCODING_AES_KEY, KEY), (MESSAGE_MODE, "compat")]).unwrap();
+    assert_eq!(compat.verifier.mode, MessageMode::Compat);
+    assert_eq!(compat.verifier.max_clock_skew, 600);
+}
+
+#[test]
+fn all_problems_are_reported_at_once_and_no_value_is_shown() {
+    let environment = Environment::from_pairs([
+        (APP_ID, "gh_0a1b2c3d4e5f"),
+        (ENCODING_AES_KEY, "sup3rsecret"),
+        (MESSAGE_MODE, "secure"),
+        (MAX_CLOCK_SKEW, "ten"),
+        (TOKEN, " "),
+    ]);
+    let error = WebhookConfig::read(&environment).unwrap_err();
+    let text = format!("{error} {error:?} {environment:?}");
+    for name in [
+        APP_ID,
+        TOKEN,
+        ENCODING_AES_KEY,
+        MESSAGE_MODE,
+        MAX_CLOCK_SKEW,
+        "TABLE_NAME",
+    ] {
+        assert!(text.contains(name), "{name} in {text}");
+    }
+    assert!(!text.contains("sup3rsecret"));
+}
+
+#[test]
+fn safe_mode_without_a_key_is_a_problem() {
+    let error = webhook(&[(MESSAGE_MODE, "safe")]).unwrap_err().to_string();
+    assert!(error.contains(ENCODING_AES_KEY));
+}
+
+#[test]
+fn previous_token_and_key_are_accepted_beside_the_current() {
+    let config = webhook(&[
+        ("WECHAT_TOKEN_PREVIOUS", "old"),
+        (ENCODING_AES_KEY, KEY),
+        ("WECHAT_ENCODING_AES_KEY_PREVIOUS", KEY),
+    ])
+    .unwrap();
+    assert_eq!((config.verifier.tokens.len(), config.verifier.keys.len()), (2, 2));
+}
+
+#[test]
+fn a_variable_wins_over_the_secret_unless_it_is_empty() {
+    let environment = Environment::from_pairs([("A", "direct"), ("B", "")]);
+    let environment = environment
+        .with_secret(r#"{"A":"secret","B":"secret","C":"secret","D":300,"E":null}"#)
+        .unwrap();
+    assert_eq!(environment.get("A"), Some("direct"));
+    assert_eq!(environment.get("B"), Some("secret"));
+    assert_eq!(environment.get("C"), Some("secret"));
+    assert_eq!(environment.get("D"), Some("300"));
+    assert_eq!(environment.get("E"), None);
+    assert!(Environment::default().with_secret("[]").is_err());
+}

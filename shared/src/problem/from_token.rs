@@ -1,0 +1,39 @@
+//! What failed for want of a token.
+
+use super::Problem;
+use crate::{
+    api::Rejection,
+    token::{CallError, CallFailure, RefreshRequestError, TokenError},
+};
+
+impl Problem {
+    /// A call to WeChat that failed by itself or for want of a token.
+    #[must_use]
+    pub fn from_call(error: &CallError, now: i64) -> Self {
+        match &error.cause {
+            CallFailure::Api(error) => Self::from_api(error, now),
+            CallFailure::Token(error) => Self::from_token(error, now),
+        }
+    }
+
+    /// There is no working token, at `now` in epoch seconds.
+    #[must_use]
+    pub fn from_token(error: &TokenError, now: i64) -> Self {
+        match error {
+            TokenError::Store(error) => error.into(),
+            TokenError::Refused(rejection) => Self::from_rejection(rejection, now),
+            TokenError::Request(RefreshRequestError::Failed {
+                errcode: Some(errcode),
+                message,
+            }) => Self::from_rejection(&Rejection::at_token_endpoint(*errcode, message.as_str()), now),
+            TokenError::Request(RefreshRequestError::Timeout | RefreshRequestError::NoAnswer(_)) => {
+                Self::timeout(error.to_string())
+            }
+            TokenError::Request(RefreshRequestError::BadAnswer(_)) => Self::bad_answer(error.to_string()),
+            error => Self::set_up(error.to_string()).with_hint(
+                "Look at the log of token-refresher, or ask GET /api/doctor. \
+                 / 请查看 token-refresher 的日志，或访问 GET /api/doctor。",
+            ),
+        }
+    }
+}
