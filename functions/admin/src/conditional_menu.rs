@@ -2,11 +2,7 @@
 
 use http::Response;
 use serde_json::{Value, json};
-use wechat::{
-    clock::Deadline,
-    menu,
-    problem::{self, Problem},
-};
+use wechat::{clock::Deadline, menu, problem::Problem, response};
 
 use crate::{
     App,
@@ -19,7 +15,7 @@ pub(crate) async fn add(app: &App, menu: &Value, deadline: Deadline) -> Result<R
     // One attempt: a repeat after a lost answer would leave the menu there twice.
     let add = |token, _| async move { app.client.add_conditional_menu(&token, menu, deadline).await };
     let menuid = app.ask_wechat(deadline, add).await?;
-    Ok(problem::json(
+    Ok(response::json(
         200,
         &json!({"errcode": 0, "errmsg": "ok", "menuid": menuid}),
     ))
@@ -46,5 +42,5 @@ pub(crate) async fn try_match(app: &App, request: &Value, deadline: Deadline) ->
             .with_field("user_id")
     })?;
     let seen = |token, attempts| async move { app.client.menu_seen_by(&token, user_id, attempts, deadline).await };
-    Ok(problem::json(200, &app.ask_wechat(deadline, seen).await?))
+    Ok(response::json(200, &app.ask_wechat(deadline, seen).await?))
 }

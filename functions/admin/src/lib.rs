@@ -73,11 +73,7 @@ impl App {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ClientError> {
         let AdminConfig { caller, callback } = config;
-        let client = Client::new(
-            &caller.api.api_base,
-            caller.api.https_proxy.as_ref(),
-            Arc::clone(&clock),
-        )?;
+        let client = caller.api.client(Arc::clone(&clock))?;
         let table = Table::new(dynamodb, caller.api.table);
         let app_id = caller.api.app_id;
         let tokens = TokenSource::new(table.clone(), &app_id, Arc::clone(&refresher), Arc::clone(&clock));

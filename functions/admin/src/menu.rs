@@ -8,7 +8,8 @@ use wechat::{
     clock::Deadline,
     fault::{self, Fault},
     menu,
-    problem::{self, Problem},
+    problem::Problem,
+    response,
     token::CallFailure,
 };
 
@@ -26,7 +27,7 @@ pub(crate) async fn get(app: &App, request: &Request, deadline: Deadline) -> Res
         Some(_) => return Err(Problem::bad_request("source must be current").with_field("source")),
     }
     let get = |token, attempts| async move { app.client.menu(&token, attempts, deadline).await };
-    Ok(problem::json(200, &app.ask_wechat(deadline, get).await?))
+    Ok(response::json(200, &app.ask_wechat(deadline, get).await?))
 }
 
 /// Serves `POST /api/menu`. With `?dry_run=true` it answers what would change, and changes nothing.
@@ -37,7 +38,7 @@ pub(crate) async fn create(app: &App, request: &Request, deadline: Deadline) -> 
     let default = current.as_ref().and_then(|current| current.get("menu"));
     let changes = menu::difference(default.unwrap_or(&Value::Null), &menu);
     if is_dry_run(request)? {
-        return Ok(problem::json(200, &json!({"changes": changes})));
+        return Ok(response::json(200, &json!({"changes": changes})));
     }
     // The repeat of a request whose answer was lost finds its own menu: the one before stays kept.
     if !changes.is_empty() {
@@ -60,11 +61,7 @@ pub(crate) async fn delete(app: &App, deadline: Deadline) -> Result<Response<Str
 /// Serves `POST /api/menu/rollback`: restores the menu that was there before the last change. Doing it again undoes it;
 /// after a roll-back that was cut short it goes on where that ended.
 pub(crate) async fn roll_back(app: &App, deadline: Deadline) -> Result<Response<String>, Problem> {
-    let kept = app
-        .table
-        .kept_menu(&app.app_id)
-        .await
-        .map_err(|error| Problem::from(&error))?;
+    let kept = app.table.kept_menu(&app.app_id).await?;
     let kept = kept.ok_or_else(|| Problem::not_found("no menu was changed through this API yet / 尚无可回滚的菜单"))?;
     let current = current(app, deadline).await?;
     let (last, earlier) = (read_kept(Some(&kept.menu))?, read_kept(kept.earlier.as_ref())?);
@@ -85,7 +82,7 @@ pub(crate) async fn roll_back(app: &App, deadline: Deadline) -> Result<Response<
         };
         app.ask_wechat(deadline, add).await?;
     }
-    Ok(problem::json(
+    Ok(response::json(
         200,
         &json!({"errcode": 0, "errmsg": "ok", "restored": restored}),
     ))
@@ -144,14 +141,14 @@ pub(crate) async fn current(app: &App, deadline: Deadline) -> Result<Option<Valu
 
 async fn seen_by_users(app: &App, deadline: Deadline) -> Result<Response<String>, Problem> {
     let get = |token, attempts| async move { app.client.current_menu(&token, attempts, deadline).await };
-    Ok(problem::json(200, &app.ask_wechat(deadline, get).await?))
+    Ok(response::json(200, &app.ask_wechat(deadline, get).await?))
 }
 
 /// Nothing is changed before what would be lost is kept; that there was no menu is kept too.
 async fn keep(app: &App, current: Option<&Value>) -> Result<(), Problem> {
     let menu = current.map_or_else(|| "null".to_owned(), Value::to_string);
     let kept = app.table.keep_menu(&app.app_id, &menu, app.clock.now()).await;
-    kept.map_err(|error| Problem::from(&error))
+    kept.map_err(Problem::from)
 }
 
 async fn set_default(app: &App, menu: &Value, deadline: Deadline) -> Result<(), Problem> {
@@ -190,5 +187,5 @@ fn query<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
 }
 
 pub(crate) fn done() -> Response<String> {
-    problem::json(200, &json!({"errcode": 0, "errmsg": "ok"}))
+    response::json(200, &json!({"errcode": 0, "errmsg": "ok"}))
 }

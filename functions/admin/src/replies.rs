@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use wechat::{
     document::Document,
     message::Callback,
-    problem::{self, Problem},
+    problem::Problem,
+    response,
     rules::{ReplyRules, RulesError},
     store::{SavedReplies, StoredReplies},
 };
@@ -22,7 +23,7 @@ pub(crate) async fn get(app: &App) -> Result<Response<String>, Problem> {
         Some(stored) => parse_stored(&stored.document)?,
     };
     Ok(with_version(
-        problem::json(200, &document),
+        response::json(200, &document),
         stored.map_or(0, |stored| stored.version),
     ))
 }
@@ -33,18 +34,14 @@ pub(crate) async fn put(app: &App, headers: &HeaderMap, document: &Value) -> Res
     let json = document.to_string();
     ReplyRules::parse(json.as_bytes()).map_err(refused)?;
     let version = save(app, &json, if_match(headers)?).await?;
-    Ok(with_version(problem::json(200, document), version))
+    Ok(with_version(response::json(200, document), version))
 }
 
 /// Serves `POST /api/replies/rollback`: stores an earlier version again, that of `{"version":n}` or else the last one.
 pub(crate) async fn roll_back(app: &App, headers: &HeaderMap, request: &Value) -> Result<Response<String>, Problem> {
     let current = stored(app).await?.map_or(0, |stored| stored.version);
     let version = requested_version(request)?.unwrap_or(current.saturating_sub(1));
-    let earlier = app
-        .table
-        .earlier_replies(&app.app_id, version)
-        .await
-        .map_err(|error| Problem::from(&error))?;
+    let earlier = app.table.earlier_replies(&app.app_id, version).await?;
     let earlier = earlier.ok_or_else(|| {
         Problem::not_found(format!(
             "version {version} is not kept: the last 10 before version {current} are / 仅保留最近 10 个版本"
@@ -52,7 +49,7 @@ pub(crate) async fn roll_back(app: &App, headers: &HeaderMap, request: &Value) -
     })?;
     let restored = parse_stored(&earlier.document)?;
     let saved = save(app, &earlier.document, if_match(headers)?).await?;
-    Ok(with_version(problem::json(200, &restored), saved))
+    Ok(with_version(response::json(200, &restored), saved))
 }
 
 /// The `version` of `{"version":n}`; none in a body that is absent or empty.
@@ -77,7 +74,7 @@ pub(crate) async fn try_out(app: &App, request: &Value) -> Result<Response<Strin
             .map_err(|error| Problem::set_up(format!("the stored reply rules are damaged: {error}")))?,
     };
     let answer = rules.answer(&callback);
-    Ok(problem::json(
+    Ok(response::json(
         200,
         &json!({"reply": answer.as_ref().map(|answer| answer.reply), "rule": answer.map(|answer| answer.rule)}),
     ))
@@ -103,10 +100,7 @@ fn pretended_callback(request: &Value) -> Result<Callback, Problem> {
 }
 
 async fn stored(app: &App) -> Result<Option<StoredReplies>, Problem> {
-    app.table
-        .replies(&app.app_id)
-        .await
-        .map_err(|error| Problem::from(&error))
+    app.table.replies(&app.app_id).await.map_err(Problem::from)
 }
 
 async fn save(app: &App, document: &str, expected: Option<u64>) -> Result<u64, Problem> {
@@ -114,7 +108,7 @@ async fn save(app: &App, document: &str, expected: Option<u64>) -> Result<u64, P
         .table
         .save_replies(&app.app_id, document, expected, app.clock.now())
         .await;
-    match saved.map_err(|error| Problem::from(&error))? {
+    match saved? {
         SavedReplies::Saved { version } => Ok(version),
         SavedReplies::Changed { version } => Err(Problem::precondition_failed(format!(
             "the rules are at version {version} now: read them again and repeat the change \

@@ -15,15 +15,7 @@ pub use self::{
     refresher::{RefreshError, Refresher, TokenStore},
     source::{CallError, CallFailure, RefreshPort, RefreshRequestError, TokenError, TokenSource},
 };
-use crate::{api::Rejection, store::RefreshFailure};
-
-/// What a failed run left to tell: with WeChat's errcode, also its meaning and its remedy.
-fn words_of(failure: &RefreshFailure) -> String {
-    match failure.errcode {
-        Some(errcode) => Rejection::at_token_endpoint(errcode, failure.message.as_str()).to_string(),
-        None => failure.message.clone(),
-    }
-}
+use crate::secret::Secret;
 
 /// What `token-refresher` is asked to do. Any other event is an ordinary run too.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
@@ -43,6 +35,14 @@ impl Action {
     #[must_use]
     pub fn from_event(event: &serde_json::Value) -> Self {
         Self::deserialize(event).unwrap_or(Self::Refresh)
+    }
+
+    /// Whether `token` is the one that is to be replaced.
+    fn condemns(&self, token: &Secret) -> bool {
+        match self {
+            Self::Refresh => false,
+            Self::Replace { stale_token_sha256 } => token.sha256_hex() == *stale_token_sha256,
+        }
     }
 }
 

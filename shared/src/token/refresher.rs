@@ -11,9 +11,9 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use super::{Action, Refreshed, words_of};
+use super::{Action, Refreshed};
 use crate::{
-    api::{ApiError, IssuedToken, TokenIssuer},
+    api::{ApiError, IssuedToken, Rejection, TokenIssuer},
     clock::{Clock, Deadline},
     store::{Lease, RefreshFailure, StoreError, StoreErrorKind, StoredToken, Table, TokenItem},
     telemetry::{self, Metric},
@@ -266,7 +266,7 @@ impl<S: TokenStore, I: TokenIssuer> Refresher<S, I> {
         deadline: Deadline,
     ) -> Result<Option<IssuedToken>, RefreshError> {
         let issued = self.issuer.issue(false, deadline).await?;
-        if !is_stale(action, &issued) {
+        if !action.condemns(&issued.access_token) {
             return Ok(Some(issued));
         }
         let now = self.clock.now();
@@ -285,7 +285,7 @@ impl<S: TokenStore, I: TokenIssuer> Refresher<S, I> {
         );
         telemetry::emit(&[Metric::count("ForcedRefreshes")], &[], self.clock.now_millis());
         let issued = self.issuer.issue(true, deadline).await?;
-        if is_stale(action, &issued) {
+        if action.condemns(&issued.access_token) {
             return Err(RefreshError::ForcedTooOften {
                 retry_after: FORCED_APART,
             });
@@ -358,22 +358,14 @@ fn settled(action: &Action, before: &TokenItem, item: &TokenItem, now: i64) -> O
 fn usable<'a>(action: &Action, item: &'a TokenItem, now: i64) -> Option<&'a StoredToken> {
     item.token
         .as_ref()
-        .filter(|token| token.life(now) > 0 && replaces(action, token))
+        .filter(|token| token.life(now) > 0 && !action.condemns(&token.access_token))
 }
 
-/// Whether `token` is not the one to be replaced.
-fn replaces(action: &Action, token: &StoredToken) -> bool {
-    match action {
-        Action::Refresh => true,
-        Action::Replace { stale_token_sha256 } => token.access_token.sha256_hex() != *stale_token_sha256,
-    }
-}
-
-/// Whether WeChat issued the very token that is to be replaced.
-fn is_stale(action: &Action, issued: &IssuedToken) -> bool {
-    match action {
-        Action::Refresh => false,
-        Action::Replace { stale_token_sha256 } => issued.access_token.sha256_hex() == *stale_token_sha256,
+/// What a failed run left to tell: with WeChat's errcode, also its meaning and its remedy.
+fn words_of(failure: &RefreshFailure) -> String {
+    match failure.errcode {
+        Some(errcode) => Rejection::at_token_endpoint(errcode, failure.message.as_str()).to_string(),
+        None => failure.message.clone(),
     }
 }
 

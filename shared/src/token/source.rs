@@ -13,12 +13,12 @@ use std::{
 
 use tokio::sync::Mutex;
 
-use super::{Action, words_of};
+use super::Action;
 use crate::{
-    api::ApiError,
+    api::{ApiError, Rejection},
     clock::{Clock, Deadline},
     secret::Secret,
-    store::{RefreshFailure, StoreError, StoredToken, Table, TokenItem},
+    store::{StoreError, StoredToken, Table, TokenItem},
 };
 
 /// A cached token is given up this many seconds before its end.
@@ -96,8 +96,8 @@ pub enum TokenError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// WeChat refused a token to the refresher.
-    #[error("no access_token: WeChat refuses to issue one, {}", words_of(.0))]
-    Refused(RefreshFailure),
+    #[error("no access_token: WeChat refuses to issue one, {0}")]
+    Refused(Rejection),
     /// The refresher brought none.
     #[error("no access_token: {0}")]
     Request(#[from] RefreshRequestError),
@@ -313,10 +313,13 @@ impl TokenSource {
         }
         Err(match (requested, item.failure) {
             // The item has WeChat's own words; an older failure in it would mislead.
-            (Err(RefreshRequestError::Failed { errcode, .. }), Some(failure))
-                if errcode.is_some() && failure.errcode == errcode =>
-            {
-                TokenError::Refused(failure)
+            (
+                Err(RefreshRequestError::Failed {
+                    errcode: Some(errcode), ..
+                }),
+                Some(failure),
+            ) if failure.errcode == Some(errcode) => {
+                TokenError::Refused(Rejection::at_token_endpoint(errcode, failure.message))
             }
             (Err(error), _) => error.into(),
             (Ok(()), _) => TokenError::Missing,

@@ -15,14 +15,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
+use testing::ManualClock;
 use tokio::net::TcpListener;
 use wechat::{
     aws,
     clock::{Clock, Deadline, SystemClock},
     token::{Action, LambdaRefresher, RefreshPort, RefreshRequestError},
 };
-
-use crate::ManualClock;
 
 /// What Lambda answers to one invocation.
 enum Scripted {

@@ -6,61 +6,15 @@ mod lambda;
 mod operations;
 mod source;
 
-use std::{
-    future::Future,
-    pin::Pin,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicI64, Ordering},
-    },
-    time::Duration,
-};
+use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use wechat::{
     api::{Client, TokenApi, TokenEndpoint, TokenIssuer},
-    clock::{Clock, Deadline, SystemClock},
+    clock::{Deadline, SystemClock},
     secret::Secret,
 };
 use wechat_simulator::{Settings, Simulator};
-
-/// A clock that moves only when it is told or slept on, and remembers the sleeps.
-#[derive(Debug)]
-struct ManualClock {
-    millis: AtomicI64,
-    sleeps: Mutex<Vec<Duration>>,
-}
-
-impl ManualClock {
-    /// At the machine's time.
-    fn new() -> Arc<Self> {
-        Arc::new(Self {
-            millis: AtomicI64::new(SystemClock.now_millis()),
-            sleeps: Mutex::default(),
-        })
-    }
-
-    fn advance(&self, seconds: i64) {
-        self.millis.fetch_add(seconds * 1000, Ordering::SeqCst);
-    }
-
-    fn sleeps(&self) -> Vec<Duration> {
-        self.sleeps.lock().unwrap().clone()
-    }
-}
-
-impl Clock for ManualClock {
-    fn now_millis(&self) -> i64 {
-        self.millis.load(Ordering::SeqCst)
-    }
-
-    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        self.sleeps.lock().unwrap().push(duration);
-        let millis = i64::try_from(duration.as_millis()).unwrap();
-        self.millis.fetch_add(millis, Ordering::SeqCst);
-        Box::pin(std::future::ready(()))
-    }
-}
 
 /// The simulated WeChat with a client of it.
 struct WeChat {

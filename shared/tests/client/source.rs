@@ -13,7 +13,7 @@ use std::{
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
 use serde_json::json;
-use testing::{EmbeddedTable, TABLE_NAME};
+use testing::{EmbeddedTable, ManualClock, TABLE_NAME};
 use wechat::{
     api::{ApiError, Rejection},
     clock::{Clock, Deadline},
@@ -22,7 +22,7 @@ use wechat::{
     token::{Action, CallError, CallFailure, RefreshPort, RefreshRequestError, TokenError, TokenSource},
 };
 
-use crate::{ManualClock, WeChat};
+use crate::WeChat;
 
 const APP_ID: &str = "wx0123456789abcdef";
 
@@ -383,7 +383,7 @@ async fn a_failed_run_is_told_in_wechats_own_words() {
     )
     .await;
     let error = bench.source.token(Deadline::NONE).await.unwrap_err();
-    assert!(matches!(&error, TokenError::Refused(failure) if failure.errcode == Some(40164)));
+    assert!(matches!(&error, TokenError::Refused(rejection) if rejection.errcode == 40164));
     let told = error.to_string();
     assert!(told.contains("198.51.100.7") && told.contains("IP白名单"), "{told}");
 

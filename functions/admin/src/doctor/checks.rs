@@ -9,82 +9,70 @@ use wechat::{
     token::{Action, TokenError},
 };
 
-use super::Check;
+use super::Finding;
 use crate::App;
 
 /// Characters of an AppID: `wx` and 16 hexadecimal digits.
 const APP_ID_LENGTH: usize = 18;
 
+type Found = Result<Finding, Problem>;
+
+fn passed(detail: impl Into<String>) -> Found {
+    Ok(Finding::new(detail))
+}
+
 /// What is configured, as far as this function can see it.
-pub(super) fn configuration(app: &App) -> Check {
-    let name = "configuration";
+pub(super) fn configuration(app: &App) -> Found {
     if app.app_id.len() != APP_ID_LENGTH {
-        let problem = Problem::set_up(format!(
-            "WECHAT_APP_ID has {} characters, an AppID has 18",
-            app.app_id.len()
-        ))
-        .with_hint("Copy it from the console. / 请从公众号后台「基础信息」复制 AppID（wx 开头，共 18 位）。");
-        return Check::failed(name, &problem);
+        let length = app.app_id.len();
+        return Err(
+            Problem::set_up(format!("WECHAT_APP_ID has {length} characters, an AppID has 18"))
+                .with_hint("Copy it from the console. / 请从公众号后台「基础信息」复制 AppID（wx 开头，共 18 位）。"),
+        );
     }
     match &app.callback {
-        None => Check::passed(
-            name,
+        None => passed(
             "AppID and table are set; the webhook's own settings cannot be seen from here / 配置齐全（此处看不到 webhook 的配置）",
         ),
-        Some(Ok(MessageMode::Plain)) => Check::passed(
-            name,
-            "complete; callbacks travel in plain mode / 配置齐全，消息为明文模式",
-        ),
-        Some(Ok(MessageMode::Compat)) => Check::passed(name, "complete; compat mode / 配置齐全，兼容模式"),
-        Some(Ok(MessageMode::Safe)) => Check::passed(name, "complete; safe mode / 配置齐全，安全模式"),
-        Some(Err(error)) => {
-            let problem = Problem::set_up(error.to_string())
-                .with_hint("Mend the webhook's variables or its secret. / 请修正 webhook 的环境变量或密钥。");
-            Check::failed(name, &problem)
-        }
+        Some(Ok(MessageMode::Plain)) => passed("complete; callbacks travel in plain mode / 配置齐全，消息为明文模式"),
+        Some(Ok(MessageMode::Compat)) => passed("complete; compat mode / 配置齐全，兼容模式"),
+        Some(Ok(MessageMode::Safe)) => passed("complete; safe mode / 配置齐全，安全模式"),
+        Some(Err(error)) => Err(Problem::set_up(error.to_string())
+            .with_hint("Mend the webhook's variables or its secret. / 请修正 webhook 的环境变量或密钥。")),
     }
 }
 
-pub(super) async fn table(app: &App) -> Check {
-    match app.table.replies(&app.app_id).await {
-        Ok(_) => Check::passed("table", "the table can be read / 数据表可读"),
-        Err(error) => Check::failed("table", &Problem::from(&error)),
-    }
+pub(super) async fn table(app: &App) -> Found {
+    app.table.replies(&app.app_id).await?;
+    passed("the table can be read / 数据表可读")
 }
 
-pub(super) async fn table_expiry(app: &App) -> Check {
-    let name = "table expiry";
-    match app.table.expires_items().await {
-        Ok(true) => Check::passed(name, "expired items are deleted by ttl / 已开启 TTL"),
-        Ok(false) => {
-            let problem = Problem::set_up("the table's TTL is off, so it grows for ever / 数据表未开启 TTL")
-                .with_hint("Turn it on for the attribute \"ttl\". / 请为属性 ttl 开启 TTL。");
-            Check::failed(name, &problem)
-        }
-        Err(error) => Check::failed(name, &Problem::from(&error)),
+pub(super) async fn table_expiry(app: &App) -> Found {
+    if app.table.expires_items().await? {
+        return passed("expired items are deleted by ttl / 已开启 TTL");
     }
+    Err(
+        Problem::set_up("the table's TTL is off, so it grows for ever / 数据表未开启 TTL")
+            .with_hint("Turn it on for the attribute \"ttl\". / 请为属性 ttl 开启 TTL。"),
+    )
 }
 
 /// A working token is had, if need be by asking the refresher, as any request would. When WeChat refuses one, this is
 /// where its reason shows: the whitelist with the address it saw, a wrong AppSecret, a frozen account.
-pub(super) async fn token(app: &App, deadline: Deadline) -> Check {
-    let name = "token";
+pub(super) async fn token(app: &App, deadline: Deadline) -> Found {
     let now = app.clock.now();
     app.tokens.forget().await;
-    if let Err(error) = app.tokens.token(deadline).await {
-        return Check::failed(name, &Problem::from_token(&error, now));
-    }
-    match app.table.token(&app.app_id).await {
-        Ok(TokenItem {
+    let token = app.tokens.token(deadline).await;
+    token.map_err(|error| Problem::from_token(&error, now))?;
+    match app.table.token(&app.app_id).await? {
+        TokenItem {
             token: Some(token),
             refreshed_by,
             ..
-        }) => Check::passed(name, describe_token(&token, refreshed_by.as_deref(), now)),
-        Ok(_) => Check::failed(
-            name,
-            &Problem::set_up("the table holds no access_token / 数据表中没有 access_token"),
-        ),
-        Err(error) => Check::failed(name, &Problem::from(&error)),
+        } => passed(describe_token(&token, refreshed_by.as_deref(), now)),
+        _ => Err(Problem::set_up(
+            "the table holds no access_token / 数据表中没有 access_token",
+        )),
     }
 }
 
@@ -98,106 +86,87 @@ fn describe_token(token: &StoredToken, refreshed_by: Option<&str>, now: i64) -> 
     )
 }
 
-pub(super) async fn refresh_on_demand(app: &App, name: &'static str, deadline: Deadline) -> Check {
-    match app.refresher.run(&Action::Refresh, deadline).await {
-        Ok(()) => Check::passed(name, "token-refresher can be asked / 可按需刷新 access_token"),
-        Err(error) => Check::failed(name, &Problem::from_token(&TokenError::Request(error), app.clock.now())),
-    }
+pub(super) async fn refresh_on_demand(app: &App, deadline: Deadline) -> Found {
+    let run = app.refresher.run(&Action::Refresh, deadline).await;
+    run.map_err(|error| Problem::from_token(&TokenError::Request(error), app.clock.now()))?;
+    passed("token-refresher can be asked / 可按需刷新 access_token")
 }
 
-pub(super) async fn templates(app: &App, name: &'static str, deadline: Deadline) -> Check {
+pub(super) async fn templates(app: &App, deadline: Deadline) -> Found {
     let list = |token, attempts| async move { app.client.templates(&token, attempts, deadline).await };
-    match app.ask_wechat(deadline, list).await {
-        Ok(templates) if templates.is_empty() => Check::failed(
-            name,
-            &Problem::set_up("the account has no template / 账号尚未添加模板")
-                .with_hint("Add one in the console under 模板消息. / 请在公众号后台「模板消息」中添加模板。"),
-        ),
-        Ok(templates) => Check::passed(
-            name,
-            format!("{} template(s) / 共 {} 个模板", templates.len(), templates.len()),
-        ),
-        Err(problem) => Check::failed(name, &problem),
+    let templates = app.ask_wechat(deadline, list).await?;
+    if templates.is_empty() {
+        return Err(Problem::set_up("the account has no template / 账号尚未添加模板")
+            .with_hint("Add one in the console under 模板消息. / 请在公众号后台「模板消息」中添加模板。"));
     }
+    passed(format!(
+        "{} template(s) / 共 {} 个模板",
+        templates.len(),
+        templates.len()
+    ))
 }
 
-pub(super) async fn menu(app: &App, name: &'static str, deadline: Deadline) -> Check {
-    match crate::menu::current(app, deadline).await {
-        Ok(Some(_)) => Check::passed(name, "the account has a menu / 已创建菜单"),
-        Ok(None) => Check::passed(name, "the account has no menu, which is allowed / 尚未创建菜单（可选）"),
-        Err(problem) => Check::failed(name, &problem),
+pub(super) async fn menu(app: &App, deadline: Deadline) -> Found {
+    match crate::menu::current(app, deadline).await? {
+        Some(_) => passed("the account has a menu / 已创建菜单"),
+        None => passed("the account has no menu, which is allowed / 尚未创建菜单（可选）"),
     }
 }
 
 /// Whether WeChat finds the callback URL that the console holds.
-pub(super) async fn callback(app: &App, name: &'static str, deadline: Deadline) -> Check {
+pub(super) async fn callback(app: &App, deadline: Deadline) -> Found {
     let check = |token, attempts| async move {
         let (action, operator) = (CheckAction::default(), CheckOperator::default());
         app.client
             .check_callback(&token, action, operator, attempts, deadline)
             .await
     };
-    match app.ask_wechat(deadline, check).await {
-        Ok(found) if found.dns.is_empty() && found.ping.is_empty() => Check::failed(
-            name,
-            &Problem::set_up("WeChat does not find the callback URL's host / 微信无法解析回调地址的域名")
+    let found = app.ask_wechat(deadline, check).await?;
+    if found.dns.is_empty() && found.ping.is_empty() {
+        return Err(
+            Problem::set_up("WeChat does not find the callback URL's host / 微信无法解析回调地址的域名")
                 .with_hint("Check its DNS record and certificate. / 请检查域名解析与证书。"),
-        ),
-        Ok(found) => {
-            let addresses: Vec<&str> = found.dns.iter().map(|lookup| lookup.ip.as_str()).collect();
-            Check::passed(
-                name,
-                format!(
-                    "WeChat finds the callback URL at {} / 回调地址可达",
-                    addresses.join(", ")
-                ),
-            )
-        }
-        Err(problem) => Check::failed(name, &problem),
+        );
     }
+    let addresses: Vec<&str> = found.dns.iter().map(|lookup| lookup.ip.as_str()).collect();
+    passed(format!(
+        "WeChat finds the callback URL at {} / 回调地址可达",
+        addresses.join(", ")
+    ))
 }
 
 /// Whether the day's calls of the API at `cgi_path` are used up.
-pub(super) async fn quota(app: &App, name: &'static str, cgi_path: &str, deadline: Deadline) -> Check {
+pub(super) async fn quota(app: &App, cgi_path: &str, deadline: Deadline) -> Found {
     let get = |token, attempts| async move { app.client.quota(&token, cgi_path, attempts, deadline).await };
-    match app.ask_wechat(deadline, get).await {
-        Ok(quota) if quota.today.remain == 0 => Check::failed(
-            name,
-            &Problem::set_up(format!(
-                "all {} calls of today are used up / 今日配额已用完",
-                quota.today.daily_limit
-            ))
-            .with_hint(
-                "Wait until midnight in China, or clear the quota in the console (10 times a month). \
-                     / 请等到次日零点，或在公众号后台清零（每月 10 次）。",
-            ),
-        ),
-        Ok(quota) => Check::passed(
-            name,
-            format!(
-                "{} of {} calls left today / 今日剩余 {} 次",
-                quota.today.remain, quota.today.daily_limit, quota.today.remain
-            ),
-        ),
-        Err(problem) => Check::failed(name, &problem),
+    let today = app.ask_wechat(deadline, get).await?.today;
+    if today.remain == 0 {
+        return Err(Problem::set_up(format!(
+            "all {} calls of today are used up / 今日配额已用完",
+            today.daily_limit
+        ))
+        .with_hint(
+            "Wait until midnight in China, or clear the quota in the console (10 times a month). \
+             / 请等到次日零点，或在公众号后台清零（每月 10 次）。",
+        ));
     }
+    passed(format!(
+        "{} of {} calls left today / 今日剩余 {} 次",
+        today.remain, today.daily_limit, today.remain
+    ))
 }
 
 /// What the webhook refused last. Strangers have requests refused too, so this is told and fails nothing.
-pub(super) async fn refused_callback(app: &App, name: &'static str) -> Check {
+pub(super) async fn refused_callback(app: &App) -> Found {
     let now = app.clock.now();
-    match app.table.refused_callback(&app.app_id, now).await {
-        Ok(None) => Check::passed(name, "none in the last 7 days / 最近 7 天没有校验失败的请求"),
-        Ok(Some(refused)) => Check {
-            name,
-            ok: true,
-            detail: format!("{} s ago: {}", now - refused.at, refused.cause),
-            hint: Some(
-                "If it was the console's check of the URL, this is why it failed; anyone else's request may be ignored. \
-                 / 若当时正在公众号后台保存服务器配置，这就是失败原因；若是他人的请求，可以忽略。"
-                    .to_owned(),
-            ),
-        },
-        Err(error) => Check::failed(name, &Problem::from(&error)),
-    }
+    let Some(refused) = app.table.refused_callback(&app.app_id, now).await? else {
+        return passed("none in the last 7 days / 最近 7 天没有校验失败的请求");
+    };
+    Ok(Finding {
+        detail: format!("{} s ago: {}", now - refused.at, refused.cause),
+        hint: Some(
+            "If it was the console's check of the URL, this is why it failed; anyone else's request may be ignored. \
+             / 若当时正在公众号后台保存服务器配置，这就是失败原因；若是他人的请求，可以忽略。"
+                .to_owned(),
+        ),
+    })
 }

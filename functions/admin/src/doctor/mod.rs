@@ -8,15 +8,10 @@ use std::{future::Future, time::Duration};
 use http::Response;
 use serde::Serialize;
 use serde_json::json;
-use wechat::{
-    clock::Deadline,
-    problem::{self, Problem},
-};
+use wechat::{clock::Deadline, problem::Problem, response};
 
 use crate::App;
 
-/// The check that shows what the webhook refused last.
-const REFUSED: &str = "last refused callback";
 /// The APIs whose quotas matter.
 const SEND_PATH: &str = "/cgi-bin/message/template/send";
 const TOKEN_PATH: &str = "/cgi-bin/stable_token";
@@ -39,45 +34,57 @@ struct Check {
     hint: Option<String>,
 }
 
-impl Check {
-    fn passed(name: &'static str, detail: impl Into<String>) -> Self {
+/// What an examination that found nothing wrong has to tell.
+#[derive(Debug)]
+struct Finding {
+    detail: String,
+    hint: Option<String>,
+}
+
+impl Finding {
+    fn new(detail: impl Into<String>) -> Self {
         Self {
-            name,
-            ok: true,
             detail: detail.into(),
             hint: None,
         }
     }
+}
 
-    fn failed(name: &'static str, problem: &Problem) -> Self {
-        Self {
-            name,
-            ok: false,
-            detail: match problem.errcode() {
-                Some(errcode) => format!("errcode {errcode}: {}", problem.detail()),
-                None => problem.detail().to_owned(),
+impl Check {
+    fn new(name: &'static str, found: Result<Finding, Problem>) -> Self {
+        match found {
+            Ok(Finding { detail, hint }) => Self {
+                name,
+                ok: true,
+                detail,
+                hint,
             },
-            hint: Some(problem.hint().unwrap_or(SEE_DETAIL).to_owned()),
+            Err(problem) => Self {
+                name,
+                ok: false,
+                detail: match problem.errcode() {
+                    Some(errcode) => format!("errcode {errcode}: {}", problem.detail()),
+                    None => problem.detail().to_owned(),
+                },
+                hint: Some(problem.hint().unwrap_or(SEE_DETAIL).to_owned()),
+            },
         }
     }
 
     fn not_run(name: &'static str) -> Self {
-        Self {
-            name,
-            ok: false,
-            detail: "not checked, since there is no access_token / 没有 access_token，未检查".to_owned(),
-            hint: Some("Mend the check \"token\" first. / 请先解决 token 一项。".to_owned()),
-        }
+        let problem = Problem::set_up("not checked, since there is no access_token / 没有 access_token，未检查")
+            .with_hint("Mend the check \"token\" first. / 请先解决 token 一项。");
+        Self::new(name, Err(problem))
     }
 }
 
 /// Serves `GET /api/doctor`.
 pub(crate) async fn examine(app: &App, deadline: Deadline) -> Response<String> {
-    let mut examined = vec![checks::configuration(app)];
+    let mut examined = vec![Check::new("configuration", checks::configuration(app))];
     let (table, expiry, refused) = tokio::join!(
         within("table", CHECK_BUDGET, checks::table(app)),
         within("table expiry", CHECK_BUDGET, checks::table_expiry(app)),
-        within(REFUSED, CHECK_BUDGET, checks::refused_callback(app, REFUSED)),
+        within("last refused callback", CHECK_BUDGET, checks::refused_callback(app)),
     );
     examined.extend([table, expiry, refused]);
     let token = within("token", TOKEN_BUDGET, checks::token(app, deadline)).await;
@@ -85,7 +92,7 @@ pub(crate) async fn examine(app: &App, deadline: Deadline) -> Response<String> {
     examined.push(token);
     examined.extend(with_token(app, has_token, deadline).await);
     let ok = examined.iter().all(|check| check.ok);
-    problem::json(200, &json!({"ok": ok, "checks": examined}))
+    response::json(200, &json!({"ok": ok, "checks": examined}))
 }
 
 /// What WeChat can only be asked with a token.
@@ -103,22 +110,26 @@ async fn with_token(app: &App, has_token: bool, deadline: Deadline) -> Vec<Check
     }
     let [refresh, templates, menu, callback, sends, tokens] = names;
     let (refresh, templates, menu, callback, sends, tokens) = tokio::join!(
-        within(refresh, CHECK_BUDGET, checks::refresh_on_demand(app, refresh, deadline)),
-        within(templates, CHECK_BUDGET, checks::templates(app, templates, deadline)),
-        within(menu, CHECK_BUDGET, checks::menu(app, menu, deadline)),
-        within(callback, CHECK_BUDGET, checks::callback(app, callback, deadline)),
-        within(sends, CHECK_BUDGET, checks::quota(app, sends, SEND_PATH, deadline)),
-        within(tokens, CHECK_BUDGET, checks::quota(app, tokens, TOKEN_PATH, deadline)),
+        within(refresh, CHECK_BUDGET, checks::refresh_on_demand(app, deadline)),
+        within(templates, CHECK_BUDGET, checks::templates(app, deadline)),
+        within(menu, CHECK_BUDGET, checks::menu(app, deadline)),
+        within(callback, CHECK_BUDGET, checks::callback(app, deadline)),
+        within(sends, CHECK_BUDGET, checks::quota(app, SEND_PATH, deadline)),
+        within(tokens, CHECK_BUDGET, checks::quota(app, TOKEN_PATH, deadline)),
     );
     vec![refresh, templates, menu, callback, sends, tokens]
 }
 
-async fn within(name: &'static str, budget: Duration, check: impl Future<Output = Check>) -> Check {
+async fn within(
+    name: &'static str,
+    budget: Duration,
+    examination: impl Future<Output = Result<Finding, Problem>>,
+) -> Check {
     let hangs = || {
-        Check::failed(
-            name,
-            &Problem::timeout(format!("no answer within {budget:?} / 未在限定时间内应答")),
-        )
+        Err(Problem::timeout(format!(
+            "no answer within {budget:?} / 未在限定时间内应答"
+        )))
     };
-    tokio::time::timeout(budget, check).await.unwrap_or_else(|_| hangs())
+    let found = tokio::time::timeout(budget, examination).await;
+    Check::new(name, found.unwrap_or_else(|_| hangs()))
 }
