@@ -3,6 +3,7 @@
 use std::{net::IpAddr, path::PathBuf};
 
 use clap::Parser;
+use wechat::callback::MessageMode;
 
 const EXAMPLES_AND_ENVIRONMENT: &str = "\
 Examples / 示例:
@@ -46,7 +47,7 @@ pub struct Options {
     /// Keeps the store in this folder; without it nothing is kept. / 数据目录，不指定则不保存数据
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// The real platform, such as https://api.weixin.qq.com, with the account in the environment. / 真实平台地址，账号信息取自环境变量
+    /// The real platform's address, with the account in the environment. / 真实平台地址，账号信息取自环境变量
     #[arg(long, value_name = "URL", value_parser = platform_url)]
     pub wechat: Option<String>,
     /// How callbacks travel; default safe, with --wechat as the environment says. / 消息加解密方式
@@ -89,11 +90,12 @@ impl Mode {
     /// As `WECHAT_MESSAGE_MODE` spells it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Safe => "safe",
-            Self::Compat => "compat",
-            Self::Plain => "plain",
-        }
+        let mode = match self {
+            Self::Safe => MessageMode::Safe,
+            Self::Compat => MessageMode::Compat,
+            Self::Plain => MessageMode::Plain,
+        };
+        mode.as_str()
     }
 }
 

@@ -5,6 +5,7 @@ mod embedded_table;
 mod event_bus;
 mod fault_proxy;
 mod lambda_api;
+mod manual_clock;
 mod runtime_api;
 mod tls_front;
 
@@ -13,6 +14,7 @@ pub use ::embedded_table::{StartError, TABLE_NAME};
 pub use event_bus::EmbeddedEventBus;
 pub use fault_proxy::{Fault, FaultProxy};
 pub use lambda_api::{Invoked, LambdaApi};
+pub use manual_clock::ManualClock;
 pub use runtime_api::{Function, Outcome};
 pub use tls_front::{Authority, TlsFront};
 

@@ -20,6 +20,7 @@ use tokio::{
     net::TcpListener,
     process::{Child, Command},
     sync::{Mutex, mpsc, watch},
+    task::JoinHandle,
     time::timeout,
 };
 
@@ -55,6 +56,7 @@ pub struct Function {
     outcomes: mpsc::Receiver<Outcome>,
     polled: watch::Receiver<bool>,
     logs: Arc<std::sync::Mutex<String>>,
+    log_readers: Vec<JoinHandle<()>>,
     secrets: Vec<String>,
 }
 
@@ -136,14 +138,17 @@ impl Function {
             .kill_on_drop(true)
             .spawn()?;
         let logs = Arc::default();
-        collect(process.stdout.take(), &logs);
-        collect(process.stderr.take(), &logs);
+        let log_readers = vec![
+            collect(process.stdout.take(), &logs),
+            collect(process.stderr.take(), &logs),
+        ];
         Ok(Self {
             process,
             events,
             outcomes,
             polled,
             logs,
+            log_readers,
             secrets: secrets_of(variables),
         })
     }
@@ -206,8 +211,10 @@ impl Function {
         let ended = timeout(PATIENCE, self.process.wait())
             .await
             .unwrap_or_else(|_| panic!("the function goes on running"));
-        // The readers of its output need a moment more.
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        for reader in self.log_readers.drain(..) {
+            // A reader that has failed has read what there was.
+            let _ = reader.await;
+        }
         ended.ok().and_then(|status| status.code())
     }
 
@@ -271,10 +278,14 @@ fn shows_token(text: &str) -> bool {
     })
 }
 
-fn collect(pipe: Option<impl tokio::io::AsyncRead + Send + Unpin + 'static>, logs: &Arc<std::sync::Mutex<String>>) {
-    let Some(pipe) = pipe else { return };
+/// Reads `pipe` to its end into `logs`.
+fn collect(
+    pipe: Option<impl tokio::io::AsyncRead + Send + Unpin + 'static>,
+    logs: &Arc<std::sync::Mutex<String>>,
+) -> JoinHandle<()> {
     let logs = Arc::clone(logs);
     tokio::spawn(async move {
+        let Some(pipe) = pipe else { return };
         let mut lines = BufReader::new(pipe).lines();
         while let Ok(Some(line)) = lines.next_line().await {
             if let Ok(mut logs) = logs.lock() {
@@ -282,7 +293,7 @@ fn collect(pipe: Option<impl tokio::io::AsyncRead + Send + Unpin + 'static>, log
                 logs.push('\n');
             }
         }
-    });
+    })
 }
 
 async fn next(State(api): State<Arc<RuntimeApi>>) -> Response<Body> {

@@ -5,7 +5,8 @@ use serde_json::Value;
 use wechat::{
     clock::Deadline,
     hex,
-    problem::{Problem, respond},
+    problem::Problem,
+    response::respond,
     secret::sha256_hex,
     store::{RecordedAnswer, SendClaim, SendOutcome, SendRequest, Turn},
 };
@@ -75,7 +76,7 @@ async fn send_once(
         owner: &owner,
     };
     let claimed = app.table.claim_send(&claim, app.clock.now()).await;
-    let turn = match claimed.map_err(|error| Problem::from(&error))? {
+    let turn = match claimed? {
         SendClaim::Won(turn) => turn,
         SendClaim::Done(answer) | SendClaim::Unknown(Some(answer)) => return Ok(again(answer)),
         SendClaim::InProgress { retry_after } => return Err(Problem::in_progress(retry_after.unsigned_abs())),

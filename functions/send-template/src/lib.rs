@@ -69,11 +69,7 @@ impl App {
         refresher: Arc<dyn RefreshPort>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ClientError> {
-        let client = Client::new(
-            &config.api.api_base,
-            config.api.https_proxy.as_ref(),
-            Arc::clone(&clock),
-        )?;
+        let client = config.api.client(Arc::clone(&clock))?;
         let table = Table::new(dynamodb, config.api.table);
         let tokens = TokenSource::new(table.clone(), &config.api.app_id, refresher, Arc::clone(&clock));
         Ok(Self {

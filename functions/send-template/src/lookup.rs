@@ -3,7 +3,8 @@
 use http::Response;
 use wechat::{
     clock::Deadline,
-    problem::{self, Problem},
+    problem::Problem,
+    response,
     store::{MessageRecord, MessageStatus, is_msgid},
 };
 
@@ -28,7 +29,7 @@ pub(crate) async fn message(app: &App, msgid: &str) -> Result<Response<String>, 
         receipt: record.receipt,
         meaning: meaning(record.status),
     };
-    Ok(problem::json(200, &message))
+    Ok(response::json(200, &message))
 }
 
 /// The record of a message. What cannot be a msgid is no message's.
@@ -37,7 +38,7 @@ async fn find(app: &App, msgid: &str) -> Result<Option<MessageRecord>, Problem> 
         return Ok(None);
     }
     let record = app.table.message(msgid, app.clock.now()).await;
-    record.map_err(|error| Problem::from(&error))
+    record.map_err(Problem::from)
 }
 
 const fn meaning(status: MessageStatus) -> &'static str {
@@ -62,5 +63,5 @@ pub(crate) async fn templates(app: &App, deadline: Deadline) -> Result<Response<
     let templates = templates.map_err(|error| Problem::from_call(&error, app.clock.now()))?;
     templates::learn(app, &templates, deadline).await;
     let templates = templates.into_iter().map(Into::into).collect();
-    Ok(problem::json(200, &TemplateList { templates }))
+    Ok(response::json(200, &TemplateList { templates }))
 }

@@ -10,7 +10,8 @@ use http::Response;
 use wechat::{
     api::{ApiError, TemplateMessage},
     clock::Deadline,
-    problem::{self, Problem},
+    problem::Problem,
+    response,
     telemetry::{self, Metric},
     token::{CallError, CallFailure},
 };
@@ -48,6 +49,18 @@ pub(crate) enum Fate {
     Unknown,
 }
 
+impl Fate {
+    /// Its name as a dimension of metrics, which the dashboard shows.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Taken => "Taken",
+            Self::Refused => "Refused",
+            Self::NotAsked => "NotAsked",
+            Self::Unknown => "Unknown",
+        }
+    }
+}
+
 /// What to do when WeChat could not even be asked.
 const NOT_SENT: &str = "Nothing was sent: send it again. / 尚未发送，请重新发送。";
 
@@ -80,7 +93,7 @@ pub(crate) async fn send(app: &App, request: &SendTemplate, client_msg_id: &str,
         Recipients::One(touser) => {
             let Delivery { result, fate } = batch.deliver_and_record(touser).await;
             let response = match result {
-                Ok(msgid) => problem::json(200, &Sent::new(msgid, findings)),
+                Ok(msgid) => response::json(200, &Sent::new(msgid, findings)),
                 Err(problem) => problem.with_findings(findings.unwrap_or_default()).into_response(),
             };
             Outcome { response, fate }
@@ -94,7 +107,7 @@ pub(crate) async fn send(app: &App, request: &SendTemplate, client_msg_id: &str,
             let all_sent = deliveries.values().all(|delivery| delivery.result.is_ok());
             let fates: Vec<_> = deliveries.values().map(|delivery| delivery.fate).collect();
             Outcome {
-                response: problem::json(if all_sent { 200 } else { 207 }, &Results { results, findings }),
+                response: response::json(if all_sent { 200 } else { 207 }, &Results { results, findings }),
                 fate: fate_of_all(&fates),
             }
         }
@@ -206,10 +219,10 @@ impl Batch<'_> {
         let Self {
             app, request, deadline, ..
         } = *self;
-        let outcome = format!("{:?}", delivery.fate);
+        let outcome = delivery.fate.name();
         telemetry::emit(
             &[Metric::count("Sends")],
-            &[("Outcome", &outcome)],
+            &[("Outcome", outcome)],
             app.clock.now_millis(),
         );
         if let Ok(msgid) = &delivery.result {

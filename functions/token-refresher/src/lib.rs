@@ -5,7 +5,7 @@ use std::sync::Arc;
 use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde_json::Value;
 use wechat::{
-    api::{Client, ClientError, TokenEndpoint},
+    api::{ClientError, TokenEndpoint},
     clock::{Clock, Deadline},
     config::RefresherConfig,
     hex,
@@ -40,11 +40,7 @@ impl App {
         dynamodb: aws_sdk_dynamodb::Client,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ClientError> {
-        let client = Client::new(
-            &config.api.api_base,
-            config.api.https_proxy.as_ref(),
-            Arc::clone(&clock),
-        )?;
+        let client = config.api.client(Arc::clone(&clock))?;
         let table = Table::new(dynamodb, config.api.table);
         let issuer = TokenEndpoint::new(client, config.token_api, &config.api.app_id, config.app_secret);
         let app_id = config.api.app_id;

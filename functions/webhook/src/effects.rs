@@ -139,7 +139,7 @@ fn receipt(callback: &Callback, now: i64) -> Option<Receipt<'_>> {
     let status = match status {
         DeliveryStatus::Delivered => MessageStatus::Delivered,
         DeliveryStatus::Blocked => MessageStatus::Blocked,
-        _ => MessageStatus::Failed,
+        DeliveryStatus::Failed => MessageStatus::Failed,
     };
     Some(Receipt {
         msgid: msg_id,

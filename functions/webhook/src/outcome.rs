@@ -1,7 +1,7 @@
 //! What a request comes to, and how WeChat is told.
 
 use http::Response;
-use wechat::{callback::OpenError, message::NotACallback, problem::respond};
+use wechat::{callback::OpenError, message::NotACallback, response::respond};
 
 use crate::effects::EffectError;
 

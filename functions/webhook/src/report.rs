@@ -61,7 +61,7 @@ impl Exchange {
         is_news.then_some(match status {
             DeliveryStatus::Delivered => "Delivered",
             DeliveryStatus::Blocked => "Blocked",
-            _ => "Failed",
+            DeliveryStatus::Failed => "Failed",
         })
     }
 

@@ -144,3 +144,82 @@ fn compile(document: Option<&str>) -> Result<ReplyRules, RulesError> {
         |document| ReplyRules::parse(document.as_bytes()),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use testing::{EmbeddedTable, ManualClock, TABLE_NAME};
+
+    use super::*;
+
+    const APP_ID: &str = "wx0123456789abcdef";
+    /// When rules that were just read have to be read again, in seconds.
+    const STALE: i64 = FRESH_FOR / 1000;
+
+    struct Bench {
+        embedded: EmbeddedTable,
+        table: Table,
+        clock: Arc<ManualClock>,
+        cache: RulesCache,
+    }
+
+    impl Bench {
+        /// With rules that answer `reply`.
+        async fn start(reply: &str) -> Self {
+            let embedded = EmbeddedTable::start(None).await.unwrap();
+            let table = Table::new(embedded.client(), TABLE_NAME);
+            let clock = ManualClock::new();
+            let cache = RulesCache::new(table.clone(), APP_ID.to_owned(), clock.clone());
+            let bench = Self {
+                embedded,
+                table,
+                clock,
+                cache,
+            };
+            bench.store(reply).await;
+            bench
+        }
+
+        async fn store(&self, reply: &str) {
+            let document = json!({"default": {"type": "text", "content": reply}}).to_string();
+            let saved = self.table.save_replies(APP_ID, &document, None, self.clock.now()).await;
+            saved.unwrap();
+        }
+
+        async fn reply(&self) -> String {
+            let rules = self.cache.current().await;
+            let answer = rules.answer_text("在吗").unwrap();
+            serde_json::to_value(answer.reply).unwrap()["content"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        }
+    }
+
+    #[tokio::test]
+    async fn new_rules_are_read_within_half_a_minute_and_not_for_every_callback() {
+        let bench = Bench::start("first").await;
+        assert_eq!(bench.reply().await, "first");
+        bench.store("second").await;
+        bench.clock.advance(STALE - 1);
+        assert_eq!(bench.reply().await, "first");
+        bench.clock.advance(1);
+        assert_eq!(bench.reply().await, "second");
+    }
+
+    #[tokio::test]
+    async fn known_rules_survive_the_store() {
+        let bench = Bench::start("known").await;
+        assert_eq!(bench.reply().await, "known");
+        bench.clock.advance(STALE);
+        let Bench {
+            embedded, cache, clock, ..
+        } = bench;
+        embedded.stop().await;
+        for _ in 0..3 {
+            let rules = cache.current().await;
+            assert!(rules.answer_text("在吗").is_some(), "the built-in rules answer nothing");
+            clock.advance(RETRY_AFTER / 1000);
+        }
+    }
+}

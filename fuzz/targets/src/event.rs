@@ -3,7 +3,7 @@
 use http::Response;
 use lambda_http::{Context, LambdaEvent, Request, RequestExt, request::LambdaRequest};
 use serde_json::{Value, json};
-use wechat::{callback::CallbackQuery, clock::SystemClock, problem, secret::Secret};
+use wechat::{callback::CallbackQuery, clock::SystemClock, response, secret::Secret};
 
 /// An event, as JSON. What is an event is answered with an HTTP status, and nothing but a key or the gateway's JWT
 /// authorizer lets a caller in.
@@ -43,7 +43,7 @@ async fn respond(request: Request) -> Response<String> {
             assert!(jwt.is_some_and(|jwt| !jwt.is_null()), "nobody has the key: {context}");
             let _ = deadline;
             let body: Value = http_api::json_body(request)?;
-            Ok(problem::json(
+            Ok(response::json(
                 200,
                 &json!({"path": request.raw_http_path(), "body": body}),
             ))

@@ -1,4 +1,4 @@
-//! What kind of account the made one is, which decides on the APIs that it may call (protocol.md 0, 6, 7 and 10).
+//! What kind of account the made one is, which decides on the APIs that it may call.
 
 use serde::{Deserialize, Serialize};
 

@@ -130,7 +130,7 @@ fn strip_padding(padded: &[u8]) -> Option<&[u8]> {
 mod tests {
     use super::*;
 
-    /// Official vectors, as protocol.md 1.7 gives them.
+    /// The vectors of WeChat's own documents.
     const TOKEN: &str = "AAAAA";
     const APP_ID: &str = "wxba5fad812f8e6fb9";
     const PUSHED: &str = "+qdx1OKCy+5JPCBFWw70tm0fJGb2Jmeia4FCB7kao+/Q5c/ohsOzQHi8khUOb05JCpj0JB4RvQMkUyus8TPxLKJGQqcvZqzDpVzazhZv6JsXUnnR8XGT740XgXZUXQ7vJVnAG+tE8NUd4yFyjPy7GgiaviNrlCTj+l5kdfMuFUPpRSrfMZuMcp3Fn2Pede2IuQrKEYwKSqFIZoNqJ4M8EajAsjLY2km32IIjdf8YL/P50F7mStwntrA2cPDrM1kb6mOcfBgRtWygb3VIYnSeOBrebufAlr7F9mFUPAJGj04=";

@@ -1,4 +1,4 @@
-//! What a user has done lately, which decides on what the account may send unasked: protocol.md section 7.
+//! What a user has done lately, which decides on what the account may send unasked.
 
 use serde::Serialize;
 use serde_json::{Value, json};

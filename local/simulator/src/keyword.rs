@@ -1,4 +1,4 @@
-//! The value rules of template keywords, by the type in their name (protocol.md 5.4).
+//! The value rules of template keywords, by the type in their name.
 
 /// Checks a value against the rule of its keyword's type: the name without its trailing digits.
 ///

@@ -1,4 +1,4 @@
-//! MarkFail 自动屏蔽: a server that keeps failing gets no pushes at all for a minute (protocol.md 1.6).
+//! MarkFail 自动屏蔽: a server that keeps failing gets no pushes at all for a minute.
 
 /// Failed deliveries in a row that WeChat puts up with. It does not publish its number; this one is ours.
 const MOST_FAILURES: u32 = 30;

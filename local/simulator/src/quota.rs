@@ -1,4 +1,4 @@
-//! Quotas per API, by day and by minute, as protocol.md 4.2 and 4.7 list them, and the clearing of them.
+//! Quotas per API, by day and by minute, as WeChat lists them, and the clearing of them.
 
 use std::collections::{BTreeMap, HashMap};
 

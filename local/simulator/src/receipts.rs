@@ -1,4 +1,4 @@
-//! What the results of the next template messages say (protocol.md 2.4): mostly success.
+//! What the results of the next template messages say: mostly success.
 
 use std::collections::VecDeque;
 

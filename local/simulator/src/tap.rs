@@ -1,5 +1,4 @@
-//! Taps on the buttons of a menu that make WeChat push an event, and what the user sends along with them
-//! (protocol.md 2.3).
+//! Taps on the buttons of a menu that make WeChat push an event, and what the user sends along with them.
 
 use serde::Deserialize;
 

@@ -1,4 +1,4 @@
-//! 提交 in WeChat's console: the signed GET that a callback URL must answer with its `echostr` (protocol.md 1.2).
+//! 提交 in WeChat's console: the signed GET that a callback URL must answer with its `echostr`.
 
 use reqwest::{StatusCode, Url};
 use serde::Serialize;

@@ -6,6 +6,7 @@ use http::{HeaderMap, Response, request::Parts};
 use serde::Serialize;
 use wechat::{
     aes::EncodingAesKey,
+    api::TokenApi,
     callback::CallbackVerifier,
     clock::{Clock, SystemClock},
     document::Document,
@@ -20,8 +21,6 @@ use super::mask;
 const SHOWN: usize = 16 * 1024;
 /// The header by which the pages mark what they read for themselves, as opposed to what their user asked for.
 const OWN_READ: &str = "x-console-read";
-/// Here 40001 means something else.
-const TOKEN_PATHS: [&str; 2] = ["/cgi-bin/token", "/cgi-bin/stable_token"];
 
 /// What kind of thing.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
@@ -214,7 +213,7 @@ impl Event {
     fn of_call(call: &ObservedCall) -> Self {
         let answered = call.status.is_some();
         let errcode = answered.then(|| errcode_of(&call.response)).flatten();
-        let lookup = if TOKEN_PATHS.contains(&call.path.as_str()) {
+        let lookup = if TokenApi::serves(call.path.as_str()) {
             errcode::lookup_at_token_endpoint
         } else {
             errcode::lookup

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use testing::EmbeddedTable;
-use wechat::store::MessageStatus;
+use wechat::store::{MessageStatus, Receipt};
 
 use crate::setup::{
     AES_KEY, APP_ID, Answer, TOKEN, Variables, callback, encrypted, event_bus, frozen, nothing_listens, now, plain,
@@ -69,8 +69,15 @@ async fn a_redelivered_receipt_does_not_undo_a_later_one() {
     let mut webhook = Variables::new("plain", &table.endpoint()).start().await;
     let first = plain(&receipt("7", "success"));
     assert_eq!(webhook.send(&first).await, Answer::success());
+    // Some other time than now, so that a second record of it would show.
+    let earlier = Receipt {
+        msgid: "7",
+        status: MessageStatus::Delivered,
+        words: "success",
+        at: now() - 60,
+    };
+    store.record_receipt(earlier).await.unwrap();
     let before = store.message("7", now()).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(1100)).await;
     assert_eq!(webhook.send(&first).await, Answer::success());
     assert_eq!(store.message("7", now()).await.unwrap(), before, "not even its time");
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 use testing::{EmbeddedTable, Fault, FaultProxy, TABLE_NAME};
 use wechat::store::Table;
 
-use crate::setup::{APP_ID, Answer, Variables, callback, frozen, nothing_listens, now, store, table, text};
+use crate::setup::{APP_ID, Answer, Variables, callback, frozen, nothing_listens, now, table, text};
 
 const COLD: Duration = Duration::from_secs(3);
 const WARM: Duration = Duration::from_secs(1);
@@ -50,46 +50,6 @@ async fn a_store_that_comes_back_after_the_start_is_read_for_the_next_reply() {
 
 fn hello(reply: &str) -> serde_json::Value {
     json!({"keywords": [{"match": "exact", "value": "你好", "reply": {"type": "text", "content": reply}}]})
-}
-
-/// The store is lost under a running function: the last known rules serve, and the wait for newer ones is short.
-#[tokio::test]
-async fn known_rules_survive_the_store_and_new_ones_are_read_within_half_a_minute() {
-    let first = table(&hello("first")).await;
-    let gone = table(&hello("known")).await;
-    let mut reading = Variables::new("plain", &first.endpoint()).start().await;
-    let mut cut_off = Variables::new("plain", &gone.endpoint()).start().await;
-    let xml = text("你好", 1);
-    assert_eq!(
-        reading.post(&xml).await.reply_to(&xml, false).text("Content"),
-        Some("first")
-    );
-    assert_eq!(
-        cut_off.post(&xml).await.reply_to(&xml, false).text("Content"),
-        Some("known")
-    );
-
-    store(&first)
-        .save_replies(APP_ID, &hello("second").to_string(), None, now())
-        .await
-        .unwrap();
-    gone.stop().await;
-    assert_eq!(
-        reading.post(&xml).await.reply_to(&xml, false).text("Content"),
-        Some("first"),
-        "not read anew for every callback"
-    );
-    tokio::time::sleep(Duration::from_secs(31)).await;
-    assert_eq!(
-        reading.post(&xml).await.reply_to(&xml, false).text("Content"),
-        Some("second")
-    );
-    let started = Instant::now();
-    assert_eq!(
-        cut_off.post(&xml).await.reply_to(&xml, false).text("Content"),
-        Some("known")
-    );
-    assert!(started.elapsed() < WARM, "{:?}", started.elapsed());
 }
 
 #[tokio::test]

@@ -246,7 +246,7 @@ mod tests {
 
     const CREATE: &str = "/cgi-bin/menu/create";
 
-    /// The sample of protocol.md section 6.
+    /// A menu with a button of each kind.
     fn sample() -> Value {
         json!({"button": [
             {"type": "click", "name": "今日", "key": "MENU_TODAY"},

@@ -1,0 +1,58 @@
+//! A clock in the test's hand.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use wechat::clock::{Clock, SystemClock};
+
+/// A clock that moves only when it is told or slept on, and remembers the sleeps.
+#[derive(Debug)]
+pub struct ManualClock {
+    millis: AtomicI64,
+    sleeps: Mutex<Vec<Duration>>,
+}
+
+impl ManualClock {
+    /// At the machine's time.
+    #[must_use]
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self {
+            millis: AtomicI64::new(SystemClock.now_millis()),
+            sleeps: Mutex::default(),
+        })
+    }
+
+    /// Lets `seconds` pass.
+    pub fn advance(&self, seconds: i64) {
+        self.millis.fetch_add(seconds * 1000, Ordering::SeqCst);
+    }
+
+    /// How long it was slept on, each time.
+    #[must_use]
+    pub fn sleeps(&self) -> Vec<Duration> {
+        self.sleeps.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Clock for ManualClock {
+    fn now_millis(&self) -> i64 {
+        self.millis.load(Ordering::SeqCst)
+    }
+
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        self.sleeps
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(duration);
+        let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        self.millis.fetch_add(millis, Ordering::SeqCst);
+        Box::pin(std::future::ready(()))
+    }
+}
