@@ -28,8 +28,9 @@ const PACKAGES: [&str; 5] = ["webhook", "token-refresher", "send-template", "adm
 const STARTS: usize = 30;
 /// Replies before those that count.
 const WARM_UP: usize = 100;
-/// Replies that count.
+/// Replies that count, and in how many rounds.
 const REPLIES: usize = 1000;
+const ROUNDS: usize = 20;
 /// Rules that the webhook has.
 const RULES: usize = 100;
 const API_KEY: &str = "key-of-the-benchmarks";
@@ -331,33 +332,68 @@ async fn start(stage: &Stage, subject: &Subject, endpoints: Endpoints, starts: &
     Ok(())
 }
 
-async fn replies(stage: &Stage) -> Result<()> {
-    println!("Warm replies, {REPLIES} one after the other:\n");
-    println!(
-        "| | CPU a reply, µs | latency, median, µs | latency, p99, µs | peak memory, MiB |\n|---|--:|--:|--:|--:|"
-    );
-    for subject in stage.subjects() {
+/// A warm function, and what its replies have cost.
+struct Warm {
+    subject: Subject,
+    function: Function,
+    pid: u32,
+    /// CPU time of one reply, in each round.
+    cpu: Vec<Duration>,
+    latencies: Vec<Duration>,
+}
+
+impl Warm {
+    async fn up(stage: &Stage, subject: Subject) -> Result<Self> {
         let mut function = stage.run(&subject, Endpoints::Http).await?;
         for _ in 0..WARM_UP {
             answered(&mut function, &subject).await?;
         }
-        let pid = function.pid().ok_or("it has ended")?;
-        let before = cpu_time(pid)?;
-        let mut latencies = Vec::with_capacity(REPLIES);
-        for _ in 0..REPLIES {
+        Ok(Self {
+            pid: function.pid().ok_or("it has ended")?,
+            subject,
+            function,
+            cpu: Vec::new(),
+            latencies: Vec::new(),
+        })
+    }
+
+    async fn round(&mut self) -> Result<()> {
+        let replies = REPLIES / ROUNDS;
+        let before = cpu_time(self.pid)?;
+        for _ in 0..replies {
             let began = Instant::now();
-            answered(&mut function, &subject).await?;
-            latencies.push(began.elapsed());
+            answered(&mut self.function, &self.subject).await?;
+            self.latencies.push(began.elapsed());
         }
-        let cpu = (cpu_time(pid)? - before) / u32::try_from(REPLIES)?;
-        let median = median(&mut latencies);
+        self.cpu.push((cpu_time(self.pid)? - before) / u32::try_from(replies)?);
+        Ok(())
+    }
+}
+
+async fn replies(stage: &Stage) -> Result<()> {
+    println!("Warm replies, {REPLIES} one after the other in {ROUNDS} rounds; CPU of the median round:\n");
+    println!(
+        "| | CPU a reply, µs | latency, median, µs | latency, p99, µs | peak memory, MiB |\n|---|--:|--:|--:|--:|"
+    );
+    let mut subjects = Vec::new();
+    for subject in stage.subjects() {
+        subjects.push(Warm::up(stage, subject).await?);
+    }
+    // In turns, as starts are.
+    for _ in 0..ROUNDS {
+        for subject in &mut subjects {
+            subject.round().await?;
+        }
+    }
+    for warm in &mut subjects {
+        let latency = median(&mut warm.latencies);
         println!(
             "| {} | {:.0} | {:.0} | {:.0} | {:.1} |",
-            subject.name,
-            micros(cpu),
-            micros(median),
-            micros(latencies[REPLIES * 99 / 100]),
-            peak_memory(pid)? as f64 / 1024.0,
+            warm.subject.name,
+            micros(median(&mut warm.cpu)),
+            micros(latency),
+            micros(warm.latencies[REPLIES * 99 / 100]),
+            peak_memory(warm.pid)? as f64 / 1024.0,
         );
     }
     println!();

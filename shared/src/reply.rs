@@ -193,6 +193,9 @@ impl Article {
 /// end the section or make the reply unreadable.
 #[must_use]
 pub fn cdata(text: &str) -> String {
+    if !text.bytes().any(may_need_care) {
+        return ["<![CDATA[", text, "]]>"].concat();
+    }
     let mut text = Cow::Borrowed(text);
     if !text.chars().all(is_xml_character) {
         text = text.chars().filter(|&character| is_xml_character(character)).collect();
@@ -201,6 +204,11 @@ pub fn cdata(text: &str) -> String {
         text = text.replace("]]>", "]]]]><![CDATA[>").into();
     }
     format!("<![CDATA[{text}]]>")
+}
+
+/// Whether a byte of UTF-8 may belong to a character that XML forbids, or to the end of a section.
+const fn may_need_care(byte: u8) -> bool {
+    matches!(byte, 0..=0x1f | b']' | 0xef)
 }
 
 /// The longest beginning of `text` that has at most `limit` bytes and ends between two characters.

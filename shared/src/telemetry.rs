@@ -34,6 +34,9 @@ thread_local! {
 /// Dimension of every metric: several stacks may share an account, and so the namespace.
 const FUNCTION_NAME: &str = "FunctionName";
 
+/// Bytes that most lines stay below.
+const LINE_CAPACITY: usize = 512;
+
 /// The function's name, set once logs go to CloudWatch: elsewhere metric lines would only be noise.
 static EMITS_METRICS_OF: OnceLock<String> = OnceLock::new();
 
@@ -122,27 +125,46 @@ impl Metric {
     }
 }
 
-/// Emits `metrics` with `dimensions` and the function's name, when the process runs as a Lambda function. Dimensions must
-/// be few and their values from a small set: CloudWatch charges for each combination. Never a secret, an openid or a text.
-pub fn emit(metrics: &[Metric], dimensions: &[(&str, &str)], now_millis: i64) {
-    if let Some(function) = EMITS_METRICS_OF.get() {
-        let dimensions = [&[(FUNCTION_NAME, function.as_str())], dimensions].concat();
-        let line = MetricLine {
-            metrics,
-            dimensions: &dimensions,
-            now_millis,
-        };
-        // A metric that cannot be written must not fail the request that it counts.
-        if let Ok(mut line) = serde_json::to_vec(&line) {
-            line.push(b'\n');
-            let _ = Stdout.write_all(&line);
-        }
+/// Metrics that share a dimension besides the function's name, or have none. Its values must be from a small set: CloudWatch
+/// charges for each combination. Never a secret, an openid or a text.
+#[derive(Clone, Copy, Debug)]
+pub struct MetricGroup<'a> {
+    /// Name and value.
+    pub dimension: Option<(&'static str, &'a str)>,
+    /// The metrics; a group without any is left out.
+    pub metrics: &'a [Metric],
+}
+
+/// Emits `metrics` with `dimension` and the function's name, when the process runs as a Lambda function.
+pub fn emit(metrics: &[Metric], dimension: Option<(&'static str, &str)>, now_millis: i64) {
+    emit_groups(&[MetricGroup { dimension, metrics }], now_millis);
+}
+
+/// Emits all of `groups` in one line, which costs less to write and to keep than one for each. No two may have the same
+/// dimension or a metric of the same name.
+pub fn emit_groups(groups: &[MetricGroup<'_>], now_millis: i64) {
+    let Some(function) = EMITS_METRICS_OF.get() else {
+        return;
+    };
+    let line = MetricLine {
+        function,
+        groups,
+        now_millis,
+    };
+    if line.told().next().is_none() {
+        return;
+    }
+    let mut json = Vec::with_capacity(LINE_CAPACITY);
+    // A metric that cannot be written must not fail the request that it counts.
+    if serde_json::to_writer(&mut json, &line).is_ok() {
+        json.push(b'\n');
+        let _ = Stdout.write_all(&json);
     }
 }
 
 /// Writes all lines of `tell` at once. Each write to a pipe wakes its reader, which costs more than making the line.
 pub fn at_once(tell: impl FnOnce()) {
-    HELD.set(Some(Vec::new()));
+    HELD.set(Some(Vec::with_capacity(2 * LINE_CAPACITY)));
     // Written even when `tell` panics: its lines may say why.
     let _written = Release;
     tell();
@@ -180,16 +202,22 @@ impl io::Write for Stdout {
 /// One line of metrics. It is written straight from these parts: a tree of JSON values in between took a seventh of the
 /// instructions of a reply.
 struct MetricLine<'a> {
-    metrics: &'a [Metric],
-    dimensions: &'a [(&'a str, &'a str)],
+    function: &'a str,
+    groups: &'a [MetricGroup<'a>],
     now_millis: i64,
+}
+
+impl MetricLine<'_> {
+    fn told(&self) -> impl Iterator<Item = &MetricGroup<'_>> {
+        self.groups.iter().filter(|group| !group.metrics.is_empty())
+    }
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Metadata<'a> {
     timestamp: i64,
-    cloud_watch_metrics: [Directive<'a>; 1],
+    cloud_watch_metrics: Vec<Directive<'a>>,
 }
 
 #[derive(Serialize)]
@@ -207,28 +235,35 @@ struct Definition<'a> {
     unit: Unit,
 }
 
+fn directive<'a>(group: &MetricGroup<'a>) -> Directive<'a> {
+    let definition = |metric: &Metric| Definition {
+        name: metric.name,
+        unit: metric.unit,
+    };
+    let dimension = group.dimension.map(|(name, _)| name);
+    Directive {
+        namespace: NAMESPACE,
+        dimensions: [[FUNCTION_NAME].into_iter().chain(dimension).collect()],
+        metrics: group.metrics.iter().map(definition).collect(),
+    }
+}
+
 impl Serialize for MetricLine<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let definition = |metric: &Metric| Definition {
-            name: metric.name,
-            unit: metric.unit,
-        };
-        let directive = Directive {
-            namespace: NAMESPACE,
-            dimensions: [self.dimensions.iter().map(|(name, _)| *name).collect()],
-            metrics: self.metrics.iter().map(definition).collect(),
-        };
         let metadata = Metadata {
             timestamp: self.now_millis,
-            cloud_watch_metrics: [directive],
+            cloud_watch_metrics: self.told().map(directive).collect(),
         };
         let mut line = serializer.serialize_map(None)?;
         line.serialize_entry("_aws", &metadata)?;
-        for (name, value) in self.dimensions {
-            line.serialize_entry(name, value)?;
-        }
-        for metric in self.metrics {
-            line.serialize_entry(metric.name, &metric.value)?;
+        line.serialize_entry(FUNCTION_NAME, self.function)?;
+        for group in self.told() {
+            if let Some((name, value)) = &group.dimension {
+                line.serialize_entry(name, value)?;
+            }
+            for metric in group.metrics {
+                line.serialize_entry(metric.name, &metric.value)?;
+            }
         }
         line.end()
     }
@@ -251,27 +286,49 @@ mod tests {
     }
 
     #[test]
-    fn a_metric_line_is_what_cloudwatch_reads() {
-        let metrics = [Metric::count("Callbacks"), Metric::millis("ReplyLatency", 7)];
+    fn a_line_of_metrics_is_what_cloudwatch_reads() {
+        let groups = [
+            MetricGroup {
+                dimension: None,
+                metrics: &[Metric::millis("ReplyLatency", 7), Metric::count("Duplicates")],
+            },
+            MetricGroup {
+                dimension: Some(("Type", "text")),
+                metrics: &[Metric::count("Callbacks")],
+            },
+            MetricGroup {
+                dimension: Some(("Status", "Failed")),
+                metrics: &[],
+            },
+        ];
         let line = MetricLine {
-            metrics: &metrics,
-            dimensions: &[("Type", "text")],
+            function: "webhook",
+            groups: &groups,
             now_millis: 1_767_225_600_000,
         };
         assert_eq!(
             serde_json::to_value(line).unwrap(),
             json!({
-                "_aws": {"Timestamp": 1_767_225_600_000_i64, "CloudWatchMetrics": [{
-                    "Namespace": "WechatBundle",
-                    "Dimensions": [["Type"]],
-                    "Metrics": [
-                        {"Name": "Callbacks", "Unit": "Count"},
-                        {"Name": "ReplyLatency", "Unit": "Milliseconds"},
-                    ],
-                }]},
+                "_aws": {"Timestamp": 1_767_225_600_000_i64, "CloudWatchMetrics": [
+                    {
+                        "Namespace": "WechatBundle",
+                        "Dimensions": [["FunctionName"]],
+                        "Metrics": [
+                            {"Name": "ReplyLatency", "Unit": "Milliseconds"},
+                            {"Name": "Duplicates", "Unit": "Count"},
+                        ],
+                    },
+                    {
+                        "Namespace": "WechatBundle",
+                        "Dimensions": [["FunctionName", "Type"]],
+                        "Metrics": [{"Name": "Callbacks", "Unit": "Count"}],
+                    },
+                ]},
+                "FunctionName": "webhook",
+                "ReplyLatency": 7.0,
+                "Duplicates": 1.0,
                 "Type": "text",
                 "Callbacks": 1.0,
-                "ReplyLatency": 7.0,
             })
         );
     }

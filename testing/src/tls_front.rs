@@ -100,8 +100,11 @@ impl Drop for TlsFront {
 }
 
 async fn pass_on(acceptor: &TlsAcceptor, client: TcpStream, service: &str) -> io::Result<()> {
+    // Otherwise an answer waits 40 ms for the client to acknowledge the session tickets before it.
+    client.set_nodelay(true)?;
     let mut client = acceptor.accept(client).await?;
     let mut service = TcpStream::connect(service).await?;
+    service.set_nodelay(true)?;
     copy_bidirectional(&mut client, &mut service).await?;
     Ok(())
 }

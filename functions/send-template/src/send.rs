@@ -222,7 +222,7 @@ impl Batch<'_> {
         let outcome = delivery.fate.name();
         telemetry::emit(
             &[Metric::count("Sends")],
-            &[("Outcome", outcome)],
+            Some(("Outcome", outcome)),
             app.clock.now_millis(),
         );
         if let Ok(msgid) = &delivery.result {

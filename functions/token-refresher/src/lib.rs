@@ -84,7 +84,7 @@ impl App {
         if done.refreshed {
             metrics.push(Metric::count("Refreshes"));
         }
-        telemetry::emit(&metrics, &[], self.clock.now_millis());
+        telemetry::emit(&metrics, None, self.clock.now_millis());
     }
 
     /// How long the old token still lives is what matters most when there is no new one.
@@ -93,7 +93,7 @@ impl App {
         if let Ok(item) = self.table.token(&self.app_id).await {
             let now = self.clock.now();
             let life_seconds = item.token.map_or(0, |token| token.life(now).max(0));
-            telemetry::emit(&[life(life_seconds)], &[], self.clock.now_millis());
+            telemetry::emit(&[life(life_seconds)], None, self.clock.now_millis());
         }
     }
 }

@@ -57,6 +57,13 @@ pub(crate) async fn run(app: &App, callback: &Callback) -> Result<Effects, Effec
     if receipt.is_none() && app.event_bus.is_none() {
         return Ok(Effects::None);
     }
+    // On the heap: inside of the future of every reply, which is moved many times, the calls to AWS would cost a reply
+    // without effects more than all its own work.
+    Box::pin(once(app, callback, receipt)).await
+}
+
+/// Runs the effects, unless another delivery of `callback` does or has.
+async fn once(app: &App, callback: &Callback, receipt: Option<Receipt<'_>>) -> Result<Effects, EffectError> {
     let deadline = Instant::now() + BUDGET;
     let key = callback.dedup_key();
     let owner = hex::random(8).map_err(EffectError::Randomness)?;

@@ -54,7 +54,8 @@ impl Refusals {
             cause: error.to_string(),
             at: now,
         };
-        let note = self.table.record_refused_callback(&self.app_id, &refused);
+        // On the heap, for the reason that effects are.
+        let note = Box::pin(self.table.record_refused_callback(&self.app_id, &refused));
         if !matches!(tokio::time::timeout(BUDGET, note).await, Ok(Ok(()))) {
             tracing::warn!("the refusal could not be noted for the doctor");
         }

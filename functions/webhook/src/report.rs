@@ -2,7 +2,7 @@
 
 use wechat::{
     message::{Callback, Content, DeliveryStatus, Event},
-    telemetry::{self, Metric},
+    telemetry::{self, Metric, MetricGroup},
 };
 
 use crate::outcome::Outcome;
@@ -35,21 +35,31 @@ impl Exchange {
     /// Tells of it, `millis` after it came in.
     pub(crate) fn report(&self, millis: i64, now_millis: i64) {
         self.log(millis);
-        let metrics = [
-            self.callback.is_some().then(|| Metric::millis("ReplyLatency", millis)),
+        let kind = self.callback.as_ref().map(Callback::kind);
+        let delivery = self.delivery();
+        let of_all = [
+            kind.is_some().then(|| Metric::millis("ReplyLatency", millis)),
             matches!(self.outcome, Outcome::Forbidden(_)).then(|| Metric::count("BadSignatures")),
             self.is_duplicate.then(|| Metric::count("Duplicates")),
         ];
-        let metrics: Vec<Metric> = metrics.into_iter().flatten().collect();
-        if !metrics.is_empty() {
-            telemetry::emit(&metrics, &[], now_millis);
-        }
-        if let Some(callback) = &self.callback {
-            telemetry::emit(&[Metric::count("Callbacks")], &[("Type", &callback.kind())], now_millis);
-        }
-        if let Some(status) = self.delivery() {
-            telemetry::emit(&[Metric::count("Deliveries")], &[("Status", status)], now_millis);
-        }
+        let of_all: Vec<Metric> = of_all.into_iter().flatten().collect();
+        let callbacks = kind.is_some().then(|| Metric::count("Callbacks"));
+        let deliveries = delivery.is_some().then(|| Metric::count("Deliveries"));
+        let groups = [
+            MetricGroup {
+                dimension: None,
+                metrics: &of_all,
+            },
+            MetricGroup {
+                dimension: kind.as_deref().map(|kind| ("Type", kind)),
+                metrics: callbacks.as_slice(),
+            },
+            MetricGroup {
+                dimension: delivery.map(|status| ("Status", status)),
+                metrics: deliveries.as_slice(),
+            },
+        ];
+        telemetry::emit_groups(&groups, now_millis);
     }
 
     /// What became of a template message, when this request is the first to tell.

@@ -231,7 +231,7 @@ impl Client {
         let millis = now - started;
         telemetry::emit(
             &[Metric::millis("WechatLatency", millis)],
-            &[("Operation", operation)],
+            Some(("Operation", operation)),
             now,
         );
         match &outcome {
@@ -240,9 +240,9 @@ impl Client {
         }
         if let Err(ApiError::Rejected { rejection, .. }) = &outcome {
             let class = rejection.entry().class.name();
-            telemetry::emit(&[Metric::count("WechatErrcodes")], &[("Class", class)], now);
+            telemetry::emit(&[Metric::count("WechatErrcodes")], Some(("Class", class)), now);
             if rejection.errcode == NOT_WHITELISTED {
-                telemetry::emit(&[Metric::count("WhitelistDenied")], &[], now);
+                telemetry::emit(&[Metric::count("WhitelistDenied")], None, now);
             }
         }
         outcome

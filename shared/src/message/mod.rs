@@ -205,8 +205,10 @@ impl Callback {
     #[must_use]
     pub fn kind(&self) -> String {
         match &self.content {
-            Content::Message(message) => tag(&message.kind),
-            Content::Event(event) => format!("event.{}", tag(event)),
+            Content::Message(message) if matches!(message.kind, MessageKind::Unknown { .. }) => "unknown".to_owned(),
+            Content::Message(_) => self.msg_type().to_ascii_lowercase(),
+            Content::Event(Event::Unknown { .. }) => "event.unknown".to_owned(),
+            Content::Event(_) => format!("event.{}", self.event_name().unwrap_or_default().to_ascii_lowercase()),
             Content::ThirdPartyPlatform { .. } => "third_party_platform".to_owned(),
         }
     }
@@ -365,12 +367,6 @@ impl MessageKind {
             },
         }
     }
-}
-
-/// The `type` that `value` is serialized with.
-fn tag(value: &impl Serialize) -> String {
-    let json = serde_json::to_value(value).unwrap_or_default();
-    json["type"].as_str().unwrap_or_default().to_owned()
 }
 
 /// `MsgId` of messages and `MsgID` of reports.

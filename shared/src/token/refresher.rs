@@ -283,7 +283,7 @@ impl<S: TokenStore, I: TokenIssuer> Refresher<S, I> {
             forced_today = ledger.len(),
             "forcing WeChat to replace the token that it refuses"
         );
-        telemetry::emit(&[Metric::count("ForcedRefreshes")], &[], self.clock.now_millis());
+        telemetry::emit(&[Metric::count("ForcedRefreshes")], None, self.clock.now_millis());
         let issued = self.issuer.issue(true, deadline).await?;
         if action.condemns(&issued.access_token) {
             return Err(RefreshError::ForcedTooOften {
