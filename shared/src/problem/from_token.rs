@@ -29,6 +29,10 @@ impl Problem {
             TokenError::Request(RefreshRequestError::Timeout | RefreshRequestError::NoAnswer(_)) => {
                 Self::timeout(error.to_string())
             }
+            TokenError::Request(RefreshRequestError::Lost(_)) => Self::timeout(error.to_string()).with_hint(
+                "Ask again; if it stays so, check TOKEN_REFRESHER_FUNCTION, AWS_REGION and the way to AWS Lambda. \
+                 / 请稍后重试；若一直如此，请检查 TOKEN_REFRESHER_FUNCTION、AWS_REGION 以及到 AWS Lambda 的网络。",
+            ),
             TokenError::Request(RefreshRequestError::BadAnswer(_)) => Self::bad_answer(error.to_string()),
             error => Self::set_up(error.to_string()).with_hint(
                 "Look at the log of token-refresher, or ask GET /api/doctor. \

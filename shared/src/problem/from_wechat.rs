@@ -35,9 +35,11 @@ impl Problem {
     pub fn from_api(error: &ApiError, now: i64) -> Self {
         match error {
             ApiError::Rejected { rejection, .. } => Self::from_rejection(rejection, now),
-            ApiError::Timeout { .. } | ApiError::Connection { .. } | ApiError::OutOfTime { .. } => {
-                Self::timeout(error.to_string())
-            }
+            ApiError::Connection { .. } => Self::timeout(error.to_string()).with_hint(
+                "Check WECHAT_API_BASE and the way out: NAT, security group, proxy. \
+                 / 请检查 WECHAT_API_BASE 与出口网络（NAT、安全组、代理）。",
+            ),
+            ApiError::Timeout { .. } | ApiError::OutOfTime { .. } => Self::timeout(error.to_string()),
             ApiError::Status { .. } | ApiError::Unreadable { .. } => Self::bad_answer(error.to_string()),
         }
     }

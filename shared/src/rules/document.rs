@@ -5,7 +5,7 @@ use std::{
     fmt::{Arguments, Display},
 };
 
-use regex_syntax::hir::{Hir, HirKind};
+use regex_syntax::hir::{Class, Hir, HirKind};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -18,6 +18,9 @@ use crate::{
 /// Places that a text may be at in one regular expression with counted repetitions: a copy of what is repeated is a place
 /// of its own.
 const PLACES_LIMIT: usize = 2000;
+/// Ranges of characters in the places of all regular expressions together. They are compiled as one, which takes time and
+/// memory with each range: `\w` has 800, and `\w{0,20}` so twenty times as many.
+const RANGES_LIMIT: usize = 500_000;
 
 /// The document, decoded. Every member is optional.
 #[derive(Debug, Default)]
@@ -73,6 +76,8 @@ impl RulesDocument {
 #[derive(Default)]
 struct Reader {
     faults: Vec<Fault>,
+    /// Of all regular expressions so far.
+    ranges: usize,
 }
 
 impl Reader {
@@ -171,6 +176,14 @@ impl Reader {
             self.fault(
                 pointer,
                 "repeats too much: write shorter counted repetitions, such as .{0,50}, and none inside of another",
+            );
+            return None;
+        }
+        self.ranges = self.ranges.saturating_add(measure(&parsed, &class_ranges));
+        if self.ranges > RANGES_LIMIT {
+            self.fault(
+                pointer,
+                "is too much together with the regular expressions before it: count fewer repetitions of \\w, \\d or .",
             );
             return None;
         }
@@ -305,16 +318,33 @@ fn shows_nothing(text: &str) -> bool {
 /// How many places a text may be at in a regular expression. The time that each character takes to match grows with them,
 /// and a counted repetition inside of another multiplies them.
 fn places(pattern: &Hir) -> usize {
+    measure(pattern, &|_| 1)
+}
+
+/// How many ranges of characters a class has.
+fn class_ranges(class: &Class) -> usize {
+    match class {
+        Class::Unicode(class) => class.ranges().len(),
+        Class::Bytes(class) => class.ranges().len(),
+    }
+}
+
+/// Sums up `size` of each class, a literal counting by its bytes, and each copy that a counted repetition makes.
+fn measure(pattern: &Hir, size: &impl Fn(&Class) -> usize) -> usize {
+    let sum = |parts: &[Hir]| {
+        let parts = parts.iter().map(|part| measure(part, size));
+        parts.fold(0, usize::saturating_add)
+    };
     match pattern.kind() {
         HirKind::Empty | HirKind::Look(_) => 0,
         HirKind::Literal(literal) => literal.0.len(),
-        HirKind::Class(_) => 1,
+        HirKind::Class(class) => size(class),
         HirKind::Repetition(repetition) => {
             let copies = repetition.max.unwrap_or(repetition.min).max(1);
-            places(&repetition.sub).saturating_mul(usize::try_from(copies).unwrap_or(usize::MAX))
+            measure(&repetition.sub, size).saturating_mul(usize::try_from(copies).unwrap_or(usize::MAX))
         }
-        HirKind::Capture(capture) => places(&capture.sub),
-        HirKind::Concat(parts) | HirKind::Alternation(parts) => parts.iter().map(places).fold(0, usize::saturating_add),
+        HirKind::Capture(capture) => measure(&capture.sub, size),
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => sum(parts),
     }
 }
 
@@ -403,6 +433,18 @@ mod tests {
             let json = document(pattern).to_string();
             assert!(RulesDocument::parse(json.as_bytes()).is_ok(), "{pattern}");
         }
+    }
+
+    #[test]
+    fn patterns_that_are_too_much_together_are_refused_where_they_become_so() {
+        let rule = |k: usize| json!({"match": "regex", "value": format!(r"词{k}\w{{0,20}}尾"), "reply": {"type": "text", "content": "ok"}});
+        let document = |count: usize| json!({"keywords": (0..count).map(rule).collect::<Vec<_>>()});
+        assert!(RulesDocument::parse(document(30).to_string().as_bytes()).is_ok());
+        let refused = pointers(&document(2000));
+        assert!(
+            refused.len() <= fault::LIMIT && refused[0].starts_with("/keywords/"),
+            "{refused:?}"
+        );
     }
 
     #[test]

@@ -198,8 +198,9 @@ impl Table {
                  REMOVE lease_owner, lease_expires_at, failed_at, failed_owner, failed_type, failed_errcode, \
                  failed_message",
             )
-            // Whoever writes the item by hand may leave the generation out.
-            .condition_expression("lease_owner = :owner AND (attribute_not_exists(generation) OR generation = :read)")
+            // Whoever writes the item by hand may leave the generation out, or write what is none.
+            .condition_expression("lease_owner = :owner AND (generation = :read OR NOT generation >= :first)")
+            .expression_attribute_values(":first", number(1))
             .expression_attribute_values(":owner", text(owner))
             .expression_attribute_values(":token", text(token.access_token.expose()))
             .expression_attribute_values(":expires_at", number(token.expires_at))

@@ -26,6 +26,9 @@ const REFRESH_BELOW: i64 = 600;
 const LEASE_FOR: i64 = 45;
 /// How long a run waits for the run that holds the lease.
 const WAIT_AT_MOST: Duration = Duration::from_secs(20);
+/// How often a run asks WeChat that loses its lease each time: an item that lets no token be stored must not be paid for
+/// with call after call.
+const MOST_TURNS: u8 = 2;
 const WAIT_STEP: Duration = Duration::from_millis(250);
 /// What waiting leaves of the invocation.
 const WAIT_MARGIN: Duration = Duration::from_secs(2);
@@ -203,6 +206,7 @@ impl<S: TokenStore, I: TokenIssuer> Refresher<S, I> {
         let before = self.store.load().await?;
         let mut item = before.clone();
         let mut waited = Duration::ZERO;
+        let mut turns = 0;
         loop {
             let now = self.clock.now();
             if let Some(outcome) = settled(action, &before, &item, now) {
@@ -213,6 +217,7 @@ impl<S: TokenStore, I: TokenIssuer> Refresher<S, I> {
                     if let Some(done) = self.run_under_lease(action, owner, &before, &item, deadline).await? {
                         return Ok(done);
                     }
+                    turns += 1;
                 }
                 Lease::Held => {
                     if let Some(token) = usable(action, &item, now) {
@@ -221,7 +226,7 @@ impl<S: TokenStore, I: TokenIssuer> Refresher<S, I> {
                 }
             }
             let has_time = deadline.budget(self.clock.now_millis(), WAIT_STEP, WAIT_MARGIN) == WAIT_STEP;
-            if !has_time || waited >= WAIT_AT_MOST {
+            if !has_time || waited >= WAIT_AT_MOST || turns == MOST_TURNS {
                 return Err(RefreshError::Busy {
                     until: item.lease_expires_at.unwrap_or(now),
                 });

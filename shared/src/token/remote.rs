@@ -17,6 +17,8 @@ const RUN_TIMEOUT: Duration = Duration::from_secs(25);
 const MARGIN: Duration = Duration::from_secs(2);
 const FIRST_BACK_OFF_MILLIS: u64 = 100;
 const THROTTLED_ATTEMPTS: u32 = 5;
+/// Attempts at an invocation that fails otherwise, in a way that may pass.
+const FAILED_ATTEMPTS: u32 = 2;
 
 /// The function `token-refresher`, by name or ARN.
 #[derive(Clone, Debug)]
@@ -37,7 +39,8 @@ impl LambdaRefresher {
         }
     }
 
-    /// Invokes; while Lambda throttles, again after growing waits with jitter.
+    /// Invokes; while Lambda throttles, again after growing waits with jitter, and once more after a failure that may pass.
+    /// A second run does no harm: it finds what the first has done.
     async fn invoke(&self, action: &Action) -> Result<(), RefreshRequestError> {
         let payload =
             serde_json::to_vec(action).map_err(|error| RefreshRequestError::Unreachable(error.to_string()))?;
@@ -58,10 +61,14 @@ impl LambdaRefresher {
                     ));
                 }
                 Ok(_) => return Ok(()),
-                Err(error) if !is_throttled(&error) => return Err(RefreshRequestError::Unreachable(describe(&error))),
-                Err(_) if attempt == THROTTLED_ATTEMPTS => return Err(RefreshRequestError::Throttled),
-                Err(_) => self.clock.sleep(back_off(attempt)).await,
+                Err(error) => {
+                    let (attempts, failure) = judge(&error);
+                    if attempt >= attempts {
+                        return Err(failure);
+                    }
+                }
             }
+            self.clock.sleep(back_off(attempt)).await;
         }
     }
 }
@@ -88,10 +95,27 @@ impl RefreshPort for LambdaRefresher {
     }
 }
 
-fn is_throttled(error: &SdkError<InvokeError>) -> bool {
-    error
+/// How often to attempt what fails like this, and what it is called in the end.
+fn judge(error: &SdkError<InvokeError>) -> (u32, RefreshRequestError) {
+    let is_throttled = error
         .as_service_error()
-        .is_some_and(InvokeError::is_too_many_requests_exception)
+        .is_some_and(InvokeError::is_too_many_requests_exception);
+    if is_throttled {
+        (THROTTLED_ATTEMPTS, RefreshRequestError::Throttled)
+    } else if may_pass(error) {
+        (FAILED_ATTEMPTS, RefreshRequestError::Lost(describe(error)))
+    } else {
+        (1, RefreshRequestError::Unreachable(describe(error)))
+    }
+}
+
+/// No connection, one that broke, or a failure of AWS Lambda's own.
+fn may_pass(error: &SdkError<InvokeError>) -> bool {
+    match error {
+        SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => true,
+        SdkError::ServiceError(service) => service.raw().status().is_server_error(),
+        _ => false,
+    }
 }
 
 /// Reads `{"errorType","errorMessage"}`, from the function or from Lambda in its place.

@@ -60,6 +60,9 @@ pub enum RefreshRequestError {
          / token-refresher 被 AWS Lambda 限流，请检查函数与账号的并发上限"
     )]
     Throttled,
+    /// AWS Lambda did not answer, or failed itself.
+    #[error("AWS Lambda did not run token-refresher ({0}) / 未能调用 token-refresher")]
+    Lost(String),
     /// It could not be started.
     #[error(
         "token-refresher cannot be reached ({0}): check TOKEN_REFRESHER_FUNCTION / 无法调用 token-refresher，请检查 TOKEN_REFRESHER_FUNCTION"

@@ -197,3 +197,15 @@ async fn a_refusal_of_lambdas_is_told_and_not_repeated() {
     assert!(error.to_string().contains("TOKEN_REFRESHER_FUNCTION"), "{error}");
     assert_eq!(lambda.asked().len(), 1);
 }
+
+#[tokio::test]
+async fn a_failure_of_lambdas_own_is_repeated_once() {
+    let failing = || Scripted::Refused(500, "ServiceException");
+    let (outcome, lambda) = run([failing()]).await;
+    outcome.unwrap();
+    assert_eq!(lambda.asked().len(), 2);
+    let (outcome, lambda) = run([failing(), failing(), failing()]).await;
+    let error = outcome.unwrap_err();
+    assert!(matches!(error, RefreshRequestError::Lost(_)), "{error:?}");
+    assert_eq!(lambda.asked().len(), 2);
+}

@@ -89,6 +89,27 @@ async fn an_item_that_somebody_else_wrote_is_good_enough() {
         .await;
     let done = function.succeed(&refresh()).await;
     assert_eq!((&done["refreshed"], &done["generation"]), (&json!(true), &json!(8)));
+    for damaged in [AttributeValue::S("one".to_owned()), number(-3)] {
+        bench
+            .put(vec![("expires_at", number(now() - 1)), ("generation", damaged)])
+            .await;
+        assert_eq!(function.succeed(&refresh()).await["refreshed"], true);
+    }
+}
+
+/// Each call may cost one of 2,000 a day, and the schedule comes back every minute.
+#[tokio::test]
+async fn an_item_that_takes_no_token_costs_two_calls_a_run() {
+    let bench = Bench::new().await;
+    let mut function = bench.refreshed().await;
+    let half = AttributeValue::N("2.5".to_owned());
+    bench
+        .put(vec![("expires_at", number(now() - 1)), ("generation", half)])
+        .await;
+    let before = bench.calls().await.len();
+    let (kind, message) = function.fail(&refresh()).await;
+    assert_eq!(kind, "Busy", "{message}");
+    assert_eq!(bench.calls().await.len() - before, 2);
 }
 
 #[tokio::test]
