@@ -23,6 +23,9 @@ use wechat::{
 /// Bytes that a request's body may have.
 pub const BODY_LIMIT: usize = 256 * 1024;
 
+/// Bytes of a path that are logged.
+const LOGGED_PATH: usize = 128;
+
 /// Runs a function behind API Gateway until Lambda ends it. `handler` answers every request; an event that HTTP does not
 /// allow comes to it without the part at fault.
 ///
@@ -82,7 +85,8 @@ where
     F: Future<Output = Result<Response<String>, Problem>>,
 {
     let started = clock.now_millis();
-    let response = if may_call(request, api_keys) {
+    let is_let_in = may_call(request, api_keys);
+    let response = if is_let_in {
         route(deadline(request, started))
             .await
             .unwrap_or_else(Problem::into_response)
@@ -90,11 +94,16 @@ where
         Problem::unauthorized().into_response()
     };
     let millis = clock.now_millis() - started;
+    // What a stranger asks for may be anything, of any length.
+    let path = is_let_in.then(|| brief(request.raw_http_path()));
     tracing::info!(
-        method = %request.method(), path = request.raw_http_path(), status = response.status().as_u16(), millis,
-        "request answered"
+        method = %request.method(), path, status = response.status().as_u16(), millis, "request answered"
     );
     response
+}
+
+fn brief(path: &str) -> &str {
+    &path[..path.floor_char_boundary(LOGGED_PATH)]
 }
 
 /// The body, when it is not too large.

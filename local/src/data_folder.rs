@@ -2,7 +2,7 @@
 //! process.
 
 use std::{
-    fs::{DirBuilder, File, TryLockError},
+    fs::{DirBuilder, File, OpenOptions, TryLockError},
     io::{self, Write},
     path::{Path, PathBuf},
 };
@@ -61,7 +61,7 @@ impl DataFolder {
     /// [`DataError`] when it cannot be used, or another process uses it.
     pub(crate) fn open(path: &Path) -> Result<Self, DataError> {
         let lock = create(path)
-            .and_then(|()| File::create(path.join(LOCK)))
+            .and_then(|()| private().open(path.join(LOCK)))
             .map_err(|source| unusable(path, source))?;
         match lock.try_lock() {
             Ok(()) => Ok(Self {
@@ -105,7 +105,7 @@ impl DataFolder {
 
     fn write_account(&self, account: &Account) -> io::Result<()> {
         let half_written = self.path.join(HALF_WRITTEN);
-        let mut file = File::create(&half_written)?;
+        let mut file = private().truncate(true).open(&half_written)?;
         file.write_all(&serde_json::to_vec_pretty(account)?)?;
         file.sync_all()?;
         std::fs::rename(half_written, self.path.join(ACCOUNT))
@@ -119,6 +119,15 @@ fn create(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(path)
+}
+
+/// Makes a file if need be that nobody else may look into, also where the folder was there before. What is in one is kept.
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
 }
 
 fn unusable(path: &Path, source: io::Error) -> DataError {
@@ -183,5 +192,24 @@ mod tests {
         let data = DataFolder::open(&parent.path().join("new")).unwrap();
         let mode = std::fs::metadata(data.path()).unwrap().permissions().mode();
         assert_eq!(mode & 0o077, 0, "{mode:o}");
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn nobody_else_may_look_into_the_files_of_a_folder_that_was_there() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
+        std::fs::write(folder.path().join(LOCK), "a file of the user's").unwrap();
+        let data = DataFolder::open(folder.path()).unwrap();
+        data.keep_account(&account()).unwrap();
+        let _table = embedded_table::EmbeddedTable::start(Some(folder.path())).await.unwrap();
+        for file in std::fs::read_dir(folder.path()).unwrap().map(Result::unwrap) {
+            let mode = file.metadata().unwrap().permissions().mode();
+            assert!(file.file_name() == LOCK || mode & 0o077 == 0, "{file:?} {mode:o}");
+        }
+        let kept = std::fs::read_to_string(folder.path().join(LOCK)).unwrap();
+        assert_eq!(kept, "a file of the user's");
     }
 }

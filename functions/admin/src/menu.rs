@@ -10,6 +10,7 @@ use wechat::{
     menu,
     problem::Problem,
     response,
+    store::MenuChange,
     token::CallFailure,
 };
 
@@ -42,7 +43,7 @@ pub(crate) async fn create(app: &App, request: &Request, deadline: Deadline) -> 
     }
     // The repeat of a request whose answer was lost finds its own menu: the one before stays kept.
     if !changes.is_empty() {
-        keep(app, current.as_ref()).await?;
+        keep(app, current.as_ref(), MenuChange::Replace).await?;
     }
     set_default(app, &menu, deadline).await?;
     Ok(done())
@@ -52,7 +53,7 @@ pub(crate) async fn create(app: &App, request: &Request, deadline: Deadline) -> 
 pub(crate) async fn delete(app: &App, deadline: Deadline) -> Result<Response<String>, Problem> {
     // As in `create`.
     if let Some(current) = current(app, deadline).await? {
-        keep(app, Some(&current)).await?;
+        keep(app, Some(&current), MenuChange::Replace).await?;
     }
     remove_all(app, deadline).await?;
     Ok(done())
@@ -65,10 +66,12 @@ pub(crate) async fn roll_back(app: &App, deadline: Deadline) -> Result<Response<
     let kept = kept.ok_or_else(|| Problem::not_found("no menu was changed through this API yet / 尚无可回滚的菜单"))?;
     let current = current(app, deadline).await?;
     let (last, earlier) = (read_kept(Some(&kept.menu))?, read_kept(kept.earlier.as_ref())?);
-    let was_cut_short = kept.earlier.is_some() && was_cut_short(current.as_ref(), &last, &earlier);
-    let restored = if was_cut_short { earlier } else { last };
-    if !was_cut_short {
-        keep(app, current.as_ref()).await?;
+    // A roll-back that has not ended is gone on with; a change that was not made after all has kept what is still there.
+    let goes_on = kept.is_restoring || current.as_ref().unwrap_or(&Value::Null) == &last;
+    let goes_on = goes_on && kept.earlier.is_some();
+    let restored = if goes_on { earlier } else { last };
+    if !goes_on {
+        keep(app, current.as_ref(), MenuChange::RollBack).await?;
     }
     match restored.pointer("/menu/button") {
         Some(buttons) => set_default(app, &json!({"button": buttons}), deadline).await?,
@@ -82,6 +85,7 @@ pub(crate) async fn roll_back(app: &App, deadline: Deadline) -> Result<Response<
         };
         app.ask_wechat(deadline, add).await?;
     }
+    app.table.end_menu_roll_back(&app.app_id).await?;
     Ok(response::json(
         200,
         &json!({"errcode": 0, "errmsg": "ok", "restored": restored}),
@@ -91,15 +95,6 @@ pub(crate) async fn roll_back(app: &App, deadline: Deadline) -> Result<Response<
 fn read_kept(menu: Option<&String>) -> Result<Value, Problem> {
     menu.map_or(Ok(Value::Null), |menu| serde_json::from_str(menu))
         .map_err(|error| Problem::set_up(format!("the menu that was kept is damaged: {error}")))
-}
-
-/// Whether the change before which `last` was kept has not been made, or a roll-back to `earlier` only in part.
-fn was_cut_short(current: Option<&Value>, last: &Value, earlier: &Value) -> bool {
-    let Some(current) = current else {
-        return last.is_null();
-    };
-    let has_its_default = menu::difference(&current["menu"], &earlier["menu"]).is_empty();
-    current == last || has_its_default && !missing_conditional(Some(current), earlier).is_empty()
 }
 
 /// The conditional menus of `wanted` that `current` lacks, as WeChat takes them. The oldest come first, which have the
@@ -145,9 +140,9 @@ async fn seen_by_users(app: &App, deadline: Deadline) -> Result<Response<String>
 }
 
 /// Nothing is changed before what would be lost is kept; that there was no menu is kept too.
-async fn keep(app: &App, current: Option<&Value>) -> Result<(), Problem> {
+async fn keep(app: &App, current: Option<&Value>, change: MenuChange) -> Result<(), Problem> {
     let menu = current.map_or_else(|| "null".to_owned(), Value::to_string);
-    let kept = app.table.keep_menu(&app.app_id, &menu, app.clock.now()).await;
+    let kept = app.table.keep_menu(&app.app_id, &menu, change, app.clock.now()).await;
     kept.map_err(Problem::from)
 }
 

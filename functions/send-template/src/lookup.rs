@@ -3,9 +3,10 @@
 use http::Response;
 use wechat::{
     clock::Deadline,
+    message::is_msgid,
     problem::Problem,
     response,
-    store::{MessageRecord, MessageStatus, is_msgid},
+    store::{MessageRecord, MessageStatus},
 };
 
 use crate::{

@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use wechat::{
     hex,
-    message::{Callback, Content, DeliveryStatus, Event},
-    store::{Claim, MessageStatus, Receipt, StoreError, is_msgid},
+    message::{Callback, Content, DeliveryStatus, Event, is_msgid},
+    store::{Claim, MessageStatus, Receipt, StoreError},
 };
 
 use crate::{App, event_bus::PublishError};

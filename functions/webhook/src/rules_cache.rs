@@ -42,6 +42,8 @@ struct State {
     /// The document that `rules` were compiled from: an unchanged one is not compiled again.
     document: Option<String>,
     next_read: i64,
+    /// One read at a time: two would compile the same rules beside one another, for twice the time and memory.
+    is_reading: bool,
     /// Whether `rules` are the account's own, of whatever age.
     were_read: bool,
 }
@@ -63,6 +65,7 @@ impl RulesCache {
             rules: Arc::new(ReplyRules::default()),
             document: None,
             next_read: i64::MIN,
+            is_reading: false,
             were_read: false,
         };
         Self(Arc::new(Shared {
@@ -80,7 +83,7 @@ impl RulesCache {
     /// The rules to answer with: fresh ones if they can be had in time, else the last known.
     pub(crate) async fn current(&self) -> Arc<ReplyRules> {
         let now = self.0.clock.now_millis();
-        if now >= self.0.lock(|state| state.next_read) {
+        if self.0.lock(|state| now >= state.next_read && !state.is_reading) {
             self.read_within(READ_BUDGET).await;
         }
         self.0.lock(|state| Arc::clone(&state.rules))
@@ -97,9 +100,14 @@ impl RulesCache {
 
 impl Shared {
     async fn read(self: Arc<Self>) {
+        if self.lock(|state| std::mem::replace(&mut state.is_reading, true)) {
+            return;
+        }
         // Until this read has succeeded, no other reply need wait for one.
         self.next_read_in(RETRY_AFTER);
-        match self.refresh().await {
+        let refreshed = self.refresh().await;
+        self.lock(|state| state.is_reading = false);
+        match refreshed {
             Ok(()) => {
                 self.lock(|state| state.were_read = true);
                 self.next_read_in(FRESH_FOR);

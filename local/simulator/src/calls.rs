@@ -8,7 +8,9 @@ use serde_json::{Map, Value, json};
 use crate::api::Call;
 
 /// Older calls drop out.
-const REMEMBERED: usize = 10_000;
+const REMEMBERED: usize = 5_000;
+/// Larger bodies, in bytes, are told by their size only.
+const REMEMBERED_BODY: usize = 16 * 1024;
 const SECRET_NAMES: [&str; 4] = ["access_token", "secret", "appsecret", "refresh_token"];
 const REDACTED: &str = "***";
 
@@ -20,7 +22,7 @@ pub(crate) struct Entry {
     method: String,
     path: String,
     query: Map<String, Value>,
-    /// The JSON body; null when there was none or it was not JSON.
+    /// The JSON body, or how large it was; null when there was none or it was not JSON.
     body: Value,
     /// The HTTP status answered; null when the connection was dropped.
     status: Option<u16>,
@@ -48,26 +50,23 @@ impl Calls {
             .iter()
             .map(|(name, value)| (name.clone(), Value::from(value.as_str())))
             .collect();
-        let body = serde_json::from_slice(call.body).unwrap_or(Value::Null);
         self.entries.push_back(Entry {
             at,
             method: call.method.to_string(),
             path: call.path.to_owned(),
             query: redact_members(query),
-            body: redact(body),
+            body: body_of(call),
             status,
             errcode,
         });
     }
-}
 
-impl Calls {
     /// Remembers a refused call under the rid in its answer.
     pub(crate) fn record_refused(&mut self, call: &Call<'_>, at: i64, answer: &str) {
         if self.refused.len() == REMEMBERED {
             self.refused.pop_front();
         }
-        let body = serde_json::from_slice(call.body).map_or(Value::Null, redact);
+        let body = body_of(call);
         let masked = if call.query.is_empty() { "" } else { "?***" };
         self.refused.push_back(json!({
             "invoke_time": at,
@@ -88,6 +87,13 @@ impl Calls {
                 .is_some_and(|answer| answer.contains(&named))
         })
     }
+}
+
+fn body_of(call: &Call<'_>) -> Value {
+    if call.body.len() > REMEMBERED_BODY {
+        return format!("{} bytes", call.body.len()).into();
+    }
+    serde_json::from_slice(call.body).map_or(Value::Null, redact)
 }
 
 fn redact(value: Value) -> Value {

@@ -1,6 +1,6 @@
 //! The users and what their phones show.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -14,6 +14,9 @@ pub const FOLLOWER: &str = "odhkK64I1uXqoUQjt7QYx4O0yUvs";
 const OPENID_LENGTH: usize = 28;
 /// The openids of one account resemble one another.
 const OPENID_PREFIX: &str = "odhkK";
+
+/// What a phone shows; older things scroll out.
+const ON_SCREEN: usize = 1_000;
 
 /// What the user sees when the server's answer to a callback could not be used.
 pub(crate) const FAILURE_TEXT: &str = "该公众号提供的服务出现故障，请稍后再试";
@@ -85,7 +88,16 @@ pub(crate) struct User {
     pub(crate) tags: Vec<String>,
     pub(crate) client: Client,
     pub(crate) doings: Doings,
-    pub(crate) screen: Vec<Shown>,
+    pub(crate) screen: VecDeque<Shown>,
+}
+
+impl User {
+    pub(crate) fn show(&mut self, shown: Shown) {
+        if self.screen.len() == ON_SCREEN {
+            self.screen.pop_front();
+        }
+        self.screen.push_back(shown);
+    }
 }
 
 /// All users by openid.
@@ -113,7 +125,7 @@ impl Users {
 
     pub(crate) fn show(&mut self, openid: &str, shown: Shown) {
         if let Some(user) = self.0.get_mut(openid) {
-            user.screen.push(shown);
+            user.show(shown);
         }
     }
 }

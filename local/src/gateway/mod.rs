@@ -4,7 +4,11 @@
 pub(crate) mod access;
 mod event;
 
-use std::{net::SocketAddr, sync::Arc, time::Instant};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     Router,
@@ -13,12 +17,15 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, Method, StatusCode, header, request::Parts};
-use tokio::{net::TcpListener, sync::oneshot};
+use tokio::{net::TcpListener, sync::oneshot, time::timeout};
 
 use crate::console::{self, Console};
 
-/// Bytes that API Gateway takes.
-const BODY_LIMIT: usize = 10 * 1024 * 1024;
+/// Bytes of a body that a function gets to see, and refuse: API Gateway takes 10 MiB, which many callers at once could fill
+/// this machine's memory with.
+const BODY_LIMIT: usize = 1024 * 1024;
+/// What a body may take to come in.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The functions that serve HTTP.
 #[derive(Debug)]
@@ -73,8 +80,10 @@ async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
     if let Some(preflight) = access::preflight(&parts) {
         return preflight;
     }
-    let Ok(body) = to_bytes(body, BODY_LIMIT).await else {
-        return message(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large").map(Body::from);
+    let body = match timeout(BODY_TIMEOUT, to_bytes(body, BODY_LIMIT)).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(_)) => return message(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large").map(Body::from),
+        Err(_) => return message(StatusCode::REQUEST_TIMEOUT, "Request Timeout").map(Body::from),
     };
     let started = Instant::now();
     let response = serve_function(&gateway.functions, &parts, &body).await;

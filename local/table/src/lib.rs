@@ -184,6 +184,16 @@ fn not_made(error: impl std::fmt::Display) -> StartError {
     StartError::Table(error.to_string())
 }
 
+/// Makes the file, if need be, so that nobody else on the machine may look into it. SQLite gives those beside it the same
+/// mode.
+fn keep_private(file: &Path) -> io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(file).map(|_| ())
+}
+
 fn open(data: Option<&Path>) -> Result<Database, StartError> {
     let Some(folder) = data else {
         return Database::memory().map_err(|error| StartError::Engine {
@@ -197,6 +207,7 @@ fn open(data: Option<&Path>) -> Result<Database, StartError> {
     };
     std::fs::create_dir_all(folder).map_err(unusable)?;
     let file = folder.join(FILE);
+    keep_private(&file).map_err(unusable)?;
     let path = file
         .to_str()
         .ok_or_else(|| unusable(io::Error::other("its name is not UTF-8")))?;

@@ -45,7 +45,7 @@ async fn managing() {
     let stage = Stage::new().await;
     let mut function = stage.serving(Program::Admin).await;
     assert_eq!(ask(&mut function, &set_menu("new")).await.status, 200);
-    assert_eq!(stage.proxy(Service::Table).requests(), ["UpdateItem"]);
+    assert_eq!(stage.proxy(Service::Table).requests(), ["GetItem", "UpdateItem"]);
     assert_eq!(
         stage.proxy(Service::WeChat).requests(),
         ["GET /cgi-bin/menu/get", "POST /cgi-bin/menu/create"]
@@ -54,7 +54,8 @@ async fn managing() {
     let mut menus = Vec::new();
     for (service, step, name) in [
         (Service::WeChat, 1, "`POST /api/menu`: asking for the menu there is"),
-        (Service::Table, 1, "`POST /api/menu`: keeping that"),
+        (Service::Table, 1, "`POST /api/menu`: looking at what is kept"),
+        (Service::Table, 2, "`POST /api/menu`: keeping that"),
         (Service::WeChat, 2, "`POST /api/menu`: creating the new one"),
     ] {
         let faults = if service == Service::Table {

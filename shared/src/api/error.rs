@@ -6,6 +6,9 @@ use crate::{
     error::chain,
 };
 
+/// Characters that are kept of an errmsg. WeChat's own have up to 200.
+const ERRMSG_LIMIT: usize = 1_000;
+
 /// Why a call brought no result. Neither URL nor body is ever in it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -95,6 +98,11 @@ impl ApiError {
                 rejection.errmsg = rejection.errmsg.replace(secret, "***").replace(&encoded, "***");
             }
             rejection.errmsg = rejection.errmsg.replace(char::is_control, " ");
+            // After the secrets are out: the beginning of one would no longer be known as such.
+            let end = rejection.errmsg.char_indices().nth(ERRMSG_LIMIT);
+            rejection
+                .errmsg
+                .truncate(end.map_or(rejection.errmsg.len(), |(end, _)| end));
         }
         self
     }
@@ -204,5 +212,21 @@ mod tests {
             assert!(!shown.contains(secret), "{secret} in {shown}");
         }
         assert!(shown.contains(" zh "), "what is no secret stays: {shown}");
+    }
+
+    #[test]
+    fn a_long_answer_is_cut_and_never_in_a_secret() {
+        let error = ApiError::Rejected {
+            operation: "/cgi-bin/x",
+            rejection: Rejection {
+                errcode: 1,
+                errmsg: format!("{}0123456789abcdef", "长".repeat(ERRMSG_LIMIT - 8)),
+                at_token_endpoint: false,
+            },
+            calls: 1,
+            after_ambiguous: false,
+        };
+        let shown = error.without(&["0123456789abcdef"]).to_string();
+        assert!(shown.contains("长***)") && !shown.contains("0123"), "{shown}");
     }
 }

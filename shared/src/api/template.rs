@@ -1,11 +1,11 @@
 //! Template messages (模板消息): sending one, and the templates that an account has.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::{ApiError, Client, Id};
-use crate::{clock::Deadline, secret::Secret};
+use crate::{clock::Deadline, message::is_msgid, secret::Secret};
 
 /// A template message to one recipient, as `message/template/send` takes it.
 #[derive(Clone, Debug, Serialize)]
@@ -67,20 +67,12 @@ impl Template {
     /// The names of the placeholders, in order, each once.
     #[must_use]
     pub fn fields(&self) -> Vec<&str> {
-        let mut fields = Vec::new();
-        for piece in self.content.split("{{").skip(1) {
-            let Some(name) = piece
-                .split("}}")
-                .next()
-                .and_then(|name| name.trim().strip_suffix(".DATA"))
-            else {
-                continue;
-            };
-            if !fields.contains(&name) {
-                fields.push(name);
-            }
-        }
-        fields
+        let mut seen = BTreeSet::new();
+        let names = self.content.split("{{").skip(1).filter_map(|piece| {
+            let name = piece.split("}}").next()?;
+            name.trim().strip_suffix(".DATA")
+        });
+        names.filter(|name| seen.insert(*name)).collect()
     }
 }
 
@@ -107,7 +99,15 @@ impl Client {
             detail: "the message cannot be written as JSON".to_owned(),
         })?;
         let sent: Sent = self.post(operation, token, &body, attempts, deadline).await?;
-        Ok(sent.msgid.into_text())
+        let msgid = sent.msgid.into_text();
+        if is_msgid(&msgid) {
+            Ok(msgid)
+        } else {
+            Err(ApiError::Unreadable {
+                operation,
+                detail: "a msgid that is no decimal number".to_owned(),
+            })
+        }
     }
 
     /// The account's templates: at most 25.

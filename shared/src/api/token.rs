@@ -11,6 +11,9 @@ use crate::{clock::Deadline, secret::Secret};
 /// How often an ordinary call may be made in all: a repeat after -1 or a broken connection brings a token all the same.
 const ATTEMPTS: u8 = 3;
 
+/// Seconds that WeChat lets a token live at most. A relay that says more would keep a dead one from being refreshed.
+const LONGEST_LIFE: i64 = 7200;
+
 /// Which interface issues the tokens (`WECHAT_TOKEN_API`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TokenApi {
@@ -127,7 +130,7 @@ impl TokenIssuer for TokenEndpoint {
         }
         Ok(IssuedToken {
             access_token: Secret::new(answer.access_token),
-            expires_in: answer.expires_in,
+            expires_in: answer.expires_in.min(LONGEST_LIFE),
         })
     }
 }

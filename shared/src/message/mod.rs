@@ -394,3 +394,12 @@ fn inside<'a>(document: &'a Document, wrapper: &str) -> &'a Document {
 fn items<'a>(document: &'a Document, list: &'a str) -> impl Iterator<Item = &'a Document> {
     document.children(list).flat_map(|list| list.children("item"))
 }
+
+/// Digits of a msgid: that of a 64-bit number.
+const LONGEST_MSGID: usize = 20;
+
+/// Whether `text` can be a msgid: a decimal number of at most 64 bits.
+#[must_use]
+pub fn is_msgid(text: &str) -> bool {
+    (1..=LONGEST_MSGID).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+}

@@ -38,15 +38,6 @@ impl MessageStatus {
     }
 }
 
-/// Digits of a msgid: that of a 64-bit number.
-const LONGEST_MSGID: usize = 20;
-
-/// Whether `text` can be a msgid: a decimal number of at most 64 bits.
-#[must_use]
-pub fn is_msgid(text: &str) -> bool {
-    (1..=LONGEST_MSGID).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
-}
-
 /// What is known of one message. A receipt can come before the send was recorded, so all but the status may be absent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessageRecord {

@@ -21,8 +21,8 @@ use aws_sdk_dynamodb::{
 
 pub use self::{
     callback::Claim,
-    menu::KeptMenu,
-    message::{MessageRecord, MessageStatus, Receipt, is_msgid},
+    menu::{KeptMenu, MenuChange},
+    message::{MessageRecord, MessageStatus, Receipt},
     refusal::RefusedCallback,
     replies::{SavedReplies, StoredReplies},
     send::{RecordedAnswer, SendClaim, SendOutcome, SendRequest, Turn},

@@ -3,7 +3,7 @@
 use serde_json::json;
 use wechat::{
     hex,
-    store::{ListedTemplates, MessageRecord, MessageStatus, Receipt, RefusedCallback},
+    store::{ListedTemplates, MenuChange, MessageRecord, MessageStatus, Receipt, RefusedCallback},
 };
 
 use super::{Bench, NOW, number, race, text};
@@ -111,10 +111,41 @@ async fn the_menu_of_before_the_last_change_is_kept() {
         (r#"{"menu":{"button":[]}}"#, NOW),
         (r#"{"menu":{"button":[{"name":"今日"}]}}"#, NOW + 1),
     ] {
-        table.keep_menu(app_id, menu, at).await.unwrap();
+        table.keep_menu(app_id, menu, MenuChange::Replace, at).await.unwrap();
         let kept = table.kept_menu(app_id).await.unwrap().unwrap();
         assert_eq!((kept.menu.as_str(), kept.kept_at), (menu, at));
     }
+    assert_eq!(
+        table.kept_menu(app_id).await.unwrap().unwrap().earlier.as_deref(),
+        Some(r#"{"menu":{"button":[]}}"#)
+    );
+}
+
+/// DynamoDB takes 400 KB an item.
+#[tokio::test]
+async fn a_menu_as_large_as_wechat_allows_is_kept_without_the_one_before_it() {
+    let Bench { table, app_id, .. } = &Bench::start().await;
+    for name in ["a", "b"] {
+        let menu = format!(r#"{{"menu":"{}"}}"#, name.repeat(260_000));
+        table.keep_menu(app_id, &menu, MenuChange::Replace, NOW).await.unwrap();
+        let kept = table.kept_menu(app_id).await.unwrap().unwrap();
+        assert!(kept.menu == menu && kept.earlier.is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_roll_back_is_known_until_it_has_ended() {
+    let Bench { table, app_id, .. } = &Bench::start().await;
+    let is_restoring = async || table.kept_menu(app_id).await.unwrap().unwrap().is_restoring;
+    table.keep_menu(app_id, "1", MenuChange::Replace, NOW).await.unwrap();
+    assert!(!is_restoring().await);
+    table.keep_menu(app_id, "2", MenuChange::RollBack, NOW).await.unwrap();
+    assert!(is_restoring().await);
+    table.end_menu_roll_back(app_id).await.unwrap();
+    assert!(!is_restoring().await);
+    table.keep_menu(app_id, "3", MenuChange::RollBack, NOW).await.unwrap();
+    table.keep_menu(app_id, "4", MenuChange::Replace, NOW).await.unwrap();
+    assert!(!is_restoring().await, "another change has come between");
 }
 
 #[tokio::test]

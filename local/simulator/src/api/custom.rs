@@ -79,7 +79,7 @@ pub(super) fn send(platform: &mut Platform, call: &Call<'_>) -> Result<Value, Ap
     let now = platform.clock.now();
     let user = recipient(platform, text("touser"))?;
     user.doings.take(now)?;
-    user.screen.push(Shown::Custom {
+    user.show(Shown::Custom {
         at: now,
         msgtype: (*msgtype).to_owned(),
         message: Value::from(message.cloned().unwrap_or_default()),
