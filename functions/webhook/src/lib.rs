@@ -157,8 +157,11 @@ fn answer(callback: &Callback, rules: &ReplyRules, seal: Option<&Seal>, now: i64
     }
 }
 
+/// The 16 bytes before a ciphertext, and a nonce. Asked for at once, as each is a call to the operating system.
 fn fresh_randomness() -> Result<([u8; 16], String), getrandom::Error> {
+    let mut bytes = [0; 24];
+    getrandom::fill(&mut bytes)?;
     let mut random = [0; 16];
-    getrandom::fill(&mut random)?;
-    Ok((random, hex::random(8)?))
+    random.copy_from_slice(&bytes[..16]);
+    Ok((random, hex::encode(&bytes[16..])))
 }
