@@ -40,6 +40,12 @@ impl Table {
     /// [`StoreError`] when the table cannot be written.
     pub async fn keep_menu(&self, app_id: &str, menu: &str, change: MenuChange, now: i64) -> Result<(), StoreError> {
         let kept = self.kept_menu(app_id).await?;
+        if let Some(kept) = kept.as_ref().filter(|kept| kept.menu == menu) {
+            return match change {
+                MenuChange::Replace if kept.is_restoring => self.end_menu_roll_back(app_id).await,
+                _ => Ok(()),
+            };
+        }
         let earlier = kept.map(|kept| kept.menu);
         let earlier = earlier.filter(|earlier| earlier.len() + menu.len() <= BOTH_MENUS);
         let mut set = "SET #menu = :menu, kept_at = :now".to_owned();

@@ -146,6 +146,9 @@ async fn a_roll_back_is_known_until_it_has_ended() {
     table.keep_menu(app_id, "3", MenuChange::RollBack, NOW).await.unwrap();
     table.keep_menu(app_id, "4", MenuChange::Replace, NOW).await.unwrap();
     assert!(!is_restoring().await, "another change has come between");
+    table.keep_menu(app_id, "5", MenuChange::RollBack, NOW).await.unwrap();
+    table.keep_menu(app_id, "5", MenuChange::Replace, NOW).await.unwrap();
+    assert!(!is_restoring().await, "also before what is kept already");
 }
 
 #[tokio::test]
