@@ -10,7 +10,7 @@ use wechat::{
     menu,
     problem::Problem,
     response,
-    store::MenuChange,
+    store::{KeptMenu, MenuChange},
     token::CallFailure,
 };
 
@@ -43,7 +43,8 @@ pub(crate) async fn create(app: &App, request: &Request, deadline: Deadline) -> 
     }
     // The repeat of a request whose answer was lost finds its own menu: the one before stays kept.
     if !changes.is_empty() {
-        keep(app, current.as_ref(), MenuChange::Replace).await?;
+        let kept = app.table.kept_menu(&app.app_id).await?;
+        keep(app, kept.as_ref(), current.as_ref(), MenuChange::Replace).await?;
     }
     set_default(app, &menu, deadline).await?;
     Ok(done())
@@ -53,7 +54,8 @@ pub(crate) async fn create(app: &App, request: &Request, deadline: Deadline) -> 
 pub(crate) async fn delete(app: &App, deadline: Deadline) -> Result<Response<String>, Problem> {
     // As in `create`.
     if let Some(current) = current(app, deadline).await? {
-        keep(app, Some(&current), MenuChange::Replace).await?;
+        let kept = app.table.kept_menu(&app.app_id).await?;
+        keep(app, kept.as_ref(), Some(&current), MenuChange::Replace).await?;
     }
     remove_all(app, deadline).await?;
     Ok(done())
@@ -71,18 +73,15 @@ pub(crate) async fn roll_back(app: &App, deadline: Deadline) -> Result<Response<
     let goes_on = goes_on && kept.earlier.is_some();
     let restored = if goes_on { earlier } else { last };
     if !goes_on {
-        keep(app, current.as_ref(), MenuChange::RollBack).await?;
+        keep(app, Some(&kept), current.as_ref(), MenuChange::RollBack).await?;
     }
     match restored.pointer("/menu/button") {
         Some(buttons) => set_default(app, &json!({"button": buttons}), deadline).await?,
         None if current.is_some() => remove_all(app, deadline).await?,
         None => {}
     }
-    for menu in missing_conditional(current.as_ref(), &restored) {
-        let add = |token, _| {
-            let menu = &menu;
-            async move { app.client.add_conditional_menu(&token, menu, deadline).await }
-        };
+    for menu in &missing_conditional(current.as_ref(), &restored) {
+        let add = |token, _| async move { app.client.add_conditional_menu(&token, menu, deadline).await };
         app.ask_wechat(deadline, add).await?;
     }
     app.table.end_menu_roll_back(&app.app_id).await?;
@@ -140,10 +139,10 @@ async fn seen_by_users(app: &App, deadline: Deadline) -> Result<Response<String>
 }
 
 /// Nothing is changed before what would be lost is kept; that there was no menu is kept too.
-async fn keep(app: &App, current: Option<&Value>, change: MenuChange) -> Result<(), Problem> {
+async fn keep(app: &App, kept: Option<&KeptMenu>, current: Option<&Value>, change: MenuChange) -> Result<(), Problem> {
     let menu = current.map_or_else(|| "null".to_owned(), Value::to_string);
-    let kept = app.table.keep_menu(&app.app_id, &menu, change, app.clock.now()).await;
-    kept.map_err(Problem::from)
+    let now = app.clock.now();
+    Ok(app.table.keep_menu(&app.app_id, kept, &menu, change, now).await?)
 }
 
 async fn set_default(app: &App, menu: &Value, deadline: Deadline) -> Result<(), Problem> {

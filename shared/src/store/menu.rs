@@ -33,20 +33,26 @@ fn pk(app_id: &str) -> String {
 }
 
 impl Table {
-    /// Keeps `menu`, WeChat's answer to `menu/get`, before `change`. One that is kept already, by a change that was cut
-    /// short or by a write whose answer was lost, takes no other's place.
+    /// Keeps `menu`, WeChat's answer to `menu/get`, before `change`, in place of what was `kept`. One that is kept already,
+    /// by a change that was cut short or by a write whose answer was lost, takes no other's place.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written.
-    pub async fn keep_menu(&self, app_id: &str, menu: &str, change: MenuChange, now: i64) -> Result<(), StoreError> {
-        let kept = self.kept_menu(app_id).await?;
-        if let Some(kept) = kept.as_ref().filter(|kept| kept.menu == menu) {
+    pub async fn keep_menu(
+        &self,
+        app_id: &str,
+        kept: Option<&KeptMenu>,
+        menu: &str,
+        change: MenuChange,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        if let Some(kept) = kept.filter(|kept| kept.menu == menu) {
             return match change {
                 MenuChange::Replace if kept.is_restoring => self.end_menu_roll_back(app_id).await,
                 _ => Ok(()),
             };
         }
-        let earlier = kept.map(|kept| kept.menu);
+        let earlier = kept.map(|kept| kept.menu.as_str());
         let earlier = earlier.filter(|earlier| earlier.len() + menu.len() <= BOTH_MENUS);
         let mut set = "SET #menu = :menu, kept_at = :now".to_owned();
         let mut remove = Vec::new();

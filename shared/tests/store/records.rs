@@ -3,7 +3,7 @@
 use serde_json::json;
 use wechat::{
     hex,
-    store::{ListedTemplates, MenuChange, MessageRecord, MessageStatus, Receipt, RefusedCallback},
+    store::{ListedTemplates, MenuChange, MessageRecord, MessageStatus, Receipt, RefusedCallback, Table},
 };
 
 use super::{Bench, NOW, number, race, text};
@@ -103,6 +103,12 @@ async fn a_message_is_kept_for_thirty_days() {
     assert!(bench.table.message(&msgid, NOW + 30 * DAY).await.unwrap().is_none());
 }
 
+/// As admin does: in place of what the table holds.
+async fn keep(table: &Table, app_id: &str, menu: &str, change: MenuChange, now: i64) {
+    let kept = table.kept_menu(app_id).await.unwrap();
+    table.keep_menu(app_id, kept.as_ref(), menu, change, now).await.unwrap();
+}
+
 #[tokio::test]
 async fn the_menu_of_before_the_last_change_is_kept() {
     let Bench { table, app_id, .. } = &Bench::start().await;
@@ -111,7 +117,7 @@ async fn the_menu_of_before_the_last_change_is_kept() {
         (r#"{"menu":{"button":[]}}"#, NOW),
         (r#"{"menu":{"button":[{"name":"今日"}]}}"#, NOW + 1),
     ] {
-        table.keep_menu(app_id, menu, MenuChange::Replace, at).await.unwrap();
+        keep(table, app_id, menu, MenuChange::Replace, at).await;
         let kept = table.kept_menu(app_id).await.unwrap().unwrap();
         assert_eq!((kept.menu.as_str(), kept.kept_at), (menu, at));
     }
@@ -127,7 +133,7 @@ async fn two_menus_that_fill_an_item_are_not_kept_together() {
     let Bench { table, app_id, .. } = &Bench::start().await;
     for name in ["a", "b"] {
         let menu = format!(r#"{{"menu":"{}"}}"#, name.repeat(197_000));
-        table.keep_menu(app_id, &menu, MenuChange::Replace, NOW).await.unwrap();
+        keep(table, app_id, &menu, MenuChange::Replace, NOW).await;
         let kept = table.kept_menu(app_id).await.unwrap().unwrap();
         assert!(kept.menu == menu && kept.earlier.is_none());
     }
@@ -137,17 +143,17 @@ async fn two_menus_that_fill_an_item_are_not_kept_together() {
 async fn a_roll_back_is_known_until_it_has_ended() {
     let Bench { table, app_id, .. } = &Bench::start().await;
     let is_restoring = async || table.kept_menu(app_id).await.unwrap().unwrap().is_restoring;
-    table.keep_menu(app_id, "1", MenuChange::Replace, NOW).await.unwrap();
+    keep(table, app_id, "1", MenuChange::Replace, NOW).await;
     assert!(!is_restoring().await);
-    table.keep_menu(app_id, "2", MenuChange::RollBack, NOW).await.unwrap();
+    keep(table, app_id, "2", MenuChange::RollBack, NOW).await;
     assert!(is_restoring().await);
     table.end_menu_roll_back(app_id).await.unwrap();
     assert!(!is_restoring().await);
-    table.keep_menu(app_id, "3", MenuChange::RollBack, NOW).await.unwrap();
-    table.keep_menu(app_id, "4", MenuChange::Replace, NOW).await.unwrap();
+    keep(table, app_id, "3", MenuChange::RollBack, NOW).await;
+    keep(table, app_id, "4", MenuChange::Replace, NOW).await;
     assert!(!is_restoring().await, "another change has come between");
-    table.keep_menu(app_id, "5", MenuChange::RollBack, NOW).await.unwrap();
-    table.keep_menu(app_id, "5", MenuChange::Replace, NOW).await.unwrap();
+    keep(table, app_id, "5", MenuChange::RollBack, NOW).await;
+    keep(table, app_id, "5", MenuChange::Replace, NOW).await;
     assert!(!is_restoring().await, "also before what is kept already");
 }
 
