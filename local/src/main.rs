@@ -8,7 +8,7 @@ use std::{
 use clap::Parser;
 use local::{Local, LogFormat, Options, SIMULATED_API_KEY};
 use tracing_subscriber::{Layer as _, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
-use wechat::telemetry;
+use wechat::telemetry::{self, JsonLines};
 
 /// The command line cannot be used.
 const USAGE: u8 = 2;
@@ -59,13 +59,16 @@ fn one_line(error: &clap::Error) -> String {
 
 /// Standard output is for the one line that scripts wait for.
 fn start_logging(format: LogFormat) {
-    let lines = fmt::layer().with_writer(io::stderr).with_ansi(false);
     let lines = match format {
-        LogFormat::Text => lines.with_target(false).boxed(),
-        LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
+        LogFormat::Text => {
+            let lines = fmt::layer().with_writer(io::stderr).with_ansi(false);
+            lines.with_target(false).boxed()
+        }
+        LogFormat::Json => JsonLines::new(io::stderr).boxed(),
     };
     tracing_subscriber::registry()
-        .with(lines.with_filter(telemetry::filter()))
+        .with(telemetry::filter())
+        .with(lines)
         .init();
 }
 
