@@ -2,6 +2,7 @@
 //! body, the deadline and the log line.
 
 mod event;
+mod headerless;
 
 use std::{convert::Infallible, future::ready, pin::Pin};
 
@@ -19,6 +20,8 @@ use wechat::{
     problem::Problem,
     secret::Secret,
 };
+
+pub use self::headerless::{HeaderlessRequest, run as run_headerless};
 
 /// Bytes that a request's body may have.
 pub const BODY_LIMIT: usize = 256 * 1024;

@@ -13,9 +13,9 @@ use std::fmt;
 use crate::{
     aes::{DecryptError, EncodingAesKey},
     document::{Document, DocumentError},
-    reply::cdata,
     secret::Secret,
     signature,
+    xml_writer::XmlWriter,
 };
 
 /// 消息加解密方式: how callbacks travel, as set in the account's server configuration.
@@ -67,10 +67,12 @@ impl CallbackQuery {
     ///
     /// # Errors
     /// [`VerifyError::Duplicate`] when one of them occurs twice, since then two readers may see two different requests.
-    pub fn from_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, VerifyError> {
+    pub fn from_pairs<N: AsRef<str>, V: Into<String>>(
+        pairs: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<Self, VerifyError> {
         let mut query = Self::default();
         for (name, value) in pairs {
-            let (name, slot) = match name {
+            let (name, slot) = match name.as_ref() {
                 "signature" => ("signature", &mut query.signature),
                 "msg_signature" => ("msg_signature", &mut query.msg_signature),
                 "timestamp" => ("timestamp", &mut query.timestamp),
@@ -79,7 +81,7 @@ impl CallbackQuery {
                 "encrypt_type" => ("encrypt_type", &mut query.encrypt_type),
                 _ => continue,
             };
-            if slot.replace(value.to_owned()).is_some() {
+            if slot.replace(value.into()).is_some() {
                 return Err(VerifyError::Duplicate(name));
             }
         }
@@ -169,13 +171,12 @@ impl Seal {
         let encrypt = self.key.encrypt(random, xml, &self.app_id);
         let timestamp = now.to_string();
         let signature = signature::sign(&[self.token.expose(), &timestamp, nonce, &encrypt]);
-        format!(
-            "<xml><Encrypt>{}</Encrypt><MsgSignature>{}</MsgSignature><TimeStamp>{timestamp}</TimeStamp>\
-             <Nonce>{}</Nonce></xml>",
-            cdata(&encrypt),
-            cdata(&signature),
-            cdata(nonce)
-        )
+        XmlWriter::document(|xml| {
+            xml.text("Encrypt", &encrypt);
+            xml.text("MsgSignature", &signature);
+            xml.number("TimeStamp", now);
+            xml.text("Nonce", nonce);
+        })
     }
 }
 

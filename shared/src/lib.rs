@@ -49,3 +49,4 @@ pub mod template;
 pub mod token;
 #[cfg(feature = "transport")]
 mod transport;
+mod xml_writer;

@@ -14,7 +14,7 @@ mod rules_cache;
 use std::sync::Arc;
 
 use http::{Method, Response};
-use lambda_http::{Request, RequestExt};
+use http_api::HeaderlessRequest;
 use wechat::{
     callback::{CallbackQuery, CallbackVerifier, OpenError, OpenedCallback, Seal, VerifyError},
     clock::Clock,
@@ -83,15 +83,12 @@ impl App {
 }
 
 /// Answers one request.
-pub async fn handle(app: &App, request: Request) -> Response<String> {
+pub async fn handle(app: &App, request: HeaderlessRequest) -> Response<String> {
     let started = app.clock.now_millis();
-    let query = request.query_string_parameters_ref().map_or_else(
-        || Ok(CallbackQuery::default()),
-        |query| CallbackQuery::from_pairs(query.iter()),
-    );
+    let query = CallbackQuery::from_pairs(request.query());
     let exchange = match *request.method() {
         Method::GET => verify_url(app, query).into(),
-        Method::POST => receive(app, query, request.body().as_ref()).await,
+        Method::POST => receive(app, query, request.body()).await,
         _ => Outcome::MethodNotAllowed.into(),
     };
     app.refusals.note(&exchange.outcome).await;

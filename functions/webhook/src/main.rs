@@ -18,5 +18,5 @@ async fn function() -> Result<(), Box<dyn Error + Send + Sync>> {
     let dynamodb = aws_sdk_dynamodb::Client::new(&sdk);
     let app = App::new(config, dynamodb, Arc::new(SystemClock)).publishing_to(event_bus);
     app.warm().await;
-    http_api::run(|request| webhook::handle(&app, request)).await
+    http_api::run_headerless(|request| webhook::handle(&app, request)).await
 }

@@ -1,21 +1,41 @@
 //! Events as API Gateway, or whoever may invoke the function, hands them over.
 
 use http::Response;
+use http_api::HeaderlessRequest;
 use lambda_http::{Context, LambdaEvent, Request, RequestExt, request::LambdaRequest};
 use serde_json::{Value, json};
 use wechat::{callback::CallbackQuery, clock::SystemClock, response, secret::Secret};
 
 /// An event, as JSON. What is an event is answered with an HTTP status, and nothing but a key or the gateway's JWT
-/// authorizer lets a caller in.
+/// authorizer lets a caller in. Without its headers it is the same request.
 pub fn gateway_event(json: &[u8]) {
+    let headerless = serde_json::from_slice::<HeaderlessRequest>(json);
+    if let Ok(request) = &headerless {
+        // Read before anything is verified, so whatever it holds.
+        let _ = CallbackQuery::from_pairs(request.query());
+    }
     let Ok(event) = serde_json::from_slice::<LambdaRequest>(json) else {
         return;
     };
+    let headerless = headerless.expect("an event of the HTTP API has a method");
     let event = LambdaEvent::new(event, Context::default());
-    let answer = now_or_never(http_api::answer(event, &respond));
+    let answer = now_or_never(http_api::answer(event, &|request| {
+        assert_same(&headerless, &request);
+        respond(request)
+    }));
     let answer = serde_json::to_value(answer).expect("an answer is JSON");
     let status = answer["statusCode"].as_u64().expect("an answer has a status");
     assert!([200, 400, 401, 413].contains(&status), "{answer}");
+}
+
+fn assert_same(headerless: &HeaderlessRequest, request: &Request) {
+    assert_eq!(headerless.method(), request.method());
+    assert_eq!(headerless.body(), request.body().as_ref());
+    let parameters = request.query_string_parameters();
+    assert_eq!(headerless.query().count(), parameters.iter().count());
+    for (name, value) in headerless.query() {
+        assert!(parameters.all(&name).is_some_and(|values| values.contains(&&*value)));
+    }
 }
 
 /// Waits for what never waits: nothing here does I/O.
@@ -29,11 +49,6 @@ fn now_or_never<T>(future: impl Future<Output = T>) -> T {
 
 /// What every function does with a request before it looks at its own path.
 async fn respond(request: Request) -> Response<String> {
-    let query = request.query_string_parameters_ref();
-    if let Some(query) = query {
-        // Read before anything is verified, so whatever it holds.
-        let _ = CallbackQuery::from_pairs(query.iter());
-    }
     let keys = [Secret::new("kept from the fuzzer")];
     http_api::serve(&request, &keys, &SystemClock, |deadline| {
         let request = &request;

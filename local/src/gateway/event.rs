@@ -10,9 +10,9 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderMap, header, request::Parts};
 use serde_json::{Map, Value, json};
 
-/// Makes the event and reads it as the function in AWS would.
-pub(super) fn to_lambda_request(parts: &Parts, body: &[u8]) -> Result<lambda_http::Request, serde_json::Error> {
-    serde_json::from_str(&event(parts, body).to_string()).map(http_api::request)
+/// The event of a request, as JSON.
+pub(super) fn json(parts: &Parts, body: &[u8]) -> String {
+    event(parts, body).to_string()
 }
 
 fn event(parts: &Parts, body: &[u8]) -> Value {
@@ -106,7 +106,8 @@ mod tests {
             .header("content-type", content_type)
             .body(())
             .unwrap();
-        to_lambda_request(&request.into_parts().0, body).unwrap()
+        let event = super::json(&request.into_parts().0, body);
+        http_api::request(serde_json::from_str(&event).unwrap())
     }
 
     #[test]

@@ -107,23 +107,27 @@ fn changes_rules(parts: &Parts) -> bool {
 }
 
 async fn serve_function(functions: &Functions, parts: &Parts, body: &[u8]) -> http::Response<String> {
-    let request = match event::to_lambda_request(parts, body) {
-        Ok(request) => request,
-        Err(error) => {
+    let event = event::json(parts, body);
+    route(functions, parts.uri.path(), &event)
+        .await
+        .unwrap_or_else(|error| {
             tracing::warn!(%error, "a request cannot be an API Gateway event");
-            return message(StatusCode::BAD_REQUEST, "Bad Request");
-        }
-    };
-    let path = parts.uri.path();
-    if path == "/webhook" {
-        webhook::handle(&functions.webhook, request).await
+            message(StatusCode::BAD_REQUEST, "Bad Request")
+        })
+}
+
+/// Each function reads the event as it does in AWS.
+async fn route(functions: &Functions, path: &str, event: &str) -> Result<http::Response<String>, serde_json::Error> {
+    let request = || serde_json::from_str(event).map(http_api::request);
+    Ok(if path == "/webhook" {
+        webhook::handle(&functions.webhook, serde_json::from_str(event)?).await
     } else if path == "/api/sendTemplateMessage" || path == "/api/templates" || path.starts_with("/api/messages/") {
-        send_template::handle(&functions.send_template, request).await
+        send_template::handle(&functions.send_template, request()?).await
     } else if path.starts_with("/api/") {
-        admin::handle(&functions.admin, request).await
+        admin::handle(&functions.admin, request()?).await
     } else {
         message(StatusCode::NOT_FOUND, "Not Found")
-    }
+    })
 }
 
 /// API Gateway's own answers.

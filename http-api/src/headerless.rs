@@ -1,0 +1,226 @@
+//! Requests without their headers, for a function whose callers prove themselves in the query: `webhook`. Of an event that
+//! WeChat's callback comes in, method, query and body are a third; to read the rest costs more than to answer.
+
+use std::{collections::BTreeMap, convert::Infallible};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use http::{Method, Response};
+use lambda_http::{Body, LambdaEvent, aws_lambda_events::apigw::ApiGatewayV2httpResponse, lambda_runtime, service_fn};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use url::form_urlencoded;
+
+/// A request of API Gateway's HTTP API (payload 2.0) without its headers.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "Event")]
+pub struct HeaderlessRequest {
+    method: Method,
+    raw_query: String,
+    body: Vec<u8>,
+}
+
+impl HeaderlessRequest {
+    /// Its method.
+    #[must_use]
+    pub const fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// The URL-decoded pairs of its query, in their order and each as often as it occurs.
+    pub fn query(&self) -> form_urlencoded::Parse<'_> {
+        form_urlencoded::parse(self.raw_query.as_bytes())
+    }
+
+    /// Its body, decoded. Empty when it has none, or one that is not the base64 that it is said to be.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+}
+
+/// Runs a function as [`crate::run`] does, with requests that have no headers.
+///
+/// # Errors
+/// When Lambda's Runtime API cannot be used.
+pub async fn run<H, F>(handler: H) -> Result<(), lambda_http::Error>
+where
+    H: Fn(HeaderlessRequest) -> F,
+    F: Future<Output = Response<String>> + Send,
+{
+    lambda_runtime::run(service_fn(|event: LambdaEvent<HeaderlessRequest>| {
+        let response = handler(event.payload);
+        async { Ok::<_, Infallible>(answer(response.await)) }
+    }))
+    .await
+}
+
+/// `response` in the form that API Gateway takes.
+fn answer(response: Response<String>) -> impl Serialize {
+    let (parts, body) = response.into_parts();
+    let mut answer = ApiGatewayV2httpResponse::default();
+    answer.status_code = parts.status.as_u16().into();
+    answer.headers = parts.headers;
+    answer.body = Some(Body::Text(body));
+    answer
+}
+
+/// What is read of the event.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Event {
+    raw_query_string: Option<String>,
+    /// Read of events without a raw query only: no gateway makes one.
+    query_string_parameters: Option<Box<RawValue>>,
+    request_context: RequestContext,
+    body: Option<String>,
+    is_base64_encoded: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct RequestContext {
+    http: Http,
+}
+
+#[derive(Deserialize)]
+struct Http {
+    method: String,
+}
+
+/// The method is none that HTTP allows.
+#[derive(Debug, thiserror::Error)]
+#[error("requestContext.http.method is not an HTTP method")]
+struct NotAMethod;
+
+impl TryFrom<Event> for HeaderlessRequest {
+    type Error = NotAMethod;
+
+    fn try_from(event: Event) -> Result<Self, NotAMethod> {
+        let body = event.body.unwrap_or_default();
+        Ok(Self {
+            method: event.request_context.http.method.parse().map_err(|_| NotAMethod)?,
+            raw_query: event
+                .raw_query_string
+                .filter(|query| !query.is_empty())
+                .or_else(|| event.query_string_parameters.as_deref().and_then(written))
+                .unwrap_or_default(),
+            body: if event.is_base64_encoded.unwrap_or_default() {
+                STANDARD.decode(body).unwrap_or_default()
+            } else {
+                body.into_bytes()
+            },
+        })
+    }
+}
+
+/// `parameters` as a query, when they are texts: commas stand between the values of one name.
+fn written(parameters: &RawValue) -> Option<String> {
+    let parameters: BTreeMap<String, String> = serde_json::from_str(parameters.get()).ok()?;
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    for (name, values) in &parameters {
+        query.extend_pairs(values.split(',').map(|value| (name, value)));
+    }
+    Some(query.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use lambda_http::RequestExt;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn event() -> Value {
+        json!({
+            "version": "2.0",
+            "rawPath": "/webhook",
+            "rawQueryString": "nonce=1&echostr=a%2Bb+c&nonce=2",
+            "queryStringParameters": {"nonce": "1,2", "echostr": "a+b c"},
+            "headers": {"content-type": "text/xml"},
+            "requestContext": {"http": {"method": "POST", "path": "/webhook"}, "stage": "$default"},
+            "body": "<xml>你</xml>",
+            "isBase64Encoded": false,
+        })
+    }
+
+    fn read(event: &Value) -> Result<HeaderlessRequest, serde_json::Error> {
+        serde_json::from_str(&event.to_string())
+    }
+
+    fn query(request: &HeaderlessRequest) -> Vec<(String, String)> {
+        request.query().into_owned().collect()
+    }
+
+    /// `event` with `value` at the JSON pointer `place`.
+    fn changed(place: &str, value: Value) -> Value {
+        let mut event = event();
+        *event.pointer_mut(place).unwrap() = value;
+        event
+    }
+
+    #[test]
+    fn it_is_the_request_that_lambda_http_reads() {
+        for event in [
+            event(),
+            changed("/rawQueryString", Value::Null),
+            changed("/rawQueryString", json!("")),
+            changed("/rawQueryString", json!("%E4%BD%A0=%E5%A5%BD&&x&=y&%zz=%ff")),
+            changed("/body", Value::Null),
+            changed("/requestContext/http/method", json!("GET")),
+        ] {
+            let ours = read(&event).unwrap();
+            let theirs = crate::request(serde_json::from_value(event.clone()).unwrap());
+            assert_eq!(ours.method(), theirs.method(), "{event}");
+            assert_eq!(ours.body(), theirs.body().as_ref(), "{event}");
+            let parameters = theirs.query_string_parameters();
+            for (name, value) in query(&ours) {
+                assert!(parameters.all(&name).unwrap().contains(&value.as_str()), "{event}");
+            }
+            assert_eq!(query(&ours).len(), parameters.iter().count(), "{event}");
+        }
+    }
+
+    #[test]
+    fn a_body_is_decoded_where_it_is_base64() {
+        let encoded = |body: &str| {
+            let mut event = changed("/isBase64Encoded", json!(true));
+            event["body"] = json!(body);
+            read(&event).unwrap().body().to_vec()
+        };
+        assert_eq!(encoded("/////w=="), [0xff; 4]);
+        assert_eq!(encoded("<xml>"), b"", "not base64");
+    }
+
+    #[test]
+    fn a_name_that_occurs_twice_is_seen_twice() {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(
+            query(&read(&event()).unwrap()),
+            [pair("nonce", "1"), pair("echostr", "a+b c"), pair("nonce", "2")]
+        );
+    }
+
+    #[test]
+    fn what_is_no_event_of_the_http_api_is_refused() {
+        let rest_api =
+            json!({"httpMethod": "POST", "path": "/webhook", "headers": {}, "body": "", "requestContext": {}});
+        for event in [
+            rest_api,
+            json!({}),
+            json!([]),
+            changed("/requestContext/http/method", json!("")),
+            changed("/requestContext/http/method", json!("G T")),
+        ] {
+            assert!(read(&event).is_err(), "{event}");
+        }
+    }
+
+    #[test]
+    fn an_answer_is_what_api_gateway_takes() {
+        let response = Response::builder().status(405).header("allow", "GET, POST");
+        let answer = serde_json::to_value(answer(response.body("no".to_owned()).unwrap())).unwrap();
+        assert_eq!(answer["statusCode"], 405);
+        assert_eq!(answer["headers"], json!({"allow": "GET, POST"}));
+        assert_eq!(answer["body"], "no");
+        assert_eq!(answer["isBase64Encoded"], false);
+    }
+}
