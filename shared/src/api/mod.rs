@@ -69,6 +69,17 @@ struct Call<'a> {
     deadline: Deadline,
 }
 
+impl Call<'_> {
+    /// `text` as it may be logged: WeChat's words may quote whom the call was about, which its caller knows anyway.
+    fn without_openid(&self, text: String) -> String {
+        let openid = self.body.and_then(|body| body["touser"].as_str());
+        match openid.filter(|openid| !openid.is_empty()) {
+            Some(openid) => text.replace(openid, "***"),
+            None => text,
+        }
+    }
+}
+
 /// What WeChat answers to an order that it has carried out. An order that is answered without an errcode was answered by
 /// something else.
 #[derive(Debug, Deserialize)]
@@ -236,7 +247,11 @@ impl Client {
         );
         match &outcome {
             Ok(_) => tracing::debug!(operation, millis, "WeChat call"),
-            Err(error) => tracing::warn!(operation, millis, errcode = error.errcode(), %error, "WeChat call failed"),
+            Err(error) => {
+                let errcode = error.errcode();
+                let error = call.without_openid(error.to_string());
+                tracing::warn!(operation, millis, errcode, error, "WeChat call failed");
+            }
         }
         if let Err(ApiError::Rejected { rejection, .. }) = &outcome {
             let class = rejection.entry().class.name();

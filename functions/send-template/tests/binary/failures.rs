@@ -309,6 +309,7 @@ async fn no_secret_no_openid_and_no_text_is_logged() {
     for fault in [
         json!({"errcode": 47003, "errmsg": "argument invalid! data.time2.value invalid"}),
         json!({"errcode": 40001}),
+        json!({"errcode": 40003, "errmsg": format!("invalid openid {FOLLOWER}")}),
         json!({"body": "<html>"}),
         json!({"drop": true, "times": 2}),
     ] {
