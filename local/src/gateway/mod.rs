@@ -2,10 +2,10 @@
 //! handlers run as they are.
 
 pub(crate) mod access;
+mod connections;
 mod event;
 
 use std::{
-    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -19,6 +19,7 @@ use axum::{
 use http::{HeaderValue, Method, StatusCode, header, request::Parts};
 use tokio::{net::TcpListener, sync::oneshot, time::timeout};
 
+use self::connections::Limits;
 use crate::console::{self, Console};
 
 /// Bytes of a body that a function gets to see, and refuse: API Gateway takes 10 MiB, which many callers at once could fill
@@ -26,6 +27,11 @@ use crate::console::{self, Console};
 const BODY_LIMIT: usize = 1024 * 1024;
 /// What a body may take to come in.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Far more than a reverse proxy, a browser and scripts hold at a time.
+const LIMITS: Limits = Limits {
+    connections: 1024,
+    head: Duration::from_secs(30),
+};
 
 /// The functions that serve HTTP.
 #[derive(Debug)]
@@ -56,15 +62,12 @@ pub(crate) async fn serve(
     let router = Router::new()
         .fallback(answer)
         .with_state(gateway)
-        .merge(console::routes(Arc::clone(&console)))
-        .into_make_service_with_connect_info::<SocketAddr>();
+        .merge(console::routes(Arc::clone(&console)));
     let stopped = async move {
         let _ = stopped.await;
         console.close();
     };
-    if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stopped).await {
-        tracing::error!(%error, "the gateway has ended");
-    }
+    connections::serve(listener, router, LIMITS, stopped).await;
 }
 
 /// Answers as the function that the path belongs to.

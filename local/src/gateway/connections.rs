@@ -1,0 +1,146 @@
+//! The gateway's connections: bounded in number, and in what the head of a request may take, since `--listen` can open the
+//! gateway to a network.
+
+use std::{future::Future, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+
+use axum::{Extension, Router, extract::ConnectInfo};
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::sleep,
+};
+
+/// Before the next connection is accepted when the machine has no room for it.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What strangers may take up.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Connections at a time; others wait until one ends.
+    pub(super) connections: usize,
+    /// What the head of a request may take to come in, and a connection may wait for the next one.
+    pub(super) head: Duration,
+}
+
+/// Serves `router` until `stopped` completes and every request that had begun has its answer.
+pub(super) async fn serve(listener: TcpListener, router: Router, limits: Limits, stopped: impl Future<Output = ()>) {
+    let room = Arc::new(Semaphore::new(limits.connections));
+    let connections = GracefulShutdown::new();
+    let mut server = http1::Builder::new();
+    server.timer(TokioTimer::new()).header_read_timeout(limits.head);
+    let mut stopped = pin!(stopped);
+    loop {
+        let (stream, peer, permit) = tokio::select! {
+            connection = accept(&listener, &room) => connection,
+            () = &mut stopped => break,
+        };
+        let service = TowerToHyperService::new(router.clone().layer(Extension(ConnectInfo(peer))));
+        let connection = connections.watch(server.serve_connection(TokioIo::new(stream), service));
+        tokio::spawn(async move {
+            // How a connection ends is its client's affair.
+            let _ = connection.await;
+            drop(permit);
+        });
+    }
+    drop(listener);
+    connections.shutdown().await;
+}
+
+async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
+    loop {
+        let permit = Arc::clone(room).acquire_owned().await;
+        match (listener.accept().await, permit) {
+            (Ok((stream, peer)), Ok(permit)) => {
+                // Small answers are not to wait for the acknowledgement of earlier ones.
+                let _ = stream.set_nodelay(true);
+                return (stream, peer, permit);
+            }
+            (Err(error), _) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                sleep(PAUSE).await;
+            }
+            (_, Err(_)) => std::future::pending().await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use axum::routing::get;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        sync::oneshot,
+        task::JoinHandle,
+    };
+
+    use super::*;
+
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n";
+
+    /// A server that answers with its client's port, and what stops it.
+    async fn start(limits: Limits) -> io::Result<(SocketAddr, oneshot::Sender<()>, JoinHandle<()>)> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?;
+        let port = |ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.port().to_string() };
+        let (stop, stopped) = oneshot::channel();
+        let stopped = async {
+            let _ = stopped.await;
+        };
+        let router = Router::new().route("/", get(port));
+        Ok((address, stop, tokio::spawn(serve(listener, router, limits, stopped))))
+    }
+
+    async fn answer(stream: &mut TcpStream) -> io::Result<String> {
+        let mut bytes = [0; 1024];
+        let length = stream.read(&mut bytes).await?;
+        Ok(String::from_utf8_lossy(&bytes[..length]).into_owned())
+    }
+
+    #[tokio::test]
+    async fn a_head_that_never_ends_is_not_waited_for() -> io::Result<()> {
+        let limits = Limits {
+            connections: 8,
+            head: Duration::from_millis(50),
+        };
+        let (address, _stop, _) = start(limits).await?;
+        let mut stream = TcpStream::connect(address).await?;
+        stream.write_all(&REQUEST[..20]).await?;
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).await?;
+        assert!(!rest.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&rest));
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn the_last_place_is_given_to_the_next_that_waits() -> io::Result<()> {
+        let limits = Limits {
+            connections: 1,
+            head: Duration::from_secs(60),
+        };
+        let (address, stop, served) = start(limits).await?;
+        let mut first = TcpStream::connect(address).await?;
+        first.write_all(REQUEST).await?;
+        let port = first.local_addr()?.port().to_string();
+        assert!(answer(&mut first).await?.ends_with(&port), "the client is known");
+
+        let mut second = TcpStream::connect(address).await?;
+        second.write_all(REQUEST).await?;
+        let waits = tokio::time::timeout(Duration::from_millis(50), second.readable()).await;
+        assert!(waits.is_err(), "there is one place");
+        drop(first);
+        assert!(answer(&mut second).await?.starts_with("HTTP/1.1 200"));
+
+        let _ = stop.send(());
+        served.await?;
+        assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
+        Ok(())
+    }
+}
