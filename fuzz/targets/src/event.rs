@@ -17,10 +17,13 @@ pub fn gateway_event(json: &[u8]) {
     let Ok(event) = serde_json::from_slice::<LambdaRequest>(json) else {
         return;
     };
-    let headerless = headerless.expect("an event of the HTTP API has a method");
     let event = LambdaEvent::new(event, Context::default());
     let answer = now_or_never(http_api::answer(event, &|request| {
-        assert_same(&headerless, &request);
+        match &headerless {
+            Ok(headerless) => assert_same(headerless, &request),
+            // lambda_http takes it for GET.
+            Err(error) => assert!(error.to_string().contains("not an HTTP method"), "{error}"),
+        }
         respond(request)
     }));
     let answer = serde_json::to_value(answer).expect("an answer is JSON");
