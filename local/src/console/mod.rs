@@ -32,7 +32,6 @@ use axum::{
 use futures_util::{Stream, StreamExt};
 use http::request::Parts;
 use serde_json::{Value, json};
-use url::Url;
 use wechat::{
     callback::MessageMode,
     clock::{Clock, SystemClock},
@@ -68,8 +67,6 @@ pub(crate) struct Console {
 struct Account {
     app_id: String,
     api_keys: Vec<Secret>,
-    /// Where the platform is.
-    platform: String,
     mode: MessageMode,
 }
 
@@ -85,7 +82,6 @@ impl Console {
         let account = Account {
             app_id: caller.api.app_id.clone(),
             api_keys: caller.api_keys.clone(),
-            platform: origin(&caller.api.api_base),
             mode: webhook.verifier.mode,
         };
         Self {
@@ -141,20 +137,13 @@ pub(crate) fn routes(console: Arc<Console>) -> Router {
         .layer(middleware::map_response(guard::harden))
 }
 
-/// Scheme, host and port of `url`, without the credentials that it may hold.
-fn origin(url: &str) -> String {
-    Url::parse(url).map_or_else(|_| String::new(), |url| url.origin().ascii_serialization())
-}
-
 async fn run(State(console): State<Arc<Console>>) -> Json<Value> {
     let key = console.is_simulated().then_some(SIMULATED_API_KEY);
     Json(json!({"simulated": console.is_simulated(), "key": key, "version": env!("CARGO_PKG_VERSION")}))
 }
 
 async fn state(State(console): State<Arc<Console>>) -> Response {
-    let Account {
-        app_id, platform, mode, ..
-    } = &console.account;
+    let Account { app_id, mode, .. } = &console.account;
     let item = match console.table.token(app_id).await {
         Ok(item) => item,
         Err(error) => return Problem::from(&error).into_response().into_response(),
@@ -175,7 +164,6 @@ async fn state(State(console): State<Arc<Console>>) -> Response {
     });
     Json(json!({
         "app_id": app_id,
-        "platform": platform,
         "mode": mode.as_str(),
         "now": SystemClock.now(),
         "token": token,
@@ -193,17 +181,4 @@ async fn stream(State(console): State<Arc<Console>>) -> Sse<impl Stream<Item = R
         Update::Lost(count) => Message::default().event("lost").data(count.to_string()),
     });
     Sse::new(hello.chain(updates).map(Ok)).keep_alive(KeepAlive::new().interval(HEARTBEAT))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_platform_is_shown_without_its_credentials() {
-        assert_eq!(
-            origin("https://user:pass@relay.example:8443/wx"),
-            "https://relay.example:8443"
-        );
-    }
 }

@@ -27,9 +27,10 @@ use crate::console::{self, Console};
 const BODY_LIMIT: usize = 1024 * 1024;
 /// What a body may take to come in.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
-/// Far more than a reverse proxy, a browser and scripts hold at a time.
+/// Far more than a reverse proxy, a browser and scripts hold at a time, and half of the files that a process may usually
+/// have open.
 const LIMITS: Limits = Limits {
-    connections: 1024,
+    connections: 512,
     head: Duration::from_secs(30),
 };
 

@@ -15,13 +15,10 @@ impl Object {
         Self(json)
     }
 
-    /// Appends a member, or nothing when `value` cannot be written as JSON: a line with a gap tells more than none.
+    /// Appends a member. Whoever writes a line takes care that no two have the same name.
     pub(super) fn member<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) {
-        let before = self.0.len();
         self.name(name);
-        if serde_json::to_writer(&mut self.0, value).is_err() {
-            self.0.truncate(before);
-        }
+        self.write(value);
     }
 
     /// Appends `object`, which stays as it is.
@@ -35,10 +32,13 @@ impl Object {
         if self.0.len() > 1 {
             self.0.push(b',');
         }
-        // Names are literals of programs: none needs an escape.
-        self.0.push(b'"');
-        self.0.extend_from_slice(name.as_bytes());
-        self.0.extend_from_slice(b"\":");
+        self.write(name);
+        self.0.push(b':');
+    }
+
+    /// What lines are made of is text, numbers and lists of them: all of it is JSON.
+    fn write<T: Serialize + ?Sized>(&mut self, value: &T) {
+        let _ = serde_json::to_writer(&mut self.0, value);
     }
 
     /// The whole object, and the end of its line.

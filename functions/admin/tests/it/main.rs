@@ -18,7 +18,7 @@ use wechat::{
     store::Table,
     token::{Action, Refresher},
 };
-use wechat_simulator::{Settings, Simulator};
+use wechat_simulator::{FOLLOWER, Settings, Simulator};
 
 type Refreshing = Refresher<(Table, String), TokenEndpoint>;
 
@@ -192,6 +192,12 @@ async fn no_key_no_service_and_no_secret_in_the_log() {
     stranger["headers"]["authorization"] = json!("Bearer stranger");
     assert_eq!(admin.answer(&stranger).await.0, 401);
     assert_eq!(admin.answer_to("menu-create").await.0, 200);
+    let fault = json!({"path": "/cgi-bin/menu/trymatch", "errcode": 65302, "errmsg": format!("no user {FOLLOWER}")});
+    admin.sim("/sim/faults", &fault).await;
+    let (status, _) = admin
+        .request("POST", "/api/menu/trymatch", &json!({"user_id": FOLLOWER}))
+        .await;
+    assert_ne!(status, 200);
 
     let logs = admin.function.logs();
     assert!(logs.contains("request answered"), "{logs}");
@@ -200,6 +206,7 @@ async fn no_key_no_service_and_no_secret_in_the_log() {
         "other-key",
         &admin.simulator.account().app_secret,
         "access_token=",
+        FOLLOWER,
     ] {
         assert!(!logs.contains(secret), "{secret} in {logs}");
     }
