@@ -4,9 +4,9 @@
 use std::{collections::BTreeMap, convert::Infallible};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use http::{Method, Response};
-use lambda_http::{Body, LambdaEvent, aws_lambda_events::apigw::ApiGatewayV2httpResponse, lambda_runtime, service_fn};
-use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use http::{HeaderMap, Method, Response};
+use lambda_http::{LambdaEvent, lambda_runtime, service_fn};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::value::RawValue;
 use url::form_urlencoded;
 
@@ -48,19 +48,41 @@ where
 {
     lambda_runtime::run(service_fn(|event: LambdaEvent<HeaderlessRequest>| {
         let response = handler(event.payload);
-        async { Ok::<_, Infallible>(answer(response.await)) }
+        async { Ok::<_, Infallible>(Answer::from(response.await)) }
     }))
     .await
 }
 
-/// `response` in the form that API Gateway takes.
-fn answer(response: Response<String>) -> impl Serialize {
-    let (parts, body) = response.into_parts();
-    let mut answer = ApiGatewayV2httpResponse::default();
-    answer.status_code = parts.status.as_u16().into();
-    answer.headers = parts.headers;
-    answer.body = Some(Body::Text(body));
-    answer
+/// A response in the form that API Gateway takes.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    status_code: u16,
+    #[serde(serialize_with = "write_headers")]
+    headers: HeaderMap,
+    body: String,
+    is_base64_encoded: bool,
+}
+
+impl From<Response<String>> for Answer {
+    fn from(response: Response<String>) -> Self {
+        let (parts, body) = response.into_parts();
+        Self {
+            status_code: parts.status.as_u16(),
+            headers: parts.headers,
+            body,
+            is_base64_encoded: false,
+        }
+    }
+}
+
+/// One value of each name: none is set twice here.
+fn write_headers<S: Serializer>(headers: &HeaderMap, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(
+        headers
+            .iter()
+            .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))),
+    )
 }
 
 /// What is read of the event.
@@ -222,7 +244,7 @@ mod tests {
     #[test]
     fn an_answer_is_what_api_gateway_takes() {
         let response = Response::builder().status(405).header("allow", "GET, POST");
-        let answer = serde_json::to_value(answer(response.body("no".to_owned()).unwrap())).unwrap();
+        let answer = serde_json::to_value(Answer::from(response.body("no".to_owned()).unwrap())).unwrap();
         assert_eq!(answer["statusCode"], 405);
         assert_eq!(answer["headers"], json!({"allow": "GET, POST"}));
         assert_eq!(answer["body"], "no");
