@@ -1,5 +1,5 @@
-//! Requests without their headers, for a function whose callers prove themselves in the query: `webhook`. Of an event that
-//! WeChat's callback comes in, method, query and body are a third; to read the rest costs more than to answer.
+//! Requests without their headers, for a function whose callers prove themselves in the query: `webhook`. Of the event that
+//! a callback comes in it needs method, query and body; to read the rest would cost more than to answer (BENCHMARKS.md).
 
 use std::{collections::BTreeMap, convert::Infallible};
 
