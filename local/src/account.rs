@@ -95,7 +95,7 @@ async fn process() -> Result<Environment, LocalError> {
         return Ok(environment);
     }
     let sdk = aws_sdk("WECHAT_SECRET_ID")?;
-    Ok(aws::environment(&sdk).await?)
+    Ok(aws::environment(&sdk).await)
 }
 
 /// The AWS SDK from the standard variables, for what `variable` names there.

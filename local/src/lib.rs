@@ -18,7 +18,7 @@ use std::{
 use embedded_table::{EmbeddedTable, StartError, TABLE_NAME};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time::timeout};
 use webhook::EventBus;
-use wechat::{api::ClientError, aws::SecretError, clock::SystemClock, config::ConfigError, store::Table};
+use wechat::{api::ClientError, clock::SystemClock, config::ConfigError, store::Table};
 use wechat_simulator::{Settings, Simulator};
 
 use self::{
@@ -82,9 +82,6 @@ pub enum LocalError {
     /// The environment does not describe a real account.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The secret that the environment names cannot be read.
-    #[error(transparent)]
-    Secret(#[from] SecretError),
     /// A variable names something in AWS, and no region is set.
     #[error("{variable} is set: set AWS_REGION and credentials too / 已设置 {variable}，还需设置 AWS_REGION 与凭证")]
     NoRegion {

@@ -34,8 +34,7 @@ const CONNECT: Duration = Duration::from_secs(1);
 
 /// Why the environment could not be completed from Secrets Manager.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SecretError {
+enum SecretError {
     /// Secrets Manager did not hand the secret out.
     #[error("the secret that WECHAT_SECRET_ID names cannot be read: {0} / 无法读取 WECHAT_SECRET_ID 指向的密钥")]
     Unreadable(String),
@@ -63,15 +62,20 @@ pub fn load(calls: &'static [&'static str]) -> SdkConfig {
         .build()
 }
 
-/// The process's environment, completed from the secret that `WECHAT_SECRET_ID` names, if it names one.
-///
-/// # Errors
-/// [`SecretError`] when that secret cannot be read.
-pub async fn environment(sdk: &SdkConfig) -> Result<Environment, SecretError> {
+/// The process's environment, completed from the secret that `WECHAT_SECRET_ID` names, if it names one. When that cannot be
+/// read, the configuration that is read from it says so, with its other problems.
+pub async fn environment(sdk: &SdkConfig) -> Environment {
     let environment = Environment::process();
     let Some(id) = environment.secret_id() else {
-        return Ok(environment);
+        return environment;
     };
+    match with_secret(sdk, &environment, id).await {
+        Ok(completed) => completed,
+        Err(error) => environment.without_secret(&error),
+    }
+}
+
+async fn with_secret(sdk: &SdkConfig, environment: &Environment, id: &str) -> Result<Environment, SecretError> {
     let output = secrets_client(sdk)
         .get_secret_value()
         .secret_id(id)
@@ -79,7 +83,7 @@ pub async fn environment(sdk: &SdkConfig) -> Result<Environment, SecretError> {
         .await
         .map_err(|error| SecretError::Unreadable(describe(&error)))?;
     let json = output.secret_string().unwrap_or_default().to_owned();
-    Ok(environment.with_secret(&json)?)
+    Ok(environment.clone().with_secret(&json)?)
 }
 
 fn secrets_client(sdk: &SdkConfig) -> aws_sdk_secretsmanager::Client {

@@ -30,33 +30,36 @@ const DEFAULT_MAX_CLOCK_SKEW: u64 = 600;
 /// Where values come from: the process's environment, a secret's JSON, or a map in a test. An empty value counts as
 /// absent.
 #[derive(Clone, Default)]
-pub struct Environment(HashMap<String, String>);
+pub struct Environment {
+    values: HashMap<String, String>,
+    /// Why the secret gave no values.
+    secret_problem: Option<String>,
+}
 
 impl Environment {
     /// The process's own environment.
     #[must_use]
     pub fn process() -> Self {
-        Self(
-            std::env::vars_os()
-                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-                .collect(),
+        Self::from_pairs(
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
         )
     }
 
     /// The values of `pairs`.
     pub fn from_pairs<N: Into<String>, V: Into<String>>(pairs: impl IntoIterator<Item = (N, V)>) -> Self {
-        Self(
-            pairs
+        Self {
+            values: pairs
                 .into_iter()
                 .map(|(name, value)| (name.into(), value.into()))
                 .collect(),
-        )
+            secret_problem: None,
+        }
     }
 
     /// These values, with those of `pairs` in place of any that are there.
     #[must_use]
     pub fn with<N: Into<String>>(mut self, pairs: impl IntoIterator<Item = (N, String)>) -> Self {
-        self.0
+        self.values
             .extend(pairs.into_iter().map(|(name, value)| (name.into(), value)));
         self
     }
@@ -75,10 +78,19 @@ impl Environment {
                 _ => continue,
             };
             if self.get(&name).is_none() {
-                self.0.insert(name, value);
+                self.values.insert(name, value);
             }
         }
         Ok(self)
+    }
+
+    /// Notes why the secret's values are missing: it is told with everything else that is wrong.
+    #[must_use]
+    pub fn without_secret(self, why: &impl fmt::Display) -> Self {
+        Self {
+            secret_problem: Some(why.to_string()),
+            ..self
+        }
     }
 
     /// The secret to read more values from, if there is one.
@@ -90,7 +102,7 @@ impl Environment {
     /// The value of `name`, unless it is absent or empty.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0
+        self.values
             .get(name)
             .map(|value| value.trim())
             .filter(|value| !value.is_empty())
@@ -99,7 +111,7 @@ impl Environment {
 
 impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Environment({} values)", self.0.len())
+        write!(f, "Environment({} values)", self.values.len())
     }
 }
 
@@ -136,10 +148,10 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    const fn new(environment: &'a Environment) -> Self {
+    fn new(environment: &'a Environment) -> Self {
         Self {
             environment,
-            problems: Vec::new(),
+            problems: environment.secret_problem.iter().cloned().collect(),
         }
     }
 

@@ -12,7 +12,7 @@ async fn main() -> ExitCode {
 
 async fn function() -> Result<(), Box<dyn Error + Send + Sync>> {
     let sdk = aws::load(admin::AWS_CALLS);
-    let config = AdminConfig::read(&aws::environment(&sdk).await?)?;
+    let config = AdminConfig::read(&aws::environment(&sdk).await)?;
     let clock = Arc::new(SystemClock);
     let refresher = LambdaRefresher::new(
         aws::lambda_client(&sdk),

@@ -12,7 +12,7 @@ async fn main() -> ExitCode {
 
 async fn function() -> Result<(), Box<dyn Error + Send + Sync>> {
     let sdk = aws::load(send_template::AWS_CALLS);
-    let config = CallerConfig::read(&aws::environment(&sdk).await?)?;
+    let config = CallerConfig::read(&aws::environment(&sdk).await)?;
     let clock = Arc::new(SystemClock);
     let refresher = LambdaRefresher::new(aws::lambda_client(&sdk), &config.refresher_function, clock.clone());
     let app = App::new(config, aws_sdk_dynamodb::Client::new(&sdk), Arc::new(refresher), clock)?;

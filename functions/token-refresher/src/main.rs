@@ -13,7 +13,7 @@ async fn main() -> ExitCode {
 
 async fn function() -> Result<(), Box<dyn Error + Send + Sync>> {
     let sdk = aws::load(token_refresher::AWS_CALLS);
-    let config = RefresherConfig::read(&aws::environment(&sdk).await?)?;
+    let config = RefresherConfig::read(&aws::environment(&sdk).await)?;
     let app = App::new(config, aws_sdk_dynamodb::Client::new(&sdk), Arc::new(SystemClock))?;
     app.warm().await;
     lambda_runtime::run(service_fn(|event| token_refresher::handle(&app, event))).await

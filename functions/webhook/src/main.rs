@@ -12,7 +12,7 @@ async fn main() -> ExitCode {
 
 async fn function() -> Result<(), Box<dyn Error + Send + Sync>> {
     let sdk = aws::load(webhook::AWS_CALLS);
-    let mut config = WebhookConfig::read(&aws::environment(&sdk).await?)?;
+    let mut config = WebhookConfig::read(&aws::environment(&sdk).await)?;
     let event_bus = config.event_bus.take();
     let event_bus = event_bus.map(|name| EventBus::new(&sdk, name));
     let dynamodb = aws_sdk_dynamodb::Client::new(&sdk);

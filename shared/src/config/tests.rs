@@ -50,6 +50,21 @@ fn all_problems_are_reported_at_once_and_no_value_is_shown() {
 }
 
 #[test]
+fn a_secret_that_cannot_be_read_is_told_with_all_else() {
+    let environment = Environment::from_pairs([(MESSAGE_MODE, "secure")]).without_secret(&"no such secret");
+    let error = WebhookConfig::read(&environment).unwrap_err().to_string();
+    for part in ["no such secret", MESSAGE_MODE, "TABLE_NAME"] {
+        assert!(error.contains(part), "{part} in {error}");
+    }
+    let complete = Environment::from_pairs([(APP_ID, "wx0123456789abcdef"), (TOKEN, "t"), ("TABLE_NAME", "t")]);
+    assert!(WebhookConfig::read(&complete).is_ok());
+    assert!(
+        WebhookConfig::read(&complete.without_secret(&"no such secret")).is_err(),
+        "what the secret holds may be meant to change what is there"
+    );
+}
+
+#[test]
 fn safe_mode_without_a_key_is_a_problem() {
     let error = webhook(&[(MESSAGE_MODE, "safe")]).unwrap_err().to_string();
     assert!(error.contains(ENCODING_AES_KEY));
