@@ -7,6 +7,8 @@ use std::{
 
 use clap::Parser;
 use local::{Local, LogFormat, Options, SIMULATED_API_KEY};
+#[cfg(unix)]
+use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::{Layer as _, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 use wechat::telemetry::{self, JsonLines};
 
@@ -30,8 +32,10 @@ async fn main() -> ExitCode {
     start_logging(options.log);
     match Local::start(&options).await {
         Ok(local) => {
+            // Before anyone is told that it is ready: a signal that nobody hears would end it at once.
+            let stop_requested = stop_requested();
             announce(&local, &options);
-            stop_requested().await;
+            stop_requested.await;
             local.stop().await;
             ExitCode::SUCCESS
         }
@@ -90,18 +94,21 @@ fn announce(local: &Local, options: &Options) {
     let _ = writeln!(io::stdout(), "ready {url}");
 }
 
-/// Waits for Ctrl-C or SIGTERM.
-async fn stop_requested() {
+/// Hears of Ctrl-C and SIGTERM from here on, and waits for one.
+fn stop_requested() -> impl Future<Output = ()> {
     #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+    let terminate = signal(SignalKind::terminate());
+    #[cfg(unix)]
+    let interrupt = signal(SignalKind::interrupt());
+    async {
+        #[cfg(unix)]
+        if let (Ok(mut terminate), Ok(mut interrupt)) = (terminate, interrupt) {
             tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
+                _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
             }
             return;
         }
+        let _ = tokio::signal::ctrl_c().await;
     }
-    let _ = tokio::signal::ctrl_c().await;
 }
