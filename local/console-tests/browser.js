@@ -28,7 +28,10 @@ export async function startBundle(parameters = [], environment = {}) {
     createInterface({ input: child.stdout }).once("line", (line) => resolve(line.replace(/^ready /, "")));
     child.once("exit", (code) => reject(new Error(`local ended with ${code}: ${Buffer.concat(complaints)}`)));
   });
-  const stop = () => new Promise((resolve) => {
+  let hasEnded = false;
+  child.once("exit", () => { hasEnded = true; });
+  const stop = () => new Promise((resolve, reject) => {
+    if (hasEnded) return reject(new Error(`local has ended by itself: ${Buffer.concat(complaints)}`));
     child.once("exit", resolve);
     child.kill("SIGTERM");
   });
