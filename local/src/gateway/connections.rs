@@ -86,7 +86,11 @@ mod tests {
     const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n";
 
     /// A server that answers with its client's port, and what stops it.
-    async fn start(limits: Limits) -> io::Result<(SocketAddr, oneshot::Sender<()>, JoinHandle<()>)> {
+    async fn start(
+        connections: usize,
+        head: Duration,
+    ) -> io::Result<(SocketAddr, oneshot::Sender<()>, JoinHandle<()>)> {
+        let limits = Limits { connections, head };
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         let port = |ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.port().to_string() };
@@ -106,11 +110,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_head_that_never_ends_is_not_waited_for() -> io::Result<()> {
-        let limits = Limits {
-            connections: 8,
-            head: Duration::from_millis(50),
-        };
-        let (address, _stop, _) = start(limits).await?;
+        let (address, _stop, _) = start(8, Duration::from_millis(50)).await?;
         let mut stream = TcpStream::connect(address).await?;
         stream.write_all(&REQUEST[..20]).await?;
         let mut rest = Vec::new();
@@ -121,11 +121,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_last_place_is_given_to_the_next_that_waits() -> io::Result<()> {
-        let limits = Limits {
-            connections: 1,
-            head: Duration::from_secs(60),
-        };
-        let (address, stop, served) = start(limits).await?;
+        let (address, stop, served) = start(1, Duration::from_secs(60)).await?;
         let mut first = TcpStream::connect(address).await?;
         first.write_all(REQUEST).await?;
         let port = first.local_addr()?.port().to_string();
