@@ -5,7 +5,7 @@ use std::{error::Error, process::ExitCode, sync::Arc};
 use admin::App;
 use wechat::{aws, clock::SystemClock, config::AdminConfig, telemetry, token::LambdaRefresher};
 
-#[tokio::main(flavor = "current_thread")]
+#[tokio::main(flavor = "local")]
 async fn main() -> ExitCode {
     telemetry::run(function()).await
 }

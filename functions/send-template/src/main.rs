@@ -5,7 +5,7 @@ use std::{error::Error, process::ExitCode, sync::Arc};
 use send_template::App;
 use wechat::{aws, clock::SystemClock, config::CallerConfig, telemetry, token::LambdaRefresher};
 
-#[tokio::main(flavor = "current_thread")]
+#[tokio::main(flavor = "local")]
 async fn main() -> ExitCode {
     telemetry::run(function()).await
 }

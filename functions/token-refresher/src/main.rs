@@ -6,7 +6,7 @@ use lambda_runtime::service_fn;
 use token_refresher::App;
 use wechat::{aws, clock::SystemClock, config::RefresherConfig, telemetry};
 
-#[tokio::main(flavor = "current_thread")]
+#[tokio::main(flavor = "local")]
 async fn main() -> ExitCode {
     telemetry::run(function()).await
 }

@@ -5,7 +5,7 @@ use std::{error::Error, process::ExitCode, sync::Arc};
 use webhook::{App, EventBus};
 use wechat::{aws, clock::SystemClock, config::WebhookConfig, telemetry};
 
-#[tokio::main(flavor = "current_thread")]
+#[tokio::main(flavor = "local")]
 async fn main() -> ExitCode {
     telemetry::run(function()).await
 }
