@@ -148,15 +148,14 @@ impl Problem {
         problem
     }
 
-    /// 409: another request with the same `Idempotency-Key` is being served.
+    /// 409: another request that does the same is being served, for `retry_after` seconds at most.
     #[must_use]
-    pub fn in_progress(retry_after: u64) -> Self {
-        let detail = "a request with this Idempotency-Key is still in progress / 相同 Idempotency-Key 的请求仍在处理中";
+    pub fn in_progress(detail: impl Into<String>, retry_after: u64) -> Self {
         let mut problem = Self::new(
             409,
             "urn:wechat-bundle:in-progress",
             "In progress / 处理中",
-            detail.to_owned(),
+            detail.into(),
         );
         problem.0.retry_after = Some(retry_after);
         problem

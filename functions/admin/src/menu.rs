@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use wechat::{
     clock::Deadline,
     fault::{self, Fault},
-    menu,
+    hex, menu,
     problem::Problem,
     response,
-    store::{KeptMenu, MenuChange},
+    store::{KeptMenu, MenuChange, RollBackClaim},
     token::CallFailure,
 };
 
@@ -62,10 +62,46 @@ pub(crate) async fn delete(app: &App, deadline: Deadline) -> Result<Response<Str
 }
 
 /// Serves `POST /api/menu/rollback`: restores the menu that was there before the last change. Doing it again undoes it;
-/// after a roll-back that was cut short it goes on where that ended.
+/// after a roll-back that was cut short it goes on where that ended. One at a time.
 pub(crate) async fn roll_back(app: &App, deadline: Deadline) -> Result<Response<String>, Problem> {
-    let kept = app.table.kept_menu(&app.app_id).await?;
-    let kept = kept.ok_or_else(|| Problem::not_found("no menu was changed through this API yet / 尚无可回滚的菜单"))?;
+    let owner = hex::random(8).map_err(|error| Problem::set_up(format!("no randomness: {error}")))?;
+    let claim = app
+        .table
+        .claim_menu_roll_back(&app.app_id, &owner, app.clock.now())
+        .await?;
+    let kept = match claim {
+        RollBackClaim::Won(kept) => kept,
+        RollBackClaim::InProgress { retry_after } => {
+            return Err(Problem::in_progress(
+                "the menu is being rolled back by another request / 另一个请求正在回滚菜单",
+                retry_after.unsigned_abs(),
+            ));
+        }
+        RollBackClaim::NothingKept => {
+            return Err(Problem::not_found(
+                "no menu was changed through this API yet / 尚无可回滚的菜单",
+            ));
+        }
+    };
+    match restore(app, &kept, deadline).await {
+        Ok(restored) => {
+            app.table.finish_menu_roll_back(&app.app_id, &owner).await?;
+            Ok(response::json(
+                200,
+                &json!({"errcode": 0, "errmsg": "ok", "restored": restored}),
+            ))
+        }
+        Err(problem) => {
+            if let Err(error) = app.table.give_up_menu_roll_back(&app.app_id, &owner).await {
+                tracing::warn!(%error, "the claim of a roll-back ends by itself");
+            }
+            Err(problem)
+        }
+    }
+}
+
+/// Restores what `kept` tells of, and answers what that was.
+async fn restore(app: &App, kept: &KeptMenu, deadline: Deadline) -> Result<Value, Problem> {
     let current = current(app, deadline).await?;
     let (last, earlier) = (read_kept(Some(&kept.menu))?, read_kept(kept.earlier.as_ref())?);
     // A roll-back that has not ended is gone on with; a change that was not made after all has kept what is still there.
@@ -73,7 +109,7 @@ pub(crate) async fn roll_back(app: &App, deadline: Deadline) -> Result<Response<
     let goes_on = goes_on && kept.earlier.is_some();
     let restored = if goes_on { earlier } else { last };
     if !goes_on {
-        keep(app, Some(&kept), current.as_ref(), MenuChange::RollBack).await?;
+        keep(app, Some(kept), current.as_ref(), MenuChange::RollBack).await?;
     }
     match restored.pointer("/menu/button") {
         Some(buttons) => set_default(app, &json!({"button": buttons}), deadline).await?,
@@ -84,11 +120,7 @@ pub(crate) async fn roll_back(app: &App, deadline: Deadline) -> Result<Response<
         let add = |token, _| async move { app.client.add_conditional_menu(&token, menu, deadline).await };
         app.ask_wechat(deadline, add).await?;
     }
-    app.table.end_menu_roll_back(&app.app_id).await?;
-    Ok(response::json(
-        200,
-        &json!({"errcode": 0, "errmsg": "ok", "restored": restored}),
-    ))
+    Ok(restored)
 }
 
 fn read_kept(menu: Option<&String>) -> Result<Value, Problem> {

@@ -79,7 +79,12 @@ async fn send_once(
     let turn = match claimed? {
         SendClaim::Won(turn) => turn,
         SendClaim::Done(answer) | SendClaim::Unknown(Some(answer)) => return Ok(again(answer)),
-        SendClaim::InProgress { retry_after } => return Err(Problem::in_progress(retry_after.unsigned_abs())),
+        SendClaim::InProgress { retry_after } => {
+            return Err(Problem::in_progress(
+                "a request with this Idempotency-Key is still in progress / 相同 Idempotency-Key 的请求仍在处理中",
+                retry_after.unsigned_abs(),
+            ));
+        }
         SendClaim::OtherBody => return Err(Problem::key_reused()),
         SendClaim::Unknown(None) => return Err(Problem::outcome_unknown()),
     };

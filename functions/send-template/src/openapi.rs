@@ -169,7 +169,7 @@ fn paths() -> Value {
                 "responses": {"200": answer("It is deleted, with the conditional menus", &schema("Done"))},
             })),
         },
-        "/api/menu/rollback": {"post": operation("rollBackMenu", "Restore the menu before the last change / 恢复上次修改前的菜单", &[400, 404, 429], json!({
+        "/api/menu/rollback": {"post": operation("rollBackMenu", "Restore the menu before the last change / 恢复上次修改前的菜单", &[400, 404, 409, 429], json!({
             "responses": {"200": answer("It is restored", &schema("Done"))},
         }))},
         "/api/menu/conditional": {"post": operation("addConditionalMenu", "Add a conditional menu / 添加个性化菜单", &[400, 413, 429], json!({
@@ -233,7 +233,10 @@ fn problems() -> Map<String, Value> {
         ),
         (401, "No key, or a wrong one"),
         (404, "There is no such thing"),
-        (409, "A request with the same Idempotency-Key is in progress"),
+        (
+            409,
+            "A request with the same Idempotency-Key, or another roll-back, is in progress",
+        ),
         (412, "The rules have changed since they were read"),
         (413, "The body has more than 256 KiB"),
         (422, "The Idempotency-Key was used with another body"),

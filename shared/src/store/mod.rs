@@ -21,7 +21,7 @@ use aws_sdk_dynamodb::{
 
 pub use self::{
     callback::Claim,
-    menu::{KeptMenu, MenuChange},
+    menu::{KeptMenu, MenuChange, RollBackClaim},
     message::{MessageRecord, MessageStatus, Receipt},
     refusal::RefusedCallback,
     replies::{SavedReplies, StoredReplies},

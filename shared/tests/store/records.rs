@@ -3,7 +3,9 @@
 use serde_json::json;
 use wechat::{
     hex,
-    store::{ListedTemplates, MenuChange, MessageRecord, MessageStatus, Receipt, RefusedCallback, Table},
+    store::{
+        ListedTemplates, MenuChange, MessageRecord, MessageStatus, Receipt, RefusedCallback, RollBackClaim, Table,
+    },
 };
 
 use super::{Bench, NOW, number, race, text};
@@ -139,6 +141,39 @@ async fn two_menus_that_fill_an_item_are_not_kept_together() {
     }
 }
 
+async fn claim(table: &Table, app_id: &str, owner: &str, now: i64) -> RollBackClaim {
+    table.claim_menu_roll_back(app_id, owner, now).await.unwrap()
+}
+
+#[tokio::test]
+async fn one_roll_back_at_a_time() {
+    let Bench { table, app_id, .. } = &Bench::start().await;
+    assert_eq!(claim(table, app_id, "a", NOW).await, RollBackClaim::NothingKept);
+    assert_eq!(table.kept_menu(app_id).await.unwrap(), None, "nor is anything now");
+    keep(table, app_id, "1", MenuChange::Replace, NOW).await;
+    let won = RollBackClaim::Won(table.kept_menu(app_id).await.unwrap().unwrap());
+    assert_eq!(claim(table, app_id, "a", NOW).await, won);
+    assert_eq!(claim(table, app_id, "a", NOW).await, won, "a repeat by the SDK");
+    let in_progress = |retry_after| RollBackClaim::InProgress { retry_after };
+    assert_eq!(claim(table, app_id, "b", NOW + 10).await, in_progress(20));
+    keep(table, app_id, "2", MenuChange::RollBack, NOW).await;
+    assert_eq!(
+        claim(table, app_id, "b", NOW + 29).await,
+        in_progress(1),
+        "the run's own note is no end"
+    );
+    assert!(matches!(
+        claim(table, app_id, "b", NOW + 30).await,
+        RollBackClaim::Won(_)
+    ));
+    table.give_up_menu_roll_back(app_id, "a").await.unwrap();
+    assert_eq!(
+        claim(table, app_id, "c", NOW + 31).await,
+        in_progress(29),
+        "only its holder gives a claim up"
+    );
+}
+
 #[tokio::test]
 async fn a_roll_back_is_known_until_it_has_ended() {
     let Bench { table, app_id, .. } = &Bench::start().await;
@@ -147,7 +182,13 @@ async fn a_roll_back_is_known_until_it_has_ended() {
     assert!(!is_restoring().await);
     keep(table, app_id, "2", MenuChange::RollBack, NOW).await;
     assert!(is_restoring().await);
-    table.end_menu_roll_back(app_id).await.unwrap();
+    claim(table, app_id, "a", NOW).await;
+    table.give_up_menu_roll_back(app_id, "a").await.unwrap();
+    assert!(is_restoring().await, "the next one goes on");
+    claim(table, app_id, "b", NOW).await;
+    table.finish_menu_roll_back(app_id, "a").await.unwrap();
+    assert!(is_restoring().await, "that is another run's to say");
+    table.finish_menu_roll_back(app_id, "b").await.unwrap();
     assert!(!is_restoring().await);
     keep(table, app_id, "3", MenuChange::RollBack, NOW).await;
     keep(table, app_id, "4", MenuChange::Replace, NOW).await;

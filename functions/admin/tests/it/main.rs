@@ -27,7 +27,7 @@ struct Admin {
     function: Function,
     simulator: Simulator,
     table: EmbeddedTable,
-    _lambda: LambdaApi,
+    lambda: LambdaApi,
 }
 
 impl Admin {
@@ -54,24 +54,17 @@ impl Admin {
         let lambda = LambdaApi::start(move |event| run(Arc::clone(&refresher), event))
             .await
             .unwrap();
-        let (base, dynamodb, lambda_url) = (simulator.base_url(), table.endpoint(), lambda.endpoint());
-        let mut variables = vec![
-            ("WECHAT_APP_ID", simulator.account().app_id.as_str()),
-            ("WECHAT_API_BASE", &base),
-            ("TABLE_NAME", TABLE_NAME),
-            ("TOKEN_REFRESHER_FUNCTION", "token-refresher"),
-            ("API_KEYS", "other-key,events-key"),
-            ("AWS_ENDPOINT_URL_DYNAMODB", &dynamodb),
-            ("AWS_ENDPOINT_URL_LAMBDA", &lambda_url),
-        ];
-        variables.extend(more);
-        let function = Function::start(env!("CARGO_BIN_EXE_admin"), &variables).await.unwrap();
         Self {
-            function,
+            function: process(&simulator, &table, &lambda, more).await,
             simulator,
             table,
-            _lambda: lambda,
+            lambda,
         }
+    }
+
+    /// As Lambda starts one for each request that comes while all others are busy.
+    async fn another_process(&self) -> Function {
+        process(&self.simulator, &self.table, &self.lambda, &[]).await
     }
 
     /// A call to the simulator's controls.
@@ -133,6 +126,21 @@ fn api_event(method: &str, path_and_query: &str, body: &Value) -> Value {
         json!(body.to_string())
     };
     event
+}
+
+async fn process(simulator: &Simulator, table: &EmbeddedTable, lambda: &LambdaApi, more: &[(&str, &str)]) -> Function {
+    let (base, dynamodb, lambda) = (simulator.base_url(), table.endpoint(), lambda.endpoint());
+    let mut variables = vec![
+        ("WECHAT_APP_ID", simulator.account().app_id.as_str()),
+        ("WECHAT_API_BASE", &base),
+        ("TABLE_NAME", TABLE_NAME),
+        ("TOKEN_REFRESHER_FUNCTION", "token-refresher"),
+        ("API_KEYS", "other-key,events-key"),
+        ("AWS_ENDPOINT_URL_DYNAMODB", &dynamodb),
+        ("AWS_ENDPOINT_URL_LAMBDA", &lambda),
+    ];
+    variables.extend(more);
+    Function::start(env!("CARGO_BIN_EXE_admin"), &variables).await.unwrap()
 }
 
 fn refresher(table: &EmbeddedTable, simulator: &Simulator) -> Refreshing {

@@ -1,8 +1,9 @@
 //! Checking, changing and restoring the menu.
 
 use serde_json::{Value, json};
+use testing::Outcome;
 
-use crate::Admin;
+use crate::{Admin, api_event};
 
 fn menu(name: &str) -> Value {
     json!({"button": [{"type": "click", "name": name, "key": "K"}]})
@@ -165,6 +166,46 @@ async fn a_rollback_that_was_cut_short_goes_on_and_keeps_the_order_of_conditiona
         admin.request("GET", "/api/menu", &Value::Null).await.0,
         404,
         "a whole roll-back is undone by the next"
+    );
+}
+
+/// WeChat takes the same conditional menu twice.
+#[tokio::test]
+async fn of_two_rollbacks_at_once_one_adds_the_conditional_menus() {
+    let mut admin = Admin::start().await;
+    admin.request("POST", "/api/menu", &menu("all")).await;
+    for tag in ["100", "101"] {
+        let mut conditional = menu("vip");
+        conditional["matchrule"] = json!({"tag_id": tag});
+        let (status, added) = admin.request("POST", "/api/menu/conditional", &conditional).await;
+        assert_eq!(status, 200, "{added}");
+    }
+    assert_eq!(admin.request("DELETE", "/api/menu", &Value::Null).await.0, 200);
+
+    let slow = json!({"path": "/cgi-bin/menu/addconditional", "delay_ms": 500, "times": 2});
+    admin.sim("/sim/faults", &slow).await;
+    let mut other = admin.another_process().await;
+    let roll_back = api_event("POST", "/api/menu/rollback", &Value::Null);
+    let answers = tokio::join!(admin.function.invoke(&roll_back), other.invoke(&roll_back));
+    let (Outcome::Answered(one), Outcome::Answered(two)) = answers else {
+        panic!("{answers:?}")
+    };
+    let waits = if one["statusCode"] == 409 { &one } else { &two };
+    assert_eq!(waits["statusCode"], 409, "{one} {two}");
+    assert_ne!(one["statusCode"], two["statusCode"]);
+    let seconds: u64 = waits["headers"]["retry-after"].as_str().unwrap().parse().unwrap();
+    assert!((1..=30).contains(&seconds), "{waits}");
+
+    let (_, restored) = admin.request("GET", "/api/menu", &Value::Null).await;
+    assert_eq!(
+        restored["conditionalmenu"].as_array().map(Vec::len),
+        Some(2),
+        "{restored}"
+    );
+    assert_eq!(
+        admin.request("POST", "/api/menu/rollback", &Value::Null).await.0,
+        200,
+        "the claim has ended"
     );
 }
 
