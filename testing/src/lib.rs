@@ -7,6 +7,7 @@ mod fault_proxy;
 mod lambda_api;
 mod manual_clock;
 mod runtime_api;
+mod secrets_manager;
 mod tls_front;
 
 pub use self::embedded_table::EmbeddedTable;
@@ -16,6 +17,7 @@ pub use fault_proxy::{Fault, FaultProxy};
 pub use lambda_api::{Invoked, LambdaApi};
 pub use manual_clock::ManualClock;
 pub use runtime_api::{Function, Outcome};
+pub use secrets_manager::EmbeddedSecretsManager;
 pub use tls_front::{Authority, TlsFront};
 
 /// An event of the `events/` folder.

@@ -11,7 +11,7 @@ mod refusals;
 mod report;
 mod rules_cache;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use http::{Method, Response};
 use http_api::HeaderlessRequest;
@@ -76,9 +76,10 @@ impl App {
         Self { event_bus, ..self }
     }
 
-    /// Reads the rules and makes the connection that the first callback would have to wait for.
-    pub async fn warm(&self) {
-        self.rules.warm().await;
+    /// Reads the rules and makes the connection that the first callback would have to wait for, at a start that has already
+    /// taken as long as `spent`: the less time is left for it.
+    pub async fn warm(&self, spent: Duration) {
+        self.rules.warm(spent).await;
     }
 }
 

@@ -20,7 +20,8 @@ const FRESH_FOR: i64 = 30_000;
 const RETRY_AFTER: i64 = 5_000;
 /// What a reply may wait for newer rules.
 const READ_BUDGET: Duration = Duration::from_millis(300);
-/// What the start may wait: DNS, TCP and TLS are part of it.
+/// What the start may take, the secret included: DNS, TCP and TLS are part of it. A first callback with effects takes up to
+/// 2.5 s more, and WeChat hangs up after 5.
 const START_BUDGET: Duration = Duration::from_millis(1500);
 
 /// The rules of one account.
@@ -76,8 +77,10 @@ impl RulesCache {
         }))
     }
 
-    pub(crate) async fn warm(&self) {
-        self.read_within(START_BUDGET).await;
+    /// Reads them at a start that has already taken as long as `spent`.
+    pub(crate) async fn warm(&self, spent: Duration) {
+        let budget = START_BUDGET.saturating_sub(spent).max(READ_BUDGET);
+        self.read_within(budget).await;
     }
 
     /// The rules to answer with: fresh ones if they can be had in time, else the last known.

@@ -55,7 +55,7 @@ pub(crate) async fn serve(
     console: Arc<Console>,
     stopped: oneshot::Receiver<()>,
 ) {
-    functions.webhook.warm().await;
+    functions.webhook.warm(Duration::ZERO).await;
     let gateway = Arc::new(Gateway {
         functions,
         console: Arc::clone(&console),
@@ -93,7 +93,7 @@ async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
     let response = serve_function(&gateway.functions, &parts, &body).await;
     if response.status().is_success() && changes_rules(&parts) {
         // In AWS the webhook is another process, which reads them within 30 s. Here it can do so at once.
-        gateway.functions.webhook.warm().await;
+        gateway.functions.webhook.warm(Duration::ZERO).await;
     }
     gateway.console.show(&parts, &body, &response, started.elapsed());
     let mut response = response.map(Body::from);

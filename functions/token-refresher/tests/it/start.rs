@@ -1,8 +1,11 @@
 //! How the function starts: its configuration, its secret, its way to WeChat.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use axum::{Router, body::Bytes, extract::State, http::HeaderMap};
+use testing::EmbeddedSecretsManager;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
@@ -32,31 +35,8 @@ async fn every_problem_of_the_configuration_is_reported_at_once_and_the_process_
     assert_eq!(logs.matches("cannot start").count(), 1, "{logs}");
 }
 
-/// A Secrets Manager with one answer; counts what it is asked.
-async fn secrets_manager(answer: Value) -> (String, Arc<Mutex<Vec<String>>>) {
-    let asked = Arc::<Mutex<Vec<String>>>::default();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let log = Arc::clone(&asked);
-    let serve = |State(()): State<()>, headers: HeaderMap, body: Bytes| async move {
-        let target = headers["x-amz-target"].to_str().unwrap().to_owned();
-        log.lock()
-            .unwrap()
-            .push(format!("{target} {}", String::from_utf8_lossy(&body)));
-        // Cold starts are slow.
-        tokio::time::sleep(std::time::Duration::from_millis(1_000)).await;
-        let status = if answer.get("SecretString").is_some() { 200 } else { 400 };
-        let headers = [("content-type", "application/x-amz-json-1.1")];
-        (
-            axum::http::StatusCode::from_u16(status).unwrap(),
-            headers,
-            answer.to_string(),
-        )
-    };
-    let router = Router::new().fallback(serve).with_state(());
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    (format!("http://{address}"), asked)
-}
+/// Cold starts are slow.
+const SECRET_AFTER: Duration = Duration::from_secs(1);
 
 #[tokio::test]
 async fn the_secret_completes_the_environment_once() {
@@ -65,13 +45,14 @@ async fn the_secret_completes_the_environment_once() {
         "WECHAT_APP_SECRET": bench.simulator.account().app_secret,
         "WECHAT_APP_ID": "wx0000000000000000",
     });
-    let (endpoint, asked) = secrets_manager(json!({"Name": "wechat", "SecretString": secret.to_string()})).await;
+    let answer = json!({"Name": "wechat", "SecretString": secret.to_string()});
+    let secrets = EmbeddedSecretsManager::start(&answer, SECRET_AFTER).await.unwrap();
     bench.set("WECHAT_APP_SECRET", "");
     bench.set("WECHAT_SECRET_ID", "wechat/app-secret");
-    bench.set("AWS_ENDPOINT_URL_SECRETS_MANAGER", endpoint);
+    bench.set("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets.endpoint());
     let mut function = bench.refreshed().await;
     function.succeed(&refresh()).await;
-    let asked = asked.lock().unwrap();
+    let asked = secrets.asked();
     assert_eq!(asked.len(), 1, "{asked:?}");
     assert!(asked[0].starts_with("secretsmanager.GetSecretValue") && asked[0].contains("wechat/app-secret"));
 }
@@ -82,9 +63,9 @@ async fn a_secret_that_cannot_be_read_or_used_ends_the_process() {
     let shapeless = json!({"Name": "wechat", "SecretString": "just-the-secret"});
     for (answer, told) in [(refused, "ResourceNotFoundException"), (shapeless, "JSON object")] {
         let mut bench = Bench::new().await;
-        let (endpoint, _) = secrets_manager(answer).await;
+        let secrets = EmbeddedSecretsManager::start(&answer, SECRET_AFTER).await.unwrap();
         bench.set("WECHAT_SECRET_ID", "wechat/app-secret");
-        bench.set("AWS_ENDPOINT_URL_SECRETS_MANAGER", endpoint);
+        bench.set("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets.endpoint());
         let mut function = bench.start().await;
         assert_eq!(function.exit_code().await, Some(1));
         let logs = function.logs();

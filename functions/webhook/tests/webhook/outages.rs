@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use testing::{EmbeddedTable, Fault, FaultProxy, TABLE_NAME};
+use testing::{EmbeddedSecretsManager, EmbeddedTable, Fault, FaultProxy, TABLE_NAME};
 use wechat::store::Table;
 
-use crate::setup::{APP_ID, Answer, Variables, callback, frozen, nothing_listens, now, table, text};
+use crate::setup::{APP_ID, Answer, TOKEN, Variables, callback, frozen, nothing_listens, now, receipt, table, text};
 
 const COLD: Duration = Duration::from_secs(3);
 const WARM: Duration = Duration::from_secs(1);
@@ -30,6 +30,25 @@ async fn a_start_without_a_store_still_greets() {
             assert!(started.elapsed() < WARM, "{:?}", started.elapsed());
         }
     }
+}
+
+/// WeChat hangs up after 5 s.
+#[tokio::test]
+async fn a_start_with_a_slow_secret_and_a_frozen_store_ends_in_time() {
+    let (_listener, silent) = frozen();
+    let secret = json!({"Name": "wechat", "SecretString": json!({"WECHAT_TOKEN": TOKEN}).to_string()});
+    let slow = Duration::from_millis(1500);
+    let secrets = EmbeddedSecretsManager::start(&secret, slow).await.unwrap();
+    let variables = Variables::new("plain", &silent).with(&[
+        ("WECHAT_TOKEN", ""),
+        ("WECHAT_SECRET_ID", "wechat"),
+        ("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets.endpoint()),
+    ]);
+    let started = Instant::now();
+    let answer = variables.start().await.post(&receipt("1", "success")).await;
+    let took = started.elapsed();
+    assert_eq!(answer.status, 500, "WeChat delivers the receipt again");
+    assert!(slow < took && took < Duration::from_millis(4800), "{took:?}");
 }
 
 /// The next reply asks again, when nothing better than the greeting is known.
