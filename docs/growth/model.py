@@ -53,7 +53,7 @@ WECHAT_MS = (50, 300)  # one call, evenly spread
 
 @dataclasses.dataclass(frozen=True)
 class Invocation:
-    """One invocation, as docs/growth/measure.py measured it: 2026-11-22, x86_64, 2 shared cores, release build."""
+    """One invocation, as docs/growth/measure.py measured it: 2026-11-28, x86_64, 2 shared cores, release build."""
 
     cpu_ms: float
     log_bytes: int
@@ -77,16 +77,16 @@ class Invocation:
         }
 
 
-REPLY = Invocation(cpu_ms=0.389, log_bytes=599)
-PUBLISHED = Invocation(cpu_ms=1.700, log_bytes=599, write_units=2, events=1, waits_ms=2 * STORE_MS + BUS_MS)
-RECEIPT = Invocation(cpu_ms=1.762, log_bytes=655, write_units=3, waits_ms=3 * STORE_MS)
-FORGED = Invocation(cpu_ms=0.356, log_bytes=599)
-SEND = Invocation(cpu_ms=1.335, log_bytes=479, write_units=1, waits_ms=STORE_MS + sum(WECHAT_MS) / 2)
+REPLY = Invocation(cpu_ms=0.084, log_bytes=588)
+PUBLISHED = Invocation(cpu_ms=0.438, log_bytes=588, write_units=2, events=1, waits_ms=2 * STORE_MS + BUS_MS)
+RECEIPT = Invocation(cpu_ms=0.467, log_bytes=801, write_units=3, waits_ms=3 * STORE_MS)
+FORGED = Invocation(cpu_ms=0.086, log_bytes=632)
+SEND = Invocation(cpu_ms=0.346, log_bytes=736, write_units=1, waits_ms=STORE_MS + sum(WECHAT_MS) / 2)
 
 
 def batch(waits_ms):
     """A request to 100 with an Idempotency-Key: 100 records, the claim, and an answer of 10 KB to be kept."""
-    return Invocation(cpu_ms=48.144, log_bytes=24_415, write_units=111, messages=100, waits_ms=waits_ms)
+    return Invocation(cpu_ms=12.006, log_bytes=50_042, write_units=111, messages=100, waits_ms=waits_ms)
 
 
 # ---- the campaign, by simulation
