@@ -39,11 +39,14 @@ impl RefreshPort for InProcessRefresher {
         action: &'a Action,
         deadline: Deadline,
     ) -> Pin<Box<dyn Future<Output = Result<(), RefreshRequestError>> + Send + 'a>> {
+        let (refresher, action) = (Arc::clone(&self.0), action.clone());
+        // A run goes on when its caller no longer waits, as an invocation does: it may hold the lease.
+        let run = tokio::spawn(async move { refresher.run(&action, deadline).await });
         Box::pin(async move {
-            self.0
-                .run(action, deadline)
+            let done = run
                 .await
-                .map(|_| ())
+                .map_err(|error| RefreshRequestError::from_function_error("Panic", error.to_string()))?;
+            done.map(|_| ())
                 .map_err(|error| RefreshRequestError::from_function_error(&error.error_type(), error.to_string()))
         })
     }

@@ -54,6 +54,13 @@ impl Deadline {
         Self((now_millis.saturating_sub(deadline) <= IMPLAUSIBLE_AFTER_MILLIS).then_some(deadline))
     }
 
+    /// The same, or the end of `at_most` from now, whichever comes first.
+    #[must_use]
+    pub fn within(self, now_millis: i64, at_most: Duration) -> Self {
+        let end = now_millis.saturating_add(i64::try_from(at_most.as_millis()).unwrap_or(i64::MAX));
+        Self(Some(self.0.map_or(end, |deadline| deadline.min(end))))
+    }
+
     /// How long something may take that should need `at_most` and has to leave `margin` before the deadline.
     #[must_use]
     pub fn budget(self, now_millis: i64, at_most: Duration, margin: Duration) -> Duration {
@@ -86,6 +93,14 @@ mod tests {
     fn a_deadline_of_1970_counts_as_none() {
         assert_eq!(Deadline::from_lambda(600_000, NOW), Deadline::NONE);
         assert_eq!(Deadline::NONE.budget(NOW, EIGHT, MARGIN), EIGHT);
+    }
+
+    #[test]
+    fn of_a_deadline_and_a_limit_the_sooner_counts() {
+        let deadline = Deadline::from_lambda(NOW as u64 + 5_000, NOW);
+        assert_eq!(deadline.within(NOW, EIGHT), deadline);
+        let limited = Deadline::NONE.within(NOW, EIGHT);
+        assert_eq!(limited.budget(NOW, 2 * EIGHT, MARGIN), Duration::from_secs(7));
     }
 
     #[test]

@@ -148,6 +148,13 @@ impl Problem {
         problem
     }
 
+    /// 503: the machine has no randomness, for a name that no other run has.
+    #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+    pub fn no_randomness(error: getrandom::Error) -> Self {
+        Self::set_up(format!("no randomness: {error}"))
+    }
+
     /// 409: another request that does the same is being served, for `retry_after` seconds at most.
     #[must_use]
     pub fn in_progress(detail: impl Into<String>, retry_after: u64) -> Self {

@@ -1,5 +1,7 @@
 //! The custom menu: query, check, create, delete, roll back. What was there before a change is kept.
 
+use std::time::Duration;
+
 use http::Response;
 use http_api::json_body;
 use lambda_http::{Request, RequestExt};
@@ -10,7 +12,7 @@ use wechat::{
     hex, menu,
     problem::Problem,
     response,
-    store::{KeptMenu, MenuChange, RollBackClaim},
+    store::{KeptMenu, ROLL_BACK_CLAIMED_FOR},
     token::CallFailure,
 };
 
@@ -18,6 +20,8 @@ use crate::App;
 
 /// WeChat's code for "there is no menu".
 const NO_MENU: i64 = 46003;
+/// What a roll-back may take, where the platform sets no limit: less than its claim lasts.
+const ROLLING_BACK: Duration = Duration::from_secs(ROLL_BACK_CLAIMED_FOR.unsigned_abs() - 3);
 
 /// Serves `GET /api/menu`: the menus that were made through the API. With `?source=current` the one that users see, also
 /// when it was made in the console.
@@ -35,16 +39,16 @@ pub(crate) async fn get(app: &App, request: &Request, deadline: Deadline) -> Res
 pub(crate) async fn create(app: &App, request: &Request, deadline: Deadline) -> Result<Response<String>, Problem> {
     let menu = json_body(request)?;
     refuse_faulty(menu::check(&menu))?;
+    let is_dry_run = is_dry_run(request)?;
     let current = current(app, deadline).await?;
     let default = current.as_ref().and_then(|current| current.get("menu"));
     let changes = menu::difference(default.unwrap_or(&Value::Null), &menu);
-    if is_dry_run(request)? {
+    if is_dry_run {
         return Ok(response::json(200, &json!({"changes": changes})));
     }
     // The repeat of a request whose answer was lost finds its own menu: the one before stays kept.
     if !changes.is_empty() {
-        let kept = app.table.kept_menu(&app.app_id).await?;
-        keep(app, kept.as_ref(), current.as_ref(), MenuChange::Replace).await?;
+        keep(app, current.as_ref()).await?;
     }
     set_default(app, &menu, deadline).await?;
     Ok(done())
@@ -54,36 +58,25 @@ pub(crate) async fn create(app: &App, request: &Request, deadline: Deadline) -> 
 pub(crate) async fn delete(app: &App, deadline: Deadline) -> Result<Response<String>, Problem> {
     // As in `create`.
     if let Some(current) = current(app, deadline).await? {
-        let kept = app.table.kept_menu(&app.app_id).await?;
-        keep(app, kept.as_ref(), Some(&current), MenuChange::Replace).await?;
+        keep(app, Some(&current)).await?;
     }
     remove_all(app, deadline).await?;
     Ok(done())
 }
 
-/// Serves `POST /api/menu/rollback`: restores the menu that was there before the last change. Doing it again undoes it;
-/// after a roll-back that was cut short it goes on where that ended. One at a time.
+/// Serves `POST /api/menu/rollback`: restores the menus that were there before the last `POST` or `DELETE`, conditional ones
+/// and their order included. Doing it again undoes it; after a roll-back that was cut short it goes on where that ended. One
+/// at a time.
 pub(crate) async fn roll_back(app: &App, deadline: Deadline) -> Result<Response<String>, Problem> {
-    let owner = hex::random(8).map_err(|error| Problem::set_up(format!("no randomness: {error}")))?;
-    let claim = app
+    let owner = hex::random(8).map_err(Problem::no_randomness)?;
+    let deadline = deadline.within(app.clock.now_millis(), ROLLING_BACK);
+    let claimed = app
         .table
         .claim_menu_roll_back(&app.app_id, &owner, app.clock.now())
         .await?;
-    let kept = match claim {
-        RollBackClaim::Won(kept) => kept,
-        RollBackClaim::InProgress { retry_after } => {
-            return Err(Problem::in_progress(
-                "the menu is being rolled back by another request / 另一个请求正在回滚菜单",
-                retry_after.unsigned_abs(),
-            ));
-        }
-        RollBackClaim::NothingKept => {
-            return Err(Problem::not_found(
-                "no menu was changed through this API yet / 尚无可回滚的菜单",
-            ));
-        }
-    };
-    match restore(app, &kept, deadline).await {
+    let kept =
+        claimed.ok_or_else(|| Problem::not_found("no menu was changed through this API yet / 尚无可回滚的菜单"))?;
+    match restore(app, &owner, &kept, deadline).await {
         Ok(restored) => {
             app.table.finish_menu_roll_back(&app.app_id, &owner).await?;
             Ok(response::json(
@@ -101,26 +94,55 @@ pub(crate) async fn roll_back(app: &App, deadline: Deadline) -> Result<Response<
 }
 
 /// Restores what `kept` tells of, and answers what that was.
-async fn restore(app: &App, kept: &KeptMenu, deadline: Deadline) -> Result<Value, Problem> {
+async fn restore(app: &App, owner: &str, kept: &KeptMenu, deadline: Deadline) -> Result<Value, Problem> {
     let current = current(app, deadline).await?;
     let (last, earlier) = (read_kept(Some(&kept.menu))?, read_kept(kept.earlier.as_ref())?);
     // A roll-back that has not ended is gone on with; a change that was not made after all has kept what is still there.
-    let goes_on = kept.is_restoring || current.as_ref().unwrap_or(&Value::Null) == &last;
-    let goes_on = goes_on && kept.earlier.is_some();
+    let is_there = current.as_ref().unwrap_or(&Value::Null) == &last;
+    let goes_on = (kept.is_restoring || is_there) && kept.earlier.is_some();
     let restored = if goes_on { earlier } else { last };
-    if !goes_on {
-        keep(app, Some(kept), current.as_ref(), MenuChange::RollBack).await?;
+    if !goes_on && !is_there {
+        let (menu, now) = (to_keep(current.as_ref()), app.clock.now());
+        app.table
+            .keep_menu_to_roll_back(&app.app_id, owner, kept, &menu, now)
+            .await?;
     }
     match restored.pointer("/menu/button") {
         Some(buttons) => set_default(app, &json!({"button": buttons}), deadline).await?,
-        None if current.is_some() => remove_all(app, deadline).await?,
+        None if current.is_some() => {
+            remove_all(app, deadline).await?;
+            return Ok(restored);
+        }
         None => {}
     }
-    for menu in &missing_conditional(current.as_ref(), &restored) {
+    restore_conditional(app, current.as_ref(), &restored, deadline).await?;
+    Ok(restored)
+}
+
+/// Of the conditional menus that match a user WeChat shows the newest. So from the first that differs, in the order of their
+/// age, those that there are go, and those that were come back.
+async fn restore_conditional(
+    app: &App,
+    current: Option<&Value>,
+    restored: &Value,
+    deadline: Deadline,
+) -> Result<(), Problem> {
+    let (present, wanted) = (current.map_or_else(Vec::new, conditional), conditional(restored));
+    let is_same = |(one, other): &(&&Value, &&Value)| {
+        one["matchrule"] == other["matchrule"] && menu::difference(one, other).is_empty()
+    };
+    let same = present.iter().zip(&wanted).take_while(is_same).count();
+    for menuid in present[same..].iter().filter_map(|menu| menuid(menu)) {
+        let menuid = &menuid.to_string();
+        let delete = |token, _| async move { app.client.delete_conditional_menu(&token, menuid, deadline).await };
+        app.ask_wechat(deadline, delete).await?;
+    }
+    for menu in &wanted[same..] {
+        let menu = &json!({"button": menu["button"], "matchrule": menu["matchrule"]});
         let add = |token, _| async move { app.client.add_conditional_menu(&token, menu, deadline).await };
         app.ask_wechat(deadline, add).await?;
     }
-    Ok(restored)
+    Ok(())
 }
 
 fn read_kept(menu: Option<&String>) -> Result<Value, Problem> {
@@ -128,23 +150,12 @@ fn read_kept(menu: Option<&String>) -> Result<Value, Problem> {
         .map_err(|error| Problem::set_up(format!("the menu that was kept is damaged: {error}")))
 }
 
-/// The conditional menus of `wanted` that `current` lacks, as WeChat takes them. The oldest come first, which have the
-/// smallest ids: of those that match a user WeChat shows the newest.
-fn missing_conditional(current: Option<&Value>, wanted: &Value) -> Vec<Value> {
-    let present = current.map_or(&[][..], conditional);
-    let is_present = |menu: &Value| {
-        let is_same =
-            |other: &Value| other["matchrule"] == menu["matchrule"] && menu::difference(other, menu).is_empty();
-        present.iter().any(is_same)
-    };
-    let mut missing: Vec<&Value> = conditional(wanted).iter().filter(|menu| !is_present(menu)).collect();
-    missing.sort_by_key(|menu| menuid(menu));
-    let without_id = |menu: &Value| json!({"button": menu["button"], "matchrule": menu["matchrule"]});
-    missing.into_iter().map(without_id).collect()
-}
-
-fn conditional(menus: &Value) -> &[Value] {
-    menus["conditionalmenu"].as_array().map_or(&[], Vec::as_slice)
+/// The oldest come first, which have the smallest ids.
+fn conditional(menus: &Value) -> Vec<&Value> {
+    let menus = menus["conditionalmenu"].as_array().map_or(&[][..], Vec::as_slice);
+    let mut menus: Vec<&Value> = menus.iter().collect();
+    menus.sort_by_key(|menu| menuid(menu));
+    menus
 }
 
 /// WeChat writes it as a number or as text.
@@ -170,11 +181,16 @@ async fn seen_by_users(app: &App, deadline: Deadline) -> Result<Response<String>
     Ok(response::json(200, &app.ask_wechat(deadline, get).await?))
 }
 
-/// Nothing is changed before what would be lost is kept; that there was no menu is kept too.
-async fn keep(app: &App, kept: Option<&KeptMenu>, current: Option<&Value>, change: MenuChange) -> Result<(), Problem> {
-    let menu = current.map_or_else(|| "null".to_owned(), Value::to_string);
-    let now = app.clock.now();
-    Ok(app.table.keep_menu(&app.app_id, kept, &menu, change, now).await?)
+/// Nothing is changed before what would be lost is kept.
+async fn keep(app: &App, current: Option<&Value>) -> Result<(), Problem> {
+    let kept = app.table.kept_menu(&app.app_id).await?;
+    let (menu, now) = (to_keep(current), app.clock.now());
+    Ok(app.table.keep_menu(&app.app_id, kept.as_ref(), &menu, now).await?)
+}
+
+/// That there was no menu is kept too.
+fn to_keep(current: Option<&Value>) -> String {
+    current.map_or_else(|| "null".to_owned(), Value::to_string)
 }
 
 async fn set_default(app: &App, menu: &Value, deadline: Deadline) -> Result<(), Problem> {

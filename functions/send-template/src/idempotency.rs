@@ -125,7 +125,7 @@ fn again(answer: RecordedAnswer) -> Response<String> {
 
 /// A name that no other run has.
 fn run_name(bytes: usize) -> Result<String, Problem> {
-    hex::random(bytes).map_err(|error| Problem::set_up(format!("no randomness: {error}")))
+    hex::random(bytes).map_err(Problem::no_randomness)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use wechat::{
 
 use crate::outcome::Outcome;
 
-/// Characters of a name of WeChat's that are logged: in plain mode only its own servers keep to short ones.
+/// Bytes of a name of WeChat's that are logged: in plain mode only its own servers keep to short ones.
 const LOGGED_NAME: usize = 64;
 
 /// A request that has been dealt with.

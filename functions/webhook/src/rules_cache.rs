@@ -2,10 +2,12 @@
 //! bear.
 
 use std::{
+    future::Future,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
+use tokio::sync::watch;
 use tracing::Instrument as _;
 use wechat::{
     clock::Clock,
@@ -43,8 +45,9 @@ struct State {
     /// The document that `rules` were compiled from: an unchanged one is not compiled again.
     document: Option<String>,
     next_read: i64,
-    /// One read at a time: two would compile the same rules beside one another, for twice the time and memory.
-    is_reading: bool,
+    /// The last read, which holds the other end while it is under way. One at a time: two would compile the same rules
+    /// beside one another, for twice the time and memory.
+    reading: watch::Receiver<()>,
     /// Whether `rules` are the account's own, of whatever age.
     were_read: bool,
 }
@@ -66,7 +69,7 @@ impl RulesCache {
             rules: Arc::new(ReplyRules::default()),
             document: None,
             next_read: i64::MIN,
-            is_reading: false,
+            reading: watch::channel(()).1,
             were_read: false,
         };
         Self(Arc::new(Shared {
@@ -77,51 +80,72 @@ impl RulesCache {
         }))
     }
 
-    /// Reads them at a start that has already taken as long as `spent`.
+    /// Reads them at a start that has already taken as long as `spent`. Also after a change, which a read that is under way
+    /// may not have seen.
     pub(crate) async fn warm(&self, spent: Duration) {
         let budget = START_BUDGET.saturating_sub(spent).max(READ_BUDGET);
-        self.read_within(budget).await;
+        within(budget, async {
+            let under_way = self.0.lock(|state| state.reading.clone());
+            ended(under_way).await;
+            ended(self.reading()).await;
+        })
+        .await;
     }
 
     /// The rules to answer with: fresh ones if they can be had in time, else the last known.
     pub(crate) async fn current(&self) -> Arc<ReplyRules> {
         let now = self.0.clock.now_millis();
-        if self.0.lock(|state| now >= state.next_read && !state.is_reading) {
-            self.read_within(READ_BUDGET).await;
+        if self.0.lock(|state| now >= state.next_read) {
+            within(READ_BUDGET, ended(self.reading())).await;
         }
         self.0.lock(|state| Arc::clone(&state.rules))
     }
 
-    /// A read that is not done in time goes on, and serves a later reply.
-    async fn read_within(&self, budget: Duration) {
-        let reading = tokio::spawn(Arc::clone(&self.0).read().in_current_span());
-        if tokio::time::timeout(budget, reading).await.is_err() {
-            tracing::warn!("the reply rules were not read in time, the last known ones serve");
-        }
+    /// The read that is under way, or else a new one. One that is not done in time goes on, and serves a later reply.
+    fn reading(&self) -> watch::Receiver<()> {
+        self.0.lock(|state| {
+            if !is_under_way(&state.reading) {
+                let (under_way, reading) = watch::channel(());
+                tokio::spawn(Arc::clone(&self.0).read(under_way).in_current_span());
+                state.reading = reading;
+            }
+            state.reading.clone()
+        })
+    }
+}
+
+fn is_under_way(reading: &watch::Receiver<()>) -> bool {
+    reading.has_changed().is_ok()
+}
+
+/// Waits until the read has let go of its end.
+async fn ended(mut reading: watch::Receiver<()>) {
+    while reading.changed().await.is_ok() {}
+}
+
+async fn within(budget: Duration, read: impl Future<Output = ()>) {
+    if tokio::time::timeout(budget, read).await.is_err() {
+        tracing::warn!("the reply rules were not read in time, the last known ones serve");
     }
 }
 
 impl Shared {
-    async fn read(self: Arc<Self>) {
-        if self.lock(|state| std::mem::replace(&mut state.is_reading, true)) {
-            return;
-        }
-        // Until this read has succeeded, no other reply need wait for one.
-        self.next_read_in(RETRY_AFTER);
+    /// Holds `under_way` to its end, however it ends.
+    async fn read(self: Arc<Self>, under_way: watch::Sender<()>) {
         let refreshed = self.refresh().await;
-        self.lock(|state| state.is_reading = false);
-        match refreshed {
-            Ok(()) => {
-                self.lock(|state| state.were_read = true);
-                self.next_read_in(FRESH_FOR);
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the reply rules cannot be read, the last known ones serve");
-                if !self.lock(|state| state.were_read) {
-                    self.next_read_in(0);
-                }
-            }
+        let now = self.clock.now_millis();
+        self.lock(|state| {
+            state.were_read |= refreshed.is_ok();
+            state.next_read = match (&refreshed, state.were_read) {
+                (Ok(()), _) => now + FRESH_FOR,
+                (Err(_), true) => now + RETRY_AFTER,
+                (Err(_), false) => now,
+            };
+        });
+        if let Err(error) = refreshed {
+            tracing::warn!(%error, "the reply rules cannot be read, the last known ones serve");
         }
+        drop(under_way);
     }
 
     async fn refresh(&self) -> Result<(), ReadError> {
@@ -137,11 +161,6 @@ impl Shared {
             state.document = document;
         });
         Ok(())
-    }
-
-    fn next_read_in(&self, millis: i64) {
-        let next_read = self.clock.now_millis() + millis;
-        self.lock(|state| state.next_read = next_read);
     }
 
     fn lock<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {

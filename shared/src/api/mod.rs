@@ -59,8 +59,7 @@ const ANSWER_LIMIT: usize = 4 * 1024 * 1024;
 /// Bytes of the shortest name of a user that is taken out of WeChat's words: an openid has 28, and less is part of many a word.
 const SHORTEST_USER: usize = 8;
 
-/// One call.
-#[derive(Debug)]
+/// One call. Not `Debug`: it holds the access_token, or the AppSecret.
 struct Call<'a> {
     /// The path, which names the operation in errors and logs.
     operation: &'static str,

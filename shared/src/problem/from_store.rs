@@ -1,7 +1,7 @@
 //! What the table did not do.
 
 use super::Problem;
-use crate::store::{StoreError, StoreErrorKind};
+use crate::store::{MenuError, StoreError, StoreErrorKind};
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
@@ -20,6 +20,17 @@ impl From<&StoreError> for Problem {
             StoreErrorKind::Damaged => Self::set_up(error.to_string()).with_hint(
                 "Something else has written that item: mend or delete it. / 该数据项被其他程序改写，请修正或删除。",
             ),
+        }
+    }
+}
+
+impl From<MenuError> for Problem {
+    fn from(error: MenuError) -> Self {
+        let told = error.to_string();
+        match error {
+            MenuError::Store(error) => error.into(),
+            MenuError::RollBackInProgress { retry_after } => Self::in_progress(told, retry_after.unsigned_abs()),
+            MenuError::TooLarge => Self::set_up(told),
         }
     }
 }

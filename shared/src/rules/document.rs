@@ -161,8 +161,16 @@ impl Reader {
             self.fault(pointer, "must be a text that is not empty");
             return None;
         };
-        if kind == Some(Match::Regex) {
-            self.regex(pointer, text)?;
+        match kind {
+            Some(Match::Regex) => self.regex(pointer, text)?,
+            _ if text.len() > TEXT_LIMIT => {
+                self.fault(
+                    pointer,
+                    format!("has {} bytes of UTF-8, at most {TEXT_LIMIT} are compared", text.len()),
+                );
+                return None;
+            }
+            _ => {}
         }
         Some(text.to_owned())
     }

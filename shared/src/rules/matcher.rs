@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use aho_corasick::AhoCorasick;
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use regex::Regex;
 use regex_automata::{Input, MatchKind, PatternSet, meta, nfa::thompson::WhichCaptures};
 
@@ -56,7 +56,7 @@ impl KeywordMatcher {
             .unzip();
         let contains = match needles.is_empty() {
             true => None,
-            false => Some((AhoCorasick::new(needles).map_err(too_large)?, contains_rules)),
+            false => Some((find_any(&needles)?, contains_rules)),
         };
         let (regex_rules, patterns): (Vec<_>, Vec<_>) = of(Match::Regex)
             .map(|(index, rule)| (index, rule.value.as_str()))
@@ -133,6 +133,14 @@ fn refused(rules: &[usize], patterns: &[&str], error: meta::BuildError) -> Rules
     } else {
         RulesError::Faults(faults)
     }
+}
+
+/// Without the automaton of all states at once, which takes half a kilobyte for each byte of a needle.
+fn find_any(needles: &[&str]) -> Result<AhoCorasick, RulesError> {
+    AhoCorasick::builder()
+        .kind(Some(AhoCorasickKind::ContiguousNFA))
+        .build(needles)
+        .map_err(too_large)
 }
 
 fn too_large(error: impl std::fmt::Display) -> RulesError {

@@ -16,12 +16,13 @@ use std::{collections::HashMap, error::Error, fmt, sync::Arc};
 use aws_sdk_dynamodb::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
+    operation::update_item::UpdateItemError,
     types::{AttributeValue, TimeToLiveStatus, error::ConditionalCheckFailedException},
 };
 
 pub use self::{
     callback::Claim,
-    menu::{KeptMenu, MenuChange, RollBackClaim},
+    menu::{KeptMenu, MenuError, ROLL_BACK_CLAIMED_FOR},
     message::{MessageRecord, MessageStatus, Receipt},
     refusal::RefusedCallback,
     replies::{SavedReplies, StoredReplies},
@@ -85,6 +86,18 @@ impl Table {
             .await
             .map(|output| output.item)
             .map_err(|error| StoreError::from_sdk("GetItem", &error))
+    }
+
+    /// The item that the condition of an update failed on; an error when it was not that which failed.
+    async fn refused_update<R>(
+        &self,
+        pk: &str,
+        error: &SdkError<UpdateItemError, R>,
+    ) -> Result<Attributes, StoreError> {
+        match error.as_service_error() {
+            Some(UpdateItemError::ConditionalCheckFailedException(failure)) => self.in_the_way(pk, failure).await,
+            _ => Err(StoreError::from_sdk("UpdateItem", error)),
+        }
     }
 
     /// The item that a condition failed on. Not every implementation of DynamoDB hands it out with the refusal.

@@ -1,6 +1,6 @@
 //! `replies#<appid>`: the reply rules, and `replies#<appid>#<version>`: those that they took the place of.
 
-use aws_sdk_dynamodb::{operation::update_item::UpdateItemError, types::ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 
 use super::{Attributes, StoreError, Table, get_number, get_text, number, text, written};
 
@@ -130,18 +130,13 @@ impl Table {
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
             .await;
-        match outcome {
-            Ok(_) => Ok(true),
-            Err(error) => match error.as_service_error() {
-                // The SDK repeats a write whose answer was lost, and the repeat meets the first.
-                Some(UpdateItemError::ConditionalCheckFailedException(failure)) => {
-                    let item = self.in_the_way(&pk(app_id), failure).await?;
-                    let stored = StoredReplies::from_attributes(&item);
-                    Ok(stored.is_some_and(|stored| stored.version == found + 1 && stored.document == document))
-                }
-                _ => Err(StoreError::from_sdk("UpdateItem", &error)),
-            },
-        }
+        let Err(error) = outcome else {
+            return Ok(true);
+        };
+        // The SDK repeats a write whose answer was lost, and the repeat meets the first.
+        let item = self.refused_update(&pk(app_id), &error).await?;
+        let stored = StoredReplies::from_attributes(&item);
+        Ok(stored.is_some_and(|stored| stored.version == found + 1 && stored.document == document))
     }
 
     async fn forget_replies(&self, app_id: &str, version: u64) {

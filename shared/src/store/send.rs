@@ -9,14 +9,14 @@
 //! ```
 //!
 //! The SDK repeats a write whose answer it missed, and the first one may land late: every write recognises its own run
-//! by the owner, and a claim that lands after the end of its run changes nothing.
+//! by the owner, and a claim that lands after the end of its run changes nothing, unless the run had given it back: then it
+//! stands until it ends by itself.
 
 use aws_sdk_dynamodb::{
-    operation::update_item::{UpdateItemError, builders::UpdateItemFluentBuilder},
-    types::ReturnValuesOnConditionCheckFailure,
+    operation::update_item::builders::UpdateItemFluentBuilder, types::ReturnValuesOnConditionCheckFailure,
 };
 
-use super::{Attributes, StoreError, Table, get_number, get_text, number, text, written};
+use super::{Attributes, StoreError, Table, get_number, get_text, number, text, written_if};
 
 /// A key is remembered this long, in seconds: 24 hours.
 const REMEMBERED_FOR: i64 = 24 * 3600;
@@ -154,18 +154,13 @@ impl Table {
             Turn::First => update.expression_attribute_values(":refused", text("refused")),
             Turn::Repeat => update.expression_attribute_values(":harmless_since", number(now - REPEAT_IS_HARMLESS_FOR)),
         };
-        let Err(error) = update.send().await else {
-            return Ok(None);
-        };
-        match error.as_service_error() {
-            Some(UpdateItemError::ConditionalCheckFailedException(failure)) => {
-                self.in_the_way(&pk(request), failure).await.map(Some)
-            }
-            _ => Err(StoreError::from_sdk("UpdateItem", &error)),
+        match update.send().await {
+            Ok(_) => Ok(None),
+            Err(error) => self.refused_update(&pk(request), &error).await.map(Some),
         }
     }
 
-    /// Records how the send ended that this run had claimed.
+    /// Records how the send ended that this run had claimed. A claim that has passed to another run stays that run's.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written; the claim then ends by itself.
@@ -197,15 +192,17 @@ impl Table {
             SendOutcome::Done(status, body) => with_answer(with_state(update, "done"), status, body)
                 .update_expression("SET #state = :state, answer = :answer, answer_status = :status"),
             SendOutcome::Ambiguous(Some((status, body))) => with_answer(update, status, body)
-                .update_expression("SET claim_expires_at = :now, answer = :answer, answer_status = :status")
+                .update_expression(
+                    "SET claim_expires_at = :now, answer = :answer, answer_status = :status REMOVE #owner",
+                )
                 .expression_attribute_values(":now", number(now)),
             SendOutcome::Ambiguous(None) => update
-                .update_expression("SET claim_expires_at = :now")
+                .update_expression("SET claim_expires_at = :now REMOVE #owner")
                 .expression_attribute_values(":now", number(now)),
             SendOutcome::Refused => with_state(update, "refused").update_expression("SET #state = :state"),
             SendOutcome::NotAsked => return self.give_back_send(request).await,
         };
-        written("UpdateItem", update.send().await)
+        written_if("UpdateItem", update.send().await).map(|_| ())
     }
 
     async fn give_back_send(&self, request: &SendRequest<'_>) -> Result<(), StoreError> {
@@ -219,7 +216,7 @@ impl Table {
             .expression_attribute_values(":owner", text(request.owner))
             .send()
             .await;
-        written("DeleteItem", outcome)
+        written_if("DeleteItem", outcome).map(|_| ())
     }
 }
 

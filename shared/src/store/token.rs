@@ -1,9 +1,6 @@
 //! `token#<appid>`: the access_token, the lease of the run that refreshes it, and the ledger of forced refreshes.
 
-use aws_sdk_dynamodb::{
-    operation::update_item::UpdateItemError,
-    types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure},
-};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 
 use super::{Attributes, StoreError, Table, get_number, get_text, is_condition_failure, number, text, written_if};
 use crate::secret::Secret;
@@ -213,13 +210,8 @@ impl Table {
         let Err(error) = outcome else {
             return Ok(true);
         };
-        match error.as_service_error() {
-            Some(UpdateItemError::ConditionalCheckFailedException(failure)) => {
-                let item = self.in_the_way(&pk(app_id), failure).await?;
-                Ok(get_text(&item, "refreshed_by") == Some(owner))
-            }
-            _ => Err(StoreError::from_sdk("UpdateItem", &error)),
-        }
+        let item = self.refused_update(&pk(app_id), &error).await?;
+        Ok(get_text(&item, "refreshed_by") == Some(owner))
     }
 
     /// Gives the lease back without a token and records why, if `owner` still holds it.

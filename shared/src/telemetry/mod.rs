@@ -58,17 +58,20 @@ fn init() {
     }
 }
 
-/// Runs a Lambda function from its start to its end: logging first, and a line that says why when it cannot start.
+/// Runs a Lambda function from its start to its end: logging first, and a line that says why when it ends by itself.
 ///
 /// As a task of Tokio's local runtime: whoever wakes the runtime's main future has it look for I/O first, which is a system
 /// call more for each answer of the Runtime API.
+///
+/// # Panics
+/// Outside of a local runtime: `#[tokio::main(flavor = "local")]`.
 pub async fn run(function: impl Future<Output = Result<(), Box<dyn Error + Send + Sync>>> + 'static) -> ExitCode {
     init();
     let ended = tokio::task::spawn_local(function).await;
     match ended.unwrap_or_else(|panic| Err(panic.into())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(%error, "cannot start");
+            tracing::error!(%error, "cannot run");
             ExitCode::FAILURE
         }
     }

@@ -151,14 +151,13 @@ pub struct TokenSource {
 /// What the last search for a token brought.
 #[derive(Debug, Default)]
 struct Known {
-    token: Option<StoredToken>,
+    token: Option<(StoredToken, Origin)>,
     failure: Option<TokenError>,
 }
 
-/// Where a token was found.
+/// Where a token was found, before it was remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Origin {
-    Memory,
     Table,
     Refresher,
 }
@@ -185,7 +184,7 @@ impl TokenSource {
     /// Reads the token into memory while the process starts. A failure is left to the first request.
     pub async fn warm(&self) {
         match self.stored().await {
-            Ok(item) => self.known.lock().await.token = item.token,
+            Ok(item) => self.known.lock().await.token = item.token.map(|token| (token, Origin::Table)),
             Err(error) => tracing::warn!(%error, "the token could not be read while starting"),
         }
     }
@@ -277,8 +276,8 @@ impl TokenSource {
         usable: impl Fn(&StoredToken) -> bool,
     ) -> Result<(Secret, Origin), TokenError> {
         let mut known = self.known.lock().await;
-        if let Some(token) = known.token.as_ref().filter(|token| good(token)) {
-            return Ok((token.access_token.clone(), Origin::Memory));
+        if let Some((token, origin)) = known.token.as_ref().filter(|(token, _)| good(token)) {
+            return Ok((token.access_token.clone(), *origin));
         }
         let has_searched = self.searches.load(Ordering::Acquire) != began_after;
         if let Some(failure) = known.failure.as_ref().filter(|_| has_searched) {
@@ -287,8 +286,8 @@ impl TokenSource {
         let found = self.find(action, deadline, usable).await;
         self.searches.fetch_add(1, Ordering::Release);
         *known = match &found {
-            Ok((token, _)) => Known {
-                token: Some(token.clone()),
+            Ok(found) => Known {
+                token: Some(found.clone()),
                 failure: None,
             },
             Err(failure) => Known {

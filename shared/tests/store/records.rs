@@ -3,9 +3,7 @@
 use serde_json::json;
 use wechat::{
     hex,
-    store::{
-        ListedTemplates, MenuChange, MessageRecord, MessageStatus, Receipt, RefusedCallback, RollBackClaim, Table,
-    },
+    store::{KeptMenu, ListedTemplates, MenuError, MessageRecord, MessageStatus, Receipt, RefusedCallback, Table},
 };
 
 use super::{Bench, NOW, number, race, text};
@@ -106,22 +104,33 @@ async fn a_message_is_kept_for_thirty_days() {
 }
 
 /// As admin does: in place of what the table holds.
-async fn keep(table: &Table, app_id: &str, menu: &str, change: MenuChange, now: i64) {
+async fn keep(table: &Table, app_id: &str, menu: &str, now: i64) {
     let kept = table.kept_menu(app_id).await.unwrap();
-    table.keep_menu(app_id, kept.as_ref(), menu, change, now).await.unwrap();
+    table.keep_menu(app_id, kept.as_ref(), menu, now).await.unwrap();
+}
+
+async fn claim(table: &Table, app_id: &str, owner: &str, now: i64) -> Option<KeptMenu> {
+    table.claim_menu_roll_back(app_id, owner, now).await.unwrap()
+}
+
+/// For how long a roll-back of another run stands in the way.
+fn retry_after<T: std::fmt::Debug>(outcome: Result<T, MenuError>) -> i64 {
+    match outcome.unwrap_err() {
+        MenuError::RollBackInProgress { retry_after } => retry_after,
+        other => panic!("{other}"),
+    }
 }
 
 #[tokio::test]
 async fn the_menu_of_before_the_last_change_is_kept() {
     let Bench { table, app_id, .. } = &Bench::start().await;
     assert_eq!(table.kept_menu(app_id).await.unwrap(), None);
-    for (menu, at) in [
-        (r#"{"menu":{"button":[]}}"#, NOW),
-        (r#"{"menu":{"button":[{"name":"今日"}]}}"#, NOW + 1),
-    ] {
-        keep(table, app_id, menu, MenuChange::Replace, at).await;
-        let kept = table.kept_menu(app_id).await.unwrap().unwrap();
-        assert_eq!((kept.menu.as_str(), kept.kept_at), (menu, at));
+    for menu in [r#"{"menu":{"button":[]}}"#, r#"{"menu":{"button":[{"name":"今日"}]}}"#] {
+        // The second time by the repeat of a change that was cut short.
+        for _ in 0..2 {
+            keep(table, app_id, menu, NOW).await;
+            assert_eq!(table.kept_menu(app_id).await.unwrap().unwrap().menu, menu);
+        }
     }
     assert_eq!(
         table.kept_menu(app_id).await.unwrap().unwrap().earlier.as_deref(),
@@ -133,56 +142,65 @@ async fn the_menu_of_before_the_last_change_is_kept() {
 #[tokio::test]
 async fn two_menus_that_fill_an_item_are_not_kept_together() {
     let Bench { table, app_id, .. } = &Bench::start().await;
+    let large = |name: &str| format!(r#"{{"menu":"{}"}}"#, name.repeat(197_000));
     for name in ["a", "b"] {
-        let menu = format!(r#"{{"menu":"{}"}}"#, name.repeat(197_000));
-        keep(table, app_id, &menu, MenuChange::Replace, NOW).await;
+        keep(table, app_id, &large(name), NOW).await;
         let kept = table.kept_menu(app_id).await.unwrap().unwrap();
-        assert!(kept.menu == menu && kept.earlier.is_none());
+        assert!(kept.menu == large(name) && kept.earlier.is_none());
     }
-}
-
-async fn claim(table: &Table, app_id: &str, owner: &str, now: i64) -> RollBackClaim {
-    table.claim_menu_roll_back(app_id, owner, now).await.unwrap()
+    let kept = claim(table, app_id, "run", NOW).await.unwrap();
+    let rolled_back = table
+        .keep_menu_to_roll_back(app_id, "run", &kept, &large("c"), NOW)
+        .await;
+    assert!(matches!(rolled_back, Err(MenuError::TooLarge)));
+    assert_eq!(
+        table.kept_menu(app_id).await.unwrap().unwrap(),
+        kept,
+        "what is to come back is not lost"
+    );
 }
 
 #[tokio::test]
-async fn one_roll_back_at_a_time() {
+async fn one_roll_back_at_a_time_and_no_other_change_beside_it() {
     let Bench { table, app_id, .. } = &Bench::start().await;
-    assert_eq!(claim(table, app_id, "a", NOW).await, RollBackClaim::NothingKept);
+    assert_eq!(claim(table, app_id, "a", NOW).await, None);
     assert_eq!(table.kept_menu(app_id).await.unwrap(), None, "nor is anything now");
-    keep(table, app_id, "1", MenuChange::Replace, NOW).await;
-    let won = RollBackClaim::Won(table.kept_menu(app_id).await.unwrap().unwrap());
-    assert_eq!(claim(table, app_id, "a", NOW).await, won);
-    assert_eq!(claim(table, app_id, "a", NOW).await, won, "a repeat by the SDK");
-    let in_progress = |retry_after| RollBackClaim::InProgress { retry_after };
-    assert_eq!(claim(table, app_id, "b", NOW + 10).await, in_progress(20));
-    keep(table, app_id, "2", MenuChange::RollBack, NOW).await;
+    keep(table, app_id, "1", NOW).await;
+    let kept = table.kept_menu(app_id).await.unwrap();
+    assert_eq!(claim(table, app_id, "a", NOW).await, kept);
+    assert_eq!(claim(table, app_id, "a", NOW).await, kept, "a repeat by the SDK");
+    let other = table.claim_menu_roll_back(app_id, "b", NOW + 10).await;
+    assert_eq!(retry_after(other), 20);
+    for menu in ["1", "2"] {
+        let change = table.keep_menu(app_id, kept.as_ref(), menu, NOW + 29).await;
+        assert_eq!(retry_after(change), 1, "{menu}");
+    }
     assert_eq!(
-        claim(table, app_id, "b", NOW + 29).await,
-        in_progress(1),
-        "the run's own note is no end"
-    );
-    assert!(matches!(
         claim(table, app_id, "b", NOW + 30).await,
-        RollBackClaim::Won(_)
-    ));
-    table.give_up_menu_roll_back(app_id, "a").await.unwrap();
-    assert_eq!(
-        claim(table, app_id, "c", NOW + 31).await,
-        in_progress(29),
-        "only its holder gives a claim up"
+        kept,
+        "the first has died, and nothing was changed"
     );
+    let kept = kept.unwrap();
+    let late = table.keep_menu_to_roll_back(app_id, "a", &kept, "2", NOW + 30).await;
+    assert_eq!(retry_after(late), 30, "it is the other's now");
+    table.give_up_menu_roll_back(app_id, "a").await.unwrap();
+    let other = table.claim_menu_roll_back(app_id, "c", NOW + 31).await;
+    assert_eq!(retry_after(other), 29, "only its holder gives a claim up");
+    keep(table, app_id, "2", NOW + 60).await;
 }
 
 #[tokio::test]
 async fn a_roll_back_is_known_until_it_has_ended() {
     let Bench { table, app_id, .. } = &Bench::start().await;
     let is_restoring = async || table.kept_menu(app_id).await.unwrap().unwrap().is_restoring;
-    keep(table, app_id, "1", MenuChange::Replace, NOW).await;
+    let roll_back = async |owner: &str, menu: &str| {
+        let kept = claim(table, app_id, owner, NOW).await.unwrap();
+        let keep = table.keep_menu_to_roll_back(app_id, owner, &kept, menu, NOW);
+        keep.await.unwrap();
+    };
+    keep(table, app_id, "1", NOW).await;
     assert!(!is_restoring().await);
-    keep(table, app_id, "2", MenuChange::RollBack, NOW).await;
-    assert!(is_restoring().await);
-    claim(table, app_id, "a", NOW).await;
+    roll_back("a", "2").await;
     table.give_up_menu_roll_back(app_id, "a").await.unwrap();
     assert!(is_restoring().await, "the next one goes on");
     claim(table, app_id, "b", NOW).await;
@@ -190,12 +208,12 @@ async fn a_roll_back_is_known_until_it_has_ended() {
     assert!(is_restoring().await, "that is another run's to say");
     table.finish_menu_roll_back(app_id, "b").await.unwrap();
     assert!(!is_restoring().await);
-    keep(table, app_id, "3", MenuChange::RollBack, NOW).await;
-    keep(table, app_id, "4", MenuChange::Replace, NOW).await;
-    assert!(!is_restoring().await, "another change has come between");
-    keep(table, app_id, "5", MenuChange::RollBack, NOW).await;
-    keep(table, app_id, "5", MenuChange::Replace, NOW).await;
-    assert!(!is_restoring().await, "also before what is kept already");
+    for menu in ["4", "3"] {
+        roll_back("c", "3").await;
+        table.give_up_menu_roll_back(app_id, "c").await.unwrap();
+        keep(table, app_id, menu, NOW).await;
+        assert!(!is_restoring().await, "another change has come between");
+    }
 }
 
 #[tokio::test]

@@ -1,9 +1,28 @@
 //! Checking, changing and restoring the menu.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use testing::Outcome;
 
 use crate::{Admin, api_event};
+
+impl Admin {
+    async fn add_conditional(&mut self, tag: &str) {
+        let mut conditional = menu("vip");
+        conditional["matchrule"] = json!({"tag_id": tag});
+        let (status, added) = self.request("POST", "/api/menu/conditional", &conditional).await;
+        assert_eq!(status, 200, "{added}");
+    }
+
+    /// The conditional menus, the oldest first.
+    async fn conditional(&mut self) -> Vec<Value> {
+        let (_, menus) = self.request("GET", "/api/menu", &Value::Null).await;
+        let mut menus = menus["conditionalmenu"].as_array().cloned().unwrap_or_default();
+        menus.sort_by_key(|menu| menu["menuid"].to_string().trim_matches('"').parse::<u64>().unwrap());
+        menus
+    }
+}
 
 fn menu(name: &str) -> Value {
     json!({"button": [{"type": "click", "name": name, "key": "K"}]})
@@ -169,16 +188,46 @@ async fn a_rollback_that_was_cut_short_goes_on_and_keeps_the_order_of_conditiona
     );
 }
 
+/// Of those that match a user, WeChat shows the newest.
+#[tokio::test]
+async fn a_rollback_takes_conditional_menus_away_and_brings_them_back_in_their_order() {
+    let mut admin = Admin::start().await;
+    admin.request("POST", "/api/menu", &menu("first")).await;
+    for tag in ["100", "101"] {
+        admin.add_conditional(tag).await;
+    }
+    admin.request("POST", "/api/menu", &menu("second")).await;
+    let older = admin.conditional().await[0]["menuid"].to_string();
+    let path = format!("/api/menu/conditional/{}", older.trim_matches('"'));
+    assert_eq!(admin.request("DELETE", &path, &Value::Null).await.0, 200);
+    admin.add_conditional("102").await;
+
+    for (name, tags) in [
+        ("first", ["100", "101"]),
+        ("second", ["101", "102"]),
+        ("first", ["100", "101"]),
+    ] {
+        let (status, answer) = admin.request("POST", "/api/menu/rollback", &Value::Null).await;
+        assert_eq!(status, 200, "{answer}");
+        let (_, now) = admin.request("GET", "/api/menu", &Value::Null).await;
+        assert_eq!(now["menu"]["button"][0]["name"], name);
+        let found: Vec<Value> = admin
+            .conditional()
+            .await
+            .iter()
+            .map(|menu| menu["matchrule"]["tag_id"].clone())
+            .collect();
+        assert_eq!(found, tags);
+    }
+}
+
 /// WeChat takes the same conditional menu twice.
 #[tokio::test]
 async fn of_two_rollbacks_at_once_one_adds_the_conditional_menus() {
     let mut admin = Admin::start().await;
     admin.request("POST", "/api/menu", &menu("all")).await;
     for tag in ["100", "101"] {
-        let mut conditional = menu("vip");
-        conditional["matchrule"] = json!({"tag_id": tag});
-        let (status, added) = admin.request("POST", "/api/menu/conditional", &conditional).await;
-        assert_eq!(status, 200, "{added}");
+        admin.add_conditional(tag).await;
     }
     assert_eq!(admin.request("DELETE", "/api/menu", &Value::Null).await.0, 200);
 
@@ -186,7 +235,18 @@ async fn of_two_rollbacks_at_once_one_adds_the_conditional_menus() {
     admin.sim("/sim/faults", &slow).await;
     let mut other = admin.another_process().await;
     let roll_back = api_event("POST", "/api/menu/rollback", &Value::Null);
-    let answers = tokio::join!(admin.function.invoke(&roll_back), other.invoke(&roll_back));
+    let mut third = admin.another_process().await;
+    let create = async {
+        // Once the roll-back has begun to add: what it has not added yet is kept nowhere else.
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        third.invoke(&api_event("POST", "/api/menu", &menu("other"))).await
+    };
+    let (one, two, create) = tokio::join!(admin.function.invoke(&roll_back), other.invoke(&roll_back), create);
+    let Outcome::Answered(create) = create else {
+        panic!("{create:?}")
+    };
+    assert_eq!(create["statusCode"], 409, "{create}");
+    let answers = (one, two);
     let (Outcome::Answered(one), Outcome::Answered(two)) = answers else {
         panic!("{answers:?}")
     };

@@ -32,7 +32,7 @@ async fn every_problem_of_the_configuration_is_reported_at_once_and_the_process_
     ] {
         assert!(logs.contains(name), "{name}: {logs}");
     }
-    assert_eq!(logs.matches("cannot start").count(), 1, "{logs}");
+    assert_eq!(logs.matches("cannot run").count(), 1, "{logs}");
 }
 
 /// Cold starts are slow.

@@ -36,19 +36,41 @@ async fn a_start_without_a_store_still_greets() {
 #[tokio::test]
 async fn a_start_with_a_slow_secret_and_a_frozen_store_ends_in_time() {
     let (_listener, silent) = frozen();
-    let secret = json!({"Name": "wechat", "SecretString": json!({"WECHAT_TOKEN": TOKEN}).to_string()});
-    let slow = Duration::from_millis(1500);
-    let secrets = EmbeddedSecretsManager::start(&secret, slow).await.unwrap();
-    let variables = Variables::new("plain", &silent).with(&[
-        ("WECHAT_TOKEN", ""),
-        ("WECHAT_SECRET_ID", "wechat"),
-        ("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets.endpoint()),
-    ]);
+    let secrets = slow_secret().await;
+    let variables = Variables::new("plain", &silent).with(&with_secret(&secrets));
     let started = Instant::now();
     let answer = variables.start().await.post(&receipt("1", "success")).await;
     let took = started.elapsed();
     assert_eq!(answer.status, 500, "WeChat delivers the receipt again");
-    assert!(slow < took && took < Duration::from_millis(4800), "{took:?}");
+    assert!(SECRET_AFTER < took && took < Duration::from_millis(4800), "{took:?}");
+}
+
+/// Such a start has no time left for the rules: the first reply has.
+#[tokio::test]
+async fn the_first_reply_waits_for_the_rules_that_the_start_did_not_wait_for() {
+    let table = table(&hello("own")).await;
+    let proxy = FaultProxy::start(&table.endpoint()).await.unwrap();
+    proxy.fail(1.., Fault::Delay(Duration::from_millis(450)));
+    let secrets = slow_secret().await;
+    let variables = Variables::new("plain", &proxy.endpoint()).with(&with_secret(&secrets));
+    let xml = text("你好", 1);
+    let answer = variables.start().await.post(&xml).await;
+    assert_eq!(answer.reply_to(&xml, false).text("Content"), Some("own"));
+}
+
+const SECRET_AFTER: Duration = Duration::from_millis(1500);
+
+async fn slow_secret() -> EmbeddedSecretsManager {
+    let secret = json!({"Name": "wechat", "SecretString": json!({"WECHAT_TOKEN": TOKEN}).to_string()});
+    EmbeddedSecretsManager::start(&secret, SECRET_AFTER).await.unwrap()
+}
+
+fn with_secret(secrets: &EmbeddedSecretsManager) -> [(&'static str, &str); 3] {
+    [
+        ("WECHAT_TOKEN", ""),
+        ("WECHAT_SECRET_ID", "wechat"),
+        ("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets.endpoint()),
+    ]
 }
 
 /// The next reply asks again, when nothing better than the greeting is known.
