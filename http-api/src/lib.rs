@@ -125,9 +125,11 @@ pub fn body(request: &Request) -> Result<&[u8], Problem> {
 /// The body as JSON.
 ///
 /// # Errors
-/// [`Problem`] 413, or 400 when it is no JSON.
+/// [`Problem`] 413, or 400 when it is no JSON in UTF-8.
 pub fn json_body(request: &Request) -> Result<Value, Problem> {
-    serde_json::from_slice(body(request)?)
+    let body = str::from_utf8(body(request)?)
+        .map_err(|_| Problem::bad_request("the body is not UTF-8 / 请求体须为 UTF-8 编码"))?;
+    serde_json::from_str(body)
         .map_err(|error| Problem::bad_request(format!("the body is not JSON: {error} / 请求体不是合法的 JSON")))
 }
 

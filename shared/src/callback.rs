@@ -109,6 +109,12 @@ pub enum VerifyError {
          / {0} 校验失败：请核对公众号后台「服务器配置」的 Token 与 WECHAT_TOKEN 是否一致"
     )]
     Signature(&'static str),
+    /// There is no `msg_signature`, but WeChat's `signature` of plain mode: the console runs in another mode than this.
+    #[error(
+        "no msg_signature, though the signature holds: the console sends in plain mode, and WECHAT_MESSAGE_MODE is safe \
+         / 收到明文消息（签名正确，但缺少 msg_signature）：公众号后台为「明文模式」，而此处 WECHAT_MESSAGE_MODE=safe，请改为一致"
+    )]
+    PlainMode,
     /// The timestamp is not a number of seconds.
     #[error("the timestamp is not a number of seconds / timestamp 不是秒数")]
     Timestamp,
@@ -249,7 +255,12 @@ impl CallbackVerifier {
 
     /// What the query says of an encrypted body. Asked for before the body is read.
     fn signed_parts<'a>(&self, query: &'a CallbackQuery, now: i64) -> Result<SignedParts<'a>, VerifyError> {
-        let msg_signature = present(query.msg_signature.as_deref(), "msg_signature")?;
+        let msg_signature = present(query.msg_signature.as_deref(), "msg_signature").map_err(|missing| {
+            match self.verify_signature(query, now) {
+                Ok(()) => VerifyError::PlainMode,
+                Err(_) => missing,
+            }
+        })?;
         let (timestamp, nonce) = self.fresh_timestamp_and_nonce(query, now)?;
         Ok(SignedParts {
             msg_signature,

@@ -15,6 +15,9 @@ use std::time::Duration;
 pub use errmsg::{denied_address, rejected_field, rid};
 use table::{Row, TABLE};
 
+/// There is no menu.
+pub const NO_MENU: i64 = 46003;
+
 const SECONDS_A_DAY: i64 = 86_400;
 /// China keeps UTC+8 all year.
 const UTC_PLUS_8: i64 = 8 * 3600;
@@ -127,7 +130,6 @@ pub fn lookup_at_token_endpoint(code: i64) -> Errcode {
 ///
 /// A [`Class::Token`] failure is 503: it is reported only after the retry with a fresh token has failed too.
 pub fn http_status(code: i64) -> u16 {
-    const NO_MENU: i64 = 46003;
     if code == NO_MENU {
         return 404;
     }

@@ -116,6 +116,7 @@ pub async fn handle(app: &App, request: Request) -> Response<String> {
 
 async fn route(app: &App, request: &Request, deadline: Deadline) -> Result<Response<String>, Problem> {
     let headers = request.headers();
+    refuse_unknown_parameters(request)?;
     match (request.method(), request.raw_http_path().trim_end_matches('/')) {
         (&Method::GET, "/api/menu") => menu::get(app, request, deadline).await,
         (&Method::POST, "/api/menu") => menu::create(app, request, deadline).await,
@@ -134,6 +135,25 @@ async fn route(app: &App, request: &Request, deadline: Deadline) -> Result<Respo
             conditional_menu::delete(app, &path[CONDITIONAL_MENUS.len()..], deadline).await
         }
         _ => Err(http_api::unserved(request, &SERVED)),
+    }
+}
+
+/// A change that was to be tried out only, by a parameter that this path does not have or that is misspelt, would be made.
+fn refuse_unknown_parameters(request: &Request) -> Result<(), Problem> {
+    let known: &[&str] = match (request.method(), request.raw_http_path().trim_end_matches('/')) {
+        (&Method::GET, "/api/menu") => &["source"],
+        (&Method::POST, "/api/menu") => &["dry_run"],
+        (&Method::GET, _) => return Ok(()),
+        _ => &[],
+    };
+    let parameters = request.query_string_parameters_ref();
+    let unknown = parameters.and_then(|found| found.iter().find(|(name, _)| !known.contains(name)));
+    match unknown {
+        None => Ok(()),
+        Some((name, _)) => Err(Problem::bad_request(
+            "the query has a parameter that this request does not take / 该请求不支持此查询参数",
+        )
+        .with_field(name)),
     }
 }
 

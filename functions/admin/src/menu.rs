@@ -8,6 +8,7 @@ use lambda_http::{Request, RequestExt};
 use serde_json::{Value, json};
 use wechat::{
     clock::Deadline,
+    errcode::NO_MENU,
     fault::{self, Fault},
     hex, menu,
     problem::Problem,
@@ -18,8 +19,6 @@ use wechat::{
 
 use crate::App;
 
-/// WeChat's code for "there is no menu".
-const NO_MENU: i64 = 46003;
 /// What a roll-back may take, where the platform sets no limit: less than its claim lasts.
 const ROLLING_BACK: Duration = Duration::from_secs(ROLL_BACK_CLAIMED_FOR.unsigned_abs() - 3);
 
@@ -84,17 +83,36 @@ pub(crate) async fn roll_back(app: &App, deadline: Deadline) -> Result<Response<
                 &json!({"errcode": 0, "errmsg": "ok", "restored": restored}),
             ))
         }
-        Err(problem) => {
-            if let Err(error) = app.table.give_up_menu_roll_back(&app.app_id, &owner).await {
+        Err(interrupted) => {
+            // What may still land is waited for, to the end of the claim: the next roll-back would add it once more.
+            if !interrupted.may_add_more
+                && let Err(error) = app.table.give_up_menu_roll_back(&app.app_id, &owner).await
+            {
                 tracing::warn!(%error, "the claim of a roll-back ends by itself");
             }
-            Err(problem)
+            Err(interrupted.problem)
+        }
+    }
+}
+
+/// A roll-back that was cut short.
+struct Interrupted {
+    problem: Problem,
+    /// Whether a conditional menu may yet be added by a call whose answer did not come.
+    may_add_more: bool,
+}
+
+impl<E: Into<Problem>> From<E> for Interrupted {
+    fn from(error: E) -> Self {
+        Self {
+            problem: error.into(),
+            may_add_more: false,
         }
     }
 }
 
 /// Restores what `kept` tells of, and answers what that was.
-async fn restore(app: &App, owner: &str, kept: &KeptMenu, deadline: Deadline) -> Result<Value, Problem> {
+async fn restore(app: &App, owner: &str, kept: &KeptMenu, deadline: Deadline) -> Result<Value, Interrupted> {
     let current = current(app, deadline).await?;
     let (last, earlier) = (read_kept(Some(&kept.menu))?, read_kept(kept.earlier.as_ref())?);
     // A roll-back that has not ended is gone on with; a change that was not made after all has kept what is still there.
@@ -126,7 +144,7 @@ async fn restore_conditional(
     current: Option<&Value>,
     restored: &Value,
     deadline: Deadline,
-) -> Result<(), Problem> {
+) -> Result<(), Interrupted> {
     let (present, wanted) = (current.map_or_else(Vec::new, conditional), conditional(restored));
     let is_same = |(one, other): &(&&Value, &&Value)| {
         one["matchrule"] == other["matchrule"] && menu::difference(one, other).is_empty()
@@ -140,7 +158,11 @@ async fn restore_conditional(
     for menu in &wanted[same..] {
         let menu = &json!({"button": menu["button"], "matchrule": menu["matchrule"]});
         let add = |token, _| async move { app.client.add_conditional_menu(&token, menu, deadline).await };
-        app.ask_wechat(deadline, add).await?;
+        let added = app.tokens.call(deadline, add).await;
+        added.map_err(|error| Interrupted {
+            may_add_more: error.may_have_landed,
+            problem: Problem::from_call(&error, app.clock.now()),
+        })?;
     }
     Ok(())
 }

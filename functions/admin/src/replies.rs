@@ -68,11 +68,7 @@ fn requested_version(request: &Value) -> Result<Option<u64>, Problem> {
 /// Serves `POST /api/replies/try`: what the stored rules would reply to `{"text":…}` or `{"event":…,"key":…}`.
 pub(crate) async fn try_out(app: &App, request: &Value) -> Result<Response<String>, Problem> {
     let callback = pretended_callback(request)?;
-    let rules = match stored(app).await? {
-        None => ReplyRules::default(),
-        Some(stored) => ReplyRules::parse(stored.document.as_bytes())
-            .map_err(|error| Problem::set_up(format!("the stored reply rules are damaged: {error}")))?,
-    };
+    let (_, rules) = stored_rules(app).await?;
     let answer = rules.answer(&callback);
     Ok(response::json(
         200,
@@ -99,6 +95,17 @@ fn pretended_callback(request: &Value) -> Result<Callback, Problem> {
     Callback::from_document(document).map_err(|error| Problem::bad_request(error.to_string()))
 }
 
+/// The rules that are stored, with their version, or the built-in ones as version 0.
+pub(crate) async fn stored_rules(app: &App) -> Result<(u64, ReplyRules), Problem> {
+    match stored(app).await? {
+        None => Ok((0, ReplyRules::default())),
+        Some(stored) => {
+            let rules = ReplyRules::parse(stored.document.as_bytes()).map_err(damaged)?;
+            Ok((stored.version, rules))
+        }
+    }
+}
+
 async fn stored(app: &App) -> Result<Option<StoredReplies>, Problem> {
     app.table.replies(&app.app_id).await.map_err(Problem::from)
 }
@@ -118,8 +125,13 @@ async fn save(app: &App, document: &str, expected: Option<u64>) -> Result<u64, P
 }
 
 fn parse_stored(document: &str) -> Result<Value, Problem> {
-    serde_json::from_str(document)
-        .map_err(|error| Problem::set_up(format!("the stored reply rules are damaged: {error}")))
+    serde_json::from_str(document).map_err(damaged)
+}
+
+fn damaged(error: impl std::fmt::Display) -> Problem {
+    Problem::set_up(format!(
+        "the stored reply rules are damaged / 已保存的回复规则已损坏: {error}"
+    ))
 }
 
 fn refused(error: RulesError) -> Problem {

@@ -36,7 +36,9 @@ pub(crate) async fn send(
                 .client_msg_id
                 .clone()
                 .map_or_else(|| run_name(CLIENT_MSG_ID_LENGTH / 2), Ok)?;
-            Ok(send::send(app, &request, &client_msg_id, deadline).await.response)
+            Ok(send::send(app, &request, &client_msg_id, Turn::First, deadline)
+                .await
+                .response)
         }
         Some(key) => send_once(app, &request, key, body, deadline).await,
     }
@@ -92,7 +94,7 @@ async fn send_once(
         Some(id) => id.clone(),
         None => sha256_hex(format!("{} {key}", app.app_id).as_bytes())[..CLIENT_MSG_ID_LENGTH].to_owned(),
     };
-    let Outcome { response, fate } = send::send(app, request, &client_msg_id, deadline).await;
+    let Outcome { response, fate } = send::send(app, request, &client_msg_id, turn, deadline).await;
     let finished = app
         .table
         .finish_send(&claim, recorded(fate, turn, &response), app.clock.now());
@@ -111,7 +113,7 @@ fn recorded(fate: Fate, turn: Turn, response: &Response<String>) -> SendOutcome<
         (Fate::Taken, _) => SendOutcome::Done(answer.0, answer.1),
         (Fate::Refused, Turn::First) => SendOutcome::Refused,
         (Fate::NotAsked, Turn::First) => SendOutcome::NotAsked,
-        // That a repeat was refused does not tell what became of the first.
+        // So it stays while it is not known of every recipient, by an earlier run if not by this.
         (Fate::Unknown | Fate::Refused | Fate::NotAsked, _) => {
             SendOutcome::Ambiguous(Some(answer).filter(|_| response.status().is_success()))
         }

@@ -12,6 +12,7 @@ use wechat::{
     clock::Deadline,
     problem::Problem,
     response,
+    store::Turn,
     telemetry::{self, Metric},
     token::{CallError, CallFailure},
 };
@@ -71,8 +72,15 @@ struct Delivery {
     fate: Fate,
 }
 
-/// Checks and sends what `request` asks for. `client_msg_id` lets WeChat recognise a repeat.
-pub(crate) async fn send(app: &App, request: &SendTemplate, client_msg_id: &str, deadline: Deadline) -> Outcome {
+/// Checks and sends what `request` asks for. `client_msg_id` lets WeChat recognise a repeat, such as this is when it is not the
+/// first `turn`.
+pub(crate) async fn send(
+    app: &App,
+    request: &SendTemplate,
+    client_msg_id: &str,
+    turn: Turn,
+    deadline: Deadline,
+) -> Outcome {
     // Without a token every recipient would fail, one request to token-refresher after the other.
     if let Err(error) = app.tokens.token(deadline).await {
         return not_asked(Problem::from_token(&error, app.clock.now()));
@@ -86,6 +94,7 @@ pub(crate) async fn send(app: &App, request: &SendTemplate, client_msg_id: &str,
         app,
         request,
         client_msg_id,
+        turn,
         deadline,
         halted: OnceLock::new(),
     };
@@ -126,6 +135,7 @@ struct Batch<'a> {
     app: &'a App,
     request: &'a SendTemplate,
     client_msg_id: &'a str,
+    turn: Turn,
     deadline: Deadline,
     /// Why nobody can be sent anything any more.
     halted: OnceLock<Problem>,
@@ -161,7 +171,7 @@ impl Batch<'_> {
         if let Some(problem) = self.halted.get() {
             return Delivery {
                 result: Err(problem.clone()),
-                fate: Fate::NotAsked,
+                fate: self.not_taken(Fate::NotAsked),
             };
         }
         match self.call(touser).await {
@@ -171,8 +181,16 @@ impl Batch<'_> {
             },
             Err(error) => Delivery {
                 result: Err(self.explain(&error)),
-                fate: fate_of(&error),
+                fate: self.not_taken(fate_of(&error)),
             },
+        }
+    }
+
+    /// That a repeat was not taken does not tell what became of the first.
+    const fn not_taken(&self, fate: Fate) -> Fate {
+        match self.turn {
+            Turn::First => fate,
+            Turn::Repeat => Fate::Unknown,
         }
     }
 
@@ -193,7 +211,7 @@ impl Batch<'_> {
             Some(member) => problem.blaming(member),
             None => problem,
         };
-        if error.may_have_landed {
+        if error.may_have_landed || self.turn == Turn::Repeat {
             problem.and_hint(&may_have_been_sent(self.client_msg_id))
         } else {
             problem

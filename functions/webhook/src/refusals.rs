@@ -10,14 +10,15 @@ use std::{
 };
 
 use wechat::{
+    callback::{OpenError, VerifyError},
     clock::Clock,
-    store::{RefusedCallback, Table},
+    store::{RefusedCallback, Sender, Table},
 };
 
 use crate::outcome::Outcome;
 
-/// Seconds between two notes: anyone can have requests refused, and each write costs.
-const INTERVAL: i64 = 60;
+/// Seconds between two notes of one kind of sender: anyone can have requests refused, and each write costs.
+const INTERVAL: i64 = 10;
 /// What a refusal may wait for its note.
 const BUDGET: Duration = Duration::from_millis(300);
 
@@ -27,7 +28,8 @@ pub(crate) struct Refusals {
     table: Table,
     app_id: String,
     clock: Arc<dyn Clock>,
-    next: AtomicI64,
+    /// When the next note may be taken, for each kind of sender.
+    next: [AtomicI64; 3],
 }
 
 impl Refusals {
@@ -36,7 +38,7 @@ impl Refusals {
             table,
             app_id,
             clock,
-            next: AtomicI64::new(i64::MIN),
+            next: [const { AtomicI64::new(i64::MIN) }; 3],
         }
     }
 
@@ -46,12 +48,15 @@ impl Refusals {
             return;
         };
         let now = self.clock.now();
-        if now < self.next.load(Ordering::Relaxed) {
+        let sender = sender(error);
+        let next = &self.next[sender as usize];
+        if now < next.load(Ordering::Relaxed) {
             return;
         }
-        self.next.store(now + INTERVAL, Ordering::Relaxed);
+        next.store(now + INTERVAL, Ordering::Relaxed);
         let refused = RefusedCallback {
             cause: error.to_string(),
+            sender,
             at: now,
         };
         // On the heap, for the reason that effects are.
@@ -59,5 +64,15 @@ impl Refusals {
         if !matches!(tokio::time::timeout(BUDGET, note).await, Ok(Ok(()))) {
             tracing::warn!("the refusal could not be noted for the doctor");
         }
+    }
+}
+
+const fn sender(refused: &OpenError) -> Sender {
+    match refused {
+        OpenError::Verify(VerifyError::PlainMode) => Sender::WeChat,
+        OpenError::Verify(VerifyError::Signature(_) | VerifyError::Skew(_)) => Sender::Unproven,
+        OpenError::Verify(_) => Sender::Stranger,
+        // The body comes after the signature.
+        _ => Sender::WeChat,
     }
 }

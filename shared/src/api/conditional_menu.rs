@@ -5,7 +5,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{ApiError, Client, Done, Id};
+use super::{ApiError, Client, Done, Id, menu::holding};
 use crate::{clock::Deadline, secret::Secret};
 
 impl Client {
@@ -59,7 +59,8 @@ impl Client {
         deadline: Deadline,
     ) -> Result<Value, ApiError> {
         let body = json!({"user_id": user_id});
-        self.post("/cgi-bin/menu/trymatch", token, &body, attempts, deadline)
-            .await
+        let operation = "/cgi-bin/menu/trymatch";
+        let answer = self.post(operation, token, &body, attempts, deadline).await?;
+        holding("/button", answer, operation)
     }
 }

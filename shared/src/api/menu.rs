@@ -28,7 +28,12 @@ impl Client {
     /// # Errors
     /// [`ApiError`]; errcode 46003 when there is none.
     pub async fn menu(&self, token: &Secret, attempts: u8, deadline: Deadline) -> Result<Value, ApiError> {
-        self.get("/cgi-bin/menu/get", token, attempts, deadline).await
+        let operation = "/cgi-bin/menu/get";
+        holding(
+            "/menu/button",
+            self.get(operation, token, attempts, deadline).await?,
+            operation,
+        )
     }
 
     /// Deletes the default menu and all conditional ones. 1,000 a day.
@@ -46,7 +51,22 @@ impl Client {
     /// # Errors
     /// [`ApiError`] when WeChat refuses.
     pub async fn current_menu(&self, token: &Secret, attempts: u8, deadline: Deadline) -> Result<Value, ApiError> {
-        self.get("/cgi-bin/get_current_selfmenu_info", token, attempts, deadline)
-            .await
+        let operation = "/cgi-bin/get_current_selfmenu_info";
+        holding(
+            "/is_menu_open",
+            self.get(operation, token, attempts, deadline).await?,
+            operation,
+        )
+    }
+}
+
+/// WeChat's own JSON, which has something at `pointer`: what lacks it is another server's, and must not be kept for a menu.
+pub(super) fn holding(pointer: &str, answer: Value, operation: &'static str) -> Result<Value, ApiError> {
+    match answer.pointer(pointer) {
+        Some(_) => Ok(answer),
+        None => Err(ApiError::Unreadable {
+            operation,
+            detail: format!("it has no {pointer}"),
+        }),
     }
 }

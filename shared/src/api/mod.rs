@@ -31,6 +31,7 @@ pub use self::{
 };
 use crate::{
     clock::{Clock, Deadline},
+    errcode::NO_MENU,
     error::chain,
     secret::Secret,
     telemetry::{self, Metric},
@@ -244,6 +245,8 @@ impl Client {
         );
         match &outcome {
             Ok(_) => tracing::debug!(operation, millis, "WeChat call"),
+            // An answer like any other to whoever asks for the menu.
+            Err(error) if error.errcode() == Some(NO_MENU) => tracing::debug!(operation, millis, "there is no menu"),
             Err(error) => tracing::warn!(operation, millis, errcode = error.errcode(), %error, "WeChat call failed"),
         }
         if let Err(ApiError::Rejected { rejection, .. }) = &outcome {

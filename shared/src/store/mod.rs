@@ -24,7 +24,7 @@ pub use self::{
     callback::Claim,
     menu::{KeptMenu, MenuError, ROLL_BACK_CLAIMED_FOR},
     message::{MessageRecord, MessageStatus, Receipt},
-    refusal::RefusedCallback,
+    refusal::{RefusedCallback, Sender},
     replies::{SavedReplies, StoredReplies},
     send::{RecordedAnswer, SendClaim, SendOutcome, SendRequest, Turn},
     templates::ListedTemplates,
@@ -232,13 +232,13 @@ fn kind_of_code(code: &str) -> StoreErrorKind {
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let remedy = match self.kind {
-            StoreErrorKind::Unreachable => "DynamoDB did not answer in time",
-            StoreErrorKind::Busy => "DynamoDB could not serve the request for now",
+            StoreErrorKind::Unreachable => "DynamoDB did not answer in time / DynamoDB 未及时应答",
+            StoreErrorKind::Busy => "DynamoDB could not serve the request for now / DynamoDB 暂时无法处理请求",
             StoreErrorKind::SetUp => {
                 "DynamoDB refused: check TABLE_NAME, the table and the function's permissions \
                  / 请检查 TABLE_NAME、数据表与函数权限"
             }
-            StoreErrorKind::Damaged => "an item of the table cannot be read",
+            StoreErrorKind::Damaged => "an item of the table cannot be read / 数据表中有无法读取的数据项",
         };
         write!(f, "{}: {remedy}", self.operation)?;
         match &self.source {

@@ -83,6 +83,7 @@ impl RefreshRequestError {
             "WeChatUnreachable" | "StoreUnreachable" | "Busy" => Self::NoAnswer(message),
             "WeChatUnreadable" => Self::BadAnswer(message),
             "Sandbox.Timedout" => Self::Timeout,
+            "" if message.contains("Task timed out") => Self::Timeout,
             _ => Self::Failed {
                 errcode: error_type.strip_prefix("WeChat").and_then(|code| code.parse().ok()),
                 message,

@@ -3,7 +3,9 @@
 use serde_json::json;
 use wechat::{
     hex,
-    store::{KeptMenu, ListedTemplates, MenuError, MessageRecord, MessageStatus, Receipt, RefusedCallback, Table},
+    store::{
+        KeptMenu, ListedTemplates, MenuError, MessageRecord, MessageStatus, Receipt, RefusedCallback, Sender, Table,
+    },
 };
 
 use super::{Bench, NOW, number, race, text};
@@ -220,15 +222,26 @@ async fn a_roll_back_is_known_until_it_has_ended() {
 async fn the_last_refused_callback_is_remembered_for_a_week() {
     let Bench { table, app_id, .. } = &Bench::start().await;
     assert_eq!(table.refused_callback(app_id, NOW).await.unwrap(), None);
-    for at in [NOW, NOW + 5] {
+    let mut noted = None;
+    for (at, sender, is_noted) in [
+        (NOW, Sender::Stranger, true),
+        (NOW + 5, Sender::WeChat, true),
+        (NOW + 6, Sender::WeChat, true),
+        (NOW + 605, Sender::Unproven, false),
+        (NOW + 606, Sender::Unproven, true),
+    ] {
         let refused = RefusedCallback {
             cause: format!("the signature does not match ({at})"),
+            sender,
             at,
         };
         table.record_refused_callback(app_id, &refused).await.unwrap();
-        assert_eq!(table.refused_callback(app_id, at).await.unwrap(), Some(refused));
+        if is_noted {
+            noted = Some(refused);
+        }
+        assert_eq!(table.refused_callback(app_id, at).await.unwrap(), noted);
     }
-    let week = NOW + 5 + 7 * DAY;
+    let week = NOW + 606 + 7 * DAY;
     assert!(table.refused_callback(app_id, week - 1).await.unwrap().is_some());
     assert!(table.refused_callback(app_id, week).await.unwrap().is_none());
 }

@@ -5,15 +5,18 @@ use wechat::{
     callback::MessageMode,
     clock::Deadline,
     problem::Problem,
-    store::{StoredToken, TokenItem},
+    store::{Sender, StoredToken, TokenItem},
     token::{Action, TokenError},
 };
 
 use super::Finding;
-use crate::App;
+use crate::{App, replies};
 
 /// Characters of an AppID: `wx` and 16 hexadecimal digits.
 const APP_ID_LENGTH: usize = 18;
+
+/// Seconds for which a refused callback of WeChat's is news.
+const NEWS_FOR: i64 = 600;
 
 type Found = Result<Finding, Problem>;
 
@@ -25,10 +28,10 @@ fn passed(detail: impl Into<String>) -> Found {
 pub(super) fn configuration(app: &App) -> Found {
     if app.app_id.len() != APP_ID_LENGTH {
         let length = app.app_id.len();
-        return Err(
-            Problem::set_up(format!("WECHAT_APP_ID has {length} characters, an AppID has 18"))
-                .with_hint("Copy it from the console. / 请从公众号后台「基础信息」复制 AppID（wx 开头，共 18 位）。"),
-        );
+        return Err(Problem::set_up(format!(
+            "WECHAT_APP_ID has {length} characters, an AppID has 18 / AppID 应为 18 位"
+        ))
+        .with_hint("Copy it from the console. / 请从公众号后台「基础信息」复制 AppID（wx 开头，共 18 位）。"));
     }
     match &app.callback {
         None => passed(
@@ -45,6 +48,20 @@ pub(super) fn configuration(app: &App) -> Found {
 pub(super) async fn table(app: &App) -> Found {
     app.table.replies(&app.app_id).await?;
     passed("the table can be read / 数据表可读")
+}
+
+/// The webhook goes on with the rules that it last read, or the built-in ones: nobody would see that these are damaged.
+pub(super) async fn reply_rules(app: &App) -> Found {
+    match replies::stored_rules(app).await {
+        Ok((0, _)) => passed("none are stored: only new followers are greeted / 未设置回复规则，仅发送默认欢迎语"),
+        Ok((version, _)) => passed(format!(
+            "version {version} can be used / 回复规则可用（版本 {version}）"
+        )),
+        Err(problem) => Err(problem.with_hint(
+            "Store them again by PUT /api/replies, or an earlier version by POST /api/replies/rollback. \
+             / 请用 PUT /api/replies 重新保存，或用 POST /api/replies/rollback 恢复之前的版本。",
+        )),
+    }
 }
 
 pub(super) async fn table_expiry(app: &App) -> Found {
@@ -155,14 +172,23 @@ pub(super) async fn quota(app: &App, cgi_path: &str, deadline: Deadline) -> Foun
     ))
 }
 
-/// What the webhook refused last. Strangers have requests refused too, so this is told and fails nothing.
+/// What the webhook refused last. Strangers have requests refused too: that is told and fails nothing. What WeChat itself has
+/// signed fails the check, while it is news.
 pub(super) async fn refused_callback(app: &App) -> Found {
     let now = app.clock.now();
     let Some(refused) = app.table.refused_callback(&app.app_id, now).await? else {
         return passed("none in the last 7 days / 最近 7 天没有校验失败的请求");
     };
+    let detail = format!("{} s ago: {}", now - refused.at, refused.cause);
+    if refused.sender == Sender::WeChat && now - refused.at < NEWS_FOR {
+        return Err(Problem::set_up(detail).with_hint(
+            "WeChat's own callbacks are refused: make the console's server configuration and this one the same. Mended since? \
+             This check passes again 10 minutes after the last one. / 微信的回调正被拒绝，请使公众号后台的服务器配置与此处一致；\
+             若已修正，本项将在最后一次失败 10 分钟后恢复。",
+        ));
+    }
     Ok(Finding {
-        detail: format!("{} s ago: {}", now - refused.at, refused.cause),
+        detail,
         hint: Some(
             "If it was the console's check of the URL, this is why it failed; anyone else's request may be ignored. \
              / 若当时正在公众号后台保存服务器配置，这就是失败原因；若是他人的请求，可以忽略。"

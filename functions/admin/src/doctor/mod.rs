@@ -81,12 +81,13 @@ impl Check {
 /// Serves `GET /api/doctor`.
 pub(crate) async fn examine(app: &App, deadline: Deadline) -> Response<String> {
     let mut examined = vec![Check::new("configuration", checks::configuration(app))];
-    let (table, expiry, refused) = tokio::join!(
+    let (table, rules, expiry, refused) = tokio::join!(
         within("table", CHECK_BUDGET, checks::table(app)),
+        within("reply rules", CHECK_BUDGET, checks::reply_rules(app)),
         within("table expiry", CHECK_BUDGET, checks::table_expiry(app)),
         within("last refused callback", CHECK_BUDGET, checks::refused_callback(app)),
     );
-    examined.extend([table, expiry, refused]);
+    examined.extend([table, rules, expiry, refused]);
     let token = within("token", TOKEN_BUDGET, checks::token(app, deadline)).await;
     let has_token = token.ok;
     examined.push(token);

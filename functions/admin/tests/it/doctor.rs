@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use wechat::store::{RefusedCallback, Sender, Table};
 
 use crate::Admin;
 
@@ -102,16 +103,25 @@ async fn the_last_refused_callback_is_shown_with_its_cause() {
     let mut admin = Admin::start().await;
     let app_id = admin.simulator.account().app_id.clone();
     let now = wechat::clock::Clock::now(&wechat::clock::SystemClock);
-    let refused = wechat::store::RefusedCallback {
+    let mut refused = RefusedCallback {
         cause: "signature does not match".to_owned(),
-        at: now - 5,
+        sender: Sender::Unproven,
+        at: now - 500,
     };
-    let table = wechat::store::Table::new(admin.table.client(), testing::TABLE_NAME);
+    let table = Table::new(admin.table.client(), testing::TABLE_NAME);
     table.record_refused_callback(&app_id, &refused).await.unwrap();
     let report = examine(&mut admin).await;
     let detail = check(&report, "last refused callback")["detail"].as_str().unwrap();
     assert!(detail.ends_with("signature does not match"), "{detail}");
     assert_eq!(report["ok"], true, "a stranger's request is no fault of the set-up");
+
+    refused.sender = Sender::WeChat;
+    table.record_refused_callback(&app_id, &refused).await.unwrap();
+    let report = examine(&mut admin).await;
+    assert_failed(&report, "last refused callback", &["signature does not match"]);
+    refused.at -= 200;
+    table.record_refused_callback(&app_id, &refused).await.unwrap();
+    assert_eq!(examine(&mut admin).await["ok"], true, "it is no news any more");
 }
 
 #[tokio::test]
@@ -191,4 +201,16 @@ async fn a_refresher_that_cannot_be_invoked_is_named_by_its_variable() {
         "refresh on demand",
         &["TOKEN_REFRESHER_FUNCTION"],
     );
+}
+
+/// The webhook goes on with the rules that it has.
+#[tokio::test]
+async fn reply_rules_that_cannot_be_used_are_found() {
+    let mut admin = Admin::start().await;
+    let app_id = admin.simulator.account().app_id.clone();
+    assert_eq!(check(&examine(&mut admin).await, "reply rules")["ok"], true);
+    let table = Table::new(admin.table.client(), testing::TABLE_NAME);
+    let gif = r#"{"subscribe":{"type":"gif"}}"#;
+    table.save_replies(&app_id, gif, None, 0).await.unwrap();
+    assert_failed(&examine(&mut admin).await, "reply rules", &["/subscribe/type"]);
 }

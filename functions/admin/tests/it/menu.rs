@@ -63,6 +63,47 @@ async fn a_dry_run_names_the_changes_and_makes_none() {
         400,
         "never taken for a no"
     );
+    for (method, path) in [
+        ("POST", "/api/menu?dryrun=true"),
+        ("DELETE", "/api/menu?dry_run=true"),
+        ("POST", "/api/menu/rollback?dry_run=true"),
+        ("POST", "/api/menu/conditional?dry_run=true"),
+    ] {
+        let (status, problem) = admin.request(method, path, &menu("new")).await;
+        assert_eq!(status, 400, "{path}: {problem}");
+    }
+    assert_eq!(
+        admin.request("GET", "/api/menu", &Value::Null).await.1["menu"]["button"][0]["name"],
+        "old"
+    );
+}
+
+/// What some other server answers in WeChat's place must not be kept for the menu that there was.
+#[tokio::test]
+async fn an_answer_that_is_no_menu_is_not_taken_for_one() {
+    let mut admin = Admin::start().await;
+    assert_eq!(admin.request("POST", "/api/menu", &menu("old")).await.0, 200);
+    let user = json!({"user_id": wechat_simulator::FOLLOWER});
+    for (method, path, operation, body) in [
+        ("GET", "/api/menu", "/cgi-bin/menu/get", &Value::Null),
+        ("POST", "/api/menu", "/cgi-bin/menu/get", &menu("new")),
+        (
+            "GET",
+            "/api/menu?source=current",
+            "/cgi-bin/get_current_selfmenu_info",
+            &Value::Null,
+        ),
+        ("POST", "/api/menu/trymatch", "/cgi-bin/menu/trymatch", &user),
+    ] {
+        // errcode 0, and nothing else.
+        admin
+            .sim("/sim/faults", &json!({"path": operation, "errcode": 0}))
+            .await;
+        let (status, problem) = admin.request(method, path, body).await;
+        assert_eq!(status, 502, "{path}: {problem}");
+    }
+    let (_, now) = admin.request("GET", "/api/menu", &Value::Null).await;
+    assert_eq!(now["menu"]["button"][0]["name"], "old");
 }
 
 #[tokio::test]
@@ -267,6 +308,19 @@ async fn of_two_rollbacks_at_once_one_adds_the_conditional_menus() {
         200,
         "the claim has ended"
     );
+}
+
+/// WeChat may yet add what it did not answer to: the next roll-back would add it once more.
+#[tokio::test]
+async fn a_rollback_whose_outcome_is_open_keeps_its_claim() {
+    let mut admin = Admin::start().await;
+    admin.request("POST", "/api/menu", &menu("all")).await;
+    admin.add_conditional("100").await;
+    assert_eq!(admin.request("DELETE", "/api/menu", &Value::Null).await.0, 200);
+    let lost = json!({"path": "/cgi-bin/menu/addconditional", "drop": true, "times": 1});
+    admin.sim("/sim/faults", &lost).await;
+    assert_eq!(admin.request("POST", "/api/menu/rollback", &Value::Null).await.0, 504);
+    assert_eq!(admin.request("POST", "/api/menu/rollback", &Value::Null).await.0, 409);
 }
 
 #[tokio::test]

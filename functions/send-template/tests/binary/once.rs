@@ -173,6 +173,27 @@ async fn of_several_recipients_what_is_known_stays_known() {
     assert_eq!((again.status, &again.body), (207, &first.body));
 }
 
+/// That WeChat refuses a repeat does not tell what became of the first.
+#[tokio::test]
+async fn of_several_recipients_one_that_is_refused_at_a_repeat_stays_open() {
+    let stage = Stage::new().await;
+    let function = &mut stage.function().await;
+    let other = stage.follower().await;
+    stage.fault(&json!({"path": SEND, "drop": true, "times": 3})).await;
+    let body = message_to(vec![FOLLOWER, &other]);
+    assert_eq!(send_with_key(function, &body, "both").await.status, 207);
+    stage.fault(&json!({"path": SEND, "errcode": 45009, "times": 1})).await;
+    let refused = send_with_key(function, &body, "both").await;
+    assert_eq!(refused.status, 207, "{refused:?}");
+    let results = refused.body["results"].as_array().unwrap();
+    let failed = results.iter().find(|result| result["errcode"] == 45009).unwrap();
+    assert!(failed["hint"].as_str().unwrap().contains("may have sent"), "{failed}");
+    assert_eq!(send_with_key(function, &body, "both").await.status, 200);
+    for user in [FOLLOWER, other.as_str()] {
+        assert_eq!(stage.phone(user).await.len(), 1);
+    }
+}
+
 #[tokio::test]
 async fn what_was_refused_may_be_tried_again() {
     let stage = Stage::new().await;

@@ -1,6 +1,8 @@
 //! Requests that are not WeChat's, or not what it sends: refused with 4xx, told of without a secret, survived.
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
+use wechat::store::Sender;
 
 use crate::setup::{
     AES_KEY, APP_ID, Answer, NONCE, TOKEN, Variables, Webhook, callback, check, compat, document, encrypted, event_bus,
@@ -439,9 +441,20 @@ async fn a_warning_names_its_request_at_a_quiet_log_level() {
     assert_eq!(told[0]["span"]["requestId"], "8476a536-e9f4-11e8-9739-2dfe598c3fcd");
 }
 
+/// The console's check of the URL passes all the same: it is signed alike in every mode.
+#[tokio::test]
+async fn a_console_in_plain_mode_is_told_from_a_stranger() {
+    let (table, mut webhook) = webhook("safe", &[]).await;
+    assert_eq!(webhook.send(&check(TOKEN)).await.status, 200);
+    assert_eq!(webhook.send(&plain(&subscribe())).await, Answer::forbidden());
+    let noted = store(&table).refused_callback(APP_ID, now()).await.unwrap().unwrap();
+    assert_eq!(noted.sender, Sender::WeChat);
+    assert!(noted.cause.contains("WECHAT_MESSAGE_MODE"), "{}", noted.cause);
+}
+
 /// "token 验证失败" is all that the console says: the cause is kept for the doctor.
 #[tokio::test]
-async fn the_cause_of_a_refusal_is_noted_once_a_minute() {
+async fn the_cause_of_a_refusal_is_noted_unless_one_is_that_tells_more() {
     let table = testing::EmbeddedTable::start(None).await.unwrap();
     let mut webhook = Variables::new("plain", &table.endpoint()).start().await;
     assert_eq!(webhook.send(&check("wrong-token")).await, Answer::forbidden());
@@ -451,8 +464,22 @@ async fn the_cause_of_a_refusal_is_noted_once_a_minute() {
     let missing = request("GET", &[("echostr", "1")], None);
     assert_eq!(webhook.send(&missing).await, Answer::forbidden());
     let again = store(&table).refused_callback(APP_ID, now()).await.unwrap().unwrap();
-    assert_eq!(
-        again.cause, noted.cause,
-        "a flood of bad requests costs one write a minute"
+    assert_eq!(again.cause, noted.cause, "a browser that opens the URL hides nothing");
+    let unreadable = request("POST", &pairs(&signed(TOKEN)), Some("<xml>"));
+    assert_eq!(webhook.send(&unreadable).await.status, 400);
+    let proven = store(&table).refused_callback(APP_ID, now()).await.unwrap().unwrap();
+    assert_eq!(proven.sender, Sender::WeChat, "{}", proven.cause);
+    let pk = AttributeValue::S(format!("refused#{APP_ID}"));
+    let forget = table
+        .client()
+        .delete_item()
+        .table_name(testing::TABLE_NAME)
+        .key("pk", pk);
+    forget.send().await.unwrap();
+    assert_eq!(webhook.send(&unreadable).await.status, 400);
+    let flood = store(&table).refused_callback(APP_ID, now()).await.unwrap();
+    assert!(
+        flood.is_none(),
+        "a flood of bad requests costs one write in ten seconds"
     );
 }
