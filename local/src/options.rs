@@ -8,7 +8,7 @@ use wechat::callback::MessageMode;
 const EXAMPLES_AND_ENVIRONMENT: &str = "\
 Examples / 示例:
   local                             a simulated account, nothing is kept / 模拟账号，不保存数据
-  local --data ./data               the same account and data every time / 每次使用同一账号与数据
+  local --data ./data               the same account, rules and records every time / 每次使用同一账号、规则与发送记录
   local --port 9000 --mode plain    other ports, callbacks in the clear / 另选端口，明文模式
   local --data ./data --wechat https://api.weixin.qq.com
                                     a real account, from the environment / 真实账号，取自环境变量
