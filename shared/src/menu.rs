@@ -48,19 +48,26 @@ pub fn check_conditional(menu: &Value) -> Vec<Fault> {
     let mut faults = Vec::new();
     check_buttons(menu, &mut faults);
     match menu.get("matchrule").and_then(Value::as_object) {
-        Some(rule) if rule.is_empty() => faults.push(Fault::new("/matchrule", "must name at least one condition")),
+        Some(rule) if rule.is_empty() => faults.push(Fault::new(
+            "/matchrule",
+            "must name at least one condition / 至少需要一个条件",
+        )),
         Some(rule) => {
             let unknown = rule.keys().filter(|name| !MATCH_RULES.contains(&name.as_str()));
             for name in unknown.take(fault::LIMIT) {
                 let pointer = format!("/matchrule/{}", escape_pointer(name));
                 let detail = format!(
-                    "is no condition of today; WeChat knows {} and has removed sex, country, province, city and language",
+                    "is no condition of today; WeChat knows {} and has removed sex, country, province, city and language \
+                     / 微信已不支持该条件",
                     MATCH_RULES.join(" and ")
                 );
                 faults.push(Fault::new(pointer, detail));
             }
         }
-        None => faults.push(Fault::new("/matchrule", "must be an object of conditions")),
+        None => faults.push(Fault::new(
+            "/matchrule",
+            "must be an object of conditions / 应为条件对象",
+        )),
     }
     faults
 }
@@ -69,13 +76,16 @@ fn check_buttons(menu: &Value, faults: &mut Vec<Fault>) {
     let Some(buttons) = menu.get("button").and_then(Value::as_array) else {
         return faults.push(Fault::new(
             "/button",
-            format!("must be an array of 1 to {TOP_BUTTONS} buttons"),
+            format!("must be an array of 1 to {TOP_BUTTONS} buttons / 应为 1 至 {TOP_BUTTONS} 个按钮的数组"),
         ));
     };
     if !(1..=TOP_BUTTONS).contains(&buttons.len()) {
         faults.push(Fault::new(
             "/button",
-            format!("must hold 1 to {TOP_BUTTONS} buttons, it holds {}", buttons.len()),
+            format!(
+                "must hold 1 to {TOP_BUTTONS} buttons, it holds {0} / 应有 1 至 {TOP_BUTTONS} 个按钮，现有 {0} 个",
+                buttons.len()
+            ),
         ));
     }
     for (index, button) in buttons.iter().take(TOP_BUTTONS).enumerate() {
@@ -94,7 +104,7 @@ fn check_top_button(pointer: &str, button: &Value, faults: &mut Vec<Fault>) {
         if members.contains_key(name) {
             faults.push(Fault::new(
                 format!("{pointer}/{name}"),
-                "a button with sub_button has a name and nothing else",
+                "a button with sub_button has a name and nothing else / 含 sub_button 的按钮只能有 name",
             ));
         }
     }
@@ -102,11 +112,14 @@ fn check_top_button(pointer: &str, button: &Value, faults: &mut Vec<Fault>) {
     let Some(sub_buttons) = sub_buttons.as_array() else {
         return faults.push(Fault::new(
             pointer,
-            format!("must be an array of 1 to {SUB_BUTTONS} buttons"),
+            format!("must be an array of 1 to {SUB_BUTTONS} buttons / 应为 1 至 {SUB_BUTTONS} 个按钮的数组"),
         ));
     };
     if sub_buttons.len() > SUB_BUTTONS {
-        let detail = format!("must hold 1 to {SUB_BUTTONS} buttons, it holds {}", sub_buttons.len());
+        let detail = format!(
+            "must hold 1 to {SUB_BUTTONS} buttons, it holds {0} / 应有 1 至 {SUB_BUTTONS} 个按钮，现有 {0} 个",
+            sub_buttons.len()
+        );
         faults.push(Fault::new(&pointer, detail));
     }
     for (index, button) in sub_buttons.iter().take(SUB_BUTTONS).enumerate() {
@@ -117,7 +130,7 @@ fn check_top_button(pointer: &str, button: &Value, faults: &mut Vec<Fault>) {
         if self::sub_buttons(members).is_some() {
             faults.push(Fault::new(
                 format!("{pointer}/sub_button"),
-                "a menu has two levels only",
+                "a menu has two levels only / 菜单最多两级",
             ));
         }
         check_leaf(&pointer, members, faults);
@@ -138,7 +151,7 @@ fn check_name<'a>(
     faults: &mut Vec<Fault>,
 ) -> Option<&'a Map<String, Value>> {
     let Some(members) = button.as_object() else {
-        faults.push(Fault::new(pointer, "must be a button, an object"));
+        faults.push(Fault::new(pointer, "must be a button, an object / 应为按钮对象"));
         return None;
     };
     check_text(pointer, members, "name", limit, faults);
@@ -149,7 +162,10 @@ fn check_leaf(pointer: &str, members: &Map<String, Value>, faults: &mut Vec<Faul
     let kind = members.get("type").and_then(Value::as_str);
     let Some((_, required)) = TYPES.iter().find(|(name, _)| Some(*name) == kind) else {
         let names: Vec<&str> = TYPES.iter().map(|(name, _)| *name).collect();
-        let detail = format!("must be one of {}, or the button needs a sub_button", names.join(", "));
+        let detail = format!(
+            "must be one of {}, or the button needs a sub_button / 应为其中之一，或提供 sub_button",
+            names.join(", ")
+        );
         return faults.push(Fault::new(format!("{pointer}/type"), detail));
     };
     for name in *required {
@@ -168,21 +184,26 @@ fn check_leaf(pointer: &str, members: &Map<String, Value>, faults: &mut Vec<Faul
     {
         faults.push(Fault::new(
             format!("{pointer}/url"),
-            "must begin with https:// or http://",
+            "must begin with https:// or http:// / 须以 https:// 或 http:// 开头",
         ));
     }
 }
 
 fn check_text(pointer: &str, members: &Map<String, Value>, name: &str, limit: usize, faults: &mut Vec<Fault>) {
     let detail = match members.get(name) {
-        Some(Value::String(text)) if text.is_empty() => "must not be empty".to_owned(),
+        Some(Value::String(text)) if text.is_empty() => "must not be empty / 不能为空".to_owned(),
         Some(Value::String(text)) if text.len() > limit => {
-            format!("has {} bytes of UTF-8, WeChat takes at most {limit}", text.len())
+            format!(
+                "has {0} bytes of UTF-8, WeChat takes at most {limit} / 共 {0} 字节，微信最多接受 {limit} 字节",
+                text.len()
+            )
         }
-        Some(Value::String(text)) if text.contains(char::is_control) => "must not hold control characters".to_owned(),
+        Some(Value::String(text)) if text.contains(char::is_control) => {
+            "must not hold control characters / 不能包含控制字符".to_owned()
+        }
         Some(Value::String(_)) => return,
-        Some(_) => "must be a text".to_owned(),
-        None => "is missing".to_owned(),
+        Some(_) => "must be a text / 应为字符串".to_owned(),
+        None => "is missing / 缺少该字段".to_owned(),
     };
     faults.push(Fault::new(format!("{pointer}/{name}"), detail));
 }

@@ -28,7 +28,9 @@ pub(crate) async fn get(app: &App, request: &Request, deadline: Deadline) -> Res
     match query(request, "source") {
         None => {}
         Some("current") => return seen_by_users(app, deadline).await,
-        Some(_) => return Err(Problem::bad_request("source must be current").with_field("source")),
+        Some(_) => {
+            return Err(Problem::bad_request("source must be current / source 只能为 current").with_field("source"));
+        }
     }
     let get = |token, attempts| async move { app.client.menu(&token, attempts, deadline).await };
     Ok(response::json(200, &app.ask_wechat(deadline, get).await?))
@@ -240,7 +242,9 @@ fn is_dry_run(request: &Request) -> Result<bool, Problem> {
     match query(request, "dry_run") {
         None | Some("false") => Ok(false),
         Some("true") => Ok(true),
-        Some(_) => Err(Problem::bad_request("dry_run must be true or false").with_field("dry_run")),
+        Some(_) => Err(
+            Problem::bad_request("dry_run must be true or false / dry_run 只能为 true 或 false").with_field("dry_run"),
+        ),
     }
 }
 

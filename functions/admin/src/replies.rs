@@ -54,7 +54,10 @@ pub(crate) async fn roll_back(app: &App, headers: &HeaderMap, request: &Value) -
 
 /// The `version` of `{"version":n}`; none in a body that is absent or empty.
 fn requested_version(request: &Value) -> Result<Option<u64>, Problem> {
-    let fault = || Problem::bad_request("the body must be absent, {} or {\"version\":n}").with_field("version");
+    let fault = || {
+        Problem::bad_request("the body must be absent, {} or {\"version\":n} / 请求体应为空、{} 或 {\"version\":n}")
+            .with_field("version")
+    };
     match request {
         Value::Null => Ok(None),
         Value::Object(members) if members.keys().all(|name| name == "version") => match members.get("version") {
@@ -78,7 +81,11 @@ pub(crate) async fn try_out(app: &App, request: &Value) -> Result<Response<Strin
 
 /// The callback that WeChat would send, so that the very code of the webhook decides.
 fn pretended_callback(request: &Value) -> Result<Callback, Problem> {
-    let fault = || Problem::bad_request("send either {\"text\":…} or {\"event\":…,\"key\":…}, all of them texts");
+    let fault = || {
+        Problem::bad_request(
+            "send either {\"text\":…} or {\"event\":…,\"key\":…}, all of them texts / 请发送 {\"text\":…} 或 {\"event\":…,\"key\":…}，值均为字符串",
+        )
+    };
     let members = request.as_object().ok_or_else(fault)?;
     let mut texts = BTreeMap::new();
     for (name, value) in members {
@@ -156,7 +163,10 @@ fn if_match(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
         .and_then(|value| value.strip_suffix('"'))
         .and_then(|value| value.parse().ok());
     version.map(Some).ok_or_else(|| {
-        Problem::bad_request("If-Match must be the ETag of an earlier answer, such as \"3\"").with_field("If-Match")
+        Problem::bad_request(
+            "If-Match must be the ETag of an earlier answer, such as \"3\" / If-Match 应为之前应答的 ETag，如 \"3\"",
+        )
+        .with_field("If-Match")
     })
 }
 

@@ -55,7 +55,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
         .filter(|key| (1..=KEY_LIMIT).contains(&key.len()));
     let fault = || {
         Problem::bad_request(format!(
-            "Idempotency-Key must be 1 to {KEY_LIMIT} visible ASCII characters"
+            "Idempotency-Key must be 1 to {KEY_LIMIT} visible ASCII characters / 应为 1 至 {KEY_LIMIT} 个可见 ASCII 字符"
         ))
         .with_field("Idempotency-Key")
     };

@@ -52,9 +52,12 @@ impl SendTemplate {
     pub(crate) fn read(body: &Value) -> Result<Self, Problem> {
         let members = body
             .as_object()
-            .ok_or_else(|| Problem::bad_request("the body must be a JSON object"))?;
+            .ok_or_else(|| Problem::bad_request("the body must be a JSON object / 请求体应为 JSON 对象"))?;
         if let Some(unknown) = members.keys().find(|name| !KNOWN.contains(&name.as_str())) {
-            return Err(fault(unknown, &format!("is unknown; known are: {}", KNOWN.join(", "))));
+            return Err(fault(
+                unknown,
+                &format!("is unknown; known are / 未知字段，可用字段为: {}", KNOWN.join(", ")),
+            ));
         }
         Ok(Self {
             recipients: recipients(members.get("touser"))?,
@@ -82,18 +85,27 @@ fn recipients(touser: Option<&Value>) -> Result<Recipients, Problem> {
     match touser {
         Some(Value::Array(list)) if list.is_empty() || list.len() > RECIPIENTS_LIMIT => Err(fault(
             "touser",
-            &format!("must hold 1 to {RECIPIENTS_LIMIT} openids, it holds {}", list.len()),
+            &format!(
+                "must hold 1 to {RECIPIENTS_LIMIT} openids, it holds {0} / 应有 1 至 {RECIPIENTS_LIMIT} 个 openid，现有 {0} 个",
+                list.len()
+            ),
         )),
         Some(Value::Array(list)) => {
             let openids = list.iter().map(openid).collect::<Option<_>>();
             openids
                 .map(Recipients::Many)
-                .ok_or_else(|| fault("touser", "must hold openids only"))
+                .ok_or_else(|| fault("touser", "must hold openids only / 只能是 openid"))
         }
-        Some(value) => openid(value)
-            .map(Recipients::One)
-            .ok_or_else(|| fault("touser", "must be an openid or an array of openids")),
-        None => Err(fault("touser", "is missing: an openid or an array of openids")),
+        Some(value) => openid(value).map(Recipients::One).ok_or_else(|| {
+            fault(
+                "touser",
+                "must be an openid or an array of openids / 应为 openid 或 openid 数组",
+            )
+        }),
+        None => Err(fault(
+            "touser",
+            "is missing: an openid or an array of openids / 缺少 openid 或 openid 数组",
+        )),
     }
 }
 
@@ -101,12 +113,12 @@ fn optional_text(members: &Map<String, Value>, name: &str) -> Result<Option<Stri
     match members.get(name) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.clone()).filter(|text| !text.trim().is_empty())),
-        Some(_) => Err(fault(name, "must be a text")),
+        Some(_) => Err(fault(name, "must be a text / 应为字符串")),
     }
 }
 
 fn required_text(members: &Map<String, Value>, name: &str) -> Result<String, Problem> {
-    optional_text(members, name)?.ok_or_else(|| fault(name, "is missing or empty"))
+    optional_text(members, name)?.ok_or_else(|| fault(name, "is missing or empty / 缺失或为空"))
 }
 
 fn client_msg_id(members: &Map<String, Value>) -> Result<Option<String>, Problem> {
@@ -114,7 +126,9 @@ fn client_msg_id(members: &Map<String, Value>) -> Result<Option<String>, Problem
     match id {
         Some(id) if id.len() > CLIENT_MSG_ID_LIMIT || id.contains(char::is_control) => Err(fault(
             "client_msg_id",
-            &format!("must have at most {CLIENT_MSG_ID_LIMIT} bytes, and no control character"),
+            &format!(
+                "must have at most {CLIENT_MSG_ID_LIMIT} bytes, and no control character / 最多 {CLIENT_MSG_ID_LIMIT} 字节，且不含控制字符"
+            ),
         )),
         id => Ok(id),
     }
@@ -123,7 +137,10 @@ fn client_msg_id(members: &Map<String, Value>) -> Result<Option<String>, Problem
 fn url(members: &Map<String, Value>) -> Result<Option<String>, Problem> {
     let url = optional_text(members, "url")?;
     match url {
-        Some(url) if !is_web_address(&url) => Err(fault("url", "must begin with https:// or http://")),
+        Some(url) if !is_web_address(&url) => Err(fault(
+            "url",
+            "must begin with https:// or http:// / 须以 https:// 或 http:// 开头",
+        )),
         url => Ok(url),
     }
 }
@@ -140,7 +157,10 @@ fn only_warns(validate: Option<&Value>) -> Result<bool, Problem> {
     match validate {
         None | Some(Value::Null) => Ok(false),
         Some(mode) if mode == "warn" => Ok(true),
-        Some(_) => Err(fault("validate", "must be \"warn\", or be left out")),
+        Some(_) => Err(fault(
+            "validate",
+            "must be \"warn\", or be left out / 只能为 \"warn\" 或省略",
+        )),
     }
 }
 
@@ -151,12 +171,12 @@ fn miniprogram(value: Option<&Value>) -> Result<Option<MiniProgram>, Problem> {
         None | Some(Value::Null) => Ok(None),
         Some(Value::Object(members)) if members.values().all(is_empty) => Ok(None),
         Some(Value::Object(members)) if members.get("appid").is_none_or(is_empty) => {
-            Err(fault("miniprogram.appid", "is missing or empty"))
+            Err(fault("miniprogram.appid", "is missing or empty / 缺失或为空"))
         }
         Some(value) => serde_json::from_value(value.clone()).map(Some).map_err(|error| {
             fault(
                 "miniprogram",
-                &format!("must hold appid and optionally pagepath: {error}"),
+                &format!("must hold appid and optionally pagepath / 应含 appid，可含 pagepath: {error}"),
             )
         }),
     }
@@ -166,7 +186,7 @@ fn data(value: Option<&Value>) -> Result<BTreeMap<String, FieldValue>, Problem> 
     let fields = match value {
         None | Some(Value::Null) => return Ok(BTreeMap::new()),
         Some(Value::Object(fields)) => fields,
-        Some(_) => return Err(fault("data", "must be an object of fields")),
+        Some(_) => return Err(fault("data", "must be an object of fields / 应为由字段组成的对象")),
     };
     fields
         .iter()
@@ -187,18 +207,26 @@ fn field_value(name: &str, value: &Value) -> Result<FieldValue, Problem> {
                 .keys()
                 .find(|member| !["value", "color"].contains(&member.as_str()))
             {
-                return Err(fault(&format!(".{unknown}"), "is unknown; known are: value, color"));
+                return Err(fault(
+                    &format!(".{unknown}"),
+                    "is unknown; known are: value, color / 未知成员，只支持 value 与 color",
+                ));
             }
             let text = members.get("value").and_then(Value::as_str);
             let value = text
-                .ok_or_else(|| fault(".value", "must be a text; write numbers in quotes"))?
+                .ok_or_else(|| {
+                    fault(
+                        ".value",
+                        "must be a text; write numbers in quotes / 应为字符串，数字请加引号",
+                    )
+                })?
                 .to_owned();
             let color = match members.get("color") {
                 None | Some(Value::Null) => None,
                 Some(color) => Some(
                     color
                         .as_str()
-                        .ok_or_else(|| fault(".color", "must be a text"))?
+                        .ok_or_else(|| fault(".color", "must be a text / 应为字符串"))?
                         .to_owned(),
                 ),
             };
@@ -209,7 +237,7 @@ fn field_value(name: &str, value: &Value) -> Result<FieldValue, Problem> {
         }
         _ => Err(fault(
             "",
-            "must be a text or {\"value\":\"text\"}; write numbers in quotes",
+            "must be a text or {\"value\":\"text\"}; write numbers in quotes / 应为字符串或 {\"value\":\"…\"}，数字请加引号",
         )),
     }
 }

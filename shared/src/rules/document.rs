@@ -114,7 +114,7 @@ impl Reader {
 
     fn keywords(&mut self, value: &Value) -> Vec<KeywordRule> {
         let Some(rules) = value.as_array() else {
-            self.fault("/keywords", "must be an array of rules");
+            self.fault("/keywords", "must be an array of rules / 应为规则数组");
             return Vec::new();
         };
         rules
@@ -131,7 +131,7 @@ impl Reader {
         let reply = match members.get("reply") {
             Some(reply) => self.reply(format_args!("{pointer}/reply"), reply),
             None => {
-                self.fault(pointer, "reply is missing");
+                self.fault(pointer, "reply is missing / 缺少 reply");
                 None
             }
         };
@@ -151,14 +151,17 @@ impl Reader {
             _ => None,
         };
         if kind.is_none() {
-            self.fault(pointer, "must be \"exact\", \"prefix\", \"contains\" or \"regex\"");
+            self.fault(
+                pointer,
+                "must be \"exact\", \"prefix\", \"contains\" or \"regex\" / 应为其中之一",
+            );
         }
         kind
     }
 
     fn match_value(&mut self, pointer: Arguments<'_>, value: Option<&Value>, kind: Option<Match>) -> Option<String> {
         let Some(text) = value.and_then(Value::as_str).filter(|text| !text.is_empty()) else {
-            self.fault(pointer, "must be a text that is not empty");
+            self.fault(pointer, "must be a text that is not empty / 应为非空字符串");
             return None;
         };
         match kind {
@@ -166,7 +169,7 @@ impl Reader {
             _ if text.len() > TEXT_LIMIT => {
                 self.fault(
                     pointer,
-                    format!("has {} bytes of UTF-8, at most {TEXT_LIMIT} are compared", text.len()),
+                    format!("has {0} bytes of UTF-8, at most {TEXT_LIMIT} are compared / 共 {0} 字节，最多 {TEXT_LIMIT} 字节", text.len()),
                 );
                 return None;
             }
@@ -180,7 +183,10 @@ impl Reader {
         let parsed = match regex_syntax::parse(pattern) {
             Ok(parsed) => parsed,
             Err(error) => {
-                self.fault(pointer, format!("is no valid regular expression: {error}"));
+                self.fault(
+                    pointer,
+                    format!("is no valid regular expression / 正则表达式有误: {error}"),
+                );
                 return None;
             }
         };
@@ -188,7 +194,8 @@ impl Reader {
         if places > PLACES_LIMIT {
             self.fault(
                 pointer,
-                "repeats too much: write shorter counted repetitions, such as .{0,50}, and none inside of another",
+                "repeats too much: write shorter counted repetitions, such as .{0,50}, and none inside of another \
+                 / 重复次数过多，请缩短计数重复（如 .{0,50}），且不要嵌套",
             );
             return None;
         }
@@ -197,7 +204,8 @@ impl Reader {
         if self.places > ALL_PLACES_LIMIT || self.ranges > ALL_RANGES_LIMIT {
             self.fault(
                 pointer,
-                "is too much together with the regular expressions before it: count fewer repetitions, above all of \\w, \\d and .",
+                "is too much together with the regular expressions before it: count fewer repetitions, above all of \\w, \\d and . \
+                 / 与前面的正则表达式合计过大，请减少计数重复，尤其是 \\w、\\d 与 .",
             );
             return None;
         }
@@ -206,7 +214,7 @@ impl Reader {
 
     fn replies(&mut self, pointer: Arguments<'_>, value: &Value) -> HashMap<String, Reply> {
         let Some(members) = value.as_object() else {
-            self.fault(pointer, "must be an object of replies");
+            self.fault(pointer, "must be an object of replies / 应为由回复组成的对象");
             return HashMap::new();
         };
         let mut replies = HashMap::new();
@@ -221,7 +229,10 @@ impl Reader {
     fn reply(&mut self, pointer: Arguments<'_>, value: &Value) -> Option<Reply> {
         let before = self.faults.len();
         let Some(members) = value.as_object() else {
-            self.fault(pointer, "must be a reply, an object with a type");
+            self.fault(
+                pointer,
+                "must be a reply, an object with a type / 应为带 type 的回复对象",
+            );
             return None;
         };
         match members.get("type").and_then(Value::as_str) {
@@ -236,7 +247,7 @@ impl Reader {
             Some("transfer_customer_service") => self.members(pointer, members, &[], &["kf_account"]),
             _ => self.fault(
                 format_args!("{pointer}/type"),
-                "must be \"text\", \"image\", \"voice\", \"video\", \"music\", \"news\" or \"transfer_customer_service\"",
+                "must be \"text\", \"image\", \"voice\", \"video\", \"music\", \"news\" or \"transfer_customer_service\" / 应为其中之一",
             ),
         }
         if self.faults.len() > before {
@@ -255,16 +266,19 @@ impl Reader {
         self.unknown_members(pointer, members, &["type", "articles"]);
         let pointer = format_args!("{pointer}/articles");
         let Some(articles) = members.get("articles").and_then(Value::as_array) else {
-            return self.fault(pointer, "must be an array of articles");
+            return self.fault(pointer, "must be an array of articles / 应为图文数组");
         };
         if !(1..=NEWS_LIMIT).contains(&articles.len()) {
-            self.fault(pointer, format!("must hold 1 to {NEWS_LIMIT} articles"));
+            self.fault(
+                pointer,
+                format!("must hold 1 to {NEWS_LIMIT} articles / 应有 1 至 {NEWS_LIMIT} 篇图文"),
+            );
         }
         for (index, article) in articles.iter().enumerate() {
             let pointer = format_args!("{pointer}/{index}");
             match article.as_object() {
                 Some(article) => self.members(pointer, article, &["title"], &["description", "pic_url", "url"]),
-                None => self.fault(pointer, "must be an object"),
+                None => self.fault(pointer, "must be an object / 应为对象"),
             }
         }
     }
@@ -276,9 +290,9 @@ impl Reader {
         for name in required {
             let pointer = format_args!("{pointer}/{name}");
             match members.get(*name) {
-                Some(Value::String(text)) if shows_nothing(text) => self.fault(pointer, "must not be empty"),
+                Some(Value::String(text)) if shows_nothing(text) => self.fault(pointer, "must not be empty / 不能为空"),
                 Some(value) => self.text(pointer, value),
-                None => self.fault(pointer, "is missing"),
+                None => self.fault(pointer, "is missing / 缺少该字段"),
             }
         }
         for name in optional {
@@ -292,10 +306,10 @@ impl Reader {
         match value.as_str() {
             Some(text) if text.len() > TEXT_LIMIT => self.fault(
                 pointer,
-                format!("has {} bytes of UTF-8, WeChat shows at most {TEXT_LIMIT}", text.len()),
+                format!("has {0} bytes of UTF-8, WeChat shows at most {TEXT_LIMIT} / 共 {0} 字节，微信最多显示 {TEXT_LIMIT} 字节", text.len()),
             ),
             Some(_) => {}
-            None => self.fault(pointer, "must be a text"),
+            None => self.fault(pointer, "must be a text / 应为字符串"),
         }
     }
 
@@ -306,7 +320,7 @@ impl Reader {
         known: &[&str],
     ) -> Option<&'a Map<String, Value>> {
         let Some(members) = value.as_object() else {
-            self.fault(pointer, "must be an object");
+            self.fault(pointer, "must be an object / 应为对象");
             return None;
         };
         self.unknown_members(pointer, members, known);
@@ -317,7 +331,7 @@ impl Reader {
         for name in members.keys().filter(|name| !known.contains(&name.as_str())) {
             self.fault(
                 format_args!("{pointer}/{}", escape_pointer(name)),
-                format!("is unknown; known are: {}", known.join(", ")),
+                format!("is unknown; known are / 未知字段，可用字段为: {}", known.join(", ")),
             );
         }
     }
