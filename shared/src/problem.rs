@@ -150,7 +150,6 @@ impl Problem {
 
     /// 503: the machine has no randomness, for a name that no other run has.
     #[must_use]
-    #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
     pub fn no_randomness(error: getrandom::Error) -> Self {
         Self::set_up(format!("no randomness: {error}"))
     }
