@@ -79,9 +79,17 @@ fn start_logging(format: LogFormat) {
 fn announce(local: &Local, options: &Options) {
     let url = local.url();
     match local.simulator_url() {
-        Some(simulator) => tracing::info!(
-            "simulated WeChat platform: {simulator}, API key: {SIMULATED_API_KEY} / 模拟的微信平台与 API 密钥"
-        ),
+        Some(simulator) => {
+            tracing::info!(
+                "simulated WeChat platform: {simulator}, API key: {SIMULATED_API_KEY} / 模拟的微信平台与 API 密钥"
+            );
+            if std::env::var_os("WECHAT_APP_ID").is_some() {
+                tracing::warn!(
+                    "WECHAT_APP_ID is not used by a simulated run: add --wechat https://api.weixin.qq.com to serve that account \
+                     / 模拟运行不使用 WECHAT_APP_ID；要接入该账号请加 --wechat https://api.weixin.qq.com"
+                );
+            }
+        }
         None => tracing::info!(
             "real account: WeChat must reach {url}/webhook through a public HTTPS address / 真实账号：微信需能经公网 HTTPS 访问该地址"
         ),

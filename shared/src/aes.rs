@@ -21,7 +21,7 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
 );
 /// Characters of an EncodingAESKey.
-pub const ENCODING_AES_KEY_LENGTH: usize = 43;
+const ENCODING_AES_KEY_LENGTH: usize = 43;
 /// WeChat pads to this many bytes, twice the block of the cipher.
 const PADDING_BLOCK: usize = 32;
 /// The random prefix and the message length, before the message.

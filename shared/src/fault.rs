@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 /// Faults that are reported at once: the answer must not be larger than what was sent by much.
-pub const LIMIT: usize = 100;
+pub(crate) const LIMIT: usize = 100;
 /// Faults that a sentence names.
 const IN_WORDS: usize = 10;
 
@@ -42,6 +42,6 @@ pub fn in_words(faults: &[Fault]) -> String {
 
 /// Escapes one token of a JSON pointer.
 #[must_use]
-pub fn escape_pointer(token: &str) -> String {
+pub(crate) fn escape_pointer(token: &str) -> String {
     token.replace('~', "~0").replace('/', "~1")
 }

@@ -33,7 +33,8 @@ pub const AWS_CALLS: &[&str] = &[
     "secretsmanager:GetSecretValue",
 ];
 
-/// The paths, and the methods that each takes.
+/// The paths, and the methods that each takes. What they take and answer is in `functions/send-template/src/openapi.rs`, which
+/// describes the whole API.
 const SERVED: [(&str, &str); 9] = [
     ("/api/menu", "GET, POST, DELETE"),
     ("/api/menu/rollback", "POST"),

@@ -30,6 +30,17 @@ fn one_line_says_that_it_is_ready() {
     assert!(port.parse::<u16>().unwrap() > 0);
 }
 
+#[test]
+fn an_account_that_a_simulated_run_does_not_use_is_told_of() {
+    let stopped = |variables: &[(&str, &str)]| {
+        let mut program = Program::start(&["--port", "0"], variables);
+        program.url();
+        program.stopped()
+    };
+    assert!(stopped(&ACCOUNT).contains("--wechat"));
+    assert!(!stopped(&[]).contains("--wechat"));
+}
+
 /// A port that is taken while the listener lives, and the one before it is free.
 fn port_after_a_free_one() -> (u16, TcpListener) {
     loop {

@@ -44,9 +44,7 @@ impl ApiConfig {
             table: reader.required("TABLE_NAME"),
         }
     }
-}
 
-impl ApiConfig {
     /// A client of the API.
     ///
     /// # Errors
