@@ -169,9 +169,21 @@ async fn restore_conditional(
     Ok(())
 }
 
+/// What was kept: a menu, or null. Anything else must not be taken for "no menu".
 fn read_kept(menu: Option<&String>) -> Result<Value, Problem> {
-    menu.map_or(Ok(Value::Null), |menu| serde_json::from_str(menu))
-        .map_err(|error| Problem::set_up(format!("the menu that was kept is damaged: {error}")))
+    let damaged = |cause: String| {
+        Problem::set_up(format!(
+            "the menu that was kept is damaged / 保存的旧菜单已损坏: {cause}"
+        ))
+    };
+    let kept: Value = menu
+        .map_or(Ok(Value::Null), |menu| serde_json::from_str(menu))
+        .map_err(|error| damaged(error.to_string()))?;
+    if kept.is_null() || kept.pointer("/menu/button").is_some() {
+        Ok(kept)
+    } else {
+        Err(damaged("it has no buttons".to_owned()))
+    }
 }
 
 /// The oldest come first, which have the smallest ids.

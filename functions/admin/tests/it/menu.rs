@@ -310,6 +310,20 @@ async fn of_two_rollbacks_at_once_one_adds_the_conditional_menus() {
     );
 }
 
+/// What is kept may be anybody's: only null stands for "there was no menu".
+#[tokio::test]
+async fn a_kept_menu_that_is_none_deletes_nothing() {
+    let mut admin = Admin::start().await;
+    assert_eq!(admin.request("POST", "/api/menu", &menu("there")).await.0, 200);
+    let app_id = admin.simulator.account().app_id.clone();
+    let table = wechat::store::Table::new(admin.table.client(), testing::TABLE_NAME);
+    table.keep_menu(&app_id, None, r#"{"x":1}"#, 0).await.unwrap();
+    let (status, problem) = admin.request("POST", "/api/menu/rollback", &Value::Null).await;
+    assert_eq!(status, 503, "{problem}");
+    let (_, now) = admin.request("GET", "/api/menu", &Value::Null).await;
+    assert_eq!(now["menu"]["button"][0]["name"], "there");
+}
+
 /// WeChat may yet add what it did not answer to: the next roll-back would add it once more.
 #[tokio::test]
 async fn a_rollback_whose_outcome_is_open_keeps_its_claim() {
