@@ -140,6 +140,10 @@ fn answer(callback: &Callback, rules: &ReplyRules, seal: Option<&Seal>, now: i64
     let Some(answer) = rules.answer(callback) else {
         return Outcome::Acknowledged;
     };
+    if callback.from.is_empty() || callback.to.is_empty() {
+        // A reply without an address is none.
+        return Outcome::Acknowledged;
+    }
     let addresses = Addresses {
         to: &callback.from,
         from: &callback.to,

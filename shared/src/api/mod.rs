@@ -264,7 +264,9 @@ impl Client {
         let mut url = self.base.clone();
         let path = format!("{}{operation}", url.path().trim_end_matches('/'));
         url.set_path(&path);
-        url.query_pairs_mut().extend_pairs(call.query);
+        if !call.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(call.query);
+        }
         let request = match call.body {
             Some(body) => {
                 let request = self

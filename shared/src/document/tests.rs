@@ -32,6 +32,8 @@ fn text_is_kept_exactly() {
     reads("<xml><a>x<![CDATA[]]]]><![CDATA[>]]>y<!-- no -->z</a></xml>", "x]]>yz");
     reads("<xml><a><![CDATA[first\r\nsecond]]></a></xml>", "first\r\nsecond");
     reads("<xml><a>  </a></xml>", "  ");
+    reads("<xml><a>\n  <![CDATA[ K ]]>\n</a></xml>", " K ");
+    reads("<xml><a> x <![CDATA[y]]> z </a></xml>", " x y z ");
     reads(
         "<xml><a x='1'>attributes are ignored</a></xml>",
         "attributes are ignored",

@@ -18,7 +18,7 @@ pub(super) fn parse(text: &str) -> Result<Document, DocumentError> {
             }
             Event::End(_) => tree.close(),
             Event::Text(text) => tree.text(&text)?,
-            Event::CData(text) => tree.text(&text)?,
+            Event::CData(text) => tree.cdata(&text)?,
             Event::GeneralRef(reference) => tree.text(&resolve(&reference)?)?,
             Event::Comment(_) => {}
             Event::Decl(_) if at_start => {}
@@ -32,8 +32,13 @@ pub(super) fn parse(text: &str) -> Result<Document, DocumentError> {
 /// The elements that are open, outermost first, and the root once it is closed.
 #[derive(Default)]
 struct Tree {
-    open: Vec<Document>,
+    open: Vec<Open>,
     root: Option<Document>,
+}
+
+struct Open {
+    element: Document,
+    has_cdata: bool,
 }
 
 impl Tree {
@@ -45,28 +50,45 @@ impl Tree {
         if self.open.len() == MAX_DEPTH {
             return Err(DocumentError::TooDeep);
         }
-        self.open.push(Document::leaf(name, ""));
+        self.open.push(Open {
+            element: Document::leaf(name, ""),
+            has_cdata: false,
+        });
         Ok(())
     }
 
     /// Closes the innermost element. The reader has checked that the end tag is its own.
     fn close(&mut self) {
-        let Some(mut element) = self.open.pop() else { return };
+        let Some(Open { mut element, .. }) = self.open.pop() else {
+            return;
+        };
         if !element.children.is_empty() {
             element.value.clear();
         }
         match self.open.last_mut() {
-            Some(parent) => parent.children.push(element),
+            Some(parent) => parent.element.children.push(element),
             None => self.root = Some(element),
         }
     }
 
     fn text(&mut self, text: &str) -> Result<(), DocumentError> {
         match self.open.last_mut() {
-            Some(element) => element.value.push_str(text),
+            // Layout around what is given as it is.
+            Some(open) if open.has_cdata && text.trim_ascii().is_empty() => {}
+            Some(open) => open.element.value.push_str(text),
             None if text.trim_ascii().is_empty() => {}
             None => return Err(DocumentError::BesideRoot),
         }
+        Ok(())
+    }
+
+    fn cdata(&mut self, text: &str) -> Result<(), DocumentError> {
+        let open = self.open.last_mut().ok_or(DocumentError::BesideRoot)?;
+        if open.element.value.trim_ascii().is_empty() && !open.has_cdata {
+            open.element.value.clear();
+        }
+        open.has_cdata = true;
+        open.element.value.push_str(text);
         Ok(())
     }
 

@@ -17,6 +17,10 @@ const REGEX_LIMIT: usize = 32 << 20;
 /// Bytes of the automaton that is built of them as texts come in. With less it is thrown away and built again for each.
 const REGEX_CACHE: usize = 32 << 20;
 
+/// Bytes of the longest text that is compared with regular expressions, whose time grows with it: what is longer matches none.
+/// In plain mode the body is not signed, so that it may be anybody's.
+const REGEX_TEXT_LIMIT: usize = 2048;
+
 /// The keyword rules, compiled. Every table maps to the index of the rule in the document.
 #[derive(Debug, Default)]
 pub(super) struct KeywordMatcher {
@@ -89,7 +93,8 @@ impl KeywordMatcher {
                 .map(|found| rules[found.pattern().as_usize()])
                 .min()
         });
-        let regex = self.regexes.as_ref().and_then(|regexes| regexes.first_match(text));
+        let regexes = self.regexes.as_ref().filter(|_| text.len() <= REGEX_TEXT_LIMIT);
+        let regex = regexes.and_then(|regexes| regexes.first_match(text));
         [exact, prefix, contains, regex].into_iter().flatten().min()
     }
 }

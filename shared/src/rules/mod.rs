@@ -50,6 +50,8 @@ impl ReplyRules {
         match &callback.content {
             Content::Message(message) => match &message.kind {
                 MessageKind::Text { content, .. } => self.answer_text(content),
+                // What it is nobody knows here, so there is nothing to say of it.
+                MessageKind::Unknown { .. } => None,
                 _ => self.default_answer(),
             },
             Content::Event(Event::Subscribe { scene, .. }) => self.answer_subscribe(scene.as_deref()),
@@ -190,6 +192,21 @@ mod tests {
         assert_eq!(rules.answer_text("我的单").unwrap().rule, "/keywords/3");
     }
 
+    /// Their time grows with the text, which in plain mode may be anybody's.
+    #[test]
+    fn a_text_that_no_phone_sends_is_not_compared_with_regular_expressions() {
+        let rules = rules(&json!({"keywords": [
+            {"match": "regex", "value": "a.{0,50}b", "reply": text("regex")},
+            {"match": "contains", "value": "end", "reply": text("contains")},
+        ]}));
+        let reply = |length: usize| {
+            let content = format!("{}ab end", "x".repeat(length - 6));
+            rules.answer_text(&content).map(|answer| answer.rule)
+        };
+        assert_eq!(reply(2048).unwrap(), "/keywords/0");
+        assert_eq!(reply(2049).unwrap(), "/keywords/1");
+    }
+
     /// T18: `qrscene_` is taken off on a subscription only.
     #[test]
     fn scenes_serve_scans_and_subscriptions() {
@@ -224,6 +241,11 @@ mod tests {
         assert_eq!(
             replied(&rules, "<MsgType>image</MsgType><MediaId>m</MediaId>").unwrap(),
             "default"
+        );
+        assert_eq!(
+            replied(&rules, "<MsgType>device_text</MsgType><Content>x</Content>"),
+            None,
+            "what is not known is acknowledged"
         );
     }
 }

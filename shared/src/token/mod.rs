@@ -41,7 +41,7 @@ impl Action {
     fn condemns(&self, token: &Secret) -> bool {
         match self {
             Self::Refresh => false,
-            Self::Replace { stale_token_sha256 } => token.sha256_hex() == *stale_token_sha256,
+            Self::Replace { stale_token_sha256 } => token.sha256_hex().eq_ignore_ascii_case(stale_token_sha256),
         }
     }
 }

@@ -311,6 +311,18 @@ async fn what_wechat_really_sends_is_read() {
     }
 }
 
+#[tokio::test]
+async fn a_message_without_an_address_is_acknowledged() {
+    let table = table(&json!({"default": {"type": "text", "content": "reply"}})).await;
+    let mut webhook = Variables::new("plain", &table.endpoint()).start().await;
+    let whole = text("hi", 1);
+    webhook.post(&whole).await.reply_to(&whole, false);
+    for name in ["FromUserName", "ToUserName"] {
+        let without = whole.replace(name, "Other");
+        assert_eq!(webhook.post(&without).await, Answer::success(), "{name}");
+    }
+}
+
 /// T7: nothing that a stranger or a reader of the log gets to see helps to forge a request, or tells what users write.
 #[tokio::test]
 async fn neither_log_nor_answer_tells_a_secret_or_a_text() {
