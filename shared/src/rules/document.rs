@@ -19,7 +19,7 @@ use crate::{
 /// of its own.
 const PLACES_LIMIT: usize = 2000;
 /// The same, in all of them together. Each character of a message may be looked at in every place: with so many a message
-/// of 2,000 characters takes 0.3 s of a whole CPU at the worst.
+/// of 2,000 characters takes up to 0.5 s of a whole CPU at the worst.
 const ALL_PLACES_LIMIT: usize = 20_000;
 /// Ranges of characters in the places of all regular expressions together. They are compiled as one, which takes time and
 /// memory with each range: `\w` has 770, and `\w{0,20}` so twenty times as many.
