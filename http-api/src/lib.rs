@@ -137,17 +137,28 @@ pub fn json_body(request: &Request) -> Result<Value, Problem> {
 /// its beginning up to a `/` before a parameter, with the methods that it takes.
 #[must_use]
 pub fn unserved(request: &Request, served: &[(&str, &'static str)]) -> Problem {
+    match methods(request, served) {
+        Some(methods) => Problem::method_not_allowed(methods),
+        None => Problem::not_found("there is no such path / 路径不存在"),
+    }
+}
+
+/// Whether `served`, as [`unserved`] takes it, has the path of the request with its method.
+#[must_use]
+pub fn is_served(request: &Request, served: &[(&str, &'static str)]) -> bool {
+    methods(request, served).is_some_and(|methods| methods.split(", ").any(|method| request.method() == method))
+}
+
+fn methods(request: &Request, served: &[(&str, &'static str)]) -> Option<&'static str> {
     let path = request.raw_http_path().trim_end_matches('/');
-    let is_served = |pattern: &str| match pattern.strip_suffix('/') {
+    let is_path = |pattern: &str| match pattern.strip_suffix('/') {
         Some(_) => path
             .strip_prefix(pattern)
             .is_some_and(|parameter| !parameter.contains('/')),
         None => path == pattern,
     };
-    match served.iter().find(|(pattern, _)| is_served(pattern)) {
-        Some((_, methods)) => Problem::method_not_allowed(methods),
-        None => Problem::not_found("there is no such path / 路径不存在"),
-    }
+    let found = served.iter().find(|(pattern, _)| is_path(pattern))?;
+    Some(found.1)
 }
 
 /// Holders of a key, and callers that API Gateway's JWT authorizer has let through: only the gateway can write the

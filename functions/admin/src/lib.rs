@@ -117,7 +117,9 @@ pub async fn handle(app: &App, request: Request) -> Response<String> {
 
 async fn route(app: &App, request: &Request, deadline: Deadline) -> Result<Response<String>, Problem> {
     let headers = request.headers();
-    refuse_unknown_parameters(request)?;
+    if http_api::is_served(request, &SERVED) {
+        refuse_unknown_parameters(request)?;
+    }
     match (request.method(), request.raw_http_path().trim_end_matches('/')) {
         (&Method::GET, "/api/menu") => menu::get(app, request, deadline).await,
         (&Method::POST, "/api/menu") => menu::create(app, request, deadline).await,

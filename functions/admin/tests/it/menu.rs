@@ -73,6 +73,14 @@ async fn a_dry_run_names_the_changes_and_makes_none() {
         assert_eq!(status, 400, "{path}: {problem}");
     }
     assert_eq!(
+        admin.request("PATCH", "/api/menu?dry_run=true", &Value::Null).await.0,
+        405
+    );
+    assert_eq!(
+        admin.request("POST", "/api/menus?dry_run=true", &Value::Null).await.0,
+        404
+    );
+    assert_eq!(
         admin.request("GET", "/api/menu", &Value::Null).await.1["menu"]["button"][0]["name"],
         "old"
     );
