@@ -70,7 +70,10 @@ impl Refusals {
 const fn sender(refused: &OpenError) -> Sender {
     match refused {
         OpenError::Verify(VerifyError::PlainMode) => Sender::WeChat,
-        OpenError::Verify(VerifyError::Signature(_) | VerifyError::Skew(_)) => Sender::Unproven,
+        // WeChat sends documents: whoever has seen one of its URLs can send something else with it.
+        OpenError::Verify(VerifyError::Signature(_) | VerifyError::Skew(_)) | OpenError::Document(_) => {
+            Sender::Unproven
+        }
         OpenError::Verify(_) => Sender::Stranger,
         // The body comes after the signature.
         _ => Sender::WeChat,

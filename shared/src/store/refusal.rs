@@ -13,9 +13,10 @@ const TELLS_MORE_FOR: i64 = 600;
 pub enum Sender {
     /// Has signed nothing: a browser, a scanner.
     Stranger = 0,
-    /// Has signed with another Token, or at another time: a forger, or WeChat before the set-up is right.
+    /// Has signed with another Token, or at another time, or sends what WeChat does not: a forger, or WeChat before the set-up
+    /// is right.
     Unproven = 1,
-    /// Has signed with the Token: WeChat, whose callbacks are then lost.
+    /// Has signed with the Token, and sends in another mode or with another key: WeChat, whose callbacks are then lost.
     WeChat = 2,
 }
 

@@ -477,8 +477,7 @@ async fn the_cause_of_a_refusal_is_noted_unless_one_is_that_tells_more() {
     assert_eq!(webhook.send(&missing).await, Answer::forbidden());
     let again = store(&table).refused_callback(APP_ID, now()).await.unwrap().unwrap();
     assert_eq!(again.cause, noted.cause, "a browser that opens the URL hides nothing");
-    let unreadable = request("POST", &pairs(&signed(TOKEN)), Some("<xml>"));
-    assert_eq!(webhook.send(&unreadable).await.status, 400);
+    assert_eq!(webhook.send(&safe(&subscribe())).await.status, 400);
     let proven = store(&table).refused_callback(APP_ID, now()).await.unwrap().unwrap();
     assert_eq!(proven.sender, Sender::WeChat, "{}", proven.cause);
     let pk = AttributeValue::S(format!("refused#{APP_ID}"));
@@ -488,7 +487,7 @@ async fn the_cause_of_a_refusal_is_noted_unless_one_is_that_tells_more() {
         .table_name(testing::TABLE_NAME)
         .key("pk", pk);
     forget.send().await.unwrap();
-    assert_eq!(webhook.send(&unreadable).await.status, 400);
+    assert_eq!(webhook.send(&safe(&subscribe())).await.status, 400);
     let flood = store(&table).refused_callback(APP_ID, now()).await.unwrap();
     assert!(
         flood.is_none(),
