@@ -8,8 +8,8 @@ const KEPT_FOR: i64 = 7 * 24 * 3600;
 /// Seconds for which a refusal is not replaced by one that tells less.
 const TELLS_MORE_FOR: i64 = 600;
 
-/// How much a refusal tells of the set-up, the least first.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+/// Who had a request refused, by how much that tells of the set-up: the least first, as the table compares them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sender {
     /// Has signed nothing: a browser, a scanner.
     Stranger = 0,
