@@ -136,9 +136,8 @@ impl Table {
     /// # Errors
     /// [`StoreError`] when the table cannot be written; then nothing may be sent.
     pub async fn claim_send(&self, request: &SendRequest<'_>, now: i64) -> Result<SendClaim, StoreError> {
-        let in_the_way = match self.take_send(request, now, Takeover::Nothing).await? {
-            Ok(_) => return Ok(SendClaim::Won(SendState::default())),
-            Err(item) => item,
+        let Err(in_the_way) = self.take_send(request, now, Takeover::Nothing).await? else {
+            return Ok(SendClaim::Won(SendState::default()));
         };
         if !is_abandoned(&in_the_way, request, now) {
             return Ok(read_claim(&in_the_way, request, now));
