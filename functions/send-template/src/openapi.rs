@@ -128,13 +128,13 @@ fn paths() -> Value {
         "/api/sendTemplateMessage": {"post": operation("sendTemplateMessage", "Send a template message / 发送模板消息", &[400, 409, 413, 422, 429], json!({
             "parameters": [{
                 "name": "Idempotency-Key", "in": "header",
-                "description": "A request that is repeated with the same key within 24 hours is sent once, and answered the same.",
+                "description": "A request that is repeated with the same key within 24 hours is sent once, and answered the same; where something is still unknown or undone, the repeat asks for that alone. Keys belong to the caller's API key.",
                 "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"},
             }],
             "requestBody": json_body("TemplateMessage"),
             "responses": {
                 "200": answer("WeChat took it; with an array, every one of them", &one_of(&["Sent", "Results"])),
-                "207": answer("Some recipients failed: `results` says which", &schema("Results")),
+                "207": answer("Some recipients failed: `results` says which. When all failed alike, the answer is that failure", &schema("Results")),
             },
         }))},
         "/api/messages/{msgid}": {"get": operation("getMessage", "What became of a message / 查询送达结果", &[404], json!({
@@ -243,7 +243,10 @@ fn problems() -> Map<String, Value> {
         (429, "WeChat's quota or frequency"),
         (502, "WeChat answered something else, or not JSON"),
         (503, "The set-up is at fault: `hint` says what to do"),
-        (504, "WeChat or the store did not answer in time"),
+        (
+            504,
+            "WeChat or the store did not answer in time. With `may_have_been_sent`, WeChat may have taken the message: repeat it with the same Idempotency-Key or `client_msg_id` within 9 minutes",
+        ),
     ];
     let response = |(status, description): (u16, &str)| {
         let mut response = json!({

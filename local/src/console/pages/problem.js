@@ -8,7 +8,7 @@ export function problemBox({ status, body }) {
   if (status === 0) return h("div", { class: "result bad", role: "alert" }, h("p", {}, t("no-connection", body.detail)));
   const facts = [
     ["HTTP", status], ["errcode", body.errcode], ["errmsg", body.errmsg], ["rid", body.rid],
-    ["Retry-After", body.retry_after && `${body.retry_after} s`],
+    ["Retry-After", body.retry_after && `${body.retry_after} s`], ["client_msg_id", body.client_msg_id],
   ].filter(([, value]) => value !== undefined && value !== null);
   return h("div", { class: "result bad", role: "alert" },
     h("header", {}, icon("warning"), h("strong", {}, both(body.title ?? body.message ?? t("failed").toString()))),
