@@ -1,10 +1,11 @@
 //! What the functions behind the HTTP API have in common: how they run, and for those behind `/api/*` who may call, the
 //! body, the deadline and the log line.
 
+mod caller;
 mod event;
 mod headerless;
 
-use std::{convert::Infallible, future::ready, pin::Pin};
+use std::{convert::Infallible, future::ready, pin::Pin, time::Duration};
 
 use http::Response;
 use lambda_http::{
@@ -15,16 +16,24 @@ use lambda_http::{
 use serde::Serialize;
 use serde_json::Value;
 use wechat::{
-    auth::has_api_key,
     clock::{Clock, Deadline},
     problem::Problem,
     secret::Secret,
 };
 
-pub use self::headerless::{HeaderlessRequest, run as run_headerless};
+pub use self::{
+    caller::Caller,
+    headerless::{HeaderlessRequest, run as run_headerless},
+};
 
 /// Bytes that a request's body may have.
 pub const BODY_LIMIT: usize = 256 * 1024;
+
+/// How long a request may take, a cold start included: API Gateway waits for 30 s, and a client that stops waiting earlier
+/// would not learn what became of its message.
+const ANSWER_WITHIN: Duration = Duration::from_secs(25);
+/// Milliseconds. The gateway gives up on a request that is older, so an older time comes from a wrong clock or a sample event.
+const GATEWAY_TIMEOUT: i64 = 30_000;
 
 /// Bytes of a path that are logged.
 const LOGGED_PATH: usize = 128;
@@ -82,25 +91,25 @@ pub async fn serve<F>(
     request: &Request,
     api_keys: &[Secret],
     clock: &dyn Clock,
-    route: impl FnOnce(Deadline) -> F,
+    route: impl FnOnce(Caller, Deadline) -> F,
 ) -> Response<String>
 where
     F: Future<Output = Result<Response<String>, Problem>>,
 {
     let started = clock.now_millis();
-    let is_let_in = may_call(request, api_keys);
-    let response = if is_let_in {
-        route(deadline(request, started))
+    let caller = Caller::of(request, api_keys);
+    let key = caller.as_ref().map(|caller| caller.name().to_owned());
+    let response = match caller {
+        Some(caller) => route(caller, deadline(request, started))
             .await
-            .unwrap_or_else(Problem::into_response)
-    } else {
-        Problem::unauthorized().into_response()
+            .unwrap_or_else(Problem::into_response),
+        None => Problem::unauthorized().into_response(),
     };
     let millis = clock.now_millis() - started;
     // What a stranger asks for may be anything, of any length.
-    let path = is_let_in.then(|| brief(request.raw_http_path()));
+    let path = key.is_some().then(|| brief(request.raw_http_path()));
     tracing::info!(
-        method = %request.method(), path, status = response.status().as_u16(), millis, "request answered"
+        method = %request.method(), path, key, status = response.status().as_u16(), millis, "request answered"
     );
     response
 }
@@ -161,25 +170,23 @@ fn methods(request: &Request, served: &[(&str, &'static str)]) -> Option<&'stati
     Some(found.1)
 }
 
-/// Holders of a key, and callers that API Gateway's JWT authorizer has let through: only the gateway can write the
-/// request's context. Nothing in a query string counts.
-fn may_call(request: &Request, api_keys: &[Secret]) -> bool {
-    if has_api_key(request.headers(), api_keys) {
-        return true;
-    }
-    let Some(RequestContext::ApiGatewayV2(context)) = request.request_context_ref() else {
-        return false;
-    };
-    context
-        .authorizer
-        .as_ref()
-        .is_some_and(|authorizer| authorizer.jwt.is_some())
+/// 25 s after the request arrived at the gateway, or the end of the invocation if that is sooner.
+fn deadline(request: &Request, now_millis: i64) -> Deadline {
+    let invocation = request.lambda_context_ref().map_or(Deadline::NONE, |context| {
+        Deadline::from_lambda(context.deadline, now_millis)
+    });
+    invocation.within(arrival(request, now_millis), ANSWER_WITHIN)
 }
 
-fn deadline(request: &Request, now_millis: i64) -> Deadline {
-    request.lambda_context_ref().map_or(Deadline::NONE, |context| {
-        Deadline::from_lambda(context.deadline, now_millis)
-    })
+/// When the gateway took the request, in epoch milliseconds. `now_millis` when it does not say, or nothing plausible.
+fn arrival(request: &Request, now_millis: i64) -> i64 {
+    let Some(RequestContext::ApiGatewayV2(context)) = request.request_context_ref() else {
+        return now_millis;
+    };
+    let plausible = now_millis - GATEWAY_TIMEOUT..=now_millis;
+    Some(context.time_epoch)
+        .filter(|arrived| plausible.contains(arrived))
+        .unwrap_or(now_millis)
 }
 
 #[cfg(test)]
@@ -196,6 +203,30 @@ mod tests {
             .get("allow")
             .map(|allow| allow.to_str().unwrap().to_owned());
         (response.status().as_u16(), allow)
+    }
+
+    /// What is left at `NOW` of a request whose event has this `timeEpoch`, with an invocation that ends after `invocation` s.
+    fn left(time_epoch: i64, invocation: u64) -> Duration {
+        const NOW: i64 = 1_767_225_600_000;
+        let event = serde_json::json!({
+            "version": "2.0", "rawPath": "/api/menu", "headers": {},
+            "requestContext": {"http": {"method": "GET", "path": "/api/menu"}, "timeEpoch": NOW + time_epoch},
+            "isBase64Encoded": false,
+        });
+        let mut context = lambda_http::Context::default();
+        context.deadline = NOW as u64 + invocation * 1000;
+        let request = super::request(serde_json::from_value(event).unwrap()).with_lambda_context(context);
+        deadline(&request, NOW).budget(NOW, Duration::MAX, Duration::ZERO)
+    }
+
+    #[test]
+    fn a_request_has_25_seconds_from_its_arrival_a_cold_start_included() {
+        assert_eq!(left(0, 29), Duration::from_secs(25));
+        assert_eq!(left(-4_000, 29), Duration::from_secs(21));
+        assert_eq!(left(-4_000, 15), Duration::from_secs(15), "the invocation ends sooner");
+        for implausible in [-31_000, 1, 3_600_000, i64::MIN / 2] {
+            assert_eq!(left(implausible, 29), Duration::from_secs(25), "{implausible}");
+        }
     }
 
     #[test]

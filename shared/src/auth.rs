@@ -4,19 +4,20 @@ use http::{HeaderMap, header};
 
 use crate::secret::Secret;
 
-/// Whether `headers` carry `Authorization: Bearer KEY` with one of `keys`. Every key is compared, in constant time.
+/// The one of `keys` that `headers` carry as `Authorization: Bearer KEY`. Every key is compared, in constant time.
 #[must_use]
-pub fn has_api_key(headers: &HeaderMap, keys: &[Secret]) -> bool {
-    let Some(value) = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()) else {
-        return false;
+pub fn api_key<'a>(headers: &HeaderMap, keys: &'a [Secret]) -> Option<&'a Secret> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, key) = value.split_once(' ')?;
+    let compare = |known, candidate: &'a Secret| {
+        if candidate.matches(key.trim()) {
+            Some(candidate)
+        } else {
+            known
+        }
     };
-    let Some((scheme, key)) = value.split_once(' ') else {
-        return false;
-    };
-    let known = keys
-        .iter()
-        .fold(false, |known, candidate| known | candidate.matches(key.trim()));
-    known && scheme.eq_ignore_ascii_case("bearer")
+    let known = keys.iter().fold(None, compare);
+    known.filter(|_| scheme.eq_ignore_ascii_case("bearer"))
 }
 
 #[cfg(test)]
@@ -26,7 +27,7 @@ mod tests {
     fn allowed(authorization: &str) -> bool {
         let mut headers = HeaderMap::new();
         headers.insert(header::AUTHORIZATION, authorization.parse().unwrap());
-        has_api_key(&headers, &[Secret::new("first"), Secret::new("second")])
+        api_key(&headers, &[Secret::new("first"), Secret::new("second")]).is_some()
     }
 
     #[test]
@@ -47,7 +48,7 @@ mod tests {
         ] {
             assert!(!allowed(value), "{value}");
         }
-        assert!(!has_api_key(&HeaderMap::new(), &[Secret::new("first")]));
-        assert!(!has_api_key(&HeaderMap::new(), &[]));
+        assert!(api_key(&HeaderMap::new(), &[Secret::new("first")]).is_none());
+        assert!(api_key(&HeaderMap::new(), &[]).is_none());
     }
 }

@@ -61,6 +61,13 @@ impl Deadline {
         Self(Some(self.0.map_or(end, |deadline| deadline.min(end))))
     }
 
+    /// The same, less `reserve` for what has to be done after that.
+    #[must_use]
+    pub fn before(self, reserve: Duration) -> Self {
+        let reserve = i64::try_from(reserve.as_millis()).unwrap_or(i64::MAX);
+        Self(self.0.map(|deadline| deadline.saturating_sub(reserve)))
+    }
+
     /// How long something may take that should need `at_most` and has to leave `margin` before the deadline.
     #[must_use]
     pub fn budget(self, now_millis: i64, at_most: Duration, margin: Duration) -> Duration {

@@ -15,6 +15,10 @@ use std::time::Duration;
 pub use errmsg::{denied_address, rejected_field, rid};
 use table::{Row, TABLE};
 
+/// Refusals of a request that are about the one recipient, by what it says of them: a value that was refused may be theirs
+/// alone, and so may an openid of another account.
+const ABOUT_ONE_RECIPIENT: [i64; 2] = [47003, 49003];
+
 /// There is no menu.
 pub const NO_MENU: i64 = 46003;
 
@@ -107,6 +111,19 @@ pub struct Errcode {
     pub class: Class,
     /// Whether and when to try again.
     pub retry: Retry,
+}
+
+impl Errcode {
+    /// Whether the same message would be refused to every recipient, so that a batch need not go on: the token, a quota, the
+    /// set-up, the content or the request itself is at fault, and not one recipient.
+    #[must_use]
+    pub fn refuses_everybody(&self) -> bool {
+        match self.class {
+            Class::Token | Class::Quota | Class::SetUp | Class::Content => true,
+            Class::Caller => !ABOUT_ONE_RECIPIENT.contains(&self.code),
+            Class::Success | Class::Recipient | Class::Platform | Class::Unknown => false,
+        }
+    }
 }
 
 /// Explains an errcode. A code that is not in the table gives an entry of class [`Class::Unknown`], not to be retried.

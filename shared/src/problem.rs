@@ -51,6 +51,12 @@ struct Members {
     /// Seconds, as in the header `Retry-After`.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<u64>,
+    /// Present and true where WeChat may have taken the message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    may_have_been_sent: Option<bool>,
+    /// With which WeChat recognises a repeat of that message, within 10 minutes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_msg_id: Option<String>,
     /// For the header of that name alone.
     #[serde(skip)]
     allow: Option<&'static str>,
@@ -76,6 +82,8 @@ impl Problem {
             field: None,
             hint: None,
             retry_after: None,
+            may_have_been_sent: None,
+            client_msg_id: None,
             allow: None,
             faults: Vec::new(),
             findings: Vec::new(),
@@ -239,9 +247,31 @@ impl Problem {
         .with_hint("Send it again. / 请重新发送。")
     }
 
-    /// 504: it is not known whether WeChat took an earlier message under this key, and too late to repeat it.
+    /// 504: WeChat may have taken the message, whatever `last` says of the last attempt. Without `Retry-After` and errcode:
+    /// a program that acts on either would send it again.
     #[must_use]
-    pub fn outcome_unknown() -> Self {
+    pub fn may_have_been_sent(client_msg_id: &str, last: &Self) -> Self {
+        let detail = format!(
+            "WeChat may have taken the message: no clear answer came to the first attempt. The last one ended with: {0} \
+             / 微信可能已受理该消息：首次请求未得到明确应答。最后一次结果：{0}",
+            last.detail()
+        );
+        Self::new(
+            504,
+            "urn:wechat-bundle:may-have-been-sent",
+            "May have been sent / 可能已发送",
+            detail,
+        )
+        .of_message(client_msg_id)
+        .with_hint(
+            "Within 9 minutes a repeat sends nothing twice: the same request with the same Idempotency-Key, or with this \
+             client_msg_id. / 9 分钟内重试不会重复发送：使用相同的 Idempotency-Key，或在请求中带上此 client_msg_id。",
+        )
+    }
+
+    /// 504: it is not known whether WeChat took the message, and too late to repeat it.
+    #[must_use]
+    pub fn outcome_unknown(client_msg_id: &str) -> Self {
         let detail = "an earlier request with this Idempotency-Key ended without an answer of WeChat's, too long ago to \
                       repeat it without the risk of a second message / 该幂等键的上一次请求结果未知，且已超过微信的去重时限";
         let hint = "Ask the recipient, then send with a new Idempotency-Key if nothing came. \
@@ -252,7 +282,14 @@ impl Problem {
             "Outcome unknown / 结果未知",
             detail.to_owned(),
         )
+        .of_message(client_msg_id)
         .with_hint(hint)
+    }
+
+    fn of_message(mut self, client_msg_id: &str) -> Self {
+        self.0.may_have_been_sent = Some(true);
+        self.0.client_msg_id = Some(client_msg_id.to_owned());
+        self
     }
 
     /// Names the member of the request that is at fault.
@@ -309,6 +346,12 @@ impl Problem {
     #[must_use]
     pub fn errcode(&self) -> Option<i64> {
         self.0.errcode
+    }
+
+    /// Whether both tell of the same failure, so that one of them stands for both.
+    #[must_use]
+    pub fn is_like(&self, other: &Self) -> bool {
+        (self.0.kind, self.0.status, self.0.errcode) == (other.0.kind, other.0.status, other.0.errcode)
     }
 
     /// What to do, where it is known.

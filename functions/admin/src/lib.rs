@@ -109,7 +109,7 @@ impl App {
 
 /// Answers one request.
 pub async fn handle(app: &App, request: Request) -> Response<String> {
-    http_api::serve(&request, &app.api_keys, &*app.clock, |deadline| {
+    http_api::serve(&request, &app.api_keys, &*app.clock, |_, deadline| {
         route(app, &request, deadline)
     })
     .await

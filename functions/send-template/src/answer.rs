@@ -1,10 +1,11 @@
 //! What the function answers when it succeeds. Failures are `wechat::problem::Problem`s.
 
 use serde::Serialize;
+use serde_json::Value;
 use wechat::{problem::Problem, store::MessageStatus, template::Finding};
 
 /// One message was sent: WeChat's own answer, with the msgid as text because it exceeds 2^53.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 pub(crate) struct Sent {
     /// 0.
@@ -42,7 +43,7 @@ pub(crate) struct Results {
 }
 
 /// One recipient of several.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 pub(crate) enum RecipientResult {
@@ -62,6 +63,27 @@ pub(crate) enum RecipientResult {
         #[serde(flatten)]
         problem: Problem,
     },
+    /// What an earlier request with the same `Idempotency-Key` was told of this recipient.
+    #[cfg_attr(test, schema(value_type = Object))]
+    Known(Value),
+}
+
+impl RecipientResult {
+    pub(crate) fn failed(touser: &str, problem: Problem) -> Self {
+        Self::Failed {
+            touser: touser.to_owned(),
+            problem,
+        }
+    }
+
+    /// Whether WeChat took the message.
+    pub(crate) fn is_sent(&self) -> bool {
+        match self {
+            Self::Sent { .. } => true,
+            Self::Failed { .. } => false,
+            Self::Known(result) => result.get("msgid").is_some(),
+        }
+    }
 }
 
 /// What became of one message.

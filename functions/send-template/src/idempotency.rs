@@ -1,6 +1,7 @@
 //! `Idempotency-Key`: a request that is repeated with the same key is sent once.
 
 use http::{HeaderMap, Response};
+use http_api::Caller;
 use serde_json::Value;
 use wechat::{
     clock::Deadline,
@@ -8,13 +9,13 @@ use wechat::{
     problem::Problem,
     response::respond,
     secret::sha256_hex,
-    store::{RecordedAnswer, SendClaim, SendOutcome, SendRequest, Turn},
+    store::{RecordedAnswer, SendClaim, SendOutcome, SendRequest, SendState},
 };
 
 use crate::{
     App,
     request::SendTemplate,
-    send::{self, Fate, Outcome},
+    send::{self, End, Order, Outcome},
 };
 
 /// Characters that a key may have.
@@ -25,22 +26,28 @@ const CLIENT_MSG_ID_LENGTH: usize = 32;
 /// Serves `POST /api/sendTemplateMessage`.
 pub(crate) async fn send(
     app: &App,
+    caller: &Caller,
     headers: &HeaderMap,
     body: &Value,
     deadline: Deadline,
 ) -> Result<Response<String>, Problem> {
-    let request = SendTemplate::read(body)?;
+    let request = &SendTemplate::read(body)?;
     match idempotency_key(headers)? {
         None => {
-            let client_msg_id = request
+            let client_msg_id = &request
                 .client_msg_id
                 .clone()
                 .map_or_else(|| run_name(CLIENT_MSG_ID_LENGTH / 2), Ok)?;
-            Ok(send::send(app, &request, &client_msg_id, Turn::First, deadline)
-                .await
-                .response)
+            let order = Order {
+                caller,
+                request,
+                client_msg_id,
+                state: &SendState::default(),
+                deadline,
+            };
+            Ok(send::send(app, order).await.response)
         }
-        Some(key) => send_once(app, &request, key, body, deadline).await,
+        Some(key) => send_once(app, caller, request, key, &fingerprint(body), deadline).await,
     }
 }
 
@@ -64,23 +71,24 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
 
 async fn send_once(
     app: &App,
+    caller: &Caller,
     request: &SendTemplate,
     key: &str,
-    body: &Value,
+    fingerprint: &str,
     deadline: Deadline,
 ) -> Result<Response<String>, Problem> {
-    let fingerprint = fingerprint(body);
     let owner = run_name(8)?;
     let claim = SendRequest {
         app_id: &app.app_id,
+        caller: caller.namespace(),
         key,
-        fingerprint: &fingerprint,
+        fingerprint,
         owner: &owner,
     };
     let claimed = app.table.claim_send(&claim, app.clock.now()).await;
-    let turn = match claimed? {
-        SendClaim::Won(turn) => turn,
-        SendClaim::Done(answer) | SendClaim::Unknown(Some(answer)) => return Ok(again(answer)),
+    let state = match claimed? {
+        SendClaim::Won(state) => state,
+        SendClaim::Done(answer) => return Ok(again(answer)),
         SendClaim::InProgress { retry_after } => {
             return Err(Problem::in_progress(
                 "a request with this Idempotency-Key is still in progress / 相同 Idempotency-Key 的请求仍在处理中",
@@ -88,36 +96,35 @@ async fn send_once(
             ));
         }
         SendClaim::OtherBody => return Err(Problem::key_reused()),
-        SendClaim::Unknown(None) => return Err(Problem::outcome_unknown()),
     };
     let client_msg_id = match &request.client_msg_id {
         Some(id) => id.clone(),
-        None => sha256_hex(format!("{} {key}", app.app_id).as_bytes())[..CLIENT_MSG_ID_LENGTH].to_owned(),
+        None => sha256_hex(format!("{} {} {key}", app.app_id, caller.namespace()).as_bytes())[..CLIENT_MSG_ID_LENGTH]
+            .to_owned(),
     };
-    let Outcome { response, fate } = send::send(app, request, &client_msg_id, turn, deadline).await;
-    let finished = app
-        .table
-        .finish_send(&claim, recorded(fate, turn, &response), app.clock.now());
-    app.write("the outcome of a send", deadline, finished).await;
+    let order = Order {
+        caller,
+        request,
+        client_msg_id: &client_msg_id,
+        state: &state,
+        deadline,
+    };
+    let Outcome { response, end } = send::send(app, order).await;
+    let outcome = match &end {
+        End::Done => SendOutcome::Done(response.status().as_u16(), response.body()),
+        End::Refused => SendOutcome::Refused,
+        End::NotAsked => SendOutcome::NotAsked,
+        End::Open(recipients) => SendOutcome::Open(recipients),
+    };
+    let finished = app.table.finish_send(&claim, outcome, app.clock.now());
+    app.write("the outcome of a send", Some(&client_msg_id), deadline, finished)
+        .await;
     Ok(response)
 }
 
 /// The same for the same members in whatever order and layout they are written.
 fn fingerprint(body: &Value) -> String {
     sha256_hex(body.to_string().as_bytes())
-}
-
-fn recorded(fate: Fate, turn: Turn, response: &Response<String>) -> SendOutcome<'_> {
-    let answer = (response.status().as_u16(), response.body().as_str());
-    match (fate, turn) {
-        (Fate::Taken, _) => SendOutcome::Done(answer.0, answer.1),
-        (Fate::Refused, Turn::First) => SendOutcome::Refused,
-        (Fate::NotAsked, Turn::First) => SendOutcome::NotAsked,
-        // So it stays while it is not known of every recipient, by an earlier run if not by this.
-        (Fate::Unknown | Fate::Refused | Fate::NotAsked, _) => {
-            SendOutcome::Ambiguous(Some(answer).filter(|_| response.status().is_success()))
-        }
-    }
 }
 
 /// Only answers that tell of a message that was sent are recorded: none of them is a problem.

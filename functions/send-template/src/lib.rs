@@ -12,6 +12,7 @@ mod templates;
 use std::{future::Future, sync::Arc, time::Duration};
 
 use http::{Method, Response};
+use http_api::Caller;
 use lambda_http::{Request, RequestExt};
 use wechat::{
     api::{Client, ClientError},
@@ -90,29 +91,37 @@ impl App {
     }
 
     /// Waits for a write whose failure must cost the caller neither the answer nor the time to give it.
-    async fn write(&self, what: &'static str, deadline: Deadline, write: impl Future<Output = Result<(), StoreError>>) {
+    /// `message` names the one that it is about in the log: its msgid, or the client_msg_id of a request.
+    async fn write(
+        &self,
+        what: &'static str,
+        message: Option<&str>,
+        deadline: Deadline,
+        write: impl Future<Output = Result<(), StoreError>>,
+    ) {
         let budget = deadline.budget(self.clock.now_millis(), WRITE_BUDGET, WRITE_MARGIN);
         match tokio::time::timeout(budget, write).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(%error, what, "could not be recorded"),
-            Err(_) => tracing::error!(what, "could not be recorded in time"),
+            Ok(Err(error)) => tracing::error!(%error, what, message_id = message, "could not be recorded"),
+            Err(_) => tracing::error!(what, message_id = message, "could not be recorded in time"),
         }
     }
 }
 
 /// Answers one request.
 pub async fn handle(app: &App, request: Request) -> Response<String> {
-    http_api::serve(&request, &app.api_keys, &*app.clock, |deadline| {
-        route(app, &request, deadline)
+    http_api::serve(&request, &app.api_keys, &*app.clock, |caller, deadline| {
+        route(app, &request, caller, deadline)
     })
     .await
 }
 
-async fn route(app: &App, request: &Request, deadline: Deadline) -> Result<Response<String>, Problem> {
+async fn route(app: &App, request: &Request, caller: Caller, deadline: Deadline) -> Result<Response<String>, Problem> {
     let path: Vec<&str> = request.raw_http_path().trim_matches('/').split('/').collect();
     match (request.method(), path.as_slice()) {
         (&Method::POST, ["api", "sendTemplateMessage"]) => {
-            idempotency::send(app, request.headers(), &http_api::json_body(request)?, deadline).await
+            let body = http_api::json_body(request)?;
+            idempotency::send(app, &caller, request.headers(), &body, deadline).await
         }
         (&Method::GET, ["api", "messages", msgid]) => lookup::message(app, msgid).await,
         (&Method::GET, ["api", "templates"]) => lookup::templates(app, deadline).await,

@@ -18,7 +18,11 @@ use crate::{
 /// Serves `GET /api/messages/{msgid}`.
 pub(crate) async fn message(app: &App, msgid: &str) -> Result<Response<String>, Problem> {
     let record = find(app, msgid).await?.ok_or_else(|| {
-        Problem::not_found("no message with this msgid was sent in the last 30 days / 30 天内没有该 msgid 的消息")
+        Problem::not_found("there is no record of this msgid from the last 30 days / 最近 30 天内没有该 msgid 的记录").with_hint(
+            "A message may have been sent all the same: by another program, or with a record that could not be written (search \
+             the log for \"could not be recorded\"). / 消息仍可能已发送：由其他程序发出，或记录写入失败（请在日志中搜索 \
+             could not be recorded）。",
+        )
     })?;
     let message = Message {
         msgid: msgid.to_owned(),

@@ -1,19 +1,22 @@
 //! Sends to each recipient and says of each what happened.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::OnceLock,
+    time::Duration,
 };
 
 use futures_util::{StreamExt, stream};
 use http::Response;
+use http_api::Caller;
 use wechat::{
     api::{ApiError, TemplateMessage},
     clock::Deadline,
     problem::Problem,
     response,
-    store::Turn,
+    store::{RecipientState, SendState},
     telemetry::{self, Metric},
+    template::Finding,
     token::{CallError, CallFailure},
 };
 
@@ -24,30 +27,69 @@ use crate::{
     templates,
 };
 
-/// Sends that are under way at the same time.
+/// Sends that are in flight at the same time.
 const CONCURRENT_SENDS: usize = 20;
+/// What the sends leave of the request's time, to record what became of them.
+const RECORDING: Duration = Duration::from_millis(500);
+/// Seconds. WeChat recognises a client_msg_id for 10 minutes; a minute is left for the repeat itself.
+const REPEAT_IS_HARMLESS_FOR: i64 = 9 * 60;
 /// WeChat's codes for a mini program that is not linked to the account, and for a page that it does not have.
 const NO_SUCH_APPID: [i64; 2] = [40013, 40166];
 const NO_SUCH_PAGE: i64 = 40165;
+/// What to do when WeChat could not even be asked.
+const NOT_SENT: &str = "Nothing was sent: send it again. / 尚未发送，请重新发送。";
+
+/// One request to send, as far as the sends need to know it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Order<'a> {
+    /// Who asks for it.
+    pub(crate) caller: &'a Caller,
+    /// What to send, and to whom.
+    pub(crate) request: &'a SendTemplate,
+    /// With which WeChat recognises a repeat.
+    pub(crate) client_msg_id: &'a str,
+    /// What earlier runs under the same `Idempotency-Key` have left.
+    pub(crate) state: &'a SendState,
+    /// When it has to be answered.
+    pub(crate) deadline: Deadline,
+}
 
 /// What a request came to.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) response: Response<String>,
-    pub(crate) fate: Fate,
+    pub(crate) end: End,
 }
 
-/// What became of one message, or of several under one request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
-    /// WeChat took it, or some of them and refused the others.
-    Taken,
-    /// WeChat refused.
+/// How far a request with all its recipients has come.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Every recipient is settled, and WeChat took at least one message.
+    Done,
+    /// WeChat refused all that it was asked.
     Refused,
     /// WeChat was not asked.
     NotAsked,
-    /// WeChat may have taken it; or it took some and was not asked for others. A repeat completes it.
-    Unknown,
+    /// A repeat can complete it, with what is known of each recipient.
+    Open(BTreeMap<String, RecipientState>),
+}
+
+/// What became of one message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// WeChat took it.
+    Taken,
+    /// WeChat refused this recipient.
+    Refused,
+    /// WeChat refused what every recipient was to get: this one may be asked for again.
+    RefusedWithAll,
+    /// WeChat was not asked.
+    NotAsked,
+    /// WeChat may have taken it.
+    Unknown {
+        /// When it may first have been asked, in epoch seconds.
+        since: i64,
+    },
 }
 
 impl Fate {
@@ -55,88 +97,105 @@ impl Fate {
     const fn name(self) -> &'static str {
         match self {
             Self::Taken => "Taken",
-            Self::Refused => "Refused",
+            Self::Refused | Self::RefusedWithAll => "Refused",
             Self::NotAsked => "NotAsked",
-            Self::Unknown => "Unknown",
+            Self::Unknown { .. } => "Unknown",
         }
     }
 }
-
-/// What to do when WeChat could not even be asked.
-const NOT_SENT: &str = "Nothing was sent: send it again. / 尚未发送，请重新发送。";
 
 /// One recipient's message.
 #[derive(Debug)]
 struct Delivery {
-    result: Result<String, Problem>,
+    result: RecipientResult,
     fate: Fate,
 }
 
-/// Checks and sends what `request` asks for. `client_msg_id` lets WeChat recognise a repeat, such as this is when it is not the
-/// first `turn`.
-pub(crate) async fn send(
-    app: &App,
-    request: &SendTemplate,
-    client_msg_id: &str,
-    turn: Turn,
-    deadline: Deadline,
-) -> Outcome {
-    // Without a token every recipient would fail, one request to token-refresher after the other.
-    if let Err(error) = app.tokens.token(deadline).await {
-        return not_asked(Problem::from_token(&error, app.clock.now()));
-    }
-    let findings = templates::check(app, request, deadline).await;
-    if !findings.is_empty() && !request.only_warns {
-        return not_asked(Problem::template_mismatch(findings));
-    }
-    let findings = request.only_warns.then_some(findings);
+/// Checks and sends what `order` asks for.
+pub(crate) async fn send(app: &App, order: Order<'_>) -> Outcome {
     let batch = Batch {
         app,
-        request,
-        client_msg_id,
-        turn,
-        deadline,
+        order,
+        started: app.clock.now(),
         halted: OnceLock::new(),
     };
-    match &request.recipients {
-        Recipients::One(touser) => {
-            let Delivery { result, fate } = batch.deliver_and_record(touser).await;
-            let response = match result {
-                Ok(msgid) => response::json(200, &Sent::new(msgid, findings)),
-                Err(problem) => problem.with_findings(findings.unwrap_or_default()).into_response(),
-            };
-            Outcome { response, fate }
+    let tousers = match &order.request.recipients {
+        Recipients::One(touser) => std::slice::from_ref(touser),
+        Recipients::Many(tousers) => tousers,
+    };
+    let mut findings = None;
+    if tousers.iter().any(|touser| batch.is_to_be_asked(touser)) {
+        match check(app, order).await {
+            Ok(found) => findings = found,
+            Err(problem) => batch.halt(problem),
         }
-        Recipients::Many(tousers) => {
-            let deliveries = batch.deliver_to_all(tousers).await;
-            let results = tousers
-                .iter()
-                .filter_map(|touser| Some(result_of(touser, deliveries.get(touser)?)))
-                .collect();
-            let all_sent = deliveries.values().all(|delivery| delivery.result.is_ok());
-            let fates: Vec<_> = deliveries.values().map(|delivery| delivery.fate).collect();
-            Outcome {
-                response: response::json(if all_sent { 200 } else { 207 }, &Results { results, findings }),
-                fate: fate_of_all(&fates),
-            }
-        }
+    }
+    let deliveries = batch.deliver_to_all(tousers).await;
+    let end = end(&deliveries);
+    let results = tousers
+        .iter()
+        .filter_map(|touser| deliveries.get(touser).map(|delivery| delivery.result.clone()));
+    let response = match &order.request.recipients {
+        Recipients::One(_) => answer_one(results.collect(), findings),
+        Recipients::Many(_) => answer_many(results.collect(), findings),
+    };
+    Outcome { response, end }
+}
+
+/// What to tell of the message beside its fate, or why it cannot be sent to anybody.
+async fn check(app: &App, order: Order<'_>) -> Result<Option<Vec<Finding>>, Problem> {
+    let Order { request, deadline, .. } = order;
+    // Without a token every recipient would fail, one request to token-refresher after the other.
+    if let Err(error) = app.tokens.token(deadline).await {
+        return Err(Problem::from_token(&error, app.clock.now()));
+    }
+    let findings = templates::check(app, request, deadline).await;
+    match request.only_warns {
+        true => Ok(Some(findings)),
+        false if findings.is_empty() => Ok(None),
+        false => Err(Problem::template_mismatch(findings)),
     }
 }
 
-fn not_asked(problem: Problem) -> Outcome {
-    Outcome {
-        response: problem.into_response(),
-        fate: Fate::NotAsked,
+fn answer_one(results: Vec<RecipientResult>, findings: Option<Vec<Finding>>) -> Response<String> {
+    match results.into_iter().next() {
+        Some(RecipientResult::Sent { sent, .. }) => response::json(200, &Sent { findings, ..sent }),
+        Some(RecipientResult::Failed { problem, .. }) => {
+            let findings = findings.unwrap_or_default();
+            let problem = if findings.is_empty() {
+                problem
+            } else {
+                problem.with_findings(findings)
+            };
+            problem.into_response()
+        }
+        Some(RecipientResult::Known(result)) => response::json(200, &result),
+        None => Problem::bad_request("nobody to send to / 没有接收者").into_response(),
     }
+}
+
+/// When all have failed alike, one failure with its own status says it better than a list.
+fn answer_many(results: Vec<RecipientResult>, findings: Option<Vec<Finding>>) -> Response<String> {
+    let failure = |result: &RecipientResult| match result {
+        RecipientResult::Failed { problem, .. } => Some(problem.clone()),
+        RecipientResult::Sent { .. } | RecipientResult::Known(_) => None,
+    };
+    if let Some(first) = results.first().and_then(failure) {
+        let is_like_first = |result| failure(result).is_some_and(|problem| problem.is_like(&first));
+        if results.iter().all(is_like_first) {
+            return first.into_response();
+        }
+    }
+    let all_sent = results.iter().all(RecipientResult::is_sent);
+    response::json(if all_sent { 200 } else { 207 }, &Results { results, findings })
 }
 
 /// The messages of one request.
 struct Batch<'a> {
     app: &'a App,
-    request: &'a SendTemplate,
-    client_msg_id: &'a str,
-    turn: Turn,
-    deadline: Deadline,
+    order: Order<'a>,
+    /// When this run began, in epoch seconds.
+    started: i64,
     /// Why nobody can be sent anything any more.
     halted: OnceLock<Problem>,
 }
@@ -161,61 +220,89 @@ impl Batch<'_> {
             .await
     }
 
-    async fn deliver_and_record(&self, touser: &str) -> Delivery {
-        let delivery = self.deliver(touser).await;
-        self.record(touser, &delivery).await;
-        delivery
+    fn is_to_be_asked(&self, touser: &str) -> bool {
+        match self.order.state.of(touser) {
+            None => true,
+            Some(RecipientState::Unknown { since }) => self.is_harmless(since),
+            Some(RecipientState::Settled { .. }) => false,
+        }
+    }
+
+    /// Whether WeChat would still recognise a repeat of what it may have been asked at `since`.
+    const fn is_harmless(&self, since: i64) -> bool {
+        self.started - since < REPEAT_IS_HARMLESS_FOR
     }
 
     async fn deliver(&self, touser: &str) -> Delivery {
+        let unknown_since = match self.order.state.of(touser) {
+            Some(RecipientState::Settled { result }) => {
+                let result = RecipientResult::Known(result);
+                let fate = if result.is_sent() { Fate::Taken } else { Fate::Refused };
+                return Delivery { result, fate };
+            }
+            Some(RecipientState::Unknown { since }) if !self.is_harmless(since) => {
+                let problem = Problem::outcome_unknown(self.order.client_msg_id);
+                return Delivery {
+                    result: RecipientResult::failed(touser, problem),
+                    fate: Fate::Unknown { since },
+                };
+            }
+            Some(RecipientState::Unknown { since }) => Some(since),
+            None => None,
+        };
         if let Some(problem) = self.halted.get() {
-            return Delivery {
-                result: Err(problem.clone()),
-                fate: self.not_taken(Fate::NotAsked),
-            };
+            return self.not_taken(touser, problem.clone(), unknown_since, Fate::NotAsked);
         }
         match self.call(touser).await {
             Ok(msgid) => Delivery {
-                result: Ok(msgid),
+                result: RecipientResult::Sent {
+                    touser: touser.to_owned(),
+                    sent: Sent::new(msgid, None),
+                },
                 fate: Fate::Taken,
             },
-            Err(error) => Delivery {
-                result: Err(self.explain(&error)),
-                fate: self.not_taken(fate_of(&error)),
-            },
+            Err(error) => {
+                let unknown_since = unknown_since.or(error.may_have_landed.then_some(self.started));
+                self.not_taken(touser, self.explain(&error), unknown_since, fate_of(&error))
+            }
         }
     }
 
-    /// That a repeat was not taken does not tell what became of the first.
-    const fn not_taken(&self, fate: Fate) -> Fate {
-        match self.turn {
-            Turn::First => fate,
-            Turn::Repeat => Fate::Unknown,
+    /// That the last attempt was not taken does not tell what became of one before.
+    fn not_taken(&self, touser: &str, problem: Problem, unknown_since: Option<i64>, fate: Fate) -> Delivery {
+        let (problem, fate) = match unknown_since {
+            Some(since) => {
+                let problem = Problem::may_have_been_sent(self.order.client_msg_id, &problem);
+                (problem, Fate::Unknown { since })
+            }
+            None => (problem, fate),
+        };
+        Delivery {
+            result: RecipientResult::failed(touser, problem),
+            fate,
         }
+    }
+
+    /// Asks WeChat nothing more. A second reason is the same one, found by a send that was in flight.
+    fn halt(&self, problem: Problem) {
+        let _ = self.halted.set(problem);
     }
 
     fn explain(&self, error: &CallError) -> Problem {
-        let is_not_sent = !error.may_have_landed;
+        let now = self.app.clock.now();
         let problem = match &error.cause {
-            CallFailure::Api(ApiError::OutOfTime { .. }) if is_not_sent => Problem::not_sent(),
-            CallFailure::Api(ApiError::Connection { .. }) if is_not_sent => {
-                Problem::from_call(error, self.app.clock.now()).and_hint(NOT_SENT)
-            }
-            _ => Problem::from_call(error, self.app.clock.now()),
+            CallFailure::Api(ApiError::OutOfTime { .. }) => Problem::not_sent(),
+            CallFailure::Api(ApiError::Connection { .. }) => Problem::from_call(error, now).and_hint(NOT_SENT),
+            _ => Problem::from_call(error, now),
         };
-        if matches!(error.cause, CallFailure::Token(_)) {
-            // A second reason is the same one, found by a send that was under way.
-            let _ = self.halted.set(problem.clone());
-        }
         let problem = match self.member_at_fault(error) {
             Some(member) => problem.blaming(member),
             None => problem,
         };
-        if error.may_have_landed || self.turn == Turn::Repeat {
-            problem.and_hint(&may_have_been_sent(self.client_msg_id))
-        } else {
-            problem
+        if refuses_everybody(error) {
+            self.halt(problem.clone());
         }
+        problem
     }
 
     /// What the caller wrote and WeChat refuses by a code that otherwise blames the set-up: it does not name the member.
@@ -223,7 +310,7 @@ impl Batch<'_> {
         let CallFailure::Api(error) = &error.cause else {
             return None;
         };
-        self.request.miniprogram.as_ref()?;
+        self.order.request.miniprogram.as_ref()?;
         match error.errcode()? {
             errcode if NO_SUCH_APPID.contains(&errcode) => Some("miniprogram.appid"),
             NO_SUCH_PAGE => Some("miniprogram.pagepath"),
@@ -231,38 +318,49 @@ impl Batch<'_> {
         }
     }
 
-    /// Counts what became of a message, and records one that WeChat has taken. That this fails must not make the caller
-    /// send it again.
+    /// Tells of a message in one line and one metric, and records one that WeChat has taken. That this fails must not make
+    /// the caller send it again.
     async fn record(&self, touser: &str, delivery: &Delivery) {
-        let Self {
-            app, request, deadline, ..
-        } = *self;
+        let Self { app, order, .. } = *self;
         let outcome = delivery.fate.name();
+        let (msgid, errcode) = match &delivery.result {
+            RecipientResult::Sent { sent, .. } => (Some(sent.msgid.as_str()), Some(sent.errcode)),
+            RecipientResult::Failed { problem, .. } => (None, problem.errcode()),
+            RecipientResult::Known(_) => return,
+        };
+        tracing::info!(
+            msgid,
+            errcode,
+            outcome,
+            client_msg_id = order.client_msg_id,
+            key = order.caller.name(),
+            "template message"
+        );
         telemetry::emit(
             &[Metric::count("Sends")],
             Some(("Outcome", outcome)),
             app.clock.now_millis(),
         );
-        if let Ok(msgid) = &delivery.result {
-            let recorded = app
-                .table
-                .record_sent(msgid, touser, &request.template_id, app.clock.now());
-            app.write("a sent message", deadline, recorded).await;
+        if let Some(msgid) = msgid {
+            let template_id = &order.request.template_id;
+            let recorded = app.table.record_sent(msgid, touser, template_id, app.clock.now());
+            app.write("a sent message", Some(msgid), order.deadline, recorded).await;
         }
     }
 
     /// Calls WeChat, and again when that may help, which `client_msg_id` makes harmless.
     async fn call(&self, touser: &str) -> Result<String, CallError> {
-        let Self { app, deadline, .. } = *self;
+        let Self { app, order, .. } = *self;
+        let deadline = order.deadline.before(RECORDING);
         let message = &self.message(touser);
         let send = |token, attempts| async move { app.client.send_template(&token, message, attempts, deadline).await };
         app.tokens.call(deadline, send).await
     }
 
     fn message(&self, touser: &str) -> TemplateMessage {
-        let Self {
+        let Order {
             request, client_msg_id, ..
-        } = *self;
+        } = self.order;
         TemplateMessage {
             touser: touser.to_owned(),
             template_id: request.template_id.clone(),
@@ -274,70 +372,92 @@ impl Batch<'_> {
     }
 }
 
-const fn fate_of(error: &CallError) -> Fate {
-    match error.cause {
-        _ if error.may_have_landed => Fate::Unknown,
+fn refuses_everybody(error: &CallError) -> bool {
+    match &error.cause {
+        CallFailure::Token(_) => true,
+        CallFailure::Api(ApiError::Rejected { rejection, .. }) => rejection.entry().refuses_everybody(),
+        _ => false,
+    }
+}
+
+fn fate_of(error: &CallError) -> Fate {
+    match &error.cause {
+        CallFailure::Api(ApiError::Rejected { .. }) if refuses_everybody(error) => Fate::RefusedWithAll,
         CallFailure::Api(ApiError::Rejected { .. }) => Fate::Refused,
         _ => Fate::NotAsked,
     }
 }
 
-/// A repeat must stay possible where something is unknown or undone, and the answer be kept where something was sent.
-fn fate_of_all(fates: &[Fate]) -> Fate {
-    let any = |wanted| fates.contains(&wanted);
-    match (
-        any(Fate::Unknown),
-        any(Fate::Taken),
-        any(Fate::NotAsked),
-        any(Fate::Refused),
-    ) {
-        (true, ..) | (_, true, true, _) => Fate::Unknown,
-        (_, true, ..) => Fate::Taken,
-        (.., true) => Fate::Refused,
-        _ => Fate::NotAsked,
+/// A repeat must stay possible where something is unknown or undone, and the answer be kept where all is settled.
+fn end(deliveries: &HashMap<String, Delivery>) -> End {
+    let fates = || deliveries.values().map(|delivery| delivery.fate);
+    let is_taken = fates().any(|fate| fate == Fate::Taken);
+    let is_settled = |fate| matches!(fate, Fate::Taken | Fate::Refused);
+    if is_taken && fates().all(is_settled) {
+        return End::Done;
+    }
+    if is_taken || fates().any(|fate| matches!(fate, Fate::Unknown { .. })) {
+        let states = deliveries
+            .iter()
+            .filter_map(|(touser, delivery)| Some((touser.clone(), state(delivery)?)));
+        return End::Open(states.collect());
+    }
+    if fates().all(|fate| fate == Fate::NotAsked) {
+        End::NotAsked
+    } else {
+        End::Refused
     }
 }
 
-fn result_of(touser: &str, delivery: &Delivery) -> RecipientResult {
-    let touser = touser.to_owned();
-    match &delivery.result {
-        Ok(msgid) => RecipientResult::Sent {
-            touser,
-            sent: Sent::new(msgid.clone(), None),
-        },
-        Err(problem) => RecipientResult::Failed {
-            touser,
-            problem: problem.clone(),
-        },
+fn state(delivery: &Delivery) -> Option<RecipientState> {
+    match delivery.fate {
+        Fate::Taken | Fate::Refused => serde_json::to_value(&delivery.result)
+            .ok()
+            .map(|result| RecipientState::Settled { result }),
+        Fate::Unknown { since } => Some(RecipientState::Unknown { since }),
+        Fate::RefusedWithAll | Fate::NotAsked => None,
     }
-}
-
-fn may_have_been_sent(client_msg_id: &str) -> String {
-    format!(
-        "WeChat may have sent it. Within 9 minutes a repeat is harmless: the same request with the same Idempotency-Key, \
-         or with \"client_msg_id\": \"{client_msg_id}\". / 微信可能已发送。9 分钟内可放心重试：使用相同的 Idempotency-Key，\
-         或带上 \"client_msg_id\": \"{client_msg_id}\"。"
-    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const SINCE: i64 = 1_767_225_600;
+
+    fn end_of(fates: &[Fate]) -> End {
+        let delivery = |(index, fate): (usize, &Fate)| {
+            let touser = index.to_string();
+            let result = RecipientResult::failed(&touser, Problem::not_sent());
+            (touser, Delivery { result, fate: *fate })
+        };
+        end(&fates.iter().enumerate().map(delivery).collect())
+    }
+
     #[test]
     fn one_unknown_fate_leaves_the_request_open_and_one_message_closes_it() {
-        use Fate::{NotAsked, Refused, Taken, Unknown};
+        use Fate::{NotAsked, Refused, RefusedWithAll, Taken};
+        let unknown = Fate::Unknown { since: SINCE };
         for (fates, whole) in [
-            (&[Taken, Taken][..], Taken),
-            (&[Taken, Refused], Taken),
-            (&[Taken, Unknown, Refused], Unknown),
-            (&[Refused, Unknown], Unknown),
-            (&[Taken, NotAsked], Unknown),
-            (&[Refused, NotAsked], Refused),
-            (&[Refused], Refused),
-            (&[NotAsked, NotAsked], NotAsked),
+            (&[Taken, Taken][..], End::Done),
+            (&[Taken, Refused], End::Done),
+            (&[Refused, NotAsked], End::Refused),
+            (&[RefusedWithAll, NotAsked], End::Refused),
+            (&[Refused], End::Refused),
+            (&[NotAsked, NotAsked], End::NotAsked),
         ] {
-            assert_eq!(fate_of_all(fates), whole, "{fates:?}");
+            assert_eq!(end_of(fates), whole, "{fates:?}");
+        }
+        for (fates, known) in [
+            (&[Taken, unknown, Refused][..], 3),
+            (&[Refused, unknown], 2),
+            (&[Taken, NotAsked], 1),
+            (&[Taken, RefusedWithAll, NotAsked], 1),
+        ] {
+            let End::Open(states) = end_of(fates) else {
+                panic!("{fates:?} is closed");
+            };
+            assert_eq!(states.len(), known, "{fates:?}");
         }
     }
 }

@@ -118,6 +118,7 @@ pub(crate) async fn learn(app: &App, templates: &[Template], deadline: Deadline)
     app.templates.lock(|state| state.listed = Some(Arc::clone(&listed)));
     app.write(
         "the list of templates",
+        None,
         deadline,
         app.table.save_templates(&app.app_id, &listed),
     )

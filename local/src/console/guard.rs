@@ -20,7 +20,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use wechat::{auth::has_api_key, problem::Problem};
+use wechat::{auth::api_key, problem::Problem};
 
 use super::Console;
 use crate::gateway::access;
@@ -62,7 +62,7 @@ pub(super) async fn this_machine_only(
 
 /// Refuses callers without an API key.
 pub(super) async fn needs_api_key(State(console): State<Arc<Console>>, request: Request, next: Next) -> Response {
-    if has_api_key(request.headers(), &console.account.api_keys) {
+    if api_key(request.headers(), &console.account.api_keys).is_some() {
         next.run(request).await
     } else {
         Problem::unauthorized().into_response().into_response()

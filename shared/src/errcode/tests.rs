@@ -295,3 +295,14 @@ proptest! {
         prop_assert_eq!(at_token == entry, code != 40001);
     }
 }
+
+/// 100 recipients of one message must not meet the same refusal 100 times; one stranger among them must not stop the others.
+#[test]
+fn a_refusal_of_everybody_is_told_from_that_of_one_recipient() {
+    for code in [40164, 48001, 45009, 45011, 40037, 50002, 40013, 40249, 43116, 40001] {
+        assert!(lookup(code).refuses_everybody(), "{code}");
+    }
+    for code in [0, -1, 40003, 43004, 43019, 43101, 47003, 48002, 49003, 50005, 123_456] {
+        assert!(!lookup(code).refuses_everybody(), "{code}");
+    }
+}

@@ -26,7 +26,7 @@ pub use self::{
     message::{MessageRecord, MessageStatus, Receipt},
     refusal::{RefusedCallback, Sender},
     replies::{SavedReplies, StoredReplies},
-    send::{RecordedAnswer, SendClaim, SendOutcome, SendRequest, Turn},
+    send::{RecipientState, RecordedAnswer, SendClaim, SendOutcome, SendRequest, SendState},
     templates::ListedTemplates,
     token::{Lease, RefreshFailure, StoredToken, TokenItem},
 };

@@ -1,37 +1,42 @@
-//! `send#<appid>#<idempotency key>`: a send that carries an `Idempotency-Key` happens once.
+//! `send#<appid>#<caller>#<idempotency key>`: a send that carries an `Idempotency-Key` happens once.
 //!
 //! ```text
 //! claim -> in_progress -> done        the recorded answer is given again, for a day
 //!                      -> refused     WeChat took nothing: may be tried again
 //!                      -> (no item)   WeChat was not asked: as if there had been no request
-//!                      -> (crash, or an outcome that is not known) the claim ends; within WeChat's memory of
-//!                         client_msg_id a repeat is harmless, after that the outcome stays unknown
+//!                      -> open        what is known of each recipient is kept, and a repeat asks for the rest
+//!                      -> (crash)     the claim ends; every recipient that is not settled is unknown since its run began
 //! ```
 //!
 //! The SDK repeats a write whose answer it missed, and the first one may land late: every write recognises its own run
 //! by the owner, and a claim that lands after the end of its run changes nothing, unless the run had given it back: then it
 //! stands until it ends by itself.
 
+use std::collections::BTreeMap;
+
 use aws_sdk_dynamodb::{
-    operation::update_item::builders::UpdateItemFluentBuilder, types::ReturnValuesOnConditionCheckFailure,
+    operation::update_item::builders::UpdateItemFluentBuilder,
+    types::{ReturnValue, ReturnValuesOnConditionCheckFailure},
 };
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{Attributes, StoreError, Table, get_number, get_text, number, text, written_if};
 
-/// A key is remembered this long, in seconds: 24 hours.
+/// Seconds. A key is remembered for 24 hours.
 const REMEMBERED_FOR: i64 = 24 * 3600;
-/// A claim whose holder died ends after this many seconds: longer than the function may run.
+/// Seconds. A claim whose holder died ends after this time: longer than a request may take, and clocks differ a little.
 const CLAIMED_FOR: i64 = 35;
-/// Most sends end within a second or two: waiting for the end of the claim would be waiting for a crash.
+/// Seconds. Most sends end within a second or two: waiting for the end of the claim would be waiting for a crash.
 const ASK_AGAIN_WITHIN: i64 = 5;
-/// WeChat recognises a client_msg_id for 10 minutes; a minute is left for the repeat itself.
-const REPEAT_IS_HARMLESS_FOR: i64 = 9 * 60;
 
 /// A send as the claim sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct SendRequest<'a> {
     /// The account.
     pub app_id: &'a str,
+    /// Tells the keys of this caller from those of others.
+    pub caller: &'a str,
     /// The caller's `Idempotency-Key`.
     pub key: &'a str,
     /// Digest of the request's body.
@@ -50,10 +55,10 @@ pub struct RecordedAnswer {
 }
 
 /// Whether this run may send.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum SendClaim {
-    /// It may.
-    Won(Turn),
+    /// It may, to those whom earlier runs have not settled.
+    Won(SendState),
     /// It was sent: this was the answer.
     Done(RecordedAnswer),
     /// Another run is sending, for so many seconds at most.
@@ -63,36 +68,66 @@ pub enum SendClaim {
     },
     /// The key was used with another body.
     OtherBody,
-    /// An earlier run ended without knowing whether WeChat took the message, too long ago for a repeat to be harmless;
-    /// with the answer that it gave, if that tells of some recipients.
-    Unknown(Option<RecordedAnswer>),
 }
 
-/// Which run under a key this is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
-    /// Nothing was sent under this key so far.
-    First,
-    /// An earlier run may have sent something, recently enough for WeChat to recognise a repeat.
-    Repeat,
+/// What earlier runs under a key have left. Empty when nothing was sent under it so far.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SendState {
+    /// What is known, by openid.
+    recipients: BTreeMap<String, RecipientState>,
+    /// When a run began that died without a word: whoever is not among `recipients` may have been sent the message since.
+    crashed_run_began: Option<i64>,
+}
+
+impl SendState {
+    /// What is known of `touser`. `None` when WeChat was not asked to send to them.
+    #[must_use]
+    pub fn of(&self, touser: &str) -> Option<RecipientState> {
+        let known = self.recipients.get(touser).cloned();
+        known.or_else(|| self.crashed_run_began.map(|since| RecipientState::Unknown { since }))
+    }
+}
+
+/// What is known of one recipient.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum RecipientState {
+    /// WeChat took the message, or refused this recipient.
+    Settled {
+        /// What the caller was told, to be told again.
+        result: Value,
+    },
+    /// WeChat may have taken it.
+    Unknown {
+        /// When it may first have been asked, in epoch seconds.
+        since: i64,
+    },
 }
 
 /// How a send ended.
 #[derive(Clone, Copy, Debug)]
 pub enum SendOutcome<'a> {
-    /// WeChat took it: the answer is kept.
+    /// Every recipient is settled, and WeChat took at least one message: the answer is kept.
     Done(u16, &'a str),
     /// WeChat took nothing.
     Refused,
     /// WeChat was not asked: the claim is given back.
     NotAsked,
-    /// It is not known whether WeChat took it, or all of it. What is known of some recipients is kept, to be told when
-    /// a repeat would no longer be harmless.
-    Ambiguous(Option<(u16, &'a str)>),
+    /// A repeat can complete it. Whoever is absent was not asked for.
+    Open(&'a BTreeMap<String, RecipientState>),
 }
 
 fn pk(request: &SendRequest<'_>) -> String {
-    format!("send#{}#{}", request.app_id, request.key)
+    format!("send#{}#{}#{}", request.app_id, request.caller, request.key)
+}
+
+/// What the claim may take over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Takeover {
+    /// Nothing: no run has left anything that a repeat must know.
+    Nothing,
+    /// What a run has left open, or one that died.
+    Open,
 }
 
 impl Table {
@@ -101,33 +136,35 @@ impl Table {
     /// # Errors
     /// [`StoreError`] when the table cannot be written; then nothing may be sent.
     pub async fn claim_send(&self, request: &SendRequest<'_>, now: i64) -> Result<SendClaim, StoreError> {
-        match self.take_send(request, now, Turn::First).await? {
-            Some(item) if is_abandoned(&item, request, now) => {
-                let in_the_way = self.take_send(request, now, Turn::Repeat).await?;
-                Ok(in_the_way.map_or(SendClaim::Won(Turn::Repeat), |item| read_claim(&item, request, now)))
-            }
-            Some(item) => Ok(read_claim(&item, request, now)),
-            None => Ok(SendClaim::Won(Turn::First)),
+        let Err(in_the_way) = self.take_send(request, now, Takeover::Nothing).await? else {
+            return Ok(SendClaim::Won(SendState::default()));
+        };
+        if !is_abandoned(&in_the_way, request, now) {
+            return Ok(read_claim(&in_the_way, request, now));
+        }
+        match self.take_send(request, now, Takeover::Open).await? {
+            Ok(item) => read_state(&item, now).map(SendClaim::Won),
+            Err(item) => Ok(read_claim(&item, request, now)),
         }
     }
 
-    /// Tries to take the item; answers with the one that stands in the way.
+    /// Tries to take the item. Returns it as it is now, or the one that stands in the way.
     async fn take_send(
         &self,
         request: &SendRequest<'_>,
         now: i64,
-        turn: Turn,
-    ) -> Result<Option<Attributes>, StoreError> {
-        let (started, condition) = match turn {
-            Turn::First => (
-                "started_at = :now",
+        takeover: Takeover,
+    ) -> Result<Result<Attributes, Attributes>, StoreError> {
+        let (started, condition) = match takeover {
+            Takeover::Nothing => (
+                "started_at = :now REMOVE answer, answer_status, recipients",
                 "attribute_not_exists(pk) OR #ttl <= :now OR (fingerprint = :fingerprint AND #state = :refused) \
                  OR (#owner = :owner AND #state = :in_progress)",
             ),
-            Turn::Repeat => (
+            // A start that is still there is that of a run that died.
+            Takeover::Open => (
                 "started_at = if_not_exists(started_at, :now)",
-                "#state = :in_progress AND (#owner = :owner OR (fingerprint = :fingerprint \
-                 AND claim_expires_at <= :now AND started_at > :harmless_since))",
+                "#state = :in_progress AND (#owner = :owner OR (fingerprint = :fingerprint AND claim_expires_at <= :now))",
             ),
         };
         let mut update = self
@@ -136,8 +173,8 @@ impl Table {
             .table_name(&self.name)
             .key("pk", text(pk(request)))
             .update_expression(format!(
-                "SET #state = :in_progress, fingerprint = :fingerprint, #owner = :owner, {started}, \
-                 claim_expires_at = :claim_expires_at, #ttl = :ttl REMOVE answer, answer_status"
+                "SET #state = :in_progress, fingerprint = :fingerprint, #owner = :owner, \
+                 claim_expires_at = :claim_expires_at, #ttl = :ttl, {started}"
             ))
             .condition_expression(condition)
             .expression_attribute_names("#state", "state")
@@ -149,14 +186,14 @@ impl Table {
             .expression_attribute_values(":now", number(now))
             .expression_attribute_values(":claim_expires_at", number(now + CLAIMED_FOR))
             .expression_attribute_values(":ttl", number(now + REMEMBERED_FOR))
+            .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        update = match turn {
-            Turn::First => update.expression_attribute_values(":refused", text("refused")),
-            Turn::Repeat => update.expression_attribute_values(":harmless_since", number(now - REPEAT_IS_HARMLESS_FOR)),
-        };
+        if takeover == Takeover::Nothing {
+            update = update.expression_attribute_values(":refused", text("refused"));
+        }
         match update.send().await {
-            Ok(_) => Ok(None),
-            Err(error) => self.refused_update(&pk(request), &error).await.map(Some),
+            Ok(output) => Ok(Ok(output.attributes.unwrap_or_default())),
+            Err(error) => self.refused_update(&pk(request), &error).await.map(Err),
         }
     }
 
@@ -178,27 +215,26 @@ impl Table {
             .condition_expression("#owner = :owner")
             .expression_attribute_names("#owner", "owner")
             .expression_attribute_values(":owner", text(request.owner));
-        let with_answer = |update: UpdateItemFluentBuilder, status: u16, body: &str| {
-            update
-                .expression_attribute_values(":answer", text(body))
-                .expression_attribute_values(":status", number(status))
-        };
         let with_state = |update: UpdateItemFluentBuilder, state: &str| {
             update
                 .expression_attribute_names("#state", "state")
                 .expression_attribute_values(":state", text(state))
         };
         let update = match outcome {
-            SendOutcome::Done(status, body) => with_answer(with_state(update, "done"), status, body)
-                .update_expression("SET #state = :state, answer = :answer, answer_status = :status"),
-            SendOutcome::Ambiguous(Some((status, body))) => with_answer(update, status, body)
-                .update_expression(
-                    "SET claim_expires_at = :now, answer = :answer, answer_status = :status REMOVE #owner",
-                )
-                .expression_attribute_values(":now", number(now)),
-            SendOutcome::Ambiguous(None) => update
-                .update_expression("SET claim_expires_at = :now REMOVE #owner")
-                .expression_attribute_values(":now", number(now)),
+            SendOutcome::Done(status, body) => with_state(update, "done")
+                .update_expression("SET #state = :state, answer = :answer, answer_status = :status REMOVE recipients")
+                .expression_attribute_values(":answer", text(body))
+                .expression_attribute_values(":status", number(status)),
+            SendOutcome::Open(recipients) => {
+                let recipients =
+                    serde_json::to_string(recipients).map_err(|error| StoreError::damaged("UpdateItem", error))?;
+                update
+                    .update_expression(
+                        "SET claim_expires_at = :now, recipients = :recipients REMOVE #owner, started_at",
+                    )
+                    .expression_attribute_values(":now", number(now))
+                    .expression_attribute_values(":recipients", text(recipients))
+            }
             SendOutcome::Refused => with_state(update, "refused").update_expression("SET #state = :state"),
             SendOutcome::NotAsked => return self.give_back_send(request).await,
         };
@@ -230,17 +266,23 @@ fn read_claim(item: &Attributes, request: &SendRequest<'_>, now: i64) -> SendCla
     if get_text(item, "fingerprint") != Some(request.fingerprint) {
         return SendClaim::OtherBody;
     }
-    let answer = get_text(item, "answer").map(|body| RecordedAnswer {
-        status: get_number(item, "answer_status").unwrap_or(200),
-        body: body.to_owned(),
-    });
-    match (get_text(item, "state"), answer) {
-        (Some("done"), Some(answer)) => return SendClaim::Done(answer),
-        (_, answer) if is_abandoned(item, request, now) => return SendClaim::Unknown(answer),
-        _ => {}
+    if let (Some("done"), Some(body)) = (get_text(item, "state"), get_text(item, "answer")) {
+        return SendClaim::Done(RecordedAnswer {
+            status: get_number(item, "answer_status").unwrap_or(200),
+            body: body.to_owned(),
+        });
     }
     let ends = get_number::<i64>(item, "claim_expires_at").unwrap_or(now);
     SendClaim::InProgress {
         retry_after: (ends - now).clamp(1, ASK_AGAIN_WITHIN),
     }
+}
+
+/// Reads an item that was claimed at `now`.
+fn read_state(item: &Attributes, now: i64) -> Result<SendState, StoreError> {
+    let recipients = get_text(item, "recipients").map_or(Ok(BTreeMap::new()), serde_json::from_str);
+    Ok(SendState {
+        recipients: recipients.map_err(|error| StoreError::damaged("UpdateItem", error))?,
+        crashed_run_began: get_number(item, "started_at").filter(|began| *began < now),
+    })
 }

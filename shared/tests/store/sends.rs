@@ -1,18 +1,31 @@
 //! `send#<appid>#<idempotency key>`: a send under one key happens once.
 
-use wechat::store::{RecordedAnswer, SendClaim, SendOutcome, SendRequest, Turn};
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use wechat::store::{RecipientState, RecordedAnswer, SendClaim, SendOutcome, SendRequest, SendState};
 
 use super::{Bench, NOW, number, race};
 
 const BODY: &str = r#"{"errcode":0,"errmsg":"ok","msgid":"3000000000000000001"}"#;
 /// Longer than the function may run.
 const CLAIM_ENDS: i64 = NOW + 35;
-/// WeChat then no longer recognises a `client_msg_id`.
-const NO_LONGER_HARMLESS: i64 = NOW + 9 * 60;
+
+/// A claim that finds nothing of earlier runs.
+fn first() -> SendClaim {
+    SendClaim::Won(SendState::default())
+}
+
+fn settled() -> RecipientState {
+    RecipientState::Settled {
+        result: json!({"touser": "oOne", "errcode": 0, "errmsg": "ok", "msgid": "3000000000000000001"}),
+    }
+}
 
 fn request<'a>(app_id: &'a str, owner: &'a str) -> SendRequest<'a> {
     SendRequest {
         app_id,
+        caller: "shop",
         key: "order-1",
         fingerprint: "body 1",
         owner,
@@ -37,8 +50,16 @@ impl Bench {
         self.table.finish_send(&request, outcome, now).await.unwrap();
     }
 
-    /// How many of many runs at `now` may send, and whether as `turn`.
-    async fn winners(&self, now: i64, turn: Turn) -> usize {
+    /// What this run may send, which it has to have won.
+    async fn won(&self, owner: &str, now: i64) -> SendState {
+        match self.claim(owner, now).await {
+            SendClaim::Won(state) => state,
+            claim => panic!("{claim:?}"),
+        }
+    }
+
+    /// What those of many runs at `now` know that may send.
+    async fn winners(&self, now: i64) -> Vec<SendState> {
         let claims = race(|run| {
             let (table, app_id) = (self.table.clone(), self.app_id.clone());
             async move {
@@ -47,38 +68,38 @@ impl Bench {
             }
         })
         .await;
-        let is_loser = |claim: &SendClaim| matches!(claim, SendClaim::InProgress { .. });
-        let (losers, winners): (Vec<_>, Vec<_>) = claims.into_iter().partition(is_loser);
-        for winner in &winners {
-            assert_eq!(*winner, SendClaim::Won(turn));
+        let mut winners = Vec::new();
+        for claim in &claims {
+            match claim {
+                SendClaim::Won(state) => winners.push(state.clone()),
+                loser => assert!(matches!(loser, SendClaim::InProgress { .. }), "{loser:?}"),
+            }
         }
-        assert!(!losers.is_empty());
-        winners.len()
+        assert!(winners.len() < claims.len());
+        winners
     }
 }
 
 #[tokio::test]
 async fn of_many_runs_under_one_key_one_sends() {
     let bench = Bench::start().await;
-    assert_eq!(bench.winners(NOW, Turn::First).await, 1);
+    assert_eq!(bench.winners(NOW).await, [SendState::default()]);
 }
 
 #[tokio::test]
 async fn of_many_runs_one_takes_over_from_a_crash() {
     let bench = Bench::start().await;
-    assert_eq!(bench.claim("crashed", NOW).await, SendClaim::Won(Turn::First));
-    assert_eq!(bench.winners(CLAIM_ENDS, Turn::Repeat).await, 1);
+    assert_eq!(bench.claim("crashed", NOW).await, first());
+    let winners = bench.winners(CLAIM_ENDS).await;
+    assert_eq!(winners.len(), 1);
+    assert_eq!(winners[0].of("oAnybody"), Some(RecipientState::Unknown { since: NOW }));
 }
 
 #[tokio::test]
 async fn a_recorded_answer_is_given_again_for_a_day() {
     let bench = Bench::start().await;
-    assert_eq!(bench.claim("first", NOW).await, SendClaim::Won(Turn::First));
-    assert_eq!(
-        bench.claim("first", NOW).await,
-        SendClaim::Won(Turn::First),
-        "a lost answer"
-    );
+    assert_eq!(bench.claim("first", NOW).await, first());
+    assert_eq!(bench.claim("first", NOW).await, first(), "a lost answer");
     assert!(matches!(
         bench.claim("second", NOW).await,
         SendClaim::InProgress { retry_after: 1..=5 }
@@ -92,11 +113,11 @@ async fn a_recorded_answer_is_given_again_for_a_day() {
     };
     assert_eq!(bench.table.claim_send(&other, NOW).await.unwrap(), SendClaim::OtherBody);
 
-    let item = bench.item(format!("send#{}#order-1", bench.app_id)).await.unwrap();
+    let item = bench.item(format!("send#{}#shop#order-1", bench.app_id)).await.unwrap();
     let end = number(&item, "ttl");
     assert_eq!(end, NOW + 24 * 3600);
     assert_eq!(bench.claim("second", end - 1).await, SendClaim::Done(answer()));
-    assert_eq!(bench.claim("second", end).await, SendClaim::Won(Turn::First));
+    assert_eq!(bench.claim("second", end).await, first());
 }
 
 #[tokio::test]
@@ -109,7 +130,7 @@ async fn what_wechat_refused_may_be_tried_again_with_the_same_body() {
         ..request(&bench.app_id, "second")
     };
     assert_eq!(bench.table.claim_send(&other, NOW).await.unwrap(), SendClaim::OtherBody);
-    assert_eq!(bench.winners(NOW, Turn::First).await, 1);
+    assert_eq!(bench.winners(NOW).await, [SendState::default()]);
 }
 
 #[tokio::test]
@@ -122,7 +143,7 @@ async fn a_claim_that_is_given_back_leaves_nothing() {
         "the claim is another's"
     );
     bench.finish("first", SendOutcome::NotAsked, NOW).await;
-    assert_eq!(bench.item(format!("send#{}#order-1", bench.app_id)).await, None);
+    assert_eq!(bench.item(format!("send#{}#shop#order-1", bench.app_id)).await, None);
     bench.finish("first", SendOutcome::NotAsked, NOW).await;
 }
 
@@ -135,32 +156,45 @@ async fn nobody_records_an_answer_for_another_run() {
 }
 
 #[tokio::test]
-async fn an_outcome_that_is_not_known_is_repeated_while_that_is_harmless() {
+async fn what_is_known_of_each_recipient_outlives_every_claim() {
     let bench = Bench::start().await;
+    let unknown = RecipientState::Unknown { since: NOW };
+    let known = BTreeMap::from([("oOne".to_owned(), settled()), ("oTwo".to_owned(), unknown.clone())]);
     bench.claim("first", NOW).await;
-    bench.finish("first", SendOutcome::Ambiguous(None), NOW + 8).await;
-    assert_eq!(bench.claim("second", NOW + 8).await, SendClaim::Won(Turn::Repeat));
-    bench
-        .finish("second", SendOutcome::Ambiguous(Some((207, BODY))), NOW + 16)
-        .await;
-    let some = RecordedAnswer {
-        status: 207,
-        body: BODY.to_owned(),
-    };
+    bench.finish("first", SendOutcome::Open(&known), NOW + 8).await;
+    let state = bench.won("second", NOW + 8).await;
     assert_eq!(
-        bench.claim("third", NO_LONGER_HARMLESS).await,
-        SendClaim::Unknown(Some(some))
+        (state.of("oOne"), state.of("oTwo"), state.of("oThree")),
+        (Some(settled()), Some(unknown.clone()), None)
     );
+
+    // The second run dies: whom it was to ask first may have been sent the message since.
+    let state = bench.won("third", NOW + 8 + 35).await;
+    let since_the_second = RecipientState::Unknown { since: NOW + 8 };
+    assert_eq!(
+        (state.of("oOne"), state.of("oTwo"), state.of("oThree")),
+        (Some(settled()), Some(unknown), Some(since_the_second.clone()))
+    );
+    // So does the third: nobody gets younger by it.
+    let state = bench.won("fourth", NOW + 8 + 70).await;
+    assert_eq!(state.of("oThree"), Some(since_the_second));
+
+    bench.finish("fourth", SendOutcome::Done(200, BODY), NOW + 80).await;
+    assert_eq!(bench.claim("fifth", NOW + 80).await, SendClaim::Done(answer()));
 }
 
+/// One caller must not get the answer of another, nor keep it from sending.
 #[tokio::test]
-async fn a_crash_long_ago_leaves_an_unknown_outcome() {
+async fn the_keys_of_two_callers_are_kept_apart() {
     let bench = Bench::start().await;
     bench.claim("first", NOW).await;
-    assert_eq!(
-        bench.claim("second", NO_LONGER_HARMLESS).await,
-        SendClaim::Unknown(None)
-    );
+    bench.finish("first", SendOutcome::Done(200, BODY), NOW).await;
+    let other = SendRequest {
+        caller: "app",
+        fingerprint: "body 2",
+        ..request(&bench.app_id, "second")
+    };
+    assert_eq!(bench.table.claim_send(&other, NOW).await.unwrap(), first());
 }
 
 /// The SDK repeats a write whose answer it missed, and the first one may land late.
@@ -168,11 +202,12 @@ async fn a_crash_long_ago_leaves_an_unknown_outcome() {
 async fn a_claim_that_lands_late_takes_no_answer_away() {
     let bench = Bench::start().await;
     bench.claim("first", NOW).await;
-    for outcome in [SendOutcome::Ambiguous(Some((207, BODY))), SendOutcome::Done(200, BODY)] {
+    let known = BTreeMap::from([("oOne".to_owned(), settled())]);
+    for outcome in [SendOutcome::Open(&known), SendOutcome::Done(200, BODY)] {
         bench.finish("first", outcome, NOW + 1).await;
-        let item = bench.item(format!("send#{}#order-1", bench.app_id)).await;
+        let item = bench.item(format!("send#{}#shop#order-1", bench.app_id)).await;
         assert!(!matches!(bench.claim("first", NOW).await, SendClaim::Won(_)));
-        assert_eq!(bench.item(format!("send#{}#order-1", bench.app_id)).await, item);
+        assert_eq!(bench.item(format!("send#{}#shop#order-1", bench.app_id)).await, item);
         bench.claim("first", NOW + 1).await;
     }
 }

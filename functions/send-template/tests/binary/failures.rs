@@ -67,15 +67,109 @@ async fn a_token_that_stays_dead_is_asked_for_once_for_all_recipients() {
     stage.control("/sim/whitelist", &json!({"ips": ["203.0.113.7"]})).await;
     stage.control("/sim/token/invalidate", &json!({})).await;
     let answer = send(function, &crate::stage::message_to(followers)).await;
-    let results = answer.body["results"].as_array().unwrap();
-    assert_eq!((answer.status, results.len()), (207, 100));
-    assert!(
-        results
-            .iter()
-            .all(|result| result["errcode"] == 40164 && result["status"] == 503),
+    assert_eq!(
+        (answer.status, &answer.body["errcode"]),
+        (503, &json!(40164)),
         "{answer:?}"
     );
     assert_eq!(stage.lambda.events().len(), 1);
+}
+
+#[tokio::test]
+async fn a_refusal_of_everybody_stops_a_batch_and_is_its_answer() {
+    let stage = Stage::new().await;
+    let function = &mut stage.function().await;
+    let mut followers = Vec::new();
+    for _ in 0..100 {
+        followers.push(stage.follower().await);
+    }
+    let body = crate::stage::message_to(followers.clone());
+    for (errcode, status, has_retry_after) in [
+        (45009, 429, true),
+        (45011, 429, true),
+        (40164, 503, false),
+        (48001, 503, false),
+        (40037, 400, false),
+        (50002, 503, false),
+    ] {
+        stage
+            .fault(&json!({"path": SEND, "errcode": errcode, "times": 100}))
+            .await;
+        let before = stage.calls(Some(SEND)).await;
+        let answer = send(function, &body).await;
+        assert_eq!(
+            (answer.status, &answer.body["errcode"]),
+            (status, &json!(errcode)),
+            "{answer:?}"
+        );
+        assert_eq!(
+            answer.headers.get("retry-after").is_some(),
+            has_retry_after,
+            "{answer:?}"
+        );
+        let calls = stage.calls(Some(SEND)).await - before;
+        assert!(calls <= 20, "{errcode} was met {calls} times");
+        stage.clear_faults().await;
+    }
+    // One recipient is at fault, and no other.
+    stage.fault(&json!({"path": SEND, "errcode": 43019, "times": 1})).await;
+    let answer = send(function, &body).await;
+    let failed = answer.body["results"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|result| result["errcode"] != 0);
+    assert_eq!((answer.status, failed.count()), (207, 1), "{answer:?}");
+}
+
+/// The caller would take the refusal for the whole truth, send again, and the phone would show the message twice.
+#[tokio::test]
+async fn a_refusal_of_a_repeat_does_not_hide_that_the_first_may_have_been_sent() {
+    let stage = Stage::new().await;
+    let function = &mut stage.function().await;
+    for errcode in [45011, 45009, 48001, 47003, 43019, 40164] {
+        stage.fault(&json!({"path": SEND, "drop": true})).await;
+        stage.fault(&json!({"path": SEND, "errcode": errcode})).await;
+        let answer = send(function, &message()).await;
+        let body = &answer.body;
+        assert_eq!(
+            (answer.status, &body["type"]),
+            (504, &json!("urn:wechat-bundle:may-have-been-sent")),
+            "{body}"
+        );
+        assert_eq!(
+            (&body["may_have_been_sent"], &body["errcode"]),
+            (&json!(true), &Value::Null),
+            "{body}"
+        );
+        assert_eq!(
+            (answer.headers.get("retry-after"), &body["retry_after"]),
+            (None, &Value::Null),
+            "{body}"
+        );
+
+        let phone = stage.phone(FOLLOWER).await.len();
+        let mut again = message();
+        again["client_msg_id"] = body["client_msg_id"].clone();
+        assert_eq!(send(function, &again).await.status, 200, "{errcode}");
+        assert_eq!(stage.phone(FOLLOWER).await.len(), phone, "{errcode}");
+    }
+}
+
+#[tokio::test]
+async fn the_start_and_the_wait_at_the_gateway_are_part_of_a_requests_25_seconds() {
+    let stage = Stage::new().await;
+    let function = &mut stage.function().await;
+    send(function, &message()).await;
+    stage
+        .fault(&json!({"path": SEND, "delay_ms": 60_000, "times": 2}))
+        .await;
+    let mut late = event(&message(), None);
+    late["requestContext"]["timeEpoch"] = (crate::stage::now() * 1000 - 20_000).into();
+    let started = Instant::now();
+    let answer = invoke_within(function, &late, 29_000).await;
+    assert_eq!(answer.status, 504, "{answer:?}");
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
 }
 
 /// The calls are counted over the replacement of the token, and none is forgotten that may have sent the message.
@@ -89,15 +183,12 @@ async fn a_dead_token_a_busy_wechat_and_a_dead_token_again_make_three_calls() {
     }
     let before = stage.calls(Some(SEND)).await;
     let answer = send(function, &message()).await;
-    assert_eq!((answer.status, &answer.body["errcode"]), (503, &json!(40001)));
-    assert_eq!(stage.calls(Some(SEND)).await - before, 3);
-    assert!(
-        answer.body["hint"]
-            .as_str()
-            .unwrap()
-            .contains("WeChat may have sent it"),
+    assert_eq!(
+        (answer.status, &answer.body["may_have_been_sent"]),
+        (504, &json!(true)),
         "{answer:?}"
     );
+    assert_eq!(stage.calls(Some(SEND)).await - before, 3);
 }
 
 #[tokio::test]
@@ -137,24 +228,33 @@ async fn without_a_token_the_refresher_is_asked_and_its_refusal_told() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_not_wechats_is_502_and_none_is_504() {
+async fn an_answer_that_is_not_wechats_may_hide_a_sent_message() {
     let stage = Stage::new().await;
     let function = &mut stage.function().await;
-    for (fault, status) in [
-        (json!({"body": "<html>登录</html>"}), 502),
-        (json!({"http_status": 500, "times": 2}), 502),
-        (json!({"http_status": 403}), 502),
-        (json!({"body": "{\"errcode\":0}"}), 502),
-        (json!({"errcode": -1, "times": 2}), 502),
-        (json!({"drop": true, "times": 2}), 504),
+    for fault in [
+        json!({"body": "<html>登录</html>"}),
+        json!({"http_status": 500, "times": 2}),
+        json!({"http_status": 403}),
+        json!({"body": "{\"errcode\":0}"}),
+        json!({"errcode": -1, "times": 2}),
+        json!({"drop": true, "times": 2}),
     ] {
         let answer = send_with_fault(&stage, function, fault.clone()).await;
-        assert_eq!(answer.status, status, "{fault}: {answer:?}");
+        assert_eq!(
+            (answer.status, &answer.body["may_have_been_sent"]),
+            (504, &json!(true)),
+            "{fault}: {answer:?}"
+        );
         assert!(
-            answer.body["hint"].as_str().unwrap().contains("client_msg_id"),
+            answer.body["client_msg_id"].as_str().is_some_and(|id| id.len() == 32),
             "{fault}: {answer:?}"
         );
     }
+    // A list of templates changes nothing.
+    stage
+        .fault(&json!({"path": crate::stage::LIST, "body": "<html>"}))
+        .await;
+    assert_eq!(invoke(function, &get("/api/templates")).await.status, 502);
     stage.fault(&json!({"path": SEND, "delay_ms": 60_000})).await;
     let started = Instant::now();
     let answer = invoke_within(function, &event(&message(), None), 3_000).await;
@@ -320,6 +420,12 @@ async fn no_secret_no_openid_and_no_text_is_logged() {
     send_with_key(function, &wrong, "order-1").await;
     let logs = function.logs();
     assert!(logs.contains("request answered"), "{logs}");
+    let msgid = stage.phone(FOLLOWER).await[0]["msgid"].as_str().unwrap().to_owned();
+    let line = logs.lines().find(|line| line.contains("template message")).unwrap();
+    assert!(
+        line.contains(&msgid) && line.contains("\"root\""),
+        "one message can be followed: {line}"
+    );
     let token = stage.token().await;
     for secret in [
         API_KEY,

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use testing::Function;
 use wechat_simulator::FOLLOWER;
 
-use crate::stage::{Answer, SEND, Stage, event, invoke, message, message_to, send_with_key};
+use crate::stage::{API_KEY, Answer, SEND, Stage, event, event_of, invoke, message, message_to, send_with_key};
 
 const TEN_MINUTES: i64 = 600;
 
@@ -113,7 +113,11 @@ async fn after_an_ambiguous_failure_a_repeat_sends_nothing_twice() {
         failing["times"] = 2.into();
         stage.fault(&failing).await;
         let answer = send_with_key(function, &message(), "order-1").await;
-        assert!(matches!(answer.status, 502 | 504), "{fault}: {answer:?}");
+        assert_eq!(
+            (answer.status, kind(&answer)),
+            (504, "may-have-been-sent"),
+            "{fault}: {answer:?}"
+        );
         assert!(
             answer.body["hint"].as_str().unwrap().contains("Idempotency-Key"),
             "{fault}: {answer:?}"
@@ -152,7 +156,8 @@ async fn a_refused_repeat_does_not_make_an_unknown_message_unsent() {
     stage.fault(&json!({"path": SEND, "drop": true, "times": 2})).await;
     assert_eq!(send_with_key(function, &message(), "order-1").await.status, 504);
     stage.fault(&json!({"path": SEND, "errcode": 45009})).await;
-    assert_eq!(send_with_key(function, &message(), "order-1").await.status, 429);
+    let refused = send_with_key(function, &message(), "order-1").await;
+    assert_eq!((refused.status, kind(&refused)), (504, "may-have-been-sent"));
     stage.age_claim("order-1", TEN_MINUTES).await;
     let answer = send_with_key(function, &message(), "order-1").await;
     assert_eq!((answer.status, kind(&answer)), (504, "outcome-unknown"));
@@ -169,8 +174,24 @@ async fn of_several_recipients_what_is_known_stays_known() {
     let first = send_with_key(function, &body, "both").await;
     assert_eq!(first.status, 207, "{first:?}");
     stage.age_claim("both", TEN_MINUTES).await;
+    let calls = stage.calls(Some(SEND)).await;
     let again = send_with_key(function, &body, "both").await;
-    assert_eq!((again.status, &again.body), (207, &first.body));
+    assert_eq!((again.status, stage.calls(Some(SEND)).await), (207, calls));
+    for (before, now) in results(&first).zip(results(&again)) {
+        if before["msgid"].is_string() {
+            assert_eq!(before, now);
+        } else {
+            assert_eq!(now["type"], "urn:wechat-bundle:outcome-unknown");
+            assert_eq!(
+                (&now["may_have_been_sent"], &now["client_msg_id"]),
+                (&json!(true), &before["client_msg_id"])
+            );
+        }
+    }
+}
+
+fn results(answer: &Answer) -> impl Iterator<Item = &Value> {
+    answer.body["results"].as_array().unwrap().iter()
 }
 
 /// That WeChat refuses a repeat does not tell what became of the first.
@@ -185,13 +206,96 @@ async fn of_several_recipients_one_that_is_refused_at_a_repeat_stays_open() {
     stage.fault(&json!({"path": SEND, "errcode": 45009, "times": 1})).await;
     let refused = send_with_key(function, &body, "both").await;
     assert_eq!(refused.status, 207, "{refused:?}");
-    let results = refused.body["results"].as_array().unwrap();
-    let failed = results.iter().find(|result| result["errcode"] == 45009).unwrap();
-    assert!(failed["hint"].as_str().unwrap().contains("may have sent"), "{failed}");
+    let open = results(&refused).find(|result| result["status"] == 504).unwrap();
+    assert_eq!(open["type"], "urn:wechat-bundle:may-have-been-sent");
+    assert_eq!((&open["errcode"], &open["retry_after"]), (&Value::Null, &Value::Null));
     assert_eq!(send_with_key(function, &body, "both").await.status, 200);
     for user in [FOLLOWER, other.as_str()] {
         assert_eq!(stage.phone(user).await.len(), 1);
     }
+}
+
+/// With a lost answer for one of three, whatever happens to the repeats.
+#[tokio::test]
+async fn a_repeat_asks_for_the_unknown_only_and_a_failing_one_forgets_nothing() {
+    let stage = Stage::new().await;
+    let function = &mut stage.function().await;
+    let followers = [stage.follower().await, stage.follower().await];
+    let stranger = "odhkKxxxxxxxxxxxxxxxxxxxxxxx";
+    let body = message_to(vec![FOLLOWER, &followers[0], &followers[1], stranger]);
+    // Two attempts for each of four: two of them are lost whole.
+    stage.fault(&json!({"path": SEND, "drop": true, "times": 6})).await;
+    let first = send_with_key(function, &body, "order-1").await;
+    assert_eq!(first.status, 207, "{first:?}");
+    let known: Vec<Value> = results(&first)
+        .filter(|result| result["status"] != 504)
+        .cloned()
+        .collect();
+    let unknown = 4 - known.len();
+    assert!((1..=3).contains(&unknown) && !known.is_empty(), "{first:?}");
+
+    // No token at all: WeChat is not asked, and nothing is forgotten.
+    stage.control("/sim/whitelist", &json!({"ips": ["203.0.113.7"]})).await;
+    stage.control("/sim/token/invalidate", &json!({})).await;
+    let failing = send_with_key(function, &body, "order-1").await;
+    assert_eq!(failing.status, 207, "{failing:?}");
+    stage.control("/sim/whitelist", &json!({"ips": null})).await;
+
+    let calls = stage.calls(Some(SEND)).await;
+    let last = send_with_key(function, &body, "order-1").await;
+    for known in &known {
+        assert!(results(&failing).any(|result| result == known), "{failing:?}");
+        assert!(results(&last).any(|result| result == known), "{last:?}");
+    }
+    assert!(
+        results(&last).all(|result| result["msgid"].is_string() || result["touser"] == stranger),
+        "{last:?}"
+    );
+    // The dead token is met by each that is in flight.
+    let asked = stage.calls(Some(SEND)).await - calls;
+    assert!((unknown..=2 * unknown).contains(&asked), "{asked} for {unknown}");
+    for follower in [FOLLOWER, &followers[0], &followers[1]] {
+        assert_eq!(stage.phone(follower).await.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_batch_that_a_quota_stopped_is_completed_by_a_repeat() {
+    let stage = Stage::new().await;
+    let function = &mut stage.function().await;
+    let mut followers = Vec::new();
+    for _ in 0..60 {
+        followers.push(stage.follower().await);
+    }
+    let body = message_to(followers.clone());
+    stage.fault(&json!({"path": SEND, "errcode": 45011, "times": 1})).await;
+    let first = send_with_key(function, &body, "order-1").await;
+    assert_eq!(
+        (first.status, first.headers.get("retry-after")),
+        (207, None),
+        "some have the message"
+    );
+    let not_sent = results(&first).filter(|result| result["errcode"] == 45011).count();
+    assert!((1..60).contains(&not_sent), "{not_sent}");
+    assert_eq!(send_with_key(function, &body, "order-1").await.status, 200);
+    for follower in &followers {
+        assert_eq!(stage.phone(follower).await.len(), 1);
+    }
+}
+
+/// The shop must not get the answer to what the app has sent.
+#[tokio::test]
+async fn two_callers_may_use_the_same_key() {
+    const OTHER_KEY: &str = "key-of-the-app-0001";
+    let stage = Stage::new().await;
+    let keys = format!("{API_KEY},{OTHER_KEY}");
+    let function = &mut stage.function_with(&[("API_KEYS", &keys)]).await;
+    let other = stage.follower().await;
+    let shop = invoke(function, &event(&message(), Some("1"))).await;
+    let app = invoke(function, &event_of(OTHER_KEY, &message_to(other.as_str()), Some("1"))).await;
+    assert_eq!((shop.status, app.status), (200, 200), "{app:?}");
+    assert_ne!(shop.body["msgid"], app.body["msgid"]);
+    assert_eq!(stage.phone(&other).await.len(), 1);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
 use testing::{EmbeddedTable, Function, Invoked, LambdaApi, Outcome, TABLE_NAME};
 use tokio::net::TcpListener;
+use wechat::secret::sha256_hex;
 use wechat_simulator::{Account, FOLLOWER, Settings, Simulator, TEMPLATE_ID};
 
 pub(crate) const SEND: &str = "/cgi-bin/message/template/send";
@@ -166,16 +167,44 @@ impl Stage {
         Self { table, ..self }
     }
 
-    /// Moves the claim of `key` into the past: its start by `started_ago` seconds, and its end to now.
-    pub(crate) async fn age_claim(&self, key: &str, started_ago: i64) {
-        let pk = format!("send#{}#{key}", self.simulator.account().app_id);
-        let update = self.table.client().update_item().table_name(TABLE_NAME);
-        update
-            .key("pk", AttributeValue::S(pk))
-            .update_expression("SET claim_expires_at = :now, started_at = :started")
-            .condition_expression("attribute_exists(pk)")
-            .expression_attribute_values(":now", AttributeValue::N(now().to_string()))
-            .expression_attribute_values(":started", AttributeValue::N((now() - started_ago).to_string()))
+    /// The item of what was sent under `key`.
+    fn send_pk(&self, key: &str) -> AttributeValue {
+        let caller = &sha256_hex(API_KEY.as_bytes())[..16];
+        AttributeValue::S(format!("send#{}#{caller}#{key}", self.simulator.account().app_id))
+    }
+
+    /// Moves what is known of the send under `key` into the past by `seconds`, and ends its claim.
+    pub(crate) async fn age_claim(&self, key: &str, seconds: i64) {
+        let client = self.table.client();
+        let read = client
+            .get_item()
+            .table_name(TABLE_NAME)
+            .key("pk", self.send_pk(key))
+            .send()
+            .await;
+        let item = read.unwrap().item.unwrap();
+        let mut aged = item.clone();
+        aged.insert("claim_expires_at".to_owned(), AttributeValue::N(now().to_string()));
+        if let Some(started) = item.get("started_at") {
+            let started: i64 = started.as_n().unwrap().parse().unwrap();
+            aged.insert(
+                "started_at".to_owned(),
+                AttributeValue::N((started - seconds).to_string()),
+            );
+        }
+        if let Some(recipients) = item.get("recipients") {
+            let mut recipients: Value = serde_json::from_str(recipients.as_s().unwrap()).unwrap();
+            for recipient in recipients.as_object_mut().unwrap().values_mut() {
+                if let Some(since) = recipient["since"].as_i64() {
+                    recipient["since"] = (since - seconds).into();
+                }
+            }
+            aged.insert("recipients".to_owned(), AttributeValue::S(recipients.to_string()));
+        }
+        client
+            .put_item()
+            .table_name(TABLE_NAME)
+            .set_item(Some(aged))
             .send()
             .await
             .unwrap();
@@ -277,8 +306,13 @@ pub(crate) fn message_to(touser: impl Into<Value>) -> Value {
 
 /// The event of `POST /api/sendTemplateMessage`.
 pub(crate) fn event(body: &Value, key: Option<&str>) -> Value {
+    event_of(API_KEY, body, key)
+}
+
+/// The same, by the holder of `api_key`.
+pub(crate) fn event_of(api_key: &str, body: &Value, key: Option<&str>) -> Value {
     let mut event = testing::event("send-template");
-    event["headers"]["authorization"] = format!("Bearer {API_KEY}").into();
+    event["headers"]["authorization"] = format!("Bearer {api_key}").into();
     let headers = event["headers"].as_object_mut().unwrap();
     headers.remove("idempotency-key");
     if let Some(key) = key {
