@@ -55,6 +55,16 @@ class Stack:
             name: self.resolve(output["Value"]) for name, output in template["Outputs"].items() if self.exists(output)
         }
 
+    def refusals(self):
+        """Why CloudFormation would not take these parameters: what the failed assertions of the template's rules say."""
+        return [
+            assertion["AssertDescription"]
+            for rule in SOURCE["Rules"].values()
+            if self.holds(rule["RuleCondition"])
+            for assertion in rule["Assertions"]
+            if not self.holds(assertion["Assert"])
+        ]
+
     def exists(self, resource):
         return "Condition" not in resource or self.holds(resource["Condition"])
 
@@ -83,6 +93,8 @@ class Stack:
             return self.holds(operands)
         if name == "Fn::Equals":
             return self.resolve(operands[0]) == self.resolve(operands[1])
+        if name == "Fn::Contains":
+            return self.resolve(operands[1]) in self.resolve(operands[0])
         results = [self.holds(operand) for operand in operands]
         return {"Fn::Not": not results[0], "Fn::And": all(results), "Fn::Or": any(results)}[name]
 

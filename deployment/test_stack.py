@@ -34,7 +34,12 @@ EGRESS = [
 WATCHING = [{}, {"Alarms": "true"}, {"Alarms": "true", "GradualDeployment": GRADUAL}]
 JWT = [
     {},
-    {"JwtIssuer": "https://login.example.com/", "JwtAudience": "wechat,shop"},
+    {
+        "JwtIssuer": "https://login.example.com/",
+        "JwtAudience": "wechat,shop",
+        "JwtSendScope": "wechat",
+        "JwtAdminScope": "wechat",
+    },
     {
         "JwtIssuer": "https://login.example.com/",
         "JwtAudience": "wechat",
@@ -54,6 +59,27 @@ CALLERS = [name for name in FUNCTIONS if name != "WebhookFunction"]
 @pytest.fixture(scope="module", params=COMBINATIONS, ids=lambda chosen: " ".join(str(value) for value in chosen.values()))
 def stack(request):
     return Stack(**request.param)
+
+
+def test_cloudformation_takes_the_parameters(stack):
+    assert not stack.refusals()
+
+
+@pytest.mark.parametrize(
+    ("chosen", "missing"),
+    [
+        *[(jwt, name) for jwt in JWT for name in jwt if name != "JwtIssuer"],
+        (EGRESS[5], "ExistingSubnetIds"),
+        (EGRESS[5], "ExistingSecurityGroupIds"),
+        (DOMAIN[1], "CertificateArn"),
+        (WATCHING[2], "Alarms"),
+    ],
+)
+def test_a_choice_without_what_it_needs_is_refused(chosen, missing):
+    """A JWT issuer without scopes would let every user whom it signs a token for message and manage the account."""
+    left = {name: value for name, value in chosen.items() if name != missing}
+    (refusal,) = Stack(**left).refusals()
+    assert missing in refusal
 
 
 def test_every_reference_is_to_a_resource_that_exists(stack):
@@ -153,9 +179,10 @@ def test_routes_under_api_take_a_jwt_when_there_is_an_issuer_and_webhook_never(s
             is_sender = route["Target"] == "integrations/${SendTemplateIntegration}"
             scope = stack.parameters["JwtSendScope" if is_sender else "JwtAdminScope"]
             assert (route["AuthorizationType"], route["AuthorizerId"]) == ("JWT", "${JwtAuthorizer}"), key
-            assert route.get("AuthorizationScopes", []) == ([scope] if scope else []), key
+            assert route["AuthorizationScopes"] == [scope] and scope, key
         else:
-            assert route.get("AuthorizationType", "NONE") == "NONE" and "AuthorizerId" not in route, key
+            assert route.get("AuthorizationType", "NONE") == "NONE", key
+            assert not {"AuthorizerId", "AuthorizationScopes"} & set(route), key
         # A route that took OPTIONS would take preflight requests from API Gateway's own answer.
         assert re.match(r"(GET|POST|PUT|DELETE) /", key), key
     authorizers = stack.of_type("AWS::ApiGatewayV2::Authorizer")

@@ -108,7 +108,7 @@ class Request:
     began: float
     cpu_free: float
     under_way: int = 0
-    refused: int = 0
+    not_sent: int = 0
     retry_at: float = 0.0
 
 
@@ -116,8 +116,8 @@ class Campaign:
     """Messages sent by `callers` that each post one request of 100 after the other.
 
     Inside a request 20 calls are under way; each takes WeChat's latency and then CPU, of which the function has one share.
-    A call beyond a limit is refused (45011 a minute, 45009 a day) and named in the answer; its caller waits as
-    `Retry-After` says, to the next minute or midnight, and repeats those that were refused.
+    A call beyond a limit is refused (45011 a minute, 45009 a day). Both refuse everybody, so the request asks for nobody
+    else; its caller waits to the next minute or midnight and repeats those that were not sent to.
     """
 
     CPU = batch(0).cpu_ms / 100 * MB_OF_A_CPU / MEMORY_MB / 1000
@@ -171,7 +171,9 @@ class Campaign:
         request.under_way -= 1
         request.cpu_free = max(request.cpu_free, now) + self.CPU
         if retry_at:
-            request.refused += 1
+            self.refused += 1
+            request.not_sent += 1 + request.to_start
+            request.to_start = 0
             request.retry_at = max(request.retry_at, retry_at)
         else:
             self.seconds = max(self.seconds, request.cpu_free)
@@ -180,8 +182,7 @@ class Campaign:
         elif not request.under_way:
             self.served += 1
             self.served_seconds += request.cpu_free - request.began
-            self.refused += request.refused
-            self.left += request.refused
+            self.left += request.not_sent
             self.at(max(request.cpu_free, request.retry_at), None)
 
 

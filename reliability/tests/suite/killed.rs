@@ -10,7 +10,7 @@ use testing::{Fault, Function};
 
 use crate::{
     callbacks,
-    managing::{kept_menu, menu_name, put_replies, replies, set_menu},
+    managing::{kept_menu, menu_name, put_replies, replies, roll_back_again, set_menu},
     refreshing::{TOKEN_PATH, refresh},
     report::{self, Row},
     sending,
@@ -160,19 +160,10 @@ const STORIES: [Story; 8] = [
         event: |_| request("POST", "/api/menu/rollback", None, None),
         after: |stage, function| {
             Box::pin(async move {
-                stage.let_claims_end().await;
-                // Once the end is noted, the same request is another one, which undoes it.
-                let was_done = menu_name(function).await == "old";
-                let mut brought_back = kept_menu(function).await;
-                let returns = if brought_back == "old" {
-                    brought_back = kept_menu(function).await;
-                    "the same request, once a claim has ended (30 s): 200"
-                } else {
-                    assert!(was_done, "the old menu is lost");
-                    "`GET /api/menu` shows that it was done; the same request would undo it"
-                };
-                assert_eq!(brought_back, "new", "the new menu is lost");
-                (returns.to_owned(), "both menus".to_owned())
+                (
+                    roll_back_again(stage, function).await.to_owned(),
+                    "both menus".to_owned(),
+                )
             })
         },
     },

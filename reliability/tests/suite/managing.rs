@@ -73,6 +73,33 @@ async fn managing() {
         .into_iter()
         .map(|(breaks, fault)| change_replies(breaks, fault));
     rows.extend(report::run(rules).await);
+    let mut roll_backs = Vec::new();
+    for (service, step, name) in [
+        (Service::Table, 1, "`POST /api/menu/rollback`: claiming it"),
+        (
+            Service::WeChat,
+            1,
+            "`POST /api/menu/rollback`: asking for the menu there is",
+        ),
+        (Service::Table, 2, "`POST /api/menu/rollback`: keeping that"),
+        (Service::WeChat, 2, "`POST /api/menu/rollback`: creating the old one"),
+        (Service::Table, 3, "`POST /api/menu/rollback`: noting that it is done"),
+    ] {
+        let faults = if service == Service::Table {
+            table_faults()
+        } else {
+            service_faults()
+        };
+        roll_backs.extend(faults.into_iter().map(|fault| (service, step, name, fault)));
+    }
+    let roll_backs = roll_backs
+        .into_iter()
+        .map(|(service, step, name, (breaks, fault))| roll_back_menu(service, step, name, breaks, fault));
+    rows.extend(report::run(roll_backs).await);
+    let rules = table_faults()
+        .into_iter()
+        .map(|(breaks, fault)| roll_back_replies(breaks, fault));
+    rows.extend(report::run(rules).await);
     let mut doctors = Vec::new();
     for service in [Service::Table, Service::WeChat, Service::Lambda] {
         let faults = if service == Service::Table {
@@ -87,7 +114,8 @@ async fn managing() {
     rows.extend(report::run(doctors).await);
     report::section(
         report::TITLES[5],
-        "Once it is mended, the caller sends the same request again. The menu from before is kept, to roll back to.",
+        "Once it is mended, the caller sends the same request again. The menu from before is kept, to roll back to. \
+         `POST /api/menu/rollback` once more would undo the roll-back, so its caller looks first.",
         rows,
     );
 }
@@ -124,6 +152,67 @@ pub(crate) async fn kept_menu(function: &mut Function) -> String {
     let rolled_back = ask(function, &request("POST", "/api/menu/rollback", None, None)).await;
     assert_eq!(rolled_back.status, 200, "{rolled_back:?}");
     menu_name(function).await
+}
+
+/// How service returns after a request to roll `new` back to `old` that brought no answer, or a failure. Both are kept.
+pub(crate) async fn roll_back_again(stage: &Stage, function: &mut Function) -> &'static str {
+    stage.let_claims_end().await;
+    // Once the end is noted, the same request is another one, which undoes it.
+    let was_done = menu_name(function).await == "old";
+    let mut brought_back = kept_menu(function).await;
+    let returns = if brought_back == "old" {
+        brought_back = kept_menu(function).await;
+        "the same request, once a claim has ended (30 s): 200"
+    } else {
+        assert!(was_done, "the old menu is lost");
+        "`GET /api/menu` shows that it was done; the same request would undo it"
+    };
+    assert_eq!(brought_back, "new", "the new menu is lost");
+    returns
+}
+
+async fn roll_back_menu(service: Service, step: usize, name: &str, breaks: &str, fault: Fault) -> Row {
+    let stage = Stage::new().await;
+    let mut function = stage.serving(Program::Admin).await;
+    for menu in ["old", "new"] {
+        assert_eq!(ask(&mut function, &set_menu(menu)).await.status, 200);
+    }
+    stage.proxy(service).fail(step.., fault);
+    let first = ask(&mut function, &request("POST", "/api/menu/rollback", None, None)).await;
+    assert!(first.took < GATEWAY_WAITS, "{name}, {breaks}: {first:?}");
+    stage.mend().await;
+    let returns = match (roll_back_again(&stage, &mut function).await, first.status) {
+        (_, 200) => "nothing was missed",
+        (returns, _) => returns,
+    };
+    row(name, service, breaks, &first, "29 s", "both menus", returns)
+}
+
+async fn roll_back_replies(breaks: &str, fault: Fault) -> Row {
+    let stage = Stage::new().await;
+    let mut function = stage.serving(Program::Admin).await;
+    for content in ["old", "new"] {
+        assert_eq!(ask(&mut function, &put_replies(content)).await.status, 200);
+    }
+    let to_old = request("POST", "/api/replies/rollback", Some(&json!({"version": 1})), None);
+    stage.proxy(Service::Table).fail(.., fault);
+    let first = ask(&mut function, &to_old).await;
+    assert!(first.took < GATEWAY_WAITS, "{breaks}: {first:?}");
+    stage.mend().await;
+    assert_eq!(ask(&mut function, &to_old).await.status, 200);
+    let stored = ask(&mut function, &request("GET", "/api/replies", None, None)).await;
+    assert_eq!(stored.body, replies("old"), "{breaks}");
+    let to_new = request("POST", "/api/replies/rollback", Some(&json!({"version": 2})), None);
+    assert_eq!(ask(&mut function, &to_new).await.body, replies("new"), "{breaks}");
+    row(
+        "`POST /api/replies/rollback` to a version",
+        Service::Table,
+        breaks,
+        &first,
+        "29 s",
+        "the version's rules, and the others",
+        "the same request: 200",
+    )
 }
 
 async fn change_replies(breaks: &str, fault: Fault) -> Row {

@@ -44,6 +44,21 @@ send's, 45 s of the token's: it moves their end to now. The kinds of fault:
 | is very slow | answers after 1 s, when the table's client has given up the attempt |
 | answers garbage | a page of HTML with status 200 |
 | loses its answers | carries the request out, and breaks the connection instead of an answer |
+
+What the rows do not say by themselves:
+
+- **One message.** The simulated WeChat sends one message for one openid and one `client_msg_id` within 10 minutes, as
+  WeChat's documentation says. Nobody has checked that on the real platform. Where an attempt's answer was lost, *one
+  message* therefore holds as far as WeChat keeps its word: the functions, and the caller's repeat within 9 minutes, send
+  the same `client_msg_id` again.
+- **Sends without an `Idempotency-Key`.** Nothing is kept of such a request. A caller that hears nothing, because the answer
+  is lost or the process was killed, does not learn the `client_msg_id` and cannot repeat it safely.
+- **Long outages.** WeChat delivers a callback three times, about 5 s apart, and then never again. What fails three times is
+  lost unless something else keeps it; a message whose receipt is lost stays `sent`.
+- **Secrets Manager.** The functions of this suite get their secrets from the environment, as those of `local` do. No section
+  but one that names Secrets Manager breaks it.
+- **Roll-backs.** `POST /api/menu/rollback` swaps two menus: when its answer is lost, look with `GET /api/menu` before the same
+  request undoes it. `POST /api/replies/rollback` with a version can be repeated.
 ";
 
 /// One line of a table.
