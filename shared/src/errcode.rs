@@ -150,8 +150,11 @@ pub fn http_status(code: i64) -> u16 {
     if code == NO_MENU {
         return 404;
     }
-    match lookup(code).class {
+    let Errcode { class, retry, .. } = lookup(code);
+    match class {
         Class::Success => 200,
+        // One recipient's frequency, which time mends.
+        Class::Recipient if matches!(retry, Retry::After(_) | Retry::Later) => 429,
         Class::Caller | Class::Recipient | Class::Content => 400,
         Class::Quota => 429,
         Class::Token | Class::SetUp => 503,

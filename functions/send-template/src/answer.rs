@@ -15,7 +15,8 @@ pub(crate) struct Sent {
     /// Names the message in `GET /api/messages/{msgid}`.
     #[cfg_attr(test, schema(pattern = "^[0-9]+$"))]
     pub(crate) msgid: String,
-    /// With `"validate": "warn"`: what the message lacks.
+    /// What WeChat may drop or show otherwise; with `"validate": "warn"` also what it would have refused. Absent when there
+    /// is nothing to say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) findings: Option<Vec<Finding>>,
 }
@@ -37,7 +38,8 @@ impl Sent {
 pub(crate) struct Results {
     /// In the order of `touser`.
     pub(crate) results: Vec<RecipientResult>,
-    /// With `"validate": "warn"`: what the message lacks.
+    /// What WeChat may drop or show otherwise; with `"validate": "warn"` also what it would have refused. Absent when there
+    /// is nothing to say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) findings: Option<Vec<Finding>>,
 }
@@ -103,6 +105,9 @@ pub(crate) struct Message {
     pub(crate) finished_at: Option<i64>,
     /// WeChat's own words, such as `failed:user block`.
     pub(crate) receipt: Option<String>,
+    /// `frequency-limit` when WeChat dropped it because the user had been sent too many. Absent otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<&'static str>,
     /// What the status means and what to do, in English and Chinese.
     pub(crate) meaning: &'static str,
 }

@@ -3,7 +3,7 @@
 use http::Response;
 use wechat::{
     clock::Deadline,
-    message::is_msgid,
+    message::{DeliveryStatus, is_msgid},
     problem::Problem,
     response,
     store::{MessageRecord, MessageStatus},
@@ -24,6 +24,8 @@ pub(crate) async fn message(app: &App, msgid: &str) -> Result<Response<String>, 
              could not be recorded）。",
         )
     })?;
+    let is_frequency = record.status == MessageStatus::Failed
+        && record.receipt.as_deref().map(DeliveryStatus::parse) == Some(DeliveryStatus::FrequencyLimited);
     let message = Message {
         msgid: msgid.to_owned(),
         touser: record.touser,
@@ -32,7 +34,12 @@ pub(crate) async fn message(app: &App, msgid: &str) -> Result<Response<String>, 
         sent_at: record.sent_at,
         finished_at: record.finished_at,
         receipt: record.receipt,
-        meaning: meaning(record.status),
+        reason: is_frequency.then_some("frequency-limit"),
+        meaning: if is_frequency {
+            TOO_OFTEN
+        } else {
+            meaning(record.status)
+        },
     };
     Ok(response::json(200, &message))
 }
@@ -45,6 +52,11 @@ async fn find(app: &App, msgid: &str) -> Result<Option<MessageRecord>, Problem> 
     let record = app.table.message(msgid, app.clock.now()).await;
     record.map_err(Problem::from)
 }
+
+/// What it means that WeChat accepted a message and then dropped it for its recipient's frequency.
+const TOO_OFTEN: &str = "WeChat accepted it, then dropped it because this user has been sent too many messages: do not send it \
+    again for hours, and send less often to this user. \
+    / 微信受理后因对该用户发送过于频繁而未下发：数小时内不要重发，并降低向该用户发送的频率。";
 
 const fn meaning(status: MessageStatus) -> &'static str {
     match status {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use wechat::{
     hex,
-    message::{Callback, Content, DeliveryStatus, Event, is_msgid},
+    message::{Callback, Content, Event, is_msgid},
     store::{Claim, MessageStatus, Receipt, StoreError},
 };
 
@@ -143,14 +143,9 @@ fn receipt(callback: &Callback, now: i64) -> Option<Receipt<'_>> {
     if !is_msgid(msg_id) {
         return None;
     }
-    let status = match status {
-        DeliveryStatus::Delivered => MessageStatus::Delivered,
-        DeliveryStatus::Blocked => MessageStatus::Blocked,
-        DeliveryStatus::Failed => MessageStatus::Failed,
-    };
     Some(Receipt {
         msgid: msg_id,
-        status,
+        status: MessageStatus::from(*status),
         words: &status_text[..status_text.floor_char_boundary(LONGEST_WORDS)],
         at: now,
     })

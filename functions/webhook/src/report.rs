@@ -1,7 +1,7 @@
 //! What is told of a request: one log line, and metrics. Never a text, an openid or a secret.
 
 use wechat::{
-    message::{Callback, Content, DeliveryStatus, Event},
+    message::{Callback, Content, Event},
     telemetry::{self, Metric, MetricGroup},
 };
 
@@ -68,11 +68,7 @@ impl Exchange {
             return None;
         };
         let is_news = self.outcome.status() == 200 && !self.is_duplicate;
-        is_news.then_some(match status {
-            DeliveryStatus::Delivered => "Delivered",
-            DeliveryStatus::Blocked => "Blocked",
-            DeliveryStatus::Failed => "Failed",
-        })
+        is_news.then(|| status.name())
     }
 
     fn log(&self, millis: i64) {

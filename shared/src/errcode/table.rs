@@ -149,6 +149,13 @@ const BUTTON_TYPE: [&str; 2] = [
      as key or url.",
     "请使用有效的 type（click、view、miniprogram、scancode_push 等），并填写该类型必需的字段，如 key 或 url。",
 ];
+/// WeChat answers "invalid use button type" to a right type as well, when the account lacks the right to use it.
+const BUTTON_RIGHT: [&str; 2] = [
+    "If the type is one that WeChat knows (click, view, miniprogram, scancode_push, pic_weixin, …), the account lacks the \
+     right to it: see 接口权限 → 自定义菜单 in the console; scan, photo and location buttons need a verified account.",
+    "若 type 拼写无误（click、view、miniprogram、scancode_push、pic_weixin 等），说明该账号没有此类按钮的权限：请在后台\
+     “接口权限 → 自定义菜单”中查看；扫码、发图、地理位置按钮须为已认证账号。",
+];
 const BUTTON_KEY: [&str; 2] = [
     "Give the button a key of 1 to 128 bytes.",
     "按钮的 key 须为 1 至 128 字节。",
@@ -312,13 +319,17 @@ pub(super) static TABLE: &[Row] = &[
     row(40082, Caller, Never, ["A card's banner picture has a wrong size", "卡券横幅图片大小不合法"],
         ["Upload a smaller picture. In 企业微信 this code is about a token; here it is not.",
          "请缩小图片。此码在企业微信中与 token 有关，在公众号中无关。"]),
+    row(40092, Caller, Never, ["The remark is invalid", "备注名不合法"],
+        ["Give a remark of fewer than 30 bytes.", "备注名须少于 30 字节。"]),
     row(40097, Caller, Never, ["Invalid parameters", "参数错误"], SAME_AS_DOCUMENTED),
     row(40117, Caller, Never, ["Invalid group name", "分组名字不合法"],
         ["Give the group a name that is not empty, of at most 30 characters.", "分组名不能为空，且不超过 30 个字符。"]),
     row(40118, Caller, Never, ["media_id has a wrong length", "media_id 大小不合法"],
         ["Copy the whole media_id.", "请完整复制 media_id。"]),
-    row(40119, Caller, Never, ["Wrong button type", "button 类型错误"], BUTTON_TYPE),
-    row(40120, Caller, Never, ["Wrong sub-button type", "子 button 类型错误"], BUTTON_TYPE),
+    row(40119, Caller, Never, ["A button's type is unknown or not for this account", "button 类型错误，或账号无此权限"],
+        BUTTON_RIGHT),
+    row(40120, Caller, Never,
+        ["A sub-button's type is unknown or not for this account", "子 button 类型错误，或账号无此权限"], BUTTON_RIGHT),
     row(40121, Caller, Never, ["The media_id is of a wrong kind", "media_id 类型不合法"],
         ["A menu takes permanent material other than text, a message material of its own msgtype.",
          "菜单须使用非文本的永久素材；消息须使用与 msgtype 相符的素材。"]),
@@ -351,6 +362,11 @@ pub(super) static TABLE: &[Row] = &[
         ["Use CHINANET, UNICOM, CAP or DEFAULT as check_operator.",
          "check_operator 须为 CHINANET、UNICOM、CAP 或 DEFAULT。"]),
     row(40227, Caller, Never, ["The title is empty", "标题为空"], ["Give a title.", "请填写标题。"]),
+    row(40241, Recipient, After(MINUTE),
+        ["The same message went to this recipient within the last 60 seconds", "60 秒内向该用户发送过相同内容"],
+        ["Take it as sent already, or as just refused: do not repeat it within a minute. A message that is really meant \
+          twice needs another content or another minute.",
+         "请视为已发送或刚被拒绝，一分钟内不要重试；确需再发时请间隔一分钟或修改内容。"]),
     row(40243, SetUp, Never, ["The AppSecret is frozen", "AppSecret 已被冻结"],
         [concat!("Unfreeze the AppSecret at ", developer_settings!(en), "; it takes about ten minutes to apply."),
          concat!("请解冻 AppSecret：", developer_settings!(zh), "，约 10 分钟后生效。")]),
@@ -360,9 +376,11 @@ pub(super) static TABLE: &[Row] = &[
     row(40247, Caller, Never, ["The template must be one of the category library", "需使用类目模板库 ID"],
         ["Use the all-digit id of a category template (类目模板): TM and OPENTM ids belong to the old library.",
          "请改用类目模板的编号（纯数字）；TM、OPENTM 开头的旧编号已不可用。"]),
-    row(40249, Content, Never, ["Marketing content is forbidden", "禁止发送营销内容"],
-        ["Write what the template is for and no more: notices of a service the user asked for, no advertising.",
-         "模板消息只能用于用户已触发的服务通知，请删除营销、推广内容。"]),
+    row(40249, Content, Never, ["WeChat has blocked this message's content as marketing", "内容被判定为营销，已被拦截"],
+        ["Stop sending this content to anybody, even in the middle of a series: every further call harms the account. \
+          Write what the template is for and no more: notices of a service the user asked for, no advertising.",
+         "请立即停止向所有用户发送该内容（可能在批量发送中途出现），继续调用会加重处罚；模板消息只能用于用户已触发的服务通\
+          知，请删除营销、推广内容。"]),
 
     // 41xxx: something is missing.
     row(41001, SetUp, Never, ["No access_token arrived", "缺少 access_token 参数"],
@@ -416,9 +434,16 @@ pub(super) static TABLE: &[Row] = &[
         ["Leave this recipient out until they accept a subscription again: a one-time subscription is used up by one \
           message.",
          "请待用户再次订阅后再发；一次性订阅发送一条后即用完。"]),
-    row(43116, Content, Never, ["WeChat has restricted this template", "模板被限制下发"],
-        ["Use another template, or appeal in the console: WeChat restricts templates that carried marketing.",
-         "请更换模板，或在后台申诉；模板用于营销会被限制下发。"]),
+    row(43106, SetUp, Never, ["The account may not add templates, as a punishment", "因违规，暂不能添加模板"], BANNED),
+    row(43116, Content, Never, ["WeChat has banned this template", "该模板已被封禁"],
+        ["Stop sending with this template: every further call harms the account. Read 通知中心 in the console \
+          (mp.weixin.qq.com) and appeal there, or use another template. WeChat bans templates that carried marketing.",
+         "请立即停止使用该模板发送，继续调用会加重处罚；请在后台 mp.weixin.qq.com 的“通知中心”查看原因并申诉，或更换模板。\
+          模板用于营销会被封禁。"]),
+    row(43117, Recipient, Later, ["This recipient has been sent too many messages", "向该用户发送过于频繁"],
+        ["Leave this recipient out for hours and send less often to them; others are not concerned. WeChat publishes \
+          neither the limit nor when it ends.",
+         "数小时内不要再向该用户发送，并降低向其发送的频率；其他用户不受影响。微信未公布该限制的次数与时长。"]),
 
     // 44xxx: something is empty.
     row(44001, Caller, Never, ["The media file is empty", "多媒体文件为空"],
@@ -431,6 +456,7 @@ pub(super) static TABLE: &[Row] = &[
         ["Give a content that is not empty.", "content 不能为空。"]),
 
     // 45xxx: limits.
+    row(44990, Quota, BackOff, ["The API is called more than 5 times a second", "接口调用超过每秒 5 次"], SLOW_DOWN),
     row(45001, Caller, Never, ["The media file is too large", "多媒体文件大小超限"], SMALLER_FILE),
     row(45002, Caller, Never, ["The content is too long", "消息内容超过限制"],
         ["Shorten the text or send it in parts.", "请缩短内容或分条发送。"]),
@@ -514,15 +540,27 @@ pub(super) static TABLE: &[Row] = &[
     row(45104, Quota, Later, ["The domain quota is used up", "域名配额超限"],
         ["Use a domain that is configured already, or wait until the quota is renewed.",
          "请使用已配置的域名，或等待配额重置。"]),
+    row(45109, SetUp, Never, ["WeChat has withdrawn this API for this kind of account", "该接口已对此类账号下线"],
+        ["Check that WECHAT_APP_ID is a service account's: WeChat refuses a mini program's template messages with this \
+          code. uniform_send was withdrawn in 2023.",
+         "请确认 WECHAT_APP_ID 是服务号：小程序调用模板消息接口会得到此码；统一服务消息（uniform_send）已于 2023 年下线。"]),
     // No official source; one unofficial list has it as an author's name that is too long.
     row(45110, Unknown, Never, ["Meaning not documented", "含义未见公开文档"],
         [UNKNOWN.remedy_english, UNKNOWN.remedy_chinese]),
+    row(45113, Caller, Never, ["Cards can no longer be sent to many", "卡券已不支持群发"],
+        ["Send articles instead of cards.", "请改为群发图文，不再群发卡券。"]),
     row(45157, Caller, Never, ["The tag's name is invalid or in use", "标签名非法或重名"], TAG_RULES),
     row(45158, Caller, Never, ["The tag's name is too long", "标签名超过 30 字节"], TAG_RULES),
     row(45159, Caller, Never, ["Invalid tag id", "非法标签"],
         ["Query the tags and use an id from there.", "请先查询标签，使用其中的 id。"]),
     row(45166, Caller, Never, ["Invalid content", "内容不合法"],
         ["Remove links and HTML that the API does not allow from content.", "请删除 content 中不允许的链接或 HTML。"]),
+
+    row(45169, Quota, BackOff, ["The tags of one user are being changed by another call", "同一用户的标签正被其他请求修改"],
+        ["Change the tags of one user by one call at a time.", "同一用户的标签不要并发修改，请稍候重试。"]),
+    row(45171, Caller, Never, ["Some of the openids failed", "部分 openid 操作失败"],
+        ["Repeat the call for those in fail_openid_list alone, once they follow the account.",
+         "仅对 fail_openid_list 中的用户重试，并确认其已关注。"]),
 
     // 46xxx: something does not exist.
     row(46001, Caller, Never, ["The media does not exist", "不存在媒体数据"], MEDIA_ID),
@@ -699,8 +737,14 @@ pub(super) static TABLE: &[Row] = &[
         ["Use the template that is there, or other keywords.", "请使用已有的模板，或更换关键词。"]),
     row(200100, SetUp, Never, ["The API is not for this kind of account", "账号类型不合法"], NO_PERMISSION),
 
+    row(886000, Quota, NextMonth, ["The month's publications of QR code rules are used up", "二维码规则当月发布次数已用完"],
+        ["Wait until next month: rules can be published 100 times a month.", "每月最多发布 100 次，请下月再试。"]),
+
     row(9001001, Caller, Never, ["Error of the shake-around APIs", "摇一摇周边接口错误"],
         ["Remove the call: WeChat has retired shake-around.", "摇一摇周边已下线，请移除该调用。"]).through(9001036),
+    row(9410010, Caller, Never, ["The short key is invalid or has expired", "短 key 无效或已过期"],
+        ["Make a new key with /cgi-bin/shorten/gen: it lasts at most 30 days, long_data has at most 4 KB.",
+         "请用 /cgi-bin/shorten/gen 重新生成；有效期最长 30 天，long_data 不超过 4 KB。"]).through(9410012),
     row(268487001, Platform, BackOff, ["WeChat's user list is busy", "用户列表接口系统繁忙"],
         WAIT_SECONDS).through(268487002),
 ];

@@ -25,6 +25,7 @@ const DOCUMENTED: &[i64] = &[
     88000, 89501, 89502, 89503, 89504, 89505, 89506, 89507, 200011, 200012, 200013, 200014, 200020, 200021,
     268487001, 268487002,
     45086, 200022, 200100,
+    40092, 40241, 43106, 43117, 44990, 45109, 45113, 45169, 45171, 886000,
 ];
 /// Those of them that come in ranges.
 const DOCUMENTED_RANGES: &[std::ops::RangeInclusive<i64>] = &[
@@ -33,6 +34,7 @@ const DOCUMENTED_RANGES: &[std::ops::RangeInclusive<i64>] = &[
     89501..=89507,
     200011..=200022,
     9001001..=9001036,
+    9410010..=9410012,
     268487001..=268487002,
 ];
 
@@ -215,6 +217,7 @@ fn retry_after_is_given_only_where_the_time_is_known() {
         .filter_map(|code| Some((code, retry_after(code, 0)?)))
         .collect();
     let expected = [
+        (40241, 60),
         (45009, 57_600),
         (45011, 60),
         (45066, 60),
@@ -236,7 +239,7 @@ fn status_follows_the_contract() {
             ][..],
         ),
         (404, &[46003][..]),
-        (429, &[45009, 45011, 48006, 45028][..]),
+        (429, &[45009, 45011, 48006, 45028, 43117, 40241][..]),
         (502, &[-1, 61450, 268487001, 45110][..]),
         (
             503,
@@ -249,6 +252,41 @@ fn status_follows_the_contract() {
         for code in codes {
             assert_eq!(http_status(*code), status, "{code}");
         }
+    }
+}
+
+/// What a batch does next depends on whom a refusal is about: one recipient, or everybody.
+#[test]
+fn refusals_at_volume_tell_one_recipient_from_everybody() {
+    for code in [43117, 40241] {
+        assert_eq!(
+            (lookup(code).class, http_status(code)),
+            (Class::Recipient, 429),
+            "{code}"
+        );
+    }
+    assert_eq!((retry_after(43117, 0), retry_after(40241, 0)), (None, Some(60)));
+    for code in [40249, 43116] {
+        assert_eq!((lookup(code).class, http_status(code)), (Class::Content, 400), "{code}");
+        assert!(
+            lookup(code).remedy_english.contains("every further call harms"),
+            "{code}"
+        );
+    }
+    for code in [43106, 45109] {
+        assert_eq!((lookup(code).class, http_status(code)), (Class::SetUp, 503), "{code}");
+    }
+}
+
+/// "invalid use button type" is also what an account hears that lacks the right to a button of that type.
+#[test]
+fn a_wrong_button_type_may_be_a_right_that_the_account_lacks() {
+    for code in [40119, 40120] {
+        let entry = lookup(code);
+        assert!(
+            entry.remedy_english.contains("接口权限") && entry.remedy_chinese.contains("权限"),
+            "{code}"
+        );
     }
 }
 

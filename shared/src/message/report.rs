@@ -13,18 +13,33 @@ pub enum DeliveryStatus {
     Delivered,
     /// `failed:user block`: the user refuses the account's messages.
     Blocked,
+    /// `failed:freq limit`: WeChat accepted it, then dropped it because this user had been sent too many.
+    FrequencyLimited,
     /// `failed: system failed`, or anything else: it is not known to have arrived.
     Failed,
 }
 
 impl DeliveryStatus {
-    /// Reads `Status`, in any case and with any spaces: WeChat sends `failed:user block` but `failed: system failed`.
+    /// Reads `Status`, in any case and with any spaces: WeChat sends `failed:user block` but `failed: system failed`. Of a
+    /// failure the beginning decides: WeChat's page names two kinds, in practice there are more.
     #[must_use]
     pub fn parse(status: &str) -> Self {
         match without_spaces(status).as_str() {
             "success" => Self::Delivered,
-            "failed:userblock" => Self::Blocked,
+            words if words.starts_with("failed:userblock") => Self::Blocked,
+            words if words.starts_with("failed:freq") => Self::FrequencyLimited,
             _ => Self::Failed,
+        }
+    }
+
+    /// Its name as a dimension of metrics, which the dashboard shows.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Delivered => "Delivered",
+            Self::Blocked => "Blocked",
+            Self::FrequencyLimited => "FrequencyLimited",
+            Self::Failed => "Failed",
         }
     }
 }

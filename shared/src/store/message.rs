@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::message::DeliveryStatus;
+
 use super::{Attributes, StoreError, Table, get_number, get_text, number, text, written};
 
 /// Records are kept this long, in seconds: 30 days.
@@ -19,6 +21,16 @@ pub enum MessageStatus {
     Blocked,
     /// WeChat could not deliver it.
     Failed,
+}
+
+impl From<DeliveryStatus> for MessageStatus {
+    fn from(status: DeliveryStatus) -> Self {
+        match status {
+            DeliveryStatus::Delivered => Self::Delivered,
+            DeliveryStatus::Blocked => Self::Blocked,
+            DeliveryStatus::FrequencyLimited | DeliveryStatus::Failed => Self::Failed,
+        }
+    }
 }
 
 impl MessageStatus {

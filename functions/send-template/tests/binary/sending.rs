@@ -7,7 +7,9 @@ use testing::TABLE_NAME;
 use wechat::store::{MessageStatus, Receipt, Table};
 use wechat_simulator::FOLLOWER;
 
-use crate::stage::{LIST, SEND, Stage, event, get, invoke, invoke_within, message, message_to, send, send_with_key};
+use crate::stage::{
+    LIST, SEND, Stage, event, get, invoke, invoke_within, message, message_to, now, send, send_with_key,
+};
 
 #[tokio::test]
 async fn a_message_reaches_the_phone_and_its_receipt_moves_the_record() {
@@ -48,7 +50,7 @@ async fn a_message_reaches_the_phone_and_its_receipt_moves_the_record() {
         (&record["status"], &record["receipt"]),
         (&json!("blocked"), &json!("failed:user block"))
     );
-    assert!(record["meaning"].as_str().unwrap().contains("拒收"));
+    assert!(record["meaning"].as_str().unwrap().contains("拒收") && record.get("reason").is_none());
     let logs = function.logs();
     let mut metrics = logs.lines().filter(|line| line.contains(r#""Sends":1.0"#));
     assert!(metrics.any(|line| line.contains(r#""Outcome":"Taken""#)), "{logs}");
@@ -61,6 +63,37 @@ async fn a_message_reaches_the_phone_and_its_receipt_moves_the_record() {
     ] {
         assert_eq!(invoke(function, &get(path)).await.status, status, "{path}");
     }
+}
+
+#[tokio::test]
+async fn a_message_dropped_for_frequency_failed_for_a_reason_of_its_own() {
+    let stage = Stage::new().await;
+    let table = Table::new(stage.table.client(), TABLE_NAME);
+    for (msgid, words) in [("1", "failed:freq limit"), ("2", "failed: system failed")] {
+        let status = MessageStatus::Failed;
+        let at = now();
+        table
+            .record_receipt(Receipt {
+                msgid,
+                status,
+                words,
+                at,
+            })
+            .await
+            .unwrap();
+    }
+    let function = &mut stage.function().await;
+    let dropped = invoke(function, &get("/api/messages/1")).await.body;
+    assert_eq!(
+        (&dropped["status"], &dropped["receipt"], &dropped["reason"]),
+        (&json!("failed"), &json!("failed:freq limit"), &json!("frequency-limit"))
+    );
+    assert!(dropped["meaning"].as_str().unwrap().contains("数小时内不要重发"));
+    let failed = invoke(function, &get("/api/messages/2")).await.body;
+    assert!(
+        failed.get("reason").is_none() && failed["meaning"] != dropped["meaning"],
+        "{failed}"
+    );
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use testing::EmbeddedTable;
 use wechat::store::{MessageStatus, Receipt};
 
@@ -28,11 +28,12 @@ async fn receipts_tell_what_became_of_messages() {
     let store = store(&table);
     store.record_sent("1", "oUser", "tmpl", now()).await.unwrap();
     let mut webhook = Variables::new("plain", &table.endpoint()).start().await;
-    // T14: three receipts for one user in one second, told apart by `MsgID` alone.
+    // T14: four receipts for one user in one second, told apart by `MsgID` alone.
     for (msgid, words, status) in [
         ("1", "success", MessageStatus::Delivered),
         ("2", "failed:user block", MessageStatus::Blocked),
         ("3", "failed: system failed", MessageStatus::Failed),
+        ("4", "failed:freq limit", MessageStatus::Failed),
     ] {
         assert_eq!(webhook.post(&receipt(msgid, words)).await, Answer::success());
         let record = store.message(msgid, now()).await.unwrap().unwrap();
@@ -42,6 +43,12 @@ async fn receipts_tell_what_became_of_messages() {
     let first = store.message("1", now()).await.unwrap().unwrap();
     assert_eq!(first.touser.as_deref(), Some("oUser"), "the rest of the record stays");
     assert!(first.sent_at.is_some());
+    // What WeChat dropped for a recipient's frequency is counted apart from what it could not deliver.
+    let metrics = webhook.log_lines();
+    for status in ["Delivered", "Blocked", "Failed", "FrequencyLimited"] {
+        let counted = |line: &&Value| line["Deliveries"] == 1.0 && line["Status"] == status;
+        assert_eq!(metrics.iter().filter(counted).count(), 1, "{status}");
+    }
 }
 
 #[tokio::test]

@@ -87,7 +87,7 @@ async fn deliver_all(mode: &str, send: fn(&str) -> Value) {
     );
 
     let (kept, entries) = after_first;
-    assert_eq!(kept.len(), 4, "the rules and three receipts: {kept:#?}");
+    assert_eq!(kept.len(), 5, "the rules and four receipts: {kept:#?}");
     assert_eq!(entries.len(), samples.len());
     let ids: BTreeSet<&str> = entries
         .iter()

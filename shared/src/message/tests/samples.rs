@@ -228,6 +228,14 @@ fn events() -> Vec<(&'static str, Event)> {
             "templatesendjobfinish_system_failed",
             finished("3000000000000000003", DeliveryStatus::Failed, "failed: system failed"),
         ),
+        (
+            "templatesendjobfinish_freq_limit",
+            finished(
+                "3000000000000000004",
+                DeliveryStatus::FrequencyLimited,
+                "failed:freq limit",
+            ),
+        ),
         ("masssendjobfinish", Event::MassSendJobFinish(mass_send_result())),
         (
             "publishjobfinish",
