@@ -1,7 +1,7 @@
 //! Requests without their headers, for a function whose callers prove themselves in the query: `webhook`. Of the event that
-//! a callback comes in it needs method, query and body; to read the rest would cost more than to answer (BENCHMARKS.md).
+//! a callback comes in it needs method, query, body and the source's address; to read the rest would cost more than to answer (BENCHMARKS.md).
 
-use std::{collections::BTreeMap, convert::Infallible};
+use std::{collections::BTreeMap, convert::Infallible, net::IpAddr};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderMap, Method, Response};
@@ -16,6 +16,7 @@ pub struct HeaderlessRequest {
     method: Method,
     raw_query: String,
     body: Vec<u8>,
+    source_ip: Option<String>,
 }
 
 impl HeaderlessRequest {
@@ -34,6 +35,12 @@ impl HeaderlessRequest {
     #[must_use]
     pub fn body(&self) -> &[u8] {
         &self.body
+    }
+
+    /// The address that it came from, as the gateway saw it.
+    #[must_use]
+    pub fn source_ip(&self) -> Option<IpAddr> {
+        self.source_ip.as_deref()?.parse().ok()
     }
 }
 
@@ -103,8 +110,10 @@ struct RequestContext {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Http {
     method: String,
+    source_ip: Option<String>,
 }
 
 impl<'de> Deserialize<'de> for HeaderlessRequest {
@@ -121,8 +130,10 @@ impl HeaderlessRequest {
     /// Nothing when its method is none that HTTP allows.
     fn from_event(event: Event) -> Option<Self> {
         let body = event.body.unwrap_or_default();
+        let Http { method, source_ip } = event.request_context.http;
         Some(Self {
-            method: event.request_context.http.method.parse().ok()?,
+            method: method.parse().ok()?,
+            source_ip,
             raw_query: event
                 .raw_query_string
                 .filter(|query| !query.is_empty())
@@ -213,6 +224,19 @@ mod tests {
         };
         assert_eq!(encoded("/////w=="), [0xff; 4]);
         assert_eq!(encoded("<xml>"), b"", "not base64");
+    }
+
+    #[test]
+    fn the_source_is_the_address_that_the_gateway_saw() {
+        let source = |source: Value| {
+            let http = json!({"method": "POST", "sourceIp": source});
+            read(&changed("/requestContext/http", http)).unwrap().source_ip()
+        };
+        assert_eq!(source(json!("203.0.113.20")), Some([203, 0, 113, 20].into()));
+        assert_eq!(source(json!("2001:db8::1")), Some("2001:db8::1".parse().unwrap()));
+        assert_eq!(source(json!("somewhere")), None);
+        assert_eq!(source(Value::Null), None);
+        assert_eq!(read(&event()).unwrap().source_ip(), None);
     }
 
     #[test]

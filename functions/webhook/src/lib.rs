@@ -6,8 +6,8 @@
 
 mod effects;
 mod event_bus;
+mod notes;
 mod outcome;
-mod refusals;
 mod report;
 mod rules_cache;
 
@@ -28,7 +28,7 @@ use wechat::{
 };
 
 pub use self::event_bus::EventBus;
-use self::{effects::Effects, outcome::Outcome, refusals::Refusals, report::Exchange, rules_cache::RulesCache};
+use self::{effects::Effects, notes::Notes, outcome::Outcome, report::Exchange, rules_cache::RulesCache};
 
 /// The AWS calls that this function makes: its role in `template.yaml` allows these and no other.
 pub const AWS_CALLS: &[&str] = &[
@@ -47,7 +47,7 @@ pub struct App {
     table: Table,
     event_bus: Option<EventBus>,
     rules: RulesCache,
-    refusals: Refusals,
+    notes: Notes,
     clock: Arc<dyn Clock>,
 }
 
@@ -59,13 +59,13 @@ impl App {
         let table = Table::new(dynamodb, config.table);
         let app_id = &config.verifier.app_id;
         let rules = RulesCache::new(table.clone(), app_id.clone(), Arc::clone(&clock));
-        let refusals = Refusals::new(table.clone(), app_id.clone(), Arc::clone(&clock));
+        let notes = Notes::new(table.clone(), app_id.clone(), Arc::clone(&clock));
         Self {
             verifier: config.verifier,
             table,
             event_bus: None,
             rules,
-            refusals,
+            notes,
             clock,
         }
     }
@@ -92,7 +92,7 @@ pub async fn handle(app: &App, request: HeaderlessRequest) -> Response<String> {
         Method::POST => receive(app, query, request.body()).await,
         _ => Outcome::MethodNotAllowed.into(),
     };
-    app.refusals.note(&exchange.outcome).await;
+    app.notes.take(&exchange, request.source_ip()).await;
     let now = app.clock.now_millis();
     telemetry::at_once(|| exchange.report(now - started, now));
     exchange.outcome.into_response()

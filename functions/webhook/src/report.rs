@@ -1,7 +1,7 @@
 //! What is told of a request: one log line, and metrics. Never a text, an openid or a secret.
 
 use wechat::{
-    message::{Callback, Content, Event},
+    message::{Callback, Content, Event, is_msgid},
     telemetry::{self, Metric, MetricGroup},
 };
 
@@ -71,6 +71,19 @@ impl Exchange {
         is_news.then(|| status.name())
     }
 
+    /// The message that a delivery receipt is about, and WeChat's words for what became of it.
+    fn receipt(&self) -> Option<(&str, &str)> {
+        let Content::Event(Event::TemplateSendJobFinish {
+            msg_id: Some(msg_id),
+            status_text,
+            ..
+        }) = &self.callback.as_ref()?.content
+        else {
+            return None;
+        };
+        is_msgid(msg_id).then_some((msg_id, brief(status_text)))
+    }
+
     fn log(&self, millis: i64) {
         let callback = self.callback.as_ref();
         let msg_type = callback.map(|callback| brief(callback.msg_type()));
@@ -78,6 +91,7 @@ impl Exchange {
         let outcome = self.outcome.name();
         let status = self.outcome.status();
         let duplicate = self.is_duplicate.then_some(true);
+        let (msgid, receipt) = self.receipt().unzip();
         let error = self.outcome.error();
         // The level of a log line cannot be a variable.
         macro_rules! line {
@@ -85,6 +99,8 @@ impl Exchange {
                 tracing::$level!(
                     "type" = msg_type,
                     event,
+                    msgid,
+                    receipt,
                     outcome,
                     status,
                     millis,

@@ -1,5 +1,7 @@
 //! Managing the API itself: addresses, the check of the callback URL, quotas, and what WeChat knows of one call.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
@@ -69,6 +71,34 @@ pub struct Ping {
     /// The time it took, such as `23.079ms`.
     #[serde(default)]
     pub time: String,
+}
+
+impl Ping {
+    /// Whether a packet was lost. One is sent, so all were.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        let loss: Result<f64, _> = self.package_loss.trim_end_matches('%').trim().parse();
+        loss.is_ok_and(|loss| loss > 0.0)
+    }
+}
+
+/// Whether `address` is one of `addresses`, as [`Client::callback_addresses`] answers them: each an address, or a block
+/// `a.b.c.d/n` of IPv4.
+#[must_use]
+pub fn is_among(address: IpAddr, addresses: &[String]) -> bool {
+    addresses.iter().any(|entry| match entry.split_once('/') {
+        None => entry.parse() == Ok(address),
+        Some((first, bits)) => is_in_block(address, first, bits).unwrap_or(false),
+    })
+}
+
+/// `None` when this is not a block of IPv4.
+fn is_in_block(address: IpAddr, first: &str, bits: &str) -> Option<bool> {
+    let IpAddr::V4(address) = address else { return None };
+    let first: Ipv4Addr = first.parse().ok()?;
+    let bits: u32 = bits.parse().ok().filter(|bits| *bits <= u32::BITS)?;
+    let network = |address: Ipv4Addr| address.to_bits().checked_shr(u32::BITS - bits).unwrap_or(0);
+    Some(network(address) == network(first))
 }
 
 /// What may be called of one API.
@@ -231,5 +261,44 @@ impl Client {
             .post("/cgi-bin/openapi/rid/get", token, &body, attempts, deadline)
             .await?;
         Ok(logged.request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_found_alone_and_in_its_block() {
+        let addresses = [
+            "101.226.103.0/25",
+            "81.69.54.213",
+            "not an address",
+            "10.0.0.0/33",
+            "1.2.3.4/x",
+        ];
+        let addresses = addresses.map(str::to_owned);
+        for (address, is_wechats) in [
+            ("81.69.54.213", true),
+            ("81.69.54.214", false),
+            ("101.226.103.0", true),
+            ("101.226.103.127", true),
+            ("101.226.103.128", false),
+            ("10.0.0.0", false),
+            ("1.2.3.4", false),
+            ("2001:db8::1", false),
+        ] {
+            assert_eq!(is_among(address.parse().unwrap(), &addresses), is_wechats, "{address}");
+        }
+        let everywhere = ["0.0.0.0/0".to_owned()];
+        assert!(is_among([198, 51, 100, 7].into(), &everywhere));
+    }
+
+    #[test]
+    fn a_lost_ping_is_told_from_an_answered_one() {
+        for (package_loss, is_lost) in [("0%", false), ("100%", true), ("100.00 %", true), ("", false)] {
+            let ping: Ping = serde_json::from_value(json!({"ip": "1.1.1.1", "package_loss": package_loss})).unwrap();
+            assert_eq!(ping.is_lost(), is_lost, "{package_loss}");
+        }
     }
 }

@@ -24,7 +24,9 @@ pub use self::{
     answer::{Rejection, read as read_answer},
     custom_message::{CustomArticle, CustomMessage, MenuItem, Typing},
     error::ApiError,
-    management::{CallbackCheck, CheckAction, CheckOperator, LoggedRequest, Lookup, Ping, Quota, QuotaUse, RateLimit},
+    management::{
+        CallbackCheck, CheckAction, CheckOperator, LoggedRequest, Lookup, Ping, Quota, QuotaUse, RateLimit, is_among,
+    },
     template::{FieldValue, MiniProgram, Template, TemplateMessage},
     template_library::{Industries, Industry},
     token::{IssuedToken, TokenApi, TokenEndpoint, TokenIssuer},

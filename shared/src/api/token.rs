@@ -56,6 +56,9 @@ pub trait TokenIssuer: Send + Sync {
     /// # Errors
     /// [`ApiError`] when WeChat gives none.
     fn issue(&self, force: bool, deadline: Deadline) -> impl Future<Output = Result<IssuedToken, ApiError>> + Send;
+
+    /// Whether an ordinary call brings another token than the current one too.
+    fn always_replaces(&self) -> bool;
 }
 
 /// The token interface of one account.
@@ -86,19 +89,17 @@ impl TokenEndpoint {
             "secret": self.app_secret.expose(),
             "force_refresh": force,
         });
-        // A forced call that is repeated could replace the token twice and cost two of the day's twenty.
-        let attempts = if force { 1 } else { ATTEMPTS };
         let call = Call {
             operation: TokenApi::Stable.path(),
             query: &[],
             body: Some(&body),
-            attempts,
+            attempts: attempts(force),
             deadline,
         };
         self.client.call(call).await
     }
 
-    async fn call_classic(&self, deadline: Deadline) -> Result<TokenAnswer, ApiError> {
+    async fn call_classic(&self, force: bool, deadline: Deadline) -> Result<TokenAnswer, ApiError> {
         let query = [
             ("grant_type", "client_credential"),
             ("appid", self.app_id.as_str()),
@@ -109,7 +110,7 @@ impl TokenEndpoint {
                 operation: TokenApi::Classic.path(),
                 query: &query,
                 body: None,
-                attempts: ATTEMPTS,
+                attempts: attempts(force),
                 deadline,
             })
             .await
@@ -120,7 +121,7 @@ impl TokenIssuer for TokenEndpoint {
     async fn issue(&self, force: bool, deadline: Deadline) -> Result<IssuedToken, ApiError> {
         let answer = match self.api {
             TokenApi::Stable => self.call_stable(force, deadline).await?,
-            TokenApi::Classic => self.call_classic(deadline).await?,
+            TokenApi::Classic => self.call_classic(force, deadline).await?,
         };
         if answer.access_token.is_empty() || answer.expires_in <= 0 {
             return Err(ApiError::Unreadable {
@@ -133,6 +134,15 @@ impl TokenIssuer for TokenEndpoint {
             expires_in: answer.expires_in.min(LONGEST_LIFE),
         })
     }
+
+    fn always_replaces(&self) -> bool {
+        self.api == TokenApi::Classic
+    }
+}
+
+/// A forced call that is repeated could replace the token twice, and the ledger knows of one.
+const fn attempts(force: bool) -> u8 {
+    if force { 1 } else { ATTEMPTS }
 }
 
 #[derive(Deserialize)]

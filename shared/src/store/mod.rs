@@ -2,6 +2,7 @@
 //!
 //! DynamoDB deletes expired items late, so readers compare times themselves.
 
+mod arrival;
 mod callback;
 mod menu;
 mod message;
@@ -24,7 +25,7 @@ pub use self::{
     callback::Claim,
     menu::{KeptMenu, MenuError, ROLL_BACK_CLAIMED_FOR},
     message::{MessageRecord, MessageStatus, Receipt},
-    refusal::{RefusedCallback, Sender},
+    refusal::{REFUSAL_IS_NEWS_FOR, RefusedCallback, Sender},
     replies::{SavedReplies, StoredReplies},
     send::{RecipientState, RecordedAnswer, SendClaim, SendOutcome, SendRequest, SendState},
     templates::ListedTemplates,

@@ -1,15 +1,21 @@
-//! `refused#<appid>`: the last request at the webhook that was not accepted as WeChat's, for whoever sets the account up.
+//! `refused#<appid>`: the last requests at the webhook that were not accepted as WeChat's, for whoever sets the account up.
 
-use super::{StoreError, Table, get_number, get_text, number, text, written_if};
+use std::{cmp::Reverse, collections::HashMap, net::IpAddr};
 
-/// The record is kept this long, in seconds: a week.
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use super::{Attributes, StoreError, Table, get_number, get_text, number, text, written_if};
+
+/// Seconds: a week.
 const KEPT_FOR: i64 = 7 * 24 * 3600;
+/// Refusals that are kept. WeChat calls from a few addresses at a time.
+const KEPT: usize = 16;
 
-/// Seconds for which a refusal is not replaced by one that tells less.
-const TELLS_MORE_FOR: i64 = 600;
+/// Seconds for which a refusal is news: longer than a mended set-up takes to show that it is.
+pub const REFUSAL_IS_NEWS_FOR: i64 = 3600;
 
-/// Who had a request refused, by how much that tells of the set-up: the least first, as the table compares them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Who had a request refused, by how much that says about the set-up, the least first.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Sender {
     /// Has signed nothing: a browser, a scanner.
     Stranger = 0,
@@ -27,50 +33,115 @@ pub struct RefusedCallback {
     pub cause: String,
     /// Who sent it, as far as the signature tells.
     pub sender: Sender,
+    /// The address that it came from.
+    pub source: Option<IpAddr>,
     /// When, in epoch seconds.
     pub at: i64,
 }
 
-impl Table {
-    /// Records a refused request in place of the last one, unless that tells more and is younger than ten minutes.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the table cannot be written.
-    pub async fn record_refused_callback(&self, app_id: &str, refused: &RefusedCallback) -> Result<(), StoreError> {
-        let outcome = self
-            .client
-            .put_item()
-            .table_name(&self.name)
-            .item("pk", text(format!("refused#{app_id}")))
-            .item("cause", text(&refused.cause))
-            .item("sender", number(refused.sender as u8))
-            .item("refused_at", number(refused.at))
-            .item("ttl", number(refused.at + KEPT_FOR))
-            .condition_expression("attribute_not_exists(sender) OR sender <= :sender OR refused_at <= :old")
-            .expression_attribute_values(":sender", number(refused.sender as u8))
-            .expression_attribute_values(":old", number(refused.at - TELLS_MORE_FOR))
-            .send()
-            .await;
-        written_if("PutItem", outcome).map(|_| ())
+impl RefusedCallback {
+    /// Whether it is news at `now`.
+    #[must_use]
+    pub const fn is_news(&self, now: i64) -> bool {
+        now - self.at < REFUSAL_IS_NEWS_FOR
     }
 
-    /// The last refused request of the week before `now`.
+    fn from_attributes(item: &Attributes) -> Option<Self> {
+        Some(Self {
+            cause: get_text(item, "cause")?.to_owned(),
+            sender: match get_number(item, "sender") {
+                Some(2) => Sender::WeChat,
+                Some(1) => Sender::Unproven,
+                _ => Sender::Stranger,
+            },
+            source: get_text(item, "source").and_then(|source| source.parse().ok()),
+            at: get_number(item, "refused_at")?,
+        })
+    }
+
+    fn to_attributes(&self) -> AttributeValue {
+        let mut item = HashMap::from([
+            ("cause".to_owned(), text(&self.cause)),
+            ("sender".to_owned(), number(self.sender as u8)),
+            ("refused_at".to_owned(), number(self.at)),
+        ]);
+        item.extend(
+            self.source
+                .map(|source| ("source".to_owned(), text(source.to_string()))),
+        );
+        AttributeValue::M(item)
+    }
+}
+
+impl Table {
+    /// Records a refused request beside the earlier ones, in place of one from the same sender. When there are too many, those
+    /// that say least go, so that nobody hides WeChat's by many of their own that are not signed.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be read or written.
+    pub async fn record_refused_callback(&self, app_id: &str, refused: &RefusedCallback) -> Result<(), StoreError> {
+        loop {
+            let item = self.read(&pk(app_id), true).await?.unwrap_or_default();
+            let revision: u64 = get_number(&item, "revision").unwrap_or(0);
+            let mut refusals = refusals(&item, refused.at);
+            refusals.retain(|other| (other.source, other.sender) != (refused.source, refused.sender));
+            refusals.push(refused.clone());
+            most_telling_first(&mut refusals, refused.at);
+            refusals.truncate(KEPT);
+            let refusals = refusals.iter().map(RefusedCallback::to_attributes).collect();
+            let put = self
+                .client
+                .put_item()
+                .table_name(&self.name)
+                .item("pk", text(pk(app_id)))
+                .item("refusals", AttributeValue::L(refusals))
+                .item("revision", number(revision + 1))
+                .item("ttl", number(refused.at + KEPT_FOR));
+            // Another process may have recorded one since.
+            let put = match item.get("revision") {
+                Some(read) => put
+                    .condition_expression("revision = :read")
+                    .expression_attribute_values(":read", read.clone()),
+                None => put.condition_expression("attribute_not_exists(revision)"),
+            };
+            let outcome = put.send().await;
+            if written_if("PutItem", outcome)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The refused requests of the week before `now`: those that are news first, by their senders, and the latest first.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be read.
-    pub async fn refused_callback(&self, app_id: &str, now: i64) -> Result<Option<RefusedCallback>, StoreError> {
-        let item = self.read(&format!("refused#{app_id}"), false).await?;
-        let refused = item.and_then(|item| {
-            Some(RefusedCallback {
-                cause: get_text(&item, "cause")?.to_owned(),
-                sender: match get_number(&item, "sender") {
-                    Some(2) => Sender::WeChat,
-                    Some(1) => Sender::Unproven,
-                    _ => Sender::Stranger,
-                },
-                at: get_number(&item, "refused_at")?,
-            })
-        });
-        Ok(refused.filter(|refused| now - refused.at < KEPT_FOR))
+    pub async fn refused_callbacks(&self, app_id: &str, now: i64) -> Result<Vec<RefusedCallback>, StoreError> {
+        let item = self.read(&pk(app_id), false).await?.unwrap_or_default();
+        let mut refusals = refusals(&item, now);
+        most_telling_first(&mut refusals, now);
+        Ok(refusals)
     }
+}
+
+fn pk(app_id: &str) -> String {
+    format!("refused#{app_id}")
+}
+
+fn refusals(item: &Attributes, now: i64) -> Vec<RefusedCallback> {
+    let refusals = item
+        .get("refusals")
+        .and_then(|list| list.as_l().ok())
+        .into_iter()
+        .flatten();
+    refusals
+        .filter_map(|refusal| RefusedCallback::from_attributes(refusal.as_m().ok()?))
+        .filter(|refusal| now - refusal.at < KEPT_FOR)
+        .collect()
+}
+
+fn most_telling_first(refusals: &mut [RefusedCallback], now: i64) {
+    refusals.sort_by_key(|refused| {
+        let sender = refused.is_news(now).then_some(refused.sender);
+        Reverse((sender, refused.at))
+    });
 }

@@ -58,6 +58,8 @@ pub struct TokenItem {
     pub forced_at: Vec<i64>,
     /// The last failure since the last success.
     pub failure: Option<RefreshFailure>,
+    /// The run that holds the lease, or held the last one.
+    pub lease_owner: Option<String>,
     /// When the lease ends that a run holds, in epoch seconds.
     pub lease_expires_at: Option<i64>,
 }
@@ -72,6 +74,13 @@ pub enum Lease {
 }
 
 impl TokenItem {
+    /// Whether [`Table::take_token_lease`] would find the lease held, at `now`, if `owner` asked for it until `until`.
+    #[must_use]
+    pub fn is_leased_by_another(&self, owner: &str, now: i64, until: i64) -> bool {
+        let holds = |end: i64| now < end && end <= until.saturating_add(CLOCKS_APART);
+        self.lease_expires_at.is_some_and(holds) && self.lease_owner.as_deref() != Some(owner)
+    }
+
     fn from_attributes(item: &Attributes) -> Self {
         let generation = get_number(item, "generation").unwrap_or(0);
         let token = get_text(item, "access_token")
@@ -99,6 +108,7 @@ impl TokenItem {
             refreshed_by: get_text(item, "refreshed_by").map(str::to_owned),
             forced_at: forced_at.unwrap_or_default(),
             failure,
+            lease_owner: get_text(item, "lease_owner").map(str::to_owned),
             lease_expires_at: get_number(item, "lease_expires_at"),
         }
     }

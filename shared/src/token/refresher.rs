@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! read ── enough life ──> done
-//!   └─ take the lease ── held by another run ──> done while a token works, else wait for that run
+//!   └─ held by another run ──> done while a token works, else read again after a pause
+//!   └─ take the lease
 //!          └─ look again ──> call WeChat ──> store, if lease and generation are still ours
 //! ```
 //!
@@ -15,6 +16,7 @@ use super::{Action, Refreshed};
 use crate::{
     api::{ApiError, IssuedToken, Rejection, TokenIssuer},
     clock::{Clock, Deadline},
+    secret::sha256,
     store::{Lease, RefreshFailure, StoreError, StoreErrorKind, StoredToken, Table, TokenItem},
     telemetry::{self, Metric},
 };
@@ -29,10 +31,14 @@ const WAIT_AT_MOST: Duration = Duration::from_secs(20);
 /// How often a run asks WeChat that loses its lease each time: an item that lets no token be stored must not be paid for
 /// with call after call.
 const MOST_TURNS: u8 = 2;
-const WAIT_STEP: Duration = Duration::from_millis(250);
+/// A run that waits for another reads the item after this long, and after ever longer pauses up to [`LONGEST_PAUSE`]: a
+/// hundred senders that wait for one call must not slow the table down for the run that makes it.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// What waiting leaves of the invocation.
 const WAIT_MARGIN: Duration = Duration::from_secs(2);
-/// WeChat's limits of forced refreshes.
+/// WeChat's limits of forced refreshes. [`TokenApi::Classic`](crate::api::TokenApi::Classic) has none of the kind: there they
+/// keep refused sends from using up the day's 2,000 calls.
 const FORCED_A_DAY: usize = 20;
 const FORCED_APART: i64 = 30;
 const DAY: i64 = 24 * 3600;
@@ -124,10 +130,11 @@ pub enum RefreshError {
         /// When the lease ends, in epoch seconds.
         until: i64,
     },
-    /// WeChat allows forced refreshes 20 times a day, 30 s apart.
+    /// A token is replaced 20 times a day at most, 30 s apart.
     #[error(
-        "WeChat keeps returning the token that it refuses, and no forced refresh is allowed for {retry_after} s \
-         / 微信返回的仍是失效的 access_token，且强制刷新次数受限，请 {retry_after} 秒后再试"
+        "WeChat refuses one token after another, and none may be replaced for {retry_after} s (20 times a day, 30 s apart): \
+         does another program ask for tokens of this account? \
+         / access_token 一再失效，而强制刷新受限（每日 20 次，间隔 30 秒），请 {retry_after} 秒后再试，并检查是否有其他程序也在获取该账号的 access_token"
     )]
     ForcedTooOften {
         /// Seconds until the next one is allowed.
@@ -206,13 +213,19 @@ impl<S: TokenStore, I: TokenIssuer> Refresher<S, I> {
         let before = self.store.load().await?;
         let mut item = before.clone();
         let mut waited = Duration::ZERO;
+        let mut pauses = 0;
         let mut turns = 0;
         loop {
             let now = self.clock.now();
             if let Some(outcome) = settled(action, &before, &item, now) {
                 return outcome;
             }
-            match certainly(|| self.store.take_lease(owner, now, now + LEASE_FOR)).await? {
+            let lease = if item.is_leased_by_another(owner, now, now + LEASE_FOR) {
+                Lease::Held
+            } else {
+                certainly(|| self.store.take_lease(owner, now, now + LEASE_FOR)).await?
+            };
+            match lease {
                 Lease::Won(item) => {
                     if let Some(done) = self.run_under_lease(action, owner, &before, &item, deadline).await? {
                         return Ok(done);
@@ -225,14 +238,15 @@ impl<S: TokenStore, I: TokenIssuer> Refresher<S, I> {
                     }
                 }
             }
-            let has_time = deadline.budget(self.clock.now_millis(), WAIT_STEP, WAIT_MARGIN) == WAIT_STEP;
-            if !has_time || waited >= WAIT_AT_MOST || turns == MOST_TURNS {
+            let pause = deadline.budget(self.clock.now_millis(), pause(owner, pauses), WAIT_MARGIN);
+            if pause.is_zero() || waited >= WAIT_AT_MOST || turns == MOST_TURNS {
                 return Err(RefreshError::Busy {
                     until: item.lease_expires_at.unwrap_or(now),
                 });
             }
-            self.clock.sleep(WAIT_STEP).await;
-            waited += WAIT_STEP;
+            self.clock.sleep(pause).await;
+            waited += pause;
+            pauses += 1;
             item = self.store.load().await?;
         }
     }
@@ -262,7 +276,8 @@ impl<S: TokenStore, I: TokenIssuer> Refresher<S, I> {
         outcome
     }
 
-    /// Asks WeChat; forces it only when the ordinary answer is the token that failed. `None` when the lease has ended.
+    /// Asks WeChat. Forces it to replace a token that failed only when the ordinary answer is that token, or would replace
+    /// it without a limit. `None` when the lease has ended.
     async fn obtain(
         &self,
         action: &Action,
@@ -270,9 +285,15 @@ impl<S: TokenStore, I: TokenIssuer> Refresher<S, I> {
         item: &TokenItem,
         deadline: Deadline,
     ) -> Result<Option<IssuedToken>, RefreshError> {
-        let issued = self.issuer.issue(false, deadline).await?;
-        if !action.condemns(&issued.access_token) {
-            return Ok(Some(issued));
+        let now = self.clock.now();
+        // The ledger bounds the replacement of a token that lives. It must never keep one that ends from being renewed.
+        let replaces = |token: &StoredToken| token.life(now) > 0 && action.condemns(&token.access_token);
+        let is_ordinary = !(self.issuer.always_replaces() && item.token.as_ref().is_some_and(replaces));
+        if is_ordinary {
+            let issued = self.issuer.issue(false, deadline).await?;
+            if !action.condemns(&issued.access_token) {
+                return Ok(Some(issued));
+            }
         }
         let now = self.clock.now();
         let mut ledger: Vec<i64> = item.forced_at.iter().copied().filter(|at| *at > now - DAY).collect();
@@ -329,6 +350,16 @@ impl<S: TokenStore, I: TokenIssuer> Refresher<S, I> {
             tracing::warn!(%error, "the lease could not be given back; it ends by itself");
         }
     }
+}
+
+/// The pause before a waiting run's next look, `pauses` of which it has made. Runs differ by their names, which are random,
+/// so those that began to wait together do not read together.
+fn pause(owner: &str, pauses: u32) -> Duration {
+    let longest = FIRST_PAUSE
+        .saturating_mul(2_u32.saturating_pow(pauses))
+        .min(LONGEST_PAUSE);
+    let [spread, ..] = sha256(format!("{owner} {pauses}").as_bytes());
+    longest / 2 + longest / 2 * u32::from(spread) / u32::from(u8::MAX)
 }
 
 /// Repeats a write whose answer was lost, as it may have landed.

@@ -1,11 +1,12 @@
 //! The HTTP client of the AWS SDK. Its own would bring a second connection pool, HTTP/2 and a second read of the roots.
 
 use std::{
-    sync::{Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use aws_smithy_runtime_api::client::{
+    connection::{CaptureSmithyConnection, ConnectionMetadata},
     http::{HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector},
     orchestrator::{HttpRequest, HttpResponse},
     result::ConnectorError,
@@ -20,59 +21,80 @@ pub(crate) struct AwsTransport(Mutex<Vec<(Option<Duration>, SharedHttpConnector)
 impl HttpClient for AwsTransport {
     fn http_connector(&self, settings: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
         let connect_timeout = settings.connect_timeout();
-        let mut connectors = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut connectors = lock(&self.0);
         if let Some((_, connector)) = connectors.iter().find(|(timeout, _)| *timeout == connect_timeout) {
             return connector.clone();
         }
         let connector = SharedHttpConnector::new(Connector {
             connect_timeout,
-            client: OnceLock::new(),
+            client: Arc::default(),
         });
         connectors.push((connect_timeout, connector.clone()));
         connector
     }
 }
 
-#[derive(Debug)]
+/// A client and its idle connections, made when first needed. The SDK has it discarded after an answer that may be due to
+/// the host which the connection leads to: `reqwest` does not say which of its connections that was.
+#[derive(Clone, Debug)]
 struct Connector {
     connect_timeout: Option<Duration>,
-    client: OnceLock<reqwest::Client>,
+    client: Arc<Mutex<Option<Arc<reqwest::Client>>>>,
 }
 
 impl Connector {
-    fn client(&self) -> Result<reqwest::Client, ConnectorError> {
-        if let Some(client) = self.client.get() {
-            return Ok(client.clone());
+    fn client(&self) -> Result<Arc<reqwest::Client>, ConnectorError> {
+        let mut slot = lock(&self.client);
+        if let Some(client) = &*slot {
+            return Ok(Arc::clone(client));
         }
         let mut builder = super::client().map_err(|error| ConnectorError::user(error.into()))?;
         if let Some(timeout) = self.connect_timeout {
             builder = builder.connect_timeout(timeout);
         }
         let client = builder.build().map_err(|error| ConnectorError::user(error.into()))?;
-        Ok(self.client.get_or_init(|| client).clone())
+        Ok(Arc::clone(slot.insert(Arc::new(client))))
     }
+
+    /// Sends `request` and reads the whole answer. An end to the wait is the SDK's business.
+    async fn exchange(&self, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
+        let client = self.client()?;
+        let request = request
+            .try_into_http1x()
+            .map_err(|error| ConnectorError::user(error.into()))?
+            .map(|body| body.bytes().map(<[u8]>::to_vec).unwrap_or_default());
+        if let Some(captured) = request.extensions().get::<CaptureSmithyConnection>() {
+            let connection = self.connection(&client);
+            captured.set_connection_retriever(move || Some(connection.clone()));
+        }
+        let request = reqwest::Request::try_from(request).map_err(|error| ConnectorError::user(error.into()))?;
+        let mut response = client.execute(request).await.map_err(failure)?;
+        let mut answer = http::Response::new(SdkBody::empty());
+        *answer.status_mut() = response.status();
+        *answer.headers_mut() = std::mem::take(response.headers_mut());
+        *answer.body_mut() = SdkBody::from(response.bytes().await.map_err(failure)?);
+        HttpResponse::try_from(answer).map_err(|error| ConnectorError::other(error.into(), None))
+    }
+
+    /// How the SDK discards `client`. Requests that are under way on it end on it.
+    fn connection(&self, client: &Arc<reqwest::Client>) -> ConnectionMetadata {
+        let (slot, client) = (Arc::clone(&self.client), Arc::clone(client));
+        let discard = move || {
+            lock(&slot).take_if(|current| Arc::ptr_eq(current, &client));
+        };
+        ConnectionMetadata::builder().proxied(false).poison_fn(discard).build()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let client = self.client();
-        HttpConnectorFuture::new(async move { exchange(&client?, request).await })
+        let connector = self.clone();
+        HttpConnectorFuture::new(async move { connector.exchange(request).await })
     }
-}
-
-/// Sends `request` and reads the whole answer. An end to the wait is the SDK's business.
-async fn exchange(client: &reqwest::Client, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
-    let request = request
-        .try_into_http1x()
-        .map_err(|error| ConnectorError::user(error.into()))?
-        .map(|body| body.bytes().map(<[u8]>::to_vec).unwrap_or_default());
-    let request = reqwest::Request::try_from(request).map_err(|error| ConnectorError::user(error.into()))?;
-    let mut response = client.execute(request).await.map_err(failure)?;
-    let mut answer = http::Response::new(SdkBody::empty());
-    *answer.status_mut() = response.status();
-    *answer.headers_mut() = std::mem::take(response.headers_mut());
-    *answer.body_mut() = SdkBody::from(response.bytes().await.map_err(failure)?);
-    HttpResponse::try_from(answer).map_err(|error| ConnectorError::other(error.into(), None))
 }
 
 /// How the SDK sees a failure: both kinds are repeated on another connection.
@@ -82,5 +104,62 @@ fn failure(error: reqwest::Error) -> ConnectorError {
         ConnectorError::timeout(error.into())
     } else {
         ConnectorError::io(error.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use aws_sdk_dynamodb::config::{BehaviorVersion, Config, Credentials, Region};
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    /// Answers the first request with 500, every other one with an empty item, and counts connections.
+    async fn serve(listener: TcpListener, connections: Arc<AtomicUsize>) {
+        let answered = Arc::new(AtomicUsize::new(0));
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            connections.fetch_add(1, Ordering::SeqCst);
+            let answered = Arc::clone(&answered);
+            tokio::spawn(async move {
+                let mut request = [0; 8192];
+                while stream.read(&mut request).await.unwrap_or(0) > 0 {
+                    let status = match answered.fetch_add(1, Ordering::SeqCst) {
+                        0 => "500 Internal Server Error",
+                        _ => "200 OK",
+                    };
+                    let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 2\r\n\r\n{{}}");
+                    stream.write_all(answer.as_bytes()).await.unwrap();
+                }
+            });
+        }
+    }
+
+    /// The host behind it may be the one that is ill.
+    #[tokio::test]
+    async fn a_connection_whose_answer_was_a_failure_is_not_used_again() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let connections = Arc::new(AtomicUsize::new(0));
+        tokio::spawn(serve(listener, Arc::clone(&connections)));
+        let config = Config::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .region(Region::new("local"))
+            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+            .endpoint_url(endpoint)
+            .http_client(AwsTransport::default())
+            .build();
+        let client = aws_sdk_dynamodb::Client::from_conf(config);
+        let key = aws_sdk_dynamodb::types::AttributeValue::S("key".to_owned());
+        for expected in [2, 2] {
+            let get = client.get_item().table_name("table").key("pk", key.clone());
+            get.send().await.unwrap();
+            assert_eq!(connections.load(Ordering::SeqCst), expected);
+        }
     }
 }

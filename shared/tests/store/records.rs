@@ -4,7 +4,8 @@ use serde_json::json;
 use wechat::{
     hex,
     store::{
-        KeptMenu, ListedTemplates, MenuError, MessageRecord, MessageStatus, Receipt, RefusedCallback, Sender, Table,
+        KeptMenu, ListedTemplates, MenuError, MessageRecord, MessageStatus, REFUSAL_IS_NEWS_FOR, Receipt,
+        RefusedCallback, Sender, Table,
     },
 };
 
@@ -218,32 +219,81 @@ async fn a_roll_back_is_known_until_it_has_ended() {
     }
 }
 
+fn refused(sender: Sender, last_octet: u8, at: i64) -> RefusedCallback {
+    RefusedCallback {
+        cause: format!("the signature does not match ({at})"),
+        sender,
+        source: Some([203, 0, 113, last_octet].into()),
+        at,
+    }
+}
+
 #[tokio::test]
 async fn the_last_refused_callback_is_remembered_for_a_week() {
     let Bench { table, app_id, .. } = &Bench::start().await;
-    assert_eq!(table.refused_callback(app_id, NOW).await.unwrap(), None);
-    let mut noted = None;
-    for (at, sender, is_noted) in [
-        (NOW, Sender::Stranger, true),
-        (NOW + 5, Sender::WeChat, true),
-        (NOW + 6, Sender::WeChat, true),
-        (NOW + 605, Sender::Unproven, false),
-        (NOW + 606, Sender::Unproven, true),
-    ] {
-        let refused = RefusedCallback {
-            cause: format!("the signature does not match ({at})"),
-            sender,
-            at,
-        };
-        table.record_refused_callback(app_id, &refused).await.unwrap();
-        if is_noted {
-            noted = Some(refused);
-        }
-        assert_eq!(table.refused_callback(app_id, at).await.unwrap(), noted);
+    assert_eq!(table.refused_callbacks(app_id, NOW).await.unwrap(), []);
+    let browser = refused(Sender::Stranger, 1, NOW);
+    let wechat = refused(Sender::WeChat, 2, NOW + 5);
+    let again = refused(Sender::WeChat, 2, NOW + 6);
+    let forger = refused(Sender::Unproven, 3, NOW + 7);
+    let nowhere = RefusedCallback {
+        source: None,
+        ..refused(Sender::Unproven, 0, NOW + 8)
+    };
+    for refused in [&browser, &wechat, &again, &forger, &nowhere] {
+        table.record_refused_callback(app_id, refused).await.unwrap();
     }
-    let week = NOW + 606 + 7 * DAY;
-    assert!(table.refused_callback(app_id, week - 1).await.unwrap().is_some());
-    assert!(table.refused_callback(app_id, week).await.unwrap().is_none());
+    let told = |now| table.refused_callbacks(app_id, now);
+    let by_sender = [again.clone(), nowhere.clone(), forger.clone(), browser.clone()];
+    assert_eq!(told(NOW + 9).await.unwrap(), by_sender);
+    let old = NOW + 8 + REFUSAL_IS_NEWS_FOR;
+    assert_eq!(
+        told(old).await.unwrap(),
+        [nowhere.clone(), forger, again, browser],
+        "the latest first"
+    );
+    let week = NOW + 7 * DAY;
+    assert_eq!(told(week + 7).await.unwrap(), [nowhere]);
+    assert_eq!(told(week + 8).await.unwrap(), []);
+}
+
+/// Anyone can have requests refused.
+#[tokio::test]
+async fn a_flood_of_refused_strangers_hides_no_refused_callback() {
+    let Bench { table, app_id, .. } = &Bench::start().await;
+    let wechat = refused(Sender::Unproven, 1, NOW);
+    table.record_refused_callback(app_id, &wechat).await.unwrap();
+    for (at, last_octet) in (NOW..).zip(2..=60) {
+        let stranger = refused(Sender::Stranger, last_octet, at);
+        table.record_refused_callback(app_id, &stranger).await.unwrap();
+    }
+    let told = table.refused_callbacks(app_id, NOW + 60).await.unwrap();
+    assert_eq!((told.len(), &told[0]), (16, &wechat));
+}
+
+#[tokio::test]
+async fn of_refusals_that_are_recorded_at_the_same_time_none_is_lost() {
+    let bench = Bench::start().await;
+    race(|racer| {
+        let (table, app_id) = (bench.table.clone(), bench.app_id.clone());
+        async move {
+            let refused = refused(Sender::Unproven, u8::try_from(racer).unwrap(), NOW);
+            table.record_refused_callback(&app_id, &refused).await.unwrap();
+        }
+    })
+    .await;
+    let told = bench.table.refused_callbacks(&bench.app_id, NOW).await.unwrap();
+    assert_eq!(told.len(), 16);
+}
+
+#[tokio::test]
+async fn the_last_callback_is_remembered_without_an_end() {
+    let Bench { table, app_id, .. } = &Bench::start().await;
+    assert_eq!(table.last_callback(app_id).await.unwrap(), None);
+    for at in [NOW, NOW + 400 * DAY] {
+        table.note_callback(app_id, at).await.unwrap();
+        assert_eq!(table.last_callback(app_id).await.unwrap(), Some(at));
+    }
 }
 
 #[tokio::test]

@@ -33,6 +33,24 @@ async fn eight_processes_and_a_slow_wechat_make_one_call() {
     assert!(answers.iter().all(|done| done["generation"] == 2), "{answers:?}");
 }
 
+/// Each write is paid for, and takes of what one item can take in a second.
+#[tokio::test]
+async fn processes_that_wait_read_a_few_times_and_do_not_write() {
+    let mut bench = Bench::new().await;
+    let table = FaultProxy::start(&bench.table.endpoint()).await.unwrap();
+    bench.set("AWS_ENDPOINT_URL_DYNAMODB", table.endpoint());
+    let mut functions = join_all((0..8).map(|_| bench.start())).await;
+    bench.fault(json!({"path": STABLE_TOKEN, "delay_ms": 3_000})).await;
+    table.mend().await;
+    let event = refresh();
+    join_all(functions.iter_mut().map(|function| function.succeed(&event))).await;
+    let requests = table.requests();
+    let count = |name: &str| requests.iter().filter(|request| *request == name).count();
+    // Each may try for the lease before it sees that it is held; one stores the token.
+    assert!(count("UpdateItem") <= 8 + 1, "{requests:?}");
+    assert!(count("GetItem") <= 8 * 9, "{requests:?}");
+}
+
 #[tokio::test]
 async fn eight_processes_make_one_call_to_a_wechat_that_refuses() {
     let bench = Bench::new().await;

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use testing::{Fault, FaultProxy};
+
 use super::*;
 
 #[tokio::test]
@@ -174,4 +176,28 @@ async fn a_table_that_is_not_there_is_told_as_such() {
         "{kind}: {message}"
     );
     assert!(bench.calls().await.is_empty());
+}
+
+/// The next attempt mends it, and an alarm on errors would go off for nothing.
+#[tokio::test]
+async fn a_failed_attempt_at_the_table_that_is_repeated_is_no_error_in_the_log() {
+    let mut bench = Bench::new().await;
+    let table = FaultProxy::start(&bench.table.endpoint()).await.unwrap();
+    bench.set("AWS_ENDPOINT_URL_DYNAMODB", table.endpoint());
+    let mut function = bench.start().await;
+    for fault in [
+        Fault::json(500, r#"{"__type":"InternalServerError"}"#),
+        Fault::json(503, r#"{"__type":"ServiceUnavailable"}"#),
+        Fault::json(400, r#"{"__type":"ProvisionedThroughputExceededException"}"#),
+        Fault::Reset,
+        Fault::LoseAnswer,
+    ] {
+        let told = format!("{fault:?}");
+        bench.put(vec![("expires_at", number(now()))]).await;
+        table.fail(2..=2, fault);
+        assert_eq!(function.succeed(&refresh()).await["refreshed"], true, "{told}");
+        let logs = function.logs();
+        let error = logs.lines().find(|line| line.contains(r#""level":"ERROR""#));
+        assert_eq!(error, None, "{told}");
+    }
 }

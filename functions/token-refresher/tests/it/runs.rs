@@ -185,6 +185,59 @@ async fn the_classic_interface_brings_a_new_token_at_every_call() {
     assert_eq!(paths, [(&json!("GET"), &json!(CLASSIC_TOKEN)); 2]);
 }
 
+/// Two programs that take the token from one another would use up the day's 2,000 calls.
+#[tokio::test]
+async fn sixty_refused_sends_replace_a_classic_token_once() {
+    let mut bench = Bench::new().await;
+    bench.set("WECHAT_TOKEN_API", "token");
+    let mut function = bench.refreshed().await;
+    assert_eq!(function.succeed(&bench.replace().await).await["generation"], 2);
+    let replace = bench.replace().await;
+    for _ in 0..60 {
+        let (kind, message) = function.fail(&replace).await;
+        assert_eq!(kind, "ForcedTooOften", "{message}");
+    }
+    assert_eq!(bench.calls().await.len(), 2, "the first token, and its replacement");
+
+    bench
+        .put(vec![("forced_at", AttributeValue::L(vec![number(now() - 31)]))])
+        .await;
+    assert_eq!(function.succeed(&replace).await["generation"], 3);
+}
+
+#[tokio::test]
+async fn a_classic_token_is_renewed_at_its_end_however_often_it_was_replaced() {
+    let mut bench = Bench::new().await;
+    bench.set("WECHAT_TOKEN_API", "token");
+    let mut function = bench.refreshed().await;
+    let ledger = || {
+        let at = (0..20).map(|n| number(now() - n)).collect();
+        ("forced_at", AttributeValue::L(at))
+    };
+    let replace = bench.replace().await;
+    bench.put(vec![ledger(), ("expires_at", number(now() + 500))]).await;
+    assert_eq!(function.fail(&replace).await.0, "ForcedTooOften");
+    assert_eq!(function.succeed(&refresh()).await["generation"], 2);
+
+    // Nothing is replaced where nothing lives.
+    let replace = bench.replace().await;
+    bench.put(vec![ledger(), ("expires_at", number(now() - 1))]).await;
+    assert_eq!(function.succeed(&replace).await["generation"], 3);
+    assert_eq!(bench.item().await.0["forced_at"].as_l().unwrap().len(), 20);
+}
+
+#[tokio::test]
+async fn a_replacement_of_a_classic_token_that_wechat_does_not_answer_is_not_made_twice() {
+    let mut bench = Bench::new().await;
+    bench.set("WECHAT_TOKEN_API", "token");
+    let mut function = bench.refreshed().await;
+    bench
+        .fault(json!({"path": CLASSIC_TOKEN, "errcode": -1, "times": 3}))
+        .await;
+    assert_eq!(function.fail(&bench.replace().await).await.0, "WeChat-1");
+    assert_eq!(bench.calls().await.len(), 2);
+}
+
 #[tokio::test]
 async fn a_deadline_of_1970_is_no_deadline() {
     let bench = Bench::new().await;

@@ -7,8 +7,8 @@ use testing::EmbeddedTable;
 use wechat::store::{MessageStatus, Receipt};
 
 use crate::setup::{
-    AES_KEY, APP_ID, Answer, TOKEN, Variables, callback, encrypted, event_bus, frozen, nothing_listens, now, plain,
-    receipt, request, signed, store, text,
+    AES_KEY, APP_ID, Answer, TOKEN, Variables, callback, check, encrypted, event_bus, frozen, kept, nothing_listens,
+    now, plain, receipt, request, signed, store, text,
 };
 
 /// How long a delivery may be at work: its budget, and what ending its claim may take.
@@ -280,12 +280,48 @@ async fn without_a_bus_only_receipts_touch_the_table() {
     for xml in [text("a", 1), view] {
         assert_eq!(webhook.post(&xml).await, Answer::success());
     }
-    let items = table
-        .client()
-        .scan()
-        .table_name(testing::TABLE_NAME)
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(items.count(), 0);
+    assert_eq!(kept(&table).await, Vec::<String>::new());
+}
+
+/// An account without callbacks for a day has lost them. Each write costs.
+#[tokio::test]
+async fn an_accepted_callback_is_noted_once_in_five_minutes() {
+    let table = empty_table().await;
+    let store = store(&table);
+    let mut webhook = Variables::new("plain", &table.endpoint()).start().await;
+    assert_eq!(webhook.send(&check(TOKEN)).await.status, 200);
+    assert_eq!(webhook.send(&check("wrong")).await.status, 403);
+    assert_eq!(
+        store.last_callback(APP_ID).await.unwrap(),
+        None,
+        "neither is a callback"
+    );
+    assert_eq!(webhook.post(&text("a", 1)).await, Answer::success());
+    let noted = store.last_callback(APP_ID).await.unwrap().unwrap();
+    assert!((noted - now()).abs() < 60, "{noted}");
+
+    store.note_callback(APP_ID, 1).await.unwrap();
+    assert_eq!(webhook.post(&text("b", 2)).await, Answer::success());
+    assert_eq!(store.last_callback(APP_ID).await.unwrap(), Some(1));
+}
+
+/// So one message can be followed from the send to the receipt.
+#[tokio::test]
+async fn the_line_of_a_receipt_names_its_message_and_what_became_of_it() {
+    let table = empty_table().await;
+    let mut webhook = Variables::new("plain", &table.endpoint()).start().await;
+    let mut broken = Variables::new("plain", &nothing_listens()).start().await;
+    let (msgid, words) = ("3428411849815982087", "failed:user block");
+    assert_eq!(webhook.post(&receipt(msgid, words)).await, Answer::success());
+    assert_eq!(broken.post(&receipt(msgid, words)).await, try_again());
+    for (webhook, level) in [(&webhook, "INFO"), (&broken, "ERROR")] {
+        let line = webhook.told(1).await.remove(0);
+        assert_eq!(line["level"], level);
+        assert_eq!(
+            (&line["msgid"], &line["receipt"]),
+            (&json!(msgid), &json!(words)),
+            "{line}"
+        );
+        assert!(!webhook.0.logs().contains("oUser"), "{}", webhook.0.logs());
+    }
 }

@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
-use wechat::store::Sender;
+use wechat::store::{RefusedCallback, Sender};
 
 use crate::setup::{
     AES_KEY, APP_ID, Answer, NONCE, TOKEN, Variables, Webhook, callback, check, compat, document, encrypted, event_bus,
@@ -459,7 +459,7 @@ async fn a_console_in_plain_mode_is_told_from_a_stranger() {
     let (table, mut webhook) = webhook("safe", &[]).await;
     assert_eq!(webhook.send(&check(TOKEN)).await.status, 200);
     assert_eq!(webhook.send(&plain(&subscribe())).await, Answer::forbidden());
-    let noted = store(&table).refused_callback(APP_ID, now()).await.unwrap().unwrap();
+    let noted = refused(&table).await.remove(0);
     assert_eq!(noted.sender, Sender::WeChat);
     assert!(noted.cause.contains("WECHAT_MESSAGE_MODE"), "{}", noted.cause);
 }
@@ -470,15 +470,16 @@ async fn the_cause_of_a_refusal_is_noted_unless_one_is_that_tells_more() {
     let table = testing::EmbeddedTable::start(None).await.unwrap();
     let mut webhook = Variables::new("plain", &table.endpoint()).start().await;
     assert_eq!(webhook.send(&check("wrong-token")).await, Answer::forbidden());
-    let noted = store(&table).refused_callback(APP_ID, now()).await.unwrap().unwrap();
+    let noted = refused(&table).await.remove(0);
     assert!(noted.cause.contains("WECHAT_TOKEN"), "{}", noted.cause);
+    assert_eq!(noted.source, Some([203, 0, 113, 10].into()));
 
     let missing = request("GET", &[("echostr", "1")], None);
     assert_eq!(webhook.send(&missing).await, Answer::forbidden());
-    let again = store(&table).refused_callback(APP_ID, now()).await.unwrap().unwrap();
+    let again = refused(&table).await.remove(0);
     assert_eq!(again.cause, noted.cause, "a browser that opens the URL hides nothing");
     assert_eq!(webhook.send(&safe(&subscribe())).await.status, 400);
-    let proven = store(&table).refused_callback(APP_ID, now()).await.unwrap().unwrap();
+    let proven = refused(&table).await.remove(0);
     assert_eq!(proven.sender, Sender::WeChat, "{}", proven.cause);
     let pk = AttributeValue::S(format!("refused#{APP_ID}"));
     let forget = table
@@ -488,9 +489,10 @@ async fn the_cause_of_a_refusal_is_noted_unless_one_is_that_tells_more() {
         .key("pk", pk);
     forget.send().await.unwrap();
     assert_eq!(webhook.send(&safe(&subscribe())).await.status, 400);
-    let flood = store(&table).refused_callback(APP_ID, now()).await.unwrap();
-    assert!(
-        flood.is_none(),
-        "a flood of bad requests costs one write in ten seconds"
-    );
+    let flood = refused(&table).await;
+    assert_eq!(flood, [], "a flood of bad requests costs one write in ten seconds");
+}
+
+async fn refused(table: &testing::EmbeddedTable) -> Vec<RefusedCallback> {
+    store(table).refused_callbacks(APP_ID, now()).await.unwrap()
 }

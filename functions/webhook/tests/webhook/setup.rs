@@ -274,13 +274,13 @@ pub(crate) fn store(table: &EmbeddedTable) -> Table {
     Table::new(table.client(), TABLE_NAME)
 }
 
-/// Every item of the table but the claims, which note times of their own.
+/// Every item of the table but the claims and the note of the last callback, which hold times of their own.
 pub(crate) async fn kept(table: &EmbeddedTable) -> Vec<String> {
     let output = table.client().scan().table_name(TABLE_NAME).send().await.unwrap();
     let mut items: Vec<String> = output
         .items()
         .iter()
-        .filter(|item| !item["pk"].as_s().unwrap().starts_with("callback#"))
+        .filter(|item| !item["pk"].as_s().unwrap().starts_with("callback"))
         .map(|item| {
             let mut attributes: Vec<String> = item.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
             attributes.sort();

@@ -1,6 +1,8 @@
 //! Every interleaving of two runs of the refresher, with and without crashes, lost writes and slow answers.
 
-use super::script::{Loss, Outcome, Plan, World, a_minute_later, explore};
+use std::time::Duration;
+
+use super::script::{Loss, Outcome, Plan, World, a_minute_later, behind_a_dead_run, explore};
 use crate::{
     api::TokenApi,
     secret::Secret,
@@ -100,7 +102,7 @@ fn a_refusal_is_asked_for_once_and_told_to_both() {
                 "{told}"
             );
         }
-        assert_eq!(world.lease_owner, None, "{:?}", world.trace);
+        assert_eq!(world.item.lease_owner, None, "{:?}", world.trace);
     });
 }
 
@@ -113,6 +115,53 @@ fn two_replacements_force_once() {
     });
 }
 
+/// Each call of this interface replaces the token, and 2,000 a day are allowed.
+#[test]
+fn two_replacements_at_the_classic_interface_make_one_call_that_the_ledger_knows() {
+    let plan = Plan {
+        api: TokenApi::Classic,
+        ..replacing()
+    };
+    explore(&plan, |world, outcomes| {
+        assert_eq!(world.calls, [true], "{:?}", world.trace);
+        assert_good_end(&world, &outcomes);
+        assert_eq!((world.item.generation, world.item.forced_at.len()), (8, 1));
+    });
+}
+
+/// A run writes when the lease is free, as far as it knows: once, unless it finds it freed without a token.
+#[test]
+fn a_run_that_waits_for_anothers_lease_writes_nothing() {
+    for plan in [
+        Plan::default(),
+        replacing(),
+        Plan {
+            dies_after: Some(3),
+            ..Plan::default()
+        },
+    ] {
+        explore(&plan, |world, _| {
+            for run in ["first", "second"] {
+                let writes = world.trace.iter().filter(|step| **step == (run, "lease")).count();
+                assert!(writes <= 1, "{:?}", world.trace);
+            }
+        });
+    }
+}
+
+#[test]
+fn a_run_that_waits_reads_after_ever_longer_pauses_and_not_in_step_with_others() {
+    let (world, outcome) = behind_a_dead_run("second");
+    assert!(matches!(outcome, Err(RefreshError::Busy { .. })), "{outcome:?}");
+    assert!(world.trace.iter().all(|(_, step)| *step == "load"), "{:?}", world.trace);
+    let pauses = world.pauses;
+    assert!(pauses[..4].is_sorted() && pauses[3] >= 4 * pauses[0], "{pauses:?}");
+    let within = |pause: &Duration| (Duration::from_millis(125)..=Duration::from_secs(2)).contains(pause);
+    assert!(pauses.iter().all(within), "{pauses:?}");
+    assert!(pauses.len() <= 24, "{pauses:?}");
+    assert_ne!(pauses, behind_a_dead_run("third").0.pauses);
+}
+
 #[test]
 fn wherever_a_run_dies_the_token_is_there_within_a_minute() {
     for plan in [
@@ -122,6 +171,10 @@ fn wherever_a_run_dies_the_token_is_there_within_a_minute() {
             ..Plan::default()
         },
         replacing(),
+        Plan {
+            api: TokenApi::Classic,
+            ..replacing()
+        },
     ] {
         for step in 1..=8 {
             let plan = Plan {

@@ -75,13 +75,14 @@ pub(super) enum Loss {
 pub(super) struct World {
     now_millis: i64,
     pub(super) item: TokenItem,
-    pub(super) lease_owner: Option<String>,
     current: Option<String>,
     pub(super) issued: Vec<String>,
     /// The calls to WeChat; true for a forced one.
     pub(super) calls: Vec<bool>,
     /// Who did what.
     pub(super) trace: Vec<(&'static str, &'static str)>,
+    /// How long runs slept, each time.
+    pub(super) pauses: Vec<Duration>,
     writes_of_first: usize,
     /// Writes, and calls that WeChat acted on.
     changes: usize,
@@ -125,11 +126,11 @@ impl World {
     }
 
     fn holds_lease(&self, owner: &str) -> bool {
-        self.lease_owner.as_deref() == Some(owner)
+        self.item.lease_owner.as_deref() == Some(owner)
     }
 
     fn free_lease(&mut self) {
-        self.lease_owner = None;
+        self.item.lease_owner = None;
         self.item.lease_expires_at = None;
     }
 }
@@ -204,7 +205,7 @@ impl TokenStore for Seat {
             if !is_free {
                 return Lease::Held;
             }
-            world.lease_owner = Some(owner.to_owned());
+            world.item.lease_owner = Some(owner.to_owned());
             world.item.lease_expires_at = Some(until);
             Lease::Won(Box::new(world.item.clone()))
         })
@@ -286,6 +287,10 @@ impl TokenIssuer for Seat {
             expires_in: self.plan.expires_in,
         })
     }
+
+    fn always_replaces(&self) -> bool {
+        self.plan.api == TokenApi::Classic
+    }
 }
 
 impl Clock for Seat {
@@ -298,7 +303,9 @@ impl Clock for Seat {
             *self.is_asleep.lock().unwrap() = true;
             turn().await;
             *self.is_asleep.lock().unwrap() = false;
-            lock(&self.world).now_millis += i64::try_from(duration.as_millis()).unwrap();
+            let mut world = lock(&self.world);
+            world.now_millis += i64::try_from(duration.as_millis()).unwrap();
+            world.pauses.push(duration);
         })
     }
 }
@@ -412,7 +419,6 @@ pub(super) fn explore(plan: &Plan, check: impl Fn(World, Vec<Option<Outcome>>)) 
 /// A minute after `world` ended, one more run on it, alone and in a plan where nothing fails.
 pub(super) fn a_minute_later(mut world: World, plan: &Plan) -> (World, Outcome) {
     world.now_millis += 60_000;
-    let world = Arc::new(Mutex::new(world));
     let plan = Plan {
         dies_after: None,
         lost: None,
@@ -420,7 +426,21 @@ pub(super) fn a_minute_later(mut world: World, plan: &Plan) -> (World, Outcome) 
         first_answer_takes: 0,
         ..plan.clone()
     };
-    let mut run = Run::new(&world, &plan, "third");
+    alone(world, &plan, "third")
+}
+
+/// The run called `name` while another, which has died, holds the lease.
+pub(super) fn behind_a_dead_run(name: &'static str) -> (World, Outcome) {
+    let plan = Plan::default();
+    let mut world = World::new(&plan);
+    world.item.lease_owner = Some("dead".to_owned());
+    world.item.lease_expires_at = Some(START + 45);
+    alone(world, &plan, name)
+}
+
+fn alone(world: World, plan: &Plan, name: &'static str) -> (World, Outcome) {
+    let world = Arc::new(Mutex::new(world));
+    let mut run = Run::new(&world, plan, name);
     while run.is_live() {
         run.poll(&world);
     }
