@@ -166,6 +166,38 @@ REPLIES = {
     "default": None,
 }
 
+# What webhook hands over: the receipt of webhook-template-receipt, whose effects have failed.
+EFFECTS = {
+    "action": "effects",
+    "received_at": TIMESTAMP,
+    "publish": False,
+    "callback": {
+        "ToUserName": ACCOUNT,
+        "FromUserName": OPENID,
+        "CreateTime": str(TIMESTAMP),
+        "MsgType": "event",
+        "Event": "TEMPLATESENDJOBFINISH",
+        "MsgID": MSGID,
+        "Status": "success",
+    },
+}
+# What Lambda puts into the queue when it has failed three times.
+RECORD = json.dumps(
+    {
+        "version": "1.0",
+        "timestamp": "2026-01-01T00:03:00.000Z",
+        "requestContext": {
+            "requestId": "8476a536-e9f4-11e8-9739-2dfe598c3fcd",
+            "functionArn": "arn:aws:lambda:ap-southeast-1:123456789012:function:wechat-WorkerFunction-1A2B:live",
+            "condition": "RetriesExhausted",
+            "approximateInvokeCount": 3,
+        },
+        "requestPayload": EFFECTS,
+        "responseContext": {"statusCode": 200, "executedVersion": "1", "functionError": "Unhandled"},
+        "responsePayload": {"errorType": "Effects", "errorMessage": "PutItem: DynamoDB did not answer in time"},
+    }
+)
+
 EVENTS = {
     "webhook-verify": webhook("GET", {"echostr": "6871542190871234567"}),
     "webhook-text": callback(TEXT),
@@ -216,6 +248,27 @@ EVENTS = {
         "region": "ap-southeast-1",
         "resources": ["arn:aws:events:ap-southeast-1:123456789012:rule/wechat-TokenRefresherFunctionEveryMinute-1A2B"],
         "detail": {},
+    },
+    "worker-effects": EFFECTS,
+    "worker-queue": {
+        "Records": [
+            {
+                "messageId": "059f36b4-87a3-44ab-83d2-661975830a7d",
+                "receiptHandle": "AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a",
+                "body": RECORD,
+                "attributes": {
+                    "ApproximateReceiveCount": "1",
+                    "SentTimestamp": "1767225780000",
+                    "SenderId": "AROAEXAMPLE:awslambda_123_20260101000300000",
+                    "ApproximateFirstReceiveTimestamp": "1767225780001",
+                },
+                "messageAttributes": {},
+                "md5OfBody": hashlib.md5(RECORD.encode()).hexdigest(),
+                "eventSource": "aws:sqs",
+                "eventSourceARN": "arn:aws:sqs:ap-southeast-1:123456789012:wechat-LateEffects-1A2B",
+                "awsRegion": "ap-southeast-1",
+            }
+        ]
     },
     "refresh-on-demand": {"action": "refresh"},
     "refresh-replace": {

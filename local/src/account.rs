@@ -4,7 +4,7 @@ use aws_types::SdkConfig;
 use embedded_table::TABLE_NAME;
 use wechat::{
     aws,
-    config::{AdminConfig, CallerConfig, ConfigError, Environment, RefresherConfig, WebhookConfig},
+    config::{AdminConfig, CallerConfig, ConfigError, Environment, RefresherConfig, WebhookConfig, WorkerConfig},
 };
 use wechat_simulator::{Account, Simulator};
 
@@ -17,6 +17,7 @@ const AWS_CALLS: &[&str] = &["events:PutEvents", "secretsmanager:GetSecretValue"
 pub(crate) struct Configs {
     pub(crate) refresher: RefresherConfig,
     pub(crate) webhook: WebhookConfig,
+    pub(crate) worker: WorkerConfig,
     pub(crate) caller: CallerConfig,
     pub(crate) admin: AdminConfig,
 }
@@ -29,17 +30,19 @@ impl Configs {
     pub(crate) fn read(environment: &Environment) -> Result<Self, ConfigError> {
         let refresher = RefresherConfig::read(environment);
         let webhook = WebhookConfig::read(environment);
+        let worker = WorkerConfig::read(environment);
         let caller = CallerConfig::read(environment);
         let admin = AdminConfig::read(environment);
-        match (refresher, webhook, caller, admin) {
-            (Ok(refresher), Ok(webhook), Ok(caller), Ok(admin)) => Ok(Self {
+        match (refresher, webhook, worker, caller, admin) {
+            (Ok(refresher), Ok(webhook), Ok(worker), Ok(caller), Ok(admin)) => Ok(Self {
                 refresher,
                 webhook,
+                worker,
                 caller,
                 admin,
             }),
-            (refresher, webhook, caller, admin) => {
-                let errors = [refresher.err(), webhook.err(), caller.err(), admin.err()];
+            (refresher, webhook, worker, caller, admin) => {
+                let errors = [refresher.err(), webhook.err(), worker.err(), caller.err(), admin.err()];
                 Err(ConfigError::union(errors.into_iter().flatten()))
             }
         }

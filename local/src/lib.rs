@@ -1,5 +1,5 @@
-//! The bundle on one machine: the handlers of the four functions behind an HTTP gateway, on an embedded table, with
-//! the refresher on its schedule, against a simulated WeChat platform or the real one.
+//! The bundle on one machine: the handlers of the functions behind an HTTP gateway, on an embedded table, with the
+//! refresher on its schedule, against a simulated WeChat platform or the real one.
 
 mod account;
 mod console;
@@ -7,6 +7,7 @@ mod data_folder;
 mod gateway;
 mod options;
 mod schedule;
+mod worker;
 
 use std::{
     io,
@@ -17,8 +18,7 @@ use std::{
 
 use embedded_table::{EmbeddedTable, StartError, TABLE_NAME};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time::timeout};
-use webhook::EventBus;
-use wechat::{api::ClientError, clock::SystemClock, config::ConfigError, store::Table};
+use wechat::{api::ClientError, clock::SystemClock, config::ConfigError, effects::EventBus, store::Table};
 use wechat_simulator::{Settings, Simulator};
 
 use self::{
@@ -27,6 +27,7 @@ use self::{
     data_folder::DataFolder,
     gateway::Functions,
     schedule::InProcessRefresher,
+    worker::InProcessWorker,
 };
 pub use self::{
     data_folder::DataError,
@@ -107,6 +108,7 @@ pub struct Local {
     address: SocketAddr,
     simulator: Option<Simulator>,
     schedule: JoinHandle<()>,
+    worker: Arc<InProcessWorker>,
     stop_gateway: oneshot::Sender<()>,
     gateway: JoinHandle<()>,
     _table: EmbeddedTable,
@@ -144,7 +146,7 @@ impl Local {
             activity,
             simulator.as_ref().map(Simulator::controls),
         ));
-        let (functions, refresher) = functions(configs, &table).await?;
+        let (functions, refresher, worker) = functions(configs, &table).await?;
         let schedule = tokio::spawn(schedule::every_minute(refresher));
         let (stop_gateway, stopped) = oneshot::channel();
         let gateway = tokio::spawn(gateway::serve(listener, functions, console, stopped));
@@ -155,6 +157,7 @@ impl Local {
             address,
             simulator,
             schedule,
+            worker,
             stop_gateway,
             gateway,
             _table: table,
@@ -187,6 +190,14 @@ impl Local {
         let ended = async { tokio::join!(self.gateway, simulator) };
         if timeout(GRACE, ended).await.is_err() {
             tracing::warn!("connections that were still open are cut / 仍打开的连接已被断开");
+        }
+        let lost = self.worker.waiting();
+        if lost > 0 {
+            tracing::error!(
+                lost,
+                "callbacks whose receipt was not recorded or that were not published, as far as can be told, are lost \
+                 / 部分回调的回执或事件未能处理，停止后丢失"
+            );
         }
     }
 }
@@ -230,14 +241,15 @@ async fn start_simulator(
 async fn functions(
     configs: Configs,
     table: &EmbeddedTable,
-) -> Result<(Functions, Arc<token_refresher::App>), LocalError> {
+) -> Result<(Functions, Arc<token_refresher::App>, Arc<InProcessWorker>), LocalError> {
     let Configs {
         refresher,
-        mut webhook,
+        webhook,
+        worker,
         caller,
         admin,
     } = configs;
-    let event_bus = match webhook.event_bus.take() {
+    let event_bus = match &webhook.event_bus {
         None => None,
         Some(name) => {
             let sdk = account::aws_sdk("EVENT_BUS_NAME")?;
@@ -248,10 +260,18 @@ async fn functions(
     let dynamodb = table.client();
     let refresher = Arc::new(token_refresher::App::new(refresher, dynamodb.clone(), clock.clone())?);
     let port = Arc::new(InProcessRefresher::new(Arc::clone(&refresher)));
+    let worker = ::worker::App::new(worker, dynamodb.clone(), event_bus.clone(), clock.clone());
+    let worker = Arc::new(InProcessWorker::new(worker));
     let functions = Functions {
-        webhook: webhook::App::new(webhook, dynamodb.clone(), clock.clone()).publishing_to(event_bus),
+        webhook: webhook::App::new(
+            webhook,
+            dynamodb.clone(),
+            event_bus,
+            Some(worker.clone()),
+            clock.clone(),
+        ),
         send_template: send_template::App::new(caller, dynamodb.clone(), port.clone(), clock.clone())?,
         admin: admin::App::new(admin, dynamodb, port, clock)?,
     };
-    Ok((functions, refresher))
+    Ok((functions, refresher, worker))
 }

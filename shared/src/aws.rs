@@ -1,6 +1,8 @@
 //! The AWS SDK as every function uses it: a pinned behaviour, and an end to every wait.
 
 mod calls;
+#[cfg(feature = "invoke")]
+mod invoke;
 mod variables;
 
 use std::time::Duration;
@@ -13,6 +15,8 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
 use aws_types::SdkConfig;
 
+#[cfg(feature = "invoke")]
+pub use self::invoke::{InvokeError, LambdaFunction};
 use crate::{
     config::{Environment, SecretFormatError},
     error::chain,
@@ -126,7 +130,7 @@ pub fn lambda_client(sdk: &SdkConfig) -> aws_sdk_lambda::Client {
         .operation_attempt_timeout(INVOKE_OPERATION)
         .operation_timeout(INVOKE_OPERATION)
         .build();
-    // token::LambdaRefresher backs off by itself, and a repeated invocation would be a second run.
+    // LambdaFunction backs off by itself, and a repeated invocation would be a second run.
     let config = aws_sdk_lambda::config::Builder::from(sdk)
         .timeout_config(timeouts)
         .retry_config(RetryConfig::disabled())

@@ -260,11 +260,13 @@ pub struct WebhookConfig {
     pub verifier: CallbackVerifier,
     /// The EventBridge bus, by name or ARN, that every verified callback is published to.
     pub event_bus: Option<String>,
+    /// The function `worker`, by name or ARN, for effects that fail.
+    pub worker_function: Option<String>,
 }
 
 impl WebhookConfig {
     /// Reads `WECHAT_APP_ID`, `WECHAT_TOKEN`, `WECHAT_ENCODING_AES_KEY`, both also with `_PREVIOUS`,
-    /// `WECHAT_MESSAGE_MODE`, `WECHAT_MAX_CLOCK_SKEW`, `TABLE_NAME` and `EVENT_BUS_NAME`.
+    /// `WECHAT_MESSAGE_MODE`, `WECHAT_MAX_CLOCK_SKEW`, `TABLE_NAME`, `EVENT_BUS_NAME` and `WORKER_FUNCTION`.
     ///
     /// # Errors
     /// [`ConfigError`] with every problem.
@@ -290,10 +292,39 @@ impl WebhookConfig {
         };
         let table = reader.required("TABLE_NAME");
         let event_bus = reader.optional("EVENT_BUS_NAME").map(str::to_owned);
+        let worker_function = reader.optional("WORKER_FUNCTION").map(str::to_owned);
         reader.finish(Self {
             table,
             verifier,
             event_bus,
+            worker_function,
         })
+    }
+}
+
+/// What the worker needs. It holds no secret.
+#[derive(Clone, Debug)]
+pub struct WorkerConfig {
+    /// The account.
+    pub app_id: String,
+    /// The DynamoDB table.
+    pub table: String,
+    /// The EventBridge bus of [`WebhookConfig::event_bus`].
+    pub event_bus: Option<String>,
+}
+
+impl WorkerConfig {
+    /// Reads `WECHAT_APP_ID`, `TABLE_NAME` and `EVENT_BUS_NAME`.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with every problem.
+    pub fn read(environment: &Environment) -> Result<Self, ConfigError> {
+        let mut reader = Reader::new(environment);
+        let config = Self {
+            app_id: reader.app_id(),
+            table: reader.required("TABLE_NAME"),
+            event_bus: reader.optional("EVENT_BUS_NAME").map(str::to_owned),
+        };
+        reader.finish(config)
     }
 }

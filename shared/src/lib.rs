@@ -10,6 +10,7 @@
 //! | call WeChat | `api` (feature `client`), [`errcode`] |
 //! | have a working access_token | `token` (features `client` and `aws`) |
 //! | keep things | `store` (feature `aws`) |
+//! | do what a callback changes, or have `worker` do it | `effects` (feature `effects`) |
 //! | answer callers of `/api/*` | [`auth`], [`response`], [`problem`] |
 //! | start a function | [`config`], [`telemetry`], `aws` (feature `aws`) |
 //!
@@ -27,6 +28,8 @@ pub mod callback;
 pub mod clock;
 pub mod config;
 pub mod document;
+#[cfg(feature = "effects")]
+pub mod effects;
 pub mod errcode;
 #[cfg(any(feature = "aws", feature = "client"))]
 mod error;

@@ -12,7 +12,7 @@ use axum::{
     Router,
     body::{Body, Bytes},
     extract::{Path, State},
-    http::Response,
+    http::{HeaderMap, Response, StatusCode},
     routing::post,
 };
 use serde_json::Value;
@@ -23,17 +23,20 @@ pub type Invoked = Result<Value, Value>;
 
 type Run = Box<dyn Fn(Value) -> Pin<Box<dyn Future<Output = Invoked> + Send>> + Send + Sync>;
 
-/// A Lambda service in which every function is the same piece of code. It ends with this value.
+/// A Lambda service in which every function is the same piece of code. An asynchronous invocation is kept, and nothing is
+/// run: a test hands its event to the function itself. It ends with this value.
 #[derive(Debug)]
 pub struct LambdaApi {
     address: SocketAddr,
     events: Arc<Mutex<Vec<Value>>>,
+    kept: Arc<Mutex<Vec<Value>>>,
     server: JoinHandle<()>,
 }
 
 struct Shared {
     run: Run,
     events: Arc<Mutex<Vec<Value>>>,
+    kept: Arc<Mutex<Vec<Value>>>,
 }
 
 impl LambdaApi {
@@ -47,10 +50,11 @@ impl LambdaApi {
     {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
-        let events = Arc::default();
+        let (events, kept) = (Arc::default(), Arc::default());
         let shared = Arc::new(Shared {
             run: Box::new(move |event| Box::pin(run(event))),
             events: Arc::clone(&events),
+            kept: Arc::clone(&kept),
         });
         let router = Router::new()
             .route("/2015-03-31/functions/{name}/invocations", post(invoke))
@@ -62,6 +66,7 @@ impl LambdaApi {
         Ok(Self {
             address,
             events,
+            kept,
             server,
         })
     }
@@ -72,10 +77,16 @@ impl LambdaApi {
         format!("http://{}", self.address)
     }
 
-    /// The events of all invocations so far.
+    /// The events of all invocations so far that were run.
     #[must_use]
     pub fn events(&self) -> Vec<Value> {
         self.events.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The events of all asynchronous invocations so far.
+    #[must_use]
+    pub fn kept(&self) -> Vec<Value> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -85,8 +96,19 @@ impl Drop for LambdaApi {
     }
 }
 
-async fn invoke(State(shared): State<Arc<Shared>>, Path(_name): Path<String>, payload: Bytes) -> Response<Body> {
+async fn invoke(
+    State(shared): State<Arc<Shared>>,
+    Path(_name): Path<String>,
+    headers: HeaderMap,
+    payload: Bytes,
+) -> Response<Body> {
     let event: Value = serde_json::from_slice(&payload).unwrap_or_default();
+    if headers.get("x-amz-invocation-type").is_some_and(|kind| kind == "Event") {
+        shared.kept.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+        let mut accepted = Response::new(Body::empty());
+        *accepted.status_mut() = StatusCode::ACCEPTED;
+        return accepted;
+    }
     shared
         .events
         .lock()

@@ -1,152 +1,95 @@
-//! What a callback changes: it happens once, however often WeChat delivers, and before the answer.
-//!
-//! Once, that is, unless the process dies between an effect and the note that it has happened: then a redelivery repeats
-//! it. A receipt may be written twice, and an event on the bus has the same `id` both times.
+//! The effects of a callback, before its answer: they happen in time, or `worker` has them, or WeChat delivers again.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::timeout;
 use wechat::{
-    hex,
-    message::{Callback, Content, Event, is_msgid},
-    store::{Claim, MessageStatus, Receipt, StoreError},
+    effects::{CLOSING, EffectError, HandOverError, LateEffects, Ran},
+    message::Callback,
 };
 
-use crate::{App, event_bus::PublishError};
+use crate::App;
 
-/// The claim and the effects of one callback. WeChat hangs up after 5 s, which a cold start and [`CLOSING`] are part of.
-const BUDGET: Duration = Duration::from_secs(2);
-/// What marking the claim as done, or giving it up, may take after that.
-const CLOSING: Duration = Duration::from_millis(500);
+/// Effects that nobody else will run. WeChat hangs up after 5 s, which a cold start and [`CLOSING`] are part of.
+const ALONE: Duration = Duration::from_secs(2);
+/// Effects that can be handed over: with [`HANDING_OVER`] they must not take longer than [`ALONE`] and [`CLOSING`].
+const BEFORE_WORKER: Duration = Duration::from_millis(1400);
+/// Asking AWS Lambda to keep an event: some 20 ms, and a TLS handshake on a small share of a CPU the first time.
+const HANDING_OVER: Duration = Duration::from_secs(1);
 
-/// Between two looks at the claim of another delivery.
-const CLAIM_POLL: Duration = Duration::from_millis(200);
+const _: () = assert!(BEFORE_WORKER.as_millis() + HANDING_OVER.as_millis() <= ALONE.as_millis() + CLOSING.as_millis());
 
-/// Bytes that are kept of WeChat's words for an outcome.
-const LONGEST_WORDS: usize = 200;
-
-/// Why the effects did not happen. WeChat delivers again, so nothing is lost.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum EffectError {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error(transparent)]
-    Publish(#[from] PublishError),
-    #[error("an earlier delivery is still at work")]
-    InProgress,
-    #[error("not done within {BUDGET:?}")]
-    TooLate,
-    #[error("no randomness: {0}")]
-    Randomness(getrandom::Error),
-}
-
-/// Whether this delivery ran the effects of its callback.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Effects {
+/// What became of the effects.
+#[derive(Debug)]
+pub(crate) enum Settled {
     /// There are none.
     None,
     /// They have happened now.
-    Done,
+    Now,
     /// They had happened at an earlier delivery.
-    Repeated,
+    Before,
+    /// They failed, and are `worker`'s from now on.
+    HandedOver(EffectError),
 }
 
-/// Runs the effects of `callback`, if it has any.
-pub(crate) async fn run(app: &App, callback: &Callback) -> Result<Effects, EffectError> {
-    let receipt = receipt(callback, app.clock.now());
-    if receipt.is_none() && app.event_bus.is_none() {
-        return Ok(Effects::None);
+impl Settled {
+    /// Why they were handed over, if they were.
+    pub(crate) fn handed_over(&self) -> Option<String> {
+        match self {
+            Self::HandedOver(error) => Some(error.to_string()),
+            Self::None | Self::Now | Self::Before => None,
+        }
+    }
+}
+
+/// Why the effects did not happen, and why `worker` was not asked, if there is one. WeChat delivers again.
+#[derive(Debug)]
+pub(crate) struct NotSettled {
+    effects: EffectError,
+    worker: Option<HandOverError>,
+}
+
+impl fmt::Display for NotSettled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.effects)?;
+        self.worker.iter().try_for_each(|error| write!(f, "; {error}"))
+    }
+}
+
+/// Sees to the effects of `callback`, if it has any.
+pub(crate) async fn settle(app: &App, callback: &Callback) -> Result<Settled, NotSettled> {
+    if !app.effects.has_any(callback) {
+        return Ok(Settled::None);
     }
     // On the heap: inside of the future of every reply, which is moved many times, the calls to AWS would cost a reply
     // without effects more than all its own work.
-    Box::pin(once(app, callback, receipt)).await
+    Box::pin(run_or_hand_over(app, callback)).await
 }
 
-/// Runs the effects, unless another delivery of `callback` does or has.
-async fn once(app: &App, callback: &Callback, receipt: Option<Receipt<'_>>) -> Result<Effects, EffectError> {
-    let deadline = Instant::now() + BUDGET;
-    let key = callback.dedup_key();
-    let owner = hex::random(8).map_err(EffectError::Randomness)?;
-    match claim(app, &key, &owner, deadline).await? {
-        Claim::Won => {}
-        Claim::Done => return Ok(Effects::Repeated),
-        Claim::InProgress => return Err(EffectError::InProgress),
-    }
-    let outcome = timeout_at(deadline, act(app, callback, receipt))
-        .await
-        .unwrap_or(Err(EffectError::TooLate));
-    close(app, &key, &owner, outcome.is_ok()).await;
-    outcome.map(|()| Effects::Done)
-}
-
-/// Claims a callback. Another delivery of it, which is at work at the same time, is waited for: its outcome is that of both.
-async fn claim(app: &App, key: &str, owner: &str, deadline: Instant) -> Result<Claim, EffectError> {
-    loop {
-        let claim = app
-            .table
-            .claim_callback(&app.verifier.app_id, key, owner, app.clock.now());
-        let claim = timeout_at(deadline, claim).await.map_err(|_| EffectError::TooLate)??;
-        if claim != Claim::InProgress || Instant::now() + CLAIM_POLL >= deadline {
-            return Ok(claim);
-        }
-        sleep(CLAIM_POLL).await;
-    }
-}
-
-/// Both effects at once. When one fails both are repeated at the next delivery, so neither is cut short.
-async fn act(app: &App, callback: &Callback, receipt: Option<Receipt<'_>>) -> Result<(), EffectError> {
-    let record = async {
-        match receipt {
-            Some(receipt) => app.table.record_receipt(receipt).await,
-            None => Ok(()),
-        }
+async fn run_or_hand_over(app: &App, callback: &Callback) -> Result<Settled, NotSettled> {
+    let received_at = app.clock.now();
+    let budget = if app.worker.is_some() { BEFORE_WORKER } else { ALONE };
+    let failed = match app.effects.run(callback, received_at, budget).await {
+        Ok(Ran::Now) => return Ok(Settled::Now),
+        Ok(Ran::Before) => return Ok(Settled::Before),
+        Err(failed) => failed,
     };
-    let publish = async {
-        match &app.event_bus {
-            Some(bus) => bus.publish(callback).await,
-            None => Ok(()),
-        }
+    let Some(worker) = app.worker.as_deref() else {
+        app.effects.give_up(&failed).await;
+        return Err(NotSettled {
+            effects: failed.error,
+            worker: None,
+        });
     };
-    let (recorded, published) = tokio::join!(record, publish);
-    recorded?;
-    Ok(published?)
-}
-
-/// Ends the claim. When that fails it ends by itself, and the answer stays what it is: an effect that has happened would
-/// only be repeated, and one that has not is asked for again anyway.
-async fn close(app: &App, key: &str, owner: &str, is_done: bool) {
-    let app_id = &app.verifier.app_id;
-    let closing = async {
-        if is_done {
-            app.table.finish_callback(app_id, key, owner, app.clock.now()).await
-        } else {
-            app.table.give_up_callback(app_id, key, owner).await
-        }
-    };
-    match timeout(CLOSING, closing).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(%error, "the claim of a callback ends by itself"),
-        Err(_) => tracing::warn!("the claim of a callback ends by itself: the store did not answer in time"),
+    let event = LateEffects::event(callback, received_at, app.effects.publish());
+    // The worker waits for a claim that is not given up by then.
+    let handing_over = timeout(HANDING_OVER, worker.hand_over(event));
+    let ((), handed_over) = tokio::join!(app.effects.give_up(&failed), handing_over);
+    match handed_over.unwrap_or(Err(HandOverError::TooLate)) {
+        Ok(()) => Ok(Settled::HandedOver(failed.error)),
+        Err(error) => Err(NotSettled {
+            effects: failed.error,
+            worker: Some(error),
+        }),
     }
-}
-
-/// The delivery receipt that `callback` is, if it is one that names a message.
-fn receipt(callback: &Callback, now: i64) -> Option<Receipt<'_>> {
-    let Content::Event(Event::TemplateSendJobFinish {
-        msg_id: Some(msg_id),
-        status,
-        status_text,
-    }) = &callback.content
-    else {
-        return None;
-    };
-    if !is_msgid(msg_id) {
-        return None;
-    }
-    Some(Receipt {
-        msgid: msg_id,
-        status: MessageStatus::from(*status),
-        words: &status_text[..status_text.floor_char_boundary(LONGEST_WORDS)],
-        at: now,
-    })
 }

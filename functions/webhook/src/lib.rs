@@ -1,11 +1,10 @@
 //! `webhook`: verifies, opens and answers WeChat's callbacks.
 //!
 //! The reply comes from the rules alone; what the callback changes in the table and on the event bus happens once, and
-//! before the answer, because Lambda freezes the process after it. The handler never fails: whatever comes in gets an
-//! HTTP status.
+//! before the answer, because Lambda freezes the process after it, or else at `worker`. The handler never fails: whatever
+//! comes in gets an HTTP status.
 
 mod effects;
-mod event_bus;
 mod notes;
 mod outcome;
 mod report;
@@ -19,6 +18,7 @@ use wechat::{
     callback::{CallbackQuery, CallbackVerifier, OpenError, OpenedCallback, Seal, VerifyError},
     clock::Clock,
     config::WebhookConfig,
+    effects::{Effects, EventBus, WorkerPort},
     hex,
     message::Callback,
     reply::Addresses,
@@ -27,8 +27,7 @@ use wechat::{
     telemetry,
 };
 
-pub use self::event_bus::EventBus;
-use self::{effects::Effects, notes::Notes, outcome::Outcome, report::Exchange, rules_cache::RulesCache};
+use self::{effects::Settled, notes::Notes, outcome::Outcome, report::Exchange, rules_cache::RulesCache};
 
 /// The AWS calls that this function makes: its role in `template.yaml` allows these and no other.
 pub const AWS_CALLS: &[&str] = &[
@@ -37,6 +36,7 @@ pub const AWS_CALLS: &[&str] = &[
     "dynamodb:PutItem",
     "dynamodb:UpdateItem",
     "events:PutEvents",
+    "lambda:InvokeFunction",
     "secretsmanager:GetSecretValue",
 ];
 
@@ -44,36 +44,37 @@ pub const AWS_CALLS: &[&str] = &[
 #[derive(Debug)]
 pub struct App {
     verifier: CallbackVerifier,
-    table: Table,
-    event_bus: Option<EventBus>,
+    effects: Effects,
+    worker: Option<Arc<dyn WorkerPort>>,
     rules: RulesCache,
     notes: Notes,
     clock: Arc<dyn Clock>,
 }
 
 impl App {
-    /// The function as `config` describes it, over the table behind `dynamodb`. It publishes nothing: for that, see
-    /// [`App::publishing_to`].
+    /// The function as `config` describes it, over the table behind `dynamodb`. It publishes every verified callback to
+    /// `event_bus`, if there is one, and hands effects that fail over to `worker`, if there is one.
     #[must_use]
-    pub fn new(config: WebhookConfig, dynamodb: aws_sdk_dynamodb::Client, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(
+        config: WebhookConfig,
+        dynamodb: aws_sdk_dynamodb::Client,
+        event_bus: Option<EventBus>,
+        worker: Option<Arc<dyn WorkerPort>>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let table = Table::new(dynamodb, config.table);
         let app_id = &config.verifier.app_id;
         let rules = RulesCache::new(table.clone(), app_id.clone(), Arc::clone(&clock));
         let notes = Notes::new(table.clone(), app_id.clone(), Arc::clone(&clock));
+        let effects = Effects::new(table, app_id.clone(), event_bus, Arc::clone(&clock));
         Self {
             verifier: config.verifier,
-            table,
-            event_bus: None,
+            effects,
+            worker,
             rules,
             notes,
             clock,
         }
-    }
-
-    /// The same function, which publishes every verified callback to `event_bus`, if there is one.
-    #[must_use]
-    pub fn publishing_to(self, event_bus: Option<EventBus>) -> Self {
-        Self { event_bus, ..self }
     }
 
     /// Reads the rules and makes the connection that the first callback would have to wait for, at a start that has already
@@ -122,8 +123,9 @@ async fn receive(app: &App, query: Result<CallbackQuery, VerifyError>, body: &[u
         Ok(callback) => callback,
         Err(error) => return Outcome::NotACallback(error).into(),
     };
-    let (effects, rules) = tokio::join!(effects::run(app, &callback), app.rules.current());
-    let is_duplicate = matches!(effects, Ok(Effects::Repeated));
+    let (effects, rules) = tokio::join!(effects::settle(app, &callback), app.rules.current());
+    let is_duplicate = matches!(effects, Ok(Settled::Before));
+    let handed_over = effects.as_ref().ok().and_then(Settled::handed_over);
     let outcome = match effects {
         Ok(_) => answer(&callback, &rules, seal.as_ref(), app.clock.now()),
         Err(error) => Outcome::EffectFailed(error),
@@ -132,6 +134,7 @@ async fn receive(app: &App, query: Result<CallbackQuery, VerifyError>, body: &[u
         outcome,
         callback: Some(callback),
         is_duplicate,
+        handed_over,
     }
 }
 

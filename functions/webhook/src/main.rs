@@ -2,8 +2,14 @@
 
 use std::{error::Error, process::ExitCode, sync::Arc, time::Instant};
 
-use webhook::{App, EventBus};
-use wechat::{aws, clock::SystemClock, config::WebhookConfig, telemetry};
+use webhook::App;
+use wechat::{
+    aws,
+    clock::SystemClock,
+    config::WebhookConfig,
+    effects::{EventBus, LambdaWorker, WorkerPort},
+    telemetry,
+};
 
 #[tokio::main(flavor = "local")]
 async fn main() -> ExitCode {
@@ -13,11 +19,16 @@ async fn main() -> ExitCode {
 async fn function() -> Result<(), Box<dyn Error + Send + Sync>> {
     let started = Instant::now();
     let sdk = aws::load(webhook::AWS_CALLS);
-    let mut config = WebhookConfig::read(&aws::environment(&sdk).await)?;
-    let event_bus = config.event_bus.take();
-    let event_bus = event_bus.map(|name| EventBus::new(&sdk, name));
-    let dynamodb = aws_sdk_dynamodb::Client::new(&sdk);
-    let app = App::new(config, dynamodb, Arc::new(SystemClock)).publishing_to(event_bus);
+    let config = WebhookConfig::read(&aws::environment(&sdk).await)?;
+    let clock = Arc::new(SystemClock);
+    let event_bus = config.event_bus.as_deref().map(|name| EventBus::new(&sdk, name));
+    let worker = config
+        .worker_function
+        .as_deref()
+        .map(|function| -> Arc<dyn WorkerPort> {
+            Arc::new(LambdaWorker::new(aws::lambda_client(&sdk), function, clock.clone()))
+        });
+    let app = App::new(config, aws_sdk_dynamodb::Client::new(&sdk), event_bus, worker, clock);
     app.warm(started.elapsed()).await;
     http_api::run_headerless(|request| webhook::handle(&app, request)).await
 }

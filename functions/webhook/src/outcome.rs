@@ -3,7 +3,7 @@
 use http::Response;
 use wechat::{callback::OpenError, message::NotACallback, response::respond};
 
-use crate::effects::EffectError;
+use crate::effects::NotSettled;
 
 /// What WeChat takes as "received, nothing to say". Never encrypted.
 const ACKNOWLEDGED: &str = "success";
@@ -23,8 +23,8 @@ pub(crate) enum Outcome {
     Unreadable(OpenError),
     /// A document that is neither a message nor an event.
     NotACallback(NotACallback),
-    /// An effect failed: WeChat has to deliver again.
-    EffectFailed(EffectError),
+    /// An effect failed, and nobody else has it: WeChat has to deliver again.
+    EffectFailed(NotSettled),
     /// The reply could not be encrypted: WeChat has to deliver again.
     NotSealed(getrandom::Error),
     /// Neither GET nor POST.

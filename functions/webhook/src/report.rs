@@ -19,6 +19,8 @@ pub(crate) struct Exchange {
     pub(crate) callback: Option<Callback>,
     /// Whether its effects had happened at an earlier delivery.
     pub(crate) is_duplicate: bool,
+    /// Why its effects were handed over to `worker`, if they were.
+    pub(crate) handed_over: Option<String>,
 }
 
 impl From<Outcome> for Exchange {
@@ -27,6 +29,7 @@ impl From<Outcome> for Exchange {
             outcome,
             callback: None,
             is_duplicate: false,
+            handed_over: None,
         }
     }
 }
@@ -41,6 +44,7 @@ impl Exchange {
             kind.is_some().then(|| Metric::millis("ReplyLatency", millis)),
             matches!(self.outcome, Outcome::Forbidden(_)).then(|| Metric::count("BadSignatures")),
             self.is_duplicate.then(|| Metric::count("Duplicates")),
+            self.handed_over.is_some().then(|| Metric::count("HandedOver")),
         ];
         let of_all: Vec<Metric> = of_all.into_iter().flatten().collect();
         let callbacks = kind.is_some().then(|| Metric::count("Callbacks"));
@@ -92,7 +96,8 @@ impl Exchange {
         let status = self.outcome.status();
         let duplicate = self.is_duplicate.then_some(true);
         let (msgid, receipt) = self.receipt().unzip();
-        let error = self.outcome.error();
+        let handed_over = self.handed_over.is_some().then_some(true);
+        let error = self.outcome.error().or_else(|| self.handed_over.clone());
         // The level of a log line cannot be a variable.
         macro_rules! line {
             ($level:ident) => {
@@ -105,6 +110,7 @@ impl Exchange {
                     status,
                     millis,
                     duplicate,
+                    handed_over,
                     error,
                     "callback"
                 )
@@ -113,6 +119,7 @@ impl Exchange {
         match status {
             500.. => line!(error),
             400.. => line!(warn),
+            _ if error.is_some() => line!(warn),
             _ => line!(info),
         }
     }

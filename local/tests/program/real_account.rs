@@ -1,6 +1,6 @@
 //! `--wechat`: the account of the environment, on a platform that runs elsewhere.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use testing::EmbeddedEventBus;
 use tokio::net::TcpListener;
@@ -44,9 +44,8 @@ pub(crate) fn http() -> reqwest::Client {
     reqwest::Client::builder().no_proxy().build().unwrap()
 }
 
-#[tokio::test]
-async fn every_callback_is_published_to_the_event_bus() {
-    let (platform, bus) = (platform().await, EmbeddedEventBus::start().await.unwrap());
+/// A run that publishes to `bus`.
+fn publishing(platform: &Simulator, bus: &EmbeddedEventBus) -> Program {
     let variables = [
         ("EVENT_BUS_NAME", "callbacks"),
         ("AWS_REGION", "eu-central-1"),
@@ -54,13 +53,58 @@ async fn every_callback_is_published_to_the_event_bus() {
         ("AWS_SECRET_ACCESS_KEY", "test"),
         ("AWS_ENDPOINT_URL_EVENTBRIDGE", bus.endpoint()),
     ];
-    let mut program = run(&platform, &[], &variables);
+    run(platform, &[], &variables)
+}
+
+const SUBSCRIBE: &str = include_str!("../fixtures/subscribe.xml");
+
+/// Posts what makes WeChat greet a new follower, and checks that it is greeted.
+async fn greeted(program: &mut Program, platform: &Simulator) {
     let url = webhook_url(&program.url(), platform.account());
-    let subscribe = include_str!("../fixtures/subscribe.xml");
-    let answer = http().post(url).body(subscribe).send().await.unwrap();
+    let answer = http().post(url).body(SUBSCRIBE).send().await.unwrap();
     assert_eq!(answer.status(), 200);
+    assert!(answer.text().await.unwrap().contains("欢迎关注"));
+}
+
+#[tokio::test]
+async fn every_callback_is_published_to_the_event_bus() {
+    let (platform, bus) = (platform().await, EmbeddedEventBus::start().await.unwrap());
+    let mut program = publishing(&platform, &bus);
+    greeted(&mut program, &platform).await;
     let entries = bus.entries();
     assert_eq!(entries.len(), 1, "{entries:?}");
     assert_eq!(entries[0]["EventBusName"], "callbacks");
     assert_eq!(entries[0]["DetailType"], "event.subscribe");
+}
+
+#[tokio::test]
+async fn an_event_bus_that_comes_back_gets_what_it_missed() {
+    let (platform, bus) = (platform().await, EmbeddedEventBus::start().await.unwrap());
+    // Once before the answer, and once after it.
+    bus.refuse(2);
+    let mut program = publishing(&platform, &bus);
+    greeted(&mut program, &platform).await;
+    assert!(bus.entries().is_empty());
+    let posted = Instant::now();
+    while bus.entries().is_empty() {
+        assert!(posted.elapsed() < Duration::from_secs(20), "{}", program.logs());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let logs = program.stopped();
+    assert!(!logs.contains("lost"), "{logs}");
+    assert_eq!(bus.entries().len(), 1);
+}
+
+#[tokio::test]
+async fn a_stop_tells_how_many_effects_are_lost_and_not_whose() {
+    let (platform, bus) = (platform().await, EmbeddedEventBus::start().await.unwrap());
+    bus.refuse(usize::MAX);
+    let mut program = publishing(&platform, &bus);
+    greeted(&mut program, &platform).await;
+    let logs = program.stopped();
+    let told = logs.lines().find(|line| line.contains("are lost"));
+    assert!(told.is_some_and(|line| line.contains("lost=1")), "{logs}");
+    let openid = SUBSCRIBE.split("<FromUserName><![CDATA[").nth(1).unwrap();
+    let openid = openid.split(']').next().unwrap();
+    assert!(!logs.contains(openid), "{logs}");
 }

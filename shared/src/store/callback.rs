@@ -4,10 +4,7 @@ use aws_sdk_dynamodb::{operation::put_item::PutItemError, types::ReturnValuesOnC
 
 use super::{StoreError, Table, get_text, number, text, written, written_if};
 
-/// A claim that was neither finished nor given up ends by itself after this many seconds: longer than effects may take,
-/// so a crash is told from a slow run, and over when WeChat delivers again after 5.
-const CLAIMED_FOR: i64 = 4;
-/// A finished callback is remembered this long, in seconds: far beyond WeChat's last redelivery.
+/// A finished callback is remembered this long, in seconds: far beyond a repeat by WeChat, by Lambda or by a queue.
 const REMEMBERED_FOR: i64 = 24 * 3600;
 
 /// Who runs the effects of a callback.
@@ -22,11 +19,19 @@ pub enum Claim {
 }
 
 impl Table {
-    /// Claims the effects of the callback `key` for the delivery `owner`.
+    /// Claims the effects of the callback `key` for the delivery `owner`. A claim that is neither finished nor given up ends
+    /// by itself after `seconds`.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written.
-    pub async fn claim_callback(&self, app_id: &str, key: &str, owner: &str, now: i64) -> Result<Claim, StoreError> {
+    pub async fn claim_callback(
+        &self,
+        app_id: &str,
+        key: &str,
+        owner: &str,
+        now: i64,
+        seconds: i64,
+    ) -> Result<Claim, StoreError> {
         let outcome = self
             .client
             .put_item()
@@ -34,7 +39,7 @@ impl Table {
             .item("pk", text(pk(app_id, key)))
             .item("state", text("in_progress"))
             .item("owner", text(owner))
-            .item("claim_expires_at", number(now + CLAIMED_FOR))
+            .item("claim_expires_at", number(now + seconds))
             .item("ttl", number(now + REMEMBERED_FOR))
             .condition_expression(
                 "attribute_not_exists(pk) OR #ttl <= :now \

@@ -5,11 +5,14 @@ use wechat::store::Claim;
 use super::{Bench, NOW, number, race};
 
 /// A claim that was neither finished nor given up ends by itself.
-const CLAIM_ENDS: i64 = NOW + 4;
+const CLAIMED_FOR: i64 = 4;
+const CLAIM_ENDS: i64 = NOW + CLAIMED_FOR;
 
 impl Bench {
     async fn claims(&self, owner: &str, now: i64) -> Claim {
-        let claim = self.table.claim_callback(&self.app_id, "msgid 1", owner, now);
+        let claim = self
+            .table
+            .claim_callback(&self.app_id, "msgid 1", owner, now, CLAIMED_FOR);
         claim.await.unwrap()
     }
 
@@ -18,7 +21,8 @@ impl Bench {
             let (table, app_id) = (self.table.clone(), self.app_id.clone());
             async move {
                 let owner = format!("racer {delivery}");
-                table.claim_callback(&app_id, "msgid 1", &owner, now).await.unwrap()
+                let claim = table.claim_callback(&app_id, "msgid 1", &owner, now, CLAIMED_FOR);
+                claim.await.unwrap()
             }
         })
         .await;

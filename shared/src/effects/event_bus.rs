@@ -5,10 +5,12 @@ use std::time::Duration;
 use aws_sdk_eventbridge::{
     Client,
     config::{Builder, timeout::TimeoutConfig},
+    primitives::DateTime,
     types::PutEventsRequestEntry,
 };
 use aws_types::SdkConfig;
-use wechat::{
+
+use crate::{
     aws,
     message::{Callback, Content},
 };
@@ -18,8 +20,9 @@ const SOURCE: &str = "wechat.offiaccount";
 /// Characters that EventBridge takes for a detail-type. WeChat's own names stay far below.
 const MAX_DETAIL_TYPE: usize = 128;
 
-/// One call, which has the whole budget of the effects: cut short and repeated, a slow one would publish twice.
-const PUBLISHING: Duration = Duration::from_millis(1800);
+/// The longest that one call may take, whatever the budget of the effects: cut short and repeated, a slow one would publish
+/// twice.
+const PUBLISHING: Duration = Duration::from_secs(10);
 
 /// A bus of Amazon EventBridge.
 #[derive(Clone, Debug)]
@@ -30,14 +33,20 @@ pub struct EventBus {
 
 /// Why a callback was not published. Holds no detail, and so no user's text.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum PublishError {
+#[non_exhaustive]
+pub enum PublishError {
     /// No answer, or a refusal of the call.
     #[error(
         "EventBridge: {0}: check EVENT_BUS_NAME and events:PutEvents / 请检查 EVENT_BUS_NAME 与函数的 events:PutEvents 权限"
     )]
     Call(String),
+    /// No answer within the budget of the effects: it may have been published.
+    #[error(
+        "EventBridge: no answer in time: check EVENT_BUS_NAME and the way to it / EventBridge 未及时应答，请检查 EVENT_BUS_NAME 与网络"
+    )]
+    TooLate,
     /// The call was answered, but the event was not taken.
-    #[error("EventBridge did not take the event: {0}")]
+    #[error("EventBridge did not take the event: {0} / EventBridge 未接收该事件")]
     Entry(String),
 }
 
@@ -56,11 +65,13 @@ impl EventBus {
         }
     }
 
-    /// Publishes `callback` as one event: its type names it, and its detail is [`Callback::to_json`].
-    pub(crate) async fn publish(&self, callback: &Callback) -> Result<(), PublishError> {
+    /// Publishes `callback` as one event of the time `received_at`: its type names it, and its detail is
+    /// [`Callback::to_json`].
+    pub(super) async fn publish(&self, callback: &Callback, received_at: i64) -> Result<(), PublishError> {
         let event = PutEventsRequestEntry::builder()
             .event_bus_name(&self.name)
             .source(SOURCE)
+            .time(DateTime::from_secs(received_at))
             .detail_type(detail_type(callback))
             .detail(callback.to_json().to_string())
             .build();
@@ -92,9 +103,8 @@ fn detail_type(callback: &Callback) -> String {
 
 #[cfg(test)]
 mod tests {
-    use wechat::document::Document;
-
     use super::*;
+    use crate::document::Document;
 
     #[test]
     fn the_detail_type_is_wechats_own_name() {
