@@ -20,8 +20,10 @@ use wechat::{
     clock::Clock,
     config::WebhookConfig,
     hex,
+    live::{Build, Live},
     message::Callback,
     reply::Addresses,
+    response::respond,
     rules::ReplyRules,
     store::Table,
     telemetry,
@@ -76,6 +78,15 @@ impl App {
         Self { event_bus, ..self }
     }
 
+    /// The same function, with the rules that `previous` has read, if they are of the same account and table.
+    #[must_use]
+    pub fn in_place_of(mut self, previous: Option<&Self>) -> Self {
+        if let Some(previous) = previous.filter(|previous| previous.rules.are_of(&self.rules)) {
+            self.rules = previous.rules.clone();
+        }
+        self
+    }
+
     /// Reads the rules and makes the connection that the first callback would have to wait for, at a start that has already
     /// taken as long as `spent`: the less time is left for it.
     pub async fn warm(&self, spent: Duration) {
@@ -83,15 +94,45 @@ impl App {
     }
 }
 
+/// Answers one request with the state that the secret makes. A request that is refused as one of other settings has the
+/// secret read again, and is judged by a changed one. While there is no state the answer is 503, whereupon WeChat repeats.
+pub async fn handle_live<B: Build<App = App>>(live: &Live<B>, request: HeaderlessRequest) -> Response<String> {
+    let app = match live.current().await {
+        Ok(app) => app,
+        Err(error) => {
+            tracing::error!(%error, "callback not served");
+            let told = "not configured: see the function's log";
+            return respond(503, "text/plain; charset=utf-8", told.to_owned());
+        }
+    };
+    let started = app.clock.now_millis();
+    let exchange = serve(&app, &request).await;
+    if exchange.outcome.doubts_the_settings()
+        && let Some(newer) = live.instead_of(&app).await
+    {
+        let exchange = Box::pin(serve(&newer, &request)).await;
+        return conclude(&newer, exchange, started).await;
+    }
+    conclude(&app, exchange, started).await
+}
+
 /// Answers one request.
 pub async fn handle(app: &App, request: HeaderlessRequest) -> Response<String> {
     let started = app.clock.now_millis();
+    let exchange = serve(app, &request).await;
+    conclude(app, exchange, started).await
+}
+
+async fn serve(app: &App, request: &HeaderlessRequest) -> Exchange {
     let query = CallbackQuery::from_pairs(request.query());
-    let exchange = match *request.method() {
+    match *request.method() {
         Method::GET => verify_url(app, query).into(),
         Method::POST => receive(app, query, request.body()).await,
         _ => Outcome::MethodNotAllowed.into(),
-    };
+    }
+}
+
+async fn conclude(app: &App, exchange: Exchange, started: i64) -> Response<String> {
     app.refusals.note(&exchange.outcome).await;
     let now = app.clock.now_millis();
     telemetry::at_once(|| exchange.report(now - started, now));

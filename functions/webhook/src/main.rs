@@ -1,9 +1,16 @@
 //! The Lambda function `webhook`.
 
-use std::{error::Error, process::ExitCode, sync::Arc, time::Instant};
+use std::{error::Error, process::ExitCode, sync::Arc, time::Duration};
 
+use aws_types::SdkConfig;
 use webhook::{App, EventBus};
-use wechat::{aws, clock::SystemClock, config::WebhookConfig, telemetry};
+use wechat::{
+    aws,
+    clock::SystemClock,
+    config::{ConfigError, Environment, SecretError, WebhookConfig},
+    live::{Build, Live},
+    telemetry,
+};
 
 #[tokio::main(flavor = "local")]
 async fn main() -> ExitCode {
@@ -11,13 +18,33 @@ async fn main() -> ExitCode {
 }
 
 async fn function() -> Result<(), Box<dyn Error + Send + Sync>> {
-    let started = Instant::now();
-    let sdk = aws::load(webhook::AWS_CALLS);
-    let mut config = WebhookConfig::read(&aws::environment(&sdk).await)?;
-    let event_bus = config.event_bus.take();
-    let event_bus = event_bus.map(|name| EventBus::new(&sdk, name));
-    let dynamodb = aws_sdk_dynamodb::Client::new(&sdk);
-    let app = App::new(config, dynamodb, Arc::new(SystemClock)).publishing_to(event_bus);
-    app.warm(started.elapsed()).await;
-    http_api::run_headerless(|request| webhook::handle(&app, request)).await
+    let function = Webhook(aws::load(webhook::AWS_CALLS));
+    let live = Live::start(function, Environment::process(), Arc::new(SystemClock)).await?;
+    http_api::run_headerless(|request| webhook::handle_live(&live, request)).await
+}
+
+struct Webhook(SdkConfig);
+
+impl Build for Webhook {
+    type App = App;
+
+    /// WeChat hangs up after 5 s: see `App::warm` for what comes after.
+    const START_BUDGET: Duration = Duration::from_secs(2);
+
+    async fn read_secret(&self, id: &str) -> Result<String, SecretError> {
+        aws::read_secret(&self.0, id).await
+    }
+
+    fn build(&self, environment: &Environment, previous: Option<&App>) -> Result<App, ConfigError> {
+        let mut config = WebhookConfig::read(environment)?;
+        let event_bus = config.event_bus.take();
+        let event_bus = event_bus.map(|name| EventBus::new(&self.0, name));
+        let dynamodb = aws_sdk_dynamodb::Client::new(&self.0);
+        let app = App::new(config, dynamodb, Arc::new(SystemClock)).publishing_to(event_bus);
+        Ok(app.in_place_of(previous))
+    }
+
+    async fn warm(app: &App, spent: Duration) {
+        app.warm(spent).await;
+    }
 }
