@@ -5,9 +5,9 @@ mod caller;
 mod event;
 mod headerless;
 
-use std::{convert::Infallible, future::ready, pin::Pin, time::Duration};
+use std::{convert::Infallible, future::ready, pin::Pin, sync::Arc, time::Duration};
 
-use http::Response;
+use http::{Response, header::AUTHORIZATION};
 use lambda_http::{
     Adapter, Body, IntoResponse, LambdaEvent, Request, RequestExt, Service as _, lambda_runtime,
     request::{LambdaRequest, RequestContext},
@@ -17,6 +17,7 @@ use serde::Serialize;
 use serde_json::Value;
 use wechat::{
     clock::{Clock, Deadline},
+    live::{Build, Live},
     problem::Problem,
     secret::Secret,
 };
@@ -52,6 +53,51 @@ where
         Ok::<_, Infallible>(answer(event, &handler).await)
     }))
     .await
+}
+
+/// Runs a function behind `/api/*` as [`run`] does, with the state that the secret makes. A key that is wrong has the secret
+/// read again first; while there is no state, every request is answered with the reason.
+///
+/// # Errors
+/// When Lambda's Runtime API cannot be used.
+pub async fn run_live<B, H, F>(
+    live: &Live<B>,
+    api_keys: fn(&B::App) -> &[Secret],
+    handler: H,
+) -> Result<(), lambda_http::Error>
+where
+    B: Build,
+    H: Fn(Arc<B::App>, Request) -> F + Sync,
+    F: Future<Output = Response<String>> + Send,
+{
+    let handler = &handler;
+    run(|request| async move {
+        match state(live, api_keys, &request).await {
+            Ok(app) => handler(app, request).await,
+            Err(problem) => {
+                let response = problem.into_response();
+                tracing::info!(method = %request.method(), status = response.status().as_u16(), "request answered");
+                response
+            }
+        }
+    })
+    .await
+}
+
+async fn state<B: Build>(
+    live: &Live<B>,
+    api_keys: fn(&B::App) -> &[Secret],
+    request: &Request,
+) -> Result<Arc<B::App>, Problem> {
+    let current = live.current().await;
+    let app = current.map_err(|error| Problem::not_configured(&error))?;
+    let has_wrong_key = request.headers().contains_key(AUTHORIZATION) && Caller::of(request, api_keys(&app)).is_none();
+    let newer = if has_wrong_key {
+        live.instead_of(&app).await
+    } else {
+        None
+    };
+    Ok(newer.unwrap_or(app))
 }
 
 /// The request that `event` is, without the parts that HTTP does not allow.

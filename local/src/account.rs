@@ -94,11 +94,12 @@ fn made(simulator: &Simulator) -> [(&'static str, String); 6] {
 /// With the secret in it that it names, if it names one.
 async fn process() -> Result<Environment, LocalError> {
     let environment = Environment::process();
-    if environment.secret_id().is_none() {
+    let Some(id) = environment.secret_id() else {
         return Ok(environment);
-    }
+    };
     let sdk = aws_sdk("WECHAT_SECRET_ID")?;
-    Ok(aws::environment(&sdk).await)
+    let read = aws::read_secret(&sdk, id).await;
+    Ok(environment.clone().completed(read.as_deref().map_err(Clone::clone)))
 }
 
 /// The AWS SDK from the standard variables, for what `variable` names there.

@@ -17,35 +17,20 @@ use aws_types::SdkConfig;
 
 #[cfg(feature = "invoke")]
 pub use self::invoke::{InvokeError, LambdaFunction};
-use crate::{
-    config::{Environment, SecretFormatError},
-    error::chain,
-    transport::AwsTransport,
-};
+use crate::{config::SecretError, error::chain, transport::AwsTransport};
 
 /// One attempt at DynamoDB; its usual answer comes in milliseconds.
 const STORE_ATTEMPT: Duration = Duration::from_millis(800);
 /// One operation with its attempts.
 const STORE_OPERATION: Duration = Duration::from_secs(2);
-/// One attempt at Secrets Manager: while the process starts, with a TLS handshake on a small share of a CPU.
+/// One attempt at Secrets Manager, which may begin with a TLS handshake on a small share of a CPU.
 const SECRET_ATTEMPT: Duration = Duration::from_secs(2);
-/// The secret with its attempts; Lambda gives a process ten seconds to start.
+/// The secret with its attempts. How long a start or a request waits for them is for [`crate::live`] to say.
 const SECRET_OPERATION: Duration = Duration::from_secs(6);
 /// An invocation of token-refresher waits for WeChat.
 #[cfg(feature = "invoke")]
 const INVOKE_OPERATION: Duration = Duration::from_secs(26);
 const CONNECT: Duration = Duration::from_secs(1);
-
-/// Why the environment could not be completed from Secrets Manager.
-#[derive(Debug, thiserror::Error)]
-enum SecretError {
-    /// Secrets Manager did not hand the secret out.
-    #[error("the secret that WECHAT_SECRET_ID names cannot be read: {0} / 无法读取 WECHAT_SECRET_ID 指向的密钥")]
-    Unreadable(String),
-    /// It is not of the form that is expected.
-    #[error(transparent)]
-    Format(#[from] SecretFormatError),
-}
 
 /// The SDK's configuration from the standard variables, for a function that makes `calls`: IAM actions, such as
 /// `dynamodb:GetItem`. In a debug build any other call fails. No call follows the proxy variables: `HTTPS_PROXY` is for
@@ -66,28 +51,17 @@ pub fn load(calls: &'static [&'static str]) -> SdkConfig {
         .build()
 }
 
-/// The process's environment, completed from the secret that `WECHAT_SECRET_ID` names, if it names one. When that cannot be
-/// read, the configuration that is read from it says so, with its other problems.
-pub async fn environment(sdk: &SdkConfig) -> Environment {
-    let environment = Environment::process();
-    let Some(id) = environment.secret_id() else {
-        return environment;
-    };
-    match with_secret(sdk, &environment, id).await {
-        Ok(completed) => completed,
-        Err(error) => environment.without_secret(&error),
-    }
-}
-
-async fn with_secret(sdk: &SdkConfig, environment: &Environment, id: &str) -> Result<Environment, SecretError> {
-    let output = secrets_client(sdk)
-        .get_secret_value()
-        .secret_id(id)
-        .send()
-        .await
-        .map_err(|error| SecretError::Unreadable(describe(&error)))?;
-    let json = output.secret_string().unwrap_or_default().to_owned();
-    Ok(environment.clone().with_secret(&json)?)
+/// The secret `id`.
+///
+/// # Errors
+/// [`SecretError`] when Secrets Manager does not hand it out.
+pub async fn read_secret(sdk: &SdkConfig, id: &str) -> Result<String, SecretError> {
+    let read = secrets_client(sdk).get_secret_value().secret_id(id).send().await;
+    let output = read.map_err(|error| {
+        let (cause, message) = cause_and_message(&error);
+        SecretError::Unreadable { cause, message }
+    })?;
+    Ok(output.secret_string().unwrap_or_default().to_owned())
 }
 
 fn secrets_client(sdk: &SdkConfig) -> aws_sdk_secretsmanager::Client {
@@ -104,20 +78,31 @@ fn secrets_client(sdk: &SdkConfig) -> aws_sdk_secretsmanager::Client {
 /// may hold a secret.
 #[must_use]
 pub fn describe<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> String {
-    match error {
+    match cause_and_message(error) {
+        (cause, message) if message.is_empty() => cause,
+        (cause, message) => format!("{cause}: {message}"),
+    }
+}
+
+fn cause_and_message<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> (String, String) {
+    let (cause, message) = match error {
         SdkError::ServiceError(service) => {
             let metadata = service.err().meta();
-            let code = metadata.code().unwrap_or("unknown error");
-            format!("{code}: {}", metadata.message().unwrap_or_default())
+            let message = metadata.message().unwrap_or_default();
+            (metadata.code().unwrap_or("unknown error"), message.to_owned())
         }
-        SdkError::TimeoutError(_) => "no answer in time".to_owned(),
+        SdkError::TimeoutError(_) => ("no answer in time", String::new()),
         SdkError::DispatchFailure(failure) => {
-            let cause = failure.as_connector_error().map(|error| chain(error));
-            format!("no connection: {}", cause.unwrap_or_default())
+            let message = failure.as_connector_error().map(|error| chain(error));
+            ("no connection", message.unwrap_or_default())
         }
-        SdkError::ResponseError(_) => "an answer that cannot be read".to_owned(),
-        _ => "the request could not be made: check AWS_REGION and credentials".to_owned(),
-    }
+        SdkError::ResponseError(_) => ("an answer that cannot be read", String::new()),
+        _ => (
+            "the request could not be made: check AWS_REGION and credentials",
+            String::new(),
+        ),
+    };
+    (cause.to_owned(), message)
 }
 
 /// A Lambda client whose invocations may take as long as a run of token-refresher.

@@ -1,11 +1,12 @@
-//! Configuration from the environment: read once at start, every problem reported at once, no secret ever shown.
+//! Configuration from the environment and the secret that it names: every problem reported at once, no secret ever shown.
+//! [`crate::live`] reads the secret again while a function runs.
 
 #[cfg(feature = "client")]
 mod callers;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::HashMap, fmt};
+use std::{collections::HashMap, error::Error, fmt};
 
 use serde_json::Value;
 
@@ -33,7 +34,7 @@ const DEFAULT_MAX_CLOCK_SKEW: u64 = 600;
 pub struct Environment {
     values: HashMap<String, String>,
     /// Why the secret gave no values.
-    secret_problem: Option<String>,
+    secret_problem: Option<SecretError>,
 }
 
 impl Environment {
@@ -84,11 +85,19 @@ impl Environment {
         Ok(self)
     }
 
-    /// Notes why the secret's values are missing: it is told with everything else that is wrong.
+    /// These values, completed by what was read of the secret: its JSON, or why there is none. A configuration that is read
+    /// from an environment without its secret fails with that reason beside its other problems.
     #[must_use]
-    pub fn without_secret(self, why: &impl fmt::Display) -> Self {
+    pub fn completed(self, secret: Result<&str, SecretError>) -> Self {
+        let problem = match secret {
+            Ok(json) => match self.clone().with_secret(json) {
+                Ok(completed) => return completed,
+                Err(error) => error.into(),
+            },
+            Err(error) => error,
+        };
         Self {
-            secret_problem: Some(why.to_string()),
+            secret_problem: Some(problem),
             ..self
         }
     }
@@ -116,30 +125,119 @@ impl fmt::Debug for Environment {
 }
 
 /// `WECHAT_SECRET_ID` names a secret that is no JSON object.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the secret that WECHAT_SECRET_ID names must be a JSON object of names and texts / WECHAT_SECRET_ID 指向的密钥应为 JSON 对象，值为字符串"
 )]
 pub struct SecretFormatError;
 
+/// Why the secret that `WECHAT_SECRET_ID` names gave no values.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SecretError {
+    /// Secrets Manager did not hand it out.
+    #[error("the secret that WECHAT_SECRET_ID names cannot be read: {cause}{} / 无法读取 WECHAT_SECRET_ID 指向的密钥", detail(.message))]
+    Unreadable {
+        /// The code of the error, or what kept Secrets Manager from answering. Strangers may see it.
+        cause: String,
+        /// The words of the error, which may name roles and accounts. Empty when there are none.
+        message: String,
+    },
+    /// It is not of the form that is expected.
+    #[error(transparent)]
+    Format(#[from] SecretFormatError),
+}
+
+impl SecretError {
+    /// Secrets Manager takes longer than there is time for.
+    pub(crate) fn late() -> Self {
+        Self::Unreadable {
+            cause: "no answer in time".to_owned(),
+            message: String::new(),
+        }
+    }
+}
+
+impl From<SecretError> for ConfigError {
+    fn from(error: SecretError) -> Self {
+        Self {
+            secret: Some(error),
+            problems: Vec::new(),
+        }
+    }
+}
+
+fn detail(message: &str) -> String {
+    if message.is_empty() {
+        String::new()
+    } else {
+        format!(": {message}")
+    }
+}
+
 /// Everything that is wrong with the environment.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the configuration has {} problem(s) / 配置有误: {}", .0.len(), .0.join("; "))]
-pub struct ConfigError(Vec<String>);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    secret: Option<SecretError>,
+    problems: Vec<String>,
+}
 
 impl ConfigError {
     /// The problems of several configurations, each once.
     #[must_use]
     pub fn union(errors: impl IntoIterator<Item = Self>) -> Self {
-        let mut problems = Vec::new();
-        for problem in errors.into_iter().flat_map(|error| error.0) {
-            if !problems.contains(&problem) {
-                problems.push(problem);
+        let mut all = Self {
+            secret: None,
+            problems: Vec::new(),
+        };
+        for error in errors {
+            all.secret = all.secret.or(error.secret);
+            for problem in error.problems {
+                if !all.problems.contains(&problem) {
+                    all.problems.push(problem);
+                }
             }
         }
-        Self(problems)
+        all
+    }
+
+    /// Whether nothing is known to be wrong but that the secret could not be read: it may complete the configuration later.
+    #[must_use]
+    pub fn awaits_secret(&self) -> bool {
+        matches!(self.secret, Some(SecretError::Unreadable { .. })) && self.problems.is_empty()
+    }
+
+    /// What strangers may know: the variables, the values at fault never, and of Secrets Manager's answer its code only.
+    #[must_use]
+    pub fn public(&self) -> String {
+        let secret = self.secret.clone().map(|error| match error {
+            SecretError::Unreadable { cause, .. } => SecretError::Unreadable {
+                cause,
+                message: String::new(),
+            },
+            format @ SecretError::Format(_) => format,
+        });
+        let public = Self {
+            secret,
+            problems: self.problems.clone(),
+        };
+        public.to_string()
     }
 }
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let secret = self.secret.as_ref().map(ToString::to_string);
+        let problems: Vec<&str> = secret.iter().chain(&self.problems).map(String::as_str).collect();
+        let count = problems.len();
+        write!(
+            f,
+            "the configuration has {count} problem(s) / 配置有误: {}",
+            problems.join("; ")
+        )
+    }
+}
+
+impl Error for ConfigError {}
 
 /// Collects problems while values are read.
 struct Reader<'a> {
@@ -151,7 +249,7 @@ impl<'a> Reader<'a> {
     fn new(environment: &'a Environment) -> Self {
         Self {
             environment,
-            problems: environment.secret_problem.iter().cloned().collect(),
+            problems: Vec::new(),
         }
     }
 
@@ -163,11 +261,18 @@ impl<'a> Reader<'a> {
         self.environment.get(name)
     }
 
+    /// Whether what is absent may be in the secret, which could not be read.
+    const fn may_be_in_the_secret(&self) -> bool {
+        matches!(self.environment.secret_problem, Some(SecretError::Unreadable { .. }))
+    }
+
     fn required(&mut self, name: &str) -> String {
         match self.optional(name) {
             Some(value) => value.to_owned(),
             None => {
-                self.problem(name, "is not set", "未设置");
+                if !self.may_be_in_the_secret() {
+                    self.problem(name, "is not set", "未设置");
+                }
                 String::new()
             }
         }
@@ -211,7 +316,7 @@ impl<'a> Reader<'a> {
                 return MessageMode::Plain;
             }
         };
-        if mode != MessageMode::Plain && !has_key {
+        if mode != MessageMode::Plain && !has_key && !self.may_be_in_the_secret() {
             self.problem(
                 ENCODING_AES_KEY,
                 "is needed in compat and safe mode",
@@ -243,10 +348,14 @@ impl<'a> Reader<'a> {
     }
 
     fn finish<T>(self, config: T) -> Result<T, ConfigError> {
-        if self.problems.is_empty() {
+        let secret = self.environment.secret_problem.clone();
+        if secret.is_none() && self.problems.is_empty() {
             Ok(config)
         } else {
-            Err(ConfigError(self.problems))
+            Err(ConfigError {
+                secret,
+                problems: self.problems,
+            })
         }
     }
 }

@@ -143,6 +143,11 @@ pub fn lookup_at_token_endpoint(code: i64) -> Errcode {
     }
 }
 
+/// Whether a token endpoint refused the AppID or the AppSecret, so that the right one mends the call.
+pub fn is_about_the_app_secret(code: i64) -> bool {
+    matches!(code, 40001 | 40013 | 40125 | 40243 | 41004)
+}
+
 /// The HTTP status with which our own API reports the errcode.
 ///
 /// A [`Class::Token`] failure is 503: it is reported only after the retry with a fresh token has failed too.

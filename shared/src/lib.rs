@@ -12,7 +12,7 @@
 //! | keep things | `store` (feature `aws`) |
 //! | do what a callback changes, or have `worker` do it | `effects` (feature `effects`) |
 //! | answer callers of `/api/*` | [`auth`], [`response`], [`problem`] |
-//! | start a function | [`config`], [`telemetry`], `aws` (feature `aws`) |
+//! | start a function | [`config`], [`live`], [`telemetry`], `aws` (feature `aws`) |
 //!
 //! Tests marked T1 to T25 stand for the traps of this field: each is a bug that a well-known SDK has or had.
 //!
@@ -36,6 +36,7 @@ mod error;
 pub mod fault;
 pub mod hex;
 mod json;
+pub mod live;
 pub mod menu;
 pub mod message;
 pub mod problem;

@@ -11,6 +11,7 @@ use http::{Response, header};
 use serde::Serialize;
 
 use crate::{
+    config::ConfigError,
     fault::Fault,
     response::{respond, to_json},
     template::Finding,
@@ -220,6 +221,22 @@ impl Problem {
             "Set-up at fault / 配置有误",
             detail.into(),
         )
+    }
+
+    /// 503: the function has no configuration to serve with. Callers without a key get this too, so it says no more than
+    /// strangers may know.
+    #[must_use]
+    pub fn not_configured(error: &ConfigError) -> Self {
+        let hint = if error.awaits_secret() {
+            "Check WECHAT_SECRET_ID, that the function's role allows secretsmanager:GetSecretValue on that secret (and \
+             kms:Decrypt with a key of your own), and the way to Secrets Manager: NAT or a VPC endpoint. The log says more. \
+             / 请检查 WECHAT_SECRET_ID、函数角色的 secretsmanager:GetSecretValue 权限（自有密钥加密时还需 kms:Decrypt）， \
+             以及到 Secrets Manager 的网络（NAT 或 VPC 端点），详见函数日志。"
+        } else {
+            "Mend the named values in the secret that WECHAT_SECRET_ID names; they are read again within 10 s. \
+             / 请修正 WECHAT_SECRET_ID 指向的密钥中的上述变量，函数会在 10 秒内重新读取。"
+        };
+        Self::set_up(error.public()).with_hint(hint)
     }
 
     /// 504: something behind this function did not answer in time.

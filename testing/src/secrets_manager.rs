@@ -1,4 +1,4 @@
-//! A Secrets Manager with one answer, on loopback.
+//! A Secrets Manager with one secret, on loopback.
 
 use std::{
     io,
@@ -9,18 +9,26 @@ use std::{
 use axum::{
     Router,
     body::Bytes,
+    extract::State,
     http::{HeaderMap, StatusCode, header},
     response::IntoResponse,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinHandle};
 
 /// A running Secrets Manager. It ends when this is dropped.
 #[derive(Debug)]
 pub struct EmbeddedSecretsManager {
     endpoint: String,
-    asked: Arc<Mutex<Vec<String>>>,
+    state: Arc<Mutex<Vault>>,
     server: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+struct Vault {
+    answer: Value,
+    delay: Duration,
+    asked: Vec<String>,
 }
 
 impl EmbeddedSecretsManager {
@@ -32,30 +40,49 @@ impl EmbeddedSecretsManager {
     pub async fn start(answer: &Value, delay: Duration) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let endpoint = format!("http://{}", listener.local_addr()?);
-        let asked = Arc::<Mutex<Vec<String>>>::default();
-        let log = Arc::clone(&asked);
-        let status = if answer.get("SecretString").is_some() {
-            StatusCode::OK
-        } else {
-            StatusCode::BAD_REQUEST
-        };
-        let answer = answer.to_string();
-        let serve = async move |headers: HeaderMap, body: Bytes| {
-            let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok());
-            let call = format!("{} {}", target.unwrap_or_default(), String::from_utf8_lossy(&body));
-            log.lock().unwrap_or_else(PoisonError::into_inner).push(call);
-            tokio::time::sleep(delay).await;
-            (status, [(header::CONTENT_TYPE, "application/x-amz-json-1.1")], answer).into_response()
-        };
+        let state = Arc::new(Mutex::new(Vault {
+            answer: answer.clone(),
+            delay,
+            asked: Vec::new(),
+        }));
+        let router = Router::new().fallback(serve).with_state(Arc::clone(&state));
         let server = tokio::spawn(async move {
             // It ends with an error only when its listener breaks; clients then see that nothing listens.
-            let _ = axum::serve(listener, Router::new().fallback(serve)).await;
+            let _ = axum::serve(listener, router).await;
         });
         Ok(Self {
             endpoint,
-            asked,
+            state,
             server,
         })
+    }
+
+    /// Starts with `values` as the secret.
+    ///
+    /// # Errors
+    /// When no port can be had.
+    pub async fn holding(values: &Value) -> io::Result<Self> {
+        Self::start(&secret(values), Duration::ZERO).await
+    }
+
+    /// Starts with calls refused, as for want of a permission.
+    ///
+    /// # Errors
+    /// When no port can be had.
+    pub async fn refusing() -> io::Result<Self> {
+        let message = "User: arn:aws:sts::123456789012:assumed-role/r is not authorized to perform: secretsmanager:GetSecretValue";
+        let refusal = json!({"__type": "AccessDeniedException", "Message": message});
+        Self::start(&refusal, Duration::ZERO).await
+    }
+
+    /// Puts `values` into the secret.
+    pub fn put(&self, values: &Value) {
+        self.with(|vault| vault.answer = secret(values));
+    }
+
+    /// Takes `delay` over every call from now on.
+    pub fn delay(&self, delay: Duration) {
+        self.with(|vault| vault.delay = delay);
     }
 
     /// Where it listens, for `AWS_ENDPOINT_URL_SECRETS_MANAGER`.
@@ -67,7 +94,11 @@ impl EmbeddedSecretsManager {
     /// The calls so far, each with its target and its body.
     #[must_use]
     pub fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.with(|vault| vault.asked.clone())
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut Vault) -> T) -> T {
+        act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -75,4 +106,26 @@ impl Drop for EmbeddedSecretsManager {
     fn drop(&mut self) {
         self.server.abort();
     }
+}
+
+fn secret(values: &Value) -> Value {
+    json!({"Name": "wechat", "SecretString": values.to_string()})
+}
+
+async fn serve(State(state): State<Arc<Mutex<Vault>>>, headers: HeaderMap, body: Bytes) -> impl IntoResponse {
+    let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok());
+    let call = format!("{} {}", target.unwrap_or_default(), String::from_utf8_lossy(&body));
+    let (answer, delay) = {
+        let mut vault = state.lock().unwrap_or_else(PoisonError::into_inner);
+        vault.asked.push(call);
+        (vault.answer.clone(), vault.delay)
+    };
+    tokio::time::sleep(delay).await;
+    let status = if answer.get("SecretString").is_some() {
+        StatusCode::OK
+    } else {
+        StatusCode::BAD_REQUEST
+    };
+    let content_type = [(header::CONTENT_TYPE, "application/x-amz-json-1.1")];
+    (status, content_type, answer.to_string())
 }

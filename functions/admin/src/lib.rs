@@ -15,7 +15,7 @@ use wechat::{
     api::{ApiError, Client, ClientError},
     callback::MessageMode,
     clock::{Clock, Deadline},
-    config::{AdminConfig, ConfigError},
+    config::{AdminConfig, ConfigError, SecretError},
     problem::Problem,
     secret::Secret,
     store::Table,
@@ -44,8 +44,9 @@ const SERVED: [(&str, &str); 9] = [
     ("/api/replies", "GET, PUT"),
     ("/api/replies/rollback", "POST"),
     ("/api/replies/try", "POST"),
-    ("/api/doctor", "GET"),
+    (DOCTOR, "GET"),
 ];
+const DOCTOR: &str = "/api/doctor";
 /// The paths of single conditional menus begin with this.
 const CONDITIONAL_MENUS: &str = "/api/menu/conditional/";
 
@@ -60,6 +61,8 @@ pub struct App {
     clock: Arc<dyn Clock>,
     refresher: Arc<dyn RefreshPort>,
     callback: Option<Result<MessageMode, ConfigError>>,
+    /// Why the secret could not be read: the doctor alone serves then.
+    secret: Option<SecretError>,
 }
 
 impl App {
@@ -73,7 +76,11 @@ impl App {
         refresher: Arc<dyn RefreshPort>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ClientError> {
-        let AdminConfig { caller, callback } = config;
+        let AdminConfig {
+            caller,
+            callback,
+            secret,
+        } = config;
         let client = caller.api.client(Arc::clone(&clock))?;
         let table = Table::new(dynamodb, caller.api.table);
         let app_id = caller.api.app_id;
@@ -87,7 +94,14 @@ impl App {
             clock,
             refresher,
             callback,
+            secret,
         })
+    }
+
+    /// Who may call.
+    #[must_use]
+    pub fn api_keys(&self) -> &[Secret] {
+        &self.api_keys
     }
 
     /// Reads the token, which also makes the connection that the first request would have to wait for.
@@ -120,7 +134,13 @@ async fn route(app: &App, request: &Request, deadline: Deadline) -> Result<Respo
     if http_api::is_served(request, &SERVED) {
         refuse_unknown_parameters(request)?;
     }
-    match (request.method(), request.raw_http_path().trim_end_matches('/')) {
+    let path = request.raw_http_path().trim_end_matches('/');
+    if let Some(error) = &app.secret
+        && path != DOCTOR
+    {
+        return Err(Problem::not_configured(&error.clone().into()));
+    }
+    match (request.method(), path) {
         (&Method::GET, "/api/menu") => menu::get(app, request, deadline).await,
         (&Method::POST, "/api/menu") => menu::create(app, request, deadline).await,
         (&Method::DELETE, "/api/menu") => menu::delete(app, deadline).await,
@@ -133,7 +153,7 @@ async fn route(app: &App, request: &Request, deadline: Deadline) -> Result<Respo
             replies::roll_back(app, headers, &optional_json_body(request)?).await
         }
         (&Method::POST, "/api/replies/try") => replies::try_out(app, &json_body(request)?).await,
-        (&Method::GET, "/api/doctor") => Ok(doctor::examine(app, deadline).await),
+        (&Method::GET, DOCTOR) => Ok(doctor::examine(app, deadline).await),
         (&Method::DELETE, path) if path.starts_with(CONDITIONAL_MENUS) => {
             conditional_menu::delete(app, &path[CONDITIONAL_MENUS.len()..], deadline).await
         }

@@ -1,9 +1,17 @@
 //! The Lambda function `admin`.
 
-use std::{error::Error, process::ExitCode, sync::Arc};
+use std::{error::Error, process::ExitCode, sync::Arc, time::Duration};
 
 use admin::App;
-use wechat::{aws, clock::SystemClock, config::AdminConfig, telemetry, token::LambdaRefresher};
+use aws_types::SdkConfig;
+use wechat::{
+    aws,
+    clock::SystemClock,
+    config::{AdminConfig, ConfigError, Environment, SecretError},
+    live::{Build, Live},
+    telemetry,
+    token::LambdaRefresher,
+};
 
 #[tokio::main(flavor = "local")]
 async fn main() -> ExitCode {
@@ -11,15 +19,36 @@ async fn main() -> ExitCode {
 }
 
 async fn function() -> Result<(), Box<dyn Error + Send + Sync>> {
-    let sdk = aws::load(admin::AWS_CALLS);
-    let config = AdminConfig::read(&aws::environment(&sdk).await)?;
-    let clock = Arc::new(SystemClock);
-    let refresher = LambdaRefresher::new(
-        aws::lambda_client(&sdk),
-        &config.caller.refresher_function,
-        clock.clone(),
-    );
-    let app = App::new(config, aws_sdk_dynamodb::Client::new(&sdk), Arc::new(refresher), clock)?;
-    app.warm().await;
-    http_api::run(|request| admin::handle(&app, request)).await
+    let function = Admin(aws::load(admin::AWS_CALLS));
+    let live = Live::start(function, Environment::process(), Arc::new(SystemClock)).await?;
+    http_api::run_live(&live, App::api_keys, |app, request| async move {
+        admin::handle(&app, request).await
+    })
+    .await
+}
+
+struct Admin(SdkConfig);
+
+impl Build for Admin {
+    type App = App;
+
+    async fn read_secret(&self, id: &str) -> Result<String, SecretError> {
+        aws::read_secret(&self.0, id).await
+    }
+
+    fn build(&self, environment: &Environment, _previous: Option<&App>) -> Result<App, ConfigError> {
+        let config = AdminConfig::read(environment)?;
+        let clock = Arc::new(SystemClock);
+        let refresher = LambdaRefresher::new(
+            aws::lambda_client(&self.0),
+            &config.caller.refresher_function,
+            clock.clone(),
+        );
+        let dynamodb = aws_sdk_dynamodb::Client::new(&self.0);
+        Ok(App::new(config, dynamodb, Arc::new(refresher), clock)?)
+    }
+
+    async fn warm(app: &App, _spent: Duration) {
+        app.warm().await;
+    }
 }

@@ -84,6 +84,12 @@ impl App {
         })
     }
 
+    /// Who may call.
+    #[must_use]
+    pub fn api_keys(&self) -> &[Secret] {
+        &self.api_keys
+    }
+
     /// Reads the token and the templates, which also makes the connection that the first request would have to wait for.
     pub async fn warm(&self) {
         self.tokens.warm().await;

@@ -1,9 +1,17 @@
 //! The Lambda function `send-template`.
 
-use std::{error::Error, process::ExitCode, sync::Arc};
+use std::{error::Error, process::ExitCode, sync::Arc, time::Duration};
 
+use aws_types::SdkConfig;
 use send_template::App;
-use wechat::{aws, clock::SystemClock, config::CallerConfig, telemetry, token::LambdaRefresher};
+use wechat::{
+    aws,
+    clock::SystemClock,
+    config::{CallerConfig, ConfigError, Environment, SecretError},
+    live::{Build, Live},
+    telemetry,
+    token::LambdaRefresher,
+};
 
 #[tokio::main(flavor = "local")]
 async fn main() -> ExitCode {
@@ -11,11 +19,32 @@ async fn main() -> ExitCode {
 }
 
 async fn function() -> Result<(), Box<dyn Error + Send + Sync>> {
-    let sdk = aws::load(send_template::AWS_CALLS);
-    let config = CallerConfig::read(&aws::environment(&sdk).await)?;
-    let clock = Arc::new(SystemClock);
-    let refresher = LambdaRefresher::new(aws::lambda_client(&sdk), &config.refresher_function, clock.clone());
-    let app = App::new(config, aws_sdk_dynamodb::Client::new(&sdk), Arc::new(refresher), clock)?;
-    app.warm().await;
-    http_api::run(|request| send_template::handle(&app, request)).await
+    let function = SendTemplate(aws::load(send_template::AWS_CALLS));
+    let live = Live::start(function, Environment::process(), Arc::new(SystemClock)).await?;
+    http_api::run_live(&live, App::api_keys, |app, request| async move {
+        send_template::handle(&app, request).await
+    })
+    .await
+}
+
+struct SendTemplate(SdkConfig);
+
+impl Build for SendTemplate {
+    type App = App;
+
+    async fn read_secret(&self, id: &str) -> Result<String, SecretError> {
+        aws::read_secret(&self.0, id).await
+    }
+
+    fn build(&self, environment: &Environment, _previous: Option<&App>) -> Result<App, ConfigError> {
+        let config = CallerConfig::read(environment)?;
+        let clock = Arc::new(SystemClock);
+        let refresher = LambdaRefresher::new(aws::lambda_client(&self.0), &config.refresher_function, clock.clone());
+        let dynamodb = aws_sdk_dynamodb::Client::new(&self.0);
+        Ok(App::new(config, dynamodb, Arc::new(refresher), clock)?)
+    }
+
+    async fn warm(app: &App, _spent: Duration) {
+        app.warm().await;
+    }
 }

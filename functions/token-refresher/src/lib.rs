@@ -7,8 +7,9 @@ use serde_json::Value;
 use wechat::{
     api::{ClientError, TokenEndpoint},
     clock::{Clock, Deadline},
-    config::RefresherConfig,
-    hex,
+    config::{ConfigError, RefresherConfig},
+    errcode, hex,
+    live::{Build, Live},
     store::Table,
     telemetry::{self, Metric, Unit},
     token::{Action, RefreshError, Refreshed, Refresher},
@@ -115,10 +116,33 @@ pub async fn handle(app: &App, event: LambdaEvent<Value>) -> Result<Refreshed, R
     app.run(&Action::from_event(&event.payload), deadline).await
 }
 
+/// Serves one event with the state that the secret makes. When WeChat refuses the AppSecret, the secret is read again, and
+/// a changed one gets one more run.
+///
+/// # Errors
+/// [`RunError`], also while there is no state.
+pub async fn handle_live<B: Build<App = App>>(
+    live: &Live<B>,
+    event: LambdaEvent<Value>,
+) -> Result<Refreshed, RunError> {
+    let app = live.current().await?;
+    let outcome = handle(&app, event.clone()).await;
+    if !outcome.as_ref().is_err_and(RunError::is_about_the_app_secret) {
+        return outcome;
+    }
+    match live.instead_of(&app).await {
+        Some(newer) => handle(&newer, event).await,
+        None => outcome,
+    }
+}
+
 /// A run that left no working token.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
+    /// The secret could not be read, or describes no configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// Why.
     #[error(transparent)]
     Refresh(#[from] RefreshError),
@@ -132,9 +156,17 @@ impl RunError {
     #[must_use]
     pub fn error_type(&self) -> String {
         match self {
+            Self::Config(error) if error.awaits_secret() => "SecretUnreadable".to_owned(),
+            Self::Config(_) => "Configuration".to_owned(),
             Self::Refresh(error) => error.error_type(),
             Self::Randomness(_) => "Randomness".to_owned(),
         }
+    }
+
+    /// Whether WeChat refused the AppSecret to this run, or to the one that it waited for.
+    fn is_about_the_app_secret(&self) -> bool {
+        let Self::Refresh(error) = self else { return false };
+        error.errcode().is_some_and(errcode::is_about_the_app_secret)
     }
 }
 

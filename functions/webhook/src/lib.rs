@@ -10,7 +10,7 @@ mod outcome;
 mod report;
 mod rules_cache;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use http::{Method, Response};
 use http_api::HeaderlessRequest;
@@ -20,8 +20,10 @@ use wechat::{
     config::WebhookConfig,
     effects::{Effects, EventBus, WorkerPort},
     hex,
+    live::{Build, Live},
     message::Callback,
     reply::Addresses,
+    response::respond,
     rules::ReplyRules,
     store::Table,
     telemetry,
@@ -77,6 +79,15 @@ impl App {
         }
     }
 
+    /// The same function, with the rules that `previous` has read, if they are of the same account and table.
+    #[must_use]
+    pub fn in_place_of(mut self, previous: Option<&Self>) -> Self {
+        if let Some(previous) = previous.filter(|previous| previous.rules.are_of(&self.rules)) {
+            self.rules = previous.rules.clone();
+        }
+        self
+    }
+
     /// Reads the rules and makes the connection that the first callback would have to wait for, at a start that has already
     /// taken as long as `spent`: the less time is left for it.
     pub async fn warm(&self, spent: Duration) {
@@ -84,16 +95,46 @@ impl App {
     }
 }
 
+/// Answers one request with the state that the secret makes. A request that is refused as one of other settings has the
+/// secret read again, and is judged by a changed one. While there is no state the answer is 503, whereupon WeChat repeats.
+pub async fn handle_live<B: Build<App = App>>(live: &Live<B>, request: HeaderlessRequest) -> Response<String> {
+    let app = match live.current().await {
+        Ok(app) => app,
+        Err(error) => {
+            tracing::error!(%error, "callback not served");
+            let told = "not configured: see the function's log";
+            return respond(503, "text/plain; charset=utf-8", told.to_owned());
+        }
+    };
+    let started = app.clock.now_millis();
+    let exchange = serve(&app, &request).await;
+    if exchange.outcome.doubts_the_settings()
+        && let Some(newer) = live.instead_of(&app).await
+    {
+        let exchange = Box::pin(serve(&newer, &request)).await;
+        return conclude(&newer, exchange, request.source_ip(), started).await;
+    }
+    conclude(&app, exchange, request.source_ip(), started).await
+}
+
 /// Answers one request.
 pub async fn handle(app: &App, request: HeaderlessRequest) -> Response<String> {
     let started = app.clock.now_millis();
+    let exchange = serve(app, &request).await;
+    conclude(app, exchange, request.source_ip(), started).await
+}
+
+async fn serve(app: &App, request: &HeaderlessRequest) -> Exchange {
     let query = CallbackQuery::from_pairs(request.query());
-    let exchange = match *request.method() {
+    match *request.method() {
         Method::GET => verify_url(app, query).into(),
         Method::POST => receive(app, query, request.body()).await,
         _ => Outcome::MethodNotAllowed.into(),
-    };
-    app.notes.take(&exchange, request.source_ip()).await;
+    }
+}
+
+async fn conclude(app: &App, exchange: Exchange, source: Option<IpAddr>, started: i64) -> Response<String> {
+    app.notes.take(&exchange, source).await;
     let now = app.clock.now_millis();
     telemetry::at_once(|| exchange.report(now - started, now));
     exchange.outcome.into_response()

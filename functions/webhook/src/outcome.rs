@@ -1,7 +1,11 @@
 //! What a request comes to, and how WeChat is told.
 
 use http::Response;
-use wechat::{callback::OpenError, message::NotACallback, response::respond};
+use wechat::{
+    callback::{OpenError, VerifyError},
+    message::NotACallback,
+    response::respond,
+};
 
 use crate::effects::NotSettled;
 
@@ -41,6 +45,15 @@ impl From<OpenError> for Outcome {
 }
 
 impl Outcome {
+    /// Whether the request would pass with another token, key or mode. Nothing has been done for it then.
+    pub(crate) const fn doubts_the_settings(&self) -> bool {
+        matches!(
+            self,
+            Self::Forbidden(OpenError::Verify(VerifyError::Signature(_) | VerifyError::PlainMode))
+                | Self::Unreadable(OpenError::NotEncrypted | OpenError::Encrypted | OpenError::Decrypt(_))
+        )
+    }
+
     /// Its name in the log.
     pub(crate) const fn name(&self) -> &'static str {
         match self {

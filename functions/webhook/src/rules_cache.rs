@@ -27,7 +27,7 @@ const READ_BUDGET: Duration = Duration::from_millis(300);
 const START_BUDGET: Duration = Duration::from_millis(1500);
 
 /// The rules of one account.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct RulesCache(Arc<Shared>);
 
 /// What a read that takes too long shares with the replies that no longer wait for it.
@@ -78,6 +78,11 @@ impl RulesCache {
             clock,
             state: Mutex::new(state),
         }))
+    }
+
+    /// Whether both read the same item.
+    pub(crate) fn are_of(&self, other: &Self) -> bool {
+        self.0.app_id == other.0.app_id && self.0.table.name() == other.0.table.name()
     }
 
     /// Reads them at a start that has already taken as long as `spent`. Also after a change, which a read that is under way

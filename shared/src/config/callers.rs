@@ -2,13 +2,23 @@
 
 use std::sync::Arc;
 
-use super::{ConfigError, ENCODING_AES_KEY, Environment, Reader, TOKEN, WebhookConfig};
+use super::{ConfigError, ENCODING_AES_KEY, Environment, Reader, SecretError, TOKEN, WebhookConfig};
 use crate::{
     api::{Client, ClientError, DEFAULT_API_BASE, TokenApi, parse_base, parse_proxy},
     callback::MessageMode,
     clock::Clock,
     secret::Secret,
 };
+
+/// An address that reading the configuration has let through.
+impl From<ClientError> for ConfigError {
+    fn from(error: ClientError) -> Self {
+        Self {
+            secret: None,
+            problems: vec![error.to_string()],
+        }
+    }
+}
 
 /// What every function that calls WeChat needs.
 #[derive(Clone, Debug)]
@@ -98,19 +108,27 @@ pub struct AdminConfig {
     pub caller: CallerConfig,
     /// What the webhook would make of the callback's settings; `None` when they are not in this environment.
     pub callback: Option<Result<MessageMode, ConfigError>>,
+    /// Why the secret could not be read, when all that the doctor needs is set directly.
+    pub secret: Option<SecretError>,
 }
 
 impl AdminConfig {
-    /// Reads what [`CallerConfig`] reads, and judges the callback's settings where they can be seen.
+    /// Reads what [`CallerConfig`] reads, and judges the callback's settings where they can be seen. When the secret could
+    /// not be read, what is set directly is enough if `API_KEYS` is among it: the doctor can say so to those who hold one.
     ///
     /// # Errors
     /// [`ConfigError`] with every problem of the admin function itself.
     pub fn read(environment: &Environment) -> Result<Self, ConfigError> {
         let visible = environment.get(TOKEN).or(environment.get(ENCODING_AES_KEY)).is_some();
         let callback = visible.then(|| WebhookConfig::read(environment).map(|config| config.verifier.mode));
+        let (caller, secret) = match CallerConfig::without_secret(environment) {
+            Some((caller, error)) => (caller, Some(error)),
+            None => (CallerConfig::read(environment)?, None),
+        };
         Ok(Self {
-            caller: CallerConfig::read(environment)?,
+            caller,
             callback,
+            secret,
         })
     }
 }
@@ -127,6 +145,17 @@ pub struct CallerConfig {
 }
 
 impl CallerConfig {
+    /// What is set directly, and why the secret could not be read; `None` when it was read, or that is not enough.
+    fn without_secret(environment: &Environment) -> Option<(Self, SecretError)> {
+        let error = environment.secret_problem.clone()?;
+        let direct = Environment {
+            secret_problem: None,
+            ..environment.clone()
+        };
+        let caller = Self::read(&direct).ok()?;
+        (!caller.api_keys.is_empty()).then_some((caller, error))
+    }
+
     /// Reads `WECHAT_APP_ID`, `WECHAT_API_BASE`, `HTTPS_PROXY`, `TABLE_NAME`, `TOKEN_REFRESHER_FUNCTION` and
     /// `API_KEYS`.
     ///

@@ -49,19 +49,66 @@ fn all_problems_are_reported_at_once_and_no_value_is_shown() {
     assert!(!text.contains("sup3rsecret"));
 }
 
+fn unreadable() -> SecretError {
+    SecretError::Unreadable {
+        cause: "AccessDeniedException".to_owned(),
+        message: "role arn:aws:iam::123456789012:role/r".to_owned(),
+    }
+}
+
 #[test]
 fn a_secret_that_cannot_be_read_is_told_with_all_else() {
-    let environment = Environment::from_pairs([(MESSAGE_MODE, "secure")]).without_secret(&"no such secret");
-    let error = WebhookConfig::read(&environment).unwrap_err().to_string();
-    for part in ["no such secret", MESSAGE_MODE, "TABLE_NAME"] {
+    let environment = Environment::from_pairs([(MESSAGE_MODE, "secure")]).completed(Err(unreadable()));
+    let error = WebhookConfig::read(&environment).unwrap_err();
+    assert!(!error.awaits_secret());
+    let error = error.to_string();
+    for part in ["AccessDeniedException", "role/r", MESSAGE_MODE] {
         assert!(error.contains(part), "{part} in {error}");
     }
+    assert!(!error.contains("TABLE_NAME"), "it may be in the secret: {error}");
     let complete = Environment::from_pairs([(APP_ID, "wx0123456789abcdef"), (TOKEN, "t"), ("TABLE_NAME", "t")]);
     assert!(WebhookConfig::read(&complete).is_ok());
     assert!(
-        WebhookConfig::read(&complete.without_secret(&"no such secret")).is_err(),
+        WebhookConfig::read(&complete.completed(Err(unreadable()))).is_err(),
         "what the secret holds may be meant to change what is there"
     );
+}
+
+#[test]
+fn strangers_learn_the_code_of_what_keeps_the_secret_away_and_no_more() {
+    let environment = Environment::from_pairs([(MESSAGE_MODE, "safe")]).completed(Err(unreadable()));
+    let error = WebhookConfig::read(&environment).unwrap_err();
+    assert!(error.awaits_secret(), "the key may be in the secret: {error}");
+    let public = error.public();
+    assert!(public.contains("AccessDeniedException"), "{public}");
+    assert!(!public.contains("123456789012"), "{public}");
+}
+
+#[test]
+fn a_secret_that_is_no_json_object_is_told_with_all_else() {
+    let environment = Environment::from_pairs([(MESSAGE_MODE, "secure")]).completed(Ok("just-the-secret"));
+    let error = WebhookConfig::read(&environment).unwrap_err();
+    assert!(!error.awaits_secret());
+    let error = error.to_string();
+    for part in ["JSON object", MESSAGE_MODE, "TABLE_NAME"] {
+        assert!(error.contains(part), "{part} in {error}");
+    }
+    assert!(!error.contains("just-the-secret"));
+}
+
+#[cfg(feature = "client")]
+#[test]
+fn the_doctor_does_without_the_secret_where_keys_are_set_directly() {
+    let direct = [
+        (APP_ID, "wx0123456789abcdef"),
+        ("TABLE_NAME", "t"),
+        ("TOKEN_REFRESHER_FUNCTION", "f"),
+    ];
+    let environment = Environment::from_pairs(direct).completed(Err(unreadable()));
+    assert!(AdminConfig::read(&environment).unwrap_err().awaits_secret());
+    let with_keys = environment.with([("API_KEYS", "key".to_owned())]);
+    assert_eq!(AdminConfig::read(&with_keys).unwrap().secret, Some(unreadable()));
+    assert!(CallerConfig::read(&with_keys).unwrap_err().awaits_secret());
 }
 
 #[test]

@@ -54,6 +54,12 @@ impl Table {
         }
     }
 
+    /// What it is called.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Makes the connection that the first request would otherwise have to wait for. A failure is left to that request.
     pub async fn warm(&self) {
         if let Err(error) = self.read("warm-up", false).await {

@@ -80,7 +80,12 @@ impl Check {
 
 /// Serves `GET /api/doctor`.
 pub(crate) async fn examine(app: &App, deadline: Deadline) -> Response<String> {
-    let mut examined = vec![Check::new("configuration", checks::configuration(app))];
+    let secret = app.secret.clone().map(|error| Problem::not_configured(&error.into()));
+    let mut examined: Vec<Check> = secret
+        .into_iter()
+        .map(|problem| Check::new("secret", Err(problem)))
+        .collect();
+    examined.push(Check::new("configuration", checks::configuration(app)));
     let (table, rules, expiry, refused) = tokio::join!(
         within("table", CHECK_BUDGET, checks::table(app)),
         within("reply rules", CHECK_BUDGET, checks::reply_rules(app)),

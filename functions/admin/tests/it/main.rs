@@ -5,6 +5,7 @@
 mod doctor;
 mod menu;
 mod replies;
+mod settings;
 
 use std::sync::Arc;
 

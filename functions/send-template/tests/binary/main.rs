@@ -7,5 +7,6 @@ mod events;
 mod failures;
 mod once;
 mod sending;
+mod settings;
 mod stage;
 mod tls;

@@ -47,9 +47,7 @@ async fn the_secret_completes_the_environment_once() {
     });
     let answer = json!({"Name": "wechat", "SecretString": secret.to_string()});
     let secrets = EmbeddedSecretsManager::start(&answer, SECRET_AFTER).await.unwrap();
-    bench.set("WECHAT_APP_SECRET", "");
-    bench.set("WECHAT_SECRET_ID", "wechat/app-secret");
-    bench.set("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets.endpoint());
+    has_secret(&mut bench, &secrets);
     let mut function = bench.refreshed().await;
     function.succeed(&refresh()).await;
     let asked = secrets.asked();
@@ -57,21 +55,95 @@ async fn the_secret_completes_the_environment_once() {
     assert!(asked[0].starts_with("secretsmanager.GetSecretValue") && asked[0].contains("wechat/app-secret"));
 }
 
+fn has_secret(bench: &mut Bench, secrets: &EmbeddedSecretsManager) {
+    bench.set("WECHAT_APP_SECRET", "");
+    bench.set("WECHAT_SECRET_ID", "wechat/app-secret");
+    bench.set("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets.endpoint());
+}
+
 #[tokio::test]
-async fn a_secret_that_cannot_be_read_or_used_ends_the_process() {
-    let refused = json!({"__type": "ResourceNotFoundException", "Message": "no such secret"});
-    let shapeless = json!({"Name": "wechat", "SecretString": "just-the-secret"});
-    for (answer, told) in [(refused, "ResourceNotFoundException"), (shapeless, "JSON object")] {
-        let mut bench = Bench::new().await;
-        let secrets = EmbeddedSecretsManager::start(&answer, SECRET_AFTER).await.unwrap();
-        bench.set("WECHAT_SECRET_ID", "wechat/app-secret");
-        bench.set("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets.endpoint());
-        let mut function = bench.start().await;
-        assert_eq!(function.exit_code().await, Some(1));
-        let logs = function.logs();
-        assert!(logs.contains(told) && logs.contains("WECHAT_SECRET_ID"), "{logs}");
-        assert!(!logs.contains("just-the-secret"), "{logs}");
+async fn a_secret_that_is_no_json_object_ends_the_process() {
+    let answer = json!({"Name": "wechat", "SecretString": "just-the-secret"});
+    let mut bench = Bench::new().await;
+    let secrets = EmbeddedSecretsManager::start(&answer, Duration::ZERO).await.unwrap();
+    has_secret(&mut bench, &secrets);
+    let mut function = bench.start().await;
+    assert_eq!(function.exit_code().await, Some(1));
+    let logs = function.logs();
+    assert!(
+        logs.contains("JSON object") && logs.contains("WECHAT_SECRET_ID") && logs.contains("WECHAT_APP_SECRET"),
+        "{logs}"
+    );
+    assert!(!logs.contains("just-the-secret"), "{logs}");
+}
+
+#[tokio::test]
+async fn a_start_without_the_secret_fails_its_runs_by_name_until_it_can_be_read() {
+    let mut bench = Bench::new().await;
+    let secrets = EmbeddedSecretsManager::refusing().await.unwrap();
+    has_secret(&mut bench, &secrets);
+    let mut function = bench.start().await;
+    let (kind, message) = function.fail(&refresh()).await;
+    assert_eq!(kind, "SecretUnreadable");
+    assert!(
+        message.contains("AccessDeniedException") && message.contains("WECHAT_SECRET_ID"),
+        "{message}"
+    );
+
+    let mut function = bench.start().await;
+    function.started().await;
+    secrets.put(&json!({"WECHAT_APP_SECRET": bench.simulator.account().app_secret}));
+    let done = function.succeed(&refresh()).await;
+    assert_eq!(done["generation"], 1);
+}
+
+/// The rest of the configuration is held against what is known.
+#[tokio::test]
+async fn a_start_without_the_secret_tells_what_else_is_wrong_and_ends() {
+    let mut bench = Bench::new().await;
+    let secrets = EmbeddedSecretsManager::refusing().await.unwrap();
+    has_secret(&mut bench, &secrets);
+    bench.set("WECHAT_TOKEN_API", "unstable");
+    let mut function = bench.start().await;
+    assert_eq!(function.exit_code().await, Some(1));
+    let logs = function.logs();
+    assert!(
+        logs.contains("AccessDeniedException") && logs.contains("WECHAT_TOKEN_API"),
+        "{logs}"
+    );
+}
+
+#[tokio::test]
+async fn a_mended_app_secret_is_used_by_the_run_that_wechat_refuses() {
+    let mut bench = Bench::new().await;
+    let secrets = EmbeddedSecretsManager::holding(&json!({"WECHAT_APP_SECRET": "of-before-the-reset"}))
+        .await
+        .unwrap();
+    has_secret(&mut bench, &secrets);
+    let mut function = bench.start().await;
+    function.started().await;
+    secrets.put(&json!({"WECHAT_APP_SECRET": bench.simulator.account().app_secret}));
+    let done = function.succeed(&refresh()).await;
+    assert_eq!(done["generation"], 1);
+    assert_eq!(bench.calls().await.len(), 2, "one of each AppSecret");
+    assert_eq!(secrets.asked().len(), 2);
+    assert!(!function.logs().contains("of-before-the-reset"));
+}
+
+#[tokio::test]
+async fn a_refused_app_secret_that_has_not_changed_costs_one_call() {
+    let mut bench = Bench::new().await;
+    let secrets = EmbeddedSecretsManager::holding(&json!({"WECHAT_APP_SECRET": "wrong"}))
+        .await
+        .unwrap();
+    has_secret(&mut bench, &secrets);
+    let mut function = bench.start().await;
+    for _ in 0..3 {
+        let (kind, _) = function.fail(&refresh()).await;
+        assert!(kind.starts_with("WeChat40"), "{kind}");
     }
+    assert_eq!(bench.calls().await.len(), 3);
+    assert_eq!(secrets.asked().len(), 2, "every 10 s at most");
 }
 
 #[tokio::test]

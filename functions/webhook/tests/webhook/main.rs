@@ -10,4 +10,5 @@ mod events;
 mod hostile;
 mod outages;
 mod samples;
+mod settings;
 mod setup;

@@ -37,7 +37,9 @@ async fn a_start_without_a_store_still_greets() {
 async fn a_start_with_a_slow_secret_and_a_frozen_store_ends_in_time() {
     let (_listener, silent) = frozen();
     let secrets = slow_secret().await;
-    let variables = Variables::new("plain", &silent).with(&with_secret(&secrets));
+    let variables = Variables::new("plain", &silent)
+        .with(&[("WECHAT_TOKEN", "")])
+        .with_secret(&secrets);
     let started = Instant::now();
     let answer = variables.start().await.post(&receipt("1", "success")).await;
     let took = started.elapsed();
@@ -52,7 +54,9 @@ async fn the_first_reply_waits_for_the_rules_that_the_start_did_not_wait_for() {
     let proxy = FaultProxy::start(&table.endpoint()).await.unwrap();
     proxy.fail(1.., Fault::Delay(Duration::from_millis(450)));
     let secrets = slow_secret().await;
-    let variables = Variables::new("plain", &proxy.endpoint()).with(&with_secret(&secrets));
+    let variables = Variables::new("plain", &proxy.endpoint())
+        .with(&[("WECHAT_TOKEN", "")])
+        .with_secret(&secrets);
     let xml = text("你好", 1);
     let answer = variables.start().await.post(&xml).await;
     assert_eq!(answer.reply_to(&xml, false).text("Content"), Some("own"));
@@ -61,16 +65,11 @@ async fn the_first_reply_waits_for_the_rules_that_the_start_did_not_wait_for() {
 const SECRET_AFTER: Duration = Duration::from_millis(1500);
 
 async fn slow_secret() -> EmbeddedSecretsManager {
-    let secret = json!({"Name": "wechat", "SecretString": json!({"WECHAT_TOKEN": TOKEN}).to_string()});
-    EmbeddedSecretsManager::start(&secret, SECRET_AFTER).await.unwrap()
-}
-
-fn with_secret(secrets: &EmbeddedSecretsManager) -> [(&'static str, &str); 3] {
-    [
-        ("WECHAT_TOKEN", ""),
-        ("WECHAT_SECRET_ID", "wechat"),
-        ("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets.endpoint()),
-    ]
+    let secrets = EmbeddedSecretsManager::holding(&json!({"WECHAT_TOKEN": TOKEN}))
+        .await
+        .unwrap();
+    secrets.delay(SECRET_AFTER);
+    secrets
 }
 
 /// The next reply asks again, when nothing better than the greeting is known.

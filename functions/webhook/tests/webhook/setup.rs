@@ -6,7 +6,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use testing::{EmbeddedEventBus, EmbeddedTable, Function, Outcome, TABLE_NAME};
+use testing::{EmbeddedEventBus, EmbeddedSecretsManager, EmbeddedTable, Function, Outcome, TABLE_NAME};
 use url::form_urlencoded::Serializer;
 use wechat::{aes::EncodingAesKey, document::Document, signature, store::Table};
 
@@ -51,6 +51,13 @@ impl Variables {
 
     pub(crate) fn publishing(self, endpoint: &str) -> Self {
         self.with(&[("EVENT_BUS_NAME", BUS), ("AWS_ENDPOINT_URL_EVENTBRIDGE", endpoint)])
+    }
+
+    pub(crate) fn with_secret(self, secrets: &EmbeddedSecretsManager) -> Self {
+        self.with(&[
+            ("WECHAT_SECRET_ID", "wechat"),
+            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets.endpoint()),
+        ])
     }
 
     pub(crate) async fn start(&self) -> Webhook {

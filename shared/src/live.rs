@@ -1,0 +1,298 @@
+//! A function's state that follows the secret it was made of.
+//!
+//! What `WECHAT_SECRET_ID` names is read at start, again when it is older than 5 minutes, and on demand when a request
+//! shows that the values in memory may be old. A changed secret makes the whole state anew. A request waits only briefly
+//! for a read: one that takes longer goes on, and serves a later request.
+
+use std::{
+    fmt,
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::watch;
+use tracing::Instrument as _;
+
+use crate::{
+    clock::Clock,
+    config::{ConfigError, Environment, SecretError},
+    secret::Secret,
+};
+
+/// Milliseconds. A secret that was read longer ago is read again.
+const FRESH_FOR: i64 = 300_000;
+/// Milliseconds between two reads after one that failed, and between two on demand: anyone can send a wrong key, and each
+/// read costs. A read that is still under way after them has been frozen with the process, and is not waited for.
+const APART: i64 = 10_000;
+/// What a request waits for a secret that is merely old, or for a read that another one has begun.
+const STALE_BUDGET: Duration = Duration::from_millis(300);
+/// What a request waits that would be refused otherwise.
+const DEMAND_BUDGET: Duration = Duration::from_secs(1);
+/// What preparing a state may take at start, after the secret: Lambda gives a process ten seconds.
+const WARM_BUDGET: Duration = Duration::from_secs(2);
+
+/// How a function's state is made.
+pub trait Build: Send + Sync + 'static {
+    /// The state.
+    type App: Send + Sync + 'static;
+
+    /// What the start may wait for the secret. One that takes longer completes the state later.
+    const START_BUDGET: Duration = Duration::from_secs(6);
+
+    /// Reads the secret `id`.
+    ///
+    /// # Errors
+    /// [`SecretError`] when it cannot be read.
+    fn read_secret(&self, id: &str) -> impl Future<Output = Result<String, SecretError>> + Send;
+
+    /// Makes the state that `environment` describes, in place of `previous` if there is one.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when it describes none.
+    fn build(&self, environment: &Environment, previous: Option<&Self::App>) -> Result<Self::App, ConfigError>;
+
+    /// Does before the first request what it would have to wait for. The start has already taken as long as `spent`.
+    fn warm(app: &Self::App, spent: Duration) -> impl Future<Output = ()> + Send;
+}
+
+/// The state of a running function.
+pub struct Live<B: Build>(Arc<Shared<B>>);
+
+/// What a read that takes too long shares with the requests that no longer wait for it.
+struct Shared<B: Build> {
+    build: B,
+    /// What the process was started with.
+    environment: Environment,
+    clock: Arc<dyn Clock>,
+    state: Mutex<State<B::App>>,
+}
+
+struct State<A> {
+    app: Option<Arc<A>>,
+    /// Why there is none. `None` while the first read is under way.
+    problem: Option<ConfigError>,
+    /// The secret as it was last read: an unchanged one makes nothing anew.
+    text: Option<Secret>,
+    /// When the read that brought it was begun, in milliseconds.
+    read_at: i64,
+    /// When the last read was begun, in milliseconds.
+    begun_at: i64,
+    /// When the last one on demand was begun, in milliseconds.
+    demanded_at: i64,
+    /// The last read, which holds the other end while it is under way.
+    reading: watch::Receiver<()>,
+}
+
+impl<B: Build> Live<B> {
+    /// Makes the state that `environment` describes, completed by its secret. When that cannot be read the function starts
+    /// all the same: see [`Live::current`].
+    ///
+    /// # Errors
+    /// [`ConfigError`] with every problem, when the secret is not the only one.
+    pub async fn start(build: B, environment: Environment, clock: Arc<dyn Clock>) -> Result<Self, ConfigError> {
+        let started = clock.now_millis();
+        let live = Self(Arc::new(Shared {
+            build,
+            environment,
+            clock,
+            state: Mutex::new(State {
+                app: None,
+                problem: None,
+                text: None,
+                read_at: i64::MIN,
+                begun_at: i64::MIN,
+                demanded_at: i64::MIN,
+                reading: watch::channel(()).1,
+            }),
+        }));
+        if live.0.environment.secret_id().is_some() {
+            let reading = live.0.lock(|state| live.begin(state, started));
+            let is_known = within(B::START_BUDGET, reading).await;
+            if !is_known && live.0.lock(|state| state.app.is_none()) {
+                live.0.make(Err(SecretError::late())).await;
+            }
+        } else {
+            let app = live.0.build.build(&live.0.environment, None)?;
+            live.0.lock(|state| state.app = Some(Arc::new(app)));
+        }
+        let app = match live.0.known() {
+            Ok(app) => app,
+            Err(error) if error.awaits_secret() => return Ok(live),
+            Err(error) => return Err(error),
+        };
+        let spent = u64::try_from(live.0.clock.now_millis() - started).unwrap_or_default();
+        warm::<B>(&app, Duration::from_millis(spent)).await;
+        Ok(live)
+    }
+
+    /// The state to serve a request with.
+    ///
+    /// # Errors
+    /// [`ConfigError`] while there is none: the secret could not be read since the start, or describes no state. The request
+    /// has tried again, if the last one that did is long enough ago.
+    pub async fn current(&self) -> Result<Arc<B::App>, ConfigError> {
+        if self.0.environment.secret_id().is_none() {
+            return self.0.known();
+        }
+        let now = self.0.clock.now_millis();
+        let (is_complete, read_at) = self.0.lock(|state| (state.is_complete(), state.read_at));
+        if !is_complete {
+            self.read_on_demand(now).await;
+        } else if now.saturating_sub(read_at) >= FRESH_FOR {
+            // A read that another request has begun is left to it.
+            let begin = |state: &mut State<B::App>| {
+                (now.saturating_sub(state.begun_at) >= APART).then(|| self.begin(state, now))
+            };
+            if let Some(reading) = self.0.lock(begin) {
+                within(STALE_BUDGET, reading).await;
+            }
+        }
+        self.0.known()
+    }
+
+    /// The state to serve a request with that `doubted` would refuse: another one, when the secret has changed.
+    pub async fn instead_of(&self, doubted: &Arc<B::App>) -> Option<Arc<B::App>> {
+        let other = || {
+            self.0
+                .lock(|state| state.app.clone())
+                .filter(|app| !Arc::ptr_eq(app, doubted))
+        };
+        if other().is_none() && self.0.environment.secret_id().is_some() {
+            self.read_on_demand(self.0.clock.now_millis()).await;
+        }
+        other()
+    }
+
+    async fn read_on_demand(&self, now: i64) {
+        let reading = self.0.lock(|state| {
+            if state.is_reading(now) {
+                Some((state.reading.clone(), STALE_BUDGET))
+            } else if now.saturating_sub(state.demanded_at) >= APART {
+                state.demanded_at = now;
+                Some((self.begin(state, now), DEMAND_BUDGET))
+            } else {
+                None
+            }
+        });
+        if let Some((reading, budget)) = reading {
+            within(budget, reading).await;
+        }
+    }
+
+    /// Begins to read the secret.
+    fn begin(&self, state: &mut State<B::App>, now: i64) -> watch::Receiver<()> {
+        let (under_way, reading) = watch::channel(());
+        tokio::spawn(Arc::clone(&self.0).read(now, under_way).in_current_span());
+        state.begun_at = now;
+        state.reading = reading.clone();
+        reading
+    }
+}
+
+impl<A> State<A> {
+    /// Whether there is a state that the secret has completed.
+    const fn is_complete(&self) -> bool {
+        self.app.is_some() && self.text.is_some()
+    }
+
+    fn is_reading(&self, now: i64) -> bool {
+        // An error means that the other end is gone.
+        self.reading.has_changed().is_ok() && now.saturating_sub(self.begun_at) < APART
+    }
+}
+
+impl<B: Build> Shared<B> {
+    /// Holds `under_way` to its end, however it ends.
+    async fn read(self: Arc<Self>, begun_at: i64, under_way: watch::Sender<()>) {
+        let id = self.environment.secret_id().unwrap_or_default();
+        let read = self.build.read_secret(id).await;
+        if let Ok(text) = &read {
+            let is_news = self.lock(|state| {
+                if begun_at < state.read_at {
+                    // A later read was faster.
+                    return false;
+                }
+                state.read_at = begun_at;
+                let is_same = state.text.as_ref().is_some_and(|known| known.matches(text));
+                !is_same
+            });
+            if !is_news {
+                return;
+            }
+        }
+        self.make(read).await;
+        drop(under_way);
+    }
+
+    /// Makes the state anew of what was read, unless that describes none.
+    async fn make(&self, read: Result<String, SecretError>) {
+        let previous = self.lock(|state| state.app.clone());
+        if let (Err(error), Some(_)) = (&read, &previous) {
+            tracing::warn!(%error, "the secret cannot be read, the last known values serve");
+            return;
+        }
+        let is_read = read.is_ok();
+        let environment = self
+            .environment
+            .clone()
+            .completed(read.as_deref().map_err(Clone::clone));
+        let built = self.build.build(&environment, previous.as_deref());
+        if let (Ok(app), Some(_)) = (&built, &previous) {
+            warm::<B>(app, Duration::ZERO).await;
+        }
+        match &built {
+            Ok(_) if previous.is_some() => tracing::info!("the new values of the secret serve"),
+            Ok(_) => {}
+            Err(error) if previous.is_some() => {
+                tracing::error!(%error, "the new values of the secret cannot be used, the last ones that could be serve");
+            }
+            Err(error) => tracing::error!(%error, "no request can be served"),
+        }
+        self.lock(|state| {
+            let was_complete = state.is_complete();
+            state.text = read.ok().map(Secret::new).or(state.text.take());
+            match built {
+                Ok(app) if is_read || state.app.is_none() => state.app = Some(Arc::new(app)),
+                Ok(_) => {}
+                Err(error) => {
+                    // One that was made without the secret would tell of an older problem.
+                    state.app = state.app.take().filter(|_| was_complete);
+                    state.problem = Some(error);
+                }
+            }
+        });
+    }
+
+    fn known(&self) -> Result<Arc<B::App>, ConfigError> {
+        self.lock(|state| match (&state.app, &state.problem) {
+            (Some(app), _) => Ok(Arc::clone(app)),
+            (None, Some(problem)) => Err(problem.clone()),
+            (None, None) => Err(SecretError::late().into()),
+        })
+    }
+
+    fn lock<T>(&self, act: impl FnOnce(&mut State<B::App>) -> T) -> T {
+        act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl<B: Build> fmt::Debug for Live<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Live")
+            .field("environment", &self.0.environment)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether the read has ended within `budget`.
+async fn within(budget: Duration, mut reading: watch::Receiver<()>) -> bool {
+    let ended = async { while reading.changed().await.is_ok() {} };
+    tokio::time::timeout(budget, ended).await.is_ok()
+}
+
+async fn warm<B: Build>(app: &B::App, spent: Duration) {
+    if tokio::time::timeout(WARM_BUDGET, B::warm(app, spent)).await.is_err() {
+        tracing::warn!("what the first request needs could not be prepared in time");
+    }
+}
