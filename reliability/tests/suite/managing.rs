@@ -179,13 +179,13 @@ async fn roll_back_menu(service: Service, step: usize, name: &str, breaks: &str,
     }
     stage.proxy(service).fail(step.., fault);
     let first = ask(&mut function, &request("POST", "/api/menu/rollback", None, None)).await;
-    assert!(first.took < GATEWAY_WAITS, "{name}, {breaks}: {first:?}");
+    assert!(first.took < ANSWERED_WITHIN, "{name}, {breaks}: {first:?}");
     stage.mend().await;
     let returns = match (roll_back_again(&stage, &mut function).await, first.status) {
         (_, 200) => "nothing was missed",
         (returns, _) => returns,
     };
-    row(name, service, breaks, &first, "29 s", "both menus", returns)
+    row(name, service, breaks, &first, "25 s", "both menus", returns)
 }
 
 async fn roll_back_replies(breaks: &str, fault: Fault) -> Row {
@@ -197,7 +197,7 @@ async fn roll_back_replies(breaks: &str, fault: Fault) -> Row {
     let to_old = request("POST", "/api/replies/rollback", Some(&json!({"version": 1})), None);
     stage.proxy(Service::Table).fail(.., fault);
     let first = ask(&mut function, &to_old).await;
-    assert!(first.took < GATEWAY_WAITS, "{breaks}: {first:?}");
+    assert!(first.took < ANSWERED_WITHIN, "{breaks}: {first:?}");
     stage.mend().await;
     assert_eq!(ask(&mut function, &to_old).await.status, 200);
     let stored = ask(&mut function, &request("GET", "/api/replies", None, None)).await;
@@ -209,7 +209,7 @@ async fn roll_back_replies(breaks: &str, fault: Fault) -> Row {
         Service::Table,
         breaks,
         &first,
-        "29 s",
+        "25 s",
         "the version's rules, and the others",
         "the same request: 200",
     )
