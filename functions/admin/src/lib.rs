@@ -60,6 +60,7 @@ pub struct App {
     clock: Arc<dyn Clock>,
     refresher: Arc<dyn RefreshPort>,
     callback: Option<Result<MessageMode, ConfigError>>,
+    is_simulated: bool,
 }
 
 impl App {
@@ -73,7 +74,11 @@ impl App {
         refresher: Arc<dyn RefreshPort>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ClientError> {
-        let AdminConfig { caller, callback } = config;
+        let AdminConfig {
+            caller,
+            callback,
+            is_simulated,
+        } = config;
         let client = caller.api.client(Arc::clone(&clock))?;
         let table = Table::new(dynamodb, caller.api.table);
         let app_id = caller.api.app_id;
@@ -87,6 +92,7 @@ impl App {
             clock,
             refresher,
             callback,
+            is_simulated,
         })
     }
 

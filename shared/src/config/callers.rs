@@ -98,6 +98,9 @@ pub struct AdminConfig {
     pub caller: CallerConfig,
     /// What the webhook would make of the callback's settings; `None` when they are not in this environment.
     pub callback: Option<Result<MessageMode, ConfigError>>,
+    /// Whether the account is a simulated one, which its maker knows and no variable says: its API key is no secret, and it
+    /// has no users but the one who plays them.
+    pub is_simulated: bool,
 }
 
 impl AdminConfig {
@@ -111,6 +114,7 @@ impl AdminConfig {
         Ok(Self {
             caller: CallerConfig::read(environment)?,
             callback,
+            is_simulated: false,
         })
     }
 }
