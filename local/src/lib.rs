@@ -133,7 +133,8 @@ impl Local {
             None => Some(start_simulator(options, address, data.as_ref(), &activity).await?),
         };
         let environment = account::environment(options, simulator.as_ref()).await?;
-        let configs = Configs::read(&environment)?;
+        let mut configs = Configs::read(&environment)?;
+        configs.admin.is_simulated = simulator.is_some();
         let has_api_keys = !configs.caller.api_keys.is_empty();
         if !has_api_keys && !options.listen.is_loopback() {
             return Err(LocalError::NoApiKeys(options.listen));

@@ -4,10 +4,11 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use embedded_table::{EmbeddedTable, TABLE_NAME};
 use local::{Local, Mode, Options, SIMULATED_API_KEY};
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
-use wechat::signature::sign;
+use wechat::{signature::sign, store::Table};
 
 /// The bodies that a team in the field recorded.
 const SUBSCRIBE: &str = include_str!("fixtures/subscribe.xml");
@@ -429,6 +430,30 @@ async fn a_path_as_long_as_http_allows_is_answered() {
 #[tokio::test]
 async fn the_doctor_finds_nothing_wrong_with_a_fresh_run() {
     let bundle = Bundle::start(Mode::Safe).await;
+    let report = bundle.api(Method::GET, "/api/doctor", "").await;
+    assert_eq!(report.json()["ok"], true, "{}", report.body);
+}
+
+/// Whoever plays the users may have been away.
+#[tokio::test]
+async fn a_simulated_run_misses_no_callbacks_and_no_better_key() {
+    let data = tempfile::tempdir().unwrap();
+    let options = Options {
+        port: 0,
+        data: Some(data.path().to_owned()),
+        ..Options::default()
+    };
+    let first = Bundle::start_with(options.clone()).await;
+    let state = first.sim(Method::GET, "/sim/state", Value::Null).await;
+    first.local.stop().await;
+    let table = EmbeddedTable::start(Some(data.path())).await.unwrap();
+    let app_id = state["account"]["app_id"].as_str().unwrap();
+    let noted = Table::new(table.client(), TABLE_NAME)
+        .note_callback(app_id, 1_700_000_000)
+        .await;
+    noted.unwrap();
+    drop(table);
+    let bundle = Bundle::start_with(options).await;
     let report = bundle.api(Method::GET, "/api/doctor", "").await;
     assert_eq!(report.json()["ok"], true, "{}", report.body);
 }

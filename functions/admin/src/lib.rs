@@ -63,6 +63,7 @@ pub struct App {
     callback: Option<Result<MessageMode, ConfigError>>,
     /// Why the secret could not be read: the doctor alone serves then.
     secret: Option<SecretError>,
+    is_simulated: bool,
 }
 
 impl App {
@@ -80,6 +81,7 @@ impl App {
             caller,
             callback,
             secret,
+            is_simulated,
         } = config;
         let client = caller.api.client(Arc::clone(&clock))?;
         let table = Table::new(dynamodb, caller.api.table);
@@ -95,6 +97,7 @@ impl App {
             refresher,
             callback,
             secret,
+            is_simulated,
         })
     }
 

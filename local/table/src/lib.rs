@@ -13,7 +13,10 @@ use std::{io, path::Path, time::Duration};
 
 use aws_sdk_dynamodb::{
     Client,
-    config::{BehaviorVersion, Credentials, Region},
+    config::{
+        BehaviorVersion, Credentials, Region,
+        retry::{ReconnectMode, RetryConfig},
+    },
     types::{
         AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TimeToLiveSpecification,
         TimeToLiveStatus,
@@ -112,6 +115,8 @@ impl EmbeddedTable {
             .credentials_provider(Credentials::new("local", "local", None, None, "embedded-table"))
             .endpoint_url("http://embedded-table")
             .http_client(Connector(self.engine.clone()))
+            // There is no connection to discard after a failed answer.
+            .retry_config(RetryConfig::standard().with_reconnect_mode(ReconnectMode::ReuseAllConnections))
             .build();
         Client::from_conf(config)
     }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use serde_json::Value;
 use testing::EmbeddedEventBus;
 use tokio::net::TcpListener;
 use wechat::signature::sign;
@@ -38,6 +39,43 @@ pub(crate) fn webhook_url(url: &str, account: &Account) -> String {
     let timestamp = now.as_secs().to_string();
     let signature = sign(&[&account.token, &timestamp, "4711"]);
     format!("{url}/webhook?signature={signature}&timestamp={timestamp}&nonce=4711")
+}
+
+/// What the doctor of the run at `url` says of one thing.
+async fn diagnosis(url: &str, key: &str, name: &str) -> Value {
+    let request = http().get(format!("{url}/api/doctor")).bearer_auth(key);
+    let report = request.send().await.unwrap().text().await.unwrap();
+    let report: Value = serde_json::from_str(&report).unwrap();
+    let checks = report["checks"].as_array().unwrap();
+    checks.iter().find(|check| check["name"] == name).unwrap().clone()
+}
+
+/// The most frequent mistake of all: every callback is refused, and everything else works.
+#[tokio::test]
+async fn another_token_in_wechats_console_is_diagnosed() {
+    let platform = platform().await;
+    let mut program = run(&platform, &[], &[("WECHAT_TOKEN", "anotherToken")]);
+    let url = program.url();
+    let before = diagnosis(&url, API_KEY, "last refused callback").await;
+    assert_eq!(before["ok"], true, "{before}");
+    let subscribe = include_str!("../fixtures/subscribe.xml");
+    let callback = webhook_url(&url, platform.account());
+    let answer = http().post(callback).body(subscribe).send().await.unwrap();
+    assert_eq!(answer.status(), 403);
+    let check = diagnosis(&url, API_KEY, "last refused callback").await;
+    assert_eq!(check["ok"], false, "{check}");
+    assert!(
+        check["detail"].as_str().unwrap().contains("the Token here and"),
+        "{check}"
+    );
+}
+
+#[tokio::test]
+async fn a_short_api_key_of_a_real_account_is_diagnosed() {
+    let platform = platform().await;
+    let mut program = run(&platform, &[], &[("API_KEYS", "local")]);
+    let check = diagnosis(&program.url(), "local", "API keys").await;
+    assert_eq!(check["ok"], false, "{check}");
 }
 
 pub(crate) fn http() -> reqwest::Client {

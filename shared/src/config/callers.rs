@@ -110,6 +110,9 @@ pub struct AdminConfig {
     pub callback: Option<Result<MessageMode, ConfigError>>,
     /// Why the secret could not be read, when all that the doctor needs is set directly.
     pub secret: Option<SecretError>,
+    /// Whether the account is a simulated one, which its maker knows and no variable says: its API key is no secret, and it
+    /// has no users but the one who plays them.
+    pub is_simulated: bool,
 }
 
 impl AdminConfig {
@@ -129,6 +132,7 @@ impl AdminConfig {
             caller,
             callback,
             secret,
+            is_simulated: false,
         })
     }
 }

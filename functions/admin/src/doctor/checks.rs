@@ -1,11 +1,14 @@
 //! The checks of the doctor, each by itself.
 
+use std::time::Duration;
+
 use wechat::{
-    api::{CheckAction, CheckOperator},
+    api::{CheckAction, CheckOperator, is_among},
     callback::MessageMode,
     clock::Deadline,
     problem::Problem,
-    store::{Sender, StoredToken, TokenItem},
+    secret::Secret,
+    store::{RefusedCallback, Sender, StoredToken, TokenItem},
     token::{Action, TokenError},
 };
 
@@ -15,8 +18,20 @@ use crate::{App, replies};
 /// Characters of an AppID: `wx` and 16 hexadecimal digits.
 const APP_ID_LENGTH: usize = 18;
 
-/// Seconds for which a refused callback of WeChat's is news.
-const NEWS_FOR: i64 = 600;
+/// Characters of an API key.
+const SHORTEST_KEY: usize = 16;
+
+/// Seconds for which a refused request is news that is signed with the Token, whatever its address: it may be an old one that
+/// somebody sends again.
+const SIGNED_IS_NEWS_FOR: i64 = 600;
+
+/// Seconds without a callback after which an account that had some has lost them.
+const SILENT_FOR: i64 = 24 * 3600;
+
+/// WeChat's addresses, asked for within a check.
+const ADDRESSES_BUDGET: Duration = Duration::from_millis(1500);
+/// WeChat's check of the callback URL.
+const CALLBACK_CHECK_BUDGET: Duration = Duration::from_millis(2700);
 
 type Found = Result<Finding, Problem>;
 
@@ -130,25 +145,64 @@ pub(super) async fn menu(app: &App, deadline: Deadline) -> Found {
     }
 }
 
-/// Whether WeChat finds the callback URL that the console holds.
-pub(super) async fn callback(app: &App, deadline: Deadline) -> Found {
+/// Whether WeChat finds the callback URL that the console holds, and reaches its host. WeChat looks while this waits, and
+/// takes a second for each address that does not answer.
+pub(super) async fn callback_url(app: &App, deadline: Deadline) -> Found {
     let check = |token, attempts| async move {
         let (action, operator) = (CheckAction::default(), CheckOperator::default());
         app.client
             .check_callback(&token, action, operator, attempts, deadline)
             .await
     };
-    let found = app.ask_wechat(deadline, check).await?;
+    let Ok(found) = tokio::time::timeout(CALLBACK_CHECK_BUDGET, app.ask_wechat(deadline, check)).await else {
+        return Ok(Finding {
+            detail: "not known: WeChat has not said in time whether it reaches the callback URL \
+                     / 未知：微信未在限定时间内返回回调地址的检测结果"
+                .to_owned(),
+            hint: Some("Examine again. / 请再次检查。".to_owned()),
+        });
+    };
+    let found = found?;
     if found.dns.is_empty() && found.ping.is_empty() {
         return Err(
             Problem::set_up("WeChat does not find the callback URL's host / 微信无法解析回调地址的域名")
                 .with_hint("Check its DNS record and certificate. / 请检查域名解析与证书。"),
         );
     }
+    let lost: Vec<&str> = found
+        .ping
+        .iter()
+        .filter(|ping| ping.is_lost())
+        .map(|ping| ping.ip.as_str())
+        .collect();
+    if !lost.is_empty() {
+        return unanswered_pings(app, &lost.join(", ")).await;
+    }
     let addresses: Vec<&str> = found.dns.iter().map(|lookup| lookup.ip.as_str()).collect();
     passed(format!(
         "WeChat finds the callback URL at {} / 回调地址可达",
         addresses.join(", ")
+    ))
+}
+
+/// A host may answer requests and no ping, as load balancers do: that callbacks come says more. A simulated ping says all
+/// there is.
+async fn unanswered_pings(app: &App, lost: &str) -> Found {
+    let detail = format!("WeChat's ping to {lost} is lost / 微信 ping {lost} 丢包");
+    let last = app.table.last_callback(&app.app_id).await?;
+    if !app.is_simulated && last.is_some_and(|at| app.clock.now() - at < SILENT_FOR) {
+        return Ok(Finding {
+            detail,
+            hint: Some(
+                "Callbacks do come, so the host just answers no ping: nothing to do. \
+                 / 回调正常到达，说明该主机只是不响应 ping，无需处理。"
+                    .to_owned(),
+            ),
+        });
+    }
+    Err(Problem::set_up(detail).with_hint(
+        "Check that the callback URL's host is up and reachable from mainland China. A host that answers no ping passes once \
+         a callback has come. / 请检查回调地址的主机是否在线、能否从中国大陆访问；若主机不响应 ping，收到一次回调后本项即恢复。",
     ))
 }
 
@@ -172,27 +226,123 @@ pub(super) async fn quota(app: &App, cgi_path: &str, deadline: Deadline) -> Foun
     ))
 }
 
-/// What the webhook refused last. Strangers have requests refused too: that is told and fails nothing. What WeChat itself has
-/// signed fails the check, while it is news.
-pub(super) async fn refused_callback(app: &App) -> Found {
-    let now = app.clock.now();
-    let Some(refused) = app.table.refused_callback(&app.app_id, now).await? else {
-        return passed("none in the last 7 days / 最近 7 天没有校验失败的请求");
-    };
-    let detail = format!("{} s ago: {}", now - refused.at, refused.cause);
-    if refused.sender == Sender::WeChat && now - refused.at < NEWS_FOR {
-        return Err(Problem::set_up(detail).with_hint(
-            "WeChat's own callbacks are refused: make the console's server configuration and this one the same. Mended since? \
-             This check passes again 10 minutes after the last one. / 微信的回调正被拒绝，请使公众号后台的服务器配置与此处一致；\
-             若已修正，本项将在最后一次失败 10 分钟后恢复。",
+/// Keys that are guessed open the whole API. A simulated run has one that everybody knows.
+pub(super) fn api_keys(app: &App) -> Found {
+    let is_short = |key: &&Secret| key.expose().chars().count() < SHORTEST_KEY;
+    let short = app.api_keys.iter().filter(is_short).count();
+    if short > 0 && !app.is_simulated {
+        return Err(Problem::set_up(format!(
+            "{short} of API_KEYS are shorter than {SHORTEST_KEY} characters, and can be guessed \
+             / API_KEYS 中有 {short} 个少于 {SHORTEST_KEY} 个字符，容易被猜到"
+        ))
+        .with_hint(
+            "Make a new one, for example by: openssl rand -hex 16. / 请重新生成，例如：openssl rand -hex 16。",
         ));
     }
-    Ok(Finding {
-        detail,
-        hint: Some(
-            "If it was the console's check of the URL, this is why it failed; anyone else's request may be ignored. \
-             / 若当时正在公众号后台保存服务器配置，这就是失败原因；若是他人的请求，可以忽略。"
-                .to_owned(),
-        ),
+    passed(match app.api_keys.len() {
+        0 => "none: only callers that the JWT authorizer lets through are served / 未设置 API_KEYS".to_owned(),
+        keys => format!("{keys} API key(s) / 共 {keys} 个 API 密钥"),
     })
+}
+
+/// Whether callbacks still come. An account that never had one is being set up.
+pub(super) async fn callbacks(app: &App) -> Found {
+    let Some(at) = app.table.last_callback(&app.app_id).await? else {
+        return Ok(Finding {
+            detail: "none has come yet / 尚未收到微信的回调".to_owned(),
+            hint: Some(
+                "Enter WebhookUrl, Token and EncodingAESKey in the console's server configuration and switch it on, then send \
+                 the account a message. / 请在公众号后台「服务器配置」填写 WebhookUrl、Token、EncodingAESKey 并启用，\
+                 再给公众号发一条消息。"
+                    .to_owned(),
+            ),
+        });
+    };
+    let ago = app.clock.now() - at;
+    if ago < SILENT_FOR || app.is_simulated {
+        return passed(format!(
+            "the last one that was noted came {ago} s ago / 最近一次记录到回调是在 {ago} 秒前"
+        ));
+    }
+    let hours = ago / 3600;
+    Err(Problem::set_up(format!(
+        "none was accepted for {hours} h, though there were some before / 已有 {hours} 小时没有收到回调，而此前一直有"
+    ))
+    .with_hint(
+        "Send the account a message and examine again. Still none: in the console, is the server configuration switched on, \
+         and its URL this stack's WebhookUrl? / 请给公众号发一条消息后再次检查；仍收不到时，请查看公众号后台「服务器配置」\
+         是否启用，URL 是否为 WebhookUrl。",
+    ))
+}
+
+/// What the webhook refused. Strangers have requests refused too, which fails nothing. The check fails while it is news that
+/// WeChat was refused: a request that is signed with the Token, or that came from an address of WeChat's.
+pub(super) async fn refused_callbacks(app: &App, has_token: bool, deadline: Deadline) -> Found {
+    let now = app.clock.now();
+    let refusals = app.table.refused_callbacks(&app.app_id, now).await?;
+    let Some(first) = refusals.first() else {
+        return passed("none in the last 7 days / 最近 7 天没有校验失败的请求");
+    };
+    // WeChat signs all that it sends: without a signature it was a browser behind the same address.
+    let may_be_wechats = |refused: &&RefusedCallback| {
+        refused.is_news(now) && refused.sender != Sender::Stranger && refused.source.is_some()
+    };
+    let suspects: Vec<&RefusedCallback> = refusals.iter().filter(may_be_wechats).collect();
+    let addresses = match suspects.is_empty() {
+        true => Some(Vec::new()),
+        false if has_token => callback_addresses(app, deadline).await,
+        false => None,
+    };
+    let known = addresses.as_deref().unwrap_or_default();
+    let is_wechats = |refused: &&&RefusedCallback| refused.source.is_some_and(|source| is_among(source, known));
+    if let Some(refused) = suspects.iter().find(is_wechats) {
+        return Err(refused_wechat(
+            refused,
+            now,
+            "from an address of WeChat's / 来自微信服务器",
+            "an hour",
+            "1 小时",
+        ));
+    }
+    if first.sender == Sender::WeChat && now - first.at < SIGNED_IS_NEWS_FOR {
+        return Err(refused_wechat(
+            first,
+            now,
+            "signed with the Token / 签名正确",
+            "10 minutes",
+            "10 分钟",
+        ));
+    }
+    let hint = if addresses.is_none() {
+        "WeChat's addresses are not known now, so it may have been WeChat: compare the console's server configuration with this \
+         one. / 暂时无法获取微信服务器地址，该请求可能来自微信，请核对公众号后台的服务器配置。"
+    } else {
+        "If it was the console's check of the URL, this is why it failed; anyone else's request may be ignored. \
+         / 若当时正在公众号后台保存服务器配置，这就是失败原因；若是他人的请求，可以忽略。"
+    };
+    Ok(Finding {
+        detail: format!("{} s ago: {}", now - first.at, first.cause),
+        hint: Some(hint.to_owned()),
+    })
+}
+
+/// `None` when WeChat does not say in time.
+async fn callback_addresses(app: &App, deadline: Deadline) -> Option<Vec<String>> {
+    let list = |token, attempts| async move { app.client.callback_addresses(&token, attempts, deadline).await };
+    let listed = tokio::time::timeout(ADDRESSES_BUDGET, app.ask_wechat(deadline, list)).await;
+    listed.ok()?.ok()
+}
+
+fn refused_wechat(refused: &RefusedCallback, now: i64, proof: &str, news_for: &str, chinese: &str) -> Problem {
+    let ago = now - refused.at;
+    let source = refused.source.map(|source| format!("{source}, ")).unwrap_or_default();
+    let cause = match refused.sender {
+        Sender::WeChat => "the message mode or the EncodingAESKey differs / 消息加解密方式或 EncodingAESKey 不一致: ",
+        Sender::Unproven | Sender::Stranger => "",
+    };
+    Problem::set_up(format!("{ago} s ago, {source}{proof}: {cause}{}", refused.cause)).with_hint(format!(
+        "WeChat's own callbacks are refused: make the console's server configuration and this one the same. Mended since? \
+         This check passes again {news_for} after the last one. / 微信的回调正被拒绝，请使公众号后台的服务器配置与此处一致；\
+         若已修正，本项将在最后一次失败 {chinese}后恢复。"
+    ))
 }

@@ -17,6 +17,8 @@ const SEND_PATH: &str = "/cgi-bin/message/template/send";
 const TOKEN_PATH: &str = "/cgi-bin/stable_token";
 /// One check. Two groups of them, each run at once, and [`TOKEN_BUDGET`] between them stay under 10 s.
 const CHECK_BUDGET: Duration = Duration::from_millis(2000);
+/// The check that has WeChat look for the callback URL, and the table asked about what it found.
+const CALLBACK_URL_BUDGET: Duration = Duration::from_millis(3000);
 /// The check that may have the refresher call WeChat.
 const TOKEN_BUDGET: Duration = Duration::from_millis(4500);
 
@@ -86,17 +88,22 @@ pub(crate) async fn examine(app: &App, deadline: Deadline) -> Response<String> {
         .map(|problem| Check::new("secret", Err(problem)))
         .collect();
     examined.push(Check::new("configuration", checks::configuration(app)));
-    let (table, rules, expiry, refused) = tokio::join!(
+    examined.push(Check::new("API keys", checks::api_keys(app)));
+    let (table, rules, expiry, callbacks) = tokio::join!(
         within("table", CHECK_BUDGET, checks::table(app)),
         within("reply rules", CHECK_BUDGET, checks::reply_rules(app)),
         within("table expiry", CHECK_BUDGET, checks::table_expiry(app)),
-        within("last refused callback", CHECK_BUDGET, checks::refused_callback(app)),
+        within("callbacks", CHECK_BUDGET, checks::callbacks(app)),
     );
-    examined.extend([table, rules, expiry, refused]);
     let token = within("token", TOKEN_BUDGET, checks::token(app, deadline)).await;
     let has_token = token.ok;
-    examined.push(token);
-    examined.extend(with_token(app, has_token, deadline).await);
+    let refused = checks::refused_callbacks(app, has_token, deadline);
+    let (refused, with_token) = tokio::join!(
+        within("last refused callback", CHECK_BUDGET, refused),
+        with_token(app, has_token, deadline),
+    );
+    examined.extend([table, rules, expiry, callbacks, refused, token]);
+    examined.extend(with_token);
     let ok = examined.iter().all(|check| check.ok);
     response::json(200, &json!({"ok": ok, "checks": examined}))
 }
@@ -119,7 +126,7 @@ async fn with_token(app: &App, has_token: bool, deadline: Deadline) -> Vec<Check
         within(refresh, CHECK_BUDGET, checks::refresh_on_demand(app, deadline)),
         within(templates, CHECK_BUDGET, checks::templates(app, deadline)),
         within(menu, CHECK_BUDGET, checks::menu(app, deadline)),
-        within(callback, CHECK_BUDGET, checks::callback(app, deadline)),
+        within(callback, CALLBACK_URL_BUDGET, checks::callback_url(app, deadline)),
         within(sends, CHECK_BUDGET, checks::quota(app, SEND_PATH, deadline)),
         within(tokens, CHECK_BUDGET, checks::quota(app, TOKEN_PATH, deadline)),
     );

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use wechat::store::{RefusedCallback, Sender, Table};
 
-use crate::Admin;
+use crate::{API_KEY, Admin};
 
 /// The doctor's report, which it must give within its time.
 async fn examine(admin: &mut Admin) -> Value {
@@ -98,30 +98,148 @@ async fn the_webhooks_settings_are_judged_where_they_can_be_seen() {
     assert!(!report.to_string().contains("sh0rt") && !report.to_string().contains("t0k3n"));
 }
 
+fn now() -> i64 {
+    wechat::clock::Clock::now(&wechat::clock::SystemClock)
+}
+
+/// What the webhook, in a process of its own, notes.
+fn store(admin: &Admin) -> (Table, String) {
+    let table = Table::new(admin.table.client(), testing::TABLE_NAME);
+    (table, admin.simulator.account().app_id.clone())
+}
+
+fn refused(sender: Sender, source: [u8; 4], ago: i64) -> RefusedCallback {
+    RefusedCallback {
+        cause: "signature does not match".to_owned(),
+        sender,
+        source: Some(source.into()),
+        at: now() - ago,
+    }
+}
+
+/// Where the simulated WeChat says that its callbacks come from.
+const WECHAT: [u8; 4] = [127, 0, 0, 1];
+const ELSEWHERE: [u8; 4] = [198, 51, 100, 7];
+
 #[tokio::test]
 async fn the_last_refused_callback_is_shown_with_its_cause() {
     let mut admin = Admin::start().await;
-    let app_id = admin.simulator.account().app_id.clone();
-    let now = wechat::clock::Clock::now(&wechat::clock::SystemClock);
-    let mut refused = RefusedCallback {
-        cause: "signature does not match".to_owned(),
-        sender: Sender::Unproven,
-        at: now - 500,
-    };
-    let table = Table::new(admin.table.client(), testing::TABLE_NAME);
-    table.record_refused_callback(&app_id, &refused).await.unwrap();
+    let (table, app_id) = store(&admin);
+    let stranger = refused(Sender::Unproven, ELSEWHERE, 500);
+    table.record_refused_callback(&app_id, &stranger).await.unwrap();
     let report = examine(&mut admin).await;
     let detail = check(&report, "last refused callback")["detail"].as_str().unwrap();
     assert!(detail.ends_with("signature does not match"), "{detail}");
     assert_eq!(report["ok"], true, "a stranger's request is no fault of the set-up");
 
-    refused.sender = Sender::WeChat;
-    table.record_refused_callback(&app_id, &refused).await.unwrap();
+    let signed = refused(Sender::WeChat, ELSEWHERE, 500);
+    table.record_refused_callback(&app_id, &signed).await.unwrap();
     let report = examine(&mut admin).await;
-    assert_failed(&report, "last refused callback", &["signature does not match"]);
-    refused.at -= 200;
-    table.record_refused_callback(&app_id, &refused).await.unwrap();
+    let key_differs = ["signature does not match", "EncodingAESKey differs"];
+    assert_failed(&report, "last refused callback", &key_differs);
+    let signed = refused(Sender::WeChat, ELSEWHERE, 700);
+    table.record_refused_callback(&app_id, &signed).await.unwrap();
     assert_eq!(examine(&mut admin).await["ok"], true, "it is no news any more");
+}
+
+#[tokio::test]
+async fn a_callback_refused_from_an_address_of_wechats_is_a_fault_for_an_hour() {
+    let mut admin = Admin::start().await;
+    let (table, app_id) = store(&admin);
+    let browser = refused(Sender::Stranger, WECHAT, 5);
+    table.record_refused_callback(&app_id, &browser).await.unwrap();
+    assert_eq!(examine(&mut admin).await["ok"], true, "WeChat signs all that it sends");
+
+    let wechat = refused(Sender::Unproven, WECHAT, 3500);
+    table.record_refused_callback(&app_id, &wechat).await.unwrap();
+    for last_octet in 1..=20 {
+        let forger = refused(Sender::Stranger, [198, 51, 100, last_octet], 1);
+        table.record_refused_callback(&app_id, &forger).await.unwrap();
+    }
+    let report = examine(&mut admin).await;
+    assert_failed(
+        &report,
+        "last refused callback",
+        &["127.0.0.1", "signature does not match"],
+    );
+
+    let old = refused(Sender::Unproven, WECHAT, 3601);
+    table.record_refused_callback(&app_id, &old).await.unwrap();
+    assert_eq!(examine(&mut admin).await["ok"], true, "it was mended an hour ago");
+}
+
+#[tokio::test]
+async fn wechats_addresses_are_found_in_their_blocks_and_their_absence_is_said() {
+    let mut admin = Admin::start().await;
+    let (table, app_id) = store(&admin);
+    let suspect = refused(Sender::Unproven, [101, 226, 103, 61], 5);
+    table.record_refused_callback(&app_id, &suspect).await.unwrap();
+    let blocks = json!({"ip_list": ["101.226.62.77", "101.226.103.0/25"]});
+    let fault = json!({"path": "/cgi-bin/getcallbackip", "body": blocks.to_string()});
+    admin.sim("/sim/faults", &fault).await;
+    assert_failed(&examine(&mut admin).await, "last refused callback", &["101.226.103.61"]);
+
+    let fault = json!({"path": "/cgi-bin/getcallbackip", "delay_ms": 20_000});
+    admin.sim("/sim/faults", &fault).await;
+    let report = examine(&mut admin).await;
+    let check = check(&report, "last refused callback");
+    assert_eq!(check["ok"], true, "nobody knows whether it was WeChat: {check}");
+    assert!(check["hint"].as_str().unwrap().contains("not known"), "{check}");
+}
+
+#[tokio::test]
+async fn callbacks_that_have_stopped_are_missed_after_a_day() {
+    let mut admin = Admin::start().await;
+    let (table, app_id) = store(&admin);
+    let report = examine(&mut admin).await;
+    let never = check(&report, "callbacks");
+    assert!(never["ok"] == true && never["hint"].is_string(), "{never}");
+
+    table.note_callback(&app_id, now() - 23 * 3600).await.unwrap();
+    assert_eq!(check(&examine(&mut admin).await, "callbacks")["ok"], true);
+    table.note_callback(&app_id, now() - 25 * 3600).await.unwrap();
+    assert_failed(&examine(&mut admin).await, "callbacks", &["25 h", "服务器配置"]);
+}
+
+fn lost_ping() -> Value {
+    let found = json!({
+        "dns": [{"ip": "203.0.113.10", "real_operator": "UNICOM"}],
+        "ping": [{"ip": "203.0.113.10", "from_operator": "UNICOM", "package_loss": "100%", "time": ""}],
+    });
+    json!({"path": "/cgi-bin/callback/check", "body": found.to_string()})
+}
+
+#[tokio::test]
+async fn a_ping_that_is_lost_is_a_fault_unless_callbacks_come_all_the_same() {
+    let mut admin = Admin::start().await;
+    let (table, app_id) = store(&admin);
+    admin.sim("/sim/faults", &lost_ping()).await;
+    assert_failed(&examine(&mut admin).await, "callback URL", &["203.0.113.10", "丢包"]);
+
+    table.note_callback(&app_id, now() - 60).await.unwrap();
+    admin.sim("/sim/faults", &lost_ping()).await;
+    let report = examine(&mut admin).await;
+    let check = check(&report, "callback URL");
+    assert!(check["ok"] == true && check["hint"].is_string(), "{check}");
+}
+
+#[tokio::test]
+async fn a_check_of_the_callback_url_that_takes_long_is_not_known_and_no_fault() {
+    let mut admin = Admin::start().await;
+    let fault = json!({"path": "/cgi-bin/callback/check", "delay_ms": 20_000});
+    admin.sim("/sim/faults", &fault).await;
+    let report = examine(&mut admin).await;
+    let detail = check(&report, "callback URL")["detail"].as_str().unwrap();
+    assert!(detail.starts_with("not known") && report["ok"] == true, "{report}");
+}
+
+#[tokio::test]
+async fn api_keys_that_can_be_guessed_are_counted_and_not_shown() {
+    let keys = format!("{API_KEY},fifteen-letters,短");
+    let mut admin = Admin::start_with(true, &[("API_KEYS", &keys)]).await;
+    let report = examine(&mut admin).await;
+    assert_failed(&report, "API keys", &["2 of API_KEYS", "16", "openssl rand"]);
+    assert!(!report.to_string().contains("fifteen"), "{report}");
 }
 
 #[tokio::test]

@@ -21,6 +21,9 @@ use wechat::{
 };
 use wechat_simulator::{FOLLOWER, Settings, Simulator};
 
+/// Long enough for the doctor, which the key of the sample events is not.
+const API_KEY: &str = "a-key-of-the-tests-of-admin";
+
 type Refreshing = Refresher<(Table, String), TokenEndpoint>;
 
 /// The function with all that it touches: a token-refresher that is invoked as in AWS among it.
@@ -110,13 +113,20 @@ impl Admin {
     }
 
     async fn answer_to(&mut self, name: &str) -> (i64, Value) {
-        self.answer(&event(name)).await
+        self.answer(&sample(name)).await
     }
+}
+
+/// The sample event `name`, with the key of these tests.
+fn sample(name: &str) -> Value {
+    let mut event = event(name);
+    event["headers"]["authorization"] = json!(format!("Bearer {API_KEY}"));
+    event
 }
 
 fn api_event(method: &str, path_and_query: &str, body: &Value) -> Value {
     let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
-    let mut event = event("menu-create");
+    let mut event = sample("menu-create");
     event["rawPath"] = json!(path);
     event["rawQueryString"] = json!(query);
     event["requestContext"]["http"]["path"] = json!(path);
@@ -136,7 +146,7 @@ async fn process(simulator: &Simulator, table: &EmbeddedTable, lambda: &LambdaAp
         ("WECHAT_API_BASE", &base),
         ("TABLE_NAME", TABLE_NAME),
         ("TOKEN_REFRESHER_FUNCTION", "token-refresher"),
-        ("API_KEYS", "other-key,events-key"),
+        ("API_KEYS", API_KEY),
         ("AWS_ENDPOINT_URL_DYNAMODB", &dynamodb),
         ("AWS_ENDPOINT_URL_LAMBDA", &lambda),
     ];
@@ -170,34 +180,37 @@ async fn run(refresher: Arc<Refreshing>, event: Value) -> Invoked {
 
 #[tokio::test]
 async fn the_sample_events_are_served() {
-    let mut admin = Admin::start().await;
-    let (status, problem) = admin.answer_to("menu-get").await;
+    let mut admin = Admin::start_with(true, &[("API_KEYS", "events-key")]).await;
+    let (status, problem) = admin.answer(&event("menu-get")).await;
     assert_eq!(
         (status, &problem["errcode"]),
         (404, &json!(46003)),
         "no menu yet: {problem}"
     );
     assert_eq!(
-        admin.answer_to("menu-create").await,
+        admin.answer(&event("menu-create")).await,
         (200, json!({"errcode": 0, "errmsg": "ok"}))
     );
-    let (status, menu) = admin.answer_to("menu-get").await;
+    let (status, menu) = admin.answer(&event("menu-get")).await;
     assert_eq!(status, 200);
     assert!(menu["menu"]["button"].is_array(), "{menu}");
-    assert_eq!(admin.answer_to("menu-delete").await.0, 200);
+    assert_eq!(admin.answer(&event("menu-delete")).await.0, 200);
 
-    let (status, rules) = admin.answer_to("replies-put").await;
+    let (status, rules) = admin.answer(&event("replies-put")).await;
     assert_eq!(status, 200, "{rules}");
-    assert_eq!(admin.answer_to("replies-get").await, (200, rules));
+    assert_eq!(admin.answer(&event("replies-get")).await, (200, rules));
 
-    let (status, report) = admin.answer_to("doctor").await;
-    assert_eq!((status, &report["ok"]), (200, &json!(true)), "{report}");
+    let (status, report) = admin.answer(&event("doctor")).await;
+    let failed = |check: &&Value| check["ok"] == false;
+    let failed: Vec<&Value> = report["checks"].as_array().unwrap().iter().filter(failed).collect();
+    assert_eq!((status, failed.len()), (200, 1), "{report}");
+    assert_eq!(failed[0]["name"], "API keys", "theirs is an example, and short");
 }
 
 #[tokio::test]
 async fn no_key_no_service_and_no_secret_in_the_log() {
     let mut admin = Admin::start().await;
-    let mut stranger = event("doctor");
+    let mut stranger = sample("doctor");
     stranger["headers"]["authorization"] = json!("Bearer stranger");
     assert_eq!(admin.answer(&stranger).await.0, 401);
     assert_eq!(admin.answer_to("menu-create").await.0, 200);
@@ -211,8 +224,7 @@ async fn no_key_no_service_and_no_secret_in_the_log() {
     let logs = admin.function.logs();
     assert!(logs.contains("request answered"), "{logs}");
     for secret in [
-        "events-key",
-        "other-key",
+        API_KEY,
         &admin.simulator.account().app_secret,
         "access_token=",
         FOLLOWER,
@@ -224,7 +236,7 @@ async fn no_key_no_service_and_no_secret_in_the_log() {
 #[tokio::test]
 async fn a_caller_of_the_jwt_authorizer_needs_no_key() {
     let mut admin = Admin::start().await;
-    let mut event = event("replies-get");
+    let mut event = sample("replies-get");
     event["headers"].as_object_mut().unwrap().remove("authorization");
     assert_eq!(admin.answer(&event).await.0, 401);
     event["requestContext"]["authorizer"] = json!({"jwt": {"claims": {"sub": "user-1"}, "scopes": []}});
@@ -246,7 +258,7 @@ async fn a_function_that_cannot_start_says_all_that_is_missing() {
 #[tokio::test]
 async fn an_event_that_http_does_not_allow_is_answered_all_the_same() {
     let mut admin = Admin::start().await;
-    let mut odd_query = event("doctor");
+    let mut odd_query = sample("doctor");
     odd_query["rawQueryString"] = json!("a=<b> \"c\"");
     assert_eq!(admin.answer(&odd_query).await.0, 200);
     for (header, value) in [
@@ -255,20 +267,20 @@ async fn an_event_that_http_does_not_allow_is_answered_all_the_same() {
         ("host", "a b:c"),
         ("host", ""),
     ] {
-        let mut odd_header = event("doctor");
+        let mut odd_header = sample("doctor");
         odd_header["headers"][header] = json!(value);
         assert_eq!(admin.answer(&odd_header).await.0, 200, "{header}: {value}");
     }
     for path in ["", "*", ":x", "/\u{0}<>^|{}[]%", &*format!("/{}", "x".repeat(70_000))] {
-        let mut odd_path = event("doctor");
+        let mut odd_path = sample("doctor");
         odd_path["rawPath"] = json!(path);
         assert_eq!(admin.answer(&odd_path).await.0, 404, "{path:.20}");
     }
-    let mut odd_stage = event("doctor");
+    let mut odd_stage = sample("doctor");
     odd_stage["requestContext"]["stage"] = json!("x".repeat(70_000));
     odd_stage["requestContext"]["domainName"] = json!("a b");
     assert_eq!(admin.answer(&odd_stage).await.0, 200);
-    let mut bad_base64 = event("replies-put");
+    let mut bad_base64 = sample("replies-put");
     bad_base64["isBase64Encoded"] = json!(true);
     bad_base64["body"] = json!("not base64!");
     assert_eq!(admin.answer(&bad_base64).await.0, 400);
@@ -277,12 +289,12 @@ async fn an_event_that_http_does_not_allow_is_answered_all_the_same() {
         ("/headers/x-forwarded-proto", "://"),
         ("/requestContext/stage", "a b"),
     ] {
-        let mut event = event("doctor");
+        let mut event = sample("doctor");
         *event.pointer_mut(member).unwrap() = json!(odd);
         assert_eq!(admin.answer(&event).await.0, 200, "{member}");
     }
     for path in ["", "api", ":99999", "/api/ \u{1}中\"<>", &"/%".repeat(40_000)] {
-        let mut event = event("doctor");
+        let mut event = sample("doctor");
         event["rawPath"] = json!(path);
         assert_eq!(admin.answer(&event).await.0, 404, "{}", &path[..path.len().min(20)]);
     }
