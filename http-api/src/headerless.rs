@@ -53,10 +53,13 @@ where
     H: Fn(HeaderlessRequest) -> F,
     F: Future<Output = Response<String>> + Send,
 {
-    lambda_runtime::run(service_fn(|event: LambdaEvent<HeaderlessRequest>| {
-        let response = handler(event.payload);
-        async { Ok::<_, Infallible>(Answer::from(response.await)) }
-    }))
+    // On the heap, or the compiler's limit on nested types is met by whoever awaits this.
+    Box::pin(lambda_runtime::run(service_fn(
+        |event: LambdaEvent<HeaderlessRequest>| {
+            let response = handler(event.payload);
+            async { Ok::<_, Infallible>(Answer::from(response.await)) }
+        },
+    )))
     .await
 }
 

@@ -13,7 +13,8 @@ use aws_sdk_dynamodb::{
 };
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
-use aws_types::SdkConfig;
+
+pub use aws_types::SdkConfig;
 
 #[cfg(feature = "invoke")]
 pub use self::invoke::{InvokeError, LambdaFunction};

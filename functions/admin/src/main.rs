@@ -3,9 +3,8 @@
 use std::{error::Error, process::ExitCode, sync::Arc, time::Duration};
 
 use admin::App;
-use aws_types::SdkConfig;
 use wechat::{
-    aws,
+    aws::{self, SdkConfig},
     clock::SystemClock,
     config::{AdminConfig, ConfigError, Environment, SecretError},
     live::{Build, Live},

@@ -2,10 +2,9 @@
 
 use std::{error::Error, process::ExitCode, sync::Arc, time::Duration};
 
-use aws_types::SdkConfig;
 use send_template::App;
 use wechat::{
-    aws,
+    aws::{self, SdkConfig},
     clock::SystemClock,
     config::{CallerConfig, ConfigError, Environment, SecretError},
     live::{Build, Live},

@@ -2,11 +2,10 @@
 
 use std::{error::Error, process::ExitCode, sync::Arc, time::Duration};
 
-use aws_types::SdkConfig;
 use lambda_runtime::service_fn;
 use token_refresher::App;
 use wechat::{
-    aws,
+    aws::{self, SdkConfig},
     clock::SystemClock,
     config::{ConfigError, Environment, RefresherConfig, SecretError},
     live::{Build, Live},

@@ -2,10 +2,9 @@
 
 use std::{error::Error, process::ExitCode, sync::Arc, time::Duration};
 
-use aws_types::SdkConfig;
 use webhook::App;
 use wechat::{
-    aws,
+    aws::{self, SdkConfig},
     clock::SystemClock,
     config::{ConfigError, Environment, SecretError, WebhookConfig},
     effects::{EventBus, LambdaWorker, WorkerPort},

@@ -57,13 +57,12 @@ fn now_or_never<T>(future: impl Future<Output = T>) -> T {
 /// What every function does with a request before it looks at its own path.
 async fn respond(request: Request) -> Response<String> {
     let keys = [Secret::new("kept from the fuzzer")];
-    http_api::serve(&request, &keys, &SystemClock, |deadline| {
+    http_api::serve(&request, &keys, &SystemClock, |_, _| {
         let request = &request;
         async move {
             let context = serde_json::to_value(request.request_context_ref()).unwrap_or_default();
             let jwt = context.pointer("/authorizer/jwt");
             assert!(jwt.is_some_and(|jwt| !jwt.is_null()), "nobody has the key: {context}");
-            let _ = deadline;
             let body: Value = http_api::json_body(request)?;
             Ok(response::json(
                 200,

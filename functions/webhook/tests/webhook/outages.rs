@@ -64,7 +64,7 @@ async fn the_first_reply_waits_for_the_rules_that_the_start_did_not_wait_for() {
 
 const SECRET_AFTER: Duration = Duration::from_millis(1500);
 
-async fn slow_secret() -> EmbeddedSecretsManager {
+pub(crate) async fn slow_secret() -> EmbeddedSecretsManager {
     let secrets = EmbeddedSecretsManager::holding(&json!({"WECHAT_TOKEN": TOKEN}))
         .await
         .unwrap();
