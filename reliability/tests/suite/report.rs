@@ -53,10 +53,11 @@ What the rows do not say by themselves:
   the same `client_msg_id` again.
 - **Sends without an `Idempotency-Key`.** Nothing is kept of such a request. A caller that hears nothing, because the answer
   is lost or the process was killed, does not learn the `client_msg_id` and cannot repeat it safely.
-- **Long outages.** WeChat delivers a callback three times, about 5 s apart, and then never again. What fails three times is
-  lost unless something else keeps it; a message whose receipt is lost stays `sent`.
-- **Secrets Manager.** The functions of this suite get their secrets from the environment, as those of `local` do. No section
-  but one that names Secrets Manager breaks it.
+- **Long outages.** WeChat delivers a callback three times, about 5 s apart, and then never again. With `WORKER_FUNCTION` an
+  effect that fails is handed to `worker`, which AWS Lambda runs again for hours. Without it, or when Lambda cannot be reached
+  either, what fails three times is lost, and a message whose receipt is lost stays `sent`.
+- **Secrets Manager.** The functions of this suite get their secrets from the environment. When Secrets Manager cannot be
+  reached, a running function goes on with the values that it read last, and one that starts answers 503 with the cause.
 - **Roll-backs.** `POST /api/menu/rollback` swaps two menus: when its answer is lost, look with `GET /api/menu` before the same
   request undoes it. `POST /api/replies/rollback` with a version can be repeated.
 ";
