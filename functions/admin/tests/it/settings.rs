@@ -25,17 +25,17 @@ async fn a_key_that_is_put_into_the_secret_works_at_once_and_one_taken_out_no_mo
     let mut leaked = event("replies-get");
     leaked["headers"]["authorization"] = json!("Bearer leaked-key");
     assert_eq!(admin.answer(&leaked).await.0, 200);
-    secrets.put(&json!({"API_KEYS": "events-key"}));
+    secrets.put(&json!({"API_KEYS": crate::API_KEY}));
     assert_eq!(admin.answer_to("replies-get").await.0, 200);
     assert_eq!(admin.answer(&leaked).await.0, 401);
     assert_eq!(secrets.asked().len(), 2, "wrong keys have it read every 10 s at most");
     let logs = admin.function.logs();
-    assert!(!logs.contains("leaked-key") && !logs.contains("events-key"), "{logs}");
+    assert!(!logs.contains("leaked-key") && !logs.contains(crate::API_KEY), "{logs}");
 }
 
 #[tokio::test]
 async fn a_request_without_a_key_does_not_have_the_secret_read() {
-    let secrets = EmbeddedSecretsManager::holding(&json!({"API_KEYS": "events-key"}))
+    let secrets = EmbeddedSecretsManager::holding(&json!({"API_KEYS": crate::API_KEY}))
         .await
         .unwrap();
     let mut admin = start(&secrets, "").await;
@@ -75,7 +75,7 @@ async fn without_its_secret_every_request_is_told_the_cause_and_the_remedy() {
 #[tokio::test]
 async fn the_doctor_answers_holders_of_a_key_that_is_set_directly_though_the_secret_cannot_be_read() {
     let secrets = EmbeddedSecretsManager::refusing().await.unwrap();
-    let mut admin = start(&secrets, "events-key").await;
+    let mut admin = start(&secrets, crate::API_KEY).await;
     let (status, report) = admin.answer_to("doctor").await;
     assert_eq!((status, &report["ok"]), (200, &json!(false)));
     let checks = report["checks"].as_array().unwrap();
