@@ -54,7 +54,7 @@ What the rows do not say by themselves:
 - **Sends without an `Idempotency-Key`.** Nothing is kept of such a request. A caller that hears nothing, because the answer
   is lost or the process was killed, does not learn the `client_msg_id` and cannot repeat it safely.
 - **Long outages.** WeChat delivers a callback three times, about 5 s apart, and then never again. With `WORKER_FUNCTION` an
-  effect that fails is handed to `worker`, which AWS Lambda runs again for hours. Without it, or when Lambda cannot be reached
+  effect that fails is handed to `worker`, which tries again for up to 14 days. Without it, or when Lambda cannot be reached
   either, what fails three times is lost, and a message whose receipt is lost stays `sent`.
 - **Secrets Manager.** The functions of this suite get their secrets from the environment. When Secrets Manager cannot be
   reached, a running function goes on with the values that it read last, and one that starts answers 503 with the cause.
