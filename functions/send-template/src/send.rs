@@ -14,12 +14,14 @@ use wechat::{
     response,
     store::Turn,
     telemetry::{self, Metric},
+    template::Finding,
     token::{CallError, CallFailure},
 };
 
 use crate::{
     App,
     answer::{RecipientResult, Results, Sent},
+    hints,
     request::{Recipients, SendTemplate},
     templates,
 };
@@ -86,10 +88,10 @@ pub(crate) async fn send(
         return not_asked(Problem::from_token(&error, app.clock.now()));
     }
     let findings = templates::check(app, request, deadline).await;
-    if !findings.is_empty() && !request.only_warns {
+    if findings.iter().any(Finding::is_refusal) && !request.only_warns {
         return not_asked(Problem::template_mismatch(findings));
     }
-    let findings = request.only_warns.then_some(findings);
+    let findings = Some(findings).filter(|findings| request.only_warns || !findings.is_empty());
     let batch = Batch {
         app,
         request,
@@ -180,7 +182,7 @@ impl Batch<'_> {
                 fate: Fate::Taken,
             },
             Err(error) => Delivery {
-                result: Err(self.explain(&error)),
+                result: Err(self.explain(touser, &error)),
                 fate: self.not_taken(fate_of(&error)),
             },
         }
@@ -194,14 +196,19 @@ impl Batch<'_> {
         }
     }
 
-    fn explain(&self, error: &CallError) -> Problem {
+    fn explain(&self, touser: &str, error: &CallError) -> Problem {
         let is_not_sent = !error.may_have_landed;
         let problem = match &error.cause {
             CallFailure::Api(ApiError::OutOfTime { .. }) if is_not_sent => Problem::not_sent(),
             CallFailure::Api(ApiError::Connection { .. }) if is_not_sent => {
                 Problem::from_call(error, self.app.clock.now()).and_hint(NOT_SENT)
             }
-            _ => Problem::from_call(error, self.app.clock.now()),
+            _ => hints::explain(
+                Problem::from_call(error, self.app.clock.now()),
+                self.request,
+                touser,
+                error,
+            ),
         };
         if matches!(error.cause, CallFailure::Token(_)) {
             // A second reason is the same one, found by a send that was under way.
