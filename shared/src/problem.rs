@@ -102,8 +102,8 @@ impl Problem {
         )
     }
 
-    /// 400: the message is not what its template takes. The first finding is told in `field` and `detail`, all of them
-    /// in `findings`; `errcode` is what WeChat would have refused it with.
+    /// 400: the message is not what its template takes. The first finding is told in `field` and `detail`, all of them,
+    /// warnings included, in `findings`; `errcode` is what WeChat would have refused it with.
     #[must_use]
     pub fn template_mismatch(findings: Vec<Finding>) -> Self {
         let detail = findings.first().map(ToString::to_string).unwrap_or_default();
@@ -117,8 +117,9 @@ impl Problem {
         )
         .with_findings(findings)
         .with_hint(
-            "Correct the request, or send all the same with \"validate\": \"warn\". GET /api/templates lists the templates. \
-             / 请修改请求，或加上 \"validate\": \"warn\" 照常发送；模板见 GET /api/templates。",
+            "Correct the request, or send all the same with \"validate\": \"warn\": a test account (测试号) takes values of any \
+             length. GET /api/templates lists the templates. \
+             / 请修改请求，或加上 \"validate\": \"warn\" 照常发送（测试号不限制字段长度）；模板见 GET /api/templates。",
         );
         problem.0.field = field;
         problem.0.errcode = errcode;

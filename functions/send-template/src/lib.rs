@@ -1,6 +1,7 @@
 //! `send-template`: pushes template messages and tells the truth about each.
 
 mod answer;
+mod hints;
 mod idempotency;
 mod lookup;
 #[cfg(test)]

@@ -40,7 +40,7 @@ struct Body {
     /// The same openid and id are sent once, within 10 minutes. Made from the Idempotency-Key when absent.
     #[schema(max_length = 64)]
     client_msg_id: Option<String>,
-    /// `warn` sends what the check refuses, and tells the findings.
+    /// `warn` sends even what WeChat refuses for sure, and always tells the findings.
     validate: Option<Validate>,
     /// Obsolete: accepted and dropped.
     topcolor: Option<Value>,

@@ -61,7 +61,7 @@ impl SendTemplate {
         }
         Ok(Self {
             recipients: recipients(members.get("touser"))?,
-            template_id: required_text(members, "template_id")?,
+            template_id: template_id(members)?,
             url: url(members)?,
             miniprogram: miniprogram(members.get("miniprogram"))?,
             client_msg_id: client_msg_id(members)?,
@@ -121,6 +121,27 @@ fn required_text(members: &Map<String, Value>, name: &str) -> Result<String, Pro
     optional_text(members, name)?.ok_or_else(|| fault(name, "is missing or empty / 缺失或为空"))
 }
 
+/// An id that was copied with a line break, a space or an invisible character is told so: WeChat answers only that it is
+/// invalid.
+fn template_id(members: &Map<String, Value>) -> Result<String, Problem> {
+    let id = required_text(members, "template_id")?;
+    if holds_blanks(&id) {
+        return Err(fault(
+            "template_id",
+            "holds a line break, a space or an invisible character: leave it out \
+             / 含有换行、空格或不可见字符，请删除",
+        ));
+    }
+    Ok(id)
+}
+
+/// Whether a text holds anything that an id never does, but is easily copied along with one.
+pub(crate) fn holds_blanks(id: &str) -> bool {
+    id.contains(|c: char| {
+        c.is_whitespace() || c.is_control() || matches!(c, '\u{200B}'..='\u{200F}' | '\u{2060}' | '\u{FEFF}')
+    })
+}
+
 fn client_msg_id(members: &Map<String, Value>) -> Result<Option<String>, Problem> {
     let id = optional_text(members, "client_msg_id")?;
     match id {
@@ -139,7 +160,7 @@ fn url(members: &Map<String, Value>) -> Result<Option<String>, Problem> {
     match url {
         Some(url) if !is_web_address(&url) => Err(fault(
             "url",
-            "must begin with https:// or http:// / 须以 https:// 或 http:// 开头",
+            "must begin with https:// or http://, and hold no line break / 须以 https:// 或 http:// 开头，且不含换行",
         )),
         url => Ok(url),
     }
@@ -294,6 +315,8 @@ mod tests {
             (base("touser", json!(["o", 7])), "touser"),
             (base("touser", json!(" ")), "touser"),
             (base("template_id", json!(7)), "template_id"),
+            (base("template_id", json!("T\n")), "template_id"),
+            (base("template_id", json!("\u{feff}T")), "template_id"),
             (base("url", json!("javascript:alert(1)")), "url"),
             (base("miniprogram", json!({"appid": "wx1", "page": "x"})), "miniprogram"),
             (

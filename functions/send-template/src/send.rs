@@ -23,6 +23,7 @@ use wechat::{
 use crate::{
     App,
     answer::{RecipientResult, Results, Sent},
+    hints,
     request::{Recipients, SendTemplate},
     templates,
 };
@@ -150,11 +151,10 @@ async fn check(app: &App, order: Order<'_>) -> Result<Option<Vec<Finding>>, Prob
         return Err(Problem::from_token(&error, app.clock.now()));
     }
     let findings = templates::check(app, request, deadline).await;
-    match request.only_warns {
-        true => Ok(Some(findings)),
-        false if findings.is_empty() => Ok(None),
-        false => Err(Problem::template_mismatch(findings)),
+    if findings.iter().any(Finding::is_refusal) && !request.only_warns {
+        return Err(Problem::template_mismatch(findings));
     }
+    Ok(Some(findings).filter(|findings| request.only_warns || !findings.is_empty()))
 }
 
 fn answer_one(results: Vec<RecipientResult>, findings: Option<Vec<Finding>>) -> Response<String> {
@@ -263,7 +263,7 @@ impl Batch<'_> {
             },
             Err(error) => {
                 let unknown_since = unknown_since.or(error.may_have_landed.then_some(self.started));
-                self.not_taken(touser, self.explain(&error), unknown_since, fate_of(&error))
+                self.not_taken(touser, self.explain(touser, &error), unknown_since, fate_of(&error))
             }
         }
     }
@@ -288,12 +288,12 @@ impl Batch<'_> {
         let _ = self.halted.set(problem);
     }
 
-    fn explain(&self, error: &CallError) -> Problem {
+    fn explain(&self, touser: &str, error: &CallError) -> Problem {
         let now = self.app.clock.now();
         let problem = match &error.cause {
             CallFailure::Api(ApiError::OutOfTime { .. }) => Problem::not_sent(),
             CallFailure::Api(ApiError::Connection { .. }) => Problem::from_call(error, now).and_hint(NOT_SENT),
-            _ => Problem::from_call(error, now),
+            _ => hints::explain(Problem::from_call(error, now), self.order.request, touser, error),
         };
         let problem = match self.member_at_fault(error) {
             Some(member) => problem.blaming(member),

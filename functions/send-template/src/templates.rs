@@ -56,7 +56,7 @@ pub(crate) async fn warm(app: &App) {
     }
 }
 
-/// What WeChat would refuse of the message, or drop; nothing when that cannot be known.
+/// What WeChat would refuse of the message, might refuse, or drop; nothing when that cannot be known.
 pub(crate) async fn check(app: &App, request: &SendTemplate, deadline: Deadline) -> Vec<Finding> {
     let known = app.templates.lock(|state| state.listed.clone());
     let known = known.map(|listed| {
@@ -65,7 +65,7 @@ pub(crate) async fn check(app: &App, request: &SendTemplate, deadline: Deadline)
         (findings(&listed, request), has_template, is_sure)
     });
     match known {
-        Some((findings, _, is_sure)) if findings.is_empty() || is_sure => findings,
+        Some((findings, _, is_sure)) if is_sure || !findings.iter().any(Finding::is_refusal) => findings,
         known => match list(app, deadline).await {
             Some(listed) => findings(&listed, request),
             None => known

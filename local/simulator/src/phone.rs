@@ -82,6 +82,8 @@ pub(crate) struct User {
     pub(crate) follows: bool,
     /// Template messages are accepted by the platform but not delivered.
     pub(crate) refuses_templates: bool,
+    /// What those results say; none means `failed:user block`.
+    pub(crate) receipt: Option<String>,
     /// Messages are refused with this errcode in the first place.
     pub(crate) refusal: Option<i64>,
     /// The account's tags on the user; the last one counts.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Receipt {
-    /// The `Status` of TEMPLATESENDJOBFINISH, such as `failed: system failed`: anything but `success` is not shown on
+    /// The `Status` of TEMPLATESENDJOBFINISH, such as `failed: system failed` or `failed:freq limit`: anything but `success` is not shown on
     /// the phone. With null the message arrives, but its result is never pushed.
     pub(crate) status: Option<String>,
     /// For this many messages.

@@ -56,7 +56,11 @@ fn control_routes() -> Router<Arc<Simulation>> {
         .route("/sim/block", post(control::block))
         .route("/sim/phones/{openid}", get(control::phone))
         .route("/sim/phones/{openid}/menu", get(control::phone_menu))
-        .route("/sim/receipts", post(control::add_receipt))
+        .route(
+            "/sim/receipts",
+            post(control::add_receipt).delete(control::clear_receipts),
+        )
+        .route("/sim/duplicates", post(control::duplicates))
         .route("/sim/data-format", post(control::data_format))
         .route("/sim/calls", get(control::calls))
         .route(

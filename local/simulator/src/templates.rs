@@ -27,6 +27,9 @@ pub(crate) struct Template {
     deputy_industry: &'static str,
     content: String,
     example: String,
+    /// What was approved for its consts, by name. No API lists it.
+    #[serde(skip)]
+    const_values: BTreeMap<String, Vec<String>>,
 }
 
 /// A template as `POST /sim/templates` takes it, or a test account's page.
@@ -40,6 +43,9 @@ pub(crate) struct NewTemplate {
     content: String,
     #[serde(default)]
     example: String,
+    /// The values that were approved for a const, by its name. A const that is not named takes anything.
+    #[serde(default)]
+    const_values: BTreeMap<String, Vec<String>>,
 }
 
 impl NewTemplate {
@@ -77,6 +83,7 @@ impl Default for Templates {
             deputy_industry: "",
             content: (*content).to_owned(),
             example: (*example).to_owned(),
+            const_values: BTreeMap::new(),
         };
         Self(MADE.iter().map(made).collect())
     }
@@ -104,6 +111,7 @@ impl Templates {
             deputy_industry: "",
             content: new.content,
             example: new.example,
+            const_values: new.const_values,
         });
         Ok(template_id)
     }
@@ -126,6 +134,7 @@ impl Templates {
             deputy_industry: "",
             content,
             example: String::new(),
+            const_values: BTreeMap::new(),
         });
         Ok(template_id)
     }
@@ -177,12 +186,23 @@ impl Template {
         for piece in pieces {
             let (name, rest) = piece.split_once(".DATA}}").unwrap_or((piece, ""));
             let value = values.get(name).map(String::as_str).unwrap_or_default();
+            let value = &*keyword::without_pictures(name, value);
             keyword::check(name, value)
+                .and_then(|()| self.approves(name, value))
                 .map_err(|flaw| ApiError::new(47003, format!("argument invalid! data.{name}.value {flaw}")))?;
             text.push_str(value);
             text.push_str(rest);
         }
         Ok(text)
+    }
+
+    fn approves(&self, name: &str, value: &str) -> Result<(), &'static str> {
+        let is_approved = |approved: &Vec<String>| value.is_empty() || approved.iter().any(|each| each == value);
+        if self.const_values.get(name).is_none_or(is_approved) {
+            Ok(())
+        } else {
+            Err("invalid")
+        }
     }
 }
 
@@ -231,6 +251,30 @@ mod tests {
             ("const3", "通过"),
         ]));
         assert_eq!(wrong.unwrap_err().errmsg, "argument invalid! data.thing1.value invalid");
+    }
+
+    #[test]
+    fn a_const_may_be_empty_and_is_then_shown_so() {
+        let filled = find(TEMPLATE_ID)
+            .unwrap()
+            .fill(&values(&[("thing1", "项目审核"), ("time2", "10:00")]));
+        assert_eq!(filled.unwrap(), "审核事项:项目审核\n审核时间:10:00\n审核结果:\n");
+    }
+
+    #[test]
+    fn pictures_are_taken_out_first() {
+        let fill = |thing: &str| {
+            find(TEMPLATE_ID)
+                .unwrap()
+                .fill(&values(&[("thing1", thing), ("time2", "10:00")]))
+        };
+        assert_eq!(
+            fill("😀😀").unwrap_err().errmsg,
+            "argument invalid! data.thing1.value is empty"
+        );
+        assert_eq!(fill("好😀").unwrap().lines().next(), Some("审核事项:好"));
+        let free = find(FREE_TEMPLATE_ID).unwrap().fill(&values(&[("greeting", "😀")]));
+        assert!(free.unwrap().starts_with('😀'));
     }
 
     #[test]

@@ -1,16 +1,19 @@
 //! The account's own templates as a schema: what a message must hold before WeChat is asked to send it.
 //!
 //! WeChat refuses a field that is missing or breaks its rule with 47003, one field at a time, and drops a field that the
-//! template lacks without a word. Here all of them are found at once, with the rule and the value. Only names that carry
-//! a known type and a number (`thing1`) are judged: test accounts name their fields as they like, and may leave them out.
+//! template lacks without a word. Here all of them are found at once, with the rule and the value. Findings have two
+//! weights: what WeChat refuses for sure carries the errcode, the rest is a warning. Only names that carry a known type and
+//! a number (`thing1`) are judged: test accounts name their fields as they like, and may leave them out.
 
 mod rules;
 
-use std::{collections::BTreeMap, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
 use crate::fault;
+
+pub use rules::is_const;
 
 /// Characters of a value that a finding quotes.
 const QUOTED: usize = 40;
@@ -20,37 +23,50 @@ const INVALID_ARGUMENT: i64 = 47003;
 /// Fields that templates had at both ends until 2023; WeChat filters them out.
 const FILTERED_SINCE_2023: [&str; 2] = ["first", "remark"];
 
-/// Something about a message that WeChat would refuse, or drop.
+/// Something about a message that WeChat would refuse, might refuse, or drop.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Finding {
     /// The member of the request, such as `data.thing1.value`.
     pub field: String,
     /// What would be right, in English and Chinese.
-    pub rule: &'static str,
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub rule: Cow<'static, str>,
     /// What was given, at most 40 characters of it. Absent when nothing was given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub given: Option<String>,
     /// How many characters (Unicode code points) were given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub length: Option<usize>,
-    /// The errcode that WeChat refuses this with. Absent for what it would drop without a word.
+    /// The errcode that WeChat refuses this with. Absent for a warning: WeChat may take it, or drops it without a word.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub errcode: Option<i64>,
 }
 
 impl Finding {
-    fn missing(field: String, rule: &'static str) -> Self {
+    /// Whether WeChat refuses the message for this. Otherwise it is a warning.
+    #[must_use]
+    pub const fn is_refusal(&self) -> bool {
+        self.errcode.is_some()
+    }
+
+    fn missing(name: &str) -> Self {
+        let is_required = rules::is_required(name);
+        let rule = if is_required {
+            "is missing: the template has it / 缺少模板中的字段"
+        } else {
+            "is missing: the user sees nothing in its place / 缺少模板中的字段，用户看到的该项为空"
+        };
         Self {
-            field,
-            rule,
+            field: format!("data.{name}"),
+            rule: rule.into(),
             given: None,
             length: None,
-            errcode: Some(INVALID_ARGUMENT),
+            errcode: is_required.then_some(INVALID_ARGUMENT),
         }
     }
 
-    fn of(field: String, rule: &'static str, value: &str, errcode: Option<i64>) -> Self {
+    fn of(field: String, rule: impl Into<Cow<'static, str>>, value: &str, errcode: Option<i64>) -> Self {
         let length = value.chars().count();
         let mut given: String = value.chars().take(QUOTED).collect();
         if length > QUOTED {
@@ -58,7 +74,7 @@ impl Finding {
         }
         Self {
             field,
-            rule,
+            rule: rule.into(),
             given: Some(given),
             length: Some(length),
             errcode,
@@ -94,8 +110,8 @@ impl Templates {
         self.0.contains_key(template_id)
     }
 
-    /// Compares a message, its fields given as names and values, with the template that it names. A template without
-    /// any field tells nothing about the names of its fields.
+    /// Compares a message, its fields given as names and values, with the template that it names: the refusals first. A
+    /// template without any field tells nothing about the names of its fields.
     #[must_use]
     pub fn check<'a>(&self, template_id: &str, data: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<Finding> {
         let Some(fields) = self.0.get(template_id) else {
@@ -104,24 +120,62 @@ impl Templates {
             return vec![Finding::of(field, rule, template_id, Some(NO_SUCH_TEMPLATE))];
         };
         let data: BTreeMap<&str, &str> = data.into_iter().collect();
+        let lacking = |field: &str| !data.contains_key(field);
         let missing = fields
             .iter()
-            .filter(|name| rules::is_typed(name) && !data.contains_key(name.as_str()))
-            .map(|name| {
-                Finding::missing(
-                    format!("data.{name}"),
-                    "is missing: the template has it / 缺少模板中的字段",
-                )
-            });
+            .filter(|field| rules::is_typed(field) && lacking(field) && !data.keys().any(|name| means(name, field)))
+            .map(|field| Finding::missing(field));
         let given = data.iter().filter_map(|(name, value)| {
-            if !fields.is_empty() && !fields.iter().any(|field| field == name) {
-                return Some(Finding::of(format!("data.{name}"), extra(name), value, None));
+            if fields.is_empty() || fields.iter().any(|field| field == name) {
+                let objection = rules::objection(name, value)?;
+                let errcode = objection.is_sure.then_some(INVALID_ARGUMENT);
+                return Some(Finding::of(
+                    format!("data.{name}.value"),
+                    objection.rule,
+                    value,
+                    errcode,
+                ));
             }
-            let field = format!("data.{name}.value");
-            rules::broken(name, value).map(|rule| Finding::of(field, rule, value, Some(INVALID_ARGUMENT)))
+            let meant = fields.iter().find(|field| means(name, field) && lacking(field));
+            let errcode = meant
+                .is_some_and(|field| rules::is_required(field))
+                .then_some(INVALID_ARGUMENT);
+            let rule: Cow<'static, str> = match meant {
+                Some(field) => misnamed(field).into(),
+                None => extra(name).into(),
+            };
+            Some(Finding::of(format!("data.{name}"), rule, value, errcode))
         });
-        missing.chain(given).take(fault::LIMIT).collect()
+        let mut findings: Vec<_> = missing.chain(given).collect();
+        findings.sort_by_key(|finding| !finding.is_refusal());
+        findings.truncate(fault::LIMIT);
+        findings
     }
+}
+
+/// Whether the member `name` of `data` can only be meant for the field: `time3.DATA`, `{{time3.DATA}}`, `Time3`, `time03`.
+#[must_use]
+pub fn means(name: &str, field: &str) -> bool {
+    name != field && plain(name) == plain(field)
+}
+
+/// A field's name as it is meant, whatever was copied along with it.
+fn plain(name: &str) -> String {
+    let name = name.trim_matches(|c: char| c.is_whitespace() || c == '{' || c == '}');
+    let name = name.to_ascii_lowercase();
+    let name = name.strip_suffix(".data").unwrap_or(&name).trim_end();
+    let kind = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    let number = &name[kind.len()..];
+    format!("{kind}{}", number.trim_start_matches('0'))
+}
+
+/// What to do about a member that is meant for `field`, in English and Chinese.
+#[must_use]
+pub fn misnamed(field: &str) -> String {
+    format!(
+        "call it {field}: .DATA and the braces belong to the template's text alone \
+         / 字段名应写作 {field}，.DATA 与花括号只用于模板内容"
+    )
 }
 
 impl FromIterator<(String, Vec<String>)> for Templates {
@@ -161,7 +215,7 @@ mod tests {
         assert!(fields("T", &[("thing1", "项目审核"), ("time2", "10:00")]).is_empty());
         assert_eq!(
             fields("T", &[("thing1", &"长".repeat(21)), ("remark", "谢谢")]),
-            ["data.time2", "data.remark", "data.thing1.value"]
+            ["data.time2", "data.thing1.value", "data.remark"]
         );
         assert_eq!(fields("OTHER", &[("thing1", "x")]), ["template_id"]);
     }
@@ -186,7 +240,7 @@ mod tests {
         assert_eq!(errcodes("OTHER", &[]), [Some(40037)]);
         assert_eq!(
             errcodes("T", &[("thing1", ""), ("remark", "谢谢")]),
-            [Some(47003), None, Some(47003)]
+            [Some(47003), Some(47003), None]
         );
     }
 
@@ -201,5 +255,38 @@ mod tests {
     fn a_template_without_fields_says_nothing_about_names() {
         assert!(fields("BARE", &[("thing1", "x")]).is_empty());
         assert_eq!(fields("BARE", &[("thing1", "")]), ["data.thing1.value"]);
+    }
+
+    /// The question that is asked most often: WeChat answers "data.time2.value is empty".
+    #[test]
+    fn a_field_that_was_copied_with_its_placeholder_is_told_its_name() {
+        for name in [
+            "time2.DATA",
+            "{{time2.DATA}}",
+            "{{ time2.DATA }}",
+            "Time2",
+            "time02",
+            " time2",
+        ] {
+            let findings = templates().check("T", [("thing1", "项目审核"), (name, "10:00")]);
+            assert_eq!(findings.len(), 1, "{findings:?}");
+            assert_eq!(findings[0].field, format!("data.{name}"));
+            assert!(findings[0].rule.starts_with("call it time2"), "{findings:?}");
+            assert_eq!(findings[0].errcode, Some(47003), "{name}");
+        }
+        let free = templates().check("FREE", [("greeting.DATA", "您好")]);
+        assert!(!free[0].is_refusal() && free[0].rule.contains("greeting"), "{free:?}");
+        // Beside the field itself it is only one too many.
+        let both = templates().check("T", [("thing1", "x"), ("time2", "10:00"), ("time2.DATA", "10:00")]);
+        assert!(both.len() == 1 && !both[0].is_refusal(), "{both:?}");
+    }
+
+    /// Of a message without const2 and time3 WeChat was seen to name time3.
+    #[test]
+    fn a_const_may_be_empty_or_left_out() {
+        let templates = Templates::from_iter([("T".to_owned(), vec!["const1".to_owned()])]);
+        assert!(templates.check("T", [("const1", "")]).is_empty());
+        let left_out = templates.check("T", []);
+        assert!(left_out.len() == 1 && !left_out[0].is_refusal(), "{left_out:?}");
     }
 }

@@ -26,8 +26,7 @@ async fn a_message_that_its_template_does_not_take_is_refused_without_a_send() {
             "data.time2.value",
             json!("明天"),
         ),
-        (with("const3", json!("")), "data.const3.value", json!("")),
-        (with("remark", json!("谢谢")), "data.remark", json!("谢谢")),
+        (with("thing1", json!("")), "data.thing1.value", json!("")),
         (missing, "data.thing1", Value::Null),
     ] {
         let answer = send(function, &body).await;
@@ -46,6 +45,79 @@ async fn a_message_that_its_template_does_not_take_is_refused_without_a_send() {
     let answer = send(function, &two).await;
     assert_eq!(answer.body["findings"].as_array().unwrap().len(), 2, "{answer:?}");
     assert_eq!((stage.calls(Some(SEND)).await, stage.calls(Some(LIST)).await), (0, 1));
+}
+
+/// A const may be empty, and WeChat drops a field that the template lacks: neither is refused.
+#[tokio::test]
+async fn what_wechat_may_take_is_sent_and_told_of() {
+    let stage = Stage::new().await;
+    let function = &mut stage.function().await;
+    let clean = send(function, &with("const3", json!(""))).await;
+    let msgid = &clean.body["msgid"];
+    assert_eq!((clean.status, msgid.is_string()), (200, true), "{clean:?}");
+    assert_eq!(clean.body, json!({"errcode": 0, "errmsg": "ok", "msgid": msgid}));
+
+    let mut body = with("remark", json!("谢谢"));
+    let warned = send(function, &body).await;
+    assert_eq!(
+        (warned.status, &warned.body["errmsg"]),
+        (200, &json!("ok")),
+        "{warned:?}"
+    );
+    let finding = &warned.body["findings"][0];
+    assert_eq!(
+        (&finding["field"], finding.get("errcode")),
+        (&json!("data.remark"), None)
+    );
+    body["touser"] = json!([FOLLOWER]);
+    let several = send(function, &body).await;
+    assert_eq!((several.status, &several.body["findings"][0]), (200, finding));
+    assert_eq!(stage.phone(FOLLOWER).await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_field_called_by_its_placeholder_is_told_its_name() {
+    let stage = Stage::new().await;
+    let function = &mut stage.function().await;
+    let mut body = message();
+    let time = body["data"].as_object_mut().unwrap().remove("time2").unwrap();
+    body["data"]["time2.DATA"] = time;
+    let answer = send(function, &body).await;
+    assert_eq!(
+        (answer.status, &answer.body["field"], &answer.body["errcode"]),
+        (400, &json!("data.time2.DATA"), &json!(47003))
+    );
+    assert!(answer.body["detail"].as_str().unwrap().contains("call it time2"));
+    assert_eq!(stage.calls(Some(SEND)).await, 0);
+    // Where the template is not known it is WeChat that refuses, and the hint that names the cause.
+    let unlisted = &mut stage.function().await;
+    stage
+        .fault(&json!({"path": LIST, "errcode": 48001, "times": 100}))
+        .await;
+    stage.keep_templates(&json!({}), 100).await;
+    let answer = send(unlisted, &body).await;
+    assert_eq!(
+        (answer.status, &answer.body["field"]),
+        (400, &json!("time2")),
+        "{answer:?}"
+    );
+    assert!(
+        answer.body["hint"].as_str().unwrap().contains("call it time2"),
+        "{answer:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_const_that_wechat_refuses_is_told_that_only_approved_values_pass() {
+    let stage = Stage::new().await;
+    let function = &mut stage.function().await;
+    stage
+        .fault(&json!({"path": SEND, "errcode": 47003, "errmsg": "argument invalid! data.const3.value invalid"}))
+        .await;
+    let answer = send(function, &message()).await;
+    assert_eq!((answer.status, &answer.body["errcode"]), (400, &json!(47003)));
+    let hint = answer.body["hint"].as_str().unwrap();
+    assert!(hint.contains("approved") && hint.contains("审核通过的枚举值"), "{hint}");
 }
 
 #[tokio::test]
@@ -74,7 +146,9 @@ async fn a_template_that_is_not_known_is_looked_up_again_before_it_is_refused() 
 #[tokio::test]
 async fn an_old_list_does_not_refuse_what_a_fresh_one_takes() {
     let stage = Stage::new().await;
-    stage.keep_templates(&json!({"TEMPLATE_ID": ["thing1"]}), 100).await;
+    stage
+        .keep_templates(&json!({"TEMPLATE_ID": ["thing1", "time9"]}), 100)
+        .await;
     assert_eq!(send(&mut stage.function().await, &message()).await.status, 200);
     assert_eq!(stage.calls(Some(LIST)).await, 1);
 }

@@ -40,7 +40,8 @@ fn recipient<'a>(platform: &'a mut Platform, openid: &str) -> Result<&'a mut Use
     }
     let user = platform.users.get_mut(openid).filter(|user| user.follows);
     let user = user.ok_or_else(|| ApiError::of(45015))?;
-    match user.refusal {
+    // 43117 is about template messages.
+    match user.refusal.filter(|errcode| *errcode != 43117) {
         Some(errcode) => Err(ApiError::of(errcode)),
         None => Ok(user),
     }

@@ -1,5 +1,6 @@
 //! Template messages: sending one, and the list of templates.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 use serde::Deserialize;
@@ -42,6 +43,9 @@ struct Keyword {
 pub(crate) struct Sends {
     last: u64,
     recent: HashMap<(String, String), (u64, i64)>,
+    /// Seconds for which the same content to the same user is refused; none lets it pass.
+    pub(crate) duplicates_refused_for: Option<u32>,
+    contents: HashMap<(String, String), i64>,
 }
 
 impl Sends {
@@ -50,6 +54,21 @@ impl Sends {
         self.recent
             .get(&(openid.to_owned(), client_msg_id.to_owned()))
             .map(|(msgid, _)| *msgid)
+    }
+
+    /// Whether the same content went to the same user a moment ago. Notes that it does now.
+    fn is_duplicate(&mut self, openid: &str, content: String, now: i64) -> bool {
+        let Some(window) = self.duplicates_refused_for else {
+            return false;
+        };
+        self.contents.retain(|_, sent_at| now - *sent_at < i64::from(window));
+        match self.contents.entry((openid.to_owned(), content)) {
+            Entry::Occupied(_) => true,
+            Entry::Vacant(place) => {
+                place.insert(now);
+                false
+            }
+        }
     }
 
     fn next(&mut self, random: &mut Random) -> u64 {
@@ -71,10 +90,13 @@ pub(super) fn send(platform: &mut Platform, call: &Call<'_>) -> Result<Value, Ap
         .find(&message.template_id)
         .ok_or_else(|| ApiError::of(40037))?;
     let (template_id, title) = (template.template_id.clone(), template.title.clone());
-    let refuses = match platform.users.get(&message.touser) {
+    let failure = match platform.users.get(&message.touser) {
         Some(user) if user.follows => match user.refusal {
             Some(errcode) => return Err(ApiError::of(errcode)),
-            None => user.refuses_templates,
+            None if user.refuses_templates => {
+                Some(user.receipt.clone().unwrap_or_else(|| "failed:user block".to_owned()))
+            }
+            None => None,
         },
         _ => return Err(ApiError::of(43004)),
     };
@@ -96,6 +118,12 @@ pub(super) fn send(platform: &mut Platform, call: &Call<'_>) -> Result<Value, Ap
     if let Some(msgid) = platform.sends.repeated(&message.touser, &message.client_msg_id, now) {
         return Ok(sent(msgid));
     }
+    if platform
+        .sends
+        .is_duplicate(&message.touser, format!("{template_id}\n{text}"), now)
+    {
+        return Err(ApiError::of(40241));
+    }
     let msgid = platform.sends.next(&mut platform.random);
     if !message.client_msg_id.is_empty() {
         platform
@@ -103,10 +131,9 @@ pub(super) fn send(platform: &mut Platform, call: &Call<'_>) -> Result<Value, Ap
             .recent
             .insert((message.touser.clone(), message.client_msg_id), (msgid, now));
     }
-    let status = if refuses {
-        Some("failed:user block".to_owned())
-    } else {
-        platform.receipts.next().unwrap_or_else(|| Some("success".to_owned()))
+    let status = match failure {
+        Some(failure) => Some(failure),
+        None => platform.receipts.next().unwrap_or_else(|| Some("success".to_owned())),
     };
     // A result that is never pushed is that of a message which has arrived.
     if status.as_deref().unwrap_or("success") == "success" {
@@ -226,6 +253,21 @@ mod tests {
         assert_eq!(shown(platform).len(), 3);
         let plain = send(platform, &fixture()).unwrap();
         assert_ne!(send(platform, &fixture()).unwrap(), plain);
+    }
+
+    #[test]
+    fn the_same_content_is_refused_for_a_minute_when_that_is_switched_on() {
+        let platform = &mut testing::platform();
+        send(platform, &fixture()).unwrap();
+        send(platform, &fixture()).unwrap();
+        platform.sends.duplicates_refused_for = Some(60);
+        send(platform, &with(&json!({"client_msg_id": "order-1"}))).unwrap();
+        assert_eq!(send(platform, &fixture()).unwrap_err().errcode, 40241);
+        // A repeat by its client_msg_id is not another message.
+        send(platform, &with(&json!({"client_msg_id": "order-1"}))).unwrap();
+        platform.clock.advance(60);
+        send(platform, &fixture()).unwrap();
+        assert_eq!(shown(platform).len(), 4);
     }
 
     #[test]

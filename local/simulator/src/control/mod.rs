@@ -12,7 +12,7 @@
 //! | `POST /sim/scan` | `{"openid", "scene"}` | `SCAN` of a follower, else a subscription |
 //! | `POST /sim/event` | `{"openid"?, "event", "fields"?}` | any other event, such as `LOCATION`; without an openid, from the system |
 //! | `POST /sim/pay` | `{"openid"}` | allows any number of customer-service messages for 48 hours |
-//! | `POST /sim/block` | `{"openid", "blocked", "errcode"?}` | template messages end as `failed:user block`; with 43019, 43101, 48002, 50002 or 50005, messages are refused |
+//! | `POST /sim/block` | `{"openid", "blocked", "errcode"?, "receipt"?}` | template messages end as `failed:user block`, or as `receipt` says (`failed:freq limit`); with 43019, 43101, 43117, 48002, 50002 or 50005, messages are refused |
 //! | `POST /sim/user` | `{"openid", "tags"?, "client_platform_type"?}` | what conditional menus look at |
 //! | `GET /sim/phones/{openid}` | | what that phone shows, a list |
 //! | `GET /sim/phones/{openid}/menu` | | the menu that it shows: `{"menuid", "button"}` or null |
@@ -27,9 +27,10 @@
 //! | `POST /sim/account-type` | `{"type"}` | `verified_service`, `unverified_service`, `verified_subscription`, `unverified_subscription` or `test`: what the account lacks is 48001 |
 //! | `POST /sim/data-format` | `{"format"}` | `xml` or `json`: 数据格式 of the callbacks |
 //! | `POST /sim/verify` | | asks the callback URL to echo, as WeChat's console does on 提交: `{"ok", "echostr", "status", "answer", "error"?}` |
-//! | `POST /sim/templates` | `{"title", "content", "template_id"?, "example"?}` | a template with `{{name.DATA}}` in its content |
+//! | `POST /sim/templates` | `{"title", "content", "template_id"?, "example"?, "const_values"?}` | a template with `{{name.DATA}}` in its content; `{"const3": ["通过"]}` are the approved values |
 //! | `DELETE /sim/templates/{template_id}` | | |
-//! | `POST /sim/receipts` | a [`Receipt`](crate::receipts::Receipt) | what the results of the next template messages say |
+//! | `POST`, `DELETE /sim/receipts` | a [`Receipt`](crate::receipts::Receipt) | what the results of the next template messages say |
+//! | `POST /sim/duplicates` | `{"refused_for_seconds"}` or `null` | the same content to the same user is 40241 for so long (WeChat says 60); off at first |
 //! | `POST /sim/quotas` | `{"path", "daily_limit"?, "minute_limit"?}` | limits that are reached sooner: 45009, 45011 |
 //! | `GET`, `POST`, `DELETE /sim/faults` | a [`Fault`](crate::faults::Fault) | `DELETE …?path=` clears those of one path |
 //! | `POST /sim/clock` | `{"advance_seconds"}` | |

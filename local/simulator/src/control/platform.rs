@@ -15,7 +15,7 @@ use crate::faults::Fault;
 use crate::format::Format;
 use crate::platform::Platform;
 use crate::quota::Limits;
-use crate::receipts::Receipt;
+use crate::receipts::{Receipt, Receipts};
 use crate::templates::NewTemplate;
 use crate::verify::Verification;
 
@@ -95,6 +95,25 @@ pub(crate) async fn add_receipt(State(simulation): Shared, body: Bytes) -> Contr
     let mut platform = simulation.platform();
     platform.receipts.add(receipt);
     Ok(Json(json!({"receipts": platform.receipts})))
+}
+
+pub(crate) async fn clear_receipts(State(simulation): Shared) -> Json<Value> {
+    let mut platform = simulation.platform();
+    platform.receipts = Receipts::default();
+    Json(json!({"receipts": platform.receipts}))
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Duplicates {
+    refused_for_seconds: u32,
+}
+
+/// Off at first: what WeChat compares is not known.
+pub(crate) async fn duplicates(State(simulation): Shared, body: Bytes) -> Controlled<Option<Duplicates>> {
+    let duplicates: Option<Duplicates> = parse(&body)?;
+    simulation.platform().sends.duplicates_refused_for = duplicates.as_ref().map(|it| it.refused_for_seconds);
+    Ok(Json(duplicates))
 }
 
 pub(crate) async fn delete_template(State(simulation): Shared, Path(template_id): Path<String>) -> Controlled<Value> {

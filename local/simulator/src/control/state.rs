@@ -33,6 +33,7 @@ pub(crate) async fn state(State(simulation): Shared) -> Json<Value> {
         "whitelist": platform.whitelist,
         "faults": platform.faults,
         "receipts": platform.receipts,
+        "duplicates_refused_for": platform.sends.duplicates_refused_for,
     }))
 }
 
@@ -43,6 +44,7 @@ fn users(platform: &Platform, now: i64) -> Vec<Value> {
             "follows": user.follows,
             "blocked": user.refuses_templates,
             "errcode": user.refusal,
+            "receipt": user.receipt,
             "tags": user.tags,
             "client_platform_type": user.client,
             "shown": user.screen.len(),

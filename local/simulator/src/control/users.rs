@@ -17,8 +17,8 @@ use crate::platform::Platform;
 use crate::simulation::Simulation;
 use crate::tap::Tap;
 
-/// What a user may refuse the account's messages with.
-const REFUSALS: [i64; 5] = [43019, 43101, 48002, 50002, 50005];
+/// What messages to one user may be refused with: by the user, by the account, or for their frequency.
+const REFUSALS: [i64; 6] = [43019, 43101, 43117, 48002, 50002, 50005];
 /// What an event has already.
 const ENVELOPE: [&str; 5] = ["ToUserName", "FromUserName", "CreateTime", "MsgType", "Event"];
 
@@ -253,18 +253,26 @@ pub(crate) struct Block {
     blocked: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     errcode: Option<i64>,
+    /// What the results of accepted messages say in place of `failed:user block`, such as `failed:freq limit`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receipt: Option<String>,
 }
 
-/// Template messages are accepted and end as `failed:user block`; with an errcode, every message is refused with it.
+/// Template messages are accepted and end as `failed:user block`, or as `receipt` says; with an errcode, every message is
+/// refused with it.
 pub(crate) async fn block(State(simulation): Shared, body: Bytes) -> Controlled<Block> {
     let block: Block = parse(&body)?;
     if block.errcode.is_some_and(|errcode| !REFUSALS.contains(&errcode)) {
         return Err(ControlError::bad_request(format!("`errcode` is one of {REFUSALS:?}")));
     }
+    if block.receipt.as_ref().is_some_and(|words| !words.starts_with("failed")) {
+        return Err(ControlError::bad_request("`receipt` begins with `failed`"));
+    }
     let platform = &mut *simulation.platform();
     let user = user(platform, &block.openid)?;
     user.refuses_templates = block.blocked;
     user.refusal = block.errcode.filter(|_| block.blocked);
+    user.receipt.clone_from(&block.receipt);
     Ok(Json(block))
 }
 

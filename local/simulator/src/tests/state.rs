@@ -17,7 +17,7 @@ async fn the_state_tells_what_the_platform_keeps() {
     assert_eq!(state["templates"][0]["template_id"], crate::TEMPLATE_ID);
     assert_eq!(
         state["users"],
-        json!([{"openid": FOLLOWER, "follows": true, "blocked": false, "errcode": null, "tags": [], "client_platform_type": "1", "shown": 0, "custom_messages": []}])
+        json!([{"openid": FOLLOWER, "follows": true, "blocked": false, "errcode": null, "receipt": null, "tags": [], "client_platform_type": "1", "shown": 0, "custom_messages": []}])
     );
 
     let token = bench.token().await;

@@ -30,6 +30,19 @@ async fn a_made_template_is_listed_sent_and_deleted() {
 }
 
 #[tokio::test]
+async fn a_const_takes_approved_values_or_none() {
+    let bench = Bench::new(Mode::Safe).await;
+    let made =
+        json!({"title": "告警", "content": "级别:{{const1.DATA}}\n", "const_values": {"const1": ["严重", "一般"]}});
+    let template_id = bench.post("/sim/templates", made).await["template_id"].clone();
+    let path = format!("{SEND}?access_token={}", bench.token().await);
+    for (value, expected) in [("严重", 0), ("", 0), ("轻微", 47003)] {
+        let message = json!({"touser": FOLLOWER, "template_id": template_id, "data": {"const1": {"value": value}}});
+        assert_eq!(bench.post(&path, message).await["errcode"], expected, "{value}");
+    }
+}
+
+#[tokio::test]
 async fn templates_that_an_account_cannot_have_are_refused() {
     let bench = Bench::new(Mode::Safe).await;
     let new = |content: &str| json!({"title": "t", "content": content});

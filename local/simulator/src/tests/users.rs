@@ -35,6 +35,42 @@ async fn a_user_can_refuse_with_an_errcode() {
 }
 
 #[tokio::test]
+async fn a_user_can_have_been_sent_too_many_template_messages() {
+    let bench = Bench::new(Mode::Safe).await;
+    bench.post("/sim/message", text_message("在吗")).await;
+    let block = json!({"openid": FOLLOWER, "blocked": true, "errcode": 43117});
+    bench.post("/sim/block", block).await;
+    assert_eq!(errcode(&bench, SEND, template_message()).await, 43117);
+    assert_eq!(errcode(&bench, CUSTOM, custom_message()).await, 0);
+
+    let drops = json!({"openid": FOLLOWER, "blocked": true, "receipt": "failed:freq limit"});
+    assert_eq!(bench.post("/sim/block", drops.clone()).await, drops);
+    assert_eq!(errcode(&bench, SEND, template_message()).await, 0);
+    let pushed = bench.receiver.wait_for(2).await;
+    assert_eq!(bench.open(&pushed[1]).text_of("Status"), "failed:freq limit");
+    let wrong = json!({"openid": FOLLOWER, "blocked": true, "receipt": "success"});
+    assert_eq!(bench.send(Method::POST, "/sim/block", wrong.to_string()).await.0, 400);
+}
+
+#[tokio::test]
+async fn the_same_content_twice_is_refused_only_when_told_so() {
+    let bench = Bench::new(Mode::Safe).await;
+    bench.post("/sim/duplicates", json!({"refused_for_seconds": 60})).await;
+    let codes = [
+        errcode(&bench, SEND, template_message()).await,
+        errcode(&bench, SEND, template_message()).await,
+    ];
+    assert_eq!(codes, [0, 40241]);
+    bench.post("/sim/duplicates", json!(null)).await;
+    assert_eq!(errcode(&bench, SEND, template_message()).await, 0);
+    bench
+        .post("/sim/receipts", json!({"status": "failed:freq limit"}))
+        .await;
+    bench.send(Method::DELETE, "/sim/receipts", String::new()).await;
+    assert_eq!(bench.get("/sim/state").await["receipts"], json!([]));
+}
+
+#[tokio::test]
 async fn results_say_what_was_ordered_and_then_success() {
     let bench = Bench::new(Mode::Safe).await;
     for receipt in [json!({"status": "failed: system failed"}), json!({"status": null})] {

@@ -14,6 +14,8 @@ const FAULTS = [
   { name: "whitelist", code: "40164", act: () => sim("POST", "whitelist", { ips: [ELSEWHERE] }).then(() => sim("POST", "token/invalidate", {})) },
   { name: "dead-token", code: "40001", fault: { errcode: 40001 } },
   { name: "quota", code: "45009", fault: { errcode: 45009 } },
+  { name: "frequency", code: "43117", fault: { errcode: 43117 } },
+  { name: "dropped-later", code: "freq limit", act: () => sim("POST", "receipts", { status: "failed:freq limit", times: Number(times.value) || 1 }) },
   { name: "slow", code: "4 s", fault: { delay_ms: 4000 } },
   { name: "dropped", code: "×", fault: { drop: true } },
   { name: "html", code: "HTML", fault: { http_status: 200, body: "<html><body><h1>502 Bad Gateway</h1></body></html>" } },
@@ -54,6 +56,7 @@ async function order({ name, fault, act }) {
 
 async function clearAll() {
   await sim("DELETE", "faults");
+  await sim("DELETE", "receipts");
   await sim("POST", "whitelist", null);
   refreshWorld();
 }
@@ -73,6 +76,9 @@ function render() {
     }));
   const items = world.faults.map((fault) => h("li", {},
     h("span", { class: "pill bad" }, what(fault)), h("code", { class: "grow" }, fault.path), h("span", {}, t("times", fault.times))));
+  const receipts = world.receipts.map((receipt) => h("li", {},
+    h("span", { class: "pill bad" }, receipt.status ?? "—"), h("span", { class: "grow" }, t("msg-receipt")), h("span", {}, t("times", receipt.times))));
+  items.push(...receipts);
   fill(active, restricted, items, !restricted && items.length === 0 && h("li", { class: "empty" }, t("no-faults")));
   const now = new Date(world.clock.now * 1000).toLocaleString(document.documentElement.lang, { hour12: false });
   const ahead = world.clock.advanced_seconds;

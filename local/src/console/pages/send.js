@@ -124,9 +124,10 @@ async function send(event) {
   if (!answer.ok) {
     fill(outcome, problemBox(answer), code);
     outcome.firstChild.scrollIntoView({ block: "nearest" });
-    showFaults(answer.body);
+    showFaults(answer.body)?.focus();
     return;
   }
+  showFaults(answer.body);
   const status = h("div", { class: "result" });
   fill(outcome, status, code);
   const sending = state.sending;
@@ -164,7 +165,7 @@ function showDelivery(element, message) {
     h("dl", { class: "facts" }, h("dt", {}, "msgid"), h("dd", {}, message.msgid)));
 }
 
-/** "data.thing1.value" belongs to the input of thing1; other members to the inputs of their names. */
+/** What is wrong, or warned of, at each field; returns the first of them. "data.thing1.value" belongs to the input of thing1; other members to the inputs of their names. */
 function showFaults(body) {
   const findings = body.findings ?? (body.field ? [{ field: body.field, rule: body.detail }] : []);
   let first = null;
@@ -179,7 +180,7 @@ function showFaults(body) {
     fill(place, both(rule));
     first ??= input;
   }
-  first?.focus();
+  return first;
 }
 
 function clearFaults() {

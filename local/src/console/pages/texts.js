@@ -48,6 +48,8 @@ export const texts = {
   "fault-callbacks": ["Callbacks unanswered", "回调无应答"],
   "fault-dead-token": ["Dead token", "token 失效"],
   "fault-dropped": ["Dropped connection", "连接中断"],
+  "fault-dropped-later": ["Accepted, then dropped", "受理后因频率未下发"],
+  "fault-frequency": ["Recipient sent too many", "向该用户发送过频"],
   "fault-html": ["HTML, not JSON", "返回 HTML"],
   "fault-ordered": ["Ordered: {0}", "已注入：{0}"],
   "fault-path": ["Which API", "作用接口"],

@@ -1,0 +1,119 @@
+//! What a refusal of WeChat's comes from, where the request shows it: the errcode alone would send the reader elsewhere.
+
+use wechat::{
+    api::{ApiError, Rejection},
+    errcode,
+    problem::Problem,
+    template,
+    token::{CallError, CallFailure},
+};
+
+use crate::request::{SendTemplate, holds_blanks};
+
+const INVALID_OPENID: i64 = 40003;
+const INVALID_ARGUMENT: i64 = 47003;
+
+/// Puts the cause into the hint of `problem`, which `error` came to for `touser`.
+pub(crate) fn explain(problem: Problem, request: &SendTemplate, touser: &str, error: &CallError) -> Problem {
+    let CallFailure::Api(ApiError::Rejected { rejection, .. }) = &error.cause else {
+        return problem;
+    };
+    match cause(request, touser, rejection) {
+        Some(cause) => problem.with_hint(cause),
+        None => problem,
+    }
+}
+
+fn cause(request: &SendTemplate, touser: &str, rejection: &Rejection) -> Option<String> {
+    match rejection.errcode {
+        INVALID_OPENID if holds_blanks(touser) => Some(
+            "touser holds a line break, a space or an invisible character: leave it out. \
+             / touser 含有换行、空格或不可见字符，请删除。"
+                .to_owned(),
+        ),
+        INVALID_ARGUMENT => of_field(request, &rejection.errmsg),
+        _ => None,
+    }
+}
+
+fn of_field(request: &SendTemplate, errmsg: &str) -> Option<String> {
+    let field = errcode::rejected_field(errmsg)?;
+    let Some(given) = request.data.get(field) else {
+        let misnamed = request.data.keys().find(|name| template::means(name, field));
+        return Some(misnamed.map_or_else(
+            || format!("data lacks {field}, which the template has. / data 中缺少模板字段 {field}。"),
+            |name| format!("data holds {name:?}: {}", template::misnamed(field)),
+        ));
+    };
+    // WeChat writes "is empty", formerly "is emtpy", and cuts long texts ("is emp").
+    let is_called_empty = errmsg.contains("is emp") || errmsg.contains("is emt");
+    if is_called_empty && !given.value.is_empty() {
+        Some(format!(
+            "{field} is not empty here, but WeChat first drops emoji, line breaks and other characters that it does not \
+             show, and nothing is left: give it some text. \
+             / {field} 并非空值：微信会先删除 emoji、换行等不可显示的字符，删除后内容为空，请填写文字。"
+        ))
+    } else if template::is_const(field) {
+        Some(format!(
+            "{field} is a const: it takes only the values that were approved with this very template of this account, \
+             to the letter, or an empty one. See 模板消息 in the console. \
+             / {field} 为常量：只能是本账号该模板审核通过的枚举值（须逐字一致）或空值，请在后台“模板消息”中查看或申请。"
+        ))
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn hint(data: &Value, errcode: i64, errmsg: &str) -> Option<String> {
+        let body = json!({"touser": "o1\n", "template_id": "T", "data": data});
+        let request = SendTemplate::read(&body).unwrap();
+        let rejection = Rejection {
+            errcode,
+            errmsg: errmsg.to_owned(),
+            at_token_endpoint: false,
+        };
+        cause(&request, "o1\n", &rejection)
+    }
+
+    fn says(data: &Value, errmsg: &str, part: &str) {
+        let hint = hint(data, 47003, errmsg).unwrap_or_default();
+        assert!(hint.contains(part) && hint.contains(" / "), "{errmsg}: {hint}");
+    }
+
+    #[test]
+    fn a_refused_field_is_told_what_the_request_shows() {
+        let empty = "argument invalid! data.time3.value is empty rid: 65936d46-64a9ab26-63986c01";
+        says(&json!({"time3.DATA": "10:00"}), empty, "call it time3");
+        says(&json!({"{{time3.DATA}}": "10:00"}), empty, "call it time3");
+        says(&json!({"thing1": "x"}), empty, "data lacks time3");
+        for errmsg in [
+            empty,
+            "data.time3.value is emtpy",
+            "data.time3.value is emp rid: 65b87c16-3061a299-2740a332",
+        ] {
+            says(&json!({"time3": "😀"}), errmsg, "drops emoji");
+        }
+        let invalid = "argument invalid! data.const2.value invalid rid: 67ad98ec-79d7c73a-77f41e76";
+        says(&json!({"const2": "严重"}), invalid, "approved");
+    }
+
+    #[test]
+    fn what_the_request_does_not_show_is_left_to_the_errcode() {
+        let long = "argument invalid! data.thing1.value invalid";
+        assert_eq!(hint(&json!({"thing1": "x"}), 47003, long), None);
+        assert_eq!(hint(&json!({"const2": ""}), 47003, "argument invalid!"), None);
+        assert_eq!(hint(&json!({"time3": ""}), 47003, "data.time3.value is empty"), None);
+        assert_eq!(hint(&json!({}), 43004, "require subscribe"), None);
+    }
+
+    #[test]
+    fn an_openid_with_a_line_break_is_told_so() {
+        assert!(hint(&json!({}), 40003, "invalid openid").is_some_and(|hint| hint.contains("换行")));
+    }
+}
