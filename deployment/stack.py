@@ -19,6 +19,7 @@ FUNCTIONS = {
     "TokenRefresherFunction": "token-refresher",
     "SendTemplateFunction": "send-template",
     "AdminFunction": "admin",
+    "WorkerFunction": "worker",
 }
 
 PSEUDO = {

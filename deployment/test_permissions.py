@@ -14,6 +14,7 @@ BY_LAMBDA = {
     "xray:PutTelemetryRecords",
 }
 BY_LAMBDA_FOR_A_FAILED_RUN = {"sqs:SendMessage"}
+BY_LAMBDA_TO_RUN_AGAIN = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
 BY_LAMBDA_IN_A_VPC = {
     "ec2:AssignPrivateIpAddresses",
     "ec2:CreateNetworkInterface",
@@ -35,6 +36,13 @@ RESOURCES = {
     "secretsmanager": "${SharedSecret}",
     "sqs": "${DeadLetters.Arn}",
 }
+# Where a function has another resource of a service than the rest.
+RESOURCES_OF = {
+    ("TokenRefresherFunction", "secretsmanager"): "${AppSecret}",
+    ("WebhookFunction", "lambda"): "${WorkerFunctionAliaslive}",
+    ("WorkerFunction", "sqs"): "${LateEffects.Arn}",
+}
+OUTSIDE_OF_THE_VPC = ("WebhookFunction", "WorkerFunction")
 VPC_MODES = ("NatInstance", "NatGateway", "ExistingVpc")
 
 
@@ -63,9 +71,11 @@ def allowed(statements):
 def test_a_role_allows_what_its_function_declares(function, folder, mode):
     stack = Stack(EgressMode=mode, EventBusName="default")
     by_lambda = set(BY_LAMBDA)
-    if function == "TokenRefresherFunction":
+    if function in ("TokenRefresherFunction", "WorkerFunction"):
         by_lambda |= BY_LAMBDA_FOR_A_FAILED_RUN
-    if mode in VPC_MODES and function != "WebhookFunction":
+    if function == "WorkerFunction":
+        by_lambda |= BY_LAMBDA_TO_RUN_AGAIN
+    if mode in VPC_MODES and function not in OUTSIDE_OF_THE_VPC:
         by_lambda |= BY_LAMBDA_IN_A_VPC
     actions = {action for action, _ in allowed(stack.statements_of(function))}
     assert actions == declared(folder) | by_lambda
@@ -84,12 +94,16 @@ def test_a_role_names_the_resources(function, mode):
         assert "*" not in action
         service = action.split(":")[0]
         if service in RESOURCES:
-            is_app_secret = service == "secretsmanager" and function == "TokenRefresherFunction"
-            assert resource == ("${AppSecret}" if is_app_secret else RESOURCES[service]), action
+            assert resource == RESOURCES_OF.get((function, service), RESOURCES[service]), action
 
 
-def test_nothing_is_published_without_a_bus():
-    assert "events:PutEvents" not in {action for action, _ in allowed(Stack().statements_of("WebhookFunction"))}
+@pytest.mark.parametrize("function", ["WebhookFunction", "WorkerFunction"])
+def test_nothing_is_published_without_a_bus(function):
+    assert "events:PutEvents" not in {action for action, _ in allowed(Stack().statements_of(function))}
+
+
+def test_the_worker_holds_no_secret():
+    assert not [action for action, _ in allowed(Stack().statements_of("WorkerFunction")) if action.startswith("secretsmanager:")]
 
 
 def test_only_the_rule_may_send_to_the_dead_letter_queue():
@@ -114,6 +128,6 @@ def test_every_declared_call_is_made(folder):
         pytest.skip("run `cargo test --workspace` first: it notes the calls that the functions make")
     made = {path.name for path in (record / folder).iterdir()}
     # One piece of code reads the secret for all functions, and the tests of the refresher cover it.
-    made_by_shared_code = {"secretsmanager:GetSecretValue"}
+    made_by_shared_code = {"secretsmanager:GetSecretValue"} & declared(folder)
     assert "secretsmanager:GetSecretValue" in {path.name for path in (record / "token-refresher").iterdir()}
     assert made | made_by_shared_code == declared(folder)

@@ -48,7 +48,8 @@ COMBINATIONS = [
     {name: value for part in parts for name, value in part.items()}
     for parts in itertools.product(EGRESS, WATCHING, JWT, DOMAIN, ARCHITECTURES, [{}, BROUGHT])
 ]
-CALLERS = [name for name in FUNCTIONS if name != "WebhookFunction"]
+# Those who call WeChat.
+CALLERS = [name for name in FUNCTIONS if name not in ("WebhookFunction", "WorkerFunction")]
 
 
 @pytest.fixture(scope="module", params=COMBINATIONS, ids=lambda chosen: " ".join(str(value) for value in chosen.values()))
@@ -64,14 +65,15 @@ def test_every_reference_is_to_a_resource_that_exists(stack):
     assert not dangling
 
 
-def test_all_but_the_webhook_are_in_the_vpc_of_a_vpc_mode(stack):
+def test_all_but_webhook_and_worker_are_in_the_vpc_of_a_vpc_mode(stack):
     mode = stack.parameters["EgressMode"]
     expected = {
         "NatInstance": (["${PrivateSubnetA}", "${PrivateSubnetB}"], ["${FunctionSecurityGroup}"]),
         "NatGateway": (["${PrivateSubnetA}", "${PrivateSubnetB}"], ["${FunctionSecurityGroup}"]),
         "ExistingVpc": (["subnet-1", "subnet-2"], ["sg-1"]),
     }.get(mode)
-    assert "VpcConfig" not in stack.properties("WebhookFunction")
+    for function in set(FUNCTIONS) - set(CALLERS):
+        assert "VpcConfig" not in stack.properties(function), function
     for function in CALLERS:
         config = stack.properties(function).get("VpcConfig")
         assert (config and (config["SubnetIds"], config["SecurityGroupIds"])) == expected, function
@@ -130,7 +132,7 @@ def test_a_proxy_is_for_those_who_call_wechat(stack):
     url = stack.parameters["ProxyUrl"] or None
     for function in FUNCTIONS:
         variables = stack.properties(function)["Environment"]["Variables"]
-        assert variables.get("HTTPS_PROXY") == (None if function == "WebhookFunction" else url), function
+        assert variables.get("HTTPS_PROXY") == (url if function in CALLERS else None), function
 
 
 def test_each_function_reads_its_own_secret_and_no_value_is_anywhere(stack):
@@ -138,7 +140,8 @@ def test_each_function_reads_its_own_secret_and_no_value_is_anywhere(stack):
     shared = stack.parameters["ExistingSharedSecretArn"] or "${SharedSecret}"
     for function in FUNCTIONS:
         variables = stack.properties(function)["Environment"]["Variables"]
-        assert variables["WECHAT_SECRET_ID"] == (app if function == "TokenRefresherFunction" else shared)
+        secret = {"TokenRefresherFunction": app, "WorkerFunction": None}.get(function, shared)
+        assert variables.get("WECHAT_SECRET_ID") == secret, function
         assert not {"WECHAT_APP_SECRET", "WECHAT_TOKEN", "WECHAT_ENCODING_AES_KEY", "API_KEYS"} & set(variables)
     # Not even by a dynamic reference, which would show the value in the function's configuration.
     assert not any("{{resolve:secretsmanager" in text for text in texts([stack.resources, stack.outputs]))
@@ -174,6 +177,8 @@ def test_everything_calls_the_functions_by_their_alias(stack):
     for function in ("SendTemplateFunction", "AdminFunction"):
         refresher = stack.properties(function)["Environment"]["Variables"]["TOKEN_REFRESHER_FUNCTION"]
         assert refresher == "${TokenRefresherFunctionAliaslive}"
+    worker = stack.properties("WebhookFunction")["Environment"]["Variables"]["WORKER_FUNCTION"]
+    assert worker == "${WorkerFunctionAliaslive}"
     (target,) = stack.properties("TokenRefresherFunctionEveryMinute")["Targets"]
     assert target["Arn"] == "${TokenRefresherFunctionAliaslive}"
     for integration in stack.of_type("AWS::ApiGatewayV2::Integration").values():
@@ -200,8 +205,8 @@ def test_alarms_and_what_they_cost_are_there_when_wanted(stack):
     assert set(alarms) == {
         f"{name}Alarm"
         for name in (
-            "ApiFailing", "DeadLetters", "FunctionFailing", "QuotaReached", "RefresherFailing", "RefresherSilent",
-            "Throttled", "TokenExpiring", "WebhookSlow", "WhitelistDenied",
+            "ApiFailing", "DeadLetters", "FunctionFailing", "LateEffects", "QuotaReached", "RefresherFailing",
+            "RefresherSilent", "Throttled", "TokenExpiring", "WebhookSlow", "WhitelistDenied", "WorkerFailing",
         )
     }  # fmt: skip
     for name, alarm in alarms.items():
@@ -231,6 +236,27 @@ def test_failed_runs_end_in_the_dead_letter_queue(stack):
     assert stack.properties("DeadLetters")["SqsManagedSseEnabled"] is True
 
 
+def test_effects_that_fail_are_tried_again_for_hours_and_then_from_a_queue(stack):
+    asynchronous = stack.properties("WorkerFunctionEventInvokeConfig")
+    assert (asynchronous["MaximumEventAgeInSeconds"], asynchronous["MaximumRetryAttempts"]) == (21600, 2)
+    assert asynchronous["DestinationConfig"]["OnFailure"]["Destination"] == "${LateEffects.Arn}"
+    # What Lambda keeps of the alias, which is what the webhook invokes.
+    assert asynchronous["Qualifier"] == "live"
+    queue = stack.properties("LateEffects")
+    assert queue["MessageRetentionPeriod"] == 14 * 24 * 3600 and queue["SqsManagedSseEnabled"] is True
+    # AWS asks for six times the function's time at least.
+    assert queue["VisibilityTimeout"] >= 6 * stack.properties("WorkerFunction")["Timeout"]
+    again = stack.properties("WorkerFunctionLate")
+    assert (again["EventSourceArn"], again["FunctionName"]) == ("${LateEffects.Arn}", "${WorkerFunctionAliaslive}")
+    # One event that fails must not bring back those that did not.
+    assert again["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+
+def test_webhook_and_worker_publish_to_the_same_bus(stack):
+    buses = {stack.properties(name)["Environment"]["Variables"]["EVENT_BUS_NAME"] for name in ("WebhookFunction", "WorkerFunction")}
+    assert buses == {stack.parameters["EventBusName"]}
+
+
 def test_the_table_and_the_functions_are_what_production_needs(stack):
     table = stack.resources["Table"]
     assert (table["DeletionPolicy"], table["UpdateReplacePolicy"]) == ("Retain", "Retain")
@@ -249,6 +275,7 @@ def test_the_table_and_the_functions_are_what_production_needs(stack):
         assert "ReservedConcurrentExecutions" not in properties
     assert timeouts == {
         "WebhookFunction": 5, "TokenRefresherFunction": 30, "SendTemplateFunction": 29, "AdminFunction": 29,
+        "WorkerFunction": 30,
     }  # fmt: skip
 
 

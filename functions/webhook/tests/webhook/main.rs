@@ -7,6 +7,7 @@
 
 mod effects;
 mod events;
+mod handing_over;
 mod hostile;
 mod outages;
 mod samples;

@@ -60,12 +60,12 @@ async fn the_first_reply_waits_for_the_rules_that_the_start_did_not_wait_for() {
 
 const SECRET_AFTER: Duration = Duration::from_millis(1500);
 
-async fn slow_secret() -> EmbeddedSecretsManager {
+pub(crate) async fn slow_secret() -> EmbeddedSecretsManager {
     let secret = json!({"Name": "wechat", "SecretString": json!({"WECHAT_TOKEN": TOKEN}).to_string()});
     EmbeddedSecretsManager::start(&secret, SECRET_AFTER).await.unwrap()
 }
 
-fn with_secret(secrets: &EmbeddedSecretsManager) -> [(&'static str, &str); 3] {
+pub(crate) fn with_secret(secrets: &EmbeddedSecretsManager) -> [(&'static str, &str); 3] {
     [
         ("WECHAT_TOKEN", ""),
         ("WECHAT_SECRET_ID", "wechat"),
