@@ -41,33 +41,38 @@ async fn callbacks() {
         };
         cases.extend(faults.into_iter().map(|fault| (service, step, name, fault)));
     }
-    let receipts = cases
-        .into_iter()
-        .map(|(service, step, name, (breaks, fault))| receipt(service, step, name, breaks, fault));
-    let mut rows = report::run(receipts).await;
+    let receipts = |worker: &'static str| {
+        let cases = cases.clone().into_iter();
+        cases.map(move |(service, step, name, (breaks, fault))| receipt(worker, service, step, name, breaks, fault))
+    };
+    let mut rows = report::run(receipts("worker")).await;
+    rows.extend(report::run(receipts("")).await);
     let starts = table_faults().into_iter().map(|(breaks, fault)| start(breaks, fault));
     rows.extend(report::run(starts).await);
     report::section(
         report::TITLES[0],
-        "A delivery receipt claims its effects, records them, publishes them and notes that they are done; now \
-         and then the doctor's note of the last callback follows, which nothing waits for longer than 300 ms. Without an event \
-         bus a reply needs none of that: it comes from the rules in memory. With one, as here, no reply is given before the \
-         callback is published. WeChat delivers again 5 s after whatever it takes for a failure; the suite delivers again in \
-         any case.",
+        "A delivery receipt claims its effects, records them, publishes them and notes that they are done; now and then the \
+         doctor's note of the last callback follows, which nothing waits for longer than 300 ms. What fails of the effects is \
+         handed over to `worker`, so that WeChat has its answer; without `WORKER_FUNCTION` the answer is 500. Without an event \
+         bus a reply needs none of that: it comes from the rules in memory. WeChat delivers again 5 s after whatever it takes \
+         for a failure; the suite delivers again in any case.",
         rows,
     );
 }
 
-async fn receipt(service: Service, step: usize, name: &str, breaks: &str, fault: Fault) -> Row {
+async fn receipt(worker: &'static str, service: Service, step: usize, name: &str, breaks: &str, fault: Fault) -> Row {
     let stage = Stage::new().await;
-    let mut webhook = stage.serving(Program::Webhook).await;
+    let mut webhook = stage
+        .serving_with(Program::Webhook, &[("WORKER_FUNCTION", worker)])
+        .await;
     let event = stage.receipt(MSGID);
     stage.proxy(service).fail(step.., fault);
     let first = ask(&mut webhook, &event).await;
     assert!(first.took < WECHAT_WAITS, "{name}, {breaks}: {first:?}");
     stage.mend().await;
 
-    stage.let_claims_end().await;
+    let handed_over = stage.run_worker().await;
+    assert!(handed_over == 0 || !worker.is_empty(), "there is none");
     let again = ask(&mut webhook, &event).await;
     assert_eq!(
         (again.status, &again.body),
@@ -75,16 +80,24 @@ async fn receipt(service: Service, step: usize, name: &str, breaks: &str, fault:
         "{name}, {breaks}"
     );
     Row {
-        step: name.to_owned(),
+        step: match worker {
+            "" => format!("{name}, without `WORKER_FUNCTION`"),
+            _ => name.to_owned(),
+        },
         breaks: format!("{} {breaks}", service.name()),
         gets: answer(&first),
         within: WITHIN,
         kept: kept(&stage).await,
-        returns: "the redelivery after 5 s: 200".to_owned(),
+        returns: match (first.status, handed_over) {
+            (200, 0) => "nothing was missed",
+            (200, _) => "`worker`, by Lambda's next attempt",
+            _ => "the redelivery after 5 s: 200",
+        }
+        .to_owned(),
     }
 }
 
-fn answer(seen: &Seen) -> String {
+pub(crate) fn answer(seen: &Seen) -> String {
     match seen.status {
         200 => format!("200 `{}`", seen.body.as_str().unwrap_or_default()),
         status => format!("{status}: WeChat delivers again"),

@@ -33,7 +33,7 @@ struct Story {
 
 const MSGID: &str = "3400000000893845440";
 
-const STORIES: [Story; 8] = [
+const STORIES: [Story; 9] = [
     Story {
         name: "a delivery receipt",
         program: Program::Webhook,
@@ -48,6 +48,22 @@ const STORIES: [Story; 8] = [
                 callbacks::kept(stage).await;
                 let kept = "the receipt once; the event at least once, with the same `id`";
                 ("the redelivery after 5 s: 200".to_owned(), kept.to_owned())
+            })
+        },
+    },
+    Story {
+        name: "effects that were handed over",
+        program: Program::Worker,
+        before: nothing,
+        event: |stage| Stage::late(&stage.receipt(MSGID)),
+        after: |stage, function| {
+            Box::pin(async move {
+                stage.let_claims_end().await;
+                let again = ask(function, &Stage::late(&stage.receipt(MSGID))).await;
+                assert_eq!(again.status, 200, "{again:?}");
+                callbacks::kept(stage).await;
+                let kept = "the receipt once; the event at least once, with the same `id`";
+                ("Lambda's next attempt, after a minute: 200".to_owned(), kept.to_owned())
             })
         },
     },

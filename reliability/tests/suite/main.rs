@@ -7,6 +7,7 @@ mod clock;
 mod killed;
 mod malformed;
 mod managing;
+mod outages;
 mod refreshing;
 mod report;
 mod sending;

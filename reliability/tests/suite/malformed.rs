@@ -30,6 +30,7 @@ async fn malformed() {
         (Program::SendTemplate, "send-template,message-status,list-templates"),
         (Program::Admin, "menu-,replies-,doctor"),
         (Program::TokenRefresher, "refresh-"),
+        (Program::Worker, "worker-"),
     ] {
         cases.extend(kinds.map(|kind| case(program, files, kind)));
     }

@@ -14,6 +14,9 @@ use url::form_urlencoded::Serializer;
 use wechat::{
     api::{Client, TokenApi, TokenEndpoint},
     clock::{Deadline, SystemClock},
+    document::Document,
+    effects::LateEffects,
+    message::Callback,
     secret::Secret,
     signature,
     store::{ListedTemplates, Table},
@@ -31,6 +34,7 @@ pub(crate) enum Program {
     TokenRefresher,
     SendTemplate,
     Admin,
+    Worker,
 }
 
 impl Program {
@@ -40,6 +44,7 @@ impl Program {
             Self::TokenRefresher => env!("CARGO_BIN_EXE_token-refresher-under-test"),
             Self::SendTemplate => env!("CARGO_BIN_EXE_send-template-under-test"),
             Self::Admin => env!("CARGO_BIN_EXE_admin-under-test"),
+            Self::Worker => env!("CARGO_BIN_EXE_worker-under-test"),
         }
     }
 }
@@ -71,7 +76,7 @@ pub(crate) struct Stage {
     pub(crate) simulator: Simulator,
     pub(crate) table: EmbeddedTable,
     pub(crate) bus: EmbeddedEventBus,
-    _lambda: LambdaApi,
+    pub(crate) lambda: LambdaApi,
     proxies: HashMap<Service, FaultProxy>,
     http: reqwest::Client,
 }
@@ -110,7 +115,7 @@ impl Stage {
             simulator,
             table,
             bus,
-            _lambda: lambda,
+            lambda,
             proxies,
             http,
         };
@@ -145,7 +150,12 @@ impl Stage {
     /// Starts a function, and waits until it serves: what it reads at its start is done then. Requests are counted from
     /// here.
     pub(crate) async fn serving(&self, program: Program) -> Function {
-        let mut function = self.start(program, &[]).await;
+        self.serving_with(program, &[]).await
+    }
+
+    /// The same with `changes` to its environment.
+    pub(crate) async fn serving_with(&self, program: Program, changes: &[(&str, &str)]) -> Function {
+        let mut function = self.start(program, changes).await;
         match program {
             Program::Webhook => {
                 let event = self.callback_check();
@@ -154,6 +164,10 @@ impl Stage {
             Program::SendTemplate | Program::Admin => {
                 let event = request("GET", "/api/nothing", None, None);
                 assert_eq!(status(&function.invoke(&event).await), 404);
+            }
+            Program::Worker => {
+                let event = json!({"action": "run"});
+                assert_eq!(status(&function.invoke(&event).await), 200);
             }
             // It has nothing that it could be asked without consequences.
             Program::TokenRefresher => {
@@ -177,6 +191,7 @@ impl Stage {
             ("WECHAT_TOKEN", account.token.as_str()),
             ("WECHAT_MESSAGE_MODE", "plain"),
             ("TOKEN_REFRESHER_FUNCTION", "token-refresher"),
+            ("WORKER_FUNCTION", "worker"),
             ("API_KEYS", API_KEY),
             ("EVENT_BUS_NAME", BUS),
             ("AWS_ENDPOINT_URL_LAMBDA", &lambda),
@@ -210,6 +225,18 @@ impl Stage {
     pub(crate) async fn calls(&self, path: &str) -> usize {
         let calls = self.look("/sim/calls").await;
         calls.iter().filter(|call| call["path"] == path).count()
+    }
+
+    /// Runs the worker with all that was handed over, as Lambda does, and tells how much that was.
+    pub(crate) async fn run_worker(&self) -> usize {
+        self.let_claims_end().await;
+        let kept = self.lambda.kept();
+        let mut worker = self.serving(Program::Worker).await;
+        for event in &kept {
+            let seen = ask(&mut worker, event).await;
+            assert_eq!(seen.status, 200, "{seen:?}");
+        }
+        kept.len()
     }
 
     /// Lets the claims and leases of processes that are gone end, as they do by themselves in less than a minute.
@@ -272,6 +299,12 @@ impl Stage {
              <CreateTime>1767225600</CreateTime><MsgType>{msg_type}</MsgType>{fields}</xml>"
         );
         with_query("POST", &self.signed(off), Some(&xml))
+    }
+
+    /// What `worker` is asked when the effects of the callback in `event` have failed.
+    pub(crate) fn late(event: &Value) -> Value {
+        let document = Document::parse(event["body"].as_str().unwrap().as_bytes()).unwrap();
+        LateEffects::event(&Callback::from_document(document).unwrap(), now(), true)
     }
 
     /// The receipt of the template message `msgid`.

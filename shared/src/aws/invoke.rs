@@ -10,6 +10,8 @@ use serde_json::Value;
 use super::describe;
 use crate::clock::Clock;
 
+/// The HTTP status of an asynchronous invocation that Lambda has taken.
+const ACCEPTED: i32 = 202;
 const FIRST_BACK_OFF_MILLIS: u64 = 100;
 const THROTTLED_ATTEMPTS: u32 = 5;
 /// Attempts at an invocation that fails otherwise, in a way that may pass.
@@ -76,7 +78,7 @@ impl LambdaFunction {
     /// Invokes; while Lambda throttles, again after growing waits with jitter, and once more after a failure that may pass.
     /// So the function may run twice.
     async fn invoke(&self, kind: InvocationType, payload: Vec<u8>) -> Result<(), InvokeError> {
-        let mut attempt = 0;
+        let (mut attempt, is_posted) = (0, kind == InvocationType::Event);
         loop {
             let invoked = self
                 .client
@@ -92,6 +94,10 @@ impl LambdaFunction {
                     return Err(function_error(
                         output.payload.as_ref().map_or(&[], |payload| payload.as_ref()),
                     ));
+                }
+                // Whatever answers in Lambda's place has not kept the event.
+                Ok(output) if is_posted && output.status_code != ACCEPTED => {
+                    return Err(InvokeError::Lost(format!("status {}", output.status_code)));
                 }
                 Ok(_) => return Ok(()),
                 Err(error) => {
