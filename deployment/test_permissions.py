@@ -102,10 +102,6 @@ def test_nothing_is_published_without_a_bus(function):
     assert "events:PutEvents" not in {action for action, _ in allowed(Stack().statements_of(function))}
 
 
-def test_the_worker_holds_no_secret():
-    assert not [action for action, _ in allowed(Stack().statements_of("WorkerFunction")) if action.startswith("secretsmanager:")]
-
-
 def test_only_the_rule_may_send_to_the_dead_letter_queue():
     stack = Stack()
     (statement,) = stack.properties("DeadLettersPolicy")["PolicyDocument"]["Statement"]

@@ -166,7 +166,7 @@ def test_each_function_reads_its_own_secret_and_no_value_is_anywhere(stack):
     shared = stack.parameters["ExistingSharedSecretArn"] or "${SharedSecret}"
     for function in FUNCTIONS:
         variables = stack.properties(function)["Environment"]["Variables"]
-        secret = {"TokenRefresherFunction": app, "WorkerFunction": None}.get(function, shared)
+        secret = app if function == "TokenRefresherFunction" else shared
         assert variables.get("WECHAT_SECRET_ID") == secret, function
         assert not {"WECHAT_APP_SECRET", "WECHAT_TOKEN", "WECHAT_ENCODING_AES_KEY", "API_KEYS"} & set(variables)
     # Not even by a dynamic reference, which would show the value in the function's configuration.

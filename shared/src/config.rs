@@ -206,6 +206,16 @@ impl ConfigError {
         matches!(self.secret, Some(SecretError::Unreadable { .. })) && self.problems.is_empty()
     }
 
+    /// What the function error of an invoked function is called.
+    #[must_use]
+    pub fn error_type(&self) -> &'static str {
+        if self.awaits_secret() {
+            "SecretUnreadable"
+        } else {
+            "Configuration"
+        }
+    }
+
     /// What strangers may know: the variables, the values at fault never, and of Secrets Manager's answer its code only.
     #[must_use]
     pub fn public(&self) -> String {

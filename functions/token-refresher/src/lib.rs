@@ -156,8 +156,7 @@ impl RunError {
     #[must_use]
     pub fn error_type(&self) -> String {
         match self {
-            Self::Config(error) if error.awaits_secret() => "SecretUnreadable".to_owned(),
-            Self::Config(_) => "Configuration".to_owned(),
+            Self::Config(error) => error.error_type().to_owned(),
             Self::Refresh(error) => error.error_type(),
             Self::Randomness(_) => "Randomness".to_owned(),
         }

@@ -10,8 +10,9 @@ use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde_json::{Value, json};
 use wechat::{
     clock::{Clock, Deadline},
-    config::WorkerConfig,
+    config::{ConfigError, WorkerConfig},
     effects::{EffectError, Effects, EventBus, LateEffects, NotLateEffects, Ran},
+    live::{Build, Live},
     store::Table,
     telemetry::{self, Metric},
 };
@@ -23,6 +24,7 @@ pub const AWS_CALLS: &[&str] = &[
     "dynamodb:PutItem",
     "dynamodb:UpdateItem",
     "events:PutEvents",
+    "secretsmanager:GetSecretValue",
 ];
 
 /// The effects of one callback, and the wait for a delivery that is still at work on them, or died doing so: its claim
@@ -160,10 +162,22 @@ pub async fn handle(app: &App, event: LambdaEvent<Value>) -> Result<Value, RunEr
     outcome
 }
 
+/// Serves one event with the state that the secret makes.
+///
+/// # Errors
+/// [`RunError`], also while there is no state.
+pub async fn handle_live<B: Build<App = App>>(live: &Live<B>, event: LambdaEvent<Value>) -> Result<Value, RunError> {
+    let app = live.current().await?;
+    handle(&app, event).await
+}
+
 /// What was asked for was not done, as far as can be told. Holds no text and no openid.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
+    /// The secret could not be read, or describes no configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The effects failed.
     #[error("the effects of a callback did not happen, as far as can be told: {0} / 回调的后续处理未完成")]
     Effects(#[from] EffectError),
@@ -186,8 +200,9 @@ pub enum RunError {
 impl RunError {
     /// What the function error is called.
     #[must_use]
-    pub const fn error_type(&self) -> &'static str {
+    pub fn error_type(&self) -> &'static str {
         match self {
+            Self::Config(error) => error.error_type(),
             Self::Effects(_) => "Effects",
             Self::NoBus => "NoBus",
             Self::NotEffects(_) => "NotEffects",

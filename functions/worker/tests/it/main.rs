@@ -5,7 +5,9 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
-use testing::{EmbeddedEventBus, EmbeddedTable, Fault, FaultProxy, Function, Outcome, TABLE_NAME};
+use testing::{
+    EmbeddedEventBus, EmbeddedSecretsManager, EmbeddedTable, Fault, FaultProxy, Function, Outcome, TABLE_NAME,
+};
 use wechat::{
     document::Document,
     message::Callback,
@@ -256,4 +258,25 @@ async fn every_problem_of_the_configuration_is_reported_at_once() {
     assert_eq!(worker.exit_code().await, Some(1));
     let logs = worker.logs();
     assert!(logs.contains("WECHAT_APP_ID") && logs.contains("TABLE_NAME"), "{logs}");
+}
+
+#[tokio::test]
+async fn an_unreadable_secret_is_a_function_error_so_that_lambda_tries_again() {
+    let bench = Bench::new().await;
+    let secrets = EmbeddedSecretsManager::refusing().await.unwrap();
+    let mut worker = bench
+        .start(&[
+            ("WECHAT_APP_ID", ""),
+            ("WECHAT_SECRET_ID", "wechat"),
+            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets.endpoint()),
+        ])
+        .await;
+    let Outcome::Failed(error) = worker.invoke(&json!({"action": "run"})).await else {
+        panic!("it ran without its account");
+    };
+    assert_eq!(error["errorType"], "SecretUnreadable");
+    assert!(
+        error["errorMessage"].as_str().unwrap().contains("WECHAT_SECRET_ID"),
+        "{error}"
+    );
 }
