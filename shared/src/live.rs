@@ -110,7 +110,7 @@ impl<B: Build> Live<B> {
             let reading = live.0.lock(|state| live.begin(state, started));
             let is_known = within(B::START_BUDGET, reading).await;
             if !is_known && live.0.lock(|state| state.app.is_none()) {
-                live.0.make(Err(SecretError::late())).await;
+                live.0.make(Err(SecretError::late()), started).await;
             }
         } else {
             let app = live.0.build.build(&live.0.environment, None)?;
@@ -196,6 +196,28 @@ impl<A> State<A> {
         self.app.is_some() && self.text.is_some()
     }
 
+    /// Whether a read that was begun later has brought the secret: one that was frozen must not bring old values back.
+    const fn is_overtaken(&self, begun_at: i64) -> bool {
+        begun_at < self.read_at
+    }
+
+    /// Keeps what was `built` of the secret `text`, or without it. False when a later read was faster.
+    fn take_over(&mut self, text: Option<String>, begun_at: i64, built: Result<A, ConfigError>) -> bool {
+        if self.is_overtaken(begun_at) || (text.is_none() && self.app.is_some()) {
+            return false;
+        }
+        match built {
+            Ok(app) => self.app = Some(Arc::new(app)),
+            Err(error) => {
+                // A state that was made without the secret would tell of an older problem.
+                self.app = self.app.take().filter(|_| self.text.is_some());
+                self.problem = Some(error);
+            }
+        }
+        self.text = text.map(Secret::new).or(self.text.take());
+        true
+    }
+
     fn is_reading(&self, now: i64) -> bool {
         // An error means that the other end is gone.
         self.reading.has_changed().is_ok() && now.saturating_sub(self.begun_at) < APART
@@ -207,32 +229,27 @@ impl<B: Build> Shared<B> {
     async fn read(self: Arc<Self>, begun_at: i64, under_way: watch::Sender<()>) {
         let id = self.environment.secret_id().unwrap_or_default();
         let read = self.build.read_secret(id).await;
-        if let Ok(text) = &read {
-            let is_news = self.lock(|state| {
-                if begun_at < state.read_at {
-                    // A later read was faster.
-                    return false;
-                }
+        let is_news = self.lock(|state| match &read {
+            Err(_) => true,
+            Ok(_) if state.is_overtaken(begun_at) => false,
+            Ok(text) => {
                 state.read_at = begun_at;
-                let is_same = state.text.as_ref().is_some_and(|known| known.matches(text));
-                !is_same
-            });
-            if !is_news {
-                return;
+                !state.text.as_ref().is_some_and(|known| known.matches(text))
             }
+        });
+        if is_news {
+            self.make(read, begun_at).await;
         }
-        self.make(read).await;
         drop(under_way);
     }
 
-    /// Makes the state anew of what was read, unless that describes none.
-    async fn make(&self, read: Result<String, SecretError>) {
+    /// Makes the state anew of what a read that was begun at `begun_at` brought, unless that describes none.
+    async fn make(&self, read: Result<String, SecretError>, begun_at: i64) {
         let previous = self.lock(|state| state.app.clone());
         if let (Err(error), Some(_)) = (&read, &previous) {
             tracing::warn!(%error, "the secret cannot be read, the last known values serve");
             return;
         }
-        let is_read = read.is_ok();
         let environment = self
             .environment
             .clone()
@@ -241,27 +258,18 @@ impl<B: Build> Shared<B> {
         if let (Ok(app), Some(_)) = (&built, &previous) {
             warm::<B>(app, Duration::ZERO).await;
         }
-        match &built {
-            Ok(_) if previous.is_some() => tracing::info!("the new values of the secret serve"),
-            Ok(_) => {}
-            Err(error) if previous.is_some() => {
+        let error = built.as_ref().err().cloned();
+        if !self.lock(|state| state.take_over(read.ok(), begun_at, built)) {
+            return;
+        }
+        match error {
+            None if previous.is_some() => tracing::info!("the new values of the secret serve"),
+            None => {}
+            Some(error) if self.known().is_ok() => {
                 tracing::error!(%error, "the new values of the secret cannot be used, the last ones that could be serve");
             }
-            Err(error) => tracing::error!(%error, "no request can be served"),
+            Some(error) => tracing::error!(%error, "no request can be served"),
         }
-        self.lock(|state| {
-            let was_complete = state.is_complete();
-            state.text = read.ok().map(Secret::new).or(state.text.take());
-            match built {
-                Ok(app) if is_read || state.app.is_none() => state.app = Some(Arc::new(app)),
-                Ok(_) => {}
-                Err(error) => {
-                    // One that was made without the secret would tell of an older problem.
-                    state.app = state.app.take().filter(|_| was_complete);
-                    state.problem = Some(error);
-                }
-            }
-        });
     }
 
     fn known(&self) -> Result<Arc<B::App>, ConfigError> {

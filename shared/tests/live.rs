@@ -34,6 +34,8 @@ struct Script {
     hanging: usize,
     /// Held by a read, each by one, until they are dropped.
     gates: VecDeque<watch::Receiver<()>>,
+    /// Held in the same way by the preparation of a state.
+    warm_gates: VecDeque<watch::Receiver<()>>,
 }
 
 /// What a function would hold of it.
@@ -41,6 +43,7 @@ struct App {
     key: String,
     previous: Option<String>,
     is_warm: Mutex<bool>,
+    gate: Option<watch::Receiver<()>>,
 }
 
 impl Scripted {
@@ -84,24 +87,40 @@ impl Build for Scripted {
         if hangs {
             std::future::pending::<()>().await;
         }
-        if let Some(mut gate) = gate {
-            while gate.changed().await.is_ok() {}
-        }
+        opened(gate).await;
         answer
     }
 
     fn build(&self, environment: &Environment, previous: Option<&App>) -> Result<App, ConfigError> {
-        self.set(|script| script.builds += 1);
+        let gate = self.set(|script| {
+            script.builds += 1;
+            script.warm_gates.pop_front()
+        });
         let config = WebhookConfig::read(environment)?;
         Ok(App {
             key: config.verifier.tokens[0].expose().to_owned(),
             previous: previous.map(|app| app.key.clone()),
             is_warm: Mutex::new(false),
+            gate,
         })
     }
 
     async fn warm(app: &App, _spent: Duration) {
+        opened(app.gate.clone()).await;
         *app.is_warm.lock().unwrap() = true;
+    }
+}
+
+async fn opened(gate: Option<watch::Receiver<()>>) {
+    if let Some(mut gate) = gate {
+        while gate.changed().await.is_ok() {}
+    }
+}
+
+/// Lets what is ready go on.
+async fn settle() {
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
     }
 }
 
@@ -118,6 +137,7 @@ impl Bench {
             builds: 0,
             hanging: 0,
             gates: VecDeque::new(),
+            warm_gates: VecDeque::new(),
         })));
         Self {
             secret,
@@ -232,9 +252,25 @@ async fn a_read_that_was_frozen_is_neither_waited_for_nor_does_it_undo_a_later_o
     bench.clock.advance(3600);
     assert_eq!(key(&live).await, "third");
     drop(frozen);
-    for _ in 0..10 {
-        tokio::task::yield_now().await;
-    }
+    settle().await;
+    assert_eq!(key(&live).await, "third");
+}
+
+/// It would bring a revoked value back.
+#[tokio::test]
+async fn a_state_that_was_frozen_half_made_does_not_replace_a_later_one() {
+    let bench = Bench::new("first");
+    let live = bench.start().await;
+    let (frozen, gate) = watch::channel(());
+    bench.secret.set(|script| script.warm_gates.push_back(gate));
+    bench.secret.key("second");
+    bench.clock.advance(300);
+    assert_eq!(key(&live).await, "first", "the second is being prepared");
+    bench.secret.key("third");
+    bench.clock.advance(3600);
+    assert_eq!(key(&live).await, "third");
+    drop(frozen);
+    settle().await;
     assert_eq!(key(&live).await, "third");
 }
 
