@@ -246,7 +246,7 @@ impl Batch<'_> {
         if let Ok(msgid) = &delivery.result {
             let recorded = app
                 .table
-                .record_sent(msgid, touser, &request.template_id, app.clock.now());
+                .record_sent(&app.app_id, msgid, touser, &request.template_id, app.clock.now());
             app.write("a sent message", deadline, recorded).await;
         }
     }

@@ -97,8 +97,8 @@ async fn claim(app: &App, key: &str, owner: &str, deadline: Instant) -> Result<C
 async fn act(app: &App, callback: &Callback, receipt: Option<Receipt<'_>>) -> Result<(), EffectError> {
     let record = async {
         match receipt {
-            Some(receipt) => app.table.record_receipt(receipt).await,
-            None => Ok(()),
+            Some(receipt) => app.table.record_receipt(&app.verifier.app_id, receipt).await,
+            None => Ok(true),
         }
     };
     let publish = async {
@@ -108,7 +108,12 @@ async fn act(app: &App, callback: &Callback, receipt: Option<Receipt<'_>>) -> Re
         }
     };
     let (recorded, published) = tokio::join!(record, publish);
-    recorded?;
+    if !recorded? {
+        tracing::warn!(
+            "a receipt names another user than its message was sent to, and was not recorded: does another account's \
+             console name this URL? / 回执的用户与消息的接收者不符，未予记录：是否有其他公众号的服务器配置指向了此 URL？"
+        );
+    }
     Ok(published?)
 }
 
@@ -150,6 +155,7 @@ fn receipt(callback: &Callback, now: i64) -> Option<Receipt<'_>> {
     };
     Some(Receipt {
         msgid: msg_id,
+        openid: &callback.from,
         status,
         words: &status_text[..status_text.floor_char_boundary(LONGEST_WORDS)],
         at: now,

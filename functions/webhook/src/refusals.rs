@@ -44,7 +44,7 @@ impl Refusals {
 
     /// Notes `outcome`, if it is a refusal and the last note is old enough. A note that cannot be taken is let go.
     pub(crate) async fn note(&self, outcome: &Outcome) {
-        let (Outcome::Forbidden(error) | Outcome::Unreadable(error)) = outcome else {
+        let (Outcome::Forbidden(error) | Outcome::Refused(error)) = outcome else {
             return;
         };
         let now = self.clock.now();
@@ -71,7 +71,7 @@ const fn sender(refused: &OpenError) -> Sender {
     match refused {
         OpenError::Verify(VerifyError::PlainMode) => Sender::WeChat,
         // WeChat sends documents: whoever has seen one of its URLs can send something else with it.
-        OpenError::Verify(VerifyError::Signature(_) | VerifyError::Skew(_)) | OpenError::Document(_) => {
+        OpenError::Verify(VerifyError::Signature(_) | VerifyError::Skew(_)) | OpenError::Envelope(_) => {
             Sender::Unproven
         }
         OpenError::Verify(_) => Sender::Stranger,

@@ -40,6 +40,7 @@ impl Exchange {
         let of_all = [
             kind.is_some().then(|| Metric::millis("ReplyLatency", millis)),
             matches!(self.outcome, Outcome::Forbidden(_)).then(|| Metric::count("BadSignatures")),
+            self.outcome.is_unreadable().then(|| Metric::count("Unreadable")),
             self.is_duplicate.then(|| Metric::count("Duplicates")),
         ];
         let of_all: Vec<Metric> = of_all.into_iter().flatten().collect();
@@ -101,6 +102,7 @@ impl Exchange {
         match status {
             500.. => line!(error),
             400.. => line!(warn),
+            _ if self.outcome.is_unreadable() => line!(warn),
             _ => line!(info),
         }
     }
