@@ -331,8 +331,8 @@ def test_no_parameter_takes_a_secret():
 
 
 def test_the_routes_are_those_of_the_functions():
-    """Each function's `SERVED`, and the webhook's two."""
-    expected = {"GET /webhook", "POST /webhook"}
+    """Each function's `SERVED`, and the webhook's, with and without a slash at the end."""
+    expected = {"GET /webhook", "POST /webhook", "GET /webhook/", "POST /webhook/"}
     for function in ("send-template", "admin"):
         text = (ROOT / "functions" / function / "src/lib.rs").read_text()
         named = dict(re.findall(r'^const (\w+): &str = "(/api/.*)";', text, re.MULTILINE))

@@ -8,6 +8,10 @@ use embedded_table::{EmbeddedTable, TABLE_NAME};
 use local::{Local, Mode, Options, SIMULATED_API_KEY};
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 use wechat::{signature::sign, store::Table};
 
 /// The bodies that a team in the field recorded.
@@ -191,7 +195,74 @@ async fn the_recorded_callbacks_get_a_greeting_and_an_acknowledgement() {
             .status,
         403
     );
-    assert_eq!(bundle.webhook(Method::POST, &query, "<xml><a></xml>").await.status, 400);
+    let unreadable = bundle.webhook(Method::POST, &query, "<xml><a></xml>").await;
+    assert_eq!(
+        (unreadable.status, unreadable.body.as_str()),
+        (200, "success"),
+        "what is signed is not refused"
+    );
+}
+
+/// WeChat, and so the simulator, puts a text into CDATA as it is.
+#[tokio::test]
+async fn a_text_with_the_end_of_a_cdata_section_is_answered_in_every_mode() {
+    for mode in [Mode::Plain, Mode::Compat, Mode::Safe] {
+        let bundle = Bundle::start(mode).await;
+        let texts = [
+            "if (a[b[0]]>1) { x<y }",
+            "]]></Content><MsgType>event</MsgType><Content><![CDATA[",
+        ];
+        for text in texts {
+            let rules =
+                json!({"keywords": [{"match": "exact", "value": text, "reply": {"type": "text", "content": "read"}}]});
+            assert_eq!(bundle.api(Method::PUT, "/api/replies", &rules).await.status, 200);
+            let message = json!({"openid": FOLLOWER, "type": "text", "content": text});
+            let answered = bundle.sim(Method::POST, "/sim/message", message).await;
+            assert_eq!(answered["reply"]["Content"], "read", "{mode:?} {text}: {answered}");
+            assert_eq!(answered["deliveries"], 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_webhook_is_served_with_a_slash_at_its_end() {
+    let bundle = Bundle::start(Mode::Plain).await;
+    let query = bundle.signed_query().await;
+    let url = format!("{}/webhook/?{query}", bundle.local.url());
+    let check = bundle.request(
+        Method::GET,
+        format!("{url}&echostr=4375120948345356249"),
+        &[],
+        String::new(),
+    );
+    assert_eq!(check.await.body, "4375120948345356249");
+    let xml = [("content-type", "text/xml")];
+    let greeting = bundle.request(Method::POST, url, &xml, SUBSCRIBE.to_owned()).await;
+    assert!(greeting.body.contains("欢迎关注"), "{}", greeting.body);
+}
+
+/// Anyone can open connections; only who has signed the query is waited for.
+#[tokio::test]
+async fn connections_that_send_no_body_do_not_keep_wechat_out() {
+    let bundle = Bundle::start(Mode::Safe).await;
+    let address = bundle.local.url().strip_prefix("http://").unwrap().to_owned();
+    let mut strangers = Vec::new();
+    for _ in 0..512 {
+        let mut stranger = TcpStream::connect(&address).await.unwrap();
+        let head = "POST /webhook?signature=0&timestamp=1&nonce=1&msg_signature=0 HTTP/1.1\r\nhost: 127.0.0.1\r\n\
+                    content-length: 100\r\n\r\n";
+        stranger.write_all(head.as_bytes()).await.unwrap();
+        strangers.push(stranger);
+    }
+    let follow = bundle.sim(Method::POST, "/sim/follow", json!({}));
+    let followed = tokio::time::timeout(Duration::from_secs(5), follow).await.unwrap();
+    assert_eq!(
+        (&followed["reply"]["Content"], &followed["deliveries"]),
+        (&json!("欢迎关注"), &json!(1))
+    );
+    let mut answer = String::new();
+    strangers[0].read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
 }
 
 #[tokio::test]

@@ -61,9 +61,6 @@ pub enum DecryptError {
     /// The message was made for another account.
     #[error("the message was encrypted for another AppID / 消息属于另一个 AppID")]
     AppId,
-    /// The message is not UTF-8.
-    #[error("the decrypted message is not UTF-8")]
-    Utf8,
 }
 
 impl EncodingAesKey {
@@ -85,12 +82,13 @@ impl EncodingAesKey {
 
     /// Encrypts `message` for the account `app_id` into the text of `Encrypt`. `random` must be fresh for each message.
     #[must_use]
-    pub fn encrypt(&self, random: [u8; 16], message: &str, app_id: &str) -> String {
+    pub fn encrypt(&self, random: [u8; 16], message: impl AsRef<[u8]>, app_id: &str) -> String {
+        let message = message.as_ref();
         let length = u32::try_from(message.len()).unwrap_or(u32::MAX);
         let mut frame = Vec::with_capacity(FRAME_HEADER + message.len() + app_id.len() + PADDING_BLOCK);
         frame.extend_from_slice(&random);
         frame.extend_from_slice(&length.to_be_bytes());
-        frame.extend_from_slice(message.as_bytes());
+        frame.extend_from_slice(message);
         frame.extend_from_slice(app_id.as_bytes());
         let padding = PADDING_BLOCK - frame.len() % PADDING_BLOCK;
         frame.resize(frame.len() + padding, padding as u8);
@@ -98,7 +96,8 @@ impl EncodingAesKey {
         STANDARD.encode(encryptor.encrypt_padded_vec::<NoPadding>(&frame))
     }
 
-    /// Opens the text of `Encrypt` that was made for the account `app_id`.
+    /// Opens the text of `Encrypt` that was made for the account `app_id`. Bytes that are not UTF-8 are read as U+FFFD: what
+    /// was opened is not refused for one broken character.
     ///
     /// # Errors
     /// [`DecryptError`] for anything that WeChat would not have sent to this account with this key.
@@ -116,9 +115,7 @@ impl EncodingAesKey {
         if owner != app_id.as_bytes() {
             return Err(DecryptError::AppId);
         }
-        std::str::from_utf8(message)
-            .map(str::to_owned)
-            .map_err(|_| DecryptError::Utf8)
+        Ok(String::from_utf8_lossy(message).into_owned())
     }
 
     fn iv(&self) -> [u8; 16] {

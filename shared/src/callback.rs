@@ -12,11 +12,14 @@ use std::fmt;
 
 use crate::{
     aes::{DecryptError, EncodingAesKey},
-    document::{Document, DocumentError},
+    document::{Document, DocumentError, ciphertexts},
     secret::Secret,
     signature,
     xml_writer::XmlWriter,
 };
+
+/// Characters of an `echostr`. WeChat's has about 19.
+const LONGEST_ECHOSTR: usize = 128;
 
 /// 消息加解密方式: how callbacks travel, as set in the account's server configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +118,9 @@ pub enum VerifyError {
          / 收到明文消息（签名正确，但缺少 msg_signature）：公众号后台为「明文模式」，而此处 WECHAT_MESSAGE_MODE=safe，请改为一致"
     )]
     PlainMode,
+    /// `echostr` is not what WeChat's console sends. It is not signed, so it could be anything.
+    #[error("echostr is not one of WeChat's: 1 to {LONGEST_ECHOSTR} letters and digits / echostr 不是微信发送的格式")]
+    Echostr,
     /// The timestamp is not a number of seconds.
     #[error("the timestamp is not a number of seconds / timestamp 不是秒数")]
     Timestamp,
@@ -133,9 +139,12 @@ pub enum OpenError {
     /// Not from WeChat: 403.
     #[error(transparent)]
     Verify(#[from] VerifyError),
-    /// Not a document that WeChat sends: 400.
-    #[error("the body cannot be read: {0}")]
+    /// The callback was opened, but is not a document that WeChat sends. What WeChat signed is never refused: `success`.
+    #[error("the callback was opened, but cannot be read: {0} / 回调已通过校验，但内容无法解析")]
     Document(#[from] DocumentError),
+    /// The body should hold `Encrypt`, and is no document at all: 400.
+    #[error("the body cannot be read: {0} / 请求体无法解析")]
+    Envelope(#[source] DocumentError),
     /// The body should hold `Encrypt`, and does not: 400.
     #[error(
         "the body is not encrypted, but this server expects encryption \
@@ -205,35 +214,48 @@ impl CallbackVerifier {
     /// Answers the console's URL check: the `echostr` to send back as it is. It is not encrypted in any mode.
     ///
     /// # Errors
-    /// [`VerifyError`] when the request is not signed by WeChat.
+    /// [`VerifyError`] when the request is not signed by WeChat, or its `echostr`, which no signature covers, is not letters
+    /// and digits alone.
     pub fn verify_url<'a>(&self, query: &'a CallbackQuery, now: i64) -> Result<&'a str, VerifyError> {
         self.verify_signature(query, now)?;
-        present(query.echostr.as_deref(), "echostr")
+        let echostr = present(query.echostr.as_deref(), "echostr")?;
+        if echostr.len() > LONGEST_ECHOSTR || !echostr.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            return Err(VerifyError::Echostr);
+        }
+        Ok(echostr)
+    }
+
+    /// Verifies what of a callback can be verified before its body is read: `signature`, which WeChat sends in every mode.
+    /// Without it, a query that has all that goes with an encrypted body passes, since its `msg_signature` covers the body.
+    ///
+    /// # Errors
+    /// [`VerifyError`] when no body could make this a request of WeChat's.
+    pub fn verify_query(&self, query: &CallbackQuery, now: i64) -> Result<(), VerifyError> {
+        if self.mode == MessageMode::Plain || query.signature.is_some() {
+            return self.verify_signature(query, now);
+        }
+        self.signed_parts(query, now).map(|_| ())
     }
 
     /// Verifies and opens the `body` of a callback.
     ///
     /// # Errors
-    /// [`OpenError`]: not from WeChat (403) or not what WeChat sends in this mode (400).
+    /// [`OpenError`]: not from WeChat (403), not what WeChat sends in this mode (400), or [`OpenError::Document`].
     pub fn open(&self, query: &CallbackQuery, body: &[u8], now: i64) -> Result<OpenedCallback, OpenError> {
         match self.mode {
             MessageMode::Plain => self.open_plain(query, body, now),
             MessageMode::Compat => self.open_compat(query, body, now),
-            MessageMode::Safe => {
-                let signed = self.signed_parts(query, now)?;
-                self.open_encrypted(signed, &self.ciphertext(query, body, now)?)
-            }
+            MessageMode::Safe => self.open_encrypted(query, body, now),
         }
     }
 
     fn open_plain(&self, query: &CallbackQuery, body: &[u8], now: i64) -> Result<OpenedCallback, OpenError> {
         self.verify_signature(query, now)?;
-        let document = Document::parse(body)?;
-        let encrypted = document.text("Encrypt").is_some();
-        if query.says_encrypted() && !encrypted {
+        if query.says_encrypted() && ciphertexts(body).is_empty() {
             return Err(OpenError::NotEncrypted);
         }
-        if encrypted && document.text("MsgType").is_none() {
+        let document = Document::parse_callback(body)?;
+        if document.text("Encrypt").is_some() && document.text("MsgType").is_none() {
             return Err(OpenError::Encrypted);
         }
         Ok(OpenedCallback { document, seal: None })
@@ -241,14 +263,12 @@ impl CallbackVerifier {
 
     fn open_compat(&self, query: &CallbackQuery, body: &[u8], now: i64) -> Result<OpenedCallback, OpenError> {
         if query.says_encrypted() {
-            let signed = self.signed_parts(query, now)?;
-            return self.open_encrypted(signed, &self.ciphertext(query, body, now)?);
+            return self.open_encrypted(query, body, now);
         }
         self.verify_signature(query, now)?;
-        let document = Document::parse(body)?;
+        let document = Document::parse_callback(body)?;
         if document.child("Encrypt").is_some() {
-            let encrypt = document.text("Encrypt").ok_or(OpenError::NotEncrypted)?;
-            return self.open_encrypted(self.signed_parts(query, now)?, encrypt);
+            return self.open_encrypted(query, body, now);
         }
         Ok(OpenedCallback { document, seal: None })
     }
@@ -269,32 +289,26 @@ impl CallbackVerifier {
         })
     }
 
-    /// What `body` encloses. When that is nothing, only the query's own signature can tell whether WeChat sent it.
-    fn ciphertext(&self, query: &CallbackQuery, body: &[u8], now: i64) -> Result<String, OpenError> {
-        let enclosed = Document::parse(body).map_err(OpenError::from).and_then(|document| {
-            let encrypt = document.text("Encrypt").ok_or(OpenError::NotEncrypted)?;
-            Ok(encrypt.to_owned())
-        });
-        if enclosed.is_err() {
+    fn open_encrypted(&self, query: &CallbackQuery, body: &[u8], now: i64) -> Result<OpenedCallback, OpenError> {
+        let signed = self.signed_parts(query, now)?;
+        let ciphertexts = ciphertexts(body);
+        if ciphertexts.is_empty() {
+            // There is nothing that `msg_signature` could cover: only `signature` can tell whether WeChat sent this.
             self.verify_signature(query, now)?;
+            Document::parse_callback(body).map_err(OpenError::Envelope)?;
+            return Err(OpenError::NotEncrypted);
         }
-        enclosed
-    }
-
-    fn open_encrypted(&self, signed: SignedParts<'_>, encrypt: &str) -> Result<OpenedCallback, OpenError> {
-        let SignedParts {
-            msg_signature,
-            timestamp,
-            nonce,
-        } = signed;
-        let token = self
+        let (token, encrypt) = self
             .tokens
             .iter()
-            .find(|token| signature::holds(msg_signature, &[token.expose(), timestamp, nonce, encrypt]))
+            .find_map(|token| {
+                let encrypt = ciphertexts.iter().find(|encrypt| signed.holds(token, encrypt))?;
+                Some((token, encrypt))
+            })
             .ok_or(VerifyError::Signature("msg_signature"))?;
         let (message, key) = self.decrypt(encrypt)?;
         Ok(OpenedCallback {
-            document: Document::parse(message.as_bytes())?,
+            document: Document::parse_callback(message.as_bytes())?,
             seal: Some(Seal {
                 app_id: self.app_id.clone(),
                 token: token.clone(),
@@ -353,6 +367,13 @@ struct SignedParts<'a> {
     msg_signature: &'a str,
     timestamp: &'a str,
     nonce: &'a str,
+}
+
+impl SignedParts<'_> {
+    fn holds(&self, token: &Secret, encrypt: &str) -> bool {
+        let parts = [token.expose(), self.timestamp, self.nonce, encrypt];
+        signature::holds(self.msg_signature, &parts)
+    }
 }
 
 impl fmt::Debug for CallbackVerifier {

@@ -1,8 +1,8 @@
 //! The bodies that WeChat posts, XML or JSON, as one ordered tree of text.
 //!
 //! Lenient where WeChat is: elements in any order and any number, CDATA or plain text, a byte order mark, a declaration,
-//! control characters, whitespace. Strict where it is safety: UTF-8 only, no DTD, no entities beyond the five, bounded
-//! size, depth and number of elements.
+//! control characters, whitespace. Strict where it is safety: no DTD, no entities beyond the five, bounded size, depth and
+//! number of elements.
 
 mod json;
 #[cfg(test)]
@@ -13,6 +13,7 @@ use std::str::{FromStr, Utf8Error};
 
 use serde_json::{Map, Value, map::Entry};
 
+use self::xml::TextEnd;
 pub(crate) use self::xml::is_xml_character;
 
 /// Bytes that a body may have. WeChat's own stay under a few KiB.
@@ -21,6 +22,47 @@ pub const MAX_SIZE: usize = 256 * 1024;
 pub const MAX_DEPTH: usize = 16;
 /// Elements that a body may have, the root included.
 pub const MAX_ELEMENTS: usize = 10_000;
+
+/// Takes a byte order mark and the whitespace around a body away.
+fn trim(text: &str) -> &str {
+    text.trim_start_matches('\u{feff}').trim_ascii()
+}
+
+fn is_json(trimmed: &str) -> bool {
+    trimmed.starts_with('{')
+}
+
+const fn check_size(body: &[u8]) -> Result<(), DocumentError> {
+    if body.len() > MAX_SIZE {
+        return Err(DocumentError::TooLarge(body.len()));
+    }
+    Ok(())
+}
+
+/// The texts that can be the `Encrypt` of a body: the first and the last `Encrypt` element in it, or the member of that name.
+///
+/// The envelope is not read as a document: beside the ciphertext, compat mode's holds clear text that can be malformed or
+/// forged. WeChat writes one `Encrypt`, before or after that text, and `msg_signature` tells which it is.
+#[must_use]
+pub fn ciphertexts(body: &[u8]) -> Vec<String> {
+    const START: &str = "<Encrypt>";
+    let text = String::from_utf8_lossy(body);
+    if is_json(trim(&text)) {
+        let document = Document::parse_callback(body).ok();
+        let encrypt = document.as_ref().and_then(|document| document.text("Encrypt"));
+        return encrypt.map(str::to_owned).into_iter().collect();
+    }
+    let (first, last) = (text.find(START), text.rfind(START));
+    let starts = first.into_iter().chain(last.filter(|_| first != last));
+    starts
+        .filter_map(|start| {
+            let (inside, _) = text[start + START.len()..].split_once("</Encrypt>")?;
+            let cdata = inside.trim_ascii().strip_prefix("<![CDATA[");
+            let encrypt = cdata.and_then(|cdata| cdata.strip_suffix("]]>")).unwrap_or(inside);
+            (!encrypt.trim_ascii().is_empty()).then(|| encrypt.to_owned())
+        })
+        .collect()
+}
 
 /// An element of XML or a member of JSON: a name, with either text or children. The root is one too.
 ///
@@ -82,15 +124,31 @@ impl Document {
     /// # Errors
     /// [`DocumentError`] when the body is malformed, uses what is refused, or exceeds a limit.
     pub fn parse(body: &[u8]) -> Result<Self, DocumentError> {
-        if body.len() > MAX_SIZE {
-            return Err(DocumentError::TooLarge(body.len()));
-        }
+        check_size(body)?;
         let text = std::str::from_utf8(body).map_err(DocumentError::NotUtf8)?;
-        let text = text.trim_start_matches('\u{feff}').trim_ascii();
-        let document = if text.starts_with('{') {
+        Self::read(text, TextEnd::Section)
+    }
+
+    /// Reads the clear body of a callback as WeChat writes it: as [`Document::parse`] does, but for two things.
+    ///
+    /// A text in CDATA ends where its element ends, since WeChat puts a text there as it is, `]]>` included. A text that a
+    /// follower chose ends at the last end tag that can be its own, so that it cannot forge the elements after it; where
+    /// several such texts follow one another and one of them imitates their end tags, the rest of them is not read. Bytes
+    /// that are not UTF-8 are read as U+FFFD.
+    ///
+    /// # Errors
+    /// [`DocumentError`] when the body is malformed, uses what is refused, or exceeds a limit.
+    pub fn parse_callback(body: &[u8]) -> Result<Self, DocumentError> {
+        check_size(body)?;
+        Self::read(&String::from_utf8_lossy(body), TextEnd::Element)
+    }
+
+    fn read(text: &str, text_end: TextEnd) -> Result<Self, DocumentError> {
+        let text = trim(text);
+        let document = if is_json(text) {
             json::parse(text)?
         } else {
-            xml::parse(text)?
+            xml::parse(text, text_end)?
         };
         if document.depth() > MAX_DEPTH {
             return Err(DocumentError::TooDeep);

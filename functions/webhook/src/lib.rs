@@ -42,6 +42,10 @@ pub const AWS_CALLS: &[&str] = &[
     "secretsmanager:GetSecretValue",
 ];
 
+/// Seconds. WeChat delivers a message three times, 5 s apart: one that is younger than this will come again. When the last
+/// delivery fails too, the follower is shown an error.
+const DELIVERED_AGAIN: i64 = 8;
+
 /// The function's state, made once a process.
 #[derive(Debug)]
 pub struct App {
@@ -117,6 +121,15 @@ pub async fn handle_live<B: Build<App = App>>(live: &Live<B>, request: Headerles
     conclude(&app, exchange, request.source_ip(), started).await
 }
 
+/// Whether the answer to `request`, which has come without its body so far, depends on the body. It does not when the query
+/// alone has to be refused, so that a gateway need not wait for a body that a stranger may never send.
+#[must_use]
+pub fn needs_body(app: &App, request: &HeaderlessRequest) -> bool {
+    *request.method() == Method::POST
+        && CallbackQuery::from_pairs(request.query())
+            .is_ok_and(|query| app.verifier.verify_query(&query, app.clock.now()).is_ok())
+}
+
 /// Answers one request.
 pub async fn handle(app: &App, request: HeaderlessRequest) -> Response<String> {
     let started = app.clock.now_millis();
@@ -164,12 +177,17 @@ async fn receive(app: &App, query: Result<CallbackQuery, VerifyError>, body: &[u
         Ok(callback) => callback,
         Err(error) => return Outcome::NotACallback(error).into(),
     };
-    let (effects, rules) = tokio::join!(effects::settle(app, &callback), app.rules.current());
+    let may_reply = may_reply(&callback);
+    let rules = async { if may_reply { app.rules.current().await } else { None } };
+    let (effects, rules) = tokio::join!(effects::settle(app, &callback), rules);
     let is_duplicate = matches!(effects, Ok(Settled::Before));
     let handed_over = effects.as_ref().ok().and_then(Settled::handed_over);
-    let outcome = match effects {
-        Ok(_) => answer(&callback, &rules, seal.as_ref(), app.clock.now()),
-        Err(error) => Outcome::EffectFailed(error),
+    let now = app.clock.now();
+    let outcome = match (effects, rules) {
+        (Err(error), _) => Outcome::EffectFailed(error),
+        (Ok(_), Some(rules)) => answer(&callback, &rules, seal.as_ref(), now),
+        (Ok(_), None) if may_reply && now - callback.created_at < DELIVERED_AGAIN => Outcome::RulesUnknown,
+        (Ok(_), None) => Outcome::Acknowledged,
     };
     Exchange {
         outcome,
@@ -179,15 +197,16 @@ async fn receive(app: &App, query: Result<CallbackQuery, VerifyError>, body: &[u
     }
 }
 
+/// Whether rules could reply. A reply without an address is none.
+fn may_reply(callback: &Callback) -> bool {
+    !callback.from.is_empty() && !callback.to.is_empty() && ReplyRules::may_answer(callback)
+}
+
 /// The passive reply that the rules give, or the acknowledgement.
 fn answer(callback: &Callback, rules: &ReplyRules, seal: Option<&Seal>, now: i64) -> Outcome {
     let Some(answer) = rules.answer(callback) else {
         return Outcome::Acknowledged;
     };
-    if callback.from.is_empty() || callback.to.is_empty() {
-        // A reply without an address is none.
-        return Outcome::Acknowledged;
-    }
     let addresses = Addresses {
         to: &callback.from,
         from: &callback.to,

@@ -54,7 +54,7 @@ impl Notes {
     pub(crate) async fn take(&self, exchange: &Exchange, source: Option<IpAddr>) {
         let now = self.clock.now();
         match &exchange.outcome {
-            Outcome::Forbidden(error) | Outcome::Unreadable(error) => {
+            Outcome::Forbidden(error) | Outcome::Refused(error) => {
                 let sender = sender(error);
                 if self.is_due(sender as usize, now, REFUSALS_APART) {
                     let refused = RefusedCallback {
@@ -96,7 +96,7 @@ const fn sender(refused: &OpenError) -> Sender {
     match refused {
         OpenError::Verify(VerifyError::PlainMode) => Sender::WeChat,
         // WeChat sends documents: whoever has seen one of its URLs can send something else with it.
-        OpenError::Verify(VerifyError::Signature(_) | VerifyError::Skew(_)) | OpenError::Document(_) => {
+        OpenError::Verify(VerifyError::Signature(_) | VerifyError::Skew(_)) | OpenError::Envelope(_) => {
             Sender::Unproven
         }
         OpenError::Verify(_) => Sender::Stranger,

@@ -23,10 +23,14 @@ pub(crate) enum Outcome {
     Acknowledged,
     /// Not from WeChat.
     Forbidden(OpenError),
-    /// From WeChat, as far as can be told, but not what it sends in this mode.
+    /// Not what WeChat sends in this mode.
+    Refused(OpenError),
+    /// Opened, but not a document. WeChat would show the follower an error if it were refused, so it is acknowledged.
     Unreadable(OpenError),
-    /// A document that is neither a message nor an event.
+    /// A document that is neither a message nor an event: likewise.
     NotACallback(NotACallback),
+    /// The rules that would reply were never read: WeChat has to deliver again.
+    RulesUnknown,
     /// An effect failed, and nobody else has it: WeChat has to deliver again.
     EffectFailed(NotSettled),
     /// The reply could not be encrypted: WeChat has to deliver again.
@@ -39,7 +43,8 @@ impl From<OpenError> for Outcome {
     fn from(error: OpenError) -> Self {
         match error {
             OpenError::Verify(_) => Self::Forbidden(error),
-            _ => Self::Unreadable(error),
+            OpenError::Document(_) => Self::Unreadable(error),
+            _ => Self::Refused(error),
         }
     }
 }
@@ -50,7 +55,7 @@ impl Outcome {
         matches!(
             self,
             Self::Forbidden(OpenError::Verify(VerifyError::Signature(_) | VerifyError::PlainMode))
-                | Self::Unreadable(OpenError::NotEncrypted | OpenError::Encrypted | OpenError::Decrypt(_))
+                | Self::Refused(OpenError::NotEncrypted | OpenError::Encrypted | OpenError::Decrypt(_))
         )
     }
 
@@ -61,8 +66,9 @@ impl Outcome {
             Self::Replied(_) => "replied",
             Self::Acknowledged => "acknowledged",
             Self::Forbidden(_) => "forbidden",
-            Self::Unreadable(_) | Self::NotACallback(_) => "refused",
-            Self::EffectFailed(_) | Self::NotSealed(_) => "failed",
+            Self::Refused(_) => "refused",
+            Self::Unreadable(_) | Self::NotACallback(_) => "unreadable",
+            Self::RulesUnknown | Self::EffectFailed(_) | Self::NotSealed(_) => "failed",
             Self::MethodNotAllowed => "method_not_allowed",
         }
     }
@@ -70,19 +76,30 @@ impl Outcome {
     /// The HTTP status.
     pub(crate) const fn status(&self) -> u16 {
         match self {
-            Self::Echoed(_) | Self::Replied(_) | Self::Acknowledged => 200,
+            Self::Echoed(_) | Self::Replied(_) | Self::Acknowledged | Self::Unreadable(_) | Self::NotACallback(_) => {
+                200
+            }
             Self::Forbidden(_) => 403,
-            Self::Unreadable(_) | Self::NotACallback(_) => 400,
-            Self::EffectFailed(_) | Self::NotSealed(_) => 500,
+            Self::Refused(_) => 400,
+            Self::RulesUnknown | Self::EffectFailed(_) | Self::NotSealed(_) => 500,
             Self::MethodNotAllowed => 405,
         }
+    }
+
+    /// Whether a callback was opened that cannot be read.
+    pub(crate) const fn is_unreadable(&self) -> bool {
+        matches!(self, Self::Unreadable(_) | Self::NotACallback(_))
     }
 
     /// The cause, for the log alone: the sender of a request that was refused learns only that it was.
     pub(crate) fn error(&self) -> Option<String> {
         match self {
-            Self::Forbidden(error) | Self::Unreadable(error) => Some(error.to_string()),
+            Self::Forbidden(error) | Self::Refused(error) | Self::Unreadable(error) => Some(error.to_string()),
             Self::NotACallback(error) => Some(error.to_string()),
+            Self::RulesUnknown => Some(
+                "the reply rules have not been read yet, and WeChat will deliver again / 尚未读到回复规则，等待微信重新推送"
+                    .to_owned(),
+            ),
             Self::EffectFailed(error) => Some(error.to_string()),
             Self::NotSealed(error) => Some(format!("no randomness to encrypt the reply with: {error}")),
             Self::Echoed(_) | Self::Replied(_) | Self::Acknowledged | Self::MethodNotAllowed => None,
@@ -102,11 +119,10 @@ impl Outcome {
     fn into_text(self) -> String {
         let text = match self {
             Self::Echoed(text) | Self::Replied(text) => return text,
-            Self::Acknowledged => ACKNOWLEDGED,
+            Self::Acknowledged | Self::Unreadable(_) | Self::NotACallback(_) => ACKNOWLEDGED,
             Self::Forbidden(_) => "signature verification failed",
-            Self::Unreadable(_) => "not a body that WeChat sends in this mode",
-            Self::NotACallback(_) => "not a message or event of WeChat's",
-            Self::EffectFailed(_) | Self::NotSealed(_) => "try again",
+            Self::Refused(_) => "not a body that WeChat sends in this mode",
+            Self::RulesUnknown | Self::EffectFailed(_) | Self::NotSealed(_) => "try again",
             Self::MethodNotAllowed => "method not allowed",
         };
         text.to_owned()

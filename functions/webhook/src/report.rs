@@ -43,6 +43,7 @@ impl Exchange {
         let of_all = [
             kind.is_some().then(|| Metric::millis("ReplyLatency", millis)),
             matches!(self.outcome, Outcome::Forbidden(_)).then(|| Metric::count("BadSignatures")),
+            self.outcome.is_unreadable().then(|| Metric::count("Unreadable")),
             self.is_duplicate.then(|| Metric::count("Duplicates")),
             self.handed_over.is_some().then(|| Metric::count("HandedOver")),
         ];

@@ -41,15 +41,14 @@ struct Shared {
 
 #[derive(Debug)]
 struct State {
-    rules: Arc<ReplyRules>,
+    /// The account's own, of whatever age; `None` until they were read once.
+    rules: Option<Arc<ReplyRules>>,
     /// The document that `rules` were compiled from: an unchanged one is not compiled again.
     document: Option<String>,
     next_read: i64,
     /// The last read, which holds the other end while it is under way. One at a time: two would compile the same rules
     /// beside one another, for twice the time and memory.
     reading: watch::Receiver<()>,
-    /// Whether `rules` are the account's own, of whatever age.
-    were_read: bool,
 }
 
 /// Why the rules in memory stay what they are.
@@ -66,11 +65,10 @@ enum ReadError {
 impl RulesCache {
     pub(crate) fn new(table: Table, app_id: String, clock: Arc<dyn Clock>) -> Self {
         let state = State {
-            rules: Arc::new(ReplyRules::default()),
+            rules: None,
             document: None,
             next_read: i64::MIN,
             reading: watch::channel(()).1,
-            were_read: false,
         };
         Self(Arc::new(Shared {
             table,
@@ -97,13 +95,14 @@ impl RulesCache {
         .await;
     }
 
-    /// The rules to answer with: fresh ones if they can be had in time, else the last known.
-    pub(crate) async fn current(&self) -> Arc<ReplyRules> {
+    /// The rules to answer with: fresh ones if they can be had in time, else the last known. `None` when they were never
+    /// read: what the account answers is not known then.
+    pub(crate) async fn current(&self) -> Option<Arc<ReplyRules>> {
         let now = self.0.clock.now_millis();
         if self.0.lock(|state| now >= state.next_read) {
             within(READ_BUDGET, ended(self.reading())).await;
         }
-        self.0.lock(|state| Arc::clone(&state.rules))
+        self.0.lock(|state| state.rules.clone())
     }
 
     /// The read that is under way, or else a new one. One that is not done in time goes on, and serves a later reply.
@@ -130,7 +129,7 @@ async fn ended(mut reading: watch::Receiver<()>) {
 
 async fn within(budget: Duration, read: impl Future<Output = ()>) {
     if tokio::time::timeout(budget, read).await.is_err() {
-        tracing::warn!("the reply rules were not read in time, the last known ones serve");
+        tracing::warn!("the reply rules were not read in time: the last known ones serve, if there are any");
     }
 }
 
@@ -140,29 +139,28 @@ impl Shared {
         let refreshed = self.refresh().await;
         let now = self.clock.now_millis();
         self.lock(|state| {
-            state.were_read |= refreshed.is_ok();
-            state.next_read = match (&refreshed, state.were_read) {
+            state.next_read = match (&refreshed, state.rules.is_some()) {
                 (Ok(()), _) => now + FRESH_FOR,
                 (Err(_), true) => now + RETRY_AFTER,
                 (Err(_), false) => now,
             };
         });
         if let Err(error) = refreshed {
-            tracing::warn!(%error, "the reply rules cannot be read, the last known ones serve");
+            tracing::warn!(%error, "the reply rules cannot be read: the last known ones serve, if there are any");
         }
         drop(under_way);
     }
 
     async fn refresh(&self) -> Result<(), ReadError> {
         let document = self.table.replies(&self.app_id).await?.map(|stored| stored.document);
-        if self.lock(|state| state.document == document) {
+        if self.lock(|state| state.rules.is_some() && state.document == document) {
             return Ok(());
         }
         // Thousands of rules take a while, in which replies must go out.
         let (rules, document) = tokio::task::spawn_blocking(move || (compile(document.as_deref()), document)).await?;
         let rules = Arc::new(rules?);
         self.lock(|state| {
-            state.rules = rules;
+            state.rules = Some(rules);
             state.document = document;
         });
         Ok(())
@@ -222,7 +220,7 @@ mod tests {
         }
 
         async fn reply(&self) -> String {
-            let rules = self.cache.current().await;
+            let rules = self.cache.current().await.unwrap();
             let answer = rules.answer_text("在吗").unwrap();
             serde_json::to_value(answer.reply).unwrap()["content"]
                 .as_str()
@@ -252,9 +250,26 @@ mod tests {
         } = bench;
         embedded.stop().await;
         for _ in 0..3 {
-            let rules = cache.current().await;
-            assert!(rules.answer_text("在吗").is_some(), "the built-in rules answer nothing");
+            let rules = cache.current().await.unwrap();
+            assert!(rules.answer_text("在吗").is_some());
             clock.advance(RETRY_AFTER / 1000);
         }
+    }
+
+    /// That none are stored is for the table to say.
+    #[tokio::test]
+    async fn rules_that_were_never_read_are_not_taken_for_none() {
+        let bench = Bench::start("own").await;
+        let Bench {
+            embedded, cache, table, ..
+        } = bench;
+        assert!(
+            RulesCache::new(table, "wxWithoutRules".to_owned(), ManualClock::new())
+                .current()
+                .await
+                .is_some()
+        );
+        embedded.stop().await;
+        assert!(cache.current().await.is_none());
     }
 }

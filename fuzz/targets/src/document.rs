@@ -1,10 +1,20 @@
 //! Bodies of callbacks: read or refused, then told to the bus.
 
-use wechat::{document::Document, message::Callback};
+use wechat::{
+    document::{Document, ciphertexts},
+    message::Callback,
+};
 
-/// A body, XML or JSON. What was read is the same when it is written as JSON and read again.
+/// A body, XML or JSON, as XML says and as WeChat writes it.
 pub fn parse_document(body: &[u8]) {
-    let Ok(document) = Document::parse(body) else { return };
+    let _ = ciphertexts(body);
+    for document in [Document::parse(body), Document::parse_callback(body)] {
+        document.into_iter().for_each(check);
+    }
+}
+
+/// What was read is the same when it is written as JSON and read again.
+fn check(document: Document) {
     let json = document.to_json();
     if json.is_object() {
         let again = Document::parse(json.to_string().as_bytes());

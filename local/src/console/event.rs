@@ -9,13 +9,14 @@ use wechat::{
     api::TokenApi,
     callback::CallbackVerifier,
     clock::{Clock, SystemClock},
-    document::Document,
+    document::{Document, ciphertexts},
     errcode::{self, Errcode},
     message::Callback,
 };
 use wechat_simulator::{Observation, ObservedCall};
 
 use super::mask;
+use crate::gateway;
 
 /// Bytes of a body that are shown.
 const SHOWN: usize = 16 * 1024;
@@ -107,9 +108,8 @@ impl Decoder {
 
     /// The clear text of a body, if it is encrypted and can be opened.
     fn open(&self, body: &[u8]) -> Option<String> {
-        let outer = Document::parse(body).ok()?;
-        let encrypt = outer.text("Encrypt")?;
-        self.keys.iter().find_map(|key| key.decrypt(encrypt, &self.app_id).ok())
+        let open = |encrypt: &String| self.keys.iter().find_map(|key| key.decrypt(encrypt, &self.app_id).ok());
+        ciphertexts(body).iter().find_map(open)
     }
 
     fn shown(&self, body: &[u8]) -> Shown {
@@ -148,7 +148,7 @@ impl Event {
             status: Some(response.status().as_u16()),
             ..Self::default()
         };
-        if path == "/webhook" {
+        if gateway::is_webhook(path) {
             Some(answered.with_callback(decoder, body, response.body().as_bytes()))
         } else if path.starts_with("/api/") {
             Some(answered.with_api_call(&parts.headers, body, response.body()))
@@ -159,7 +159,7 @@ impl Event {
 
     fn with_callback(self, decoder: &Decoder, body: &[u8], answer: &[u8]) -> Self {
         let request = decoder.shown(body);
-        let callback = Document::parse(request.text.as_bytes())
+        let callback = Document::parse_callback(request.text.as_bytes())
             .ok()
             .and_then(|document| Callback::from_document(document).ok());
         Self {

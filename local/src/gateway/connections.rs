@@ -1,7 +1,14 @@
 //! The gateway's connections: bounded in number, and in what the head of a request may take, since `--listen` can open the
 //! gateway to a network.
 
-use std::{future::Future, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    future::Future,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use axum::{Extension, Router, extract::ConnectInfo};
 use hyper::server::conn::http1;
@@ -24,6 +31,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct Limits {
     /// Connections at a time; others wait until one ends.
     pub(super) connections: usize,
+    /// Of these, connections from one address. More are closed at once.
+    pub(super) per_peer: usize,
     /// What the head of a request may take to come in, and a connection may wait for the next one.
     pub(super) head: Duration,
 }
@@ -31,6 +40,7 @@ pub(super) struct Limits {
 /// Serves `router` until `stopped` completes and every request that had begun has its answer.
 pub(super) async fn serve(listener: TcpListener, router: Router, limits: Limits, stopped: impl Future<Output = ()>) {
     let room = Arc::new(Semaphore::new(limits.connections));
+    let peers = Peers::default();
     let connections = GracefulShutdown::new();
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(limits.head);
@@ -40,12 +50,15 @@ pub(super) async fn serve(listener: TcpListener, router: Router, limits: Limits,
             connection = accept(&listener, &room) => connection,
             () = &mut stopped => break,
         };
+        let Some(place) = peers.admit(peer.ip(), limits.per_peer) else {
+            continue;
+        };
         let service = TowerToHyperService::new(router.clone().layer(Extension(ConnectInfo(peer))));
         let connection = connections.watch(server.serve_connection(TokioIo::new(stream), service));
         tokio::spawn(async move {
             // How a connection ends is its client's affair.
             let _ = connection.await;
-            drop(permit);
+            drop((permit, place));
         });
     }
     drop(listener);
@@ -70,6 +83,59 @@ async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> (TcpStream, So
     }
 }
 
+/// How many connections each address holds.
+#[derive(Clone, Debug, Default)]
+struct Peers(Arc<Mutex<HashMap<IpAddr, usize>>>);
+
+/// A connection of an address, until it is dropped.
+#[derive(Debug)]
+struct Place {
+    peers: Peers,
+    address: Option<IpAddr>,
+}
+
+impl Peers {
+    /// A place for a connection from `peer`, if it holds fewer than `limit`. Everybody who comes through a reverse proxy on this
+    /// machine has a loopback address, so these are not counted: the proxy has to bound its clients.
+    fn admit(&self, peer: IpAddr, limit: usize) -> Option<Place> {
+        let address = counted(peer);
+        if let Some(address) = address {
+            let held = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let held = held.entry(address).or_default();
+            if *held >= limit {
+                return None;
+            }
+            *held += 1;
+        }
+        Some(Place {
+            peers: self.clone(),
+            address,
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let Some(address) = self.address else { return };
+        let held = &mut *self.peers.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = held.get_mut(&address) {
+            *count -= 1;
+            if *count == 0 {
+                held.remove(&address);
+            }
+        }
+    }
+}
+
+/// The address by which a peer is counted: of IPv6 the first half, as a subscriber has the rest. None for loopback.
+fn counted(peer: IpAddr) -> Option<IpAddr> {
+    match peer.to_canonical() {
+        address if address.is_loopback() => None,
+        IpAddr::V6(address) => Some(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into()),
+        address => Some(address),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::io;
@@ -90,7 +156,11 @@ mod tests {
         connections: usize,
         head: Duration,
     ) -> io::Result<(SocketAddr, oneshot::Sender<()>, JoinHandle<()>)> {
-        let limits = Limits { connections, head };
+        let limits = Limits {
+            connections,
+            per_peer: 1,
+            head,
+        };
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         let port = |ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.port().to_string() };
@@ -138,5 +208,28 @@ mod tests {
         served.await?;
         assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
         Ok(())
+    }
+
+    #[test]
+    fn one_address_cannot_take_every_place_unless_it_is_the_proxy_of_all() {
+        let peers = Peers::default();
+        let admit = |address: &str| peers.admit(address.parse().unwrap(), 2);
+        let held = [admit("192.0.2.1"), admit("::ffff:192.0.2.1")];
+        assert!(held.iter().all(Option::is_some));
+        assert!(admit("192.0.2.1").is_none());
+        assert!(admit("192.0.2.2").is_some(), "another address has its own places");
+        drop(held);
+        assert!(admit("192.0.2.1").is_some(), "a connection that ends makes room");
+        assert!(peers.0.lock().unwrap().is_empty(), "and is forgotten");
+
+        let held = [admit("2001:db8::1"), admit("2001:db8::2:1")];
+        assert!(held.iter().all(Option::is_some));
+        assert!(admit("2001:db8::3:1").is_none(), "a subscriber has many addresses");
+        assert!(admit("2001:db8:0:1::1").is_some());
+
+        for loopback in ["127.0.0.1", "::1", "::ffff:127.0.0.1"] {
+            let proxied: Vec<_> = (0..10).map(|_| admit(loopback)).collect();
+            assert!(proxied.iter().all(Option::is_some), "{loopback}");
+        }
     }
 }

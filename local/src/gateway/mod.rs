@@ -27,12 +27,19 @@ use crate::console::{self, Console};
 const BODY_LIMIT: usize = 1024 * 1024;
 /// What a body may take to come in.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// What a callback's body may take to come in: WeChat hangs up after this.
+const CALLBACK_TIMEOUT: Duration = Duration::from_secs(5);
 /// Far more than a reverse proxy, a browser and scripts hold at a time, and half of the files that a process may usually
-/// have open.
+/// have open. From one address come an eighth of them: more than one of WeChat's servers, which wait 5 s at most, holds open
+/// at a few hundred callbacks a second.
 const LIMITS: Limits = Limits {
     connections: 512,
+    per_peer: 64,
     head: Duration::from_secs(30),
 };
+
+/// Bytes of a stranger's path that are logged.
+const LOGGED_PATH: usize = 64;
 
 /// The functions that serve HTTP.
 #[derive(Debug)]
@@ -84,7 +91,14 @@ async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
     if let Some(preflight) = access::preflight(&parts) {
         return preflight;
     }
-    let body = match timeout(BODY_TIMEOUT, to_bytes(body, BODY_LIMIT)).await {
+    let is_webhook = is_webhook(parts.uri.path());
+    let (body, waits) = if is_webhook {
+        let is_refused = !needs_body(&gateway.functions, &parts);
+        (if is_refused { Body::empty() } else { body }, CALLBACK_TIMEOUT)
+    } else {
+        (body, BODY_TIMEOUT)
+    };
+    let body = match timeout(waits, to_bytes(body, BODY_LIMIT)).await {
         Ok(Ok(body)) => body,
         Ok(Err(_)) => return message(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large").map(Body::from),
         Err(_) => return message(StatusCode::REQUEST_TIMEOUT, "Request Timeout").map(Body::from),
@@ -101,6 +115,18 @@ async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
     response
 }
 
+/// The webhook's path, also as it is often entered in WeChat's console.
+pub(crate) fn is_webhook(path: &str) -> bool {
+    matches!(path, "/webhook" | "/webhook/")
+}
+
+/// Whether the query alone does not yet show that a request is not WeChat's. Anyone can open connections and leave
+/// their bodies out.
+fn needs_body(functions: &Functions, parts: &Parts) -> bool {
+    serde_json::from_str(&event::json(parts, b""))
+        .is_ok_and(|request| webhook::needs_body(&functions.webhook, &request))
+}
+
 fn changes_rules(parts: &Parts) -> bool {
     let path = parts.uri.path().trim_end_matches('/');
     match parts.method {
@@ -111,20 +137,26 @@ fn changes_rules(parts: &Parts) -> bool {
 }
 
 async fn serve_function(functions: &Functions, parts: &Parts, body: &[u8]) -> http::Response<String> {
+    let path = parts.uri.path();
     let event = event::json(parts, body);
-    route(functions, parts.uri.path(), &event)
-        .await
-        .unwrap_or_else(|error| {
-            tracing::warn!(%error, "a request cannot be an API Gateway event");
-            message(StatusCode::BAD_REQUEST, "Bad Request")
-        })
+    if !is_webhook(path) && is_stray_check(parts) {
+        tracing::warn!(
+            path = &path[..path.floor_char_boundary(LOGGED_PATH)],
+            "WeChat's console checks a URL that is not the webhook's: it must end in /webhook \
+             / 微信后台正在校验的 URL 不是本服务的回调地址：服务器地址应以 /webhook 结尾"
+        );
+    }
+    route(functions, path, &event).await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "a request cannot be an API Gateway event");
+        message(StatusCode::BAD_REQUEST, "Bad Request")
+    })
 }
 
 /// Each function reads the event as it does in AWS. What it does is kept on the heap: moved about on the small stack of one of
 /// the runtime's threads, the doctor overflowed it.
 async fn route(functions: &Functions, path: &str, event: &str) -> Result<http::Response<String>, serde_json::Error> {
     let request = || serde_json::from_str(event).map(http_api::request);
-    Ok(if path == "/webhook" {
+    Ok(if is_webhook(path) {
         Box::pin(webhook::handle(&functions.webhook, serde_json::from_str(event)?)).await
     } else if path == "/api/sendTemplateMessage" || path == "/api/templates" || path.starts_with("/api/messages/") {
         Box::pin(send_template::handle(&functions.send_template, request()?)).await
@@ -133,6 +165,13 @@ async fn route(functions: &Functions, path: &str, event: &str) -> Result<http::R
     } else {
         message(StatusCode::NOT_FOUND, "Not Found")
     })
+}
+
+/// Whether a request that no function serves is the check of WeChat's console, which only says that the check failed.
+fn is_stray_check(parts: &Parts) -> bool {
+    let query = parts.uri.query().unwrap_or_default();
+    let has = |name| query.split('&').any(|pair| pair.split('=').next() == Some(name));
+    has("signature") && has("echostr")
 }
 
 /// API Gateway's own answers.

@@ -82,6 +82,25 @@ pub(crate) fn http() -> reqwest::Client {
     reqwest::Client::builder().no_proxy().build().unwrap()
 }
 
+/// WeChat's console says "token 验证失败", whatever the cause.
+#[tokio::test]
+async fn a_check_that_misses_the_webhook_is_logged() {
+    let platform = platform().await;
+    let mut program = run(&platform, &[], &[]);
+    let url = webhook_url(&program.url(), platform.account());
+    let ask = async |url: String| http().get(url).send().await.unwrap().status().as_u16();
+    assert_eq!(ask(url.replace("/webhook", "/somewhere")).await, 404);
+    let check = format!("{url}&echostr=4375120948345356249");
+    assert_eq!(ask(check.clone()).await, 200);
+    assert_eq!(ask(check.replace("/webhook", "/wechat")).await, 404);
+    let logs = program.stopped();
+    assert!(
+        logs.contains("must end in /webhook") && logs.contains("/wechat"),
+        "{logs}"
+    );
+    assert!(!logs.contains("/somewhere") && !logs.contains("4711"), "{logs}");
+}
+
 /// A run that publishes to `bus`.
 fn publishing(platform: &Simulator, bus: &EmbeddedEventBus) -> Program {
     let variables = [

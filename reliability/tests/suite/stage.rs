@@ -291,12 +291,13 @@ impl Stage {
         with_query("GET", &query, None)
     }
 
-    /// A callback of plain mode, signed `off` seconds from now.
+    /// A callback of plain mode, made and signed `off` seconds from now.
     pub(crate) fn callback(&self, msg_type: &str, fields: &str, off: i64) -> Value {
         let account = &self.simulator.account().original_id;
         let xml = format!(
             "<xml><ToUserName>{account}</ToUserName><FromUserName>{FOLLOWER}</FromUserName>\
-             <CreateTime>1767225600</CreateTime><MsgType>{msg_type}</MsgType>{fields}</xml>"
+             <CreateTime>{created_at}</CreateTime><MsgType>{msg_type}</MsgType>{fields}</xml>",
+            created_at = now() + off
         );
         with_query("POST", &self.signed(off), Some(&xml))
     }

@@ -78,6 +78,77 @@ fn the_protocol_sheets_own_vector_opens() {
     assert_eq!(content(&opened), "你好");
 }
 
+/// A follower's text in the clear part can imitate anything, also the ciphertext.
+#[test]
+fn compat_mode_finds_the_ciphertext_beside_any_clear_text() {
+    let verifier = verifier(MessageMode::Compat);
+    let (query, encrypt) = encrypted("protoSheetTok01", KEY, APP_ID);
+    for text in [
+        "a[b[0]]>1",
+        "]]></Content></xml>",
+        "<Encrypt>forged</Encrypt>",
+        "]]></Content><Encrypt><![CDATA[forged]]></Encrypt>",
+        "<!DOCTYPE x>]]>&e;",
+    ] {
+        let clear = format!("<Content><![CDATA[{text}]]></Content>");
+        let sealed = format!("<Encrypt><![CDATA[{encrypt}]]></Encrypt>");
+        for body in [
+            format!("<xml>{clear}{sealed}</xml>"),
+            format!("<xml>{sealed}{clear}</xml>"),
+        ] {
+            let opened = verifier.open(&query, body.as_bytes(), NOW);
+            assert_eq!(content(&opened.unwrap()), "hidden", "{body}");
+        }
+    }
+}
+
+/// What no body could mend is known before the body has come.
+#[test]
+fn the_query_is_verified_without_the_body() {
+    for mode in [MessageMode::Plain, MessageMode::Compat, MessageMode::Safe] {
+        let verifier = verifier(mode);
+        let check = |query: &CallbackQuery| verifier.verify_query(query, NOW);
+        assert_eq!(check(&signed("protoSheetTok01", NOW)), Ok(()));
+        assert_eq!(check(&signed("wrong", NOW)), Err(VerifyError::Signature("signature")));
+        assert_eq!(
+            check(&signed("protoSheetTok01", NOW - 601)),
+            Err(VerifyError::Skew(601))
+        );
+        assert!(check(&query(&[])).is_err());
+
+        let (whole, _) = encrypted("protoSheetTok01", KEY, APP_ID);
+        assert_eq!(check(&whole), Ok(()));
+        let unsigned = CallbackQuery {
+            signature: None,
+            ..whole
+        };
+        assert_eq!(check(&unsigned).is_ok(), mode != MessageMode::Plain);
+        let stale = CallbackQuery {
+            timestamp: Some("1".to_owned()),
+            ..unsigned.clone()
+        };
+        assert!(check(&stale).is_err());
+        let incomplete = CallbackQuery {
+            msg_signature: None,
+            ..unsigned
+        };
+        assert!(check(&incomplete).is_err());
+    }
+}
+
+/// It is not signed, and so could be a page.
+#[test]
+fn an_echostr_that_is_not_letters_and_digits_is_refused() {
+    let verifier = verifier(MessageMode::Plain);
+    for echostr in ["<script>", "a b", "1\n", "中", &"1".repeat(129)] {
+        let query = CallbackQuery {
+            echostr: Some(echostr.to_owned()),
+            ..signed("protoSheetTok01", NOW)
+        };
+        assert_eq!(verifier.verify_url(&query, NOW), Err(VerifyError::Echostr), "{echostr}");
+    }
+}
+
 /// T4: the same in every mode.
 #[test]
 fn the_url_check_echoes_only_what_wechat_signed() {

@@ -223,6 +223,100 @@ fn size_depth_and_count_are_bounded() {
     }
 }
 
+fn callback(fields: &str) -> String {
+    format!(
+        "<xml><ToUserName><![CDATA[gh_1]]></ToUserName>\n<FromUserName><![CDATA[o1]]></FromUserName>\
+         <CreateTime>1</CreateTime><MsgType><![CDATA[text]]></MsgType>{fields}<MsgId>1</MsgId></xml>"
+    )
+}
+
+fn parse_callback(fields: &str) -> Document {
+    let body = callback(fields);
+    Document::parse_callback(body.as_bytes()).unwrap_or_else(|error| panic!("{error}: {body}"))
+}
+
+fn names(document: &Document) -> Vec<&str> {
+    document.members().map(Document::name).collect()
+}
+
+/// What an outsider can have WeChat write into a callback, `]]>` and end tags included.
+const FORGED: &str = "]]></Label><Event><![CDATA[forged]]></Event><Label><![CDATA[";
+
+#[test]
+fn a_text_in_a_callback_ends_where_its_element_does() {
+    for (fields, name, text) in [
+        ("<Content><![CDATA[a[b[0]]>1]]></Content>", "Content", "a[b[0]]>1"),
+        ("<Content>\n<![CDATA[ ]]> ]]>\n</Content >", "Content", " ]]> "),
+        ("<Recognition><![CDATA[]]>]]></Recognition>", "Recognition", "]]>"),
+        // The account's own, which does not imitate itself.
+        (
+            "<EventKey><![CDATA[a]]>b]]></EventKey><Ticket><![CDATA[t]]></Ticket>",
+            "EventKey",
+            "a]]>b",
+        ),
+        ("<Content>1 &lt; 2</Content>", "Content", "1 < 2"),
+        (
+            "<EventKey><![CDATA[]]></EventKey><Content><![CDATA[x]]></Content>",
+            "Content",
+            "x",
+        ),
+    ] {
+        assert_eq!(parse_callback(fields).text(name), Some(text), "{fields}");
+    }
+    let lists = parse_callback("<L><I><![CDATA[a]]></I><I><![CDATA[b]]></I></L><L><I><![CDATA[c]]></I></L>");
+    assert_eq!(lists.to_json()["L"], json!([{"I": ["a", "b"]}, {"I": "c"}]));
+}
+
+#[test]
+fn no_text_forges_an_element() {
+    let fields = format!("<Label><![CDATA[{FORGED}]]></Label>");
+    let place = parse_callback(&fields);
+    assert_eq!(place.text("Label"), Some(FORGED));
+    assert_eq!(place.word("MsgId"), Some("1"));
+    assert!(place.child("Event").is_none());
+
+    let fields =
+        format!("<EventKey>k</EventKey><SendLocationInfo><Label><![CDATA[{FORGED}]]></Label></SendLocationInfo>");
+    assert_eq!(
+        names(&parse_callback(&fields))[4..],
+        ["EventKey", "SendLocationInfo", "MsgId"]
+    );
+
+    // The second text imitates the end of the first: where that ended cannot be told, but nothing gets out.
+    let fields = "<Title><![CDATA[a]]></Title><Description><![CDATA[]]></Title><MsgId>2</MsgId><a>&e;]]></Description>\
+                  <Url><![CDATA[u]]></Url>";
+    let link = parse_callback(fields);
+    assert_eq!((link.word("MsgId"), link.child("a")), (Some("1"), None));
+}
+
+#[test]
+fn a_callback_without_an_end_and_markup_outside_of_texts_are_refused() {
+    for fields in [
+        "<Content><![CDATA[a]]>",
+        "<Content><![CDATA[a]]></Other>",
+        "<Content><![CDATA[a]]></Content><a>&e;</a>",
+        "<!DOCTYPE x><Content><![CDATA[a]]></Content>",
+    ] {
+        assert!(
+            Document::parse_callback(callback(fields).as_bytes()).is_err(),
+            "{fields}"
+        );
+    }
+}
+
+#[test]
+fn bytes_of_a_callback_that_are_not_utf8_are_replaced() {
+    let body = callback("<Content><![CDATA[a?b]]></Content>");
+    let bytes: Vec<u8> = body
+        .bytes()
+        .map(|byte| if byte == b'?' { 0xff } else { byte })
+        .collect();
+    assert_eq!(
+        Document::parse_callback(&bytes).unwrap().text("Content"),
+        Some("a\u{fffd}b")
+    );
+}
+
 /// Text with what XML and CDATA treat specially; `]]` and `>` meet often.
 fn any_text() -> impl Strategy<Value = String> {
     const SPECIAL: &str = "]] ]]> > < & &amp; <![CDATA[ \r\n \" \\ \u{1d} 中 😀";
@@ -273,7 +367,31 @@ fn any_fragments() -> impl Strategy<Value = String> {
     vec(pieces, 0..24).prop_map(|pieces| pieces.concat())
 }
 
+/// Text that imitates a callback from within.
+fn any_imitation() -> impl Strategy<Value = String> {
+    const PIECES: &str = "]]> </Content> <Content> <![CDATA[ </Title> <Title> ]]></Title> ]]></Description> ]]></Content> \
+                          <MsgId>2</MsgId> <MsgType>event</MsgType> <FromUserName>o2</FromUserName> </xml> <!DOCTYPE &e; <a> x";
+    vec(select(PIECES.split(' ').collect::<Vec<_>>()), 0..12).prop_map(|pieces| pieces.concat())
+}
+
 proptest! {
+    #[test]
+    fn a_followers_text_is_read_exactly(text in prop_oneof![any_text(), any_imitation()]) {
+        let read = parse_callback(&format!("<Content><![CDATA[{text}]]></Content>"));
+        prop_assert_eq!(read.child("Content").unwrap().value(), &text);
+        prop_assert_eq!(names(&read), ["ToUserName", "FromUserName", "CreateTime", "MsgType", "Content", "MsgId"]);
+    }
+
+    #[test]
+    fn texts_that_follow_one_another_forge_nothing(title in any_imitation(), description in any_imitation()) {
+        let read = parse_callback(&format!(
+            "<Title><![CDATA[{title}]]></Title><Description><![CDATA[{description}]]></Description>"
+        ));
+        prop_assert_eq!(&names(&read)[..4], ["ToUserName", "FromUserName", "CreateTime", "MsgType"]);
+        prop_assert!(names(&read)[4..].iter().all(|name| ["Title", "Description", "MsgId"].contains(name)));
+        prop_assert_eq!(read.children("MsgId").map(Document::value).collect::<Vec<_>>(), ["1"]);
+    }
+
     #[test]
     fn what_is_written_as_xml_is_read(tree in any_tree(), cdata: bool) {
         prop_assert_eq!(Document::parse(to_xml(&tree, cdata).as_bytes()).unwrap(), tree);
@@ -294,7 +412,9 @@ proptest! {
     #[test]
     fn fragments_never_panic(text in any_fragments()) {
         for text in [text.clone(), format!("<xml>{text}"), format!("{{\"a\":{text}")] {
-            if let Ok(document) = Document::parse(text.as_bytes()) {
+            let _ = ciphertexts(text.as_bytes());
+            let read = [Document::parse(text.as_bytes()), Document::parse_callback(text.as_bytes())];
+            for document in read.into_iter().flatten() {
                 prop_assert!(document.depth() <= MAX_DEPTH);
                 let _ = document.to_json();
             }

@@ -190,11 +190,11 @@ impl Effects {
     ) -> Result<(), EffectError> {
         let record = async {
             match receipt(callback, received_at) {
-                Some(receipt) => timeout_at(deadline, self.table.record_receipt(receipt))
+                Some(receipt) => timeout_at(deadline, self.table.record_receipt(&self.app_id, receipt))
                     .await
                     .map_err(|_| EffectError::TooLate(budget))?
                     .map_err(EffectError::from),
-                None => Ok(()),
+                None => Ok(true),
             }
         };
         let publish = async {
@@ -206,7 +206,12 @@ impl Effects {
             }
         };
         let (recorded, published) = tokio::join!(record, publish);
-        recorded?;
+        if !recorded? {
+            tracing::warn!(
+                "a receipt names another user than its message was sent to, and was not recorded: does another account's \
+                 console name this URL? / 回执的用户与消息的接收者不符，未予记录：是否有其他公众号的服务器配置指向了此 URL？"
+            );
+        }
         Ok(published?)
     }
 
@@ -245,6 +250,7 @@ fn receipt(callback: &Callback, at: i64) -> Option<Receipt<'_>> {
     }
     Some(Receipt {
         msgid: msg_id,
+        openid: &callback.from,
         status: MessageStatus::from(*status),
         words: &status_text[..status_text.floor_char_boundary(LONGEST_WORDS)],
         at,

@@ -33,6 +33,33 @@ pub struct Answer<'a> {
     pub rule: String,
 }
 
+/// What a callback asks the rules.
+enum Question<'a> {
+    Text(&'a str),
+    OtherMessage,
+    Subscribe(Option<&'a str>),
+    Scan(&'a str),
+    Click(&'a str),
+}
+
+impl<'a> Question<'a> {
+    /// `None` for a callback that no rule is about.
+    fn of(callback: &'a Callback) -> Option<Self> {
+        match &callback.content {
+            Content::Message(message) => match &message.kind {
+                MessageKind::Text { content, .. } => Some(Self::Text(content)),
+                // What it is nobody knows here, so there is nothing to say of it.
+                MessageKind::Unknown { .. } => None,
+                _ => Some(Self::OtherMessage),
+            },
+            Content::Event(Event::Subscribe { scene, .. }) => Some(Self::Subscribe(scene.as_deref())),
+            Content::Event(Event::Scan { scene, .. }) => Some(Self::Scan(scene)),
+            Content::Event(Event::Click { key, .. }) => Some(Self::Click(key)),
+            _ => None,
+        }
+    }
+}
+
 impl ReplyRules {
     /// Reads a rules document.
     ///
@@ -44,20 +71,21 @@ impl ReplyRules {
         Ok(Self { document, keywords })
     }
 
+    /// Whether any rules could reply to `callback`. Receipts, for one, are answered with `success` whatever is stored.
+    #[must_use]
+    pub fn may_answer(callback: &Callback) -> bool {
+        Question::of(callback).is_some()
+    }
+
     /// The reply to a callback; `None` is answered with `success`.
     #[must_use]
     pub fn answer(&self, callback: &Callback) -> Option<Answer<'_>> {
-        match &callback.content {
-            Content::Message(message) => match &message.kind {
-                MessageKind::Text { content, .. } => self.answer_text(content),
-                // What it is nobody knows here, so there is nothing to say of it.
-                MessageKind::Unknown { .. } => None,
-                _ => self.default_answer(),
-            },
-            Content::Event(Event::Subscribe { scene, .. }) => self.answer_subscribe(scene.as_deref()),
-            Content::Event(Event::Scan { scene, .. }) => self.answer_scan(scene),
-            Content::Event(Event::Click { key, .. }) => self.answer_click(key),
-            _ => None,
+        match Question::of(callback)? {
+            Question::Text(text) => self.answer_text(text),
+            Question::OtherMessage => self.default_answer(),
+            Question::Subscribe(scene) => self.answer_subscribe(scene),
+            Question::Scan(scene) => self.answer_scan(scene),
+            Question::Click(key) => self.answer_click(key),
         }
     }
 
@@ -190,6 +218,23 @@ mod tests {
             assert_eq!(replied(&rules, &fields).unwrap(), expected);
         }
         assert_eq!(rules.answer_text("我的单").unwrap().rule, "/keywords/3");
+    }
+
+    #[test]
+    fn what_no_rule_is_about_is_known_without_rules() {
+        for (fields, may_answer) in [
+            ("<MsgType>text</MsgType>", true),
+            ("<MsgType>image</MsgType>", true),
+            ("<MsgType>event</MsgType><Event>subscribe</Event>", true),
+            ("<MsgType>event</MsgType><Event>SCAN</Event>", true),
+            ("<MsgType>event</MsgType><Event>CLICK</Event>", true),
+            ("<MsgType>event</MsgType><Event>unsubscribe</Event>", false),
+            ("<MsgType>event</MsgType><Event>VIEW</Event>", false),
+            ("<MsgType>event</MsgType><Event>TEMPLATESENDJOBFINISH</Event>", false),
+            ("<MsgType>device_text</MsgType>", false),
+        ] {
+            assert_eq!(ReplyRules::may_answer(&callback(fields)), may_answer, "{fields}");
+        }
     }
 
     /// Their time grows with the text, which in plain mode may be anybody's.

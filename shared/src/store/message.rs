@@ -1,10 +1,9 @@
-//! `message#<msgid>`: what became of a template message.
+//! `message#<appid>#<msgid>`: what became of a template message.
 
 use serde::Serialize;
 
+use super::{Attributes, StoreError, Table, get_number, get_text, number, text, written, written_if};
 use crate::message::DeliveryStatus;
-
-use super::{Attributes, StoreError, Table, get_number, get_text, number, text, written};
 
 /// Records are kept this long, in seconds: 30 days.
 const KEPT_FOR: i64 = 30 * 24 * 3600;
@@ -72,6 +71,8 @@ pub struct MessageRecord {
 pub struct Receipt<'a> {
     /// The message.
     pub msgid: &'a str,
+    /// The recipient's openid.
+    pub openid: &'a str,
     /// What became of it.
     pub status: MessageStatus,
     /// WeChat's own words.
@@ -98,8 +99,8 @@ impl Table {
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be read.
-    pub async fn message(&self, msgid: &str, now: i64) -> Result<Option<MessageRecord>, StoreError> {
-        let item = self.read(&format!("message#{msgid}"), true).await?;
+    pub async fn message(&self, app_id: &str, msgid: &str, now: i64) -> Result<Option<MessageRecord>, StoreError> {
+        let item = self.read(&key(app_id, msgid), true).await?;
         let alive = item.filter(|item| get_number::<i64>(item, "ttl").is_none_or(|ttl| ttl > now));
         Ok(alive.as_ref().and_then(MessageRecord::from_attributes))
     }
@@ -109,12 +110,19 @@ impl Table {
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written.
-    pub async fn record_sent(&self, msgid: &str, touser: &str, template_id: &str, now: i64) -> Result<(), StoreError> {
+    pub async fn record_sent(
+        &self,
+        app_id: &str,
+        msgid: &str,
+        touser: &str,
+        template_id: &str,
+        now: i64,
+    ) -> Result<(), StoreError> {
         let outcome = self
             .client
             .update_item()
             .table_name(&self.name)
-            .key("pk", text(format!("message#{msgid}")))
+            .key("pk", text(key(app_id, msgid)))
             .update_expression(
                 "SET touser = :touser, template_id = :template_id, #ttl = :ttl, \
                  sent_at = if_not_exists(sent_at, :now), \
@@ -133,27 +141,34 @@ impl Table {
     }
 
     /// Records what became of a message, and leaves all else that is known of it. A receipt that comes before the send
-    /// was recorded makes the record.
+    /// was recorded makes the record. One that names another recipient than the message was sent to is another account's,
+    /// since no two accounts share an openid: it changes nothing, and the answer is `false`.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written.
-    pub async fn record_receipt(&self, receipt: Receipt<'_>) -> Result<(), StoreError> {
+    pub async fn record_receipt(&self, app_id: &str, receipt: Receipt<'_>) -> Result<bool, StoreError> {
         let outcome = self
             .client
             .update_item()
             .table_name(&self.name)
-            .key("pk", text(format!("message#{}", receipt.msgid)))
+            .key("pk", text(key(app_id, receipt.msgid)))
             .update_expression(
                 "SET #status = :status, finished_at = :at, receipt = :words, #ttl = if_not_exists(#ttl, :ttl)",
             )
+            .condition_expression("attribute_not_exists(touser) OR touser = :openid")
             .expression_attribute_names("#status", "status")
             .expression_attribute_names("#ttl", "ttl")
             .expression_attribute_values(":status", text(receipt.status.as_str()))
+            .expression_attribute_values(":openid", text(receipt.openid))
             .expression_attribute_values(":at", number(receipt.at))
             .expression_attribute_values(":words", text(receipt.words))
             .expression_attribute_values(":ttl", number(receipt.at + KEPT_FOR))
             .send()
             .await;
-        written("UpdateItem", outcome)
+        written_if("UpdateItem", outcome)
     }
+}
+
+fn key(app_id: &str, msgid: &str) -> String {
+    format!("message#{app_id}#{msgid}")
 }

@@ -12,6 +12,7 @@ use wechat::{
 use super::{Bench, NOW, number, race, text};
 
 const DAY: i64 = 24 * 3600;
+const APP_ID: &str = "wx0123456789abcdef";
 const OPENID: &str = "odhkK64I1uXqoUQjt7QYx4O0yUvs";
 
 fn fresh_msgid() -> String {
@@ -21,6 +22,7 @@ fn fresh_msgid() -> String {
 fn receipt<'a>(msgid: &'a str, status: MessageStatus, words: &'a str, at: i64) -> Receipt<'a> {
     Receipt {
         msgid,
+        openid: OPENID,
         status,
         words,
         at,
@@ -45,17 +47,20 @@ async fn a_receipt_counts_whether_it_comes_after_the_record_or_before() {
         let msgid = fresh_msgid();
         let receipt = receipt(&msgid, MessageStatus::Delivered, "success", NOW + 1);
         if receipt_first {
-            table.record_receipt(receipt).await.unwrap();
-            let early = table.message(&msgid, NOW + 1).await.unwrap().unwrap();
+            assert!(table.record_receipt(APP_ID, receipt).await.unwrap());
+            let early = table.message(APP_ID, &msgid, NOW + 1).await.unwrap().unwrap();
             assert_eq!((early.status, early.touser), (MessageStatus::Delivered, None));
         }
-        table.record_sent(&msgid, OPENID, "template", NOW).await.unwrap();
+        table
+            .record_sent(APP_ID, &msgid, OPENID, "template", NOW)
+            .await
+            .unwrap();
         if !receipt_first {
-            let sent = table.message(&msgid, NOW).await.unwrap().unwrap();
+            let sent = table.message(APP_ID, &msgid, NOW).await.unwrap().unwrap();
             assert_eq!((sent.status, sent.finished_at), (MessageStatus::Sent, None));
-            table.record_receipt(receipt).await.unwrap();
+            assert!(table.record_receipt(APP_ID, receipt).await.unwrap());
         }
-        assert_eq!(table.message(&msgid, NOW + 1).await.unwrap(), Some(delivered()));
+        assert_eq!(table.message(APP_ID, &msgid, NOW + 1).await.unwrap(), Some(delivered()));
     }
 }
 
@@ -63,11 +68,20 @@ async fn a_receipt_counts_whether_it_comes_after_the_record_or_before() {
 async fn a_repeat_keeps_the_time_of_the_first_send_and_undoes_no_receipt() {
     let Bench { table, .. } = &Bench::start().await;
     let msgid = fresh_msgid();
-    table.record_sent(&msgid, OPENID, "template", NOW).await.unwrap();
+    table
+        .record_sent(APP_ID, &msgid, OPENID, "template", NOW)
+        .await
+        .unwrap();
     let receipt = receipt(&msgid, MessageStatus::Delivered, "success", NOW + 1);
-    table.record_receipt(receipt).await.unwrap();
-    table.record_sent(&msgid, OPENID, "template", NOW + 60).await.unwrap();
-    assert_eq!(table.message(&msgid, NOW + 60).await.unwrap(), Some(delivered()));
+    assert!(table.record_receipt(APP_ID, receipt).await.unwrap());
+    table
+        .record_sent(APP_ID, &msgid, OPENID, "template", NOW + 60)
+        .await
+        .unwrap();
+    assert_eq!(
+        table.message(APP_ID, &msgid, NOW + 60).await.unwrap(),
+        Some(delivered())
+    );
 }
 
 #[tokio::test]
@@ -78,32 +92,77 @@ async fn of_a_record_and_its_receipt_at_the_same_time_neither_is_lost() {
         let (table, msgid) = (bench.table.clone(), msgid.clone());
         async move {
             if racer % 2 == 0 {
-                table.record_sent(&msgid, OPENID, "template", NOW).await.unwrap();
+                table
+                    .record_sent(APP_ID, &msgid, OPENID, "template", NOW)
+                    .await
+                    .unwrap();
             } else {
                 let receipt = receipt(&msgid, MessageStatus::Delivered, "success", NOW + 1);
-                table.record_receipt(receipt).await.unwrap();
+                assert!(table.record_receipt(APP_ID, receipt).await.unwrap());
             }
         }
     })
     .await;
-    assert_eq!(bench.table.message(&msgid, NOW).await.unwrap(), Some(delivered()));
+    assert_eq!(
+        bench.table.message(APP_ID, &msgid, NOW).await.unwrap(),
+        Some(delivered())
+    );
+}
+
+/// Two accounts whose consoles name one URL and one Token: plain mode cannot tell their callbacks apart.
+#[tokio::test]
+async fn a_receipt_changes_only_a_message_that_this_account_sent_to_that_user() {
+    let Bench { table, .. } = &Bench::start().await;
+    let msgid = fresh_msgid();
+    let sent = |app_id| table.record_sent(app_id, &msgid, OPENID, "template", NOW);
+    sent(APP_ID).await.unwrap();
+    sent("wxfedcba9876543210").await.unwrap();
+    let own = receipt(&msgid, MessageStatus::Blocked, "failed:user block", NOW + 1);
+    let foreign = Receipt {
+        openid: "oOfAnotherAccount",
+        ..own
+    };
+    assert!(!table.record_receipt(APP_ID, foreign).await.unwrap());
+    let status = async |app_id| table.message(app_id, &msgid, NOW).await.unwrap().unwrap().status;
+    assert_eq!(status(APP_ID).await, MessageStatus::Sent);
+    assert!(table.record_receipt(APP_ID, own).await.unwrap());
+    assert_eq!(status(APP_ID).await, MessageStatus::Blocked);
+    assert_eq!(status("wxfedcba9876543210").await, MessageStatus::Sent);
 }
 
 #[tokio::test]
 async fn a_message_is_kept_for_thirty_days() {
     let bench = Bench::start().await;
     let msgid = fresh_msgid();
-    assert_eq!(bench.table.message(&msgid, NOW).await.unwrap(), None);
-    bench.table.record_sent(&msgid, OPENID, "template", NOW).await.unwrap();
+    assert_eq!(bench.table.message(APP_ID, &msgid, NOW).await.unwrap(), None);
+    bench
+        .table
+        .record_sent(APP_ID, &msgid, OPENID, "template", NOW)
+        .await
+        .unwrap();
     let blocked = receipt(&msgid, MessageStatus::Blocked, "failed:user block", NOW + DAY);
-    bench.table.record_receipt(blocked).await.unwrap();
-    let item = bench.item(format!("message#{msgid}")).await.unwrap();
+    assert!(bench.table.record_receipt(APP_ID, blocked).await.unwrap());
+    let item = bench.item(format!("message#{APP_ID}#{msgid}")).await.unwrap();
     assert_eq!(
         (text(&item, "status"), number(&item, "ttl")),
         ("blocked", NOW + 30 * DAY)
     );
-    assert!(bench.table.message(&msgid, NOW + 30 * DAY - 1).await.unwrap().is_some());
-    assert!(bench.table.message(&msgid, NOW + 30 * DAY).await.unwrap().is_none());
+    assert!(
+        bench
+            .table
+            .message(APP_ID, &msgid, NOW + 30 * DAY - 1)
+            .await
+            .unwrap()
+            .is_some()
+    );
+    assert!(
+        bench
+            .table
+            .message(APP_ID, &msgid, NOW + 30 * DAY)
+            .await
+            .unwrap()
+            .is_none()
+    );
 }
 
 /// As admin does: in place of what the table holds.

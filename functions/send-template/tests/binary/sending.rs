@@ -37,6 +37,7 @@ async fn a_message_reaches_the_phone_and_its_receipt_moves_the_record() {
     assert!(record["sent_at"].is_i64() && record["finished_at"].is_null());
     let receipt = Receipt {
         msgid,
+        openid: FOLLOWER,
         status: MessageStatus::Blocked,
         words: "failed:user block",
         at: record["sent_at"].as_i64().unwrap() + 1,

@@ -7,8 +7,8 @@ use testing::EmbeddedTable;
 use wechat::store::{MessageStatus, Receipt};
 
 use crate::setup::{
-    AES_KEY, APP_ID, Answer, TOKEN, Variables, callback, check, encrypted, event_bus, frozen, kept, nothing_listens,
-    now, plain, receipt, request, signed, store, text,
+    ACCOUNT, AES_KEY, APP_ID, Answer, TOKEN, Variables, callback, check, encrypted, event_bus, frozen, kept,
+    nothing_listens, now, plain, receipt, request, signed, store, text,
 };
 
 /// How long a delivery may be at work: its budget, and what ending its claim may take.
@@ -26,7 +26,7 @@ fn try_again() -> Answer {
 async fn receipts_tell_what_became_of_messages() {
     let table = empty_table().await;
     let store = store(&table);
-    store.record_sent("1", "oUser", "tmpl", now()).await.unwrap();
+    store.record_sent(APP_ID, "1", "oUser", "tmpl", now()).await.unwrap();
     let mut webhook = Variables::new("plain", &table.endpoint()).start().await;
     // T14: four receipts for one user in one second, told apart by `MsgID` alone.
     for (msgid, words, status) in [
@@ -36,11 +36,11 @@ async fn receipts_tell_what_became_of_messages() {
         ("4", "failed:freq limit", MessageStatus::Failed),
     ] {
         assert_eq!(webhook.post(&receipt(msgid, words)).await, Answer::success());
-        let record = store.message(msgid, now()).await.unwrap().unwrap();
+        let record = store.message(APP_ID, msgid, now()).await.unwrap().unwrap();
         assert_eq!((record.status, record.receipt.as_deref()), (status, Some(words)));
         assert!((record.finished_at.unwrap() - now()).abs() < 60);
     }
-    let first = store.message("1", now()).await.unwrap().unwrap();
+    let first = store.message(APP_ID, "1", now()).await.unwrap().unwrap();
     assert_eq!(first.touser.as_deref(), Some("oUser"), "the rest of the record stays");
     assert!(first.sent_at.is_some());
     // What WeChat dropped for a recipient's frequency is counted apart from what it could not deliver.
@@ -61,12 +61,31 @@ async fn a_receipt_that_comes_before_its_send_is_kept() {
         webhook.post(&receipt(msgid, "failed:user block")).await,
         Answer::success()
     );
-    store.record_sent(msgid, "oUser", "tmpl", now()).await.unwrap();
-    let record = store.message(msgid, now()).await.unwrap().unwrap();
+    store.record_sent(APP_ID, msgid, "oUser", "tmpl", now()).await.unwrap();
+    let record = store.message(APP_ID, msgid, now()).await.unwrap().unwrap();
     assert_eq!(
         (record.status, record.touser.as_deref()),
         (MessageStatus::Blocked, Some("oUser"))
     );
+}
+
+/// In plain mode nothing proves whose a callback is. No two accounts share an openid.
+#[tokio::test]
+async fn a_receipt_of_another_account_changes_no_message_of_this_one() {
+    let table = empty_table().await;
+    let store = store(&table);
+    store.record_sent(APP_ID, "1", "oUser", "tmpl", now()).await.unwrap();
+    let mut webhook = Variables::new("plain", &table.endpoint()).start().await;
+    let foreign = receipt("1", "failed:user block")
+        .replace(ACCOUNT, "gh_another")
+        .replace("oUser", "oOther");
+    assert_eq!(webhook.post(&foreign).await, Answer::success());
+    let record = store.message(APP_ID, "1", now()).await.unwrap().unwrap();
+    assert_eq!(record.status, MessageStatus::Sent);
+    assert!(webhook.0.logs().contains("another account"), "{}", webhook.0.logs());
+    assert_eq!(webhook.post(&receipt("1", "success")).await, Answer::success());
+    let record = store.message(APP_ID, "1", now()).await.unwrap().unwrap();
+    assert_eq!(record.status, MessageStatus::Delivered);
 }
 
 #[tokio::test]
@@ -79,14 +98,19 @@ async fn a_redelivered_receipt_does_not_undo_a_later_one() {
     // Some other time than now, so that a second record of it would show.
     let earlier = Receipt {
         msgid: "7",
+        openid: "oUser",
         status: MessageStatus::Delivered,
         words: "success",
         at: now() - 60,
     };
-    store.record_receipt(earlier).await.unwrap();
-    let before = store.message("7", now()).await.unwrap();
+    assert!(store.record_receipt(APP_ID, earlier).await.unwrap());
+    let before = store.message(APP_ID, "7", now()).await.unwrap();
     assert_eq!(webhook.send(&first).await, Answer::success());
-    assert_eq!(store.message("7", now()).await.unwrap(), before, "not even its time");
+    assert_eq!(
+        store.message(APP_ID, "7", now()).await.unwrap(),
+        before,
+        "not even its time"
+    );
 }
 
 /// T23: a redelivery is known however many callbacks came in between; a message id counts together with its sender.
@@ -162,7 +186,7 @@ async fn what_the_bus_refuses_is_asked_for_again_at_once() {
     assert_eq!(webhook.send(&event).await, Answer::success());
     assert_eq!(bus.entries().len(), 1);
     assert_eq!(bus.entries()[0]["DetailType"], "event.TEMPLATESENDJOBFINISH");
-    let record = store.message("9", now()).await.unwrap().unwrap();
+    let record = store.message(APP_ID, "9", now()).await.unwrap().unwrap();
     assert_eq!(record.status, MessageStatus::Delivered);
 }
 
@@ -269,7 +293,7 @@ async fn requests_that_are_refused_have_no_effect() {
         400
     );
     assert!(bus.entries().is_empty());
-    assert_eq!(store(&table).message("1", now()).await.unwrap(), None);
+    assert_eq!(store(&table).message(APP_ID, "1", now()).await.unwrap(), None);
 }
 
 #[tokio::test]

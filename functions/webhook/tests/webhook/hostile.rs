@@ -1,6 +1,7 @@
 //! Requests that are not WeChat's, or not what it sends: refused with 4xx, told of without a secret, survived.
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use wechat::store::{RefusedCallback, Sender};
 
@@ -229,8 +230,9 @@ async fn a_reply_cannot_break_out_of_its_xml() {
     }
 }
 
+/// Once the signature holds, a refusal would be repeated and shown to a follower as an error.
 #[tokio::test]
-async fn bodies_that_wechat_does_not_send_are_refused_and_survived() {
+async fn bodies_that_wechat_does_not_send_are_acknowledged_and_survived() {
     let (_table, mut webhook) = webhook("plain", &[]).await;
     let deep = "<a>".repeat(40) + &"</a>".repeat(40);
     let large = text(&"x".repeat(300_000), 1);
@@ -249,21 +251,21 @@ async fn bodies_that_wechat_does_not_send_are_refused_and_survived() {
         &deep,
         &large,
     ] {
-        let answer = webhook.post(body).await;
-        assert_eq!(
-            (answer.status, answer.content_type.as_str()),
-            (400, "text/plain; charset=utf-8"),
-            "{body:.80}"
-        );
+        assert_eq!(webhook.post(body).await, Answer::success(), "{body:.80}");
     }
+    let told = webhook.told(13).await;
+    assert!(
+        told.iter()
+            .all(|line| line["level"] == "WARN" && line["outcome"] == "unreadable")
+    );
     let mut not_utf8 = plain("");
     not_utf8["body"] = json!("/////w==");
     not_utf8["isBase64Encoded"] = json!(true);
-    assert_eq!(webhook.send(&not_utf8).await.status, 400);
+    assert_eq!(webhook.send(&not_utf8).await, Answer::success());
     let mut not_base64 = plain("");
     not_base64["body"] = json!("<xml>");
     not_base64["isBase64Encoded"] = json!(true);
-    assert_eq!(webhook.send(&not_base64).await.status, 400);
+    assert_eq!(webhook.send(&not_base64).await, Answer::success());
     let mut no_raw_query = plain(&text("still here", 1));
     no_raw_query["rawQueryString"] = json!("");
     assert_eq!(webhook.send(&no_raw_query).await, Answer::success());
@@ -272,7 +274,7 @@ async fn bodies_that_wechat_does_not_send_are_refused_and_survived() {
     assert_eq!(webhook.send(&no_uri).await, Answer::forbidden());
     let mut no_body = plain("");
     no_body["body"] = Value::Null;
-    assert_eq!(webhook.send(&no_body).await.status, 400);
+    assert_eq!(webhook.send(&no_body).await, Answer::success());
     for method in ["PUT", "DELETE", "PATCH"] {
         assert_eq!(
             webhook
@@ -283,6 +285,95 @@ async fn bodies_that_wechat_does_not_send_are_refused_and_survived() {
         );
     }
     assert_eq!(webhook.post(&text("still here", 1)).await, Answer::success());
+}
+
+/// WeChat puts a text into CDATA as it is.
+#[tokio::test]
+async fn a_text_is_matched_as_the_follower_typed_it_whatever_it_holds() {
+    let texts = [
+        "if (a[b[0]]>1) { x<y }",
+        "]]>",
+        "]]></Content><MsgId>7</MsgId><Content><![CDATA[",
+        "]]></Content></xml>",
+        "]]></Content><FromUserName><![CDATA[oForged]]></FromUserName><MsgType>event</MsgType><Event>subscribe</Event>",
+        "]]></Content><Encrypt><![CDATA[AAAA]]></Encrypt><Content><![CDATA[",
+        "<!DOCTYPE xml [<!ENTITY e SYSTEM \"file:///etc/passwd\">]>]]>&e;",
+        &format!("]]></Content>{}", "<a>".repeat(40)),
+        "<?php ]]> &amp; & ]]]]><![CDATA[>",
+    ];
+    let rule = |(index, value): (usize, &&str)| json!({"match": "exact", "value": value, "reply": {"type": "text", "content": index.to_string()}});
+    let keywords: Vec<Value> = texts.iter().enumerate().map(rule).collect();
+    let table = table(&json!({ "keywords": keywords })).await;
+    for mode in ["plain", "compat", "safe"] {
+        let mut webhook = Variables::new(mode, &table.endpoint()).start().await;
+        for (index, content) in texts.iter().enumerate() {
+            let xml = text(content, 1);
+            let event = match mode {
+                "plain" => plain(&xml),
+                // As WeChat makes it: the clear part says the same.
+                "compat" => {
+                    let clear = xml.strip_prefix("<xml>").and_then(|xml| xml.strip_suffix("</xml>"));
+                    encrypted(TOKEN, AES_KEY, APP_ID, &xml, clear.unwrap())
+                }
+                _ => safe(&xml),
+            };
+            let answer = webhook.send(&event).await;
+            let expected = callback("text", "");
+            let reply = answer.reply_to(&expected, mode != "plain");
+            assert_eq!(reply.text("Content"), Some(&*index.to_string()), "{mode} {content}");
+        }
+    }
+}
+
+/// A message is not lost for one broken character in it.
+#[tokio::test]
+async fn bytes_that_are_not_utf8_are_read_around() {
+    let rules =
+        json!({"keywords": [{"match": "contains", "value": "退款", "reply": {"type": "text", "content": "refund"}}]});
+    let table = table(&rules).await;
+    let xml = text("\u{1}退款", 1);
+    let broken: Vec<u8> = xml.bytes().map(|byte| if byte == 1 { 0xff } else { byte }).collect();
+    let mut clear = plain("");
+    clear["body"] = json!(STANDARD.encode(&broken));
+    clear["isBase64Encoded"] = json!(true);
+    let sealed = encrypted(TOKEN, AES_KEY, APP_ID, &broken, "");
+    for (mode, event) in [("plain", &clear), ("compat", &sealed), ("safe", &sealed)] {
+        let mut webhook = Variables::new(mode, &table.endpoint()).start().await;
+        let reply = webhook.send(event).await.reply_to(&xml, mode != "plain");
+        assert_eq!(reply.text("Content"), Some("refund"), "{mode}");
+    }
+}
+
+/// What was decrypted for this account is WeChat's, whatever it is.
+#[tokio::test]
+async fn a_ciphertext_that_opens_is_never_refused() {
+    for mode in ["compat", "safe"] {
+        let (_table, mut webhook) = webhook(mode, &[]).await;
+        for clear in [
+            "",
+            "hello",
+            "<xml>",
+            "<xml><a>&e;</a></xml>",
+            "<!DOCTYPE xml><xml/>",
+            "{",
+        ] {
+            assert_eq!(webhook.send(&safe(clear)).await, Answer::success(), "{mode} {clear}");
+        }
+    }
+}
+
+/// `echostr` is not signed: what the URL check sends back could be anything.
+#[tokio::test]
+async fn only_what_looks_like_an_echostr_is_echoed() {
+    let (_table, mut webhook) = webhook("safe", &[]).await;
+    for echostr in ["4375120948345356249", "a1B2", &"9".repeat(128)] {
+        let answer = webhook.send(&set(&check(TOKEN), "echostr", echostr)).await;
+        assert_eq!(answer, Answer::text(200, echostr));
+    }
+    for echostr in ["<script>alert(1)</script>", "a b", "1\r\n2", "你好", &"9".repeat(129)] {
+        let answer = webhook.send(&set(&check(TOKEN), "echostr", echostr)).await;
+        assert_eq!(answer, Answer::forbidden(), "{echostr:.40}");
+    }
 }
 
 /// T15, T17, T18, T19: empty, missing and unknown parts, names in any case, control characters.
@@ -403,7 +494,7 @@ async fn one_line_and_its_metrics_tell_of_each_request() {
             "INFO event subscribe replied",
             "INFO event TEMPLATESENDJOBFINISH acknowledged",
             "INFO event TEMPLATESENDJOBFINISH acknowledged",
-            "WARN - - refused",
+            "WARN - - unreadable",
             "WARN - - forbidden",
             "INFO - - echoed",
         ]
@@ -421,8 +512,13 @@ async fn one_line_and_its_metrics_tell_of_each_request() {
         .collect();
     let count = |name: &str| metrics.iter().filter(|line| line[name] == 1.0).count();
     assert_eq!(
-        (count("Callbacks"), count("BadSignatures"), count("Duplicates")),
-        (3, 1, 1)
+        (
+            count("Callbacks"),
+            count("BadSignatures"),
+            count("Unreadable"),
+            count("Duplicates")
+        ),
+        (3, 1, 1, 1)
     );
     assert_eq!(
         count("Deliveries"),

@@ -15,21 +15,47 @@ fn subscribe() -> String {
     callback("event", "<Event>subscribe</Event><EventKey></EventKey>")
 }
 
+/// What the account answers is not known then: neither the greeting nor silence is.
 #[tokio::test]
-async fn a_start_without_a_store_still_greets() {
+async fn a_start_without_a_store_asks_wechat_to_deliver_again_and_guesses_no_reply() {
     let (_listener, silent) = frozen();
     for endpoint in [nothing_listens(), silent] {
         let started = Instant::now();
         let mut webhook = Variables::new("plain", &endpoint).start().await;
-        let greeting = webhook.post(&subscribe()).await;
+        let greeting = webhook.post(&sent_at(&subscribe(), now())).await;
+        assert_eq!(greeting, Answer::text(500, "try again"));
         assert!(started.elapsed() < COLD, "{:?}", started.elapsed());
-        assert_eq!(greeting.reply_to(&subscribe(), false).text("Content"), Some("欢迎关注"));
-        for msg_id in 1..4 {
+        for (age, answer) in [
+            (0, Answer::text(500, "try again")),
+            (5, Answer::text(500, "try again")),
+            (9, Answer::success()),
+        ] {
             let started = Instant::now();
-            assert_eq!(webhook.post(&text("你好", msg_id)).await, Answer::success());
+            let xml = sent_at(&text("你好", 1), now() - age);
+            assert_eq!(webhook.post(&xml).await, answer, "{age} s after it was sent");
             assert!(started.elapsed() < WARM, "{:?}", started.elapsed());
         }
     }
+}
+
+/// The rules have nothing to say to them.
+#[tokio::test]
+async fn a_callback_that_no_rule_could_answer_is_acknowledged_without_a_store() {
+    let mut webhook = Variables::new("plain", &nothing_listens()).start().await;
+    for xml in [
+        callback("event", "<Event>unsubscribe</Event>"),
+        callback("event", "<Event>VIEW</Event><EventKey>https://example.com/</EventKey>"),
+        callback("event", "<Event>LOCATION</Event>"),
+        callback("never_heard_of", ""),
+        text("你好", 1).replace("FromUserName", "Other"),
+    ] {
+        let xml = sent_at(&xml, now());
+        assert_eq!(webhook.post(&xml).await, Answer::success(), "{xml}");
+    }
+}
+
+fn sent_at(xml: &str, seconds: i64) -> String {
+    xml.replace("1767225600", &seconds.to_string())
 }
 
 /// WeChat hangs up after 5 s.
@@ -72,15 +98,15 @@ pub(crate) async fn slow_secret() -> EmbeddedSecretsManager {
     secrets
 }
 
-/// The next reply asks again, when nothing better than the greeting is known.
+/// The next reply asks again, when no rules are known yet.
 #[tokio::test]
 async fn a_store_that_comes_back_after_the_start_is_read_for_the_next_reply() {
     let table = table(&hello("own")).await;
     let proxy = FaultProxy::start(&table.endpoint()).await.unwrap();
     proxy.fail(1.., Fault::Refuse);
     let mut webhook = Variables::new("plain", &proxy.endpoint()).start().await;
-    let xml = text("你好", 1);
-    assert_eq!(webhook.post(&xml).await, Answer::success());
+    let xml = sent_at(&text("你好", 1), now());
+    assert_eq!(webhook.post(&xml).await, Answer::text(500, "try again"));
     proxy.mend().await;
     assert_eq!(
         webhook.post(&xml).await.reply_to(&xml, false).text("Content"),
@@ -101,6 +127,7 @@ async fn damaged_rules_do_not_stop_an_answer() {
         .await
         .unwrap();
     let mut webhook = Variables::new("plain", &table.endpoint()).start().await;
-    let greeting = webhook.post(&subscribe()).await;
-    assert_eq!(greeting.reply_to(&subscribe(), false).text("Content"), Some("欢迎关注"));
+    let fresh = sent_at(&subscribe(), now());
+    assert_eq!(webhook.post(&fresh).await, Answer::text(500, "try again"));
+    assert_eq!(webhook.post(&subscribe()).await, Answer::success());
 }

@@ -236,7 +236,7 @@ pub(crate) fn compat(xml: &str) -> Value {
 }
 
 /// An encrypted callback with the elements `clear` beside the ciphertext.
-pub(crate) fn encrypted(token: &str, aes_key: &str, app_id: &str, xml: &str, clear: &str) -> Value {
+pub(crate) fn encrypted(token: &str, aes_key: &str, app_id: &str, xml: impl AsRef<[u8]>, clear: &str) -> Value {
     let encrypt = key(aes_key).encrypt(*b"0123456789abcdef", xml, app_id);
     let timestamp = now().to_string();
     let mut query = signed_at(token, &timestamp);

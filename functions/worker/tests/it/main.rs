@@ -55,7 +55,7 @@ impl Bench {
 
     /// The receipt and the event, each once.
     async fn assert_done(&self) {
-        let record = self.store().message(MSGID, now()).await.unwrap().unwrap();
+        let record = self.store().message(APP_ID, MSGID, now()).await.unwrap().unwrap();
         assert_eq!(record.status, MessageStatus::Delivered);
         let entries = self.bus.entries();
         assert_eq!(entries.len(), 1, "{entries:?}");
@@ -110,7 +110,7 @@ async fn what_is_handed_over_happens_with_the_time_at_which_it_came_in() {
         Outcome::Answered(json!({"effects": "now"}))
     );
     bench.assert_done().await;
-    let record = bench.store().message(MSGID, now()).await.unwrap().unwrap();
+    let record = bench.store().message(APP_ID, MSGID, now()).await.unwrap().unwrap();
     assert_eq!(record.finished_at, event["received_at"].as_i64());
     assert_eq!(bench.bus.entries()[0]["Time"], json!(event["received_at"].as_i64()));
 }
