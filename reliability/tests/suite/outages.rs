@@ -91,7 +91,12 @@ async fn outage((service, breaks, fault): (Service, &'static str, Fault)) -> Row
         let done = ask(&mut worker, &from_queue(event)).await;
         assert_eq!(done.body, json!({"batchItemFailures": []}), "{breaks}");
     }
-    let record = stage.store().message(stage.app_id(), MSGID, now()).await.unwrap().unwrap();
+    let record = stage
+        .store()
+        .message(stage.app_id(), MSGID, now())
+        .await
+        .unwrap()
+        .unwrap();
     assert!(record.finished_at.is_some(), "the receipt is lost");
     let events = stage.bus.entries();
     let published = |kind: &str| events.iter().filter(|event| event["DetailType"] == kind).count();

@@ -43,7 +43,7 @@ async fn a_message_reaches_the_phone_and_its_receipt_moves_the_record() {
         at: record["sent_at"].as_i64().unwrap() + 1,
     };
     Table::new(stage.table.client(), TABLE_NAME)
-        .record_receipt(receipt)
+        .record_receipt(&stage.simulator.account().app_id, receipt)
         .await
         .unwrap();
     let record = invoke(function, &get(&path)).await.body;
@@ -73,15 +73,15 @@ async fn a_message_dropped_for_frequency_failed_for_a_reason_of_its_own() {
     for (msgid, words) in [("1", "failed:freq limit"), ("2", "failed: system failed")] {
         let status = MessageStatus::Failed;
         let at = now();
-        table
-            .record_receipt(Receipt {
-                msgid,
-                status,
-                words,
-                at,
-            })
-            .await
-            .unwrap();
+        let receipt = Receipt {
+            msgid,
+            openid: FOLLOWER,
+            status,
+            words,
+            at,
+        };
+        let app_id = &stage.simulator.account().app_id;
+        assert!(table.record_receipt(app_id, receipt).await.unwrap());
     }
     let function = &mut stage.function().await;
     let dropped = invoke(function, &get("/api/messages/1")).await.body;
