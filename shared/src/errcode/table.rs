@@ -577,9 +577,9 @@ pub(super) static TABLE: &[Row] = &[
          "请发送 UTF-8 编码的合法 JSON，各字段类型须与文档一致。"]),
     row(47002, Caller, Never, [r"The JSON uses \uXXXX escapes", r"JSON 使用了 \uXXXX 转义"], RAW_UTF8),
     row(47003, Caller, Never, ["A template value is empty or breaks its keyword's rule", "模板参数不准确"],
-        ["Correct the value that errmsg names: never empty, thing at most 20 characters, character_string 32 without \
-          Chinese, phrase 5 Chinese characters, time like 15:01 or 2026年1月1日 15:01.",
-         "请修改 errmsg 指出的字段：不能为空；thing 不超过 20 个字；character_string 不超过 32 位且不含中文；phrase 不\
+        ["Correct the value that errmsg names: never empty, thing at most 20 characters, const one of the approved values \
+          or empty, character_string 32 without Chinese, phrase 5 Chinese characters, time like 15:01 or 2026年1月1日 15:01.",
+         "请修改 errmsg 指出的字段：不能为空；thing 不超过 20 个字；const 只能为审核通过的值或空；character_string 不超过 32 位且不含中文；phrase 不\
           超过 5 个汉字；time 形如 15:01 或 2026年1月1日 15:01。"]),
 
     // 48xxx: permissions of the account.

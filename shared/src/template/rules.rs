@@ -26,14 +26,17 @@ impl Objection {
     }
 }
 
+/// A question that a value answers with yes or no.
+type Test = fn(&str) -> bool;
+
 /// A type of field.
 struct Kind {
     /// Its rule.
     rule: &'static str,
     /// Whether a value keeps the rule as WeChat has written it.
-    keeps: fn(&str) -> bool,
+    keeps: Test,
     /// Whether WeChat refuses a value for sure: by a rule that leaves no doubt, or because it was seen to.
-    is_refused: fn(&str) -> bool,
+    is_refused: Test,
 }
 
 const EMPTY: &str = "must not be empty / 不能为空";
@@ -101,7 +104,7 @@ fn kind_of(name: &str) -> Option<Kind> {
 /// The types of WeChat's table for Official Accounts, and `phrase`, which is no longer in it but whose rule WeChat's staff
 /// still states.
 fn of_official_accounts(kind: &str) -> Option<Kind> {
-    let (rule, keeps, is_refused): (_, fn(&str) -> bool, fn(&str) -> bool) = match kind {
+    let (rule, keeps, is_refused): (_, Test, Test) = match kind {
         "thing" => (
             "thing: at most 20 characters / 20 个以内字符",
             |_| true,
@@ -158,7 +161,7 @@ fn of_official_accounts(kind: &str) -> Option<Kind> {
 /// The types that only the table of mini programs' subscription messages has: older templates of Official Accounts have
 /// them too, and what WeChat refuses there is not certain.
 fn of_mini_programs(kind: &str) -> Option<Kind> {
-    let (rule, keeps): (_, fn(&str) -> bool) = match kind {
+    let (rule, keeps): (_, Test) = match kind {
         "number" => (
             "number: at most 32 digits, decimals allowed / 32 位以内数字，可带小数",
             is_number,
@@ -271,8 +274,9 @@ mod tests {
 
     use super::*;
 
+    type Values = &'static [&'static str];
     /// Values of each type: kept, warned of, refused.
-    const CASES: &[(&str, &[&str], &[&str], &[&str])] = &[
+    const CASES: &[(&str, Values, Values, Values)] = &[
         (
             "thing1",
             &["项目审核", "二十个字二十个字二十个字二十个字二十个字", "a1，。★→"],
