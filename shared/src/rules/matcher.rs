@@ -1,29 +1,29 @@
 //! Finds the first keyword rule that matches a text, in a time that hardly depends on how many rules there are.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-};
+use std::collections::HashMap;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
-use regex::Regex;
-use regex_automata::{Input, MatchKind, PatternSet, meta, nfa::thompson::WhichCaptures};
+use regex_syntax::hir::Hir;
 
-use super::document::{KeywordRule, Match, RulesError};
+use super::{
+    document::{Match, RulesError},
+    fold,
+    regexes::Regexes,
+};
 use crate::fault::Fault;
 
-/// Bytes that all regular expressions may take together: 2,000 of them, unless they are full of `\w`.
-const REGEX_LIMIT: usize = 32 << 20;
-/// Bytes of the automaton that is built of them as texts come in. With less it is thrown away and built again for each.
-const REGEX_CACHE: usize = 32 << 20;
-
-/// Bytes of the longest text that is compared with regular expressions, whose time grows with it: what is longer matches none.
-/// In plain mode the body is not signed, so that it may be anybody's.
-const REGEX_TEXT_LIMIT: usize = 2048;
-
-/// The keyword rules, compiled. Every table maps to the index of the rule in the document.
+/// The keyword rules, compiled.
 #[derive(Debug, Default)]
 pub(super) struct KeywordMatcher {
+    /// Those that compare a text as it came.
+    strict: Keywords,
+    /// Those that compare it without regard to case, width and outer spaces.
+    folded: Keywords,
+}
+
+/// Every table maps to the index of the rule in the document.
+#[derive(Debug, Default)]
+struct Keywords {
     exact: HashMap<String, usize>,
     prefixes: HashMap<String, usize>,
     /// The lengths, in bytes, that prefixes have: one look-up each.
@@ -32,45 +32,60 @@ pub(super) struct KeywordMatcher {
     regexes: Option<Regexes>,
 }
 
-/// The regular expressions, which are tried all at once.
-#[derive(Debug)]
-struct Regexes {
-    automaton: meta::Regex,
-    rules: Vec<usize>,
-    /// Those that match. Kept, because it has room for all of them: the set of the crate `regex` makes one for each text.
-    met: Mutex<PatternSet>,
+/// What [`Keywords`] are compiled from, in the order of the rules.
+#[derive(Default)]
+struct Sorted {
+    exact: Vec<(usize, String)>,
+    prefixes: Vec<(usize, String)>,
+    contains: Vec<(usize, String)>,
+    regexes: Vec<(usize, Hir)>,
 }
 
 impl KeywordMatcher {
-    pub(super) fn compile(rules: &[KeywordRule]) -> Result<Self, RulesError> {
-        let of = |kind: Match| rules.iter().enumerate().filter(move |(_, rule)| rule.kind == kind);
-        let first_of = |kind| {
-            let mut table = HashMap::new();
-            for (index, rule) in of(kind) {
-                table.entry(rule.value.clone()).or_insert(index);
+    /// Compiles what each rule compares with, folded unless the rule is strict, which is said beside it.
+    pub(super) fn compile(rules: Vec<(Match, bool)>) -> Result<Self, RulesError> {
+        let (mut strict, mut folded) = (Sorted::default(), Sorted::default());
+        for (index, (matches, is_strict)) in rules.into_iter().enumerate() {
+            let sorted = if is_strict { &mut strict } else { &mut folded };
+            match matches {
+                Match::Exact(value) => sorted.exact.push((index, value)),
+                Match::Prefix(value) => sorted.prefixes.push((index, value)),
+                Match::Contains(value) => sorted.contains.push((index, value)),
+                Match::Regex(pattern) => sorted.regexes.push((index, pattern)),
             }
-            table
-        };
-        let prefixes: HashMap<String, usize> = first_of(Match::Prefix);
+        }
+        Ok(Self {
+            strict: Keywords::compile(strict)?,
+            folded: Keywords::compile(folded)?,
+        })
+    }
+
+    /// The index of the first rule that matches `text`.
+    pub(super) fn first_match(&self, text: &str) -> Option<usize> {
+        let half_width = fold::width(text);
+        let folded = self.folded.first_match(&fold::case(&half_width), &half_width);
+        let strict = self.strict.first_match(text, text);
+        folded.into_iter().chain(strict).min()
+    }
+}
+
+impl Keywords {
+    fn compile(sorted: Sorted) -> Result<Self, RulesError> {
+        let prefixes = first_of(sorted.prefixes);
         let mut prefix_lengths: Vec<usize> = prefixes.keys().map(String::len).collect();
         prefix_lengths.sort_unstable();
         prefix_lengths.dedup();
-        let (contains_rules, needles): (Vec<_>, Vec<_>) = of(Match::Contains)
-            .map(|(index, rule)| (index, rule.value.as_str()))
-            .unzip();
+        let (rules, needles): (Vec<_>, Vec<_>) = sorted.contains.into_iter().unzip();
         let contains = match needles.is_empty() {
             true => None,
-            false => Some((find_any(&needles)?, contains_rules)),
+            false => Some((find_any(&needles)?, rules)),
         };
-        let (regex_rules, patterns): (Vec<_>, Vec<_>) = of(Match::Regex)
-            .map(|(index, rule)| (index, rule.value.as_str()))
-            .unzip();
-        let regexes = match patterns.is_empty() {
+        let regexes = match sorted.regexes.is_empty() {
             true => None,
-            false => Some(Regexes::compile(regex_rules, &patterns)?),
+            false => Some(Regexes::compile(sorted.regexes)?),
         };
         Ok(Self {
-            exact: first_of(Match::Exact),
+            exact: first_of(sorted.exact),
             prefixes,
             prefix_lengths,
             contains,
@@ -78,8 +93,9 @@ impl KeywordMatcher {
         })
     }
 
-    /// The index of the first rule that matches `text`.
-    pub(super) fn first_match(&self, text: &str) -> Option<usize> {
+    /// The index of the first rule that matches `text`. Regular expressions are compared with `cased`: they mind case by
+    /// themselves.
+    fn first_match(&self, text: &str, cased: &str) -> Option<usize> {
         let exact = self.exact.get(text).copied();
         let prefix = self
             .prefix_lengths
@@ -93,63 +109,26 @@ impl KeywordMatcher {
                 .map(|found| rules[found.pattern().as_usize()])
                 .min()
         });
-        let regexes = self.regexes.as_ref().filter(|_| text.len() <= REGEX_TEXT_LIMIT);
-        let regex = regexes.and_then(|regexes| regexes.first_match(text));
+        let regex = self.regexes.as_ref().and_then(|regexes| regexes.first_match(cased));
         [exact, prefix, contains, regex].into_iter().flatten().min()
     }
 }
 
-impl Regexes {
-    fn compile(rules: Vec<usize>, patterns: &[&str]) -> Result<Self, RulesError> {
-        let config = meta::Config::new()
-            .match_kind(MatchKind::All)
-            .which_captures(WhichCaptures::None)
-            .nfa_size_limit(Some(REGEX_LIMIT))
-            .hybrid_cache_capacity(REGEX_CACHE);
-        let automaton = meta::Builder::new().configure(config).build_many(patterns);
-        let automaton = automaton.map_err(|error| refused(&rules, patterns, error))?;
-        let met = Mutex::new(PatternSet::new(patterns.len()));
-        Ok(Self { automaton, rules, met })
+/// Of equal values the first rule counts.
+fn first_of(rules: Vec<(usize, String)>) -> HashMap<String, usize> {
+    let mut table = HashMap::new();
+    for (index, value) in rules {
+        table.entry(value).or_insert(index);
     }
-
-    fn first_match(&self, text: &str) -> Option<usize> {
-        let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
-        met.clear();
-        self.automaton.which_overlapping_matches(&Input::new(text), &mut met);
-        met.iter().next().map(|pattern| self.rules[pattern.as_usize()])
-    }
-}
-
-/// The regular expressions that cannot be compiled by themselves; if there are none, their sum is too large.
-fn refused(rules: &[usize], patterns: &[&str], error: meta::BuildError) -> RulesError {
-    let faults: Vec<Fault> = rules
-        .iter()
-        .zip(patterns)
-        .filter_map(|(index, pattern)| {
-            let error = Regex::new(pattern).err()?;
-            Some(Fault {
-                pointer: format!("/keywords/{index}/value"),
-                detail: format!("is no usable regular expression: {error}"),
-            })
-        })
-        .collect();
-    if faults.is_empty() {
-        too_large(error)
-    } else {
-        RulesError::Faults(faults)
-    }
+    table
 }
 
 /// Without the automaton of all states at once, which takes half a kilobyte for each byte of a needle.
-fn find_any(needles: &[&str]) -> Result<AhoCorasick, RulesError> {
+fn find_any(needles: &[String]) -> Result<AhoCorasick, RulesError> {
     AhoCorasick::builder()
         .kind(Some(AhoCorasickKind::ContiguousNFA))
         .build(needles)
-        .map_err(too_large)
-}
-
-fn too_large(error: impl std::fmt::Display) -> RulesError {
-    RulesError::Faults(vec![Fault::new("/keywords", format!("too large together: {error}"))])
+        .map_err(|error| RulesError::Faults(vec![Fault::new("/keywords", format!("too large together: {error}"))]))
 }
 
 #[cfg(test)]
@@ -159,33 +138,31 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::reply::Reply;
 
-    fn rule(kind: Match, value: &str) -> KeywordRule {
-        KeywordRule {
-            kind,
-            value: value.to_owned(),
-            reply: Reply::text("r"),
+    fn rule(kind: &str, value: &str) -> (Match, bool) {
+        let matches = match kind {
+            "exact" => Match::Exact(value.to_owned()),
+            "prefix" => Match::Prefix(value.to_owned()),
+            "contains" => Match::Contains(value.to_owned()),
+            _ => Match::Regex(fold::pattern(value, false).unwrap()),
+        };
+        (matches, false)
+    }
+
+    fn matches(kind: &str, value: &str, text: &str) -> bool {
+        match kind {
+            "exact" => value == text,
+            "prefix" => text.starts_with(value),
+            "contains" => text.contains(value),
+            _ => regex::Regex::new(value).unwrap().is_match(text),
         }
     }
 
-    fn matches(rule: &KeywordRule, text: &str) -> bool {
-        match rule.kind {
-            Match::Exact => rule.value == text,
-            Match::Prefix => text.starts_with(&rule.value),
-            Match::Contains => text.contains(&rule.value),
-            Match::Regex => regex::Regex::new(&rule.value).unwrap().is_match(text),
-        }
-    }
-
-    fn any_rule() -> impl Strategy<Value = KeywordRule> {
-        let kind = prop_oneof![
-            Just(Match::Exact),
-            Just(Match::Prefix),
-            Just(Match::Contains),
-            Just(Match::Regex)
-        ];
-        (kind, "[ab好]{1,4}").prop_map(|(kind, value)| rule(kind, &value))
+    fn any_rule() -> impl Strategy<Value = (&'static str, String)> {
+        (
+            prop::sample::select(vec!["exact", "prefix", "contains", "regex"]),
+            "[ab好]{1,4}",
+        )
     }
 
     proptest! {
@@ -194,19 +171,21 @@ mod tests {
             rules in prop::collection::vec(any_rule(), 0..12),
             text in "[ab好]{0,8}",
         ) {
-            let matcher = KeywordMatcher::compile(&rules).unwrap();
-            prop_assert_eq!(matcher.first_match(&text), rules.iter().position(|rule| matches(rule, &text)));
+            let compiled = rules.iter().map(|(kind, value)| rule(kind, value)).collect();
+            let matcher = KeywordMatcher::compile(compiled).unwrap();
+            let first = rules.iter().position(|(kind, value)| matches(kind, value, &text));
+            prop_assert_eq!(matcher.first_match(&text), first);
         }
     }
 
     /// Rules of every kind, none of which matches the texts of [`cost`].
-    fn many(count: usize) -> Vec<KeywordRule> {
+    fn many(count: usize) -> Vec<(Match, bool)> {
         (0..count)
             .map(|i| match i % 4 {
-                0 => rule(Match::Exact, &format!("订单{i}")),
-                1 => rule(Match::Prefix, &format!("查询{i}号")),
-                2 => rule(Match::Contains, &format!("退货{i}单")),
-                _ => rule(Match::Regex, &format!("^(快递|物流){i}\\d+(哪|何)$")),
+                0 => rule("exact", &format!("订单{i}")),
+                1 => rule("prefix", &format!("查询{i}号")),
+                2 => rule("contains", &format!("退货{i}单")),
+                _ => rule("regex", &format!("^(快递|物流){i}\\d+(哪|何)$")),
             })
             .collect()
     }
@@ -226,18 +205,16 @@ mod tests {
 
     #[test]
     fn two_thousand_rules_cost_about_as_much_as_ten() {
-        let few = cost(&KeywordMatcher::compile(&many(10)).unwrap());
-        let many = cost(&KeywordMatcher::compile(&many(2000)).unwrap());
+        let few = cost(&KeywordMatcher::compile(many(10)).unwrap());
+        let many = cost(&KeywordMatcher::compile(many(2000)).unwrap());
         // Trying one by one would cost 200 times as much.
         assert!(many < few * 20, "{many:?} instead of {few:?}");
     }
 
     #[test]
     fn two_thousand_regular_expressions_fit() {
-        let rules: Vec<KeywordRule> = (0..2000)
-            .map(|i| rule(Match::Regex, &format!("^订单{i}\\d+$")))
-            .collect();
-        let matcher = KeywordMatcher::compile(&rules).unwrap();
+        let rules = (0..2000).map(|i| rule("regex", &format!("^订单{i}\\d+$"))).collect();
+        let matcher = KeywordMatcher::compile(rules).unwrap();
         assert_eq!(
             matcher.first_match("订单19990"),
             Some(1),
@@ -248,8 +225,8 @@ mod tests {
 
     #[test]
     fn a_regular_expression_that_is_too_large_is_named() {
-        let rules = [rule(Match::Regex, "a"), rule(Match::Regex, "\\w{5000}")];
-        let Err(RulesError::Faults(faults)) = KeywordMatcher::compile(&rules) else {
+        let rules = vec![rule("regex", "a"), rule("regex", "\\w{5000}")];
+        let Err(RulesError::Faults(faults)) = KeywordMatcher::compile(rules) else {
             panic!()
         };
         assert_eq!(faults.len(), 1);
@@ -258,7 +235,7 @@ mod tests {
 
     #[test]
     fn a_prefix_length_inside_a_character_matches_nothing() {
-        let matcher = KeywordMatcher::compile(&[rule(Match::Prefix, "ab")]).unwrap();
+        let matcher = KeywordMatcher::compile(vec![rule("prefix", "ab")]).unwrap();
         assert_eq!(matcher.first_match("好"), None);
     }
 }

@@ -2,7 +2,9 @@
 //! a redelivery gets the same reply and no outage can stop one.
 
 mod document;
+mod fold;
 mod matcher;
+mod regexes;
 
 use serde::Serialize;
 
@@ -21,7 +23,9 @@ const DEFAULT_GREETING: &str = "欢迎关注";
 #[derive(Debug)]
 pub struct ReplyRules {
     document: RulesDocument,
-    keywords: KeywordMatcher,
+    matcher: KeywordMatcher,
+    /// What each keyword rule replies.
+    keyword_replies: Vec<Reply>,
 }
 
 /// A reply, and the JSON pointer of the rule that gave it.
@@ -48,6 +52,10 @@ impl<'a> Question<'a> {
         match &callback.content {
             Content::Message(message) => match &message.kind {
                 MessageKind::Text { content, .. } => Some(Self::Text(content)),
+                MessageKind::Voice {
+                    recognition: Some(said),
+                    ..
+                } => Some(Self::Text(without_full_stop(said))),
                 // What it is nobody knows here, so there is nothing to say of it.
                 MessageKind::Unknown { .. } => None,
                 _ => Some(Self::OtherMessage),
@@ -66,9 +74,16 @@ impl ReplyRules {
     /// # Errors
     /// [`RulesError`] with every fault and its JSON pointer: the document is refused whole.
     pub fn parse(json: &[u8]) -> Result<Self, RulesError> {
-        let document = RulesDocument::parse(json)?;
-        let keywords = KeywordMatcher::compile(&document.keywords)?;
-        Ok(Self { document, keywords })
+        let mut document = RulesDocument::parse(json)?;
+        let (matches, keyword_replies) = std::mem::take(&mut document.keywords)
+            .into_iter()
+            .map(|rule| ((rule.matches, rule.strict), rule.reply))
+            .unzip();
+        Ok(Self {
+            document,
+            matcher: KeywordMatcher::compile(matches)?,
+            keyword_replies,
+        })
     }
 
     /// Whether any rules could reply to `callback`. Receipts, for one, are answered with `success` whatever is stored.
@@ -92,9 +107,9 @@ impl ReplyRules {
     /// The reply to a text message: the first keyword rule that matches, else the default.
     #[must_use]
     pub fn answer_text(&self, text: &str) -> Option<Answer<'_>> {
-        match self.keywords.first_match(text) {
+        match self.matcher.first_match(text) {
             Some(index) => Some(Answer {
-                reply: &self.document.keywords[index].reply,
+                reply: &self.keyword_replies[index],
                 rule: format!("/keywords/{index}"),
             }),
             None => self.default_answer(),
@@ -151,9 +166,15 @@ impl Default for ReplyRules {
         };
         Self {
             document,
-            keywords: KeywordMatcher::default(),
+            matcher: KeywordMatcher::default(),
+            keyword_replies: Vec::new(),
         }
     }
+}
+
+/// Speech recognition ends a sentence with a mark that nobody has said.
+fn without_full_stop(said: &str) -> &str {
+    said.trim_end().trim_end_matches(['。', '！', '？'])
 }
 
 /// A JSON pointer (RFC 6901) to a member of a map.
@@ -250,6 +271,119 @@ mod tests {
         };
         assert_eq!(reply(2048).unwrap(), "/keywords/0");
         assert_eq!(reply(2049).unwrap(), "/keywords/1");
+    }
+
+    #[test]
+    fn a_pattern_that_would_block_a_reply_is_refused() {
+        let document = |pattern: &str| json!({"keywords": [{"match": "regex", "value": pattern, "reply": text("ok")}]});
+        let parse = |pattern: &str| ReplyRules::parse(document(pattern).to_string().as_bytes());
+        for pattern in [
+            "((a{0,50}){0,50}){0,50}b",
+            r"(\w{0,50}客服){50}",
+            &format!("1{}", r"\d".repeat(40_000)),
+        ] {
+            let Err(RulesError::Faults(faults)) = parse(pattern) else {
+                panic!("{pattern:.40}")
+            };
+            assert_eq!(faults[0].pointer, "/keywords/0/value");
+        }
+        for pattern in [
+            r"^订单\d{8,20}$",
+            "客服.{0,50}电话",
+            r"\d{3}-\d{4}",
+            r"^\w{6,20}$",
+            r"\w+@\w+\.\w{2,4}",
+            r"^\pL{2,20}$",
+            r"^(\w{1,20},?){1,10}$",
+            "(退款|退货|.{0,100}){0,60}客服",
+        ] {
+            assert!(parse(pattern).is_ok(), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn patterns_that_are_too_much_together_are_refused_where_they_become_so() {
+        let rule = |k: usize| json!({"match": "regex", "value": format!(r"词{k}\w{{0,20}}尾"), "reply": text("ok")});
+        let document = |count: usize| json!({"keywords": (0..count).map(rule).collect::<Vec<_>>()});
+        assert!(ReplyRules::parse(document(15).to_string().as_bytes()).is_ok());
+        let Err(RulesError::Faults(faults)) = ReplyRules::parse(document(500).to_string().as_bytes()) else {
+            panic!()
+        };
+        let [fault] = &faults[..] else { panic!("{faults:?}") };
+        let index: usize = fault.pointer["/keywords/".len()..]
+            .trim_end_matches("/value")
+            .parse()
+            .unwrap();
+        assert!(index > 15, "{index}");
+    }
+
+    #[test]
+    fn texts_compare_without_regard_to_case_width_and_outer_spaces() {
+        let rules = rules(&json!({"keywords": [
+            {"match": "exact", "value": " ＶＩＰ ", "reply": text("exact")},
+            {"match": "prefix", "value": "Help", "reply": text("prefix")},
+            {"match": "contains", "value": "wi-fi", "reply": text("contains")},
+            {"match": "regex", "value": "^code：[A-F0-9]+$", "reply": text("regex")},
+            {"match": "exact", "value": "vip", "reply": text("never")},
+        ]}));
+        for (content, rule) in [
+            ("vip", "/keywords/0"),
+            ("\u{3000}Ｖｉｐ\n", "/keywords/0"),
+            ("ＨＥＬＰ me", "/keywords/1"),
+            ("酒店Ｗｉ－Ｆｉ密码", "/keywords/2"),
+            ("Code:ａｂ１２ ", "/keywords/3"),
+        ] {
+            assert_eq!(rules.answer_text(content).unwrap().rule, rule, "{content}");
+        }
+        assert_eq!(rules.answer_text("v i p"), None, "inner spaces count");
+    }
+
+    #[test]
+    fn a_strict_rule_compares_the_text_as_it_came() {
+        let rules = rules(&json!({"keywords": [
+            {"match": "exact", "value": "VIP", "strict": true, "reply": text("exact")},
+            {"match": "prefix", "value": " A", "strict": true, "reply": text("prefix")},
+            {"match": "contains", "value": "ＯＫ", "strict": true, "reply": text("contains")},
+            {"match": "regex", "value": "^[a-z]+\\s$", "strict": true, "reply": text("regex")},
+            {"match": "exact", "value": " ", "reply": text("spaces")},
+            {"match": "exact", "value": "vip", "strict": false, "reply": text("folded")},
+        ]}));
+        let rule = |content: &str| rules.answer_text(content).map(|answer| answer.rule);
+        for (content, expected) in [
+            ("VIP", "/keywords/0"),
+            (" A", "/keywords/1"),
+            ("好ＯＫ", "/keywords/2"),
+            ("abc ", "/keywords/3"),
+            (" ", "/keywords/4"),
+            ("Vip", "/keywords/5"),
+        ] {
+            assert_eq!(rule(content).as_deref(), Some(expected), "{content}");
+        }
+        for content in ["a", "OK", "ABC ", "", "\t"] {
+            assert_eq!(rule(content), None, "{content:?}");
+        }
+        let faulty = json!({"keywords": [{"match": "exact", "value": "a", "strict": "yes", "reply": text("x")}]});
+        let error = ReplyRules::parse(faulty.to_string().as_bytes()).unwrap_err();
+        assert!(error.to_string().contains("/keywords/0/strict"), "{error}");
+    }
+
+    #[test]
+    fn what_a_voice_message_says_is_matched_as_a_text_is() {
+        let rules = rules(&json!({"keywords": [
+            {"match": "exact", "value": "营业时间", "reply": text("hours")},
+            {"match": "regex", "value": "^在吗$", "reply": text("yes")},
+        ], "default": text("default")}));
+        let said = |recognition: &str| {
+            replied(
+                &rules,
+                &format!("<MsgType>voice</MsgType><MediaId>m</MediaId><Recognition>{recognition}</Recognition>"),
+            )
+        };
+        assert_eq!(said("营业时间").unwrap(), "hours");
+        assert_eq!(said("营业时间。").unwrap(), "hours", "nobody says a full stop");
+        assert_eq!(said("在吗？").unwrap(), "yes");
+        assert_eq!(said("今天天气").unwrap(), "default");
+        assert_eq!(said("").unwrap(), "default", "nothing was recognised");
     }
 
     /// T18: `qrscene_` is taken off on a subscription only.

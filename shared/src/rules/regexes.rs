@@ -1,0 +1,283 @@
+//! The regular expressions of the rules, which are tried all at once, and may only do so much work for one text.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+};
+
+use regex_automata::{
+    Input, MatchKind,
+    hybrid::{
+        LazyStateID,
+        dfa::{Cache, Config, DFA},
+    },
+    nfa::thompson::{self, Compiler, NFA, State, WhichCaptures},
+};
+use regex_syntax::hir::{Dot, Hir, Look, Repetition};
+
+use super::document::RulesError;
+use crate::fault::Fault;
+
+/// Bytes that all regular expressions may take together. 2,000 of them take 3 MB, and 1,000 `\w` take 17.
+const SIZE_LIMIT: usize = 16 << 20;
+/// Jumps between places in all regular expressions together: each alternative is one, and each copy that a counted repetition
+/// makes. At worst every step of a text takes all of them.
+const JUMPS_LIMIT: usize = 80_000;
+/// Bytes. When more are kept than these, they are thrown away before the next text.
+const KEPT: usize = 16 << 20;
+/// Bytes of the longest text that is compared with regular expressions: what is longer matches none. In plain mode the body is
+/// not signed, so that it may be anybody's.
+const TEXT_LIMIT: usize = 2048;
+/// What one text may cost, in bytes read and written to make new steps, each of which takes up to 20 ns of a whole CPU: 0.1 s,
+/// and 0.7 s with the 256 MB that `template.yaml` gives the webhook. A usual text among 2,000 rules costs 600,000.
+const WORK_LIMIT: usize = 5_000_000;
+/// Jumps that take as long as one byte.
+const JUMPS_A_BYTE: usize = 8;
+
+/// An automaton of which the places that texts have passed are kept, and the steps between them.
+#[derive(Debug)]
+pub(super) struct Regexes {
+    automaton: DFA,
+    rules: Vec<usize>,
+    jumps: usize,
+    passed: Mutex<Passed>,
+}
+
+#[derive(Debug)]
+struct Passed {
+    cache: Cache,
+    /// Bytes of each place: at least one for each place in a regular expression that it stands for.
+    sizes: HashMap<LazyStateID, usize>,
+    /// What the text at hand has cost so far.
+    work: usize,
+}
+
+/// A text costs more than [`WORK_LIMIT`].
+struct TooCostly;
+
+impl Regexes {
+    /// Compiles regular expressions, each with the index of its rule.
+    pub(super) fn compile(patterns: Vec<(usize, Hir)>) -> Result<Self, RulesError> {
+        let (rules, patterns): (Vec<_>, Vec<_>) = patterns.into_iter().unzip();
+        let patterns: Vec<Hir> = patterns.into_iter().map(to_the_end).collect();
+        let config = Config::new().match_kind(MatchKind::All).cache_capacity(usize::MAX);
+        let automaton = compile(&patterns, SIZE_LIMIT)
+            .filter(|nfa| jumps(nfa) <= JUMPS_LIMIT)
+            .and_then(|nfa| DFA::builder().configure(config).build_from_nfa(nfa).ok())
+            .ok_or_else(|| too_much(&rules, &patterns))?;
+        Ok(Self {
+            jumps: jumps(automaton.get_nfa()),
+            passed: Mutex::new(Passed {
+                cache: automaton.create_cache(),
+                sizes: HashMap::new(),
+                work: 0,
+            }),
+            rules,
+            automaton,
+        })
+    }
+
+    /// The index of the first rule that matches; none when the text is too long or costs too much.
+    pub(super) fn first_match(&self, text: &str) -> Option<usize> {
+        if text.len() > TEXT_LIMIT {
+            return None;
+        }
+        let mut passed = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
+        if passed.cache.memory_usage() > KEPT {
+            passed.forget(&self.automaton);
+        }
+        passed.work = 0;
+        match self.end(&mut passed, text) {
+            Ok(end) if end.is_match() => {
+                let cache = &passed.cache;
+                let met = 0..self.automaton.match_len(cache, end);
+                let met = met.map(|index| self.automaton.match_pattern(cache, end, index));
+                met.map(|pattern| self.rules[pattern.as_usize()]).min()
+            }
+            Ok(_) => None,
+            Err(TooCostly) => {
+                tracing::warn!(
+                    "a text costs too much to compare with the regular expressions of the reply rules, it matches none"
+                );
+                // WeChat's repeat of it must not fare better.
+                passed.forget(&self.automaton);
+                None
+            }
+        }
+    }
+
+    /// The place at the end of the text.
+    fn end(&self, passed: &mut Passed, text: &str) -> Result<LazyStateID, TooCostly> {
+        let text = text.as_bytes();
+        let start = Input::new(text);
+        let mut place = self.step(passed, None, |cache| {
+            self.automaton.start_state_forward(cache, &start).ok()
+        })?;
+        for &byte in text {
+            if place.is_dead() {
+                return Ok(place);
+            }
+            let known = self.automaton.next_state_untagged(&passed.cache, place, byte);
+            place = if known.is_unknown() {
+                self.step(passed, Some(place), |cache| {
+                    self.automaton.next_state(cache, place, byte).ok()
+                })?
+            } else {
+                known
+            };
+        }
+        self.step(passed, Some(place), |cache| {
+            self.automaton.next_eoi_state(cache, place).ok()
+        })
+    }
+
+    /// Makes a step. It costs as much as the place that it starts at, the jumps that may follow, and the place that is new.
+    fn step(
+        &self,
+        passed: &mut Passed,
+        from: Option<LazyStateID>,
+        make: impl FnOnce(&mut Cache) -> Option<LazyStateID>,
+    ) -> Result<LazyStateID, TooCostly> {
+        let Passed { cache, sizes, work } = passed;
+        let size = from.and_then(|place| sizes.get(&place)).copied().unwrap_or(0);
+        *work += size + self.jumps / JUMPS_A_BYTE;
+        if *work > WORK_LIMIT {
+            return Err(TooCostly);
+        }
+        let before = cache.memory_usage();
+        let place = make(cache).ok_or(TooCostly)?;
+        let grown = cache.memory_usage() - before;
+        *work += grown;
+        sizes.entry(place).or_insert(grown);
+        Ok(place)
+    }
+}
+
+impl Passed {
+    fn forget(&mut self, automaton: &DFA) {
+        automaton.reset_cache(&mut self.cache);
+        self.sizes.clear();
+    }
+}
+
+/// What has matched goes on to the end of the text, so that the last place alone tells all that has: no other one is a match.
+fn to_the_end(pattern: Hir) -> Hir {
+    let rest = Repetition {
+        min: 0,
+        max: None,
+        greedy: true,
+        sub: Box::new(Hir::dot(Dot::AnyByte)),
+    };
+    Hir::concat(vec![pattern, Hir::repetition(rest), Hir::look(Look::End)])
+}
+
+fn compile(patterns: &[Hir], size_limit: usize) -> Option<NFA> {
+    let config = thompson::Config::new()
+        .utf8(false)
+        .which_captures(WhichCaptures::None)
+        .nfa_size_limit(Some(size_limit));
+    Compiler::new().configure(config).build_many_from_hir(patterns).ok()
+}
+
+fn jumps(nfa: &NFA) -> usize {
+    let jumps = nfa.states().iter().map(|state| match state {
+        State::Union { alternates } => alternates.len(),
+        State::BinaryUnion { .. } => 2,
+        State::Look { .. } | State::Capture { .. } => 1,
+        State::ByteRange { .. } | State::Sparse(_) | State::Dense(_) | State::Fail | State::Match { .. } => 0,
+    });
+    jumps.sum()
+}
+
+/// Names the regular expression with which all up to it are too much.
+fn too_much(rules: &[usize], patterns: &[Hir]) -> RulesError {
+    let (mut size, mut jumps_left) = (SIZE_LIMIT, JUMPS_LIMIT);
+    let fits = patterns.iter().take_while(|pattern| {
+        let left = compile(std::slice::from_ref(*pattern), size).and_then(|nfa| {
+            Some((
+                size.checked_sub(nfa.memory_usage())?,
+                jumps_left.checked_sub(jumps(&nfa))?,
+            ))
+        });
+        left.map(|left| (size, jumps_left) = left).is_some()
+    });
+    let at_fault = rules.get(fits.count()).or(rules.last());
+    RulesError::Faults(vec![Fault::new(
+        at_fault.map_or_else(String::new, |index| format!("/keywords/{index}/value")),
+        "is too much together with the regular expressions before it: count fewer repetitions, above all of \\w, \\d and . \
+         / 与前面的正则表达式合计过大，请减少计数重复，尤其是 \\w、\\d 与 .",
+    )])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::fold, *};
+
+    fn compile_all(patterns: &[String]) -> Result<Regexes, RulesError> {
+        let parse = |pattern: &String| fold::pattern(pattern, false).unwrap();
+        Regexes::compile(patterns.iter().map(parse).enumerate().collect())
+    }
+
+    fn repeated(count: usize, pattern: impl Fn(usize) -> String) -> Vec<String> {
+        (0..count).map(pattern).collect()
+    }
+
+    /// Digits and letters in no order.
+    fn noise(length: usize) -> String {
+        let digit = |index: usize| char::from(b"0123456789ab"[(index * index * 7 + index / 3) % 12]);
+        (0..length).map(digit).collect()
+    }
+
+    #[test]
+    fn a_text_costs_no_more_than_its_limit_however_the_patterns_are_spelt() {
+        for patterns in [
+            repeated(100, |_| format!("1{}x", r"\d".repeat(100))),
+            repeated(60, |i| format!("1.{{{}}}x", i * 3)),
+            repeated(1, |_| "1(?:[01]?){1000}x".to_owned()),
+            repeated(40, |i| format!("[0-9a]*1[0-9b]{{{}}}x", i * 3)),
+        ] {
+            let regexes = compile_all(&patterns).unwrap();
+            for text in ["1".repeat(2048), noise(2048)] {
+                assert_eq!(regexes.first_match(&text), None);
+                let passed = regexes.passed.lock().unwrap();
+                let largest = passed.sizes.values().max().copied().unwrap_or_default();
+                assert!(
+                    passed.work <= WORK_LIMIT + 2 * largest + regexes.jumps,
+                    "{}",
+                    patterns[0]
+                );
+                assert!(passed.cache.memory_usage() < KEPT + 2 * WORK_LIMIT, "{}", patterns[0]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_text_that_costs_too_much_fares_no_better_when_it_is_repeated_and_spoils_no_other() {
+        let mut patterns = repeated(100, |_| format!("1{}x", r"\d".repeat(100)));
+        patterns.push(r"^订单\d+$".to_owned());
+        patterns.push("^[0-9ab]+$".to_owned());
+        let regexes = compile_all(&patterns).unwrap();
+        let costly = noise(2048);
+        for _ in 0..3 {
+            assert_eq!(regexes.first_match(&costly), None);
+            assert_eq!(regexes.first_match("订单1234567890"), Some(100));
+        }
+        assert_eq!(
+            regexes.first_match(&costly[..200]),
+            Some(101),
+            "a shorter one costs less"
+        );
+    }
+
+    #[test]
+    fn the_first_of_all_that_match_anywhere_is_found() {
+        let patterns = ["^a$", "b+", "^ab", "", "(?m)^x$", "b$"].map(str::to_owned);
+        let regexes = compile_all(&patterns).unwrap();
+        for (text, expected) in [("a", 0), ("cabbage", 1), ("abc", 1), ("ac", 3), ("", 3), ("c\nx\nd", 3)] {
+            assert_eq!(regexes.first_match(text), Some(expected), "{text}");
+        }
+        let anchored = compile_all(&["^ab".to_owned(), r"\bvip\b".to_owned()]).unwrap();
+        assert_eq!(anchored.first_match("cab"), None);
+        assert_eq!(anchored.first_match("我要VIP服务"), Some(1));
+    }
+}
