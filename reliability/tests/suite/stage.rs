@@ -79,6 +79,8 @@ pub(crate) struct Stage {
     pub(crate) lambda: LambdaApi,
     proxies: HashMap<Service, FaultProxy>,
     http: reqwest::Client,
+    /// In epoch seconds.
+    began: i64,
 }
 
 impl Stage {
@@ -118,6 +120,7 @@ impl Stage {
             lambda,
             proxies,
             http,
+            began: now(),
         };
         let fields = ["thing1", "time2", "const3"].map(str::to_owned).to_vec();
         let listed = ListedTemplates {
@@ -293,11 +296,14 @@ impl Stage {
 
     /// A callback of plain mode, made and signed `off` seconds from now.
     pub(crate) fn callback(&self, msg_type: &str, fields: &str, off: i64) -> Value {
+        self.callback_of(now() + off, msg_type, fields, off)
+    }
+
+    fn callback_of(&self, created_at: i64, msg_type: &str, fields: &str, off: i64) -> Value {
         let account = &self.simulator.account().original_id;
         let xml = format!(
             "<xml><ToUserName>{account}</ToUserName><FromUserName>{FOLLOWER}</FromUserName>\
              <CreateTime>{created_at}</CreateTime><MsgType>{msg_type}</MsgType>{fields}</xml>",
-            created_at = now() + off
         );
         with_query("POST", &self.signed(off), Some(&xml))
     }
@@ -308,10 +314,10 @@ impl Stage {
         LateEffects::event(&Callback::from_document(document).unwrap(), now(), true)
     }
 
-    /// The receipt of the template message `msgid`.
+    /// The receipt of the template message `msgid`, the same at each delivery.
     pub(crate) fn receipt(&self, msgid: &str) -> Value {
         let fields = format!("<Event>TEMPLATESENDJOBFINISH</Event><MsgID>{msgid}</MsgID><Status>success</Status>");
-        self.callback("event", &fields, 0)
+        self.callback_of(self.began, "event", &fields, 0)
     }
 }
 
