@@ -31,20 +31,144 @@ const TYPES: [(&str, &[&str]); 13] = [
     ("article_id", &["article_id"]),
     ("article_view_limited", &["article_id"]),
 ];
+/// Buttons that only the console makes. `get_current_selfmenu_info` answers them, and no call takes them.
+const CONSOLE_TYPES: [&str; 7] = ["text", "img", "photo", "voice", "video", "news", "finder"];
 /// What a conditional menu may depend on.
 const MATCH_RULES: [&str; 2] = ["tag_id", "client_platform_type"];
+/// The members that a button with sub-buttons has no use for.
+const LEAF_MEMBERS: [&str; 7] = ["type", "key", "url", "appid", "pagepath", "media_id", "article_id"];
 
-/// Every fault of a menu as `menu/create` takes it.
-#[must_use]
-pub fn check(menu: &Value) -> Vec<Fault> {
+/// The default menu in `body`, as `menu/create` takes it: `{"button":[…]}`. `body` may also be what WeChat answers when it
+/// is asked for the menu: `{"menu":{"button":[…]}}`, or `{"selfmenu_info":{"button":[…]}}` with sub-buttons in
+/// `sub_button.list`. See [WeChat Docs/创建菜单](https://developers.weixin.qq.com/doc/service/api/custommenu/api_createcustommenu).
+///
+/// # Errors
+/// Every fault, where it is in `body`.
+pub fn default_menu(body: &Value) -> Result<Value, Vec<Fault>> {
+    let shape = Shape::of(body);
+    let menu = shape.read(body);
     let mut faults = Vec::new();
-    check_buttons(menu, &mut faults);
-    faults
+    check_buttons(&menu, &mut faults);
+    shape.or_faults(menu, faults)
 }
 
-/// Every fault of a conditional menu (个性化菜单) as `menu/addconditional` takes it.
-#[must_use]
-pub fn check_conditional(menu: &Value) -> Vec<Fault> {
+/// The conditional menu (个性化菜单) in `body`, as `menu/addconditional` takes it. `body` may also be an element of the
+/// `conditionalmenu` that WeChat answers, whose rule has the tag as `group_id`, and members that are empty.
+/// See [WeChat Docs/创建个性化菜单](https://developers.weixin.qq.com/doc/service/api/custommenu/api_addconditionalmenu).
+///
+/// # Errors
+/// Every fault, where it is in `body`.
+pub fn conditional_menu(body: &Value) -> Result<Value, Vec<Fault>> {
+    let mut menu = Shape::Created.read(body);
+    if let Some(rule) = body.get("matchrule") {
+        menu["matchrule"] = match_rule(rule);
+    }
+    Shape::Created.or_faults(menu.clone(), check_conditional(&menu))
+}
+
+/// `rule` in the words of `menu/addconditional`.
+fn match_rule(rule: &Value) -> Value {
+    let Some(members) = rule.as_object() else {
+        return rule.clone();
+    };
+    let is_given = |(_, value): &(&String, &Value)| !is_blank(value);
+    let members = members.iter().filter(is_given).map(|(name, value)| {
+        let name = if name == "group_id" { "tag_id" } else { name };
+        let value = if value.is_number() {
+            value.to_string().into()
+        } else {
+            value.clone()
+        };
+        (name.to_owned(), value)
+    });
+    Value::Object(members.collect())
+}
+
+fn is_blank(value: &Value) -> bool {
+    value.is_null() || value == ""
+}
+
+/// The ways in which WeChat writes a menu.
+#[derive(Clone, Copy)]
+enum Shape {
+    /// As `menu/create` takes it.
+    Created,
+    /// As `menu/get` answers it.
+    Queried,
+    /// As `get_current_selfmenu_info` answers it.
+    Current,
+}
+
+impl Shape {
+    fn of(body: &Value) -> Self {
+        let has = |name: &str| body.get(name).is_some_and(Value::is_object);
+        if body.get("button").is_some() {
+            Self::Created
+        } else if has("menu") {
+            Self::Queried
+        } else if has("selfmenu_info") {
+            Self::Current
+        } else {
+            Self::Created
+        }
+    }
+
+    /// Where the menu is in its body.
+    const fn pointer(self) -> &'static str {
+        match self {
+            Self::Created => "",
+            Self::Queried => "/menu",
+            Self::Current => "/selfmenu_info",
+        }
+    }
+
+    /// The buttons, as `menu/create` takes them. What is faulty stays as it is.
+    fn read(self, body: &Value) -> Value {
+        let mut menu = Map::new();
+        let written = body.pointer(self.pointer()).and_then(|menu| menu.get("button"));
+        if let Some(written) = written {
+            let buttons = match written.as_array() {
+                Some(buttons) => buttons.iter().map(|button| self.button(button)).collect(),
+                None => written.clone(),
+            };
+            menu.insert("button".to_owned(), buttons);
+        }
+        Value::Object(menu)
+    }
+
+    fn button(self, written: &Value) -> Value {
+        let mut button = written.clone();
+        let Some(members) = button.as_object_mut() else {
+            return button;
+        };
+        if matches!(self, Self::Current)
+            && let Some(list) = members.get("sub_button").and_then(|sub| sub.get("list")).cloned()
+        {
+            members.insert("sub_button".to_owned(), list);
+        }
+        if sub_buttons(members).is_some() {
+            members.retain(|name, value| !(LEAF_MEMBERS.contains(&name.as_str()) && is_blank(value)));
+        }
+        button
+    }
+
+    /// `menu`, or its `faults` where they are in the body that it was read from.
+    fn or_faults(self, menu: Value, faults: Vec<Fault>) -> Result<Value, Vec<Fault>> {
+        if faults.is_empty() {
+            return Ok(menu);
+        }
+        let there = |mut fault: Fault| {
+            if matches!(self, Self::Current) {
+                fault.pointer = fault.pointer.replace("/sub_button/", "/sub_button/list/");
+            }
+            fault.pointer.insert_str(0, self.pointer());
+            fault
+        };
+        Err(faults.into_iter().map(there).collect())
+    }
+}
+
+fn check_conditional(menu: &Value) -> Vec<Fault> {
     let mut faults = Vec::new();
     check_buttons(menu, &mut faults);
     match menu.get("matchrule").and_then(Value::as_object) {
@@ -100,7 +224,7 @@ fn check_top_button(pointer: &str, button: &Value, faults: &mut Vec<Fault>) {
     let Some(sub_buttons) = sub_buttons(members) else {
         return check_leaf(pointer, members, faults);
     };
-    for name in ["type", "key", "url", "appid", "pagepath", "media_id", "article_id"] {
+    for name in LEAF_MEMBERS {
         if members.contains_key(name) {
             faults.push(Fault::new(
                 format!("{pointer}/{name}"),
@@ -162,10 +286,16 @@ fn check_leaf(pointer: &str, members: &Map<String, Value>, faults: &mut Vec<Faul
     let kind = members.get("type").and_then(Value::as_str);
     let Some((_, required)) = TYPES.iter().find(|(name, _)| Some(*name) == kind) else {
         let names: Vec<&str> = TYPES.iter().map(|(name, _)| *name).collect();
-        let detail = format!(
-            "must be one of {}, or the button needs a sub_button / 应为其中之一，或提供 sub_button",
-            names.join(", ")
-        );
+        let names = names.join(", ");
+        let detail = match kind.filter(|kind| CONSOLE_TYPES.contains(kind)) {
+            Some(kind) => format!(
+                "{kind} is a button that only the console makes: no API takes it back. Use one of {names} \
+                 / {kind} 按钮只能在公众号后台创建，接口无法创建，请改用 {names}"
+            ),
+            None => format!(
+                "must be one of {names}, or the button needs a sub_button / 应为 {names} 之一，或提供 sub_button"
+            ),
+        };
         return faults.push(Fault::new(format!("{pointer}/type"), detail));
     };
     for name in *required {
@@ -267,7 +397,8 @@ mod tests {
     use super::*;
 
     fn pointers(menu: &Value) -> Vec<String> {
-        check(menu).into_iter().map(|fault| fault.pointer).collect()
+        let faults = default_menu(menu).err().unwrap_or_default();
+        faults.into_iter().map(|fault| fault.pointer).collect()
     }
 
     fn click(name: &str) -> Value {
@@ -285,7 +416,7 @@ mod tests {
                 {"type": "scancode_waitmsg", "name": "扫码", "key": "MENU_SCANW"},
                 {"type": "location_select", "name": "位置", "key": "MENU_LOC", "sub_button": []},
                 {"type": "click", "name": "帮助", "key": "MENU_HELP"}]}]});
-        assert_eq!(check(&menu), []);
+        assert_eq!(default_menu(&menu), Ok(menu));
     }
 
     #[test]
@@ -377,15 +508,73 @@ mod tests {
     fn a_conditional_menu_needs_conditions_of_today() {
         let menu = |rule: Value| json!({"button": [click("n")], "matchrule": rule});
         let pointers = |rule| {
-            check_conditional(&menu(rule))
-                .into_iter()
-                .map(|fault| fault.pointer)
-                .collect::<Vec<_>>()
+            let faults = conditional_menu(&menu(rule)).err().unwrap_or_default();
+            faults.into_iter().map(|fault| fault.pointer).collect::<Vec<_>>()
         };
         assert_eq!(pointers(json!({"tag_id": "100", "client_platform_type": "2"})), [""; 0]);
         assert_eq!(pointers(json!({})), ["/matchrule"]);
         assert_eq!(pointers(json!(null)), ["/matchrule"]);
         assert_eq!(pointers(json!({"tag_id": "1", "sex": "1"})), ["/matchrule/sex"]);
+    }
+
+    #[test]
+    fn a_parent_may_carry_the_empty_members_of_a_leaf() {
+        let parent = json!({"button": [{
+            "name": "p", "type": null, "key": "", "url": "", "media_id": null, "sub_button": [click("s")],
+        }]});
+        let read = json!({"button": [{"name": "p", "sub_button": [click("s")]}]});
+        assert_eq!(default_menu(&parent), Ok(read));
+        assert_eq!(
+            pointers(&json!({"button": [{"name": "n", "type": "click", "key": "", "sub_button": []}]})),
+            ["/button/0/key"],
+            "a leaf needs its members"
+        );
+    }
+
+    #[test]
+    fn what_wechat_answers_can_be_given_back() {
+        let buttons = json!([{"name": "p", "sub_button": [click("s")]}, click("n")]);
+        let created = json!({ "button": buttons });
+        let queried = json!({"menu": {"button": buttons, "menuid": 208_396_938}});
+        let current = json!({"is_menu_open": 1, "selfmenu_info": {"button": [
+            {"name": "p", "sub_button": {"list": [click("s")]}}, click("n"),
+        ]}});
+        for body in [&created, &queried, &current] {
+            assert_eq!(default_menu(body).as_ref(), Ok(&created), "{body}");
+        }
+        let of_the_console = json!({"selfmenu_info": {"button": [
+            {"type": "news", "name": "n", "value": "m", "news_info": {"list": []}},
+            {"name": "p", "sub_button": {"list": [{"type": "video", "name": "v", "value": "m"}]}},
+        ]}});
+        let faults = default_menu(&of_the_console).unwrap_err();
+        let pointers: Vec<_> = faults.iter().map(|fault| fault.pointer.as_str()).collect();
+        assert_eq!(
+            pointers,
+            [
+                "/selfmenu_info/button/0/type",
+                "/selfmenu_info/button/1/sub_button/list/0/type"
+            ]
+        );
+        assert!(
+            faults[1].detail.contains("video") && faults[1].detail.contains("后台"),
+            "{faults:?}"
+        );
+        let nameless = json!({"menu": {"button": [{"type": "click", "key": "K"}]}});
+        assert_eq!(
+            super::default_menu(&nameless).unwrap_err()[0].pointer,
+            "/menu/button/0/name"
+        );
+    }
+
+    /// WeChat answers the tag of a rule as `group_id`, a number, and takes it as `tag_id`, a text.
+    #[test]
+    fn a_conditional_menu_that_wechat_answers_can_be_given_back() {
+        let answered = json!({
+            "button": [click("n")], "menuid": 208_396_993,
+            "matchrule": {"group_id": 100, "sex": "", "country": null, "client_platform_type": 2},
+        });
+        let taken = json!({"button": [click("n")], "matchrule": {"tag_id": "100", "client_platform_type": "2"}});
+        assert_eq!(conditional_menu(&answered), Ok(taken));
     }
 
     #[test]

@@ -6,12 +6,13 @@ use wechat::{clock::Deadline, menu, problem::Problem, response};
 
 use crate::{
     App,
-    menu::{done, refuse_faulty},
+    menu::{done, faulty},
 };
 
-/// Serves `POST /api/menu/conditional`: a menu with its `matchrule`. Needs a default menu. 2,000 a day.
-pub(crate) async fn add(app: &App, menu: &Value, deadline: Deadline) -> Result<Response<String>, Problem> {
-    refuse_faulty(menu::check_conditional(menu))?;
+/// Serves `POST /api/menu/conditional`: a menu with its `matchrule`, also as `GET /api/menu` answers it. Needs a default
+/// menu. 2,000 a day.
+pub(crate) async fn add(app: &App, body: &Value, deadline: Deadline) -> Result<Response<String>, Problem> {
+    let menu = &menu::conditional_menu(body).map_err(faulty)?;
     // One attempt: a repeat after a lost answer would leave the menu there twice.
     let add = |token, _| async move { app.client.add_conditional_menu(&token, menu, deadline).await };
     let menuid = app.ask_wechat(deadline, add).await?;

@@ -36,12 +36,14 @@ pub(crate) async fn get(app: &App, request: &Request, deadline: Deadline) -> Res
     Ok(response::json(200, &app.ask_wechat(deadline, get).await?))
 }
 
-/// Serves `POST /api/menu`. With `?dry_run=true` it answers what would change, and changes nothing.
+/// Serves `POST /api/menu`: WeChat's own body, or what `GET /api/menu` answers, with or without `?source=current`. With
+/// `?dry_run=true` it answers what would change, and changes nothing.
 pub(crate) async fn create(app: &App, request: &Request, deadline: Deadline) -> Result<Response<String>, Problem> {
-    let menu = json_body(request)?;
-    refuse_faulty(menu::check(&menu))?;
+    let body = json_body(request)?;
+    let menu = menu::default_menu(&body).map_err(faulty)?;
     let is_dry_run = is_dry_run(request)?;
     let current = current(app, deadline).await?;
+    refuse_other_conditional(&body, current.as_ref())?;
     let default = current.as_ref().and_then(|current| current.get("menu"));
     let changes = menu::difference(default.unwrap_or(&Value::Null), &menu);
     if is_dry_run {
@@ -148,17 +150,14 @@ async fn restore_conditional(
     deadline: Deadline,
 ) -> Result<(), Interrupted> {
     let (present, wanted) = (current.map_or_else(Vec::new, conditional), conditional(restored));
-    let is_same = |(one, other): &(&&Value, &&Value)| {
-        one["matchrule"] == other["matchrule"] && menu::difference(one, other).is_empty()
-    };
-    let same = present.iter().zip(&wanted).take_while(is_same).count();
+    let same = same_at_first(&present, &wanted);
     for menuid in present[same..].iter().filter_map(|menu| menuid(menu)) {
         let menuid = &menuid.to_string();
         let delete = |token, _| async move { app.client.delete_conditional_menu(&token, menuid, deadline).await };
         app.ask_wechat(deadline, delete).await?;
     }
     for menu in &wanted[same..] {
-        let menu = &json!({"button": menu["button"], "matchrule": menu["matchrule"]});
+        let menu = &menu::conditional_menu(menu).map_err(faulty)?;
         let add = |token, _| async move { app.client.add_conditional_menu(&token, menu, deadline).await };
         let added = app.tokens.call(deadline, add).await;
         added.map_err(|error| Interrupted {
@@ -167,6 +166,28 @@ async fn restore_conditional(
         })?;
     }
     Ok(())
+}
+
+/// How many menus are the same in both, from the first on.
+fn same_at_first(one: &[&Value], other: &[&Value]) -> usize {
+    let is_same = |(one, other): &(&&Value, &&Value)| {
+        one["matchrule"] == other["matchrule"] && menu::difference(one, other).is_empty()
+    };
+    one.iter().zip(other).take_while(is_same).count()
+}
+
+/// `GET /api/menu` answers conditional menus too, which `menu/create` does not change: to leave a change out silently would
+/// be worse than to refuse it.
+fn refuse_other_conditional(body: &Value, current: Option<&Value>) -> Result<(), Problem> {
+    let (given, present) = (conditional(body), current.map_or_else(Vec::new, conditional));
+    if given.is_empty() || same_at_first(&given, &present) == given.len().max(present.len()) {
+        return Ok(());
+    }
+    Err(faulty(vec![Fault::new(
+        "/conditionalmenu",
+        "differs from the account's: this call sets the default menu only, use /api/menu/conditional for the others \
+         / 与账号现有的个性化菜单不同：此接口只设置默认菜单，个性化菜单请用 /api/menu/conditional",
+    )]))
 }
 
 /// What was kept: a menu, or null. Anything else must not be taken for "no menu".
@@ -239,15 +260,12 @@ async fn remove_all(app: &App, deadline: Deadline) -> Result<(), Problem> {
     app.ask_wechat(deadline, delete).await
 }
 
-pub(crate) fn refuse_faulty(faults: Vec<Fault>) -> Result<(), Problem> {
-    if faults.is_empty() {
-        return Ok(());
-    }
-    Err(Problem::bad_request(format!(
+pub(crate) fn faulty(faults: Vec<Fault>) -> Problem {
+    Problem::bad_request(format!(
         "the menu breaks WeChat's limits / 菜单不符合微信的限制: {}",
         fault::in_words(&faults)
     ))
-    .with_faults(faults))
+    .with_faults(faults)
 }
 
 fn is_dry_run(request: &Request) -> Result<bool, Problem> {

@@ -17,8 +17,11 @@ use crate::App;
 
 /// Serves `GET /api/replies`: the document; `{}` when none was stored, as which the default greeting serves.
 pub(crate) async fn get(app: &App) -> Result<Response<String>, Problem> {
-    let stored = stored(app).await?;
-    let document = match &stored {
+    answer_stored(stored(app).await?.as_ref())
+}
+
+fn answer_stored(stored: Option<&StoredReplies>) -> Result<Response<String>, Problem> {
+    let document = match stored {
         None => json!({}),
         Some(stored) => parse_stored(&stored.document)?,
     };
@@ -37,18 +40,33 @@ pub(crate) async fn put(app: &App, headers: &HeaderMap, document: &Value) -> Res
     Ok(with_version(response::json(200, document), version))
 }
 
-/// Serves `POST /api/replies/rollback`: stores an earlier version again, that of `{"version":n}` or else the last one.
+/// Serves `POST /api/replies/rollback`: stores an earlier version again, that of `{"version":n}` or else the last one. Doing
+/// it again, as after a lost answer, brings nothing else back: with `If-Match` it is refused, and without it the rules that
+/// are restored already stay.
 pub(crate) async fn roll_back(app: &App, headers: &HeaderMap, request: &Value) -> Result<Response<String>, Problem> {
-    let current = stored(app).await?.map_or(0, |stored| stored.version);
-    let version = requested_version(request)?.unwrap_or(current.saturating_sub(1));
+    let stored = stored(app).await?;
+    let current = stored.as_ref().map_or(0, |stored| stored.version);
+    let (requested, expected) = (requested_version(request)?, if_match(headers)?);
+    let is_current = |document: &str| stored.as_ref().is_some_and(|stored| stored.document == document);
+    let may_repeat = expected.is_none_or(|expected| expected == current);
+    if requested.is_none() && expected.is_none() && current > 2 {
+        let before_last = app.table.earlier_replies(&app.app_id, current - 2).await?;
+        if before_last.is_some_and(|earlier| is_current(&earlier.document)) {
+            return answer_stored(stored.as_ref());
+        }
+    }
+    let version = requested.unwrap_or(current.saturating_sub(1));
     let earlier = app.table.earlier_replies(&app.app_id, version).await?;
     let earlier = earlier.ok_or_else(|| {
         Problem::not_found(format!(
             "version {version} is not kept: the last 10 before version {current} are / 仅保留最近 10 个版本"
         ))
     })?;
+    if requested.is_some() && may_repeat && is_current(&earlier.document) {
+        return answer_stored(stored.as_ref());
+    }
     let restored = parse_stored(&earlier.document)?;
-    let saved = save(app, &earlier.document, if_match(headers)?).await?;
+    let saved = save(app, &earlier.document, expected).await?;
     Ok(with_version(response::json(200, &restored), saved))
 }
 

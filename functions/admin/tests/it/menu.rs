@@ -45,6 +45,32 @@ async fn a_faulty_menu_is_refused_with_every_fault_before_wechat_is_asked() {
 }
 
 #[tokio::test]
+async fn what_the_api_hands_out_can_be_given_back() {
+    let mut admin = Admin::start().await;
+    let parent = json!({"button": [{"name": "p", "sub_button": [{"type": "click", "name": "s", "key": "K"}]}]});
+    assert_eq!(admin.request("POST", "/api/menu", &parent).await.0, 200);
+    admin.add_conditional("100").await;
+    let (_, queried) = admin.request("GET", "/api/menu", &Value::Null).await;
+    let (_, current) = admin.request("GET", "/api/menu?source=current", &Value::Null).await;
+    for body in [&queried, &json!({"menu": queried["menu"]}), &current] {
+        let (status, answer) = admin.request("POST", "/api/menu?dry_run=true", body).await;
+        assert_eq!((status, &answer["changes"]), (200, &json!([])), "{answer}");
+        assert_eq!(admin.request("POST", "/api/menu", body).await.0, 200);
+    }
+    assert_eq!(admin.conditional().await.len(), 1);
+
+    let conditional = &queried["conditionalmenu"][0];
+    let (status, added) = admin.request("POST", "/api/menu/conditional", conditional).await;
+    assert_eq!(status, 200, "{added}");
+    // This call would leave the second one there.
+    let (status, problem) = admin.request("POST", "/api/menu", &queried).await;
+    assert_eq!(
+        (status, &problem["faults"][0]["pointer"]),
+        (400, &json!("/conditionalmenu"))
+    );
+}
+
+#[tokio::test]
 async fn a_dry_run_names_the_changes_and_makes_none() {
     let mut admin = Admin::start().await;
     assert_eq!(admin.request("POST", "/api/menu", &menu("old")).await.0, 200);
@@ -260,11 +286,11 @@ async fn a_rollback_takes_conditional_menus_away_and_brings_them_back_in_their_o
         assert_eq!(status, 200, "{answer}");
         let (_, now) = admin.request("GET", "/api/menu", &Value::Null).await;
         assert_eq!(now["menu"]["button"][0]["name"], name);
-        let found: Vec<Value> = admin
+        let found: Vec<String> = admin
             .conditional()
             .await
             .iter()
-            .map(|menu| menu["matchrule"]["tag_id"].clone())
+            .map(|menu| menu["matchrule"]["group_id"].to_string())
             .collect();
         assert_eq!(found, tags);
     }

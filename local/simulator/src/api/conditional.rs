@@ -25,9 +25,15 @@ pub(super) struct Conditional {
 }
 
 impl Conditional {
-    /// As `menu/get` answers it.
+    /// As `menu/get` answers it: the tag is a `group_id` there, and both conditions are numbers.
     pub(super) fn shown(&self) -> Value {
-        json!({"button": self.buttons, "matchrule": self.matchrule, "menuid": self.id})
+        let rule = self.matchrule.iter().map(|(name, value)| {
+            let name = if name == "tag_id" { "group_id" } else { name };
+            let number = value.as_str().and_then(|value| value.parse::<u64>().ok());
+            (name.to_owned(), number.map_or_else(|| value.clone(), Value::from))
+        });
+        let rule: Map<String, Value> = rule.collect();
+        json!({"button": self.buttons, "matchrule": rule, "menuid": self.id})
     }
 
     /// Of several tags the last one counts.
