@@ -188,6 +188,8 @@ fn paths() -> Value {
             "responses": {"200": answer("WeChat's own answer", &json!({"type": "object"}))},
         }))},
         "/api/replies/rollback": {"post": operation("rollBackReplies", "Store an earlier version again / 恢复之前的回复规则", &[400, 404, 412, 413], json!({
+            "description": "Name the version to restore, or send If-Match. A repeat after a lost answer brings nothing else back.",
+            "parameters": [if_match()],
             "requestBody": {"required": false, "content": {"application/json": {"schema": schema("Version")}}},
             "responses": {"200": answer("The document as it was stored", &schema("Replies"))},
         }))},
@@ -200,11 +202,7 @@ fn paths() -> Value {
                 "responses": {"200": answer("The document; {} when none is stored", &schema("Replies"))},
             })),
             "put": operation("putReplies", "Replace the reply rules / 更新回复规则", &[400, 412, 413], json!({
-                "parameters": [{
-                    "name": "If-Match", "in": "header",
-                    "description": "The ETag of the version that this one shall take the place of.",
-                    "schema": {"type": "string", "pattern": "^([*]|\"[0-9]{1,19}\")$"},
-                }],
+                "parameters": [if_match()],
                 "requestBody": json_body("Replies"),
                 "responses": {"200": answer("The document as it was stored", &schema("Replies"))},
             })),
@@ -223,6 +221,14 @@ fn operation(id: &str, summary: &str, failures: &[u16], mut members: Value) -> V
         members["responses"][status.to_string()] = json!({"$ref": format!("#/components/responses/{status}")});
     }
     members
+}
+
+fn if_match() -> Value {
+    json!({
+        "name": "If-Match", "in": "header",
+        "description": "The ETag of the version that this one shall take the place of.",
+        "schema": {"type": "string", "pattern": "^([*]|\"[0-9]{1,19}\")$"},
+    })
 }
 
 fn problems() -> Map<String, Value> {
@@ -285,7 +291,8 @@ fn add<T: ToSchema>(schemas: &mut Map<String, Value>) {
 fn by_hand() -> Map<String, Value> {
     let Value::Object(schemas) = json!({
         "Menu": {
-            "type": "object", "description": "As WeChat's menu/create takes it.", "required": ["button"],
+            "type": "object", "required": ["button"],
+            "description": "As WeChat's menu/create takes it. What GET /api/menu answers is taken too: {\"menu\":{…}} and {\"selfmenu_info\":{…}}.",
             "properties": {"button": {"type": "array", "minItems": 1, "maxItems": 3, "items": {"type": "object"}}},
         },
         "MenuUser": {
@@ -320,6 +327,10 @@ fn by_hand() -> Map<String, Value> {
                     "properties": {
                         "match": {"enum": ["exact", "prefix", "contains", "regex"]},
                         "value": {"type": "string", "minLength": 1},
+                        "strict": {
+                            "type": ["boolean", "null"],
+                            "description": "Whether case, full or half width and outer spaces count.",
+                        },
                         "reply": schema("Reply"),
                     },
                 }},
