@@ -285,13 +285,8 @@ async fn requests_that_are_refused_have_no_effect() {
     query.truncate(3);
     let forged = request("POST", &crate::setup::pairs(&query), Some(&receipt("1", "success")));
     assert_eq!(webhook.send(&forged).await.status, 403);
-    assert_eq!(
-        webhook
-            .post("<xml><Content>neither type nor event</Content></xml>")
-            .await
-            .status,
-        400
-    );
+    let neither = "<xml><Content>neither type nor event</Content></xml>";
+    assert_eq!(webhook.post(neither).await, Answer::success());
     assert!(bus.entries().is_empty());
     assert_eq!(store(&table).message(APP_ID, "1", now()).await.unwrap(), None);
 }
