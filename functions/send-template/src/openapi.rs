@@ -309,7 +309,7 @@ fn by_hand() -> Map<String, Value> {
         },
         "Replies": {
             "type": "object", "additionalProperties": false,
-            "description": "The first keyword rule that matches wins. Scans are QR scenes.",
+            "description": "The first keyword rule that matches a text, or what a voice message says, wins. Scans are QR scenes.",
             "properties": {
                 "subscribe": or_null("Reply"),
                 "keywords": {"type": ["array", "null"], "items": {
@@ -317,6 +317,7 @@ fn by_hand() -> Map<String, Value> {
                     "properties": {
                         "match": {"enum": ["exact", "prefix", "contains", "regex"]},
                         "value": {"type": "string", "minLength": 1},
+                        "strict": {"type": ["boolean", "null"], "description": "Whether case, full or half width and outer spaces count."},
                         "reply": schema("Reply"),
                     },
                 }},
