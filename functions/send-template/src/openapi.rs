@@ -319,7 +319,7 @@ fn by_hand() -> Map<String, Value> {
         },
         "Replies": {
             "type": "object", "additionalProperties": false,
-            "description": "The first keyword rule that matches wins. Scans are QR scenes.",
+            "description": "The first keyword rule that matches a text, or what a voice message says, wins. Scans are QR scenes.",
             "properties": {
                 "subscribe": or_null("Reply"),
                 "keywords": {"type": ["array", "null"], "items": {

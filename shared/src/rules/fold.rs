@@ -13,7 +13,16 @@ pub(super) fn width(text: &str) -> String {
 
 /// Writes what [`width`] returns in lower case.
 pub(super) fn case(text: &str) -> String {
-    text.chars().flat_map(char::to_lowercase).collect()
+    let mut lower = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            'A'..='Z' => lower.push(character.to_ascii_lowercase()),
+            // Neither ASCII's others nor Chinese and Japanese have a case, and they are most of what is written.
+            '\0'..='\x7f' | '\u{2e80}'..='\u{9fff}' => lower.push(character),
+            _ => lower.extend(character.to_lowercase()),
+        }
+    }
+    lower
 }
 
 /// A CJK input method writes `Ａ`, `１`, `？` and the ideographic space where a Latin one writes `A`, `1`, `?` and a space.
