@@ -255,21 +255,4 @@ mod tests {
             clock.advance(RETRY_AFTER / 1000);
         }
     }
-
-    /// That none are stored is for the table to say.
-    #[tokio::test]
-    async fn rules_that_were_never_read_are_not_taken_for_none() {
-        let bench = Bench::start("own").await;
-        let Bench {
-            embedded, cache, table, ..
-        } = bench;
-        assert!(
-            RulesCache::new(table, "wxWithoutRules".to_owned(), ManualClock::new())
-                .current()
-                .await
-                .is_some()
-        );
-        embedded.stop().await;
-        assert!(cache.current().await.is_none());
-    }
 }
