@@ -107,6 +107,7 @@ impl LocalError {
 pub struct Local {
     address: SocketAddr,
     simulator: Option<Simulator>,
+    stop_schedule: oneshot::Sender<()>,
     schedule: JoinHandle<()>,
     worker: Arc<InProcessWorker>,
     stop_gateway: oneshot::Sender<()>,
@@ -148,7 +149,8 @@ impl Local {
             simulator.as_ref().map(Simulator::controls),
         ));
         let (functions, refresher, worker) = functions(configs, &table).await?;
-        let schedule = tokio::spawn(schedule::every_minute(refresher));
+        let (stop_schedule, schedule_stopped) = oneshot::channel();
+        let schedule = tokio::spawn(schedule::every_minute(refresher, schedule_stopped));
         let (stop_gateway, stopped) = oneshot::channel();
         let gateway = tokio::spawn(gateway::serve(listener, functions, console, stopped));
         if !has_api_keys {
@@ -157,6 +159,7 @@ impl Local {
         Ok(Self {
             address,
             simulator,
+            stop_schedule,
             schedule,
             worker,
             stop_gateway,
@@ -180,10 +183,12 @@ impl Local {
 
     /// Lets the requests that are running end, for 3 seconds at most, then stops everything.
     pub async fn stop(self) {
-        self.schedule.abort();
+        let _ = self.stop_schedule.send(());
         // An error means that the gateway has already ended.
         let _ = self.stop_gateway.send(());
         let simulator = async {
+            // A run of the refresher asks it.
+            let _ = self.schedule.await;
             if let Some(simulator) = self.simulator {
                 simulator.shutdown().await;
             }

@@ -3,7 +3,7 @@
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use token_refresher::App;
-use tokio::time::MissedTickBehavior;
+use tokio::{sync::oneshot, time::MissedTickBehavior};
 use wechat::{
     clock::Deadline,
     token::{Action, RefreshPort, RefreshRequestError},
@@ -12,12 +12,16 @@ use wechat::{
 /// As the rule in `template.yaml` runs it.
 const INTERVAL: Duration = Duration::from_secs(60);
 
-/// Runs the refresher now and every minute.
-pub(crate) async fn every_minute(refresher: Arc<App>) {
+/// Runs the refresher now and every minute, until `stopped` is sent or dropped. A run that has begun goes on to its end: cut
+/// short it would leave its lease, and the next start would wait for the end of that.
+pub(crate) async fn every_minute(refresher: Arc<App>, mut stopped: oneshot::Receiver<()>) {
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        ticks.tick().await;
+        tokio::select! {
+            _ = ticks.tick() => {}
+            _ = &mut stopped => return,
+        }
         // The run has logged its failure; the next minute's run is the retry.
         let _ = refresher.run(&Action::Refresh, Deadline::NONE).await;
     }

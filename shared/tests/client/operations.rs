@@ -132,7 +132,7 @@ async fn conditional_menus_stand_beside_the_default() {
         "VIP"
     );
     let menus = client.menu(&token, 1, NONE).await.unwrap();
-    assert_eq!(menus["conditionalmenu"][0]["matchrule"]["client_platform_type"], "1");
+    assert_eq!(menus["conditionalmenu"][0]["matchrule"]["client_platform_type"], 1);
 
     client.delete_conditional_menu(&token, &menuid, NONE).await.unwrap();
     assert_eq!(
