@@ -152,7 +152,7 @@ async fn the_id_is_the_same_in_every_mode_and_format() {
     for (mode, event) in [
         ("plain", plain(&xml)),
         ("plain", plain(&as_json.to_string())),
-        ("safe", encrypted(TOKEN, AES_KEY, APP_ID, &as_json.to_string(), "")),
+        ("safe", encrypted(TOKEN, AES_KEY, APP_ID, as_json.to_string(), "")),
         (
             "compat",
             encrypted(TOKEN, AES_KEY, APP_ID, &xml, "<MsgType>text</MsgType>"),

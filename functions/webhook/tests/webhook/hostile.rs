@@ -187,7 +187,7 @@ async fn the_previous_token_and_key_serve_while_they_are_rotated() {
     for token in [TOKEN, "oldToken"] {
         assert_eq!(webhook.send(&check(token)).await.status, 200, "{token}");
         for aes_key in [AES_KEY, &previous_key] {
-            let answer = webhook.send(&encrypted(token, aes_key, APP_ID, &subscribe(), "")).await;
+            let answer = webhook.send(&encrypted(token, aes_key, APP_ID, subscribe(), "")).await;
             let sealed = document(&answer.body);
             let part = |name| sealed.text(name).unwrap();
             let clear = key(aes_key).decrypt(part("Encrypt"), APP_ID).unwrap();
@@ -197,7 +197,7 @@ async fn the_previous_token_and_key_serve_while_they_are_rotated() {
         }
     }
     assert_eq!(webhook.send(&check("olderToken")).await, Answer::forbidden());
-    let other_key = encrypted(TOKEN, &"C".repeat(43), APP_ID, &subscribe(), "");
+    let other_key = encrypted(TOKEN, &"C".repeat(43), APP_ID, subscribe(), "");
     assert_eq!(webhook.send(&other_key).await.status, 400);
 }
 
@@ -209,7 +209,7 @@ async fn every_padding_opens_and_only_for_this_account() {
         let xml = text(&"x".repeat(length), 1);
         assert_eq!(webhook.send(&safe(&xml)).await, Answer::success(), "{length}");
     }
-    let other = encrypted(TOKEN, AES_KEY, "wxfedcba9876543210", &subscribe(), "");
+    let other = encrypted(TOKEN, AES_KEY, "wxfedcba9876543210", subscribe(), "");
     assert_eq!(webhook.send(&other).await.status, 400);
 }
 
