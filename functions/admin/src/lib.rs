@@ -7,7 +7,7 @@ mod replies;
 
 use std::sync::Arc;
 
-use http::{Method, Response};
+use http::{HeaderMap, Method, Response, header};
 use http_api::json_body;
 use lambda_http::{Request, RequestExt};
 use serde_json::Value;
@@ -146,8 +146,8 @@ async fn route(app: &App, request: &Request, deadline: Deadline) -> Result<Respo
     match (request.method(), path) {
         (&Method::GET, "/api/menu") => menu::get(app, request, deadline).await,
         (&Method::POST, "/api/menu") => menu::create(app, request, deadline).await,
-        (&Method::DELETE, "/api/menu") => menu::delete(app, deadline).await,
-        (&Method::POST, "/api/menu/rollback") => menu::roll_back(app, deadline).await,
+        (&Method::DELETE, "/api/menu") => menu::delete(app, headers, deadline).await,
+        (&Method::POST, "/api/menu/rollback") => menu::roll_back(app, headers, deadline).await,
         (&Method::POST, "/api/menu/conditional") => conditional_menu::add(app, &json_body(request)?, deadline).await,
         (&Method::POST, "/api/menu/trymatch") => conditional_menu::try_match(app, &json_body(request)?, deadline).await,
         (&Method::GET, "/api/replies") => replies::get(app).await,
@@ -181,6 +181,33 @@ fn refuse_unknown_parameters(request: &Request) -> Result<(), Problem> {
         )
         .with_field(name)),
     }
+}
+
+/// The tag of `If-Match: "tag"`; `*` and no header accept any.
+fn if_match(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let Some(value) = headers.get(header::IF_MATCH) else {
+        return Ok(None);
+    };
+    let value = value.to_str().unwrap_or_default().trim();
+    if value == "*" {
+        return Ok(None);
+    }
+    let tag = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
+    tag.map(Some).ok_or_else(bad_if_match)
+}
+
+fn bad_if_match() -> Problem {
+    Problem::bad_request(
+        "If-Match must be the ETag of an earlier answer, such as \"3\" / If-Match 应为之前应答的 ETag，如 \"3\"",
+    )
+    .with_field("If-Match")
+}
+
+fn with_etag(mut response: Response<String>, tag: impl std::fmt::Display) -> Response<String> {
+    if let Ok(etag) = format!("\"{tag}\"").parse() {
+        response.headers_mut().insert(header::ETAG, etag);
+    }
+    response
 }
 
 /// A body that may be left out.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::Response;
+use http::{HeaderMap, Response};
 use http_api::json_body;
 use lambda_http::{Request, RequestExt};
 use serde_json::{Value, json};
@@ -13,11 +13,12 @@ use wechat::{
     hex, menu,
     problem::Problem,
     response,
+    secret::sha256_hex,
     store::{KeptMenu, ROLL_BACK_CLAIMED_FOR},
-    token::CallFailure,
+    token::{CallError, CallFailure},
 };
 
-use crate::App;
+use crate::{App, if_match, with_etag};
 
 /// What a roll-back may take, where the platform sets no limit: less than its claim lasts.
 const ROLLING_BACK: Duration = Duration::from_secs(ROLL_BACK_CLAIMED_FOR.unsigned_abs() - 3);
@@ -32,17 +33,25 @@ pub(crate) async fn get(app: &App, request: &Request, deadline: Deadline) -> Res
             return Err(Problem::bad_request("source must be current / source 只能为 current").with_field("source"));
         }
     }
-    let get = |token, attempts| async move { app.client.menu(&token, attempts, deadline).await };
-    Ok(response::json(200, &app.ask_wechat(deadline, get).await?))
+    match ask(app, deadline).await {
+        Ok(menu) => Ok(with_etag(response::json(200, &menu), tag(Some(&menu)))),
+        Err(error) if is_none(&error) => {
+            let none = Problem::from_call(&error, app.clock.now()).into_response();
+            Ok(with_etag(none, tag(None)))
+        }
+        Err(error) => Err(Problem::from_call(&error, app.clock.now())),
+    }
 }
 
 /// Serves `POST /api/menu`: WeChat's own body, or what `GET /api/menu` answers, with or without `?source=current`. With
-/// `?dry_run=true` it answers what would change, and changes nothing.
+/// `?dry_run=true` it answers what would change, and changes nothing. With `If-Match` only the menu that the caller has read
+/// is replaced.
 pub(crate) async fn create(app: &App, request: &Request, deadline: Deadline) -> Result<Response<String>, Problem> {
     let body = json_body(request)?;
     let menu = menu::default_menu(&body).map_err(faulty)?;
-    let is_dry_run = is_dry_run(request)?;
+    let (is_dry_run, expected) = (is_dry_run(request)?, if_match(request.headers())?);
     let current = current(app, deadline).await?;
+    refuse_changed(expected, &[current.as_ref()])?;
     refuse_other_conditional(&body, current.as_ref())?;
     let default = current.as_ref().and_then(|current| current.get("menu"));
     let changes = menu::difference(default.unwrap_or(&Value::Null), &menu);
@@ -58,19 +67,23 @@ pub(crate) async fn create(app: &App, request: &Request, deadline: Deadline) -> 
 }
 
 /// Serves `DELETE /api/menu`, which deletes the conditional menus too.
-pub(crate) async fn delete(app: &App, deadline: Deadline) -> Result<Response<String>, Problem> {
+pub(crate) async fn delete(app: &App, headers: &HeaderMap, deadline: Deadline) -> Result<Response<String>, Problem> {
+    let expected = if_match(headers)?;
+    let current = current(app, deadline).await?;
+    refuse_changed(expected, &[current.as_ref()])?;
     // As in `create`.
-    if let Some(current) = current(app, deadline).await? {
-        keep(app, Some(&current)).await?;
+    if current.is_some() {
+        keep(app, current.as_ref()).await?;
     }
     remove_all(app, deadline).await?;
     Ok(done())
 }
 
 /// Serves `POST /api/menu/rollback`: restores the menus that were there before the last `POST` or `DELETE`, conditional ones
-/// and their order included. Doing it again undoes it; after a roll-back that was cut short it goes on where that ended. One
-/// at a time.
-pub(crate) async fn roll_back(app: &App, deadline: Deadline) -> Result<Response<String>, Problem> {
+/// and their order included. Doing it again undoes it, unless `If-Match` names the menu that it shall take the place of: then
+/// a repeat after a lost answer is refused. After a roll-back that was cut short it goes on where that ended. One at a time.
+pub(crate) async fn roll_back(app: &App, headers: &HeaderMap, deadline: Deadline) -> Result<Response<String>, Problem> {
+    let expected = if_match(headers)?;
     let owner = hex::random(8).map_err(Problem::no_randomness)?;
     let deadline = deadline.within(app.clock.now_millis(), ROLLING_BACK);
     let claimed = app
@@ -79,7 +92,7 @@ pub(crate) async fn roll_back(app: &App, deadline: Deadline) -> Result<Response<
         .await?;
     let kept =
         claimed.ok_or_else(|| Problem::not_found("no menu was changed through this API yet / 尚无可回滚的菜单"))?;
-    match restore(app, &owner, &kept, deadline).await {
+    match restore(app, &owner, &kept, expected, deadline).await {
         Ok(restored) => {
             app.table.finish_menu_roll_back(&app.app_id, &owner).await?;
             Ok(response::json(
@@ -116,9 +129,19 @@ impl<E: Into<Problem>> From<E> for Interrupted {
 }
 
 /// Restores what `kept` tells of, and answers what that was.
-async fn restore(app: &App, owner: &str, kept: &KeptMenu, deadline: Deadline) -> Result<Value, Interrupted> {
+async fn restore(
+    app: &App,
+    owner: &str,
+    kept: &KeptMenu,
+    expected: Option<&str>,
+    deadline: Deadline,
+) -> Result<Value, Interrupted> {
     let current = current(app, deadline).await?;
     let (last, earlier) = (read_kept(Some(&kept.menu))?, read_kept(kept.earlier.as_ref())?);
+    // The menu that a roll-back found which has not ended is the one that was kept last.
+    let found = kept.is_restoring.then_some(Some(&last).filter(|last| !last.is_null()));
+    let replaced: Vec<_> = [Some(current.as_ref()), found].into_iter().flatten().collect();
+    refuse_changed(expected, &replaced)?;
     // A roll-back that has not ended is gone on with; a change that was not made after all has kept what is still there.
     let is_there = current.as_ref().unwrap_or(&Value::Null) == &last;
     let goes_on = (kept.is_restoring || is_there) && kept.earlier.is_some();
@@ -190,6 +213,24 @@ fn refuse_other_conditional(body: &Value, current: Option<&Value>) -> Result<(),
     )]))
 }
 
+/// Refuses to change a menu that the caller has not read: the one that `expected` tags is none of `replaced`.
+fn refuse_changed(expected: Option<&str>, replaced: &[Option<&Value>]) -> Result<(), Problem> {
+    match expected {
+        Some(expected) if replaced.iter().all(|menu| tag(*menu) != expected) => Err(Problem::precondition_failed(
+            "the menu has changed since it was read: read it again and repeat the change / 菜单已被修改，请重新读取后再改",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The `ETag` of what WeChat answers to `menu/get`.
+fn tag(menu: Option<&Value>) -> String {
+    match menu {
+        Some(menu) => sha256_hex(menu.to_string().as_bytes())[..16].to_owned(),
+        None => "none".to_owned(),
+    }
+}
+
 /// What was kept: a menu, or null. Anything else must not be taken for "no menu".
 fn read_kept(menu: Option<&String>) -> Result<Value, Problem> {
     let damaged = |cause: String| {
@@ -222,15 +263,20 @@ fn menuid(menu: &Value) -> Option<u64> {
 }
 
 pub(crate) async fn current(app: &App, deadline: Deadline) -> Result<Option<Value>, Problem> {
-    let get = |token, attempts| async move { app.client.menu(&token, attempts, deadline).await };
-    let error = match app.tokens.call(deadline, get).await {
-        Ok(menu) => return Ok(Some(menu)),
-        Err(error) => error,
-    };
-    match &error.cause {
-        CallFailure::Api(error) if error.errcode() == Some(NO_MENU) => Ok(None),
-        _ => Err(Problem::from_call(&error, app.clock.now())),
+    match ask(app, deadline).await {
+        Ok(menu) => Ok(Some(menu)),
+        Err(error) if is_none(&error) => Ok(None),
+        Err(error) => Err(Problem::from_call(&error, app.clock.now())),
     }
+}
+
+async fn ask(app: &App, deadline: Deadline) -> Result<Value, CallError> {
+    let get = |token, attempts| async move { app.client.menu(&token, attempts, deadline).await };
+    app.tokens.call(deadline, get).await
+}
+
+fn is_none(error: &CallError) -> bool {
+    matches!(&error.cause, CallFailure::Api(error) if error.errcode() == Some(NO_MENU))
 }
 
 async fn seen_by_users(app: &App, deadline: Deadline) -> Result<Response<String>, Problem> {

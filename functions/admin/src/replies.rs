@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use http::{HeaderMap, Response, header};
+use http::{HeaderMap, Response};
 use serde_json::{Value, json};
 use wechat::{
     document::Document,
@@ -13,7 +13,7 @@ use wechat::{
     store::{SavedReplies, StoredReplies},
 };
 
-use crate::App;
+use crate::{App, bad_if_match, if_match, with_etag};
 
 /// Serves `GET /api/replies`: the document; `{}` when none was stored, as which the default greeting serves.
 pub(crate) async fn get(app: &App) -> Result<Response<String>, Problem> {
@@ -25,7 +25,7 @@ fn answer_stored(stored: Option<&StoredReplies>) -> Result<Response<String>, Pro
         None => json!({}),
         Some(stored) => parse_stored(&stored.document)?,
     };
-    Ok(with_version(
+    Ok(with_etag(
         response::json(200, &document),
         stored.map_or(0, |stored| stored.version),
     ))
@@ -36,8 +36,8 @@ fn answer_stored(stored: Option<&StoredReplies>) -> Result<Response<String>, Pro
 pub(crate) async fn put(app: &App, headers: &HeaderMap, document: &Value) -> Result<Response<String>, Problem> {
     let json = document.to_string();
     ReplyRules::parse(json.as_bytes()).map_err(refused)?;
-    let version = save(app, &json, if_match(headers)?).await?;
-    Ok(with_version(response::json(200, document), version))
+    let version = save(app, &json, expected_version(headers)?).await?;
+    Ok(with_etag(response::json(200, document), version))
 }
 
 /// Serves `POST /api/replies/rollback`: stores an earlier version again, that of `{"version":n}` or else the last one. Doing
@@ -46,7 +46,7 @@ pub(crate) async fn put(app: &App, headers: &HeaderMap, document: &Value) -> Res
 pub(crate) async fn roll_back(app: &App, headers: &HeaderMap, request: &Value) -> Result<Response<String>, Problem> {
     let stored = stored(app).await?;
     let current = stored.as_ref().map_or(0, |stored| stored.version);
-    let (requested, expected) = (requested_version(request)?, if_match(headers)?);
+    let (requested, expected) = (requested_version(request)?, expected_version(headers)?);
     let is_current = |document: &str| stored.as_ref().is_some_and(|stored| stored.document == document);
     let may_repeat = expected.is_none_or(|expected| expected == current);
     if requested.is_none() && expected.is_none() && current > 2 {
@@ -67,7 +67,7 @@ pub(crate) async fn roll_back(app: &App, headers: &HeaderMap, request: &Value) -
     }
     let restored = parse_stored(&earlier.document)?;
     let saved = save(app, &earlier.document, expected).await?;
-    Ok(with_version(response::json(200, &restored), saved))
+    Ok(with_etag(response::json(200, &restored), saved))
 }
 
 /// The `version` of `{"version":n}`; none in a body that is absent or empty.
@@ -167,30 +167,8 @@ fn refused(error: RulesError) -> Problem {
     }
 }
 
-/// The version of `If-Match: "n"`; `*` and no header accept any.
-fn if_match(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
-    let Some(value) = headers.get(header::IF_MATCH) else {
-        return Ok(None);
-    };
-    let value = value.to_str().unwrap_or_default().trim();
-    if value == "*" {
-        return Ok(None);
-    }
-    let version = value
-        .strip_prefix('"')
-        .and_then(|value| value.strip_suffix('"'))
-        .and_then(|value| value.parse().ok());
-    version.map(Some).ok_or_else(|| {
-        Problem::bad_request(
-            "If-Match must be the ETag of an earlier answer, such as \"3\" / If-Match 应为之前应答的 ETag，如 \"3\"",
-        )
-        .with_field("If-Match")
-    })
-}
-
-fn with_version(mut response: Response<String>, version: u64) -> Response<String> {
-    if let Ok(etag) = format!("\"{version}\"").parse() {
-        response.headers_mut().insert(header::ETAG, etag);
-    }
-    response
+/// The version of `If-Match`.
+fn expected_version(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
+    let tag = if_match(headers)?;
+    tag.map(|tag| tag.parse().map_err(|_| bad_if_match())).transpose()
 }

@@ -156,8 +156,8 @@ fn paths() -> Value {
                 }],
                 "responses": {"200": answer("WeChat's own answer", &json!({"type": "object"}))},
             })),
-            "post": operation("createMenu", "Create the menu / 创建菜单", &[400, 413, 429], json!({
-                "parameters": [{
+            "post": operation("createMenu", "Create the menu / 创建菜单", &[400, 412, 413, 429], json!({
+                "parameters": [if_match(), {
                     "name": "dry_run", "in": "query",
                     "description": "`true`: answer what would change, and change nothing.",
                     "schema": {"enum": ["true", "false"]},
@@ -165,11 +165,14 @@ fn paths() -> Value {
                 "requestBody": json_body("Menu"),
                 "responses": {"200": answer("The menu is made, or what would change", &one_of(&["Done", "Changes"]))},
             })),
-            "delete": operation("deleteMenu", "Delete the menu / 删除菜单", &[400, 404, 429], json!({
+            "delete": operation("deleteMenu", "Delete the menu / 删除菜单", &[400, 404, 412, 429], json!({
+                "parameters": [if_match()],
                 "responses": {"200": answer("It is deleted, with the conditional menus", &schema("Done"))},
             })),
         },
-        "/api/menu/rollback": {"post": operation("rollBackMenu", "Restore the menu before the last change / 恢复上次修改前的菜单", &[400, 404, 409, 429], json!({
+        "/api/menu/rollback": {"post": operation("rollBackMenu", "Restore the menu before the last change / 恢复上次修改前的菜单", &[400, 404, 409, 412, 429], json!({
+            "description": "Doing it again undoes it, unless If-Match names the menu that it shall take the place of.",
+            "parameters": [if_match()],
             "responses": {"200": answer("It is restored", &schema("Done"))},
         }))},
         "/api/menu/conditional": {"post": operation("addConditionalMenu", "Add a conditional menu / 添加个性化菜单", &[400, 413, 429], json!({
@@ -227,7 +230,7 @@ fn if_match() -> Value {
     json!({
         "name": "If-Match", "in": "header",
         "description": "The ETag of the version that this one shall take the place of.",
-        "schema": {"type": "string", "pattern": "^([*]|\"[0-9]{1,19}\")$"},
+        "schema": {"type": "string", "pattern": "^([*]|\"[0-9a-z]{1,19}\")$"},
     })
 }
 
@@ -243,7 +246,7 @@ fn problems() -> Map<String, Value> {
             409,
             "A request with the same Idempotency-Key, or another roll-back, is in progress",
         ),
-        (412, "The rules have changed since they were read"),
+        (412, "The rules or the menu have changed since they were read"),
         (413, "The body has more than 256 KiB"),
         (422, "The Idempotency-Key was used with another body"),
         (429, "WeChat's quota or frequency"),

@@ -44,6 +44,25 @@ async fn a_faulty_menu_is_refused_with_every_fault_before_wechat_is_asked() {
     assert_eq!(admin.calls("/cgi-bin/menu/create").await, 0);
 }
 
+/// The answer to the first request was lost, so its caller sends it again.
+#[tokio::test]
+async fn a_roll_back_that_is_repeated_with_if_match_does_not_bring_the_bad_menu_back() {
+    let mut admin = Admin::start().await;
+    admin.request("POST", "/api/menu", &menu("good")).await;
+    admin.request("POST", "/api/menu", &menu("bad")).await;
+    let read = admin.respond(&api_event("GET", "/api/menu", &Value::Null)).await;
+    let mut roll_back = api_event("POST", "/api/menu/rollback", &Value::Null);
+    roll_back["headers"]["if-match"] = read["headers"]["etag"].clone();
+    for status in [200, 412, 412] {
+        assert_eq!(admin.respond(&roll_back).await["statusCode"], status);
+        let (_, now) = admin.request("GET", "/api/menu", &Value::Null).await;
+        assert_eq!(now["menu"]["button"][0]["name"], "good");
+    }
+    let mut create = api_event("POST", "/api/menu", &menu("other"));
+    create["headers"]["if-match"] = read["headers"]["etag"].clone();
+    assert_eq!(admin.respond(&create).await["statusCode"], 412);
+}
+
 #[tokio::test]
 async fn what_the_api_hands_out_can_be_given_back() {
     let mut admin = Admin::start().await;

@@ -18,6 +18,8 @@ const EXAMPLE = {
   ],
 };
 
+let etag = null;
+
 const editor = jsonEditor("menu-text", t("menu"), () => renderState());
 const outcome = h("div", { class: "outcome", "aria-live": "polite" });
 const status = h("span", { class: "version" });
@@ -43,6 +45,7 @@ export async function loadMenu() {
     return;
   }
   fill(outcome);
+  etag = answer.etag;
   editor.load(answer.ok ? asPublished(answer.body.menu) : { button: [] });
   status.dataset.exists = String(answer.ok);
   renderState();
@@ -80,6 +83,7 @@ async function publishMenu() {
     return;
   }
   editor.markSaved();
+  etag = (await read("/api/menu")).etag;
   status.dataset.exists = "true";
   renderState();
   showMenuBar();
@@ -105,7 +109,8 @@ function change({ pointer, from, to }) {
 }
 
 async function rollBack() {
-  const answer = await call("POST", "/api/menu/rollback");
+  // Once more, as by a second click, it would bring back what it has replaced.
+  const answer = await call("POST", "/api/menu/rollback", undefined, etag ? { "if-match": etag } : {});
   if (!answer.ok) {
     fill(outcome, problemBox(answer));
     return;
