@@ -19,6 +19,9 @@ use table::{Row, TABLE};
 /// alone, and so may an openid of another account.
 const ABOUT_ONE_RECIPIENT: [i64; 2] = [47003, 49003];
 
+/// Refusals of the account, or of the one recipient: a frozen account, or a user outside of a whitelist.
+const ABOUT_ACCOUNT_OR_RECIPIENT: [i64; 2] = [50002, 50003];
+
 /// There is no menu.
 pub const NO_MENU: i64 = 46003;
 
@@ -114,6 +117,12 @@ pub struct Errcode {
 }
 
 impl Errcode {
+    /// Whether the refusal may be about the one recipient after all, although [`Self::refuses_everybody`]: a second one tells.
+    #[must_use]
+    pub fn may_be_about_one_recipient(&self) -> bool {
+        ABOUT_ACCOUNT_OR_RECIPIENT.contains(&self.code)
+    }
+
     /// Whether the same message would be refused to every recipient, so that a batch need not go on: the token, a quota, the
     /// set-up, the content or the request itself is at fault, and not one recipient.
     #[must_use]

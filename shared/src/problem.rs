@@ -282,8 +282,9 @@ impl Problem {
         )
         .of_message(client_msg_id)
         .with_hint(
-            "Within 9 minutes a repeat sends nothing twice: the same request with the same Idempotency-Key, or with this \
-             client_msg_id. / 9 分钟内重试不会重复发送：使用相同的 Idempotency-Key，或在请求中带上此 client_msg_id。",
+            "Within 9 minutes of the first request a repeat sends nothing twice: the same request with the same \
+             Idempotency-Key, or with this client_msg_id. \
+             / 自首次请求起 9 分钟内重试不会重复发送：使用相同的 Idempotency-Key，或在请求中带上此 client_msg_id。",
         )
     }
 

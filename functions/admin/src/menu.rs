@@ -146,6 +146,9 @@ async fn restore(
     let is_there = current.as_ref().unwrap_or(&Value::Null) == &last;
     let goes_on = (kept.is_restoring || is_there) && kept.earlier.is_some();
     let restored = if goes_on { earlier } else { last };
+    // Before anything is changed: what cannot come back must not cost what is there.
+    let wanted = conditional(&restored).into_iter().map(menu::conditional_menu);
+    let wanted = wanted.collect::<Result<Vec<Value>, _>>().map_err(faulty)?;
     if !goes_on && !is_there {
         let (menu, now) = (to_keep(current.as_ref()), app.clock.now());
         app.table
@@ -160,7 +163,7 @@ async fn restore(
         }
         None => {}
     }
-    restore_conditional(app, current.as_ref(), &restored, deadline).await?;
+    restore_conditional(app, current.as_ref(), &restored, &wanted, deadline).await?;
     Ok(restored)
 }
 
@@ -170,17 +173,17 @@ async fn restore_conditional(
     app: &App,
     current: Option<&Value>,
     restored: &Value,
+    wanted: &[Value],
     deadline: Deadline,
 ) -> Result<(), Interrupted> {
-    let (present, wanted) = (current.map_or_else(Vec::new, conditional), conditional(restored));
-    let same = same_at_first(&present, &wanted);
+    let present = current.map_or_else(Vec::new, conditional);
+    let same = same_at_first(&present, &conditional(restored));
     for menuid in present[same..].iter().filter_map(|menu| menuid(menu)) {
         let menuid = &menuid.to_string();
         let delete = |token, _| async move { app.client.delete_conditional_menu(&token, menuid, deadline).await };
         app.ask_wechat(deadline, delete).await?;
     }
     for menu in &wanted[same..] {
-        let menu = &menu::conditional_menu(menu).map_err(faulty)?;
         let add = |token, _| async move { app.client.add_conditional_menu(&token, menu, deadline).await };
         let added = app.tokens.call(deadline, add).await;
         added.map_err(|error| Interrupted {

@@ -17,11 +17,8 @@ use crate::{App, bad_if_match, if_match, with_etag};
 
 /// Serves `GET /api/replies`: the document; `{}` when none was stored, as which the default greeting serves.
 pub(crate) async fn get(app: &App) -> Result<Response<String>, Problem> {
-    answer_stored(stored(app).await?.as_ref())
-}
-
-fn answer_stored(stored: Option<&StoredReplies>) -> Result<Response<String>, Problem> {
-    let document = match stored {
+    let stored = stored(app).await?;
+    let document = match &stored {
         None => json!({}),
         Some(stored) => parse_stored(&stored.document)?,
     };
@@ -36,38 +33,41 @@ fn answer_stored(stored: Option<&StoredReplies>) -> Result<Response<String>, Pro
 pub(crate) async fn put(app: &App, headers: &HeaderMap, document: &Value) -> Result<Response<String>, Problem> {
     let json = document.to_string();
     ReplyRules::parse(json.as_bytes()).map_err(refused)?;
-    let version = save(app, &json, expected_version(headers)?).await?;
-    Ok(with_etag(response::json(200, document), version))
+    let expected = expected_version(headers)?;
+    let saved = app
+        .table
+        .save_replies(&app.app_id, &json, expected, app.clock.now())
+        .await?;
+    Ok(with_etag(response::json(200, document), version(saved)?))
 }
 
-/// Serves `POST /api/replies/rollback`: stores an earlier version again, that of `{"version":n}` or else the last one. Doing
-/// it again, as after a lost answer, brings nothing else back: with `If-Match` it is refused, and without it the rules that
-/// are restored already stay.
+/// Serves `POST /api/replies/rollback`: stores an earlier version again, that of `{"version":n}`, or else the one before the
+/// last change. With `If-Match` only in place of the version that the caller has read. What has come back already stays: a
+/// repeat of a request whose answer was lost changes nothing.
 pub(crate) async fn roll_back(app: &App, headers: &HeaderMap, request: &Value) -> Result<Response<String>, Problem> {
-    let stored = stored(app).await?;
-    let current = stored.as_ref().map_or(0, |stored| stored.version);
-    let (requested, expected) = (requested_version(request)?, expected_version(headers)?);
-    let is_current = |document: &str| stored.as_ref().is_some_and(|stored| stored.document == document);
-    let may_repeat = expected.is_none_or(|expected| expected == current);
-    if requested.is_none() && expected.is_none() && current > 2 {
-        let before_last = app.table.earlier_replies(&app.app_id, current - 2).await?;
-        if before_last.is_some_and(|earlier| is_current(&earlier.document)) {
-            return answer_stored(stored.as_ref());
-        }
+    let (expected, requested) = (expected_version(headers)?, requested_version(request)?);
+    let current = stored(app).await?;
+    let found = current.as_ref().map_or(0, |current| current.version);
+    if expected.is_some_and(|expected| expected != found) {
+        return Err(changed(found));
     }
-    let version = requested.unwrap_or(current.saturating_sub(1));
-    let earlier = app.table.earlier_replies(&app.app_id, version).await?;
+    let back = current.as_ref().and_then(|current| current.restores);
+    let wanted = requested.or(back).unwrap_or(found.saturating_sub(1));
+    if let Some(current) = current.filter(|current| current.restores == Some(wanted)) {
+        return Ok(with_etag(response::json(200, &parse_stored(&current.document)?), found));
+    }
+    let earlier = app.table.earlier_replies(&app.app_id, wanted).await?;
     let earlier = earlier.ok_or_else(|| {
         Problem::not_found(format!(
-            "version {version} is not kept: the last 10 before version {current} are / 仅保留最近 10 个版本"
+            "version {wanted} is not kept: the last 10 before version {found} are / 仅保留最近 10 个版本"
         ))
     })?;
-    if requested.is_some() && may_repeat && is_current(&earlier.document) {
-        return answer_stored(stored.as_ref());
-    }
     let restored = parse_stored(&earlier.document)?;
-    let saved = save(app, &earlier.document, expected).await?;
-    Ok(with_etag(response::json(200, &restored), saved))
+    let saved = app
+        .table
+        .restore_replies(&app.app_id, &earlier, found, app.clock.now())
+        .await?;
+    Ok(with_etag(response::json(200, &restored), version(saved)?))
 }
 
 /// The `version` of `{"version":n}`; none in a body that is absent or empty.
@@ -135,18 +135,18 @@ async fn stored(app: &App) -> Result<Option<StoredReplies>, Problem> {
     app.table.replies(&app.app_id).await.map_err(Problem::from)
 }
 
-async fn save(app: &App, document: &str, expected: Option<u64>) -> Result<u64, Problem> {
-    let saved = app
-        .table
-        .save_replies(&app.app_id, document, expected, app.clock.now())
-        .await;
-    match saved? {
+fn version(saved: SavedReplies) -> Result<u64, Problem> {
+    match saved {
         SavedReplies::Saved { version } => Ok(version),
-        SavedReplies::Changed { version } => Err(Problem::precondition_failed(format!(
-            "the rules are at version {version} now: read them again and repeat the change \
-             / 规则已被他人修改（当前版本 {version}），请重新读取后再改"
-        ))),
+        SavedReplies::Changed { version } => Err(changed(version)),
     }
+}
+
+fn changed(version: u64) -> Problem {
+    Problem::precondition_failed(format!(
+        "the rules are at version {version} now: read them again and repeat the change \
+         / 规则已被他人修改（当前版本 {version}），请重新读取后再改"
+    ))
 }
 
 fn parse_stored(document: &str) -> Result<Value, Problem> {

@@ -2,13 +2,17 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    sync::OnceLock,
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use futures_util::{StreamExt, stream};
 use http::Response;
 use http_api::Caller;
+use serde_json::Value;
 use wechat::{
     api::{ApiError, TemplateMessage},
     clock::Deadline,
@@ -119,6 +123,7 @@ pub(crate) async fn send(app: &App, order: Order<'_>) -> Outcome {
         order,
         started: app.clock.now(),
         halted: OnceLock::new(),
+        has_doubtful_refusal: AtomicBool::new(false),
     };
     let tousers = match &order.request.recipients {
         Recipients::One(touser) => std::slice::from_ref(touser),
@@ -169,7 +174,10 @@ fn answer_one(results: Vec<RecipientResult>, findings: Option<Vec<Finding>>) -> 
             };
             problem.into_response()
         }
-        Some(RecipientResult::Known(result)) => response::json(200, &result),
+        Some(RecipientResult::Known(result)) => {
+            let status = result.get("status").and_then(Value::as_u64);
+            response::json(status.and_then(|status| status.try_into().ok()).unwrap_or(200), &result)
+        }
         None => Problem::bad_request("nobody to send to / 没有接收者").into_response(),
     }
 }
@@ -198,6 +206,8 @@ struct Batch<'a> {
     started: i64,
     /// Why nobody can be sent anything any more.
     halted: OnceLock<Problem>,
+    /// Whether a recipient was refused by a code that may be about them alone.
+    has_doubtful_refusal: AtomicBool,
 }
 
 impl Batch<'_> {
@@ -263,7 +273,12 @@ impl Batch<'_> {
             },
             Err(error) => {
                 let unknown_since = unknown_since.or(error.may_have_landed.then_some(self.started));
-                self.not_taken(touser, self.explain(touser, &error), unknown_since, fate_of(&error))
+                let problem = self.explain(touser, &error);
+                let is_of_all = self.refuses_everybody(&error);
+                if is_of_all {
+                    self.halt(problem.clone());
+                }
+                self.not_taken(touser, problem, unknown_since, fate_of(&error, is_of_all))
             }
         }
     }
@@ -295,14 +310,24 @@ impl Batch<'_> {
             CallFailure::Api(ApiError::Connection { .. }) => Problem::from_call(error, now).and_hint(NOT_SENT),
             _ => hints::explain(Problem::from_call(error, now), self.order.request, touser, error),
         };
-        let problem = match self.member_at_fault(error) {
+        match self.member_at_fault(error) {
             Some(member) => problem.blaming(member),
             None => problem,
-        };
-        if refuses_everybody(error) {
-            self.halt(problem.clone());
         }
-        problem
+    }
+
+    /// Whether every other recipient would fail likewise. A refusal that may be about one of them counts from the second on,
+    /// or one frozen user would keep the message from all others.
+    fn refuses_everybody(&self, error: &CallError) -> bool {
+        match &error.cause {
+            CallFailure::Token(_) => true,
+            CallFailure::Api(ApiError::Rejected { rejection, .. }) => {
+                let entry = rejection.entry();
+                entry.refuses_everybody()
+                    && (!entry.may_be_about_one_recipient() || self.has_doubtful_refusal.swap(true, Ordering::Relaxed))
+            }
+            _ => false,
+        }
     }
 
     /// What the caller wrote and WeChat refuses by a code that otherwise blames the set-up: it does not name the member.
@@ -373,17 +398,9 @@ impl Batch<'_> {
     }
 }
 
-fn refuses_everybody(error: &CallError) -> bool {
+const fn fate_of(error: &CallError, is_of_all: bool) -> Fate {
     match &error.cause {
-        CallFailure::Token(_) => true,
-        CallFailure::Api(ApiError::Rejected { rejection, .. }) => rejection.entry().refuses_everybody(),
-        _ => false,
-    }
-}
-
-fn fate_of(error: &CallError) -> Fate {
-    match &error.cause {
-        CallFailure::Api(ApiError::Rejected { .. }) if refuses_everybody(error) => Fate::RefusedWithAll,
+        CallFailure::Api(ApiError::Rejected { .. }) if is_of_all => Fate::RefusedWithAll,
         CallFailure::Api(ApiError::Rejected { .. }) => Fate::Refused,
         _ => Fate::NotAsked,
     }

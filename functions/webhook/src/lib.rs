@@ -100,7 +100,7 @@ impl App {
 }
 
 /// Answers one request with the state that the secret makes. A request that is refused as one of other settings has the
-/// secret read again, and is judged by a changed one. While there is no state the answer is 503, whereupon WeChat repeats.
+/// secret read again, and is judged by a changed one. While there is no state the answer is 503, and WeChat delivers again.
 pub async fn handle_live<B: Build<App = App>>(live: &Live<B>, request: HeaderlessRequest) -> Response<String> {
     let app = match live.current().await {
         Ok(app) => app,

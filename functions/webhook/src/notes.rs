@@ -4,10 +4,7 @@
 use std::{
     future::Future,
     net::IpAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -19,8 +16,10 @@ use wechat::{
 
 use crate::{outcome::Outcome, report::Exchange};
 
-/// Seconds between two notes of one kind of refused sender: anyone can have requests refused, and each write costs.
+/// Seconds between two notes of one address: anyone can have requests refused, and each write costs.
 const REFUSALS_APART: i64 = 10;
+/// Seconds between two notes of one kind of refused sender: the noise of one address must not hide what WeChat meets.
+const SOURCES_APART: i64 = 1;
 /// Seconds between two notes that a callback was accepted.
 const CALLBACKS_APART: i64 = 300;
 /// What an answer may wait for its note. It is taken after all else, so that it delays no effect.
@@ -35,8 +34,15 @@ pub(crate) struct Notes {
     table: Table,
     app_id: String,
     clock: Arc<dyn Clock>,
-    /// When the next note of each kind may be taken.
-    next: [AtomicI64; 4],
+    /// The last note of each kind.
+    last: Mutex<[Note; 4]>,
+}
+
+/// A note that was taken.
+#[derive(Clone, Copy, Debug)]
+struct Note {
+    source: Option<IpAddr>,
+    at: i64,
 }
 
 impl Notes {
@@ -45,7 +51,12 @@ impl Notes {
             table,
             app_id,
             clock,
-            next: [const { AtomicI64::new(i64::MIN) }; 4],
+            last: Mutex::new(
+                [Note {
+                    source: None,
+                    at: i64::MIN,
+                }; 4],
+            ),
         }
     }
 
@@ -56,7 +67,7 @@ impl Notes {
         match &exchange.outcome {
             Outcome::Forbidden(error) | Outcome::Refused(error) => {
                 let sender = sender(error);
-                if self.is_due(sender as usize, now, REFUSALS_APART) {
+                if self.is_due(sender as usize, source, now) {
                     let refused = RefusedCallback {
                         cause: error.to_string(),
                         sender,
@@ -68,18 +79,24 @@ impl Notes {
             }
             outcome => {
                 let is_accepted = exchange.callback.is_some() && outcome.status() == 200;
-                if is_accepted && self.is_due(ACCEPTED, now, CALLBACKS_APART) {
+                if is_accepted && self.is_due(ACCEPTED, None, now) {
                     in_time(self.table.note_callback(&self.app_id, now)).await;
                 }
             }
         }
     }
 
-    fn is_due(&self, kind: usize, now: i64, apart: i64) -> bool {
-        let next = &self.next[kind];
-        let is_due = now >= next.load(Ordering::Relaxed);
+    fn is_due(&self, kind: usize, source: Option<IpAddr>, now: i64) -> bool {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = &mut last[kind];
+        let apart = match kind {
+            ACCEPTED => CALLBACKS_APART,
+            _ if last.source == source => REFUSALS_APART,
+            _ => SOURCES_APART,
+        };
+        let is_due = now >= last.at.saturating_add(apart);
         if is_due {
-            next.store(now + apart, Ordering::Relaxed);
+            *last = Note { source, at: now };
         }
         is_due
     }

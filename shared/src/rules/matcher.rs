@@ -54,9 +54,14 @@ impl KeywordMatcher {
                 Match::Regex(pattern) => sorted.regexes.push((index, pattern)),
             }
         }
+        let share = if strict.regexes.is_empty() || folded.regexes.is_empty() {
+            1
+        } else {
+            2
+        };
         Ok(Self {
-            strict: Keywords::compile(strict)?,
-            folded: Keywords::compile(folded)?,
+            strict: Keywords::compile(strict, share)?,
+            folded: Keywords::compile(folded, share)?,
         })
     }
 
@@ -70,7 +75,7 @@ impl KeywordMatcher {
 }
 
 impl Keywords {
-    fn compile(sorted: Sorted) -> Result<Self, RulesError> {
+    fn compile(sorted: Sorted, share: usize) -> Result<Self, RulesError> {
         let prefixes = first_of(sorted.prefixes);
         let mut prefix_lengths: Vec<usize> = prefixes.keys().map(String::len).collect();
         prefix_lengths.sort_unstable();
@@ -82,7 +87,7 @@ impl Keywords {
         };
         let regexes = match sorted.regexes.is_empty() {
             true => None,
-            false => Some(Regexes::compile(sorted.regexes)?),
+            false => Some(Regexes::compile(sorted.regexes, share)?),
         };
         Ok(Self {
             exact: first_of(sorted.exact),

@@ -41,6 +41,8 @@ pub(super) struct Regexes {
     rules: Vec<usize>,
     jumps: usize,
     passed: Mutex<Passed>,
+    /// Of how many that are tried for one text this is one.
+    share: usize,
 }
 
 #[derive(Debug)]
@@ -57,21 +59,22 @@ struct Passed {
 struct TooCostly;
 
 impl Regexes {
-    /// Compiles regular expressions, each with the index of its rule.
-    pub(super) fn compile(patterns: Vec<(usize, Hir)>) -> Result<Self, RulesError> {
+    /// Compiles regular expressions, each with the index of its rule. They get one `share`-th of all limits.
+    pub(super) fn compile(patterns: Vec<(usize, Hir)>, share: usize) -> Result<Self, RulesError> {
         let (rules, patterns): (Vec<_>, Vec<_>) = patterns.into_iter().unzip();
         let patterns: Vec<Hir> = patterns.into_iter().map(to_the_end).collect();
         let config = Config::new().match_kind(MatchKind::All).cache_capacity(usize::MAX);
-        let automaton = compile(&patterns, SIZE_LIMIT)
-            .filter(|nfa| jumps(nfa) <= JUMPS_LIMIT)
+        let automaton = compile(&patterns, SIZE_LIMIT / share)
+            .filter(|nfa| jumps(nfa) <= JUMPS_LIMIT / share)
             .and_then(|nfa| DFA::builder().configure(config).build_from_nfa(nfa).ok())
             .and_then(|automaton| Some((Passed::nothing(&automaton)?, automaton)));
-        let (passed, automaton) = automaton.ok_or_else(|| too_much(&rules, &patterns))?;
+        let (passed, automaton) = automaton.ok_or_else(|| too_much(&rules, &patterns, share))?;
         Ok(Self {
             jumps: jumps(automaton.get_nfa()),
             passed: Mutex::new(passed),
             rules,
             automaton,
+            share,
         })
     }
 
@@ -81,7 +84,7 @@ impl Regexes {
             return None;
         }
         let mut passed = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
-        if passed.cache.memory_usage() > KEPT {
+        if passed.cache.memory_usage() > KEPT / self.share {
             self.forget(&mut passed);
         }
         passed.work = 0;
@@ -132,7 +135,7 @@ impl Regexes {
     fn step(&self, passed: &mut Passed, place: LazyStateID, byte: u8) -> Result<LazyStateID, TooCostly> {
         let Passed { cache, sizes, work, .. } = passed;
         *work += sizes.get(&place).copied().unwrap_or_default() + self.jumps / JUMPS_A_BYTE;
-        if *work > WORK_LIMIT {
+        if *work > WORK_LIMIT / self.share {
             return Err(TooCostly);
         }
         let before = cache.memory_usage();
@@ -190,8 +193,8 @@ fn jumps(nfa: &NFA) -> usize {
 }
 
 /// Names the regular expression with which all up to it are too much.
-fn too_much(rules: &[usize], patterns: &[Hir]) -> RulesError {
-    let (mut size, mut jumps_left) = (SIZE_LIMIT, JUMPS_LIMIT);
+fn too_much(rules: &[usize], patterns: &[Hir], share: usize) -> RulesError {
+    let (mut size, mut jumps_left) = (SIZE_LIMIT / share, JUMPS_LIMIT / share);
     let fits = patterns.iter().take_while(|pattern| {
         let left = compile(std::slice::from_ref(*pattern), size).and_then(|nfa| {
             Some((
@@ -215,7 +218,7 @@ mod tests {
 
     fn compile_all(patterns: &[String]) -> Result<Regexes, RulesError> {
         let parse = |pattern: &String| fold::pattern(pattern, false).unwrap();
-        Regexes::compile(patterns.iter().map(parse).enumerate().collect())
+        Regexes::compile(patterns.iter().map(parse).enumerate().collect(), 1)
     }
 
     fn repeated(count: usize, pattern: impl Fn(usize) -> String) -> Vec<String> {

@@ -18,6 +18,8 @@ pub struct StoredReplies {
     pub version: u64,
     /// When it was changed, in epoch seconds.
     pub updated_at: i64,
+    /// The earlier version that this one brought back, if it is no new document.
+    pub restores: Option<u64>,
 }
 
 /// What became of a save.
@@ -41,6 +43,7 @@ impl StoredReplies {
             document: get_text(item, "document")?.to_owned(),
             version: get_number(item, "version").unwrap_or(0),
             updated_at: get_number(item, "updated_at").unwrap_or(0),
+            restores: get_number(item, "restores"),
         })
     }
 }
@@ -76,6 +79,33 @@ impl Table {
         expected: Option<u64>,
         now: i64,
     ) -> Result<SavedReplies, StoreError> {
+        self.save(app_id, document, None, expected, now).await
+    }
+
+    /// Stores an `earlier` version again, as [`Self::save_replies`] stores a new document, in place of the version `expected`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be written.
+    pub async fn restore_replies(
+        &self,
+        app_id: &str,
+        earlier: &StoredReplies,
+        expected: u64,
+        now: i64,
+    ) -> Result<SavedReplies, StoreError> {
+        let restores = Some(earlier.version);
+        self.save(app_id, &earlier.document, restores, Some(expected), now)
+            .await
+    }
+
+    async fn save(
+        &self,
+        app_id: &str,
+        document: &str,
+        restores: Option<u64>,
+        expected: Option<u64>,
+        now: i64,
+    ) -> Result<SavedReplies, StoreError> {
         let mut found = 0;
         for _ in 0..ATTEMPTS {
             let current = self.replies(app_id).await?;
@@ -88,7 +118,7 @@ impl Table {
                 self.keep_replies(app_id, current).await?;
             }
             let version = found + 1;
-            if self.replace_replies(app_id, document, found, now).await? {
+            if self.replace_replies(app_id, document, restores, found, now).await? {
                 if version > KEPT_VERSIONS + 1 {
                     self.forget_replies(app_id, version - (KEPT_VERSIONS + 1)).await;
                 }
@@ -113,13 +143,19 @@ impl Table {
     }
 
     /// False when another editor was faster.
-    async fn replace_replies(&self, app_id: &str, document: &str, found: u64, now: i64) -> Result<bool, StoreError> {
-        let outcome = self
+    async fn replace_replies(
+        &self,
+        app_id: &str,
+        document: &str,
+        restores: Option<u64>,
+        found: u64,
+        now: i64,
+    ) -> Result<bool, StoreError> {
+        let update = self
             .client
             .update_item()
             .table_name(&self.name)
             .key("pk", text(pk(app_id)))
-            .update_expression("SET #document = :document, updated_at = :now, #version = :next")
             .condition_expression("attribute_not_exists(#version) OR #version = :found")
             .expression_attribute_names("#document", "document")
             .expression_attribute_names("#version", "version")
@@ -127,9 +163,15 @@ impl Table {
             .expression_attribute_values(":now", number(now))
             .expression_attribute_values(":found", number(found))
             .expression_attribute_values(":next", number(found + 1))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .send()
-            .await;
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let set = "SET #document = :document, updated_at = :now, #version = :next";
+        let update = match restores {
+            Some(version) => update
+                .update_expression(format!("{set}, restores = :restores"))
+                .expression_attribute_values(":restores", number(version)),
+            None => update.update_expression(format!("{set} REMOVE restores")),
+        };
+        let outcome = update.send().await;
         let Err(error) = outcome else {
             return Ok(true);
         };

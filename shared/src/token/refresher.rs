@@ -16,6 +16,7 @@ use super::{Action, Refreshed};
 use crate::{
     api::{ApiError, IssuedToken, Rejection, TokenIssuer},
     clock::{Clock, Deadline},
+    errcode::Class,
     secret::sha256,
     store::{Lease, RefreshFailure, StoreError, StoreErrorKind, StoredToken, Table, TokenItem},
     telemetry::{self, Metric},
@@ -310,7 +311,19 @@ impl<S: TokenStore, I: TokenIssuer> Refresher<S, I> {
             "forcing WeChat to replace the token that it refuses"
         );
         telemetry::emit(&[Metric::count("ForcedRefreshes")], None, self.clock.now_millis());
-        let issued = self.issuer.issue(true, deadline).await?;
+        let issued = match self.issuer.issue(true, deadline).await {
+            Ok(issued) => issued,
+            Err(error) => {
+                // Nothing was replaced: the ledger must not keep a mended AppSecret or whitelist waiting. Best effort.
+                if is_refused_for_the_set_up(&error) {
+                    ledger.pop();
+                    if let Err(error) = self.store.record_forced(owner, &ledger).await {
+                        tracing::warn!(%error, "a refused replacement stays in the ledger");
+                    }
+                }
+                return Err(error.into());
+            }
+        };
         if action.condemns(&issued.access_token) {
             return Err(RefreshError::ForcedTooOften {
                 retry_after: FORCED_APART,
@@ -411,6 +424,12 @@ const fn unchanged(token: &StoredToken) -> Refreshed {
         generation: token.generation,
         expires_at: token.expires_at,
     }
+}
+
+/// Whether WeChat refuses whoever asks: the AppSecret, the address or the account is at fault.
+fn is_refused_for_the_set_up(error: &ApiError) -> bool {
+    matches!(error, ApiError::Rejected { rejection, .. } if rejection.entry().class == Class::SetUp)
+        && !error.may_have_landed()
 }
 
 /// Seconds until the next forced refresh is allowed; `None` when it is allowed now. `ledger` holds those of a day.

@@ -41,6 +41,23 @@ async fn versions_are_counted_and_the_last_ten_are_kept() {
 }
 
 #[tokio::test]
+async fn a_restored_version_says_so_until_a_new_document_is_saved() {
+    let bench = Bench::start().await;
+    let (table, app_id) = (&bench.table, &bench.app_id);
+    bench.save("{\"a\":1}", None).await;
+    bench.save("{\"a\":2}", None).await;
+    let earlier = table.earlier_replies(app_id, 1).await.unwrap().unwrap();
+    let late = table.restore_replies(app_id, &earlier, 1, NOW).await.unwrap();
+    assert_eq!(late, SavedReplies::Changed { version: 2 });
+    let restored = table.restore_replies(app_id, &earlier, 2, NOW).await.unwrap();
+    assert_eq!(restored, SavedReplies::Saved { version: 3 });
+    let stored = table.replies(app_id).await.unwrap().unwrap();
+    assert_eq!((stored.document.as_str(), stored.restores), ("{\"a\":1}", Some(1)));
+    bench.save("{\"a\":3}", None).await;
+    assert_eq!(table.replies(app_id).await.unwrap().unwrap().restores, None);
+}
+
+#[tokio::test]
 async fn a_save_over_another_version_than_expected_changes_nothing() {
     let bench = Bench::start().await;
     assert_eq!(bench.save("{}", Some(1)).await, SavedReplies::Changed { version: 0 });

@@ -205,6 +205,22 @@ async fn sixty_refused_sends_replace_a_classic_token_once() {
     assert_eq!(function.succeed(&replace).await["generation"], 3);
 }
 
+/// Calls that WeChat refuses replace nothing: a whitelist that was mended must serve at once.
+#[tokio::test]
+async fn refused_replacements_of_a_classic_token_do_not_use_up_the_ledger() {
+    let mut bench = Bench::new().await;
+    bench.set("WECHAT_TOKEN_API", "token");
+    let mut function = bench.refreshed().await;
+    bench.control("whitelist", json!({"ips": ["203.0.113.7"]})).await;
+    let replace = bench.replace().await;
+    for _ in 0..25 {
+        assert_eq!(function.fail(&replace).await.0, "WeChat40164");
+    }
+    bench.control("whitelist", json!({"ips": null})).await;
+    assert_eq!(function.succeed(&replace).await["generation"], 2);
+    assert_eq!(bench.item().await.0["forced_at"].as_l().unwrap().len(), 1);
+}
+
 #[tokio::test]
 async fn a_classic_token_is_renewed_at_its_end_however_often_it_was_replaced() {
     let mut bench = Bench::new().await;
