@@ -630,3 +630,20 @@ async fn a_run_with_a_data_folder_goes_on_where_the_last_one_ended() {
         again.body
     );
 }
+
+/// Anyone can open connections and leave the bodies out.
+#[tokio::test]
+async fn a_call_without_a_key_is_refused_before_its_body_comes() {
+    let bundle = Bundle::start(Mode::Safe).await;
+    let address = bundle.local.url().replace("http://", "");
+    let mut stream = TcpStream::connect(&address).await.unwrap();
+    let head = format!("POST /api/sendTemplateMessage HTTP/1.1\r\nhost: {address}\r\ncontent-length: 5000\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = [0; 64];
+    let length = stream.read(&mut answer).await.unwrap();
+    assert!(
+        answer[..length].starts_with(b"HTTP/1.1 401"),
+        "{}",
+        String::from_utf8_lossy(&answer)
+    );
+}

@@ -41,6 +41,8 @@ const REPEAT_IS_HARMLESS_FOR: i64 = 9 * 60;
 /// WeChat's codes for a mini program that is not linked to the account, and for a page that it does not have.
 const NO_SUCH_APPID: [i64; 2] = [40013, 40166];
 const NO_SUCH_PAGE: i64 = 40165;
+/// What is said of those who were not asked for after a refusal of everybody.
+const NOT_ASKED: &str = "WeChat was not asked for this recipient, since it had refused another for this reason. / 因前面的接收者已因此被拒，未再为该用户请求微信。";
 /// What to do when WeChat could not even be asked.
 const NOT_SENT: &str = "Nothing was sent: send it again. / 尚未发送，请重新发送。";
 
@@ -143,7 +145,7 @@ pub(crate) async fn send(app: &App, order: Order<'_>) -> Outcome {
         .filter_map(|touser| deliveries.get(touser).map(|delivery| delivery.result.clone()));
     let response = match &order.request.recipients {
         Recipients::One(_) => answer_one(results.collect(), findings),
-        Recipients::Many(_) => answer_many(results.collect(), findings),
+        Recipients::Many(_) => answer_many(results.collect(), refusal_of_all(&deliveries), findings),
     };
     Outcome { response, end }
 }
@@ -182,8 +184,20 @@ fn answer_one(results: Vec<RecipientResult>, findings: Option<Vec<Finding>>) -> 
     }
 }
 
+/// What WeChat refused everybody with, in the words of one whom it was asked for.
+fn refusal_of_all(deliveries: &HashMap<String, Delivery>) -> Option<&Problem> {
+    deliveries.values().find_map(|delivery| match &delivery.result {
+        RecipientResult::Failed { problem, .. } if delivery.fate == Fate::RefusedWithAll => Some(problem),
+        _ => None,
+    })
+}
+
 /// When all have failed alike, one failure with its own status says it better than a list.
-fn answer_many(results: Vec<RecipientResult>, findings: Option<Vec<Finding>>) -> Response<String> {
+fn answer_many(
+    results: Vec<RecipientResult>,
+    refusal: Option<&Problem>,
+    findings: Option<Vec<Finding>>,
+) -> Response<String> {
     let failure = |result: &RecipientResult| match result {
         RecipientResult::Failed { problem, .. } => Some(problem.clone()),
         RecipientResult::Sent { .. } | RecipientResult::Known(_) => None,
@@ -191,7 +205,8 @@ fn answer_many(results: Vec<RecipientResult>, findings: Option<Vec<Finding>>) ->
     if let Some(first) = results.first().and_then(failure) {
         let is_like_first = |result| failure(result).is_some_and(|problem| problem.is_like(&first));
         if results.iter().all(is_like_first) {
-            return first.into_response();
+            let refusal = refusal.filter(|refusal| refusal.is_like(&first)).cloned();
+            return refusal.unwrap_or(first).into_response();
         }
     }
     let all_sent = results.iter().all(RecipientResult::is_sent);
@@ -276,7 +291,7 @@ impl Batch<'_> {
                 let problem = self.explain(touser, &error);
                 let is_of_all = self.refuses_everybody(&error);
                 if is_of_all {
-                    self.halt(problem.clone());
+                    self.halt(problem.clone().and_hint(NOT_ASKED));
                 }
                 self.not_taken(touser, problem, unknown_since, fate_of(&error, is_of_all))
             }

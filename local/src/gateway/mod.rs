@@ -19,6 +19,8 @@ use axum::{
 use http::{HeaderValue, Method, StatusCode, header, request::Parts};
 use tokio::{net::TcpListener, sync::oneshot, time::timeout};
 
+use wechat::auth::api_key;
+
 use self::connections::Limits;
 use crate::console::{self, Console};
 
@@ -91,12 +93,15 @@ async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
     if let Some(preflight) = access::preflight(&parts) {
         return preflight;
     }
-    let is_webhook = is_webhook(parts.uri.path());
-    let (body, waits) = if is_webhook {
-        let is_refused = !needs_body(&gateway.functions, &parts);
-        (if is_refused { Body::empty() } else { body }, CALLBACK_TIMEOUT)
+    let body = if needs_body(&gateway.functions, &parts) {
+        body
     } else {
-        (body, BODY_TIMEOUT)
+        Body::empty()
+    };
+    let waits = if is_webhook(parts.uri.path()) {
+        CALLBACK_TIMEOUT
+    } else {
+        BODY_TIMEOUT
     };
     let body = match timeout(waits, to_bytes(body, BODY_LIMIT)).await {
         Ok(Ok(body)) => body,
@@ -120,11 +125,15 @@ pub(crate) fn is_webhook(path: &str) -> bool {
     matches!(path, "/webhook" | "/webhook/")
 }
 
-/// Whether the query alone does not yet show that a request is not WeChat's. Anyone can open connections and leave
-/// their bodies out.
+/// Whether the head of a request does not yet show that it has to be refused: by its query, of a callback, and by its key, of a
+/// call of the API. Anyone can open connections and leave their bodies out.
 fn needs_body(functions: &Functions, parts: &Parts) -> bool {
-    serde_json::from_str(&event::json(parts, b""))
-        .is_ok_and(|request| webhook::needs_body(&functions.webhook, &request))
+    if is_webhook(parts.uri.path()) {
+        serde_json::from_str(&event::json(parts, b""))
+            .is_ok_and(|request| webhook::needs_body(&functions.webhook, &request))
+    } else {
+        api_key(&parts.headers, functions.send_template.api_keys()).is_some()
+    }
 }
 
 fn changes_rules(parts: &Parts) -> bool {

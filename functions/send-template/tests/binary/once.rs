@@ -277,6 +277,16 @@ async fn a_batch_that_a_quota_stopped_is_completed_by_a_repeat() {
     );
     let not_sent = results(&first).filter(|result| result["errcode"] == 45011).count();
     assert!((1..60).contains(&not_sent), "{not_sent}");
+    let was_not_asked = |result: &&Value| {
+        result["hint"]
+            .as_str()
+            .is_some_and(|hint| hint.contains("was not asked"))
+    };
+    assert_eq!(
+        results(&first).filter(was_not_asked).count(),
+        not_sent - 1,
+        "one was refused"
+    );
     assert_eq!(send_with_key(function, &body, "order-1").await.status, 200);
     for follower in &followers {
         assert_eq!(stage.phone(follower).await.len(), 1);
