@@ -137,7 +137,7 @@ consoleTest("the whitelist fault is diagnosed by the send and by the doctor, and
 
 consoleTest("faults of one click come to the send as what they are", {}, async (page) => {
   await page.locator("#send-thing1").waitFor();
-  for (const [fault, expected] of [["quota", /45009/], ["html", /HTTP\s*502/], ["dropped", /HTTP\s*50[24]/]]) {
+  for (const [fault, expected] of [["quota", /45009/], ["html", /HTTP\s*504[\s\S]*client_msg_id/], ["dropped", /HTTP\s*504[\s\S]*client_msg_id/]]) {
     await page.getByRole("tab", { name: "Faults" }).click();
     // A dropped connection is tried again, with the same client_msg_id.
     await page.locator("#fault-times").fill("4");
