@@ -23,7 +23,8 @@ use crate::{
 /// Milliseconds. A secret that was read longer ago is read again.
 const FRESH_FOR: i64 = 300_000;
 /// Milliseconds between two reads after one that failed, and between two on demand: anyone can send a wrong key, and each
-/// read costs. A read that is still under way after them has been frozen with the process, and is not waited for.
+/// read costs. Lambda freezes a process between two requests: a read that is in flight for longer than this may have lost its connection,
+/// and is not waited for.
 const APART: i64 = 10_000;
 /// What a request waits for a secret that is merely old, or for a read that another one has begun.
 const STALE_BUDGET: Duration = Duration::from_millis(300);

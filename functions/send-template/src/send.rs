@@ -111,6 +111,22 @@ impl Fate {
     }
 }
 
+/// What a run does for one recipient.
+enum Plan {
+    /// Gives the result of an earlier run again.
+    AnswerAgain(Value),
+    /// Neither asks nor knows: WeChat may have been asked too long ago to recognise a repeat.
+    LeaveUnknown {
+        /// When it may first have been asked, in epoch seconds.
+        since: i64,
+    },
+    /// Asks WeChat.
+    Ask {
+        /// When an earlier run may first have asked, in epoch seconds.
+        unknown_since: Option<i64>,
+    },
+}
+
 /// One recipient's message.
 #[derive(Debug)]
 struct Delivery {
@@ -132,7 +148,10 @@ pub(crate) async fn send(app: &App, order: Order<'_>) -> Outcome {
         Recipients::Many(tousers) => tousers,
     };
     let mut findings = None;
-    if tousers.iter().any(|touser| batch.is_to_be_asked(touser)) {
+    if tousers
+        .iter()
+        .any(|touser| matches!(batch.plan(touser), Plan::Ask { .. }))
+    {
         match check(app, order).await {
             Ok(found) => findings = found,
             Err(problem) => batch.halt(problem),
@@ -245,11 +264,15 @@ impl Batch<'_> {
             .await
     }
 
-    fn is_to_be_asked(&self, touser: &str) -> bool {
+    /// What is to be done for `touser`, by what earlier runs have left.
+    fn plan(&self, touser: &str) -> Plan {
         match self.order.state.of(touser) {
-            None => true,
-            Some(RecipientState::Unknown { since }) => self.is_harmless(since),
-            Some(RecipientState::Settled { .. }) => false,
+            Some(RecipientState::Settled { result }) => Plan::AnswerAgain(result),
+            Some(RecipientState::Unknown { since }) if !self.is_harmless(since) => Plan::LeaveUnknown { since },
+            Some(RecipientState::Unknown { since }) => Plan::Ask {
+                unknown_since: Some(since),
+            },
+            None => Plan::Ask { unknown_since: None },
         }
     }
 
@@ -259,21 +282,20 @@ impl Batch<'_> {
     }
 
     async fn deliver(&self, touser: &str) -> Delivery {
-        let unknown_since = match self.order.state.of(touser) {
-            Some(RecipientState::Settled { result }) => {
+        let unknown_since = match self.plan(touser) {
+            Plan::AnswerAgain(result) => {
                 let result = RecipientResult::Known(result);
                 let fate = if result.is_sent() { Fate::Taken } else { Fate::Refused };
                 return Delivery { result, fate };
             }
-            Some(RecipientState::Unknown { since }) if !self.is_harmless(since) => {
+            Plan::LeaveUnknown { since } => {
                 let problem = Problem::outcome_unknown(self.order.client_msg_id);
                 return Delivery {
                     result: RecipientResult::failed(touser, problem),
                     fate: Fate::Unknown { since },
                 };
             }
-            Some(RecipientState::Unknown { since }) => Some(since),
-            None => None,
+            Plan::Ask { unknown_since } => unknown_since,
         };
         if let Some(problem) = self.halted.get() {
             return self.not_taken(touser, problem.clone(), unknown_since, Fate::NotAsked);

@@ -22,8 +22,8 @@ const FRESH_FOR: i64 = 30_000;
 const RETRY_AFTER: i64 = 5_000;
 /// What a reply may wait for newer rules.
 const READ_BUDGET: Duration = Duration::from_millis(300);
-/// What the start may take, the secret included: DNS, TCP and TLS are part of it. A first callback with effects takes up to
-/// 2.5 s more, and WeChat hangs up after 5.
+/// What the start may take with the secret, when the secret leaves more than [`READ_BUDGET`] of it. DNS, TCP and TLS are part
+/// of it. A first callback with effects takes up to 2.8 s more, and WeChat hangs up after 5 s.
 const START_BUDGET: Duration = Duration::from_millis(1500);
 
 /// The rules of one account.

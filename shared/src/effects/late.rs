@@ -17,7 +17,7 @@ use crate::{
 
 /// Bytes of an event that Lambda is sure to take for an asynchronous invocation, and a queue after it. The text of a
 /// callback may be longer as JSON than it was; WeChat's own have a few KiB.
-pub const LONGEST_EVENT: usize = 256 * 1024;
+const LONGEST_EVENT: usize = 256 * 1024;
 
 /// What `worker` is asked to do: the effects of one callback.
 #[derive(Debug)]

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 pub use self::late::LambdaWorker;
 pub use self::{
     event_bus::{EventBus, PublishError},
-    late::{HandOverError, LONGEST_EVENT, LateEffects, NotLateEffects, WorkerPort},
+    late::{HandOverError, LateEffects, NotLateEffects, WorkerPort},
 };
 use crate::{
     clock::Clock,

@@ -100,7 +100,7 @@ impl Regexes {
                 tracing::warn!(
                     "a text costs too much to compare with the regular expressions of the reply rules, it matches none"
                 );
-                // WeChat's repeat of it must not fare better.
+                // Steps that are kept would make a redelivery cheaper, and its reply another one.
                 self.forget(&mut passed);
                 None
             }

@@ -1,4 +1,4 @@
-//! `callbacks#<appid>`: when WeChat's last callback came, for whoever wonders whether they still do.
+//! `callbacks#<appid>`: when a callback of WeChat's was last accepted. The doctor compares it with the clock.
 
 use super::{StoreError, Table, get_number, number, text, written};
 

@@ -8,9 +8,9 @@
 //!                      -> (crash)     the claim ends; every recipient that is not settled is unknown since its run began
 //! ```
 //!
-//! The SDK repeats a write whose answer it missed, and the first one may land late: every write recognises its own run
-//! by the owner, and a claim that lands after the end of its run changes nothing, unless the run had given it back: then it
-//! stands until it ends by itself.
+//! The SDK repeats a write whose answer it missed, and the first one may land late, so every write recognises its own run by
+//! the owner. A claim that lands after its run has ended changes nothing that is done or open. After `refused`, or where the
+//! item is gone, it takes the key, and expires by itself.
 
 use std::collections::BTreeMap;
 
