@@ -17,10 +17,10 @@ use benchmarks::{
     usage::{cpu_time, peak_memory},
 };
 use serde_json::{Value, json};
+use simulator::{FOLLOWER, Settings, Simulator, TEMPLATE_ID};
 use testing::{Authority, EmbeddedTable, Function, LambdaApi, Outcome, TABLE_NAME, TlsFront};
 use tokio::{net::TcpListener, process::Command};
 use wechat::{callback::MessageMode, store::Table};
-use wechat_simulator::{FOLLOWER, Settings, Simulator, TEMPLATE_ID};
 
 /// What is built: the functions, and one that does nothing.
 const PACKAGES: [&str; 5] = ["webhook", "token-refresher", "send-template", "admin", "hello"];

@@ -27,6 +27,7 @@ impl HeaderlessRequest {
     }
 
     /// The URL-decoded pairs of its query, in their order and each as often as it occurs.
+    #[must_use]
     pub fn query(&self) -> form_urlencoded::Parse<'_> {
         form_urlencoded::parse(self.raw_query.as_bytes())
     }

@@ -2,11 +2,11 @@
 
 use aws_types::SdkConfig;
 use embedded_table::TABLE_NAME;
+use simulator::{Account, Simulator};
 use wechat::{
     aws,
     config::{AdminConfig, CallerConfig, ConfigError, Environment, RefresherConfig, WebhookConfig, WorkerConfig},
 };
-use wechat_simulator::{Account, Simulator};
 
 use crate::{LocalError, Options, SIMULATED_API_KEY};
 

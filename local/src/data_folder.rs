@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use wechat_simulator::Account;
+use simulator::Account;
 
 /// Locked while a process uses the folder. The operating system unlocks it when that process ends, however it ends.
 const LOCK: &str = "lock";

@@ -17,9 +17,9 @@ use std::{
 };
 
 use embedded_table::{EmbeddedTable, StartError, TABLE_NAME};
+use simulator::{Settings, Simulator};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time::timeout};
 use wechat::{api::ClientError, clock::SystemClock, config::ConfigError, effects::EventBus, store::Table};
-use wechat_simulator::{Settings, Simulator};
 
 use self::{
     account::Configs,

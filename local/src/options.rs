@@ -99,7 +99,7 @@ impl Mode {
     }
 }
 
-impl From<Mode> for wechat_simulator::Mode {
+impl From<Mode> for simulator::Mode {
     fn from(mode: Mode) -> Self {
         match mode {
             Mode::Safe => Self::Safe,

@@ -118,6 +118,23 @@ fn every_direct_dependency_is_justified_and_used() {
     assert!(unused.is_empty(), "in Cargo.toml, and used by no package: {unused:?}");
 }
 
+/// `shared/` is the contract's name, and `wechat` what its users import.
+#[test]
+fn a_package_is_called_as_its_folder() {
+    let workspace = fs::canonicalize(root()).unwrap();
+    for member in members() {
+        let manifest = fs::read_to_string(member.join("Cargo.toml")).unwrap();
+        let package = manifest.split('"').nth(1).unwrap();
+        let folder = fs::canonicalize(&member).unwrap();
+        let path = folder.strip_prefix(&workspace).unwrap().to_str().unwrap();
+        let names = [path.rsplit('/').next().unwrap().to_owned(), path.replace('/', "-")];
+        assert!(
+            names.iter().any(|name| name == package) || (path, package) == ("shared", "wechat"),
+            "{path} holds the package {package}"
+        );
+    }
+}
+
 #[test]
 fn every_package_forbids_unsafe_code() {
     assert!(read("Cargo.toml").contains("\nunsafe_code = \"forbid\"\n"));

@@ -20,8 +20,8 @@ use benchmarks::{
 };
 use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
+use simulator::{FOLLOWER, TEMPLATE_ID};
 use wechat::callback::MessageMode;
-use wechat_simulator::{FOLLOWER, TEMPLATE_ID};
 
 const GATEWAY: &str = "http://127.0.0.1:8000";
 const SIMULATOR: &str = "http://127.0.0.1:8001";

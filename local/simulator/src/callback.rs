@@ -2,23 +2,24 @@
 
 use std::error::Error;
 
-use reqwest::header::CONTENT_TYPE;
-use reqwest::{StatusCode, Url};
+use reqwest::{StatusCode, Url, header::CONTENT_TYPE};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::time::{Instant, sleep_until};
 
-use crate::Mode;
-use crate::clock::wall_seconds;
-use crate::crypto::sign;
-use crate::faults::CALLBACK;
-use crate::format::Format;
-use crate::notice::Notice;
-use crate::observe::Observation;
-use crate::phone::{FAILURE_TEXT, Shown};
-use crate::reply::{Answer, Expected};
-use crate::simulation::Simulation;
-use crate::xml::Content;
+use crate::{
+    Mode,
+    clock::wall_seconds,
+    crypto::sign,
+    faults::CALLBACK,
+    format::Format,
+    notice::Notice,
+    observe::Observation,
+    phone::{FAILURE_TEXT, Shown},
+    reply::{Answer, Expected},
+    simulation::Simulation,
+    xml::Content,
+};
 
 /// The platform gives up after this many.
 const MAX_DELIVERIES: u32 = 3;

@@ -3,11 +3,12 @@
 use std::fmt;
 
 use aes::Aes256;
-use base64::Engine;
-use base64::alphabet::STANDARD as ALPHABET;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
-use cbc::cipher::block_padding::NoPadding;
-use cbc::cipher::{BlockModeDecrypt, BlockModeEncrypt, KeyIvInit};
+use base64::{
+    Engine,
+    alphabet::STANDARD as ALPHABET,
+    engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD},
+};
+use cbc::cipher::{BlockModeDecrypt, BlockModeEncrypt, KeyIvInit, block_padding::NoPadding};
 use sha1::{Digest, Sha1};
 
 /// Messages are padded to this length, not to the cipher's block of 16.

@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::json;
-use crate::xml::{self, Element, Field};
+use crate::{
+    json,
+    xml::{self, Element, Field},
+};
 
 /// The format of the push channel. WeChat's pages contradict one another on whether Official Accounts can choose JSON;
 /// accounts that did are pushed JSON, and may answer either.

@@ -43,22 +43,22 @@ mod tokens;
 mod verify;
 mod xml;
 
-use std::io;
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
 use serde::Serialize;
-use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::{net::TcpListener, sync::watch};
 
-pub use crate::account::Account;
-use crate::connection::{Connection, Connections};
-pub use crate::observe::{Observation, ObservedCall, Observer};
-pub use crate::phone::FOLLOWER;
-use crate::simulation::Simulation;
-pub use crate::templates::{FREE_TEMPLATE_ID, ORDER_TEMPLATE_ID, TEMPLATE_ID};
+pub use crate::{
+    account::Account,
+    observe::{Observation, ObservedCall, Observer},
+    phone::FOLLOWER,
+    templates::{FREE_TEMPLATE_ID, ORDER_TEMPLATE_ID, TEMPLATE_ID},
+};
+use crate::{
+    connection::{Connection, Connections},
+    simulation::Simulation,
+};
 
 /// 消息加解密方式: how callbacks and their replies are protected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -147,11 +147,13 @@ impl Simulator {
     }
 
     /// The made account.
+    #[must_use]
     pub fn account(&self) -> &Account {
         &self.account
     }
 
     /// Where the platform and its controls are: `http://127.0.0.1:PORT`.
+    #[must_use]
     pub fn base_url(&self) -> String {
         format!("http://{}", self.address)
     }

@@ -2,8 +2,10 @@
 
 use serde::Deserialize;
 
-use crate::random::Random;
-use crate::xml::{Content, Field, Fields, fields};
+use crate::{
+    random::Random,
+    xml::{Content, Field, Fields, fields},
+};
 
 /// Something to push, without its envelope.
 pub(crate) struct Notice {

@@ -1,8 +1,6 @@
 //! What the platform does, told as it happens to the program that runs it.
 
-use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{fmt, sync::Arc, time::Duration};
 
 /// Is told of everything that the platform does. It is called on the platform's tasks, so it must not block.
 #[derive(Clone)]

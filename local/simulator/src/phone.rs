@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::doings::Doings;
-use crate::random::Random;
+use crate::{doings::Doings, random::Random};
 
 /// The openid of a user who follows the made account from the start.
 pub const FOLLOWER: &str = "odhkK64I1uXqoUQjt7QYx4O0yUvs";

@@ -1,25 +1,26 @@
 //! Everything the platform keeps, and how it answers one call.
 
-use std::borrow::Cow;
-use std::net::IpAddr;
+use std::{borrow::Cow, net::IpAddr};
 
 use serde_json::Value;
 
-use crate::account::Account;
-use crate::account_type::AccountType;
-use crate::api::{self, ApiError, Call, Industries, Menu, Sends};
-use crate::calls::Calls;
-use crate::clock::Clock;
-use crate::faults::{Fault, Faults};
-use crate::format::Format;
-use crate::mark_fail::MarkFail;
-use crate::notice::Notice;
-use crate::phone::{FOLLOWER, Users};
-use crate::quota::Quotas;
-use crate::random::Random;
-use crate::receipts::Receipts;
-use crate::templates::Templates;
-use crate::tokens::Tokens;
+use crate::{
+    account::Account,
+    account_type::AccountType,
+    api::{self, ApiError, Call, Industries, Menu, Sends},
+    calls::Calls,
+    clock::Clock,
+    faults::{Fault, Faults},
+    format::Format,
+    mark_fail::MarkFail,
+    notice::Notice,
+    phone::{FOLLOWER, Users},
+    quota::Quotas,
+    random::Random,
+    receipts::Receipts,
+    templates::Templates,
+    tokens::Tokens,
+};
 
 /// Message ids of users' messages have 17 digits.
 const FIRST_MSG_ID: u64 = 24_000_000_000_000_000;

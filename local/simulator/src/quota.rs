@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 
-use crate::account_type::AccountType;
-use crate::api::ApiError;
-use crate::clock;
+use crate::{account_type::AccountType, api::ApiError, clock};
 
 /// Path, and calls a day of an account and of a test account (接口测试号). An API that is not listed is not counted.
 const DAILY_LIMITS: &[(&str, u64, u64)] = &[

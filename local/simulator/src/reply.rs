@@ -4,11 +4,13 @@ use std::fmt;
 
 use serde_json::Value;
 
-use crate::Mode;
-use crate::account::Account;
-use crate::crypto::{Cipher, sign};
-use crate::format::Format;
-use crate::xml::Element;
+use crate::{
+    Mode,
+    account::Account,
+    crypto::{Cipher, sign},
+    format::Format,
+    xml::Element,
+};
 
 /// Longer texts make the user see the failure text.
 const MAX_TEXT_BYTES: usize = 2_048;

@@ -1,26 +1,34 @@
 //! The HTTP side: routes, who may call, and the faults that concern the connection.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::{
+    net::{Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use axum::body::Bytes;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, Query, Request, State};
-use axum::http::header::{CONTENT_TYPE, HOST, ORIGIN};
-use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Uri};
-use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
-use axum::routing::{any, delete, get, post};
-use axum::{Json, Router};
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{ConnectInfo, DefaultBodyLimit, Query, Request, State},
+    http::{
+        HeaderMap, HeaderName, Method, StatusCode, Uri,
+        header::{CONTENT_TYPE, HOST, ORIGIN},
+    },
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{any, delete, get, post},
+};
 use serde_json::json;
 use tokio::time::sleep;
 
-use crate::api::Call;
-use crate::connection::Connection;
-use crate::control;
-use crate::notice::Notice;
-use crate::observe::{Observation, ObservedCall};
-use crate::simulation::Simulation;
+use crate::{
+    api::Call,
+    connection::Connection,
+    control,
+    notice::Notice,
+    observe::{Observation, ObservedCall},
+    simulation::Simulation,
+};
 
 const MAX_BODY_BYTES: usize = 1 << 20;
 

@@ -1,18 +1,15 @@
 //! What the tasks of one simulator share.
 
-use std::io;
-use std::net::{IpAddr, Ipv4Addr};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use reqwest::{Client, Url};
 use tokio::sync::watch;
 
-use crate::Settings;
-use crate::account::Account;
-use crate::crypto::Cipher;
-use crate::observe::Observation;
-use crate::platform::Platform;
-use crate::random::Random;
+use crate::{Settings, account::Account, crypto::Cipher, observe::Observation, platform::Platform, random::Random};
 
 /// The settings, ready for use, and the platform's state.
 pub(crate) struct Simulation {

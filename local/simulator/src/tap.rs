@@ -2,9 +2,11 @@
 
 use serde::Deserialize;
 
-use crate::notice::{Notice, UserMessage, event_key};
-use crate::random::Random;
-use crate::xml::{Content, Fields, fields};
+use crate::{
+    notice::{Notice, UserMessage, event_key},
+    random::Random,
+    xml::{Content, Fields, fields},
+};
 
 /// A tap, by the type of the button.
 #[derive(Debug, Deserialize)]

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::api::ApiError;
-use crate::keyword;
-use crate::random::Random;
+use crate::{api::ApiError, keyword, random::Random};
 
 /// Templates that an account keeps.
 const MOST: usize = 25;

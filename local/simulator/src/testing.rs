@@ -5,9 +5,11 @@ use std::net::{IpAddr, Ipv4Addr};
 use axum::http::Method;
 use serde_json::Value;
 
-use crate::api::{self, ApiError, Call};
-use crate::platform::Platform;
-use crate::random::Random;
+use crate::{
+    api::{self, ApiError, Call},
+    platform::Platform,
+    random::Random,
+};
 
 pub(crate) fn platform() -> Platform {
     Platform::new(Random::from_seed(42), None)

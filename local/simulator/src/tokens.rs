@@ -5,9 +5,7 @@
 
 use serde_json::{Value, json};
 
-use crate::api::ApiError;
-use crate::clock;
-use crate::random::Random;
+use crate::{api::ApiError, clock, random::Random};
 
 /// Seconds that a new token lives.
 const LIFETIME: i64 = 7_200;

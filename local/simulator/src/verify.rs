@@ -3,10 +3,7 @@
 use reqwest::{StatusCode, Url};
 use serde::Serialize;
 
-use crate::callback::describe;
-use crate::clock::wall_seconds;
-use crate::crypto::sign;
-use crate::simulation::Simulation;
+use crate::{callback::describe, clock::wall_seconds, crypto::sign, simulation::Simulation};
 
 /// How much of a wrong answer is quoted.
 const QUOTED_CHARACTERS: usize = 200;

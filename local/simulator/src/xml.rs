@@ -1,11 +1,8 @@
 //! The XML of the push channel: a writer of documents and a strict reader into a small tree.
 
-use std::borrow::Cow;
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
-use quick_xml::Reader;
-use quick_xml::escape::resolve_predefined_entity;
-use quick_xml::events::Event;
+use quick_xml::{Reader, escape::resolve_predefined_entity, events::Event};
 use serde_json::{Map, Value};
 
 /// No reply nests deeper than `Articles/item/Title`.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, Response, request::Parts};
 use serde::Serialize;
+use simulator::{Observation, ObservedCall};
 use wechat::{
     aes::EncodingAesKey,
     api::TokenApi,
@@ -13,7 +14,6 @@ use wechat::{
     errcode::{self, Errcode},
     message::Callback,
 };
-use wechat_simulator::{Observation, ObservedCall};
 
 use super::mask;
 use crate::gateway;

@@ -32,6 +32,7 @@ use axum::{
 use futures_util::{Stream, StreamExt};
 use http::request::Parts;
 use serde_json::{Value, json};
+use simulator::Observer;
 use wechat::{
     callback::MessageMode,
     clock::{Clock, SystemClock},
@@ -40,7 +41,6 @@ use wechat::{
     secret::Secret,
     store::Table,
 };
-use wechat_simulator::Observer;
 
 pub(crate) use self::activity::Activity;
 use self::{

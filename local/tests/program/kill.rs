@@ -12,10 +12,10 @@ use std::{
 use embedded_table::{EmbeddedTable, TABLE_NAME};
 use reqwest::Client;
 use serde_json::{Value, json};
+use simulator::{FOLLOWER, Simulator};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 use wechat::{hex, store::Table};
-use wechat_simulator::{FOLLOWER, Simulator};
 
 use super::real_account::{self, API_KEY};
 
@@ -67,7 +67,7 @@ impl Run {
     async fn send(&self, key: &str) -> Option<Value> {
         let body = json!({
             "touser": FOLLOWER,
-            "template_id": wechat_simulator::TEMPLATE_ID,
+            "template_id": simulator::TEMPLATE_ID,
             "data": {"thing1": "项目审核", "time2": "2024年7月19日 10:00", "const3": "通过"},
         });
         let request = self.http.post(format!("{}/api/sendTemplateMessage", self.url));

@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
+use simulator::{Account, Settings, Simulator};
 use testing::EmbeddedEventBus;
 use tokio::net::TcpListener;
 use wechat::signature::sign;
-use wechat_simulator::{Account, Settings, Simulator};
 
 use super::process::Program;
 

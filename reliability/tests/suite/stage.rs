@@ -8,6 +8,7 @@ use std::{
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
+use simulator::{Account, FOLLOWER, Settings, Simulator, TEMPLATE_ID};
 use testing::{EmbeddedEventBus, EmbeddedTable, Fault, FaultProxy, Function, LambdaApi, Outcome, TABLE_NAME};
 use tokio::{net::TcpListener, sync::Mutex};
 use url::form_urlencoded::Serializer;
@@ -22,7 +23,6 @@ use wechat::{
     store::{ListedTemplates, Table},
     token::{Action, Refresher},
 };
-use wechat_simulator::{Account, FOLLOWER, Settings, Simulator, TEMPLATE_ID};
 
 pub(crate) const API_KEY: &str = "key-of-the-suite";
 const BUS: &str = "callbacks";

@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 
 /// The request id of an errmsg (`rid: 6698ef60-27d10c40-100819f9`): what WeChat's own diagnosis asks for, for 7 days.
+#[must_use]
 pub fn rid(errmsg: &str) -> Option<&str> {
     const LABEL: &str = "rid:";
     // WeChat appends it: a later label is more likely the true one than one in quoted input.
@@ -20,6 +21,7 @@ pub fn rid(errmsg: &str) -> Option<&str> {
 ///
 /// WeChat names it as IPv4 and again as IPv4-mapped IPv6; IPv4 is preferred, since the form in which the whitelist takes
 /// IPv6 is not documented.
+#[must_use]
 pub fn denied_address(errmsg: &str) -> Option<&str> {
     let addresses = || {
         errmsg
@@ -35,6 +37,7 @@ pub fn denied_address(errmsg: &str) -> Option<&str> {
 /// The template field that a 47003 complains about, such as `time5`: the key in `data`.
 ///
 /// Two wordings are known: `data.time5.value invalid` (or `is empty`) and `time5.DATA is invalid`.
+#[must_use]
 pub fn rejected_field(errmsg: &str) -> Option<&str> {
     let named_by_value = errmsg.match_indices("data.").find_map(|(start, label)| {
         let text = errmsg.get(start + label.len()..)?;

@@ -4,10 +4,12 @@
 
 use std::time::Duration;
 
-use super::Class::{self, Caller, Content, Platform, Quota, Recipient, SetUp, Success, Token, Unknown};
-use super::Errcode;
-use super::Retry::{
-    self, After, AfterConfirmation, AfterUserMessage, BackOff, Later, Never, NextDay, NextMonth, WithFreshToken,
+use super::{
+    Class::{self, Caller, Content, Platform, Quota, Recipient, SetUp, Success, Token, Unknown},
+    Errcode,
+    Retry::{
+        self, After, AfterConfirmation, AfterUserMessage, BackOff, Later, Never, NextDay, NextMonth, WithFreshToken,
+    },
 };
 
 /// One code, or a run of neighbours that mean the same.

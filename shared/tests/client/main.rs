@@ -8,13 +8,13 @@ mod source;
 
 use std::sync::Arc;
 
+use simulator::{Settings, Simulator};
 use tokio::net::TcpListener;
 use wechat::{
     api::{Client, TokenApi, TokenEndpoint, TokenIssuer},
     clock::{Deadline, SystemClock},
     secret::Secret,
 };
-use wechat_simulator::{Settings, Simulator};
 
 /// The simulated WeChat with a client of it.
 struct WeChat {

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
+use simulator::{FOLLOWER, TEMPLATE_ID};
 use tokio::{
     net::{TcpSocket, TcpStream},
     time::timeout,
@@ -13,7 +14,6 @@ use wechat::{
     errcode,
     secret::Secret,
 };
-use wechat_simulator::{FOLLOWER, TEMPLATE_ID};
 
 use crate::WeChat;
 

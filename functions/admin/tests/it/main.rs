@@ -10,6 +10,7 @@ mod settings;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use simulator::{FOLLOWER, Settings, Simulator};
 use testing::{EmbeddedTable, Function, Invoked, LambdaApi, Outcome, TABLE_NAME, event};
 use tokio::net::TcpListener;
 use wechat::{
@@ -19,7 +20,6 @@ use wechat::{
     store::Table,
     token::{Action, Refresher},
 };
-use wechat_simulator::{FOLLOWER, Settings, Simulator};
 
 /// Long enough for the doctor, which the key of the sample events is not.
 const API_KEY: &str = "a-key-of-the-tests-of-admin";

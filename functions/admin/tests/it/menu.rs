@@ -136,7 +136,7 @@ async fn a_dry_run_names_the_changes_and_makes_none() {
 async fn an_answer_that_is_no_menu_is_not_taken_for_one() {
     let mut admin = Admin::start().await;
     assert_eq!(admin.request("POST", "/api/menu", &menu("old")).await.0, 200);
-    let user = json!({"user_id": wechat_simulator::FOLLOWER});
+    let user = json!({"user_id": simulator::FOLLOWER});
     for (method, path, operation, body) in [
         ("GET", "/api/menu", "/cgi-bin/menu/get", &Value::Null),
         ("POST", "/api/menu", "/cgi-bin/menu/get", &menu("new")),
@@ -210,7 +210,7 @@ async fn conditional_menus_are_added_tried_restored_and_deleted() {
     conditional["matchrule"] = json!({"tag_id": "100"});
     let (status, added) = admin.request("POST", "/api/menu/conditional", &conditional).await;
     assert_eq!(status, 200, "{added}");
-    let user = json!({"user_id": wechat_simulator::FOLLOWER});
+    let user = json!({"user_id": simulator::FOLLOWER});
     assert_eq!(admin.request("POST", "/api/menu/trymatch", &user).await.0, 200);
     assert_eq!(admin.request("POST", "/api/menu/trymatch", &json!({})).await.0, 400);
 
@@ -263,7 +263,7 @@ async fn a_rollback_that_was_cut_short_goes_on_and_keeps_the_order_of_conditiona
         Some(2),
         "{restored}"
     );
-    let user = json!({"user_id": wechat_simulator::FOLLOWER});
+    let user = json!({"user_id": simulator::FOLLOWER});
     let (_, seen) = admin.request("POST", "/api/menu/trymatch", &user).await;
     assert_eq!(seen["button"][0]["name"], "newer");
 

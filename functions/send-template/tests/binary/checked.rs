@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use wechat_simulator::{FOLLOWER, FREE_TEMPLATE_ID, ORDER_TEMPLATE_ID};
+use simulator::{FOLLOWER, FREE_TEMPLATE_ID, ORDER_TEMPLATE_ID};
 
 use crate::stage::{LIST, SEND, Stage, message, send};
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
-use wechat_simulator::FOLLOWER;
+use simulator::FOLLOWER;
 
 use crate::stage::{API_KEY, Answer, SEND, Stage, event, get, invoke, invoke_within, message, send, send_with_key};
 

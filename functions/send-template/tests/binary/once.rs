@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use simulator::FOLLOWER;
 use testing::Function;
-use wechat_simulator::FOLLOWER;
 
 use crate::stage::{API_KEY, Answer, SEND, Stage, event, event_of, invoke, message, message_to, send_with_key};
 

@@ -3,9 +3,9 @@
 use std::time::Instant;
 
 use serde_json::json;
+use simulator::FOLLOWER;
 use testing::TABLE_NAME;
 use wechat::store::{MessageStatus, Receipt, Table};
-use wechat_simulator::FOLLOWER;
 
 use crate::stage::{
     LIST, SEND, Stage, event, get, invoke, invoke_within, message, message_to, now, send, send_with_key,

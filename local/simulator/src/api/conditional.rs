@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::menu::{Menu, buttons, domains};
-use super::{ApiError, Call, ok};
-use crate::phone::User;
-use crate::platform::Platform;
+use super::{
+    ApiError, Call,
+    menu::{Menu, buttons, domains},
+    ok,
+};
+use crate::{phone::User, platform::Platform};
 
 /// What WeChat has removed from rules.
 const REMOVED: [&str; 5] = ["sex", "country", "province", "city", "language"];

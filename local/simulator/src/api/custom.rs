@@ -4,8 +4,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{ApiError, Call, ok};
-use crate::phone::{self, Shown, User};
-use crate::platform::Platform;
+use crate::{
+    phone::{self, Shown, User},
+    platform::Platform,
+};
 
 /// The types, each with the members without which WeChat refuses it, and the errcode of that.
 const TYPES: &[(&str, &[&str], i64)] = &[

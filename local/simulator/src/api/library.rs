@@ -4,8 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{ApiError, Call, ok};
-use crate::clock;
-use crate::platform::Platform;
+use crate::{clock, platform::Platform};
 
 /// The account's industries, and the month in which they were set.
 pub(crate) struct Industries {

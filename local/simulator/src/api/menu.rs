@@ -3,8 +3,7 @@
 use axum::http::Uri;
 use serde_json::{Map, Value, json};
 
-use super::conditional::Conditional;
-use super::{ApiError, Call, is_app_id, ok};
+use super::{ApiError, Call, conditional::Conditional, is_app_id, ok};
 use crate::platform::Platform;
 
 const MAX_BUTTONS: usize = 3;

@@ -17,12 +17,8 @@ use axum::http::Method;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-pub(crate) use self::error::ApiError;
-pub(crate) use self::library::Industries;
-pub(crate) use self::menu::Menu;
-pub(crate) use self::template::Sends;
-use crate::account_type::Needs;
-use crate::platform::Platform;
+pub(crate) use self::{error::ApiError, library::Industries, menu::Menu, template::Sends};
+use crate::{account_type::Needs, platform::Platform};
 
 /// One HTTP request.
 pub(crate) struct Call<'a> {

@@ -5,8 +5,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{ApiError, Call, ok};
-use crate::platform::Platform;
-use crate::quota::Usage;
+use crate::{platform::Platform, quota::Usage};
 
 /// Seconds for which a call can be looked up.
 const RID_LIFETIME: i64 = 7 * 86_400;

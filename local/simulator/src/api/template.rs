@@ -1,17 +1,18 @@
 //! Template messages: sending one, and the list of templates.
 
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, hash_map::Entry};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{ApiError, Call, is_app_id};
-use crate::clock::wall_seconds;
-use crate::notice::Notice;
-use crate::phone::{self, MiniProgram, Shown};
-use crate::platform::Platform;
-use crate::random::Random;
+use crate::{
+    clock::wall_seconds,
+    notice::Notice,
+    phone::{self, MiniProgram, Shown},
+    platform::Platform,
+    random::Random,
+};
 
 /// Seconds in which the same `client_msg_id` to the same user is one message.
 const REPEAT_WINDOW: i64 = 600;
@@ -165,9 +166,7 @@ fn sent(msgid: u64) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::phone::FOLLOWER;
-    use crate::testing;
-    use crate::xml;
+    use crate::{phone::FOLLOWER, testing, xml};
 
     const SEND: &str = "/cgi-bin/message/template/send";
 

@@ -5,8 +5,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{ApiError, Call};
-use crate::platform::Platform;
-use crate::tokens::Grant;
+use crate::{platform::Platform, tokens::Grant};
 
 #[derive(Deserialize)]
 struct StableToken {

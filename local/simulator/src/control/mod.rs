@@ -46,23 +46,19 @@ mod users;
 
 use std::sync::Arc;
 
-use axum::Json;
-use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use axum::{
+    Json,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
 
-pub(crate) use self::platform::*;
-pub(crate) use self::state::state;
-pub(crate) use self::users::*;
-use crate::callback::Delivery;
-use crate::doings::Doing;
-use crate::notice::Notice;
-use crate::phone::User;
-use crate::platform::Platform;
-use crate::simulation::Simulation;
+pub(crate) use self::{platform::*, state::state, users::*};
+use crate::{
+    callback::Delivery, doings::Doing, notice::Notice, phone::User, platform::Platform, simulation::Simulation,
+};
 
 type Shared = State<Arc<Simulation>>;
 type Controlled<T> = Result<Json<T>, ControlError>;

@@ -2,22 +2,26 @@
 
 use std::net::IpAddr;
 
-use axum::Json;
-use axum::body::Bytes;
-use axum::extract::{Path, Query, State};
+use axum::{
+    Json,
+    body::Bytes,
+    extract::{Path, Query, State},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{ControlError, Controlled, Shared, parse};
-use crate::account::Account;
-use crate::account_type::AccountType;
-use crate::faults::Fault;
-use crate::format::Format;
-use crate::platform::Platform;
-use crate::quota::Limits;
-use crate::receipts::{Receipt, Receipts};
-use crate::templates::NewTemplate;
-use crate::verify::Verification;
+use crate::{
+    account::Account,
+    account_type::AccountType,
+    faults::Fault,
+    format::Format,
+    platform::Platform,
+    quota::Limits,
+    receipts::{Receipt, Receipts},
+    templates::NewTemplate,
+    verify::Verification,
+};
 
 pub(crate) async fn account(State(simulation): Shared) -> Json<Account> {
     Json(simulation.account.clone())

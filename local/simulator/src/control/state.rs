@@ -1,12 +1,10 @@
 //! `GET /sim/state`: everything that the platform keeps, for the console to show. It holds no secret.
 
-use axum::Json;
-use axum::extract::State;
+use axum::{Json, extract::State};
 use serde_json::{Value, json};
 
 use super::Shared;
-use crate::phone::User;
-use crate::platform::Platform;
+use crate::{phone::User, platform::Platform};
 
 pub(crate) async fn state(State(simulation): Shared) -> Json<Value> {
     let platform = &mut *simulation.platform();

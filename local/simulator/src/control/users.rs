@@ -1,21 +1,24 @@
 //! Playing the users: what they do, what they are, and what their phones show.
 
-use axum::Json;
-use axum::body::Bytes;
-use axum::extract::{Path, State};
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use axum::{
+    Json,
+    body::Bytes,
+    extract::{Path, State},
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 
 use super::{ControlError, Controlled, Done, Shared, did, follower, parse, push, user};
-use crate::clock::wall_seconds;
-use crate::doings::Doing;
-use crate::json;
-use crate::notice::{Notice, Scene, UserMessage};
-use crate::phone::{self, Client};
-use crate::platform::Platform;
-use crate::simulation::Simulation;
-use crate::tap::Tap;
+use crate::{
+    clock::wall_seconds,
+    doings::Doing,
+    json,
+    notice::{Notice, Scene, UserMessage},
+    phone::{self, Client},
+    platform::Platform,
+    simulation::Simulation,
+    tap::Tap,
+};
 
 /// What messages to one user may be refused with: by the user, by the account, or for their frequency.
 const REFUSALS: [i64; 6] = [43019, 43101, 43117, 48002, 50002, 50005];

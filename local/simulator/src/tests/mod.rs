@@ -12,20 +12,26 @@ mod templates;
 mod users;
 mod verify;
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use axum::Router;
-use axum::extract::{Query, State};
-use axum::http::StatusCode;
+use axum::{
+    Router,
+    extract::{Query, State},
+    http::StatusCode,
+};
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::crypto::{Cipher, sign};
-use crate::xml::{self, Element};
-use crate::{FOLLOWER, Mode, Observer, Settings, Simulator};
+use crate::{
+    FOLLOWER, Mode, Observer, Settings, Simulator,
+    crypto::{Cipher, sign},
+    xml::{self, Element},
+};
 
 /// How the callback server answers one delivery.
 enum Scripted {

@@ -14,7 +14,7 @@ const SVG: &str = "image/svg+xml";
 /// Name, content type and content of the files in `pages`.
 macro_rules! files {
     ($($name:literal: $content_type:ident,)*) => {
-        [$(($name, $content_type, include_str!(concat!("pages/", $name))),)*]
+        [$(($name, $content_type, include_str!($name)),)*]
     };
 }
 

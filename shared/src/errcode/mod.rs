@@ -9,8 +9,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::cmp::Ordering;
-use std::time::Duration;
+use std::{cmp::Ordering, time::Duration};
 
 pub use errmsg::{denied_address, rejected_field, rid};
 use table::{Row, TABLE};
@@ -136,6 +135,7 @@ impl Errcode {
 }
 
 /// Explains an errcode. A code that is not in the table gives an entry of class [`Class::Unknown`], not to be retried.
+#[must_use]
 pub fn lookup(code: i64) -> Errcode {
     let known = find(code).map_or(table::UNKNOWN, |row| row.errcode);
     Errcode { code, ..known }
@@ -144,6 +144,7 @@ pub fn lookup(code: i64) -> Errcode {
 /// Explains an errcode that `/cgi-bin/token` or `/cgi-bin/stable_token` answered.
 ///
 /// There 40001 means that the AppSecret is wrong, which no retry mends; all other codes mean what they do elsewhere.
+#[must_use]
 pub fn lookup_at_token_endpoint(code: i64) -> Errcode {
     if code == table::WRONG_APP_SECRET.code {
         table::WRONG_APP_SECRET
@@ -153,6 +154,7 @@ pub fn lookup_at_token_endpoint(code: i64) -> Errcode {
 }
 
 /// Whether a token endpoint refused the AppID or the AppSecret, so that the right one mends the call.
+#[must_use]
 pub fn is_about_the_app_secret(code: i64) -> bool {
     matches!(code, 40001 | 40013 | 40125 | 40243 | 41004)
 }
@@ -160,6 +162,7 @@ pub fn is_about_the_app_secret(code: i64) -> bool {
 /// The HTTP status with which our own API reports the errcode.
 ///
 /// A [`Class::Token`] failure is 503: it is reported only after the retry with a fresh token has failed too.
+#[must_use]
 pub fn http_status(code: i64) -> u16 {
     if code == NO_MENU {
         return 404;
@@ -180,6 +183,7 @@ pub fn http_status(code: i64) -> u16 {
 ///
 /// Not for answers of the token endpoints, where 40001 means a wrong AppSecret. Two neighbours are not among them: 41001
 /// says that no token arrived, and the client always sends one; 48012 has no documented meaning.
+#[must_use]
 pub fn is_dead_token(code: i64) -> bool {
     lookup(code).retry == Retry::WithFreshToken
 }
@@ -188,6 +192,7 @@ pub fn is_dead_token(code: i64) -> bool {
 ///
 /// Daily quotas are taken to be renewed at midnight in China (UTC+8), as is the usual belief; WeChat does not document
 /// the hour, nor whether its months are those of the calendar, so monthly quotas give None.
+#[must_use]
 pub fn retry_after(code: i64, now: i64) -> Option<u64> {
     match lookup(code).retry {
         Retry::After(pause) => Some(pause.as_secs()),
