@@ -8,12 +8,12 @@ use lambda_http::{Request, RequestExt};
 use serde_json::{Value, json};
 use wechat::{
     clock::Deadline,
+    digest::sha256_hex,
     errcode::NO_MENU,
     fault::{self, Fault},
     hex, menu,
     problem::Problem,
     response,
-    secret::sha256_hex,
     store::{KeptMenu, ROLL_BACK_CLAIMED_FOR},
     token::{CallError, CallFailure},
 };

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use http::{HeaderMap, Response};
 use serde_json::{Value, json};
 use wechat::{
-    document::Document,
     message::Callback,
     problem::Problem,
     response,
     rules::{ReplyRules, RulesError},
     store::{SavedReplies, StoredReplies},
+    xml::Document,
 };
 
 use crate::{App, bad_if_match, if_match, with_etag};

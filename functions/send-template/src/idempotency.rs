@@ -5,10 +5,10 @@ use http_api::Caller;
 use serde_json::Value;
 use wechat::{
     clock::Deadline,
+    digest::sha256_hex,
     hex,
     problem::Problem,
     response::respond,
-    secret::sha256_hex,
     store::{RecordedAnswer, SendClaim, SendOutcome, SendRequest, SendState},
 };
 
