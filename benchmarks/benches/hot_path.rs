@@ -14,14 +14,13 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use serde_json::{Value, json};
 use sha1::{Digest, Sha1};
 use wechat::{
-    aes::EncodingAesKey,
-    callback::{CallbackQuery, CallbackVerifier, MessageMode, OpenedCallback},
-    document::Document,
+    callback::{CallbackQuery, CallbackVerifier, MessageMode, OpenedCallback, aes::EncodingAesKey},
     message::Callback,
     reply::Addresses,
     rules::ReplyRules,
     secret::Secret,
     template::Templates,
+    xml::Document,
 };
 
 const KEYS: Keys<'_> = Keys {

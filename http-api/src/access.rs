@@ -2,7 +2,7 @@
 //! Nothing in a query string counts.
 
 use http::{HeaderMap, header};
-use wechat::secret::{Secret, sha256_hex};
+use wechat::{digest::sha256_hex, secret::Secret};
 
 use crate::Request;
 

@@ -46,8 +46,8 @@ impl Operation {
             .map(|parameter| parameter.name)
     }
 
-    fn to_json(self) -> Value {
-        let mut operation = json!({"operationId": self.id, "summary": self.summary});
+    fn to_json(self, function: &str) -> Value {
+        let mut operation = json!({"operationId": self.id, "summary": self.summary, "tags": [function]});
         if !self.description.is_empty() {
             operation["description"] = self.description.into();
         }
@@ -164,11 +164,11 @@ impl Schema {
     }
 }
 
-/// Adds the routes of `tables` to the `paths` of a document.
-pub fn add_paths<A>(paths: &mut Map<String, Value>, tables: &[&[Route<A>]]) {
+/// Adds the routes of a function to the `paths` of a document, each with the function's name as its tag.
+pub fn add_paths<A>(paths: &mut Map<String, Value>, function: &str, tables: &[&[Route<A>]]) {
     for route in tables.iter().copied().flatten() {
         let path = paths.entry(route.path).or_insert_with(|| json!({}));
-        path[route.method.as_str().to_ascii_lowercase()] = route.operation.to_json();
+        path[route.method.as_str().to_ascii_lowercase()] = route.operation.to_json(function);
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! | to … | see |
 //! |---|---|
-//! | verify, open and seal callbacks | [`callback`], over [`signature`], [`aes`] and [`document`] |
+//! | verify, open and seal callbacks | [`callback`], over [`xml`] |
 //! | read what a callback says | [`message`] |
 //! | know what a template message must hold | [`template`] |
 //! | decide on a passive reply and write it | [`rules`], [`reply`] |
@@ -17,7 +17,6 @@
 //!
 //! Domain code takes time ([`clock`]), randomness and I/O as arguments. Secrets are [`secret::Secret`]s.
 
-pub mod aes;
 #[cfg(feature = "client")]
 pub mod api;
 #[cfg(feature = "aws")]
@@ -25,22 +24,21 @@ pub mod aws;
 pub mod callback;
 pub mod clock;
 pub mod config;
-pub mod document;
+pub mod digest;
 #[cfg(feature = "effects")]
 pub mod effects;
 pub mod errcode;
 #[cfg(any(feature = "aws", feature = "client"))]
-mod error;
+mod error_chain;
 pub mod fault;
 pub mod hex;
-mod json;
+mod lenient_json;
 pub mod live;
 pub mod menu;
 pub mod message;
 pub mod reply;
 pub mod rules;
 pub mod secret;
-pub mod signature;
 #[cfg(feature = "aws")]
 pub mod store;
 pub mod telemetry;
@@ -49,4 +47,4 @@ pub mod template;
 pub mod token;
 #[cfg(feature = "transport")]
 mod transport;
-mod xml_writer;
+pub mod xml;

@@ -11,10 +11,10 @@ use http_api::{
 use serde_json::{Value, json};
 use wechat::{
     clock::Deadline,
+    digest::sha256_hex,
     errcode::NO_MENU,
     fault::{self, Fault},
     hex, menu,
-    secret::sha256_hex,
     store::{KeptMenu, ROLL_BACK_CLAIMED_FOR},
     token::{CallError, CallFailure},
 };

@@ -10,10 +10,10 @@ use http_api::{
 };
 use serde_json::{Value, json};
 use wechat::{
-    document::Document,
     message::Callback,
     rules::{ReplyRules, RulesError},
     store::{SavedReplies, StoredReplies},
+    xml::Document,
 };
 
 use crate::{App, IF_MATCH, bad_if_match, if_match, with_etag};

@@ -4,8 +4,8 @@ use http::{HeaderMap, Response};
 use http_api::{ApiRequest, Problem, response::respond};
 use serde_json::Value;
 use wechat::{
+    digest::sha256_hex,
     hex,
-    secret::sha256_hex,
     store::{RecordedAnswer, SendClaim, SendOutcome, SendRequest},
 };
 

@@ -10,7 +10,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-use wechat::{signature::sign, store::Table};
+use wechat::{callback::signature::sign, store::Table};
 
 /// The bodies that a team in the field recorded.
 const SUBSCRIBE: &str = include_str!("../fixtures/subscribe.xml");

@@ -14,14 +14,14 @@ use tokio::{net::TcpListener, sync::Mutex};
 use url::form_urlencoded::Serializer;
 use wechat::{
     api::{Client, TokenApi, TokenEndpoint},
+    callback::signature,
     clock::{Deadline, SystemClock},
-    document::Document,
     effects::LateEffects,
     message::Callback,
     secret::Secret,
-    signature,
     store::{ListedTemplates, Table},
     token::{Action, Refresher},
+    xml::Document,
 };
 
 pub(crate) const API_KEY: &str = "key-of-the-suite";

@@ -3,7 +3,7 @@
 use super::answer::Rejection;
 use crate::{
     errcode::{self, Retry},
-    error::chain,
+    error_chain::chain,
 };
 
 /// Characters that are kept of an errmsg. WeChat's own have up to 200.

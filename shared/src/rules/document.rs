@@ -11,9 +11,9 @@ use serde_json::{Map, Value};
 
 use super::fold;
 use crate::{
-    document::is_xml_character,
     fault::{self, Fault, escape_pointer},
     reply::{NEWS_LIMIT, Reply, TEXT_LIMIT},
+    xml::is_xml_character,
 };
 
 /// The document, decoded. Every member is optional.

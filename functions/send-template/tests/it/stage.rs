@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use simulator::{Account, FOLLOWER, Settings, Simulator, TEMPLATE_ID};
 use testing::{EmbeddedTable, Function, Invoked, LambdaApi, Outcome, TABLE_NAME};
 use tokio::net::TcpListener;
-use wechat::secret::sha256_hex;
+use wechat::digest::sha256_hex;
 
 pub(crate) const SEND: &str = "/cgi-bin/message/template/send";
 pub(crate) const LIST: &str = "/cgi-bin/template/get_all_private_template";

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use simulator::{Account, Settings, Simulator};
 use testing::{EmbeddedTable, Function, Outcome, TABLE_NAME};
 use tokio::net::TcpListener;
-use wechat::secret::sha256_hex;
+use wechat::digest::sha256_hex;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_token-refresher");
 const STABLE_TOKEN: &str = "/cgi-bin/stable_token";

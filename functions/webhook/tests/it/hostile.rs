@@ -193,7 +193,7 @@ async fn the_previous_token_and_key_serve_while_they_are_rotated() {
             let clear = key(aes_key).decrypt(part("Encrypt"), APP_ID).unwrap();
             assert!(clear.contains("oUser"), "sealed with the key that it came with");
             let parts = [token, part("TimeStamp"), part("Nonce"), part("Encrypt")];
-            assert_eq!(part("MsgSignature"), wechat::signature::sign(&parts));
+            assert_eq!(part("MsgSignature"), wechat::callback::signature::sign(&parts));
         }
     }
     assert_eq!(webhook.send(&check("olderToken")).await, Answer::forbidden());
@@ -436,7 +436,7 @@ async fn neither_log_nor_answer_tells_a_secret_or_a_text() {
     ] {
         let raw = event["rawQueryString"].as_str().unwrap().to_owned();
         let timestamp = url::form_urlencoded::parse(raw.as_bytes()).find(|(name, _)| name == "timestamp");
-        let right = wechat::signature::sign(&[TOKEN, &timestamp.unwrap().1, NONCE]);
+        let right = wechat::callback::signature::sign(&[TOKEN, &timestamp.unwrap().1, NONCE]);
         let answer = webhook.send(&event).await;
         if answer.status != 200 {
             assert!(!answer.body.contains(&right), "{answer:?}");

@@ -8,7 +8,11 @@ use std::{
 use serde_json::{Value, json};
 use testing::{EmbeddedEventBus, EmbeddedSecretsManager, EmbeddedTable, Function, Outcome, TABLE_NAME};
 use url::form_urlencoded::Serializer;
-use wechat::{aes::EncodingAesKey, document::Document, signature, store::Table};
+use wechat::{
+    callback::{aes::EncodingAesKey, signature},
+    store::Table,
+    xml::Document,
+};
 
 pub(crate) const APP_ID: &str = "wx0123456789abcdef";
 pub(crate) const TOKEN: &str = "eventsToken01";

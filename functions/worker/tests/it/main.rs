@@ -9,9 +9,9 @@ use testing::{
     EmbeddedEventBus, EmbeddedSecretsManager, EmbeddedTable, Fault, FaultProxy, Function, Outcome, TABLE_NAME,
 };
 use wechat::{
-    document::Document,
     message::Callback,
     store::{Claim, MessageStatus, Table},
+    xml::Document,
 };
 
 const APP_ID: &str = "wx0123456789abcdef";

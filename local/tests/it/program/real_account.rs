@@ -6,7 +6,7 @@ use serde_json::Value;
 use simulator::{Account, Settings, Simulator};
 use testing::EmbeddedEventBus;
 use tokio::net::TcpListener;
-use wechat::signature::sign;
+use wechat::callback::signature::sign;
 
 use super::process::Program;
 

@@ -17,7 +17,8 @@ use testing::{EmbeddedTable, ManualClock, TABLE_NAME};
 use wechat::{
     api::{ApiError, Rejection},
     clock::{Clock, Deadline},
-    secret::{Secret, sha256_hex},
+    digest::sha256_hex,
+    secret::Secret,
     store::Table,
     token::{Action, CallError, CallFailure, RefreshPort, RefreshRequestError, TokenError, TokenSource},
 };

@@ -5,16 +5,17 @@
 //! number of elements.
 
 mod json;
+mod reader;
 #[cfg(test)]
 mod tests;
-mod xml;
+mod writer;
 
 use std::str::{FromStr, Utf8Error};
 
 use serde_json::{Map, Value, map::Entry};
 
-use self::xml::TextEnd;
-pub(crate) use self::xml::is_xml_character;
+use self::reader::TextEnd;
+pub(crate) use self::{reader::is_xml_character, writer::XmlWriter};
 
 /// Bytes that a body may have. WeChat's own stay under a few KiB.
 pub const MAX_SIZE: usize = 256 * 1024;
@@ -148,7 +149,7 @@ impl Document {
         let document = if is_json(text) {
             json::parse(text)?
         } else {
-            xml::parse(text, text_end)?
+            reader::parse(text, text_end)?
         };
         if document.depth() > MAX_DEPTH {
             return Err(DocumentError::TooDeep);

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::document::is_xml_character;
+use super::is_xml_character;
 
 /// Bytes that most documents stay below, so that they are written without growing.
 const CAPACITY: usize = 1024;
