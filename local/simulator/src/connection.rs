@@ -1,4 +1,4 @@
-//! Connections that a handler can break off, as a failing network does: without any answer.
+//! Connections that a handler can break off without an answer, as a failing network does.
 
 use std::{
     io,
@@ -23,7 +23,7 @@ use tokio::{
 /// A listener whose connections are [`Stream`]s.
 pub(crate) struct Connections(pub(crate) TcpListener);
 
-/// A TCP stream that refuses to write once it is broken off, whereupon the server closes it.
+/// A TCP stream that fails to write once it is broken off, so that the server closes it.
 pub(crate) struct Stream {
     tcp: TcpStream,
     broken: Arc<AtomicBool>,
@@ -37,7 +37,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Nothing that is answered from now on reaches the peer.
+    /// Keeps all later answers from the peer.
     pub(crate) fn break_off(&self) {
         self.broken.store(true, Ordering::Release);
     }
