@@ -4,9 +4,8 @@
 //! |---|---|
 //! | verify, open and seal callbacks | [`callback`], over [`signature`], [`aes`] and [`document`] |
 //! | read what a callback says | [`message`] |
-//! | know what a template message must hold | [`template`] |
 //! | decide on a passive reply and write it | [`rules`], [`reply`] |
-//! | check a menu, compare two | [`menu`] |
+//! | check a send, a menu, what a template message must hold | [`validate`] |
 //! | call WeChat | `api` (feature `client`), [`errcode`] |
 //! | have a working access_token | `token` (features `client` and `aws`) |
 //! | keep things | `store` (feature `aws`) |
@@ -33,11 +32,9 @@ pub mod effects;
 pub mod errcode;
 #[cfg(any(feature = "aws", feature = "client"))]
 mod error;
-pub mod fault;
 pub mod hex;
 mod json;
 pub mod live;
-pub mod menu;
 pub mod message;
 pub mod problem;
 pub mod reply;
@@ -48,9 +45,9 @@ pub mod signature;
 #[cfg(feature = "aws")]
 pub mod store;
 pub mod telemetry;
-pub mod template;
 #[cfg(all(feature = "client", feature = "aws"))]
 pub mod token;
 #[cfg(feature = "transport")]
 mod transport;
+pub mod validate;
 mod xml_writer;

@@ -2,7 +2,12 @@
 
 use http::Response;
 use serde_json::{Value, json};
-use wechat::{clock::Deadline, menu, problem::Problem, response};
+use wechat::{
+    clock::Deadline,
+    problem::Problem,
+    response,
+    validate::{Place, Reader, menu},
+};
 
 use crate::{
     App,
@@ -34,14 +39,11 @@ pub(crate) async fn delete(app: &App, menuid: &str, deadline: Deadline) -> Resul
 
 /// Serves `POST /api/menu/trymatch`: the menu that the user of `{"user_id":…}`, an openid or a WeChat ID, sees.
 pub(crate) async fn try_match(app: &App, request: &Value, deadline: Deadline) -> Result<Response<String>, Problem> {
-    let user_id = request
-        .get("user_id")
-        .and_then(Value::as_str)
-        .filter(|user_id| !user_id.is_empty());
-    let user_id = user_id.ok_or_else(|| {
-        Problem::bad_request("user_id must be an openid or a WeChat ID / user_id 应为 openid 或微信号")
-            .with_field("user_id")
-    })?;
+    let mut reader = Reader::of_request();
+    let user_id = reader
+        .object(Place::Root, request)
+        .and_then(|request| reader.required_text(&request, "user_id", str::is_empty));
+    let user_id = reader.finish(user_id).map_err(Problem::faulty_request)?;
     let seen = |token, attempts| async move { app.client.menu_seen_by(&token, user_id, attempts, deadline).await };
     Ok(response::json(200, &app.ask_wechat(deadline, seen).await?))
 }

@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 use wechat::{
     clock::Deadline,
     errcode::NO_MENU,
-    fault::{self, Fault},
-    hex, menu,
+    hex,
     problem::Problem,
     response,
     secret::sha256_hex,
     store::{KeptMenu, ROLL_BACK_CLAIMED_FOR},
     token::{CallError, CallFailure},
+    validate::{self, Fault, menu},
 };
 
 use crate::{App, if_match, with_etag};
@@ -312,7 +312,7 @@ async fn remove_all(app: &App, deadline: Deadline) -> Result<(), Problem> {
 pub(crate) fn faulty(faults: Vec<Fault>) -> Problem {
     Problem::bad_request(format!(
         "the menu breaks WeChat's limits / 菜单不符合微信的限制: {}",
-        fault::in_words(&faults)
+        validate::in_words(&faults)
     ))
     .with_faults(faults)
 }

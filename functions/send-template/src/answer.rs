@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use serde_json::Value;
-use wechat::{problem::Problem, store::MessageStatus, template::Finding};
+use wechat::{problem::Problem, store::MessageStatus, validate::template::Finding};
 
 /// One message was sent: WeChat's own answer, with the msgid as text because it exceeds 2^53.
 #[derive(Clone, Debug, Serialize)]

@@ -4,11 +4,12 @@ use wechat::{
     api::{ApiError, Rejection},
     errcode,
     problem::Problem,
-    template,
     token::{CallError, CallFailure},
+    validate::{
+        send::{SendTemplate, holds_blanks},
+        template,
+    },
 };
-
-use crate::request::{SendTemplate, holds_blanks};
 
 const INVALID_OPENID: i64 = 40003;
 const INVALID_ARGUMENT: i64 = 47003;

@@ -10,11 +10,11 @@ use wechat::{
     response::respond,
     secret::sha256_hex,
     store::{RecordedAnswer, SendClaim, SendOutcome, SendRequest, SendState},
+    validate::send::SendTemplate,
 };
 
 use crate::{
     App,
-    request::SendTemplate,
     send::{self, End, Order, Outcome},
 };
 
@@ -31,7 +31,7 @@ pub(crate) async fn send(
     body: &Value,
     deadline: Deadline,
 ) -> Result<Response<String>, Problem> {
-    let request = &SendTemplate::read(body)?;
+    let request = &SendTemplate::read(body).map_err(Problem::faulty_request)?;
     match idempotency_key(headers)? {
         None => {
             let client_msg_id = &request

@@ -6,7 +6,6 @@ mod idempotency;
 mod lookup;
 #[cfg(test)]
 mod openapi;
-mod request;
 mod send;
 mod templates;
 

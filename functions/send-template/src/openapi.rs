@@ -9,12 +9,12 @@ use utoipa::{
     ToSchema,
     openapi::schema::{ArrayBuilder, Object, ObjectBuilder, OneOfBuilder, Schema, Type},
 };
-use wechat::problem::Problem;
-
-use crate::{
-    answer::{Message, RecipientResult, Results, Sent, TemplateList},
-    request::{KNOWN, SendTemplate},
+use wechat::{
+    problem::Problem,
+    validate::send::{KNOWN, SendTemplate},
 };
+
+use crate::answer::{Message, RecipientResult, Results, Sent, TemplateList};
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../openapi.json");
 
@@ -238,7 +238,7 @@ fn problems() -> Map<String, Value> {
     let responses = [
         (
             400,
-            "The request is at fault, or WeChat refused it: `field` and `errcode` say why",
+            "The request is at fault, or WeChat refused it: `field`, `pointer`, `faults` and `errcode` say why",
         ),
         (401, "No key, or a wrong one"),
         (404, "There is no such thing"),

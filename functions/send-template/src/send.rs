@@ -20,16 +20,17 @@ use wechat::{
     response,
     store::{RecipientState, SendState},
     telemetry::{self, Metric},
-    template::Finding,
     token::{CallError, CallFailure},
+    validate::{
+        send::{Recipients, SendTemplate},
+        template::Finding,
+    },
 };
 
 use crate::{
     App,
     answer::{RecipientResult, Results, Sent},
-    hints,
-    request::{Recipients, SendTemplate},
-    templates,
+    hints, templates,
 };
 
 /// Sends that are in flight at the same time.

@@ -14,11 +14,14 @@ use wechat::{
     api::Template,
     clock::Deadline,
     store::ListedTemplates,
-    template::{Finding, Templates},
     token::CallFailure,
+    validate::{
+        send::SendTemplate,
+        template::{Finding, Templates},
+    },
 };
 
-use crate::{App, request::SendTemplate};
+use crate::App;
 
 /// A list that is not older than this, in seconds, is sure of the fields of the templates in it.
 const SURE_FOR: i64 = 60;
