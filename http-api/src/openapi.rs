@@ -42,7 +42,7 @@ impl Operation {
     pub(crate) fn query(&self) -> impl Iterator<Item = &'static str> {
         let parameters = self.parameters.iter();
         parameters
-            .filter(|parameter| parameter.place == Place::Query)
+            .filter(|parameter| parameter.location == Location::Query)
             .map(|parameter| parameter.name)
     }
 
@@ -72,7 +72,7 @@ impl Operation {
 
 /// Where a parameter stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Location {
     /// A segment of the path.
     Path,
     /// The query.
@@ -87,7 +87,7 @@ pub struct Parameter {
     /// The name.
     pub name: &'static str,
     /// Where it stands.
-    pub place: Place,
+    pub location: Location,
     /// What it is for; may be empty.
     pub description: &'static str,
     /// Its JSON Schema, as JSON.
@@ -96,17 +96,17 @@ pub struct Parameter {
 
 impl Parameter {
     fn to_json(self) -> Value {
-        let place = match self.place {
-            Place::Path => "path",
-            Place::Query => "query",
-            Place::Header => "header",
+        let location = match self.location {
+            Location::Path => "path",
+            Location::Query => "query",
+            Location::Header => "header",
         };
         let schema: Value = serde_json::from_str(self.schema).unwrap_or_else(|error| panic!("{}: {error}", self.name));
-        let mut parameter = json!({"name": self.name, "in": place, "schema": schema});
+        let mut parameter = json!({"name": self.name, "in": location, "schema": schema});
         if !self.description.is_empty() {
             parameter["description"] = self.description.into();
         }
-        if self.place == Place::Path {
+        if self.location == Location::Path {
             parameter["required"] = true.into();
         }
         parameter
@@ -201,7 +201,7 @@ fn failures() -> Map<String, Value> {
     let failures = [
         (
             400,
-            "The request is at fault, or WeChat refused it: `field` and `errcode` say why",
+            "The request is at fault, or WeChat refused it: `field`, `pointer`, `faults` and `errcode` say why",
         ),
         (401, "No key, or a wrong one"),
         (404, "There is no such thing"),

@@ -113,7 +113,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::request::{KNOWN, SendTemplate};
+    use wechat::validate::send::{KNOWN, SendTemplate};
 
     #[test]
     fn the_body_is_described_as_it_is_read() {

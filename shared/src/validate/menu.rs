@@ -3,8 +3,10 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::fault::{self, Fault, escape_pointer};
+use super::{Fault, Object, Place, Reader, escape_pointer};
 
+/// See [WeChat Docs/创建菜单](https://developers.weixin.qq.com/doc/service/api/custommenu/api_createcustommenu), also for the
+/// limits below.
 const TOP_BUTTONS: usize = 3;
 const SUB_BUTTONS: usize = 5;
 /// Bytes of UTF-8, as all lengths of a menu are. A Chinese character has three.
@@ -12,8 +14,6 @@ const TOP_NAME_BYTES: usize = 16;
 const SUB_NAME_BYTES: usize = 60;
 const KEY_BYTES: usize = 128;
 const URL_BYTES: usize = 1024;
-/// WeChat documents none for the other members.
-const NO_LIMIT: usize = usize::MAX;
 
 /// The members besides `name` that each type of button needs.
 const TYPES: [(&str, &[&str]); 13] = [
@@ -33,8 +33,9 @@ const TYPES: [(&str, &[&str]); 13] = [
 ];
 /// Buttons that only the console makes. `get_current_selfmenu_info` answers them, and no call takes them.
 const CONSOLE_TYPES: [&str; 7] = ["text", "img", "photo", "voice", "video", "news", "finder"];
-/// What a conditional menu may depend on.
-const MATCH_RULES: [&str; 2] = ["tag_id", "client_platform_type"];
+/// What a conditional menu may depend on. WeChat has removed sex, country, province, city and language.
+/// See [WeChat Docs/创建个性化菜单](https://developers.weixin.qq.com/doc/service/api/custommenu/api_addconditionalmenu).
+const CONDITIONS: [&str; 2] = ["tag_id", "client_platform_type"];
 /// The members that a button with sub-buttons has no use for.
 const LEAF_MEMBERS: [&str; 7] = ["type", "key", "url", "appid", "pagepath", "media_id", "article_id"];
 
@@ -47,9 +48,12 @@ const LEAF_MEMBERS: [&str; 7] = ["type", "key", "url", "appid", "pagepath", "med
 pub fn default_menu(body: &Value) -> Result<Value, Vec<Fault>> {
     let shape = Shape::of(body);
     let menu = shape.read(body);
-    let mut faults = Vec::new();
-    check_buttons(&menu, &mut faults);
-    shape.or_faults(menu, faults)
+    let mut reader = Reader::of_document();
+    match shape.wrapper() {
+        None => shape.check_buttons(&mut reader, &Place::Root, &menu),
+        Some(name) => shape.check_buttons(&mut reader, &Place::Root.member(name), &menu),
+    }
+    reader.finish(Some(menu))
 }
 
 /// The conditional menu (个性化菜单) in `body`, as `menu/addconditional` takes it. `body` may also be an element of the
@@ -63,7 +67,10 @@ pub fn conditional_menu(body: &Value) -> Result<Value, Vec<Fault>> {
     if let Some(rule) = body.get("matchrule") {
         menu["matchrule"] = match_rule(rule);
     }
-    Shape::Created.or_faults(menu.clone(), check_conditional(&menu))
+    let mut reader = Reader::of_document();
+    Shape::Created.check_buttons(&mut reader, &Place::Root, &menu);
+    check_match_rule(&mut reader, menu.get("matchrule"));
+    reader.finish(Some(menu))
 }
 
 /// `rule` in the words of `menu/addconditional`.
@@ -113,19 +120,20 @@ impl Shape {
         }
     }
 
-    /// Where the menu is in its body.
-    const fn pointer(self) -> &'static str {
+    /// The member of the body that holds the menu; `None` when it is the body itself.
+    const fn wrapper(self) -> Option<&'static str> {
         match self {
-            Self::Created => "",
-            Self::Queried => "/menu",
-            Self::Current => "/selfmenu_info",
+            Self::Created => None,
+            Self::Queried => Some("menu"),
+            Self::Current => Some("selfmenu_info"),
         }
     }
 
     /// The buttons, as `menu/create` takes them. What is faulty stays as it is.
     fn read(self, body: &Value) -> Value {
         let mut menu = Map::new();
-        let written = body.pointer(self.pointer()).and_then(|menu| menu.get("button"));
+        let written = self.wrapper().map_or(Some(body), |name| body.get(name));
+        let written = written.and_then(|menu| menu.get("button"));
         if let Some(written) = written {
             let buttons = match written.as_array() {
                 Some(buttons) => buttons.iter().map(|button| self.button(button)).collect(),
@@ -152,112 +160,69 @@ impl Shape {
         button
     }
 
-    /// `menu`, or its `faults` where they are in the body that it was read from.
-    fn or_faults(self, menu: Value, faults: Vec<Fault>) -> Result<Value, Vec<Fault>> {
-        if faults.is_empty() {
-            return Ok(menu);
-        }
-        let there = |mut fault: Fault| {
-            if matches!(self, Self::Current) {
-                fault.pointer = fault.pointer.replace("/sub_button/", "/sub_button/list/");
-            }
-            fault.pointer.insert_str(0, self.pointer());
-            fault
+    /// Checks the buttons of `menu`, which is at `place` of the body that it was read from.
+    fn check_buttons(self, reader: &mut Reader, place: &Place<'_>, menu: &Value) {
+        let place = place.member("button");
+        let Some(buttons) = menu.get("button") else {
+            return reader.missing(&place);
         };
-        Err(faults.into_iter().map(there).collect())
-    }
-}
-
-fn check_conditional(menu: &Value) -> Vec<Fault> {
-    let mut faults = Vec::new();
-    check_buttons(menu, &mut faults);
-    match menu.get("matchrule").and_then(Value::as_object) {
-        Some(rule) if rule.is_empty() => faults.push(Fault::new(
-            "/matchrule",
-            "must name at least one condition / 至少需要一个条件",
-        )),
-        Some(rule) => {
-            let unknown = rule.keys().filter(|name| !MATCH_RULES.contains(&name.as_str()));
-            for name in unknown.take(fault::LIMIT) {
-                let pointer = format!("/matchrule/{}", escape_pointer(name));
-                let detail = format!(
-                    "is no condition of today; WeChat knows {} and has removed sex, country, province, city and language \
-                     / 微信已不支持该条件",
-                    MATCH_RULES.join(" and ")
-                );
-                faults.push(Fault::new(pointer, detail));
-            }
+        let buttons = reader.list_of(&place, buttons, 1..=TOP_BUTTONS).unwrap_or_default();
+        for (index, button) in buttons.iter().take(TOP_BUTTONS).enumerate() {
+            self.check_top_button(reader, place.element(index), button);
         }
-        None => faults.push(Fault::new(
-            "/matchrule",
-            "must be an object of conditions / 应为条件对象",
-        )),
     }
-    faults
+
+    fn check_top_button(self, reader: &mut Reader, place: Place<'_>, button: &Value) {
+        let Some(button) = named_button(reader, place, button, TOP_NAME_BYTES) else {
+            return;
+        };
+        let Some(sub_buttons) = sub_buttons(button.members) else {
+            return check_leaf(reader, &button);
+        };
+        for name in LEAF_MEMBERS.iter().filter(|name| button.members.contains_key(**name)) {
+            reader.fault(
+                &place.member(name),
+                "must be left out: a button with sub_button has a name and nothing else / 应省略：含 sub_button 的按钮只能有 name",
+            );
+        }
+        let place = place.member("sub_button");
+        let sub_buttons = reader.list_of(&place, sub_buttons, 1..=SUB_BUTTONS).unwrap_or_default();
+        let list = match self {
+            Self::Created | Self::Queried => place,
+            Self::Current => place.member("list"),
+        };
+        for (index, button) in sub_buttons.iter().take(SUB_BUTTONS).enumerate() {
+            let place = list.element(index);
+            let Some(button) = named_button(reader, place, button, SUB_NAME_BYTES) else {
+                continue;
+            };
+            if self::sub_buttons(button.members).is_some() {
+                reader.fault(
+                    &place.member("sub_button"),
+                    "must be left out: a menu has two levels only / 应省略：菜单最多两级",
+                );
+            }
+            check_leaf(reader, &button);
+        }
+    }
 }
 
-fn check_buttons(menu: &Value, faults: &mut Vec<Fault>) {
-    let Some(buttons) = menu.get("button").and_then(Value::as_array) else {
-        return faults.push(Fault::new(
-            "/button",
-            format!("must be an array of 1 to {TOP_BUTTONS} buttons / 应为 1 至 {TOP_BUTTONS} 个按钮的数组"),
-        ));
-    };
-    if !(1..=TOP_BUTTONS).contains(&buttons.len()) {
-        faults.push(Fault::new(
-            "/button",
-            format!(
-                "must hold 1 to {TOP_BUTTONS} buttons, it holds {0} / 应有 1 至 {TOP_BUTTONS} 个按钮，现有 {0} 个",
-                buttons.len()
-            ),
-        ));
-    }
-    for (index, button) in buttons.iter().take(TOP_BUTTONS).enumerate() {
-        check_top_button(&format!("/button/{index}"), button, faults);
-    }
-}
-
-fn check_top_button(pointer: &str, button: &Value, faults: &mut Vec<Fault>) {
-    let Some(members) = check_name(pointer, button, TOP_NAME_BYTES, faults) else {
+fn check_match_rule(reader: &mut Reader, rule: Option<&Value>) {
+    let place = Place::Root.member("matchrule");
+    let Some(rule) = reader.object(place, rule.unwrap_or(&Value::Null)) else {
         return;
     };
-    let Some(sub_buttons) = sub_buttons(members) else {
-        return check_leaf(pointer, members, faults);
-    };
-    for name in LEAF_MEMBERS {
-        if members.contains_key(name) {
-            faults.push(Fault::new(
-                format!("{pointer}/{name}"),
-                "a button with sub_button has a name and nothing else / 含 sub_button 的按钮只能有 name",
-            ));
-        }
+    let (names, named) = (CONDITIONS.join(", "), CONDITIONS.join("、"));
+    if rule.members.is_empty() {
+        let detail = format!("must hold at least one condition of {names} / 至少需要 {named} 中的一个条件");
+        reader.fault(&place, detail);
     }
-    let pointer = format!("{pointer}/sub_button");
-    let Some(sub_buttons) = sub_buttons.as_array() else {
-        return faults.push(Fault::new(
-            pointer,
-            format!("must be an array of 1 to {SUB_BUTTONS} buttons / 应为 1 至 {SUB_BUTTONS} 个按钮的数组"),
-        ));
-    };
-    if sub_buttons.len() > SUB_BUTTONS {
+    for name in rule.members.keys().filter(|name| !CONDITIONS.contains(&name.as_str())) {
         let detail = format!(
-            "must hold 1 to {SUB_BUTTONS} buttons, it holds {0} / 应有 1 至 {SUB_BUTTONS} 个按钮，现有 {0} 个",
-            sub_buttons.len()
+            "is not one of WeChat's conditions {names}: it has removed sex, country, province, city, language \
+             / 不是微信支持的条件 {named}：sex、country、province、city、language 已取消"
         );
-        faults.push(Fault::new(&pointer, detail));
-    }
-    for (index, button) in sub_buttons.iter().take(SUB_BUTTONS).enumerate() {
-        let pointer = format!("{pointer}/{index}");
-        let Some(members) = check_name(&pointer, button, SUB_NAME_BYTES, faults) else {
-            continue;
-        };
-        if self::sub_buttons(members).is_some() {
-            faults.push(Fault::new(
-                format!("{pointer}/sub_button"),
-                "a menu has two levels only / 菜单最多两级",
-            ));
-        }
-        check_leaf(&pointer, members, faults);
+        reader.fault(&place.member(name), detail);
     }
 }
 
@@ -268,74 +233,53 @@ fn sub_buttons(members: &Map<String, Value>) -> Option<&Value> {
         .filter(|list| !list.is_null() && list.as_array().is_none_or(|list| !list.is_empty()))
 }
 
-fn check_name<'a>(
-    pointer: &str,
-    button: &'a Value,
-    limit: usize,
-    faults: &mut Vec<Fault>,
-) -> Option<&'a Map<String, Value>> {
-    let Some(members) = button.as_object() else {
-        faults.push(Fault::new(pointer, "must be a button, an object / 应为按钮对象"));
-        return None;
-    };
-    check_text(pointer, members, "name", limit, faults);
-    Some(members)
+/// A button, whose name is checked.
+fn named_button<'p, 'v>(
+    reader: &mut Reader,
+    place: Place<'p>,
+    button: &'v Value,
+    name_bytes: usize,
+) -> Option<Object<'p, 'v>> {
+    let button = reader.object(place, button)?;
+    if let Some(name) = reader.required_text(&button, "name", str::is_empty) {
+        let place = place.member("name");
+        reader.at_most(&place, name, name_bytes);
+        reader.no_control_characters(&place, name);
+    }
+    Some(button)
 }
 
-fn check_leaf(pointer: &str, members: &Map<String, Value>, faults: &mut Vec<Fault>) {
-    let kind = members.get("type").and_then(Value::as_str);
-    let Some((_, required)) = TYPES.iter().find(|(name, _)| Some(*name) == kind) else {
-        let names: Vec<&str> = TYPES.iter().map(|(name, _)| *name).collect();
-        let names = names.join(", ");
-        let detail = match kind.filter(|kind| CONSOLE_TYPES.contains(kind)) {
-            Some(kind) => format!(
-                "{kind} is a button that only the console makes: no API takes it back. Use one of {names} \
-                 / {kind} 按钮只能在公众号后台创建，接口无法创建，请改用 {names}"
-            ),
-            None => format!(
-                "must be one of {names}, or the button needs a sub_button / 应为 {names} 之一，或提供 sub_button"
-            ),
-        };
-        return faults.push(Fault::new(format!("{pointer}/type"), detail));
-    };
-    for name in *required {
-        let limit = match *name {
-            "key" => KEY_BYTES,
-            "url" => URL_BYTES,
-            _ => NO_LIMIT,
-        };
-        check_text(pointer, members, name, limit, faults);
+fn check_leaf(reader: &mut Reader, button: &Object<'_, '_>) {
+    let names = TYPES.map(|(name, _)| name);
+    let kind = button.members.get("type").and_then(Value::as_str);
+    if let Some(kind) = kind.filter(|kind| CONSOLE_TYPES.contains(kind)) {
+        let (names, named) = (names.join(", "), names.join("、"));
+        let detail = format!(
+            "is {kind}, a button that only the console makes and no API takes back: use one of {names} \
+             / {kind} 按钮只能在公众号后台创建，接口无法创建，请改用 {named}"
+        );
+        return reader.fault(&button.place.member("type"), detail);
     }
-    if let Some(url) = members.get("url").and_then(Value::as_str)
-        && required.contains(&"url")
-        && !url.is_empty()
-        && !url.starts_with("https://")
-        && !url.starts_with("http://")
-    {
-        faults.push(Fault::new(
-            format!("{pointer}/url"),
-            "must begin with https:// or http:// / 须以 https:// 或 http:// 开头",
-        ));
-    }
-}
-
-fn check_text(pointer: &str, members: &Map<String, Value>, name: &str, limit: usize, faults: &mut Vec<Fault>) {
-    let detail = match members.get(name) {
-        Some(Value::String(text)) if text.is_empty() => "must not be empty / 不能为空".to_owned(),
-        Some(Value::String(text)) if text.len() > limit => {
-            format!(
-                "has {0} bytes of UTF-8, WeChat takes at most {limit} / 共 {0} 字节，微信最多接受 {limit} 字节",
-                text.len()
-            )
-        }
-        Some(Value::String(text)) if text.contains(char::is_control) => {
-            "must not hold control characters / 不能包含控制字符".to_owned()
-        }
-        Some(Value::String(_)) => return,
-        Some(_) => "must be a text / 应为字符串".to_owned(),
-        None => "is missing / 缺少该字段".to_owned(),
+    let Some(kind) = reader.one_of(button, "type", &names) else {
+        return;
     };
-    faults.push(Fault::new(format!("{pointer}/{name}"), detail));
+    let required = TYPES
+        .iter()
+        .find(|(name, _)| *name == kind)
+        .map_or(&[][..], |(_, required)| required);
+    for name in required {
+        let Some(text) = reader.required_text(button, name, str::is_empty) else {
+            continue;
+        };
+        let place = button.place.member(name);
+        match *name {
+            "key" => reader.at_most(&place, text, KEY_BYTES),
+            "url" => reader.at_most(&place, text, URL_BYTES) && reader.web_address(&place, text),
+            // WeChat documents no limit for the others.
+            _ => true,
+        };
+        reader.no_control_characters(&place, text);
+    }
 }
 
 /// One place in which two menus differ.

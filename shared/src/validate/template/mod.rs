@@ -11,10 +11,12 @@ use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use crate::fault;
+use super::{LIMIT, Place};
 
 pub use rules::is_const;
 
+/// Where the fields of a message are.
+const DATA: Place<'static> = Place::Member(&Place::Root, "data");
 /// Characters of a value that a finding quotes.
 const QUOTED: usize = 40;
 /// WeChat's codes for a template that the account lacks, and for a value that is missing or breaks its rule.
@@ -29,6 +31,8 @@ const FILTERED_SINCE_2023: [&str; 2] = ["first", "remark"];
 pub struct Finding {
     /// The member of the request, such as `data.thing1.value`.
     pub field: String,
+    /// The same as a JSON pointer (RFC 6901), such as `/data/thing1/value`.
+    pub pointer: String,
     /// What would be right, in English and Chinese.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub rule: Cow<'static, str>,
@@ -58,26 +62,35 @@ impl Finding {
             "is missing: the user sees nothing in its place / 缺少模板中的字段，用户看到的该项为空"
         };
         Self {
-            field: format!("data.{name}"),
             rule: rule.into(),
-            given: None,
-            length: None,
             errcode: is_required.then_some(INVALID_ARGUMENT),
+            ..Self::at(&DATA.member(name))
         }
     }
 
-    fn of(field: String, rule: impl Into<Cow<'static, str>>, value: &str, errcode: Option<i64>) -> Self {
+    fn of(place: &Place<'_>, rule: impl Into<Cow<'static, str>>, value: &str, errcode: Option<i64>) -> Self {
         let length = value.chars().count();
         let mut given: String = value.chars().take(QUOTED).collect();
         if length > QUOTED {
             given.push('…');
         }
         Self {
-            field,
             rule: rule.into(),
             given: Some(given),
             length: Some(length),
             errcode,
+            ..Self::at(place)
+        }
+    }
+
+    fn at(place: &Place<'_>) -> Self {
+        Self {
+            field: place.field(),
+            pointer: place.pointer(),
+            rule: Cow::Borrowed(""),
+            given: None,
+            length: None,
+            errcode: None,
         }
     }
 }
@@ -116,8 +129,8 @@ impl Templates {
     pub fn check<'a>(&self, template_id: &str, data: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<Finding> {
         let Some(fields) = self.0.get(template_id) else {
             let rule = "must be one of the account's own templates / 必须是本账号已添加的模板";
-            let field = "template_id".to_owned();
-            return vec![Finding::of(field, rule, template_id, Some(NO_SUCH_TEMPLATE))];
+            let place = Place::Root.member("template_id");
+            return vec![Finding::of(&place, rule, template_id, Some(NO_SUCH_TEMPLATE))];
         };
         let data: BTreeMap<&str, &str> = data.into_iter().collect();
         let lacking = |field: &str| !data.contains_key(field);
@@ -126,15 +139,11 @@ impl Templates {
             .filter(|field| rules::is_typed(field) && lacking(field) && !data.keys().any(|name| means(name, field)))
             .map(|field| Finding::missing(field));
         let given = data.iter().filter_map(|(name, value)| {
+            let place = DATA.member(name);
             if fields.is_empty() || fields.iter().any(|field| field == name) {
                 let objection = rules::objection(name, value)?;
                 let errcode = objection.is_sure.then_some(INVALID_ARGUMENT);
-                return Some(Finding::of(
-                    format!("data.{name}.value"),
-                    objection.rule,
-                    value,
-                    errcode,
-                ));
+                return Some(Finding::of(&place.member("value"), objection.rule, value, errcode));
             }
             let meant = fields.iter().find(|field| means(name, field) && lacking(field));
             let errcode = meant
@@ -144,11 +153,11 @@ impl Templates {
                 Some(field) => misnamed(field).into(),
                 None => extra(name).into(),
             };
-            Some(Finding::of(format!("data.{name}"), rule, value, errcode))
+            Some(Finding::of(&place, rule, value, errcode))
         });
         let mut findings: Vec<_> = missing.chain(given).collect();
         findings.sort_by_key(|finding| !finding.is_refusal());
-        findings.truncate(fault::LIMIT);
+        findings.truncate(LIMIT);
         findings
     }
 }
