@@ -113,53 +113,42 @@ fn user_message(platform: &mut Platform, openid: &str, message: UserMessage) -> 
 
 /// `{"openid", "type", …}`: the members beside `openid` are those of [`Tap`].
 pub(super) async fn tap(State(simulation): Shared, body: Bytes) -> Controlled<Done> {
-    let mut members: Map<String, Value> = parse(&body)?;
-    let openid: String = take(&mut members, "openid")?;
-    tapped(&simulation, &openid, parse_members(members)?).await
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Click {
-    openid: String,
-    key: String,
+    tapped(&simulation, parse(&body)?).await
 }
 
 pub(super) async fn click(State(simulation): Shared, body: Bytes) -> Controlled<Done> {
-    let Click { openid, key } = parse(&body)?;
-    tapped(&simulation, &openid, Tap::Click { key }).await
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct View {
-    openid: String,
-    url: String,
+    tapped(&simulation, with_type("click", parse(&body)?)).await
 }
 
 pub(super) async fn view(State(simulation): Shared, body: Bytes) -> Controlled<Done> {
-    let View { openid, url } = parse(&body)?;
-    tapped(&simulation, &openid, Tap::View { url }).await
+    tapped(&simulation, with_type("view", parse(&body)?)).await
+}
+
+fn with_type(kind: &str, mut members: Map<String, Value>) -> Map<String, Value> {
+    members.insert("type".to_owned(), kind.into());
+    members
 }
 
 /// Pushes the event of a tap, then the photos or the place that follow it.
-async fn tapped(simulation: &Simulation, openid: &str, tap: Tap) -> Controlled<Done> {
+async fn tapped(simulation: &Simulation, mut members: Map<String, Value>) -> Controlled<Done> {
+    let openid: String = take(&mut members, "openid")?;
+    let tap: Tap = parse_members(members)?;
     let (event, messages) = {
         let platform = &mut *simulation.platform();
-        follower(platform, openid)?;
+        follower(platform, &openid)?;
         if tap.allows_messages() {
-            record(platform, openid, Action::Tap)?;
+            record(platform, &openid, Action::Tap)?;
         }
         let Platform {
             users, menu, random, ..
         } = platform;
-        let seen = users.get(openid).zip(menu.as_ref());
+        let seen = users.get(&openid).zip(menu.as_ref());
         let menu_id = seen.map(|(user, menu)| menu.seen_by(user).0);
-        tap.into_pushes(openid, menu_id, wall_seconds(), random)
+        tap.into_pushes(&openid, menu_id, wall_seconds(), random)
     };
     let Json(mut done) = push(simulation, &event).await;
     for message in messages {
-        let notice = user_message(&mut simulation.platform(), openid, message)?;
+        let notice = user_message(&mut simulation.platform(), &openid, message)?;
         done.followed.push(simulation.channel.deliver(&notice).await);
     }
     Ok(Json(done))

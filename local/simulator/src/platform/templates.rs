@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn fills_the_fields_and_ignores_strangers() {
+    fn fills_the_fields_and_ignores_unknown_values() {
         let filled = find(TEMPLATE_ID).unwrap().fill(&values(&[
             ("thing1", "项目审核"),
             ("time2", "2024年7月19日 10:00"),
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn pictures_are_taken_out_first() {
+    fn emoji_are_removed_first() {
         let fill = |thing: &str| {
             find(TEMPLATE_ID)
                 .unwrap()
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn the_examples_keep_their_own_rules() {
+    fn the_examples_follow_the_rules_of_their_fields() {
         for template in Templates::default()
             .0
             .iter()

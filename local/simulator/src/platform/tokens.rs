@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn an_invalidated_token_is_handed_out_again_only_when_told() {
+    fn an_invalidated_token_is_handed_out_again_only_when_ordered() {
         let (mut tokens, mut random) = made();
         let first = tokens.stable(NOW, &mut random).access_token;
         tokens.invalidate(NOW, false);

@@ -35,39 +35,30 @@ pub fn sign(parts: &[&str]) -> String {
 }
 
 /// Why a ciphertext or a key was refused.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CipherError {
-    /// The EncodingAESKey is not 43 characters of base64.
+    /// The EncodingAESKey is malformed.
+    #[error("the EncodingAESKey is not 43 characters of base64")]
     Key,
-    /// The ciphertext is not base64.
+    /// The ciphertext is malformed.
+    #[error("Encrypt is not base64")]
     Base64,
-    /// The ciphertext's length is not a multiple of 32.
+    /// The ciphertext is incomplete.
+    #[error("the length of the ciphertext is not a multiple of 32")]
     Length,
-    /// The padding is not PKCS#7 to 32 bytes.
+    /// The padding is not WeChat's.
+    #[error("the padding is not PKCS#7 to 32 bytes (wrong key?)")]
     Padding,
-    /// The message is longer than its frame.
+    /// The frame is shorter than its message.
+    #[error("the message is longer than its frame")]
     Frame,
-    /// The AppID after the message is another account's.
+    /// The message is for another account.
+    #[error("the AppID after the message is not the account's")]
     AppId,
-    /// The message is not UTF-8.
+    /// The message is not text.
+    #[error("the message is not UTF-8")]
     Utf8,
 }
-
-impl fmt::Display for CipherError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Key => "the EncodingAESKey is not 43 characters of base64",
-            Self::Base64 => "Encrypt is not base64",
-            Self::Length => "the length of the ciphertext is not a multiple of 32",
-            Self::Padding => "the padding is not PKCS#7 to 32 bytes (wrong key?)",
-            Self::Frame => "the message is longer than its frame",
-            Self::AppId => "the AppID after the message is not the account's",
-            Self::Utf8 => "the message is not UTF-8",
-        })
-    }
-}
-
-impl std::error::Error for CipherError {}
 
 /// AES-256-CBC with WeChat's framing, for one account.
 pub struct Cipher {

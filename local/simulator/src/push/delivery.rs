@@ -148,7 +148,7 @@ impl Channel {
             openid: &notice.openid,
             max_articles: notice.max_articles,
         };
-        expected.read(&body).map_err(|malformed| fail(malformed.to_string()))
+        expected.read(&body).map_err(fail)
     }
 
     /// Signs and encrypts the message. Every delivery has its own nonce and ciphertext, with the same message inside.

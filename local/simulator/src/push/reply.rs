@@ -2,8 +2,6 @@
 //!
 //! See [WeChat Docs/被动回复用户消息](https://developers.weixin.qq.com/doc/service/en/guide/product/message/Passive_user_reply_message.html).
 
-use std::fmt;
-
 use serde_json::Value;
 
 use super::{
@@ -20,30 +18,6 @@ const MAX_TEXT_BYTES: usize = 2_048;
 /// The number of articles in a reply. How many the phone shows depends on the notice.
 const MAX_ARTICLES: usize = 8;
 
-/// Why an answer is not usable.
-#[derive(Debug)]
-pub(super) struct Malformed(String);
-
-impl fmt::Display for Malformed {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Malformed {}
-
-impl From<String> for Malformed {
-    fn from(reason: String) -> Self {
-        Self(reason)
-    }
-}
-
-impl From<&str> for Malformed {
-    fn from(reason: &str) -> Self {
-        Self(reason.to_owned())
-    }
-}
-
 /// What an answer must match.
 pub(super) struct Expected<'a> {
     pub(super) account: &'a Account,
@@ -56,7 +30,8 @@ pub(super) struct Expected<'a> {
 
 impl Expected<'_> {
     /// Reads the body of an answer with HTTP status 200: a reply, decoded to JSON, or `None` for `success` or nothing.
-    pub(super) fn read(&self, body: &[u8]) -> Result<Option<Value>, Malformed> {
+    /// The error says why the answer is not usable.
+    pub(super) fn read(&self, body: &[u8]) -> Result<Option<Value>, String> {
         if body.is_empty() || body == b"success" {
             return Ok(None);
         }
@@ -74,7 +49,7 @@ impl Expected<'_> {
         Ok(Some(reply.to_json()))
     }
 
-    fn decrypt(&self, outer: &Element) -> Result<Element, Malformed> {
+    fn decrypt(&self, outer: &Element) -> Result<Element, String> {
         let encrypted = outer.text_of("Encrypt");
         let parts = [
             &self.account.token,
@@ -86,10 +61,10 @@ impl Expected<'_> {
             return Err("MsgSignature does not sign token, TimeStamp, Nonce and Encrypt".into());
         }
         let clear = self.cipher.decrypt(encrypted).map_err(|error| error.to_string())?;
-        Ok(self.format.read(&clear)?)
+        self.format.read(&clear)
     }
 
-    fn check_envelope(&self, reply: &Element) -> Result<(), Malformed> {
+    fn check_envelope(&self, reply: &Element) -> Result<(), String> {
         if reply.text_of("ToUserName") != self.openid {
             return Err("ToUserName is not the user's openid".into());
         }
@@ -104,7 +79,7 @@ impl Expected<'_> {
 }
 
 /// Checks the members that each type must have.
-fn check_content(reply: &Element) -> Result<(), Malformed> {
+fn check_content(reply: &Element) -> Result<(), String> {
     match reply.text_of("MsgType") {
         "text" => check_text(reply.text_of("Content")),
         "image" => require(reply, "Image", "MediaId"),
@@ -113,42 +88,48 @@ fn check_content(reply: &Element) -> Result<(), Malformed> {
         "music" => require(reply, "Music", "ThumbMediaId"),
         "news" => check_news(reply),
         "transfer_customer_service" | "transfer_biz_ai_ivr" => Ok(()),
-        other => Err(format!("MsgType `{other}` is not a type of reply").into()),
+        other => Err(format!("MsgType `{other}` is not a type of reply")),
     }
 }
 
-fn check_text(content: &str) -> Result<(), Malformed> {
+fn check_text(content: &str) -> Result<(), String> {
     if content.is_empty() {
         return Err("Content is empty".into());
     }
     if content.len() > MAX_TEXT_BYTES {
-        return Err(format!("Content has {} bytes, more than {MAX_TEXT_BYTES}", content.len()).into());
+        return Err(format!(
+            "Content has {} bytes, more than {MAX_TEXT_BYTES}",
+            content.len()
+        ));
     }
     Ok(())
 }
 
-fn require(reply: &Element, group: &str, member: &str) -> Result<(), Malformed> {
+fn require(reply: &Element, group: &str, member: &str) -> Result<(), String> {
     let present = reply
         .child(group)
         .is_some_and(|group| !group.text_of(member).is_empty());
     if present {
         Ok(())
     } else {
-        Err(format!("{group}/{member} is missing or empty").into())
+        Err(format!("{group}/{member} is missing or empty"))
     }
 }
 
-fn check_news(reply: &Element) -> Result<(), Malformed> {
+fn check_news(reply: &Element) -> Result<(), String> {
     let articles = reply.child("Articles").map(Element::children).unwrap_or_default();
     if !(1..=MAX_ARTICLES).contains(&articles.len()) {
-        return Err(format!("Articles has {} items, not 1 to {MAX_ARTICLES}", articles.len()).into());
+        return Err(format!(
+            "Articles has {} items, not 1 to {MAX_ARTICLES}",
+            articles.len()
+        ));
     }
     if reply.text_of("ArticleCount") != articles.len().to_string() {
         return Err("ArticleCount is not the number of items in Articles".into());
     }
     for name in ["Title", "Description", "PicUrl", "Url"] {
         if articles.iter().any(|article| article.child(name).is_none()) {
-            return Err(format!("an article has no {name}").into());
+            return Err(format!("an article has no {name}"));
         }
     }
     Ok(())
@@ -175,7 +156,7 @@ mod tests {
             Self { account, cipher }
         }
 
-        fn read(&self, mode: Mode, body: &str) -> Result<Option<Value>, Malformed> {
+        fn read(&self, mode: Mode, body: &str) -> Result<Option<Value>, String> {
             let Self { account, cipher } = self;
             Expected {
                 account,
@@ -245,12 +226,7 @@ mod tests {
             account: made.account.clone(),
         };
         let foreign = other.sealed(&made.text_reply("你好"));
-        assert!(
-            made.read(Mode::Safe, &foreign)
-                .unwrap_err()
-                .to_string()
-                .contains("AppID")
-        );
+        assert!(made.read(Mode::Safe, &foreign).unwrap_err().contains("AppID"));
     }
 
     #[test]
@@ -261,7 +237,6 @@ mod tests {
         assert!(
             made.read(Mode::Plain, &app_id_as_sender)
                 .unwrap_err()
-                .to_string()
                 .contains("FromUserName")
         );
         assert!(made.read(Mode::Plain, &good.replace(OPENID, "oSomebodyElse")).is_err());

@@ -13,51 +13,44 @@ use crate::platform::{
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Tap {
-    Click {
-        key: String,
-    },
-    View {
-        url: String,
-    },
-    Miniprogram {
-        pagepath: String,
-    },
-    ScancodePush {
-        key: String,
-        result: String,
-        #[serde(default = "qrcode")]
-        scan_type: String,
-    },
-    ScancodeWaitmsg {
-        key: String,
-        result: String,
-        #[serde(default = "qrcode")]
-        scan_type: String,
-    },
-    PicSysphoto {
-        key: String,
-        #[serde(default = "one")]
-        count: u8,
-    },
-    PicPhotoOrAlbum {
-        key: String,
-        #[serde(default = "one")]
-        count: u8,
-    },
-    PicWeixin {
-        key: String,
-        #[serde(default = "one")]
-        count: u8,
-    },
-    LocationSelect {
-        key: String,
-        latitude: f64,
-        longitude: f64,
-        #[serde(default)]
-        label: String,
-        #[serde(default)]
-        poiname: String,
-    },
+    Click { key: String },
+    View { url: String },
+    Miniprogram { pagepath: String },
+    ScancodePush(ScannedCode),
+    ScancodeWaitmsg(ScannedCode),
+    PicSysphoto(Photos),
+    PicPhotoOrAlbum(Photos),
+    PicWeixin(Photos),
+    LocationSelect(Place),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ScannedCode {
+    key: String,
+    result: String,
+    #[serde(default = "qrcode")]
+    scan_type: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Photos {
+    key: String,
+    #[serde(default = "one")]
+    count: u8,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Place {
+    key: String,
+    latitude: f64,
+    longitude: f64,
+    #[serde(default)]
+    label: String,
+    #[serde(default)]
+    poiname: String,
 }
 
 fn qrcode() -> String {
@@ -73,7 +66,7 @@ impl Tap {
     pub(crate) fn allows_messages(&self) -> bool {
         matches!(
             self,
-            Self::Click { .. } | Self::ScancodePush { .. } | Self::ScancodeWaitmsg { .. }
+            Self::Click { .. } | Self::ScancodePush(_) | Self::ScancodeWaitmsg(_)
         )
     }
 
@@ -90,32 +83,12 @@ impl Tap {
             Self::Click { key } => ("CLICK", vec![event_key(key)]),
             Self::View { url } => ("VIEW", in_menu(url, menu_id)),
             Self::Miniprogram { pagepath } => ("view_miniprogram", in_menu(pagepath, menu_id)),
-            Self::ScancodePush { key, result, scan_type } => ("scancode_push", scanned(key, result, scan_type)),
-            Self::ScancodeWaitmsg { key, result, scan_type } => ("scancode_waitmsg", scanned(key, result, scan_type)),
-            Self::PicSysphoto { key, count } => ("pic_sysphoto", pictures(key, count, &mut followed, random)),
-            Self::PicPhotoOrAlbum { key, count } => ("pic_photo_or_album", pictures(key, count, &mut followed, random)),
-            Self::PicWeixin { key, count } => ("pic_weixin", pictures(key, count, &mut followed, random)),
-            Self::LocationSelect {
-                key,
-                latitude,
-                longitude,
-                label,
-                poiname,
-            } => {
-                let place = fields([
-                    ("Location_X", Content::text(latitude.to_string())),
-                    ("Location_Y", Content::text(longitude.to_string())),
-                    ("Scale", Content::text("15")),
-                    ("Label", Content::text(label.as_str())),
-                    ("Poiname", Content::Text(poiname)),
-                ]);
-                followed.push(UserMessage::Location {
-                    latitude,
-                    longitude,
-                    label: Some(label),
-                });
-                ("location_select", with_group(key, "SendLocationInfo", place))
-            }
+            Self::ScancodePush(code) => ("scancode_push", scanned(code)),
+            Self::ScancodeWaitmsg(code) => ("scancode_waitmsg", scanned(code)),
+            Self::PicSysphoto(photos) => ("pic_sysphoto", pictures(photos, &mut followed, random)),
+            Self::PicPhotoOrAlbum(photos) => ("pic_photo_or_album", pictures(photos, &mut followed, random)),
+            Self::PicWeixin(photos) => ("pic_weixin", pictures(photos, &mut followed, random)),
+            Self::LocationSelect(place) => ("location_select", location(place, &mut followed)),
         };
         (Notice::event(openid, event, fields, created_at), followed)
     }
@@ -131,26 +104,42 @@ fn with_group(key: String, name: &'static str, group: Fields) -> Fields {
     vec![event_key(key), (name.into(), Content::Group(group))]
 }
 
-fn scanned(key: String, result: String, scan_type: String) -> Fields {
-    let code = fields([
-        ("ScanType", Content::Text(scan_type)),
-        ("ScanResult", Content::Text(result)),
+fn scanned(code: ScannedCode) -> Fields {
+    let info = fields([
+        ("ScanType", Content::Text(code.scan_type)),
+        ("ScanResult", Content::Text(code.result)),
     ]);
-    with_group(key, "ScanCodeInfo", code)
+    with_group(code.key, "ScanCodeInfo", info)
 }
 
 /// The photos follow as messages.
-fn pictures(key: String, count: u8, followed: &mut Vec<UserMessage>, random: &mut Random) -> Fields {
-    let list = (0..count)
-        .map(|_| {
-            followed.push(UserMessage::Image);
-            let sum = fields([("PicMd5Sum", Content::text(random.hex(32)))]);
-            ("item".into(), Content::Group(sum))
-        })
-        .collect();
-    let sent = fields([
+fn pictures(Photos { key, count }: Photos, followed: &mut Vec<UserMessage>, random: &mut Random) -> Fields {
+    followed.extend((0..count).map(|_| UserMessage::Image));
+    let mut item = || {
+        let sum = fields([("PicMd5Sum", Content::text(random.hex(32)))]);
+        ("item".into(), Content::Group(sum))
+    };
+    let list = (0..count).map(|_| item()).collect();
+    let info = fields([
         ("Count", Content::Number(count.to_string())),
         ("PicList", Content::Group(list)),
     ]);
-    with_group(key, "SendPicsInfo", sent)
+    with_group(key, "SendPicsInfo", info)
+}
+
+/// The place follows as a message.
+fn location(place: Place, followed: &mut Vec<UserMessage>) -> Fields {
+    let info = fields([
+        ("Location_X", Content::text(place.latitude.to_string())),
+        ("Location_Y", Content::text(place.longitude.to_string())),
+        ("Scale", Content::text("15")),
+        ("Label", Content::text(place.label.as_str())),
+        ("Poiname", Content::Text(place.poiname)),
+    ]);
+    followed.push(UserMessage::Location {
+        latitude: place.latitude,
+        longitude: place.longitude,
+        label: Some(place.label),
+    });
+    with_group(place.key, "SendLocationInfo", info)
 }

@@ -1,7 +1,5 @@
 //! The XML of the push channel: a writer of documents, and a strict reader into a small tree.
 
-use std::fmt;
-
 use quick_xml::{Reader, escape::resolve_predefined_entity, events::Event};
 use serde_json::{Map, Value};
 
@@ -36,16 +34,9 @@ pub struct Element {
 }
 
 /// Why a document was refused.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("not the XML of a reply: {0}")]
 pub struct XmlError(String);
-
-impl fmt::Display for XmlError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "not the XML of a reply: {}", self.0)
-    }
-}
-
-impl std::error::Error for XmlError {}
 
 impl Element {
     pub(crate) fn new(name: &str, text: String, children: Vec<Self>) -> Self {

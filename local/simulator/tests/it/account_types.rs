@@ -1,12 +1,11 @@
-//! What accounts of each kind may call: the others are refused with 48001.
+//! What each kind of account may call. Other calls are refused with 48001.
 
-use reqwest::Method;
 use serde_json::json;
 use simulator::{FOLLOWER, Mode};
 
 use crate::stage::{Stage, errcode, template_message};
 
-/// A call of each kind of need, with a body that a full account is not refused for.
+/// A call for each need, with a body that a verified service account may send.
 const CALLS: [(&str, &str, &str); 4] = [
     ("GET", "/cgi-bin/getcallbackip", ""),
     ("GET", "/cgi-bin/get_current_selfmenu_info", ""),
@@ -31,14 +30,12 @@ async fn what_an_account_lacks_is_48001() {
         stage.post("/sim/account-type", json!({"type": account_type})).await;
         assert_eq!(stage.get("/sim/state").await["account"]["type"], account_type);
         for ((method, path, body), allowed) in CALLS.into_iter().zip(allowed) {
-            let path = format!("{path}?access_token={}", stage.token().await);
-            let method = Method::from_bytes(method.as_bytes()).unwrap();
-            let (_, answer) = stage.send(method, &path, body.to_owned()).await;
-            assert_eq!(
-                errcode(&answer),
-                if allowed { 0 } else { 48001 },
-                "{account_type} {path}"
-            );
+            let answer = match method {
+                "GET" => stage.get_api(path).await,
+                _ => stage.post_api(path, body).await,
+            };
+            let expected = if allowed { 0 } else { 48001 };
+            assert_eq!(errcode(&answer), expected, "{account_type} {path}");
         }
     }
 }
@@ -49,13 +46,12 @@ async fn sending_is_for_verified_accounts_alone() {
     stage
         .post("/sim/account-type", json!({"type": "unverified_subscription"}))
         .await;
-    let token = stage.token().await;
     let custom = json!({"touser": FOLLOWER, "msgtype": "text", "text": {"content": "a"}});
     for (path, body) in [
         ("/cgi-bin/message/custom/send", custom),
         ("/cgi-bin/message/template/send", template_message()),
     ] {
-        let answer = stage.post(&format!("{path}?access_token={token}"), body).await;
+        let answer = stage.post_api(path, body).await;
         assert_eq!(answer["errcode"], 48001, "{path}");
         assert!(answer["errmsg"].as_str().unwrap().starts_with("api unauthorized"));
     }
@@ -67,8 +63,7 @@ async fn a_test_account_has_smaller_quotas_and_no_whitelist() {
     let stage = Stage::new(Mode::Safe).await;
     stage.post("/sim/whitelist", json!({"ips": ["203.0.113.7"]})).await;
     stage.post("/sim/account-type", json!({"type": "test"})).await;
-    let token = stage.token().await;
     let query = json!({"cgi_path": "/cgi-bin/menu/create"});
-    let path = format!("/cgi-bin/openapi/quota/get?access_token={token}");
-    assert_eq!(stage.post(&path, query).await["quota"]["daily_limit"], 100);
+    let answer = stage.post_api("/cgi-bin/openapi/quota/get", query).await;
+    assert_eq!(answer["quota"]["daily_limit"], 100);
 }

@@ -1,4 +1,4 @@
-//! The platform's calls over HTTP, and the faults that befall them.
+//! The platform's calls over HTTP, and their faults.
 
 use std::time::Duration;
 
@@ -42,11 +42,8 @@ async fn both_token_endpoints_serve() {
     assert_eq!(ordinary["expires_in"], 7_200);
     let ordinary = ordinary["access_token"].as_str().unwrap();
     for token in [ordinary, &stage.token().await] {
-        let answer = stage
-            .get(&format!(
-                "/cgi-bin/template/get_all_private_template?access_token={token}"
-            ))
-            .await;
+        let path = format!("/cgi-bin/template/get_all_private_template?access_token={token}");
+        let answer = stage.get(&path).await;
         assert!(answer["template_list"].as_array().unwrap().len() >= 2, "{answer}");
     }
 }
@@ -54,22 +51,15 @@ async fn both_token_endpoints_serve() {
 #[tokio::test]
 async fn a_faulty_errcode_leaves_the_token_and_the_phone_alone() {
     let stage = Stage::new(Mode::Safe).await;
-    let path = format!("{SEND}?access_token={}", stage.token().await);
-    stage
-        .post("/sim/faults", json!({"path": SEND, "errcode": 40001, "times": 2}))
-        .await;
+    stage.fault(json!({"path": SEND, "errcode": 40001, "times": 2})).await;
     for _ in 0..2 {
-        let answer = stage.post(&path, template_message()).await;
+        let answer = stage.post_api(SEND, template_message()).await;
         assert_eq!(answer["errcode"], 40001);
-        assert!(
-            answer["errmsg"]
-                .as_str()
-                .unwrap()
-                .starts_with("invalid credential, access_token is invalid or not latest")
-        );
+        let beginning = "invalid credential, access_token is invalid or not latest";
+        assert!(answer["errmsg"].as_str().unwrap().starts_with(beginning), "{answer}");
     }
     assert_eq!(stage.phone().await, json!([]));
-    assert_eq!(stage.post(&path, template_message()).await["errcode"], 0);
+    assert_eq!(stage.errcode(SEND, template_message()).await, 0);
 }
 
 #[tokio::test]
@@ -87,39 +77,29 @@ async fn faults_speak_the_platforms_words_or_those_given() {
             "reach max api daily quota limit, could get access_token by getStableAccessToken, more details at https://mmbizurl.cn/s/JtxxFh33r rid: ",
         ),
     ] {
-        stage
-            .post("/sim/faults", json!({"path": path, "errcode": errcode}))
-            .await;
+        stage.fault(json!({"path": path, "errcode": errcode})).await;
         let answer = stage.get(path).await;
         assert_eq!(answer["errcode"], errcode);
         assert!(answer["errmsg"].as_str().unwrap().starts_with(beginning), "{answer}");
     }
     stage
-        .post("/sim/faults", json!({"path": path, "errcode": -1, "errmsg": "busy"}))
+        .fault(json!({"path": path, "errcode": -1, "errmsg": "busy"}))
         .await;
-    assert!(
-        stage.get(path).await["errmsg"]
-            .as_str()
-            .unwrap()
-            .starts_with("busy rid: ")
-    );
+    let answer = stage.get(path).await;
+    assert!(answer["errmsg"].as_str().unwrap().starts_with("busy rid: "), "{answer}");
 }
 
 #[tokio::test]
 async fn a_fault_can_answer_garbage_and_be_cleared() {
     let stage = Stage::new(Mode::Safe).await;
     let path = "/cgi-bin/menu/get";
+    stage.fault(json!({"path": path, "http_status": 502})).await;
+    stage.fault(json!({"path": path, "body": "{\"errcode\":"})).await;
     stage
-        .post("/sim/faults", json!({"path": path, "http_status": 502}))
+        .fault(json!({"path": path, "http_status": 503, "errcode": -1}))
         .await;
     stage
-        .post("/sim/faults", json!({"path": path, "body": "{\"errcode\":"}))
-        .await;
-    stage
-        .post("/sim/faults", json!({"path": path, "http_status": 503, "errcode": -1}))
-        .await;
-    stage
-        .post("/sim/faults", json!({"path": path, "http_status": 502, "times": 100}))
+        .fault(json!({"path": path, "http_status": 502, "times": 100}))
         .await;
     let (status, page) = stage.send(Method::GET, path, String::new()).await;
     assert!(status == 502 && page.as_str().unwrap().starts_with("<html>"), "{page}");
@@ -135,7 +115,7 @@ async fn a_fault_can_answer_garbage_and_be_cleared() {
 async fn a_dropped_answer_is_a_broken_connection_after_the_call_was_carried_out() {
     let stage = Stage::new(Mode::Safe).await;
     let path = format!("{SEND}?access_token={}", stage.token().await);
-    stage.post("/sim/faults", json!({"path": SEND, "drop": true})).await;
+    stage.fault(json!({"path": SEND, "drop": true})).await;
     let mut body = template_message();
     body["client_msg_id"] = json!("order-1");
     let error = stage
@@ -157,11 +137,9 @@ async fn a_dropped_answer_is_a_broken_connection_after_the_call_was_carried_out(
 async fn a_delayed_answer_can_outlast_the_callers_patience() {
     let stage = Stage::new(Mode::Safe).await;
     stage
-        .post("/sim/faults", json!({"path": "/cgi-bin/menu/get", "delay_ms": 60_000}))
+        .fault(json!({"path": "/cgi-bin/menu/get", "delay_ms": 60_000}))
         .await;
-    stage
-        .post("/sim/faults", json!({"path": "/cgi-bin/menu/get", "delay_ms": 20}))
-        .await;
+    stage.fault(json!({"path": "/cgi-bin/menu/get", "delay_ms": 20})).await;
     let request = stage
         .http
         .get(stage.url("/cgi-bin/menu/get"))
@@ -184,9 +162,8 @@ async fn the_log_of_calls_holds_no_secret() {
             account.app_id, account.app_secret
         ))
         .await;
-    stage
-        .post(&format!("{SEND}?access_token={token}"), template_message())
-        .await;
+    let path = format!("{SEND}?access_token={token}");
+    stage.post(&path, template_message()).await;
     let calls = stage.get("/sim/calls").await;
     let text = calls.to_string();
     assert!(!text.contains(&token) && !text.contains(&account.app_secret), "{text}");
@@ -216,7 +193,7 @@ async fn calls_without_a_living_token_get_nowhere() {
     }
     assert_eq!(errcode(&stage.get_api(menu).await), 46003);
     let token = stage.token().await;
-    stage.post("/sim/clock", json!({"advance_seconds": 7_200})).await;
+    stage.advance(7_200).await;
     assert_eq!(
         errcode(&stage.get(&format!("{menu}?access_token={token}")).await),
         42001

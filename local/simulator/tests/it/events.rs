@@ -1,6 +1,5 @@
-//! The events that users cause, and those that come with an account.
+//! Events of users and of the account, in XML and JSON.
 
-use reqwest::Method;
 use serde_json::{Value, json};
 use simulator::{FOLLOWER, Mode, crypto::sign};
 
@@ -131,7 +130,7 @@ async fn any_event_can_be_pushed_with_nested_and_repeated_fields() {
 }
 
 #[tokio::test]
-async fn events_that_are_no_xml_are_refused() {
+async fn names_that_cannot_be_elements_are_refused() {
     let stage = Stage::new(Mode::Safe).await;
     for fields in [
         json!({"MsgType": "text"}),
@@ -140,8 +139,7 @@ async fn events_that_are_no_xml_are_refused() {
         json!({"List": [{"1": 1}]}),
     ] {
         let body = json!({"openid": FOLLOWER, "event": "debug_demo", "fields": fields});
-        let (status, answer) = stage.send(Method::POST, "/sim/event", body.to_string()).await;
-        assert_eq!(status, 400, "{fields}: {answer}");
+        assert_eq!(stage.refused("/sim/event", &body).await, 400, "{fields}");
     }
     assert!(stage.receiver.pushed().is_empty());
 }
@@ -180,7 +178,7 @@ async fn an_account_with_json_is_pushed_json_in_every_mode_and_may_answer_it() {
         stage.receiver.answer([Scripted::Body(reply.to_string())]);
         let answer = stage.post("/sim/message", text_message("你好")).await;
         assert_eq!(answer["reply"]["Content"], "收到", "{answer}");
-        // XML is taken too.
+        // XML is accepted too.
         stage.receiver.answer([stage.reply("收到")]);
         assert_eq!(stage.post("/sim/message", text_message("你好")).await["deliveries"], 1);
 

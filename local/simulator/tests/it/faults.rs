@@ -1,4 +1,4 @@
-//! Faults beyond an errcode: distorted answers, faults that wait, and callbacks whose answers get lost.
+//! Faults other than an errcode: distorted answers, faults that let calls pass first, lost answers to callbacks.
 
 use reqwest::Method;
 use serde_json::json;
@@ -13,9 +13,9 @@ async fn an_answer_can_be_broken_off_or_mislabelled() {
     let stage = Stage::new(Mode::Safe).await;
     let path = format!("/cgi-bin/getcallbackip?access_token={}", stage.token().await);
     let fault = json!({"path": "/cgi-bin/getcallbackip", "truncated": true});
-    stage.post("/sim/faults", fault).await;
+    stage.fault(fault).await;
     let fault = json!({"path": "/cgi-bin/getcallbackip", "content_type": "text/html; charset=gbk"});
-    stage.post("/sim/faults", fault).await;
+    stage.fault(fault).await;
     let half = stage.get(&path).await;
     assert!(half.as_str().unwrap().starts_with("{\"ip_list\""), "{half}");
     let response = stage.http.get(stage.url(&path)).send().await.unwrap();
@@ -29,7 +29,7 @@ async fn an_answer_can_be_broken_off_or_mislabelled() {
 async fn a_fault_can_wait_for_calls_to_pass() {
     let stage = Stage::new(Mode::Safe).await;
     let fault = json!({"path": GET, "errcode": -1, "after": 2, "times": 1});
-    stage.post("/sim/faults", fault).await;
+    stage.fault(fault).await;
     let mut errcodes = Vec::new();
     for _ in 0..4 {
         errcodes.push(stage.get(GET).await["errcode"].as_i64().unwrap());
@@ -38,11 +38,11 @@ async fn a_fault_can_wait_for_calls_to_pass() {
 }
 
 #[tokio::test]
-async fn a_fault_can_befall_all_calls_and_be_listed_and_cleared_alone() {
+async fn a_fault_can_match_all_calls_and_be_listed_and_cleared_alone() {
     let stage = Stage::new(Mode::Safe).await;
     let slow = json!({"path": "/cgi-bin/*", "errcode": 45011, "times": 9});
-    stage.post("/sim/faults", slow).await;
-    stage.post("/sim/faults", json!({"path": GET, "errcode": -1})).await;
+    stage.fault(slow).await;
+    stage.fault(json!({"path": GET, "errcode": -1})).await;
     assert_eq!(stage.get("/cgi-bin/token").await["errcode"], 45011);
     let listed = stage.get("/sim/faults").await;
     assert_eq!(
@@ -67,17 +67,14 @@ async fn faults_that_could_not_happen_are_refused() {
         json!({"path": "/callback", "drop": true, "times": 0}),
         json!({"path": "/callback"}),
     ] {
-        let (status, answer) = stage.send(Method::POST, "/sim/faults", fault.to_string()).await;
-        assert_eq!(status, 400, "{fault}: {answer}");
+        assert_eq!(stage.refused("/sim/faults", &fault).await, 400, "{fault}");
     }
 }
 
 #[tokio::test]
 async fn a_lost_answer_makes_wechat_deliver_again() {
     let stage = Stage::new(Mode::Safe).await;
-    stage
-        .post("/sim/faults", json!({"path": "/callback", "drop": true}))
-        .await;
+    stage.fault(json!({"path": "/callback", "drop": true})).await;
     stage.receiver.answer([stage.reply("第一次"), stage.reply("第二次")]);
     let answer = stage.post("/sim/message", text_message("在吗")).await;
     assert_eq!(
@@ -103,7 +100,7 @@ async fn a_server_that_keeps_failing_is_not_asked_for_a_minute() {
     assert_eq!(stage.receiver.pushed().len(), 30);
     assert_eq!(stage.phone().await.as_array().unwrap().len(), 11);
     assert!(stage.get("/sim/state").await["callback"]["blocked_until"].is_i64());
-    stage.post("/sim/clock", json!({"advance_seconds": 60})).await;
+    stage.advance(60).await;
     let answer = stage.post("/sim/message", text_message("在吗")).await;
     assert_eq!((&answer["deliveries"], &answer["status"]), (&json!(1), &json!(200)));
     assert_eq!(stage.get("/sim/state").await["callback"]["blocked_until"], json!(null));

@@ -52,7 +52,7 @@ async fn a_refused_call_can_be_looked_up_for_seven_days() {
     for (rid, expected) in [("", 76002), ("a-b-c", 76002), ("00000000-00000000-00000000", 76001)] {
         assert_eq!(errcode(&look_up(rid).await), expected, "{rid}");
     }
-    stage.post("/sim/clock", json!({"advance_seconds": 7 * 86_400})).await;
+    stage.advance(7 * 86_400).await;
     assert_eq!(errcode(&look_up(rid).await), 76004);
 }
 

@@ -1,4 +1,4 @@
-//! What the observer is told.
+//! What the observer hears.
 
 use std::sync::{Arc, Mutex};
 
@@ -22,9 +22,7 @@ async fn the_observer_hears_of_every_call_and_of_every_delivery_that_failed() {
     let stage = Stage::observed(Mode::Plain, Some(observer)).await;
 
     stage.token().await;
-    stage
-        .post("/sim/faults", json!({"path": "/cgi-bin/menu/get", "drop": true}))
-        .await;
+    stage.fault(json!({"path": "/cgi-bin/menu/get", "drop": true})).await;
     assert!(stage.http.get(stage.url("/cgi-bin/menu/get")).send().await.is_err());
     stage.receiver.answer([Scripted::Status(500), stage.reply("好")]);
     stage.post("/sim/message", text_message("在吗")).await;

@@ -158,6 +158,24 @@ impl Stage {
         self.get(&format!("/sim/phones/{FOLLOWER}")).await
     }
 
+    /// Orders a fault.
+    pub(crate) async fn fault(&self, fault: Value) {
+        self.post("/sim/faults", fault).await;
+    }
+
+    /// Moves the simulator's clock forward, and returns its time.
+    pub(crate) async fn advance(&self, seconds: i64) -> i64 {
+        let answer = self.post("/sim/clock", json!({"advance_seconds": seconds})).await;
+        answer["now"].as_i64().unwrap()
+    }
+
+    /// The status of a control call that is refused with a reason.
+    pub(crate) async fn refused(&self, path: &str, body: &Value) -> u16 {
+        let (status, answer) = self.send(Method::POST, path, body.to_string()).await;
+        assert!(!answer["error"].as_str().unwrap().is_empty(), "{path} {body}: {answer}");
+        status
+    }
+
     /// Calls an API with a living token: GET.
     pub(crate) async fn get_api(&self, path: &str) -> Value {
         self.get(&format!("{path}?access_token={}", self.token().await)).await

@@ -1,13 +1,12 @@
-//! What the console shows of the platform.
+//! The state that the console shows.
 
-use reqwest::Method;
 use serde_json::json;
 use simulator::{FOLLOWER, Mode, TEMPLATE_ID};
 
-use crate::stage::{Stage, text_message};
+use crate::stage::{Stage, errcode, text_message};
 
 #[tokio::test]
-async fn the_state_tells_what_the_platform_keeps() {
+async fn the_state_shows_what_the_platform_keeps() {
     let stage = Stage::new(Mode::Compat).await;
     let state = stage.get("/sim/state").await;
     assert_eq!(state["account"]["type"], "verified_service");
@@ -24,16 +23,13 @@ async fn the_state_tells_what_the_platform_keeps() {
         json!([{"openid": FOLLOWER, "follows": true, "blocked": false, "errcode": null, "receipt": null, "tags": [], "client_platform_type": "1", "shown": 0, "custom_messages": []}])
     );
 
-    let token = stage.token().await;
     let menu = json!({"button": [{"type": "click", "name": "帮助", "key": "MENU_HELP"}]});
-    stage
-        .post(&format!("/cgi-bin/menu/create?access_token={token}"), menu)
-        .await;
+    assert_eq!(stage.errcode("/cgi-bin/menu/create", menu).await, 0);
     stage.post("/sim/message", text_message("在吗")).await;
-    stage.post("/sim/clock", json!({"advance_seconds": 3_600})).await;
+    stage.advance(3_600).await;
     stage.post("/sim/whitelist", json!({"ips": ["203.0.113.7"]})).await;
     let fault = json!({"path": "/cgi-bin/menu/get", "errcode": 40001, "times": 2});
-    stage.post("/sim/faults", fault).await;
+    stage.fault(fault).await;
     let state = stage.get("/sim/state").await;
     assert_eq!(state["clock"]["advanced_seconds"], 3_600);
     assert_eq!(state["tokens"]["stable"]["alive"], true);
@@ -72,7 +68,6 @@ async fn the_state_holds_no_secret() {
 #[tokio::test]
 async fn quotas_can_be_made_small_enough_to_reach() {
     let stage = Stage::new(Mode::Safe).await;
-    let token = stage.token().await;
     let path = "/cgi-bin/menu/delete";
     let limited = stage
         .post(
@@ -81,22 +76,16 @@ async fn quotas_can_be_made_small_enough_to_reach() {
         )
         .await;
     assert_eq!((&limited["daily_limit"], &limited["used"]), (&json!(3), &json!(0)));
-    let delete = format!("{path}?access_token={token}");
-    // From the beginning of a minute on, so that none ends between two calls.
+    // Starts at the beginning of a minute, so that none ends between two calls.
     let now = stage.get("/sim/state").await["clock"]["now"].as_i64().unwrap();
-    stage
-        .post("/sim/clock", json!({"advance_seconds": 60 - now % 60}))
-        .await;
+    stage.advance(60 - now % 60).await;
     let mut errcodes = Vec::new();
     for skipped in [0, 0, 0, 60, 0] {
-        stage.post("/sim/clock", json!({"advance_seconds": skipped})).await;
-        errcodes.push(stage.get(&delete).await["errcode"].as_i64().unwrap());
+        stage.advance(skipped).await;
+        errcodes.push(errcode(&stage.get_api(path).await));
     }
     assert_eq!(errcodes, [0, 0, 45011, 0, 45009]);
     stage.post("/sim/quotas", json!({"path": path})).await;
-    assert_eq!(stage.get(&delete).await["errcode"], 0);
-    let (status, _) = stage
-        .send(Method::POST, "/sim/quotas", json!({"path": "/cgi-bin/no"}).to_string())
-        .await;
-    assert_eq!(status, 400);
+    assert_eq!(errcode(&stage.get_api(path).await), 0);
+    assert_eq!(stage.refused("/sim/quotas", &json!({"path": "/cgi-bin/no"})).await, 400);
 }

@@ -62,7 +62,7 @@ async fn the_same_client_msg_id_is_one_message_for_ten_minutes() {
     assert_eq!(send(&body).await, first);
     assert_eq!(shown(&stage).await, 1);
     assert_ne!(send(&with(&json!({"client_msg_id": "order-2"}))).await, first);
-    stage.post("/sim/clock", json!({"advance_seconds": 600})).await;
+    stage.advance(600).await;
     assert_ne!(send(&body).await, first);
     assert_eq!(shown(&stage).await, 3);
     assert_ne!(send(&template_message()).await, send(&template_message()).await);
@@ -80,7 +80,7 @@ async fn the_same_content_is_refused_for_a_minute_when_that_is_switched_on() {
     assert_eq!(stage.errcode(SEND, template_message()).await, 40241);
     // A retry with the same client_msg_id is not another message.
     assert_eq!(stage.errcode(SEND, &repeatable).await, 0);
-    stage.post("/sim/clock", json!({"advance_seconds": 60})).await;
+    stage.advance(60).await;
     assert_eq!(stage.errcode(SEND, template_message()).await, 0);
     assert_eq!(shown(&stage).await, 4);
 }

@@ -1,4 +1,4 @@
-//! Templates that a test or the console makes.
+//! Templates that a test or the console adds.
 
 use reqwest::Method;
 use serde_json::json;
@@ -13,23 +13,20 @@ async fn a_made_template_is_listed_sent_and_deleted() {
     let stage = Stage::new(Mode::Safe).await;
     let made = json!({"title": "到货提醒", "content": "商品:{{thing1.DATA}}\n{{note.DATA}}", "example": "商品:书\n"});
     let template_id = stage.post("/sim/templates", made).await["template_id"].clone();
-    let token = stage.token().await;
-    let path = format!("/cgi-bin/template/get_all_private_template?access_token={token}");
-    let listed = stage.get(&path).await;
+    let listed = stage.get_api("/cgi-bin/template/get_all_private_template").await;
     let last = listed["template_list"].as_array().unwrap().last().unwrap().clone();
     assert_eq!(
         (&last["template_id"], &last["title"]),
         (&template_id, &json!("到货提醒"))
     );
 
-    let send = format!("{SEND}?access_token={token}");
     let message = json!({"touser": FOLLOWER, "template_id": template_id, "data": {"thing1": {"value": "书"}}});
-    assert_eq!(stage.post(&send, message.clone()).await["errcode"], 0);
+    assert_eq!(stage.errcode(SEND, &message).await, 0);
     assert_eq!(stage.phone().await[0]["text"], "商品:书\n");
 
     let path = format!("/sim/templates/{}", template_id.as_str().unwrap());
     assert_eq!(stage.send(Method::DELETE, &path, String::new()).await.0, 200);
-    assert_eq!(stage.post(&send, message).await["errcode"], 40037);
+    assert_eq!(stage.errcode(SEND, &message).await, 40037);
     assert_eq!(stage.send(Method::DELETE, &path, String::new()).await.0, 404);
 }
 
@@ -39,10 +36,9 @@ async fn a_const_takes_approved_values_or_none() {
     let made =
         json!({"title": "告警", "content": "级别:{{const1.DATA}}\n", "const_values": {"const1": ["严重", "一般"]}});
     let template_id = stage.post("/sim/templates", made).await["template_id"].clone();
-    let path = format!("{SEND}?access_token={}", stage.token().await);
     for (value, expected) in [("严重", 0), ("", 0), ("轻微", 47003)] {
         let message = json!({"touser": FOLLOWER, "template_id": template_id, "data": {"const1": {"value": value}}});
-        assert_eq!(stage.post(&path, message).await["errcode"], expected, "{value}");
+        assert_eq!(stage.errcode(SEND, message).await, expected, "{value}");
     }
 }
 
@@ -58,14 +54,10 @@ async fn templates_that_an_account_cannot_have_are_refused() {
         json!({"title": "", "content": "{{a.DATA}}"}),
         json!({"title": "t", "content": "{{a.DATA}}", "template_id": TEMPLATE_ID}),
     ] {
-        let (status, answer) = stage.send(Method::POST, "/sim/templates", body.to_string()).await;
-        assert_eq!(status, 400, "{body}: {answer}");
+        assert_eq!(stage.refused("/sim/templates", &body).await, 400, "{body}");
     }
     for _ in 0..22 {
         stage.post("/sim/templates", new("{{a.DATA}}")).await;
     }
-    let (status, answer) = stage
-        .send(Method::POST, "/sim/templates", new("{{a.DATA}}").to_string())
-        .await;
-    assert_eq!(status, 400, "{answer}");
+    assert_eq!(stage.refused("/sim/templates", &new("{{a.DATA}}")).await, 400);
 }

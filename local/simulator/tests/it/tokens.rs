@@ -62,7 +62,7 @@ async fn the_stable_token_reports_its_remaining_life_and_can_be_forced() {
     let stage = Stage::new(Mode::Safe).await;
     let first = ask(&stage, &json!({})).await;
     assert_eq!(first["expires_in"], 7_200);
-    stage.post("/sim/clock", json!({"advance_seconds": 1_000})).await;
+    stage.advance(1_000).await;
     let again = ask(&stage, &json!({})).await;
     assert_eq!(again["access_token"], first["access_token"]);
     assert!(again["expires_in"].as_i64().unwrap() <= 6_200);

@@ -1,6 +1,5 @@
-//! The check of the callback URL that WeChat makes when it is configured.
+//! The check of a callback URL that is made when it is configured.
 
-use reqwest::Method;
 use serde_json::json;
 use simulator::{Mode, Settings, crypto::sign};
 use tokio::net::TcpListener;
@@ -50,7 +49,7 @@ async fn a_wrong_answer_is_explained() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_gone_and_a_missing_url_are_told() {
+async fn an_unreachable_server_and_a_missing_url_are_reported() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let settings = Settings {
         callback_url: Some(format!("http://{}/", listener.local_addr().unwrap())),
@@ -65,6 +64,5 @@ async fn a_server_that_is_gone_and_a_missing_url_are_told() {
         "{verified}"
     );
     let stage = Stage::start(Settings::default(), Receiver::default()).await;
-    let (status, answer) = stage.send(Method::POST, "/sim/verify", String::new()).await;
-    assert_eq!(status, 400, "{answer}");
+    assert_eq!(stage.refused("/sim/verify", &json!({})).await, 400);
 }

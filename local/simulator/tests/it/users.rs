@@ -1,4 +1,4 @@
-//! Users who refuse, pay, wear tags, or are sent something that gets lost.
+//! Users who refuse messages, pay or have tags, and what their phones show.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -24,8 +24,7 @@ async fn a_user_can_refuse_with_an_errcode() {
         assert_eq!(stage.errcode(CUSTOM, custom_message()).await, refusal);
     }
     let block = json!({"openid": FOLLOWER, "blocked": true, "errcode": 40001});
-    let (status, answer) = stage.send(Method::POST, "/sim/block", block.to_string()).await;
-    assert_eq!(status, 400, "{answer}");
+    assert_eq!(stage.refused("/sim/block", &block).await, 400);
     stage
         .post("/sim/block", json!({"openid": FOLLOWER, "blocked": false}))
         .await;
@@ -48,11 +47,11 @@ async fn a_user_can_have_been_sent_too_many_template_messages() {
     let pushed = stage.receiver.wait_for(2).await;
     assert_eq!(stage.open(&pushed[1]).text_of("Status"), "failed:freq limit");
     let wrong = json!({"openid": FOLLOWER, "blocked": true, "receipt": "success"});
-    assert_eq!(stage.send(Method::POST, "/sim/block", wrong.to_string()).await.0, 400);
+    assert_eq!(stage.refused("/sim/block", &wrong).await, 400);
 }
 
 #[tokio::test]
-async fn the_same_content_twice_is_refused_only_when_told_so() {
+async fn the_same_content_twice_is_refused_only_when_switched_on() {
     let stage = Stage::new(Mode::Safe).await;
     stage.post("/sim/duplicates", json!({"refused_for_seconds": 60})).await;
     let codes = [
@@ -85,7 +84,7 @@ async fn results_say_what_was_ordered_and_then_success() {
         .collect();
     statuses.sort();
     assert_eq!(statuses, ["failed: system failed", "success"]);
-    // The failed one is not shown, the one whose result got lost is.
+    // The failed message is not shown; the one whose result got lost is.
     assert_eq!(stage.phone().await.as_array().unwrap().len(), 2);
 }
 
@@ -104,14 +103,14 @@ async fn what_users_do_opens_the_window_for_customer_service_messages() {
         errcodes.push(stage.errcode(CUSTOM, custom_message()).await);
     }
     assert_eq!(errcodes, [0, 0, 0, 45047]);
-    stage.post("/sim/clock", json!({"advance_seconds": 60})).await;
+    stage.advance(60).await;
     assert_eq!(stage.errcode(CUSTOM, custom_message()).await, 45015);
 
     stage.post("/sim/pay", json!({"openid": FOLLOWER})).await;
     for _ in 0..10 {
         assert_eq!(stage.errcode(CUSTOM, custom_message()).await, 0);
     }
-    stage.post("/sim/clock", json!({"advance_seconds": 48 * 3_600})).await;
+    stage.advance(48 * 3_600).await;
     assert_eq!(stage.errcode(CUSTOM, custom_message()).await, 45015);
 }
 
@@ -121,12 +120,12 @@ async fn tapping_a_menu_message_counts_as_a_tap() {
     let mut body = text_message("满意");
     body["msgmenu_id"] = json!("101");
     stage.post("/sim/message", body).await;
-    stage.post("/sim/clock", json!({"advance_seconds": 60})).await;
+    stage.advance(60).await;
     assert_eq!(stage.errcode(CUSTOM, custom_message()).await, 45015);
 }
 
 #[tokio::test]
-async fn an_agent_must_be_named_whole() {
+async fn an_agent_needs_its_full_name() {
     let stage = Stage::new(Mode::Safe).await;
     stage.post("/sim/message", text_message("在吗")).await;
     let mut message = custom_message();
@@ -154,8 +153,9 @@ async fn users_see_the_menu_that_matches_them() {
         ("安卓", json!({"client_platform_type": "2"})),
         ("安卓会员", json!({"tag_id": "101", "client_platform_type": "2"})),
     ] {
-        let path = format!("/cgi-bin/menu/addconditional?access_token={}", stage.token().await);
-        let added = stage.post(&path, menu(name, "https://a.com/x", &rule)).await;
+        let added = stage
+            .post_api("/cgi-bin/menu/addconditional", menu(name, "https://a.com/x", &rule))
+            .await;
         ids.push(added["menuid"].as_str().unwrap().to_owned());
     }
     for (change, name) in [
@@ -169,8 +169,9 @@ async fn users_see_the_menu_that_matches_them() {
         body["openid"] = json!(FOLLOWER);
         stage.post("/sim/user", body).await;
         assert_eq!(stage.get(&seen).await["button"][0]["name"], name, "{change}");
-        let path = format!("/cgi-bin/menu/trymatch?access_token={}", stage.token().await);
-        let matched = stage.post(&path, json!({"user_id": FOLLOWER})).await;
+        let matched = stage
+            .post_api("/cgi-bin/menu/trymatch", json!({"user_id": FOLLOWER}))
+            .await;
         assert_eq!(matched["button"][0]["name"], name, "{change}");
     }
     let member = json!({"openid": FOLLOWER, "tags": ["100"]});
@@ -190,9 +191,8 @@ async fn conditional_menus_lead_to_three_domains_at_most() {
     let default = menu("a", "https://z.com/", &json!({}));
     assert_eq!(stage.errcode("/cgi-bin/menu/create", default).await, 0);
     for domain in ["a.com", "b.com", "c.com", "c.com"] {
-        let path = format!("{add}?access_token={}", stage.token().await);
         let added = stage
-            .post(&path, menu("a", &format!("https://{domain}/x"), &rule))
+            .post_api(add, menu("a", &format!("https://{domain}/x"), &rule))
             .await;
         assert!(added["menuid"].is_string(), "{domain}: {added}");
     }
