@@ -79,7 +79,6 @@ async fn send_once(
 ) -> Result<Response<String>, Problem> {
     let owner = run_name(8)?;
     let claim = SendRequest {
-        app_id: &app.app_id,
         caller: caller.namespace(),
         key,
         fingerprint,
@@ -99,7 +98,8 @@ async fn send_once(
     };
     let client_msg_id = match &request.client_msg_id {
         Some(id) => id.clone(),
-        None => sha256_hex(format!("{} {} {key}", app.app_id, caller.namespace()).as_bytes())[..CLIENT_MSG_ID_LENGTH]
+        None => sha256_hex(format!("{} {} {key}", app.table.app_id(), caller.namespace()).as_bytes())
+            [..CLIENT_MSG_ID_LENGTH]
             .to_owned(),
     };
     let order = Order {
