@@ -11,7 +11,6 @@
 //! | have a working access_token | `token` (features `client` and `aws`) |
 //! | keep things | `store` (feature `aws`) |
 //! | do what a callback changes, or have `worker` do it | `effects` (feature `effects`) |
-//! | answer callers of `/api/*` | [`auth`], [`response`], [`problem`] |
 //! | start a function | [`config`], [`live`], [`telemetry`], `aws` (feature `aws`) |
 //!
 //! Tests marked T1 to T25 stand for the traps of this field: each is a bug that a well-known SDK has or had.
@@ -20,7 +19,6 @@
 
 #[cfg(feature = "client")]
 pub mod api;
-pub mod auth;
 #[cfg(feature = "aws")]
 pub mod aws;
 pub mod callback;
@@ -38,9 +36,7 @@ mod lenient_json;
 pub mod live;
 pub mod menu;
 pub mod message;
-pub mod problem;
 pub mod reply;
-pub mod response;
 pub mod rules;
 pub mod secret;
 #[cfg(feature = "aws")]

@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use http_api::Problem;
 use serde_json::{Map, Value};
-use wechat::{
-    api::{FieldValue, MiniProgram},
-    problem::Problem,
-};
+use wechat::api::{FieldValue, MiniProgram};
 
 /// Bytes of a caller's `client_msg_id`, a digest in hexadecimal. WeChat documents no limit for template messages.
 const CLIENT_MSG_ID_LIMIT: usize = 64;

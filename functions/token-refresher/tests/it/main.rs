@@ -1,7 +1,7 @@
 //! The built binary against the simulated WeChat and the embedded table. Every test runs it at the most talkative log
 //! level, and whatever it writes or answers is searched for secrets.
 
-#![allow(clippy::unwrap_used, reason = "a test whose set-up fails has failed")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod concurrency;
 mod failures;

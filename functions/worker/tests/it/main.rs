@@ -1,6 +1,6 @@
 //! The built binary: what `webhook` hands over, by Lambda and by a queue, happens once, and what fails is told as failed.
 
-#![allow(clippy::unwrap_used, reason = "a test whose set-up fails has failed")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 

@@ -1,7 +1,5 @@
 //! The whole bundle in one process, driven over HTTP as its users and WeChat drive it.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use embedded_table::{EmbeddedTable, TABLE_NAME};
@@ -15,10 +13,10 @@ use tokio::{
 use wechat::{callback::signature::sign, store::Table};
 
 /// The bodies that a team in the field recorded.
-const SUBSCRIBE: &str = include_str!("fixtures/subscribe.xml");
-const VIEW: &str = include_str!("fixtures/view.xml");
-const SEND_TEMPLATE: &str = include_str!("fixtures/send-template.json");
-const ERRORS: &str = include_str!("fixtures/errors.json");
+const SUBSCRIBE: &str = include_str!("../fixtures/subscribe.xml");
+const VIEW: &str = include_str!("../fixtures/view.xml");
+const SEND_TEMPLATE: &str = include_str!("../fixtures/send-template.json");
+const ERRORS: &str = include_str!("../fixtures/errors.json");
 const FOLLOWER: &str = "odhkK64I1uXqoUQjt7QYx4O0yUvs";
 
 struct Bundle {

@@ -58,7 +58,7 @@ async fn another_token_in_wechats_console_is_diagnosed() {
     let url = program.url();
     let before = diagnosis(&url, API_KEY, "last refused callback").await;
     assert_eq!(before["ok"], true, "{before}");
-    let subscribe = include_str!("../fixtures/subscribe.xml");
+    let subscribe = include_str!("../../fixtures/subscribe.xml");
     let callback = webhook_url(&url, platform.account());
     let answer = http().post(callback).body(subscribe).send().await.unwrap();
     assert_eq!(answer.status(), 403);
@@ -113,7 +113,7 @@ fn publishing(platform: &Simulator, bus: &EmbeddedEventBus) -> Program {
     run(platform, &[], &variables)
 }
 
-const SUBSCRIBE: &str = include_str!("../fixtures/subscribe.xml");
+const SUBSCRIBE: &str = include_str!("../../fixtures/subscribe.xml");
 
 /// Posts what makes WeChat greet a new follower, and checks that it is greeted.
 async fn greeted(program: &mut Program, platform: &Simulator) {

@@ -1,7 +1,5 @@
 //! The console from outside: who may see it, what it shows, and that it keeps secrets.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::{
     io::{BufRead, BufReader},
     process::{Child, Command, Stdio},

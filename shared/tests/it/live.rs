@@ -1,7 +1,5 @@
 //! When the secret is read, and what a function serves with meanwhile.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on must end")]
-
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex},

@@ -1,7 +1,5 @@
 //! The API client and the token source against the simulated WeChat, the embedded table and a Lambda on loopback.
 
-#![allow(clippy::unwrap_used, reason = "a test whose set-up fails has failed")]
-
 mod lambda;
 mod operations;
 mod source;

@@ -1,10 +1,11 @@
 //! What failed for want of a token.
 
-use super::Problem;
-use crate::{
+use wechat::{
     api::Rejection,
     token::{CallError, CallFailure, RefreshRequestError, TokenError},
 };
+
+use super::Problem;
 
 impl Problem {
     /// A call to WeChat that failed by itself or for want of a token.

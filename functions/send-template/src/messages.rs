@@ -1,22 +1,35 @@
-//! What became of a message, and which templates there are.
+//! `GET /api/messages/{msgid}`: what became of a message.
 
 use http::Response;
+use http_api::{
+    ApiRequest, Operation, Problem, Route,
+    openapi::{Parameter, Place, Schema},
+    response, route,
+};
 use wechat::{
-    clock::Deadline,
     message::{DeliveryStatus, is_msgid},
-    problem::Problem,
-    response,
     store::{MessageRecord, MessageStatus},
 };
 
-use crate::{
-    App,
-    answer::{Message, TemplateList},
-    templates,
-};
+use crate::{App, answer::Message};
+
+pub(crate) const ROUTES: &[Route<App>] = &[route!(GET "/api/messages/{msgid}" => get, Operation {
+    id: "getMessage",
+    summary: "What became of a message / 查询送达结果",
+    parameters: &[Parameter {
+        name: "msgid",
+        place: Place::Path,
+        description: "",
+        schema: r#"{"type": "string", "pattern": "^[0-9]{1,20}$"}"#,
+    }],
+    answers: &[(200, "The record, kept for 30 days", Schema::Named("Message"))],
+    failures: &[404],
+    ..Operation::NEW
+})];
 
 /// Serves `GET /api/messages/{msgid}`.
-pub(crate) async fn message(app: &App, msgid: &str) -> Result<Response<String>, Problem> {
+async fn get(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
+    let msgid = request.parameter("msgid");
     let record = find(app, msgid).await?.ok_or_else(|| {
         Problem::not_found("there is no record of this msgid from the last 30 days / 最近 30 天内没有该 msgid 的记录").with_hint(
             "A message may have been sent all the same: by another program, or with a record that could not be written (search \
@@ -71,14 +84,4 @@ const fn meaning(status: MessageStatus) -> &'static str {
             "WeChat could not deliver it. A new message may get through. / 微信侧发送失败，可稍后重新发送。"
         }
     }
-}
-
-/// Serves `GET /api/templates`.
-pub(crate) async fn templates(app: &App, deadline: Deadline) -> Result<Response<String>, Problem> {
-    let list = |token, attempts| async move { app.client.templates(&token, attempts, deadline).await };
-    let templates = app.tokens.call(deadline, list).await;
-    let templates = templates.map_err(|error| Problem::from_call(&error, app.clock.now()))?;
-    templates::learn(app, &templates, deadline).await;
-    let templates = templates.into_iter().map(Into::into).collect();
-    Ok(response::json(200, &TemplateList { templates }))
 }

@@ -6,8 +6,6 @@
 //! | `STORE_ENDPOINT` | the one at that URL, such as moto; the suite makes a table of its own there |
 //! | `STORE_TABLE` | that table of the AWS account and region of the standard variables |
 
-#![allow(clippy::unwrap_used, reason = "a test whose set-up fails has failed")]
-
 mod callbacks;
 mod records;
 mod replies;

@@ -1,10 +1,10 @@
-//! Who calls `/api/*`.
+//! Who may call `/api/*`: holders of one of `API_KEYS`, and callers that API Gateway's JWT authorizer has let through.
+//! Nothing in a query string counts.
 
-use lambda_http::{Request, RequestExt, request::RequestContext};
-use wechat::{
-    auth::api_key,
-    secret::{Secret, sha256_hex},
-};
+use http::{HeaderMap, header};
+use wechat::{digest::sha256_hex, secret::Secret};
+
+use crate::Request;
 
 /// The name of every key of `API_KEYS` in logs.
 const ROOT: &str = "root";
@@ -13,7 +13,23 @@ const NAMESPACE_LENGTH: usize = 16;
 /// Bytes of a token's subject that are logged.
 const LOGGED_SUBJECT: usize = 64;
 
-/// A caller that may call: the holder of an API key, or one that API Gateway's JWT authorizer has let through.
+/// The key of `keys` that `headers` carry as `Authorization: Bearer KEY`. Every key is compared, in constant time.
+#[must_use]
+pub fn api_key<'a>(headers: &HeaderMap, keys: &'a [Secret]) -> Option<&'a Secret> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, key) = value.split_once(' ')?;
+    let compare = |known, candidate: &'a Secret| {
+        if candidate.matches(key.trim()) {
+            Some(candidate)
+        } else {
+            known
+        }
+    };
+    let known = keys.iter().fold(None, compare);
+    known.filter(|_| scheme.eq_ignore_ascii_case("bearer"))
+}
+
+/// A caller that may call.
 #[derive(Clone, Debug)]
 pub struct Caller {
     name: String,
@@ -21,17 +37,13 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// Who sent `request`, or `None` when that is nobody who may call. Only the gateway can write the request's context.
-    /// Nothing in a query string counts.
+    /// The caller that sent `request`, or `None` for one that may not call.
     #[must_use]
     pub fn of(request: &Request, api_keys: &[Secret]) -> Option<Self> {
         if let Some(key) = api_key(request.headers(), api_keys) {
             return Some(Self::new(ROOT, key.expose()));
         }
-        let Some(RequestContext::ApiGatewayV2(context)) = request.request_context_ref() else {
-            return None;
-        };
-        let claims = &context.authorizer.as_ref()?.jwt.as_ref()?.claims;
+        let claims = request.jwt_claims()?;
         let claim = |name: &str| claims.get(name).map(String::as_str).unwrap_or_default();
         let subject = claim("sub");
         // Two issuers may give the same subject to two people.
@@ -45,13 +57,13 @@ impl Caller {
         }
     }
 
-    /// Its name in logs: `root` for one of `API_KEYS`, the `sub` of a JWT. Never a key.
+    /// The caller's name in logs: `root` for one of `API_KEYS`, the `sub` of a JWT. Never a key.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Tells its `Idempotency-Key`s from those of others: 16 characters of a digest.
+    /// Separates this caller's `Idempotency-Key`s from those of others: 16 characters of a digest.
     #[must_use]
     pub fn namespace(&self) -> &str {
         &self.namespace
@@ -64,15 +76,42 @@ mod tests {
 
     use super::*;
 
+    fn allowed(authorization: &str) -> bool {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::AUTHORIZATION, authorization.parse().unwrap());
+        api_key(&headers, &[Secret::new("first"), Secret::new("second")]).is_some()
+    }
+
+    #[test]
+    fn any_of_the_keys_is_accepted() {
+        assert!(allowed("Bearer first"));
+        assert!(allowed("bearer second"));
+    }
+
+    #[test]
+    fn everything_else_is_refused() {
+        for value in [
+            "first",
+            "Bearer",
+            "Bearer ",
+            "Bearer third",
+            "Basic first",
+            "Bearer first,second",
+        ] {
+            assert!(!allowed(value), "{value}");
+        }
+        assert!(api_key(&HeaderMap::new(), &[Secret::new("first")]).is_none());
+        assert!(api_key(&HeaderMap::new(), &[]).is_none());
+    }
+
     fn caller(authorization: &str, authorizer: &Value) -> Option<Caller> {
         let event = json!({
             "version": "2.0", "rawPath": "/api/menu", "headers": {"authorization": authorization},
             "requestContext": {"http": {"method": "GET", "path": "/api/menu"}, "authorizer": authorizer},
             "isBase64Encoded": false,
         });
-        let request = crate::request(serde_json::from_value(event).unwrap());
         Caller::of(
-            &request,
+            &serde_json::from_str(&event.to_string()).unwrap(),
             &[Secret::new("key of the shop"), Secret::new("key of the app")],
         )
     }

@@ -1,6 +1,6 @@
 //! The built binary, driven by a Lambda Runtime API, against the simulated platform and an embedded table.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on must end")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod checked;
 mod events;

@@ -1,7 +1,8 @@
 //! What the table did not do.
 
+use wechat::store::{MenuError, StoreError, StoreErrorKind};
+
 use super::Problem;
-use crate::store::{MenuError, StoreError, StoreErrorKind};
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {

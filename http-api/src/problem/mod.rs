@@ -2,20 +2,52 @@
 
 #[cfg(feature = "aws")]
 mod from_store;
-#[cfg(all(feature = "client", feature = "aws"))]
+#[cfg(feature = "aws")]
 mod from_token;
-#[cfg(feature = "client")]
 mod from_wechat;
 
-use http::{Response, header};
+use http::{HeaderValue, Response, header};
 use serde::Serialize;
+use wechat::{config::ConfigError, fault::Fault, template::Finding};
 
-use crate::{
-    config::ConfigError,
-    fault::Fault,
-    response::{respond, to_json},
-    template::Finding,
-};
+use crate::response::{respond, to_json};
+
+/// A kind of failure: its status, its `type` and its `title`.
+#[derive(Clone, Copy)]
+struct Kind {
+    status: u16,
+    urn: &'static str,
+    title: &'static str,
+}
+
+/// A [`Kind`], whose `type` is `urn:wechat-bundle:` and its name.
+macro_rules! kind {
+    ($status:literal, $name:literal, $title:literal) => {
+        Kind {
+            status: $status,
+            urn: concat!("urn:wechat-bundle:", $name),
+            title: $title,
+        }
+    };
+}
+
+const BAD_REQUEST: Kind = kind!(400, "bad-request", "Bad request / 请求有误");
+const TEMPLATE_MISMATCH: Kind = kind!(400, "template-mismatch", "Not what the template takes / 与模板不符");
+const UNAUTHORIZED: Kind = kind!(401, "unauthorized", "Unauthorized / 未授权");
+const NOT_FOUND: Kind = kind!(404, "not-found", "Not found / 未找到");
+const METHOD_NOT_ALLOWED: Kind = kind!(405, "method-not-allowed", "Method not allowed / 方法不支持");
+const IN_PROGRESS: Kind = kind!(409, "in-progress", "In progress / 处理中");
+const CHANGED: Kind = kind!(412, "changed", "Changed meanwhile / 内容已被修改");
+const TOO_LARGE: Kind = kind!(413, "too-large", "Content too large / 请求体过大");
+const KEY_REUSED: Kind = kind!(422, "key-reused", "Idempotency-Key reused / 幂等键重复使用");
+/// Its status is that of the errcode.
+const WECHAT_REFUSED: Kind = kind!(400, "wechat-refused", "WeChat refused / 微信拒绝了请求");
+const BAD_ANSWER: Kind = kind!(502, "bad-answer", "Not an answer of WeChat's / 应答异常");
+const SET_UP: Kind = kind!(503, "set-up", "Set-up at fault / 配置有误");
+const TIMEOUT: Kind = kind!(504, "timeout", "No answer in time / 上游超时");
+const NOT_SENT: Kind = kind!(504, "not-sent", "Not sent / 未发送");
+const MAY_HAVE_BEEN_SENT: Kind = kind!(504, "may-have-been-sent", "May have been sent / 可能已发送");
+const OUTCOME_UNKNOWN: Kind = kind!(504, "outcome-unknown", "Outcome unknown / 结果未知");
 
 /// A failure as a caller of the API sees it.
 #[derive(Clone, Debug, Serialize)]
@@ -60,7 +92,7 @@ struct Members {
     client_msg_id: Option<String>,
     /// For the header of that name alone.
     #[serde(skip)]
-    allow: Option<&'static str>,
+    allow: Option<String>,
     /// Every fault of a rules document or a menu: `{"pointer","detail"}`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<Object>))]
@@ -71,12 +103,12 @@ struct Members {
 }
 
 impl Problem {
-    fn new(status: u16, kind: &'static str, title: &'static str, detail: String) -> Self {
+    fn new(kind: Kind, detail: impl Into<String>) -> Self {
         Self(Box::new(Members {
-            kind,
-            title,
-            status,
-            detail,
+            kind: kind.urn,
+            title: kind.title,
+            status: kind.status,
+            detail: detail.into(),
             errcode: None,
             errmsg: None,
             rid: None,
@@ -94,12 +126,7 @@ impl Problem {
     /// 400: the request cannot be used as it is.
     #[must_use]
     pub fn bad_request(detail: impl Into<String>) -> Self {
-        Self::new(
-            400,
-            "urn:wechat-bundle:bad-request",
-            "Bad request / 请求有误",
-            detail.into(),
-        )
+        Self::new(BAD_REQUEST, detail)
     }
 
     /// 400: the message is not what its template takes. The first finding is told in `field` and `detail`, all of them,
@@ -109,12 +136,7 @@ impl Problem {
         let detail = findings.first().map(ToString::to_string).unwrap_or_default();
         let field = findings.first().map(|finding| finding.field.clone());
         let errcode = findings.iter().find_map(|finding| finding.errcode);
-        let mut problem = Self::new(
-            400,
-            "urn:wechat-bundle:template-mismatch",
-            "Not what the template takes / 与模板不符",
-            detail,
-        )
+        let mut problem = Self::new(TEMPLATE_MISMATCH, detail)
         .with_findings(findings)
         .with_hint(
             "Correct the request, or send all the same with \"validate\": \"warn\": a test account (测试号) takes values of any \
@@ -130,49 +152,29 @@ impl Problem {
     #[must_use]
     pub fn unauthorized() -> Self {
         let detail = "send one of API_KEYS as \"Authorization: Bearer KEY\" / 请携带 Authorization: Bearer KEY";
-        Self::new(
-            401,
-            "urn:wechat-bundle:unauthorized",
-            "Unauthorized / 未授权",
-            detail.to_owned(),
-        )
+        Self::new(UNAUTHORIZED, detail)
     }
 
     /// 404: there is no such thing.
     #[must_use]
     pub fn not_found(detail: impl Into<String>) -> Self {
-        Self::new(404, "urn:wechat-bundle:not-found", "Not found / 未找到", detail.into())
+        Self::new(NOT_FOUND, detail)
     }
 
-    /// 405: the path is served, by other methods. `allow` names them.
+    /// 405: the path is served, by other methods, which are `allowed`.
     #[must_use]
-    pub fn method_not_allowed(allow: &'static str) -> Self {
+    pub fn method_not_allowed(allowed: &[&str]) -> Self {
+        let allow = allowed.join(", ");
         let detail = format!("this path takes {allow} / 该路径只支持 {allow}");
-        let mut problem = Self::new(
-            405,
-            "urn:wechat-bundle:method-not-allowed",
-            "Method not allowed / 方法不支持",
-            detail,
-        );
+        let mut problem = Self::new(METHOD_NOT_ALLOWED, detail);
         problem.0.allow = Some(allow);
         problem
-    }
-
-    /// 503: the machine has no randomness, for a name that no other run has.
-    #[must_use]
-    pub fn no_randomness(error: getrandom::Error) -> Self {
-        Self::set_up(format!("no randomness: {error}"))
     }
 
     /// 409: another request that does the same is being served, for `retry_after` seconds at most.
     #[must_use]
     pub fn in_progress(detail: impl Into<String>, retry_after: u64) -> Self {
-        let mut problem = Self::new(
-            409,
-            "urn:wechat-bundle:in-progress",
-            "In progress / 处理中",
-            detail.into(),
-        );
+        let mut problem = Self::new(IN_PROGRESS, detail);
         problem.0.retry_after = Some(retry_after);
         problem
     }
@@ -180,24 +182,14 @@ impl Problem {
     /// 412: somebody else has changed it since the caller read it.
     #[must_use]
     pub fn precondition_failed(detail: impl Into<String>) -> Self {
-        Self::new(
-            412,
-            "urn:wechat-bundle:changed",
-            "Changed meanwhile / 内容已被修改",
-            detail.into(),
-        )
+        Self::new(CHANGED, detail)
     }
 
     /// 413: the body is larger than `limit` bytes.
     #[must_use]
     pub fn too_large(limit: usize) -> Self {
         let detail = format!("the body has more than {limit} bytes / 请求体超过 {limit} 字节");
-        Self::new(
-            413,
-            "urn:wechat-bundle:too-large",
-            "Content too large / 请求体过大",
-            detail,
-        )
+        Self::new(TOO_LARGE, detail)
     }
 
     /// 422: the `Idempotency-Key` was used with another body.
@@ -205,23 +197,13 @@ impl Problem {
     pub fn key_reused() -> Self {
         let detail = "this Idempotency-Key was used with another body: use a new key for a new message \
                       / 该 Idempotency-Key 已用于不同的请求体，请为新消息使用新的键";
-        Self::new(
-            422,
-            "urn:wechat-bundle:key-reused",
-            "Idempotency-Key reused / 幂等键重复使用",
-            detail.to_owned(),
-        )
+        Self::new(KEY_REUSED, detail)
     }
 
     /// 503: the set-up is at fault.
     #[must_use]
     pub fn set_up(detail: impl Into<String>) -> Self {
-        Self::new(
-            503,
-            "urn:wechat-bundle:set-up",
-            "Set-up at fault / 配置有误",
-            detail.into(),
-        )
+        Self::new(SET_UP, detail)
     }
 
     /// 503: the function has no configuration to serve with. Callers without a key get this too, so it says no more than
@@ -243,12 +225,7 @@ impl Problem {
     /// 504: something behind this function did not answer in time.
     #[must_use]
     pub fn timeout(detail: impl Into<String>) -> Self {
-        Self::new(
-            504,
-            "urn:wechat-bundle:timeout",
-            "No answer in time / 上游超时",
-            detail.into(),
-        )
+        Self::new(TIMEOUT, detail)
     }
 
     /// 504: WeChat was not asked, because the invocation is about to end.
@@ -256,13 +233,7 @@ impl Problem {
     pub fn not_sent() -> Self {
         let detail =
             "not sent, since this invocation is about to end: WeChat was not asked / 本次调用即将超时，尚未发送";
-        Self::new(
-            504,
-            "urn:wechat-bundle:not-sent",
-            "Not sent / 未发送",
-            detail.to_owned(),
-        )
-        .with_hint("Send it again. / 请重新发送。")
+        Self::new(NOT_SENT, detail).with_hint("Send it again. / 请重新发送。")
     }
 
     /// 504: WeChat may have taken the message, whatever `last` says of the last attempt. Without `Retry-After` and errcode:
@@ -274,18 +245,13 @@ impl Problem {
              / 微信可能已受理该消息：首次请求未得到明确应答。最后一次结果：{0}",
             last.detail()
         );
-        Self::new(
-            504,
-            "urn:wechat-bundle:may-have-been-sent",
-            "May have been sent / 可能已发送",
-            detail,
-        )
-        .of_message(client_msg_id)
-        .with_hint(
-            "Within 9 minutes of the first request a repeat sends nothing twice: the same request with the same \
+        Self::new(MAY_HAVE_BEEN_SENT, detail)
+            .of_message(client_msg_id)
+            .with_hint(
+                "Within 9 minutes of the first request a repeat sends nothing twice: the same request with the same \
              Idempotency-Key, or with this client_msg_id. \
              / 自首次请求起 9 分钟内重试不会重复发送：使用相同的 Idempotency-Key，或在请求中带上此 client_msg_id。",
-        )
+            )
     }
 
     /// 504: it is not known whether WeChat took the message, and too late to repeat it.
@@ -295,14 +261,9 @@ impl Problem {
                       repeat it without the risk of a second message / 该幂等键的上一次请求结果未知，且已超过微信的去重时限";
         let hint = "Ask the recipient, then send with a new Idempotency-Key if nothing came. \
                     / 请先确认用户是否已收到，未收到再换新的 Idempotency-Key 重发。";
-        Self::new(
-            504,
-            "urn:wechat-bundle:outcome-unknown",
-            "Outcome unknown / 结果未知",
-            detail.to_owned(),
-        )
-        .of_message(client_msg_id)
-        .with_hint(hint)
+        Self::new(OUTCOME_UNKNOWN, detail)
+            .of_message(client_msg_id)
+            .with_hint(hint)
     }
 
     fn of_message(mut self, client_msg_id: &str) -> Self {
@@ -382,17 +343,21 @@ impl Problem {
     /// The answer, with `Retry-After` where it is known.
     #[must_use]
     pub fn into_response(self) -> Response<String> {
-        let (status, retry_after, allow) = (self.0.status, self.0.retry_after, self.0.allow);
+        let (status, retry_after) = (self.0.status, self.0.retry_after);
+        let allow = self
+            .0
+            .allow
+            .as_deref()
+            .and_then(|methods| HeaderValue::from_str(methods).ok());
         let mut response = respond(status, "application/problem+json", to_json(&self));
         if let Some(seconds) = retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         }
         if let Some(methods) = allow {
-            let methods = header::HeaderValue::from_static(methods);
             response.headers_mut().insert(header::ALLOW, methods);
         }
         if status == 401 {
-            let scheme = header::HeaderValue::from_static("Bearer");
+            let scheme = HeaderValue::from_static("Bearer");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
         }
         response

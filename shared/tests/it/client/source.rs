@@ -23,7 +23,7 @@ use wechat::{
     token::{Action, CallError, CallFailure, RefreshPort, RefreshRequestError, TokenError, TokenSource},
 };
 
-use crate::WeChat;
+use super::WeChat;
 
 const APP_ID: &str = "wx0123456789abcdef";
 

@@ -1,10 +1,11 @@
 //! What WeChat refused, or did not answer.
 
-use super::Problem;
-use crate::{
+use wechat::{
     api::{ApiError, Rejection},
     errcode,
 };
+
+use super::{BAD_ANSWER, Kind, Problem, WECHAT_REFUSED};
 
 impl Problem {
     /// WeChat's refusal, at `now` in epoch seconds.
@@ -15,13 +16,12 @@ impl Problem {
         let address = errcode::denied_address(errmsg)
             .map(|address| format!("IP {address}: "))
             .unwrap_or_default();
-        let mut problem = Self::new(
-            errcode::http_status(*errcode),
-            "urn:wechat-bundle:wechat-refused",
-            "WeChat refused / 微信拒绝了请求",
-            format!("{} / {}", entry.english, entry.chinese),
-        )
-        .with_hint(format!("{address}{} / {}", entry.remedy_english, entry.remedy_chinese));
+        let kind = Kind {
+            status: errcode::http_status(*errcode),
+            ..WECHAT_REFUSED
+        };
+        let mut problem = Self::new(kind, format!("{} / {}", entry.english, entry.chinese))
+            .with_hint(format!("{address}{} / {}", entry.remedy_english, entry.remedy_chinese));
         problem.0.errcode = Some(*errcode);
         problem.0.errmsg = Some(errmsg.clone());
         problem.0.rid = errcode::rid(errmsg).map(str::to_owned);
@@ -46,12 +46,7 @@ impl Problem {
 
     /// 502: something answered that is not WeChat.
     pub(super) fn bad_answer(detail: String) -> Self {
-        Self::new(
-            502,
-            "urn:wechat-bundle:bad-answer",
-            "Not an answer of WeChat's / 应答异常",
-            detail,
-        )
-        .with_hint("Check WECHAT_API_BASE and the proxy on the way. / 请检查 WECHAT_API_BASE 与途经的代理。")
+        Self::new(BAD_ANSWER, detail)
+            .with_hint("Check WECHAT_API_BASE and the proxy on the way. / 请检查 WECHAT_API_BASE 与途经的代理。")
     }
 }

@@ -15,7 +15,7 @@ use wechat::{
     secret::Secret,
 };
 
-use crate::WeChat;
+use super::WeChat;
 
 const NONE: Deadline = Deadline::NONE;
 
