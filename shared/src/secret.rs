@@ -4,9 +4,7 @@ use std::fmt;
 
 use subtle::ConstantTimeEq;
 
-use crate::digest::sha256;
-// For `http-api`, until its own move is done.
-pub use crate::digest::sha256_hex;
+use crate::digest::{sha256, sha256_hex};
 
 /// Text that `Debug` shows only by its length, and that has neither `Display` nor `Serialize`.
 #[derive(Clone)]

@@ -36,7 +36,6 @@ pub const AWS_CALLS: &[&str] = &[
 /// The function's state, made once a process.
 #[derive(Debug)]
 pub struct App {
-    app_id: String,
     api_keys: Vec<Secret>,
     client: Client,
     tokens: TokenSource,
@@ -67,11 +66,9 @@ impl App {
             is_simulated,
         } = config;
         let client = caller.api.client(Arc::clone(&clock))?;
-        let table = Table::new(dynamodb, caller.api.table);
-        let app_id = caller.api.app_id;
-        let tokens = TokenSource::new(table.clone(), &app_id, Arc::clone(&refresher), Arc::clone(&clock));
+        let table = Table::new(dynamodb, caller.api.table, caller.api.app_id);
+        let tokens = TokenSource::new(table.clone(), Arc::clone(&refresher), Arc::clone(&clock));
         Ok(Self {
-            app_id,
             api_keys: caller.api_keys,
             client,
             tokens,

@@ -135,15 +135,12 @@ async fn roll_back(app: &App, request: &ApiRequest<'_>) -> Result<Response<Strin
     let expected = if_match(request.headers())?;
     let owner = hex::random(8).map_err(|error| Problem::set_up(error.to_string()))?;
     let deadline = request.deadline().within(app.clock.now_millis(), ROLLING_BACK);
-    let claimed = app
-        .table
-        .claim_menu_roll_back(&app.app_id, &owner, app.clock.now())
-        .await?;
+    let claimed = app.table.claim_menu_roll_back(&owner, app.clock.now()).await?;
     let kept =
         claimed.ok_or_else(|| Problem::not_found("no menu was changed through this API yet / 尚无可回滚的菜单"))?;
     match restore(app, &owner, &kept, expected, deadline).await {
         Ok(restored) => {
-            app.table.finish_menu_roll_back(&app.app_id, &owner).await?;
+            app.table.finish_menu_roll_back(&owner).await?;
             Ok(response::json(
                 200,
                 &json!({"errcode": 0, "errmsg": "ok", "restored": restored}),
@@ -152,7 +149,7 @@ async fn roll_back(app: &App, request: &ApiRequest<'_>) -> Result<Response<Strin
         Err(interrupted) => {
             // What may still land is waited for, to the end of the claim: the next roll-back would add it once more.
             if !interrupted.may_add_more
-                && let Err(error) = app.table.give_up_menu_roll_back(&app.app_id, &owner).await
+                && let Err(error) = app.table.give_up_menu_roll_back(&owner).await
             {
                 tracing::warn!(%error, "the claim of a roll-back ends by itself");
             }
@@ -200,9 +197,7 @@ async fn restore(
     let wanted = wanted.collect::<Result<Vec<Value>, _>>().map_err(faulty)?;
     if !goes_on && !is_there {
         let (menu, now) = (to_keep(current.as_ref()), app.clock.now());
-        app.table
-            .keep_menu_to_roll_back(&app.app_id, owner, kept, &menu, now)
-            .await?;
+        app.table.keep_menu_to_roll_back(owner, kept, &menu, now).await?;
     }
     match restored.pointer("/menu/button") {
         Some(buttons) => set_default(app, &json!({"button": buttons}), deadline).await?,
@@ -338,9 +333,9 @@ async fn seen_by_users(app: &App, deadline: Deadline) -> Result<Response<String>
 
 /// Nothing is changed before what would be lost is kept.
 async fn keep(app: &App, current: Option<&Value>) -> Result<(), Problem> {
-    let kept = app.table.kept_menu(&app.app_id).await?;
+    let kept = app.table.kept_menu().await?;
     let (menu, now) = (to_keep(current), app.clock.now());
-    Ok(app.table.keep_menu(&app.app_id, kept.as_ref(), &menu, now).await?)
+    Ok(app.table.keep_menu(kept.as_ref(), &menu, now).await?)
 }
 
 /// That there was no menu is kept too.

@@ -72,10 +72,7 @@ async fn put(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Pr
     let json = document.to_string();
     ReplyRules::parse(json.as_bytes()).map_err(refused)?;
     let expected = expected_version(request.headers())?;
-    let saved = app
-        .table
-        .save_replies(&app.app_id, &json, expected, app.clock.now())
-        .await?;
+    let saved = app.table.save_replies(&json, expected, app.clock.now()).await?;
     Ok(with_etag(response::json(200, &document), version(saved)?))
 }
 
@@ -95,17 +92,14 @@ async fn roll_back(app: &App, request: &ApiRequest<'_>) -> Result<Response<Strin
     if let Some(current) = current.filter(|current| current.restores == Some(wanted)) {
         return Ok(with_etag(response::json(200, &parse_stored(&current.document)?), found));
     }
-    let earlier = app.table.earlier_replies(&app.app_id, wanted).await?;
+    let earlier = app.table.earlier_replies(wanted).await?;
     let earlier = earlier.ok_or_else(|| {
         Problem::not_found(format!(
             "version {wanted} is not kept: the last 10 before version {found} are / 仅保留最近 10 个版本"
         ))
     })?;
     let restored = parse_stored(&earlier.document)?;
-    let saved = app
-        .table
-        .restore_replies(&app.app_id, &earlier, found, app.clock.now())
-        .await?;
+    let saved = app.table.restore_replies(&earlier, found, app.clock.now()).await?;
     Ok(with_etag(response::json(200, &restored), version(saved)?))
 }
 
@@ -172,7 +166,7 @@ pub(crate) async fn stored_rules(app: &App) -> Result<(u64, ReplyRules), Problem
 }
 
 async fn stored(app: &App) -> Result<Option<StoredReplies>, Problem> {
-    app.table.replies(&app.app_id).await.map_err(Problem::from)
+    app.table.replies().await.map_err(Problem::from)
 }
 
 fn version(saved: SavedReplies) -> Result<u64, Problem> {

@@ -50,7 +50,6 @@ pub(crate) async fn send_once(
     let (caller, deadline) = (request.caller(), request.deadline());
     let (owner, fingerprint) = (run_name(8)?, &fingerprint(body));
     let claim = SendRequest {
-        app_id: &app.app_id,
         caller: caller.namespace(),
         key,
         fingerprint,
@@ -70,7 +69,8 @@ pub(crate) async fn send_once(
     };
     let client_msg_id = match &message.client_msg_id {
         Some(id) => id.clone(),
-        None => sha256_hex(format!("{} {} {key}", app.app_id, caller.namespace()).as_bytes())[..CLIENT_MSG_ID_LENGTH]
+        None => sha256_hex(format!("{} {} {key}", app.table.app_id(), caller.namespace()).as_bytes())
+            [..CLIENT_MSG_ID_LENGTH]
             .to_owned(),
     };
     let order = Order {

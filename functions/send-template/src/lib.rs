@@ -41,7 +41,6 @@ const WRITE_MARGIN: Duration = Duration::from_millis(200);
 /// The function's state, made once a process.
 #[derive(Debug)]
 pub struct App {
-    app_id: String,
     api_keys: Vec<Secret>,
     client: Client,
     tokens: TokenSource,
@@ -62,10 +61,9 @@ impl App {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ClientError> {
         let client = config.api.client(Arc::clone(&clock))?;
-        let table = Table::new(dynamodb, config.api.table);
-        let tokens = TokenSource::new(table.clone(), &config.api.app_id, refresher, Arc::clone(&clock));
+        let table = Table::new(dynamodb, config.api.table, config.api.app_id);
+        let tokens = TokenSource::new(table.clone(), refresher, Arc::clone(&clock));
         Ok(Self {
-            app_id: config.api.app_id,
             api_keys: config.api_keys,
             client,
             tokens,

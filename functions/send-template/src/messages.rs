@@ -62,7 +62,7 @@ async fn find(app: &App, msgid: &str) -> Result<Option<MessageRecord>, Problem> 
     if !is_msgid(msgid) {
         return Ok(None);
     }
-    let record = app.table.message(&app.app_id, msgid, app.clock.now()).await;
+    let record = app.table.message(msgid, app.clock.now()).await;
     record.map_err(Problem::from)
 }
 

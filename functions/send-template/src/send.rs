@@ -456,7 +456,7 @@ impl Batch<'_> {
         if let Some(msgid) = msgid {
             let template_id = &order.request.template_id;
             let now = app.clock.now();
-            let recorded = app.table.record_sent(&app.app_id, msgid, touser, template_id, now);
+            let recorded = app.table.record_sent(msgid, touser, template_id, now);
             app.write("a sent message", Some(msgid), order.deadline, recorded).await;
         }
     }

@@ -73,7 +73,7 @@ async fn get(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Pr
 
 /// Reads the list that another process has left in the table.
 pub(crate) async fn warm(app: &App) {
-    match timeout(START_BUDGET, app.table.templates(&app.app_id, app.clock.now())).await {
+    match timeout(START_BUDGET, app.table.templates(app.clock.now())).await {
         Ok(Ok(listed)) => app.templates.lock(|state| state.listed = listed.map(Arc::new)),
         Ok(Err(error)) => tracing::warn!(%error, "the list of templates could not be read while starting"),
         Err(_) => tracing::warn!("the list of templates was not read in time while starting"),
@@ -144,7 +144,7 @@ pub(crate) async fn learn(app: &App, templates: &[Template], deadline: Deadline)
         "the list of templates",
         None,
         deadline,
-        app.table.save_templates(&app.app_id, &listed),
+        app.table.save_templates(&listed),
     )
     .await;
     listed

@@ -67,11 +67,10 @@ impl App {
         worker: Option<Arc<dyn WorkerPort>>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let table = Table::new(dynamodb, config.table);
-        let app_id = &config.verifier.app_id;
-        let rules = RulesCache::new(table.clone(), app_id.clone(), Arc::clone(&clock));
-        let notes = Notes::new(table.clone(), app_id.clone(), Arc::clone(&clock));
-        let effects = Effects::new(table, app_id.clone(), event_bus, Arc::clone(&clock));
+        let table = Table::new(dynamodb, config.table, &config.verifier.app_id);
+        let rules = RulesCache::new(table.clone(), Arc::clone(&clock));
+        let notes = Notes::new(table.clone(), Arc::clone(&clock));
+        let effects = Effects::new(table, event_bus, Arc::clone(&clock));
         Self {
             verifier: config.verifier,
             effects,

@@ -517,8 +517,8 @@ async fn a_simulated_run_misses_no_callbacks_and_no_better_key() {
     first.local.stop().await;
     let table = EmbeddedTable::start(Some(data.path())).await.unwrap();
     let app_id = state["account"]["app_id"].as_str().unwrap();
-    let noted = Table::new(table.client(), TABLE_NAME)
-        .note_callback(app_id, 1_700_000_000)
+    let noted = Table::new(table.client(), TABLE_NAME, app_id)
+        .note_callback(1_700_000_000)
         .await;
     noted.unwrap();
     drop(table);

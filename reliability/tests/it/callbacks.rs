@@ -106,12 +106,7 @@ pub(crate) fn answer(seen: &Seen) -> String {
 
 /// The receipt in the table, and the event on the bus.
 pub(crate) async fn kept(stage: &Stage) -> String {
-    let record = stage
-        .store()
-        .message(stage.app_id(), MSGID, now())
-        .await
-        .unwrap()
-        .unwrap();
+    let record = stage.store().message(MSGID, now()).await.unwrap().unwrap();
     assert!(record.finished_at.is_some(), "the receipt is lost");
     let events = stage.bus.entries();
     let ids: HashSet<String> = events.iter().map(|event| event["Detail"]["id"].to_string()).collect();
@@ -127,7 +122,7 @@ async fn start(breaks: &str, fault: Fault) -> Row {
     let stage = Stage::new().await;
     let rules = json!({"keywords": [{"match": "exact", "value": "hi", "reply": {"type": "text", "content": "hello"}}]});
     let (store, rules) = (stage.store(), rules.to_string());
-    store.save_replies(stage.app_id(), &rules, None, now()).await.unwrap();
+    store.save_replies(&rules, None, now()).await.unwrap();
     stage.proxy(Service::Table).fail(.., fault);
     let started = Instant::now();
     // Without a bus a message has no effects, so that the rules are all that it needs.

@@ -104,7 +104,7 @@ const STORIES: [Story; 9] = [
                 assert_eq!(again.status, 200, "{again:?}");
                 let calls = stage.calls(TOKEN_PATH).await;
                 assert!(calls <= 2, "{calls} calls of WeChat");
-                let item = stage.store().token(stage.app_id()).await.unwrap();
+                let item = stage.store().token().await.unwrap();
                 assert!(item.generation == 1 && item.lease_expires_at.is_none(), "{item:?}");
                 (
                     "the next run, once a lease has ended (45 s): 200".to_owned(),

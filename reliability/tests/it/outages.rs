@@ -65,7 +65,7 @@ async fn outage((service, breaks, fault): (Service, &'static str, Fault)) -> Row
     let stage = Stage::new().await;
     let rules = json!({"keywords": [{"match": "exact", "value": "hi", "reply": {"type": "text", "content": "hello"}}]});
     let (store, rules) = (stage.store(), rules.to_string());
-    store.save_replies(stage.app_id(), &rules, None, now()).await.unwrap();
+    store.save_replies(&rules, None, now()).await.unwrap();
     let mut webhook = stage.serving(Program::Webhook).await;
     let mut worker = stage.serving(Program::Worker).await;
     stage.proxy(service).fail(.., fault);
@@ -91,12 +91,7 @@ async fn outage((service, breaks, fault): (Service, &'static str, Fault)) -> Row
         let done = ask(&mut worker, &from_queue(event)).await;
         assert_eq!(done.body, json!({"batchItemFailures": []}), "{breaks}");
     }
-    let record = stage
-        .store()
-        .message(stage.app_id(), MSGID, now())
-        .await
-        .unwrap()
-        .unwrap();
+    let record = stage.store().message(MSGID, now()).await.unwrap().unwrap();
     assert!(record.finished_at.is_some(), "the receipt is lost");
     let events = stage.bus.entries();
     let published = |kind: &str| events.iter().filter(|event| event["DetailType"] == kind).count();
@@ -162,7 +157,7 @@ async fn both_down(deliveries: usize) -> Row {
     let (kept, returns) = if deliveries < 3 {
         (kept(&stage).await, "that delivery: 200")
     } else {
-        let lost = stage.store().message(stage.app_id(), MSGID, now()).await.unwrap();
+        let lost = stage.store().message(MSGID, now()).await.unwrap();
         assert!(lost.is_none() && stage.bus.entries().is_empty(), "{lost:?}");
         let next = ask(&mut webhook, &stage.receipt("3400000000893845441")).await;
         assert_eq!(next.status, 200, "{next:?}");

@@ -80,7 +80,7 @@ async fn run(service: Service, step: usize, name: &str, breaks: &str, fault: Fau
     assert_eq!(again.status, 200, "{name}, {breaks}: {again:?}");
     let calls = stage.calls(TOKEN_PATH).await;
     assert!(calls <= 4, "{name}, {breaks}: {calls} calls");
-    let token = stage.store().token(stage.app_id()).await.unwrap();
+    let token = stage.store().token().await.unwrap();
     assert_eq!(
         token.generation, 1,
         "{name}, {breaks}: a token was replaced that worked"

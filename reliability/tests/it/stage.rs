@@ -91,7 +91,7 @@ impl Stage {
         let client = Client::new(&stage.simulator.base_url(), None, Arc::new(SystemClock)).unwrap();
         let secret = Secret::new(account.app_secret.as_str());
         let issuer = TokenEndpoint::new(client, TokenApi::Stable, &account.app_id, secret);
-        let store = (stage.store(), account.app_id.clone());
+        let store = stage.store();
         let refresher = Refresher::new(store, issuer, Arc::new(SystemClock));
         refresher.run(&Action::Refresh, "suite", Deadline::NONE).await.unwrap();
         stage
@@ -127,7 +127,7 @@ impl Stage {
             templates: [(TEMPLATE_ID.to_owned(), fields)].into_iter().collect(),
             listed_at: now(),
         };
-        stage.store().save_templates(stage.app_id(), &listed).await.unwrap();
+        stage.store().save_templates(&listed).await.unwrap();
         stage
     }
 
@@ -141,7 +141,7 @@ impl Stage {
 
     /// The table, past its proxy.
     pub(crate) fn store(&self) -> Table {
-        Table::new(self.table.client(), TABLE_NAME)
+        Table::new(self.table.client(), TABLE_NAME, self.app_id())
     }
 
     pub(crate) async fn mend(&self) {

@@ -18,7 +18,7 @@ use crate::{
     api::{ApiError, Rejection},
     clock::{Clock, Deadline},
     secret::Secret,
-    store::{StoreError, StoredToken, Table, TokenItem},
+    store::{StoreError, StoredToken, Table},
 };
 
 /// A cached token is given up this many seconds before its end.
@@ -139,7 +139,6 @@ pub enum CallFailure {
 #[derive(Debug)]
 pub struct TokenSource {
     table: Table,
-    app_id: String,
     refresher: Arc<dyn RefreshPort>,
     clock: Arc<dyn Clock>,
     /// Held while a token is looked for, so that twenty sends with one dead token ask once.
@@ -163,17 +162,11 @@ enum Origin {
 }
 
 impl TokenSource {
-    /// The token of `app_id` in `table`.
+    /// The token in `table`, which `refresher` keeps alive.
     #[must_use]
-    pub fn new(
-        table: Table,
-        app_id: impl Into<String>,
-        refresher: Arc<dyn RefreshPort>,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
+    pub fn new(table: Table, refresher: Arc<dyn RefreshPort>, clock: Arc<dyn Clock>) -> Self {
         Self {
             table,
-            app_id: app_id.into(),
             refresher,
             clock,
             known: Mutex::default(),
@@ -183,7 +176,7 @@ impl TokenSource {
 
     /// Reads the token into memory while the process starts. A failure is left to the first request.
     pub async fn warm(&self) {
-        match self.stored().await {
+        match self.table.token().await {
             Ok(item) => self.known.lock().await.token = item.token.map(|token| (token, Origin::Table)),
             Err(error) => tracing::warn!(%error, "the token could not be read while starting"),
         }
@@ -305,11 +298,11 @@ impl TokenSource {
         deadline: Deadline,
         usable: impl Fn(&StoredToken) -> bool,
     ) -> Result<(StoredToken, Origin), TokenError> {
-        if let Some(token) = self.stored().await?.token.filter(&usable) {
+        if let Some(token) = self.table.token().await?.token.filter(&usable) {
             return Ok((token, Origin::Table));
         }
         let requested = self.refresher.run(action, deadline).await;
-        let item = self.stored().await?;
+        let item = self.table.token().await?;
         if let Some(token) = item.token.filter(&usable) {
             return Ok((token, Origin::Refresher));
         }
@@ -326,9 +319,5 @@ impl TokenSource {
             (Err(error), _) => error.into(),
             (Ok(()), _) => TokenError::Missing,
         })
-    }
-
-    async fn stored(&self) -> Result<TokenItem, StoreError> {
-        self.table.token(&self.app_id).await
     }
 }

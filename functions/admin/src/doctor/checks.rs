@@ -41,8 +41,8 @@ fn passed(detail: impl Into<String>) -> Found {
 
 /// What is configured, as far as this function can see it.
 pub(super) fn configuration(app: &App) -> Found {
-    if app.app_id.len() != APP_ID_LENGTH {
-        let length = app.app_id.len();
+    if app.table.app_id().len() != APP_ID_LENGTH {
+        let length = app.table.app_id().len();
         return Err(Problem::set_up(format!(
             "WECHAT_APP_ID has {length} characters, an AppID has 18 / AppID 应为 18 位"
         ))
@@ -61,7 +61,7 @@ pub(super) fn configuration(app: &App) -> Found {
 }
 
 pub(super) async fn table(app: &App) -> Found {
-    app.table.replies(&app.app_id).await?;
+    app.table.replies().await?;
     passed("the table can be read / 数据表可读")
 }
 
@@ -96,7 +96,7 @@ pub(super) async fn token(app: &App, deadline: Deadline) -> Found {
     app.tokens.forget().await;
     let token = app.tokens.token(deadline).await;
     token.map_err(|error| Problem::from_token(&error, now))?;
-    match app.table.token(&app.app_id).await? {
+    match app.table.token().await? {
         TokenItem {
             token: Some(token),
             refreshed_by,
@@ -189,7 +189,7 @@ pub(super) async fn callback_url(app: &App, deadline: Deadline) -> Found {
 /// there is.
 async fn unanswered_pings(app: &App, lost: &str) -> Found {
     let detail = format!("WeChat's ping to {lost} is lost / 微信 ping {lost} 丢包");
-    let last = app.table.last_callback(&app.app_id).await?;
+    let last = app.table.last_callback().await?;
     if !app.is_simulated && last.is_some_and(|at| app.clock.now() - at < SILENT_FOR) {
         return Ok(Finding {
             detail,
@@ -247,7 +247,7 @@ pub(super) fn api_keys(app: &App) -> Found {
 
 /// Whether callbacks still come. An account that never had one is being set up.
 pub(super) async fn callbacks(app: &App) -> Found {
-    let Some(at) = app.table.last_callback(&app.app_id).await? else {
+    let Some(at) = app.table.last_callback().await? else {
         return Ok(Finding {
             detail: "none has come yet / 尚未收到微信的回调".to_owned(),
             hint: Some(
@@ -279,7 +279,7 @@ pub(super) async fn callbacks(app: &App) -> Found {
 /// WeChat was refused: a request that is signed with the Token, or that came from an address of WeChat's.
 pub(super) async fn refused_callbacks(app: &App, has_token: bool, deadline: Deadline) -> Found {
     let now = app.clock.now();
-    let refusals = app.table.refused_callbacks(&app.app_id, now).await?;
+    let refusals = app.table.refused_callbacks(now).await?;
     let Some(first) = refusals.first() else {
         return passed("none in the last 7 days / 最近 7 天没有校验失败的请求");
     };

@@ -42,8 +42,8 @@ async fn a_message_reaches_the_phone_and_its_receipt_moves_the_record() {
         words: "failed:user block",
         at: record["sent_at"].as_i64().unwrap() + 1,
     };
-    Table::new(stage.table.client(), TABLE_NAME)
-        .record_receipt(&stage.simulator.account().app_id, receipt)
+    Table::new(stage.table.client(), TABLE_NAME, &stage.simulator.account().app_id)
+        .record_receipt(receipt)
         .await
         .unwrap();
     let record = invoke(function, &get(&path)).await.body;
@@ -69,7 +69,7 @@ async fn a_message_reaches_the_phone_and_its_receipt_moves_the_record() {
 #[tokio::test]
 async fn a_message_dropped_for_frequency_failed_for_a_reason_of_its_own() {
     let stage = Stage::new().await;
-    let table = Table::new(stage.table.client(), TABLE_NAME);
+    let table = Table::new(stage.table.client(), TABLE_NAME, &stage.simulator.account().app_id);
     for (msgid, words) in [("1", "failed:freq limit"), ("2", "failed: system failed")] {
         let status = MessageStatus::Failed;
         let at = now();
@@ -80,8 +80,7 @@ async fn a_message_dropped_for_frequency_failed_for_a_reason_of_its_own() {
             words,
             at,
         };
-        let app_id = &stage.simulator.account().app_id;
-        assert!(table.record_receipt(app_id, receipt).await.unwrap());
+        assert!(table.record_receipt(receipt).await.unwrap());
     }
     let function = &mut stage.function().await;
     let dropped = invoke(function, &get("/api/messages/1")).await.body;

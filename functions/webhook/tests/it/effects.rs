@@ -26,7 +26,7 @@ fn try_again() -> Answer {
 async fn receipts_tell_what_became_of_messages() {
     let table = empty_table().await;
     let store = store(&table);
-    store.record_sent(APP_ID, "1", "oUser", "tmpl", now()).await.unwrap();
+    store.record_sent("1", "oUser", "tmpl", now()).await.unwrap();
     let mut webhook = Variables::new("plain", &table.endpoint()).start().await;
     // T14: four receipts for one user in one second, told apart by `MsgID` alone.
     for (msgid, words, status) in [
@@ -36,11 +36,11 @@ async fn receipts_tell_what_became_of_messages() {
         ("4", "failed:freq limit", MessageStatus::Failed),
     ] {
         assert_eq!(webhook.post(&receipt(msgid, words)).await, Answer::success());
-        let record = store.message(APP_ID, msgid, now()).await.unwrap().unwrap();
+        let record = store.message(msgid, now()).await.unwrap().unwrap();
         assert_eq!((record.status, record.receipt.as_deref()), (status, Some(words)));
         assert!((record.finished_at.unwrap() - now()).abs() < 60);
     }
-    let first = store.message(APP_ID, "1", now()).await.unwrap().unwrap();
+    let first = store.message("1", now()).await.unwrap().unwrap();
     assert_eq!(first.touser.as_deref(), Some("oUser"), "the rest of the record stays");
     assert!(first.sent_at.is_some());
     // What WeChat dropped for a recipient's frequency is counted apart from what it could not deliver.
@@ -61,8 +61,8 @@ async fn a_receipt_that_comes_before_its_send_is_kept() {
         webhook.post(&receipt(msgid, "failed:user block")).await,
         Answer::success()
     );
-    store.record_sent(APP_ID, msgid, "oUser", "tmpl", now()).await.unwrap();
-    let record = store.message(APP_ID, msgid, now()).await.unwrap().unwrap();
+    store.record_sent(msgid, "oUser", "tmpl", now()).await.unwrap();
+    let record = store.message(msgid, now()).await.unwrap().unwrap();
     assert_eq!(
         (record.status, record.touser.as_deref()),
         (MessageStatus::Blocked, Some("oUser"))
@@ -74,17 +74,17 @@ async fn a_receipt_that_comes_before_its_send_is_kept() {
 async fn a_receipt_of_another_account_changes_no_message_of_this_one() {
     let table = empty_table().await;
     let store = store(&table);
-    store.record_sent(APP_ID, "1", "oUser", "tmpl", now()).await.unwrap();
+    store.record_sent("1", "oUser", "tmpl", now()).await.unwrap();
     let mut webhook = Variables::new("plain", &table.endpoint()).start().await;
     let foreign = receipt("1", "failed:user block")
         .replace(ACCOUNT, "gh_another")
         .replace("oUser", "oOther");
     assert_eq!(webhook.post(&foreign).await, Answer::success());
-    let record = store.message(APP_ID, "1", now()).await.unwrap().unwrap();
+    let record = store.message("1", now()).await.unwrap().unwrap();
     assert_eq!(record.status, MessageStatus::Sent);
     assert!(webhook.0.logs().contains("another account"), "{}", webhook.0.logs());
     assert_eq!(webhook.post(&receipt("1", "success")).await, Answer::success());
-    let record = store.message(APP_ID, "1", now()).await.unwrap().unwrap();
+    let record = store.message("1", now()).await.unwrap().unwrap();
     assert_eq!(record.status, MessageStatus::Delivered);
 }
 
@@ -103,14 +103,10 @@ async fn a_redelivered_receipt_does_not_undo_a_later_one() {
         words: "success",
         at: now() - 60,
     };
-    assert!(store.record_receipt(APP_ID, earlier).await.unwrap());
-    let before = store.message(APP_ID, "7", now()).await.unwrap();
+    assert!(store.record_receipt(earlier).await.unwrap());
+    let before = store.message("7", now()).await.unwrap();
     assert_eq!(webhook.send(&first).await, Answer::success());
-    assert_eq!(
-        store.message(APP_ID, "7", now()).await.unwrap(),
-        before,
-        "not even its time"
-    );
+    assert_eq!(store.message("7", now()).await.unwrap(), before, "not even its time");
 }
 
 /// T23: a redelivery is known however many callbacks came in between; a message id counts together with its sender.
@@ -186,7 +182,7 @@ async fn what_the_bus_refuses_is_asked_for_again_at_once() {
     assert_eq!(webhook.send(&event).await, Answer::success());
     assert_eq!(bus.entries().len(), 1);
     assert_eq!(bus.entries()[0]["DetailType"], "event.TEMPLATESENDJOBFINISH");
-    let record = store.message(APP_ID, "9", now()).await.unwrap().unwrap();
+    let record = store.message("9", now()).await.unwrap().unwrap();
     assert_eq!(record.status, MessageStatus::Delivered);
 }
 
@@ -288,7 +284,7 @@ async fn requests_that_are_refused_have_no_effect() {
     let neither = "<xml><Content>neither type nor event</Content></xml>";
     assert_eq!(webhook.post(neither).await, Answer::success());
     assert!(bus.entries().is_empty());
-    assert_eq!(store(&table).message(APP_ID, "1", now()).await.unwrap(), None);
+    assert_eq!(store(&table).message("1", now()).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -310,18 +306,14 @@ async fn an_accepted_callback_is_noted_once_in_five_minutes() {
     let mut webhook = Variables::new("plain", &table.endpoint()).start().await;
     assert_eq!(webhook.send(&check(TOKEN)).await.status, 200);
     assert_eq!(webhook.send(&check("wrong")).await.status, 403);
-    assert_eq!(
-        store.last_callback(APP_ID).await.unwrap(),
-        None,
-        "neither is a callback"
-    );
+    assert_eq!(store.last_callback().await.unwrap(), None, "neither is a callback");
     assert_eq!(webhook.post(&text("a", 1)).await, Answer::success());
-    let noted = store.last_callback(APP_ID).await.unwrap().unwrap();
+    let noted = store.last_callback().await.unwrap().unwrap();
     assert!((noted - now()).abs() < 60, "{noted}");
 
-    store.note_callback(APP_ID, 1).await.unwrap();
+    store.note_callback(1).await.unwrap();
     assert_eq!(webhook.post(&text("b", 2)).await, Answer::success());
-    assert_eq!(store.last_callback(APP_ID).await.unwrap(), Some(1));
+    assert_eq!(store.last_callback().await.unwrap(), Some(1));
 }
 
 /// So one message can be followed from the send to the receipt.

@@ -9,9 +9,7 @@ use wechat::{effects::LateEffects, store::Claim};
 
 use crate::{
     outages::slow_secret,
-    setup::{
-        APP_ID, Answer, Variables, document, event_bus, frozen, nothing_listens, now, receipt, store, table, text,
-    },
+    setup::{Answer, Variables, document, event_bus, frozen, nothing_listens, now, receipt, store, table, text},
 };
 
 /// WeChat hangs up after 5 s.
@@ -65,9 +63,9 @@ async fn a_reply_does_not_wait_for_a_bus_that_is_down_or_frozen() {
         assert!(late.publish && (late.received_at - now()).abs() < 60);
         // The worker need not wait for the end of the claim.
         let key = late.callback.dedup_key();
-        let claim = store(&table).claim_callback(APP_ID, &key, "worker", now(), 1).await;
+        let claim = store(&table).claim_callback(&key, "worker", now(), 1).await;
         assert_eq!(claim.unwrap(), Claim::Won);
-        store(&table).give_up_callback(APP_ID, &key, "worker").await.unwrap();
+        store(&table).give_up_callback(&key, "worker").await.unwrap();
     }
 }
 
@@ -149,7 +147,7 @@ async fn a_delivery_that_is_still_at_work_is_left_to_worker() {
     let xml = text("你好", 1);
     let callback = wechat::message::Callback::from_document(document(&xml)).unwrap();
     let (store, key) = (store(&table), callback.dedup_key());
-    let claim = store.claim_callback(APP_ID, &key, "earlier", now(), 60);
+    let claim = store.claim_callback(&key, "earlier", now(), 60);
     assert_eq!(claim.await.unwrap(), Claim::Won);
     let mut webhook = Variables::new("plain", &table.endpoint())
         .publishing(bus.endpoint())

@@ -590,5 +590,5 @@ async fn the_cause_of_a_refusal_is_noted_unless_one_is_that_tells_more() {
 }
 
 async fn refused(table: &testing::EmbeddedTable) -> Vec<RefusedCallback> {
-    store(table).refused_callbacks(APP_ID, now()).await.unwrap()
+    store(table).refused_callbacks(now()).await.unwrap()
 }

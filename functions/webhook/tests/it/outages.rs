@@ -121,11 +121,8 @@ fn hello(reply: &str) -> serde_json::Value {
 #[tokio::test]
 async fn damaged_rules_do_not_stop_an_answer() {
     let table = EmbeddedTable::start(None).await.unwrap();
-    let store = Table::new(table.client(), TABLE_NAME);
-    store
-        .save_replies(APP_ID, "{\"keywords\": 1}", None, now())
-        .await
-        .unwrap();
+    let store = Table::new(table.client(), TABLE_NAME, APP_ID);
+    store.save_replies("{\"keywords\": 1}", None, now()).await.unwrap();
     let mut webhook = Variables::new("plain", &table.endpoint()).start().await;
     let fresh = sent_at(&subscribe(), now());
     assert_eq!(webhook.post(&fresh).await, Answer::text(500, "try again"));

@@ -274,15 +274,13 @@ pub(crate) fn receipt(msg_id: &str, status: &str) -> String {
 /// A table, with `rules` stored in it.
 pub(crate) async fn table(rules: &Value) -> EmbeddedTable {
     let table = EmbeddedTable::start(None).await.unwrap();
-    let stored = store(&table)
-        .save_replies(APP_ID, &rules.to_string(), None, now())
-        .await;
+    let stored = store(&table).save_replies(&rules.to_string(), None, now()).await;
     stored.unwrap();
     table
 }
 
 pub(crate) fn store(table: &EmbeddedTable) -> Table {
-    Table::new(table.client(), TABLE_NAME)
+    Table::new(table.client(), TABLE_NAME, APP_ID)
 }
 
 /// Every item of the table but the claims and the note of the last callback, which hold times of their own.

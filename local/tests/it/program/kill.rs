@@ -189,8 +189,8 @@ impl Run {
 /// The generation in the folder, while no process runs.
 async fn generation(folder: &TempDir, platform: &Simulator) -> u64 {
     let embedded = EmbeddedTable::start(Some(folder.path())).await.unwrap();
-    let table = Table::new(embedded.client(), TABLE_NAME);
-    let item = table.token(&platform.account().app_id).await.unwrap();
+    let table = Table::new(embedded.client(), TABLE_NAME, &platform.account().app_id);
+    let item = table.token().await.unwrap();
     assert!(item.token.is_some());
     item.generation
 }

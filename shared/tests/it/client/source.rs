@@ -115,8 +115,8 @@ impl Bench {
             script: Mutex::new(script),
             asked: Mutex::default(),
         });
-        let table = Table::new(embedded.client(), TABLE_NAME);
-        let source = TokenSource::new(table, APP_ID, refresher.clone(), clock.clone());
+        let table = Table::new(embedded.client(), TABLE_NAME, APP_ID);
+        let source = TokenSource::new(table, refresher.clone(), clock.clone());
         Self {
             embedded,
             clock,

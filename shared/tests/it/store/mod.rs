@@ -65,9 +65,10 @@ impl Bench {
                 (embedded.client(), testing::TABLE_NAME.to_owned(), Some(embedded))
             }
         };
+        let app_id = format!("wx{}", hex::random(8).unwrap());
         Self {
-            table: Table::new(client.clone(), &name),
-            app_id: format!("wx{}", hex::random(8).unwrap()),
+            table: Table::new(client.clone(), &name, &app_id),
+            app_id,
             client,
             name,
             _embedded: embedded,
@@ -152,8 +153,8 @@ async fn expired_items_are_deleted_by_their_ttl() {
 #[tokio::test]
 async fn a_table_that_is_not_there_is_a_fault_of_the_set_up() {
     let bench = Bench::start().await;
-    let elsewhere = Table::new(bench.client.clone(), "no-such-table");
-    let error = elsewhere.token(&bench.app_id).await.unwrap_err();
+    let elsewhere = Table::new(bench.client.clone(), "no-such-table", &bench.app_id);
+    let error = elsewhere.token().await.unwrap_err();
     assert_eq!(error.kind(), wechat::store::StoreErrorKind::SetUp, "{error}");
     assert!(error.to_string().contains("TABLE_NAME"), "{error}");
 }
