@@ -147,7 +147,8 @@ fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
 }
 
 /// Whether `host[:port]` names this machine.
-fn is_loopback(authority: &str) -> bool {
+#[must_use]
+pub fn is_loopback(authority: &str) -> bool {
     if let Some(rest) = authority.strip_prefix('[') {
         let address = rest
             .split_once(']')
