@@ -7,16 +7,16 @@ mod replies;
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Method, Response, header};
-use http_api::json_body;
-use lambda_http::{Request, RequestExt};
-use serde_json::Value;
+use http::{HeaderMap, Response, header};
+use http_api::{
+    Api, Problem, Route,
+    openapi::{Location, Parameter},
+};
 use wechat::{
     api::{ApiError, Client, ClientError},
     callback::MessageMode,
     clock::{Clock, Deadline},
     config::{AdminConfig, ConfigError, SecretError},
-    problem::Problem,
     secret::Secret,
     store::Table,
     token::{RefreshPort, TokenSource},
@@ -32,23 +32,6 @@ pub const AWS_CALLS: &[&str] = &[
     "lambda:InvokeFunction",
     "secretsmanager:GetSecretValue",
 ];
-
-/// The paths, and the methods that each takes. What they take and answer is in `functions/send-template/src/openapi.rs`, which
-/// describes the whole API.
-const SERVED: [(&str, &str); 9] = [
-    ("/api/menu", "GET, POST, DELETE"),
-    ("/api/menu/rollback", "POST"),
-    ("/api/menu/conditional", "POST"),
-    (CONDITIONAL_MENUS, "DELETE"),
-    ("/api/menu/trymatch", "POST"),
-    ("/api/replies", "GET, PUT"),
-    ("/api/replies/rollback", "POST"),
-    ("/api/replies/try", "POST"),
-    (DOCTOR, "GET"),
-];
-const DOCTOR: &str = "/api/doctor";
-/// The paths of single conditional menus begin with this.
-const CONDITIONAL_MENUS: &str = "/api/menu/conditional/";
 
 /// The function's state, made once a process.
 #[derive(Debug)]
@@ -101,12 +84,6 @@ impl App {
         })
     }
 
-    /// Who may call.
-    #[must_use]
-    pub fn api_keys(&self) -> &[Secret] {
-        &self.api_keys
-    }
-
     /// Reads the token, which also makes the connection that the first request would have to wait for.
     pub async fn warm(&self) {
         self.tokens.warm().await;
@@ -124,64 +101,36 @@ impl App {
     }
 }
 
-/// Answers one request.
-pub async fn handle(app: &App, request: Request) -> Response<String> {
-    http_api::serve(&request, &app.api_keys, &*app.clock, |_, deadline| {
-        route(app, &request, deadline)
-    })
-    .await
-}
+impl Api for App {
+    const ROUTES: &'static [&'static [Route<Self>]] =
+        &[menu::ROUTES, conditional_menu::ROUTES, replies::ROUTES, doctor::ROUTES];
 
-async fn route(app: &App, request: &Request, deadline: Deadline) -> Result<Response<String>, Problem> {
-    let headers = request.headers();
-    if http_api::is_served(request, &SERVED) {
-        refuse_unknown_parameters(request)?;
+    fn api_keys(&self) -> &[Secret] {
+        &self.api_keys
     }
-    let path = request.raw_http_path().trim_end_matches('/');
-    if let Some(error) = &app.secret
-        && path != DOCTOR
-    {
-        return Err(Problem::not_configured(&error.clone().into()));
+
+    fn clock(&self) -> &dyn Clock {
+        &*self.clock
     }
-    match (request.method(), path) {
-        (&Method::GET, "/api/menu") => menu::get(app, request, deadline).await,
-        (&Method::POST, "/api/menu") => menu::create(app, request, deadline).await,
-        (&Method::DELETE, "/api/menu") => menu::delete(app, headers, deadline).await,
-        (&Method::POST, "/api/menu/rollback") => menu::roll_back(app, headers, deadline).await,
-        (&Method::POST, "/api/menu/conditional") => conditional_menu::add(app, &json_body(request)?, deadline).await,
-        (&Method::POST, "/api/menu/trymatch") => conditional_menu::try_match(app, &json_body(request)?, deadline).await,
-        (&Method::GET, "/api/replies") => replies::get(app).await,
-        (&Method::PUT, "/api/replies") => replies::put(app, headers, &json_body(request)?).await,
-        (&Method::POST, "/api/replies/rollback") => {
-            replies::roll_back(app, headers, &optional_json_body(request)?).await
-        }
-        (&Method::POST, "/api/replies/try") => replies::try_out(app, &json_body(request)?).await,
-        (&Method::GET, DOCTOR) => Ok(doctor::examine(app, deadline).await),
-        (&Method::DELETE, path) if path.starts_with(CONDITIONAL_MENUS) => {
-            conditional_menu::delete(app, &path[CONDITIONAL_MENUS.len()..], deadline).await
-        }
-        _ => Err(http_api::unserved(request, &SERVED)),
+
+    /// The doctor says what is wrong with the secret, so it is served without one.
+    fn unavailable(&self, path: &'static str) -> Option<Problem> {
+        let error = self.secret.clone().filter(|_| path != doctor::PATH)?;
+        Some(Problem::not_configured(&error.into()))
     }
 }
 
-/// A change that was to be tried out only, by a parameter that this path does not have or that is misspelt, would be made.
-fn refuse_unknown_parameters(request: &Request) -> Result<(), Problem> {
-    let known: &[&str] = match (request.method(), request.raw_http_path().trim_end_matches('/')) {
-        (&Method::GET, "/api/menu") => &["source"],
-        (&Method::POST, "/api/menu") => &["dry_run"],
-        (&Method::GET, _) => return Ok(()),
-        _ => &[],
-    };
-    let parameters = request.query_string_parameters_ref();
-    let unknown = parameters.and_then(|found| found.iter().find(|(name, _)| !known.contains(name)));
-    match unknown {
-        None => Ok(()),
-        Some((name, _)) => Err(Problem::bad_request(
-            "the query has a parameter that this request does not take / 该请求不支持此查询参数",
-        )
-        .with_field(name)),
-    }
-}
+/// What `If-Match` is for in `openapi.json`.
+const IF_MATCH: Parameter = Parameter {
+    name: "If-Match",
+    location: Location::Header,
+    description: "The ETag of the version that this one shall take the place of.",
+    schema: r#"{"type": "string", "pattern": "^([*]|\"[0-9a-z]{1,19}\")$"}"#,
+};
+
+/// The schemas that `openapi.json` names for this function: WeChat's own menu, the rules document, the doctor's checks.
+#[cfg(feature = "openapi")]
+pub const SCHEMAS: &str = include_str!("schemas.json");
 
 /// The tag of `If-Match: "tag"`; `*` and no header accept any.
 fn if_match(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
@@ -208,13 +157,4 @@ fn with_etag(mut response: Response<String>, tag: impl std::fmt::Display) -> Res
         response.headers_mut().insert(header::ETAG, etag);
     }
     response
-}
-
-/// A body that may be left out.
-fn optional_json_body(request: &Request) -> Result<Value, Problem> {
-    if request.body().as_ref().is_empty() {
-        Ok(Value::Null)
-    } else {
-        json_body(request)
-    }
 }

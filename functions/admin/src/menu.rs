@@ -2,31 +2,80 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, Response};
-use http_api::json_body;
-use lambda_http::{Request, RequestExt};
+use http::Response;
+use http_api::{
+    ApiRequest, Operation, Problem, Route,
+    openapi::{Body, Location, Parameter, Schema},
+    response, route,
+};
 use serde_json::{Value, json};
 use wechat::{
     clock::Deadline,
+    digest::sha256_hex,
     errcode::NO_MENU,
     hex,
-    problem::Problem,
-    response,
-    secret::sha256_hex,
     store::{KeptMenu, ROLL_BACK_CLAIMED_FOR},
     token::{CallError, CallFailure},
     validate::{self, Fault, menu},
 };
 
-use crate::{App, if_match, with_etag};
+use crate::{App, IF_MATCH, if_match, with_etag};
 
 /// What a roll-back may take, where the platform sets no limit: less than its claim lasts.
 const ROLLING_BACK: Duration = Duration::from_secs(ROLL_BACK_CLAIMED_FOR.unsigned_abs() - 3);
 
+pub(crate) const ROUTES: &[Route<App>] = &[
+    route!(GET "/api/menu" => get, Operation {
+        id: "getMenu",
+        summary: "Query the menu / 查询菜单",
+        parameters: &[Parameter {
+            name: "source",
+            location: Location::Query,
+            description: "`current`: the menu that users see, also one that was made in the console.",
+            schema: r#"{"enum": ["current"]}"#,
+        }],
+        answers: &[(200, "WeChat's own answer", Schema::Object)],
+        failures: &[400, 404, 429],
+        ..Operation::NEW
+    }),
+    route!(POST "/api/menu" => create, Operation {
+        id: "createMenu",
+        summary: "Create the menu / 创建菜单",
+        parameters: &[IF_MATCH, Parameter {
+            name: "dry_run",
+            location: Location::Query,
+            description: "`true`: answer what would change, and change nothing.",
+            schema: r#"{"enum": ["true", "false"]}"#,
+        }],
+        body: Some(Body::required("Menu")),
+        answers: &[(200, "The menu is made, or what would change", Schema::OneOf(&["Done", "Changes"]))],
+        failures: &[400, 412, 413, 429],
+        ..Operation::NEW
+    }),
+    route!(DELETE "/api/menu" => delete, Operation {
+        id: "deleteMenu",
+        summary: "Delete the menu / 删除菜单",
+        parameters: &[IF_MATCH],
+        answers: &[(200, "It is deleted, with the conditional menus", Schema::Named("Done"))],
+        failures: &[400, 404, 412, 429],
+        ..Operation::NEW
+    }),
+    route!(POST "/api/menu/rollback" => roll_back, Operation {
+        id: "rollBackMenu",
+        summary: "Restore the menu before the last change / 恢复上次修改前的菜单",
+        description: "Doing it again undoes it, unless If-Match names the menu that it shall take the place of.",
+        parameters: &[IF_MATCH],
+        answers: &[(200, "It is restored", Schema::Named("Done"))],
+        failures: &[400, 404, 409, 412, 429],
+        ..Operation::NEW
+    }),
+];
+
 /// Serves `GET /api/menu`: the menus that were made through the API. With `?source=current` the one that users see, also
 /// when it was made in the console.
-pub(crate) async fn get(app: &App, request: &Request, deadline: Deadline) -> Result<Response<String>, Problem> {
-    match query(request, "source") {
+async fn get(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
+    let deadline = request.deadline();
+    match request.query("source").as_deref() {
         None => {}
         Some("current") => return seen_by_users(app, deadline).await,
         Some(_) => {
@@ -46,8 +95,8 @@ pub(crate) async fn get(app: &App, request: &Request, deadline: Deadline) -> Res
 /// Serves `POST /api/menu`: WeChat's own body, or what `GET /api/menu` answers, with or without `?source=current`. With
 /// `?dry_run=true` it answers what would change, and changes nothing. With `If-Match` only the menu that the caller has read
 /// is replaced.
-pub(crate) async fn create(app: &App, request: &Request, deadline: Deadline) -> Result<Response<String>, Problem> {
-    let body = json_body(request)?;
+async fn create(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
+    let (body, deadline) = (request.json()?, request.deadline());
     let menu = menu::default_menu(&body).map_err(faulty)?;
     let (is_dry_run, expected) = (is_dry_run(request)?, if_match(request.headers())?);
     let current = current(app, deadline).await?;
@@ -67,8 +116,8 @@ pub(crate) async fn create(app: &App, request: &Request, deadline: Deadline) -> 
 }
 
 /// Serves `DELETE /api/menu`, which deletes the conditional menus too.
-pub(crate) async fn delete(app: &App, headers: &HeaderMap, deadline: Deadline) -> Result<Response<String>, Problem> {
-    let expected = if_match(headers)?;
+async fn delete(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
+    let (expected, deadline) = (if_match(request.headers())?, request.deadline());
     let current = current(app, deadline).await?;
     refuse_changed(expected, &[current.as_ref()])?;
     // As in `create`.
@@ -82,10 +131,10 @@ pub(crate) async fn delete(app: &App, headers: &HeaderMap, deadline: Deadline) -
 /// Serves `POST /api/menu/rollback`: restores the menus that were there before the last `POST` or `DELETE`, conditional ones
 /// and their order included. Doing it again undoes it, unless `If-Match` names the menu that it shall take the place of: then
 /// a repeat after a lost answer is refused. After a roll-back that was cut short it goes on where that ended. One at a time.
-pub(crate) async fn roll_back(app: &App, headers: &HeaderMap, deadline: Deadline) -> Result<Response<String>, Problem> {
-    let expected = if_match(headers)?;
-    let owner = hex::random(8).map_err(Problem::no_randomness)?;
-    let deadline = deadline.within(app.clock.now_millis(), ROLLING_BACK);
+async fn roll_back(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
+    let expected = if_match(request.headers())?;
+    let owner = hex::random(8).map_err(|error| Problem::set_up(error.to_string()))?;
+    let deadline = request.deadline().within(app.clock.now_millis(), ROLLING_BACK);
     let claimed = app
         .table
         .claim_menu_roll_back(&app.app_id, &owner, app.clock.now())
@@ -317,20 +366,14 @@ pub(crate) fn faulty(faults: Vec<Fault>) -> Problem {
     .with_faults(faults)
 }
 
-fn is_dry_run(request: &Request) -> Result<bool, Problem> {
-    match query(request, "dry_run") {
+fn is_dry_run(request: &ApiRequest<'_>) -> Result<bool, Problem> {
+    match request.query("dry_run").as_deref() {
         None | Some("false") => Ok(false),
         Some("true") => Ok(true),
         Some(_) => Err(
             Problem::bad_request("dry_run must be true or false / dry_run 只能为 true 或 false").with_field("dry_run"),
         ),
     }
-}
-
-fn query<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
-    request
-        .query_string_parameters_ref()
-        .and_then(|query| query.first(name))
 }
 
 pub(crate) fn done() -> Response<String> {

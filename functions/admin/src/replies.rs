@@ -1,21 +1,59 @@
 //! The reply rules: what the webhook answers. It reads a change within 30 seconds.
 
 use http::{HeaderMap, Response};
+use http_api::{
+    ApiRequest, Operation, Problem, Route,
+    openapi::{Body, Schema},
+    response, route,
+};
 use serde_json::{Value, json};
 use wechat::{
-    document::Document,
     message::Callback,
-    problem::Problem,
-    response,
     rules::{ReplyRules, RulesError},
     store::{SavedReplies, StoredReplies},
     validate::{Place, Reader},
+    xml::Document,
 };
 
-use crate::{App, bad_if_match, if_match, with_etag};
+use crate::{App, IF_MATCH, bad_if_match, if_match, with_etag};
+
+pub(crate) const ROUTES: &[Route<App>] = &[
+    route!(GET "/api/replies" => get, Operation {
+        id: "getReplies",
+        summary: "The reply rules / 查询回复规则",
+        answers: &[(200, "The document; {} when none is stored", Schema::Named("Replies"))],
+        ..Operation::NEW
+    }),
+    route!(PUT "/api/replies" => put, Operation {
+        id: "putReplies",
+        summary: "Replace the reply rules / 更新回复规则",
+        parameters: &[IF_MATCH],
+        body: Some(Body::required("Replies")),
+        answers: &[(200, "The document as it was stored", Schema::Named("Replies"))],
+        failures: &[400, 412, 413],
+        ..Operation::NEW
+    }),
+    route!(POST "/api/replies/rollback" => roll_back, Operation {
+        id: "rollBackReplies",
+        summary: "Store an earlier version again / 恢复之前的回复规则",
+        description: "Name the version to restore, or send If-Match. A repeat after a lost answer brings nothing else back.",
+        parameters: &[IF_MATCH],
+        body: Some(Body::optional("Version")),
+        answers: &[(200, "The document as it was stored", Schema::Named("Replies"))],
+        failures: &[400, 404, 412, 413],
+    }),
+    route!(POST "/api/replies/try" => try_out, Operation {
+        id: "tryReplies",
+        summary: "What would be replied, and by which rule / 试算回复",
+        body: Some(Body::required("Attempt")),
+        answers: &[(200, "The reply and the pointer of its rule, or nulls", Schema::Object)],
+        failures: &[400, 413],
+        ..Operation::NEW
+    }),
+];
 
 /// Serves `GET /api/replies`: the document; `{}` when none was stored, as which the default greeting serves.
-pub(crate) async fn get(app: &App) -> Result<Response<String>, Problem> {
+async fn get(app: &App, _: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
     let stored = stored(app).await?;
     let document = match &stored {
         None => json!({}),
@@ -29,22 +67,24 @@ pub(crate) async fn get(app: &App) -> Result<Response<String>, Problem> {
 
 /// Serves `PUT /api/replies`: replaces the whole document, or refuses it whole. With `If-Match` only the version that
 /// the caller has read is replaced.
-pub(crate) async fn put(app: &App, headers: &HeaderMap, document: &Value) -> Result<Response<String>, Problem> {
+async fn put(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
+    let document = request.json()?;
     let json = document.to_string();
     ReplyRules::parse(json.as_bytes()).map_err(refused)?;
-    let expected = expected_version(headers)?;
+    let expected = expected_version(request.headers())?;
     let saved = app
         .table
         .save_replies(&app.app_id, &json, expected, app.clock.now())
         .await?;
-    Ok(with_etag(response::json(200, document), version(saved)?))
+    Ok(with_etag(response::json(200, &document), version(saved)?))
 }
 
 /// Serves `POST /api/replies/rollback`: stores an earlier version again, that of `{"version":n}`, or else the one before the
 /// last change. With `If-Match` only in place of the version that the caller has read. What has come back already stays: a
 /// repeat of a request whose answer was lost changes nothing.
-pub(crate) async fn roll_back(app: &App, headers: &HeaderMap, request: &Value) -> Result<Response<String>, Problem> {
-    let (expected, requested) = (expected_version(headers)?, requested_version(request)?);
+async fn roll_back(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
+    let requested = requested_version(&request.optional_json()?)?;
+    let expected = expected_version(request.headers())?;
     let current = stored(app).await?;
     let found = current.as_ref().map_or(0, |current| current.version);
     if expected.is_some_and(|expected| expected != found) {
@@ -82,8 +122,8 @@ fn requested_version(request: &Value) -> Result<Option<u64>, Problem> {
 }
 
 /// Serves `POST /api/replies/try`: what the stored rules would reply to `{"text":…}` or `{"event":…,"key":…}`.
-pub(crate) async fn try_out(app: &App, request: &Value) -> Result<Response<String>, Problem> {
-    let callback = pretended_callback(request)?;
+async fn try_out(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
+    let callback = pretended_callback(&request.json()?)?;
     let (_, rules) = stored_rules(app).await?;
     let answer = rules.answer(&callback);
     Ok(response::json(

@@ -1,9 +1,9 @@
 //! What a refusal of WeChat's comes from, where the request shows it: the errcode alone would send the reader elsewhere.
 
+use http_api::Problem;
 use wechat::{
     api::{ApiError, Rejection},
     errcode,
-    problem::Problem,
     token::{CallError, CallFailure},
     validate::{
         send::{SendTemplate, holds_blanks},

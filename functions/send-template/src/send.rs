@@ -1,4 +1,4 @@
-//! Sends to each recipient and says of each what happened.
+//! `POST /api/sendTemplateMessage`: sends to each recipient and says of each what happened.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -11,13 +11,15 @@ use std::{
 
 use futures_util::{StreamExt, stream};
 use http::Response;
-use http_api::Caller;
+use http_api::{
+    ApiRequest, Caller, Operation, Problem, Route,
+    openapi::{Body, Location, Parameter, Schema},
+    response, route,
+};
 use serde_json::Value;
 use wechat::{
     api::{ApiError, TemplateMessage},
     clock::Deadline,
-    problem::Problem,
-    response,
     store::{RecipientState, SendState},
     telemetry::{self, Metric},
     token::{CallError, CallFailure},
@@ -30,8 +32,34 @@ use wechat::{
 use crate::{
     App,
     answer::{RecipientResult, Results, Sent},
-    hints, templates,
+    hints,
+    idempotency::{self, CLIENT_MSG_ID_LENGTH},
+    templates,
 };
+
+pub(crate) const ROUTES: &[Route<App>] = &[
+    route!(POST "/api/sendTemplateMessage" => send_template_message, Operation {
+        id: "sendTemplateMessage",
+        summary: "Send a template message / 发送模板消息",
+        parameters: &[Parameter {
+            name: "Idempotency-Key",
+            location: Location::Header,
+            description: "A request that is repeated with the same key within 24 hours is sent once, and answered the same; where something is still unknown or undone, the repeat asks for that alone. Keys belong to the caller's API key.",
+            schema: r#"{"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"}"#,
+        }],
+        body: Some(Body::required("TemplateMessage")),
+        answers: &[
+            (200, "WeChat took it; with an array, every one of them", Schema::OneOf(&["Sent", "Results"])),
+            (
+                207,
+                "Some recipients failed: `results` says which. When all failed alike, the answer is that failure",
+                Schema::Named("Results"),
+            ),
+        ],
+        failures: &[400, 409, 413, 422, 429],
+        ..Operation::NEW
+    }),
+];
 
 /// Sends that are in flight at the same time.
 const CONCURRENT_SENDS: usize = 20;
@@ -135,8 +163,29 @@ struct Delivery {
     fate: Fate,
 }
 
+/// Serves `POST /api/sendTemplateMessage`.
+async fn send_template_message(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
+    let body = request.json()?;
+    let message = &SendTemplate::read(&body).map_err(Problem::faulty_request)?;
+    if let Some(key) = idempotency::key(request.headers())? {
+        return idempotency::send_once(app, request, message, &body, key).await;
+    }
+    let client_msg_id = match &message.client_msg_id {
+        Some(id) => id.clone(),
+        None => idempotency::run_name(CLIENT_MSG_ID_LENGTH / 2)?,
+    };
+    let order = Order {
+        caller: request.caller(),
+        request: message,
+        client_msg_id: &client_msg_id,
+        state: &SendState::default(),
+        deadline: request.deadline(),
+    };
+    Ok(deliver(app, order).await.response)
+}
+
 /// Checks and sends what `order` asks for.
-pub(crate) async fn send(app: &App, order: Order<'_>) -> Outcome {
+pub(crate) async fn deliver(app: &App, order: Order<'_>) -> Outcome {
     let batch = Batch {
         app,
         order,

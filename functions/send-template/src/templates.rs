@@ -1,4 +1,4 @@
-//! The account's templates in memory, to check a message before it costs anything.
+//! The account's templates: `GET /api/templates`, and a copy in memory, to check a message before it costs anything.
 //!
 //! A warm process checks without a call: the list stays until it is not enough. Before a message is refused, the list is
 //! looked up again if it lacks the template or is older than a minute. When WeChat does not list the templates, messages
@@ -9,6 +9,8 @@ use std::{
     time::Duration,
 };
 
+use http::Response;
+use http_api::{ApiRequest, Operation, Problem, Route, openapi::Schema, response, route};
 use tokio::time::timeout;
 use wechat::{
     api::Template,
@@ -21,7 +23,15 @@ use wechat::{
     },
 };
 
-use crate::App;
+use crate::{App, answer::TemplateList};
+
+pub(crate) const ROUTES: &[Route<App>] = &[route!(GET "/api/templates" => get, Operation {
+    id: "listTemplates",
+    summary: "The account's templates / 模板列表",
+    answers: &[(200, "The templates with their fields", Schema::Named("TemplateList"))],
+    failures: &[400, 429],
+    ..Operation::NEW
+})];
 
 /// A list that is not older than this, in seconds, is sure of the fields of the templates in it.
 const SURE_FOR: i64 = 60;
@@ -48,6 +58,17 @@ impl TemplatesCache {
     fn lock<T>(&self, access: impl FnOnce(&mut State) -> T) -> T {
         access(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// Serves `GET /api/templates`.
+async fn get(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
+    let deadline = request.deadline();
+    let list = |token, attempts| async move { app.client.templates(&token, attempts, deadline).await };
+    let templates = app.tokens.call(deadline, list).await;
+    let templates = templates.map_err(|error| Problem::from_call(&error, app.clock.now()))?;
+    learn(app, &templates, deadline).await;
+    let templates = templates.into_iter().map(Into::into).collect();
+    Ok(response::json(200, &TemplateList { templates }))
 }
 
 /// Reads the list that another process has left in the table.

@@ -1,11 +1,9 @@
 //! What comes back from `WECHAT_API_BASE`: WeChat, or anything on the way there.
 
 use http::StatusCode;
+use http_api::Problem;
 use serde_json::Value;
-use wechat::{
-    api::{ApiError, Template, read_answer},
-    problem::Problem,
-};
+use wechat::api::{ApiError, Template, read_answer};
 
 const NOW: i64 = 1_767_225_600;
 

@@ -6,13 +6,12 @@ use http::{HeaderMap, Response, request::Parts};
 use serde::Serialize;
 use simulator::{Observation, ObservedCall};
 use wechat::{
-    aes::EncodingAesKey,
     api::TokenApi,
-    callback::CallbackVerifier,
+    callback::{CallbackVerifier, aes::EncodingAesKey},
     clock::{Clock, SystemClock},
-    document::{Document, ciphertexts},
     errcode::{self, Errcode},
     message::Callback,
+    xml::{Document, ciphertexts},
 };
 
 use super::mask;

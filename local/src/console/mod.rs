@@ -31,13 +31,13 @@ use axum::{
 };
 use futures_util::{Stream, StreamExt};
 use http::request::Parts;
+use http_api::Problem;
 use serde_json::{Value, json};
 use simulator::Observer;
 use wechat::{
     callback::MessageMode,
     clock::{Clock, SystemClock},
     config::{CallerConfig, WebhookConfig},
-    problem::Problem,
     secret::Secret,
     store::Table,
 };

@@ -17,9 +17,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, Method, StatusCode, header, request::Parts};
+use http_api::{Api as _, access::api_key};
 use tokio::{net::TcpListener, sync::oneshot, time::timeout};
-
-use wechat::auth::api_key;
 
 use self::connections::Limits;
 use crate::console::{self, Console};
@@ -164,13 +163,14 @@ async fn serve_function(functions: &Functions, parts: &Parts, body: &[u8]) -> ht
 /// Each function reads the event as it does in AWS. What it does is kept on the heap: moved about on the small stack of one of
 /// the runtime's threads, the doctor overflowed it.
 async fn route(functions: &Functions, path: &str, event: &str) -> Result<http::Response<String>, serde_json::Error> {
-    let request = || serde_json::from_str(event).map(http_api::request);
+    let request = &serde_json::from_str(event)?;
     Ok(if is_webhook(path) {
-        Box::pin(webhook::handle(&functions.webhook, serde_json::from_str(event)?)).await
-    } else if path == "/api/sendTemplateMessage" || path == "/api/templates" || path.starts_with("/api/messages/") {
-        Box::pin(send_template::handle(&functions.send_template, request()?)).await
+        Box::pin(webhook::handle(&functions.webhook, request)).await
+    } else if http_api::is_served(send_template::App::ROUTES, path) {
+        Box::pin(http_api::serve(&functions.send_template, request)).await
     } else if path.starts_with("/api/") {
-        Box::pin(admin::handle(&functions.admin, request()?)).await
+        // It answers what no function serves, too.
+        Box::pin(http_api::serve(&functions.admin, request)).await
     } else {
         message(StatusCode::NOT_FOUND, "Not Found")
     })

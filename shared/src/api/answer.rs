@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{ApiError, token::TokenApi};
-use crate::{errcode, json::escape_control_characters};
+use crate::{errcode, lenient_json::escape_control_characters};
 
 /// WeChat's refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]

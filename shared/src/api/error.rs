@@ -3,7 +3,7 @@
 use super::answer::Rejection;
 use crate::{
     errcode::{self, Retry},
-    error::chain,
+    error_chain::chain,
 };
 
 /// Characters that are kept of an errmsg. WeChat's own have up to 200.
@@ -11,7 +11,6 @@ const ERRMSG_LIMIT: usize = 1_000;
 
 /// Why a call brought no result. Neither URL nor body is ever in it.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum ApiError {
     /// WeChat answered with an errcode.
     #[error("{operation}: {rejection}")]

@@ -34,7 +34,7 @@ pub use self::{
 use crate::{
     clock::{Clock, Deadline},
     errcode::NO_MENU,
-    error::chain,
+    error_chain::chain,
     secret::Secret,
     telemetry::{self, Metric},
     transport,

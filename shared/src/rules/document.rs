@@ -8,9 +8,9 @@ use serde_json::Value;
 
 use super::{fold, lookups};
 use crate::{
-    document::is_xml_character,
     reply::{NEWS_LIMIT, Reply, TEXT_LIMIT},
     validate::{Fault, Object, Place, Reader, in_words},
+    xml::is_xml_character,
 };
 
 /// How a keyword rule compares a text.

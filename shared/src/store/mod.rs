@@ -161,7 +161,6 @@ fn get_number<T: std::str::FromStr>(item: &Attributes, name: &str) -> Option<T> 
 
 /// What went wrong at the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum StoreErrorKind {
     /// No answer in time, or no connection.
     Unreachable,

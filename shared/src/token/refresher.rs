@@ -16,8 +16,8 @@ use super::{Action, Refreshed};
 use crate::{
     api::{ApiError, IssuedToken, Rejection, TokenIssuer},
     clock::{Clock, Deadline},
+    digest::sha256,
     errcode::Class,
-    secret::sha256,
     store::{Lease, RefreshFailure, StoreError, StoreErrorKind, StoredToken, Table, TokenItem},
     telemetry::{self, Metric},
 };

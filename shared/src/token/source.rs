@@ -126,7 +126,6 @@ pub struct CallError {
 
 /// What a call that needs a token failed with.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum CallFailure {
     /// WeChat's API.
     #[error(transparent)]

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use http_api::Problem;
 use wechat::{
     api::{CheckAction, CheckOperator, is_among},
     callback::MessageMode,
     clock::Deadline,
-    problem::Problem,
     secret::Secret,
     store::{RefusedCallback, Sender, StoredToken, TokenItem},
     token::{Action, TokenError},

@@ -1,6 +1,6 @@
 //! The built binary: what `webhook` hands over, by Lambda and by a queue, happens once, and what fails is told as failed.
 
-#![allow(clippy::unwrap_used, reason = "a test whose set-up fails has failed")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -9,9 +9,9 @@ use testing::{
     EmbeddedEventBus, EmbeddedSecretsManager, EmbeddedTable, Fault, FaultProxy, Function, Outcome, TABLE_NAME,
 };
 use wechat::{
-    document::Document,
     message::Callback,
     store::{Claim, MessageStatus, Table},
+    xml::Document,
 };
 
 const APP_ID: &str = "wx0123456789abcdef";
