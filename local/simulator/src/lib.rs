@@ -44,6 +44,7 @@ pub use crate::{
         users::FOLLOWER,
     },
     push::{crypto, xml},
+    server::is_loopback,
     settings::{Mode, Settings},
 };
 

@@ -9,7 +9,7 @@ pub(crate) fn names_loopback(headers: &HeaderMap) -> bool {
         .get(header::HOST)
         .and_then(|host| host.to_str().ok())
         .unwrap_or_default();
-    is_loopback_host(without_port(host))
+    simulator::is_loopback(host)
 }
 
 /// The answer to a CORS preflight, which API Gateway gives in AWS.
@@ -44,22 +44,11 @@ pub(crate) fn allow_origin(request: &HeaderMap, response: &mut HeaderMap) {
         .to_str()
         .ok()
         .and_then(|origin| origin.split_once("://"))
-        .map(|(_, host)| without_port(host));
-    if host.is_some_and(is_loopback_host) {
+        .map(|(_, host)| host);
+    if host.is_some_and(simulator::is_loopback) {
         response.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
         let exposed = HeaderValue::from_static("etag,retry-after");
         response.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
-    }
-}
-
-fn is_loopback_host(host: &str) -> bool {
-    ["127.0.0.1", "localhost", "[::1]"].contains(&host)
-}
-
-fn without_port(host: &str) -> &str {
-    match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
     }
 }
 

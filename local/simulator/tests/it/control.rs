@@ -24,14 +24,9 @@ async fn the_account_is_answered_with_its_secrets() {
             "original_id": account.original_id,
         })
     );
-    assert_eq!(
-        (
-            account.app_id.len(),
-            account.app_secret.len(),
-            account.encoding_aes_key.len()
-        ),
-        (18, 32, 43)
-    );
+    assert_eq!(account.app_id.len(), 18);
+    assert_eq!(account.app_secret.len(), 32);
+    assert_eq!(account.encoding_aes_key.len(), 43);
 }
 
 #[tokio::test]
