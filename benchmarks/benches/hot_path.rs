@@ -19,7 +19,7 @@ use wechat::{
     reply::Addresses,
     rules::ReplyRules,
     secret::Secret,
-    template::Templates,
+    validate::template::Templates,
     xml::Document,
 };
 

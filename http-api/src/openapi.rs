@@ -42,12 +42,12 @@ impl Operation {
     pub(crate) fn query(&self) -> impl Iterator<Item = &'static str> {
         let parameters = self.parameters.iter();
         parameters
-            .filter(|parameter| parameter.place == Place::Query)
+            .filter(|parameter| parameter.location == Location::Query)
             .map(|parameter| parameter.name)
     }
 
-    fn to_json(self) -> Value {
-        let mut operation = json!({"operationId": self.id, "summary": self.summary});
+    fn to_json(self, function: &str) -> Value {
+        let mut operation = json!({"operationId": self.id, "summary": self.summary, "tags": [function]});
         if !self.description.is_empty() {
             operation["description"] = self.description.into();
         }
@@ -72,7 +72,7 @@ impl Operation {
 
 /// Where a parameter stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Location {
     /// A segment of the path.
     Path,
     /// The query.
@@ -87,7 +87,7 @@ pub struct Parameter {
     /// The name.
     pub name: &'static str,
     /// Where it stands.
-    pub place: Place,
+    pub location: Location,
     /// What it is for; may be empty.
     pub description: &'static str,
     /// Its JSON Schema, as JSON.
@@ -96,17 +96,17 @@ pub struct Parameter {
 
 impl Parameter {
     fn to_json(self) -> Value {
-        let place = match self.place {
-            Place::Path => "path",
-            Place::Query => "query",
-            Place::Header => "header",
+        let location = match self.location {
+            Location::Path => "path",
+            Location::Query => "query",
+            Location::Header => "header",
         };
         let schema: Value = serde_json::from_str(self.schema).unwrap_or_else(|error| panic!("{}: {error}", self.name));
-        let mut parameter = json!({"name": self.name, "in": place, "schema": schema});
+        let mut parameter = json!({"name": self.name, "in": location, "schema": schema});
         if !self.description.is_empty() {
             parameter["description"] = self.description.into();
         }
-        if self.place == Place::Path {
+        if self.location == Location::Path {
             parameter["required"] = true.into();
         }
         parameter
@@ -164,11 +164,11 @@ impl Schema {
     }
 }
 
-/// Adds the routes of `tables` to the `paths` of a document.
-pub fn add_paths<A>(paths: &mut Map<String, Value>, tables: &[&[Route<A>]]) {
+/// Adds the routes of a function to the `paths` of a document, each with the function's name as its tag.
+pub fn add_paths<A>(paths: &mut Map<String, Value>, function: &str, tables: &[&[Route<A>]]) {
     for route in tables.iter().copied().flatten() {
         let path = paths.entry(route.path).or_insert_with(|| json!({}));
-        path[route.method.as_str().to_ascii_lowercase()] = route.operation.to_json();
+        path[route.method.as_str().to_ascii_lowercase()] = route.operation.to_json(function);
     }
 }
 
@@ -201,7 +201,7 @@ fn failures() -> Map<String, Value> {
     let failures = [
         (
             400,
-            "The request is at fault, or WeChat refused it: `field` and `errcode` say why",
+            "The request is at fault, or WeChat refused it: `field`, `pointer`, `faults` and `errcode` say why",
         ),
         (401, "No key, or a wrong one"),
         (404, "There is no such thing"),

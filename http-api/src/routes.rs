@@ -197,7 +197,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::openapi::{Parameter, Place};
+    use crate::openapi::{Location, Parameter};
 
     async fn nothing(_: &(), _: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
         Err(Problem::not_found("nothing"))
@@ -205,7 +205,7 @@ mod tests {
 
     const DRY_RUN: Parameter = Parameter {
         name: "dry_run",
-        place: Place::Query,
+        location: Location::Query,
         description: "",
         schema: "{}",
     };

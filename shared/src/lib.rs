@@ -4,9 +4,8 @@
 //! |---|---|
 //! | verify, open and seal callbacks | [`callback`], over [`xml`] |
 //! | read what a callback says | [`message`] |
-//! | know what a template message must hold | [`template`] |
 //! | decide on a passive reply and write it | [`rules`], [`reply`] |
-//! | check a menu, compare two | [`menu`] |
+//! | check a send, a menu, what a template message must hold | [`validate`] |
 //! | call WeChat for an account | `account` (features `client` and `aws`), over `api` and `token`; [`errcode`] |
 //! | have a working access_token | `token` (features `client` and `aws`) |
 //! | keep things | `store` (feature `aws`) |
@@ -32,11 +31,9 @@ pub mod effects;
 pub mod errcode;
 #[cfg(any(feature = "aws", feature = "client"))]
 mod error_chain;
-pub mod fault;
 pub mod hex;
 mod lenient_json;
 pub mod live;
-pub mod menu;
 pub mod message;
 pub mod reply;
 pub mod rules;
@@ -44,9 +41,9 @@ pub mod secret;
 #[cfg(feature = "aws")]
 pub mod store;
 pub mod telemetry;
-pub mod template;
 #[cfg(all(feature = "client", feature = "aws"))]
 pub mod token;
 #[cfg(feature = "transport")]
 mod transport;
+pub mod validate;
 pub mod xml;

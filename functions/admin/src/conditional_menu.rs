@@ -3,13 +3,13 @@
 use http::Response;
 use http_api::{
     ApiRequest, Operation, Problem, Route,
-    openapi::{Body, Parameter, Place, Schema},
+    openapi::{Body, Location, Parameter, Schema},
     response, route,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use wechat::{
     api::calls::conditional_menu::{AddConditionalMenu, DeleteConditionalMenu, TryMatchMenu},
-    menu,
+    validate::{Place, Reader, menu},
 };
 
 use crate::{
@@ -31,7 +31,7 @@ pub(crate) const ROUTES: &[Route<App>] = &[
         summary: "Delete a conditional menu / 删除个性化菜单",
         parameters: &[Parameter {
             name: "menuid",
-            place: Place::Path,
+            location: Location::Path,
             description: "",
             schema: r#"{"type": "string", "pattern": "^[0-9]+$"}"#,
         }],
@@ -74,14 +74,11 @@ async fn delete(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>,
 /// Serves `POST /api/menu/trymatch`: the menu that the user of `{"user_id":…}`, an openid or a WeChat ID, sees.
 async fn try_match(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
     let (body, deadline) = (request.json()?, request.deadline());
-    let user_id = body
-        .get("user_id")
-        .and_then(Value::as_str)
-        .filter(|user_id| !user_id.is_empty());
-    let user_id = user_id.ok_or_else(|| {
-        Problem::bad_request("user_id must be an openid or a WeChat ID / user_id 应为 openid 或微信号")
-            .with_field("user_id")
-    })?;
-    let seen = app.account.call(&TryMatchMenu { user_id }, deadline).await?;
+    let mut reader = Reader::of_request();
+    let user_id = reader
+        .object(Place::Root, &body)
+        .and_then(|body| reader.required_text(&body, "user_id", str::is_empty));
+    let user_id = reader.finish(user_id).map_err(Problem::faulty_request)?;
+    let seen = app.account.call(&TryMatchMenu { user_id: &user_id }, deadline).await?;
     Ok(response::json(200, &seen))
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use http::{HeaderMap, Response, header};
 use http_api::{
     Api, Problem, Route,
-    openapi::{Parameter, Place},
+    openapi::{Location, Parameter},
 };
 use wechat::{
     account::Account,
@@ -100,7 +100,7 @@ impl Api for App {
 /// What `If-Match` is for in `openapi.json`.
 const IF_MATCH: Parameter = Parameter {
     name: "If-Match",
-    place: Place::Header,
+    location: Location::Header,
     description: "The ETag of the version that this one shall take the place of.",
     schema: r#"{"type": "string", "pattern": "^([*]|\"[0-9a-z]{1,19}\")$"}"#,
 };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::Response;
 use http_api::{
     ApiRequest, Operation, Problem, Route,
-    openapi::{Body, Parameter, Place, Schema},
+    openapi::{Body, Location, Parameter, Schema},
     response, route,
 };
 use serde_json::{Value, json};
@@ -17,10 +17,10 @@ use wechat::{
     clock::Deadline,
     digest::sha256_hex,
     errcode::NO_MENU,
-    fault::{self, Fault},
-    hex, menu,
+    hex,
     store::{KeptMenu, ROLL_BACK_CLAIMED_FOR},
     token::{CallError, CallFailure},
+    validate::{self, Fault, menu},
 };
 
 use crate::{App, IF_MATCH, if_match, with_etag};
@@ -34,7 +34,7 @@ pub(crate) const ROUTES: &[Route<App>] = &[
         summary: "Query the menu / 查询菜单",
         parameters: &[Parameter {
             name: "source",
-            place: Place::Query,
+            location: Location::Query,
             description: "`current`: the menu that users see, also one that was made in the console.",
             schema: r#"{"enum": ["current"]}"#,
         }],
@@ -47,7 +47,7 @@ pub(crate) const ROUTES: &[Route<App>] = &[
         summary: "Create the menu / 创建菜单",
         parameters: &[IF_MATCH, Parameter {
             name: "dry_run",
-            place: Place::Query,
+            location: Location::Query,
             description: "`true`: answer what would change, and change nothing.",
             schema: r#"{"enum": ["true", "false"]}"#,
         }],
@@ -361,7 +361,7 @@ async fn remove_all(app: &App, deadline: Deadline) -> Result<(), Problem> {
 pub(crate) fn faulty(faults: Vec<Fault>) -> Problem {
     Problem::bad_request(format!(
         "the menu breaks WeChat's limits / 菜单不符合微信的限制: {}",
-        fault::in_words(&faults)
+        validate::in_words(&faults)
     ))
     .with_faults(faults)
 }

@@ -1,7 +1,5 @@
 //! The reply rules: what the webhook answers. It reads a change within 30 seconds.
 
-use std::collections::BTreeMap;
-
 use http::{HeaderMap, Response};
 use http_api::{
     ApiRequest, Operation, Problem, Route,
@@ -13,6 +11,7 @@ use wechat::{
     message::Callback,
     rules::{ReplyRules, RulesError},
     store::{SavedReplies, StoredReplies},
+    validate::{Place, Reader},
     xml::Document,
 };
 
@@ -114,18 +113,14 @@ async fn roll_back(app: &App, request: &ApiRequest<'_>) -> Result<Response<Strin
 
 /// The `version` of `{"version":n}`; none in a body that is absent or empty.
 fn requested_version(request: &Value) -> Result<Option<u64>, Problem> {
-    let fault = || {
-        Problem::bad_request("the body must be absent, {} or {\"version\":n} / 请求体应为空、{} 或 {\"version\":n}")
-            .with_field("version")
-    };
-    match request {
-        Value::Null => Ok(None),
-        Value::Object(members) if members.keys().all(|name| name == "version") => match members.get("version") {
-            None | Some(Value::Null) => Ok(None),
-            Some(version) => version.as_u64().map(Some).ok_or_else(fault),
-        },
-        _ => Err(fault()),
+    if request.is_null() {
+        return Ok(None);
     }
+    let mut reader = Reader::of_request();
+    let request = reader.object_of(Place::Root, request, &["version"]);
+    let version = request.and_then(|request| request.get("version"));
+    let version = version.map(|version| reader.integer(&Place::Root.member("version"), version));
+    reader.finish(Some(version.flatten())).map_err(Problem::faulty_request)
 }
 
 /// Serves `POST /api/replies/try`: what the stored rules would reply to `{"text":…}` or `{"event":…,"key":…}`.
@@ -141,25 +136,30 @@ async fn try_out(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>
 
 /// The callback that WeChat would send, so that the very code of the webhook decides.
 fn pretended_callback(request: &Value) -> Result<Callback, Problem> {
-    let fault = || {
-        Problem::bad_request(
-            "send either {\"text\":…} or {\"event\":…,\"key\":…}, all of them texts / 请发送 {\"text\":…} 或 {\"event\":…,\"key\":…}，值均为字符串",
-        )
-    };
-    let members = request.as_object().ok_or_else(fault)?;
-    let mut texts = BTreeMap::new();
-    for (name, value) in members {
-        texts.insert(name.as_str(), value.as_str().ok_or_else(fault)?);
-    }
-    let message = match texts.into_iter().collect::<Vec<_>>()[..] {
-        [("text", content)] => json!({"MsgType": "text", "Content": content}),
-        [("event", event)] => json!({"MsgType": "event", "Event": event}),
-        [("event", event), ("key", key)] => json!({"MsgType": "event", "Event": event, "EventKey": key}),
-        _ => return Err(fault()),
-    };
+    let mut reader = Reader::of_request();
+    let read = pretended_message(&mut reader, request);
+    let message = reader.finish(read).map_err(Problem::faulty_request)?;
     let document = Document::parse(message.to_string().as_bytes())
         .map_err(|error| Problem::bad_request(format!("WeChat would not send this: {error}")))?;
     Callback::from_document(document).map_err(|error| Problem::bad_request(error.to_string()))
+}
+
+/// The message as WeChat writes it.
+fn pretended_message(reader: &mut Reader, request: &Value) -> Option<Value> {
+    let request = reader.object_of(Place::Root, request, &["text", "event", "key"])?;
+    for (name, value) in request.members {
+        reader.text(&Place::Root.member(name), value);
+    }
+    match [request.get("text"), request.get("event"), request.get("key")] {
+        [Some(content), None, None] => Some(json!({"MsgType": "text", "Content": content})),
+        [None, Some(event), None] => Some(json!({"MsgType": "event", "Event": event})),
+        [None, Some(event), Some(key)] => Some(json!({"MsgType": "event", "Event": event, "EventKey": key})),
+        _ => {
+            let detail = "must hold either text, or event and perhaps key / 应含 text，或含 event（可加 key）";
+            reader.fault(&Place::Root, detail);
+            None
+        }
+    }
 }
 
 /// The rules that are stored, with their version, or the built-in ones as version 0.

@@ -3,7 +3,7 @@
 use http_api::Problem;
 use serde::Serialize;
 use serde_json::Value;
-use wechat::{store::MessageStatus, template::Finding};
+use wechat::{store::MessageStatus, validate::template::Finding};
 
 /// One message was sent: WeChat's own answer, with the msgid as text because it exceeds 2^53.
 #[derive(Clone, Debug, Serialize)]

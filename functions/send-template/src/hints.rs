@@ -3,11 +3,13 @@
 use http_api::Problem;
 use wechat::{
     api::{ApiError, Rejection},
-    errcode, template,
+    errcode,
     token::{CallError, CallFailure},
+    validate::{
+        send::{SendTemplate, holds_blanks},
+        template,
+    },
 };
-
-use crate::request::{SendTemplate, holds_blanks};
 
 const INVALID_OPENID: i64 = 40003;
 const INVALID_ARGUMENT: i64 = 47003;

@@ -7,11 +7,11 @@ use wechat::{
     digest::sha256_hex,
     hex,
     store::{RecordedAnswer, SendClaim, SendOutcome, SendRequest},
+    validate::send::SendTemplate,
 };
 
 use crate::{
     App,
-    request::SendTemplate,
     send::{self, End, Order, Outcome},
 };
 

@@ -6,7 +6,6 @@ mod idempotency;
 mod messages;
 #[cfg(feature = "openapi")]
 pub mod openapi;
-mod request;
 mod send;
 mod templates;
 

@@ -3,7 +3,7 @@
 use http::Response;
 use http_api::{
     ApiRequest, Operation, Problem, Route,
-    openapi::{Parameter, Place, Schema},
+    openapi::{Location, Parameter, Schema},
     response, route,
 };
 use wechat::{
@@ -18,7 +18,7 @@ pub(crate) const ROUTES: &[Route<App>] = &[route!(GET "/api/messages/{msgid}" =>
     summary: "What became of a message / 查询送达结果",
     parameters: &[Parameter {
         name: "msgid",
-        place: Place::Path,
+        location: Location::Path,
         description: "",
         schema: r#"{"type": "string", "pattern": "^[0-9]{1,20}$"}"#,
     }],

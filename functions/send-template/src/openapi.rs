@@ -10,10 +10,7 @@ use utoipa::{
     openapi::schema::{ArrayBuilder, Object, ObjectBuilder, OneOfBuilder, Schema, Type},
 };
 
-use crate::{
-    answer::{Message, RecipientResult, Results, Sent, TemplateList},
-    request::SendTemplate,
-};
+use crate::answer::{Message, RecipientResult, Results, Sent, TemplateList};
 
 /// The body of `POST /api/sendTemplateMessage`, which `SendTemplate::read` reads by hand to name the member at fault.
 #[derive(Deserialize, ToSchema)]
@@ -113,10 +110,10 @@ pub fn schemas() -> Map<String, Value> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
-    use crate::request::KNOWN;
+    use wechat::validate::send::{KNOWN, SendTemplate};
 
     #[test]
     fn the_body_is_described_as_it_is_read() {

@@ -13,7 +13,7 @@ use futures_util::{StreamExt, stream};
 use http::Response;
 use http_api::{
     ApiRequest, Caller, Operation, Problem, Route,
-    openapi::{Body, Parameter, Place, Schema},
+    openapi::{Body, Location, Parameter, Schema},
     response, route,
 };
 use serde_json::Value;
@@ -22,8 +22,11 @@ use wechat::{
     clock::Deadline,
     store::{RecipientState, SendState},
     telemetry::{self, Metric},
-    template::Finding,
     token::{CallError, CallFailure},
+    validate::{
+        send::{Recipients, SendTemplate},
+        template::Finding,
+    },
 };
 
 use crate::{
@@ -31,7 +34,6 @@ use crate::{
     answer::{RecipientResult, Results, Sent},
     hints,
     idempotency::{self, CLIENT_MSG_ID_LENGTH},
-    request::{Recipients, SendTemplate},
     templates,
 };
 
@@ -41,7 +43,7 @@ pub(crate) const ROUTES: &[Route<App>] = &[
         summary: "Send a template message / 发送模板消息",
         parameters: &[Parameter {
             name: "Idempotency-Key",
-            place: Place::Header,
+            location: Location::Header,
             description: "A request that is repeated with the same key within 24 hours is sent once, and answered the same; where something is still unknown or undone, the repeat asks for that alone. Keys belong to the caller's API key.",
             schema: r#"{"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"}"#,
         }],
@@ -164,7 +166,7 @@ struct Delivery {
 /// Serves `POST /api/sendTemplateMessage`.
 async fn send_template_message(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
     let body = request.json()?;
-    let message = &SendTemplate::read(&body)?;
+    let message = &SendTemplate::read(&body).map_err(Problem::faulty_request)?;
     if let Some(key) = idempotency::key(request.headers())? {
         return idempotency::send_once(app, request, message, &body, key).await;
     }

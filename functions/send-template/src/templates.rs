@@ -16,11 +16,14 @@ use wechat::{
     api::{Template, calls::template::ListTemplates},
     clock::Deadline,
     store::ListedTemplates,
-    template::{Finding, Templates},
     token::CallFailure,
+    validate::{
+        send::SendTemplate,
+        template::{Finding, Templates},
+    },
 };
 
-use crate::{App, answer::TemplateList, request::SendTemplate};
+use crate::{App, answer::TemplateList};
 
 pub(crate) const ROUTES: &[Route<App>] = &[route!(GET "/api/templates" => get, Operation {
     id: "listTemplates",

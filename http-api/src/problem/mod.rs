@@ -8,7 +8,10 @@ mod from_wechat;
 
 use http::{HeaderValue, Response, header};
 use serde::Serialize;
-use wechat::{config::ConfigError, fault::Fault, template::Finding};
+use wechat::{
+    config::ConfigError,
+    validate::{Fault, template::Finding},
+};
 
 use crate::response::{respond, to_json};
 
@@ -78,6 +81,9 @@ struct Members {
     /// The member of the request that is at fault.
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<String>,
+    /// JSON pointer (RFC 6901) to the first member of the body that is at fault.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pointer: Option<String>,
     /// What to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<String>,
@@ -93,9 +99,8 @@ struct Members {
     /// For the header of that name alone.
     #[serde(skip)]
     allow: Option<String>,
-    /// Every fault of a rules document or a menu: `{"pointer","detail"}`.
+    /// Every fault of the body, at most 100.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Vec<Object>))]
     faults: Vec<Fault>,
     /// Everything about a template message that its template does not take.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -113,6 +118,7 @@ impl Problem {
             errmsg: None,
             rid: None,
             field: None,
+            pointer: None,
             hint: None,
             retry_after: None,
             may_have_been_sent: None,
@@ -129,12 +135,23 @@ impl Problem {
         Self::new(BAD_REQUEST, detail)
     }
 
+    /// 400: the body of a request has `faults`. The first is told in `field`, `pointer` and `detail`, all of them in `faults`.
+    #[must_use]
+    pub fn faulty_request(faults: Vec<Fault>) -> Self {
+        let detail = faults.first().map(Fault::sentence).unwrap_or_default();
+        let field = faults.first().and_then(|fault| fault.field.clone());
+        let mut problem = Self::bad_request(detail).with_faults(faults);
+        problem.0.field = field;
+        problem
+    }
+
     /// 400: the message is not what its template takes. The first finding is told in `field` and `detail`, all of them,
     /// warnings included, in `findings`; `errcode` is what WeChat would have refused it with.
     #[must_use]
     pub fn template_mismatch(findings: Vec<Finding>) -> Self {
         let detail = findings.first().map(ToString::to_string).unwrap_or_default();
         let field = findings.first().map(|finding| finding.field.clone());
+        let pointer = findings.first().map(|finding| finding.pointer.clone());
         let errcode = findings.iter().find_map(|finding| finding.errcode);
         let mut problem = Self::new(TEMPLATE_MISMATCH, detail)
         .with_findings(findings)
@@ -144,6 +161,7 @@ impl Problem {
              / 请修改请求，或加上 \"validate\": \"warn\" 照常发送（测试号不限制字段长度）；模板见 GET /api/templates。",
         );
         problem.0.field = field;
+        problem.0.pointer = pointer;
         problem.0.errcode = errcode;
         problem
     }
@@ -309,9 +327,10 @@ impl Problem {
         self
     }
 
-    /// Names every fault of a document.
+    /// Names every fault of a document, and the place of the first.
     #[must_use]
     pub fn with_faults(mut self, faults: Vec<Fault>) -> Self {
+        self.0.pointer = faults.first().map(|fault| fault.pointer.clone());
         self.0.faults = faults;
         self
     }

@@ -14,7 +14,8 @@ use axum::{
     Router,
     body::{Body, to_bytes},
     extract::{Request, State},
-    response::{IntoResponse, Response},
+    middleware,
+    response::Response,
 };
 use http::{HeaderValue, Method, StatusCode, header, request::Parts};
 use http_api::{Api as _, access::api_key};
@@ -71,6 +72,11 @@ pub(crate) async fn serve(
     let router = Router::new()
         .fallback(answer)
         .with_state(gateway)
+        .layer(access::cors())
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&console),
+            access::loopback_only,
+        ))
         .merge(console::routes(Arc::clone(&console)));
     let stopped = async move {
         let _ = stopped.await;
@@ -82,16 +88,6 @@ pub(crate) async fn serve(
 /// Answers as the function that the path belongs to.
 async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    if gateway.console.is_simulated() && !access::names_loopback(&parts.headers) {
-        return (
-            StatusCode::FORBIDDEN,
-            "this simulated run serves 127.0.0.1 and localhost only",
-        )
-            .into_response();
-    }
-    if let Some(preflight) = access::preflight(&parts) {
-        return preflight;
-    }
     let body = if needs_body(&gateway.functions, &parts) {
         body
     } else {
@@ -114,9 +110,7 @@ async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
         gateway.functions.webhook.warm(Duration::ZERO).await;
     }
     gateway.console.show(&parts, &body, &response, started.elapsed());
-    let mut response = response.map(Body::from);
-    access::allow_origin(&parts.headers, response.headers_mut());
-    response
+    response.map(Body::from)
 }
 
 /// The webhook's path, also as it is often entered in WeChat's console.

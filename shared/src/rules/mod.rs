@@ -3,6 +3,7 @@
 
 mod document;
 mod fold;
+mod lookups;
 mod matcher;
 mod regexes;
 
@@ -11,9 +12,9 @@ use serde::Serialize;
 pub use self::document::RulesError;
 use self::{document::RulesDocument, matcher::KeywordMatcher};
 use crate::{
-    fault::escape_pointer,
     message::{Callback, Content, Event, MessageKind},
     reply::Reply,
+    validate::escape_pointer,
 };
 
 /// The greeting of an account that has stored no rules.

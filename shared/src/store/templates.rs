@@ -1,7 +1,7 @@
 //! `templates#<appid>`: the account's templates and their fields, for processes that start.
 
 use super::{StoreError, Table, get_number, get_text, number, text, written};
-use crate::template::Templates;
+use crate::validate::template::Templates;
 
 const KIND: &str = "templates";
 /// The list is kept this long, in seconds: a day. Within it a template's fields never change, but some may be added.
