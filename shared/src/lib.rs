@@ -6,7 +6,7 @@
 //! | read what a callback says | [`message`] |
 //! | decide on a passive reply and write it | [`rules`], [`reply`] |
 //! | check a send, a menu, what a template message must hold | [`validate`] |
-//! | call WeChat | `api` (feature `client`), [`errcode`] |
+//! | call WeChat for an account | `account` (features `client` and `aws`), over `api` and `token`; [`errcode`] |
 //! | have a working access_token | `token` (features `client` and `aws`) |
 //! | keep things | `store` (feature `aws`) |
 //! | do what a callback changes, or have `worker` do it | `effects` (feature `effects`) |
@@ -16,6 +16,8 @@
 //!
 //! Domain code takes time ([`clock`]), randomness and I/O as arguments. Secrets are [`secret::Secret`]s.
 
+#[cfg(all(feature = "client", feature = "aws"))]
+pub mod account;
 #[cfg(feature = "client")]
 pub mod api;
 #[cfg(feature = "aws")]

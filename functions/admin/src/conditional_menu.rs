@@ -7,7 +7,10 @@ use http_api::{
     response, route,
 };
 use serde_json::json;
-use wechat::validate::{Place, Reader, menu};
+use wechat::{
+    api::calls::conditional_menu::{AddConditionalMenu, DeleteConditionalMenu, TryMatchMenu},
+    validate::{Place, Reader, menu},
+};
 
 use crate::{
     App,
@@ -51,9 +54,7 @@ pub(crate) const ROUTES: &[Route<App>] = &[
 async fn add(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
     let deadline = request.deadline();
     let menu = &menu::conditional_menu(&request.json()?).map_err(faulty)?;
-    // One attempt: a repeat after a lost answer would leave the menu there twice.
-    let add = |token, _| async move { app.client.add_conditional_menu(&token, menu, deadline).await };
-    let menuid = app.ask_wechat(deadline, add).await?;
+    let menuid = app.account.call(&AddConditionalMenu { menu }, deadline).await?;
     Ok(response::json(
         200,
         &json!({"errcode": 0, "errmsg": "ok", "menuid": menuid}),
@@ -66,8 +67,7 @@ async fn delete(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>,
     if menuid.is_empty() || !menuid.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(Problem::bad_request("a menuid is a decimal number / menuid 应为十进制数字").with_field("menuid"));
     }
-    let delete = |token, _| async move { app.client.delete_conditional_menu(&token, menuid, deadline).await };
-    app.ask_wechat(deadline, delete).await?;
+    app.account.call(&DeleteConditionalMenu { menuid }, deadline).await?;
     Ok(done())
 }
 
@@ -79,6 +79,6 @@ async fn try_match(app: &App, request: &ApiRequest<'_>) -> Result<Response<Strin
         .object(Place::Root, &body)
         .and_then(|body| reader.required_text(&body, "user_id", str::is_empty));
     let user_id = reader.finish(user_id).map_err(Problem::faulty_request)?;
-    let seen = |token, attempts| async move { app.client.menu_seen_by(&token, user_id, attempts, deadline).await };
-    Ok(response::json(200, &app.ask_wechat(deadline, seen).await?))
+    let seen = app.account.call(&TryMatchMenu { user_id: &user_id }, deadline).await?;
+    Ok(response::json(200, &seen))
 }

@@ -13,13 +13,13 @@ use http_api::{
     openapi::{Location, Parameter},
 };
 use wechat::{
-    api::{ApiError, Client, ClientError},
+    account::Account,
+    api::ClientError,
     callback::MessageMode,
-    clock::{Clock, Deadline},
+    clock::Clock,
     config::{AdminConfig, ConfigError, SecretError},
     secret::Secret,
-    store::Table,
-    token::{RefreshPort, TokenSource},
+    token::RefreshPort,
 };
 
 /// The AWS calls that this function makes: its role in `template.yaml` allows these and no other.
@@ -36,11 +36,8 @@ pub const AWS_CALLS: &[&str] = &[
 /// The function's state, made once a process.
 #[derive(Debug)]
 pub struct App {
+    account: Account,
     api_keys: Vec<Secret>,
-    client: Client,
-    tokens: TokenSource,
-    table: Table,
-    clock: Arc<dyn Clock>,
     refresher: Arc<dyn RefreshPort>,
     callback: Option<Result<MessageMode, ConfigError>>,
     /// Why the secret could not be read: the doctor alone serves then.
@@ -65,15 +62,9 @@ impl App {
             secret,
             is_simulated,
         } = config;
-        let client = caller.api.client(Arc::clone(&clock))?;
-        let table = Table::new(dynamodb, caller.api.table, caller.api.app_id);
-        let tokens = TokenSource::new(table.clone(), Arc::clone(&refresher), Arc::clone(&clock));
         Ok(Self {
+            account: Account::open(caller.api, dynamodb, Arc::clone(&refresher), clock)?,
             api_keys: caller.api_keys,
-            client,
-            tokens,
-            table,
-            clock,
             refresher,
             callback,
             secret,
@@ -83,18 +74,7 @@ impl App {
 
     /// Reads the token, which also makes the connection that the first request would have to wait for.
     pub async fn warm(&self) {
-        self.tokens.warm().await;
-    }
-
-    /// Calls WeChat with a working token; a failure is what the caller of the API is told. `call` gets the token and how
-    /// often it may try.
-    async fn ask_wechat<T, C, F>(&self, deadline: Deadline, call: C) -> Result<T, Problem>
-    where
-        C: Fn(Secret, u8) -> F,
-        F: Future<Output = Result<T, ApiError>>,
-    {
-        let answer = self.tokens.call(deadline, call).await;
-        answer.map_err(|error| Problem::from_call(&error, self.clock.now()))
+        self.account.tokens.warm().await;
     }
 }
 
@@ -107,7 +87,7 @@ impl Api for App {
     }
 
     fn clock(&self) -> &dyn Clock {
-        &*self.clock
+        &*self.account.clock
     }
 
     /// The doctor says what is wrong with the secret, so it is served without one.

@@ -10,6 +10,10 @@ use http_api::{
 };
 use serde_json::{Value, json};
 use wechat::{
+    api::calls::{
+        conditional_menu::{AddConditionalMenu, DeleteConditionalMenu},
+        menu::{CreateMenu, DeleteMenu, GetCurrentMenu, GetMenu},
+    },
     clock::Deadline,
     digest::sha256_hex,
     errcode::NO_MENU,
@@ -85,10 +89,10 @@ async fn get(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Pr
     match ask(app, deadline).await {
         Ok(menu) => Ok(with_etag(response::json(200, &menu), tag(Some(&menu)))),
         Err(error) if is_none(&error) => {
-            let none = Problem::from_call(&error, app.clock.now()).into_response();
+            let none = Problem::from(error).into_response();
             Ok(with_etag(none, tag(None)))
         }
-        Err(error) => Err(Problem::from_call(&error, app.clock.now())),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -134,13 +138,17 @@ async fn delete(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>,
 async fn roll_back(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
     let expected = if_match(request.headers())?;
     let owner = hex::random(8).map_err(|error| Problem::set_up(error.to_string()))?;
-    let deadline = request.deadline().within(app.clock.now_millis(), ROLLING_BACK);
-    let claimed = app.table.claim_menu_roll_back(&owner, app.clock.now()).await?;
+    let deadline = request.deadline().within(app.account.clock.now_millis(), ROLLING_BACK);
+    let claimed = app
+        .account
+        .table
+        .claim_menu_roll_back(&owner, app.account.clock.now())
+        .await?;
     let kept =
         claimed.ok_or_else(|| Problem::not_found("no menu was changed through this API yet / 尚无可回滚的菜单"))?;
     match restore(app, &owner, &kept, expected, deadline).await {
         Ok(restored) => {
-            app.table.finish_menu_roll_back(&owner).await?;
+            app.account.table.finish_menu_roll_back(&owner).await?;
             Ok(response::json(
                 200,
                 &json!({"errcode": 0, "errmsg": "ok", "restored": restored}),
@@ -149,7 +157,7 @@ async fn roll_back(app: &App, request: &ApiRequest<'_>) -> Result<Response<Strin
         Err(interrupted) => {
             // What may still land is waited for, to the end of the claim: the next roll-back would add it once more.
             if !interrupted.may_add_more
-                && let Err(error) = app.table.give_up_menu_roll_back(&owner).await
+                && let Err(error) = app.account.table.give_up_menu_roll_back(&owner).await
             {
                 tracing::warn!(%error, "the claim of a roll-back ends by itself");
             }
@@ -196,8 +204,11 @@ async fn restore(
     let wanted = conditional(&restored).into_iter().map(menu::conditional_menu);
     let wanted = wanted.collect::<Result<Vec<Value>, _>>().map_err(faulty)?;
     if !goes_on && !is_there {
-        let (menu, now) = (to_keep(current.as_ref()), app.clock.now());
-        app.table.keep_menu_to_roll_back(owner, kept, &menu, now).await?;
+        let (menu, now) = (to_keep(current.as_ref()), app.account.clock.now());
+        app.account
+            .table
+            .keep_menu_to_roll_back(owner, kept, &menu, now)
+            .await?;
     }
     match restored.pointer("/menu/button") {
         Some(buttons) => set_default(app, &json!({"button": buttons}), deadline).await?,
@@ -224,15 +235,13 @@ async fn restore_conditional(
     let same = same_at_first(&present, &conditional(restored));
     for menuid in present[same..].iter().filter_map(|menu| menuid(menu)) {
         let menuid = &menuid.to_string();
-        let delete = |token, _| async move { app.client.delete_conditional_menu(&token, menuid, deadline).await };
-        app.ask_wechat(deadline, delete).await?;
+        app.account.call(&DeleteConditionalMenu { menuid }, deadline).await?;
     }
     for menu in &wanted[same..] {
-        let add = |token, _| async move { app.client.add_conditional_menu(&token, menu, deadline).await };
-        let added = app.tokens.call(deadline, add).await;
+        let added = app.account.call(&AddConditionalMenu { menu }, deadline).await;
         added.map_err(|error| Interrupted {
             may_add_more: error.may_have_landed,
-            problem: Problem::from_call(&error, app.clock.now()),
+            problem: error.into(),
         })?;
     }
     Ok(())
@@ -313,13 +322,12 @@ pub(crate) async fn current(app: &App, deadline: Deadline) -> Result<Option<Valu
     match ask(app, deadline).await {
         Ok(menu) => Ok(Some(menu)),
         Err(error) if is_none(&error) => Ok(None),
-        Err(error) => Err(Problem::from_call(&error, app.clock.now())),
+        Err(error) => Err(error.into()),
     }
 }
 
 async fn ask(app: &App, deadline: Deadline) -> Result<Value, CallError> {
-    let get = |token, attempts| async move { app.client.menu(&token, attempts, deadline).await };
-    app.tokens.call(deadline, get).await
+    app.account.call(&GetMenu, deadline).await
 }
 
 fn is_none(error: &CallError) -> bool {
@@ -327,15 +335,14 @@ fn is_none(error: &CallError) -> bool {
 }
 
 async fn seen_by_users(app: &App, deadline: Deadline) -> Result<Response<String>, Problem> {
-    let get = |token, attempts| async move { app.client.current_menu(&token, attempts, deadline).await };
-    Ok(response::json(200, &app.ask_wechat(deadline, get).await?))
+    Ok(response::json(200, &app.account.call(&GetCurrentMenu, deadline).await?))
 }
 
 /// Nothing is changed before what would be lost is kept.
 async fn keep(app: &App, current: Option<&Value>) -> Result<(), Problem> {
-    let kept = app.table.kept_menu().await?;
-    let (menu, now) = (to_keep(current), app.clock.now());
-    Ok(app.table.keep_menu(kept.as_ref(), &menu, now).await?)
+    let kept = app.account.table.kept_menu().await?;
+    let (menu, now) = (to_keep(current), app.account.clock.now());
+    Ok(app.account.table.keep_menu(kept.as_ref(), &menu, now).await?)
 }
 
 /// That there was no menu is kept too.
@@ -344,13 +351,11 @@ fn to_keep(current: Option<&Value>) -> String {
 }
 
 async fn set_default(app: &App, menu: &Value, deadline: Deadline) -> Result<(), Problem> {
-    let create = |token, attempts| async move { app.client.create_menu(&token, menu, attempts, deadline).await };
-    app.ask_wechat(deadline, create).await
+    Ok(app.account.call(&CreateMenu { menu }, deadline).await?)
 }
 
 async fn remove_all(app: &App, deadline: Deadline) -> Result<(), Problem> {
-    let delete = |token, attempts| async move { app.client.delete_menu(&token, attempts, deadline).await };
-    app.ask_wechat(deadline, delete).await
+    Ok(app.account.call(&DeleteMenu, deadline).await?)
 }
 
 pub(crate) fn faulty(faults: Vec<Fault>) -> Problem {

@@ -72,7 +72,11 @@ async fn put(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Pr
     let json = document.to_string();
     ReplyRules::parse(json.as_bytes()).map_err(refused)?;
     let expected = expected_version(request.headers())?;
-    let saved = app.table.save_replies(&json, expected, app.clock.now()).await?;
+    let saved = app
+        .account
+        .table
+        .save_replies(&json, expected, app.account.clock.now())
+        .await?;
     Ok(with_etag(response::json(200, &document), version(saved)?))
 }
 
@@ -92,14 +96,18 @@ async fn roll_back(app: &App, request: &ApiRequest<'_>) -> Result<Response<Strin
     if let Some(current) = current.filter(|current| current.restores == Some(wanted)) {
         return Ok(with_etag(response::json(200, &parse_stored(&current.document)?), found));
     }
-    let earlier = app.table.earlier_replies(wanted).await?;
+    let earlier = app.account.table.earlier_replies(wanted).await?;
     let earlier = earlier.ok_or_else(|| {
         Problem::not_found(format!(
             "version {wanted} is not kept: the last 10 before version {found} are / 仅保留最近 10 个版本"
         ))
     })?;
     let restored = parse_stored(&earlier.document)?;
-    let saved = app.table.restore_replies(&earlier, found, app.clock.now()).await?;
+    let saved = app
+        .account
+        .table
+        .restore_replies(&earlier, found, app.account.clock.now())
+        .await?;
     Ok(with_etag(response::json(200, &restored), version(saved)?))
 }
 
@@ -166,7 +174,7 @@ pub(crate) async fn stored_rules(app: &App) -> Result<(u64, ReplyRules), Problem
 }
 
 async fn stored(app: &App) -> Result<Option<StoredReplies>, Problem> {
-    app.table.replies().await.map_err(Problem::from)
+    app.account.table.replies().await.map_err(Problem::from)
 }
 
 fn version(saved: SavedReplies) -> Result<u64, Problem> {

@@ -55,7 +55,7 @@ pub(crate) async fn send_once(
         fingerprint,
         owner: &owner,
     };
-    let claimed = app.table.claim_send(&claim, app.clock.now()).await;
+    let claimed = app.account.table.claim_send(&claim, app.account.clock.now()).await;
     let state = match claimed? {
         SendClaim::Won(state) => state,
         SendClaim::Done(answer) => return Ok(again(answer)),
@@ -69,7 +69,7 @@ pub(crate) async fn send_once(
     };
     let client_msg_id = match &message.client_msg_id {
         Some(id) => id.clone(),
-        None => sha256_hex(format!("{} {} {key}", app.table.app_id(), caller.namespace()).as_bytes())
+        None => sha256_hex(format!("{} {} {key}", app.account.table.app_id(), caller.namespace()).as_bytes())
             [..CLIENT_MSG_ID_LENGTH]
             .to_owned(),
     };
@@ -87,7 +87,7 @@ pub(crate) async fn send_once(
         End::NotAsked => SendOutcome::NotAsked,
         End::Open(recipients) => SendOutcome::Open(recipients),
     };
-    let finished = app.table.finish_send(&claim, outcome, app.clock.now());
+    let finished = app.account.table.finish_send(&claim, outcome, app.account.clock.now());
     app.write("the outcome of a send", Some(&client_msg_id), deadline, finished)
         .await;
     Ok(response)

@@ -13,12 +13,13 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use http_api::{Api, Route};
 use wechat::{
-    api::{Client, ClientError},
+    account::Account,
+    api::ClientError,
     clock::{Clock, Deadline},
     config::CallerConfig,
     secret::Secret,
-    store::{StoreError, Table},
-    token::{RefreshPort, TokenSource},
+    store::StoreError,
+    token::RefreshPort,
 };
 
 use crate::templates::TemplatesCache;
@@ -41,12 +42,9 @@ const WRITE_MARGIN: Duration = Duration::from_millis(200);
 /// The function's state, made once a process.
 #[derive(Debug)]
 pub struct App {
+    account: Account,
     api_keys: Vec<Secret>,
-    client: Client,
-    tokens: TokenSource,
     templates: TemplatesCache,
-    table: Table,
-    clock: Arc<dyn Clock>,
 }
 
 impl App {
@@ -60,22 +58,16 @@ impl App {
         refresher: Arc<dyn RefreshPort>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ClientError> {
-        let client = config.api.client(Arc::clone(&clock))?;
-        let table = Table::new(dynamodb, config.api.table, config.api.app_id);
-        let tokens = TokenSource::new(table.clone(), refresher, Arc::clone(&clock));
         Ok(Self {
+            account: Account::open(config.api, dynamodb, refresher, clock)?,
             api_keys: config.api_keys,
-            client,
-            tokens,
             templates: TemplatesCache::default(),
-            table,
-            clock,
         })
     }
 
     /// Reads the token and the templates, which also makes the connection that the first request would have to wait for.
     pub async fn warm(&self) {
-        self.tokens.warm().await;
+        self.account.tokens.warm().await;
         templates::warm(self).await;
     }
 
@@ -88,7 +80,7 @@ impl App {
         deadline: Deadline,
         write: impl Future<Output = Result<(), StoreError>>,
     ) {
-        let budget = deadline.budget(self.clock.now_millis(), WRITE_BUDGET, WRITE_MARGIN);
+        let budget = deadline.budget(self.account.clock.now_millis(), WRITE_BUDGET, WRITE_MARGIN);
         match tokio::time::timeout(budget, write).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!(%error, what, message_id = message, "could not be recorded"),
@@ -105,6 +97,6 @@ impl Api for App {
     }
 
     fn clock(&self) -> &dyn Clock {
-        &*self.clock
+        &*self.account.clock
     }
 }

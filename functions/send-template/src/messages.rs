@@ -62,7 +62,7 @@ async fn find(app: &App, msgid: &str) -> Result<Option<MessageRecord>, Problem> 
     if !is_msgid(msgid) {
         return Ok(None);
     }
-    let record = app.table.message(msgid, app.clock.now()).await;
+    let record = app.account.table.message(msgid, app.account.clock.now()).await;
     record.map_err(Problem::from)
 }
 

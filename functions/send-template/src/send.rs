@@ -18,7 +18,7 @@ use http_api::{
 };
 use serde_json::Value;
 use wechat::{
-    api::{ApiError, TemplateMessage},
+    api::{ApiError, TemplateMessage, calls::template::SendTemplateMessage},
     clock::Deadline,
     store::{RecipientState, SendState},
     telemetry::{self, Metric},
@@ -189,7 +189,7 @@ pub(crate) async fn deliver(app: &App, order: Order<'_>) -> Outcome {
     let batch = Batch {
         app,
         order,
-        started: app.clock.now(),
+        started: app.account.clock.now(),
         halted: OnceLock::new(),
         has_doubtful_refusal: AtomicBool::new(false),
     };
@@ -223,8 +223,8 @@ pub(crate) async fn deliver(app: &App, order: Order<'_>) -> Outcome {
 async fn check(app: &App, order: Order<'_>) -> Result<Option<Vec<Finding>>, Problem> {
     let Order { request, deadline, .. } = order;
     // Without a token every recipient would fail, one request to token-refresher after the other.
-    if let Err(error) = app.tokens.token(deadline).await {
-        return Err(Problem::from_token(&error, app.clock.now()));
+    if let Err(error) = app.account.tokens.token(deadline).await {
+        return Err(Problem::from_token(&error, app.account.clock.now()));
     }
     let findings = templates::check(app, request, deadline).await;
     if findings.iter().any(Finding::is_refusal) && !request.only_warns {
@@ -391,11 +391,10 @@ impl Batch<'_> {
     }
 
     fn explain(&self, touser: &str, error: &CallError) -> Problem {
-        let now = self.app.clock.now();
         let problem = match &error.cause {
             CallFailure::Api(ApiError::OutOfTime { .. }) => Problem::not_sent(),
-            CallFailure::Api(ApiError::Connection { .. }) => Problem::from_call(error, now).and_hint(NOT_SENT),
-            _ => hints::explain(Problem::from_call(error, now), self.order.request, touser, error),
+            CallFailure::Api(ApiError::Connection { .. }) => Problem::from(error).and_hint(NOT_SENT),
+            _ => hints::explain(Problem::from(error), self.order.request, touser, error),
         };
         match self.member_at_fault(error) {
             Some(member) => problem.blaming(member),
@@ -451,12 +450,12 @@ impl Batch<'_> {
         telemetry::emit(
             &[Metric::count("Sends")],
             Some(("Outcome", outcome)),
-            app.clock.now_millis(),
+            app.account.clock.now_millis(),
         );
         if let Some(msgid) = msgid {
             let template_id = &order.request.template_id;
-            let now = app.clock.now();
-            let recorded = app.table.record_sent(msgid, touser, template_id, now);
+            let now = app.account.clock.now();
+            let recorded = app.account.table.record_sent(msgid, touser, template_id, now);
             app.write("a sent message", Some(msgid), order.deadline, recorded).await;
         }
     }
@@ -466,8 +465,7 @@ impl Batch<'_> {
         let Self { app, order, .. } = *self;
         let deadline = order.deadline.before(RECORDING);
         let message = &self.message(touser);
-        let send = |token, attempts| async move { app.client.send_template(&token, message, attempts, deadline).await };
-        app.tokens.call(deadline, send).await
+        app.account.call(&SendTemplateMessage(message), deadline).await
     }
 
     fn message(&self, touser: &str) -> TemplateMessage {

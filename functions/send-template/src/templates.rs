@@ -13,7 +13,7 @@ use http::Response;
 use http_api::{ApiRequest, Operation, Problem, Route, openapi::Schema, response, route};
 use tokio::time::timeout;
 use wechat::{
-    api::Template,
+    api::{Template, calls::template::ListTemplates},
     clock::Deadline,
     store::ListedTemplates,
     token::CallFailure,
@@ -63,9 +63,7 @@ impl TemplatesCache {
 /// Serves `GET /api/templates`.
 async fn get(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
     let deadline = request.deadline();
-    let list = |token, attempts| async move { app.client.templates(&token, attempts, deadline).await };
-    let templates = app.tokens.call(deadline, list).await;
-    let templates = templates.map_err(|error| Problem::from_call(&error, app.clock.now()))?;
+    let templates = app.account.call(&ListTemplates, deadline).await?;
     learn(app, &templates, deadline).await;
     let templates = templates.into_iter().map(Into::into).collect();
     Ok(response::json(200, &TemplateList { templates }))
@@ -73,7 +71,7 @@ async fn get(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Pr
 
 /// Reads the list that another process has left in the table.
 pub(crate) async fn warm(app: &App) {
-    match timeout(START_BUDGET, app.table.templates(app.clock.now())).await {
+    match timeout(START_BUDGET, app.account.table.templates(app.account.clock.now())).await {
         Ok(Ok(listed)) => app.templates.lock(|state| state.listed = listed.map(Arc::new)),
         Ok(Err(error)) => tracing::warn!(%error, "the list of templates could not be read while starting"),
         Err(_) => tracing::warn!("the list of templates was not read in time while starting"),
@@ -85,7 +83,7 @@ pub(crate) async fn check(app: &App, request: &SendTemplate, deadline: Deadline)
     let known = app.templates.lock(|state| state.listed.clone());
     let known = known.map(|listed| {
         let has_template = listed.templates.contains(&request.template_id);
-        let is_sure = has_template && app.clock.now() - listed.listed_at < SURE_FOR;
+        let is_sure = has_template && app.account.clock.now() - listed.listed_at < SURE_FOR;
         (findings(&listed, request), has_template, is_sure)
     });
     match known {
@@ -108,14 +106,11 @@ fn findings(listed: &ListedTemplates, request: &SendTemplate) -> Vec<Finding> {
 
 /// Asks WeChat, unless it failed to list them a moment ago.
 async fn list(app: &App, deadline: Deadline) -> Option<Arc<ListedTemplates>> {
-    if app.clock.now() < app.templates.lock(|state| state.next_list) {
+    if app.account.clock.now() < app.templates.lock(|state| state.next_list) {
         return None;
     }
-    let call = async {
-        let token = app.tokens.token(deadline).await?;
-        Ok::<_, CallFailure>(app.client.templates(&token, 1, deadline).await?)
-    };
-    let budget = deadline.budget(app.clock.now_millis(), LIST_BUDGET, LIST_MARGIN);
+    let call = app.account.call_once(&ListTemplates, deadline);
+    let budget = deadline.budget(app.account.clock.now_millis(), LIST_BUDGET, LIST_MARGIN);
     match timeout(budget, call).await {
         Ok(Ok(templates)) if !templates.is_empty() => return Some(learn(app, &templates, deadline).await),
         Ok(Ok(_)) => tracing::warn!("WeChat lists no template: messages are sent unchecked"),
@@ -125,7 +120,7 @@ async fn list(app: &App, deadline: Deadline) -> Option<Arc<ListedTemplates>> {
         Err(_) => tracing::warn!("WeChat did not list the templates in time: messages are sent unchecked"),
     }
     app.templates
-        .lock(|state| state.next_list = app.clock.now() + RETRY_AFTER);
+        .lock(|state| state.next_list = app.account.clock.now() + RETRY_AFTER);
     None
 }
 
@@ -137,14 +132,14 @@ pub(crate) async fn learn(app: &App, templates: &[Template], deadline: Deadline)
             .iter()
             .map(|template| (template.template_id.clone(), fields(template)))
             .collect::<Templates>(),
-        listed_at: app.clock.now(),
+        listed_at: app.account.clock.now(),
     });
     app.templates.lock(|state| state.listed = Some(Arc::clone(&listed)));
     app.write(
         "the list of templates",
         None,
         deadline,
-        app.table.save_templates(&listed),
+        app.account.table.save_templates(&listed),
     )
     .await;
     listed

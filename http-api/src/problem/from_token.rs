@@ -7,16 +7,23 @@ use wechat::{
 
 use super::Problem;
 
-impl Problem {
-    /// A call to WeChat that failed by itself or for want of a token.
-    #[must_use]
-    pub fn from_call(error: &CallError, now: i64) -> Self {
+impl From<CallError> for Problem {
+    fn from(error: CallError) -> Self {
+        Self::from(&error)
+    }
+}
+
+/// A call to WeChat that failed by itself or for want of a token.
+impl From<&CallError> for Problem {
+    fn from(error: &CallError) -> Self {
         match &error.cause {
-            CallFailure::Api(error) => Self::from_api(error, now),
-            CallFailure::Token(error) => Self::from_token(error, now),
+            CallFailure::Api(cause) => Self::from_api(cause, error.at),
+            CallFailure::Token(cause) => Self::from_token(cause, error.at),
         }
     }
+}
 
+impl Problem {
     /// There is no working token, at `now` in epoch seconds.
     #[must_use]
     pub fn from_token(error: &TokenError, now: i64) -> Self {

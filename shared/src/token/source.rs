@@ -122,6 +122,8 @@ pub struct CallError {
     /// Whether this call, or an earlier one of the same request, may have taken effect: WeChat may have done what a
     /// later refusal, or the want of a token for a repeat, says nothing of.
     pub may_have_landed: bool,
+    /// When, in epoch seconds: some of WeChat's limits end at midnight.
+    pub at: i64,
 }
 
 /// What a call that needs a token failed with.
@@ -194,7 +196,11 @@ impl TokenSource {
     {
         let began_after = self.searches.load(Ordering::Acquire);
         let mut may_have_landed = false;
-        let failed = |cause: CallFailure, may_have_landed| CallError { cause, may_have_landed };
+        let failed = |cause: CallFailure, may_have_landed| CallError {
+            cause,
+            may_have_landed,
+            at: self.clock.now(),
+        };
         let mut token = self
             .token(deadline)
             .await

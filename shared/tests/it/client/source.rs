@@ -15,7 +15,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 use testing::{EmbeddedTable, ManualClock, TABLE_NAME};
 use wechat::{
-    api::{ApiError, Rejection},
+    api::{ApiError, Rejection, calls::management::GetCallbackAddresses},
     clock::{Clock, Deadline},
     digest::sha256_hex,
     secret::Secret,
@@ -274,7 +274,7 @@ async fn another_errcode_replaces_no_token() {
 
 #[tokio::test]
 async fn a_request_makes_three_business_calls_at_most() {
-    const PATH: &str = "/cgi-bin/get_api_domain_ip";
+    const PATH: &str = "/cgi-bin/getcallbackip";
     let wechat = WeChat::start().await;
     let dead = wechat.issue(false).await;
     let fresh = wechat.issue(true).await;
@@ -285,7 +285,11 @@ async fn a_request_makes_three_business_calls_at_most() {
         .control("faults", json!({"path": PATH, "errcode": 40001, "times": 50}))
         .await;
     let client = &wechat.client;
-    let call = |token, attempts| async move { client.api_addresses(&token, attempts, Deadline::NONE).await };
+    let call = |token, attempts| async move {
+        client
+            .call(&GetCallbackAddresses, &token, attempts, Deadline::NONE)
+            .await
+    };
     let error = bench.source.call(Deadline::NONE, call).await.unwrap_err();
     assert!(matches!(error.cause, CallFailure::Api(error) if error.errcode() == Some(40001)));
     assert_eq!(wechat.count(PATH).await, 3);
@@ -294,7 +298,7 @@ async fn a_request_makes_three_business_calls_at_most() {
 /// The calls are counted over the replacement of the token, and what an earlier one may have done is remembered.
 #[tokio::test]
 async fn a_refusal_after_the_replacement_does_not_hide_what_an_earlier_call_may_have_done() {
-    const PATH: &str = "/cgi-bin/get_api_domain_ip";
+    const PATH: &str = "/cgi-bin/getcallbackip";
     for (errcodes, calls, may_have_landed) in [
         (vec![40001, -1, 40001, 40001], 3, true),
         (vec![-1, 40001, 45009, 45009], 3, true),
@@ -312,7 +316,11 @@ async fn a_refusal_after_the_replacement_does_not_hide_what_an_earlier_call_may_
                 .await;
         }
         let client = &wechat.client;
-        let call = |token, attempts| async move { client.api_addresses(&token, attempts, Deadline::NONE).await };
+        let call = |token, attempts| async move {
+            client
+                .call(&GetCallbackAddresses, &token, attempts, Deadline::NONE)
+                .await
+        };
         let error = bench.source.call(Deadline::NONE, call).await.unwrap_err();
         assert_eq!(wechat.count(PATH).await, calls, "{errcodes:?}");
         assert_eq!(error.may_have_landed, may_have_landed, "{errcodes:?}");

@@ -3,9 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
-use super::{ApiError, Client, Id};
-use crate::{clock::Deadline, message::is_msgid, secret::Secret};
+use crate::{
+    api::{
+        Call, Unexpected,
+        call::{Id, decoded},
+    },
+    message::is_msgid,
+};
 
 /// A template message to one recipient, as `message/template/send` takes it.
 #[derive(Clone, Debug, Serialize)]
@@ -76,52 +82,47 @@ impl Template {
     }
 }
 
-impl Client {
-    /// Sends a template message and answers with its msgid, a decimal of up to 19 digits. `attempts` above 1 repeats
-    /// what is transient, which `client_msg_id` makes harmless.
-    ///
-    /// # Errors
-    /// [`ApiError`]; with [`ApiError::may_have_landed`] the message may have been sent.
-    pub async fn send_template(
-        &self,
-        token: &Secret,
-        message: &TemplateMessage,
-        attempts: u8,
-        deadline: Deadline,
-    ) -> Result<String, ApiError> {
+/// Sends a template message, and answers with its msgid, a decimal of up to 20 digits. A repeat does no harm: WeChat knows
+/// it by `client_msg_id`.
+#[derive(Clone, Copy, Debug)]
+pub struct SendTemplateMessage<'a>(pub &'a TemplateMessage);
+
+impl Call for SendTemplateMessage<'_> {
+    type Answer = String;
+    const PATH: &'static str = "/cgi-bin/message/template/send";
+
+    fn body(&self) -> Option<Value> {
+        Some(json!(self.0))
+    }
+
+    fn read(answer: Value) -> Result<String, Unexpected> {
         #[derive(Deserialize)]
         struct Sent {
             msgid: Id,
         }
-        let operation = "/cgi-bin/message/template/send";
-        let body = serde_json::to_value(message).map_err(|_| ApiError::Unreadable {
-            operation,
-            detail: "the message cannot be written as JSON".to_owned(),
-        })?;
-        let sent: Sent = self.post(operation, token, &body, attempts, deadline).await?;
-        let msgid = sent.msgid.into_text();
+        let msgid = decoded(answer).map(|sent: Sent| sent.msgid.into_text())?;
         if is_msgid(&msgid) {
             Ok(msgid)
         } else {
-            Err(ApiError::Unreadable {
-                operation,
-                detail: "a msgid that is no decimal number".to_owned(),
-            })
+            Err(Unexpected("a msgid that is no decimal number".to_owned()))
         }
     }
+}
 
-    /// The account's templates: at most 25.
-    ///
-    /// # Errors
-    /// [`ApiError`] when WeChat does not list them.
-    pub async fn templates(&self, token: &Secret, attempts: u8, deadline: Deadline) -> Result<Vec<Template>, ApiError> {
+/// The account's templates: at most 25.
+#[derive(Clone, Copy, Debug)]
+pub struct ListTemplates;
+
+impl Call for ListTemplates {
+    type Answer = Vec<Template>;
+    const PATH: &'static str = "/cgi-bin/template/get_all_private_template";
+
+    fn read(answer: Value) -> Result<Vec<Template>, Unexpected> {
         #[derive(Deserialize)]
         struct List {
             template_list: Vec<Template>,
         }
-        let operation = "/cgi-bin/template/get_all_private_template";
-        let list: List = self.get(operation, token, attempts, deadline).await?;
-        Ok(list.template_list)
+        decoded(answer).map(|list: List| list.template_list)
     }
 }
 
