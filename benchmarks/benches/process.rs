@@ -126,8 +126,8 @@ impl Stage {
             roots,
         };
         let rules = json!({"keywords": (0..RULES).map(rule).collect::<Vec<_>>()});
-        Table::new(stage.table.client(), TABLE_NAME)
-            .save_replies(stage.keys().app_id, &rules.to_string(), None, account::now())
+        Table::new(stage.table.client(), TABLE_NAME, stage.keys().app_id)
+            .save_replies(&rules.to_string(), None, account::now())
             .await?;
         // The token, and the list of templates, as any warm account has them in its table.
         for subject in [stage.token_refresher(), stage.send_template()] {

@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use url::form_urlencoded::Serializer;
-use wechat::{aes::EncodingAesKey, callback::MessageMode, signature};
+use wechat::callback::{MessageMode, aes::EncodingAesKey, signature};
 
 /// What a callback is signed and encrypted with.
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,6 @@
 //! A text costs the same memory however many rules it is held against.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on must end")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use allocation_counter::{AllocationInfo, measure};
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
 //! What the documents say of the tree is so: every test that they name exists, every dependency is accounted for.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
     collections::BTreeSet,

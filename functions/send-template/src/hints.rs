@@ -1,14 +1,15 @@
 //! What a refusal of WeChat's comes from, where the request shows it: the errcode alone would send the reader elsewhere.
 
+use http_api::Problem;
 use wechat::{
     api::{ApiError, Rejection},
     errcode,
-    problem::Problem,
-    template,
     token::{CallError, CallFailure},
+    validate::{
+        send::{SendTemplate, holds_blanks},
+        template,
+    },
 };
-
-use crate::request::{SendTemplate, holds_blanks};
 
 const INVALID_OPENID: i64 = 40003;
 const INVALID_ARGUMENT: i64 = 47003;

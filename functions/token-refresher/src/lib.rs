@@ -25,9 +25,8 @@ pub const AWS_CALLS: &[&str] = &[
 /// The function's state, made once a process.
 #[derive(Debug)]
 pub struct App {
-    refresher: Refresher<(Table, String), TokenEndpoint>,
+    refresher: Refresher<Table, TokenEndpoint>,
     table: Table,
-    app_id: String,
     clock: Arc<dyn Clock>,
 }
 
@@ -42,14 +41,12 @@ impl App {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ClientError> {
         let client = config.api.client(Arc::clone(&clock))?;
-        let table = Table::new(dynamodb, config.api.table);
-        let issuer = TokenEndpoint::new(client, config.token_api, &config.api.app_id, config.app_secret);
-        let app_id = config.api.app_id;
-        let refresher = Refresher::new((table.clone(), app_id.clone()), issuer, Arc::clone(&clock));
+        let table = Table::new(dynamodb, config.api.table, &config.api.app_id);
+        let issuer = TokenEndpoint::new(client, config.token_api, config.api.app_id, config.app_secret);
+        let refresher = Refresher::new(table.clone(), issuer, Arc::clone(&clock));
         Ok(Self {
             refresher,
             table,
-            app_id,
             clock,
         })
     }
@@ -91,7 +88,7 @@ impl App {
     /// How long the old token still lives is what matters most when there is no new one.
     async fn report_failure(&self, error: &RefreshError) {
         tracing::error!(%error, errcode = error.errcode(), "token refresh failed");
-        if let Ok(item) = self.table.token(&self.app_id).await {
+        if let Ok(item) = self.table.token().await {
             let now = self.clock.now();
             let life_seconds = item.token.map_or(0, |token| token.life(now).max(0));
             telemetry::emit(&[life(life_seconds)], None, self.clock.now_millis());

@@ -32,7 +32,6 @@ const ACCEPTED: usize = 3;
 #[derive(Debug)]
 pub(crate) struct Notes {
     table: Table,
-    app_id: String,
     clock: Arc<dyn Clock>,
     /// The last note of each kind.
     last: Mutex<[Note; 4]>,
@@ -46,10 +45,9 @@ struct Note {
 }
 
 impl Notes {
-    pub(crate) const fn new(table: Table, app_id: String, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) const fn new(table: Table, clock: Arc<dyn Clock>) -> Self {
         Self {
             table,
-            app_id,
             clock,
             last: Mutex::new(
                 [Note {
@@ -74,13 +72,13 @@ impl Notes {
                         source,
                         at: now,
                     };
-                    in_time(self.table.record_refused_callback(&self.app_id, &refused)).await;
+                    in_time(self.table.record_refused_callback(&refused)).await;
                 }
             }
             outcome => {
                 let is_accepted = exchange.callback.is_some() && outcome.status() == 200;
                 if is_accepted && self.is_due(ACCEPTED, None, now) {
-                    in_time(self.table.note_callback(&self.app_id, now)).await;
+                    in_time(self.table.note_callback(now)).await;
                 }
             }
         }

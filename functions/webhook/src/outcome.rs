@@ -1,10 +1,10 @@
 //! What a request comes to, and how WeChat is told.
 
 use http::Response;
+use http_api::response::respond;
 use wechat::{
     callback::{OpenError, VerifyError},
     message::NotACallback,
-    response::respond,
 };
 
 use crate::effects::NotSettled;

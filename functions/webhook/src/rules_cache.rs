@@ -34,7 +34,6 @@ pub(crate) struct RulesCache(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     table: Table,
-    app_id: String,
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
 }
@@ -63,7 +62,7 @@ enum ReadError {
 }
 
 impl RulesCache {
-    pub(crate) fn new(table: Table, app_id: String, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(table: Table, clock: Arc<dyn Clock>) -> Self {
         let state = State {
             rules: None,
             document: None,
@@ -72,7 +71,6 @@ impl RulesCache {
         };
         Self(Arc::new(Shared {
             table,
-            app_id,
             clock,
             state: Mutex::new(state),
         }))
@@ -80,7 +78,7 @@ impl RulesCache {
 
     /// Whether both read the same item.
     pub(crate) fn are_of(&self, other: &Self) -> bool {
-        self.0.app_id == other.0.app_id && self.0.table.name() == other.0.table.name()
+        self.0.table.is_same_as(&other.0.table)
     }
 
     /// Reads them at a start that has already taken as long as `spent`. Also after a change, which a read that is under way
@@ -152,7 +150,7 @@ impl Shared {
     }
 
     async fn refresh(&self) -> Result<(), ReadError> {
-        let document = self.table.replies(&self.app_id).await?.map(|stored| stored.document);
+        let document = self.table.replies().await?.map(|stored| stored.document);
         if self.lock(|state| state.rules.is_some() && state.document == document) {
             return Ok(());
         }
@@ -200,9 +198,9 @@ mod tests {
         /// With rules that answer `reply`.
         async fn start(reply: &str) -> Self {
             let embedded = EmbeddedTable::start(None).await.unwrap();
-            let table = Table::new(embedded.client(), TABLE_NAME);
+            let table = Table::new(embedded.client(), TABLE_NAME, APP_ID);
             let clock = ManualClock::new();
-            let cache = RulesCache::new(table.clone(), APP_ID.to_owned(), clock.clone());
+            let cache = RulesCache::new(table.clone(), clock.clone());
             let bench = Self {
                 embedded,
                 table,
@@ -215,7 +213,7 @@ mod tests {
 
         async fn store(&self, reply: &str) {
             let document = json!({"default": {"type": "text", "content": reply}}).to_string();
-            let saved = self.table.save_replies(APP_ID, &document, None, self.clock.now()).await;
+            let saved = self.table.save_replies(&document, None, self.clock.now()).await;
             saved.unwrap();
         }
 

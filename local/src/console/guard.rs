@@ -20,7 +20,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use wechat::{auth::api_key, problem::Problem};
+use http_api::{Problem, access::api_key};
 
 use super::Console;
 use crate::gateway::access;

@@ -16,7 +16,7 @@ use regex_automata::{
 use regex_syntax::hir::{Dot, Hir, Look, Repetition};
 
 use super::document::RulesError;
-use crate::fault::Fault;
+use crate::validate::Fault;
 
 /// Bytes that all regular expressions may take together. 2,000 of them take 3 MB, and 1,000 `\w` take 17.
 const SIZE_LIMIT: usize = 16 << 20;

@@ -16,8 +16,8 @@ use super::{Action, Refreshed};
 use crate::{
     api::{ApiError, IssuedToken, Rejection, TokenIssuer},
     clock::{Clock, Deadline},
+    digest::sha256,
     errcode::Class,
-    secret::sha256,
     store::{Lease, RefreshFailure, StoreError, StoreErrorKind, StoredToken, Table, TokenItem},
     telemetry::{self, Metric},
 };
@@ -87,26 +87,26 @@ pub trait TokenStore: Send + Sync {
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
-/// The token item of `app_id` in the bundle's table.
-impl TokenStore for (Table, String) {
+/// The token item in the bundle's table.
+impl TokenStore for Table {
     async fn load(&self) -> Result<TokenItem, StoreError> {
-        self.0.token(&self.1).await
+        self.token().await
     }
 
     async fn take_lease(&self, owner: &str, now: i64, until: i64) -> Result<Lease, StoreError> {
-        self.0.take_token_lease(&self.1, owner, now, until).await
+        self.take_token_lease(owner, now, until).await
     }
 
     async fn record_forced(&self, owner: &str, at: &[i64]) -> Result<bool, StoreError> {
-        self.0.record_forced_refreshes(&self.1, owner, at).await
+        self.record_forced_refreshes(owner, at).await
     }
 
     async fn save(&self, owner: &str, read: u64, token: &StoredToken) -> Result<bool, StoreError> {
-        self.0.save_token(&self.1, owner, read, token).await
+        self.save_token(owner, read, token).await
     }
 
     async fn release(&self, owner: &str, failure: Option<&RefreshFailure>) -> Result<(), StoreError> {
-        self.0.release_token_lease(&self.1, owner, failure).await
+        self.release_token_lease(owner, failure).await
     }
 }
 

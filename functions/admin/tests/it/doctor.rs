@@ -103,9 +103,9 @@ fn now() -> i64 {
 }
 
 /// What the webhook, in a process of its own, notes.
-fn store(admin: &Admin) -> (Table, String) {
-    let table = Table::new(admin.table.client(), testing::TABLE_NAME);
-    (table, admin.simulator.account().app_id.clone())
+fn store(admin: &Admin) -> Table {
+    let app_id = &admin.simulator.account().app_id;
+    Table::new(admin.table.client(), testing::TABLE_NAME, app_id)
 }
 
 fn refused(sender: Sender, source: [u8; 4], ago: i64) -> RefusedCallback {
@@ -124,37 +124,37 @@ const ELSEWHERE: [u8; 4] = [198, 51, 100, 7];
 #[tokio::test]
 async fn the_last_refused_callback_is_shown_with_its_cause() {
     let mut admin = Admin::start().await;
-    let (table, app_id) = store(&admin);
+    let table = store(&admin);
     let stranger = refused(Sender::Unproven, ELSEWHERE, 500);
-    table.record_refused_callback(&app_id, &stranger).await.unwrap();
+    table.record_refused_callback(&stranger).await.unwrap();
     let report = examine(&mut admin).await;
     let detail = check(&report, "last refused callback")["detail"].as_str().unwrap();
     assert!(detail.ends_with("signature does not match"), "{detail}");
     assert_eq!(report["ok"], true, "a stranger's request is no fault of the set-up");
 
     let signed = refused(Sender::WeChat, ELSEWHERE, 500);
-    table.record_refused_callback(&app_id, &signed).await.unwrap();
+    table.record_refused_callback(&signed).await.unwrap();
     let report = examine(&mut admin).await;
     let key_differs = ["signature does not match", "EncodingAESKey differs"];
     assert_failed(&report, "last refused callback", &key_differs);
     let signed = refused(Sender::WeChat, ELSEWHERE, 700);
-    table.record_refused_callback(&app_id, &signed).await.unwrap();
+    table.record_refused_callback(&signed).await.unwrap();
     assert_eq!(examine(&mut admin).await["ok"], true, "it is no news any more");
 }
 
 #[tokio::test]
 async fn a_callback_refused_from_an_address_of_wechats_is_a_fault_for_an_hour() {
     let mut admin = Admin::start().await;
-    let (table, app_id) = store(&admin);
+    let table = store(&admin);
     let browser = refused(Sender::Stranger, WECHAT, 5);
-    table.record_refused_callback(&app_id, &browser).await.unwrap();
+    table.record_refused_callback(&browser).await.unwrap();
     assert_eq!(examine(&mut admin).await["ok"], true, "WeChat signs all that it sends");
 
     let wechat = refused(Sender::Unproven, WECHAT, 3500);
-    table.record_refused_callback(&app_id, &wechat).await.unwrap();
+    table.record_refused_callback(&wechat).await.unwrap();
     for last_octet in 1..=20 {
         let forger = refused(Sender::Stranger, [198, 51, 100, last_octet], 1);
-        table.record_refused_callback(&app_id, &forger).await.unwrap();
+        table.record_refused_callback(&forger).await.unwrap();
     }
     let report = examine(&mut admin).await;
     assert_failed(
@@ -164,16 +164,16 @@ async fn a_callback_refused_from_an_address_of_wechats_is_a_fault_for_an_hour() 
     );
 
     let old = refused(Sender::Unproven, WECHAT, 3601);
-    table.record_refused_callback(&app_id, &old).await.unwrap();
+    table.record_refused_callback(&old).await.unwrap();
     assert_eq!(examine(&mut admin).await["ok"], true, "it was mended an hour ago");
 }
 
 #[tokio::test]
 async fn wechats_addresses_are_found_in_their_blocks_and_their_absence_is_said() {
     let mut admin = Admin::start().await;
-    let (table, app_id) = store(&admin);
+    let table = store(&admin);
     let suspect = refused(Sender::Unproven, [101, 226, 103, 61], 5);
-    table.record_refused_callback(&app_id, &suspect).await.unwrap();
+    table.record_refused_callback(&suspect).await.unwrap();
     let blocks = json!({"ip_list": ["101.226.62.77", "101.226.103.0/25"]});
     let fault = json!({"path": "/cgi-bin/getcallbackip", "body": blocks.to_string()});
     admin.sim("/sim/faults", &fault).await;
@@ -190,14 +190,14 @@ async fn wechats_addresses_are_found_in_their_blocks_and_their_absence_is_said()
 #[tokio::test]
 async fn callbacks_that_have_stopped_are_missed_after_a_day() {
     let mut admin = Admin::start().await;
-    let (table, app_id) = store(&admin);
+    let table = store(&admin);
     let report = examine(&mut admin).await;
     let never = check(&report, "callbacks");
     assert!(never["ok"] == true && never["hint"].is_string(), "{never}");
 
-    table.note_callback(&app_id, now() - 23 * 3600).await.unwrap();
+    table.note_callback(now() - 23 * 3600).await.unwrap();
     assert_eq!(check(&examine(&mut admin).await, "callbacks")["ok"], true);
-    table.note_callback(&app_id, now() - 25 * 3600).await.unwrap();
+    table.note_callback(now() - 25 * 3600).await.unwrap();
     assert_failed(&examine(&mut admin).await, "callbacks", &["25 h", "服务器配置"]);
 }
 
@@ -212,11 +212,11 @@ fn lost_ping() -> Value {
 #[tokio::test]
 async fn a_ping_that_is_lost_is_a_fault_unless_callbacks_come_all_the_same() {
     let mut admin = Admin::start().await;
-    let (table, app_id) = store(&admin);
+    let table = store(&admin);
     admin.sim("/sim/faults", &lost_ping()).await;
     assert_failed(&examine(&mut admin).await, "callback URL", &["203.0.113.10", "丢包"]);
 
-    table.note_callback(&app_id, now() - 60).await.unwrap();
+    table.note_callback(now() - 60).await.unwrap();
     admin.sim("/sim/faults", &lost_ping()).await;
     let report = examine(&mut admin).await;
     let check = check(&report, "callback URL");
@@ -325,10 +325,9 @@ async fn a_refresher_that_cannot_be_invoked_is_named_by_its_variable() {
 #[tokio::test]
 async fn reply_rules_that_cannot_be_used_are_found() {
     let mut admin = Admin::start().await;
-    let app_id = admin.simulator.account().app_id.clone();
     assert_eq!(check(&examine(&mut admin).await, "reply rules")["ok"], true);
-    let table = Table::new(admin.table.client(), testing::TABLE_NAME);
+    let table = store(&admin);
     let gif = r#"{"subscribe":{"type":"gif"}}"#;
-    table.save_replies(&app_id, gif, None, 0).await.unwrap();
+    table.save_replies(gif, None, 0).await.unwrap();
     assert_failed(&examine(&mut admin).await, "reply rules", &["/subscribe/type"]);
 }

@@ -24,7 +24,7 @@ use wechat::{
 /// Long enough for the doctor, which the key of the sample events is not.
 const API_KEY: &str = "a-key-of-the-tests-of-admin";
 
-type Refreshing = Refresher<(Table, String), TokenEndpoint>;
+type Refreshing = Refresher<Table, TokenEndpoint>;
 
 /// The function with all that it touches: a token-refresher that is invoked as in AWS among it.
 struct Admin {
@@ -160,7 +160,7 @@ fn refresher(table: &EmbeddedTable, simulator: &Simulator) -> Refreshing {
     let client = Client::new(&simulator.base_url(), None, clock.clone()).unwrap();
     let secret = Secret::new(account.app_secret.as_str());
     let issuer = TokenEndpoint::new(client, TokenApi::Stable, &account.app_id, secret);
-    let store = (Table::new(table.client(), TABLE_NAME), account.app_id.clone());
+    let store = Table::new(table.client(), TABLE_NAME, &account.app_id);
     Refresher::new(store, issuer, clock)
 }
 

@@ -369,8 +369,8 @@ async fn a_kept_menu_that_is_none_deletes_nothing() {
     let mut admin = Admin::start().await;
     assert_eq!(admin.request("POST", "/api/menu", &menu("there")).await.0, 200);
     let app_id = admin.simulator.account().app_id.clone();
-    let table = wechat::store::Table::new(admin.table.client(), testing::TABLE_NAME);
-    table.keep_menu(&app_id, None, r#"{"x":1}"#, 0).await.unwrap();
+    let table = wechat::store::Table::new(admin.table.client(), testing::TABLE_NAME, app_id);
+    table.keep_menu(None, r#"{"x":1}"#, 0).await.unwrap();
     let (status, problem) = admin.request("POST", "/api/menu/rollback", &Value::Null).await;
     assert_eq!(status, 503, "{problem}");
     let (_, now) = admin.request("GET", "/api/menu", &Value::Null).await;

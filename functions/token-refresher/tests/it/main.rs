@@ -1,7 +1,7 @@
 //! The built binary against the simulated WeChat and the embedded table. Every test runs it at the most talkative log
 //! level, and whatever it writes or answers is searched for secrets.
 
-#![allow(clippy::unwrap_used, reason = "a test whose set-up fails has failed")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod concurrency;
 mod failures;
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use simulator::{Account, Settings, Simulator};
 use testing::{EmbeddedTable, Function, Outcome, TABLE_NAME};
 use tokio::net::TcpListener;
-use wechat::secret::sha256_hex;
+use wechat::digest::sha256_hex;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_token-refresher");
 const STABLE_TOKEN: &str = "/cgi-bin/stable_token";

@@ -1,6 +1,6 @@
 //! The built binary: what `webhook` hands over, by Lambda and by a queue, happens once, and what fails is told as failed.
 
-#![allow(clippy::unwrap_used, reason = "a test whose set-up fails has failed")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -9,9 +9,9 @@ use testing::{
     EmbeddedEventBus, EmbeddedSecretsManager, EmbeddedTable, Fault, FaultProxy, Function, Outcome, TABLE_NAME,
 };
 use wechat::{
-    document::Document,
     message::Callback,
     store::{Claim, MessageStatus, Table},
+    xml::Document,
 };
 
 const APP_ID: &str = "wx0123456789abcdef";
@@ -50,12 +50,12 @@ impl Bench {
     }
 
     fn store(&self) -> Table {
-        Table::new(self.table.client(), TABLE_NAME)
+        Table::new(self.table.client(), TABLE_NAME, APP_ID)
     }
 
     /// The receipt and the event, each once.
     async fn assert_done(&self) {
-        let record = self.store().message(APP_ID, MSGID, now()).await.unwrap().unwrap();
+        let record = self.store().message(MSGID, now()).await.unwrap().unwrap();
         assert_eq!(record.status, MessageStatus::Delivered);
         let entries = self.bus.entries();
         assert_eq!(entries.len(), 1, "{entries:?}");
@@ -110,7 +110,7 @@ async fn what_is_handed_over_happens_with_the_time_at_which_it_came_in() {
         Outcome::Answered(json!({"effects": "now"}))
     );
     bench.assert_done().await;
-    let record = bench.store().message(APP_ID, MSGID, now()).await.unwrap().unwrap();
+    let record = bench.store().message(MSGID, now()).await.unwrap().unwrap();
     assert_eq!(record.finished_at, event["received_at"].as_i64());
     assert_eq!(bench.bus.entries()[0]["Time"], json!(event["received_at"].as_i64()));
 }
@@ -160,7 +160,7 @@ async fn the_claim_of_a_delivery_that_has_died_is_waited_for() {
     let callback = Document::parse(event["callback"].to_string().as_bytes()).unwrap();
     let key = Callback::from_document(callback).unwrap().dedup_key();
     let claim = bench.store();
-    let claim = claim.claim_callback(APP_ID, &key, "dead", now(), 1);
+    let claim = claim.claim_callback(&key, "dead", now(), 1);
     assert_eq!(claim.await.unwrap(), Claim::Won);
     assert_eq!(
         worker.invoke(&event).await,

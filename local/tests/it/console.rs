@@ -1,0 +1,346 @@
+//! The console from outside: who may see it, what it shows, and that it keeps secrets.
+
+use std::{
+    io::{BufRead, BufReader},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use local::{Local, Options};
+use reqwest::{Client, Method, RequestBuilder, Response};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+const KEY: (&str, &str) = ("authorization", "Bearer local");
+const FOLLOWER: &str = "odhkK64I1uXqoUQjt7QYx4O0yUvs";
+/// Everything here takes milliseconds.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn client() -> Client {
+    Client::builder().no_proxy().build().unwrap()
+}
+
+async fn start() -> Local {
+    let options = Options {
+        port: 0,
+        ..Options::default()
+    };
+    Local::start(&options).await.unwrap()
+}
+
+fn get(url: &str, path: &str) -> RequestBuilder {
+    client().get(format!("{url}{path}"))
+}
+
+/// The open stream of what happens.
+async fn activity(local: &Local) -> Response {
+    let request = get(&local.url(), "/console/activity").header(KEY.0, KEY.1);
+    request.send().await.unwrap()
+}
+
+async fn ask(local: &Local, method: Method, path: &str, body: Value) -> Response {
+    client()
+        .request(method, format!("{}{path}", local.url()))
+        .header(KEY.0, KEY.1)
+        .body(body.to_string())
+        .send()
+        .await
+        .unwrap()
+}
+
+async fn json(response: Response) -> Value {
+    serde_json::from_str(&response.text().await.unwrap()).unwrap()
+}
+
+/// Reads the stream until all of `parts` have come.
+async fn read_until(stream: &mut Response, parts: &[&str]) -> String {
+    let mut text = String::new();
+    let reading = async {
+        while !parts.iter().all(|part| text.contains(part)) {
+            text.push_str(&String::from_utf8_lossy(&stream.chunk().await.unwrap().unwrap()));
+        }
+    };
+    let ended = timeout(PATIENCE, reading).await.is_ok();
+    assert!(ended, "{parts:?} in {text}");
+    text
+}
+
+fn events(stream: &str) -> Vec<Value> {
+    stream
+        .split("\n\n")
+        .filter_map(|block| block.strip_prefix("event: activity\ndata: "))
+        .map(|json| serde_json::from_str(json).unwrap())
+        .collect()
+}
+
+#[tokio::test]
+async fn every_page_is_served_whole_and_lets_the_browser_load_nothing_else() {
+    let local = start().await;
+    let page = get(&local.url(), "/").send().await.unwrap();
+    let policy = page.headers()["content-security-policy"].to_str().unwrap().to_owned();
+    assert!(
+        policy.contains("default-src 'self'") && policy.contains("frame-ancestors 'none'"),
+        "{policy}"
+    );
+    assert!(!policy.contains("unsafe"), "{policy}");
+    assert_eq!(page.headers()["x-content-type-options"], "nosniff");
+    assert_eq!(page.headers()["cache-control"], "no-store");
+
+    let mut names = vec!["icon.svg".to_owned(), "console.js".to_owned()];
+    let mut seen = 0;
+    while let Some(name) = names.get(seen).cloned() {
+        seen += 1;
+        let file = get(&local.url(), &format!("/console/pages/{name}"))
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(file.status(), 200, "{name}");
+        assert!(file.headers().contains_key("content-security-policy"), "{name}");
+        for import in file.text().await.unwrap().split("from \"./").skip(1) {
+            let import = import.split('"').next().unwrap().to_owned();
+            if !names.contains(&import) {
+                names.push(import);
+            }
+        }
+    }
+    assert!(names.len() > 10, "{names:?}");
+    let absent = get(&local.url(), "/console/pages/..%2Fmod.rs").send().await.unwrap();
+    assert_eq!(absent.status(), 404);
+}
+
+#[tokio::test]
+async fn only_this_machines_own_pages_get_anywhere() {
+    let local = start().await;
+    for path in [
+        "/",
+        "/console/pages/console.js",
+        "/console/run",
+        "/console/state",
+        "/console/activity",
+    ] {
+        let request = get(&local.url(), path)
+            .header(KEY.0, KEY.1)
+            .header("host", "evil.example");
+        assert_eq!(request.send().await.unwrap().status(), 403, "{path}");
+    }
+    for path in [
+        "/console/state",
+        "/console/activity",
+        "/console/sim/state",
+        "/console/sim/account",
+    ] {
+        assert_eq!(get(&local.url(), path).send().await.unwrap().status(), 401, "{path}");
+        let wrong = get(&local.url(), path).header(KEY.0, "Bearer wrong");
+        assert_eq!(wrong.send().await.unwrap().status(), 401, "{path}");
+        let right = get(&local.url(), path).header(KEY.0, KEY.1);
+        assert_eq!(right.send().await.unwrap().status(), 200, "{path}");
+    }
+    let follow = |origin: String| {
+        let url = format!("{}/console/sim/follow", local.url());
+        client()
+            .post(url)
+            .header(KEY.0, KEY.1)
+            .header("origin", origin)
+            .body("{}")
+            .send()
+    };
+    assert_eq!(follow("http://localhost:5173".to_owned()).await.unwrap().status(), 403);
+    assert_eq!(follow("https://evil.example".to_owned()).await.unwrap().status(), 403);
+    assert_eq!(follow(local.url()).await.unwrap().status(), 200);
+    // The platform itself is not behind the console.
+    let platform = get(&local.url(), "/console/cgi-bin/token").header(KEY.0, KEY.1);
+    assert_eq!(platform.send().await.unwrap().status(), 404);
+}
+
+#[tokio::test]
+async fn the_stream_tells_of_callbacks_and_calls_decoded_explained_and_without_secrets() {
+    let local = start().await;
+    let mut stream = activity(&local).await;
+    assert_eq!(stream.headers()["content-type"], "text/event-stream");
+
+    ask(&local, Method::POST, "/console/sim/follow", json!({})).await;
+    ask(&local, Method::POST, "/console/sim/token/invalidate", json!({})).await;
+    let message = json!({"touser": FOLLOWER, "template_id": "FREE_TEMPLATE_ID", "data": {"greeting": "您好"}});
+    let sent = ask(&local, Method::POST, "/api/sendTemplateMessage", message).await;
+    assert_eq!(sent.status(), 200);
+    let account = get(&local.url(), "/console/sim/account").header(KEY.0, KEY.1);
+    let account = json(account.send().await.unwrap()).await;
+    let seen = read_until(&mut stream, &["TEMPLATESENDJOBFINISH", "/api/sendTemplateMessage"]).await;
+
+    for name in ["app_secret", "token", "encoding_aes_key"] {
+        assert!(!seen.contains(account[name].as_str().unwrap()), "{name}");
+    }
+    assert!(!seen.contains("97_"), "an access_token begins so");
+    assert!(!seen.contains("Bearer"), "an API key");
+    assert!(seen.contains("access_token=…"));
+
+    let events = events(&seen);
+    let find = |kind: &str, path: &str, errcode: Value| {
+        let is_it = |event: &&Value| event["kind"] == kind && event["path"] == path && event["errcode"] == errcode;
+        events
+            .iter()
+            .find(is_it)
+            .unwrap_or_else(|| panic!("{kind} {path} in {seen}"))
+    };
+    let callback = find("callback", "/webhook", Value::Null);
+    assert_eq!(callback["what"], "event.subscribe");
+    assert!(
+        callback["request"]["text"]
+            .as_str()
+            .unwrap()
+            .contains("<Event><![CDATA[subscribe]]>")
+    );
+    assert!(callback["request"]["sealed"].as_str().unwrap().contains("<Encrypt>"));
+    assert!(callback["response"]["text"].as_str().unwrap().contains("欢迎关注"));
+    assert!(callback["response"]["sealed"].as_str().unwrap().contains("<Encrypt>"));
+    // The first call with the dead token: the templates, to check the message against.
+    let refused = find("call", "/cgi-bin/template/get_all_private_template", json!(40001));
+    let explained = &refused["explained"];
+    for member in ["english", "chinese", "remedy_english", "remedy_chinese"] {
+        assert!(!explained[member].as_str().unwrap().is_empty(), "{member}");
+    }
+    find("call", "/cgi-bin/message/template/send", json!(0));
+    find("api", "/api/sendTemplateMessage", json!(0));
+    let state = get(&local.url(), "/console/state")
+        .header(KEY.0, KEY.1)
+        .send()
+        .await
+        .unwrap();
+    let state = state.text().await.unwrap();
+    assert!(state.contains("\"generation\":2") && !state.contains("97_"), "{state}");
+}
+
+#[tokio::test]
+async fn a_refused_callback_is_told_of_without_its_signature() {
+    let local = start().await;
+    let mut stream = activity(&local).await;
+    let url = format!("{}/webhook?signature=0&timestamp=1&nonce=1", local.url());
+    client().post(url).body("<xml></xml>").send().await.unwrap();
+    let seen = read_until(&mut stream, &["\"status\":403"]).await;
+    assert_eq!(events(&seen).last().unwrap()["kind"], "callback");
+    assert!(
+        !seen.contains("signature=0"),
+        "a signature opens the webhook to whoever has it"
+    );
+}
+
+#[tokio::test]
+async fn an_open_stream_does_not_keep_the_run_from_ending() {
+    let local = start().await;
+    let mut stream = activity(&local).await;
+    read_until(&mut stream, &["event: hello"]).await;
+    timeout(PATIENCE, local.stop()).await.unwrap();
+    let rest = timeout(PATIENCE, async { while let Ok(Some(_)) = stream.chunk().await {} }).await;
+    assert!(rest.is_ok(), "the stream has ended too");
+}
+
+#[tokio::test]
+async fn a_changed_rule_answers_at_once() {
+    let local = start().await;
+    for greeting in ["第一版", "第二版"] {
+        let rules = json!({"subscribe": {"type": "text", "content": greeting}});
+        assert_eq!(ask(&local, Method::PUT, "/api/replies", rules).await.status(), 200);
+        let followed = ask(&local, Method::POST, "/console/sim/follow", json!({})).await;
+        assert_eq!(json(followed).await["reply"]["Content"], greeting);
+    }
+    assert_eq!(
+        ask(&local, Method::POST, "/api/replies/rollback", json!({}))
+            .await
+            .status(),
+        200
+    );
+    let followed = ask(&local, Method::POST, "/console/sim/follow", json!({})).await;
+    assert_eq!(json(followed).await["reply"]["Content"], "第一版");
+}
+
+/// The program with a real account, whose platform is nowhere.
+struct RealAccount {
+    program: Child,
+    url: String,
+}
+
+impl RealAccount {
+    fn start() -> Self {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_local"))
+            .args(["--port", "0", "--wechat", "http://127.0.0.1:9"])
+            .env("WECHAT_APP_ID", "wx0123456789abcdef")
+            .env("WECHAT_APP_SECRET", "0123456789abcdef0123456789abcdef")
+            .env("WECHAT_TOKEN", "callbacktoken")
+            .env("WECHAT_MESSAGE_MODE", "plain")
+            .env("API_KEYS", "a-key-of-the-account")
+            .env_remove("WECHAT_ENCODING_AES_KEY")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(program.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let url = line.trim().strip_prefix("ready ").unwrap().to_owned();
+        Self { program, url }
+    }
+}
+
+impl Drop for RealAccount {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.program.kill();
+        let _ = self.program.wait();
+    }
+}
+
+#[tokio::test]
+async fn a_real_accounts_console_is_shut_to_tunnels_and_proxies_and_to_whoever_has_no_key() {
+    let account = RealAccount::start();
+    let key = ("authorization", "Bearer a-key-of-the-account");
+    for (name, value) in [
+        ("host", "wechat.example.com"),
+        ("x-forwarded-for", "203.0.113.9"),
+        ("x-forwarded-host", "wechat.example.com"),
+        ("forwarded", "for=203.0.113.9"),
+        ("via", "1.1 proxy"),
+        ("x-real-ip", "203.0.113.9"),
+        ("cf-connecting-ip", "203.0.113.9"),
+    ] {
+        for path in ["/", "/console/run", "/console/state", "/console/activity"] {
+            let answer = get(&account.url, path)
+                .header(key.0, key.1)
+                .header(name, value)
+                .send()
+                .await;
+            assert_eq!(answer.unwrap().status(), 403, "{name} {path}");
+        }
+    }
+    // The webhook and the API must be reached through them.
+    let webhook = get(&account.url, "/webhook").header("x-forwarded-for", "203.0.113.9");
+    assert_eq!(
+        webhook.send().await.unwrap().text().await.unwrap(),
+        "signature verification failed"
+    );
+    let api = get(&account.url, "/api/replies")
+        .header(key.0, key.1)
+        .header("host", "wechat.example.com");
+    assert_eq!(api.send().await.unwrap().status(), 200);
+
+    // A tunnel that leaves no trace sees pages, and nothing of the account.
+    let run = get(&account.url, "/console/run")
+        .send()
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
+    assert!(run.contains("\"simulated\":false") && !run.contains("a-key"), "{run}");
+    for path in ["/console/state", "/console/activity", "/console/sim/state"] {
+        let local_key = get(&account.url, path).header(KEY.0, KEY.1);
+        let status = local_key.send().await.unwrap().status();
+        assert!([401, 404].contains(&status.as_u16()), "{path}: {status}");
+    }
+    let state = get(&account.url, "/console/state")
+        .header(key.0, key.1)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(json(state).await["app_id"], "wx0123456789abcdef");
+}

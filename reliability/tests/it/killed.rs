@@ -1,0 +1,280 @@
+//! A process that is killed between any two steps: a fresh one gets the same request again.
+//!
+//! A process is killed when a service has received its n-th request, and when the service has carried it out but the
+//! process does not know; with every n, that is between any two steps.
+
+use std::{future::Future, ops::RangeInclusive, pin::Pin};
+
+use serde_json::{Value, json};
+use testing::{Fault, Function};
+
+use crate::{
+    callbacks,
+    managing::{kept_menu, menu_name, put_replies, replies, roll_back_again, set_menu},
+    refreshing::{TOKEN_PATH, refresh},
+    report::{self, Row},
+    sending,
+    stage::{Program, Service, Stage, ask, message, request, send},
+};
+
+type Work<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A request, and what is to be true once it was made twice.
+#[derive(Clone, Copy)]
+struct Story {
+    name: &'static str,
+    program: Program,
+    /// What happened before.
+    before: for<'a> fn(&'a Stage) -> Work<'a, ()>,
+    event: fn(&Stage) -> Value,
+    /// Makes the request again, by a fresh process, and tells what came of it and what is kept.
+    after: for<'a> fn(&'a Stage, &'a mut Function) -> Work<'a, (String, String)>,
+}
+
+const MSGID: &str = "3400000000893845440";
+
+const STORIES: [Story; 9] = [
+    Story {
+        name: "a delivery receipt",
+        program: Program::Webhook,
+        before: nothing,
+        event: |stage| stage.receipt(MSGID),
+        after: |stage, function| {
+            Box::pin(async move {
+                stage.let_claims_end().await;
+                let again = ask(function, &stage.receipt(MSGID)).await;
+                assert_eq!(again.status, 200, "{again:?}");
+                // Both effects run at once, so the one may or may not have happened when the process dies in the other.
+                callbacks::kept(stage).await;
+                let kept = "the receipt once; the event at least once, with the same `id`";
+                ("the redelivery after 5 s: 200".to_owned(), kept.to_owned())
+            })
+        },
+    },
+    Story {
+        name: "effects that were handed over",
+        program: Program::Worker,
+        before: nothing,
+        event: |stage| Stage::late(&stage.receipt(MSGID)),
+        after: |stage, function| {
+            Box::pin(async move {
+                stage.let_claims_end().await;
+                let again = ask(function, &Stage::late(&stage.receipt(MSGID))).await;
+                assert_eq!(again.status, 200, "{again:?}");
+                callbacks::kept(stage).await;
+                let kept = "the receipt once; the event at least once, with the same `id`";
+                ("Lambda's next attempt, after a minute: 200".to_owned(), kept.to_owned())
+            })
+        },
+    },
+    Story {
+        name: "a send with an `Idempotency-Key`",
+        program: Program::SendTemplate,
+        before: nothing,
+        event: |_| send(Some("order-1")),
+        after: |stage, function| {
+            Box::pin(async move {
+                let returns = sending::repeat(stage, function).await;
+                (returns, sending::kept(stage, function).await)
+            })
+        },
+    },
+    Story {
+        name: "a send with a `client_msg_id`",
+        program: Program::SendTemplate,
+        before: nothing,
+        event: |_| with_client_msg_id(),
+        after: |stage, function| {
+            Box::pin(async move {
+                let again = ask(function, &with_client_msg_id()).await;
+                assert_eq!(again.status, 200, "{again:?}");
+                ("the same request: 200".to_owned(), sending::kept(stage, function).await)
+            })
+        },
+    },
+    Story {
+        name: "a run of token-refresher without a token",
+        program: Program::TokenRefresher,
+        before: nothing,
+        event: |_| refresh(),
+        after: |stage, function| {
+            Box::pin(async move {
+                stage.let_claims_end().await;
+                let again = ask(function, &refresh()).await;
+                assert_eq!(again.status, 200, "{again:?}");
+                let calls = stage.calls(TOKEN_PATH).await;
+                assert!(calls <= 2, "{calls} calls of WeChat");
+                let item = stage.store().token().await.unwrap();
+                assert!(item.generation == 1 && item.lease_expires_at.is_none(), "{item:?}");
+                (
+                    "the next run, once a lease has ended (45 s): 200".to_owned(),
+                    "one token, no lease".to_owned(),
+                )
+            })
+        },
+    },
+    Story {
+        name: "`PUT /api/replies`",
+        program: Program::Admin,
+        before: |stage| Box::pin(first(stage, put_replies("old"))),
+        event: |_| put_replies("new"),
+        after: |_, function| {
+            Box::pin(async move {
+                let again = ask(function, &put_replies("new")).await;
+                assert_eq!((again.status, &again.body), (200, &replies("new")), "{again:?}");
+                (
+                    "the same request: 200".to_owned(),
+                    "the new rules, and the earlier versions".to_owned(),
+                )
+            })
+        },
+    },
+    Story {
+        name: "`POST /api/menu`",
+        program: Program::Admin,
+        before: |stage| Box::pin(first(stage, set_menu("old"))),
+        event: |_| set_menu("new"),
+        after: |_, function| {
+            Box::pin(async move {
+                assert_eq!(ask(function, &set_menu("new")).await.status, 200);
+                assert_eq!(menu_name(function).await, "new");
+                assert_eq!(kept_menu(function).await, "old", "the old menu is lost");
+                (
+                    "the same request: 200".to_owned(),
+                    "the new menu; the old one to roll back to".to_owned(),
+                )
+            })
+        },
+    },
+    Story {
+        name: "`DELETE /api/menu`",
+        program: Program::Admin,
+        before: |stage| Box::pin(first(stage, set_menu("old"))),
+        event: |_| request("DELETE", "/api/menu", None, None),
+        after: |_, function| {
+            Box::pin(async move {
+                let again = ask(function, &request("DELETE", "/api/menu", None, None)).await;
+                assert_eq!(again.status, 200, "{again:?}");
+                assert_eq!(menu_name(function).await, "(none)");
+                assert_eq!(kept_menu(function).await, "old", "the old menu is lost");
+                (
+                    "the same request: 200".to_owned(),
+                    "no menu; the old one to roll back to".to_owned(),
+                )
+            })
+        },
+    },
+    Story {
+        name: "`POST /api/menu/rollback`",
+        program: Program::Admin,
+        before: |stage| {
+            Box::pin(async move {
+                first(stage, set_menu("old")).await;
+                first(stage, set_menu("new")).await;
+            })
+        },
+        event: |_| request("POST", "/api/menu/rollback", None, None),
+        after: |stage, function| {
+            Box::pin(async move {
+                (
+                    roll_back_again(stage, function).await.to_owned(),
+                    "both menus".to_owned(),
+                )
+            })
+        },
+    },
+];
+
+fn nothing(_: &Stage) -> Work<'_, ()> {
+    Box::pin(async {})
+}
+
+/// A request of another process, before.
+async fn first(stage: &Stage, event: Value) {
+    let mut function = stage.serving(Program::Admin).await;
+    let seen = ask(&mut function, &event).await;
+    assert_eq!(seen.status, 200, "{seen:?}");
+}
+
+fn with_client_msg_id() -> Value {
+    let mut message = message();
+    message["client_msg_id"] = json!("order-1");
+    request("POST", "/api/sendTemplateMessage", Some(&message), None)
+}
+
+async fn stage_of(story: Story) -> Stage {
+    let stage = match story.program {
+        Program::TokenRefresher => Stage::without_token().await,
+        _ => Stage::new().await,
+    };
+    (story.before)(&stage).await;
+    stage
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed() {
+    let mut cases = Vec::new();
+    for story in STORIES {
+        for (service, requests) in requests_of(story).await {
+            for (index, request) in requests.into_iter().enumerate() {
+                for (fault, words) in [
+                    (Fault::Freeze, "has received it"),
+                    (Fault::WithholdAnswer, "has carried it out"),
+                ] {
+                    let step = format!("{}: no. {} to {}, {request}", story.name, index + 1, service.name());
+                    cases.push(kill(story, service, index + 1..=index + 1, step, fault, words));
+                }
+            }
+        }
+    }
+    report::section(
+        report::TITLES[6],
+        "The process is killed when a service has received a request of its, and, in another run, when the service has \
+         carried it out. The caller hears nothing, and sends the same request again to a process that has just started.",
+        report::run(cases).await,
+    );
+}
+
+/// What the story's process asks of each service when nothing happens to it.
+async fn requests_of(story: Story) -> Vec<(Service, Vec<String>)> {
+    let stage = stage_of(story).await;
+    let mut function = stage.serving(story.program).await;
+    let seen = ask(&mut function, &(story.event)(&stage)).await;
+    assert_eq!(seen.status, 200, "{}: {seen:?}", story.name);
+    let requests = Service::ALL.map(|service| (service, stage.proxy(service).requests()));
+    requests
+        .into_iter()
+        .filter(|(_, requests)| !requests.is_empty())
+        .collect()
+}
+
+async fn kill(
+    story: Story,
+    service: Service,
+    which: RangeInclusive<usize>,
+    step: String,
+    fault: Fault,
+    words: &'static str,
+) -> Row {
+    let stage = stage_of(story).await;
+    let mut function = stage.serving(story.program).await;
+    let event = (story.event)(&stage);
+    stage.proxy(service).fail(which, fault);
+    tokio::select! {
+        outcome = function.invoke(&event) => panic!("{step}: it was not held up: {outcome:?}"),
+        () = stage.proxy(service).struck() => {}
+    }
+    function.kill().await.unwrap();
+    drop(function);
+    stage.mend().await;
+    let mut fresh = stage.serving(story.program).await;
+    let (returns, kept) = (story.after)(&stage, &mut fresh).await;
+    Row {
+        step,
+        breaks: format!("the process is killed once {} {words}", service.name()),
+        gets: "nothing".to_owned(),
+        within: "at once",
+        kept,
+        returns,
+    }
+}

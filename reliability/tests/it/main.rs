@@ -1,0 +1,14 @@
+//! Breaks each thing that the built functions touch, at each step, and compares what comes of it with `RELIABILITY.md`.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod callbacks;
+mod clock;
+mod killed;
+mod malformed;
+mod managing;
+mod outages;
+mod refreshing;
+mod report;
+mod sending;
+mod stage;

@@ -1,0 +1,101 @@
+//! What token-refresher makes of a broken table or WeChat, and whether there is a token as soon as there can be.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use testing::Fault;
+
+use crate::{
+    report::{self, Row},
+    stage::{Program, Service, Stage, ask, ask_within, service_faults, table_faults},
+};
+
+pub(crate) const TOKEN_PATH: &str = "/cgi-bin/stable_token";
+/// The timeout of the function.
+const TIMEOUT: Duration = Duration::from_secs(25);
+/// What a run without a token does, in order.
+const STEPS: [(Service, usize, &str); 4] = [
+    (Service::Table, 1, "reading the token"),
+    (Service::Table, 2, "taking the lease"),
+    (Service::WeChat, 1, "asking for a token"),
+    (Service::Table, 3, "storing the token"),
+];
+
+pub(crate) fn refresh() -> Value {
+    testing::event("refresh-on-demand")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refreshing_the_token() {
+    let stage = Stage::without_token().await;
+    let mut function = stage.serving(Program::TokenRefresher).await;
+    assert_eq!(ask(&mut function, &refresh()).await.status, 200);
+    assert_eq!(
+        stage.proxy(Service::Table).requests(),
+        ["GetItem", "UpdateItem", "UpdateItem"]
+    );
+
+    let mut cases = Vec::new();
+    for (service, step, name) in STEPS {
+        let mut faults = match service {
+            Service::Table => table_faults(),
+            _ => service_faults(),
+        };
+        if service == Service::WeChat {
+            for (breaks, errcode) in [
+                ("is busy, errcode -1", -1),
+                ("refuses the address, 40164", 40164),
+                ("refuses the AppSecret, 40125", 40125),
+                ("says that the quota is used up, 45009", 45009),
+            ] {
+                faults.push((
+                    breaks,
+                    Fault::json(200, json!({"errcode": errcode, "errmsg": "broken"})),
+                ));
+            }
+        }
+        cases.extend(faults.into_iter().map(|fault| (service, step, name, fault)));
+    }
+    let runs = cases
+        .into_iter()
+        .map(|(service, step, name, (breaks, fault))| run(service, step, name, breaks, fault));
+    report::section(
+        report::TITLES[4],
+        "A run of `token-refresher` that finds no token. The next one, a minute later on the schedule, is the suite's next \
+         run.",
+        report::run(runs).await,
+    );
+}
+
+async fn run(service: Service, step: usize, name: &str, breaks: &str, fault: Fault) -> Row {
+    let stage = Stage::without_token().await;
+    let mut function = stage.serving(Program::TokenRefresher).await;
+    stage.proxy(service).fail(step.., fault);
+    let first = ask_within(&mut function, &refresh(), TIMEOUT).await;
+    assert!(first.took < TIMEOUT, "{name}, {breaks}: {first:?}");
+    stage.mend().await;
+    // The schedule's next run comes when every lease has ended.
+    stage.let_claims_end().await;
+    let again = ask_within(&mut function, &refresh(), TIMEOUT).await;
+    assert_eq!(again.status, 200, "{name}, {breaks}: {again:?}");
+    let calls = stage.calls(TOKEN_PATH).await;
+    assert!(calls <= 4, "{name}, {breaks}: {calls} calls");
+    let token = stage.store().token().await.unwrap();
+    assert_eq!(
+        token.generation, 1,
+        "{name}, {breaks}: a token was replaced that worked"
+    );
+    assert!(token.lease_expires_at.is_none(), "{name}, {breaks}: a lease is left");
+    Row {
+        step: name.to_owned(),
+        breaks: format!("{} {breaks}", service.name()),
+        gets: if first.status == 200 {
+            "the token is refreshed".to_owned()
+        } else {
+            first.told
+        },
+        within: "25 s",
+        kept: "one token, no lease".to_owned(),
+        returns: "the next run: 200".to_owned(),
+    }
+}

@@ -1,0 +1,160 @@
+//! One suite for every implementation of DynamoDB that the bundle may meet: what the store promises must hold on all.
+//!
+//! | environment | implementation |
+//! |---|---|
+//! | none | the embedded table |
+//! | `STORE_ENDPOINT` | the one at that URL, such as moto; the suite makes a table of its own there |
+//! | `STORE_TABLE` | that table of the AWS account and region of the standard variables |
+
+mod callbacks;
+mod records;
+mod replies;
+mod sends;
+mod token;
+
+use std::{collections::HashMap, future::Future};
+
+use aws_sdk_dynamodb::{
+    Client,
+    config::{Credentials, Region},
+    types::{
+        AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+        TimeToLiveSpecification,
+    },
+};
+use testing::EmbeddedTable;
+use tokio::{sync::OnceCell, task::JoinSet};
+use wechat::{hex, store::Table};
+
+/// How many tasks race for one item.
+const RACERS: usize = 16;
+/// What the suite asks of a table.
+const AWS_CALLS: &[&str] = &[
+    "dynamodb:CreateTable",
+    "dynamodb:DeleteItem",
+    "dynamodb:DescribeTable",
+    "dynamodb:DescribeTimeToLive",
+    "dynamodb:GetItem",
+    "dynamodb:PutItem",
+    "dynamodb:UpdateItem",
+    "dynamodb:UpdateTimeToLive",
+];
+/// A time of the tests' own, in epoch seconds. It is far ahead, or a real table would delete what is to expire later.
+const NOW: i64 = 4_000_000_000;
+
+/// The table, with an account in it that no other test uses.
+struct Bench {
+    table: Table,
+    app_id: String,
+    client: Client,
+    name: String,
+    _embedded: Option<EmbeddedTable>,
+}
+
+impl Bench {
+    async fn start() -> Self {
+        let (client, name, embedded) = match (std::env::var("STORE_ENDPOINT"), std::env::var("STORE_TABLE")) {
+            (Ok(endpoint), _) => {
+                let client = client_of(endpoint);
+                let name = shared_table(&client).await;
+                (client, name, None)
+            }
+            (_, Ok(name)) => (Client::new(&wechat::aws::load(AWS_CALLS)), name, None),
+            _ => {
+                let embedded = EmbeddedTable::start(None).await.unwrap();
+                (embedded.client(), testing::TABLE_NAME.to_owned(), Some(embedded))
+            }
+        };
+        let app_id = format!("wx{}", hex::random(8).unwrap());
+        Self {
+            table: Table::new(client.clone(), &name, &app_id),
+            app_id,
+            client,
+            name,
+            _embedded: embedded,
+        }
+    }
+
+    /// An item as it is stored.
+    async fn item(&self, pk: String) -> Option<HashMap<String, AttributeValue>> {
+        let read = self.client.get_item().table_name(&self.name).consistent_read(true);
+        read.key("pk", AttributeValue::S(pk)).send().await.unwrap().item
+    }
+}
+
+fn client_of(endpoint: String) -> Client {
+    let config = aws_sdk_dynamodb::config::Builder::from(&wechat::aws::load(AWS_CALLS))
+        .region(Region::new("us-east-1"))
+        .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+        .endpoint_url(endpoint)
+        .build();
+    Client::from_conf(config)
+}
+
+/// The table that all tests of this process share.
+async fn shared_table(client: &Client) -> String {
+    static NAME: OnceCell<String> = OnceCell::const_new();
+    let make = async || {
+        let name = format!("conformance-{}", hex::random(4).unwrap());
+        make_table(client, &name).await;
+        name
+    };
+    NAME.get_or_init(make).await.clone()
+}
+
+async fn make_table(client: &Client, name: &str) {
+    let partition_key = AttributeDefinition::builder()
+        .attribute_name("pk")
+        .attribute_type(ScalarAttributeType::S)
+        .build();
+    let key_schema = KeySchemaElement::builder()
+        .attribute_name("pk")
+        .key_type(KeyType::Hash)
+        .build();
+    let create = client
+        .create_table()
+        .table_name(name)
+        .billing_mode(BillingMode::PayPerRequest);
+    let create = create.attribute_definitions(partition_key.unwrap());
+    create.key_schema(key_schema.unwrap()).send().await.unwrap();
+    let expiry = TimeToLiveSpecification::builder().attribute_name("ttl").enabled(true);
+    let update = client.update_time_to_live().table_name(name);
+    let update = update.time_to_live_specification(expiry.build().unwrap());
+    update.send().await.unwrap();
+}
+
+/// Runs `act` as many tasks at once, each with its number, and gives back what each came to.
+async fn race<T, F>(act: impl Fn(usize) -> F) -> Vec<T>
+where
+    T: Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+{
+    let mut racers: JoinSet<T> = (0..RACERS).map(act).collect();
+    let mut outcomes = Vec::new();
+    while let Some(outcome) = racers.join_next().await {
+        outcomes.push(outcome.unwrap());
+    }
+    outcomes
+}
+
+fn number(item: &HashMap<String, AttributeValue>, name: &str) -> i64 {
+    item[name].as_n().unwrap().parse().unwrap()
+}
+
+fn text<'a>(item: &'a HashMap<String, AttributeValue>, name: &str) -> &'a str {
+    item[name].as_s().unwrap()
+}
+
+#[tokio::test]
+async fn expired_items_are_deleted_by_their_ttl() {
+    assert!(Bench::start().await.table.expires_items().await.unwrap());
+}
+
+#[tokio::test]
+async fn a_table_that_is_not_there_is_a_fault_of_the_set_up() {
+    let bench = Bench::start().await;
+    let elsewhere = Table::new(bench.client.clone(), "no-such-table", &bench.app_id);
+    let error = elsewhere.token().await.unwrap_err();
+    assert_eq!(error.kind(), wechat::store::StoreErrorKind::SetUp, "{error}");
+    assert!(error.to_string().contains("TABLE_NAME"), "{error}");
+}
