@@ -149,12 +149,12 @@ pub enum RunError {
 }
 
 impl RunError {
-    /// What the function error is called; see [`RefreshError::error_type`].
+    /// What the function error is called; see [`wechat::token::ErrorType`].
     #[must_use]
     pub fn error_type(&self) -> String {
         match self {
             Self::Config(error) => error.error_type().to_owned(),
-            Self::Refresh(error) => error.error_type(),
+            Self::Refresh(error) => error.error_type().to_string(),
             Self::Randomness(_) => "Randomness".to_owned(),
         }
     }
