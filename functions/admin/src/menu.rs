@@ -23,7 +23,10 @@ use wechat::{
     validate::{self, Fault, menu},
 };
 
-use crate::{App, IF_MATCH, if_match, with_etag};
+use crate::{
+    App,
+    etag::{IF_MATCH, if_match, with_etag},
+};
 
 /// What a roll-back may take, where the platform sets no limit: less than its claim lasts.
 const ROLLING_BACK: Duration = Duration::from_secs(ROLL_BACK_CLAIMED_FOR.unsigned_abs() - 3);

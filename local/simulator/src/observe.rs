@@ -25,6 +25,7 @@ impl fmt::Debug for Observer {
 }
 
 /// Something that the platform did.
+#[derive(Debug)]
 pub enum Observation {
     /// It answered a call of a server.
     Call(ObservedCall),
@@ -61,15 +62,6 @@ pub struct ObservedCall {
     pub is_fault: bool,
     /// The time from the call to the answer.
     pub took: Duration,
-}
-
-impl fmt::Debug for Observation {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Call(_) => "Call",
-            Self::FailedDelivery { .. } => "FailedDelivery",
-        })
-    }
 }
 
 impl fmt::Debug for ObservedCall {

@@ -146,7 +146,7 @@ fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-/// Whether `host[:port]` names this machine.
+/// Whether `host[:port]`, as in a `Host` or an `Origin`, names this machine.
 #[must_use]
 pub fn is_loopback(authority: &str) -> bool {
     if let Some(rest) = authority.strip_prefix('[') {

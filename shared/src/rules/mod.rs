@@ -318,6 +318,31 @@ mod tests {
         assert!(index > 15, "{index}");
     }
 
+    /// Each of them is read in 6 ms, whatever is compiled of it: a cold start of the webhook would take seconds.
+    #[test]
+    fn patterns_that_take_too_long_to_read_are_refused_where_they_become_so() {
+        let rule = json!({"match": "regex", "value": r"[\s\S]{0,90}z", "reply": text("ok")});
+        let document = |count: usize| json!({ "keywords": vec![&rule; count] }).to_string();
+        assert!(ReplyRules::parse(document(3).as_bytes()).is_ok());
+        let Err(RulesError::Faults(faults)) = ReplyRules::parse(document(250).as_bytes()) else {
+            panic!()
+        };
+        assert_eq!(faults[0].pointer, "/keywords/40/value", "{}", faults[0].detail);
+    }
+
+    /// It is read in one go, however much of it is written in half width.
+    #[test]
+    fn a_long_pattern_of_full_width_is_read_in_linear_time() {
+        let rule = json!({"match": "regex", "value": "Ａ！".repeat(20_000), "reply": text("ok")});
+        let started = std::time::Instant::now();
+        assert!(ReplyRules::parse(json!({"keywords": [rule]}).to_string().as_bytes()).is_ok());
+        assert!(
+            started.elapsed() < std::time::Duration::from_secs(5),
+            "{:?}",
+            started.elapsed()
+        );
+    }
+
     #[test]
     fn texts_compare_without_regard_to_case_width_and_outer_spaces() {
         let rules = rules(&json!({"keywords": [

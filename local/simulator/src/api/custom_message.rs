@@ -32,11 +32,10 @@ const TYPES: &[(&str, &[&str], i64)] = &[
     ),
 ];
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct Typing {
-    #[serde(default)]
     touser: String,
-    #[serde(default)]
     command: String,
 }
 

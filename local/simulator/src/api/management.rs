@@ -38,11 +38,10 @@ struct RequestOf {
     rid: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct CheckCallback {
-    #[serde(default)]
     action: String,
-    #[serde(default)]
     check_operator: String,
 }
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::platform::{Platform, call::Call, errcode::ApiError, faults::Fault};
 
-/// Every how many-th successful answer is `text/plain`: a client must not judge by the content type.
+/// One in this many successful answers is `text/plain`: a client must not judge by the content type.
 const TEXT_EVERY: u64 = 4;
 
 /// An HTTP answer.

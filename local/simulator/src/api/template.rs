@@ -17,17 +17,14 @@ use crate::platform::{
     users::{self, MiniProgram, Shown},
 };
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct Send {
-    #[serde(default)]
     touser: String,
-    #[serde(default)]
     template_id: String,
     url: Option<String>,
     miniprogram: Option<MiniProgram>,
-    #[serde(default)]
     client_msg_id: String,
-    #[serde(default)]
     data: BTreeMap<String, Keyword>,
 }
 

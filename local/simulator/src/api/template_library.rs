@@ -8,11 +8,10 @@ use serde_json::{Value, json};
 use super::ok;
 use crate::platform::{Platform, call::Call, errcode::ApiError};
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct Add {
-    #[serde(default)]
     template_id_short: String,
-    #[serde(default)]
     keyword_name_list: Vec<String>,
 }
 

@@ -8,15 +8,12 @@ use serde_json::{Value, json};
 
 use crate::platform::{Platform, call::Call, errcode::ApiError, tokens::Grant};
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct StableToken {
-    #[serde(default)]
     grant_type: String,
-    #[serde(default)]
     appid: String,
-    #[serde(default)]
     secret: String,
-    #[serde(default)]
     force_refresh: bool,
 }
 

@@ -71,7 +71,7 @@ pub(super) async fn unfollow(State(simulation): Shared, body: Bytes) -> Controll
     Ok(push(&simulation, &Notice::unsubscribe(&openid, wall_seconds())).await)
 }
 
-/// `{"openid", "type", …}`: the members beside `openid` and `article` are those of [`UserMessage`].
+/// `{"openid", "type", …}`: the other members are those of [`UserMessage`].
 pub(super) async fn message(State(simulation): Shared, body: Bytes) -> Controlled<Done> {
     let mut members: Map<String, Value> = parse(&body)?;
     let openid: String = take(&mut members, "openid")?;
@@ -111,7 +111,7 @@ fn user_message(platform: &mut Platform, openid: &str, message: UserMessage) -> 
     ))
 }
 
-/// `{"openid", "type", …}`: the members beside `openid` are those of [`Tap`].
+/// `{"openid", "type", …}`: the other members are those of [`Tap`].
 pub(super) async fn tap(State(simulation): Shared, body: Bytes) -> Controlled<Done> {
     tapped(&simulation, parse(&body)?).await
 }

@@ -63,26 +63,21 @@ impl Fault {
     pub(crate) fn validate(&self) -> Result<(), &'static str> {
         let answers = self.errcode.is_some() || self.http_status.is_some() || self.body.is_some();
         let distorts = self.truncated || self.content_type.is_some() || self.delay_ms.is_some();
+        let is_header = |text: &String| HeaderValue::from_str(text).is_ok();
+        let is_status = |status: u16| status >= 200 && StatusCode::from_u16(status).is_ok();
         if self.path == CALLBACK && (!self.drop || answers || distorts) {
             Err("/callback takes `drop` only")
         } else if self.path != CALLBACK && !self.path.starts_with("/cgi-bin/") {
             Err("`path` must begin with /cgi-bin/, or be /callback")
         } else if !answers && !distorts && !self.drop {
             Err("say what fails: errcode, http_status, body, truncated, content_type, delay_ms or drop")
-        } else if self
-            .content_type
-            .as_ref()
-            .is_some_and(|text| HeaderValue::from_str(text).is_err())
-        {
+        } else if !self.content_type.as_ref().is_none_or(is_header) {
             Err("`content_type` is not a header value")
         } else if self.errcode.is_none() && self.errmsg.is_some() {
             Err("`errmsg` needs an `errcode`")
         } else if self.errcode.is_some() && self.body.is_some() {
             Err("`errcode` and `body` exclude each other")
-        } else if self
-            .http_status
-            .is_some_and(|status| status < 200 || StatusCode::from_u16(status).is_err())
-        {
+        } else if !self.http_status.is_none_or(is_status) {
             Err("`http_status` must be a final HTTP status, 200 to 999")
         } else if self.times == 0 {
             Err("`times` must be at least 1")

@@ -1,7 +1,7 @@
 //! The value rules of template fields, by the type in the field's name.
 //!
-//! See [WeChat Docs/订阅消息 参数值内容限制](https://developers.weixin.qq.com/doc/service/Subscription_Messages/intro.html):
-//! the fields of template messages have the same types.
+//! See [WeChat Docs/订阅通知](https://developers.weixin.qq.com/doc/offiaccount/Subscription_Messages/api.html), whose field
+//! types template messages share.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,6 @@
 //! MarkFail 自动屏蔽: a server that keeps failing gets no pushes for a minute.
+//!
+//! See [WeChat Docs/接口报警和排查指引](https://developers.weixin.qq.com/doc/service/guide/dev/api/warn_guide.md).
 
 /// Failed deliveries in a row before a block. WeChat does not publish its number; this one is an assumption.
 const MOST_FAILURES: u32 = 30;

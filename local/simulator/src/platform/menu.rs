@@ -59,7 +59,7 @@ impl ConditionalMenu {
             .iter()
             .filter(|(_, value)| *value != "")
             .all(|(name, value)| match &**name {
-                "client_platform_type" => value == user.client.as_str(),
+                "client_platform_type" => *value == json!(user.client),
                 "tag_id" => user.tags.last().is_some_and(|tag| value == tag),
                 _ => false,
             })

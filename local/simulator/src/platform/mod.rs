@@ -1,4 +1,4 @@
-//! What the platform keeps: the account, its users, tokens, quotas, menus, templates and the failures ordered.
+//! What the platform keeps: the account, its users, tokens, quotas, menus, templates and ordered failures.
 //!
 //! Everything here is plain state and its rules. This room imports no other room: [`api`](crate::api) answers calls
 //! with it, [`push`](crate::push) delivers its notices, [`control`](crate::control) changes it.

@@ -62,16 +62,6 @@ pub(crate) enum Client {
     Other,
 }
 
-impl Client {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Ios => "1",
-            Self::Android => "2",
-            Self::Other => "3",
-        }
-    }
-}
-
 /// A user who follows the account, or did once.
 #[derive(Default)]
 pub(crate) struct User {

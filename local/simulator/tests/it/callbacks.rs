@@ -15,25 +15,18 @@ async fn every_mode_carries_a_message_and_its_reply() {
         stage.receiver.answer([stage.reply("欢迎]关注")]);
         let answer = stage.post("/sim/message", text_message("你好 <&>")).await;
         assert_eq!(answer["openid"], FOLLOWER);
-        assert_eq!(
-            (&answer["deliveries"], &answer["status"]),
-            (&json!(1), &json!(200)),
-            "{answer}"
-        );
-        assert_eq!(
-            (&answer["reply"]["MsgType"], &answer["reply"]["Content"]),
-            (&json!("text"), &json!("欢迎]关注"))
-        );
+        assert_eq!(answer["deliveries"], 1, "{answer}");
+        assert_eq!(answer["status"], 200, "{answer}");
+        assert_eq!(answer["reply"]["MsgType"], "text");
+        assert_eq!(answer["reply"]["Content"], "欢迎]关注");
         assert_eq!(stage.phone().await[0]["reply"], answer["reply"]);
 
         let pushed = &stage.receiver.pushed()[0];
         let message = stage.open(pushed);
         assert_eq!(message.text_of("ToUserName"), stage.simulator.account().original_id);
         assert_eq!(message.text_of("FromUserName"), FOLLOWER);
-        assert_eq!(
-            (message.text_of("MsgType"), message.text_of("Content")),
-            ("text", "你好 <&>")
-        );
+        assert_eq!(message.text_of("MsgType"), "text");
+        assert_eq!(message.text_of("Content"), "你好 <&>");
         assert!(message.text_of("MsgId").parse::<u64>().unwrap() > 24_000_000_000_000_000);
         assert_eq!(pushed.query["openid"], FOLLOWER);
 
@@ -56,10 +49,8 @@ async fn success_shows_nothing() {
     );
     assert_eq!(stage.phone().await, json!([]));
     let event = stage.open(&stage.receiver.pushed()[0]);
-    assert_eq!(
-        (event.text_of("Event"), event.text_of("EventKey")),
-        ("CLICK", "MENU_HELP")
-    );
+    assert_eq!(event.text_of("Event"), "CLICK");
+    assert_eq!(event.text_of("EventKey"), "MENU_HELP");
     assert!(event.child("MsgId").is_none());
 }
 
@@ -84,10 +75,8 @@ async fn a_failed_delivery_is_repeated_with_the_same_message_and_a_later_reply_c
         stage.reply("迟到"),
     ]);
     let answer = stage.post("/sim/message", text_message("在吗")).await;
-    assert_eq!(
-        (&answer["deliveries"], &answer["reply"]["Content"]),
-        (&json!(3), &json!("迟到"))
-    );
+    assert_eq!(answer["deliveries"], 3);
+    assert_eq!(answer["reply"]["Content"], "迟到");
     assert!(answer.get("error").is_none());
     let pushed = stage.receiver.pushed();
     let ids: Vec<String> = pushed
@@ -107,16 +96,13 @@ async fn after_three_failures_the_user_sees_the_failure_text() {
         .receiver
         .answer([Scripted::Status(403), Scripted::Status(500), Scripted::Body(clear)]);
     let answer = stage.post("/sim/message", text_message("在吗")).await;
-    assert_eq!(
-        (&answer["reply"], &answer["deliveries"], &answer["status"]),
-        (&json!(null), &json!(3), &json!(200))
-    );
+    assert_eq!(answer["reply"], json!(null));
+    assert_eq!(answer["deliveries"], 3);
+    assert_eq!(answer["status"], 200);
     assert_eq!(answer["error"], "a clear reply in safe mode");
     let phone = stage.phone().await;
-    assert_eq!(
-        (&phone[0]["type"], &phone[0]["text"]),
-        (&json!("notice"), &json!("该公众号提供的服务出现故障，请稍后再试"))
-    );
+    assert_eq!(phone[0]["type"], "notice");
+    assert_eq!(phone[0]["text"], "该公众号提供的服务出现故障，请稍后再试");
     assert_eq!(stage.receiver.pushed().len(), 3);
 }
 
@@ -137,11 +123,8 @@ async fn a_hanging_and_an_unreachable_server_fail_every_delivery() {
     let started = std::time::Instant::now();
     let answer = stage.post("/sim/message", text_message("在吗")).await;
     assert!(started.elapsed() >= Duration::from_millis(40));
-    assert_eq!(
-        (&answer["deliveries"], &answer["status"]),
-        (&json!(3), &json!(null)),
-        "{answer}"
-    );
+    assert_eq!(answer["deliveries"], 3, "{answer}");
+    assert_eq!(answer["status"], json!(null), "{answer}");
     assert_eq!(stage.phone().await.as_array().unwrap().len(), 2);
 }
 
@@ -249,10 +232,8 @@ async fn a_view_carries_the_menu_it_was_tapped_in() {
     stage.post("/sim/view", view).await;
     let pushed = stage.receiver.pushed();
     let (before, after) = (stage.open(&pushed[0]), stage.open(&pushed[1]));
-    assert_eq!(
-        (before.text_of("Event"), before.text_of("EventKey")),
-        ("VIEW", "https://example.com/?a=1&b=2")
-    );
+    assert_eq!(before.text_of("Event"), "VIEW");
+    assert_eq!(before.text_of("EventKey"), "https://example.com/?a=1&b=2");
     assert!(before.child("MenuId").is_none());
     assert_eq!(after.text_of("MenuId"), menu_id);
 }

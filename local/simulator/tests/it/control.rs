@@ -13,9 +13,9 @@ use crate::stage::{Scripted, Stage, now, text_message};
 async fn the_account_is_answered_with_its_secrets() {
     let stage = Stage::new(Mode::Safe).await;
     let account = stage.simulator.account();
-    let told = stage.get("/sim/account").await;
+    let answer = stage.get("/sim/account").await;
     assert_eq!(
-        told,
+        answer,
         json!({
             "app_id": account.app_id,
             "app_secret": account.app_secret,
@@ -24,20 +24,15 @@ async fn the_account_is_answered_with_its_secrets() {
             "original_id": account.original_id,
         })
     );
-    assert_eq!(
-        (
-            account.app_id.len(),
-            account.app_secret.len(),
-            account.encoding_aes_key.len()
-        ),
-        (18, 32, 43)
-    );
+    assert_eq!(account.app_id.len(), 18);
+    assert_eq!(account.app_secret.len(), 32);
+    assert_eq!(account.encoding_aes_key.len(), 43);
 }
 
 #[tokio::test]
 async fn wrong_controls_are_refused_with_a_reason() {
     let stage = Stage::new(Mode::Safe).await;
-    let stranger = "odhkKxxxxxxxxxxxxxxxxxxxxxxx";
+    let unknown = "odhkKxxxxxxxxxxxxxxxxxxxxxxx";
     for (path, body, status) in [
         ("/sim/follow", json!({"open_id": FOLLOWER}), 400),
         ("/sim/follow", json!({"openid": "short"}), 400),
@@ -55,12 +50,12 @@ async fn wrong_controls_are_refused_with_a_reason() {
         ),
         (
             "/sim/message",
-            json!({"openid": stranger, "type": "text", "content": "a"}),
+            json!({"openid": unknown, "type": "text", "content": "a"}),
             404,
         ),
-        ("/sim/click", json!({"openid": stranger, "key": "k"}), 404),
+        ("/sim/click", json!({"openid": unknown, "key": "k"}), 404),
         ("/sim/click", json!({"openid": FOLLOWER}), 400),
-        ("/sim/block", json!({"openid": stranger, "blocked": true}), 404),
+        ("/sim/block", json!({"openid": unknown, "blocked": true}), 404),
         ("/sim/faults", json!({"path": "/cgi-bin/menu/get"}), 400),
         ("/sim/faults", json!({"path": "/menu/get", "drop": true}), 400),
         (
@@ -80,7 +75,7 @@ async fn wrong_controls_are_refused_with_a_reason() {
         assert_eq!(stage.refused(path, &body).await, status, "{path} {body}");
     }
     let (status, _) = stage
-        .send(Method::GET, &format!("/sim/phones/{stranger}"), String::new())
+        .send(Method::GET, &format!("/sim/phones/{unknown}"), String::new())
         .await;
     assert_eq!(status, 404);
     stage.post("/sim/unfollow", json!({"openid": FOLLOWER})).await;

@@ -15,10 +15,8 @@ async fn a_made_template_is_listed_sent_and_deleted() {
     let template_id = stage.post("/sim/templates", made).await["template_id"].clone();
     let listed = stage.get_api("/cgi-bin/template/get_all_private_template").await;
     let last = listed["template_list"].as_array().unwrap().last().unwrap().clone();
-    assert_eq!(
-        (&last["template_id"], &last["title"]),
-        (&template_id, &json!("到货提醒"))
-    );
+    assert_eq!(last["template_id"], template_id);
+    assert_eq!(last["title"], "到货提醒");
 
     let message = json!({"touser": FOLLOWER, "template_id": template_id, "data": {"thing1": {"value": "书"}}});
     assert_eq!(stage.errcode(SEND, &message).await, 0);
