@@ -5,7 +5,7 @@ use http_api::{ApiRequest, Problem, response::respond};
 use serde_json::Value;
 use wechat::{
     digest::sha256_hex,
-    hex,
+    random,
     store::{RecordedAnswer, SendClaim, SendOutcome, SendRequest},
     validate::send::SendTemplate,
 };
@@ -48,7 +48,7 @@ pub(crate) async fn send_once(
     key: &str,
 ) -> Result<Response<String>, Problem> {
     let (caller, deadline) = (request.caller(), request.deadline());
-    let (owner, fingerprint) = (run_name(8)?, &fingerprint(body));
+    let (owner, fingerprint) = (random::hex::<8>(), &fingerprint(body));
     let claim = SendRequest {
         caller: caller.namespace(),
         key,
@@ -104,11 +104,6 @@ fn again(answer: RecordedAnswer) -> Response<String> {
     let headers = response.headers_mut();
     headers.insert("idempotent-replayed", HeaderValue::from_static("true"));
     response
-}
-
-/// A name that no other run has.
-pub(crate) fn run_name(bytes: usize) -> Result<String, Problem> {
-    hex::random(bytes).map_err(|error| Problem::set_up(error.to_string()))
 }
 
 #[cfg(test)]

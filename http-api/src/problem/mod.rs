@@ -13,7 +13,7 @@ use wechat::{
     validate::{Fault, template::Finding},
 };
 
-use crate::response::{respond, to_json};
+use crate::response::respond;
 
 /// A kind of failure: its status, its `type` and its `title`.
 #[derive(Clone, Copy)]
@@ -375,7 +375,7 @@ impl Problem {
             .allow
             .as_deref()
             .and_then(|methods| HeaderValue::from_str(methods).ok());
-        let mut response = respond(status, "application/problem+json", to_json(&self));
+        let mut response = respond(status, "application/problem+json", wechat::json::write(&self));
         if let Some(seconds) = retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         }
