@@ -208,7 +208,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::xml::{Document, is_xml_character};
+    use crate::xml::{Tree, is_xml_character};
 
     fn xml(reply: serde_json::Value) -> String {
         let reply: Reply = serde_json::from_value(reply).unwrap();
@@ -347,7 +347,7 @@ mod tests {
             let allowed = |text: &str| text.chars().filter(|&c| is_xml_character(c)).collect::<String>();
             let addresses = Addresses { to: &to, from: "gh_1", answers_message: true };
             let xml = Reply::text(&text).to_xml(addresses, 1_767_225_600);
-            let read = Document::parse(xml.as_bytes()).unwrap();
+            let read = Tree::parse(xml.as_bytes()).unwrap();
             prop_assert_eq!(read.child("Content").unwrap().value(), allowed(cut_to_bytes(&text.replace("\r\n", "\n"), TEXT_LIMIT)));
             prop_assert_eq!(read.child("ToUserName").unwrap().value(), allowed(&to));
             prop_assert_eq!(read.text("MsgType"), Some("text"));

@@ -15,7 +15,7 @@ use std::fmt;
 use self::aes::{DecryptError, EncodingAesKey};
 use crate::{
     secret::Secret,
-    xml::{Document, DocumentError, XmlWriter, ciphertexts},
+    xml::{ParseError, Tree, XmlWriter, ciphertexts},
 };
 
 /// Characters of an `echostr`. WeChat's has about 19.
@@ -141,10 +141,10 @@ pub enum OpenError {
     Verify(#[from] VerifyError),
     /// The callback was opened, but is not a document that WeChat sends. What WeChat signed is never refused: `success`.
     #[error("the callback was opened, but cannot be read: {0} / 回调已通过校验，但内容无法解析")]
-    Document(#[from] DocumentError),
+    Document(#[from] ParseError),
     /// The body should hold `Encrypt`, and is no document at all: 400.
     #[error("the body cannot be read: {0} / 请求体无法解析")]
-    Envelope(#[source] DocumentError),
+    Envelope(#[source] ParseError),
     /// The body should hold `Encrypt`, and does not: 400.
     #[error(
         "the body is not encrypted, but this server expects encryption \
@@ -166,7 +166,7 @@ pub enum OpenError {
 #[derive(Debug)]
 pub struct OpenedCallback {
     /// The clear document.
-    pub document: Document,
+    pub document: Tree,
     /// With what a reply must be encrypted; `None` for a clear one.
     pub seal: Option<Seal>,
 }
@@ -254,7 +254,7 @@ impl CallbackVerifier {
         if query.says_encrypted() && ciphertexts(body).is_empty() {
             return Err(OpenError::NotEncrypted);
         }
-        let document = Document::parse_callback(body)?;
+        let document = Tree::parse_callback(body)?;
         if document.text("Encrypt").is_some() && document.text("MsgType").is_none() {
             return Err(OpenError::Encrypted);
         }
@@ -266,7 +266,7 @@ impl CallbackVerifier {
             return self.open_encrypted(query, body, now);
         }
         self.verify_signature(query, now)?;
-        let document = Document::parse_callback(body)?;
+        let document = Tree::parse_callback(body)?;
         if document.child("Encrypt").is_some() {
             return self.open_encrypted(query, body, now);
         }
@@ -295,7 +295,7 @@ impl CallbackVerifier {
         if ciphertexts.is_empty() {
             // There is nothing that `msg_signature` could cover: only `signature` can tell whether WeChat sent this.
             self.verify_signature(query, now)?;
-            Document::parse_callback(body).map_err(OpenError::Envelope)?;
+            Tree::parse_callback(body).map_err(OpenError::Envelope)?;
             return Err(OpenError::NotEncrypted);
         }
         let (token, encrypt) = self
@@ -308,7 +308,7 @@ impl CallbackVerifier {
             .ok_or(VerifyError::Signature("msg_signature"))?;
         let (message, key) = self.decrypt(encrypt)?;
         Ok(OpenedCallback {
-            document: Document::parse_callback(message.as_bytes())?,
+            document: Tree::parse_callback(message.as_bytes())?,
             seal: Some(Seal {
                 app_id: self.app_id.clone(),
                 token: token.clone(),

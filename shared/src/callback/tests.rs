@@ -296,7 +296,7 @@ fn previous_token_and_key_still_open_and_seal() {
     let (query, encrypt) = encrypted("previous", &previous_key, APP_ID);
     let opened = verifier.open(&query, safe_body(&encrypt).as_bytes(), NOW).unwrap();
     let sealed = opened.seal.unwrap().seal("<xml>reply</xml>", NOW, [9; 16], "42");
-    let reply = Document::parse(sealed.as_bytes()).unwrap();
+    let reply = Tree::parse(sealed.as_bytes()).unwrap();
     let encrypt = reply.text("Encrypt").unwrap();
     assert_eq!(
         EncodingAesKey::parse(&previous_key)

@@ -104,7 +104,7 @@ fn detail_type(callback: &Callback) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::xml::Document;
+    use crate::xml::Tree;
 
     #[test]
     fn the_detail_type_is_wechats_own_name() {
@@ -120,7 +120,7 @@ mod tests {
             ),
             (&long, &format!("event.{}", "长".repeat(122))),
         ] {
-            let document = Document::parse(format!("<xml>{fields}</xml>").as_bytes()).unwrap();
+            let document = Tree::parse(format!("<xml>{fields}</xml>").as_bytes()).unwrap();
             assert_eq!(detail_type(&Callback::from_document(document).unwrap()), expected);
         }
     }

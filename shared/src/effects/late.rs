@@ -12,7 +12,7 @@ use crate::aws::{InvokeError, LambdaFunction};
 use crate::clock::Clock;
 use crate::{
     message::{Callback, NotACallback},
-    xml::{Document, DocumentError},
+    xml::{ParseError, Tree},
 };
 
 /// Bytes of an event that Lambda is sure to take for an asynchronous invocation, and a queue after it. The text of a
@@ -39,7 +39,7 @@ pub enum NotLateEffects {
     Member(&'static str),
     /// The callback's document cannot be read.
     #[error("`callback` cannot be read: {0}")]
-    Document(#[from] DocumentError),
+    Document(#[from] ParseError),
     /// The document is no callback.
     #[error("`callback`: {0}")]
     NotACallback(#[from] NotACallback),
@@ -67,7 +67,7 @@ impl LateEffects {
         let received_at = member("received_at")?.as_i64();
         let publish = member("publish")?.as_bool();
         Ok(Self {
-            callback: Callback::from_document(Document::parse(document.to_string().as_bytes())?)?,
+            callback: Callback::from_document(Tree::parse(document.to_string().as_bytes())?)?,
             received_at: received_at.ok_or(NotLateEffects::Member("received_at"))?,
             publish: publish.ok_or(NotLateEffects::Member("publish"))?,
         })
@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn a_callback_is_the_same_at_the_worker() {
         for sample in SAMPLES {
-            let callback = Callback::from_document(Document::parse(sample.as_bytes()).unwrap()).unwrap();
+            let callback = Callback::from_document(Tree::parse(sample.as_bytes()).unwrap()).unwrap();
             let event = LateEffects::event(&callback, 1_767_225_601, true);
             let event: Value = serde_json::from_str(&event.to_string()).unwrap();
             let late = LateEffects::from_event(&event).unwrap();

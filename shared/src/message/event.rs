@@ -6,7 +6,7 @@ use super::{
     inside, items, msg_id, optional, owned,
     report::{DeliveryStatus, MassSendResult, PublishResult, SubscribeMsgResult},
 };
-use crate::xml::Document;
+use crate::xml::Tree;
 
 /// An event, by `Event` in whatever case.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -239,7 +239,7 @@ pub struct AuthorizedUser {
 
 impl Event {
     /// Reads the event called `name`.
-    pub(super) fn read(name: &str, document: &Document) -> Self {
+    pub(super) fn read(name: &str, document: &Tree) -> Self {
         let text = |name| owned(document, name);
         let key = || text("EventKey");
         let menu_id = || optional(document, "MenuId");
@@ -339,7 +339,7 @@ impl Event {
 }
 
 impl ScanCode {
-    fn read(document: &Document) -> Self {
+    fn read(document: &Tree) -> Self {
         let info = inside(document, "ScanCodeInfo");
         Self {
             key: owned(document, "EventKey"),
@@ -350,7 +350,7 @@ impl ScanCode {
 }
 
 impl Pictures {
-    fn read(document: &Document) -> Self {
+    fn read(document: &Tree) -> Self {
         let pictures = items(inside(document, "SendPicsInfo"), "PicList");
         Self {
             key: owned(document, "EventKey"),
@@ -360,7 +360,7 @@ impl Pictures {
 }
 
 impl SubscribeChoice {
-    fn read(item: &Document) -> Self {
+    fn read(item: &Tree) -> Self {
         Self {
             template_id: owned(item, "TemplateId"),
             accepted: item
@@ -372,7 +372,7 @@ impl SubscribeChoice {
 }
 
 impl AuthorizedUser {
-    fn read(document: &Document) -> Self {
+    fn read(document: &Tree) -> Self {
         Self {
             openid: owned(document, "OpenID"),
             unionid: optional(document, "UnionID"),
@@ -383,7 +383,7 @@ impl AuthorizedUser {
 }
 
 /// What follows `prefix` in `EventKey`.
-fn key_after(document: &Document, prefix: &str) -> Option<String> {
+fn key_after(document: &Tree, prefix: &str) -> Option<String> {
     document
         .text("EventKey")?
         .strip_prefix(prefix)
@@ -392,6 +392,6 @@ fn key_after(document: &Document, prefix: &str) -> Option<String> {
 }
 
 /// Every `List` in `wrapper`; in JSON bodies they stand in the document itself.
-fn list<T>(document: &Document, wrapper: &str, read: impl Fn(&Document) -> T) -> Vec<T> {
+fn list<T>(document: &Tree, wrapper: &str, read: impl Fn(&Tree) -> T) -> Vec<T> {
     inside(document, wrapper).children("List").map(read).collect()
 }

@@ -22,7 +22,7 @@ pub use report::{
     SubscribeMsgResult,
 };
 
-use crate::{digest::sha256_hex, xml::Document};
+use crate::{digest::sha256_hex, xml::Tree};
 
 /// A message or an event, with its envelope.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,7 +35,7 @@ pub struct Callback {
     pub created_at: i64,
     /// What it says.
     pub content: Content,
-    document: Document,
+    document: Tree,
 }
 
 /// What a callback says. Messages and events are apart because their names overlap: a message of type `location` is
@@ -171,7 +171,7 @@ impl Callback {
     ///
     /// # Errors
     /// [`NotACallback`] when nothing in it says what it is.
-    pub fn from_document(document: Document) -> Result<Self, NotACallback> {
+    pub fn from_document(document: Tree) -> Result<Self, NotACallback> {
         Ok(Self {
             to: owned(&document, "ToUserName"),
             from: owned(&document, "FromUserName"),
@@ -183,7 +183,7 @@ impl Callback {
 
     /// The document that this was read from.
     #[must_use]
-    pub fn document(&self) -> &Document {
+    pub fn document(&self) -> &Tree {
         &self.document
     }
 
@@ -288,7 +288,7 @@ impl Callback {
 }
 
 impl Content {
-    fn read(document: &Document) -> Result<Self, NotACallback> {
+    fn read(document: &Tree) -> Result<Self, NotACallback> {
         let event = document.word("Event");
         match document.word("MsgType") {
             Some(name) if name.eq_ignore_ascii_case("event") => {
@@ -307,7 +307,7 @@ impl Content {
 }
 
 impl Message {
-    fn read(msg_type: &str, document: &Document) -> Self {
+    fn read(msg_type: &str, document: &Tree) -> Self {
         let article = document.word("MsgDataId").map(|id| ArticleOrigin {
             msg_data_id: id.to_owned(),
             index: document.number("Idx"),
@@ -321,7 +321,7 @@ impl Message {
 }
 
 impl MessageKind {
-    fn read(msg_type: &str, document: &Document) -> Self {
+    fn read(msg_type: &str, document: &Tree) -> Self {
         let text = |name| owned(document, name);
         match msg_type.to_ascii_lowercase().as_str() {
             "text" => Self::Text {
@@ -372,27 +372,27 @@ impl MessageKind {
 }
 
 /// `MsgId` of messages and `MsgID` of reports.
-fn msg_id(document: &Document) -> Option<String> {
+fn msg_id(document: &Tree) -> Option<String> {
     document
         .word("MsgId")
         .or_else(|| document.word("MsgID"))
         .map(str::to_owned)
 }
 
-fn owned(document: &Document, name: &str) -> String {
+fn owned(document: &Tree, name: &str) -> String {
     document.text(name).unwrap_or_default().to_owned()
 }
 
-fn optional(document: &Document, name: &str) -> Option<String> {
+fn optional(document: &Tree, name: &str) -> Option<String> {
     document.text(name).map(str::to_owned)
 }
 
 /// The child called `wrapper`; without one, the document itself.
-fn inside<'a>(document: &'a Document, wrapper: &str) -> &'a Document {
+fn inside<'a>(document: &'a Tree, wrapper: &str) -> &'a Tree {
     document.child(wrapper).unwrap_or(document)
 }
 
 /// Every `item` of every child called `list`: WeChat has repeated the list itself in place of its items.
-fn items<'a>(document: &'a Document, list: &'a str) -> impl Iterator<Item = &'a Document> {
+fn items<'a>(document: &'a Tree, list: &'a str) -> impl Iterator<Item = &'a Tree> {
     document.children(list).flat_map(|list| list.children("item"))
 }

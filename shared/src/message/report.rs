@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{inside, items, msg_id, optional, owned};
-use crate::xml::Document;
+use crate::xml::Tree;
 
 /// What became of a template message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -165,7 +165,7 @@ pub struct SubscribeMsgResult {
 }
 
 impl MassSendResult {
-    pub(super) fn read(document: &Document) -> Self {
+    pub(super) fn read(document: &Tree) -> Self {
         let status_text = owned(document, "Status");
         Self {
             msg_id: msg_id(document),
@@ -187,7 +187,7 @@ impl MassSendResult {
 }
 
 impl CopyrightCheck {
-    fn read(result: &Document) -> Self {
+    fn read(result: &Tree) -> Self {
         Self {
             check_state: result.number("CheckState"),
             items: items(result, "ResultList").map(CopyrightItem::read).collect(),
@@ -196,7 +196,7 @@ impl CopyrightCheck {
 }
 
 impl CopyrightItem {
-    fn read(item: &Document) -> Self {
+    fn read(item: &Tree) -> Self {
         Self {
             article_index: item.number("ArticleIdx"),
             user_declare_state: item.number("UserDeclareState"),
@@ -211,7 +211,7 @@ impl CopyrightItem {
 }
 
 impl PublishResult {
-    pub(super) fn read(info: &Document) -> Self {
+    pub(super) fn read(info: &Tree) -> Self {
         Self {
             publish_id: info.word("publish_id").map(str::to_owned),
             publish_status: info.number("publish_status"),
@@ -231,7 +231,7 @@ impl PublishResult {
 }
 
 impl SubscribeMsgResult {
-    pub(super) fn read(item: &Document) -> Self {
+    pub(super) fn read(item: &Tree) -> Self {
         Self {
             template_id: owned(item, "TemplateId"),
             msg_id: msg_id(item),

@@ -199,7 +199,7 @@ mod tests {
 
     fn callback(fields: &str) -> Callback {
         let xml = format!("<xml><ToUserName>gh_1</ToUserName><FromUserName>o1</FromUserName>{fields}</xml>");
-        Callback::from_document(crate::xml::Document::parse(xml.as_bytes()).unwrap()).unwrap()
+        Callback::from_document(crate::xml::Tree::parse(xml.as_bytes()).unwrap()).unwrap()
     }
 
     fn replied(rules: &ReplyRules, fields: &str) -> Option<String> {

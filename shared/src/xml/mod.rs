@@ -33,9 +33,9 @@ fn is_json(trimmed: &str) -> bool {
     trimmed.starts_with('{')
 }
 
-const fn check_size(body: &[u8]) -> Result<(), DocumentError> {
+const fn check_size(body: &[u8]) -> Result<(), ParseError> {
     if body.len() > MAX_SIZE {
-        return Err(DocumentError::TooLarge(body.len()));
+        return Err(ParseError::TooLarge(body.len()));
     }
     Ok(())
 }
@@ -49,7 +49,7 @@ pub fn ciphertexts(body: &[u8]) -> Vec<String> {
     const START: &str = "<Encrypt>";
     let text = String::from_utf8_lossy(body);
     if is_json(trim(&text)) {
-        let document = Document::parse_callback(body).ok();
+        let document = Tree::parse_callback(body).ok();
         let encrypt = document.as_ref().and_then(|document| document.text("Encrypt"));
         return encrypt.map(str::to_owned).into_iter().collect();
     }
@@ -70,7 +70,7 @@ pub fn ciphertexts(body: &[u8]) -> Vec<String> {
 /// XML and JSON give the same tree: a JSON array is a repeated member, numbers and booleans are their text, `null` is
 /// empty text. Attributes and comments are ignored, and so is text that stands beside child elements.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Document {
+pub struct Tree {
     name: String,
     value: String,
     children: Vec<Self>,
@@ -79,7 +79,7 @@ pub struct Document {
 /// Why a body is not a document that WeChat sends.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum DocumentError {
+pub enum ParseError {
     /// More than [`MAX_SIZE`] bytes.
     #[error("{0} bytes; at most {MAX_SIZE} are read")]
     TooLarge(usize),
@@ -118,19 +118,19 @@ pub enum DocumentError {
     Json(#[from] serde_json::Error),
 }
 
-impl Document {
+impl Tree {
     /// Reads a body: JSON when, after a byte order mark and whitespace, it starts with `{`; else XML with a root
     /// element of any name. The root of a JSON body is named `xml`.
     ///
     /// # Errors
-    /// [`DocumentError`] when the body is malformed, uses what is refused, or exceeds a limit.
-    pub fn parse(body: &[u8]) -> Result<Self, DocumentError> {
+    /// [`ParseError`] when the body is malformed, uses what is refused, or exceeds a limit.
+    pub fn parse(body: &[u8]) -> Result<Self, ParseError> {
         check_size(body)?;
-        let text = std::str::from_utf8(body).map_err(DocumentError::NotUtf8)?;
+        let text = std::str::from_utf8(body).map_err(ParseError::NotUtf8)?;
         Self::read(text, TextEnd::Section)
     }
 
-    /// Reads the clear body of a callback as WeChat writes it: as [`Document::parse`] does, but for two things.
+    /// Reads the clear body of a callback as WeChat writes it: as [`Tree::parse`] does, but for two things.
     ///
     /// A text in CDATA ends where its element ends, since WeChat puts a text there as it is, `]]>` included. A text that a
     /// follower chose ends at the last end tag that can be its own, so that it cannot forge the elements after it; where
@@ -138,13 +138,13 @@ impl Document {
     /// that are not UTF-8 are read as U+FFFD.
     ///
     /// # Errors
-    /// [`DocumentError`] when the body is malformed, uses what is refused, or exceeds a limit.
-    pub fn parse_callback(body: &[u8]) -> Result<Self, DocumentError> {
+    /// [`ParseError`] when the body is malformed, uses what is refused, or exceeds a limit.
+    pub fn parse_callback(body: &[u8]) -> Result<Self, ParseError> {
         check_size(body)?;
         Self::read(&String::from_utf8_lossy(body), TextEnd::Element)
     }
 
-    fn read(text: &str, text_end: TextEnd) -> Result<Self, DocumentError> {
+    fn read(text: &str, text_end: TextEnd) -> Result<Self, ParseError> {
         let text = trim(text);
         let document = if is_json(text) {
             json::parse(text)?
@@ -152,10 +152,10 @@ impl Document {
             reader::parse(text, text_end)?
         };
         if document.depth() > MAX_DEPTH {
-            return Err(DocumentError::TooDeep);
+            return Err(ParseError::TooDeep);
         }
         if document.count() > MAX_ELEMENTS {
-            return Err(DocumentError::TooManyElements);
+            return Err(ParseError::TooManyElements);
         }
         Ok(document)
     }
@@ -195,7 +195,7 @@ impl Document {
         self.child(name).map(Self::value).filter(|text| !text.is_empty())
     }
 
-    /// As [`Document::text`], without whitespace around it: for ids, type names and numbers.
+    /// As [`Tree::text`], without whitespace around it: for ids, type names and numbers.
     #[must_use]
     pub fn word(&self, name: &str) -> Option<&str> {
         self.text(name).map(str::trim).filter(|text| !text.is_empty())

@@ -1,8 +1,8 @@
-//! XML as a [`Document`].
+//! XML as a [`Tree`].
 
 use quick_xml::{Reader, escape::resolve_xml_entity, events::Event};
 
-use super::{Document, DocumentError, MAX_DEPTH};
+use super::{MAX_DEPTH, ParseError, Tree};
 
 const CDATA_START: &str = "<![CDATA[";
 const CDATA_END: &str = "]]>";
@@ -17,42 +17,42 @@ pub(super) enum TextEnd {
 }
 
 /// Reads one root element with what is in it.
-pub(super) fn parse(text: &str, text_end: TextEnd) -> Result<Document, DocumentError> {
+pub(super) fn parse(text: &str, text_end: TextEnd) -> Result<Tree, ParseError> {
     let mut reader = Reader::from_str(text);
-    let mut tree = Tree::default();
+    let mut builder = Builder::default();
     let mut resume = None;
     loop {
         let at_start = reader.buffer_position() == 0;
         match reader.read_event()? {
             Event::Start(tag) => {
-                tree.open(tag.name().as_ref())?;
+                builder.open(tag.name().as_ref())?;
                 let rest = &text[text.len() - reader.get_ref().len()..];
                 let cdata = rest.trim_ascii_start().strip_prefix(CDATA_START);
                 if let Some(cdata) = cdata.filter(|_| text_end == TextEnd::Element) {
-                    let raw = RawText::read(cdata, tree.text_author(), tag.name().as_ref())?;
-                    tree.cdata(raw.text)?;
+                    let raw = RawText::read(cdata, builder.text_author(), tag.name().as_ref())?;
+                    builder.cdata(raw.text)?;
                     resume = raw.resume;
                     *reader.get_mut() = raw.end_tag.as_bytes();
                 }
             }
             Event::Empty(tag) => {
-                tree.open(tag.name().as_ref())?;
-                tree.close();
+                builder.open(tag.name().as_ref())?;
+                builder.close();
             }
             Event::End(_) => {
-                tree.close();
+                builder.close();
                 if let Some(rest) = resume.take() {
                     *reader.get_mut() = str::as_bytes(rest);
                 }
             }
-            Event::Text(text) => tree.text(&text)?,
-            Event::CData(text) => tree.cdata(&text)?,
-            Event::GeneralRef(reference) => tree.text(&resolve(&reference)?)?,
+            Event::Text(text) => builder.text(&text)?,
+            Event::CData(text) => builder.cdata(&text)?,
+            Event::GeneralRef(reference) => builder.text(&resolve(&reference)?)?,
             Event::Comment(_) => {}
             Event::Decl(_) if at_start => {}
-            Event::Decl(_) | Event::PI(_) => return Err(DocumentError::ProcessingInstruction),
-            Event::DocType(_) => return Err(DocumentError::Dtd),
-            Event::Eof => return tree.finish(),
+            Event::Decl(_) | Event::PI(_) => return Err(ParseError::ProcessingInstruction),
+            Event::DocType(_) => return Err(ParseError::Dtd),
+            Event::Eof => return builder.finish(),
         }
     }
 }
@@ -93,13 +93,13 @@ struct RawText<'a> {
 
 impl<'a> RawText<'a> {
     /// Reads the text of the element `name` from the start of its CDATA section.
-    fn read(cdata: &'a str, author: Author, name: &str) -> Result<Self, DocumentError> {
+    fn read(cdata: &'a str, author: Author, name: &str) -> Result<Self, ParseError> {
         let is_own = |tag: &EndTag<'_>| tag.name == name;
         let own_end = match author {
             Author::Known => ends(cdata).find(is_own),
             Author::Anyone => ends_from_last(cdata).find(is_own),
         };
-        let end = own_end.ok_or(DocumentError::Truncated)?;
+        let end = own_end.ok_or(ParseError::Truncated)?;
         let text = &cdata[..end.text_ends];
         let is_anyones = |tag: &EndTag<'_>| ANYONES_TEXTS.contains(&tag.name);
         // A text with such an end in it leaves open where this one and the ones after it end. Nothing is read up to where
@@ -149,27 +149,27 @@ impl<'a> EndTag<'a> {
 
 /// The elements that are open, outermost first, and the root once it is closed.
 #[derive(Default)]
-struct Tree {
+struct Builder {
     open: Vec<Open>,
-    root: Option<Document>,
+    root: Option<Tree>,
 }
 
 struct Open {
-    element: Document,
+    element: Tree,
     has_cdata: bool,
 }
 
-impl Tree {
-    fn open(&mut self, name: &str) -> Result<(), DocumentError> {
+impl Builder {
+    fn open(&mut self, name: &str) -> Result<(), ParseError> {
         if self.root.is_some() {
-            return Err(DocumentError::BesideRoot);
+            return Err(ParseError::BesideRoot);
         }
         // Bounded while it grows: dropping a tree of any depth would overflow the stack.
         if self.open.len() == MAX_DEPTH {
-            return Err(DocumentError::TooDeep);
+            return Err(ParseError::TooDeep);
         }
         self.open.push(Open {
-            element: Document::leaf(name, ""),
+            element: Tree::leaf(name, ""),
             has_cdata: false,
         });
         Ok(())
@@ -197,19 +197,19 @@ impl Tree {
         }
     }
 
-    fn text(&mut self, text: &str) -> Result<(), DocumentError> {
+    fn text(&mut self, text: &str) -> Result<(), ParseError> {
         match self.open.last_mut() {
             // Layout around what is given as it is.
             Some(open) if open.has_cdata && text.trim_ascii().is_empty() => {}
             Some(open) => open.element.value.push_str(text),
             None if text.trim_ascii().is_empty() => {}
-            None => return Err(DocumentError::BesideRoot),
+            None => return Err(ParseError::BesideRoot),
         }
         Ok(())
     }
 
-    fn cdata(&mut self, text: &str) -> Result<(), DocumentError> {
-        let open = self.open.last_mut().ok_or(DocumentError::BesideRoot)?;
+    fn cdata(&mut self, text: &str) -> Result<(), ParseError> {
+        let open = self.open.last_mut().ok_or(ParseError::BesideRoot)?;
         if open.element.value.trim_ascii().is_empty() && !open.has_cdata {
             open.element.value.clear();
         }
@@ -218,24 +218,24 @@ impl Tree {
         Ok(())
     }
 
-    fn finish(self) -> Result<Document, DocumentError> {
+    fn finish(self) -> Result<Tree, ParseError> {
         if !self.open.is_empty() {
-            return Err(DocumentError::Truncated);
+            return Err(ParseError::Truncated);
         }
-        self.root.ok_or(DocumentError::Empty)
+        self.root.ok_or(ParseError::Empty)
     }
 }
 
 /// What a reference stands for: nothing when XML forbids the character that it names.
-fn resolve(reference: &str) -> Result<String, DocumentError> {
+fn resolve(reference: &str) -> Result<String, ParseError> {
     let Some(number) = reference.strip_prefix('#') else {
         return resolve_xml_entity(reference)
             .map(str::to_owned)
-            .ok_or(DocumentError::Entity);
+            .ok_or(ParseError::Entity);
     };
     let (digits, radix) = number.strip_prefix('x').map_or((number, 10), |digits| (digits, 16));
     if digits.is_empty() || !digits.chars().all(|digit| digit.is_digit(radix)) {
-        return Err(DocumentError::Entity);
+        return Err(ParseError::Entity);
     }
     let character = u32::from_str_radix(digits, radix).ok().and_then(char::from_u32);
     Ok(character

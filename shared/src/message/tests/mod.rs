@@ -8,7 +8,7 @@ use serde_json::json;
 use super::*;
 
 fn read(body: &str) -> Callback {
-    Callback::from_document(Document::parse(body.as_bytes()).unwrap()).unwrap()
+    Callback::from_document(Tree::parse(body.as_bytes()).unwrap()).unwrap()
 }
 
 /// A callback of user `o1` at second 1 with `rest` behind the envelope.
@@ -330,7 +330,7 @@ fn what_is_not_known_is_kept_whole() {
         "<xml><MsgType/></xml>",
         "{}",
     ] {
-        let document = Document::parse(other.as_bytes()).unwrap();
+        let document = Tree::parse(other.as_bytes()).unwrap();
         assert_eq!(Callback::from_document(document), Err(NotACallback), "{other}");
     }
 }
@@ -503,7 +503,7 @@ fn any_callback() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn any_document_is_read_or_refused(body in any_callback()) {
-        let document = Document::parse(body.as_bytes()).unwrap();
+        let document = Tree::parse(body.as_bytes()).unwrap();
         let known = ["MsgType", "Event", "InfoType"].iter().any(|name| document.word(name).is_some());
         let callback = Callback::from_document(document);
         prop_assert_eq!(callback.is_ok(), known);
