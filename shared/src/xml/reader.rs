@@ -1,4 +1,4 @@
-//! XML as a [`Tree`].
+//! Parses XML into a [`Tree`].
 
 use quick_xml::{Reader, escape::resolve_xml_entity, events::Event};
 
@@ -10,13 +10,13 @@ const CDATA_END: &str = "]]>";
 /// Where a text that starts with a CDATA section ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TextEnd {
-    /// At the first `]]>`, as XML says.
+    /// At the first `]]>`, as XML defines it.
     Section,
-    /// At the end of its element, as WeChat writes: it puts a text into CDATA as it is, `]]>` included.
+    /// At the end tag of its element: WeChat does not escape `]]>` in a text.
     Element,
 }
 
-/// Reads one root element with what is in it.
+/// Parses one root element and its content.
 pub(super) fn parse(text: &str, text_end: TextEnd) -> Result<Tree, ParseError> {
     let mut reader = Reader::from_str(text);
     let mut builder = Builder::default();
@@ -57,16 +57,17 @@ pub(super) fn parse(text: &str, text_end: TextEnd) -> Result<Tree, ParseError> {
     }
 }
 
-/// Who chose the text of an element.
+/// Who can choose the text of an element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Author {
-    /// The platform or the account: the text does not hold its own end tag.
+    /// WeChat or the account: the text does not contain its own end tag.
     Known,
-    /// A follower, or whoever made what a follower shares or scans: the text may imitate any part of the document.
+    /// A follower, or the author of a page or code that a follower shares or scans: the text may imitate any element.
     Anyone,
 }
 
 /// The elements whose text [`Author::Anyone`] chooses. WeChat sends each at most once, after the envelope.
+/// See [WeChat Docs/接收普通消息](https://developers.weixin.qq.com/doc/offiaccount/Message_Management/Receiving_standard_messages.html).
 const ANYONES_TEXTS: [&str; 12] = [
     "Content",
     "Recognition",
@@ -82,17 +83,17 @@ const ANYONES_TEXTS: [&str; 12] = [
     "debug_str",
 ];
 
-/// A text as WeChat writes it into CDATA: as it is.
+/// A CDATA text in which WeChat did not escape `]]>`.
 struct RawText<'a> {
     text: &'a str,
-    /// The document from the end tag of the element.
+    /// The rest of the document, from the end tag of the element on.
     end_tag: &'a str,
-    /// Where reading goes on after the end tag, when what follows it may still be part of a text.
+    /// Where to read on after the end tag, when the part in between may be forged.
     resume: Option<&'a str>,
 }
 
 impl<'a> RawText<'a> {
-    /// Reads the text of the element `name` from the start of its CDATA section.
+    /// Reads the text of the element `name`. `cdata` starts after `<![CDATA[`.
     fn read(cdata: &'a str, author: Author, name: &str) -> Result<Self, ParseError> {
         let is_own = |tag: &EndTag<'_>| tag.name == name;
         let own_end = match author {
@@ -102,8 +103,8 @@ impl<'a> RawText<'a> {
         let end = own_end.ok_or(ParseError::Truncated)?;
         let text = &cdata[..end.text_ends];
         let is_anyones = |tag: &EndTag<'_>| ANYONES_TEXTS.contains(&tag.name);
-        // A text with such an end in it leaves open where this one and the ones after it end. Nothing is read up to where
-        // the last of them must have ended: it could be forged.
+        // When a follower's text contains such an end tag, nobody can tell where this text and the next ones end. So the
+        // reader skips everything up to the last such end tag: it could be forged.
         let is_ambiguous = author == Author::Anyone && ends(text).any(|tag| is_anyones(&tag));
         let last_end = ends_from_last(cdata).filter(|_| is_ambiguous).find(is_anyones);
         Ok(Self {
@@ -114,7 +115,7 @@ impl<'a> RawText<'a> {
     }
 }
 
-/// `]]>` with an end tag after it.
+/// `]]>` followed by an end tag, with byte positions in the text.
 struct EndTag<'a> {
     name: &'a str,
     text_ends: usize,
@@ -147,7 +148,7 @@ impl<'a> EndTag<'a> {
     }
 }
 
-/// The elements that are open, outermost first, and the root once it is closed.
+/// The open elements, outermost first, and the root once it is closed.
 #[derive(Default)]
 struct Builder {
     open: Vec<Open>,
@@ -162,9 +163,9 @@ struct Open {
 impl Builder {
     fn open(&mut self, name: &str) -> Result<(), ParseError> {
         if self.root.is_some() {
-            return Err(ParseError::BesideRoot);
+            return Err(ParseError::OutsideRoot);
         }
-        // Bounded while it grows: dropping a tree of any depth would overflow the stack.
+        // Checked while the tree grows: dropping a very deep tree would overflow the stack.
         if self.open.len() == MAX_DEPTH {
             return Err(ParseError::TooDeep);
         }
@@ -175,7 +176,8 @@ impl Builder {
         Ok(())
     }
 
-    /// Who chose the text of the innermost element. Deeper than in a group of the root are lists, which repeat names.
+    /// Who can choose the text of the innermost element. A follower's texts stand at most in a group below the root; deeper
+    /// elements are items of lists, whose names repeat.
     fn text_author(&self) -> Author {
         match self.open.last() {
             Some(open) if self.open.len() <= 3 && ANYONES_TEXTS.contains(&open.element.name.as_str()) => Author::Anyone,
@@ -183,7 +185,7 @@ impl Builder {
         }
     }
 
-    /// Closes the innermost element. The reader has checked that the end tag is its own.
+    /// Closes the innermost element. `quick_xml` has checked that the end tag matches.
     fn close(&mut self) {
         let Some(Open { mut element, .. }) = self.open.pop() else {
             return;
@@ -199,17 +201,17 @@ impl Builder {
 
     fn text(&mut self, text: &str) -> Result<(), ParseError> {
         match self.open.last_mut() {
-            // Layout around what is given as it is.
+            // Whitespace around a CDATA section is layout.
             Some(open) if open.has_cdata && text.trim_ascii().is_empty() => {}
             Some(open) => open.element.value.push_str(text),
             None if text.trim_ascii().is_empty() => {}
-            None => return Err(ParseError::BesideRoot),
+            None => return Err(ParseError::OutsideRoot),
         }
         Ok(())
     }
 
     fn cdata(&mut self, text: &str) -> Result<(), ParseError> {
-        let open = self.open.last_mut().ok_or(ParseError::BesideRoot)?;
+        let open = self.open.last_mut().ok_or(ParseError::OutsideRoot)?;
         if open.element.value.trim_ascii().is_empty() && !open.has_cdata {
             open.element.value.clear();
         }
@@ -226,7 +228,7 @@ impl Builder {
     }
 }
 
-/// What a reference stands for: nothing when XML forbids the character that it names.
+/// The text that a reference stands for; empty when XML forbids the character.
 fn resolve(reference: &str) -> Result<String, ParseError> {
     let Some(number) = reference.strip_prefix('#') else {
         return resolve_xml_entity(reference)
@@ -244,7 +246,7 @@ fn resolve(reference: &str) -> Result<String, ParseError> {
         .unwrap_or_default())
 }
 
-/// Whether XML 1.0 allows the character (surrogates are no `char`s).
+/// Whether XML 1.0 allows the character. (A `char` cannot be a surrogate.)
 pub(crate) const fn is_xml_character(character: char) -> bool {
     !matches!(character, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}')
 }

@@ -40,7 +40,6 @@ fn text_is_kept_exactly() {
     );
 }
 
-/// T19
 #[test]
 fn control_characters_survive() {
     reads("<xml><a><![CDATA[x\u{1d}y\u{0}]]></a></xml>", "x\u{1d}y\u{0}");
@@ -95,7 +94,6 @@ fn json_and_xml_give_the_same_tree() {
     );
 }
 
-/// T14
 #[test]
 fn a_json_integer_that_would_lose_digits_is_refused() {
     assert!(matches!(
@@ -153,7 +151,7 @@ fn malformed_bodies_are_refused() {
         "<xml/>&amp;",
         "<xml/>\u{a0}",
     ] {
-        assert!(matches!(refused(beside), ParseError::BesideRoot), "{beside:?}");
+        assert!(matches!(refused(beside), ParseError::OutsideRoot), "{beside:?}");
     }
     for xml in [
         "<xml",
@@ -230,7 +228,7 @@ fn names(document: &Tree) -> Vec<&str> {
     document.members().map(Tree::name).collect()
 }
 
-/// What an outsider can have WeChat write into a callback, `]]>` and end tags included.
+/// A text that a follower can make WeChat write into a callback.
 const FORGED: &str = "]]></Label><Event><![CDATA[forged]]></Event><Label><![CDATA[";
 
 #[test]
@@ -239,7 +237,7 @@ fn a_text_in_a_callback_ends_where_its_element_does() {
         ("<Content><![CDATA[a[b[0]]>1]]></Content>", "Content", "a[b[0]]>1"),
         ("<Content>\n<![CDATA[ ]]> ]]>\n</Content >", "Content", " ]]> "),
         ("<Recognition><![CDATA[]]>]]></Recognition>", "Recognition", "]]>"),
-        // The account's own, which does not imitate itself.
+        // The account chooses its own keys, so this text is not hostile.
         (
             "<EventKey><![CDATA[a]]>b]]></EventKey><Ticket><![CDATA[t]]></Ticket>",
             "EventKey",
@@ -273,7 +271,7 @@ fn no_text_forges_an_element() {
         ["EventKey", "SendLocationInfo", "MsgId"]
     );
 
-    // The second text imitates the end of the first: where that ended cannot be told, but nothing gets out.
+    // The second text contains the end tag of the first, so the two are ambiguous; still no forged element gets through.
     let fields = "<Title><![CDATA[a]]></Title><Description><![CDATA[]]></Title><MsgId>2</MsgId><a>&e;]]></Description>\
                   <Url><![CDATA[u]]></Url>";
     let link = parse_callback(fields);
@@ -305,7 +303,7 @@ fn bytes_of_a_callback_that_are_not_utf8_are_replaced() {
     );
 }
 
-/// Text with what XML and CDATA treat specially; `]]` and `>` meet often.
+/// Text full of characters that XML and CDATA treat specially, so that `]]` often meets `>`.
 fn any_text() -> impl Strategy<Value = String> {
     const SPECIAL: &str = "]] ]]> > < & &amp; <![CDATA[ \r\n \" \\ \u{1d} 中 😀";
     let special = select(SPECIAL.split(' ').chain([" "]).collect::<Vec<_>>());
@@ -324,7 +322,7 @@ fn any_tree() -> impl Strategy<Value = Tree> {
     })
 }
 
-/// Writes as WeChat does, indented, with every other text escaped in place of CDATA.
+/// Writes indented XML as WeChat does, with every other text escaped instead of in CDATA.
 fn to_xml(document: &Tree, cdata: bool) -> String {
     let content = if document.children.is_empty() {
         if cdata {
@@ -346,7 +344,7 @@ fn to_xml(document: &Tree, cdata: bool) -> String {
     format!("<{name}>{content}</{name}>")
 }
 
-/// Pieces of which broken XML and JSON are made.
+/// Broken XML and JSON, put together from pieces.
 fn any_fragments() -> impl Strategy<Value = String> {
     const PIECES: &str = "<xml> </xml> <a> </a> <a/> < > </ /> <> </> <! <!- <!--> <!-- -- --> <![CDATA[ ]]> ]] <? ?> \
                           <??> <?xml <!DOCTYPE <!ENTITY & ; &# &#x &amp; 0 = ' \" { } [ ] : , \\ \\u 1e9 - null \
@@ -355,7 +353,7 @@ fn any_fragments() -> impl Strategy<Value = String> {
     vec(pieces, 0..24).prop_map(|pieces| pieces.concat())
 }
 
-/// Text that imitates a callback from within.
+/// A follower's text that imitates elements of a callback.
 fn any_imitation() -> impl Strategy<Value = String> {
     const PIECES: &str = "]]> </Content> <Content> <![CDATA[ </Title> <Title> ]]></Title> ]]></Description> ]]></Content> \
                           <MsgId>2</MsgId> <MsgType>event</MsgType> <FromUserName>o2</FromUserName> </xml> <!DOCTYPE &e; <a> x";
