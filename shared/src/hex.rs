@@ -2,7 +2,7 @@
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
-/// Two lower-case digits a byte.
+/// Writes each byte as two lower-case digits.
 #[must_use]
 pub fn encode(bytes: &[u8]) -> String {
     let digit = |value: u8| char::from(DIGITS[usize::from(value)]);
@@ -14,10 +14,10 @@ pub fn encode(bytes: &[u8]) -> String {
     text
 }
 
-/// `bytes` random bytes of the operating system's, as hex: names a run, a message or a nonce.
+/// Returns `bytes` random bytes of the operating system as hex, for the name of a run or message, or for a nonce.
 ///
 /// # Errors
-/// When the operating system has no randomness to give.
+/// [`getrandom::Error`] when the operating system has no randomness.
 pub fn random(bytes: usize) -> Result<String, getrandom::Error> {
     let mut random = vec![0; bytes];
     getrandom::fill(&mut random)?;

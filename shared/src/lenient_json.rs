@@ -1,8 +1,8 @@
-//! JSON as WeChat writes it: with raw control characters inside strings, which JSON forbids.
+//! Repairs the JSON that WeChat sends: its strings can contain raw control characters, which JSON forbids.
 
 use std::{borrow::Cow, fmt::Write as _};
 
-/// Escapes the control characters that stand raw in the strings of `json`, so that a parser takes them for what they are.
+/// Escapes raw control characters in the strings of `json`, so that a parser accepts them.
 pub(crate) fn escape_control_characters(json: &str) -> Cow<'_, str> {
     if !json.contains(|c: char| c < ' ') {
         return Cow::Borrowed(json);
