@@ -157,7 +157,7 @@ impl Answer {
         let (callback, reply) = (document(xml), document(&clear));
         assert_eq!(reply.text("ToUserName"), callback.text("FromUserName"));
         assert_eq!(reply.text("FromUserName"), callback.text("ToUserName"));
-        // T20: seconds, not milliseconds.
+        // Seconds, not milliseconds.
         let created_at: i64 = reply.number("CreateTime").unwrap();
         assert!((created_at - now()).abs() < 60, "{created_at}");
         reply
