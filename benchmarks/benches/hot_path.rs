@@ -20,7 +20,7 @@ use wechat::{
     rules::ReplyRules,
     secret::Secret,
     validate::template::Templates,
-    xml::Document,
+    xml::Tree,
 };
 
 const KEYS: Keys<'_> = Keys {
@@ -120,7 +120,7 @@ fn bare(c: &mut Criterion) {
 fn steps(c: &mut Criterion) {
     let (plain, safe) = (Scene::new(MessageMode::Plain), Scene::new(MessageMode::Safe));
     let clear = text_message(CONTENT, 24_000_000_000_000_001);
-    let callback = || Callback::from_document(Document::parse_callback(clear.as_bytes()).unwrap()).unwrap();
+    let callback = || Callback::from_document(Tree::parse_callback(clear.as_bytes()).unwrap()).unwrap();
     let received = callback();
     let mut group = c.benchmark_group("step");
     group.bench_function("verify and parse, plain", |b| b.iter(|| plain.open()));

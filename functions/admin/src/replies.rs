@@ -12,7 +12,7 @@ use wechat::{
     rules::{ReplyRules, RulesError},
     store::{SavedReplies, StoredReplies},
     validate::{Place, Reader},
-    xml::Document,
+    xml::Tree,
 };
 
 use crate::{
@@ -142,7 +142,7 @@ fn pretended_callback(request: &Value) -> Result<Callback, Problem> {
     let mut reader = Reader::of_request();
     let read = pretended_message(&mut reader, request);
     let message = reader.finish(read).map_err(Problem::faulty_request)?;
-    let document = Document::parse(message.to_string().as_bytes())
+    let document = Tree::parse(message.to_string().as_bytes())
         .map_err(|error| Problem::bad_request(format!("WeChat would not send this: {error}")))?;
     Callback::from_document(document).map_err(|error| Problem::bad_request(error.to_string()))
 }

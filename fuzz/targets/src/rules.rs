@@ -3,7 +3,7 @@
 use wechat::{
     reply::Addresses,
     rules::{Answer, ReplyRules},
-    xml::Document,
+    xml::Tree,
 };
 
 /// A rules document, a line `---` and a text. A rule that answers exists, and its reply is a document that can be read.
@@ -30,7 +30,7 @@ pub fn rules(input: &[u8]) {
                 answers_message,
             };
             let xml = reply.to_xml(addresses, 1_767_225_600);
-            let read = Document::parse(xml.as_bytes());
+            let read = Tree::parse(xml.as_bytes());
             assert!(read.is_ok_and(|reply| reply.text("MsgType").is_some()), "{xml}");
         }
     }

@@ -14,7 +14,7 @@ use wechat::{
     clock::{Clock, SystemClock},
     errcode::{self, Errcode},
     message::Callback,
-    xml::{Document, ciphertexts},
+    xml::{Tree, ciphertexts},
 };
 
 use super::mask;
@@ -161,7 +161,7 @@ impl Event {
 
     fn with_callback(self, decoder: &Decoder, body: &[u8], answer: &[u8]) -> Self {
         let request = decoder.shown(body);
-        let callback = Document::parse_callback(request.text.as_bytes())
+        let callback = Tree::parse_callback(request.text.as_bytes())
             .ok()
             .and_then(|document| Callback::from_document(document).ok());
         Self {

@@ -21,7 +21,7 @@ use wechat::{
     secret::Secret,
     store::{ListedTemplates, Table},
     token::{Action, Refresher},
-    xml::Document,
+    xml::Tree,
 };
 
 pub(crate) const API_KEY: &str = "key-of-the-suite";
@@ -310,7 +310,7 @@ impl Stage {
 
     /// What `worker` is asked when the effects of the callback in `event` have failed.
     pub(crate) fn late(event: &Value) -> Value {
-        let document = Document::parse(event["body"].as_str().unwrap().as_bytes()).unwrap();
+        let document = Tree::parse(event["body"].as_str().unwrap().as_bytes()).unwrap();
         LateEffects::event(&Callback::from_document(document).unwrap(), now(), true)
     }
 

@@ -28,7 +28,7 @@ async fn receipts_tell_what_became_of_messages() {
     let store = store(&table);
     store.record_sent("1", "oUser", "tmpl", now()).await.unwrap();
     let mut webhook = Variables::new("plain", &table.endpoint()).start().await;
-    // T14: four receipts for one user in one second, told apart by `MsgID` alone.
+    // Four receipts for one user in one second, told apart by `MsgID` alone.
     for (msgid, words, status) in [
         ("1", "success", MessageStatus::Delivered),
         ("2", "failed:user block", MessageStatus::Blocked),
@@ -109,7 +109,7 @@ async fn a_redelivered_receipt_does_not_undo_a_later_one() {
     assert_eq!(store.message("7", now()).await.unwrap(), before, "not even its time");
 }
 
-/// T23: a redelivery is known however many callbacks came in between; a message id counts together with its sender.
+/// A redelivery is recognised after any number of other callbacks; a message id counts only together with its sender.
 #[tokio::test]
 async fn each_callback_is_published_once() {
     let table = empty_table().await;

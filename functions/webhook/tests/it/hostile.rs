@@ -46,7 +46,7 @@ fn set(event: &Value, parameter: &str, value: &str) -> Value {
     })
 }
 
-/// T3: neither `encrypt_type=aes` nor the lack of `Encrypt` gets a forged body past the checks.
+/// Neither `encrypt_type=aes` nor the lack of `Encrypt` gets a forged body past the checks.
 #[tokio::test]
 async fn no_query_talks_the_checks_away() {
     for mode in ["plain", "compat", "safe"] {
@@ -74,7 +74,7 @@ async fn no_query_talks_the_checks_away() {
     }
 }
 
-/// T4: with a ciphertext `msg_signature` decides, and a `signature` that holds is no substitute.
+/// With a ciphertext only `msg_signature` counts; a valid `signature` does not replace it.
 #[tokio::test]
 async fn a_ciphertext_needs_its_own_signature() {
     for (mode, event) in [("compat", compat(&subscribe())), ("safe", safe(&subscribe()))] {
@@ -149,7 +149,7 @@ async fn missing_and_repeated_parameters_are_refused() {
     );
 }
 
-/// T5: the timestamp is signed as it is spelt.
+/// The timestamp is signed as text: `0123` is not `123`.
 #[tokio::test]
 async fn timestamps_far_from_now_are_refused() {
     let (_table, mut webhook) = webhook("plain", &[]).await;
@@ -201,7 +201,7 @@ async fn the_previous_token_and_key_serve_while_they_are_rotated() {
     assert_eq!(webhook.send(&other_key).await.status, 400);
 }
 
-/// T1 and T2: all 32 paddings open, with a key whose last character carries stray bits. T6: the AppID is checked.
+/// All 32 paddings open, with a key whose last character carries stray bits. The AppID is checked.
 #[tokio::test]
 async fn every_padding_opens_and_only_for_this_account() {
     let (_table, mut webhook) = webhook("safe", &[]).await;
@@ -213,7 +213,7 @@ async fn every_padding_opens_and_only_for_this_account() {
     assert_eq!(webhook.send(&other).await.status, 400);
 }
 
-/// T20: a reply says exactly what the rule says, but for what XML and WeChat cannot carry.
+/// A reply has exactly the text of the rule, except for what XML and WeChat do not allow.
 #[tokio::test]
 async fn a_reply_cannot_break_out_of_its_xml() {
     for (mode, send) in [("plain", plain as fn(&str) -> Value), ("safe", safe)] {
@@ -376,7 +376,7 @@ async fn only_what_looks_like_an_echostr_is_echoed() {
     }
 }
 
-/// T15, T17, T18, T19: empty, missing and unknown parts, names in any case, control characters.
+/// Empty, missing and unknown parts, names in any case, control characters.
 #[tokio::test]
 async fn what_wechat_really_sends_is_read() {
     let (_table, mut webhook) = webhook("plain", &[]).await;
@@ -414,7 +414,7 @@ async fn a_message_without_an_address_is_acknowledged() {
     }
 }
 
-/// T7: nothing that a stranger or a reader of the log gets to see helps to forge a request, or tells what users write.
+/// No answer and no log line helps to forge a request or shows what users write.
 #[tokio::test]
 async fn neither_log_nor_answer_tells_a_secret_or_a_text() {
     let table = table(&json!({"default": {"type": "text", "content": "reply-text"}})).await;

@@ -118,7 +118,7 @@ async fn every_sample_is_answered_in_plain_mode() {
     deliver_all("plain", plain).await;
 }
 
-/// T21: beside the ciphertext stands a clear message that nothing signs; only what was decrypted counts.
+/// Compat mode puts an unsigned clear message beside the ciphertext; only the decrypted one counts.
 #[tokio::test]
 async fn every_sample_is_answered_in_compat_mode() {
     deliver_all("compat", compat).await;
@@ -129,7 +129,7 @@ async fn every_sample_is_answered_in_safe_mode() {
     deliver_all("safe", safe).await;
 }
 
-/// T4: the `echostr` is clear in every mode.
+/// The `echostr` is clear in every mode.
 #[tokio::test]
 async fn the_consoles_check_is_the_same_in_every_mode() {
     let table = table(&rules()).await;

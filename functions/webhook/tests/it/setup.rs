@@ -11,7 +11,7 @@ use url::form_urlencoded::Serializer;
 use wechat::{
     callback::{aes::EncodingAesKey, signature},
     store::Table,
-    xml::Document,
+    xml::Tree,
 };
 
 pub(crate) const APP_ID: &str = "wx0123456789abcdef";
@@ -146,7 +146,7 @@ impl Answer {
     }
 
     /// The clear reply that this is, checked to be a well-formed one for the callback `xml`.
-    pub(crate) fn reply_to(&self, xml: &str, is_sealed: bool) -> Document {
+    pub(crate) fn reply_to(&self, xml: &str, is_sealed: bool) -> Tree {
         assert_eq!(self.status, 200, "{self:?}");
         assert_eq!(self.content_type, "application/xml; charset=utf-8");
         let clear = if is_sealed {
@@ -157,7 +157,7 @@ impl Answer {
         let (callback, reply) = (document(xml), document(&clear));
         assert_eq!(reply.text("ToUserName"), callback.text("FromUserName"));
         assert_eq!(reply.text("FromUserName"), callback.text("ToUserName"));
-        // T20: seconds, not milliseconds.
+        // Seconds, not milliseconds.
         let created_at: i64 = reply.number("CreateTime").unwrap();
         assert!((created_at - now()).abs() < 60, "{created_at}");
         reply
@@ -173,8 +173,8 @@ pub(crate) fn unseal(body: &str) -> String {
     key(AES_KEY).decrypt(part("Encrypt"), APP_ID).unwrap()
 }
 
-pub(crate) fn document(body: &str) -> Document {
-    Document::parse(body.as_bytes()).unwrap_or_else(|error| panic!("{error}: {body}"))
+pub(crate) fn document(body: &str) -> Tree {
+    Tree::parse(body.as_bytes()).unwrap_or_else(|error| panic!("{error}: {body}"))
 }
 
 pub(crate) fn key(text: &str) -> EncodingAesKey {

@@ -11,7 +11,7 @@ use testing::{
 use wechat::{
     message::Callback,
     store::{Claim, MessageStatus, Table},
-    xml::Document,
+    xml::Tree,
 };
 
 const APP_ID: &str = "wx0123456789abcdef";
@@ -157,7 +157,7 @@ async fn the_claim_of_a_delivery_that_has_died_is_waited_for() {
     let bench = Bench::new().await;
     let mut worker = bench.start(&[]).await;
     let event = effects();
-    let callback = Document::parse(event["callback"].to_string().as_bytes()).unwrap();
+    let callback = Tree::parse(event["callback"].to_string().as_bytes()).unwrap();
     let key = Callback::from_document(callback).unwrap().dedup_key();
     let claim = bench.store();
     let claim = claim.claim_callback(&key, "dead", now(), 1);

@@ -1,4 +1,4 @@
-//! The API client and the token source against the simulated WeChat, the embedded table and a Lambda on loopback.
+//! Tests of the API client and the token source against the simulated WeChat, the embedded table and a Lambda on loopback.
 
 mod lambda;
 mod operations;
@@ -14,7 +14,7 @@ use wechat::{
     secret::Secret,
 };
 
-/// The simulated WeChat with a client of it.
+/// The simulated WeChat and a client that calls it.
 struct WeChat {
     simulator: Simulator,
     client: Client,
@@ -33,7 +33,7 @@ impl WeChat {
         }
     }
 
-    /// A token, as the refresher obtains it.
+    /// Gets a token from the simulator, as the refresher does.
     async fn issue(&self, force: bool) -> Secret {
         let account = self.simulator.account();
         let secret = Secret::new(account.app_secret.as_str());
@@ -54,7 +54,7 @@ impl WeChat {
         serde_json::from_str(&text).unwrap()
     }
 
-    /// How often `path` was called.
+    /// The number of calls of `path`.
     async fn count(&self, path: &str) -> usize {
         let calls = self.look("calls").await;
         let calls = calls.as_array().unwrap();

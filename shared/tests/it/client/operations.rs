@@ -1,4 +1,4 @@
-//! Every operation of the client against the simulated WeChat, which keeps WeChat's rules.
+//! Every operation of the client against the simulated WeChat, which applies WeChat's rules.
 
 use std::{sync::Arc, time::Duration};
 
@@ -44,14 +44,14 @@ fn menu() -> Value {
     json!({"button": [{"type": "click", "name": "今日", "key": "TODAY"}]})
 }
 
-/// What an egress address that does not work looks like: packets are dropped, and no connection comes about.
+/// With a broken egress address packets are dropped, and no connection is made.
 #[tokio::test]
 async fn where_no_connection_comes_about_nothing_was_sent() {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
     let listener = socket.listen(1).unwrap();
     let address = listener.local_addr().unwrap();
-    // Once its queue is full, the kernel drops what comes.
+    // When the listen queue is full, the kernel drops new connections.
     let mut queue = Vec::new();
     while let Ok(Ok(waiting)) = timeout(Duration::from_millis(100), TcpStream::connect(address)).await {
         queue.push(waiting);
@@ -278,7 +278,7 @@ async fn a_call_that_may_have_landed_is_told_as_such_whatever_became_of_its_repe
     wechat
         .control("faults", json!({"path": path, "drop": true, "times": 9}))
         .await;
-    // Time for one attempt, and none for another.
+    // The budget is enough for one attempt.
     let now = wechat::clock::Clock::now_millis(&wechat::clock::SystemClock);
     let deadline = Deadline::from_lambda(now as u64 + 1_300, now);
     let error = wechat

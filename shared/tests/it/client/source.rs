@@ -1,4 +1,4 @@
-//! The token as senders see it: memory, table, refresher, and what happens when WeChat refuses it.
+//! The token source of the senders: memory, table, refresher, and the replacement of a token that WeChat refuses.
 
 use std::{
     future::Future,
@@ -27,7 +27,7 @@ use super::WeChat;
 
 const APP_ID: &str = "wx0123456789abcdef";
 
-/// A table with a clock, and a source of tokens over it.
+/// A token source over a table, with a manual clock.
 struct Bench {
     embedded: Arc<EmbeddedTable>,
     clock: Arc<ManualClock>,
@@ -35,7 +35,7 @@ struct Bench {
     source: TokenSource,
 }
 
-/// A refresher that stores what its script says; without a script it fails.
+/// A refresher that follows its script and fails when the script is empty.
 #[derive(Debug)]
 struct Scripted {
     table: Arc<EmbeddedTable>,
@@ -48,7 +48,7 @@ struct Scripted {
 enum Run {
     Stores(String),
     Fails(RefreshRequestError),
-    /// Says that all went well, and has stored nothing.
+    /// Reports success without storing a token.
     Lies,
 }
 
@@ -74,7 +74,7 @@ impl RefreshPort for Scripted {
     }
 }
 
-/// Writes what another program would: the token and its end, no more.
+/// Stores a token as another program would: only the token and its expiry.
 async fn put(table: &EmbeddedTable, token: &str, expires_at: i64) {
     set(
         table,
@@ -125,12 +125,12 @@ impl Bench {
         }
     }
 
-    /// Stores a token that lives so many seconds.
+    /// Stores a token that expires after `life` seconds.
     async fn put(&self, token: &str, life: i64) {
         put(&self.embedded, token, self.clock.now() + life).await;
     }
 
-    /// The token with which a call is made, when WeChat refuses `dead`.
+    /// Makes a call for which WeChat refuses the token `dead`, and returns the token with which it succeeds.
     async fn call(&self, dead: &str) -> Result<String, CallError> {
         self.counted_call(dead, &AtomicUsize::new(0)).await
     }
@@ -221,7 +221,7 @@ async fn five_senders_with_one_dead_token_cause_one_replacement() {
         stale_token_sha256: sha256_hex(b"dead"),
     };
     assert_eq!(bench.asked(), [replace]);
-    // A sender that waits for the replacement has failed once or not at all.
+    // Five senders wait for one replacement: each fails at most once and then succeeds.
     assert!((6..=10).contains(&calls.into_inner()));
 }
 
@@ -241,7 +241,7 @@ async fn senders_that_wait_for_a_failing_refresher_do_not_each_run_it() {
         assert!(error.contains("198.51.100.7"), "{error}");
     }
     assert_eq!(bench.asked().len(), 1);
-    // A later request tries again.
+    // A later request retries.
     assert_eq!(bench.call("").await.unwrap(), "new");
 }
 
@@ -295,7 +295,7 @@ async fn a_request_makes_three_business_calls_at_most() {
     assert_eq!(wechat.count(PATH).await, 3);
 }
 
-/// The calls are counted over the replacement of the token, and what an earlier one may have done is remembered.
+/// The attempts before and after the replacement of the token count together, also their possible effects.
 #[tokio::test]
 async fn a_refusal_after_the_replacement_does_not_hide_what_an_earlier_call_may_have_done() {
     const PATH: &str = "/cgi-bin/getcallbackip";
@@ -345,7 +345,7 @@ async fn a_refusal_after_the_replacement_does_not_hide_what_an_earlier_call_may_
     );
 }
 
-/// A send that was under way when the search for its token's successor failed does not search again.
+/// Single-flight: a send in flight while the search for a new token failed shares that failure and does not search again.
 #[tokio::test]
 async fn a_hundred_sends_with_one_dead_token_ask_a_failing_refresher_once() {
     let bench = Bench::new([
@@ -357,7 +357,7 @@ async fn a_hundred_sends_with_one_dead_token_ask_a_failing_refresher_once() {
     bench.source.warm().await;
     let sends = join_all((0..100).map(|number| {
         let source = &bench.source;
-        // Some of WeChat's answers come when the refresher, which takes 50 ms, has failed already.
+        // The refresher fails after 50 ms, before some of WeChat's answers arrive.
         let call = move |_: Secret, _| async move {
             tokio::time::sleep(Duration::from_millis(2 * number)).await;
             Err::<(), _>(refused(40001))
@@ -368,7 +368,7 @@ async fn a_hundred_sends_with_one_dead_token_ask_a_failing_refresher_once() {
         assert!(sent.unwrap_err().to_string().contains("throttles"));
     }
     assert_eq!(bench.asked().len(), 1);
-    // A later request asks anew.
+    // A later request asks the refresher again.
     assert_eq!(bench.call("dead").await.unwrap(), "new");
 }
 
@@ -396,7 +396,7 @@ async fn a_failed_run_is_told_in_wechats_own_words() {
     let told = error.to_string();
     assert!(told.contains("198.51.100.7") && told.contains("IP白名单"), "{told}");
 
-    // What failed some time ago is not the reason why the refresher does not answer now.
+    // An old failure must not be reported as the reason for a new timeout.
     let error = bench.source.token(Deadline::NONE).await.unwrap_err();
     assert!(
         matches!(error, TokenError::Request(RefreshRequestError::Timeout)),

@@ -1,4 +1,4 @@
-//! Messages and their receipts, the kept menu, the last refused callback, the listed templates.
+//! Records in the table: messages and their receipts, the kept menu, the last refused callback, the listed templates.
 
 use serde_json::json;
 use wechat::{
@@ -90,7 +90,7 @@ async fn of_a_record_and_its_receipt_at_the_same_time_neither_is_lost() {
     assert_eq!(bench.table.message(&msgid, NOW).await.unwrap(), Some(delivered()));
 }
 
-/// Two accounts whose consoles name one URL and one Token: plain mode cannot tell their callbacks apart.
+/// When the consoles of two accounts name the same URL and Token, plain mode cannot tell their callbacks apart.
 #[tokio::test]
 async fn a_receipt_changes_only_a_message_that_this_account_sent_to_that_user() {
     let bench = Bench::start().await;
@@ -130,7 +130,7 @@ async fn a_message_is_kept_for_thirty_days() {
     assert!(bench.table.message(&msgid, NOW + 30 * DAY).await.unwrap().is_none());
 }
 
-/// As admin does: in place of what the table holds.
+/// Replaces the kept menu, as admin does.
 async fn keep(table: &Table, menu: &str, now: i64) {
     let kept = table.kept_menu().await.unwrap();
     table.keep_menu(kept.as_ref(), menu, now).await.unwrap();
@@ -140,7 +140,7 @@ async fn claim(table: &Table, owner: &str, now: i64) -> Option<KeptMenu> {
     table.claim_menu_roll_back(owner, now).await.unwrap()
 }
 
-/// For how long a roll-back of another run stands in the way.
+/// Seconds until the rollback of another run ends.
 fn retry_after<T: std::fmt::Debug>(outcome: Result<T, MenuError>) -> i64 {
     match outcome.unwrap_err() {
         MenuError::RollBackInProgress { retry_after } => retry_after,
@@ -153,7 +153,7 @@ async fn the_menu_of_before_the_last_change_is_kept() {
     let Bench { table, .. } = &Bench::start().await;
     assert_eq!(table.kept_menu().await.unwrap(), None);
     for menu in [r#"{"menu":{"button":[]}}"#, r#"{"menu":{"button":[{"name":"今日"}]}}"#] {
-        // The second time by the repeat of a change that was cut short.
+        // The second time is the retry of a change that was cut short.
         for _ in 0..2 {
             keep(table, menu, NOW).await;
             assert_eq!(table.kept_menu().await.unwrap().unwrap().menu, menu);
@@ -165,7 +165,7 @@ async fn the_menu_of_before_the_last_change_is_kept() {
     );
 }
 
-/// DynamoDB takes 400 KB an item.
+/// DynamoDB accepts items of up to 400 KB.
 #[tokio::test]
 async fn two_menus_that_fill_an_item_are_not_kept_together() {
     let Bench { table, .. } = &Bench::start().await;
@@ -279,7 +279,7 @@ async fn the_last_refused_callback_is_remembered_for_a_week() {
     assert_eq!(told(week + 8).await.unwrap(), []);
 }
 
-/// Anyone can have requests refused.
+/// A stranger can send any number of requests that are refused.
 #[tokio::test]
 async fn a_flood_of_refused_strangers_hides_no_refused_callback() {
     let Bench { table, .. } = &Bench::start().await;
