@@ -1,6 +1,6 @@
 //! `Idempotency-Key`: a request that is repeated with the same key is sent once.
 
-use http::{HeaderMap, Response};
+use http::{HeaderMap, HeaderValue, Response};
 use http_api::{ApiRequest, Problem, response::respond};
 use serde_json::Value;
 use wechat::{
@@ -100,7 +100,10 @@ fn fingerprint(body: &Value) -> String {
 
 /// Only answers that tell of a message that was sent are recorded: none of them is a problem.
 fn again(answer: RecordedAnswer) -> Response<String> {
-    respond(answer.status, "application/json", answer.body)
+    let mut response = respond(answer.status, "application/json", answer.body);
+    let headers = response.headers_mut();
+    headers.insert("idempotent-replayed", HeaderValue::from_static("true"));
+    response
 }
 
 #[cfg(test)]

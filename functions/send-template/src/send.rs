@@ -361,7 +361,7 @@ impl Batch<'_> {
             },
             Err(error) => {
                 let unknown_since = unknown_since.or(error.may_have_landed.then_some(self.started));
-                let problem = self.explain(touser, &error);
+                let problem = self.explain(&error);
                 let is_of_all = self.refuses_everybody(&error);
                 if is_of_all {
                     self.halt(problem.clone().and_hint(NOT_ASKED));
@@ -391,11 +391,11 @@ impl Batch<'_> {
         let _ = self.halted.set(problem);
     }
 
-    fn explain(&self, touser: &str, error: &CallError) -> Problem {
+    fn explain(&self, error: &CallError) -> Problem {
         let problem = match &error.cause {
             CallFailure::Api(ApiError::OutOfTime { .. }) => Problem::not_sent(),
             CallFailure::Api(ApiError::Connection { .. }) => Problem::from(error).and_hint(NOT_SENT),
-            _ => hints::explain(Problem::from(error), self.order.request, touser, error),
+            _ => hints::explain(Problem::from(error), self.order.request, error),
         };
         match self.member_at_fault(error) {
             Some(member) => problem.blaming(member),
