@@ -193,7 +193,7 @@ consoleTest("a token that is killed is replaced by the next call", {}, async (pa
   await page.locator(".event", { hasText: "40001" }).first().waitFor();
 });
 
-consoleTest("faulty rules are told with their lines, and another editor's change is not overwritten unseen", {}, async (page, bundle) => {
+consoleTest("faulty rules are shown with their lines, and another editor's change is not overwritten unseen", {}, async (page, bundle) => {
   await saveRules(page, { greeting: 1, keywords: [{ match: "regex", value: "(", reply: { type: "text", content: "" } }] });
   const faults = page.locator("#panel-rules .faults li");
   await faults.first().waitFor();

@@ -202,13 +202,13 @@ mod tests {
         let mut second = TcpStream::connect(address).await?;
         second.write_all(REQUEST).await?;
         let waits = tokio::time::timeout(Duration::from_millis(50), second.readable()).await;
-        assert!(waits.is_err(), "there is one place");
+        assert!(waits.is_err(), "the only place is taken");
         drop(first);
         assert!(answer(&mut second).await?.starts_with("HTTP/1.1 200"));
 
         let _ = stop.send(());
         served.await?;
-        assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
+        assert!(TcpStream::connect(address).await.is_err(), "the port is closed");
         Ok(())
     }
 

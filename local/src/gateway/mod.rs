@@ -91,12 +91,12 @@ async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
     } else {
         Body::empty()
     };
-    let waits = if is_webhook(parts.uri.path()) {
+    let time_limit = if is_webhook(parts.uri.path()) {
         CALLBACK_TIMEOUT
     } else {
         BODY_TIMEOUT
     };
-    let body = match timeout(waits, to_bytes(body, BODY_LIMIT)).await {
+    let body = match timeout(time_limit, to_bytes(body, BODY_LIMIT)).await {
         Ok(Ok(body)) => body,
         Ok(Err(_)) => return message(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large").map(Body::from),
         Err(_) => return message(StatusCode::REQUEST_TIMEOUT, "Request Timeout").map(Body::from),
