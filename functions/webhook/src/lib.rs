@@ -1,8 +1,8 @@
-//! `webhook`: verifies, opens and answers WeChat's callbacks.
+//! `webhook`: verifies, decrypts and answers WeChat's callbacks.
 //!
-//! The reply comes from the rules alone; what the callback changes in the table and on the event bus happens once, and
-//! before the answer, because Lambda freezes the process after it, or else at `worker`. The handler never fails: whatever
-//! comes in gets an HTTP status.
+//! The reply depends on the rules only. The effects of a callback, in the table and on the event bus, run once: before the
+//! answer, because Lambda freezes the process after it, or else in `worker`. The handler never fails: every request gets an
+//! HTTP status.
 
 mod effects;
 mod notes;
@@ -30,7 +30,7 @@ use wechat::{
 
 use self::{effects::Settled, notes::Notes, outcome::Outcome, report::Exchange, rules_cache::RulesCache};
 
-/// The AWS calls that this function makes: its role in `template.yaml` allows these and no other.
+/// The AWS calls that this function makes. Its role in `template.yaml` allows these and no others.
 pub const AWS_CALLS: &[&str] = &[
     "dynamodb:DeleteItem",
     "dynamodb:GetItem",
@@ -41,11 +41,11 @@ pub const AWS_CALLS: &[&str] = &[
     "secretsmanager:GetSecretValue",
 ];
 
-/// Seconds. WeChat delivers a message three times, 5 s apart: one that is younger than this will come again. When the last
-/// delivery fails too, the follower is shown an error.
+/// Seconds. WeChat delivers a message up to three times, 5 s apart, so a younger one will come again. When the last delivery
+/// fails too, WeChat shows the follower an error. See [WeChat Docs/被动回复](https://developers.weixin.qq.com/doc/service/guide/product/message/Passive_user_reply_message).
 const DELIVERED_AGAIN: i64 = 8;
 
-/// The function's state, made once a process.
+/// The function's state, built once per process.
 #[derive(Debug)]
 pub struct App {
     verifier: CallbackVerifier,
@@ -57,8 +57,8 @@ pub struct App {
 }
 
 impl App {
-    /// The function as `config` describes it, over the table behind `dynamodb`. It publishes every verified callback to
-    /// `event_bus`, if there is one, and hands effects that fail over to `worker`, if there is one.
+    /// Creates the function that `config` describes, on the table behind `dynamodb`. It publishes every verified callback to
+    /// `event_bus`, if there is one, and hands failed effects over to `worker`, if there is one.
     #[must_use]
     pub fn new(
         config: WebhookConfig,
@@ -81,7 +81,7 @@ impl App {
         }
     }
 
-    /// The same function, with the rules that `previous` has read, if they are of the same account and table.
+    /// Takes over the cached rules of `previous`, if they belong to the same account and table.
     #[must_use]
     pub fn in_place_of(mut self, previous: Option<&Self>) -> Self {
         if let Some(previous) = previous.filter(|previous| previous.rules.are_of(&self.rules)) {
@@ -90,22 +90,23 @@ impl App {
         self
     }
 
-    /// Reads the rules and makes the connection that the first callback would have to wait for, at a start that has already
-    /// taken as long as `spent`: the less time is left for it.
+    /// Reads the rules and opens the connection to the table, so that the first callback need not wait for them. `spent` is
+    /// how long start-up took so far; it is deducted from the budget.
     pub async fn warm(&self, spent: Duration) {
         self.rules.warm(spent).await;
     }
 }
 
-/// Answers one request with the state that the secret makes. A request that is refused as one of other settings has the
-/// secret read again, and is judged by a changed one. While there is no state the answer is 503, and WeChat delivers again.
+/// Answers one request with the settings in the secret. When the request would pass with another token, key or mode, reads the
+/// secret again, and serves the request once more if the secret has changed. Without settings the answer is 503, and WeChat
+/// delivers again.
 pub async fn handle_live<B: Build<App = App>>(live: &Live<B>, request: Request) -> Response<String> {
     let app = match live.current().await {
         Ok(app) => app,
         Err(error) => {
             tracing::error!(%error, "callback not served");
-            let told = "not configured: see the function's log";
-            return respond(503, "text/plain; charset=utf-8", told.to_owned());
+            let text = "not configured: see the function's log";
+            return respond(503, "text/plain; charset=utf-8", text.to_owned());
         }
     };
     let started = app.clock.now_millis();
@@ -119,8 +120,8 @@ pub async fn handle_live<B: Build<App = App>>(live: &Live<B>, request: Request) 
     conclude(&app, exchange, request.source_ip(), started).await
 }
 
-/// Whether the answer to `request`, which has come without its body so far, depends on the body. It does not when the query
-/// alone has to be refused, so that a gateway need not wait for a body that a stranger may never send.
+/// Whether the answer to `request` depends on its body, which has not arrived yet. A gateway refuses a request with a bad query
+/// at once: a stranger may never send the body.
 #[must_use]
 pub fn needs_body(app: &App, request: &Request) -> bool {
     *request.method() == Method::POST
@@ -151,7 +152,8 @@ async fn conclude(app: &App, exchange: Exchange, source: Option<IpAddr>, started
     exchange.outcome.into_response()
 }
 
-/// The check that the console makes when the server's URL is saved.
+/// Answers the check that WeChat's console makes when somebody saves the server's URL.
+/// See [WeChat Docs/消息与事件推送](https://developers.weixin.qq.com/doc/service/guide/dev/push).
 fn verify_url(app: &App, query: Result<CallbackQuery, VerifyError>) -> Outcome {
     let echostr = query.and_then(|query| {
         let echostr = app.verifier.verify_url(&query, app.clock.now())?;
@@ -195,12 +197,12 @@ async fn receive(app: &App, query: Result<CallbackQuery, VerifyError>, body: &[u
     }
 }
 
-/// Whether rules could reply. A reply without an address is none.
+/// Whether a rule may reply to `callback`. A reply needs both addresses.
 fn may_reply(callback: &Callback) -> bool {
     !callback.from.is_empty() && !callback.to.is_empty() && ReplyRules::may_answer(callback)
 }
 
-/// The passive reply that the rules give, or the acknowledgement.
+/// Answers with the passive reply that the rules choose, or else with the acknowledgement.
 fn answer(callback: &Callback, rules: &ReplyRules, seal: Option<&Seal>, now: i64) -> Outcome {
     let Some(answer) = rules.answer(callback) else {
         return Outcome::Acknowledged;
@@ -220,7 +222,7 @@ fn answer(callback: &Callback, rules: &ReplyRules, seal: Option<&Seal>, now: i64
     }
 }
 
-/// The 16 bytes before a ciphertext, and a nonce. Asked for at once, as each is a call to the operating system.
+/// Returns the 16 random bytes that precede the plaintext, and a nonce. One call, because each one is a system call.
 fn fresh_randomness() -> Result<([u8; 16], String), getrandom::Error> {
     let mut bytes = [0; 24];
     getrandom::fill(&mut bytes)?;
