@@ -1,6 +1,7 @@
-//! The successful answers of this function. Failures are `http_api::Problem`s.
+//! The answers of this function. Failures are `http_api::Problem`s.
 
-use http_api::Problem;
+use http::Response;
+use http_api::{Problem, response};
 use serde::Serialize;
 use serde_json::Value;
 use wechat::{store::MessageStatus, validate::template::Finding};
@@ -87,6 +88,48 @@ impl RecipientResult {
             Self::Known(result) => result.get("msgid").is_some(),
         }
     }
+}
+
+/// Answers a request with one recipient.
+pub(crate) fn to_one(results: Vec<RecipientResult>, findings: Option<Vec<Finding>>) -> Response<String> {
+    match results.into_iter().next() {
+        Some(RecipientResult::Sent { sent, .. }) => response::json(200, &Sent { findings, ..sent }),
+        Some(RecipientResult::Failed { problem, .. }) => {
+            let findings = findings.unwrap_or_default();
+            let problem = if findings.is_empty() {
+                problem
+            } else {
+                problem.with_findings(findings)
+            };
+            problem.into_response()
+        }
+        Some(RecipientResult::Known(result)) => {
+            let status = result.get("status").and_then(Value::as_u64);
+            response::json(status.and_then(|status| status.try_into().ok()).unwrap_or(200), &result)
+        }
+        None => Problem::bad_request("nobody to send to / 没有接收者").into_response(),
+    }
+}
+
+/// Answers a request with several recipients. When all failed for the same reason, that failure is the answer, with its own status.
+pub(crate) fn to_many(
+    results: Vec<RecipientResult>,
+    refusal: Option<&Problem>,
+    findings: Option<Vec<Finding>>,
+) -> Response<String> {
+    let failure = |result: &RecipientResult| match result {
+        RecipientResult::Failed { problem, .. } => Some(problem.clone()),
+        RecipientResult::Sent { .. } | RecipientResult::Known(_) => None,
+    };
+    if let Some(first) = results.first().and_then(failure) {
+        let is_like_first = |result| failure(result).is_some_and(|problem| problem.is_like(&first));
+        if results.iter().all(is_like_first) {
+            let refusal = refusal.filter(|refusal| refusal.is_like(&first)).cloned();
+            return refusal.unwrap_or(first).into_response();
+        }
+    }
+    let all_sent = results.iter().all(RecipientResult::is_sent);
+    response::json(if all_sent { 200 } else { 207 }, &Results { results, findings })
 }
 
 /// The record of one message.

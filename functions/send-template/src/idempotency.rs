@@ -12,7 +12,8 @@ use wechat::{
 
 use crate::{
     App,
-    send::{self, End, Order, Outcome},
+    batch::{Progress, SendJob},
+    send,
 };
 
 /// Characters. The longest key.
@@ -76,19 +77,19 @@ pub(crate) async fn send_once(
             [..CLIENT_MSG_ID_LENGTH]
             .to_owned(),
     };
-    let order = Order {
+    let job = SendJob {
         caller,
-        request: message,
+        message,
         client_msg_id: &client_msg_id,
         state: &state,
         deadline,
     };
-    let Outcome { response, end } = send::deliver(app, order).await;
-    let outcome = match &end {
-        End::Done => SendOutcome::Done(response.status().as_u16(), response.body()),
-        End::Refused => SendOutcome::Refused,
-        End::NotAsked => SendOutcome::NotAsked,
-        End::Open(recipients) => SendOutcome::Open(recipients),
+    let (response, progress) = send::deliver(app, job).await;
+    let outcome = match &progress {
+        Progress::Done => SendOutcome::Done(response.status().as_u16(), response.body()),
+        Progress::Refused => SendOutcome::Refused,
+        Progress::NotAttempted => SendOutcome::NotAsked,
+        Progress::Open(recipients) => SendOutcome::Open(recipients),
     };
     let finished = app.account.table.finish_send(&claim, outcome, app.account.clock.now());
     app.write("the outcome of a send", Some(&client_msg_id), deadline, finished)

@@ -2,6 +2,7 @@
 //! may have accepted it.
 
 mod answer;
+mod batch;
 mod hints;
 mod idempotency;
 mod messages;

@@ -15,7 +15,7 @@ use crate::{App, answer::Message};
 
 pub(crate) const ROUTES: &[Route<App>] = &[route!(GET "/api/messages/{msgid}" => get, Operation {
     id: "getMessage",
-    summary: "What became of a message / 查询送达结果",
+    summary: "Query the delivery status of a message / 查询送达结果",
     parameters: &[Parameter {
         name: "msgid",
         location: Location::Path,
