@@ -44,7 +44,8 @@ pub struct App {
 }
 
 impl App {
-    /// Creates the function that `config` describes, on the table behind `dynamodb`. It asks `refresher` when it needs a token.
+    /// Creates the function that `config` describes, on the table behind `dynamodb`. It asks `refresher` when it needs a
+    /// token.
     ///
     /// # Errors
     /// [`ClientError`] when the address of the API or of the proxy is not a URL.

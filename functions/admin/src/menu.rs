@@ -79,8 +79,8 @@ pub(crate) const ROUTES: &[Route<App>] = &[
     }),
 ];
 
-/// Serves `GET /api/menu`: the menus that were made through WeChat's API. With `?source=current` the menu that users see, also
-/// if it was made in the console.
+/// Serves `GET /api/menu`: the menus that were made through WeChat's API. With `?source=current` the menu that users see,
+/// also if it was made in the console.
 /// See [WeChat Docs/获取自定义菜单配置](https://developers.weixin.qq.com/doc/service/api/custommenu/api_getmenu) and
 /// [WeChat Docs/查询自定义菜单信息](https://developers.weixin.qq.com/doc/service/api/custommenu/api_getcurrentselfmenuinfo).
 async fn get(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
@@ -102,9 +102,9 @@ async fn get(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Pr
     }
 }
 
-/// Serves `POST /api/menu`. The body is WeChat's own, or an answer of `GET /api/menu`, with or without `?source=current`. With
-/// `?dry_run=true` it answers the changes without making them. With `If-Match` it replaces only the menu that the caller has
-/// read.
+/// Serves `POST /api/menu`. The body is WeChat's own, or an answer of `GET /api/menu`, with or without `?source=current`.
+/// With `?dry_run=true` it answers the changes without making them. With `If-Match` it replaces only the menu that the
+/// caller has read.
 async fn create(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
     let (body, deadline) = (request.json()?, request.deadline());
     let menu = menu::default_menu(&body).map_err(faulty)?;
@@ -138,9 +138,9 @@ async fn delete(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>,
     Ok(done())
 }
 
-/// Serves `POST /api/menu/rollback`: restores the menus from before the last `POST` or `DELETE`, also the conditional ones and
-/// their order. Resumes an interrupted rollback. A second rollback undoes the first; with `If-Match` a retry after a lost
-/// answer is refused instead. A claim admits one rollback at a time.
+/// Serves `POST /api/menu/rollback`: restores the menus from before the last `POST` or `DELETE`, also the conditional ones
+/// and their order. Resumes an interrupted rollback. A second rollback undoes the first; with `If-Match` a retry after a
+/// lost answer is refused instead. A claim admits one rollback at a time.
 async fn roll_back(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
     let expected = if_match(request.headers())?;
     let owner = hex::random(8).map_err(|error| Problem::set_up(error.to_string()))?;
@@ -202,8 +202,8 @@ async fn restore(
     let found = kept.is_restoring.then_some(Some(&last).filter(|last| !last.is_null()));
     let replaced: Vec<_> = [Some(current.as_ref()), found].into_iter().flatten().collect();
     refuse_changed(expected, &replaced)?;
-    // Resumes an interrupted rollback. If the last change never reached WeChat, the saved menu equals the live one: restores the
-    // one before it.
+    // Resumes an interrupted rollback. If the last change never reached WeChat, the saved menu equals the live one:
+    // restores the one before it.
     let is_live = current.as_ref().unwrap_or(&Value::Null) == &last;
     let resumes = (kept.is_restoring || is_live) && kept.earlier.is_some();
     let restored = if resumes { earlier } else { last };

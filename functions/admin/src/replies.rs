@@ -83,9 +83,9 @@ async fn put(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Pr
     Ok(with_etag(response::json(200, &document), version(saved)?))
 }
 
-/// Serves `POST /api/replies/rollback`: stores an earlier version again, the one in `{"version":n}` or else the one before the
-/// last change. With `If-Match` it replaces only the version that the caller has read. A retry after a lost answer finds the
-/// version restored, and changes nothing.
+/// Serves `POST /api/replies/rollback`: stores an earlier version again, the one in `{"version":n}` or else the one before
+/// the last change. With `If-Match` it replaces only the version that the caller has read. A retry after a lost answer
+/// finds the version restored, and changes nothing.
 async fn roll_back(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
     let requested = requested_version(&request.optional_json()?)?;
     let expected = expected_version(request.headers())?;

@@ -111,7 +111,8 @@ pub(crate) fn to_one(results: Vec<RecipientResult>, findings: Option<Vec<Finding
     }
 }
 
-/// Answers a request with several recipients. When all failed for the same reason, that failure is the answer, with its own status.
+/// Answers a request with several recipients. When all failed for the same reason, that failure is the answer, with its own
+/// status.
 pub(crate) fn to_many(
     results: Vec<RecipientResult>,
     refusal: Option<&Problem>,

@@ -234,7 +234,8 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Builds the delivery of a failed attempt. When an earlier attempt has an unknown outcome, WeChat may have accepted that one.
+    /// Builds the delivery of a failed attempt. When an earlier attempt has an unknown outcome, WeChat may have accepted
+    /// that one.
     fn failed(&self, touser: &str, problem: Problem, unknown_since: Option<i64>, outcome: DeliveryOutcome) -> Delivery {
         let (problem, outcome) = match unknown_since {
             Some(since) => {
@@ -267,8 +268,8 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Whether every other recipient would fail for the same reason. An errcode that may concern one recipient only counts from
-    /// the second refusal on: one frozen user must not keep the message from all others.
+    /// Whether every other recipient would fail for the same reason. An errcode that may concern one recipient only counts
+    /// from the second refusal on: one frozen user must not keep the message from all others.
     fn refuses_everybody(&self, error: &CallError) -> bool {
         match &error.cause {
             CallFailure::Token(_) => true,
@@ -294,8 +295,8 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Writes one log line and one metric for a message, and stores the record of an accepted one. Best effort: a failure must not
-    /// make the caller send the message again.
+    /// Writes one log line and one metric for a message, and stores the record of an accepted one. Best effort: a failure
+    /// must not make the caller send the message again.
     async fn record(&self, touser: &str, delivery: &Delivery) {
         let Self { app, job, .. } = *self;
         let outcome = delivery.outcome.name();

@@ -18,8 +18,8 @@ use crate::{
 
 /// Characters. The longest key.
 const KEY_LIMIT: usize = 255;
-/// Characters of a `client_msg_id` that this function makes. WeChat states no limit for template messages; 32 is its limit for the
-/// `clientmsgid` of mass messages.
+/// Characters of a `client_msg_id` that this function makes. WeChat states no limit for template messages; 32 is its limit
+/// for the `clientmsgid` of mass messages.
 pub(crate) const CLIENT_MSG_ID_LENGTH: usize = 32;
 
 /// The `Idempotency-Key` in `headers`.
@@ -42,8 +42,8 @@ pub(crate) fn key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     key.map(Some).ok_or_else(fault)
 }
 
-/// Sends `message`, read from `body`, to the recipients that earlier requests with `key` have not settled. When all are settled,
-/// answers as the earlier request did.
+/// Sends `message`, read from `body`, to the recipients that earlier requests with `key` have not settled. When all are
+/// settled, answers as the earlier request did.
 pub(crate) async fn send_once(
     app: &App,
     request: &ApiRequest<'_>,

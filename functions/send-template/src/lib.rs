@@ -1,5 +1,5 @@
-//! `send-template`: sends template messages, and answers for each recipient whether WeChat accepted the message, refused it, or
-//! may have accepted it.
+//! `send-template`: sends template messages, and answers for each recipient whether WeChat accepted the message, refused
+//! it, or may have accepted it.
 
 mod answer;
 mod batch;
@@ -50,7 +50,8 @@ pub struct App {
 }
 
 impl App {
-    /// Creates the function that `config` describes, on the table behind `dynamodb`. It asks `refresher` when it needs a token.
+    /// Creates the function that `config` describes, on the table behind `dynamodb`. It asks `refresher` when it needs a
+    /// token.
     ///
     /// # Errors
     /// [`ClientError`] when the address of the API or of the proxy is not a URL.

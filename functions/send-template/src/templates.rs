@@ -1,8 +1,8 @@
 //! The account's templates: `GET /api/templates`, and a cache to check messages before they are sent.
 //!
-//! A warm process checks a message without a call. Before the check refuses a message, it lists the templates again if the cached
-//! list lacks the template or is stale. When WeChat does not list the templates, the check fails open: it must not stop a
-//! message that WeChat would accept.
+//! A warm process checks a message without a call. Before the check refuses a message, it lists the templates again if the
+//! cached list lacks the template or is stale. When WeChat does not list the templates, the check fails open: it must not
+//! stop a message that WeChat would accept.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},

@@ -113,8 +113,8 @@ pub async fn handle(app: &App, event: LambdaEvent<Value>) -> Result<Refreshed, R
     app.run(&Action::from_event(&event.payload), deadline).await
 }
 
-/// Serves one event with the settings in the secret. When WeChat refuses the AppSecret, reads the secret again and retries once if
-/// the secret has changed.
+/// Serves one event with the settings in the secret. When WeChat refuses the AppSecret, reads the secret again and retries
+/// once if the secret has changed.
 ///
 /// # Errors
 /// [`RunError`], also when the secret gives no settings.

@@ -97,9 +97,9 @@ impl App {
     }
 }
 
-/// Answers one request with the settings in the secret. When the request would pass with another token, key or mode, reads the
-/// secret again, and serves the request once more if the secret has changed. Without settings the answer is 503, and WeChat
-/// delivers again.
+/// Answers one request with the settings in the secret. When the request would pass with another token, key or mode, reads
+/// the secret again, and serves the request once more if the secret has changed. Without settings the answer is 503, and
+/// WeChat delivers again.
 pub async fn handle_live<B: Build<App = App>>(live: &Live<B>, request: Request) -> Response<String> {
     let app = match live.current().await {
         Ok(app) => app,
@@ -120,8 +120,8 @@ pub async fn handle_live<B: Build<App = App>>(live: &Live<B>, request: Request) 
     conclude(&app, exchange, request.source_ip(), started).await
 }
 
-/// Whether the answer to `request` depends on its body, which has not arrived yet. A gateway refuses a request with a bad query
-/// at once: a stranger may never send the body.
+/// Whether the answer to `request` depends on its body, which has not arrived yet. A gateway refuses a request with a bad
+/// query at once: a stranger may never send the body.
 #[must_use]
 pub fn needs_body(app: &App, request: &Request) -> bool {
     *request.method() == Method::POST

@@ -18,8 +18,8 @@ use crate::{outcome::Outcome, report::Exchange};
 
 /// Seconds between two notes about refused requests from one address. Anybody can cause them, and each write costs.
 const REFUSALS_APART: i64 = 10;
-/// Seconds between two notes about one kind of sender when the address differs. Short, so that a noisy address does not hide a
-/// refused request of WeChat's.
+/// Seconds between two notes about one kind of sender when the address differs. Short, so that a noisy address does not
+/// hide a refused request of WeChat's.
 const SOURCES_APART: i64 = 1;
 /// Seconds between two notes about accepted callbacks.
 const CALLBACKS_APART: i64 = 300;
@@ -59,8 +59,8 @@ impl Notes {
         }
     }
 
-    /// Writes a note about a refused request from `source`, or about an accepted callback, unless the last note of its kind is
-    /// too recent. Best effort.
+    /// Writes a note about a refused request from `source`, or about an accepted callback, unless the last note of its kind
+    /// is too recent. Best effort.
     pub(crate) async fn take(&self, exchange: &Exchange, source: Option<IpAddr>) {
         let now = self.clock.now();
         match &exchange.outcome {

@@ -25,7 +25,8 @@ pub(crate) enum Outcome {
     Forbidden(OpenError),
     /// The body is not what WeChat sends in this message mode, or not encrypted with our key.
     Refused(OpenError),
-    /// The body was decrypted, but cannot be parsed. It is acknowledged: a refusal would make WeChat show the follower an error.
+    /// The body was decrypted, but cannot be parsed. It is acknowledged: a refusal would make WeChat show the follower an
+    /// error.
     Unreadable(OpenError),
     /// The body is neither a message nor an event. It is acknowledged for the same reason.
     NotACallback(NotACallback),

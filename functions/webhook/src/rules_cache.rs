@@ -1,5 +1,5 @@
-//! Cache of the reply rules. It reads them at start-up and again when they are older than 30 s. A reply waits for a read only as
-//! long as WeChat's 5 s allow, and then uses stale rules.
+//! Cache of the reply rules. It reads them at start-up and again when they are older than 30 s. A reply waits for a read
+//! only as long as WeChat's 5 s allow, and then uses stale rules.
 
 use std::{
     future::Future,
@@ -21,8 +21,8 @@ const FRESH_FOR: i64 = 30_000;
 const RETRY_AFTER: i64 = 5_000;
 /// How long a reply waits for a read.
 const READ_BUDGET: Duration = Duration::from_millis(300);
-/// Budget of start-up for reading the secret and the rules, DNS, TCP and TLS included. The rules get at least [`READ_BUDGET`].
-/// A first callback with effects takes up to 2.8 s more, and WeChat hangs up after 5 s.
+/// Budget of start-up for reading the secret and the rules, DNS, TCP and TLS included. The rules get at least
+/// [`READ_BUDGET`]. A first callback with effects takes up to 2.8 s more, and WeChat hangs up after 5 s.
 const START_BUDGET: Duration = Duration::from_millis(1500);
 
 /// Caches the rules of one account.
@@ -81,8 +81,8 @@ impl RulesCache {
         self.0.table.is_same_as(&other.0.table)
     }
 
-    /// Reads the rules at start-up, which took `spent` so far. A read in flight is awaited first and then repeated, because it
-    /// may have missed a change.
+    /// Reads the rules at start-up, which took `spent` so far. A read in flight is awaited first and then repeated, because
+    /// it may have missed a change.
     pub(crate) async fn warm(&self, spent: Duration) {
         let budget = START_BUDGET.saturating_sub(spent).max(READ_BUDGET);
         within(budget, async {

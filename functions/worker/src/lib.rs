@@ -1,9 +1,9 @@
 //! `worker`: runs the effects of callbacks that failed before the answer. `webhook` hands them over by an asynchronous
 //! invocation.
 //!
-//! Lambda retries a failed invocation after 1 and 2 minutes and then moves the event to a queue, which delivers it again every
-//! 15 minutes for 14 days. A run itself does not retry, so that runs that wait during an outage do not use up the account's
-//! concurrency.
+//! Lambda retries a failed invocation after 1 and 2 minutes and then moves the event to a queue, which delivers it again
+//! every 15 minutes for 14 days. A run itself does not retry, so that runs that wait during an outage do not use up the
+//! account's concurrency.
 
 use std::{sync::Arc, time::Duration};
 
@@ -29,8 +29,8 @@ pub const AWS_CALLS: &[&str] = &[
     "secretsmanager:GetSecretValue",
 ];
 
-/// Budget of one callback's effects. It includes the wait for the claim of another run, which lasts 17 s at most, also when that
-/// run has crashed.
+/// Budget of one callback's effects. It includes the wait for the claim of another run, which lasts 17 s at most, also when
+/// that run has crashed.
 const BUDGET: Duration = Duration::from_secs(15);
 /// What a run leaves of the function's time, to close its claims.
 const MARGIN: Duration = Duration::from_secs(2);

@@ -24,8 +24,8 @@ const APP_ID_LENGTH: usize = 18;
 /// Characters of the shortest API key that cannot be guessed.
 const SHORTEST_KEY: usize = 16;
 
-/// Seconds for which a refused request with a good signature fails the check, whatever its address. Short, because it may be the
-/// replay of an old request.
+/// Seconds for which a refused request with a good signature fails the check, whatever its address. Short, because it may
+/// be the replay of an old request.
 const SIGNED_IS_NEWS_FOR: i64 = 600;
 
 /// Seconds without a callback after which the check fails, if there were callbacks before.
@@ -282,8 +282,8 @@ pub(super) async fn callbacks(app: &App) -> CheckResult {
     ))
 }
 
-/// Checks that the webhook refuses no requests of WeChat's. It fails while there is a recent refusal of a request that is signed
-/// with the Token or came from one of WeChat's addresses. Strangers' refused requests do not fail it.
+/// Checks that the webhook refuses no requests of WeChat's. It fails while there is a recent refusal of a request that is
+/// signed with the Token or came from one of WeChat's addresses. Strangers' refused requests do not fail it.
 pub(super) async fn refused_callbacks(app: &App, has_token: bool, deadline: Deadline) -> CheckResult {
     let now = app.account.clock.now();
     let refusals = app.account.table.refused_callbacks(now).await?;

@@ -1,5 +1,5 @@
-//! The doctor: checks the set-up in the order in which it usually fails, and says how to fix what is wrong. A failed check does
-//! not stop the others. The answer never shows a secret, and arrives in time even when a dependency hangs.
+//! The doctor: checks the set-up in the order in which it usually fails, and says how to fix what is wrong. A failed check
+//! does not stop the others. The answer never shows a secret, and arrives in time even when a dependency hangs.
 
 mod checks;
 
