@@ -28,7 +28,7 @@ use wechat::{
     telemetry,
 };
 
-use self::{effects::Settled, notes::Notes, outcome::Outcome, report::Exchange, rules_cache::RulesCache};
+use self::{effects::Settled, notes::Notes, outcome::Outcome, report::Handled, rules_cache::RulesCache};
 
 /// The AWS calls that this function makes. Its role in `template.yaml` allows these and no others.
 pub const AWS_CALLS: &[&str] = &[
@@ -110,14 +110,14 @@ pub async fn handle_live<B: Build<App = App>>(live: &Live<B>, request: Request) 
         }
     };
     let started = app.clock.now_millis();
-    let exchange = serve(&app, &request).await;
-    if exchange.outcome.doubts_the_settings()
+    let handled = serve(&app, &request).await;
+    if handled.outcome.doubts_the_settings()
         && let Some(newer) = live.instead_of(&app).await
     {
-        let exchange = Box::pin(serve(&newer, &request)).await;
-        return conclude(&newer, exchange, request.source_ip(), started).await;
+        let handled = Box::pin(serve(&newer, &request)).await;
+        return conclude(&newer, handled, request.source_ip(), started).await;
     }
-    conclude(&app, exchange, request.source_ip(), started).await
+    conclude(&app, handled, request.source_ip(), started).await
 }
 
 /// Whether the answer to `request` depends on its body, which has not arrived yet. A gateway refuses a request with a bad
@@ -132,11 +132,11 @@ pub fn needs_body(app: &App, request: &Request) -> bool {
 /// Answers one request.
 pub async fn handle(app: &App, request: &Request) -> Response<String> {
     let started = app.clock.now_millis();
-    let exchange = serve(app, request).await;
-    conclude(app, exchange, request.source_ip(), started).await
+    let handled = serve(app, request).await;
+    conclude(app, handled, request.source_ip(), started).await
 }
 
-async fn serve(app: &App, request: &Request) -> Exchange {
+async fn serve(app: &App, request: &Request) -> Handled {
     let query = CallbackQuery::from_pairs(request.query());
     match *request.method() {
         Method::GET => verify_url(app, query).into(),
@@ -145,11 +145,11 @@ async fn serve(app: &App, request: &Request) -> Exchange {
     }
 }
 
-async fn conclude(app: &App, exchange: Exchange, source: Option<IpAddr>, started: i64) -> Response<String> {
-    app.notes.take(&exchange, source).await;
+async fn conclude(app: &App, handled: Handled, source: Option<IpAddr>, started: i64) -> Response<String> {
+    app.notes.take(&handled, source).await;
     let now = app.clock.now_millis();
-    telemetry::at_once(|| exchange.report(now - started, now));
-    exchange.outcome.into_response()
+    telemetry::at_once(|| handled.report(now - started, now));
+    handled.outcome.into_response()
 }
 
 /// Answers the check that WeChat's console makes when somebody saves the server's URL.
@@ -165,7 +165,7 @@ fn verify_url(app: &App, query: Result<CallbackQuery, VerifyError>) -> Outcome {
     }
 }
 
-async fn receive(app: &App, query: Result<CallbackQuery, VerifyError>, body: &[u8]) -> Exchange {
+async fn receive(app: &App, query: Result<CallbackQuery, VerifyError>, body: &[u8]) -> Handled {
     let opened = query
         .map_err(OpenError::from)
         .and_then(|query| app.verifier.open(&query, body, app.clock.now()));
@@ -189,7 +189,7 @@ async fn receive(app: &App, query: Result<CallbackQuery, VerifyError>, body: &[u
         (Ok(_), None) if may_reply && now - callback.created_at < DELIVERED_AGAIN => Outcome::RulesUnknown,
         (Ok(_), None) => Outcome::Acknowledged,
     };
-    Exchange {
+    Handled {
         outcome,
         callback: Some(callback),
         is_duplicate,

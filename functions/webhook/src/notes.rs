@@ -14,7 +14,7 @@ use wechat::{
     store::{RefusedCallback, Sender, StoreError, Table},
 };
 
-use crate::{outcome::Outcome, report::Exchange};
+use crate::{outcome::Outcome, report::Handled};
 
 /// Seconds between two notes about refused requests from one address. Anybody can cause them, and each write costs.
 const REFUSALS_APART: i64 = 10;
@@ -61,9 +61,9 @@ impl Notes {
 
     /// Writes a note about a refused request from `source`, or about an accepted callback, unless the last note of its kind
     /// is too recent. Best effort.
-    pub(crate) async fn take(&self, exchange: &Exchange, source: Option<IpAddr>) {
+    pub(crate) async fn take(&self, handled: &Handled, source: Option<IpAddr>) {
         let now = self.clock.now();
-        match &exchange.outcome {
+        match &handled.outcome {
             Outcome::Forbidden(error) | Outcome::Refused(error) => {
                 let sender = sender(error);
                 if self.is_due(sender as usize, source, now) {
@@ -77,7 +77,7 @@ impl Notes {
                 }
             }
             outcome => {
-                let is_accepted = exchange.callback.is_some() && outcome.status() == 200;
+                let is_accepted = handled.callback.is_some() && outcome.status() == 200;
                 if is_accepted && self.is_due(ACCEPTED, None, now) {
                     in_time(self.table.note_callback(now)).await;
                 }

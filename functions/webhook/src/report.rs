@@ -12,7 +12,7 @@ const LOGGED_NAME: usize = 64;
 
 /// A request that was handled.
 #[derive(Debug)]
-pub(crate) struct Exchange {
+pub(crate) struct Handled {
     pub(crate) outcome: Outcome,
     /// The callback in the request, if it could be read.
     pub(crate) callback: Option<Callback>,
@@ -22,7 +22,7 @@ pub(crate) struct Exchange {
     pub(crate) handed_over: Option<String>,
 }
 
-impl From<Outcome> for Exchange {
+impl From<Outcome> for Handled {
     fn from(outcome: Outcome) -> Self {
         Self {
             outcome,
@@ -33,7 +33,7 @@ impl From<Outcome> for Exchange {
     }
 }
 
-impl Exchange {
+impl Handled {
     /// Writes the log line and the metrics, `millis` after the request came in.
     pub(crate) fn report(&self, millis: i64, now_millis: i64) {
         self.log(millis);
