@@ -23,36 +23,36 @@ const _: () = assert!(BEFORE_WORKER.as_millis() + HANDING_OVER.as_millis() <= AL
 
 /// How the effects of a callback ended, when WeChat need not deliver it again.
 #[derive(Debug)]
-pub(crate) enum Settled {
+pub(crate) enum EffectsOutcome {
     /// The callback has no effects.
-    None,
+    NoEffects,
     /// This delivery ran the effects.
-    Now,
+    Ran,
     /// An earlier delivery ran the effects.
-    Before,
+    Duplicate,
     /// The effects failed for this reason, and `worker` accepted them.
     HandedOver(EffectError),
 }
 
-impl Settled {
+impl EffectsOutcome {
     /// Why the effects were handed over to `worker`, if they were.
     pub(crate) fn handed_over(&self) -> Option<String> {
         match self {
             Self::HandedOver(error) => Some(error.to_string()),
-            Self::None | Self::Now | Self::Before => None,
+            Self::NoEffects | Self::Ran | Self::Duplicate => None,
         }
     }
 }
 
 /// The effects failed, and no `worker` accepted them: WeChat has to deliver again.
 #[derive(Debug)]
-pub(crate) struct NotSettled {
+pub(crate) struct EffectsFailed {
     effects: EffectError,
     /// Why `worker` did not accept the effects. `None` when there is no `worker`.
     worker: Option<HandOverError>,
 }
 
-impl fmt::Display for NotSettled {
+impl fmt::Display for EffectsFailed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.effects)?;
         self.worker.iter().try_for_each(|error| write!(f, "; {error}"))
@@ -60,26 +60,26 @@ impl fmt::Display for NotSettled {
 }
 
 /// Runs the effects of `callback`, if it has any, or hands them over to `worker`.
-pub(crate) async fn settle(app: &App, callback: &Callback) -> Result<Settled, NotSettled> {
+pub(crate) async fn run(app: &App, callback: &Callback) -> Result<EffectsOutcome, EffectsFailed> {
     if !app.effects.has_any(callback) {
-        return Ok(Settled::None);
+        return Ok(EffectsOutcome::NoEffects);
     }
     // Boxed: the calls to AWS have a large future. Inside the future of every reply, which is moved many times, it would cost
     // a reply without effects more than all its own work.
     Box::pin(run_or_hand_over(app, callback)).await
 }
 
-async fn run_or_hand_over(app: &App, callback: &Callback) -> Result<Settled, NotSettled> {
+async fn run_or_hand_over(app: &App, callback: &Callback) -> Result<EffectsOutcome, EffectsFailed> {
     let received_at = app.clock.now();
     let budget = if app.worker.is_some() { BEFORE_WORKER } else { ALONE };
     let failed = match app.effects.run(callback, received_at, budget).await {
-        Ok(Ran::Now) => return Ok(Settled::Now),
-        Ok(Ran::Before) => return Ok(Settled::Before),
+        Ok(Ran::Now) => return Ok(EffectsOutcome::Ran),
+        Ok(Ran::Before) => return Ok(EffectsOutcome::Duplicate),
         Err(failed) => failed,
     };
     let Some(worker) = app.worker.as_deref() else {
         app.effects.give_up(&failed).await;
-        return Err(NotSettled {
+        return Err(EffectsFailed {
             effects: failed.error,
             worker: None,
         });
@@ -89,8 +89,8 @@ async fn run_or_hand_over(app: &App, callback: &Callback) -> Result<Settled, Not
     let handing_over = timeout(HANDING_OVER, worker.hand_over(event));
     let ((), handed_over) = tokio::join!(app.effects.give_up(&failed), handing_over);
     match handed_over.unwrap_or(Err(HandOverError::TooLate)) {
-        Ok(()) => Ok(Settled::HandedOver(failed.error)),
-        Err(error) => Err(NotSettled {
+        Ok(()) => Ok(EffectsOutcome::HandedOver(failed.error)),
+        Err(error) => Err(EffectsFailed {
             effects: failed.error,
             worker: Some(error),
         }),

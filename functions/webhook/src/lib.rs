@@ -28,7 +28,7 @@ use wechat::{
     telemetry,
 };
 
-use self::{effects::Settled, notes::Notes, outcome::Outcome, report::Handled, rules_cache::RulesCache};
+use self::{effects::EffectsOutcome, notes::Notes, outcome::Outcome, report::Handled, rules_cache::RulesCache};
 
 /// The AWS calls that this function makes. Its role in `template.yaml` allows these and no others.
 pub const AWS_CALLS: &[&str] = &[
@@ -146,7 +146,7 @@ async fn serve(app: &App, request: &Request) -> Handled {
 }
 
 async fn conclude(app: &App, handled: Handled, source: Option<IpAddr>, started: i64) -> Response<String> {
-    app.notes.take(&handled, source).await;
+    app.notes.record(&handled, source).await;
     let now = app.clock.now_millis();
     telemetry::at_once(|| handled.report(now - started, now));
     handled.outcome.into_response()
@@ -179,9 +179,9 @@ async fn receive(app: &App, query: Result<CallbackQuery, VerifyError>, body: &[u
     };
     let may_reply = may_reply(&callback);
     let rules = async { if may_reply { app.rules.current().await } else { None } };
-    let (effects, rules) = tokio::join!(effects::settle(app, &callback), rules);
-    let is_duplicate = matches!(effects, Ok(Settled::Before));
-    let handed_over = effects.as_ref().ok().and_then(Settled::handed_over);
+    let (effects, rules) = tokio::join!(effects::run(app, &callback), rules);
+    let is_duplicate = matches!(effects, Ok(EffectsOutcome::Duplicate));
+    let handed_over = effects.as_ref().ok().and_then(EffectsOutcome::handed_over);
     let now = app.clock.now();
     let outcome = match (effects, rules) {
         (Err(error), _) => Outcome::EffectFailed(error),

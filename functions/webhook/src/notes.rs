@@ -61,7 +61,7 @@ impl Notes {
 
     /// Writes a note about a refused request from `source`, or about an accepted callback, unless the last note of its kind
     /// is too recent. Best effort.
-    pub(crate) async fn take(&self, handled: &Handled, source: Option<IpAddr>) {
+    pub(crate) async fn record(&self, handled: &Handled, source: Option<IpAddr>) {
         let now = self.clock.now();
         match &handled.outcome {
             Outcome::Forbidden(error) | Outcome::Refused(error) => {

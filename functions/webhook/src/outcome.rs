@@ -7,7 +7,7 @@ use wechat::{
     message::NotACallback,
 };
 
-use crate::effects::NotSettled;
+use crate::effects::EffectsFailed;
 
 /// The body that means "received, no reply". It is never encrypted. See [WeChat Docs/被动回复](https://developers.weixin.qq.com/doc/service/guide/product/message/Passive_user_reply_message).
 const ACKNOWLEDGED: &str = "success";
@@ -33,7 +33,7 @@ pub(crate) enum Outcome {
     /// The rules are needed, and no read of them has succeeded yet: WeChat has to deliver again.
     RulesUnknown,
     /// An effect failed, and `worker` did not take it over: WeChat has to deliver again.
-    EffectFailed(NotSettled),
+    EffectFailed(EffectsFailed),
     /// The reply could not be encrypted: WeChat has to deliver again.
     NotSealed(getrandom::Error),
     /// Neither GET nor POST.
