@@ -238,7 +238,7 @@ pub(super) fn api_keys(app: &App) -> CheckResult {
     let short = app.api_keys.iter().filter(is_short).count();
     if short > 0 && !app.is_simulated {
         return Err(Problem::set_up(format!(
-            "{short} of the API_KEYS have fewer than {SHORTEST_KEY} characters and can be guessed \
+            "{short} of API_KEYS have fewer than {SHORTEST_KEY} characters and can be guessed \
              / API_KEYS 中有 {short} 个少于 {SHORTEST_KEY} 个字符，容易被猜到"
         ))
         .with_hint(
