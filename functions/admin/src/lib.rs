@@ -4,6 +4,7 @@ mod conditional_menu;
 mod doctor;
 mod etag;
 mod menu;
+mod openapi;
 mod replies;
 
 use std::sync::Arc;
@@ -78,8 +79,13 @@ impl App {
 }
 
 impl Api for App {
-    const ROUTES: &'static [&'static [Route<Self>]] =
-        &[menu::ROUTES, conditional_menu::ROUTES, replies::ROUTES, doctor::ROUTES];
+    const ROUTES: &'static [&'static [Route<Self>]] = &[
+        menu::ROUTES,
+        conditional_menu::ROUTES,
+        replies::ROUTES,
+        doctor::ROUTES,
+        openapi::ROUTES,
+    ];
 
     fn api_keys(&self) -> &[Secret] {
         &self.api_keys

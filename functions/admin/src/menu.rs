@@ -18,7 +18,7 @@ use wechat::{
     clock::Deadline,
     digest::sha256_hex,
     errcode::NO_MENU,
-    hex,
+    random,
     store::{KeptMenu, ROLL_BACK_CLAIMED_FOR},
     token::{CallError, CallFailure},
     validate::{self, Fault, menu},
@@ -143,7 +143,7 @@ async fn delete(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>,
 /// lost answer is refused instead. A claim admits one rollback at a time.
 async fn roll_back(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
     let expected = if_match(request.headers())?;
-    let owner = hex::random(8).map_err(|error| Problem::set_up(error.to_string()))?;
+    let owner = random::hex::<8>();
     let deadline = request.deadline().within(app.account.clock.now_millis(), ROLLING_BACK);
     let claimed = app
         .account

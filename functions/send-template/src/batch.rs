@@ -11,7 +11,7 @@ use std::{
 
 use futures_util::{StreamExt, stream};
 use http_api::{Caller, Problem};
-use serde_json::Value;
+use serde_json::{Value, json};
 use wechat::{
     api::{ApiError, TemplateMessage, calls::template::SendTemplateMessage},
     clock::Deadline,
@@ -224,7 +224,7 @@ impl<'a> Batch<'a> {
             },
             Err(error) => {
                 let unknown_since = unknown_since.or(error.may_have_landed.then_some(self.started));
-                let problem = self.explain(touser, &error);
+                let problem = self.explain(&error);
                 let is_for_all = self.refuses_everybody(&error);
                 if is_for_all {
                     self.halt(problem.clone().and_hint(NOT_ATTEMPTED));
@@ -256,11 +256,11 @@ impl<'a> Batch<'a> {
     }
 
     /// Builds the problem for a failed attempt, with a hint where the request shows the cause.
-    fn explain(&self, touser: &str, error: &CallError) -> Problem {
+    fn explain(&self, error: &CallError) -> Problem {
         let problem = match &error.cause {
             CallFailure::Api(ApiError::OutOfTime { .. }) => Problem::not_sent(),
             CallFailure::Api(ApiError::Connection { .. }) => Problem::from(error).and_hint(NOT_SENT),
-            _ => hints::explain(Problem::from(error), self.job.message, touser, error),
+            _ => hints::explain(Problem::from(error), self.job.message, error),
         };
         match self.member_at_fault(error) {
             Some(member) => problem.blaming(member),
@@ -390,9 +390,9 @@ pub(crate) fn progress(deliveries: &HashMap<String, Delivery>) -> Progress {
 /// What a retry must know of one recipient. `None` when WeChat accepted nothing.
 fn recipient_state(delivery: &Delivery) -> Option<RecipientState> {
     match delivery.outcome {
-        DeliveryOutcome::Accepted | DeliveryOutcome::Refused => serde_json::to_value(&delivery.result)
-            .ok()
-            .map(|result| RecipientState::Settled { result }),
+        DeliveryOutcome::Accepted | DeliveryOutcome::Refused => Some(RecipientState::Settled {
+            result: json!(delivery.result),
+        }),
         DeliveryOutcome::Unknown { since } => Some(RecipientState::Unknown { since }),
         DeliveryOutcome::RefusedForAll | DeliveryOutcome::NotAttempted => None,
     }

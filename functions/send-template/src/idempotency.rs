@@ -1,11 +1,11 @@
 //! `Idempotency-Key`: a request and its retries with the same key send each message once.
 
-use http::{HeaderMap, Response};
+use http::{HeaderMap, HeaderValue, Response};
 use http_api::{ApiRequest, Problem, response::respond};
 use serde_json::Value;
 use wechat::{
     digest::sha256_hex,
-    hex,
+    random,
     store::{RecordedAnswer, SendClaim, SendOutcome, SendRequest},
     validate::send::SendTemplate,
 };
@@ -52,7 +52,7 @@ pub(crate) async fn send_once(
     key: &str,
 ) -> Result<Response<String>, Problem> {
     let (caller, deadline) = (request.caller(), request.deadline());
-    let (owner, fingerprint) = (run_name(8)?, &fingerprint(body));
+    let (owner, fingerprint) = (random::hex::<8>(), &fingerprint(body));
     let claim = SendRequest {
         caller: caller.namespace(),
         key,
@@ -104,12 +104,10 @@ fn fingerprint(body: &Value) -> String {
 
 /// Answers as an earlier request did. It was not a problem: only answers to sent messages are recorded.
 fn replay(answer: RecordedAnswer) -> Response<String> {
-    respond(answer.status, "application/json", answer.body)
-}
-
-/// A random name that no other run has.
-pub(crate) fn run_name(bytes: usize) -> Result<String, Problem> {
-    hex::random(bytes).map_err(|error| Problem::set_up(error.to_string()))
+    let mut response = respond(answer.status, "application/json", answer.body);
+    let headers = response.headers_mut();
+    headers.insert("idempotent-replayed", HeaderValue::from_static("true"));
+    response
 }
 
 #[cfg(test)]

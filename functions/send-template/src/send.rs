@@ -7,6 +7,7 @@ use http_api::{
     route,
 };
 use wechat::{
+    random,
     store::SendState,
     validate::{
         send::{Recipients, SendTemplate},
@@ -54,7 +55,7 @@ async fn send_template_message(app: &App, request: &ApiRequest<'_>) -> Result<Re
     }
     let client_msg_id = match &message.client_msg_id {
         Some(id) => id.clone(),
-        None => idempotency::run_name(CLIENT_MSG_ID_LENGTH / 2)?,
+        None => random::hex::<{ CLIENT_MSG_ID_LENGTH / 2 }>(),
     };
     let job = SendJob {
         caller: request.caller(),

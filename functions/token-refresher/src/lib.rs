@@ -8,8 +8,9 @@ use wechat::{
     api::{ClientError, TokenEndpoint},
     clock::{Clock, Deadline},
     config::{ConfigError, RefresherConfig},
-    errcode, hex,
+    errcode,
     live::{Build, Live},
+    random,
     store::Table,
     telemetry::{self, Metric, Unit},
     token::{Action, RefreshError, Refreshed, Refresher},
@@ -61,7 +62,7 @@ impl App {
     /// # Errors
     /// [`RunError`] when the run left no valid token.
     pub async fn run(&self, action: &Action, deadline: Deadline) -> Result<Refreshed, RunError> {
-        let owner = hex::random(8).map_err(|error| RunError::Randomness(error.to_string()))?;
+        let owner = random::hex::<8>();
         let outcome = self.refresher.run(action, &owner, deadline).await;
         match &outcome {
             Ok(done) => self.report(done),
@@ -143,9 +144,6 @@ pub enum RunError {
     /// The refresh failed.
     #[error(transparent)]
     Refresh(#[from] RefreshError),
-    /// The operating system gave no randomness for the unique name of the run.
-    #[error("no randomness to name the run with: {0} / 系统无法提供随机数，不能为本次运行命名")]
-    Randomness(String),
 }
 
 impl RunError {
@@ -154,8 +152,7 @@ impl RunError {
     pub fn error_type(&self) -> String {
         match self {
             Self::Config(error) => error.error_type().to_owned(),
-            Self::Refresh(error) => error.error_type(),
-            Self::Randomness(_) => "Randomness".to_owned(),
+            Self::Refresh(error) => error.error_type().to_string(),
         }
     }
 

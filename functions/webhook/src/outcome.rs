@@ -34,8 +34,6 @@ pub(crate) enum Outcome {
     RulesUnknown,
     /// An effect failed, and `worker` did not take it over: WeChat has to deliver again.
     EffectFailed(EffectsFailed),
-    /// The reply could not be encrypted: WeChat has to deliver again.
-    NotSealed(getrandom::Error),
     /// Neither GET nor POST.
     MethodNotAllowed,
 }
@@ -69,7 +67,7 @@ impl Outcome {
             Self::Forbidden(_) => "forbidden",
             Self::Refused(_) => "refused",
             Self::Unreadable(_) | Self::NotACallback(_) => "unreadable",
-            Self::RulesUnknown | Self::EffectFailed(_) | Self::NotSealed(_) => "failed",
+            Self::RulesUnknown | Self::EffectFailed(_) => "failed",
             Self::MethodNotAllowed => "method_not_allowed",
         }
     }
@@ -82,7 +80,7 @@ impl Outcome {
             }
             Self::Forbidden(_) => 403,
             Self::Refused(_) => 400,
-            Self::RulesUnknown | Self::EffectFailed(_) | Self::NotSealed(_) => 500,
+            Self::RulesUnknown | Self::EffectFailed(_) => 500,
             Self::MethodNotAllowed => 405,
         }
     }
@@ -102,9 +100,6 @@ impl Outcome {
                     .to_owned(),
             ),
             Self::EffectFailed(error) => Some(error.to_string()),
-            Self::NotSealed(error) => Some(format!(
-                "no randomness to encrypt the reply with: {error} / 系统无法提供随机数，不能加密回复"
-            )),
             Self::Echoed(_) | Self::Replied(_) | Self::Acknowledged | Self::MethodNotAllowed => None,
         }
     }
@@ -125,7 +120,7 @@ impl Outcome {
             Self::Acknowledged | Self::Unreadable(_) | Self::NotACallback(_) => ACKNOWLEDGED,
             Self::Forbidden(_) => "signature verification failed",
             Self::Refused(_) => "not a body that WeChat sends in this mode",
-            Self::RulesUnknown | Self::EffectFailed(_) | Self::NotSealed(_) => "try again",
+            Self::RulesUnknown | Self::EffectFailed(_) => "try again",
             Self::MethodNotAllowed => "method not allowed",
         };
         text.to_owned()

@@ -3,14 +3,14 @@
 
 use std::{
     future::Future,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
-use tokio::sync::watch;
-use tracing::Instrument as _;
 use wechat::{
     clock::Clock,
+    in_flight::InFlight,
+    lock::lock,
     rules::{ReplyRules, RulesError},
     store::{StoreError, Table},
 };
@@ -45,9 +45,8 @@ struct State {
     document: Option<String>,
     /// Epoch milliseconds of the next read.
     next_read: i64,
-    /// The last read. It holds the sender while it is in flight. Single-flight: two reads would compile the same rules twice,
-    /// for twice the time and memory.
-    reading: watch::Receiver<()>,
+    /// The last read. Single-flight: two reads would compile the same rules twice, for twice the time and memory.
+    reading: InFlight,
 }
 
 /// Why a read failed.
@@ -67,7 +66,7 @@ impl RulesCache {
             rules: None,
             document: None,
             next_read: i64::MIN,
-            reading: watch::channel(()).1,
+            reading: InFlight::none(),
         };
         Self(Arc::new(Shared {
             table,
@@ -87,8 +86,8 @@ impl RulesCache {
         let budget = START_BUDGET.saturating_sub(spent).max(READ_BUDGET);
         within(budget, async {
             let in_flight = self.0.lock(|state| state.reading.clone());
-            ended(in_flight).await;
-            ended(self.reading()).await;
+            in_flight.ended().await;
+            self.reading().ended().await;
         })
         .await;
     }
@@ -98,32 +97,20 @@ impl RulesCache {
     pub(crate) async fn current(&self) -> Option<Arc<ReplyRules>> {
         let now = self.0.clock.now_millis();
         if self.0.lock(|state| now >= state.next_read) {
-            within(READ_BUDGET, ended(self.reading())).await;
+            within(READ_BUDGET, self.reading().ended()).await;
         }
         self.0.lock(|state| state.rules.clone())
     }
 
     /// Joins the read in flight, or starts one. A read that takes too long goes on and serves a later reply.
-    fn reading(&self) -> watch::Receiver<()> {
+    fn reading(&self) -> InFlight {
         self.0.lock(|state| {
-            if !is_in_flight(&state.reading) {
-                let (in_flight, reading) = watch::channel(());
-                tokio::spawn(Arc::clone(&self.0).read(in_flight).in_current_span());
-                state.reading = reading;
+            if !state.reading.is_running() {
+                state.reading = InFlight::begin(Arc::clone(&self.0).read());
             }
             state.reading.clone()
         })
     }
-}
-
-/// Whether the read still holds its sender: `has_changed` fails when that is dropped.
-fn is_in_flight(reading: &watch::Receiver<()>) -> bool {
-    reading.has_changed().is_ok()
-}
-
-/// Waits until the read drops its sender.
-async fn ended(mut reading: watch::Receiver<()>) {
-    while reading.changed().await.is_ok() {}
 }
 
 async fn within(budget: Duration, read: impl Future<Output = ()>) {
@@ -133,8 +120,8 @@ async fn within(budget: Duration, read: impl Future<Output = ()>) {
 }
 
 impl Shared {
-    /// Reads the rules into the cache. Holds `in_flight` until the read ends, also when it panics.
-    async fn read(self: Arc<Self>, in_flight: watch::Sender<()>) {
+    /// Reads the rules into the cache.
+    async fn read(self: Arc<Self>) {
         let refreshed = self.refresh().await;
         let now = self.clock.now_millis();
         self.lock(|state| {
@@ -147,7 +134,6 @@ impl Shared {
         if let Err(error) = refreshed {
             tracing::warn!(%error, "the reply rules cannot be read: using the cached ones, if any");
         }
-        drop(in_flight);
     }
 
     async fn refresh(&self) -> Result<(), ReadError> {
@@ -166,7 +152,7 @@ impl Shared {
     }
 
     fn lock<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
-        act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+        act(&mut lock(&self.state))
     }
 }
 

@@ -15,6 +15,7 @@ use crate::{
 
 /// How a keyword rule compares a text.
 const MATCHES: [&str; 4] = ["exact", "prefix", "contains", "regex"];
+/// The types of a reply.
 const REPLIES: [&str; 7] = [
     "text",
     "image",

@@ -254,7 +254,8 @@ fn in_both(names: &[&str]) -> (String, String) {
 }
 
 /// Which of `known` is meant by `name`, in English and Chinese; empty when none is near.
-fn did_you_mean(name: &str, known: &[&str]) -> (String, String) {
+#[must_use]
+pub fn did_you_mean(name: &str, known: &[&str]) -> (String, String) {
     match nearest(name, known) {
         Some(meant) => (format!("; did you mean {meant}?"), format!("；是否想写 {meant}？")),
         None => Default::default(),
