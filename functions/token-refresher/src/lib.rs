@@ -147,7 +147,7 @@ pub enum RunError {
 }
 
 impl RunError {
-    /// The type of the function error; see [`RefreshError::error_type`].
+    /// The type of the function error; see [`wechat::token::ErrorType`].
     #[must_use]
     pub fn error_type(&self) -> String {
         match self {
