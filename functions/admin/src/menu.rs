@@ -19,7 +19,7 @@ use wechat::{
     digest::sha256_hex,
     errcode::NO_MENU,
     random,
-    store::{KeptMenu, ROLL_BACK_CLAIMED_FOR},
+    store::{KeptMenu, ROLLBACK_CLAIMED_FOR},
     token::{CallError, CallFailure},
     validate::{self, Fault, menu},
 };
@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// Budget of a rollback where the platform sets no limit: less than its claim lasts.
-const ROLLING_BACK: Duration = Duration::from_secs(ROLL_BACK_CLAIMED_FOR.unsigned_abs() - 3);
+const ROLLBACK_BUDGET: Duration = Duration::from_secs(ROLLBACK_CLAIMED_FOR.unsigned_abs() - 3);
 
 pub(crate) const ROUTES: &[Route<App>] = &[
     route!(GET "/api/menu" => get, Operation {
@@ -68,7 +68,7 @@ pub(crate) const ROUTES: &[Route<App>] = &[
         failures: &[400, 404, 412, 429],
         ..Operation::NEW
     }),
-    route!(POST "/api/menu/rollback" => roll_back, Operation {
+    route!(POST "/api/menu/rollback" => rollback, Operation {
         id: "rollBackMenu",
         summary: "Restore the menu before the last change / 恢复上次修改前的菜单",
         description: "A second rollback undoes the first. With the ETag of the menu to replace as If-Match, a retry is refused instead.",
@@ -141,20 +141,22 @@ async fn delete(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>,
 /// Serves `POST /api/menu/rollback`: restores the menus from before the last `POST` or `DELETE`, also the conditional ones
 /// and their order. Resumes an interrupted rollback. A second rollback undoes the first; with `If-Match` a retry after a
 /// lost answer is refused instead. A claim admits one rollback at a time.
-async fn roll_back(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
+async fn rollback(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
     let expected = if_match(request.headers())?;
     let owner = random::hex::<8>();
-    let deadline = request.deadline().within(app.account.clock.now_millis(), ROLLING_BACK);
+    let deadline = request
+        .deadline()
+        .within(app.account.clock.now_millis(), ROLLBACK_BUDGET);
     let claimed = app
         .account
         .table
-        .claim_menu_roll_back(&owner, app.account.clock.now())
+        .claim_menu_rollback(&owner, app.account.clock.now())
         .await?;
     let kept =
         claimed.ok_or_else(|| Problem::not_found("no menu was changed through this API yet / 尚无可回滚的菜单"))?;
     match restore(app, &owner, &kept, expected, deadline).await {
         Ok(restored) => {
-            app.account.table.finish_menu_roll_back(&owner).await?;
+            app.account.table.finish_menu_rollback(&owner).await?;
             Ok(response::json(
                 200,
                 &json!({"errcode": 0, "errmsg": "ok", "restored": restored}),
@@ -163,7 +165,7 @@ async fn roll_back(app: &App, request: &ApiRequest<'_>) -> Result<Response<Strin
         Err(interrupted) => {
             // Keeps the claim, until it expires, while an added menu may still land: the next rollback would add it again.
             if !interrupted.may_add_more
-                && let Err(error) = app.account.table.give_up_menu_roll_back(&owner).await
+                && let Err(error) = app.account.table.give_up_menu_rollback(&owner).await
             {
                 tracing::warn!(%error, "the claim of a rollback could not be closed: it expires");
             }
@@ -214,7 +216,7 @@ async fn restore(
         let (menu, now) = (to_keep(current.as_ref()), app.account.clock.now());
         app.account
             .table
-            .keep_menu_to_roll_back(owner, kept, &menu, now)
+            .keep_menu_for_rollback(owner, kept, &menu, now)
             .await?;
     }
     match restored.pointer("/menu/button") {

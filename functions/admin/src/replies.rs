@@ -36,7 +36,7 @@ pub(crate) const ROUTES: &[Route<App>] = &[
         failures: &[400, 412, 413],
         ..Operation::NEW
     }),
-    route!(POST "/api/replies/rollback" => roll_back, Operation {
+    route!(POST "/api/replies/rollback" => rollback, Operation {
         id: "rollBackReplies",
         summary: "Store an earlier version again / 恢复之前的回复规则",
         description: "A retry after a lost answer changes nothing. Name the version or send If-Match if somebody else may change the rules meanwhile.",
@@ -86,7 +86,7 @@ async fn put(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Pr
 /// Serves `POST /api/replies/rollback`: stores an earlier version again, the one in `{"version":n}` or else the one before
 /// the last change. With `If-Match` it replaces only the version that the caller has read. A retry after a lost answer
 /// finds the version restored, and changes nothing.
-async fn roll_back(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
+async fn rollback(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
     let requested = requested_version(&request.optional_json()?)?;
     let expected = expected_version(request.headers())?;
     let current = stored(app).await?;
