@@ -38,7 +38,7 @@ pub struct App {
     api_keys: Vec<Secret>,
     refresher: Arc<dyn RefreshPort>,
     /// The webhook's message mode, or what is wrong with its settings. `None` when they cannot be seen from here.
-    callback: Option<Result<MessageMode, ConfigError>>,
+    webhook_mode: Option<Result<MessageMode, ConfigError>>,
     /// Why the secret could not be read. Only the doctor is served then.
     secret: Option<SecretError>,
     is_simulated: bool,
@@ -58,7 +58,7 @@ impl App {
     ) -> Result<Self, ClientError> {
         let AdminConfig {
             caller,
-            callback,
+            webhook_mode,
             secret,
             is_simulated,
         } = config;
@@ -66,7 +66,7 @@ impl App {
             account: Account::open(caller.api, dynamodb, Arc::clone(&refresher), clock)?,
             api_keys: caller.api_keys,
             refresher,
-            callback,
+            webhook_mode,
             secret,
             is_simulated,
         })

@@ -106,8 +106,8 @@ impl RefresherConfig {
 pub struct AdminConfig {
     /// What it has in common with send-template.
     pub caller: CallerConfig,
-    /// What the webhook would make of the callback's settings; `None` when they are not in this environment.
-    pub callback: Option<Result<MessageMode, ConfigError>>,
+    /// The webhook's message mode, or what is wrong with its settings. `None` when they cannot be seen from here.
+    pub webhook_mode: Option<Result<MessageMode, ConfigError>>,
     /// Why the secret could not be read, when all that the doctor needs is set directly.
     pub secret: Option<SecretError>,
     /// Whether the account is a simulated one, which its maker knows and no variable says: its API key is no secret, and it
@@ -123,14 +123,14 @@ impl AdminConfig {
     /// [`ConfigError`] with every problem of the admin function itself.
     pub fn read(environment: &Environment) -> Result<Self, ConfigError> {
         let visible = environment.get(TOKEN).or(environment.get(ENCODING_AES_KEY)).is_some();
-        let callback = visible.then(|| WebhookConfig::read(environment).map(|config| config.verifier.mode));
+        let webhook_mode = visible.then(|| WebhookConfig::read(environment).map(|config| config.verifier.mode));
         let (caller, secret) = match CallerConfig::without_secret(environment) {
             Some((caller, error)) => (caller, Some(error)),
             None => (CallerConfig::read(environment)?, None),
         };
         Ok(Self {
             caller,
-            callback,
+            webhook_mode,
             secret,
             is_simulated: false,
         })

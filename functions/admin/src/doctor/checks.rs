@@ -53,7 +53,7 @@ pub(super) fn configuration(app: &App) -> CheckResult {
         ))
         .with_hint("Copy the AppID from 基础信息 in the console: wx and 16 more characters. / 请从公众号后台「基础信息」复制 AppID（wx 开头，共 18 位）。"));
     }
-    match &app.callback {
+    match &app.webhook_mode {
         None => passed(
             "AppID and table are set; the webhook's own settings cannot be seen from here / 配置齐全（此处看不到 webhook 的配置）",
         ),
