@@ -88,7 +88,7 @@ pub(crate) async fn send_once(
     let outcome = match &progress {
         Progress::Done => SendOutcome::Done(response.status().as_u16(), response.body()),
         Progress::Refused => SendOutcome::Refused,
-        Progress::NotAttempted => SendOutcome::NotAsked,
+        Progress::NotAttempted => SendOutcome::NotAttempted,
         Progress::Open(recipients) => SendOutcome::Open(recipients),
     };
     let finished = app.account.table.finish_send(&claim, outcome, app.account.clock.now());
