@@ -17,8 +17,8 @@ pub(crate) struct Sent {
     /// The message's id, for `GET /api/messages/{msgid}`.
     #[cfg_attr(feature = "openapi", schema(pattern = "^[0-9]+$"))]
     pub(crate) msgid: String,
-    /// What WeChat may drop or display differently. Absent when there is none. With `"validate": "warn"` always present, also
-    /// with what WeChat would refuse.
+    /// The parts of the message that WeChat may drop or display differently. Absent when there are none. With
+    /// `"validate": "warn"` always present, and also with what WeChat would refuse.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) findings: Option<Vec<Finding>>,
 }
@@ -40,8 +40,8 @@ impl Sent {
 pub(crate) struct Results {
     /// The results, in the order of `touser`.
     pub(crate) results: Vec<RecipientResult>,
-    /// What WeChat may drop or display differently. Absent when there is none. With `"validate": "warn"` always present, also
-    /// with what WeChat would refuse.
+    /// The parts of the message that WeChat may drop or display differently. Absent when there are none. With
+    /// `"validate": "warn"` always present, and also with what WeChat would refuse.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) findings: Option<Vec<Finding>>,
 }

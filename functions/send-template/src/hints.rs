@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_field_is_told_what_the_request_shows() {
+    fn the_hint_for_a_refused_field_says_what_the_request_shows() {
         let empty = "argument invalid! data.time3.value is empty rid: 65936d46-64a9ab26-63986c01";
         says(&json!({"time3.DATA": "10:00"}), empty, "call it time3");
         says(&json!({"{{time3.DATA}}": "10:00"}), empty, "call it time3");

@@ -12,7 +12,8 @@ use utoipa::{
 
 use crate::answer::{Message, RecipientResult, Results, Sent, TemplateList};
 
-/// The body of `POST /api/sendTemplateMessage`. `SendTemplate::read` reads it by hand, to name every faulty member.
+// `SendTemplate::read` reads this body by hand, to name every faulty member.
+/// The body of `POST /api/sendTemplateMessage`.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = TemplateMessage)]
