@@ -10,7 +10,7 @@ use testing::{Fault, Function};
 
 use crate::{
     callbacks,
-    managing::{kept_menu, menu_name, put_replies, replies, roll_back_again, set_menu},
+    managing::{kept_menu, menu_name, put_replies, replies, rollback_again, set_menu},
     refreshing::{TOKEN_PATH, refresh},
     report::{self, Row},
     sending,
@@ -177,7 +177,7 @@ const STORIES: [Story; 9] = [
         after: |stage, function| {
             Box::pin(async move {
                 (
-                    roll_back_again(stage, function).await.to_owned(),
+                    rollback_again(stage, function).await.to_owned(),
                     "both menus".to_owned(),
                 )
             })

@@ -73,7 +73,7 @@ async fn managing() {
         .into_iter()
         .map(|(breaks, fault)| change_replies(breaks, fault));
     rows.extend(report::run(rules).await);
-    let mut roll_backs = Vec::new();
+    let mut rollbacks = Vec::new();
     for (service, step, name) in [
         (Service::Table, 1, "`POST /api/menu/rollback`: claiming it"),
         (
@@ -90,15 +90,15 @@ async fn managing() {
         } else {
             service_faults()
         };
-        roll_backs.extend(faults.into_iter().map(|fault| (service, step, name, fault)));
+        rollbacks.extend(faults.into_iter().map(|fault| (service, step, name, fault)));
     }
-    let roll_backs = roll_backs
+    let rollbacks = rollbacks
         .into_iter()
-        .map(|(service, step, name, (breaks, fault))| roll_back_menu(service, step, name, breaks, fault));
-    rows.extend(report::run(roll_backs).await);
+        .map(|(service, step, name, (breaks, fault))| rollback_menu(service, step, name, breaks, fault));
+    rows.extend(report::run(rollbacks).await);
     let rules = table_faults()
         .into_iter()
-        .map(|(breaks, fault)| roll_back_replies(breaks, fault));
+        .map(|(breaks, fault)| rollback_replies(breaks, fault));
     rows.extend(report::run(rules).await);
     let mut doctors = Vec::new();
     for service in [Service::Table, Service::WeChat, Service::Lambda] {
@@ -115,7 +115,7 @@ async fn managing() {
     report::section(
         report::TITLES[5],
         "Once it is mended, the caller sends the same request again. The menu from before is kept, to roll back to. \
-         `POST /api/menu/rollback` once more would undo the roll-back, so its caller looks first.",
+         `POST /api/menu/rollback` once more would undo the rollback, so its caller looks first.",
         rows,
     );
 }
@@ -155,7 +155,7 @@ pub(crate) async fn kept_menu(function: &mut Function) -> String {
 }
 
 /// How service returns after a request to roll `new` back to `old` that brought no answer, or a failure. Both are kept.
-pub(crate) async fn roll_back_again(stage: &Stage, function: &mut Function) -> &'static str {
+pub(crate) async fn rollback_again(stage: &Stage, function: &mut Function) -> &'static str {
     stage.let_claims_end().await;
     // Once the end is noted, the same request is another one, which undoes it.
     let was_done = menu_name(function).await == "old";
@@ -171,7 +171,7 @@ pub(crate) async fn roll_back_again(stage: &Stage, function: &mut Function) -> &
     returns
 }
 
-async fn roll_back_menu(service: Service, step: usize, name: &str, breaks: &str, fault: Fault) -> Row {
+async fn rollback_menu(service: Service, step: usize, name: &str, breaks: &str, fault: Fault) -> Row {
     let stage = Stage::new().await;
     let mut function = stage.serving(Program::Admin).await;
     for menu in ["old", "new"] {
@@ -181,14 +181,14 @@ async fn roll_back_menu(service: Service, step: usize, name: &str, breaks: &str,
     let first = ask(&mut function, &request("POST", "/api/menu/rollback", None, None)).await;
     assert!(first.took < ANSWERED_WITHIN, "{name}, {breaks}: {first:?}");
     stage.mend().await;
-    let returns = match (roll_back_again(&stage, &mut function).await, first.status) {
+    let returns = match (rollback_again(&stage, &mut function).await, first.status) {
         (_, 200) => "nothing was missed",
         (returns, _) => returns,
     };
     row(name, service, breaks, &first, "25 s", "both menus", returns)
 }
 
-async fn roll_back_replies(breaks: &str, fault: Fault) -> Row {
+async fn rollback_replies(breaks: &str, fault: Fault) -> Row {
     let stage = Stage::new().await;
     let mut function = stage.serving(Program::Admin).await;
     for content in ["old", "new"] {

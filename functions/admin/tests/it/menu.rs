@@ -46,15 +46,15 @@ async fn a_faulty_menu_is_refused_with_every_fault_before_wechat_is_asked() {
 
 /// The answer to the first request was lost, so its caller sends it again.
 #[tokio::test]
-async fn a_roll_back_that_is_repeated_with_if_match_does_not_bring_the_bad_menu_back() {
+async fn a_rollback_that_is_repeated_with_if_match_does_not_bring_the_bad_menu_back() {
     let mut admin = Admin::start().await;
     admin.request("POST", "/api/menu", &menu("good")).await;
     admin.request("POST", "/api/menu", &menu("bad")).await;
     let read = admin.respond(&api_event("GET", "/api/menu", &Value::Null)).await;
-    let mut roll_back = api_event("POST", "/api/menu/rollback", &Value::Null);
-    roll_back["headers"]["if-match"] = read["headers"]["etag"].clone();
+    let mut rollback = api_event("POST", "/api/menu/rollback", &Value::Null);
+    rollback["headers"]["if-match"] = read["headers"]["etag"].clone();
     for status in [200, 412, 412] {
-        assert_eq!(admin.respond(&roll_back).await["statusCode"], status);
+        assert_eq!(admin.respond(&rollback).await["statusCode"], status);
         let (_, now) = admin.request("GET", "/api/menu", &Value::Null).await;
         assert_eq!(now["menu"]["button"][0]["name"], "good");
     }
@@ -267,7 +267,7 @@ async fn a_rollback_that_was_cut_short_goes_on_and_keeps_the_order_of_conditiona
     let (_, seen) = admin.request("POST", "/api/menu/trymatch", &user).await;
     assert_eq!(seen["button"][0]["name"], "newer");
 
-    // A conditional menu that somebody deletes later is no sign of a roll-back that was cut short.
+    // A conditional menu that somebody deletes later is no sign of a rollback that was cut short.
     let id = &restored["conditionalmenu"][0]["menuid"];
     let path = format!(
         "/api/menu/conditional/{}",
@@ -278,7 +278,7 @@ async fn a_rollback_that_was_cut_short_goes_on_and_keeps_the_order_of_conditiona
     assert_eq!(
         admin.request("GET", "/api/menu", &Value::Null).await.0,
         404,
-        "a whole roll-back is undone by the next"
+        "a whole rollback is undone by the next"
     );
 }
 
@@ -328,14 +328,14 @@ async fn of_two_rollbacks_at_once_one_adds_the_conditional_menus() {
     let slow = json!({"path": "/cgi-bin/menu/addconditional", "delay_ms": 500, "times": 2});
     admin.sim("/sim/faults", &slow).await;
     let mut other = admin.another_process().await;
-    let roll_back = api_event("POST", "/api/menu/rollback", &Value::Null);
+    let rollback = api_event("POST", "/api/menu/rollback", &Value::Null);
     let mut third = admin.another_process().await;
     let create = async {
-        // Once the roll-back has begun to add: what it has not added yet is kept nowhere else.
+        // Once the rollback has begun to add: what it has not added yet is kept nowhere else.
         tokio::time::sleep(Duration::from_millis(700)).await;
         third.invoke(&api_event("POST", "/api/menu", &menu("other"))).await
     };
-    let (one, two, create) = tokio::join!(admin.function.invoke(&roll_back), other.invoke(&roll_back), create);
+    let (one, two, create) = tokio::join!(admin.function.invoke(&rollback), other.invoke(&rollback), create);
     let Outcome::Answered(create) = create else {
         panic!("{create:?}")
     };
@@ -377,7 +377,7 @@ async fn a_kept_menu_that_is_none_deletes_nothing() {
     assert_eq!(now["menu"]["button"][0]["name"], "there");
 }
 
-/// WeChat may yet add what it did not answer to: the next roll-back would add it once more.
+/// WeChat may yet add what it did not answer to: the next rollback would add it once more.
 #[tokio::test]
 async fn a_rollback_whose_outcome_is_open_keeps_its_claim() {
     let mut admin = Admin::start().await;

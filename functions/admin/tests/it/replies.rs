@@ -92,7 +92,7 @@ async fn the_last_ten_versions_can_be_restored() {
 
 /// The answer to the first request was lost, so its caller sends it again.
 #[tokio::test]
-async fn a_roll_back_that_is_repeated_does_not_bring_the_bad_rules_back() {
+async fn a_rollback_that_is_repeated_does_not_bring_the_bad_rules_back() {
     let mut admin = Admin::start().await;
     admin.request("PUT", "/api/replies", &rules("good")).await;
     admin.request("PUT", "/api/replies", &rules("bad")).await;
@@ -113,10 +113,10 @@ async fn a_roll_back_that_is_repeated_does_not_bring_the_bad_rules_back() {
         (200, "\"4\"".to_owned()),
         "no version was wasted"
     );
-    let mut roll_back = api_event("POST", "/api/replies/rollback", &Value::Null);
-    roll_back["headers"]["if-match"] = json!("\"4\"");
-    assert_eq!(admin.respond(&roll_back).await["statusCode"], 200);
-    assert_eq!(admin.respond(&roll_back).await["statusCode"], 412);
+    let mut rollback = api_event("POST", "/api/replies/rollback", &Value::Null);
+    rollback["headers"]["if-match"] = json!("\"4\"");
+    assert_eq!(admin.respond(&rollback).await["statusCode"], 200);
+    assert_eq!(admin.respond(&rollback).await["statusCode"], 412);
     assert_eq!(
         admin.request("GET", "/api/replies", &Value::Null).await.1,
         rules("good")

@@ -30,7 +30,7 @@ export function menuPanel() {
     h("div", { class: "row" }, status, h("span", { class: "grow" }), button(t("reload"), loadMenu)),
     editor.element,
     h("div", { class: "row wrap" }, publish, button(t("what-would-change"), compare), button(t("example"), insertExample),
-      h("span", { class: "grow" }), sureButton(t("roll-back"), rollBack), sureButton(t("delete"), remove, { class: "danger" })),
+      h("span", { class: "grow" }), sureButton(t("rollback"), rollBack), sureButton(t("delete"), remove, { class: "danger" })),
     outcome);
 }
 

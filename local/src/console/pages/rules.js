@@ -22,7 +22,7 @@ const outcome = h("div", { class: "outcome", "aria-live": "polite" });
 const version = h("span", { class: "version" });
 const earlier = h("select", { "aria-label": t("version-to-restore") });
 const save = button(t("save"), () => store(etag), { class: "primary", id: "rules-save" });
-const roll = sureButton(t("roll-back"), rollBack);
+const roll = sureButton(t("rollback"), rollBack);
 
 export function rulesPanel() {
   return h("div", { class: "tool" },

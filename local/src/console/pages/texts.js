@@ -139,7 +139,7 @@ export const texts = {
   reload: ["Reload", "重新读取"],
   "reload-templates": ["Read the templates again", "重新读取模板"],
   request: ["Request", "请求"],
-  "roll-back": ["Roll back", "回滚"],
+  "rollback": ["Roll back", "回滚"],
   "rolled-back": ["Version {0} is back, as version {1}", "已恢复版本 {0}，新版本号 {1}"],
   rule: ["Rule", "命中规则"],
   rules: ["Reply rules", "回复规则"],
