@@ -164,7 +164,7 @@ async fn an_order_that_wechat_did_not_confirm_is_not_done() {
     let (wechat, token) = start().await;
     for body in ["{}", "\"ok\"", "[]", "{\"errmsg\":\"ok\"}"] {
         wechat
-            .control("faults", json!({"path": "/cgi-bin/menu/create", "body": body}))
+            .control("faults", &json!({"path": "/cgi-bin/menu/create", "body": body}))
             .await;
         let outcome = wechat.client.create_menu(&token, &menu(), 1, NONE).await;
         assert!(
@@ -228,7 +228,7 @@ async fn custom_messages_of_every_type_reach_the_phone() {
     let (wechat, token) = start().await;
     for message in every_custom_message() {
         let says = json!({"openid": FOLLOWER, "type": "text", "content": "在吗"});
-        wechat.control("message", says).await;
+        wechat.control("message", &says).await;
         let sent = wechat
             .client
             .send_custom_message(&token, FOLLOWER, &message, None, NONE)
@@ -259,12 +259,12 @@ async fn custom_messages_answer_what_the_user_did() {
             .send_custom_message(&token, FOLLOWER, message, Some("agent1@sheet"), NONE)
     };
     assert_refused(send().await, 45015);
-    wechat.control("click", json!({"openid": FOLLOWER, "key": "K"})).await;
+    wechat.control("click", &json!({"openid": FOLLOWER, "key": "K"})).await;
     for _ in 0..3 {
         send().await.unwrap();
     }
     assert_refused(send().await, 45047);
-    wechat.control("clock", json!({"advance_seconds": 60})).await;
+    wechat.control("clock", &json!({"advance_seconds": 60})).await;
     assert_refused(send().await, 45015);
     let calls = wechat.look("calls").await;
     let call = calls.as_array().unwrap().last().unwrap();
@@ -282,12 +282,12 @@ async fn typing_is_shown_after_a_message_only_and_once() {
     let set = |typing| wechat.client.set_typing(&token, FOLLOWER, typing, NONE);
     assert_refused(set(Typing::Start).await, 45080);
     let says = json!({"openid": FOLLOWER, "type": "text", "content": "在吗"});
-    wechat.control("message", says).await;
+    wechat.control("message", &says).await;
     set(Typing::Start).await.unwrap();
     assert_refused(set(Typing::Start).await, 45081);
     set(Typing::Cancel).await.unwrap();
     set(Typing::Start).await.unwrap();
-    wechat.control("clock", json!({"advance_seconds": 31})).await;
+    wechat.control("clock", &json!({"advance_seconds": 31})).await;
     assert_refused(set(Typing::Start).await, 45080);
 }
 
@@ -315,7 +315,7 @@ async fn the_callback_is_checked_when_there_is_one() {
 
     let body = r#"{"dns":[{"ip":"203.0.113.10","real_operator":"UNICOM"}],"ping":[{"ip":"203.0.113.10","from_operator":"UNICOM","package_loss":"0%","time":"23.079ms"}]}"#;
     wechat
-        .control("faults", json!({"path": "/cgi-bin/callback/check", "body": body}))
+        .control("faults", &json!({"path": "/cgi-bin/callback/check", "body": body}))
         .await;
     let check = wechat
         .client
@@ -339,7 +339,7 @@ async fn quotas_are_read_and_cleared() {
     client.create_menu(&token, &menu(), 1, NONE).await.unwrap();
     let quota = client.quota(&token, CREATE, 1, NONE).await.unwrap();
     assert_eq!((quota.today.used, quota.today.remain), (1, quota.today.daily_limit - 1));
-    let app_id = &wechat.simulator.account().app_id;
+    let app_id = testing::account::APP_ID;
     client.clear_quota(&token, app_id, NONE).await.unwrap();
     assert_eq!(client.quota(&token, CREATE, 1, NONE).await.unwrap().today.used, 0);
     assert_refused(client.quota(&token, "/cgi-bin/nothing", 1, NONE).await, 76021);
@@ -387,7 +387,7 @@ async fn no_error_of_any_operation_holds_the_token() {
         json!({"path": path, "http_status": 500}),
         json!({"path": path, "drop": true}),
     ] {
-        wechat.control("faults", fault.clone()).await;
+        wechat.control("faults", &fault.clone()).await;
         let error = wechat.client.templates(&token, 1, NONE).await.unwrap_err();
         let told = format!("{error} {error:?}");
         assert!(!told.contains(token.expose()), "{fault}: {told}");
@@ -414,14 +414,14 @@ async fn a_call_that_may_have_landed_is_told_as_such_whatever_became_of_its_repe
     let (wechat, token) = start().await;
     let path = "/cgi-bin/template/get_all_private_template";
     wechat
-        .control("faults", json!({"path": path, "drop": true, "times": 9}))
+        .control("faults", &json!({"path": path, "drop": true, "times": 9}))
         .await;
     // Time for one attempt, and none for another.
     let now = wechat::clock::Clock::now_millis(&wechat::clock::SystemClock);
     let deadline = Deadline::from_lambda(now as u64 + 1_300, now);
     let error = wechat.client.templates(&token, 3, deadline).await.unwrap_err();
     assert!(error.is_ambiguous(), "{error:?}");
-    assert_eq!(wechat.count(path).await, 1);
+    assert_eq!(wechat.calls(path).await, 1);
 }
 
 #[tokio::test]

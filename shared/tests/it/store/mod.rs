@@ -22,7 +22,7 @@ use aws_sdk_dynamodb::{
         TimeToLiveSpecification,
     },
 };
-use testing::EmbeddedTable;
+use testing::TableServer;
 use tokio::{sync::OnceCell, task::JoinSet};
 use wechat::{hex, store::Table};
 
@@ -48,7 +48,7 @@ struct Bench {
     app_id: String,
     client: Client,
     name: String,
-    _embedded: Option<EmbeddedTable>,
+    _embedded: Option<TableServer>,
 }
 
 impl Bench {
@@ -61,7 +61,7 @@ impl Bench {
             }
             (_, Ok(name)) => (Client::new(&wechat::aws::load(AWS_CALLS)), name, None),
             _ => {
-                let embedded = EmbeddedTable::start(None).await.unwrap();
+                let embedded = TableServer::start().await;
                 (embedded.client(), testing::TABLE_NAME.to_owned(), Some(embedded))
             }
         };
