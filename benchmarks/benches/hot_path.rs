@@ -19,14 +19,13 @@ use testing::{
     now,
 };
 use wechat::{
-    aes::EncodingAesKey,
-    callback::{CallbackQuery, CallbackVerifier, MessageMode, OpenedCallback},
-    document::Document,
+    callback::{CallbackQuery, CallbackVerifier, MessageMode, OpenedCallback, aes::EncodingAesKey},
     message::Callback,
     reply::Addresses,
     rules::ReplyRules,
     secret::Secret,
-    template::Templates,
+    validate::template::Templates,
+    xml::Document,
 };
 
 /// What the user writes. The rule that it meets is the last one.

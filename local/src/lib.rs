@@ -144,7 +144,7 @@ impl Local {
         let console = Arc::new(Console::new(
             &configs.webhook,
             &configs.caller,
-            Table::new(table.client(), TABLE_NAME),
+            Table::new(table.client(), TABLE_NAME, &configs.caller.api.app_id),
             activity,
             simulator.as_ref().map(Simulator::controls),
         ));

@@ -2,55 +2,52 @@
 //!
 //! | to … | see |
 //! |---|---|
-//! | verify, open and seal callbacks | [`callback`], over [`signature`], [`aes`] and [`document`] |
+//! | verify, open and seal callbacks | [`callback`], over [`xml`] |
 //! | read what a callback says | [`message`] |
-//! | know what a template message must hold | [`template`] |
 //! | decide on a passive reply and write it | [`rules`], [`reply`] |
-//! | check a menu, compare two | [`menu`] |
-//! | call WeChat | `api` (feature `client`), [`errcode`] |
+//! | check a send, a menu, what a template message must hold | [`validate`] |
+//! | call WeChat for an account | `account` (features `client` and `aws`), over `api` and `token`; [`errcode`] |
 //! | have a working access_token | `token` (features `client` and `aws`) |
 //! | keep things | `store` (feature `aws`) |
 //! | do what a callback changes, or have `worker` do it | `effects` (feature `effects`) |
-//! | answer callers of `/api/*` | [`auth`], [`response`], [`problem`] |
 //! | start a function | [`config`], [`live`], [`telemetry`], `aws` (feature `aws`) |
+//! | do small things one way | [`digest`], [`hex`], [`json`], [`random`], [`lock`], [`in_flight`] |
 //!
 //! Tests marked T1 to T25 stand for the traps of this field: each is a bug that a well-known SDK has or had.
 //!
 //! Domain code takes time ([`clock`]), randomness and I/O as arguments. Secrets are [`secret::Secret`]s.
 
-pub mod aes;
+#[cfg(all(feature = "client", feature = "aws"))]
+pub mod account;
 #[cfg(feature = "client")]
 pub mod api;
-pub mod auth;
 #[cfg(feature = "aws")]
 pub mod aws;
 pub mod callback;
 pub mod clock;
 pub mod config;
-pub mod document;
+pub mod digest;
 #[cfg(feature = "effects")]
 pub mod effects;
 pub mod errcode;
 #[cfg(any(feature = "aws", feature = "client"))]
-mod error;
-pub mod fault;
+mod error_chain;
 pub mod hex;
-mod json;
+pub mod in_flight;
+pub mod json;
 pub mod live;
-pub mod menu;
+pub mod lock;
 pub mod message;
-pub mod problem;
+pub mod random;
 pub mod reply;
-pub mod response;
 pub mod rules;
 pub mod secret;
-pub mod signature;
 #[cfg(feature = "aws")]
 pub mod store;
 pub mod telemetry;
-pub mod template;
 #[cfg(all(feature = "client", feature = "aws"))]
 pub mod token;
 #[cfg(feature = "transport")]
 mod transport;
-mod xml_writer;
+pub mod validate;
+pub mod xml;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::xml_writer::XmlWriter;
+use crate::xml::XmlWriter;
 
 /// Bytes of UTF-8 that a text reply may have; the user of a longer one sees a failure text instead.
 pub const TEXT_LIMIT: usize = 2048;
@@ -208,7 +208,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::document::{Document, is_xml_character};
+    use crate::xml::{Document, is_xml_character};
 
     fn xml(reply: serde_json::Value) -> String {
         let reply: Reply = serde_json::from_value(reply).unwrap();

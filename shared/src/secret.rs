@@ -2,10 +2,9 @@
 
 use std::fmt;
 
-use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::hex;
+use crate::digest::{sha256, sha256_hex};
 
 /// Text that `Debug` shows only by its length, and that has neither `Display` nor `Serialize`.
 #[derive(Clone)]
@@ -28,9 +27,8 @@ impl Secret {
     /// digests of equal length are compared, in constant time.
     #[must_use]
     pub fn matches(&self, candidate: &str) -> bool {
-        let ours = Sha256::digest(self.0.as_bytes());
-        let theirs = Sha256::digest(candidate.as_bytes());
-        ours.as_slice().ct_eq(theirs.as_slice()).into()
+        let (ours, theirs) = (sha256(self.0.as_bytes()), sha256(candidate.as_bytes()));
+        ours.ct_eq(&theirs).into()
     }
 
     /// Lower-case hex of the SHA-256: names this secret where the secret itself must not travel.
@@ -44,16 +42,6 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Secret(len: {})", self.0.len())
     }
-}
-
-/// Lower-case hex of the SHA-256 of `bytes`.
-#[must_use]
-pub fn sha256_hex(bytes: &[u8]) -> String {
-    hex::encode(&sha256(bytes))
-}
-
-pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
-    Sha256::digest(bytes).into()
 }
 
 #[cfg(test)]

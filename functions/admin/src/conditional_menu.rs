@@ -1,21 +1,60 @@
 //! Conditional menus (个性化菜单): what users with a tag or on a platform see in place of the default menu.
 
 use http::Response;
-use serde_json::{Value, json};
-use wechat::{clock::Deadline, menu, problem::Problem, response};
+use http_api::{
+    ApiRequest, Operation, Problem, Route,
+    openapi::{Body, Location, Parameter, Schema},
+    response, route,
+};
+use serde_json::json;
+use wechat::{
+    api::calls::conditional_menu::{AddConditionalMenu, DeleteConditionalMenu, TryMatchMenu},
+    validate::{Place, Reader, menu},
+};
 
 use crate::{
     App,
     menu::{done, faulty},
 };
 
+pub(crate) const ROUTES: &[Route<App>] = &[
+    route!(POST "/api/menu/conditional" => add, Operation {
+        id: "addConditionalMenu",
+        summary: "Add a conditional menu / 添加个性化菜单",
+        body: Some(Body::required("Menu")),
+        answers: &[(200, "It is added, as `menuid`", Schema::Named("Done"))],
+        failures: &[400, 413, 429],
+        ..Operation::NEW
+    }),
+    route!(DELETE "/api/menu/conditional/{menuid}" => delete, Operation {
+        id: "deleteConditionalMenu",
+        summary: "Delete a conditional menu / 删除个性化菜单",
+        parameters: &[Parameter {
+            name: "menuid",
+            location: Location::Path,
+            description: "",
+            schema: r#"{"type": "string", "pattern": "^[0-9]+$"}"#,
+        }],
+        answers: &[(200, "It is deleted", Schema::Named("Done"))],
+        failures: &[400, 404, 429],
+        ..Operation::NEW
+    }),
+    route!(POST "/api/menu/trymatch" => try_match, Operation {
+        id: "tryMatchMenu",
+        summary: "The menu that a user sees / 测试个性化菜单匹配",
+        body: Some(Body::required("MenuUser")),
+        answers: &[(200, "WeChat's own answer", Schema::Object)],
+        failures: &[400, 413, 429],
+        ..Operation::NEW
+    }),
+];
+
 /// Serves `POST /api/menu/conditional`: a menu with its `matchrule`, also as `GET /api/menu` answers it. Needs a default
 /// menu. 2,000 a day.
-pub(crate) async fn add(app: &App, body: &Value, deadline: Deadline) -> Result<Response<String>, Problem> {
-    let menu = &menu::conditional_menu(body).map_err(faulty)?;
-    // One attempt: a repeat after a lost answer would leave the menu there twice.
-    let add = |token, _| async move { app.client.add_conditional_menu(&token, menu, deadline).await };
-    let menuid = app.ask_wechat(deadline, add).await?;
+async fn add(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
+    let deadline = request.deadline();
+    let menu = &menu::conditional_menu(&request.json()?).map_err(faulty)?;
+    let menuid = app.account.call(&AddConditionalMenu { menu }, deadline).await?;
     Ok(response::json(
         200,
         &json!({"errcode": 0, "errmsg": "ok", "menuid": menuid}),
@@ -23,25 +62,23 @@ pub(crate) async fn add(app: &App, body: &Value, deadline: Deadline) -> Result<R
 }
 
 /// Serves `DELETE /api/menu/conditional/{menuid}`.
-pub(crate) async fn delete(app: &App, menuid: &str, deadline: Deadline) -> Result<Response<String>, Problem> {
+async fn delete(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
+    let (menuid, deadline) = (request.parameter("menuid"), request.deadline());
     if menuid.is_empty() || !menuid.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(Problem::bad_request("a menuid is a decimal number / menuid 应为十进制数字").with_field("menuid"));
     }
-    let delete = |token, _| async move { app.client.delete_conditional_menu(&token, menuid, deadline).await };
-    app.ask_wechat(deadline, delete).await?;
+    app.account.call(&DeleteConditionalMenu { menuid }, deadline).await?;
     Ok(done())
 }
 
 /// Serves `POST /api/menu/trymatch`: the menu that the user of `{"user_id":…}`, an openid or a WeChat ID, sees.
-pub(crate) async fn try_match(app: &App, request: &Value, deadline: Deadline) -> Result<Response<String>, Problem> {
-    let user_id = request
-        .get("user_id")
-        .and_then(Value::as_str)
-        .filter(|user_id| !user_id.is_empty());
-    let user_id = user_id.ok_or_else(|| {
-        Problem::bad_request("user_id must be an openid or a WeChat ID / user_id 应为 openid 或微信号")
-            .with_field("user_id")
-    })?;
-    let seen = |token, attempts| async move { app.client.menu_seen_by(&token, user_id, attempts, deadline).await };
-    Ok(response::json(200, &app.ask_wechat(deadline, seen).await?))
+async fn try_match(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
+    let (body, deadline) = (request.json()?, request.deadline());
+    let mut reader = Reader::of_request();
+    let user_id = reader
+        .object(Place::Root, &body)
+        .and_then(|body| reader.required_text(&body, "user_id", str::is_empty));
+    let user_id = reader.finish(user_id).map_err(Problem::faulty_request)?;
+    let seen = app.account.call(&TryMatchMenu { user_id }, deadline).await?;
+    Ok(response::json(200, &seen))
 }

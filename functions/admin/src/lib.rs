@@ -2,24 +2,22 @@
 
 mod conditional_menu;
 mod doctor;
+mod etag;
 mod menu;
+mod openapi;
 mod replies;
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Method, Response, header};
-use http_api::json_body;
-use lambda_http::{Request, RequestExt};
-use serde_json::Value;
+use http_api::{Api, Problem, Route};
 use wechat::{
-    api::{ApiError, Client, ClientError},
+    account::Account,
+    api::ClientError,
     callback::MessageMode,
-    clock::{Clock, Deadline},
+    clock::Clock,
     config::{AdminConfig, ConfigError, SecretError},
-    problem::Problem,
     secret::Secret,
-    store::Table,
-    token::{RefreshPort, TokenSource},
+    token::RefreshPort,
 };
 
 /// The AWS calls that this function makes: its role in `template.yaml` allows these and no other.
@@ -33,32 +31,11 @@ pub const AWS_CALLS: &[&str] = &[
     "secretsmanager:GetSecretValue",
 ];
 
-/// The paths, and the methods that each takes. What they take and answer is in `functions/send-template/src/openapi.rs`, which
-/// describes the whole API.
-const SERVED: [(&str, &str); 9] = [
-    ("/api/menu", "GET, POST, DELETE"),
-    ("/api/menu/rollback", "POST"),
-    ("/api/menu/conditional", "POST"),
-    (CONDITIONAL_MENUS, "DELETE"),
-    ("/api/menu/trymatch", "POST"),
-    ("/api/replies", "GET, PUT"),
-    ("/api/replies/rollback", "POST"),
-    ("/api/replies/try", "POST"),
-    (DOCTOR, "GET"),
-];
-const DOCTOR: &str = "/api/doctor";
-/// The paths of single conditional menus begin with this.
-const CONDITIONAL_MENUS: &str = "/api/menu/conditional/";
-
 /// The function's state, made once a process.
 #[derive(Debug)]
 pub struct App {
-    app_id: String,
+    account: Account,
     api_keys: Vec<Secret>,
-    client: Client,
-    tokens: TokenSource,
-    table: Table,
-    clock: Arc<dyn Clock>,
     refresher: Arc<dyn RefreshPort>,
     callback: Option<Result<MessageMode, ConfigError>>,
     /// Why the secret could not be read: the doctor alone serves then.
@@ -83,17 +60,9 @@ impl App {
             secret,
             is_simulated,
         } = config;
-        let client = caller.api.client(Arc::clone(&clock))?;
-        let table = Table::new(dynamodb, caller.api.table);
-        let app_id = caller.api.app_id;
-        let tokens = TokenSource::new(table.clone(), &app_id, Arc::clone(&refresher), Arc::clone(&clock));
         Ok(Self {
-            app_id,
+            account: Account::open(caller.api, dynamodb, Arc::clone(&refresher), clock)?,
             api_keys: caller.api_keys,
-            client,
-            tokens,
-            table,
-            clock,
             refresher,
             callback,
             secret,
@@ -101,120 +70,36 @@ impl App {
         })
     }
 
-    /// Who may call.
-    #[must_use]
-    pub fn api_keys(&self) -> &[Secret] {
+    /// Reads the token, which also makes the connection that the first request would have to wait for.
+    pub async fn warm(&self) {
+        self.account.tokens.warm().await;
+    }
+}
+
+impl Api for App {
+    const ROUTES: &'static [&'static [Route<Self>]] = &[
+        menu::ROUTES,
+        conditional_menu::ROUTES,
+        replies::ROUTES,
+        doctor::ROUTES,
+        openapi::ROUTES,
+    ];
+
+    fn api_keys(&self) -> &[Secret] {
         &self.api_keys
     }
 
-    /// Reads the token, which also makes the connection that the first request would have to wait for.
-    pub async fn warm(&self) {
-        self.tokens.warm().await;
+    fn clock(&self) -> &dyn Clock {
+        &*self.account.clock
     }
 
-    /// Calls WeChat with a working token; a failure is what the caller of the API is told. `call` gets the token and how
-    /// often it may try.
-    async fn ask_wechat<T, C, F>(&self, deadline: Deadline, call: C) -> Result<T, Problem>
-    where
-        C: Fn(Secret, u8) -> F,
-        F: Future<Output = Result<T, ApiError>>,
-    {
-        let answer = self.tokens.call(deadline, call).await;
-        answer.map_err(|error| Problem::from_call(&error, self.clock.now()))
+    /// The doctor says what is wrong with the secret, so it is served without one.
+    fn unavailable(&self, path: &'static str) -> Option<Problem> {
+        let error = self.secret.clone().filter(|_| path != doctor::PATH)?;
+        Some(Problem::not_configured(&error.into()))
     }
 }
 
-/// Answers one request.
-pub async fn handle(app: &App, request: Request) -> Response<String> {
-    http_api::serve(&request, &app.api_keys, &*app.clock, |_, deadline| {
-        route(app, &request, deadline)
-    })
-    .await
-}
-
-async fn route(app: &App, request: &Request, deadline: Deadline) -> Result<Response<String>, Problem> {
-    let headers = request.headers();
-    if http_api::is_served(request, &SERVED) {
-        refuse_unknown_parameters(request)?;
-    }
-    let path = request.raw_http_path().trim_end_matches('/');
-    if let Some(error) = &app.secret
-        && path != DOCTOR
-    {
-        return Err(Problem::not_configured(&error.clone().into()));
-    }
-    match (request.method(), path) {
-        (&Method::GET, "/api/menu") => menu::get(app, request, deadline).await,
-        (&Method::POST, "/api/menu") => menu::create(app, request, deadline).await,
-        (&Method::DELETE, "/api/menu") => menu::delete(app, headers, deadline).await,
-        (&Method::POST, "/api/menu/rollback") => menu::roll_back(app, headers, deadline).await,
-        (&Method::POST, "/api/menu/conditional") => conditional_menu::add(app, &json_body(request)?, deadline).await,
-        (&Method::POST, "/api/menu/trymatch") => conditional_menu::try_match(app, &json_body(request)?, deadline).await,
-        (&Method::GET, "/api/replies") => replies::get(app).await,
-        (&Method::PUT, "/api/replies") => replies::put(app, headers, &json_body(request)?).await,
-        (&Method::POST, "/api/replies/rollback") => {
-            replies::roll_back(app, headers, &optional_json_body(request)?).await
-        }
-        (&Method::POST, "/api/replies/try") => replies::try_out(app, &json_body(request)?).await,
-        (&Method::GET, DOCTOR) => Ok(doctor::examine(app, deadline).await),
-        (&Method::DELETE, path) if path.starts_with(CONDITIONAL_MENUS) => {
-            conditional_menu::delete(app, &path[CONDITIONAL_MENUS.len()..], deadline).await
-        }
-        _ => Err(http_api::unserved(request, &SERVED)),
-    }
-}
-
-/// A change that was to be tried out only, by a parameter that this path does not have or that is misspelt, would be made.
-fn refuse_unknown_parameters(request: &Request) -> Result<(), Problem> {
-    let known: &[&str] = match (request.method(), request.raw_http_path().trim_end_matches('/')) {
-        (&Method::GET, "/api/menu") => &["source"],
-        (&Method::POST, "/api/menu") => &["dry_run"],
-        (&Method::GET, _) => return Ok(()),
-        _ => &[],
-    };
-    let parameters = request.query_string_parameters_ref();
-    let unknown = parameters.and_then(|found| found.iter().find(|(name, _)| !known.contains(name)));
-    match unknown {
-        None => Ok(()),
-        Some((name, _)) => Err(Problem::bad_request(
-            "the query has a parameter that this request does not take / 该请求不支持此查询参数",
-        )
-        .with_field(name)),
-    }
-}
-
-/// The tag of `If-Match: "tag"`; `*` and no header accept any.
-fn if_match(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
-    let Some(value) = headers.get(header::IF_MATCH) else {
-        return Ok(None);
-    };
-    let value = value.to_str().unwrap_or_default().trim();
-    if value == "*" {
-        return Ok(None);
-    }
-    let tag = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
-    tag.map(Some).ok_or_else(bad_if_match)
-}
-
-fn bad_if_match() -> Problem {
-    Problem::bad_request(
-        "If-Match must be the ETag of an earlier answer, such as \"3\" / If-Match 应为之前应答的 ETag，如 \"3\"",
-    )
-    .with_field("If-Match")
-}
-
-fn with_etag(mut response: Response<String>, tag: impl std::fmt::Display) -> Response<String> {
-    if let Ok(etag) = format!("\"{tag}\"").parse() {
-        response.headers_mut().insert(header::ETAG, etag);
-    }
-    response
-}
-
-/// A body that may be left out.
-fn optional_json_body(request: &Request) -> Result<Value, Problem> {
-    if request.body().as_ref().is_empty() {
-        Ok(Value::Null)
-    } else {
-        json_body(request)
-    }
-}
+/// The schemas that `openapi.json` names for this function: WeChat's own menu, the rules document, the doctor's checks.
+#[cfg(feature = "openapi")]
+pub const SCHEMAS: &str = include_str!("schemas.json");

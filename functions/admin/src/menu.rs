@@ -2,31 +2,87 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, Response};
-use http_api::json_body;
-use lambda_http::{Request, RequestExt};
+use http::Response;
+use http_api::{
+    ApiRequest, Operation, Problem, Route,
+    openapi::{Body, Location, Parameter, Schema},
+    response, route,
+};
 use serde_json::{Value, json};
 use wechat::{
+    api::calls::{
+        conditional_menu::{AddConditionalMenu, DeleteConditionalMenu},
+        menu::{CreateMenu, DeleteMenu, GetCurrentMenu, GetMenu},
+    },
     clock::Deadline,
+    digest::sha256_hex,
     errcode::NO_MENU,
-    fault::{self, Fault},
-    hex, menu,
-    problem::Problem,
-    response,
-    secret::sha256_hex,
+    random,
     store::{KeptMenu, ROLL_BACK_CLAIMED_FOR},
     token::{CallError, CallFailure},
+    validate::{self, Fault, menu},
 };
 
-use crate::{App, if_match, with_etag};
+use crate::{
+    App,
+    etag::{IF_MATCH, if_match, with_etag},
+};
 
 /// What a roll-back may take, where the platform sets no limit: less than its claim lasts.
 const ROLLING_BACK: Duration = Duration::from_secs(ROLL_BACK_CLAIMED_FOR.unsigned_abs() - 3);
 
+pub(crate) const ROUTES: &[Route<App>] = &[
+    route!(GET "/api/menu" => get, Operation {
+        id: "getMenu",
+        summary: "Query the menu / 查询菜单",
+        parameters: &[Parameter {
+            name: "source",
+            location: Location::Query,
+            description: "`current`: the menu that users see, also one that was made in the console.",
+            schema: r#"{"enum": ["current"]}"#,
+        }],
+        answers: &[(200, "WeChat's own answer", Schema::Object)],
+        failures: &[400, 404, 429],
+        ..Operation::NEW
+    }),
+    route!(POST "/api/menu" => create, Operation {
+        id: "createMenu",
+        summary: "Create the menu / 创建菜单",
+        parameters: &[IF_MATCH, Parameter {
+            name: "dry_run",
+            location: Location::Query,
+            description: "`true`: answer what would change, and change nothing.",
+            schema: r#"{"enum": ["true", "false"]}"#,
+        }],
+        body: Some(Body::required("Menu")),
+        answers: &[(200, "The menu is made, or what would change", Schema::OneOf(&["Done", "Changes"]))],
+        failures: &[400, 412, 413, 429],
+        ..Operation::NEW
+    }),
+    route!(DELETE "/api/menu" => delete, Operation {
+        id: "deleteMenu",
+        summary: "Delete the menu / 删除菜单",
+        parameters: &[IF_MATCH],
+        answers: &[(200, "It is deleted, with the conditional menus", Schema::Named("Done"))],
+        failures: &[400, 404, 412, 429],
+        ..Operation::NEW
+    }),
+    route!(POST "/api/menu/rollback" => roll_back, Operation {
+        id: "rollBackMenu",
+        summary: "Restore the menu before the last change / 恢复上次修改前的菜单",
+        description: "Doing it again undoes it, unless If-Match names the menu that it shall take the place of.",
+        parameters: &[IF_MATCH],
+        answers: &[(200, "It is restored", Schema::Named("Done"))],
+        failures: &[400, 404, 409, 412, 429],
+        ..Operation::NEW
+    }),
+];
+
 /// Serves `GET /api/menu`: the menus that were made through the API. With `?source=current` the one that users see, also
 /// when it was made in the console.
-pub(crate) async fn get(app: &App, request: &Request, deadline: Deadline) -> Result<Response<String>, Problem> {
-    match query(request, "source") {
+async fn get(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
+    let deadline = request.deadline();
+    match request.query("source").as_deref() {
         None => {}
         Some("current") => return seen_by_users(app, deadline).await,
         Some(_) => {
@@ -36,18 +92,18 @@ pub(crate) async fn get(app: &App, request: &Request, deadline: Deadline) -> Res
     match ask(app, deadline).await {
         Ok(menu) => Ok(with_etag(response::json(200, &menu), tag(Some(&menu)))),
         Err(error) if is_none(&error) => {
-            let none = Problem::from_call(&error, app.clock.now()).into_response();
+            let none = Problem::from(error).into_response();
             Ok(with_etag(none, tag(None)))
         }
-        Err(error) => Err(Problem::from_call(&error, app.clock.now())),
+        Err(error) => Err(error.into()),
     }
 }
 
 /// Serves `POST /api/menu`: WeChat's own body, or what `GET /api/menu` answers, with or without `?source=current`. With
 /// `?dry_run=true` it answers what would change, and changes nothing. With `If-Match` only the menu that the caller has read
 /// is replaced.
-pub(crate) async fn create(app: &App, request: &Request, deadline: Deadline) -> Result<Response<String>, Problem> {
-    let body = json_body(request)?;
+async fn create(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
+    let (body, deadline) = (request.json()?, request.deadline());
     let menu = menu::default_menu(&body).map_err(faulty)?;
     let (is_dry_run, expected) = (is_dry_run(request)?, if_match(request.headers())?);
     let current = current(app, deadline).await?;
@@ -67,8 +123,8 @@ pub(crate) async fn create(app: &App, request: &Request, deadline: Deadline) -> 
 }
 
 /// Serves `DELETE /api/menu`, which deletes the conditional menus too.
-pub(crate) async fn delete(app: &App, headers: &HeaderMap, deadline: Deadline) -> Result<Response<String>, Problem> {
-    let expected = if_match(headers)?;
+async fn delete(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
+    let (expected, deadline) = (if_match(request.headers())?, request.deadline());
     let current = current(app, deadline).await?;
     refuse_changed(expected, &[current.as_ref()])?;
     // As in `create`.
@@ -82,19 +138,20 @@ pub(crate) async fn delete(app: &App, headers: &HeaderMap, deadline: Deadline) -
 /// Serves `POST /api/menu/rollback`: restores the menus that were there before the last `POST` or `DELETE`, conditional ones
 /// and their order included. Doing it again undoes it, unless `If-Match` names the menu that it shall take the place of: then
 /// a repeat after a lost answer is refused. After a roll-back that was cut short it goes on where that ended. One at a time.
-pub(crate) async fn roll_back(app: &App, headers: &HeaderMap, deadline: Deadline) -> Result<Response<String>, Problem> {
-    let expected = if_match(headers)?;
-    let owner = hex::random(8).map_err(Problem::no_randomness)?;
-    let deadline = deadline.within(app.clock.now_millis(), ROLLING_BACK);
+async fn roll_back(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
+    let expected = if_match(request.headers())?;
+    let owner = random::hex::<8>();
+    let deadline = request.deadline().within(app.account.clock.now_millis(), ROLLING_BACK);
     let claimed = app
+        .account
         .table
-        .claim_menu_roll_back(&app.app_id, &owner, app.clock.now())
+        .claim_menu_roll_back(&owner, app.account.clock.now())
         .await?;
     let kept =
         claimed.ok_or_else(|| Problem::not_found("no menu was changed through this API yet / 尚无可回滚的菜单"))?;
     match restore(app, &owner, &kept, expected, deadline).await {
         Ok(restored) => {
-            app.table.finish_menu_roll_back(&app.app_id, &owner).await?;
+            app.account.table.finish_menu_roll_back(&owner).await?;
             Ok(response::json(
                 200,
                 &json!({"errcode": 0, "errmsg": "ok", "restored": restored}),
@@ -103,7 +160,7 @@ pub(crate) async fn roll_back(app: &App, headers: &HeaderMap, deadline: Deadline
         Err(interrupted) => {
             // What may still land is waited for, to the end of the claim: the next roll-back would add it once more.
             if !interrupted.may_add_more
-                && let Err(error) = app.table.give_up_menu_roll_back(&app.app_id, &owner).await
+                && let Err(error) = app.account.table.give_up_menu_roll_back(&owner).await
             {
                 tracing::warn!(%error, "the claim of a roll-back ends by itself");
             }
@@ -150,9 +207,10 @@ async fn restore(
     let wanted = conditional(&restored).into_iter().map(menu::conditional_menu);
     let wanted = wanted.collect::<Result<Vec<Value>, _>>().map_err(faulty)?;
     if !goes_on && !is_there {
-        let (menu, now) = (to_keep(current.as_ref()), app.clock.now());
-        app.table
-            .keep_menu_to_roll_back(&app.app_id, owner, kept, &menu, now)
+        let (menu, now) = (to_keep(current.as_ref()), app.account.clock.now());
+        app.account
+            .table
+            .keep_menu_to_roll_back(owner, kept, &menu, now)
             .await?;
     }
     match restored.pointer("/menu/button") {
@@ -180,15 +238,13 @@ async fn restore_conditional(
     let same = same_at_first(&present, &conditional(restored));
     for menuid in present[same..].iter().filter_map(|menu| menuid(menu)) {
         let menuid = &menuid.to_string();
-        let delete = |token, _| async move { app.client.delete_conditional_menu(&token, menuid, deadline).await };
-        app.ask_wechat(deadline, delete).await?;
+        app.account.call(&DeleteConditionalMenu { menuid }, deadline).await?;
     }
     for menu in &wanted[same..] {
-        let add = |token, _| async move { app.client.add_conditional_menu(&token, menu, deadline).await };
-        let added = app.tokens.call(deadline, add).await;
+        let added = app.account.call(&AddConditionalMenu { menu }, deadline).await;
         added.map_err(|error| Interrupted {
             may_add_more: error.may_have_landed,
-            problem: Problem::from_call(&error, app.clock.now()),
+            problem: error.into(),
         })?;
     }
     Ok(())
@@ -269,13 +325,12 @@ pub(crate) async fn current(app: &App, deadline: Deadline) -> Result<Option<Valu
     match ask(app, deadline).await {
         Ok(menu) => Ok(Some(menu)),
         Err(error) if is_none(&error) => Ok(None),
-        Err(error) => Err(Problem::from_call(&error, app.clock.now())),
+        Err(error) => Err(error.into()),
     }
 }
 
 async fn ask(app: &App, deadline: Deadline) -> Result<Value, CallError> {
-    let get = |token, attempts| async move { app.client.menu(&token, attempts, deadline).await };
-    app.tokens.call(deadline, get).await
+    app.account.call(&GetMenu, deadline).await
 }
 
 fn is_none(error: &CallError) -> bool {
@@ -283,15 +338,14 @@ fn is_none(error: &CallError) -> bool {
 }
 
 async fn seen_by_users(app: &App, deadline: Deadline) -> Result<Response<String>, Problem> {
-    let get = |token, attempts| async move { app.client.current_menu(&token, attempts, deadline).await };
-    Ok(response::json(200, &app.ask_wechat(deadline, get).await?))
+    Ok(response::json(200, &app.account.call(&GetCurrentMenu, deadline).await?))
 }
 
 /// Nothing is changed before what would be lost is kept.
 async fn keep(app: &App, current: Option<&Value>) -> Result<(), Problem> {
-    let kept = app.table.kept_menu(&app.app_id).await?;
-    let (menu, now) = (to_keep(current), app.clock.now());
-    Ok(app.table.keep_menu(&app.app_id, kept.as_ref(), &menu, now).await?)
+    let kept = app.account.table.kept_menu().await?;
+    let (menu, now) = (to_keep(current), app.account.clock.now());
+    Ok(app.account.table.keep_menu(kept.as_ref(), &menu, now).await?)
 }
 
 /// That there was no menu is kept too.
@@ -300,37 +354,29 @@ fn to_keep(current: Option<&Value>) -> String {
 }
 
 async fn set_default(app: &App, menu: &Value, deadline: Deadline) -> Result<(), Problem> {
-    let create = |token, attempts| async move { app.client.create_menu(&token, menu, attempts, deadline).await };
-    app.ask_wechat(deadline, create).await
+    Ok(app.account.call(&CreateMenu { menu }, deadline).await?)
 }
 
 async fn remove_all(app: &App, deadline: Deadline) -> Result<(), Problem> {
-    let delete = |token, attempts| async move { app.client.delete_menu(&token, attempts, deadline).await };
-    app.ask_wechat(deadline, delete).await
+    Ok(app.account.call(&DeleteMenu, deadline).await?)
 }
 
 pub(crate) fn faulty(faults: Vec<Fault>) -> Problem {
     Problem::bad_request(format!(
         "the menu breaks WeChat's limits / 菜单不符合微信的限制: {}",
-        fault::in_words(&faults)
+        validate::in_words(&faults)
     ))
     .with_faults(faults)
 }
 
-fn is_dry_run(request: &Request) -> Result<bool, Problem> {
-    match query(request, "dry_run") {
+fn is_dry_run(request: &ApiRequest<'_>) -> Result<bool, Problem> {
+    match request.query("dry_run").as_deref() {
         None | Some("false") => Ok(false),
         Some("true") => Ok(true),
         Some(_) => Err(
             Problem::bad_request("dry_run must be true or false / dry_run 只能为 true 或 false").with_field("dry_run"),
         ),
     }
-}
-
-fn query<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
-    request
-        .query_string_parameters_ref()
-        .and_then(|query| query.first(name))
 }
 
 pub(crate) fn done() -> Response<String> {

@@ -1,22 +1,62 @@
 //! The reply rules: what the webhook answers. It reads a change within 30 seconds.
 
-use std::collections::BTreeMap;
-
 use http::{HeaderMap, Response};
+use http_api::{
+    ApiRequest, Operation, Problem, Route,
+    openapi::{Body, Schema},
+    response, route,
+};
 use serde_json::{Value, json};
 use wechat::{
-    document::Document,
     message::Callback,
-    problem::Problem,
-    response,
     rules::{ReplyRules, RulesError},
     store::{SavedReplies, StoredReplies},
+    validate::{Place, Reader},
+    xml::Document,
 };
 
-use crate::{App, bad_if_match, if_match, with_etag};
+use crate::{
+    App,
+    etag::{IF_MATCH, bad_if_match, if_match, with_etag},
+};
+
+pub(crate) const ROUTES: &[Route<App>] = &[
+    route!(GET "/api/replies" => get, Operation {
+        id: "getReplies",
+        summary: "The reply rules / 查询回复规则",
+        answers: &[(200, "The document; {} when none is stored", Schema::Named("Replies"))],
+        ..Operation::NEW
+    }),
+    route!(PUT "/api/replies" => put, Operation {
+        id: "putReplies",
+        summary: "Replace the reply rules / 更新回复规则",
+        parameters: &[IF_MATCH],
+        body: Some(Body::required("Replies")),
+        answers: &[(200, "The document as it was stored", Schema::Named("Replies"))],
+        failures: &[400, 412, 413],
+        ..Operation::NEW
+    }),
+    route!(POST "/api/replies/rollback" => roll_back, Operation {
+        id: "rollBackReplies",
+        summary: "Store an earlier version again / 恢复之前的回复规则",
+        description: "Name the version to restore, or send If-Match. A repeat after a lost answer brings nothing else back.",
+        parameters: &[IF_MATCH],
+        body: Some(Body::optional("Version")),
+        answers: &[(200, "The document as it was stored", Schema::Named("Replies"))],
+        failures: &[400, 404, 412, 413],
+    }),
+    route!(POST "/api/replies/try" => try_out, Operation {
+        id: "tryReplies",
+        summary: "What would be replied, and by which rule / 试算回复",
+        body: Some(Body::required("Attempt")),
+        answers: &[(200, "The reply and the pointer of its rule, or nulls", Schema::Object)],
+        failures: &[400, 413],
+        ..Operation::NEW
+    }),
+];
 
 /// Serves `GET /api/replies`: the document; `{}` when none was stored, as which the default greeting serves.
-pub(crate) async fn get(app: &App) -> Result<Response<String>, Problem> {
+async fn get(app: &App, _: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
     let stored = stored(app).await?;
     let document = match &stored {
         None => json!({}),
@@ -30,22 +70,25 @@ pub(crate) async fn get(app: &App) -> Result<Response<String>, Problem> {
 
 /// Serves `PUT /api/replies`: replaces the whole document, or refuses it whole. With `If-Match` only the version that
 /// the caller has read is replaced.
-pub(crate) async fn put(app: &App, headers: &HeaderMap, document: &Value) -> Result<Response<String>, Problem> {
+async fn put(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
+    let document = request.json()?;
     let json = document.to_string();
     ReplyRules::parse(json.as_bytes()).map_err(refused)?;
-    let expected = expected_version(headers)?;
+    let expected = expected_version(request.headers())?;
     let saved = app
+        .account
         .table
-        .save_replies(&app.app_id, &json, expected, app.clock.now())
+        .save_replies(&json, expected, app.account.clock.now())
         .await?;
-    Ok(with_etag(response::json(200, document), version(saved)?))
+    Ok(with_etag(response::json(200, &document), version(saved)?))
 }
 
 /// Serves `POST /api/replies/rollback`: stores an earlier version again, that of `{"version":n}`, or else the one before the
 /// last change. With `If-Match` only in place of the version that the caller has read. What has come back already stays: a
 /// repeat of a request whose answer was lost changes nothing.
-pub(crate) async fn roll_back(app: &App, headers: &HeaderMap, request: &Value) -> Result<Response<String>, Problem> {
-    let (expected, requested) = (expected_version(headers)?, requested_version(request)?);
+async fn roll_back(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
+    let requested = requested_version(&request.optional_json()?)?;
+    let expected = expected_version(request.headers())?;
     let current = stored(app).await?;
     let found = current.as_ref().map_or(0, |current| current.version);
     if expected.is_some_and(|expected| expected != found) {
@@ -56,7 +99,7 @@ pub(crate) async fn roll_back(app: &App, headers: &HeaderMap, request: &Value) -
     if let Some(current) = current.filter(|current| current.restores == Some(wanted)) {
         return Ok(with_etag(response::json(200, &parse_stored(&current.document)?), found));
     }
-    let earlier = app.table.earlier_replies(&app.app_id, wanted).await?;
+    let earlier = app.account.table.earlier_replies(wanted).await?;
     let earlier = earlier.ok_or_else(|| {
         Problem::not_found(format!(
             "version {wanted} is not kept: the last 10 before version {found} are / 仅保留最近 10 个版本"
@@ -64,31 +107,28 @@ pub(crate) async fn roll_back(app: &App, headers: &HeaderMap, request: &Value) -
     })?;
     let restored = parse_stored(&earlier.document)?;
     let saved = app
+        .account
         .table
-        .restore_replies(&app.app_id, &earlier, found, app.clock.now())
+        .restore_replies(&earlier, found, app.account.clock.now())
         .await?;
     Ok(with_etag(response::json(200, &restored), version(saved)?))
 }
 
 /// The `version` of `{"version":n}`; none in a body that is absent or empty.
 fn requested_version(request: &Value) -> Result<Option<u64>, Problem> {
-    let fault = || {
-        Problem::bad_request("the body must be absent, {} or {\"version\":n} / 请求体应为空、{} 或 {\"version\":n}")
-            .with_field("version")
-    };
-    match request {
-        Value::Null => Ok(None),
-        Value::Object(members) if members.keys().all(|name| name == "version") => match members.get("version") {
-            None | Some(Value::Null) => Ok(None),
-            Some(version) => version.as_u64().map(Some).ok_or_else(fault),
-        },
-        _ => Err(fault()),
+    if request.is_null() {
+        return Ok(None);
     }
+    let mut reader = Reader::of_request();
+    let request = reader.object_of(Place::Root, request, &["version"]);
+    let version = request.and_then(|request| request.get("version"));
+    let version = version.map(|version| reader.integer(&Place::Root.member("version"), version));
+    reader.finish(Some(version.flatten())).map_err(Problem::faulty_request)
 }
 
 /// Serves `POST /api/replies/try`: what the stored rules would reply to `{"text":…}` or `{"event":…,"key":…}`.
-pub(crate) async fn try_out(app: &App, request: &Value) -> Result<Response<String>, Problem> {
-    let callback = pretended_callback(request)?;
+async fn try_out(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
+    let callback = pretended_callback(&request.json()?)?;
     let (_, rules) = stored_rules(app).await?;
     let answer = rules.answer(&callback);
     Ok(response::json(
@@ -99,25 +139,30 @@ pub(crate) async fn try_out(app: &App, request: &Value) -> Result<Response<Strin
 
 /// The callback that WeChat would send, so that the very code of the webhook decides.
 fn pretended_callback(request: &Value) -> Result<Callback, Problem> {
-    let fault = || {
-        Problem::bad_request(
-            "send either {\"text\":…} or {\"event\":…,\"key\":…}, all of them texts / 请发送 {\"text\":…} 或 {\"event\":…,\"key\":…}，值均为字符串",
-        )
-    };
-    let members = request.as_object().ok_or_else(fault)?;
-    let mut texts = BTreeMap::new();
-    for (name, value) in members {
-        texts.insert(name.as_str(), value.as_str().ok_or_else(fault)?);
-    }
-    let message = match texts.into_iter().collect::<Vec<_>>()[..] {
-        [("text", content)] => json!({"MsgType": "text", "Content": content}),
-        [("event", event)] => json!({"MsgType": "event", "Event": event}),
-        [("event", event), ("key", key)] => json!({"MsgType": "event", "Event": event, "EventKey": key}),
-        _ => return Err(fault()),
-    };
+    let mut reader = Reader::of_request();
+    let read = pretended_message(&mut reader, request);
+    let message = reader.finish(read).map_err(Problem::faulty_request)?;
     let document = Document::parse(message.to_string().as_bytes())
         .map_err(|error| Problem::bad_request(format!("WeChat would not send this: {error}")))?;
     Callback::from_document(document).map_err(|error| Problem::bad_request(error.to_string()))
+}
+
+/// The message as WeChat writes it.
+fn pretended_message(reader: &mut Reader, request: &Value) -> Option<Value> {
+    let request = reader.object_of(Place::Root, request, &["text", "event", "key"])?;
+    for (name, value) in request.members {
+        reader.text(&Place::Root.member(name), value);
+    }
+    match [request.get("text"), request.get("event"), request.get("key")] {
+        [Some(content), None, None] => Some(json!({"MsgType": "text", "Content": content})),
+        [None, Some(event), None] => Some(json!({"MsgType": "event", "Event": event})),
+        [None, Some(event), Some(key)] => Some(json!({"MsgType": "event", "Event": event, "EventKey": key})),
+        _ => {
+            let detail = "must hold either text, or event and perhaps key / 应含 text，或含 event（可加 key）";
+            reader.fault(&Place::Root, detail);
+            None
+        }
+    }
 }
 
 /// The rules that are stored, with their version, or the built-in ones as version 0.
@@ -132,7 +177,7 @@ pub(crate) async fn stored_rules(app: &App) -> Result<(u64, ReplyRules), Problem
 }
 
 async fn stored(app: &App) -> Result<Option<StoredReplies>, Problem> {
-    app.table.replies(&app.app_id).await.map_err(Problem::from)
+    app.account.table.replies().await.map_err(Problem::from)
 }
 
 fn version(saved: SavedReplies) -> Result<u64, Problem> {

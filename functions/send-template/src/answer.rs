@@ -1,19 +1,20 @@
-//! What the function answers when it succeeds. Failures are `wechat::problem::Problem`s.
+//! What the function answers when it succeeds. Failures are `http_api::Problem`s.
 
+use http_api::Problem;
 use serde::Serialize;
 use serde_json::Value;
-use wechat::{problem::Problem, store::MessageStatus, template::Finding};
+use wechat::{store::MessageStatus, validate::template::Finding};
 
 /// One message was sent: WeChat's own answer, with the msgid as text because it exceeds 2^53.
 #[derive(Clone, Debug, Serialize)]
-#[cfg_attr(test, derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub(crate) struct Sent {
     /// 0.
     pub(crate) errcode: i64,
     /// `ok`.
     pub(crate) errmsg: &'static str,
     /// Names the message in `GET /api/messages/{msgid}`.
-    #[cfg_attr(test, schema(pattern = "^[0-9]+$"))]
+    #[cfg_attr(feature = "openapi", schema(pattern = "^[0-9]+$"))]
     pub(crate) msgid: String,
     /// What WeChat may drop or show otherwise; with `"validate": "warn"` also what it would have refused. Absent when there
     /// is nothing to say.
@@ -34,7 +35,7 @@ impl Sent {
 
 /// What happened to each of several recipients.
 #[derive(Debug, Serialize)]
-#[cfg_attr(test, derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub(crate) struct Results {
     /// In the order of `touser`.
     pub(crate) results: Vec<RecipientResult>,
@@ -47,7 +48,7 @@ pub(crate) struct Results {
 /// One recipient of several.
 #[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
-#[cfg_attr(test, derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub(crate) enum RecipientResult {
     /// WeChat took the message.
     Sent {
@@ -66,7 +67,7 @@ pub(crate) enum RecipientResult {
         problem: Problem,
     },
     /// What an earlier request with the same `Idempotency-Key` was told of this recipient.
-    #[cfg_attr(test, schema(value_type = Object))]
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     Known(Value),
 }
 
@@ -90,14 +91,14 @@ impl RecipientResult {
 
 /// What became of one message.
 #[derive(Debug, Serialize)]
-#[cfg_attr(test, derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub(crate) struct Message {
     pub(crate) msgid: String,
     /// The recipient's openid. Like the two after it null while only the receipt is known.
     pub(crate) touser: Option<String>,
     pub(crate) template_id: Option<String>,
     /// `sent`, `delivered`, `blocked` or `failed`.
-    #[cfg_attr(test, schema(value_type = String))]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub(crate) status: MessageStatus,
     /// When WeChat accepted it, in epoch seconds.
     pub(crate) sent_at: Option<i64>,
@@ -114,14 +115,14 @@ pub(crate) struct Message {
 
 /// The account's templates.
 #[derive(Debug, Serialize)]
-#[cfg_attr(test, derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub(crate) struct TemplateList {
     pub(crate) templates: Vec<Template>,
 }
 
 /// One template.
 #[derive(Debug, Serialize)]
-#[cfg_attr(test, derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub(crate) struct Template {
     pub(crate) template_id: String,
     pub(crate) title: String,

@@ -1,57 +1,27 @@
 //! `Idempotency-Key`: a request that is repeated with the same key is sent once.
 
-use http::{HeaderMap, Response};
-use http_api::Caller;
+use http::{HeaderMap, HeaderValue, Response};
+use http_api::{ApiRequest, Problem, response::respond};
 use serde_json::Value;
 use wechat::{
-    clock::Deadline,
-    hex,
-    problem::Problem,
-    response::respond,
-    secret::sha256_hex,
-    store::{RecordedAnswer, SendClaim, SendOutcome, SendRequest, SendState},
+    digest::sha256_hex,
+    random,
+    store::{RecordedAnswer, SendClaim, SendOutcome, SendRequest},
+    validate::send::SendTemplate,
 };
 
 use crate::{
     App,
-    request::SendTemplate,
     send::{self, End, Order, Outcome},
 };
 
 /// Characters that a key may have.
 const KEY_LIMIT: usize = 255;
 /// Characters of a `client_msg_id` made here: WeChat's limit for those of mass messages.
-const CLIENT_MSG_ID_LENGTH: usize = 32;
+pub(crate) const CLIENT_MSG_ID_LENGTH: usize = 32;
 
-/// Serves `POST /api/sendTemplateMessage`.
-pub(crate) async fn send(
-    app: &App,
-    caller: &Caller,
-    headers: &HeaderMap,
-    body: &Value,
-    deadline: Deadline,
-) -> Result<Response<String>, Problem> {
-    let request = &SendTemplate::read(body)?;
-    match idempotency_key(headers)? {
-        None => {
-            let client_msg_id = &request
-                .client_msg_id
-                .clone()
-                .map_or_else(|| run_name(CLIENT_MSG_ID_LENGTH / 2), Ok)?;
-            let order = Order {
-                caller,
-                request,
-                client_msg_id,
-                state: &SendState::default(),
-                deadline,
-            };
-            Ok(send::send(app, order).await.response)
-        }
-        Some(key) => send_once(app, caller, request, key, &fingerprint(body), deadline).await,
-    }
-}
-
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+/// The `Idempotency-Key` of a request.
+pub(crate) fn key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let Some(value) = headers.get("idempotency-key") else {
         return Ok(None);
     };
@@ -69,23 +39,23 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     key.map(Some).ok_or_else(fault)
 }
 
-async fn send_once(
+/// Sends `message`, which `body` holds, unless an earlier request with `key` has sent it.
+pub(crate) async fn send_once(
     app: &App,
-    caller: &Caller,
-    request: &SendTemplate,
+    request: &ApiRequest<'_>,
+    message: &SendTemplate,
+    body: &Value,
     key: &str,
-    fingerprint: &str,
-    deadline: Deadline,
 ) -> Result<Response<String>, Problem> {
-    let owner = run_name(8)?;
+    let (caller, deadline) = (request.caller(), request.deadline());
+    let (owner, fingerprint) = (random::hex::<8>(), &fingerprint(body));
     let claim = SendRequest {
-        app_id: &app.app_id,
         caller: caller.namespace(),
         key,
         fingerprint,
         owner: &owner,
     };
-    let claimed = app.table.claim_send(&claim, app.clock.now()).await;
+    let claimed = app.account.table.claim_send(&claim, app.account.clock.now()).await;
     let state = match claimed? {
         SendClaim::Won(state) => state,
         SendClaim::Done(answer) => return Ok(again(answer)),
@@ -97,26 +67,27 @@ async fn send_once(
         }
         SendClaim::OtherBody => return Err(Problem::key_reused()),
     };
-    let client_msg_id = match &request.client_msg_id {
+    let client_msg_id = match &message.client_msg_id {
         Some(id) => id.clone(),
-        None => sha256_hex(format!("{} {} {key}", app.app_id, caller.namespace()).as_bytes())[..CLIENT_MSG_ID_LENGTH]
+        None => sha256_hex(format!("{} {} {key}", app.account.table.app_id(), caller.namespace()).as_bytes())
+            [..CLIENT_MSG_ID_LENGTH]
             .to_owned(),
     };
     let order = Order {
         caller,
-        request,
+        request: message,
         client_msg_id: &client_msg_id,
         state: &state,
         deadline,
     };
-    let Outcome { response, end } = send::send(app, order).await;
+    let Outcome { response, end } = send::deliver(app, order).await;
     let outcome = match &end {
         End::Done => SendOutcome::Done(response.status().as_u16(), response.body()),
         End::Refused => SendOutcome::Refused,
         End::NotAsked => SendOutcome::NotAsked,
         End::Open(recipients) => SendOutcome::Open(recipients),
     };
-    let finished = app.table.finish_send(&claim, outcome, app.clock.now());
+    let finished = app.account.table.finish_send(&claim, outcome, app.account.clock.now());
     app.write("the outcome of a send", Some(&client_msg_id), deadline, finished)
         .await;
     Ok(response)
@@ -129,12 +100,10 @@ fn fingerprint(body: &Value) -> String {
 
 /// Only answers that tell of a message that was sent are recorded: none of them is a problem.
 fn again(answer: RecordedAnswer) -> Response<String> {
-    respond(answer.status, "application/json", answer.body)
-}
-
-/// A name that no other run has.
-fn run_name(bytes: usize) -> Result<String, Problem> {
-    hex::random(bytes).map_err(Problem::no_randomness)
+    let mut response = respond(answer.status, "application/json", answer.body);
+    let headers = response.headers_mut();
+    headers.insert("idempotent-replayed", HeaderValue::from_static("true"));
+    response
 }
 
 #[cfg(test)]

@@ -3,26 +3,23 @@
 mod answer;
 mod hints;
 mod idempotency;
-mod lookup;
-#[cfg(test)]
-mod openapi;
-mod request;
+mod messages;
+#[cfg(feature = "openapi")]
+pub mod openapi;
 mod send;
 mod templates;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use http::{Method, Response};
-use http_api::Caller;
-use lambda_http::{Request, RequestExt};
+use http_api::{Api, Route};
 use wechat::{
-    api::{Client, ClientError},
+    account::Account,
+    api::ClientError,
     clock::{Clock, Deadline},
     config::CallerConfig,
-    problem::Problem,
     secret::Secret,
-    store::{StoreError, Table},
-    token::{RefreshPort, TokenSource},
+    store::StoreError,
+    token::RefreshPort,
 };
 
 use crate::templates::TemplatesCache;
@@ -37,12 +34,6 @@ pub const AWS_CALLS: &[&str] = &[
     "secretsmanager:GetSecretValue",
 ];
 
-/// The paths, and the methods that each takes.
-const SERVED: [(&str, &str); 3] = [
-    ("/api/sendTemplateMessage", "POST"),
-    ("/api/messages/", "GET"),
-    ("/api/templates", "GET"),
-];
 /// What a write may take after which the caller gets its answer in any case.
 const WRITE_BUDGET: Duration = Duration::from_secs(1);
 /// What such a write leaves of the invocation, for the answer.
@@ -51,13 +42,9 @@ const WRITE_MARGIN: Duration = Duration::from_millis(200);
 /// The function's state, made once a process.
 #[derive(Debug)]
 pub struct App {
-    app_id: String,
+    account: Account,
     api_keys: Vec<Secret>,
-    client: Client,
-    tokens: TokenSource,
     templates: TemplatesCache,
-    table: Table,
-    clock: Arc<dyn Clock>,
 }
 
 impl App {
@@ -71,29 +58,16 @@ impl App {
         refresher: Arc<dyn RefreshPort>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ClientError> {
-        let client = config.api.client(Arc::clone(&clock))?;
-        let table = Table::new(dynamodb, config.api.table);
-        let tokens = TokenSource::new(table.clone(), &config.api.app_id, refresher, Arc::clone(&clock));
         Ok(Self {
-            app_id: config.api.app_id,
+            account: Account::open(config.api, dynamodb, refresher, clock)?,
             api_keys: config.api_keys,
-            client,
-            tokens,
             templates: TemplatesCache::default(),
-            table,
-            clock,
         })
-    }
-
-    /// Who may call.
-    #[must_use]
-    pub fn api_keys(&self) -> &[Secret] {
-        &self.api_keys
     }
 
     /// Reads the token and the templates, which also makes the connection that the first request would have to wait for.
     pub async fn warm(&self) {
-        self.tokens.warm().await;
+        self.account.tokens.warm().await;
         templates::warm(self).await;
     }
 
@@ -106,7 +80,7 @@ impl App {
         deadline: Deadline,
         write: impl Future<Output = Result<(), StoreError>>,
     ) {
-        let budget = deadline.budget(self.clock.now_millis(), WRITE_BUDGET, WRITE_MARGIN);
+        let budget = deadline.budget(self.account.clock.now_millis(), WRITE_BUDGET, WRITE_MARGIN);
         match tokio::time::timeout(budget, write).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!(%error, what, message_id = message, "could not be recorded"),
@@ -115,23 +89,14 @@ impl App {
     }
 }
 
-/// Answers one request.
-pub async fn handle(app: &App, request: Request) -> Response<String> {
-    http_api::serve(&request, &app.api_keys, &*app.clock, |caller, deadline| {
-        route(app, &request, caller, deadline)
-    })
-    .await
-}
+impl Api for App {
+    const ROUTES: &'static [&'static [Route<Self>]] = &[send::ROUTES, messages::ROUTES, templates::ROUTES];
 
-async fn route(app: &App, request: &Request, caller: Caller, deadline: Deadline) -> Result<Response<String>, Problem> {
-    let path: Vec<&str> = request.raw_http_path().trim_matches('/').split('/').collect();
-    match (request.method(), path.as_slice()) {
-        (&Method::POST, ["api", "sendTemplateMessage"]) => {
-            let body = http_api::json_body(request)?;
-            idempotency::send(app, &caller, request.headers(), &body, deadline).await
-        }
-        (&Method::GET, ["api", "messages", msgid]) => lookup::message(app, msgid).await,
-        (&Method::GET, ["api", "templates"]) => lookup::templates(app, deadline).await,
-        _ => Err(http_api::unserved(request, &SERVED)),
+    fn api_keys(&self) -> &[Secret] {
+        &self.api_keys
+    }
+
+    fn clock(&self) -> &dyn Clock {
+        &*self.account.clock
     }
 }

@@ -20,10 +20,7 @@ async fn main() -> ExitCode {
 async fn function() -> Result<(), Box<dyn Error + Send + Sync>> {
     let function = SendTemplate(aws::load(send_template::AWS_CALLS));
     let live = Live::start(function, Environment::process(), Arc::new(SystemClock)).await?;
-    http_api::run_live(&live, App::api_keys, |app, request| async move {
-        send_template::handle(&app, request).await
-    })
-    .await
+    http_api::run_api(&live).await
 }
 
 struct SendTemplate(SdkConfig);

@@ -1,4 +1,4 @@
-//! Sends to each recipient and says of each what happened.
+//! `POST /api/sendTemplateMessage`: sends to each recipient and says of each what happened.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -11,26 +11,56 @@ use std::{
 
 use futures_util::{StreamExt, stream};
 use http::Response;
-use http_api::Caller;
-use serde_json::Value;
+use http_api::{
+    ApiRequest, Caller, Operation, Problem, Route,
+    openapi::{Body, Location, Parameter, Schema},
+    response, route,
+};
+use serde_json::{Value, json};
 use wechat::{
-    api::{ApiError, TemplateMessage},
+    api::{ApiError, TemplateMessage, calls::template::SendTemplateMessage},
     clock::Deadline,
-    problem::Problem,
-    response,
+    random,
     store::{RecipientState, SendState},
     telemetry::{self, Metric},
-    template::Finding,
     token::{CallError, CallFailure},
+    validate::{
+        send::{Recipients, SendTemplate},
+        template::Finding,
+    },
 };
 
 use crate::{
     App,
     answer::{RecipientResult, Results, Sent},
     hints,
-    request::{Recipients, SendTemplate},
+    idempotency::{self, CLIENT_MSG_ID_LENGTH},
     templates,
 };
+
+pub(crate) const ROUTES: &[Route<App>] = &[
+    route!(POST "/api/sendTemplateMessage" => send_template_message, Operation {
+        id: "sendTemplateMessage",
+        summary: "Send a template message / 发送模板消息",
+        parameters: &[Parameter {
+            name: "Idempotency-Key",
+            location: Location::Header,
+            description: "A request that is repeated with the same key within 24 hours is sent once, and answered the same; where something is still unknown or undone, the repeat asks for that alone. Keys belong to the caller's API key.",
+            schema: r#"{"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"}"#,
+        }],
+        body: Some(Body::required("TemplateMessage")),
+        answers: &[
+            (200, "WeChat took it; with an array, every one of them", Schema::OneOf(&["Sent", "Results"])),
+            (
+                207,
+                "Some recipients failed: `results` says which. When all failed alike, the answer is that failure",
+                Schema::Named("Results"),
+            ),
+        ],
+        failures: &[400, 409, 413, 422, 429],
+        ..Operation::NEW
+    }),
+];
 
 /// Sends that are in flight at the same time.
 const CONCURRENT_SENDS: usize = 20;
@@ -134,12 +164,33 @@ struct Delivery {
     fate: Fate,
 }
 
+/// Serves `POST /api/sendTemplateMessage`.
+async fn send_template_message(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
+    let body = request.json()?;
+    let message = &SendTemplate::read(&body).map_err(Problem::faulty_request)?;
+    if let Some(key) = idempotency::key(request.headers())? {
+        return idempotency::send_once(app, request, message, &body, key).await;
+    }
+    let client_msg_id = match &message.client_msg_id {
+        Some(id) => id.clone(),
+        None => random::hex::<{ CLIENT_MSG_ID_LENGTH / 2 }>(),
+    };
+    let order = Order {
+        caller: request.caller(),
+        request: message,
+        client_msg_id: &client_msg_id,
+        state: &SendState::default(),
+        deadline: request.deadline(),
+    };
+    Ok(deliver(app, order).await.response)
+}
+
 /// Checks and sends what `order` asks for.
-pub(crate) async fn send(app: &App, order: Order<'_>) -> Outcome {
+pub(crate) async fn deliver(app: &App, order: Order<'_>) -> Outcome {
     let batch = Batch {
         app,
         order,
-        started: app.clock.now(),
+        started: app.account.clock.now(),
         halted: OnceLock::new(),
         has_doubtful_refusal: AtomicBool::new(false),
     };
@@ -173,8 +224,8 @@ pub(crate) async fn send(app: &App, order: Order<'_>) -> Outcome {
 async fn check(app: &App, order: Order<'_>) -> Result<Option<Vec<Finding>>, Problem> {
     let Order { request, deadline, .. } = order;
     // Without a token every recipient would fail, one request to token-refresher after the other.
-    if let Err(error) = app.tokens.token(deadline).await {
-        return Err(Problem::from_token(&error, app.clock.now()));
+    if let Err(error) = app.account.tokens.token(deadline).await {
+        return Err(Problem::from_token(&error, app.account.clock.now()));
     }
     let findings = templates::check(app, request, deadline).await;
     if findings.iter().any(Finding::is_refusal) && !request.only_warns {
@@ -310,7 +361,7 @@ impl Batch<'_> {
             },
             Err(error) => {
                 let unknown_since = unknown_since.or(error.may_have_landed.then_some(self.started));
-                let problem = self.explain(touser, &error);
+                let problem = self.explain(&error);
                 let is_of_all = self.refuses_everybody(&error);
                 if is_of_all {
                     self.halt(problem.clone().and_hint(NOT_ASKED));
@@ -340,12 +391,11 @@ impl Batch<'_> {
         let _ = self.halted.set(problem);
     }
 
-    fn explain(&self, touser: &str, error: &CallError) -> Problem {
-        let now = self.app.clock.now();
+    fn explain(&self, error: &CallError) -> Problem {
         let problem = match &error.cause {
             CallFailure::Api(ApiError::OutOfTime { .. }) => Problem::not_sent(),
-            CallFailure::Api(ApiError::Connection { .. }) => Problem::from_call(error, now).and_hint(NOT_SENT),
-            _ => hints::explain(Problem::from_call(error, now), self.order.request, touser, error),
+            CallFailure::Api(ApiError::Connection { .. }) => Problem::from(error).and_hint(NOT_SENT),
+            _ => hints::explain(Problem::from(error), self.order.request, error),
         };
         match self.member_at_fault(error) {
             Some(member) => problem.blaming(member),
@@ -401,12 +451,12 @@ impl Batch<'_> {
         telemetry::emit(
             &[Metric::count("Sends")],
             Some(("Outcome", outcome)),
-            app.clock.now_millis(),
+            app.account.clock.now_millis(),
         );
         if let Some(msgid) = msgid {
             let template_id = &order.request.template_id;
-            let now = app.clock.now();
-            let recorded = app.table.record_sent(&app.app_id, msgid, touser, template_id, now);
+            let now = app.account.clock.now();
+            let recorded = app.account.table.record_sent(msgid, touser, template_id, now);
             app.write("a sent message", Some(msgid), order.deadline, recorded).await;
         }
     }
@@ -416,8 +466,7 @@ impl Batch<'_> {
         let Self { app, order, .. } = *self;
         let deadline = order.deadline.before(RECORDING);
         let message = &self.message(touser);
-        let send = |token, attempts| async move { app.client.send_template(&token, message, attempts, deadline).await };
-        app.tokens.call(deadline, send).await
+        app.account.call(&SendTemplateMessage(message), deadline).await
     }
 
     fn message(&self, touser: &str) -> TemplateMessage {
@@ -466,9 +515,9 @@ fn end(deliveries: &HashMap<String, Delivery>) -> End {
 
 fn state(delivery: &Delivery) -> Option<RecipientState> {
     match delivery.fate {
-        Fate::Taken | Fate::Refused => serde_json::to_value(&delivery.result)
-            .ok()
-            .map(|result| RecipientState::Settled { result }),
+        Fate::Taken | Fate::Refused => Some(RecipientState::Settled {
+            result: json!(delivery.result),
+        }),
         Fate::Unknown { since } => Some(RecipientState::Unknown { since }),
         Fate::RefusedWithAll | Fate::NotAsked => None,
     }

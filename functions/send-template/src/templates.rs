@@ -1,24 +1,38 @@
-//! The account's templates in memory, to check a message before it costs anything.
+//! The account's templates: `GET /api/templates`, and a copy in memory, to check a message before it costs anything.
 //!
 //! A warm process checks without a call: the list stays until it is not enough. Before a message is refused, the list is
 //! looked up again if it lacks the template or is older than a minute. When WeChat does not list the templates, messages
 //! go unchecked: a check must not stop a send that WeChat would take.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
+use http::Response;
+use http_api::{ApiRequest, Operation, Problem, Route, openapi::Schema, response, route};
 use tokio::time::timeout;
 use wechat::{
-    api::Template,
+    api::{Template, calls::template::ListTemplates},
     clock::Deadline,
+    lock::lock,
     store::ListedTemplates,
-    template::{Finding, Templates},
     token::CallFailure,
+    validate::{
+        send::SendTemplate,
+        template::{Finding, Templates},
+    },
 };
 
-use crate::{App, request::SendTemplate};
+use crate::{App, answer::TemplateList};
+
+pub(crate) const ROUTES: &[Route<App>] = &[route!(GET "/api/templates" => get, Operation {
+    id: "listTemplates",
+    summary: "The account's templates / 模板列表",
+    answers: &[(200, "The templates with their fields", Schema::Named("TemplateList"))],
+    failures: &[400, 429],
+    ..Operation::NEW
+})];
 
 /// A list that is not older than this, in seconds, is sure of the fields of the templates in it.
 const SURE_FOR: i64 = 60;
@@ -43,13 +57,22 @@ struct State {
 
 impl TemplatesCache {
     fn lock<T>(&self, access: impl FnOnce(&mut State) -> T) -> T {
-        access(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        access(&mut lock(&self.0))
     }
+}
+
+/// Serves `GET /api/templates`.
+async fn get(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
+    let deadline = request.deadline();
+    let templates = app.account.call(&ListTemplates, deadline).await?;
+    learn(app, &templates, deadline).await;
+    let templates = templates.into_iter().map(Into::into).collect();
+    Ok(response::json(200, &TemplateList { templates }))
 }
 
 /// Reads the list that another process has left in the table.
 pub(crate) async fn warm(app: &App) {
-    match timeout(START_BUDGET, app.table.templates(&app.app_id, app.clock.now())).await {
+    match timeout(START_BUDGET, app.account.table.templates(app.account.clock.now())).await {
         Ok(Ok(listed)) => app.templates.lock(|state| state.listed = listed.map(Arc::new)),
         Ok(Err(error)) => tracing::warn!(%error, "the list of templates could not be read while starting"),
         Err(_) => tracing::warn!("the list of templates was not read in time while starting"),
@@ -61,7 +84,7 @@ pub(crate) async fn check(app: &App, request: &SendTemplate, deadline: Deadline)
     let known = app.templates.lock(|state| state.listed.clone());
     let known = known.map(|listed| {
         let has_template = listed.templates.contains(&request.template_id);
-        let is_sure = has_template && app.clock.now() - listed.listed_at < SURE_FOR;
+        let is_sure = has_template && app.account.clock.now() - listed.listed_at < SURE_FOR;
         (findings(&listed, request), has_template, is_sure)
     });
     match known {
@@ -84,14 +107,11 @@ fn findings(listed: &ListedTemplates, request: &SendTemplate) -> Vec<Finding> {
 
 /// Asks WeChat, unless it failed to list them a moment ago.
 async fn list(app: &App, deadline: Deadline) -> Option<Arc<ListedTemplates>> {
-    if app.clock.now() < app.templates.lock(|state| state.next_list) {
+    if app.account.clock.now() < app.templates.lock(|state| state.next_list) {
         return None;
     }
-    let call = async {
-        let token = app.tokens.token(deadline).await?;
-        Ok::<_, CallFailure>(app.client.templates(&token, 1, deadline).await?)
-    };
-    let budget = deadline.budget(app.clock.now_millis(), LIST_BUDGET, LIST_MARGIN);
+    let call = app.account.call_once(&ListTemplates, deadline);
+    let budget = deadline.budget(app.account.clock.now_millis(), LIST_BUDGET, LIST_MARGIN);
     match timeout(budget, call).await {
         Ok(Ok(templates)) if !templates.is_empty() => return Some(learn(app, &templates, deadline).await),
         Ok(Ok(_)) => tracing::warn!("WeChat lists no template: messages are sent unchecked"),
@@ -101,7 +121,7 @@ async fn list(app: &App, deadline: Deadline) -> Option<Arc<ListedTemplates>> {
         Err(_) => tracing::warn!("WeChat did not list the templates in time: messages are sent unchecked"),
     }
     app.templates
-        .lock(|state| state.next_list = app.clock.now() + RETRY_AFTER);
+        .lock(|state| state.next_list = app.account.clock.now() + RETRY_AFTER);
     None
 }
 
@@ -113,14 +133,14 @@ pub(crate) async fn learn(app: &App, templates: &[Template], deadline: Deadline)
             .iter()
             .map(|template| (template.template_id.clone(), fields(template)))
             .collect::<Templates>(),
-        listed_at: app.clock.now(),
+        listed_at: app.account.clock.now(),
     });
     app.templates.lock(|state| state.listed = Some(Arc::clone(&listed)));
     app.write(
         "the list of templates",
         None,
         deadline,
-        app.table.save_templates(&app.app_id, &listed),
+        app.account.table.save_templates(&listed),
     )
     .await;
     listed

@@ -8,8 +8,9 @@ use wechat::{
     api::{ClientError, TokenEndpoint},
     clock::{Clock, Deadline},
     config::{ConfigError, RefresherConfig},
-    errcode, hex,
+    errcode,
     live::{Build, Live},
+    random,
     store::Table,
     telemetry::{self, Metric, Unit},
     token::{Action, RefreshError, Refreshed, Refresher},
@@ -25,9 +26,8 @@ pub const AWS_CALLS: &[&str] = &[
 /// The function's state, made once a process.
 #[derive(Debug)]
 pub struct App {
-    refresher: Refresher<(Table, String), TokenEndpoint>,
+    refresher: Refresher<Table, TokenEndpoint>,
     table: Table,
-    app_id: String,
     clock: Arc<dyn Clock>,
 }
 
@@ -42,14 +42,12 @@ impl App {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ClientError> {
         let client = config.api.client(Arc::clone(&clock))?;
-        let table = Table::new(dynamodb, config.api.table);
-        let issuer = TokenEndpoint::new(client, config.token_api, &config.api.app_id, config.app_secret);
-        let app_id = config.api.app_id;
-        let refresher = Refresher::new((table.clone(), app_id.clone()), issuer, Arc::clone(&clock));
+        let table = Table::new(dynamodb, config.api.table, &config.api.app_id);
+        let issuer = TokenEndpoint::new(client, config.token_api, config.api.app_id, config.app_secret);
+        let refresher = Refresher::new(table.clone(), issuer, Arc::clone(&clock));
         Ok(Self {
             refresher,
             table,
-            app_id,
             clock,
         })
     }
@@ -64,7 +62,7 @@ impl App {
     /// # Errors
     /// [`RunError`] when there is no working token after it.
     pub async fn run(&self, action: &Action, deadline: Deadline) -> Result<Refreshed, RunError> {
-        let owner = hex::random(8).map_err(|error| RunError::Randomness(error.to_string()))?;
+        let owner = random::hex::<8>();
         let outcome = self.refresher.run(action, &owner, deadline).await;
         match &outcome {
             Ok(done) => self.report(done),
@@ -91,7 +89,7 @@ impl App {
     /// How long the old token still lives is what matters most when there is no new one.
     async fn report_failure(&self, error: &RefreshError) {
         tracing::error!(%error, errcode = error.errcode(), "token refresh failed");
-        if let Ok(item) = self.table.token(&self.app_id).await {
+        if let Ok(item) = self.table.token().await {
             let now = self.clock.now();
             let life_seconds = item.token.map_or(0, |token| token.life(now).max(0));
             telemetry::emit(&[life(life_seconds)], None, self.clock.now_millis());
@@ -146,19 +144,15 @@ pub enum RunError {
     /// Why.
     #[error(transparent)]
     Refresh(#[from] RefreshError),
-    /// A run needs a name that no other run has.
-    #[error("no randomness to name the run with: {0}")]
-    Randomness(String),
 }
 
 impl RunError {
-    /// What the function error is called; see [`RefreshError::error_type`].
+    /// What the function error is called; see [`wechat::token::ErrorType`].
     #[must_use]
     pub fn error_type(&self) -> String {
         match self {
             Self::Config(error) => error.error_type().to_owned(),
-            Self::Refresh(error) => error.error_type(),
-            Self::Randomness(_) => "Randomness".to_owned(),
+            Self::Refresh(error) => error.error_type().to_string(),
         }
     }
 

@@ -13,7 +13,7 @@ mod rules_cache;
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use http::{Method, Response};
-use http_api::HeaderlessRequest;
+use http_api::{Request, response::respond};
 use wechat::{
     callback::{CallbackQuery, CallbackVerifier, OpenError, OpenedCallback, Seal, VerifyError},
     clock::Clock,
@@ -22,8 +22,8 @@ use wechat::{
     hex,
     live::{Build, Live},
     message::Callback,
+    random,
     reply::Addresses,
-    response::respond,
     rules::ReplyRules,
     store::Table,
     telemetry,
@@ -68,11 +68,10 @@ impl App {
         worker: Option<Arc<dyn WorkerPort>>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let table = Table::new(dynamodb, config.table);
-        let app_id = &config.verifier.app_id;
-        let rules = RulesCache::new(table.clone(), app_id.clone(), Arc::clone(&clock));
-        let notes = Notes::new(table.clone(), app_id.clone(), Arc::clone(&clock));
-        let effects = Effects::new(table, app_id.clone(), event_bus, Arc::clone(&clock));
+        let table = Table::new(dynamodb, config.table, &config.verifier.app_id);
+        let rules = RulesCache::new(table.clone(), Arc::clone(&clock));
+        let notes = Notes::new(table.clone(), Arc::clone(&clock));
+        let effects = Effects::new(table, event_bus, Arc::clone(&clock));
         Self {
             verifier: config.verifier,
             effects,
@@ -101,7 +100,7 @@ impl App {
 
 /// Answers one request with the state that the secret makes. A request that is refused as one of other settings has the
 /// secret read again, and is judged by a changed one. While there is no state the answer is 503, and WeChat delivers again.
-pub async fn handle_live<B: Build<App = App>>(live: &Live<B>, request: HeaderlessRequest) -> Response<String> {
+pub async fn handle_live<B: Build<App = App>>(live: &Live<B>, request: Request) -> Response<String> {
     let app = match live.current().await {
         Ok(app) => app,
         Err(error) => {
@@ -124,20 +123,20 @@ pub async fn handle_live<B: Build<App = App>>(live: &Live<B>, request: Headerles
 /// Whether the answer to `request`, which has come without its body so far, depends on the body. It does not when the query
 /// alone has to be refused, so that a gateway need not wait for a body that a stranger may never send.
 #[must_use]
-pub fn needs_body(app: &App, request: &HeaderlessRequest) -> bool {
+pub fn needs_body(app: &App, request: &Request) -> bool {
     *request.method() == Method::POST
         && CallbackQuery::from_pairs(request.query())
             .is_ok_and(|query| app.verifier.verify_query(&query, app.clock.now()).is_ok())
 }
 
 /// Answers one request.
-pub async fn handle(app: &App, request: HeaderlessRequest) -> Response<String> {
+pub async fn handle(app: &App, request: &Request) -> Response<String> {
     let started = app.clock.now_millis();
-    let exchange = serve(app, &request).await;
+    let exchange = serve(app, request).await;
     conclude(app, exchange, request.source_ip(), started).await
 }
 
-async fn serve(app: &App, request: &HeaderlessRequest) -> Exchange {
+async fn serve(app: &App, request: &Request) -> Exchange {
     let query = CallbackQuery::from_pairs(request.query());
     match *request.method() {
         Method::GET => verify_url(app, query).into(),
@@ -216,17 +215,9 @@ fn answer(callback: &Callback, rules: &ReplyRules, seal: Option<&Seal>, now: i64
     let Some(seal) = seal else {
         return Outcome::Replied(clear);
     };
-    match fresh_randomness() {
-        Ok((random, nonce)) => Outcome::Replied(seal.seal(&clear, now, random, &nonce)),
-        Err(error) => Outcome::NotSealed(error),
-    }
-}
-
-/// The 16 bytes before a ciphertext, and a nonce. Asked for at once, as each is a call to the operating system.
-fn fresh_randomness() -> Result<([u8; 16], String), getrandom::Error> {
-    let mut bytes = [0; 24];
-    getrandom::fill(&mut bytes)?;
-    let mut random = [0; 16];
-    random.copy_from_slice(&bytes[..16]);
-    Ok((random, hex::encode(&bytes[16..])))
+    // 16 bytes before the ciphertext, and a nonce: asked for at once, as each is a call to the operating system.
+    let bytes: [u8; 24] = random::bytes();
+    let mut prefix = [0; 16];
+    prefix.copy_from_slice(&bytes[..16]);
+    Outcome::Replied(seal.seal(&clear, now, prefix, &hex::encode(&bytes[16..])))
 }

@@ -20,7 +20,7 @@ async fn main() -> ExitCode {
 async fn function() -> Result<(), Box<dyn Error + Send + Sync>> {
     let function = Webhook(aws::load(webhook::AWS_CALLS));
     let live = Live::start(function, Environment::process(), Arc::new(SystemClock)).await?;
-    http_api::run_headerless(|request| webhook::handle_live(&live, request)).await
+    http_api::run(|request| webhook::handle_live(&live, request)).await
 }
 
 struct Webhook(SdkConfig);

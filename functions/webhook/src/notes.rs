@@ -4,13 +4,14 @@
 use std::{
     future::Future,
     net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use wechat::{
     callback::{OpenError, VerifyError},
     clock::Clock,
+    lock::lock,
     store::{RefusedCallback, Sender, StoreError, Table},
 };
 
@@ -32,7 +33,6 @@ const ACCEPTED: usize = 3;
 #[derive(Debug)]
 pub(crate) struct Notes {
     table: Table,
-    app_id: String,
     clock: Arc<dyn Clock>,
     /// The last note of each kind.
     last: Mutex<[Note; 4]>,
@@ -46,10 +46,9 @@ struct Note {
 }
 
 impl Notes {
-    pub(crate) const fn new(table: Table, app_id: String, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) const fn new(table: Table, clock: Arc<dyn Clock>) -> Self {
         Self {
             table,
-            app_id,
             clock,
             last: Mutex::new(
                 [Note {
@@ -74,20 +73,20 @@ impl Notes {
                         source,
                         at: now,
                     };
-                    in_time(self.table.record_refused_callback(&self.app_id, &refused)).await;
+                    in_time(self.table.record_refused_callback(&refused)).await;
                 }
             }
             outcome => {
                 let is_accepted = exchange.callback.is_some() && outcome.status() == 200;
                 if is_accepted && self.is_due(ACCEPTED, None, now) {
-                    in_time(self.table.note_callback(&self.app_id, now)).await;
+                    in_time(self.table.note_callback(now)).await;
                 }
             }
         }
     }
 
     fn is_due(&self, kind: usize, source: Option<IpAddr>, now: i64) -> bool {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = lock(&self.last);
         let last = &mut last[kind];
         let apart = match kind {
             ACCEPTED => CALLBACKS_APART,

@@ -50,9 +50,9 @@ impl App {
         event_bus: Option<EventBus>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let table = Table::new(dynamodb, config.table);
+        let table = Table::new(dynamodb, config.table, config.app_id);
         Self {
-            effects: Effects::new(table.clone(), config.app_id, event_bus, Arc::clone(&clock)),
+            effects: Effects::new(table.clone(), event_bus, Arc::clone(&clock)),
             table,
             clock,
         }

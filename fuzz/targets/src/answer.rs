@@ -1,10 +1,12 @@
 //! What comes back from `WECHAT_API_BASE`: WeChat, or anything on the way there.
 
 use http::StatusCode;
+use http_api::Problem;
 use serde_json::Value;
-use wechat::{
-    api::{ApiError, Template, read_answer},
-    problem::Problem,
+use wechat::api::{
+    ApiError, Call, Template,
+    calls::{template::SendTemplateMessage, token::GetStableToken},
+    read_answer,
 };
 
 const NOW: i64 = 1_767_225_600;
@@ -12,15 +14,18 @@ const NOW: i64 = 1_767_225_600;
 /// An answer to a send, to a question for a token, and from a broken proxy. An errcode is never taken for a success, and
 /// what the caller of our API is told is a problem document with its details in it.
 pub fn answer(body: &[u8]) {
-    let operations = ["/cgi-bin/message/template/send", "/cgi-bin/stable_token"];
-    for operation in operations {
+    let operations = [
+        (SendTemplateMessage::PATH, SendTemplateMessage::ISSUES_TOKENS),
+        (GetStableToken::PATH, GetStableToken::ISSUES_TOKENS),
+    ];
+    for (operation, issues_tokens) in operations {
         for status in [StatusCode::OK, StatusCode::BAD_GATEWAY] {
             let plain: Option<Value> = serde_json::from_slice(body).ok();
             let errcode = plain
                 .as_ref()
                 .and_then(|answer| answer.get("errcode"))
                 .and_then(Value::as_i64);
-            match read_answer(operation, status, body) {
+            match read_answer(operation, issues_tokens, status, body) {
                 Ok(answer) => {
                     assert!(status.is_success() && matches!(errcode, None | Some(0)));
                     read_templates(&answer);

@@ -1,13 +1,11 @@
 //! What holders of a key post to `/api/*`: send bodies and menus. Rules documents are a target of their own.
 
 use serde_json::{Value, json};
-use wechat::{menu, template::Templates};
-
-use self::request::{Recipients, SendTemplate};
-
-/// The very file of send-template, without that function's AWS SDK.
-#[path = "../../../functions/send-template/src/request.rs"]
-mod request;
+use wechat::validate::{
+    Fault, menu,
+    send::{Recipients, SendTemplate},
+    template::Templates,
+};
 
 /// A body. What it is read as, it is read as again when it is written out; a refusal names the member; a menu differs
 /// from itself in nothing.
@@ -22,20 +20,23 @@ pub fn api_body(body: &[u8]) {
             let again = SendTemplate::read(&written).expect("what was read can be read again");
             assert_eq!(write(&again), written);
         }
-        Err(problem) => {
-            let response = problem.into_response();
-            let problem: Value = serde_json::from_str(response.body()).expect("a problem is JSON");
-            assert_eq!(response.status(), 400);
-            assert!(!body.is_object() || problem["field"].is_string());
-        }
+        Err(faults) => check_faults(&faults, body.is_object()),
     }
-    let faults = [menu::default_menu(&body), menu::conditional_menu(&body)].map(|read| read.err().unwrap_or_default());
-    for fault in faults.into_iter().flatten() {
-        assert!(fault.pointer.is_empty() || fault.pointer.starts_with('/'));
+    for menu in [menu::default_menu(&body), menu::conditional_menu(&body)] {
+        check_faults(&menu.err().unwrap_or_default(), false);
     }
     assert!(menu::difference(&body, &body).is_empty());
     for change in menu::difference(&Value::Null, &body) {
         assert!(body.pointer(&change.pointer).is_some(), "{}", change.pointer);
+    }
+}
+
+/// Each fault has its pointer and two halves; those of a request name a member.
+fn check_faults(faults: &[Fault], have_fields: bool) {
+    for fault in faults {
+        assert!(fault.pointer.is_empty() || fault.pointer.starts_with('/'));
+        assert!(fault.detail.contains(" / "), "{}", fault.detail);
+        assert!(!have_fields || fault.field.is_some(), "{}", fault.pointer);
     }
 }
 
@@ -50,6 +51,7 @@ fn check_template(request: &SendTemplate) {
     };
     for finding in templates.check(&request.template_id, data()) {
         assert!(finding.field.starts_with("data."), "{}", finding.field);
+        assert!(finding.pointer.starts_with("/data/"), "{}", finding.pointer);
     }
     let absent = Templates::default().check(&request.template_id, data());
     assert_eq!(absent.len(), 1);

@@ -3,10 +3,8 @@
 use std::sync::LazyLock;
 
 use wechat::{
-    aes::EncodingAesKey,
-    callback::{CallbackQuery, CallbackVerifier, MessageMode, OpenError},
+    callback::{CallbackQuery, CallbackVerifier, MessageMode, OpenError, aes::EncodingAesKey, signature},
     secret::Secret,
-    signature,
 };
 
 const APP_ID: &str = "wx0123456789abcdef";

@@ -1,8 +1,8 @@
 //! Bodies of callbacks: read or refused, then told to the bus.
 
 use wechat::{
-    document::{Document, ciphertexts},
     message::Callback,
+    xml::{Document, ciphertexts},
 };
 
 /// A body, XML or JSON, as XML says and as WeChat writes it.

@@ -1,9 +1,9 @@
 //! Rules documents, and texts that they are asked about.
 
 use wechat::{
-    document::Document,
     reply::Addresses,
     rules::{Answer, ReplyRules},
+    xml::Document,
 };
 
 /// A rules document, a line `---` and a text. A rule that answers exists, and its reply is a document that can be read.

@@ -1,4 +1,4 @@
-//! Connections that a handler can break off, as a failing network does: without any answer.
+//! Connections that a handler can break off without an answer, as a failing network does.
 
 use std::{
     io,
@@ -23,7 +23,7 @@ use tokio::{
 /// A listener whose connections are [`Stream`]s.
 pub(crate) struct Connections(pub(crate) TcpListener);
 
-/// A TCP stream that refuses to write once it is broken off, whereupon the server closes it.
+/// A TCP stream that fails to write once it is broken off, so that the server closes it.
 pub(crate) struct Stream {
     tcp: TcpStream,
     broken: Arc<AtomicBool>,
@@ -37,7 +37,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Nothing that is answered from now on reaches the peer.
+    /// Keeps all later answers from the peer.
     pub(crate) fn break_off(&self) {
         self.broken.store(true, Ordering::Release);
     }
@@ -49,13 +49,8 @@ impl Listener for Connections {
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
         let (tcp, peer) = Listener::accept(&mut self.0).await;
-        (
-            Stream {
-                tcp,
-                broken: Arc::default(),
-            },
-            peer,
-        )
+        let broken = Arc::default();
+        (Stream { tcp, broken }, peer)
     }
 
     fn local_addr(&self) -> io::Result<Self::Addr> {
@@ -96,19 +91,6 @@ impl AsyncWrite for Stream {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.check()?;
         Pin::new(&mut self.tcp).poll_write(context, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.check()?;
-        Pin::new(&mut self.tcp).poll_write_vectored(context, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.tcp.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,13 +1,14 @@
-//! What the platform does, told as it happens to the program that runs it.
+//! What the platform does, reported to the program that runs it.
 
 use std::{fmt, sync::Arc, time::Duration};
 
-/// Is told of everything that the platform does. It is called on the platform's tasks, so it must not block.
+/// Hears everything that the platform does. It is called on the platform's tasks, so it must not block.
 #[derive(Clone)]
 pub struct Observer(Arc<dyn Fn(Observation) + Send + Sync>);
 
 impl Observer {
-    /// An observer that hands everything to `tell`.
+    /// An observer that passes everything to `tell`.
+    #[must_use]
     pub fn new(tell: impl Fn(Observation) + Send + Sync + 'static) -> Self {
         Self(Arc::new(tell))
     }
@@ -23,26 +24,27 @@ impl fmt::Debug for Observer {
     }
 }
 
-/// Something that the platform has done.
+/// Something that the platform did.
+#[derive(Debug)]
 pub enum Observation {
-    /// A server has called it.
+    /// It answered a call of a server.
     Call(ObservedCall),
-    /// It has pushed a callback, and could not use what came back.
+    /// It pushed a callback, and the answer was not usable.
     FailedDelivery {
-        /// The user whom the callback was about.
+        /// The callback's user.
         openid: String,
-        /// Which delivery of the callback it was: 1 to 3.
+        /// The number of the delivery: 1 to 3.
         delivery: u32,
-        /// The HTTP status answered; none without an answer.
+        /// The HTTP status; none without an answer.
         status: Option<u16>,
-        /// Why the answer could not be used.
+        /// Why the answer was not usable.
         reason: String,
-        /// From the push to the verdict.
+        /// The time from the push to this report.
         took: Duration,
     },
 }
 
-/// A call under `/cgi-bin/…` with its answer, as they travelled. It holds tokens and secrets: `Debug` shows no more than its path.
+/// A call under `/cgi-bin/…` with its answer, unmasked. It holds tokens and secrets, so `Debug` shows only its path.
 pub struct ObservedCall {
     /// The HTTP method.
     pub method: String,
@@ -52,23 +54,14 @@ pub struct ObservedCall {
     pub query: Vec<(String, String)>,
     /// The body.
     pub request: Vec<u8>,
-    /// The HTTP status answered; none when the connection was dropped.
+    /// The HTTP status; none when the connection was dropped.
     pub status: Option<u16>,
-    /// The body answered.
+    /// The answer's body.
     pub response: String,
     /// Whether a fault was due.
     pub is_fault: bool,
-    /// From the call to the answer.
+    /// The time from the call to the answer.
     pub took: Duration,
-}
-
-impl fmt::Debug for Observation {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Call(_) => "Call",
-            Self::FailedDelivery { .. } => "FailedDelivery",
-        })
-    }
 }
 
 impl fmt::Debug for ObservedCall {

@@ -1,4 +1,4 @@
-//! The HTTP side: routes, who may call, and the faults that concern the connection.
+//! The HTTP server: routes, who may call, and the faults of the connection.
 
 use std::{
     net::{Ipv4Addr, Ipv6Addr},
@@ -16,70 +16,30 @@ use axum::{
     },
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::{any, delete, get, post},
+    routing::any,
 };
 use serde_json::json;
 use tokio::time::sleep;
 
 use crate::{
-    api::Call,
+    api,
     connection::Connection,
     control,
-    notice::Notice,
     observe::{Observation, ObservedCall},
+    platform::{call::Call, notice::Notice},
     simulation::Simulation,
 };
 
 const MAX_BODY_BYTES: usize = 1 << 20;
 
-/// The platform with its controls.
+/// The platform and its controls.
 pub(crate) fn router(simulation: Arc<Simulation>) -> Router {
-    guarded(control_routes().route("/cgi-bin/{*path}", any(call)), simulation)
+    guarded(control::routes().route("/cgi-bin/{*path}", any(call)), simulation)
 }
 
 /// The controls alone.
 pub(crate) fn controls(simulation: Arc<Simulation>) -> Router {
-    guarded(control_routes(), simulation)
-}
-
-fn control_routes() -> Router<Arc<Simulation>> {
-    Router::new()
-        .route("/sim/account", get(control::account))
-        .route("/sim/account-type", post(control::account_type))
-        .route("/sim/state", get(control::state))
-        .route("/sim/verify", post(control::verify))
-        .route("/sim/quotas", post(control::limit_quota))
-        .route("/sim/templates", post(control::add_template))
-        .route("/sim/templates/{template_id}", delete(control::delete_template))
-        .route("/sim/follow", post(control::follow))
-        .route("/sim/unfollow", post(control::unfollow))
-        .route("/sim/message", post(control::message))
-        .route("/sim/click", post(control::click))
-        .route("/sim/view", post(control::view))
-        .route("/sim/tap", post(control::tap))
-        .route("/sim/event", post(control::event))
-        .route("/sim/pay", post(control::pay))
-        .route("/sim/user", post(control::change_user))
-        .route("/sim/scan", post(control::scan))
-        .route("/sim/block", post(control::block))
-        .route("/sim/phones/{openid}", get(control::phone))
-        .route("/sim/phones/{openid}/menu", get(control::phone_menu))
-        .route(
-            "/sim/receipts",
-            post(control::add_receipt).delete(control::clear_receipts),
-        )
-        .route("/sim/duplicates", post(control::duplicates))
-        .route("/sim/data-format", post(control::data_format))
-        .route("/sim/calls", get(control::calls))
-        .route(
-            "/sim/faults",
-            get(control::faults)
-                .post(control::add_fault)
-                .delete(control::clear_faults),
-        )
-        .route("/sim/clock", post(control::clock))
-        .route("/sim/whitelist", post(control::whitelist))
-        .route("/sim/token/invalidate", post(control::invalidate_tokens))
+    guarded(control::routes(), simulation)
 }
 
 fn guarded(routes: Router<Arc<Simulation>>, simulation: Arc<Simulation>) -> Router {
@@ -112,7 +72,7 @@ async fn call(
     };
     let (answer, fault, notices) = {
         let mut platform = simulation.platform();
-        let (answer, fault) = platform.serve(&call);
+        let (answer, fault) = api::serve(&mut platform, &call);
         (answer, fault, std::mem::take(&mut platform.outbox))
     };
     for notice in notices {
@@ -126,7 +86,7 @@ async fn call(
     if drops {
         connection.break_off();
     }
-    simulation.observe(|| {
+    simulation.channel.settings.observe(|| {
         Observation::Call(ObservedCall {
             method: method.to_string(),
             path: uri.path().to_owned(),
@@ -144,21 +104,21 @@ async fn call(
 
 async fn deliver_later(simulation: Arc<Simulation>, notice: Notice) {
     let delivery = async {
-        sleep(simulation.settings.receipt_delay).await;
-        simulation.deliver(&notice).await
+        sleep(simulation.channel.settings.receipt_delay).await;
+        simulation.channel.deliver(&notice).await
     };
     simulation.until_stopped(delivery).await;
 }
 
 async fn not_found(uri: Uri) -> Response {
     let error = format!(
-        "there is nothing at {}; the platform is at /cgi-bin/…, its controls at /sim/…",
+        "no route {}; the platform is at /cgi-bin/…, its controls at /sim/…",
         uri.path()
     );
     (StatusCode::NOT_FOUND, Json(json!({"error": error}))).into_response()
 }
 
-/// Requests that are under way end with the simulator.
+/// Ends requests in flight when the simulator stops.
 async fn end_when_stopped(State(simulation): State<Arc<Simulation>>, request: Request, next: Next) -> Response {
     match simulation.until_stopped(next.run(request)).await {
         Some(response) => response,
@@ -166,8 +126,8 @@ async fn end_when_stopped(State(simulation): State<Arc<Simulation>>, request: Re
     }
 }
 
-/// A page of another site must not drive the simulator, neither through a name that it points at loopback (DNS
-/// rebinding: a foreign Host) nor by posting across (a foreign Origin).
+/// Refuses pages of other sites, which could drive the simulator by DNS rebinding (a foreign Host) or by a cross-site
+/// request (a foreign Origin).
 async fn refuse_other_sites(request: Request, next: Next) -> Response {
     let headers = request.headers();
     let host_is_loopback = header(headers, &HOST).is_some_and(is_loopback);
@@ -186,8 +146,9 @@ fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-/// Whether `host[:port]` names this machine.
-fn is_loopback(authority: &str) -> bool {
+/// Whether `host[:port]`, as in a `Host` or an `Origin`, names this machine.
+#[must_use]
+pub fn is_loopback(authority: &str) -> bool {
     if let Some(rest) = authority.strip_prefix('[') {
         let address = rest
             .split_once(']')

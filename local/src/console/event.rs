@@ -6,13 +6,15 @@ use http::{HeaderMap, Response, request::Parts};
 use serde::Serialize;
 use simulator::{Observation, ObservedCall};
 use wechat::{
-    aes::EncodingAesKey,
-    api::TokenApi,
-    callback::CallbackVerifier,
+    api::{
+        Call,
+        calls::token::{GetClassicToken, GetStableToken},
+    },
+    callback::{CallbackVerifier, aes::EncodingAesKey},
     clock::{Clock, SystemClock},
-    document::{Document, ciphertexts},
     errcode::{self, Errcode},
     message::Callback,
+    xml::{Document, ciphertexts},
 };
 
 use super::mask;
@@ -213,7 +215,7 @@ impl Event {
     fn of_call(call: &ObservedCall) -> Self {
         let answered = call.status.is_some();
         let errcode = answered.then(|| errcode_of(&call.response)).flatten();
-        let lookup = if TokenApi::serves(call.path.as_str()) {
+        let lookup = if [GetStableToken::PATH, GetClassicToken::PATH].contains(&call.path.as_str()) {
             errcode::lookup_at_token_endpoint
         } else {
             errcode::lookup

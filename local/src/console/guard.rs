@@ -20,7 +20,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use wechat::{auth::api_key, problem::Problem};
+use http_api::{Problem, access::api_key};
 
 use super::Console;
 use crate::gateway::access;
@@ -65,7 +65,9 @@ pub(super) async fn needs_api_key(State(console): State<Arc<Console>>, request: 
     if api_key(request.headers(), &console.account.api_keys).is_some() {
         next.run(request).await
     } else {
-        Problem::unauthorized().into_response().into_response()
+        Problem::unauthorized(!console.account.api_keys.is_empty())
+            .into_response()
+            .into_response()
     }
 }
 

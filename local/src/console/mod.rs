@@ -31,13 +31,13 @@ use axum::{
 };
 use futures_util::{Stream, StreamExt};
 use http::request::Parts;
+use http_api::Problem;
 use serde_json::{Value, json};
 use simulator::Observer;
 use wechat::{
     callback::MessageMode,
     clock::{Clock, SystemClock},
     config::{CallerConfig, WebhookConfig},
-    problem::Problem,
     secret::Secret,
     store::Table,
 };
@@ -65,7 +65,6 @@ pub(crate) struct Console {
 
 #[derive(Debug)]
 struct Account {
-    app_id: String,
     api_keys: Vec<Secret>,
     mode: MessageMode,
 }
@@ -80,7 +79,6 @@ impl Console {
         controls: Option<Router>,
     ) -> Self {
         let account = Account {
-            app_id: caller.api.app_id.clone(),
             api_keys: caller.api_keys.clone(),
             mode: webhook.verifier.mode,
         };
@@ -143,8 +141,7 @@ async fn run(State(console): State<Arc<Console>>) -> Json<Value> {
 }
 
 async fn state(State(console): State<Arc<Console>>) -> Response {
-    let Account { app_id, mode, .. } = &console.account;
-    let item = match console.table.token(app_id).await {
+    let item = match console.table.token().await {
         Ok(item) => item,
         Err(error) => return Problem::from(&error).into_response().into_response(),
     };
@@ -163,8 +160,8 @@ async fn state(State(console): State<Arc<Console>>) -> Response {
         })
     });
     Json(json!({
-        "app_id": app_id,
-        "mode": mode.as_str(),
+        "app_id": console.table.app_id(),
+        "mode": console.account.mode.as_str(),
         "now": SystemClock.now(),
         "token": token,
         "failure": failure,

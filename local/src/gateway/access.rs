@@ -1,80 +1,69 @@
 //! Who may drive a local run from a browser: pages that this machine serves itself, and no others.
 
-use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use simulator::is_loopback;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+use crate::console::Console;
 
 /// Whether the `Host` is this machine's own: a name elsewhere that resolves to 127.0.0.1 is not.
 pub(crate) fn names_loopback(headers: &HeaderMap) -> bool {
-    let host = headers
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok())
-        .unwrap_or_default();
-    is_loopback_host(without_port(host))
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    host.is_some_and(is_loopback)
 }
 
-/// The answer to a CORS preflight, which API Gateway gives in AWS.
-pub(crate) fn preflight(parts: &Parts) -> Option<Response> {
-    if parts.method != Method::OPTIONS || !parts.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
-        return None;
+/// Refuses requests to a simulated run under another name than this machine's own.
+pub(super) async fn loopback_only(State(console): State<Arc<Console>>, request: Request, next: Next) -> Response {
+    if console.is_simulated() && !names_loopback(request.headers()) {
+        let detail = "this simulated run serves 127.0.0.1 and localhost only";
+        return (StatusCode::FORBIDDEN, detail).into_response();
     }
-    let mut response = StatusCode::NO_CONTENT.into_response();
-    allow_origin(&parts.headers, response.headers_mut());
-    if response.headers().contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN) {
-        for (name, value) in [
-            (header::ACCESS_CONTROL_ALLOW_METHODS, "GET,POST,PUT,DELETE"),
-            (
-                header::ACCESS_CONTROL_ALLOW_HEADERS,
-                "authorization,content-type,idempotency-key,if-match",
-            ),
-            (header::ACCESS_CONTROL_MAX_AGE, "300"),
-        ] {
-            response.headers_mut().insert(name, HeaderValue::from_static(value));
-        }
-    }
-    Some(response)
+    next.run(request).await
 }
 
-/// Lets a page of this machine read the answer.
-pub(crate) fn allow_origin(request: &HeaderMap, response: &mut HeaderMap) {
-    let Some(origin) = request.get(header::ORIGIN) else {
-        return;
-    };
-    response.insert(header::VARY, HeaderValue::from_static("origin"));
-    let host = origin
-        .to_str()
-        .ok()
-        .and_then(|origin| origin.split_once("://"))
-        .map(|(_, host)| without_port(host));
-    if host.is_some_and(is_loopback_host) {
-        response.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-        let exposed = HeaderValue::from_static("etag,retry-after");
-        response.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
-    }
+/// CORS as API Gateway answers it in AWS, for pages of this machine.
+pub(super) fn cors() -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::predicate(|origin, _| is_page_of_this_machine(origin)))
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
+        .allow_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            header::HeaderName::from_static("idempotency-key"),
+            header::IF_MATCH,
+        ])
+        .expose_headers([
+            header::ETAG,
+            header::RETRY_AFTER,
+            header::HeaderName::from_static("idempotent-replayed"),
+        ])
+        .max_age(Duration::from_secs(300))
 }
 
-fn is_loopback_host(host: &str) -> bool {
-    ["127.0.0.1", "localhost", "[::1]"].contains(&host)
-}
-
-fn without_port(host: &str) -> &str {
-    match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    }
+fn is_page_of_this_machine(origin: &HeaderValue) -> bool {
+    let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+    origin.is_some_and(|(_, host)| is_loopback(host))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn headers(name: header::HeaderName, value: &'static str) -> HeaderMap {
-        HeaderMap::from_iter([(name, HeaderValue::from_static(value))])
+    fn is_served(host: &'static str) -> bool {
+        names_loopback(&HeaderMap::from_iter([(header::HOST, HeaderValue::from_static(host))]))
     }
 
     #[test]
     fn only_the_machines_own_names_are_served() {
         for host in ["127.0.0.1:8000", "localhost", "[::1]:8000", "[::1]"] {
-            assert!(names_loopback(&headers(header::HOST, host)), "{host}");
+            assert!(is_served(host), "{host}");
         }
         for host in [
             "evil.example",
@@ -82,19 +71,15 @@ mod tests {
             "localhost.evil.example",
             "",
         ] {
-            assert!(!names_loopback(&headers(header::HOST, host)), "{host}");
+            assert!(!is_served(host), "{host}");
         }
     }
 
     #[test]
     fn only_pages_of_this_machine_may_read_answers() {
-        let allowed = |origin| {
-            let mut response = HeaderMap::new();
-            allow_origin(&headers(header::ORIGIN, origin), &mut response);
-            response.get(header::ACCESS_CONTROL_ALLOW_ORIGIN).cloned()
-        };
-        assert_eq!(allowed("http://localhost:5173").unwrap(), "http://localhost:5173");
-        assert_eq!(allowed("https://evil.example"), None);
-        assert_eq!(allowed("null"), None);
+        let may_read = |origin| is_page_of_this_machine(&HeaderValue::from_static(origin));
+        assert!(may_read("http://localhost:5173"));
+        assert!(!may_read("https://evil.example"));
+        assert!(!may_read("null"));
     }
 }

@@ -14,12 +14,12 @@ use axum::{
     Router,
     body::{Body, to_bytes},
     extract::{Request, State},
-    response::{IntoResponse, Response},
+    middleware,
+    response::Response,
 };
 use http::{HeaderValue, Method, StatusCode, header, request::Parts};
+use http_api::{Api as _, Problem, access::api_key};
 use tokio::{net::TcpListener, sync::oneshot, time::timeout};
-
-use wechat::auth::api_key;
 
 use self::connections::Limits;
 use crate::console::{self, Console};
@@ -72,6 +72,11 @@ pub(crate) async fn serve(
     let router = Router::new()
         .fallback(answer)
         .with_state(gateway)
+        .layer(access::cors())
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&console),
+            access::loopback_only,
+        ))
         .merge(console::routes(Arc::clone(&console)));
     let stopped = async move {
         let _ = stopped.await;
@@ -83,16 +88,6 @@ pub(crate) async fn serve(
 /// Answers as the function that the path belongs to.
 async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    if gateway.console.is_simulated() && !access::names_loopback(&parts.headers) {
-        return (
-            StatusCode::FORBIDDEN,
-            "this simulated run serves 127.0.0.1 and localhost only",
-        )
-            .into_response();
-    }
-    if let Some(preflight) = access::preflight(&parts) {
-        return preflight;
-    }
     let body = if needs_body(&gateway.functions, &parts) {
         body
     } else {
@@ -115,9 +110,7 @@ async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
         gateway.functions.webhook.warm(Duration::ZERO).await;
     }
     gateway.console.show(&parts, &body, &response, started.elapsed());
-    let mut response = response.map(Body::from);
-    access::allow_origin(&parts.headers, response.headers_mut());
-    response
+    response.map(Body::from)
 }
 
 /// The webhook's path, also as it is often entered in WeChat's console.
@@ -164,13 +157,21 @@ async fn serve_function(functions: &Functions, parts: &Parts, body: &[u8]) -> ht
 /// Each function reads the event as it does in AWS. What it does is kept on the heap: moved about on the small stack of one of
 /// the runtime's threads, the doctor overflowed it.
 async fn route(functions: &Functions, path: &str, event: &str) -> Result<http::Response<String>, serde_json::Error> {
-    let request = || serde_json::from_str(event).map(http_api::request);
+    let request = &serde_json::from_str(event)?;
     Ok(if is_webhook(path) {
-        Box::pin(webhook::handle(&functions.webhook, serde_json::from_str(event)?)).await
-    } else if path == "/api/sendTemplateMessage" || path == "/api/templates" || path.starts_with("/api/messages/") {
-        Box::pin(send_template::handle(&functions.send_template, request()?)).await
+        Box::pin(webhook::handle(&functions.webhook, request)).await
+    } else if http_api::is_served(send_template::App::ROUTES, path) {
+        Box::pin(http_api::serve(&functions.send_template, request)).await
+    } else if http_api::is_served(admin::App::ROUTES, path) {
+        Box::pin(http_api::serve(&functions.admin, request)).await
     } else if path.starts_with("/api/") {
-        Box::pin(admin::handle(&functions.admin, request()?)).await
+        let keys = functions.admin.api_keys();
+        if api_key(request.headers(), keys).is_none() {
+            Problem::unauthorized(!keys.is_empty()).into_response()
+        } else {
+            let known = http_api::paths(send_template::App::ROUTES).chain(http_api::paths(admin::App::ROUTES));
+            http_api::no_such_path(known, path).into_response()
+        }
     } else {
         message(StatusCode::NOT_FOUND, "Not Found")
     })

@@ -4,4 +4,5 @@
 
 mod bundle;
 mod console;
+mod openapi;
 mod program;

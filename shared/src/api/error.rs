@@ -3,7 +3,7 @@
 use super::answer::Rejection;
 use crate::{
     errcode::{self, Retry},
-    error::chain,
+    error_chain::chain,
 };
 
 /// Characters that are kept of an errmsg. WeChat's own have up to 200.
@@ -11,7 +11,6 @@ const ERRMSG_LIMIT: usize = 1_000;
 
 /// Why a call brought no result. Neither URL nor body is ever in it.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum ApiError {
     /// WeChat answered with an errcode.
     #[error("{operation}: {rejection}")]
@@ -180,25 +179,21 @@ pub(super) fn transport_error(operation: &'static str, error: reqwest::Error) ->
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        super::{Call, Deadline},
-        *,
-    };
+    use super::{super::client::Request, *};
 
     /// A relay on the way to WeChat may answer with what it was sent.
     #[test]
     fn an_echoed_request_shows_no_secret_and_forges_no_line() {
         let body = serde_json::json!({"appid": "wx1", "secret": "s3cr+t"});
-        let call = Call {
+        let request = Request {
             operation: "/cgi-bin/stable_token",
+            issues_tokens: true,
             query: &[("access_token", "t0k/en"), ("lang", "zh")],
-            body: Some(&body),
-            attempts: 1,
-            deadline: Deadline::NONE,
+            body: Some(body),
         };
         let echo = "bad request ?access_token=t0k%2Fen {\"secret\":\"s3cr+t\"} t0k/en zh\n2026 ERROR forged";
         let error = ApiError::Rejected {
-            operation: call.operation,
+            operation: request.operation,
             rejection: Rejection {
                 errcode: 40001,
                 errmsg: echo.to_owned(),
@@ -207,7 +202,7 @@ mod tests {
             calls: 1,
             after_ambiguous: false,
         };
-        let shown = format!("{0} {0:?}", error.without(&call.secrets()));
+        let shown = format!("{0} {0:?}", error.without(&request.secrets()));
         for secret in ["s3cr+t", "t0k/en", "t0k%2Fen", "\n2026"] {
             assert!(!shown.contains(secret), "{secret} in {shown}");
         }

@@ -2,17 +2,14 @@
 
 use std::future::Future;
 
-use serde::Deserialize;
-use serde_json::{Value, json};
-
-use super::{ApiError, Call, Client};
+use super::{
+    ApiError, Client,
+    calls::token::{GetClassicToken, GetStableToken},
+};
 use crate::{clock::Deadline, secret::Secret};
 
 /// How often an ordinary call may be made in all: a repeat after -1 or a broken connection brings a token all the same.
 const ATTEMPTS: u8 = 3;
-
-/// Seconds that WeChat lets a token live at most. A relay that says more would keep a dead one from being refreshed.
-const LONGEST_LIFE: i64 = 7200;
 
 /// Which interface issues the tokens (`WECHAT_TOKEN_API`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,21 +20,6 @@ pub enum TokenApi {
     Stable,
     /// `GET /cgi-bin/token`: every call replaces the token, the old one works 5 minutes more; 2,000 a day.
     Classic,
-}
-
-impl TokenApi {
-    const fn path(self) -> &'static str {
-        match self {
-            Self::Stable => "/cgi-bin/stable_token",
-            Self::Classic => "/cgi-bin/token",
-        }
-    }
-
-    /// Whether one of the two is at `path`. There 40001 is about the AppSecret.
-    #[must_use]
-    pub fn serves(path: &str) -> bool {
-        [Self::Stable, Self::Classic].iter().any(|api| api.path() == path)
-    }
 }
 
 /// A token as WeChat issued it.
@@ -81,58 +63,30 @@ impl TokenEndpoint {
             app_secret,
         }
     }
-
-    async fn call_stable(&self, force: bool, deadline: Deadline) -> Result<TokenAnswer, ApiError> {
-        let body: Value = json!({
-            "grant_type": "client_credential",
-            "appid": self.app_id,
-            "secret": self.app_secret.expose(),
-            "force_refresh": force,
-        });
-        let call = Call {
-            operation: TokenApi::Stable.path(),
-            query: &[],
-            body: Some(&body),
-            attempts: attempts(force),
-            deadline,
-        };
-        self.client.call(call).await
-    }
-
-    async fn call_classic(&self, force: bool, deadline: Deadline) -> Result<TokenAnswer, ApiError> {
-        let query = [
-            ("grant_type", "client_credential"),
-            ("appid", self.app_id.as_str()),
-            ("secret", self.app_secret.expose()),
-        ];
-        self.client
-            .call(Call {
-                operation: TokenApi::Classic.path(),
-                query: &query,
-                body: None,
-                attempts: attempts(force),
-                deadline,
-            })
-            .await
-    }
 }
 
 impl TokenIssuer for TokenEndpoint {
     async fn issue(&self, force: bool, deadline: Deadline) -> Result<IssuedToken, ApiError> {
-        let answer = match self.api {
-            TokenApi::Stable => self.call_stable(force, deadline).await?,
-            TokenApi::Classic => self.call_classic(force, deadline).await?,
-        };
-        if answer.access_token.is_empty() || answer.expires_in <= 0 {
-            return Err(ApiError::Unreadable {
-                operation: self.api.path(),
-                detail: "an access_token that is empty or has ended".to_owned(),
-            });
+        let (app_id, app_secret) = (self.app_id.as_str(), &self.app_secret);
+        match self.api {
+            TokenApi::Stable => {
+                let call = GetStableToken {
+                    app_id,
+                    app_secret,
+                    force,
+                };
+                self.client.send(&call, &[], attempts(force), deadline).await
+            }
+            TokenApi::Classic => {
+                let query = [
+                    ("grant_type", "client_credential"),
+                    ("appid", app_id),
+                    ("secret", app_secret.expose()),
+                ];
+                let attempts = attempts(force);
+                self.client.send(&GetClassicToken, &query, attempts, deadline).await
+            }
         }
-        Ok(IssuedToken {
-            access_token: Secret::new(answer.access_token),
-            expires_in: answer.expires_in.min(LONGEST_LIFE),
-        })
     }
 
     fn always_replaces(&self) -> bool {
@@ -143,10 +97,4 @@ impl TokenIssuer for TokenEndpoint {
 /// A forced call that is repeated could replace the token twice, and the ledger knows of one.
 const fn attempts(force: bool) -> u8 {
     if force { 1 } else { ATTEMPTS }
-}
-
-#[derive(Deserialize)]
-struct TokenAnswer {
-    access_token: String,
-    expires_in: i64,
 }

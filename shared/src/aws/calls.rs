@@ -133,7 +133,7 @@ mod tests {
         ] {
             let before = PASSED_ON.load(Ordering::Relaxed);
             let refused = connector.call(request("https://example.com/", Some(target))).await;
-            let refused = crate::error::chain(&refused.unwrap_err());
+            let refused = crate::error_chain::chain(&refused.unwrap_err());
             assert!(
                 [call, "AWS_CALLS", "template.yaml"]
                     .iter()

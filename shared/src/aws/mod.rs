@@ -18,7 +18,7 @@ pub use aws_types::SdkConfig;
 
 #[cfg(feature = "invoke")]
 pub use self::invoke::{InvokeError, LambdaFunction};
-use crate::{config::SecretError, error::chain, transport::AwsTransport};
+use crate::{config::SecretError, error_chain::chain, transport::AwsTransport};
 
 /// One attempt at DynamoDB; its usual answer comes in milliseconds.
 const STORE_ATTEMPT: Duration = Duration::from_millis(800);

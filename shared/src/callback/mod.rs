@@ -5,17 +5,17 @@
 //! whoever has collected many: the parts are hashed without a separator, so timestamp and nonce can trade places. Only
 //! safe mode closes it, where `msg_signature` covers the ciphertext; compat is no safer than plain.
 
+pub mod aes;
+pub mod signature;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 
+use self::aes::{DecryptError, EncodingAesKey};
 use crate::{
-    aes::{DecryptError, EncodingAesKey},
-    document::{Document, DocumentError, ciphertexts},
     secret::Secret,
-    signature,
-    xml_writer::XmlWriter,
+    xml::{Document, DocumentError, XmlWriter, ciphertexts},
 };
 
 /// Characters of an `echostr`. WeChat's has about 19.

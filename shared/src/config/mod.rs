@@ -13,8 +13,7 @@ use serde_json::Value;
 #[cfg(feature = "client")]
 pub use self::callers::{AdminConfig, ApiConfig, CallerConfig, RefresherConfig};
 use crate::{
-    aes::EncodingAesKey,
-    callback::{CallbackVerifier, MessageMode},
+    callback::{CallbackVerifier, MessageMode, aes::EncodingAesKey},
     secret::Secret,
 };
 

@@ -104,7 +104,7 @@ fn detail_type(callback: &Callback) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::document::Document;
+    use crate::xml::Document;
 
     #[test]
     fn the_detail_type_is_wechats_own_name() {

@@ -11,8 +11,8 @@ use crate::aws::{InvokeError, LambdaFunction};
 #[cfg(feature = "invoke")]
 use crate::clock::Clock;
 use crate::{
-    document::{Document, DocumentError},
     message::{Callback, NotACallback},
+    xml::{Document, DocumentError},
 };
 
 /// Bytes of an event that Lambda is sure to take for an asynchronous invocation, and a queue after it. The text of a

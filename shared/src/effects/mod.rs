@@ -20,8 +20,8 @@ pub use self::{
 };
 use crate::{
     clock::Clock,
-    hex,
     message::{Callback, Content, Event, is_msgid},
+    random,
     store::{Claim, MessageStatus, Receipt, StoreError, Table},
 };
 
@@ -53,9 +53,6 @@ pub enum EffectError {
     /// The table did not answer in time.
     #[error("the table did not answer within {0:?} / 数据表未及时应答")]
     TooLate(Duration),
-    /// A run needs a name that no other run has.
-    #[error("no randomness: {0}")]
-    Randomness(getrandom::Error),
 }
 
 /// Effects that failed, and the claim that they may still have: see [`Effects::give_up`].
@@ -95,7 +92,6 @@ pub enum Ran {
 #[derive(Debug)]
 pub struct Effects {
     table: Table,
-    app_id: String,
     event_bus: Option<EventBus>,
     clock: Arc<dyn Clock>,
 }
@@ -103,10 +99,9 @@ pub struct Effects {
 impl Effects {
     /// Effects in `table` and, if there is one, on `event_bus`.
     #[must_use]
-    pub fn new(table: Table, app_id: impl Into<String>, event_bus: Option<EventBus>, clock: Arc<dyn Clock>) -> Self {
+    pub const fn new(table: Table, event_bus: Option<EventBus>, clock: Arc<dyn Clock>) -> Self {
         Self {
             table,
-            app_id: app_id.into(),
             event_bus,
             clock,
         }
@@ -132,7 +127,7 @@ impl Effects {
     pub async fn run(&self, callback: &Callback, received_at: i64, budget: Duration) -> Result<Ran, Failed> {
         let deadline = Instant::now() + budget;
         let key = callback.dedup_key();
-        let owner = hex::random(8).map_err(EffectError::Randomness)?;
+        let owner = random::hex::<8>();
         match self.claim(&key, &owner, budget, deadline).await? {
             Claim::Won => {}
             Claim::Done => return Ok(Ran::Before),
@@ -163,13 +158,9 @@ impl Effects {
     async fn claim(&self, key: &str, owner: &str, budget: Duration, deadline: Instant) -> Result<Claim, EffectError> {
         let seconds = i64::try_from(budget.as_millis().div_ceil(1000)).unwrap_or(i64::MAX);
         loop {
-            let claim = self.table.claim_callback(
-                &self.app_id,
-                key,
-                owner,
-                self.clock.now(),
-                seconds.saturating_add(CLAIMED_LONGER),
-            );
+            let claim = self
+                .table
+                .claim_callback(key, owner, self.clock.now(), seconds.saturating_add(CLAIMED_LONGER));
             let claim = timeout_at(deadline, claim)
                 .await
                 .map_err(|_| EffectError::TooLate(budget))??;
@@ -190,7 +181,7 @@ impl Effects {
     ) -> Result<(), EffectError> {
         let record = async {
             match receipt(callback, received_at) {
-                Some(receipt) => timeout_at(deadline, self.table.record_receipt(&self.app_id, receipt))
+                Some(receipt) => timeout_at(deadline, self.table.record_receipt(receipt))
                     .await
                     .map_err(|_| EffectError::TooLate(budget))?
                     .map_err(EffectError::from),
@@ -220,11 +211,9 @@ impl Effects {
     async fn close(&self, Claimed { key, owner }: &Claimed, is_done: bool) {
         let closing = async {
             if is_done {
-                self.table
-                    .finish_callback(&self.app_id, key, owner, self.clock.now())
-                    .await
+                self.table.finish_callback(key, owner, self.clock.now()).await
             } else {
-                self.table.give_up_callback(&self.app_id, key, owner).await
+                self.table.give_up_callback(key, owner).await
             }
         };
         match timeout(CLOSING, closing).await {

@@ -6,7 +6,7 @@ use super::{
     inside, items, msg_id, optional, owned,
     report::{DeliveryStatus, MassSendResult, PublishResult, SubscribeMsgResult},
 };
-use crate::document::Document;
+use crate::xml::Document;
 
 /// An event, by `Event` in whatever case.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -7,20 +7,22 @@
 //! numbers are an `Option`. Ids are strings: they exceed the 2^53 up to which JSON readers are exact.
 
 mod event;
+mod msgid;
 mod report;
 #[cfg(test)]
 mod tests;
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub use event::{AuthorizedUser, Event, Pictures, ScanCode, SubscribeChoice};
+pub use msgid::is_msgid;
 pub use report::{
     ArticleUrl, CopyrightCheck, CopyrightItem, DeliveryStatus, MassSendResult, MassSendStatus, PublishResult,
     SubscribeMsgResult,
 };
 
-use crate::{document::Document, secret::sha256_hex};
+use crate::{digest::sha256_hex, xml::Document};
 
 /// A message or an event, with its envelope.
 #[derive(Clone, Debug, PartialEq)]
@@ -273,7 +275,7 @@ impl Callback {
             content: &'a Content,
             document: Value,
         }
-        serde_json::to_value(Envelope {
+        json!(Envelope {
             id: self.dedup_key(),
             to: &self.to,
             from: &self.from,
@@ -281,7 +283,6 @@ impl Callback {
             content: &self.content,
             document: self.document.to_json(),
         })
-        .expect("strings, numbers and maps with string keys always serialize")
     }
 }
 
@@ -393,13 +394,4 @@ fn inside<'a>(document: &'a Document, wrapper: &str) -> &'a Document {
 /// Every `item` of every child called `list`: WeChat has repeated the list itself in place of its items.
 fn items<'a>(document: &'a Document, list: &'a str) -> impl Iterator<Item = &'a Document> {
     document.children(list).flat_map(|list| list.children("item"))
-}
-
-/// Digits of a msgid: that of a 64-bit number.
-const LONGEST_MSGID: usize = 20;
-
-/// Whether `text` can be a msgid: a decimal number of at most 64 bits.
-#[must_use]
-pub fn is_msgid(text: &str) -> bool {
-    (1..=LONGEST_MSGID).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
 }

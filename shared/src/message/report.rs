@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{inside, items, msg_id, optional, owned};
-use crate::document::Document;
+use crate::xml::Document;
 
 /// What became of a template message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

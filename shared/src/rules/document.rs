@@ -1,20 +1,30 @@
 //! The rules document as JSON: read by hand rather than by derive, so that one `PUT` reports every fault at once.
 
-use std::{
-    collections::HashMap,
-    fmt::{Arguments, Display},
-};
+use std::collections::HashMap;
 
 use regex_syntax::hir::Hir;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::fold;
+use super::{fold, lookups};
 use crate::{
-    document::is_xml_character,
-    fault::{self, Fault, escape_pointer},
     reply::{NEWS_LIMIT, Reply, TEXT_LIMIT},
+    validate::{Fault, Object, Place, Reader, in_words},
+    xml::is_xml_character,
 };
+
+/// How a keyword rule compares a text.
+const MATCHES: [&str; 4] = ["exact", "prefix", "contains", "regex"];
+/// The types of a reply.
+const REPLIES: [&str; 7] = [
+    "text",
+    "image",
+    "voice",
+    "video",
+    "music",
+    "news",
+    "transfer_customer_service",
+];
 
 /// The document, decoded. Every member is optional.
 #[derive(Debug, Default)]
@@ -48,129 +58,92 @@ pub(super) enum Match {
 #[non_exhaustive]
 pub enum RulesError {
     /// Not JSON at all.
-    #[error("the rules are not JSON: {0}")]
+    #[error("the rules are not JSON: {0} / 规则不是 JSON：{0}")]
     Json(#[from] serde_json::Error),
     /// Every fault that was found.
-    #[error("the rules have {} fault(s): {}", .0.len(), fault::in_words(.0))]
+    #[error("the rules have {count} fault(s) / 规则有 {count} 处错误: {}", in_words(.0), count = .0.len())]
     Faults(Vec<Fault>),
 }
 
 impl RulesDocument {
     pub(super) fn parse(json: &[u8]) -> Result<Self, RulesError> {
         let value: Value = serde_json::from_slice(json)?;
-        let mut reader = Reader::default();
+        let mut reader = RulesReader::new();
         let document = reader.document(&value);
-        if reader.faults.is_empty() {
-            Ok(document)
-        } else {
-            Err(RulesError::Faults(reader.faults))
-        }
+        reader.json.finish(document).map_err(RulesError::Faults)
     }
 }
 
-/// Walks the document and collects faults instead of stopping at the first. A pointer is only written out for a fault.
-#[derive(Default)]
-struct Reader {
-    faults: Vec<Fault>,
+/// Reads the parts of a rules document.
+struct RulesReader {
+    json: Reader,
+    /// What the regular expressions may still cost to read.
+    lookups_left: usize,
 }
 
-impl Reader {
-    fn fault(&mut self, pointer: impl Display, detail: impl Into<String>) {
-        if self.faults.len() < fault::LIMIT {
-            self.faults.push(Fault::new(pointer.to_string(), detail));
+impl RulesReader {
+    fn new() -> Self {
+        Self {
+            json: Reader::of_document(),
+            lookups_left: lookups::LIMIT,
         }
     }
 
-    fn document(&mut self, value: &Value) -> RulesDocument {
+    fn document(&mut self, value: &Value) -> Option<RulesDocument> {
         let known = ["subscribe", "keywords", "clicks", "scans", "default"];
-        let Some(members) = self.object(format_args!(""), value, &known) else {
-            return RulesDocument::default();
-        };
-        let present = |name: &str| members.get(name).filter(|value| !value.is_null());
-        RulesDocument {
-            subscribe: present("subscribe").and_then(|reply| self.reply(format_args!("/subscribe"), reply)),
-            keywords: present("keywords")
-                .map(|rules| self.keywords(rules))
-                .unwrap_or_default(),
-            clicks: present("clicks")
-                .map(|replies| self.replies(format_args!("/clicks"), replies))
-                .unwrap_or_default(),
-            scans: present("scans")
-                .map(|replies| self.replies(format_args!("/scans"), replies))
-                .unwrap_or_default(),
-            default: present("default").and_then(|reply| self.reply(format_args!("/default"), reply)),
-        }
+        let document = &self.json.object_of(Place::Root, value, &known)?;
+        Some(RulesDocument {
+            subscribe: self.optional_reply(document, "subscribe"),
+            keywords: self.keywords(document),
+            clicks: self.replies(document, "clicks"),
+            scans: self.replies(document, "scans"),
+            default: self.optional_reply(document, "default"),
+        })
     }
 
-    fn keywords(&mut self, value: &Value) -> Vec<KeywordRule> {
-        let Some(rules) = value.as_array() else {
-            self.fault("/keywords", "must be an array of rules / 应为规则数组");
-            return Vec::new();
-        };
+    fn keywords(&mut self, document: &Object<'_, '_>) -> Vec<KeywordRule> {
+        let place = document.place.member("keywords");
+        let rules = document.get("keywords").and_then(|rules| self.json.list(&place, rules));
+        let rules = rules.unwrap_or_default().iter().enumerate();
         rules
-            .iter()
-            .enumerate()
-            .filter_map(|(i, rule)| self.keyword_rule(format_args!("/keywords/{i}"), rule))
+            .filter_map(|(index, rule)| self.keyword_rule(place.element(index), rule))
             .collect()
     }
 
-    fn keyword_rule(&mut self, pointer: Arguments<'_>, value: &Value) -> Option<KeywordRule> {
-        let members = self.object(pointer, value, &["match", "value", "strict", "reply"])?;
-        let value = members.get("value").and_then(Value::as_str).unwrap_or_default();
-        // Of spaces alone nothing would be left to compare.
-        let strict = self.strict(format_args!("{pointer}/strict"), members.get("strict")) || value.trim().is_empty();
-        let matches = self.matches(pointer, members, strict);
-        let reply = match members.get("reply") {
-            Some(reply) => self.reply(format_args!("{pointer}/reply"), reply),
+    fn keyword_rule(&mut self, place: Place<'_>, value: &Value) -> Option<KeywordRule> {
+        let rule = &self
+            .json
+            .object_of(place, value, &["match", "value", "strict", "reply"])?;
+        let kind = self.json.one_of(rule, "match", &MATCHES);
+        let strict = rule.get("strict");
+        let strict = strict.and_then(|strict| self.json.boolean(&place.member("strict"), strict));
+        let matches = self.matches(rule, kind, strict.unwrap_or_default());
+        let reply = match rule.get("reply") {
+            Some(reply) => self.reply(place.member("reply"), reply),
             None => {
-                self.fault(pointer, "reply is missing / 缺少 reply");
+                self.json.missing(&place.member("reply"));
                 None
             }
         };
+        let (matches, strict) = matches?;
         Some(KeywordRule {
-            matches: matches?,
+            matches,
             strict,
             reply: reply?,
         })
     }
 
-    fn strict(&mut self, pointer: Arguments<'_>, value: Option<&Value>) -> bool {
-        match value {
-            None | Some(Value::Null) => false,
-            Some(Value::Bool(strict)) => *strict,
-            Some(_) => {
-                self.fault(pointer, "must be true or false / 应为 true 或 false");
-                false
-            }
-        }
-    }
-
-    fn matches(&mut self, pointer: Arguments<'_>, members: &Map<String, Value>, strict: bool) -> Option<Match> {
-        let kind = members.get("match").and_then(Value::as_str);
-        let kind = kind.filter(|kind| ["exact", "prefix", "contains", "regex"].contains(kind));
-        if kind.is_none() {
-            self.fault(
-                format_args!("{pointer}/match"),
-                "must be \"exact\", \"prefix\", \"contains\" or \"regex\" / 应为其中之一",
-            );
-        }
-        let pointer = format_args!("{pointer}/value");
-        let value = members.get("value").and_then(Value::as_str);
-        let Some(value) = value.filter(|value| !value.is_empty()) else {
-            self.fault(pointer, "must be a text that is not empty / 应为非空字符串");
-            return None;
-        };
+    /// What a rule compares with, and whether it is strict.
+    fn matches(&mut self, rule: &Object<'_, '_>, kind: Option<&str>, strict: bool) -> Option<(Match, bool)> {
+        let value = self.json.required_text(rule, "value", str::is_empty)?;
+        // Of spaces alone nothing would be left to compare.
+        let strict = strict || value.trim().is_empty();
+        let place = rule.place.member("value");
         if kind == Some("regex") {
-            return self.regex(pointer, value, strict).map(Match::Regex);
+            let pattern = self.regex(&place, value, strict)?;
+            return Some((Match::Regex(pattern), strict));
         }
-        if value.len() > TEXT_LIMIT {
-            self.fault(
-                pointer,
-                format!(
-                    "has {0} bytes of UTF-8, at most {TEXT_LIMIT} are compared / 共 {0} 字节，最多 {TEXT_LIMIT} 字节",
-                    value.len()
-                ),
-            );
+        if !self.json.at_most(&place, value, TEXT_LIMIT) {
             return None;
         }
         let value = if strict {
@@ -178,149 +151,119 @@ impl Reader {
         } else {
             fold::case(&fold::width(value))
         };
-        match kind? {
-            "exact" => Some(Match::Exact(value)),
-            "prefix" => Some(Match::Prefix(value)),
-            _ => Some(Match::Contains(value)),
-        }
+        let matches = match kind? {
+            "exact" => Match::Exact(value),
+            "prefix" => Match::Prefix(value),
+            _ => Match::Contains(value),
+        };
+        Some((matches, strict))
     }
 
     /// Parsed only: compiling each by itself would take longer than compiling all together, which comes next.
-    fn regex(&mut self, pointer: Arguments<'_>, pattern: &str, strict: bool) -> Option<Hir> {
+    fn regex(&mut self, place: &Place<'_>, pattern: &str, strict: bool) -> Option<Hir> {
+        let Some(left) = self.lookups_left.checked_sub(lookups::of(pattern)) else {
+            self.json.fault(
+                place,
+                "has too many classes of nearly all characters, together with the regular expressions before it: write (?s:.) \
+                 for [\\s\\S] / 与前面的正则表达式合计含有过多近乎包含所有字符的字符类：请将 [\\s\\S] 写作 (?s:.)",
+            );
+            return None;
+        };
+        self.lookups_left = left;
         match fold::pattern(pattern, strict) {
             Ok(parsed) => Some(parsed),
             Err(error) => {
-                self.fault(
-                    pointer,
-                    format!("is no valid regular expression / 正则表达式有误: {error}"),
+                let cause = cause(&error);
+                self.json.fault(
+                    place,
+                    format!("is not a valid regular expression: {cause} / 正则表达式有误：{cause}"),
                 );
                 None
             }
         }
     }
 
-    fn replies(&mut self, pointer: Arguments<'_>, value: &Value) -> HashMap<String, Reply> {
-        let Some(members) = value.as_object() else {
-            self.fault(pointer, "must be an object of replies / 应为由回复组成的对象");
-            return HashMap::new();
-        };
-        let mut replies = HashMap::new();
-        for (key, reply) in members {
-            if let Some(reply) = self.reply(format_args!("{pointer}/{}", escape_pointer(key)), reply) {
-                replies.insert(key.clone(), reply);
-            }
-        }
+    fn replies(&mut self, document: &Object<'_, '_>, name: &str) -> HashMap<String, Reply> {
+        let place = document.place.member(name);
+        let replies = document.get(name).and_then(|replies| self.json.object(place, replies));
+        let replies = replies.iter().flat_map(|replies| replies.members);
         replies
+            .filter_map(|(key, reply)| Some((key.clone(), self.reply(place.member(key), reply)?)))
+            .collect()
     }
 
-    fn reply(&mut self, pointer: Arguments<'_>, value: &Value) -> Option<Reply> {
-        let before = self.faults.len();
-        let Some(members) = value.as_object() else {
-            self.fault(
-                pointer,
-                "must be a reply, an object with a type / 应为带 type 的回复对象",
-            );
-            return None;
-        };
-        match members.get("type").and_then(Value::as_str) {
-            Some("text") => self.members(pointer, members, &["content"], &[]),
-            Some("image" | "voice") => self.members(pointer, members, &["media_id"], &[]),
-            Some("video") => self.members(pointer, members, &["media_id"], &["title", "description"]),
-            Some("music") => {
+    fn optional_reply(&mut self, document: &Object<'_, '_>, name: &str) -> Option<Reply> {
+        self.reply(document.place.member(name), document.get(name)?)
+    }
+
+    fn reply(&mut self, place: Place<'_>, value: &Value) -> Option<Reply> {
+        let before = self.json.count();
+        let reply = &self.json.object(place, value)?;
+        match self.json.one_of(reply, "type", &REPLIES)? {
+            "text" => self.texts(reply, &["content"], &[]),
+            "image" | "voice" => self.texts(reply, &["media_id"], &[]),
+            "video" => self.texts(reply, &["media_id"], &["title", "description"]),
+            "music" => {
                 let optional = ["title", "description", "music_url", "hq_music_url"];
-                self.members(pointer, members, &["thumb_media_id"], &optional);
+                self.texts(reply, &["thumb_media_id"], &optional);
             }
-            Some("news") => self.articles(pointer, members),
-            Some("transfer_customer_service") => self.members(pointer, members, &[], &["kf_account"]),
-            _ => self.fault(
-                format_args!("{pointer}/type"),
-                "must be \"text\", \"image\", \"voice\", \"video\", \"music\", \"news\" or \"transfer_customer_service\" / 应为其中之一",
-            ),
+            "news" => self.articles(reply),
+            _ => self.texts(reply, &[], &["kf_account"]),
         }
-        if self.faults.len() > before {
+        if self.json.count() > before {
             return None;
         }
         match Reply::deserialize(value) {
             Ok(reply) => Some(reply),
             Err(error) => {
-                self.fault(pointer, error.to_string());
+                self.json
+                    .fault(&place, format!("is not a reply: {error} / 不是回复：{error}"));
                 None
             }
         }
     }
 
-    fn articles(&mut self, pointer: Arguments<'_>, members: &Map<String, Value>) {
-        self.unknown_members(pointer, members, &["type", "articles"]);
-        let pointer = format_args!("{pointer}/articles");
-        let Some(articles) = members.get("articles").and_then(Value::as_array) else {
-            return self.fault(pointer, "must be an array of articles / 应为图文数组");
+    fn articles(&mut self, reply: &Object<'_, '_>) {
+        self.json.known_members(reply, &["type", "articles"]);
+        let place = reply.place.member("articles");
+        let Some(articles) = reply.get("articles") else {
+            return self.json.missing(&place);
         };
-        if !(1..=NEWS_LIMIT).contains(&articles.len()) {
-            self.fault(
-                pointer,
-                format!("must hold 1 to {NEWS_LIMIT} articles / 应有 1 至 {NEWS_LIMIT} 篇图文"),
-            );
-        }
+        let articles = self.json.list_of(&place, articles, 1..=NEWS_LIMIT).unwrap_or_default();
         for (index, article) in articles.iter().enumerate() {
-            let pointer = format_args!("{pointer}/{index}");
-            match article.as_object() {
-                Some(article) => self.members(pointer, article, &["title"], &["description", "pic_url", "url"]),
-                None => self.fault(pointer, "must be an object / 应为对象"),
+            if let Some(article) = self.json.object(place.element(index), article) {
+                self.texts(&article, &["title"], &["description", "pic_url", "url"]);
             }
         }
     }
 
     /// Checks that all `required` and only known members are there, each a text, and none too long for a reply.
-    fn members(&mut self, pointer: Arguments<'_>, members: &Map<String, Value>, required: &[&str], optional: &[&str]) {
+    fn texts(&mut self, object: &Object<'_, '_>, required: &[&str], optional: &[&str]) {
         let known: Vec<&str> = ["type"].iter().chain(required).chain(optional).copied().collect();
-        self.unknown_members(pointer, members, &known);
+        self.json.known_members(object, &known);
         for name in required {
-            let pointer = format_args!("{pointer}/{name}");
-            match members.get(*name) {
-                Some(Value::String(text)) if shows_nothing(text) => self.fault(pointer, "must not be empty / 不能为空"),
-                Some(value) => self.text(pointer, value),
-                None => self.fault(pointer, "is missing / 缺少该字段"),
-            }
+            let text = self.json.required_text(object, name, shows_nothing);
+            self.is_shown(object, name, text);
         }
         for name in optional {
-            if let Some(value) = members.get(*name).filter(|value| !value.is_null()) {
-                self.text(format_args!("{pointer}/{name}"), value);
-            }
+            let text = self.json.optional_text(object, name);
+            self.is_shown(object, name, text);
         }
     }
 
-    fn text(&mut self, pointer: Arguments<'_>, value: &Value) {
-        match value.as_str() {
-            Some(text) if text.len() > TEXT_LIMIT => self.fault(
-                pointer,
-                format!("has {0} bytes of UTF-8, WeChat shows at most {TEXT_LIMIT} / 共 {0} 字节，微信最多显示 {TEXT_LIMIT} 字节", text.len()),
-            ),
-            Some(_) => {}
-            None => self.fault(pointer, "must be a text / 应为字符串"),
-        }
+    /// WeChat shows so much of a text.
+    fn is_shown(&mut self, object: &Object<'_, '_>, name: &str, text: Option<&str>) {
+        self.json
+            .at_most(&object.place.member(name), text.unwrap_or_default(), TEXT_LIMIT);
     }
+}
 
-    fn object<'a>(
-        &mut self,
-        pointer: Arguments<'_>,
-        value: &'a Value,
-        known: &[&str],
-    ) -> Option<&'a Map<String, Value>> {
-        let Some(members) = value.as_object() else {
-            self.fault(pointer, "must be an object / 应为对象");
-            return None;
-        };
-        self.unknown_members(pointer, members, known);
-        Some(members)
-    }
-
-    fn unknown_members(&mut self, pointer: Arguments<'_>, members: &Map<String, Value>, known: &[&str]) {
-        for name in members.keys().filter(|name| !known.contains(&name.as_str())) {
-            self.fault(
-                format_args!("{pointer}/{}", escape_pointer(name)),
-                format!("is unknown; known are / 未知字段，可用字段为: {}", known.join(", ")),
-            );
-        }
+/// What is wrong with a regular expression, and where when it is its syntax.
+fn cause(error: &regex_syntax::Error) -> String {
+    match error {
+        regex_syntax::Error::Parse(error) => format!("{}, column {}", error.kind(), error.span().start.column),
+        regex_syntax::Error::Translate(error) => error.kind().to_string(),
+        error => error.to_string(),
     }
 }
 
@@ -335,6 +278,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::validate::assert_each_half_says_all;
 
     fn pointers(document: &Value) -> Vec<String> {
         match RulesDocument::parse(document.to_string().as_bytes()).unwrap_err() {
@@ -394,6 +338,32 @@ mod tests {
                 "/scans/3/description",
                 "/subscribe/content",
             ]
+        );
+    }
+
+    #[test]
+    fn each_half_of_a_fault_says_all() {
+        let document = json!({
+            "default": {"type": "txet"},
+            "keyword": [],
+            "keywords": [
+                {"match": "regex", "value": "(", "reply": {"type": "news", "articles": []}},
+                {"match": "regex", "value": r"\p{Nothing}", "reply": {"type": "text", "content": "x".repeat(2049)}},
+                {"match": "regex", "value": r"[\s\S]".repeat(50), "reply": {"type": "text"}},
+            ],
+        });
+        let Err(RulesError::Faults(faults)) = RulesDocument::parse(document.to_string().as_bytes()) else {
+            panic!()
+        };
+        assert_eq!(faults.len(), 8, "{faults:?}");
+        for fault in &faults {
+            assert_each_half_says_all(fault, &["keywords", "exact", "text", "news", "unclosed", "s", "S"]);
+        }
+        assert!(faults[0].detail.contains("did you mean keywords?"), "{faults:?}");
+        let words = RulesError::Faults(faults).to_string();
+        assert!(
+            words.starts_with("the rules have 8 fault(s) / 规则有 8 处错误: "),
+            "{words}"
         );
     }
 

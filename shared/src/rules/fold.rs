@@ -49,14 +49,13 @@ pub(super) fn pattern(pattern: &str, strict: bool) -> Result<Hir, Box<Error>> {
         },
     )
     .unwrap_or_default();
-    let mut rest = pattern;
-    let mut edited = String::new();
-    for (span, replacement) in edits.into_iter().rev() {
-        edited.insert_str(0, &rest[span.end.offset..]);
-        edited.insert_str(0, &replacement);
-        rest = &rest[..span.start.offset];
+    let (mut edited, mut copied) = (String::with_capacity(pattern.len()), 0);
+    for (span, replacement) in edits {
+        edited.push_str(&pattern[copied..span.start.offset]);
+        edited.push_str(&replacement);
+        copied = span.end.offset;
     }
-    edited.insert_str(0, rest);
+    edited.push_str(&pattern[copied..]);
     let mut parser = ParserBuilder::new().case_insensitive(!strict).utf8(false).build();
     parser.parse(&edited).map_err(Box::new)
 }

@@ -10,7 +10,7 @@ use super::{
     fold,
     regexes::Regexes,
 };
-use crate::fault::Fault;
+use crate::validate::Fault;
 
 /// The keyword rules, compiled.
 #[derive(Debug, Default)]

@@ -3,6 +3,7 @@
 
 mod document;
 mod fold;
+mod lookups;
 mod matcher;
 mod regexes;
 
@@ -11,9 +12,9 @@ use serde::Serialize;
 pub use self::document::RulesError;
 use self::{document::RulesDocument, matcher::KeywordMatcher};
 use crate::{
-    fault::escape_pointer,
     message::{Callback, Content, Event, MessageKind},
     reply::Reply,
+    validate::escape_pointer,
 };
 
 /// The greeting of an account that has stored no rules.
@@ -198,7 +199,7 @@ mod tests {
 
     fn callback(fields: &str) -> Callback {
         let xml = format!("<xml><ToUserName>gh_1</ToUserName><FromUserName>o1</FromUserName>{fields}</xml>");
-        Callback::from_document(crate::document::Document::parse(xml.as_bytes()).unwrap()).unwrap()
+        Callback::from_document(crate::xml::Document::parse(xml.as_bytes()).unwrap()).unwrap()
     }
 
     fn replied(rules: &ReplyRules, fields: &str) -> Option<String> {
@@ -315,6 +316,31 @@ mod tests {
             .parse()
             .unwrap();
         assert!(index > 15, "{index}");
+    }
+
+    /// Each of them is read in 6 ms, whatever is compiled of it: a cold start of the webhook would take seconds.
+    #[test]
+    fn patterns_that_take_too_long_to_read_are_refused_where_they_become_so() {
+        let rule = json!({"match": "regex", "value": r"[\s\S]{0,90}z", "reply": text("ok")});
+        let document = |count: usize| json!({ "keywords": vec![&rule; count] }).to_string();
+        assert!(ReplyRules::parse(document(3).as_bytes()).is_ok());
+        let Err(RulesError::Faults(faults)) = ReplyRules::parse(document(250).as_bytes()) else {
+            panic!()
+        };
+        assert_eq!(faults[0].pointer, "/keywords/40/value", "{}", faults[0].detail);
+    }
+
+    /// It is read in one go, however much of it is written in half width.
+    #[test]
+    fn a_long_pattern_of_full_width_is_read_in_linear_time() {
+        let rule = json!({"match": "regex", "value": "Ａ！".repeat(20_000), "reply": text("ok")});
+        let started = std::time::Instant::now();
+        assert!(ReplyRules::parse(json!({"keywords": [rule]}).to_string().as_bytes()).is_ok());
+        assert!(
+            started.elapsed() < std::time::Duration::from_secs(5),
+            "{:?}",
+            started.elapsed()
+        );
     }
 
     #[test]

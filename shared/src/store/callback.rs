@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::{operation::put_item::PutItemError, types::ReturnValuesOnConditionCheckFailure};
 
-use super::{StoreError, Table, get_text, number, text, written, written_if};
+use super::{StoreError, Table, claim::MINE, get_text, named, names_in, number, text, written};
 
 /// A finished callback is remembered this long, in seconds: far beyond a repeat by WeChat, by Lambda or by a queue.
 const REMEMBERED_FOR: i64 = 24 * 3600;
@@ -24,43 +24,34 @@ impl Table {
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written.
-    pub async fn claim_callback(
-        &self,
-        app_id: &str,
-        key: &str,
-        owner: &str,
-        now: i64,
-        seconds: i64,
-    ) -> Result<Claim, StoreError> {
-        let outcome = self
-            .client
-            .put_item()
-            .table_name(&self.name)
-            .item("pk", text(pk(app_id, key)))
-            .item("state", text("in_progress"))
-            .item("owner", text(owner))
-            .item("claim_expires_at", number(now + seconds))
-            .item("ttl", number(now + REMEMBERED_FOR))
-            .condition_expression(
-                "attribute_not_exists(pk) OR #ttl <= :now \
-                 OR (#state = :in_progress AND (#owner = :owner OR claim_expires_at <= :now))",
-            )
-            .expression_attribute_names("#ttl", "ttl")
-            .expression_attribute_names("#owner", "owner")
-            .expression_attribute_names("#state", "state")
-            .expression_attribute_values(":now", number(now))
-            .expression_attribute_values(":owner", text(owner))
-            .expression_attribute_values(":in_progress", text("in_progress"))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .send()
-            .await;
-        let Err(error) = outcome else {
+    pub async fn claim_callback(&self, key: &str, owner: &str, now: i64, seconds: i64) -> Result<Claim, StoreError> {
+        let pk = self.callback_pk(key);
+        let attributes = [
+            ("state", text("in_progress")),
+            ("owner", text(owner)),
+            ("claim_expires_at", number(now + seconds)),
+            ("ttl", number(now + REMEMBERED_FOR)),
+        ];
+        let condition = "attribute_not_exists(pk) OR #ttl <= :now \
+                         OR (#state = :in_progress AND (#owner = :owner OR claim_expires_at <= :now))";
+        let values = [
+            (":now", number(now)),
+            (":owner", text(owner)),
+            (":in_progress", text("in_progress")),
+        ];
+        let claim = self
+            .put(&pk, attributes)
+            .condition_expression(condition)
+            .set_expression_attribute_names(names_in(&[condition]))
+            .set_expression_attribute_values(Some(named(values)))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let Err(error) = claim.send().await else {
             return Ok(Claim::Won);
         };
         let Some(PutItemError::ConditionalCheckFailedException(failure)) = error.as_service_error() else {
             return Err(StoreError::from_sdk("PutItem", &error));
         };
-        let item = self.in_the_way(&pk(app_id, key), failure).await?;
+        let item = self.in_the_way(&pk, failure).await?;
         Ok(match get_text(&item, "state") {
             Some("done") => Claim::Done,
             _ => Claim::InProgress,
@@ -71,41 +62,28 @@ impl Table {
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written.
-    pub async fn finish_callback(&self, app_id: &str, key: &str, owner: &str, now: i64) -> Result<(), StoreError> {
-        let outcome = self
-            .client
-            .put_item()
-            .table_name(&self.name)
-            .item("pk", text(pk(app_id, key)))
-            .item("state", text("done"))
-            .item("owner", text(owner))
-            .item("ttl", number(now + REMEMBERED_FOR))
-            .send()
-            .await;
-        written("PutItem", outcome)
+    pub async fn finish_callback(&self, key: &str, owner: &str, now: i64) -> Result<(), StoreError> {
+        let attributes = [
+            ("state", text("done")),
+            ("owner", text(owner)),
+            ("ttl", number(now + REMEMBERED_FOR)),
+        ];
+        let put = self.put(&self.callback_pk(key), attributes);
+        written("PutItem", put.send().await)
     }
 
     /// Gives a claim up after a failed effect, so that the next delivery need not wait for its end.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written; the claim then ends by itself.
-    pub async fn give_up_callback(&self, app_id: &str, key: &str, owner: &str) -> Result<(), StoreError> {
-        let outcome = self
-            .client
-            .delete_item()
-            .table_name(&self.name)
-            .key("pk", text(pk(app_id, key)))
-            .condition_expression("#owner = :owner AND #state = :in_progress")
-            .expression_attribute_names("#owner", "owner")
-            .expression_attribute_names("#state", "state")
-            .expression_attribute_values(":owner", text(owner))
-            .expression_attribute_values(":in_progress", text("in_progress"))
-            .send()
-            .await;
-        written_if("DeleteItem", outcome).map(|_| ())
+    pub async fn give_up_callback(&self, key: &str, owner: &str) -> Result<(), StoreError> {
+        let condition = format!("{MINE} AND #state = :in_progress");
+        let values = [(":in_progress", text("in_progress"))];
+        self.delete_claimed(&self.callback_pk(key), owner, &condition, values)
+            .await
     }
-}
 
-fn pk(app_id: &str, key: &str) -> String {
-    format!("callback#{app_id}#{key}")
+    fn callback_pk(&self, key: &str) -> String {
+        format!("{}#{key}", self.pk("callback"))
+    }
 }

@@ -99,8 +99,8 @@ impl Table {
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be read.
-    pub async fn message(&self, app_id: &str, msgid: &str, now: i64) -> Result<Option<MessageRecord>, StoreError> {
-        let item = self.read(&key(app_id, msgid), true).await?;
+    pub async fn message(&self, msgid: &str, now: i64) -> Result<Option<MessageRecord>, StoreError> {
+        let item = self.read(&self.message_pk(msgid), true).await?;
         let alive = item.filter(|item| get_number::<i64>(item, "ttl").is_none_or(|ttl| ttl > now));
         Ok(alive.as_ref().and_then(MessageRecord::from_attributes))
     }
@@ -110,34 +110,19 @@ impl Table {
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written.
-    pub async fn record_sent(
-        &self,
-        app_id: &str,
-        msgid: &str,
-        touser: &str,
-        template_id: &str,
-        now: i64,
-    ) -> Result<(), StoreError> {
-        let outcome = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .key("pk", text(key(app_id, msgid)))
-            .update_expression(
-                "SET touser = :touser, template_id = :template_id, #ttl = :ttl, \
-                 sent_at = if_not_exists(sent_at, :now), \
-                 #status = if_not_exists(#status, :sent)",
-            )
-            .expression_attribute_names("#status", "status")
-            .expression_attribute_names("#ttl", "ttl")
-            .expression_attribute_values(":touser", text(touser))
-            .expression_attribute_values(":template_id", text(template_id))
-            .expression_attribute_values(":now", number(now))
-            .expression_attribute_values(":ttl", number(now + KEPT_FOR))
-            .expression_attribute_values(":sent", text(MessageStatus::Sent.as_str()))
-            .send()
-            .await;
-        written("UpdateItem", outcome)
+    pub async fn record_sent(&self, msgid: &str, touser: &str, template_id: &str, now: i64) -> Result<(), StoreError> {
+        let expression = "SET touser = :touser, template_id = :template_id, #ttl = :ttl, \
+                          sent_at = if_not_exists(sent_at, :now), \
+                          #status = if_not_exists(#status, :sent)";
+        let values = [
+            (":touser", text(touser)),
+            (":template_id", text(template_id)),
+            (":now", number(now)),
+            (":ttl", number(now + KEPT_FOR)),
+            (":sent", text(MessageStatus::Sent.as_str())),
+        ];
+        let update = self.update(&self.message_pk(msgid), expression, None, values);
+        written("UpdateItem", update.send().await)
     }
 
     /// Records what became of a message, and leaves all else that is known of it. A receipt that comes before the send
@@ -146,29 +131,21 @@ impl Table {
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written.
-    pub async fn record_receipt(&self, app_id: &str, receipt: Receipt<'_>) -> Result<bool, StoreError> {
-        let outcome = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .key("pk", text(key(app_id, receipt.msgid)))
-            .update_expression(
-                "SET #status = :status, finished_at = :at, receipt = :words, #ttl = if_not_exists(#ttl, :ttl)",
-            )
-            .condition_expression("attribute_not_exists(touser) OR touser = :openid")
-            .expression_attribute_names("#status", "status")
-            .expression_attribute_names("#ttl", "ttl")
-            .expression_attribute_values(":status", text(receipt.status.as_str()))
-            .expression_attribute_values(":openid", text(receipt.openid))
-            .expression_attribute_values(":at", number(receipt.at))
-            .expression_attribute_values(":words", text(receipt.words))
-            .expression_attribute_values(":ttl", number(receipt.at + KEPT_FOR))
-            .send()
-            .await;
-        written_if("UpdateItem", outcome)
+    pub async fn record_receipt(&self, receipt: Receipt<'_>) -> Result<bool, StoreError> {
+        let expression = "SET #status = :status, finished_at = :at, receipt = :words, #ttl = if_not_exists(#ttl, :ttl)";
+        let condition = "attribute_not_exists(touser) OR touser = :openid";
+        let values = [
+            (":status", text(receipt.status.as_str())),
+            (":openid", text(receipt.openid)),
+            (":at", number(receipt.at)),
+            (":words", text(receipt.words)),
+            (":ttl", number(receipt.at + KEPT_FOR)),
+        ];
+        let update = self.update(&self.message_pk(receipt.msgid), expression, Some(condition), values);
+        written_if("UpdateItem", update.send().await)
     }
-}
 
-fn key(app_id: &str, msgid: &str) -> String {
-    format!("message#{app_id}#{msgid}")
+    fn message_pk(&self, msgid: &str) -> String {
+        format!("{}#{msgid}", self.pk("message"))
+    }
 }

@@ -1,9 +1,10 @@
-//! The one DynamoDB table: partition key `pk`, TTL attribute `ttl`. One file for each kind of item.
+//! The one DynamoDB table: partition key `pk`, TTL attribute `ttl`. One file for each kind of item, all of one account.
 //!
 //! DynamoDB deletes expired items late, so readers compare times themselves.
 
 mod arrival;
 mod callback;
+mod claim;
 mod menu;
 mod message;
 mod refusal;
@@ -17,8 +18,11 @@ use std::{collections::HashMap, error::Error, fmt, sync::Arc};
 use aws_sdk_dynamodb::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
-    operation::update_item::UpdateItemError,
-    types::{AttributeValue, TimeToLiveStatus, error::ConditionalCheckFailedException},
+    operation::{
+        delete_item::builders::DeleteItemFluentBuilder, put_item::builders::PutItemFluentBuilder,
+        update_item::builders::UpdateItemFluentBuilder,
+    },
+    types::{AttributeValue, TimeToLiveStatus},
 };
 
 pub use self::{
@@ -37,27 +41,35 @@ use crate::aws::describe;
 /// An item, or a part of one, as the SDK hands it out.
 type Attributes = HashMap<String, AttributeValue>;
 
-/// The bundle's table.
+/// The items of one account in the bundle's table.
 #[derive(Clone, Debug)]
 pub struct Table {
     client: Client,
     name: String,
+    app_id: String,
 }
 
 impl Table {
-    /// The table called `name`, reached through `client`.
+    /// The items of the account `app_id` in the table called `name`, reached through `client`.
     #[must_use]
-    pub fn new(client: Client, name: impl Into<String>) -> Self {
+    pub fn new(client: Client, name: impl Into<String>, app_id: impl Into<String>) -> Self {
         Self {
             client,
             name: name.into(),
+            app_id: app_id.into(),
         }
     }
 
-    /// What it is called.
+    /// The account's AppID.
     #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
+    pub fn app_id(&self) -> &str {
+        &self.app_id
+    }
+
+    /// Whether `other` holds the same account's items in the table of the same name.
+    #[must_use]
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        (&self.name, &self.app_id) == (&other.name, &other.app_id)
     }
 
     /// Makes the connection that the first request would otherwise have to wait for. A failure is left to that request.
@@ -95,25 +107,56 @@ impl Table {
             .map_err(|error| StoreError::from_sdk("GetItem", &error))
     }
 
-    /// The item that the condition of an update failed on; an error when it was not that which failed.
-    async fn refused_update<R>(
-        &self,
-        pk: &str,
-        error: &SdkError<UpdateItemError, R>,
-    ) -> Result<Attributes, StoreError> {
-        match error.as_service_error() {
-            Some(UpdateItemError::ConditionalCheckFailedException(failure)) => self.in_the_way(pk, failure).await,
-            _ => Err(StoreError::from_sdk("UpdateItem", error)),
-        }
+    /// The key of the account's one item of a `kind`, and the beginning of the keys of a kind of which it has many.
+    fn pk(&self, kind: &str) -> String {
+        format!("{kind}#{}", self.app_id)
     }
 
-    /// The item that a condition failed on. Not every implementation of DynamoDB hands it out with the refusal.
-    async fn in_the_way(&self, pk: &str, failure: &ConditionalCheckFailedException) -> Result<Attributes, StoreError> {
-        match failure.item() {
-            Some(item) => Ok(item.clone()),
-            None => Ok(self.read(pk, true).await?.unwrap_or_default()),
-        }
+    /// Puts an item in place of the one that may be there.
+    fn put<const N: usize>(&self, pk: &str, attributes: [(&str, AttributeValue); N]) -> PutItemFluentBuilder {
+        let put = self.client.put_item().table_name(&self.name).item("pk", text(pk));
+        attributes
+            .into_iter()
+            .fold(put, |put, (name, value)| put.item(name, value))
     }
+
+    /// Updates an item by `expression`, or makes it, if `condition` holds. `values` are those of both.
+    fn update<'a>(
+        &self,
+        pk: &str,
+        expression: &str,
+        condition: Option<&str>,
+        values: impl IntoIterator<Item = (&'a str, AttributeValue)>,
+    ) -> UpdateItemFluentBuilder {
+        self.client
+            .update_item()
+            .table_name(&self.name)
+            .key("pk", text(pk))
+            .update_expression(expression)
+            .set_condition_expression(condition.map(str::to_owned))
+            .set_expression_attribute_names(names_in(&[expression, condition.unwrap_or_default()]))
+            .set_expression_attribute_values(Some(named(values)))
+    }
+
+    /// Deletes an item.
+    fn delete(&self, pk: &str) -> DeleteItemFluentBuilder {
+        self.client.delete_item().table_name(&self.name).key("pk", text(pk))
+    }
+}
+
+/// The attributes that `expressions` write as `#name`, which they must where DynamoDB reserves the name.
+fn names_in(expressions: &[&str]) -> Option<HashMap<String, String>> {
+    let names = expressions.iter().flat_map(|expression| expression.split('#').skip(1));
+    let names: HashMap<String, String> = names
+        .filter_map(|rest| rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next())
+        .map(|name| (format!("#{name}"), name.to_owned()))
+        .collect();
+    (!names.is_empty()).then_some(names)
+}
+
+fn named<'a>(values: impl IntoIterator<Item = (&'a str, AttributeValue)>) -> Attributes {
+    let values = values.into_iter();
+    values.map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// What became of a write that has no condition.
@@ -161,7 +204,6 @@ fn get_number<T: std::str::FromStr>(item: &Attributes, name: &str) -> Option<T> 
 
 /// What went wrong at the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum StoreErrorKind {
     /// No answer in time, or no connection.
     Unreachable,

@@ -6,6 +6,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::{Attributes, StoreError, Table, get_number, get_text, number, text, written_if};
 
+const KIND: &str = "refused";
 /// Seconds: a week.
 const KEPT_FOR: i64 = 7 * 24 * 3600;
 /// Refusals that are kept. WeChat calls from a few addresses at a time.
@@ -79,9 +80,10 @@ impl Table {
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be read or written.
-    pub async fn record_refused_callback(&self, app_id: &str, refused: &RefusedCallback) -> Result<(), StoreError> {
+    pub async fn record_refused_callback(&self, refused: &RefusedCallback) -> Result<(), StoreError> {
+        let pk = self.pk(KIND);
         loop {
-            let item = self.read(&pk(app_id), true).await?.unwrap_or_default();
+            let item = self.read(&pk, true).await?.unwrap_or_default();
             let revision: u64 = get_number(&item, "revision").unwrap_or(0);
             let mut refusals = refusals(&item, refused.at);
             refusals.retain(|other| (other.source, other.sender) != (refused.source, refused.sender));
@@ -89,14 +91,12 @@ impl Table {
             most_telling_first(&mut refusals, refused.at);
             refusals.truncate(KEPT);
             let refusals = refusals.iter().map(RefusedCallback::to_attributes).collect();
-            let put = self
-                .client
-                .put_item()
-                .table_name(&self.name)
-                .item("pk", text(pk(app_id)))
-                .item("refusals", AttributeValue::L(refusals))
-                .item("revision", number(revision + 1))
-                .item("ttl", number(refused.at + KEPT_FOR));
+            let attributes = [
+                ("refusals", AttributeValue::L(refusals)),
+                ("revision", number(revision + 1)),
+                ("ttl", number(refused.at + KEPT_FOR)),
+            ];
+            let put = self.put(&pk, attributes);
             // Another process may have recorded one since.
             let put = match item.get("revision") {
                 Some(read) => put
@@ -104,8 +104,7 @@ impl Table {
                     .expression_attribute_values(":read", read.clone()),
                 None => put.condition_expression("attribute_not_exists(revision)"),
             };
-            let outcome = put.send().await;
-            if written_if("PutItem", outcome)? {
+            if written_if("PutItem", put.send().await)? {
                 return Ok(());
             }
         }
@@ -115,16 +114,12 @@ impl Table {
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be read.
-    pub async fn refused_callbacks(&self, app_id: &str, now: i64) -> Result<Vec<RefusedCallback>, StoreError> {
-        let item = self.read(&pk(app_id), false).await?.unwrap_or_default();
+    pub async fn refused_callbacks(&self, now: i64) -> Result<Vec<RefusedCallback>, StoreError> {
+        let item = self.read(&self.pk(KIND), false).await?.unwrap_or_default();
         let mut refusals = refusals(&item, now);
         most_telling_first(&mut refusals, now);
         Ok(refusals)
     }
-}
-
-fn pk(app_id: &str) -> String {
-    format!("refused#{app_id}")
 }
 
 fn refusals(item: &Attributes, now: i64) -> Vec<RefusedCallback> {

@@ -4,6 +4,7 @@ use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 
 use super::{Attributes, StoreError, Table, get_number, get_text, number, text, written};
 
+const KIND: &str = "replies";
 /// Earlier versions that are kept.
 const KEPT_VERSIONS: u64 = 10;
 /// How often a save without an expected version tries again when another editor was faster.
@@ -53,8 +54,8 @@ impl Table {
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be read.
-    pub async fn replies(&self, app_id: &str) -> Result<Option<StoredReplies>, StoreError> {
-        let item = self.read(&pk(app_id), true).await?;
+    pub async fn replies(&self) -> Result<Option<StoredReplies>, StoreError> {
+        let item = self.read(&self.pk(KIND), true).await?;
         Ok(item.as_ref().and_then(StoredReplies::from_attributes))
     }
 
@@ -62,8 +63,8 @@ impl Table {
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be read.
-    pub async fn earlier_replies(&self, app_id: &str, version: u64) -> Result<Option<StoredReplies>, StoreError> {
-        let item = self.read(&earlier_pk(app_id, version), true).await?;
+    pub async fn earlier_replies(&self, version: u64) -> Result<Option<StoredReplies>, StoreError> {
+        let item = self.read(&self.earlier_pk(version), true).await?;
         Ok(item.as_ref().and_then(StoredReplies::from_attributes))
     }
 
@@ -74,12 +75,11 @@ impl Table {
     /// [`StoreError`] when the table cannot be written.
     pub async fn save_replies(
         &self,
-        app_id: &str,
         document: &str,
         expected: Option<u64>,
         now: i64,
     ) -> Result<SavedReplies, StoreError> {
-        self.save(app_id, document, None, expected, now).await
+        self.save(document, None, expected, now).await
     }
 
     /// Stores an `earlier` version again, as [`Self::save_replies`] stores a new document, in place of the version `expected`.
@@ -88,19 +88,16 @@ impl Table {
     /// [`StoreError`] when the table cannot be written.
     pub async fn restore_replies(
         &self,
-        app_id: &str,
         earlier: &StoredReplies,
         expected: u64,
         now: i64,
     ) -> Result<SavedReplies, StoreError> {
         let restores = Some(earlier.version);
-        self.save(app_id, &earlier.document, restores, Some(expected), now)
-            .await
+        self.save(&earlier.document, restores, Some(expected), now).await
     }
 
     async fn save(
         &self,
-        app_id: &str,
         document: &str,
         restores: Option<u64>,
         expected: Option<u64>,
@@ -108,19 +105,19 @@ impl Table {
     ) -> Result<SavedReplies, StoreError> {
         let mut found = 0;
         for _ in 0..ATTEMPTS {
-            let current = self.replies(app_id).await?;
+            let current = self.replies().await?;
             found = current.as_ref().map_or(0, |current| current.version);
             if expected.is_some_and(|expected| expected != found) {
                 break;
             }
             // Kept first: a version that was replaced but not kept could not be rolled back to.
             if let Some(current) = &current {
-                self.keep_replies(app_id, current).await?;
+                self.keep_replies(current).await?;
             }
             let version = found + 1;
-            if self.replace_replies(app_id, document, restores, found, now).await? {
+            if self.replace_replies(document, restores, found, now).await? {
                 if version > KEPT_VERSIONS + 1 {
-                    self.forget_replies(app_id, version - (KEPT_VERSIONS + 1)).await;
+                    self.forget_replies(version - (KEPT_VERSIONS + 1)).await;
                 }
                 return Ok(SavedReplies::Saved { version });
             }
@@ -128,78 +125,60 @@ impl Table {
         Ok(SavedReplies::Changed { version: found })
     }
 
-    async fn keep_replies(&self, app_id: &str, replies: &StoredReplies) -> Result<(), StoreError> {
-        let outcome = self
-            .client
-            .put_item()
-            .table_name(&self.name)
-            .item("pk", text(earlier_pk(app_id, replies.version)))
-            .item("document", text(&replies.document))
-            .item("version", number(replies.version))
-            .item("updated_at", number(replies.updated_at))
-            .send()
-            .await;
-        written("PutItem", outcome)
+    async fn keep_replies(&self, replies: &StoredReplies) -> Result<(), StoreError> {
+        let attributes = [
+            ("document", text(&replies.document)),
+            ("version", number(replies.version)),
+            ("updated_at", number(replies.updated_at)),
+        ];
+        let put = self.put(&self.earlier_pk(replies.version), attributes);
+        written("PutItem", put.send().await)
     }
 
     /// False when another editor was faster.
     async fn replace_replies(
         &self,
-        app_id: &str,
         document: &str,
         restores: Option<u64>,
         found: u64,
         now: i64,
     ) -> Result<bool, StoreError> {
-        let update = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .key("pk", text(pk(app_id)))
-            .condition_expression("attribute_not_exists(#version) OR #version = :found")
-            .expression_attribute_names("#document", "document")
-            .expression_attribute_names("#version", "version")
-            .expression_attribute_values(":document", text(document))
-            .expression_attribute_values(":now", number(now))
-            .expression_attribute_values(":found", number(found))
-            .expression_attribute_values(":next", number(found + 1))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        let set = "SET #document = :document, updated_at = :now, #version = :next";
-        let update = match restores {
-            Some(version) => update
-                .update_expression(format!("{set}, restores = :restores"))
-                .expression_attribute_values(":restores", number(version)),
-            None => update.update_expression(format!("{set} REMOVE restores")),
+        let pk = self.pk(KIND);
+        let mut values = vec![
+            (":document", text(document)),
+            (":now", number(now)),
+            (":found", number(found)),
+            (":next", number(found + 1)),
+        ];
+        let origin = match restores {
+            Some(version) => {
+                values.push((":restores", number(version)));
+                ", restores = :restores"
+            }
+            None => " REMOVE restores",
         };
-        let outcome = update.send().await;
-        let Err(error) = outcome else {
+        let expression = format!("SET #document = :document, updated_at = :now, #version = :next{origin}");
+        let condition = "attribute_not_exists(#version) OR #version = :found";
+        let update = self
+            .update(&pk, &expression, Some(condition), values)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let Err(error) = update.send().await else {
             return Ok(true);
         };
         // The SDK repeats a write whose answer was lost, and the repeat meets the first.
-        let item = self.refused_update(&pk(app_id), &error).await?;
+        let item = self.refused_update(&pk, &error).await?;
         let stored = StoredReplies::from_attributes(&item);
         Ok(stored.is_some_and(|stored| stored.version == found + 1 && stored.document == document))
     }
 
-    async fn forget_replies(&self, app_id: &str, version: u64) {
-        let key = text(earlier_pk(app_id, version));
-        if let Err(error) = self
-            .client
-            .delete_item()
-            .table_name(&self.name)
-            .key("pk", key)
-            .send()
-            .await
-        {
-            tracing::warn!(error = %StoreError::from_sdk("DeleteItem", &error), "an old version of the rules stays");
+    async fn forget_replies(&self, version: u64) {
+        let outcome = self.delete(&self.earlier_pk(version)).send().await;
+        if let Err(error) = written("DeleteItem", outcome) {
+            tracing::warn!(%error, "an old version of the rules stays");
         }
     }
-}
 
-fn pk(app_id: &str) -> String {
-    format!("replies#{app_id}")
-}
-
-fn earlier_pk(app_id: &str, version: u64) -> String {
-    format!("replies#{app_id}#{version}")
+    fn earlier_pk(&self, version: u64) -> String {
+        format!("{}#{version}", self.pk(KIND))
+    }
 }

@@ -14,14 +14,15 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_dynamodb::{
-    operation::update_item::builders::UpdateItemFluentBuilder,
-    types::{ReturnValue, ReturnValuesOnConditionCheckFailure},
-};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Attributes, StoreError, Table, get_number, get_text, number, text, written_if};
+use super::{
+    Attributes, StoreError, Table,
+    claim::{MINE, retry_after},
+    get_number, get_text, number, text,
+};
+use crate::json;
 
 /// Seconds. A key is remembered for 24 hours.
 const REMEMBERED_FOR: i64 = 24 * 3600;
@@ -33,8 +34,6 @@ const ASK_AGAIN_WITHIN: i64 = 5;
 /// A send as the claim sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct SendRequest<'a> {
-    /// The account.
-    pub app_id: &'a str,
     /// Tells the keys of this caller from those of others.
     pub caller: &'a str,
     /// The caller's `Idempotency-Key`.
@@ -117,10 +116,6 @@ pub enum SendOutcome<'a> {
     Open(&'a BTreeMap<String, RecipientState>),
 }
 
-fn pk(request: &SendRequest<'_>) -> String {
-    format!("send#{}#{}#{}", request.app_id, request.caller, request.key)
-}
-
 /// What the claim may take over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Takeover {
@@ -167,34 +162,24 @@ impl Table {
                 "#state = :in_progress AND (#owner = :owner OR (fingerprint = :fingerprint AND claim_expires_at <= :now))",
             ),
         };
-        let mut update = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .key("pk", text(pk(request)))
-            .update_expression(format!(
-                "SET #state = :in_progress, fingerprint = :fingerprint, #owner = :owner, \
-                 claim_expires_at = :claim_expires_at, #ttl = :ttl, {started}"
-            ))
-            .condition_expression(condition)
-            .expression_attribute_names("#state", "state")
-            .expression_attribute_names("#owner", "owner")
-            .expression_attribute_names("#ttl", "ttl")
-            .expression_attribute_values(":in_progress", text("in_progress"))
-            .expression_attribute_values(":fingerprint", text(request.fingerprint))
-            .expression_attribute_values(":owner", text(request.owner))
-            .expression_attribute_values(":now", number(now))
-            .expression_attribute_values(":claim_expires_at", number(now + CLAIMED_FOR))
-            .expression_attribute_values(":ttl", number(now + REMEMBERED_FOR))
-            .return_values(ReturnValue::AllNew)
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let expression = format!(
+            "SET #state = :in_progress, fingerprint = :fingerprint, #owner = :owner, \
+             claim_expires_at = :claim_expires_at, #ttl = :ttl, {started}"
+        );
+        let mut values = vec![
+            (":in_progress", text("in_progress")),
+            (":fingerprint", text(request.fingerprint)),
+            (":owner", text(request.owner)),
+            (":now", number(now)),
+            (":claim_expires_at", number(now + CLAIMED_FOR)),
+            (":ttl", number(now + REMEMBERED_FOR)),
+        ];
         if takeover == Takeover::Nothing {
-            update = update.expression_attribute_values(":refused", text("refused"));
+            values.push((":refused", text("refused")));
         }
-        match update.send().await {
-            Ok(output) => Ok(Ok(output.attributes.unwrap_or_default())),
-            Err(error) => self.refused_update(&pk(request), &error).await.map(Err),
-        }
+        let pk = self.send_pk(request);
+        let update = self.update(&pk, &expression, Some(condition), values);
+        self.claim(&pk, update).await
     }
 
     /// Records how the send ended that this run had claimed. A claim that has passed to another run stays that run's.
@@ -207,52 +192,34 @@ impl Table {
         outcome: SendOutcome<'_>,
         now: i64,
     ) -> Result<(), StoreError> {
-        let update = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .key("pk", text(pk(request)))
-            .condition_expression("#owner = :owner")
-            .expression_attribute_names("#owner", "owner")
-            .expression_attribute_values(":owner", text(request.owner));
-        let with_state = |update: UpdateItemFluentBuilder, state: &str| {
-            update
-                .expression_attribute_names("#state", "state")
-                .expression_attribute_values(":state", text(state))
-        };
-        let update = match outcome {
-            SendOutcome::Done(status, body) => with_state(update, "done")
-                .update_expression("SET #state = :state, answer = :answer, answer_status = :status REMOVE recipients")
-                .expression_attribute_values(":answer", text(body))
-                .expression_attribute_values(":status", number(status)),
+        let pk = self.send_pk(request);
+        let (expression, values) = match outcome {
+            SendOutcome::Done(status, body) => (
+                "SET #state = :state, answer = :answer, answer_status = :status REMOVE recipients",
+                vec![
+                    (":state", text("done")),
+                    (":answer", text(body)),
+                    (":status", number(status)),
+                ],
+            ),
             SendOutcome::Open(recipients) => {
-                let recipients =
-                    serde_json::to_string(recipients).map_err(|error| StoreError::damaged("UpdateItem", error))?;
-                update
-                    .update_expression(
-                        "SET claim_expires_at = :now, recipients = :recipients REMOVE #owner, started_at",
-                    )
-                    .expression_attribute_values(":now", number(now))
-                    .expression_attribute_values(":recipients", text(recipients))
+                let recipients = json::write(recipients);
+                (
+                    "SET claim_expires_at = :now, recipients = :recipients REMOVE #owner, started_at",
+                    vec![(":now", number(now)), (":recipients", text(recipients))],
+                )
             }
-            SendOutcome::Refused => with_state(update, "refused").update_expression("SET #state = :state"),
-            SendOutcome::NotAsked => return self.give_back_send(request).await,
+            SendOutcome::Refused => ("SET #state = :state", vec![(":state", text("refused"))]),
+            SendOutcome::NotAsked => {
+                let condition = format!("attribute_not_exists(pk) OR {MINE}");
+                return self.delete_claimed(&pk, request.owner, &condition, []).await;
+            }
         };
-        written_if("UpdateItem", update.send().await).map(|_| ())
+        self.update_claimed(&pk, request.owner, expression, values).await
     }
 
-    async fn give_back_send(&self, request: &SendRequest<'_>) -> Result<(), StoreError> {
-        let outcome = self
-            .client
-            .delete_item()
-            .table_name(&self.name)
-            .key("pk", text(pk(request)))
-            .condition_expression("attribute_not_exists(pk) OR #owner = :owner")
-            .expression_attribute_names("#owner", "owner")
-            .expression_attribute_values(":owner", text(request.owner))
-            .send()
-            .await;
-        written_if("DeleteItem", outcome).map(|_| ())
+    fn send_pk(&self, request: &SendRequest<'_>) -> String {
+        format!("{}#{}#{}", self.pk("send"), request.caller, request.key)
     }
 }
 
@@ -272,9 +239,8 @@ fn read_claim(item: &Attributes, request: &SendRequest<'_>, now: i64) -> SendCla
             body: body.to_owned(),
         });
     }
-    let ends = get_number::<i64>(item, "claim_expires_at").unwrap_or(now);
     SendClaim::InProgress {
-        retry_after: (ends - now).clamp(1, ASK_AGAIN_WITHIN),
+        retry_after: retry_after(item, now, ASK_AGAIN_WITHIN),
     }
 }
 

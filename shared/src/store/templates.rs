@@ -1,8 +1,9 @@
 //! `templates#<appid>`: the account's templates and their fields, for processes that start.
 
 use super::{StoreError, Table, get_number, get_text, number, text, written};
-use crate::template::Templates;
+use crate::{json, validate::template::Templates};
 
+const KIND: &str = "templates";
 /// The list is kept this long, in seconds: a day. Within it a template's fields never change, but some may be added.
 const KEPT_FOR: i64 = 24 * 3600;
 
@@ -15,17 +16,13 @@ pub struct ListedTemplates {
     pub listed_at: i64,
 }
 
-fn pk(app_id: &str) -> String {
-    format!("templates#{app_id}")
-}
-
 impl Table {
-    /// The templates of `app_id` as they were listed last; `None` when that is more than a day ago.
+    /// The account's templates as they were listed last; `None` when that is more than a day ago.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be read or the item is damaged.
-    pub async fn templates(&self, app_id: &str, now: i64) -> Result<Option<ListedTemplates>, StoreError> {
-        let item = self.read(&pk(app_id), false).await?;
+    pub async fn templates(&self, now: i64) -> Result<Option<ListedTemplates>, StoreError> {
+        let item = self.read(&self.pk(KIND), false).await?;
         let Some(item) = item.filter(|item| get_number::<i64>(item, "ttl").is_some_and(|ttl| ttl > now)) else {
             return Ok(None);
         };
@@ -35,23 +32,17 @@ impl Table {
         Ok(Some(ListedTemplates { templates, listed_at }))
     }
 
-    /// Keeps the templates of `app_id`.
+    /// Keeps the account's templates.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written.
-    pub async fn save_templates(&self, app_id: &str, listed: &ListedTemplates) -> Result<(), StoreError> {
-        let templates =
-            serde_json::to_string(&listed.templates).map_err(|error| StoreError::damaged("PutItem", error))?;
-        let outcome = self
-            .client
-            .put_item()
-            .table_name(&self.name)
-            .item("pk", text(pk(app_id)))
-            .item("templates", text(templates))
-            .item("listed_at", number(listed.listed_at))
-            .item("ttl", number(listed.listed_at + KEPT_FOR))
-            .send()
-            .await;
-        written("PutItem", outcome)
+    pub async fn save_templates(&self, listed: &ListedTemplates) -> Result<(), StoreError> {
+        let attributes = [
+            ("templates", text(json::write(&listed.templates))),
+            ("listed_at", number(listed.listed_at)),
+            ("ttl", number(listed.listed_at + KEPT_FOR)),
+        ];
+        let put = self.put(&self.pk(KIND), attributes);
+        written("PutItem", put.send().await)
     }
 }

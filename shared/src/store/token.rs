@@ -5,6 +5,10 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditi
 use super::{Attributes, StoreError, Table, get_number, get_text, is_condition_failure, number, text, written_if};
 use crate::secret::Secret;
 
+const KIND: &str = "token";
+/// The run `:owner` holds the lease.
+const MINE: &str = "lease_owner = :owner";
+
 /// A lease that ends so many seconds after one that is taken now comes from a clock that was ahead: it is no longer held,
 /// or its holder notices that it has lost it.
 const CLOCKS_APART: i64 = 60;
@@ -114,17 +118,13 @@ impl TokenItem {
     }
 }
 
-fn pk(app_id: &str) -> String {
-    format!("token#{app_id}")
-}
-
 impl Table {
-    /// The token item of `app_id`, read consistently; empty when there is none yet.
+    /// The token item, read consistently; empty when there is none yet.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be read.
-    pub async fn token(&self, app_id: &str) -> Result<TokenItem, StoreError> {
-        let item = self.read(&pk(app_id), true).await?;
+    pub async fn token(&self) -> Result<TokenItem, StoreError> {
+        let item = self.read(&self.pk(KIND), true).await?;
         Ok(item.as_ref().map(TokenItem::from_attributes).unwrap_or_default())
     }
 
@@ -133,25 +133,20 @@ impl Table {
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written.
-    pub async fn take_token_lease(&self, app_id: &str, owner: &str, now: i64, until: i64) -> Result<Lease, StoreError> {
-        let outcome = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .key("pk", text(pk(app_id)))
-            .update_expression("SET lease_owner = :owner, lease_expires_at = :until")
-            .condition_expression(
-                "attribute_not_exists(lease_expires_at) OR lease_expires_at <= :now OR lease_owner = :owner \
-                 OR lease_expires_at > :implausible",
-            )
-            .expression_attribute_values(":implausible", number(until + CLOCKS_APART))
-            .expression_attribute_values(":owner", text(owner))
-            .expression_attribute_values(":until", number(until))
-            .expression_attribute_values(":now", number(now))
-            .return_values(ReturnValue::AllNew)
-            .send()
-            .await;
-        match outcome {
+    pub async fn take_token_lease(&self, owner: &str, now: i64, until: i64) -> Result<Lease, StoreError> {
+        let expression = "SET lease_owner = :owner, lease_expires_at = :until";
+        let condition = "attribute_not_exists(lease_expires_at) OR lease_expires_at <= :now OR lease_owner = :owner \
+                         OR lease_expires_at > :implausible";
+        let values = [
+            (":implausible", number(until + CLOCKS_APART)),
+            (":owner", text(owner)),
+            (":until", number(until)),
+            (":now", number(now)),
+        ];
+        let update = self
+            .update(&self.pk(KIND), expression, Some(condition), values)
+            .return_values(ReturnValue::AllNew);
+        match update.send().await {
             Ok(output) => {
                 let item = output.attributes.as_ref().map(TokenItem::from_attributes);
                 Ok(Lease::Won(Box::new(item.unwrap_or_default())))
@@ -166,20 +161,11 @@ impl Table {
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written.
-    pub async fn record_forced_refreshes(&self, app_id: &str, owner: &str, at: &[i64]) -> Result<bool, StoreError> {
+    pub async fn record_forced_refreshes(&self, owner: &str, at: &[i64]) -> Result<bool, StoreError> {
         let ledger = AttributeValue::L(at.iter().map(number).collect());
-        let outcome = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .key("pk", text(pk(app_id)))
-            .update_expression("SET forced_at = :ledger")
-            .condition_expression("lease_owner = :owner")
-            .expression_attribute_values(":owner", text(owner))
-            .expression_attribute_values(":ledger", ledger)
-            .send()
-            .await;
-        written_if("UpdateItem", outcome)
+        let values = [(":owner", text(owner)), (":ledger", ledger)];
+        let update = self.update(&self.pk(KIND), "SET forced_at = :ledger", Some(MINE), values);
+        written_if("UpdateItem", update.send().await)
     }
 
     /// Stores `token` and gives the lease back, while `owner` holds it and the generation is still `read_generation`.
@@ -187,40 +173,30 @@ impl Table {
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written. The write may have landed all the same.
-    pub async fn save_token(
-        &self,
-        app_id: &str,
-        owner: &str,
-        read_generation: u64,
-        token: &StoredToken,
-    ) -> Result<bool, StoreError> {
-        let outcome = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .key("pk", text(pk(app_id)))
-            .update_expression(
-                "SET access_token = :token, expires_at = :expires_at, refreshed_at = :refreshed_at, \
-                 generation = :generation, refreshed_by = :owner \
-                 REMOVE lease_owner, lease_expires_at, failed_at, failed_owner, failed_type, failed_errcode, \
-                 failed_message",
-            )
-            // Whoever writes the item by hand may leave the generation out, or write what is none.
-            .condition_expression("lease_owner = :owner AND (generation = :read OR NOT generation >= :first)")
-            .expression_attribute_values(":first", number(1))
-            .expression_attribute_values(":owner", text(owner))
-            .expression_attribute_values(":token", text(token.access_token.expose()))
-            .expression_attribute_values(":expires_at", number(token.expires_at))
-            .expression_attribute_values(":refreshed_at", number(token.refreshed_at))
-            .expression_attribute_values(":generation", number(token.generation))
-            .expression_attribute_values(":read", number(read_generation))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .send()
-            .await;
-        let Err(error) = outcome else {
+    pub async fn save_token(&self, owner: &str, read_generation: u64, token: &StoredToken) -> Result<bool, StoreError> {
+        let pk = self.pk(KIND);
+        let expression = "SET access_token = :token, expires_at = :expires_at, refreshed_at = :refreshed_at, \
+                          generation = :generation, refreshed_by = :owner \
+                          REMOVE lease_owner, lease_expires_at, failed_at, failed_owner, failed_type, failed_errcode, \
+                          failed_message";
+        // Whoever writes the item by hand may leave the generation out, or write what is none.
+        let condition = format!("{MINE} AND (generation = :read OR NOT generation >= :first)");
+        let values = [
+            (":first", number(1)),
+            (":owner", text(owner)),
+            (":token", text(token.access_token.expose())),
+            (":expires_at", number(token.expires_at)),
+            (":refreshed_at", number(token.refreshed_at)),
+            (":generation", number(token.generation)),
+            (":read", number(read_generation)),
+        ];
+        let update = self
+            .update(&pk, expression, Some(&condition), values)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let Err(error) = update.send().await else {
             return Ok(true);
         };
-        let item = self.refused_update(&pk(app_id), &error).await?;
+        let item = self.refused_update(&pk, &error).await?;
         Ok(get_text(&item, "refreshed_by") == Some(owner))
     }
 
@@ -228,40 +204,26 @@ impl Table {
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written; the lease then ends by itself.
-    pub async fn release_token_lease(
-        &self,
-        app_id: &str,
-        owner: &str,
-        failure: Option<&RefreshFailure>,
-    ) -> Result<(), StoreError> {
-        let mut update = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .key("pk", text(pk(app_id)))
-            .condition_expression("lease_owner = :owner")
-            .expression_attribute_values(":owner", text(owner));
-        let mut expression = String::new();
-        let mut remove = vec!["lease_owner", "lease_expires_at"];
+    pub async fn release_token_lease(&self, owner: &str, failure: Option<&RefreshFailure>) -> Result<(), StoreError> {
+        let mut values = vec![(":owner", text(owner))];
+        let mut set = String::new();
+        let mut remove = "lease_owner, lease_expires_at";
         if let Some(failure) = failure {
-            expression
-                .push_str("SET failed_at = :at, failed_owner = :owner, failed_type = :type, failed_message = :message");
-            update = update
-                .expression_attribute_values(":at", number(failure.at))
-                .expression_attribute_values(":type", text(&failure.error_type))
-                .expression_attribute_values(":message", text(&failure.message));
+            set.push_str("SET failed_at = :at, failed_owner = :owner, failed_type = :type, failed_message = :message");
+            values.extend([
+                (":at", number(failure.at)),
+                (":type", text(&failure.error_type)),
+                (":message", text(&failure.message)),
+            ]);
             match failure.errcode {
                 Some(errcode) => {
-                    expression.push_str(", failed_errcode = :errcode");
-                    update = update.expression_attribute_values(":errcode", number(errcode));
+                    set.push_str(", failed_errcode = :errcode");
+                    values.push((":errcode", number(errcode)));
                 }
-                None => remove.push("failed_errcode"),
+                None => remove = "lease_owner, lease_expires_at, failed_errcode",
             }
         }
-        let outcome = update
-            .update_expression(format!("{expression} REMOVE {}", remove.join(", ")))
-            .send()
-            .await;
-        written_if("UpdateItem", outcome).map(|_| ())
+        let update = self.update(&self.pk(KIND), &format!("{set} REMOVE {remove}"), Some(MINE), values);
+        written_if("UpdateItem", update.send().await).map(|_| ())
     }
 }

@@ -27,7 +27,7 @@ pub use self::{
 /// What libraries log, whatever `AWS_LAMBDA_LOG_LEVEL` says: HTTP libraries log headers at `debug`, the runtime whole
 /// events at `trace`, and the runtime's span, which puts the request id into every line, has the level `info`.
 const LIBRARIES: &str =
-    "hyper=warn,aws=warn,h2=warn,rustls=warn,lambda_http=info,lambda_runtime=warn,lambda_runtime::layers::trace=info";
+    "hyper=warn,aws=warn,h2=warn,rustls=warn,lambda_runtime=warn,lambda_runtime::layers::trace=info";
 
 thread_local! {
     /// The lines of [`at_once`].

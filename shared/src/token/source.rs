@@ -13,12 +13,12 @@ use std::{
 
 use tokio::sync::Mutex;
 
-use super::Action;
+use super::{Action, ErrorType, UnknownErrorType};
 use crate::{
     api::{ApiError, Rejection},
     clock::{Clock, Deadline},
     secret::Secret,
-    store::{StoreError, StoredToken, Table, TokenItem},
+    store::{StoreError, StoredToken, Table},
 };
 
 /// A cached token is given up this many seconds before its end.
@@ -74,22 +74,28 @@ pub enum RefreshRequestError {
 }
 
 impl RefreshRequestError {
-    /// Reads what a failed run reports: the type and the message of its function error. See
-    /// [`super::RefreshError::error_type`]; other types are Lambda's own.
+    /// Reads what a failed run reports: the type and the message of its function error. See [`ErrorType`].
     #[must_use]
     pub fn from_function_error(error_type: &str, message: impl Into<String>) -> Self {
         let message = message.into();
-        match error_type {
-            "WeChatUnreachable" | "StoreUnreachable" | "Busy" => Self::NoAnswer(message),
-            "WeChatUnreadable" => Self::BadAnswer(message),
-            "Sandbox.Timedout" => Self::Timeout,
-            "" if message.contains("Task timed out") => Self::Timeout,
-            _ => Self::Failed {
-                errcode: error_type.strip_prefix("WeChat").and_then(|code| code.parse().ok()),
+        match error_type.parse() {
+            Ok(ErrorType::WeChatUnreachable | ErrorType::StoreUnreachable | ErrorType::Busy) => Self::NoAnswer(message),
+            Ok(ErrorType::WeChatUnreadable) => Self::BadAnswer(message),
+            Ok(ErrorType::Refused(errcode)) => Self::Failed {
+                errcode: Some(errcode),
                 message,
             },
+            Err(UnknownErrorType) if is_lambdas_timeout(error_type, &message) => Self::Timeout,
+            Ok(ErrorType::StoreSetUp | ErrorType::OtherRun | ErrorType::ForcedTooOften) | Err(UnknownErrorType) => {
+                Self::Failed { errcode: None, message }
+            }
         }
     }
+}
+
+/// Whether Lambda reports in place of the function that it ran out of time. Some runtimes' reports have no type.
+fn is_lambdas_timeout(error_type: &str, message: &str) -> bool {
+    error_type == "Sandbox.Timedout" || (error_type.is_empty() && message.contains("Task timed out"))
 }
 
 /// Why there is no usable token.
@@ -122,11 +128,12 @@ pub struct CallError {
     /// Whether this call, or an earlier one of the same request, may have taken effect: WeChat may have done what a
     /// later refusal, or the want of a token for a repeat, says nothing of.
     pub may_have_landed: bool,
+    /// When, in epoch seconds: some of WeChat's limits end at midnight.
+    pub at: i64,
 }
 
 /// What a call that needs a token failed with.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum CallFailure {
     /// WeChat's API.
     #[error(transparent)]
@@ -140,7 +147,6 @@ pub enum CallFailure {
 #[derive(Debug)]
 pub struct TokenSource {
     table: Table,
-    app_id: String,
     refresher: Arc<dyn RefreshPort>,
     clock: Arc<dyn Clock>,
     /// Held while a token is looked for, so that twenty sends with one dead token ask once.
@@ -164,17 +170,11 @@ enum Origin {
 }
 
 impl TokenSource {
-    /// The token of `app_id` in `table`.
+    /// The token in `table`, which `refresher` keeps alive.
     #[must_use]
-    pub fn new(
-        table: Table,
-        app_id: impl Into<String>,
-        refresher: Arc<dyn RefreshPort>,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
+    pub fn new(table: Table, refresher: Arc<dyn RefreshPort>, clock: Arc<dyn Clock>) -> Self {
         Self {
             table,
-            app_id: app_id.into(),
             refresher,
             clock,
             known: Mutex::default(),
@@ -184,7 +184,7 @@ impl TokenSource {
 
     /// Reads the token into memory while the process starts. A failure is left to the first request.
     pub async fn warm(&self) {
-        match self.stored().await {
+        match self.table.token().await {
             Ok(item) => self.known.lock().await.token = item.token.map(|token| (token, Origin::Table)),
             Err(error) => tracing::warn!(%error, "the token could not be read while starting"),
         }
@@ -202,7 +202,11 @@ impl TokenSource {
     {
         let began_after = self.searches.load(Ordering::Acquire);
         let mut may_have_landed = false;
-        let failed = |cause: CallFailure, may_have_landed| CallError { cause, may_have_landed };
+        let failed = |cause: CallFailure, may_have_landed| CallError {
+            cause,
+            may_have_landed,
+            at: self.clock.now(),
+        };
         let mut token = self
             .token(deadline)
             .await
@@ -306,11 +310,11 @@ impl TokenSource {
         deadline: Deadline,
         usable: impl Fn(&StoredToken) -> bool,
     ) -> Result<(StoredToken, Origin), TokenError> {
-        if let Some(token) = self.stored().await?.token.filter(&usable) {
+        if let Some(token) = self.table.token().await?.token.filter(&usable) {
             return Ok((token, Origin::Table));
         }
         let requested = self.refresher.run(action, deadline).await;
-        let item = self.stored().await?;
+        let item = self.table.token().await?;
         if let Some(token) = item.token.filter(&usable) {
             return Ok((token, Origin::Refresher));
         }
@@ -327,9 +331,5 @@ impl TokenSource {
             (Err(error), _) => error.into(),
             (Ok(()), _) => TokenError::Missing,
         })
-    }
-
-    async fn stored(&self) -> Result<TokenItem, StoreError> {
-        self.table.token(&self.app_id).await
     }
 }

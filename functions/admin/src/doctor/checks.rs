@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use http_api::Problem;
 use wechat::{
-    api::{CheckAction, CheckOperator, is_among},
+    api::calls::{
+        management::{CheckCallback, GetCallbackAddresses, GetQuota, is_among},
+        template::ListTemplates,
+    },
     callback::MessageMode,
     clock::Deadline,
-    problem::Problem,
     secret::Secret,
     store::{RefusedCallback, Sender, StoredToken, TokenItem},
     token::{Action, TokenError},
@@ -41,8 +44,8 @@ fn passed(detail: impl Into<String>) -> Found {
 
 /// What is configured, as far as this function can see it.
 pub(super) fn configuration(app: &App) -> Found {
-    if app.app_id.len() != APP_ID_LENGTH {
-        let length = app.app_id.len();
+    if app.account.table.app_id().len() != APP_ID_LENGTH {
+        let length = app.account.table.app_id().len();
         return Err(Problem::set_up(format!(
             "WECHAT_APP_ID has {length} characters, an AppID has 18 / AppID 应为 18 位"
         ))
@@ -61,7 +64,7 @@ pub(super) fn configuration(app: &App) -> Found {
 }
 
 pub(super) async fn table(app: &App) -> Found {
-    app.table.replies(&app.app_id).await?;
+    app.account.table.replies().await?;
     passed("the table can be read / 数据表可读")
 }
 
@@ -80,7 +83,7 @@ pub(super) async fn reply_rules(app: &App) -> Found {
 }
 
 pub(super) async fn table_expiry(app: &App) -> Found {
-    if app.table.expires_items().await? {
+    if app.account.table.expires_items().await? {
         return passed("expired items are deleted by ttl / 已开启 TTL");
     }
     Err(
@@ -92,11 +95,11 @@ pub(super) async fn table_expiry(app: &App) -> Found {
 /// A working token is had, if need be by asking the refresher, as any request would. When WeChat refuses one, this is
 /// where its reason shows: the whitelist with the address it saw, a wrong AppSecret, a frozen account.
 pub(super) async fn token(app: &App, deadline: Deadline) -> Found {
-    let now = app.clock.now();
-    app.tokens.forget().await;
-    let token = app.tokens.token(deadline).await;
+    let now = app.account.clock.now();
+    app.account.tokens.forget().await;
+    let token = app.account.tokens.token(deadline).await;
     token.map_err(|error| Problem::from_token(&error, now))?;
-    match app.table.token(&app.app_id).await? {
+    match app.account.table.token().await? {
         TokenItem {
             token: Some(token),
             refreshed_by,
@@ -120,13 +123,12 @@ fn describe_token(token: &StoredToken, refreshed_by: Option<&str>, now: i64) -> 
 
 pub(super) async fn refresh_on_demand(app: &App, deadline: Deadline) -> Found {
     let run = app.refresher.run(&Action::Refresh, deadline).await;
-    run.map_err(|error| Problem::from_token(&TokenError::Request(error), app.clock.now()))?;
+    run.map_err(|error| Problem::from_token(&TokenError::Request(error), app.account.clock.now()))?;
     passed("token-refresher can be asked / 可按需刷新 access_token")
 }
 
 pub(super) async fn templates(app: &App, deadline: Deadline) -> Found {
-    let list = |token, attempts| async move { app.client.templates(&token, attempts, deadline).await };
-    let templates = app.ask_wechat(deadline, list).await?;
+    let templates = app.account.call(&ListTemplates, deadline).await?;
     if templates.is_empty() {
         return Err(Problem::set_up("the account has no template / 账号尚未添加模板")
             .with_hint("Add one in the console under 模板消息. / 请在公众号后台「模板消息」中添加模板。"));
@@ -148,13 +150,8 @@ pub(super) async fn menu(app: &App, deadline: Deadline) -> Found {
 /// Whether WeChat finds the callback URL that the console holds, and reaches its host. WeChat looks while this waits, and
 /// takes a second for each address that does not answer.
 pub(super) async fn callback_url(app: &App, deadline: Deadline) -> Found {
-    let check = |token, attempts| async move {
-        let (action, operator) = (CheckAction::default(), CheckOperator::default());
-        app.client
-            .check_callback(&token, action, operator, attempts, deadline)
-            .await
-    };
-    let Ok(found) = tokio::time::timeout(CALLBACK_CHECK_BUDGET, app.ask_wechat(deadline, check)).await else {
+    let check = app.account.call(&CheckCallback, deadline);
+    let Ok(found) = tokio::time::timeout(CALLBACK_CHECK_BUDGET, check).await else {
         return Ok(Finding {
             detail: "not known: WeChat has not said in time whether it reaches the callback URL \
                      / 未知：微信未在限定时间内返回回调地址的检测结果"
@@ -189,8 +186,8 @@ pub(super) async fn callback_url(app: &App, deadline: Deadline) -> Found {
 /// there is.
 async fn unanswered_pings(app: &App, lost: &str) -> Found {
     let detail = format!("WeChat's ping to {lost} is lost / 微信 ping {lost} 丢包");
-    let last = app.table.last_callback(&app.app_id).await?;
-    if !app.is_simulated && last.is_some_and(|at| app.clock.now() - at < SILENT_FOR) {
+    let last = app.account.table.last_callback().await?;
+    if !app.is_simulated && last.is_some_and(|at| app.account.clock.now() - at < SILENT_FOR) {
         return Ok(Finding {
             detail,
             hint: Some(
@@ -208,8 +205,7 @@ async fn unanswered_pings(app: &App, lost: &str) -> Found {
 
 /// Whether the day's calls of the API at `cgi_path` are used up.
 pub(super) async fn quota(app: &App, cgi_path: &str, deadline: Deadline) -> Found {
-    let get = |token, attempts| async move { app.client.quota(&token, cgi_path, attempts, deadline).await };
-    let today = app.ask_wechat(deadline, get).await?.today;
+    let today = app.account.call(&GetQuota { cgi_path }, deadline).await?;
     if today.remain == 0 {
         return Err(Problem::set_up(format!(
             "all {} calls of today are used up / 今日配额已用完",
@@ -247,7 +243,7 @@ pub(super) fn api_keys(app: &App) -> Found {
 
 /// Whether callbacks still come. An account that never had one is being set up.
 pub(super) async fn callbacks(app: &App) -> Found {
-    let Some(at) = app.table.last_callback(&app.app_id).await? else {
+    let Some(at) = app.account.table.last_callback().await? else {
         return Ok(Finding {
             detail: "none has come yet / 尚未收到微信的回调".to_owned(),
             hint: Some(
@@ -258,7 +254,7 @@ pub(super) async fn callbacks(app: &App) -> Found {
             ),
         });
     };
-    let ago = app.clock.now() - at;
+    let ago = app.account.clock.now() - at;
     if ago < SILENT_FOR || app.is_simulated {
         return passed(format!(
             "the last one that was noted came {ago} s ago / 最近一次记录到回调是在 {ago} 秒前"
@@ -278,8 +274,8 @@ pub(super) async fn callbacks(app: &App) -> Found {
 /// What the webhook refused. Strangers have requests refused too, which fails nothing. The check fails while it is news that
 /// WeChat was refused: a request that is signed with the Token, or that came from an address of WeChat's.
 pub(super) async fn refused_callbacks(app: &App, has_token: bool, deadline: Deadline) -> Found {
-    let now = app.clock.now();
-    let refusals = app.table.refused_callbacks(&app.app_id, now).await?;
+    let now = app.account.clock.now();
+    let refusals = app.account.table.refused_callbacks(now).await?;
     let Some(first) = refusals.first() else {
         return passed("none in the last 7 days / 最近 7 天没有校验失败的请求");
     };
@@ -328,8 +324,8 @@ pub(super) async fn refused_callbacks(app: &App, has_token: bool, deadline: Dead
 
 /// `None` when WeChat does not say in time.
 async fn callback_addresses(app: &App, deadline: Deadline) -> Option<Vec<String>> {
-    let list = |token, attempts| async move { app.client.callback_addresses(&token, attempts, deadline).await };
-    let listed = tokio::time::timeout(ADDRESSES_BUDGET, app.ask_wechat(deadline, list)).await;
+    let list = app.account.call(&GetCallbackAddresses, deadline);
+    let listed = tokio::time::timeout(ADDRESSES_BUDGET, list).await;
     listed.ok()?.ok()
 }
 

@@ -6,11 +6,22 @@ mod checks;
 use std::{future::Future, time::Duration};
 
 use http::Response;
+use http_api::{ApiRequest, Operation, Problem, Route, openapi::Schema, response, route};
 use serde::Serialize;
 use serde_json::json;
-use wechat::{clock::Deadline, problem::Problem, response};
+use wechat::clock::Deadline;
 
 use crate::App;
+
+/// The path of the doctor.
+pub(crate) const PATH: &str = "/api/doctor";
+
+pub(crate) const ROUTES: &[Route<App>] = &[route!(GET PATH => examine, Operation {
+    id: "getDoctor",
+    summary: "Check the set-up step by step / 检查配置",
+    answers: &[(200, "Each check, and how to mend what fails", Schema::Named("Doctor"))],
+    ..Operation::NEW
+})];
 
 /// The APIs whose quotas matter.
 const SEND_PATH: &str = "/cgi-bin/message/template/send";
@@ -81,7 +92,8 @@ impl Check {
 }
 
 /// Serves `GET /api/doctor`.
-pub(crate) async fn examine(app: &App, deadline: Deadline) -> Response<String> {
+async fn examine(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
+    let deadline = request.deadline();
     let secret = app.secret.clone().map(|error| Problem::not_configured(&error.into()));
     let mut examined: Vec<Check> = secret
         .into_iter()
@@ -105,7 +117,7 @@ pub(crate) async fn examine(app: &App, deadline: Deadline) -> Response<String> {
     examined.extend([table, rules, expiry, callbacks, refused, token]);
     examined.extend(with_token);
     let ok = examined.iter().all(|check| check.ok);
-    response::json(200, &json!({"ok": ok, "checks": examined}))
+    Ok(response::json(200, &json!({"ok": ok, "checks": examined})))
 }
 
 /// What WeChat can only be asked with a token.

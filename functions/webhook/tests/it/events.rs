@@ -5,7 +5,7 @@ use testing::{
     account::{AES_KEY, ORIGINAL_ID, TOKEN},
     event::sample,
 };
-use wechat::document::Document;
+use wechat::xml::Document;
 
 use crate::setup::{Answer, Webhook, document, set_mode, stage_with};
 

@@ -8,7 +8,7 @@ use testing::{
     event::{self, callback},
     now,
 };
-use wechat::document::Document;
+use wechat::xml::Document;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_webhook");
 

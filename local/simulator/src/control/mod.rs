@@ -1,4 +1,4 @@
-//! The control API: `/sim/…`, by which a test or the console plays the users and upsets the platform.
+//! The control API, `/sim/…`: a test or the console plays the users and makes the platform fail.
 //!
 //! Users:
 //!
@@ -6,39 +6,39 @@
 //! |---|---|---|
 //! | `POST /sim/follow` | `{"openid"?, "scene"?}` | a user subscribes; with a scene, through a QR code |
 //! | `POST /sim/unfollow` | `{"openid"}` | |
-//! | `POST /sim/message` | `{"openid", "type", …}` | the types of [`UserMessage`](crate::notice::UserMessage) with their members; `"article": 1` says that it comes from an article |
-//! | `POST /sim/tap` | `{"openid", "type", …}` | the types of [`Tap`](crate::tap::Tap) with their members; photos and places follow as messages, answered as `followed` |
-//! | `POST /sim/click`, `/sim/view` | `{"openid", "key"}`, `{"openid", "url"}` | the commonest taps |
-//! | `POST /sim/scan` | `{"openid", "scene"}` | `SCAN` of a follower, else a subscription |
+//! | `POST /sim/message` | `{"openid", "type", …}` | the types of [`UserMessage`](crate::platform::notice::UserMessage) with their members; `"article": 1` marks it as sent from an article |
+//! | `POST /sim/tap` | `{"openid", "type", …}` | the types of [`Tap`](crate::push::tap::Tap) with their members; photos and places follow as messages, answered as `followed` |
+//! | `POST /sim/click`, `/sim/view` | `{"openid", "key"}`, `{"openid", "url"}` | the most common taps |
+//! | `POST /sim/scan` | `{"openid", "scene"}` | `SCAN` for a follower, otherwise a subscription |
 //! | `POST /sim/event` | `{"openid"?, "event", "fields"?}` | any other event, such as `LOCATION`; without an openid, from the system |
 //! | `POST /sim/pay` | `{"openid"}` | allows any number of customer-service messages for 48 hours |
-//! | `POST /sim/block` | `{"openid", "blocked", "errcode"?, "receipt"?}` | template messages end as `failed:user block`, or as `receipt` says (`failed:freq limit`); with 43019, 43101, 43117, 48002, 50002 or 50005, messages are refused |
-//! | `POST /sim/user` | `{"openid", "tags"?, "client_platform_type"?}` | what conditional menus look at |
-//! | `GET /sim/phones/{openid}` | | what that phone shows, a list |
-//! | `GET /sim/phones/{openid}/menu` | | the menu that it shows: `{"menuid", "button"}` or null |
+//! | `POST /sim/block` | `{"openid", "blocked", "errcode"?, "receipt"?}` | template messages are accepted and end as `failed:user block`, or as `receipt` says (`failed:freq limit`); with the errcode 43019, 43101, 43117, 48002, 50002 or 50005, messages are refused |
+//! | `POST /sim/user` | `{"openid", "tags"?, "client_platform_type"?}` | the conditions of conditional menus |
+//! | `GET /sim/phones/{openid}` | | a list of what the phone shows |
+//! | `GET /sim/phones/{openid}/menu` | | the menu that the phone shows: `{"menuid", "button"}` or null |
 //!
 //! The platform:
 //!
 //! | call | body | |
 //! |---|---|---|
-//! | `GET /sim/account` | | the made account, with its secrets |
-//! | `GET /sim/state` | | everything that the platform keeps: users, menu, templates, quotas, tokens, faults, … |
-//! | `GET /sim/calls` | | the calls received, a list |
-//! | `POST /sim/account-type` | `{"type"}` | `verified_service`, `unverified_service`, `verified_subscription`, `unverified_subscription` or `test`: what the account lacks is 48001 |
+//! | `GET /sim/account` | | the account, with its secrets |
+//! | `GET /sim/state` | | the platform's state: users, menu, templates, quotas, tokens, faults, … |
+//! | `GET /sim/calls` | | a list of the calls received |
+//! | `POST /sim/account-type` | `{"type"}` | `verified_service`, `unverified_service`, `verified_subscription`, `unverified_subscription` or `test`; an API that the account may not call answers 48001 |
 //! | `POST /sim/data-format` | `{"format"}` | `xml` or `json`: 数据格式 of the callbacks |
-//! | `POST /sim/verify` | | asks the callback URL to echo, as WeChat's console does on 提交: `{"ok", "echostr", "status", "answer", "error"?}` |
-//! | `POST /sim/templates` | `{"title", "content", "template_id"?, "example"?, "const_values"?}` | a template with `{{name.DATA}}` in its content; `{"const3": ["通过"]}` are the approved values |
+//! | `POST /sim/verify` | | calls the callback URL with an `echostr`, as WeChat's console does on 提交: `{"ok", "echostr", "status", "answer", "error"?}` |
+//! | `POST /sim/templates` | `{"title", "content", "template_id"?, "example"?, "const_values"?}` | a template with `{{name.DATA}}` in its content; `const_values` are the approved values, as `{"const3": ["通过"]}` |
 //! | `DELETE /sim/templates/{template_id}` | | |
-//! | `POST`, `DELETE /sim/receipts` | a [`Receipt`](crate::receipts::Receipt) | what the results of the next template messages say |
-//! | `POST /sim/duplicates` | `{"refused_for_seconds"}` or `null` | the same content to the same user is 40241 for so long (WeChat says 60); off at first |
-//! | `POST /sim/quotas` | `{"path", "daily_limit"?, "minute_limit"?}` | limits that are reached sooner: 45009, 45011 |
-//! | `GET`, `POST`, `DELETE /sim/faults` | a [`Fault`](crate::faults::Fault) | `DELETE …?path=` clears those of one path |
+//! | `POST`, `DELETE /sim/receipts` | a [`Receipt`](crate::platform::receipts::Receipt) | the results of the next template messages |
+//! | `POST /sim/duplicates` | `{"refused_for_seconds"}` or `null` | refuses the same content to the same user with 40241 for this long (WeChat says 60); off by default |
+//! | `POST /sim/quotas` | `{"path", "daily_limit"?, "minute_limit"?}` | lower limits: 45009 and 45011 when they are reached |
+//! | `GET`, `POST`, `DELETE /sim/faults` | a [`Fault`](crate::platform::faults::Fault) | `DELETE …?path=` clears those of one path |
 //! | `POST /sim/clock` | `{"advance_seconds"}` | |
 //! | `POST /sim/whitelist` | `{"ips": […]}` or `null` | |
-//! | `POST /sim/token/invalidate` | `{"keep_returning"?}` | living tokens get 40001 |
+//! | `POST /sim/token/invalidate` | `{"keep_returning"?}` | living tokens answer 40001 |
 //!
-//! What a user does is answered once the server has: `{"openid", "reply", "deliveries", "status", "error"?}`. Refusals
-//! are `{"error"}` with 400, or 404 for an unknown user.
+//! The call of a user's action is answered after the server has answered the callback, with `{"openid", "reply",
+//! "deliveries", "status", "error"?}`. Refusals are `{"error"}` with 400, or 404 for an unknown user.
 
 mod platform;
 mod state;
@@ -47,25 +47,68 @@ mod users;
 use std::sync::Arc;
 
 use axum::{
-    Json,
+    Json, Router,
     extract::State,
     http::StatusCode,
     response::{IntoResponse, Response},
+    routing::{delete, get, post},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
 
-pub(crate) use self::{platform::*, state::state, users::*};
 use crate::{
-    callback::Delivery, doings::Doing, notice::Notice, phone::User, platform::Platform, simulation::Simulation,
+    platform::{Platform, allowances::Action, notice::Notice, users::User},
+    push::Delivery,
+    simulation::Simulation,
 };
+
+/// The routes of the control API.
+pub(crate) fn routes() -> Router<Arc<Simulation>> {
+    Router::new()
+        .route("/sim/follow", post(users::follow))
+        .route("/sim/unfollow", post(users::unfollow))
+        .route("/sim/message", post(users::message))
+        .route("/sim/tap", post(users::tap))
+        .route("/sim/click", post(users::click))
+        .route("/sim/view", post(users::view))
+        .route("/sim/scan", post(users::scan))
+        .route("/sim/event", post(users::event))
+        .route("/sim/pay", post(users::pay))
+        .route("/sim/block", post(users::block))
+        .route("/sim/user", post(users::change_user))
+        .route("/sim/phones/{openid}", get(users::phone))
+        .route("/sim/phones/{openid}/menu", get(users::phone_menu))
+        .route("/sim/account", get(platform::account))
+        .route("/sim/state", get(state::state))
+        .route("/sim/calls", get(platform::calls))
+        .route("/sim/account-type", post(platform::account_type))
+        .route("/sim/data-format", post(platform::data_format))
+        .route("/sim/verify", post(platform::check_url))
+        .route("/sim/templates", post(platform::add_template))
+        .route("/sim/templates/{template_id}", delete(platform::delete_template))
+        .route(
+            "/sim/receipts",
+            post(platform::add_receipt).delete(platform::clear_receipts),
+        )
+        .route("/sim/duplicates", post(platform::duplicates))
+        .route("/sim/quotas", post(platform::limit_quota))
+        .route(
+            "/sim/faults",
+            get(platform::faults)
+                .post(platform::add_fault)
+                .delete(platform::clear_faults),
+        )
+        .route("/sim/clock", post(platform::clock))
+        .route("/sim/whitelist", post(platform::whitelist))
+        .route("/sim/token/invalidate", post(platform::invalidate_tokens))
+}
 
 type Shared = State<Arc<Simulation>>;
 type Controlled<T> = Result<Json<T>, ControlError>;
 
 /// Why a control call was refused.
 #[derive(Debug)]
-pub(crate) struct ControlError {
+struct ControlError {
     status: StatusCode,
     error: String,
 }
@@ -86,7 +129,7 @@ impl ControlError {
     }
 
     fn unknown_user(openid: &str) -> Self {
-        Self::not_found(format!("there is no user with the openid {openid}"))
+        Self::not_found(format!("no user has the openid {openid}"))
     }
 }
 
@@ -96,13 +139,13 @@ impl IntoResponse for ControlError {
     }
 }
 
-/// The answer to everything that a user does.
+/// The answer to an action of a user.
 #[derive(Serialize)]
-pub(crate) struct Done {
+struct Done {
     openid: String,
     #[serde(flatten)]
     delivery: Delivery,
-    /// The messages that went with a tap on the menu.
+    /// The deliveries of the messages that followed a tap on the menu.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     followed: Vec<Delivery>,
 }
@@ -110,12 +153,12 @@ pub(crate) struct Done {
 async fn push(simulation: &Simulation, notice: &Notice) -> Json<Done> {
     Json(Done {
         openid: notice.openid.clone(),
-        delivery: simulation.deliver(notice).await,
+        delivery: simulation.channel.deliver(notice).await,
         followed: Vec::new(),
     })
 }
 
-/// An empty body stands for `{}`; members that a call does not know are refused.
+/// Parses a body; an empty one stands for `{}`. Unknown members are refused.
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ControlError> {
     let body = if body.is_empty() { b"{}" } else { body };
     serde_json::from_slice(body).map_err(|error| ControlError::bad_request(error.to_string()))
@@ -128,10 +171,10 @@ fn user<'a>(platform: &'a mut Platform, openid: &str) -> Result<&'a mut User, Co
         .ok_or_else(|| ControlError::unknown_user(openid))
 }
 
-/// What the user did allows the account to answer with customer-service messages.
-fn did(platform: &mut Platform, openid: &str, doing: Doing) -> Result<(), ControlError> {
+/// Records an action of the user, which allows the account to send customer-service messages.
+fn record(platform: &mut Platform, openid: &str, action: Action) -> Result<(), ControlError> {
     let now = platform.clock.now();
-    user(platform, openid)?.doings.record(doing, now);
+    user(platform, openid)?.allowances.record(action, now);
     Ok(())
 }
 

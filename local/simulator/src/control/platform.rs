@@ -1,4 +1,4 @@
-//! Upsetting the platform: its account, clock, tokens, whitelist, templates and faults.
+//! Changing the platform: its account, clock, tokens, whitelist, templates, quotas and faults.
 
 use std::net::IpAddr;
 
@@ -12,49 +12,52 @@ use serde_json::{Value, json};
 
 use super::{ControlError, Controlled, Shared, parse};
 use crate::{
-    account::Account,
-    account_type::AccountType,
-    faults::Fault,
-    format::Format,
-    platform::Platform,
-    quota::Limits,
-    receipts::{Receipt, Receipts},
-    templates::NewTemplate,
-    verify::Verification,
+    platform::{
+        Platform,
+        account::Account,
+        account_type::AccountType,
+        faults::Fault,
+        format::Format,
+        quota::Limits,
+        receipts::{Receipt, Receipts},
+        templates::NewTemplate,
+    },
+    push::UrlCheck,
 };
 
-pub(crate) async fn account(State(simulation): Shared) -> Json<Account> {
-    Json(simulation.account.clone())
+pub(super) async fn account(State(simulation): Shared) -> Json<Account> {
+    Json(simulation.channel.account.clone())
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Become {
+struct ChangeAccountType {
     r#type: AccountType,
 }
 
-pub(crate) async fn account_type(State(simulation): Shared, body: Bytes) -> Controlled<Value> {
-    let Become { r#type } = parse(&body)?;
+pub(super) async fn account_type(State(simulation): Shared, body: Bytes) -> Controlled<Value> {
+    let ChangeAccountType { r#type } = parse(&body)?;
     simulation.platform().account_type = r#type;
     Ok(Json(json!({"type": r#type})))
 }
 
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct DataFormat {
+pub(super) struct DataFormat {
     format: Format,
 }
 
-pub(crate) async fn data_format(State(simulation): Shared, body: Bytes) -> Controlled<DataFormat> {
+pub(super) async fn data_format(State(simulation): Shared, body: Bytes) -> Controlled<DataFormat> {
     let data_format: DataFormat = parse(&body)?;
     simulation.platform().format = data_format.format;
     Ok(Json(data_format))
 }
 
-pub(crate) async fn verify(State(simulation): Shared) -> Controlled<Verification> {
-    let verification = simulation.verify_callback_url().await;
-    let verification = verification.ok_or_else(|| ControlError::bad_request("there is no callback URL to ask"))?;
-    Ok(Json(verification))
+pub(super) async fn check_url(State(simulation): Shared) -> Controlled<UrlCheck> {
+    let check = simulation.channel.check_url().await;
+    check
+        .map(Json)
+        .ok_or_else(|| ControlError::bad_request("the simulator has no callback URL"))
 }
 
 #[derive(Deserialize)]
@@ -65,8 +68,8 @@ struct Limit {
     minute_limit: Option<u64>,
 }
 
-/// Limits that can be reached in a test; a missing one is the platform's own again.
-pub(crate) async fn limit_quota(State(simulation): Shared, body: Bytes) -> Controlled<Value> {
+/// Sets limits that a test can reach. A missing one restores the platform's own.
+pub(super) async fn limit_quota(State(simulation): Shared, body: Bytes) -> Controlled<Value> {
     let limit: Limit = parse(&body)?;
     let platform = &mut *simulation.platform();
     let limits = Limits {
@@ -76,22 +79,18 @@ pub(crate) async fn limit_quota(State(simulation): Shared, body: Bytes) -> Contr
     if !platform.quotas.limit(&limit.path, limits) {
         return Err(ControlError::bad_request(format!("{} has no quota", limit.path)));
     }
-    let now = platform.clock.now();
-    Ok(Json(json!(platform.quotas.usage(
-        &limit.path,
-        platform.account_type,
-        now
-    ))))
+    let (account_type, now) = (platform.account_type, platform.clock.now());
+    Ok(Json(json!(platform.quotas.usage(&limit.path, account_type, now))))
 }
 
-pub(crate) async fn add_template(State(simulation): Shared, body: Bytes) -> Controlled<Value> {
+pub(super) async fn add_template(State(simulation): Shared, body: Bytes) -> Controlled<Value> {
     let template: NewTemplate = parse(&body)?;
     let Platform { templates, random, .. } = &mut *simulation.platform();
     let template_id = templates.make(template, random).map_err(ControlError::bad_request)?;
     Ok(Json(json!({"template_id": template_id})))
 }
 
-pub(crate) async fn add_receipt(State(simulation): Shared, body: Bytes) -> Controlled<Value> {
+pub(super) async fn add_receipt(State(simulation): Shared, body: Bytes) -> Controlled<Value> {
     let receipt: Receipt = parse(&body)?;
     if receipt.times == 0 {
         return Err(ControlError::bad_request("`times` must be at least 1"));
@@ -101,7 +100,7 @@ pub(crate) async fn add_receipt(State(simulation): Shared, body: Bytes) -> Contr
     Ok(Json(json!({"receipts": platform.receipts})))
 }
 
-pub(crate) async fn clear_receipts(State(simulation): Shared) -> Json<Value> {
+pub(super) async fn clear_receipts(State(simulation): Shared) -> Json<Value> {
     let mut platform = simulation.platform();
     platform.receipts = Receipts::default();
     Json(json!({"receipts": platform.receipts}))
@@ -109,32 +108,32 @@ pub(crate) async fn clear_receipts(State(simulation): Shared) -> Json<Value> {
 
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Duplicates {
+pub(super) struct Duplicates {
     refused_for_seconds: u32,
 }
 
-/// Off at first: what WeChat compares is not known.
-pub(crate) async fn duplicates(State(simulation): Shared, body: Bytes) -> Controlled<Option<Duplicates>> {
+/// Refuses duplicates, or no longer. Off by default, because what WeChat compares is unknown.
+pub(super) async fn duplicates(State(simulation): Shared, body: Bytes) -> Controlled<Option<Duplicates>> {
     let duplicates: Option<Duplicates> = parse(&body)?;
     simulation.platform().sends.duplicates_refused_for = duplicates.as_ref().map(|it| it.refused_for_seconds);
     Ok(Json(duplicates))
 }
 
-pub(crate) async fn delete_template(State(simulation): Shared, Path(template_id): Path<String>) -> Controlled<Value> {
+pub(super) async fn delete_template(State(simulation): Shared, Path(template_id): Path<String>) -> Controlled<Value> {
     let deleted = simulation.platform().templates.delete(&template_id);
-    deleted.map_err(|_| ControlError::not_found(format!("there is no template with the id {template_id}")))?;
+    deleted.map_err(|_| ControlError::not_found(format!("no template has the id {template_id}")))?;
     Ok(Json(json!({"template_id": template_id})))
 }
 
-pub(crate) async fn calls(State(simulation): Shared) -> Json<Value> {
+pub(super) async fn calls(State(simulation): Shared) -> Json<Value> {
     Json(json!(simulation.platform().calls))
 }
 
-pub(crate) async fn faults(State(simulation): Shared) -> Json<Value> {
+pub(super) async fn faults(State(simulation): Shared) -> Json<Value> {
     Json(json!({"faults": simulation.platform().faults}))
 }
 
-pub(crate) async fn add_fault(State(simulation): Shared, body: Bytes) -> Controlled<Value> {
+pub(super) async fn add_fault(State(simulation): Shared, body: Bytes) -> Controlled<Value> {
     let fault: Fault = parse(&body)?;
     fault.validate().map_err(ControlError::bad_request)?;
     let mut platform = simulation.platform();
@@ -143,11 +142,11 @@ pub(crate) async fn add_fault(State(simulation): Shared, body: Bytes) -> Control
 }
 
 #[derive(Deserialize)]
-pub(crate) struct OfPath {
+pub(super) struct FaultsOf {
     path: Option<String>,
 }
 
-pub(crate) async fn clear_faults(State(simulation): Shared, Query(OfPath { path }): Query<OfPath>) -> Json<Value> {
+pub(super) async fn clear_faults(State(simulation): Shared, Query(FaultsOf { path }): Query<FaultsOf>) -> Json<Value> {
     let mut platform = simulation.platform();
     platform.faults.clear(path.as_deref());
     Json(json!({"faults": platform.faults}))
@@ -159,7 +158,7 @@ struct Advance {
     advance_seconds: u32,
 }
 
-pub(crate) async fn clock(State(simulation): Shared, body: Bytes) -> Controlled<Value> {
+pub(super) async fn clock(State(simulation): Shared, body: Bytes) -> Controlled<Value> {
     let Advance { advance_seconds } = parse(&body)?;
     let clock = &mut simulation.platform().clock;
     clock.advance(advance_seconds);
@@ -172,8 +171,8 @@ struct Whitelist {
     ips: Option<Vec<IpAddr>>,
 }
 
-/// `{"ips":[…]}` lets only these fetch tokens; `{"ips":null}` or `null` lets everyone.
-pub(crate) async fn whitelist(State(simulation): Shared, body: Bytes) -> Controlled<Value> {
+/// `{"ips":[…]}` allows only these addresses to fetch tokens; `{"ips":null}` or `null` allows all.
+pub(super) async fn whitelist(State(simulation): Shared, body: Bytes) -> Controlled<Value> {
     let request: Option<Whitelist> = parse(&body)?;
     let ips = request.and_then(|whitelist| whitelist.ips);
     simulation.platform().whitelist.clone_from(&ips);
@@ -187,8 +186,8 @@ struct Invalidate {
     keep_returning: bool,
 }
 
-/// Ends the living tokens. With `{"keep_returning":true}`, `stable_token` hands out the dead one until it is forced.
-pub(crate) async fn invalidate_tokens(State(simulation): Shared, body: Bytes) -> Controlled<Value> {
+/// Ends the living tokens. With `{"keep_returning":true}`, `stable_token` returns the dead one until a forced refresh.
+pub(super) async fn invalidate_tokens(State(simulation): Shared, body: Bytes) -> Controlled<Value> {
     let Invalidate { keep_returning } = parse(&body)?;
     let mut platform = simulation.platform();
     let now = platform.clock.now();

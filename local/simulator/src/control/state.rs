@@ -1,24 +1,25 @@
-//! `GET /sim/state`: everything that the platform keeps, for the console to show. It holds no secret.
+//! `GET /sim/state`: the platform's state for the console, without secrets.
 
 use axum::{Json, extract::State};
 use serde_json::{Value, json};
 
 use super::Shared;
-use crate::{phone::User, platform::Platform};
+use crate::platform::{Platform, users::User};
 
-pub(crate) async fn state(State(simulation): Shared) -> Json<Value> {
+pub(super) async fn state(State(simulation): Shared) -> Json<Value> {
     let platform = &mut *simulation.platform();
     let now = platform.clock.now();
+    let channel = &simulation.channel;
     Json(json!({
         "account": {
-            "app_id": simulation.account.app_id,
-            "original_id": simulation.account.original_id,
+            "app_id": platform.account.app_id,
+            "original_id": platform.account.original_id,
             "type": platform.account_type,
         },
         "clock": {"now": now, "advanced_seconds": platform.clock.advanced()},
         "callback": {
-            "url": simulation.callback_url.as_ref().map(|url| url.as_str()),
-            "mode": simulation.settings.mode,
+            "url": channel.url.as_ref().map(|url| url.as_str()),
+            "mode": channel.settings.mode,
             "format": platform.format,
             "blocked_until": platform.mark_fail.blocked_until(now),
         },
@@ -46,7 +47,7 @@ fn users(platform: &Platform, now: i64) -> Vec<Value> {
             "tags": user.tags,
             "client_platform_type": user.client,
             "shown": user.screen.len(),
-            "custom_messages": user.doings.state(now),
+            "custom_messages": user.allowances.state(now),
         })
     };
     platform.users.all().map(shown).collect()

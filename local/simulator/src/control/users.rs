@@ -1,4 +1,4 @@
-//! Playing the users: what they do, what they are, and what their phones show.
+//! Playing the users: their actions, their properties, and their phones.
 
 use axum::{
     Json,
@@ -8,21 +8,22 @@ use axum::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 
-use super::{ControlError, Controlled, Done, Shared, did, follower, parse, push, user};
+use super::{ControlError, Controlled, Done, Shared, follower, parse, push, record, user};
 use crate::{
-    clock::wall_seconds,
-    doings::Doing,
-    json,
-    notice::{Notice, Scene, UserMessage},
-    phone::{self, Client},
-    platform::Platform,
+    platform::{
+        Platform,
+        allowances::Action,
+        clock::wall_seconds,
+        notice::{Notice, Scene, UserMessage},
+        users::{self, Client},
+    },
+    push::{json, tap::Tap},
     simulation::Simulation,
-    tap::Tap,
 };
 
-/// What messages to one user may be refused with: by the user, by the account, or for their frequency.
+/// The errcodes of refused messages to one user: refused by the user, by the account, or for their frequency.
 const REFUSALS: [i64; 6] = [43019, 43101, 43117, 48002, 50002, 50005];
-/// What an event has already.
+/// The elements that every event has.
 const ENVELOPE: [&str; 5] = ["ToUserName", "FromUserName", "CreateTime", "MsgType", "Event"];
 
 #[derive(Deserialize)]
@@ -32,12 +33,12 @@ struct Follow {
     scene: Option<Scene>,
 }
 
-pub(crate) async fn follow(State(simulation): Shared, body: Bytes) -> Controlled<Done> {
+pub(super) async fn follow(State(simulation): Shared, body: Bytes) -> Controlled<Done> {
     let Follow { openid, scene } = parse(&body)?;
     let notice = {
         let platform = &mut *simulation.platform();
-        let openid = openid.unwrap_or_else(|| phone::make_openid(&mut platform.random));
-        if !phone::is_openid(&openid) {
+        let openid = openid.unwrap_or_else(|| users::make_openid(&mut platform.random));
+        if !users::is_openid(&openid) {
             return Err(ControlError::bad_request(
                 "an openid has 28 characters: `o`, then letters, digits, - and _",
             ));
@@ -47,7 +48,7 @@ pub(crate) async fn follow(State(simulation): Shared, body: Bytes) -> Controlled
                 "{openid} follows the account already"
             )));
         }
-        did(platform, &openid, Doing::Follow)?;
+        record(platform, &openid, Action::Follow)?;
         Notice::subscribe(
             &openid,
             scene.map(Scene::into_text),
@@ -60,28 +61,28 @@ pub(crate) async fn follow(State(simulation): Shared, body: Bytes) -> Controlled
 
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Who {
+pub(super) struct UserId {
     openid: String,
 }
 
-pub(crate) async fn unfollow(State(simulation): Shared, body: Bytes) -> Controlled<Done> {
-    let Who { openid } = parse(&body)?;
+pub(super) async fn unfollow(State(simulation): Shared, body: Bytes) -> Controlled<Done> {
+    let UserId { openid } = parse(&body)?;
     follower(&mut simulation.platform(), &openid)?.follows = false;
     Ok(push(&simulation, &Notice::unsubscribe(&openid, wall_seconds())).await)
 }
 
-/// `{"openid", "type", …}`: the members beside `openid` and `article` are those of [`UserMessage`].
-pub(crate) async fn message(State(simulation): Shared, body: Bytes) -> Controlled<Done> {
+/// `{"openid", "type", …}`: the other members are those of [`UserMessage`].
+pub(super) async fn message(State(simulation): Shared, body: Bytes) -> Controlled<Done> {
     let mut members: Map<String, Value> = parse(&body)?;
     let openid: String = take(&mut members, "openid")?;
     let article: Option<u8> = take(&mut members, "article")?;
-    let message: UserMessage = whole(members)?;
+    let message: UserMessage = parse_members(members)?;
     if matches!(&message, UserMessage::Text { content, .. } if content.is_empty()) {
         return Err(ControlError::bad_request(
             "`content` is empty; WeChat sends no empty message",
         ));
     }
-    let notice = said(&mut simulation.platform(), &openid, message)?;
+    let notice = user_message(&mut simulation.platform(), &openid, message)?;
     let notice = match article {
         Some(index) => notice.sent_from_article(index),
         None => notice,
@@ -89,8 +90,8 @@ pub(crate) async fn message(State(simulation): Shared, body: Bytes) -> Controlle
     Ok(push(&simulation, &notice).await)
 }
 
-/// A follower's message. To tap an item of a menu message is a tap.
-fn said(platform: &mut Platform, openid: &str, message: UserMessage) -> Result<Notice, ControlError> {
+/// A message of a follower. A choice in a menu message counts as a tap.
+fn user_message(platform: &mut Platform, openid: &str, message: UserMessage) -> Result<Notice, ControlError> {
     follower(platform, openid)?;
     let is_tap = matches!(
         &message,
@@ -99,7 +100,7 @@ fn said(platform: &mut Platform, openid: &str, message: UserMessage) -> Result<N
             ..
         }
     );
-    did(platform, openid, if is_tap { Doing::Tap } else { Doing::Message })?;
+    record(platform, openid, if is_tap { Action::Tap } else { Action::Message })?;
     let msg_id = platform.next_msg_id();
     Ok(Notice::message(
         openid,
@@ -110,56 +111,45 @@ fn said(platform: &mut Platform, openid: &str, message: UserMessage) -> Result<N
     ))
 }
 
-/// `{"openid", "type", …}`: the members beside `openid` are those of [`Tap`].
-pub(crate) async fn tap(State(simulation): Shared, body: Bytes) -> Controlled<Done> {
-    let mut members: Map<String, Value> = parse(&body)?;
+/// `{"openid", "type", …}`: the other members are those of [`Tap`].
+pub(super) async fn tap(State(simulation): Shared, body: Bytes) -> Controlled<Done> {
+    tapped(&simulation, parse(&body)?).await
+}
+
+pub(super) async fn click(State(simulation): Shared, body: Bytes) -> Controlled<Done> {
+    tapped(&simulation, with_type("click", parse(&body)?)).await
+}
+
+pub(super) async fn view(State(simulation): Shared, body: Bytes) -> Controlled<Done> {
+    tapped(&simulation, with_type("view", parse(&body)?)).await
+}
+
+fn with_type(kind: &str, mut members: Map<String, Value>) -> Map<String, Value> {
+    members.insert("type".to_owned(), kind.into());
+    members
+}
+
+/// Pushes the event of a tap, then the photos or the place that follow it.
+async fn tapped(simulation: &Simulation, mut members: Map<String, Value>) -> Controlled<Done> {
     let openid: String = take(&mut members, "openid")?;
-    tapped(&simulation, &openid, whole(members)?).await
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Click {
-    openid: String,
-    key: String,
-}
-
-pub(crate) async fn click(State(simulation): Shared, body: Bytes) -> Controlled<Done> {
-    let Click { openid, key } = parse(&body)?;
-    tapped(&simulation, &openid, Tap::Click { key }).await
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct View {
-    openid: String,
-    url: String,
-}
-
-pub(crate) async fn view(State(simulation): Shared, body: Bytes) -> Controlled<Done> {
-    let View { openid, url } = parse(&body)?;
-    tapped(&simulation, &openid, Tap::View { url }).await
-}
-
-/// Pushes the event, then the photos or the place that go with it.
-async fn tapped(simulation: &Simulation, openid: &str, tap: Tap) -> Controlled<Done> {
+    let tap: Tap = parse_members(members)?;
     let (event, messages) = {
         let platform = &mut *simulation.platform();
-        follower(platform, openid)?;
+        follower(platform, &openid)?;
         if tap.allows_messages() {
-            did(platform, openid, Doing::Tap)?;
+            record(platform, &openid, Action::Tap)?;
         }
         let Platform {
             users, menu, random, ..
         } = platform;
-        let seen = users.get(openid).zip(menu.as_ref());
+        let seen = users.get(&openid).zip(menu.as_ref());
         let menu_id = seen.map(|(user, menu)| menu.seen_by(user).0);
-        tap.into_pushes(openid, menu_id, wall_seconds(), random)
+        tap.into_pushes(&openid, menu_id, wall_seconds(), random)
     };
     let Json(mut done) = push(simulation, &event).await;
     for message in messages {
-        let notice = said(&mut simulation.platform(), openid, message)?;
-        done.followed.push(simulation.deliver(&notice).await);
+        let notice = user_message(&mut simulation.platform(), &openid, message)?;
+        done.followed.push(simulation.channel.deliver(&notice).await);
     }
     Ok(Json(done))
 }
@@ -171,14 +161,14 @@ struct Scan {
     scene: Scene,
 }
 
-/// A scan makes a user who does not follow (any more) a follower, through the code.
-pub(crate) async fn scan(State(simulation): Shared, body: Bytes) -> Controlled<Done> {
+/// A scan of a QR code. A user who does not follow becomes a follower.
+pub(super) async fn scan(State(simulation): Shared, body: Bytes) -> Controlled<Done> {
     let Scan { openid, scene } = parse(&body)?;
     let notice = {
         let platform = &mut *simulation.platform();
         user(platform, &openid)?;
         let scene = scene.into_text();
-        did(platform, &openid, Doing::Scan)?;
+        record(platform, &openid, Action::Scan)?;
         if platform.users.follow(&openid) {
             Notice::subscribe(&openid, Some(scene), wall_seconds(), &mut platform.random)
         } else {
@@ -190,23 +180,23 @@ pub(crate) async fn scan(State(simulation): Shared, body: Bytes) -> Controlled<D
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Event {
+struct AnyEvent {
     openid: Option<String>,
     event: String,
     #[serde(default)]
     fields: Map<String, Value>,
 }
 
-/// Any other event that WeChat pushes, with its fields as JSON; without an openid, one from the system.
-pub(crate) async fn event(State(simulation): Shared, body: Bytes) -> Controlled<Done> {
-    let Event { openid, event, fields } = parse(&body)?;
+/// Any other event, with its fields as JSON; without an openid, an event from the system.
+pub(super) async fn event(State(simulation): Shared, body: Bytes) -> Controlled<Done> {
+    let AnyEvent { openid, event, fields } = parse(&body)?;
     check_names(&fields)?;
     let from_user = openid.is_some();
     let openid = {
         let platform = &mut *simulation.platform();
         match openid {
             Some(openid) => user(platform, &openid).map(|_| openid)?,
-            None => phone::make_openid(&mut platform.random),
+            None => users::make_openid(&mut platform.random),
         }
     };
     let mut notice = Notice::event(&openid, &event, json::fields(fields), wall_seconds());
@@ -214,10 +204,10 @@ pub(crate) async fn event(State(simulation): Shared, body: Bytes) -> Controlled<
     Ok(push(&simulation, &notice).await)
 }
 
-/// The names become elements.
+/// Refuses names that cannot become elements of the event.
 fn check_names(fields: &Map<String, Value>) -> Result<(), ControlError> {
     if let Some(name) = ENVELOPE.iter().find(|name| fields.contains_key(**name)) {
-        return Err(ControlError::bad_request(format!("every event has its own {name}")));
+        return Err(ControlError::bad_request(format!("every event has a {name} already")));
     }
     let mut values: Vec<&Value> = fields.values().collect();
     let mut names: Vec<&String> = fields.keys().collect();
@@ -232,7 +222,9 @@ fn check_names(fields: &Map<String, Value>) -> Result<(), ControlError> {
         }
     }
     match names.into_iter().find(|name| !is_element_name(name)) {
-        Some(name) => Err(ControlError::bad_request(format!("`{name}` is no name of an element"))),
+        Some(name) => Err(ControlError::bad_request(format!(
+            "`{name}` is not the name of an element"
+        ))),
         None => Ok(()),
     }
 }
@@ -242,28 +234,27 @@ fn is_element_name(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
-/// A payment pushes nothing here, but allows any number of customer-service messages.
-pub(crate) async fn pay(State(simulation): Shared, body: Bytes) -> Controlled<Who> {
-    let who: Who = parse(&body)?;
-    did(&mut simulation.platform(), &who.openid, Doing::Pay)?;
-    Ok(Json(who))
+/// A payment. It pushes nothing, but allows any number of customer-service messages.
+pub(super) async fn pay(State(simulation): Shared, body: Bytes) -> Controlled<UserId> {
+    let user: UserId = parse(&body)?;
+    record(&mut simulation.platform(), &user.openid, Action::Pay)?;
+    Ok(Json(user))
 }
 
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Block {
+pub(super) struct Block {
     openid: String,
     blocked: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     errcode: Option<i64>,
-    /// What the results of accepted messages say in place of `failed:user block`, such as `failed:freq limit`.
+    /// The status of accepted messages in place of `failed:user block`, such as `failed:freq limit`.
     #[serde(skip_serializing_if = "Option::is_none")]
     receipt: Option<String>,
 }
 
-/// Template messages are accepted and end as `failed:user block`, or as `receipt` says; with an errcode, every message is
-/// refused with it.
-pub(crate) async fn block(State(simulation): Shared, body: Bytes) -> Controlled<Block> {
+/// Makes template messages to the user fail after they were accepted; with an errcode, refuses every message with it.
+pub(super) async fn block(State(simulation): Shared, body: Bytes) -> Controlled<Block> {
     let block: Block = parse(&body)?;
     if block.errcode.is_some_and(|errcode| !REFUSALS.contains(&errcode)) {
         return Err(ControlError::bad_request(format!("`errcode` is one of {REFUSALS:?}")));
@@ -287,8 +278,8 @@ struct ChangeUser {
     client_platform_type: Option<Client>,
 }
 
-/// What the rules of conditional menus look at.
-pub(crate) async fn change_user(State(simulation): Shared, body: Bytes) -> Controlled<Value> {
+/// Changes what conditional menus match.
+pub(super) async fn change_user(State(simulation): Shared, body: Bytes) -> Controlled<Value> {
     let change: ChangeUser = parse(&body)?;
     let platform = &mut *simulation.platform();
     let user = user(platform, &change.openid)?;
@@ -303,13 +294,13 @@ pub(crate) async fn change_user(State(simulation): Shared, body: Bytes) -> Contr
     ))
 }
 
-pub(crate) async fn phone(State(simulation): Shared, Path(openid): Path<String>) -> Controlled<Value> {
+pub(super) async fn phone(State(simulation): Shared, Path(openid): Path<String>) -> Controlled<Value> {
     let mut platform = simulation.platform();
     Ok(Json(json!(user(&mut platform, &openid)?.screen)))
 }
 
-/// The menu that this user sees; null when there is none, or the user does not follow.
-pub(crate) async fn phone_menu(State(simulation): Shared, Path(openid): Path<String>) -> Controlled<Value> {
+/// The menu that this user sees; null without a menu, or when the user does not follow.
+pub(super) async fn phone_menu(State(simulation): Shared, Path(openid): Path<String>) -> Controlled<Value> {
     let platform = simulation.platform();
     let user = platform.users.get(&openid);
     let user = user.ok_or_else(|| ControlError::unknown_user(&openid))?;
@@ -320,12 +311,12 @@ pub(crate) async fn phone_menu(State(simulation): Shared, Path(openid): Path<Str
     ))))
 }
 
-/// Takes a member out; a missing one reads as null.
+/// Removes and parses a member; a missing one counts as null.
 fn take<T: DeserializeOwned>(members: &mut Map<String, Value>, name: &str) -> Result<T, ControlError> {
     let value = members.remove(name).unwrap_or_default();
     serde_json::from_value(value).map_err(|error| ControlError::bad_request(format!("`{name}`: {error}")))
 }
 
-fn whole<T: DeserializeOwned>(members: Map<String, Value>) -> Result<T, ControlError> {
+fn parse_members<T: DeserializeOwned>(members: Map<String, Value>) -> Result<T, ControlError> {
     serde_json::from_value(Value::Object(members)).map_err(|error| ControlError::bad_request(error.to_string()))
 }

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use simulator::{FOLLOWER, Simulator};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
-use wechat::{hex, store::Table};
+use wechat::{random, store::Table};
 
 use super::real_account::{self, API_KEY};
 
@@ -155,7 +155,7 @@ impl Run {
         while self.successes.load(Ordering::SeqCst) < AT_LEAST {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        let random = u64::from_str_radix(&hex::random(1).unwrap(), 16).unwrap();
+        let random = u64::from_str_radix(&random::hex::<1>(), 16).unwrap();
         tokio::time::sleep(Duration::from_millis(random)).await;
         kill();
         let mut acknowledged = Acknowledged::default();
@@ -189,8 +189,8 @@ impl Run {
 /// The generation in the folder, while no process runs.
 async fn generation(folder: &TempDir, platform: &Simulator) -> u64 {
     let embedded = EmbeddedTable::start(Some(folder.path())).await.unwrap();
-    let table = Table::new(embedded.client(), TABLE_NAME);
-    let item = table.token(&platform.account().app_id).await.unwrap();
+    let table = Table::new(embedded.client(), TABLE_NAME, &platform.account().app_id);
+    let item = table.token().await.unwrap();
     assert!(item.token.is_some());
     item.generation
 }

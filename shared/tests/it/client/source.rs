@@ -14,9 +14,10 @@ use futures_util::future::join_all;
 use serde_json::json;
 use testing::{ManualClock, TABLE_NAME, account::APP_ID};
 use wechat::{
-    api::{ApiError, Rejection},
+    api::{ApiError, Rejection, calls::management::GetCallbackAddresses},
     clock::{Clock, Deadline},
-    secret::{Secret, sha256_hex},
+    digest::sha256_hex,
+    secret::Secret,
     store::Table,
     token::{Action, CallError, CallFailure, RefreshPort, RefreshRequestError, TokenError, TokenSource},
 };
@@ -88,8 +89,8 @@ impl Bench {
             script: Mutex::new(script),
             asked: Mutex::default(),
         });
-        let table = Table::new(embedded.client(), TABLE_NAME);
-        let source = TokenSource::new(table, APP_ID, refresher.clone(), clock.clone());
+        let table = Table::new(embedded.client(), TABLE_NAME, APP_ID);
+        let source = TokenSource::new(table, refresher.clone(), clock.clone());
         Self {
             embedded,
             clock,
@@ -247,7 +248,7 @@ async fn another_errcode_replaces_no_token() {
 
 #[tokio::test]
 async fn a_request_makes_three_business_calls_at_most() {
-    const PATH: &str = "/cgi-bin/get_api_domain_ip";
+    const PATH: &str = "/cgi-bin/getcallbackip";
     let wechat = WeChat::start().await;
     let dead = wechat.issue(false).await;
     let fresh = wechat.issue(true).await;
@@ -258,7 +259,11 @@ async fn a_request_makes_three_business_calls_at_most() {
         .control("faults", &json!({"path": PATH, "errcode": 40001, "times": 50}))
         .await;
     let client = &wechat.client;
-    let call = |token, attempts| async move { client.api_addresses(&token, attempts, Deadline::NONE).await };
+    let call = |token, attempts| async move {
+        client
+            .call(&GetCallbackAddresses, &token, attempts, Deadline::NONE)
+            .await
+    };
     let error = bench.source.call(Deadline::NONE, call).await.unwrap_err();
     assert!(matches!(error.cause, CallFailure::Api(error) if error.errcode() == Some(40001)));
     assert_eq!(wechat.calls(PATH).await, 3);
@@ -267,7 +272,7 @@ async fn a_request_makes_three_business_calls_at_most() {
 /// The calls are counted over the replacement of the token, and what an earlier one may have done is remembered.
 #[tokio::test]
 async fn a_refusal_after_the_replacement_does_not_hide_what_an_earlier_call_may_have_done() {
-    const PATH: &str = "/cgi-bin/get_api_domain_ip";
+    const PATH: &str = "/cgi-bin/getcallbackip";
     for (errcodes, calls, may_have_landed) in [
         (vec![40001, -1, 40001, 40001], 3, true),
         (vec![-1, 40001, 45009, 45009], 3, true),
@@ -285,7 +290,11 @@ async fn a_refusal_after_the_replacement_does_not_hide_what_an_earlier_call_may_
                 .await;
         }
         let client = &wechat.client;
-        let call = |token, attempts| async move { client.api_addresses(&token, attempts, Deadline::NONE).await };
+        let call = |token, attempts| async move {
+            client
+                .call(&GetCallbackAddresses, &token, attempts, Deadline::NONE)
+                .await
+        };
         let error = bench.source.call(Deadline::NONE, call).await.unwrap_err();
         assert_eq!(wechat.calls(PATH).await, calls, "{errcodes:?}");
         assert_eq!(error.may_have_landed, may_have_landed, "{errcodes:?}");

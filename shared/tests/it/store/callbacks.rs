@@ -10,18 +10,16 @@ const CLAIM_ENDS: i64 = NOW + CLAIMED_FOR;
 
 impl Bench {
     async fn claims(&self, owner: &str, now: i64) -> Claim {
-        let claim = self
-            .table
-            .claim_callback(&self.app_id, "msgid 1", owner, now, CLAIMED_FOR);
+        let claim = self.table.claim_callback("msgid 1", owner, now, CLAIMED_FOR);
         claim.await.unwrap()
     }
 
     async fn winning_deliveries(&self, now: i64) -> usize {
         let claims = race(|delivery| {
-            let (table, app_id) = (self.table.clone(), self.app_id.clone());
+            let table = self.table.clone();
             async move {
                 let owner = format!("racer {delivery}");
-                let claim = table.claim_callback(&app_id, "msgid 1", &owner, now, CLAIMED_FOR);
+                let claim = table.claim_callback("msgid 1", &owner, now, CLAIMED_FOR);
                 claim.await.unwrap()
             }
         })
@@ -44,7 +42,7 @@ async fn a_finished_callback_is_remembered_for_a_day() {
     assert_eq!(bench.claims("first", NOW).await, Claim::Won);
     assert_eq!(bench.claims("first", NOW).await, Claim::Won, "a lost answer");
     assert_eq!(bench.claims("second", CLAIM_ENDS - 1).await, Claim::InProgress);
-    let finish = bench.table.finish_callback(&bench.app_id, "msgid 1", "first", NOW);
+    let finish = bench.table.finish_callback("msgid 1", "first", NOW);
     finish.await.unwrap();
     assert_eq!(bench.claims("second", CLAIM_ENDS).await, Claim::Done);
     assert_eq!(
@@ -63,13 +61,13 @@ async fn a_finished_callback_is_remembered_for_a_day() {
 #[tokio::test]
 async fn a_claim_is_given_up_by_its_owner_and_before_it_is_done() {
     let bench = Bench::start().await;
-    let give_up = |owner: &'static str| bench.table.give_up_callback(&bench.app_id, "msgid 1", owner);
+    let give_up = |owner: &'static str| bench.table.give_up_callback("msgid 1", owner);
     assert_eq!(bench.claims("first", NOW).await, Claim::Won);
     give_up("second").await.unwrap();
     assert_eq!(bench.claims("second", NOW).await, Claim::InProgress);
     give_up("first").await.unwrap();
     assert_eq!(bench.claims("second", NOW).await, Claim::Won);
-    let finish = bench.table.finish_callback(&bench.app_id, "msgid 1", "second", NOW);
+    let finish = bench.table.finish_callback("msgid 1", "second", NOW);
     finish.await.unwrap();
     give_up("second").await.unwrap();
     assert_eq!(bench.claims("third", NOW).await, Claim::Done);

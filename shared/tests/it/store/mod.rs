@@ -24,7 +24,7 @@ use aws_sdk_dynamodb::{
 };
 use testing::TableServer;
 use tokio::{sync::OnceCell, task::JoinSet};
-use wechat::{hex, store::Table};
+use wechat::{random, store::Table};
 
 /// How many tasks race for one item.
 const RACERS: usize = 16;
@@ -65,9 +65,10 @@ impl Bench {
                 (embedded.client(), testing::TABLE_NAME.to_owned(), Some(embedded))
             }
         };
+        let app_id = format!("wx{}", random::hex::<8>());
         Self {
-            table: Table::new(client.clone(), &name),
-            app_id: format!("wx{}", hex::random(8).unwrap()),
+            table: Table::new(client.clone(), &name, &app_id),
+            app_id,
             client,
             name,
             _embedded: embedded,
@@ -94,7 +95,7 @@ fn client_of(endpoint: String) -> Client {
 async fn shared_table(client: &Client) -> String {
     static NAME: OnceCell<String> = OnceCell::const_new();
     let make = async || {
-        let name = format!("conformance-{}", hex::random(4).unwrap());
+        let name = format!("conformance-{}", random::hex::<4>());
         make_table(client, &name).await;
         name
     };
@@ -152,8 +153,8 @@ async fn expired_items_are_deleted_by_their_ttl() {
 #[tokio::test]
 async fn a_table_that_is_not_there_is_a_fault_of_the_set_up() {
     let bench = Bench::start().await;
-    let elsewhere = Table::new(bench.client.clone(), "no-such-table");
-    let error = elsewhere.token(&bench.app_id).await.unwrap_err();
+    let elsewhere = Table::new(bench.client.clone(), "no-such-table", &bench.app_id);
+    let error = elsewhere.token().await.unwrap_err();
     assert_eq!(error.kind(), wechat::store::StoreErrorKind::SetUp, "{error}");
     assert!(error.to_string().contains("TABLE_NAME"), "{error}");
 }

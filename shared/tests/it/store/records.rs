@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use wechat::{
-    hex,
+    random,
     store::{
         KeptMenu, ListedTemplates, MenuError, MessageRecord, MessageStatus, REFUSAL_IS_NEWS_FOR, Receipt,
         RefusedCallback, Sender, Table,
@@ -12,11 +12,10 @@ use wechat::{
 use super::{Bench, NOW, number, race, text};
 
 const DAY: i64 = 24 * 3600;
-const APP_ID: &str = "wx0123456789abcdef";
 const OPENID: &str = "odhkK64I1uXqoUQjt7QYx4O0yUvs";
 
 fn fresh_msgid() -> String {
-    u64::from_str_radix(&hex::random(7).unwrap(), 16).unwrap().to_string()
+    u64::from_str_radix(&random::hex::<7>(), 16).unwrap().to_string()
 }
 
 fn receipt<'a>(msgid: &'a str, status: MessageStatus, words: &'a str, at: i64) -> Receipt<'a> {
@@ -47,20 +46,17 @@ async fn a_receipt_counts_whether_it_comes_after_the_record_or_before() {
         let msgid = fresh_msgid();
         let receipt = receipt(&msgid, MessageStatus::Delivered, "success", NOW + 1);
         if receipt_first {
-            assert!(table.record_receipt(APP_ID, receipt).await.unwrap());
-            let early = table.message(APP_ID, &msgid, NOW + 1).await.unwrap().unwrap();
+            assert!(table.record_receipt(receipt).await.unwrap());
+            let early = table.message(&msgid, NOW + 1).await.unwrap().unwrap();
             assert_eq!((early.status, early.touser), (MessageStatus::Delivered, None));
         }
-        table
-            .record_sent(APP_ID, &msgid, OPENID, "template", NOW)
-            .await
-            .unwrap();
+        table.record_sent(&msgid, OPENID, "template", NOW).await.unwrap();
         if !receipt_first {
-            let sent = table.message(APP_ID, &msgid, NOW).await.unwrap().unwrap();
+            let sent = table.message(&msgid, NOW).await.unwrap().unwrap();
             assert_eq!((sent.status, sent.finished_at), (MessageStatus::Sent, None));
-            assert!(table.record_receipt(APP_ID, receipt).await.unwrap());
+            assert!(table.record_receipt(receipt).await.unwrap());
         }
-        assert_eq!(table.message(APP_ID, &msgid, NOW + 1).await.unwrap(), Some(delivered()));
+        assert_eq!(table.message(&msgid, NOW + 1).await.unwrap(), Some(delivered()));
     }
 }
 
@@ -68,20 +64,11 @@ async fn a_receipt_counts_whether_it_comes_after_the_record_or_before() {
 async fn a_repeat_keeps_the_time_of_the_first_send_and_undoes_no_receipt() {
     let Bench { table, .. } = &Bench::start().await;
     let msgid = fresh_msgid();
-    table
-        .record_sent(APP_ID, &msgid, OPENID, "template", NOW)
-        .await
-        .unwrap();
+    table.record_sent(&msgid, OPENID, "template", NOW).await.unwrap();
     let receipt = receipt(&msgid, MessageStatus::Delivered, "success", NOW + 1);
-    assert!(table.record_receipt(APP_ID, receipt).await.unwrap());
-    table
-        .record_sent(APP_ID, &msgid, OPENID, "template", NOW + 60)
-        .await
-        .unwrap();
-    assert_eq!(
-        table.message(APP_ID, &msgid, NOW + 60).await.unwrap(),
-        Some(delivered())
-    );
+    assert!(table.record_receipt(receipt).await.unwrap());
+    table.record_sent(&msgid, OPENID, "template", NOW + 60).await.unwrap();
+    assert_eq!(table.message(&msgid, NOW + 60).await.unwrap(), Some(delivered()));
 }
 
 #[tokio::test]
@@ -92,87 +79,65 @@ async fn of_a_record_and_its_receipt_at_the_same_time_neither_is_lost() {
         let (table, msgid) = (bench.table.clone(), msgid.clone());
         async move {
             if racer % 2 == 0 {
-                table
-                    .record_sent(APP_ID, &msgid, OPENID, "template", NOW)
-                    .await
-                    .unwrap();
+                table.record_sent(&msgid, OPENID, "template", NOW).await.unwrap();
             } else {
                 let receipt = receipt(&msgid, MessageStatus::Delivered, "success", NOW + 1);
-                assert!(table.record_receipt(APP_ID, receipt).await.unwrap());
+                assert!(table.record_receipt(receipt).await.unwrap());
             }
         }
     })
     .await;
-    assert_eq!(
-        bench.table.message(APP_ID, &msgid, NOW).await.unwrap(),
-        Some(delivered())
-    );
+    assert_eq!(bench.table.message(&msgid, NOW).await.unwrap(), Some(delivered()));
 }
 
 /// Two accounts whose consoles name one URL and one Token: plain mode cannot tell their callbacks apart.
 #[tokio::test]
 async fn a_receipt_changes_only_a_message_that_this_account_sent_to_that_user() {
-    let Bench { table, .. } = &Bench::start().await;
+    let bench = Bench::start().await;
+    let table = &bench.table;
+    let other_table = &Table::new(bench.client.clone(), &bench.name, "wxfedcba9876543210");
     let msgid = fresh_msgid();
-    let sent = |app_id| table.record_sent(app_id, &msgid, OPENID, "template", NOW);
-    sent(APP_ID).await.unwrap();
-    sent("wxfedcba9876543210").await.unwrap();
+    let sent = async |table: &Table| table.record_sent(&msgid, OPENID, "template", NOW).await;
+    sent(table).await.unwrap();
+    sent(other_table).await.unwrap();
     let own = receipt(&msgid, MessageStatus::Blocked, "failed:user block", NOW + 1);
     let foreign = Receipt {
         openid: "oOfAnotherAccount",
         ..own
     };
-    assert!(!table.record_receipt(APP_ID, foreign).await.unwrap());
-    let status = async |app_id| table.message(app_id, &msgid, NOW).await.unwrap().unwrap().status;
-    assert_eq!(status(APP_ID).await, MessageStatus::Sent);
-    assert!(table.record_receipt(APP_ID, own).await.unwrap());
-    assert_eq!(status(APP_ID).await, MessageStatus::Blocked);
-    assert_eq!(status("wxfedcba9876543210").await, MessageStatus::Sent);
+    assert!(!table.record_receipt(foreign).await.unwrap());
+    let status = async |table: &Table| table.message(&msgid, NOW).await.unwrap().unwrap().status;
+    assert_eq!(status(table).await, MessageStatus::Sent);
+    assert!(table.record_receipt(own).await.unwrap());
+    assert_eq!(status(table).await, MessageStatus::Blocked);
+    assert_eq!(status(other_table).await, MessageStatus::Sent);
 }
 
 #[tokio::test]
 async fn a_message_is_kept_for_thirty_days() {
     let bench = Bench::start().await;
     let msgid = fresh_msgid();
-    assert_eq!(bench.table.message(APP_ID, &msgid, NOW).await.unwrap(), None);
-    bench
-        .table
-        .record_sent(APP_ID, &msgid, OPENID, "template", NOW)
-        .await
-        .unwrap();
+    assert_eq!(bench.table.message(&msgid, NOW).await.unwrap(), None);
+    bench.table.record_sent(&msgid, OPENID, "template", NOW).await.unwrap();
     let blocked = receipt(&msgid, MessageStatus::Blocked, "failed:user block", NOW + DAY);
-    assert!(bench.table.record_receipt(APP_ID, blocked).await.unwrap());
-    let item = bench.item(format!("message#{APP_ID}#{msgid}")).await.unwrap();
+    assert!(bench.table.record_receipt(blocked).await.unwrap());
+    let item = bench.item(format!("message#{}#{msgid}", bench.app_id)).await.unwrap();
     assert_eq!(
         (text(&item, "status"), number(&item, "ttl")),
         ("blocked", NOW + 30 * DAY)
     );
-    assert!(
-        bench
-            .table
-            .message(APP_ID, &msgid, NOW + 30 * DAY - 1)
-            .await
-            .unwrap()
-            .is_some()
-    );
-    assert!(
-        bench
-            .table
-            .message(APP_ID, &msgid, NOW + 30 * DAY)
-            .await
-            .unwrap()
-            .is_none()
-    );
+    assert!(bench.table.message(&msgid, NOW + 30 * DAY - 1).await.unwrap().is_some());
+    assert!(bench.table.message(&msgid, NOW + 30 * DAY).await.unwrap().is_none());
 }
 
 /// As admin does: in place of what the table holds.
-async fn keep(table: &Table, app_id: &str, menu: &str, now: i64) {
-    let kept = table.kept_menu(app_id).await.unwrap();
-    table.keep_menu(app_id, kept.as_ref(), menu, now).await.unwrap();
+async fn keep(table: &Table, menu: &str, now: i64) {
+    let kept = table.kept_menu().await.unwrap();
+    table.keep_menu(kept.as_ref(), menu, now).await.unwrap();
 }
 
-async fn claim(table: &Table, app_id: &str, owner: &str, now: i64) -> Option<KeptMenu> {
-    table.claim_menu_roll_back(app_id, owner, now).await.unwrap()
+async fn claim(table: &Table, owner: &str, now: i64) -> Option<KeptMenu> {
+    table.claim_menu_roll_back(owner, now).await.unwrap()
 }
 
 /// For how long a roll-back of another run stands in the way.
@@ -185,17 +150,17 @@ fn retry_after<T: std::fmt::Debug>(outcome: Result<T, MenuError>) -> i64 {
 
 #[tokio::test]
 async fn the_menu_of_before_the_last_change_is_kept() {
-    let Bench { table, app_id, .. } = &Bench::start().await;
-    assert_eq!(table.kept_menu(app_id).await.unwrap(), None);
+    let Bench { table, .. } = &Bench::start().await;
+    assert_eq!(table.kept_menu().await.unwrap(), None);
     for menu in [r#"{"menu":{"button":[]}}"#, r#"{"menu":{"button":[{"name":"今日"}]}}"#] {
         // The second time by the repeat of a change that was cut short.
         for _ in 0..2 {
-            keep(table, app_id, menu, NOW).await;
-            assert_eq!(table.kept_menu(app_id).await.unwrap().unwrap().menu, menu);
+            keep(table, menu, NOW).await;
+            assert_eq!(table.kept_menu().await.unwrap().unwrap().menu, menu);
         }
     }
     assert_eq!(
-        table.kept_menu(app_id).await.unwrap().unwrap().earlier.as_deref(),
+        table.kept_menu().await.unwrap().unwrap().earlier.as_deref(),
         Some(r#"{"menu":{"button":[]}}"#)
     );
 }
@@ -203,20 +168,18 @@ async fn the_menu_of_before_the_last_change_is_kept() {
 /// DynamoDB takes 400 KB an item.
 #[tokio::test]
 async fn two_menus_that_fill_an_item_are_not_kept_together() {
-    let Bench { table, app_id, .. } = &Bench::start().await;
+    let Bench { table, .. } = &Bench::start().await;
     let large = |name: &str| format!(r#"{{"menu":"{}"}}"#, name.repeat(197_000));
     for name in ["a", "b"] {
-        keep(table, app_id, &large(name), NOW).await;
-        let kept = table.kept_menu(app_id).await.unwrap().unwrap();
+        keep(table, &large(name), NOW).await;
+        let kept = table.kept_menu().await.unwrap().unwrap();
         assert!(kept.menu == large(name) && kept.earlier.is_none());
     }
-    let kept = claim(table, app_id, "run", NOW).await.unwrap();
-    let rolled_back = table
-        .keep_menu_to_roll_back(app_id, "run", &kept, &large("c"), NOW)
-        .await;
+    let kept = claim(table, "run", NOW).await.unwrap();
+    let rolled_back = table.keep_menu_to_roll_back("run", &kept, &large("c"), NOW).await;
     assert!(matches!(rolled_back, Err(MenuError::TooLarge)));
     assert_eq!(
-        table.kept_menu(app_id).await.unwrap().unwrap(),
+        table.kept_menu().await.unwrap().unwrap(),
         kept,
         "what is to come back is not lost"
     );
@@ -224,56 +187,56 @@ async fn two_menus_that_fill_an_item_are_not_kept_together() {
 
 #[tokio::test]
 async fn one_roll_back_at_a_time_and_no_other_change_beside_it() {
-    let Bench { table, app_id, .. } = &Bench::start().await;
-    assert_eq!(claim(table, app_id, "a", NOW).await, None);
-    assert_eq!(table.kept_menu(app_id).await.unwrap(), None, "nor is anything now");
-    keep(table, app_id, "1", NOW).await;
-    let kept = table.kept_menu(app_id).await.unwrap();
-    assert_eq!(claim(table, app_id, "a", NOW).await, kept);
-    assert_eq!(claim(table, app_id, "a", NOW).await, kept, "a repeat by the SDK");
-    let other = table.claim_menu_roll_back(app_id, "b", NOW + 10).await;
+    let Bench { table, .. } = &Bench::start().await;
+    assert_eq!(claim(table, "a", NOW).await, None);
+    assert_eq!(table.kept_menu().await.unwrap(), None, "nor is anything now");
+    keep(table, "1", NOW).await;
+    let kept = table.kept_menu().await.unwrap();
+    assert_eq!(claim(table, "a", NOW).await, kept);
+    assert_eq!(claim(table, "a", NOW).await, kept, "a repeat by the SDK");
+    let other = table.claim_menu_roll_back("b", NOW + 10).await;
     assert_eq!(retry_after(other), 20);
     for menu in ["1", "2"] {
-        let change = table.keep_menu(app_id, kept.as_ref(), menu, NOW + 29).await;
+        let change = table.keep_menu(kept.as_ref(), menu, NOW + 29).await;
         assert_eq!(retry_after(change), 1, "{menu}");
     }
     assert_eq!(
-        claim(table, app_id, "b", NOW + 30).await,
+        claim(table, "b", NOW + 30).await,
         kept,
         "the first has died, and nothing was changed"
     );
     let kept = kept.unwrap();
-    let late = table.keep_menu_to_roll_back(app_id, "a", &kept, "2", NOW + 30).await;
+    let late = table.keep_menu_to_roll_back("a", &kept, "2", NOW + 30).await;
     assert_eq!(retry_after(late), 30, "it is the other's now");
-    table.give_up_menu_roll_back(app_id, "a").await.unwrap();
-    let other = table.claim_menu_roll_back(app_id, "c", NOW + 31).await;
+    table.give_up_menu_roll_back("a").await.unwrap();
+    let other = table.claim_menu_roll_back("c", NOW + 31).await;
     assert_eq!(retry_after(other), 29, "only its holder gives a claim up");
-    keep(table, app_id, "2", NOW + 60).await;
+    keep(table, "2", NOW + 60).await;
 }
 
 #[tokio::test]
 async fn a_roll_back_is_known_until_it_has_ended() {
-    let Bench { table, app_id, .. } = &Bench::start().await;
-    let is_restoring = async || table.kept_menu(app_id).await.unwrap().unwrap().is_restoring;
+    let Bench { table, .. } = &Bench::start().await;
+    let is_restoring = async || table.kept_menu().await.unwrap().unwrap().is_restoring;
     let roll_back = async |owner: &str, menu: &str| {
-        let kept = claim(table, app_id, owner, NOW).await.unwrap();
-        let keep = table.keep_menu_to_roll_back(app_id, owner, &kept, menu, NOW);
+        let kept = claim(table, owner, NOW).await.unwrap();
+        let keep = table.keep_menu_to_roll_back(owner, &kept, menu, NOW);
         keep.await.unwrap();
     };
-    keep(table, app_id, "1", NOW).await;
+    keep(table, "1", NOW).await;
     assert!(!is_restoring().await);
     roll_back("a", "2").await;
-    table.give_up_menu_roll_back(app_id, "a").await.unwrap();
+    table.give_up_menu_roll_back("a").await.unwrap();
     assert!(is_restoring().await, "the next one goes on");
-    claim(table, app_id, "b", NOW).await;
-    table.finish_menu_roll_back(app_id, "a").await.unwrap();
+    claim(table, "b", NOW).await;
+    table.finish_menu_roll_back("a").await.unwrap();
     assert!(is_restoring().await, "that is another run's to say");
-    table.finish_menu_roll_back(app_id, "b").await.unwrap();
+    table.finish_menu_roll_back("b").await.unwrap();
     assert!(!is_restoring().await);
     for menu in ["4", "3"] {
         roll_back("c", "3").await;
-        table.give_up_menu_roll_back(app_id, "c").await.unwrap();
-        keep(table, app_id, menu, NOW).await;
+        table.give_up_menu_roll_back("c").await.unwrap();
+        keep(table, menu, NOW).await;
         assert!(!is_restoring().await, "another change has come between");
     }
 }
@@ -289,8 +252,8 @@ fn refused(sender: Sender, last_octet: u8, at: i64) -> RefusedCallback {
 
 #[tokio::test]
 async fn the_last_refused_callback_is_remembered_for_a_week() {
-    let Bench { table, app_id, .. } = &Bench::start().await;
-    assert_eq!(table.refused_callbacks(app_id, NOW).await.unwrap(), []);
+    let Bench { table, .. } = &Bench::start().await;
+    assert_eq!(table.refused_callbacks(NOW).await.unwrap(), []);
     let browser = refused(Sender::Stranger, 1, NOW);
     let wechat = refused(Sender::WeChat, 2, NOW + 5);
     let again = refused(Sender::WeChat, 2, NOW + 6);
@@ -300,9 +263,9 @@ async fn the_last_refused_callback_is_remembered_for_a_week() {
         ..refused(Sender::Unproven, 0, NOW + 8)
     };
     for refused in [&browser, &wechat, &again, &forger, &nowhere] {
-        table.record_refused_callback(app_id, refused).await.unwrap();
+        table.record_refused_callback(refused).await.unwrap();
     }
-    let told = |now| table.refused_callbacks(app_id, now);
+    let told = |now| table.refused_callbacks(now);
     let by_sender = [again.clone(), nowhere.clone(), forger.clone(), browser.clone()];
     assert_eq!(told(NOW + 9).await.unwrap(), by_sender);
     let old = NOW + 8 + REFUSAL_IS_NEWS_FOR;
@@ -319,14 +282,14 @@ async fn the_last_refused_callback_is_remembered_for_a_week() {
 /// Anyone can have requests refused.
 #[tokio::test]
 async fn a_flood_of_refused_strangers_hides_no_refused_callback() {
-    let Bench { table, app_id, .. } = &Bench::start().await;
+    let Bench { table, .. } = &Bench::start().await;
     let wechat = refused(Sender::Unproven, 1, NOW);
-    table.record_refused_callback(app_id, &wechat).await.unwrap();
+    table.record_refused_callback(&wechat).await.unwrap();
     for (at, last_octet) in (NOW..).zip(2..=60) {
         let stranger = refused(Sender::Stranger, last_octet, at);
-        table.record_refused_callback(app_id, &stranger).await.unwrap();
+        table.record_refused_callback(&stranger).await.unwrap();
     }
-    let told = table.refused_callbacks(app_id, NOW + 60).await.unwrap();
+    let told = table.refused_callbacks(NOW + 60).await.unwrap();
     assert_eq!((told.len(), &told[0]), (16, &wechat));
 }
 
@@ -334,36 +297,36 @@ async fn a_flood_of_refused_strangers_hides_no_refused_callback() {
 async fn of_refusals_that_are_recorded_at_the_same_time_none_is_lost() {
     let bench = Bench::start().await;
     race(|racer| {
-        let (table, app_id) = (bench.table.clone(), bench.app_id.clone());
+        let table = bench.table.clone();
         async move {
             let refused = refused(Sender::Unproven, u8::try_from(racer).unwrap(), NOW);
-            table.record_refused_callback(&app_id, &refused).await.unwrap();
+            table.record_refused_callback(&refused).await.unwrap();
         }
     })
     .await;
-    let told = bench.table.refused_callbacks(&bench.app_id, NOW).await.unwrap();
+    let told = bench.table.refused_callbacks(NOW).await.unwrap();
     assert_eq!(told.len(), 16);
 }
 
 #[tokio::test]
 async fn the_last_callback_is_remembered_without_an_end() {
-    let Bench { table, app_id, .. } = &Bench::start().await;
-    assert_eq!(table.last_callback(app_id).await.unwrap(), None);
+    let Bench { table, .. } = &Bench::start().await;
+    assert_eq!(table.last_callback().await.unwrap(), None);
     for at in [NOW, NOW + 400 * DAY] {
-        table.note_callback(app_id, at).await.unwrap();
-        assert_eq!(table.last_callback(app_id).await.unwrap(), Some(at));
+        table.note_callback(at).await.unwrap();
+        assert_eq!(table.last_callback().await.unwrap(), Some(at));
     }
 }
 
 #[tokio::test]
 async fn listed_templates_serve_for_a_day() {
-    let Bench { table, app_id, .. } = &Bench::start().await;
-    assert_eq!(table.templates(app_id, NOW).await.unwrap(), None);
+    let Bench { table, .. } = &Bench::start().await;
+    assert_eq!(table.templates(NOW).await.unwrap(), None);
     let listed = ListedTemplates {
         templates: serde_json::from_value(json!({"TEMPLATE": ["thing1", "time2"], "EMPTY": []})).unwrap(),
         listed_at: NOW,
     };
-    table.save_templates(app_id, &listed).await.unwrap();
-    assert_eq!(table.templates(app_id, NOW + DAY - 1).await.unwrap(), Some(listed));
-    assert_eq!(table.templates(app_id, NOW + DAY).await.unwrap(), None);
+    table.save_templates(&listed).await.unwrap();
+    assert_eq!(table.templates(NOW + DAY - 1).await.unwrap(), Some(listed));
+    assert_eq!(table.templates(NOW + DAY).await.unwrap(), None);
 }

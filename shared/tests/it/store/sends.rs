@@ -22,9 +22,8 @@ fn settled() -> RecipientState {
     }
 }
 
-fn request<'a>(app_id: &'a str, owner: &'a str) -> SendRequest<'a> {
+fn request(owner: &str) -> SendRequest<'_> {
     SendRequest {
-        app_id,
         caller: "shop",
         key: "order-1",
         fingerprint: "body 1",
@@ -41,12 +40,12 @@ fn answer() -> RecordedAnswer {
 
 impl Bench {
     async fn claim(&self, owner: &str, now: i64) -> SendClaim {
-        let request = request(&self.app_id, owner);
+        let request = request(owner);
         self.table.claim_send(&request, now).await.unwrap()
     }
 
     async fn finish(&self, owner: &str, outcome: SendOutcome<'_>, now: i64) {
-        let request = request(&self.app_id, owner);
+        let request = request(owner);
         self.table.finish_send(&request, outcome, now).await.unwrap();
     }
 
@@ -61,10 +60,10 @@ impl Bench {
     /// What those of many runs at `now` know that may send.
     async fn winners(&self, now: i64) -> Vec<SendState> {
         let claims = race(|run| {
-            let (table, app_id) = (self.table.clone(), self.app_id.clone());
+            let table = self.table.clone();
             async move {
                 let owner = format!("racer {run}");
-                table.claim_send(&request(&app_id, &owner), now).await.unwrap()
+                table.claim_send(&request(&owner), now).await.unwrap()
             }
         })
         .await;
@@ -109,7 +108,7 @@ async fn a_recorded_answer_is_given_again_for_a_day() {
     assert_eq!(bench.claim("first", NOW).await, SendClaim::Done(answer()));
     let other = SendRequest {
         fingerprint: "body 2",
-        ..request(&bench.app_id, "second")
+        ..request("second")
     };
     assert_eq!(bench.table.claim_send(&other, NOW).await.unwrap(), SendClaim::OtherBody);
 
@@ -127,7 +126,7 @@ async fn what_wechat_refused_may_be_tried_again_with_the_same_body() {
     bench.finish("first", SendOutcome::Refused, NOW).await;
     let other = SendRequest {
         fingerprint: "body 2",
-        ..request(&bench.app_id, "second")
+        ..request("second")
     };
     assert_eq!(bench.table.claim_send(&other, NOW).await.unwrap(), SendClaim::OtherBody);
     assert_eq!(bench.winners(NOW).await, [SendState::default()]);
@@ -192,7 +191,7 @@ async fn the_keys_of_two_callers_are_kept_apart() {
     let other = SendRequest {
         caller: "app",
         fingerprint: "body 2",
-        ..request(&bench.app_id, "second")
+        ..request("second")
     };
     assert_eq!(bench.table.claim_send(&other, NOW).await.unwrap(), first());
 }

@@ -21,12 +21,12 @@ fn token(generation: u64) -> StoredToken {
 
 impl Bench {
     async fn wins(&self, owner: &str, now: i64) -> bool {
-        let lease = self.table.take_token_lease(&self.app_id, owner, now, now + LEASE_FOR);
+        let lease = self.table.take_token_lease(owner, now, now + LEASE_FOR);
         matches!(lease.await.unwrap(), Lease::Won(_))
     }
 
     async fn saves(&self, owner: &str, read_generation: u64, token: &StoredToken) -> bool {
-        let save = self.table.save_token(&self.app_id, owner, read_generation, token);
+        let save = self.table.save_token(owner, read_generation, token);
         save.await.unwrap()
     }
 }
@@ -35,10 +35,10 @@ impl Bench {
 async fn of_many_runs_one_gets_the_lease() {
     let bench = Bench::start().await;
     let leases = race(|run| {
-        let (table, app_id) = (bench.table.clone(), bench.app_id.clone());
+        let table = bench.table.clone();
         async move {
             let owner = format!("run {run}");
-            let lease = table.take_token_lease(&app_id, &owner, NOW, NOW + LEASE_FOR).await;
+            let lease = table.take_token_lease(&owner, NOW, NOW + LEASE_FOR).await;
             matches!(lease.unwrap(), Lease::Won(_))
         }
     })
@@ -64,7 +64,7 @@ async fn the_lease_comes_with_the_item_as_it_is() {
     let bench = Bench::start().await;
     assert!(bench.wins("first", NOW).await);
     assert!(bench.saves("first", 0, &token(1)).await);
-    let lease = bench.table.take_token_lease(&bench.app_id, "second", NOW, NOW + 1);
+    let lease = bench.table.take_token_lease("second", NOW, NOW + 1);
     let Lease::Won(item) = lease.await.unwrap() else {
         panic!("the lease was given back with the token");
     };
@@ -89,7 +89,7 @@ async fn a_token_is_saved_by_the_holder_of_the_lease_over_the_generation_that_it
     assert!(bench.wins("third", NOW).await);
     assert!(!bench.saves("third", 0, &token(1)).await, "the generation is 1 by now");
     assert!(bench.saves("third", 1, &token(2)).await);
-    let item = bench.table.token(&bench.app_id).await.unwrap();
+    let item = bench.table.token().await.unwrap();
     assert_eq!((item.generation, item.lease_expires_at), (2, None));
 }
 
@@ -118,7 +118,7 @@ async fn a_token_written_by_hand_is_replaced_like_any_other() {
         .send()
         .await
         .unwrap();
-    let found = bench.table.token(&bench.app_id).await.unwrap().token.unwrap();
+    let found = bench.table.token().await.unwrap().token.unwrap();
     assert_eq!((found.expires_at, found.generation), (NOW, 0));
     assert!(bench.wins("first", NOW).await);
     assert!(bench.saves("first", 0, &token(1)).await);
@@ -127,22 +127,21 @@ async fn a_token_written_by_hand_is_replaced_like_any_other() {
 #[tokio::test]
 async fn the_ledger_is_written_by_the_holder_of_the_lease() {
     let bench = Bench::start().await;
-    let record =
-        |owner: &'static str, at: &'static [i64]| bench.table.record_forced_refreshes(&bench.app_id, owner, at);
+    let record = |owner: &'static str, at: &'static [i64]| bench.table.record_forced_refreshes(owner, at);
     assert!(!record("first", &[NOW]).await.unwrap(), "there is no lease");
     assert!(bench.wins("first", NOW).await);
     assert!(!record("second", &[NOW]).await.unwrap());
     assert!(record("first", &[NOW - 60, NOW]).await.unwrap());
-    let item = bench.table.token(&bench.app_id).await.unwrap();
+    let item = bench.table.token().await.unwrap();
     assert_eq!(item.forced_at, [NOW - 60, NOW]);
     assert!(record("first", &[]).await.unwrap());
-    assert!(bench.table.token(&bench.app_id).await.unwrap().forced_at.is_empty());
+    assert!(bench.table.token().await.unwrap().forced_at.is_empty());
 }
 
 #[tokio::test]
 async fn a_failure_stays_until_the_next_token() {
     let bench = Bench::start().await;
-    let (table, app_id) = (&bench.table, &bench.app_id);
+    let table = &bench.table;
     let failure = |errcode: Option<i64>| RefreshFailure {
         at: NOW,
         owner: "first".to_owned(),
@@ -152,33 +151,26 @@ async fn a_failure_stays_until_the_next_token() {
     };
     assert!(bench.wins("first", NOW).await);
     table
-        .release_token_lease(app_id, "second", Some(&failure(Some(1))))
+        .release_token_lease("second", Some(&failure(Some(1))))
         .await
         .unwrap();
-    assert_eq!(
-        table.token(app_id).await.unwrap().failure,
-        None,
-        "the lease is another's"
-    );
+    assert_eq!(table.token().await.unwrap().failure, None, "the lease is another's");
 
     table
-        .release_token_lease(app_id, "first", Some(&failure(Some(40164))))
+        .release_token_lease("first", Some(&failure(Some(40164))))
         .await
         .unwrap();
-    let item = table.token(app_id).await.unwrap();
+    let item = table.token().await.unwrap();
     assert_eq!(
         (item.failure, item.lease_expires_at),
         (Some(failure(Some(40164))), None)
     );
 
     assert!(bench.wins("first", NOW).await, "the lease was given back");
-    table
-        .release_token_lease(app_id, "first", Some(&failure(None)))
-        .await
-        .unwrap();
-    assert_eq!(table.token(app_id).await.unwrap().failure, Some(failure(None)));
+    table.release_token_lease("first", Some(&failure(None))).await.unwrap();
+    assert_eq!(table.token().await.unwrap().failure, Some(failure(None)));
 
     assert!(bench.wins("first", NOW).await);
     assert!(bench.saves("first", 0, &token(1)).await);
-    assert_eq!(table.token(app_id).await.unwrap().failure, None);
+    assert_eq!(table.token().await.unwrap().failure, None);
 }

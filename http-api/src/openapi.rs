@@ -1,0 +1,248 @@
+//! What `openapi.json` says of a route. It stands beside the handler, and the document is made of the tables of routes.
+
+use serde_json::{Map, Value, json};
+
+use crate::Route;
+
+/// Statuses that any operation may answer.
+const COMMON_FAILURES: [u16; 4] = [401, 502, 503, 504];
+
+/// What a route takes and answers.
+#[derive(Clone, Copy, Debug)]
+pub struct Operation {
+    /// The `operationId`.
+    pub id: &'static str,
+    /// One line, in English and Chinese.
+    pub summary: &'static str,
+    /// More than that, where there is more to say.
+    pub description: &'static str,
+    /// The parameters of path, query and headers.
+    pub parameters: &'static [Parameter],
+    /// The JSON body.
+    pub body: Option<Body>,
+    /// What it answers when it succeeds.
+    pub answers: &'static [(u16, &'static str, Schema)],
+    /// The statuses of its failures, beside 401, 502, 503 and 504.
+    pub failures: &'static [u16],
+}
+
+impl Operation {
+    /// Without a parameter, a body or an answer.
+    pub const NEW: Self = Self {
+        id: "",
+        summary: "",
+        description: "",
+        parameters: &[],
+        body: None,
+        answers: &[],
+        failures: &[],
+    };
+
+    /// The names of the query parameters.
+    pub(crate) fn query(&self) -> impl Iterator<Item = &'static str> {
+        let parameters = self.parameters.iter();
+        parameters
+            .filter(|parameter| parameter.location == Location::Query)
+            .map(|parameter| parameter.name)
+    }
+
+    fn to_json(self, function: &str) -> Value {
+        let mut operation = json!({"operationId": self.id, "summary": self.summary, "tags": [function]});
+        if !self.description.is_empty() {
+            operation["description"] = self.description.into();
+        }
+        if !self.parameters.is_empty() {
+            operation["parameters"] = self.parameters.iter().map(|parameter| parameter.to_json()).collect();
+        }
+        if let Some(body) = self.body {
+            let schema = Schema::Named(body.schema).to_json();
+            operation["requestBody"] =
+                json!({"required": body.is_required, "content": {"application/json": {"schema": schema}}});
+        }
+        for (status, description, schema) in self.answers {
+            operation["responses"][status.to_string()] =
+                json!({"description": description, "content": {"application/json": {"schema": schema.to_json()}}});
+        }
+        for status in COMMON_FAILURES.iter().chain(self.failures) {
+            operation["responses"][status.to_string()] = json!({"$ref": format!("#/components/responses/{status}")});
+        }
+        operation
+    }
+}
+
+/// Where a parameter stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Location {
+    /// A segment of the path.
+    Path,
+    /// The query.
+    Query,
+    /// A header.
+    Header,
+}
+
+/// One parameter of a route.
+#[derive(Clone, Copy, Debug)]
+pub struct Parameter {
+    /// The name.
+    pub name: &'static str,
+    /// Where it stands.
+    pub location: Location,
+    /// What it is for; may be empty.
+    pub description: &'static str,
+    /// Its JSON Schema, as JSON.
+    pub schema: &'static str,
+}
+
+impl Parameter {
+    fn to_json(self) -> Value {
+        let location = match self.location {
+            Location::Path => "path",
+            Location::Query => "query",
+            Location::Header => "header",
+        };
+        let schema: Value = serde_json::from_str(self.schema).unwrap_or_else(|error| panic!("{}: {error}", self.name));
+        let mut parameter = json!({"name": self.name, "in": location, "schema": schema});
+        if !self.description.is_empty() {
+            parameter["description"] = self.description.into();
+        }
+        if self.location == Location::Path {
+            parameter["required"] = true.into();
+        }
+        parameter
+    }
+}
+
+/// The JSON body of a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Body {
+    /// The name of its schema.
+    pub schema: &'static str,
+    /// Whether it may not be left out.
+    pub is_required: bool,
+}
+
+impl Body {
+    /// A body that may not be left out.
+    #[must_use]
+    pub const fn required(schema: &'static str) -> Self {
+        Self {
+            schema,
+            is_required: true,
+        }
+    }
+
+    /// A body that may be left out.
+    #[must_use]
+    pub const fn optional(schema: &'static str) -> Self {
+        Self {
+            schema,
+            is_required: false,
+        }
+    }
+}
+
+/// The schema of an answer.
+#[derive(Clone, Copy, Debug)]
+pub enum Schema {
+    /// Any object, such as an answer of WeChat's.
+    Object,
+    /// A schema of the document.
+    Named(&'static str),
+    /// One of several schemas of the document.
+    OneOf(&'static [&'static str]),
+}
+
+impl Schema {
+    fn to_json(self) -> Value {
+        let reference = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});
+        match self {
+            Self::Object => json!({"type": "object"}),
+            Self::Named(name) => reference(name),
+            Self::OneOf(names) => json!({"oneOf": names.iter().map(|name| reference(name)).collect::<Vec<_>>()}),
+        }
+    }
+}
+
+/// Adds the routes of a function to the `paths` of a document, each with the function's name as its tag.
+pub fn add_paths<A>(paths: &mut Map<String, Value>, function: &str, tables: &[&[Route<A>]]) {
+    for route in tables.iter().copied().flatten() {
+        let path = paths.entry(route.path).or_insert_with(|| json!({}));
+        let mut operation = route.operation.to_json(function);
+        if route.is_open {
+            operation["security"] = json!([]);
+        }
+        path[route.method.as_str().to_ascii_lowercase()] = operation;
+    }
+}
+
+/// The document: `paths` as [`add_paths`] makes them, and the schemas that they name.
+#[must_use]
+pub fn document(paths: &Map<String, Value>, schemas: &Map<String, Value>) -> Value {
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "WeChat Official Account bundle / 微信公众号",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "Template messages, menu, reply rules and set-up check. Failures are application/problem+json (RFC 9457), in English and Chinese.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "security": [{"key": []}],
+        "paths": paths,
+        "components": {
+            "securitySchemes": {"key": {
+                "type": "http", "scheme": "bearer",
+                "description": "One of API_KEYS, or the token that the gateway's JWT authorizer accepts. Nothing in a query string counts.",
+            }},
+            "schemas": schemas,
+            "responses": failures(),
+        },
+    })
+}
+
+fn failures() -> Map<String, Value> {
+    let failures = [
+        (
+            400,
+            "The request is at fault, or WeChat refused it: `field`, `pointer`, `faults` and `errcode` say why",
+        ),
+        (401, "No key, or a wrong one"),
+        (404, "There is no such thing"),
+        (
+            409,
+            "A request with the same Idempotency-Key, or another roll-back, is in progress",
+        ),
+        (412, "The rules or the menu have changed since they were read"),
+        (413, "The body has more than 256 KiB"),
+        (422, "The Idempotency-Key was used with another body"),
+        (429, "WeChat's quota or frequency"),
+        (502, "WeChat answered something else, or not JSON"),
+        (503, "The set-up is at fault: `hint` says what to do"),
+        (
+            504,
+            "WeChat or the store did not answer in time. With `may_have_been_sent`, WeChat may have taken the message: repeat it with the same Idempotency-Key or `client_msg_id` within 9 minutes",
+        ),
+    ];
+    let response = |(status, description): (u16, &str)| {
+        let mut response = json!({
+            "description": description,
+            "content": {"application/problem+json": {"schema": Schema::Named("Problem").to_json()}},
+        });
+        if matches!(status, 409 | 429) {
+            response["headers"] = json!({"Retry-After": {
+                "description": "Seconds; absent where no time is known", "schema": {"type": "integer"},
+            }});
+        }
+        (status.to_string(), response)
+    };
+    failures.into_iter().map(response).collect()
+}
+
+/// Adds the schemas of a type, and of those that it names.
+#[cfg(feature = "openapi")]
+pub fn add_schema<T: utoipa::ToSchema>(schemas: &mut Map<String, Value>) {
+    let mut all = vec![(T::name().into_owned(), T::schema())];
+    T::schemas(&mut all);
+    schemas.extend(all.into_iter().map(|(name, schema)| (name, json!(schema))));
+}

@@ -1,0 +1,51 @@
+//! What failed for want of a token.
+
+use wechat::{
+    api::Rejection,
+    token::{CallError, CallFailure, RefreshRequestError, TokenError},
+};
+
+use super::Problem;
+
+impl From<CallError> for Problem {
+    fn from(error: CallError) -> Self {
+        Self::from(&error)
+    }
+}
+
+/// A call to WeChat that failed by itself or for want of a token.
+impl From<&CallError> for Problem {
+    fn from(error: &CallError) -> Self {
+        match &error.cause {
+            CallFailure::Api(cause) => Self::from_api(cause, error.at),
+            CallFailure::Token(cause) => Self::from_token(cause, error.at),
+        }
+    }
+}
+
+impl Problem {
+    /// There is no working token, at `now` in epoch seconds.
+    #[must_use]
+    pub fn from_token(error: &TokenError, now: i64) -> Self {
+        match error {
+            TokenError::Store(error) => error.into(),
+            TokenError::Refused(rejection) => Self::from_rejection(rejection, now),
+            TokenError::Request(RefreshRequestError::Failed {
+                errcode: Some(errcode),
+                message,
+            }) => Self::from_rejection(&Rejection::at_token_endpoint(*errcode, message.as_str()), now),
+            TokenError::Request(RefreshRequestError::Timeout | RefreshRequestError::NoAnswer(_)) => {
+                Self::timeout(error.to_string())
+            }
+            TokenError::Request(RefreshRequestError::Lost(_)) => Self::timeout(error.to_string()).with_hint(
+                "Ask again; if it stays so, check TOKEN_REFRESHER_FUNCTION, AWS_REGION and the way to AWS Lambda. \
+                 / 请稍后重试；若一直如此，请检查 TOKEN_REFRESHER_FUNCTION、AWS_REGION 以及到 AWS Lambda 的网络。",
+            ),
+            TokenError::Request(RefreshRequestError::BadAnswer(_)) => Self::bad_answer(error.to_string()),
+            error => Self::set_up(error.to_string()).with_hint(
+                "Look at the log of token-refresher, or ask GET /api/doctor. \
+                 / 请查看 token-refresher 的日志，或访问 GET /api/doctor。",
+            ),
+        }
+    }
+}

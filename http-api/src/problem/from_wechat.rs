@@ -1,0 +1,52 @@
+//! What WeChat refused, or did not answer.
+
+use wechat::{
+    api::{ApiError, Rejection},
+    errcode,
+};
+
+use super::{BAD_ANSWER, Kind, Problem, WECHAT_REFUSED};
+
+impl Problem {
+    /// WeChat's refusal, at `now` in epoch seconds.
+    #[must_use]
+    pub fn from_rejection(rejection: &Rejection, now: i64) -> Self {
+        let Rejection { errcode, errmsg, .. } = rejection;
+        let entry = rejection.entry();
+        let address = errcode::denied_address(errmsg)
+            .map(|address| format!("IP {address}: "))
+            .unwrap_or_default();
+        let kind = Kind {
+            status: errcode::http_status(*errcode),
+            ..WECHAT_REFUSED
+        };
+        let mut problem = Self::new(kind, format!("{} / {}", entry.english, entry.chinese))
+            .with_hint(format!("{address}{} / {}", entry.remedy_english, entry.remedy_chinese));
+        problem.0.errcode = Some(*errcode);
+        problem.0.errmsg = Some(errmsg.clone());
+        problem.0.rid = errcode::rid(errmsg).map(str::to_owned);
+        problem.0.field = errcode::rejected_field(errmsg).map(str::to_owned);
+        problem.0.retry_after = errcode::retry_after(*errcode, now);
+        problem
+    }
+
+    /// A failed call to WeChat.
+    #[must_use]
+    pub fn from_api(error: &ApiError, now: i64) -> Self {
+        match error {
+            ApiError::Rejected { rejection, .. } => Self::from_rejection(rejection, now),
+            ApiError::Connection { .. } => Self::timeout(error.to_string()).with_hint(
+                "Check WECHAT_API_BASE and the way out: NAT, security group, proxy. \
+                 / 请检查 WECHAT_API_BASE 与出口网络（NAT、安全组、代理）。",
+            ),
+            ApiError::Timeout { .. } | ApiError::OutOfTime { .. } => Self::timeout(error.to_string()),
+            ApiError::Status { .. } | ApiError::Unreadable { .. } => Self::bad_answer(error.to_string()),
+        }
+    }
+
+    /// 502: something answered that is not WeChat.
+    pub(super) fn bad_answer(detail: String) -> Self {
+        Self::new(BAD_ANSWER, detail)
+            .with_hint("Check WECHAT_API_BASE and the proxy on the way. / 请检查 WECHAT_API_BASE 与途经的代理。")
+    }
+}

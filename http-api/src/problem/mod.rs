@@ -1,0 +1,391 @@
+//! What `/api/*` answers when it fails: `application/problem+json` (RFC 9457), one shape for every function.
+
+#[cfg(feature = "aws")]
+mod from_store;
+#[cfg(feature = "aws")]
+mod from_token;
+mod from_wechat;
+
+use http::{HeaderValue, Response, header};
+use serde::Serialize;
+use wechat::{
+    config::ConfigError,
+    validate::{Fault, template::Finding},
+};
+
+use crate::response::respond;
+
+/// A kind of failure: its status, its `type` and its `title`.
+#[derive(Clone, Copy)]
+struct Kind {
+    status: u16,
+    urn: &'static str,
+    title: &'static str,
+}
+
+/// A [`Kind`], whose `type` is `urn:wechat-bundle:` and its name.
+macro_rules! kind {
+    ($status:literal, $name:literal, $title:literal) => {
+        Kind {
+            status: $status,
+            urn: concat!("urn:wechat-bundle:", $name),
+            title: $title,
+        }
+    };
+}
+
+const BAD_REQUEST: Kind = kind!(400, "bad-request", "Bad request / 请求有误");
+const TEMPLATE_MISMATCH: Kind = kind!(400, "template-mismatch", "Not what the template takes / 与模板不符");
+const UNAUTHORIZED: Kind = kind!(401, "unauthorized", "Unauthorized / 未授权");
+const NOT_FOUND: Kind = kind!(404, "not-found", "Not found / 未找到");
+const METHOD_NOT_ALLOWED: Kind = kind!(405, "method-not-allowed", "Method not allowed / 方法不支持");
+const IN_PROGRESS: Kind = kind!(409, "in-progress", "In progress / 处理中");
+const CHANGED: Kind = kind!(412, "changed", "Changed meanwhile / 内容已被修改");
+const TOO_LARGE: Kind = kind!(413, "too-large", "Content too large / 请求体过大");
+const KEY_REUSED: Kind = kind!(422, "key-reused", "Idempotency-Key reused / 幂等键重复使用");
+/// Its status is that of the errcode.
+const WECHAT_REFUSED: Kind = kind!(400, "wechat-refused", "WeChat refused / 微信拒绝了请求");
+const BAD_ANSWER: Kind = kind!(502, "bad-answer", "Not an answer of WeChat's / 应答异常");
+const SET_UP: Kind = kind!(503, "set-up", "Set-up at fault / 配置有误");
+const TIMEOUT: Kind = kind!(504, "timeout", "No answer in time / 上游超时");
+const NOT_SENT: Kind = kind!(504, "not-sent", "Not sent / 未发送");
+const MAY_HAVE_BEEN_SENT: Kind = kind!(504, "may-have-been-sent", "May have been sent / 可能已发送");
+const OUTCOME_UNKNOWN: Kind = kind!(504, "outcome-unknown", "Outcome unknown / 结果未知");
+
+/// A failure as a caller of the API sees it.
+#[derive(Clone, Debug, Serialize)]
+#[serde(transparent)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Problem(#[cfg_attr(feature = "openapi", schema(inline))] Box<Members>);
+
+/// The members of RFC 9457, and those that this API adds.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+struct Members {
+    /// Names the kind of failure; `about:blank` is never used, so that programs can tell them apart.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'static str,
+    /// The HTTP status, also where it stands for one of several recipients.
+    status: u16,
+    detail: String,
+    /// The code that WeChat refused with, or would have refused with, had it been asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errcode: Option<i64>,
+    /// WeChat's own words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errmsg: Option<String>,
+    /// What WeChat's own diagnosis asks for, for 7 days.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rid: Option<String>,
+    /// The member of the request that is at fault.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<String>,
+    /// JSON pointer (RFC 6901) to the first member of the body that is at fault.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pointer: Option<String>,
+    /// What to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
+    /// Seconds, as in the header `Retry-After`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after: Option<u64>,
+    /// Present and true where WeChat may have taken the message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    may_have_been_sent: Option<bool>,
+    /// With which WeChat recognises a repeat of that message, within 10 minutes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_msg_id: Option<String>,
+    /// For the header of that name alone.
+    #[serde(skip)]
+    allow: Option<String>,
+    /// Every fault of the body, at most 100.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    faults: Vec<Fault>,
+    /// Everything about a template message that its template does not take.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    findings: Vec<Finding>,
+}
+
+impl Problem {
+    fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        Self(Box::new(Members {
+            kind: kind.urn,
+            title: kind.title,
+            status: kind.status,
+            detail: detail.into(),
+            errcode: None,
+            errmsg: None,
+            rid: None,
+            field: None,
+            pointer: None,
+            hint: None,
+            retry_after: None,
+            may_have_been_sent: None,
+            client_msg_id: None,
+            allow: None,
+            faults: Vec::new(),
+            findings: Vec::new(),
+        }))
+    }
+
+    /// 400: the request cannot be used as it is.
+    #[must_use]
+    pub fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(BAD_REQUEST, detail)
+    }
+
+    /// 400: the body of a request has `faults`. The first is told in `field`, `pointer` and `detail`, all of them in `faults`.
+    #[must_use]
+    pub fn faulty_request(faults: Vec<Fault>) -> Self {
+        let detail = faults.first().map(Fault::sentence).unwrap_or_default();
+        let field = faults.first().and_then(|fault| fault.field.clone());
+        let mut problem = Self::bad_request(detail).with_faults(faults);
+        problem.0.field = field;
+        problem
+    }
+
+    /// 400: the message is not what its template takes. The first finding is told in `field` and `detail`, all of them,
+    /// warnings included, in `findings`; `errcode` is what WeChat would have refused it with.
+    #[must_use]
+    pub fn template_mismatch(findings: Vec<Finding>) -> Self {
+        let detail = findings.first().map(ToString::to_string).unwrap_or_default();
+        let field = findings.first().map(|finding| finding.field.clone());
+        let pointer = findings.first().map(|finding| finding.pointer.clone());
+        let errcode = findings.iter().find_map(|finding| finding.errcode);
+        let mut problem = Self::new(TEMPLATE_MISMATCH, detail)
+        .with_findings(findings)
+        .with_hint(
+            "Correct the request, or send all the same with \"validate\": \"warn\": a test account (测试号) takes values of any \
+             length. GET /api/templates lists the templates. \
+             / 请修改请求，或加上 \"validate\": \"warn\" 照常发送（测试号不限制字段长度）；模板见 GET /api/templates。",
+        );
+        problem.0.field = field;
+        problem.0.pointer = pointer;
+        problem.0.errcode = errcode;
+        problem
+    }
+
+    /// 401: no key, or a wrong one. Without `has_keys` there is none that could be right.
+    #[must_use]
+    pub fn unauthorized(has_keys: bool) -> Self {
+        if !has_keys {
+            let detail = "API_KEYS is not set, so no key can call / 未设置 API_KEYS，任何密钥都无法调用";
+            return Self::new(UNAUTHORIZED, detail).with_hint(
+                "Set API_KEYS in the secret that WECHAT_SECRET_ID names, or in the function's environment. \
+                 / 请在 WECHAT_SECRET_ID 指向的密钥或函数的环境变量中设置 API_KEYS。",
+            );
+        }
+        let detail = "send one of API_KEYS as \"Authorization: Bearer KEY\" / 请携带 Authorization: Bearer KEY";
+        Self::new(UNAUTHORIZED, detail)
+    }
+
+    /// 404: there is no such thing.
+    #[must_use]
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(NOT_FOUND, detail)
+    }
+
+    /// 405: the path is served, by other methods, which are `allowed`.
+    #[must_use]
+    pub fn method_not_allowed(allowed: &[&str]) -> Self {
+        let allow = allowed.join(", ");
+        let detail = format!("this path takes {allow} / 该路径只支持 {allow}");
+        let mut problem = Self::new(METHOD_NOT_ALLOWED, detail);
+        problem.0.allow = Some(allow);
+        problem
+    }
+
+    /// 409: another request that does the same is being served, for `retry_after` seconds at most.
+    #[must_use]
+    pub fn in_progress(detail: impl Into<String>, retry_after: u64) -> Self {
+        let mut problem = Self::new(IN_PROGRESS, detail);
+        problem.0.retry_after = Some(retry_after);
+        problem
+    }
+
+    /// 412: somebody else has changed it since the caller read it.
+    #[must_use]
+    pub fn precondition_failed(detail: impl Into<String>) -> Self {
+        Self::new(CHANGED, detail)
+    }
+
+    /// 413: the body is larger than `limit` bytes.
+    #[must_use]
+    pub fn too_large(limit: usize) -> Self {
+        let detail = format!("the body has more than {limit} bytes / 请求体超过 {limit} 字节");
+        Self::new(TOO_LARGE, detail)
+    }
+
+    /// 422: the `Idempotency-Key` was used with another body.
+    #[must_use]
+    pub fn key_reused() -> Self {
+        let detail = "this Idempotency-Key was used with another body: use a new key for a new message \
+                      / 该 Idempotency-Key 已用于不同的请求体，请为新消息使用新的键";
+        Self::new(KEY_REUSED, detail)
+    }
+
+    /// 503: the set-up is at fault.
+    #[must_use]
+    pub fn set_up(detail: impl Into<String>) -> Self {
+        Self::new(SET_UP, detail)
+    }
+
+    /// 503: the function has no configuration to serve with. Callers without a key get this too, so it says no more than
+    /// strangers may know.
+    #[must_use]
+    pub fn not_configured(error: &ConfigError) -> Self {
+        let hint = if error.awaits_secret() {
+            "Check WECHAT_SECRET_ID, that the function's role allows secretsmanager:GetSecretValue on that secret (and \
+             kms:Decrypt with a key of your own), and the way to Secrets Manager: NAT or a VPC endpoint. The log says more. \
+             / 请检查 WECHAT_SECRET_ID、函数角色的 secretsmanager:GetSecretValue 权限（自有密钥加密时还需 kms:Decrypt）， \
+             以及到 Secrets Manager 的网络（NAT 或 VPC 端点），详见函数日志。"
+        } else {
+            "Mend the named values in the secret that WECHAT_SECRET_ID names; they are read again within 10 s. \
+             / 请修正 WECHAT_SECRET_ID 指向的密钥中的上述变量，函数会在 10 秒内重新读取。"
+        };
+        Self::set_up(error.public()).with_hint(hint)
+    }
+
+    /// 504: something behind this function did not answer in time.
+    #[must_use]
+    pub fn timeout(detail: impl Into<String>) -> Self {
+        Self::new(TIMEOUT, detail)
+    }
+
+    /// 504: WeChat was not asked, because the invocation is about to end.
+    #[must_use]
+    pub fn not_sent() -> Self {
+        let detail =
+            "not sent, since this invocation is about to end: WeChat was not asked / 本次调用即将超时，尚未发送";
+        Self::new(NOT_SENT, detail).with_hint("Send it again. / 请重新发送。")
+    }
+
+    /// 504: WeChat may have taken the message, whatever `last` says of the last attempt. Without `Retry-After` and errcode:
+    /// a program that acts on either would send it again.
+    #[must_use]
+    pub fn may_have_been_sent(client_msg_id: &str, last: &Self) -> Self {
+        let detail = format!(
+            "WeChat may have taken the message: no clear answer came to the first attempt. The last one ended with: {0} \
+             / 微信可能已受理该消息：首次请求未得到明确应答。最后一次结果：{0}",
+            last.detail()
+        );
+        Self::new(MAY_HAVE_BEEN_SENT, detail)
+            .of_message(client_msg_id)
+            .with_hint(
+                "Within 9 minutes of the first request a repeat sends nothing twice: the same request with the same \
+             Idempotency-Key, or with this client_msg_id. \
+             / 自首次请求起 9 分钟内重试不会重复发送：使用相同的 Idempotency-Key，或在请求中带上此 client_msg_id。",
+            )
+    }
+
+    /// 504: it is not known whether WeChat took the message, and too late to repeat it.
+    #[must_use]
+    pub fn outcome_unknown(client_msg_id: &str) -> Self {
+        let detail = "an earlier request with this Idempotency-Key ended without an answer of WeChat's, too long ago to \
+                      repeat it without the risk of a second message / 该幂等键的上一次请求结果未知，且已超过微信的去重时限";
+        let hint = "Ask the recipient, then send with a new Idempotency-Key if nothing came. \
+                    / 请先确认用户是否已收到，未收到再换新的 Idempotency-Key 重发。";
+        Self::new(OUTCOME_UNKNOWN, detail)
+            .of_message(client_msg_id)
+            .with_hint(hint)
+    }
+
+    fn of_message(mut self, client_msg_id: &str) -> Self {
+        self.0.may_have_been_sent = Some(true);
+        self.0.client_msg_id = Some(client_msg_id.to_owned());
+        self
+    }
+
+    /// Names the member of the request that is at fault.
+    #[must_use]
+    pub fn with_field(mut self, field: impl Into<String>) -> Self {
+        self.0.field = Some(field.into());
+        self
+    }
+
+    /// The request's own member `field` is at fault, whatever this was taken for.
+    #[must_use]
+    pub fn blaming(mut self, field: impl Into<String>) -> Self {
+        self.0.status = 400;
+        self.with_field(field)
+    }
+
+    /// Says what to do.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.0.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds to what is to be done.
+    #[must_use]
+    pub fn and_hint(self, more: &str) -> Self {
+        let hint = self
+            .hint()
+            .map_or_else(|| more.to_owned(), |hint| format!("{hint} {more}"));
+        self.with_hint(hint)
+    }
+
+    /// Names what a template message lacks.
+    #[must_use]
+    pub fn with_findings(mut self, findings: Vec<Finding>) -> Self {
+        self.0.findings = findings;
+        self
+    }
+
+    /// Names every fault of a document, and the place of the first.
+    #[must_use]
+    pub fn with_faults(mut self, faults: Vec<Fault>) -> Self {
+        self.0.pointer = faults.first().map(|fault| fault.pointer.clone());
+        self.0.faults = faults;
+        self
+    }
+
+    /// What went wrong.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
+    /// The code that WeChat refused with, or would have refused with, had it been asked.
+    #[must_use]
+    pub fn errcode(&self) -> Option<i64> {
+        self.0.errcode
+    }
+
+    /// Whether both tell of the same failure, so that one of them stands for both.
+    #[must_use]
+    pub fn is_like(&self, other: &Self) -> bool {
+        (self.0.kind, self.0.status, self.0.errcode) == (other.0.kind, other.0.status, other.0.errcode)
+    }
+
+    /// What to do, where it is known.
+    #[must_use]
+    pub fn hint(&self) -> Option<&str> {
+        self.0.hint.as_deref()
+    }
+
+    /// The answer, with `Retry-After` where it is known.
+    #[must_use]
+    pub fn into_response(self) -> Response<String> {
+        let (status, retry_after) = (self.0.status, self.0.retry_after);
+        let allow = self
+            .0
+            .allow
+            .as_deref()
+            .and_then(|methods| HeaderValue::from_str(methods).ok());
+        let mut response = respond(status, "application/problem+json", wechat::json::write(&self));
+        if let Some(seconds) = retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        if let Some(methods) = allow {
+            response.headers_mut().insert(header::ALLOW, methods);
+        }
+        if status == 401 {
+            let scheme = HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+        }
+        response
+    }
+}

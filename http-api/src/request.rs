@@ -1,0 +1,349 @@
+//! A request as API Gateway's HTTP API hands it over: payload 2.0, read leniently.
+//!
+//! Headers and the authorizer's claims are parsed when they are first asked for: the webhook asks for neither, and parsing
+//! them would cost it more than its answer (BENCHMARKS.md).
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+    sync::OnceLock,
+    time::Duration,
+};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use serde::{Deserialize, Deserializer, de::Error as _};
+use serde_json::value::RawValue;
+use url::form_urlencoded;
+use wechat::clock::Deadline;
+
+/// How long a request may take, a cold start included: API Gateway waits for 30 s, and a client that stops waiting earlier
+/// would not learn what became of its message.
+const ANSWER_WITHIN: Duration = Duration::from_secs(25);
+/// Milliseconds. The gateway gives up on a request that is older, so an older time comes from a wrong clock or a sample event.
+const GATEWAY_TIMEOUT: i64 = 30_000;
+
+/// A request of API Gateway's HTTP API (payload 2.0).
+#[derive(Debug)]
+pub struct Request {
+    method: Method,
+    path: String,
+    raw_query: String,
+    raw_headers: Option<Box<RawValue>>,
+    headers: OnceLock<HeaderMap>,
+    body: Vec<u8>,
+    source_ip: Option<String>,
+    /// When the gateway took it, in epoch milliseconds.
+    time_epoch: Option<i64>,
+    raw_authorizer: Option<Box<RawValue>>,
+    /// When the invocation that brought it ends, in epoch milliseconds.
+    invocation_ends: Option<u64>,
+}
+
+impl Request {
+    /// The HTTP method.
+    #[must_use]
+    pub const fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// The path, as the gateway gives it.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The URL-decoded pairs of the query, in their order and each as often as it occurs.
+    #[must_use]
+    pub fn query(&self) -> form_urlencoded::Parse<'_> {
+        form_urlencoded::parse(self.raw_query.as_bytes())
+    }
+
+    /// The first value of a query parameter.
+    #[must_use]
+    pub fn query_value(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.query().find(|(found, _)| found == name).map(|(_, value)| value)
+    }
+
+    /// The headers, without those that HTTP does not allow. The gateway joins repeated ones by commas.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        self.headers.get_or_init(|| {
+            let raw = self.raw_headers.as_deref();
+            let headers: HashMap<Cow<'_, str>, Cow<'_, str>> = raw
+                .and_then(|raw| serde_json::from_str(raw.get()).ok())
+                .unwrap_or_default();
+            let headers = headers.iter().filter_map(|(name, value)| {
+                let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+                Some((name, HeaderValue::from_bytes(value.as_bytes()).ok()?))
+            });
+            headers.collect()
+        })
+    }
+
+    /// The body, decoded. Empty when there is none, or when it is not the base64 that it claims to be.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// The address that the request came from, as the gateway saw it.
+    #[must_use]
+    pub fn source_ip(&self) -> Option<IpAddr> {
+        self.source_ip.as_deref()?.parse().ok()
+    }
+
+    /// The claims of a JWT that the gateway's authorizer has accepted. Only the gateway can write them.
+    #[must_use]
+    pub fn jwt_claims(&self) -> Option<HashMap<String, String>> {
+        #[derive(Deserialize)]
+        struct Authorizer {
+            jwt: Option<Jwt>,
+        }
+        #[derive(Deserialize)]
+        struct Jwt {
+            claims: Option<HashMap<String, String>>,
+        }
+        let authorizer: Authorizer = serde_json::from_str(self.raw_authorizer.as_deref()?.get()).ok()?;
+        Some(authorizer.jwt?.claims.unwrap_or_default())
+    }
+
+    /// The same request, brought by an invocation that ends at `ends`, in epoch milliseconds.
+    #[must_use]
+    pub fn within_invocation(mut self, ends: u64) -> Self {
+        self.invocation_ends = Some(ends);
+        self
+    }
+
+    /// The end of the request's time: 25 s after it arrived at the gateway, or the end of the invocation if that is sooner.
+    #[must_use]
+    pub fn deadline(&self, now_millis: i64) -> Deadline {
+        let invocation = self
+            .invocation_ends
+            .map_or(Deadline::NONE, |ends| Deadline::from_lambda(ends, now_millis));
+        invocation.within(self.arrival(now_millis), ANSWER_WITHIN)
+    }
+
+    /// When the gateway took the request, in epoch milliseconds: `now_millis` unless it names a plausible time.
+    fn arrival(&self, now_millis: i64) -> i64 {
+        let plausible = now_millis - GATEWAY_TIMEOUT..=now_millis;
+        self.time_epoch
+            .filter(|arrived| plausible.contains(arrived))
+            .unwrap_or(now_millis)
+    }
+}
+
+/// The members of the event that are read.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Event {
+    raw_path: Option<String>,
+    raw_query_string: Option<String>,
+    /// Sample events may lack the raw query; the gateway always sends it.
+    query_string_parameters: Option<Box<RawValue>>,
+    headers: Option<Box<RawValue>>,
+    request_context: RequestContext,
+    body: Option<String>,
+    is_base64_encoded: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RequestContext {
+    http: Http,
+    time_epoch: Option<i64>,
+    authorizer: Option<Box<RawValue>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Http {
+    method: String,
+    source_ip: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for Request {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let event = Event::deserialize(deserializer).ok();
+        // The runtime logs this error: quoting the event could reveal who sent it and what they wrote.
+        event
+            .and_then(Self::from_event)
+            .ok_or_else(|| D::Error::custom("not an event of API Gateway's HTTP API (payload 2.0)"))
+    }
+}
+
+impl Request {
+    /// `None` when HTTP does not allow the method.
+    fn from_event(event: Event) -> Option<Self> {
+        let body = event.body.unwrap_or_default();
+        let RequestContext {
+            http: Http { method, source_ip },
+            time_epoch,
+            authorizer,
+        } = event.request_context;
+        Some(Self {
+            method: method.parse().ok()?,
+            path: event.raw_path.unwrap_or_default(),
+            raw_query: event
+                .raw_query_string
+                .filter(|query| !query.is_empty())
+                .or_else(|| event.query_string_parameters.as_deref().and_then(encoded_query))
+                .unwrap_or_default(),
+            raw_headers: event.headers,
+            headers: OnceLock::new(),
+            body: if event.is_base64_encoded.unwrap_or_default() {
+                STANDARD.decode(body).unwrap_or_default()
+            } else {
+                body.into_bytes()
+            },
+            source_ip,
+            time_epoch,
+            raw_authorizer: authorizer,
+            invocation_ends: None,
+        })
+    }
+}
+
+/// `parameters` as a query, when all of them are texts: commas separate the values of one name.
+fn encoded_query(parameters: &RawValue) -> Option<String> {
+    let parameters: BTreeMap<String, String> = serde_json::from_str(parameters.get()).ok()?;
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    for (name, values) in &parameters {
+        query.extend_pairs(values.split(',').map(|value| (name, value)));
+    }
+    Some(query.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn event() -> Value {
+        json!({
+            "version": "2.0",
+            "rawPath": "/webhook",
+            "rawQueryString": "nonce=1&echostr=a%2Bb+c&nonce=2",
+            "queryStringParameters": {"nonce": "1,2", "echostr": "a+b c"},
+            "headers": {"content-type": "text/xml"},
+            "requestContext": {"http": {"method": "POST", "path": "/webhook"}, "stage": "$default"},
+            "body": "<xml>你</xml>",
+            "isBase64Encoded": false,
+        })
+    }
+
+    fn read(event: &Value) -> Result<Request, serde_json::Error> {
+        serde_json::from_str(&event.to_string())
+    }
+
+    fn query(request: &Request) -> Vec<(String, String)> {
+        request.query().into_owned().collect()
+    }
+
+    /// `event` with `value` at the JSON pointer `place`.
+    fn changed(place: &str, value: Value) -> Value {
+        let mut event = event();
+        *event.pointer_mut(place).unwrap() = value;
+        event
+    }
+
+    /// What is left at `NOW` of a request whose event has this `timeEpoch`, with an invocation that ends after `invocation` s.
+    fn left(time_epoch: i64, invocation: u64) -> Duration {
+        const NOW: i64 = 1_767_225_600_000;
+        let context = json!({"http": {"method": "GET", "path": "/api/menu"}, "timeEpoch": NOW + time_epoch});
+        let request = read(&changed("/requestContext", context)).unwrap();
+        let request = request.within_invocation(NOW as u64 + invocation * 1000);
+        request.deadline(NOW).budget(NOW, Duration::MAX, Duration::ZERO)
+    }
+
+    #[test]
+    fn a_request_has_25_seconds_from_its_arrival_a_cold_start_included() {
+        assert_eq!(left(0, 29), Duration::from_secs(25));
+        assert_eq!(left(-4_000, 29), Duration::from_secs(21));
+        assert_eq!(left(-4_000, 15), Duration::from_secs(15), "the invocation ends sooner");
+        for implausible in [-31_000, 1, 3_600_000, i64::MIN / 2] {
+            assert_eq!(left(implausible, 29), Duration::from_secs(25), "{implausible}");
+        }
+    }
+
+    #[test]
+    fn a_body_is_decoded_where_it_is_base64() {
+        let encoded = |body: &str| {
+            let mut event = changed("/isBase64Encoded", json!(true));
+            event["body"] = json!(body);
+            read(&event).unwrap().body().to_vec()
+        };
+        assert_eq!(encoded("/////w=="), [0xff; 4]);
+        assert_eq!(encoded("<xml>"), b"", "not base64");
+        assert_eq!(read(&event()).unwrap().body(), "<xml>你</xml>".as_bytes());
+    }
+
+    #[test]
+    fn the_source_is_the_address_that_the_gateway_saw() {
+        let source = |source: Value| {
+            let http = json!({"method": "POST", "sourceIp": source});
+            read(&changed("/requestContext/http", http)).unwrap().source_ip()
+        };
+        assert_eq!(source(json!("203.0.113.20")), Some([203, 0, 113, 20].into()));
+        assert_eq!(source(json!("2001:db8::1")), Some("2001:db8::1".parse().unwrap()));
+        assert_eq!(source(json!("somewhere")), None);
+        assert_eq!(source(Value::Null), None);
+        assert_eq!(read(&event()).unwrap().source_ip(), None);
+    }
+
+    #[test]
+    fn a_name_that_occurs_twice_is_seen_twice() {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(
+            query(&read(&event()).unwrap()),
+            [pair("nonce", "1"), pair("echostr", "a+b c"), pair("nonce", "2")]
+        );
+    }
+
+    #[test]
+    fn a_query_is_decoded_leniently_and_read_from_its_parameters_where_it_is_missing() {
+        let pairs = |event: &Value| query(&read(event).unwrap());
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(
+            pairs(&changed("/rawQueryString", json!("%E4%BD%A0=%E5%A5%BD&&x&=y&%zz=%ff"))),
+            [pair("你", "好"), pair("x", ""), pair("", "y"), pair("%zz", "\u{fffd}")]
+        );
+        for missing in [Value::Null, json!("")] {
+            assert_eq!(
+                pairs(&changed("/rawQueryString", missing)),
+                [pair("echostr", "a+b c"), pair("nonce", "1"), pair("nonce", "2")]
+            );
+        }
+    }
+
+    #[test]
+    fn headers_that_http_does_not_allow_are_left_out() {
+        let headers = |headers: Value| read(&changed("/headers", headers)).unwrap().headers().clone();
+        let read = headers(json!({"Authorization": "Bearer k", "a b": "1", "x": "line\nbreak", "host": "a b"}));
+        assert_eq!(read["authorization"], "Bearer k");
+        assert_eq!(read["host"], "a b");
+        assert_eq!(read.len(), 2);
+        for broken in [Value::Null, json!([]), json!({"x": 7})] {
+            assert!(headers(broken).is_empty());
+        }
+    }
+
+    #[test]
+    fn what_is_no_event_of_the_http_api_is_refused() {
+        let rest_api =
+            json!({"httpMethod": "POST", "path": "/webhook", "headers": {}, "body": "", "requestContext": {}});
+        for event in [
+            rest_api,
+            json!({}),
+            json!([]),
+            changed("/requestContext/http/method", json!("")),
+            changed("/requestContext/http/method", json!("G T")),
+            changed("/requestContext", json!("<FromUserName>oUser</FromUserName>")),
+        ] {
+            let error = read(&event).unwrap_err().to_string();
+            assert!(error.starts_with("not an event of API Gateway"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Answers to an HTTP request, each with its content type and none open to a browser's guess.
+
+use http::{HeaderMap, Response, StatusCode, header};
+use serde::{Serialize, Serializer};
+
+/// A JSON answer.
+#[must_use]
+pub fn json(status: u16, body: &impl Serialize) -> Response<String> {
+    respond(status, "application/json", wechat::json::write(body))
+}
+
+/// An answer with a body of the given type.
+#[must_use]
+pub fn respond(status: u16, content_type: &'static str, body: String) -> Response<String> {
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
+    // A browser must never render an answer as a page, whatever its body looks like.
+    let no_sniff = header::HeaderValue::from_static("nosniff");
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, no_sniff);
+    response
+}
+
+/// A response as a function returns it to API Gateway (payload 2.0).
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GatewayResponse {
+    status_code: u16,
+    #[serde(serialize_with = "write_headers")]
+    headers: HeaderMap,
+    body: String,
+    is_base64_encoded: bool,
+}
+
+impl From<Response<String>> for GatewayResponse {
+    fn from(response: Response<String>) -> Self {
+        let (parts, body) = response.into_parts();
+        Self {
+            status_code: parts.status.as_u16(),
+            headers: parts.headers,
+            body,
+            is_base64_encoded: false,
+        }
+    }
+}
+
+/// Writes one value of each name: no answer sets a header twice.
+fn write_headers<S: Serializer>(headers: &HeaderMap, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(
+        headers
+            .iter()
+            .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_is_what_api_gateway_takes() {
+        let response = Response::builder().status(405).header("allow", "GET, POST");
+        let answer = serde_json::to_value(GatewayResponse::from(response.body("no".to_owned()).unwrap())).unwrap();
+        assert_eq!(answer["statusCode"], 405);
+        assert_eq!(answer["headers"], json!({"allow": "GET, POST"}));
+        assert_eq!(answer["body"], "no");
+        assert_eq!(answer["isBase64Encoded"], false);
+    }
+}

@@ -1,0 +1,350 @@
+//! Tables of routes: what a function serves, by method and path. An unknown path is 404, an unknown method 405, an unknown
+//! query parameter 400.
+
+use std::{borrow::Cow, pin::Pin};
+
+use http::{HeaderMap, Method, Response};
+use serde_json::Value;
+use wechat::{clock::Deadline, validate::did_you_mean};
+
+use crate::{Caller, Problem, Request, openapi::Operation};
+
+/// Bytes that a request's body may have.
+pub const BODY_LIMIT: usize = 256 * 1024;
+
+/// What a handler comes to.
+pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<Response<String>, Problem>> + Send + 'a>>;
+
+/// One method of one path: what it does, and what it takes and answers. [`route!`](crate::route) makes it.
+#[derive(Debug)]
+pub struct Route<A: 'static> {
+    /// The HTTP method.
+    pub method: Method,
+    /// The path; a segment in braces is a parameter: `/api/messages/{msgid}`.
+    pub path: &'static str,
+    /// Whether anyone may call, without a key.
+    pub is_open: bool,
+    /// Answers a request whose caller may call.
+    pub handler: for<'a> fn(&'a A, &'a ApiRequest<'a>) -> Answer<'a>,
+    /// What `openapi.json` says of it, which is also what its query may hold.
+    pub operation: Operation,
+}
+
+/// A [`Route`]: `route!(GET "/api/menu" => get, Operation { … })`, with an async function of the state and an
+/// [`ApiRequest`]. `route!(open GET …)` is for anyone.
+#[macro_export]
+macro_rules! route {
+    (open $method:ident $path:expr => $handler:path, $operation:expr $(,)?) => {
+        $crate::Route {
+            is_open: true,
+            ..$crate::route!($method $path => $handler, $operation)
+        }
+    };
+    ($method:ident $path:expr => $handler:path, $operation:expr $(,)?) => {
+        $crate::Route {
+            method: ::http::Method::$method,
+            path: $path,
+            is_open: false,
+            handler: |app, request| ::std::boxed::Box::pin($handler(app, request)),
+            operation: $operation,
+        }
+    };
+}
+
+/// A request whose caller may call, at the route that serves it.
+#[derive(Debug)]
+pub struct ApiRequest<'a> {
+    request: &'a Request,
+    caller: Caller,
+    deadline: Deadline,
+    parameters: Parameters<'a>,
+}
+
+type Parameters<'a> = Vec<(&'static str, &'a str)>;
+
+impl<'a> ApiRequest<'a> {
+    pub(crate) fn new(request: &'a Request, caller: Caller, deadline: Deadline, parameters: Parameters<'a>) -> Self {
+        Self {
+            request,
+            caller,
+            deadline,
+            parameters,
+        }
+    }
+
+    /// The caller.
+    #[must_use]
+    pub const fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// When the request has to be answered.
+    #[must_use]
+    pub const fn deadline(&self) -> Deadline {
+        self.deadline
+    }
+
+    /// The headers.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        self.request.headers()
+    }
+
+    /// The first value of a query parameter.
+    #[must_use]
+    pub fn query(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.request.query_value(name)
+    }
+
+    /// The segment of the path that the route writes as `{name}`; empty when it has none of that name.
+    #[must_use]
+    pub fn parameter(&self, name: &str) -> &str {
+        let found = self.parameters.iter().find(|(known, _)| *known == name);
+        found.map_or("", |(_, value)| value)
+    }
+
+    /// The body as JSON.
+    ///
+    /// # Errors
+    /// [`Problem`] 413 when it has more than [`BODY_LIMIT`] bytes, 400 when it is not JSON in UTF-8.
+    pub fn json(&self) -> Result<Value, Problem> {
+        json(self.request.body())
+    }
+
+    /// The body as JSON, or null when it is empty.
+    ///
+    /// # Errors
+    /// As [`ApiRequest::json`].
+    pub fn optional_json(&self) -> Result<Value, Problem> {
+        if self.request.body().is_empty() {
+            Ok(Value::Null)
+        } else {
+            self.json()
+        }
+    }
+}
+
+fn json(body: &[u8]) -> Result<Value, Problem> {
+    if body.len() > BODY_LIMIT {
+        return Err(Problem::too_large(BODY_LIMIT));
+    }
+    let body =
+        str::from_utf8(body).map_err(|_| Problem::bad_request("the body is not UTF-8 / 请求体须为 UTF-8 编码"))?;
+    serde_json::from_str(body).map_err(|error| Problem::bad_request(not_json(body, &error)))
+}
+
+/// Why `body` is not JSON, with the usual slips by name.
+fn not_json(body: &str, error: &serde_json::Error) -> String {
+    let is_form = || body.split('&').all(|pair| pair.contains('=')) && !body.contains(['{', '[', '"']);
+    if body.is_empty() {
+        "the body is empty: send JSON / 请求体为空，应为 JSON".to_owned()
+    } else if body.starts_with('\u{feff}') {
+        "the body begins with a byte order mark: send UTF-8 without one / 请求体以 BOM 开头，应为不带 BOM 的 UTF-8"
+            .to_owned()
+    } else if is_form() {
+        "the body is a form: send JSON, with the header Content-Type: application/json \
+         / 请求体是表单，应为 JSON，并携带 Content-Type: application/json"
+            .to_owned()
+    } else {
+        format!("the body is not JSON: {error} / 请求体不是合法的 JSON：{error}")
+    }
+}
+
+/// Whether a route of `tables` has this path, by whatever method.
+#[must_use]
+pub fn is_served<A>(tables: &[&[Route<A>]], path: &str) -> bool {
+    of_path(tables, path).next().is_some()
+}
+
+/// The routes of a path, with the values of its parameters.
+fn of_path<'t, 'p, A>(
+    tables: &'t [&'t [Route<A>]],
+    path: &'p str,
+) -> impl Iterator<Item = (&'t Route<A>, Parameters<'p>)> {
+    let path = path.trim_end_matches('/');
+    let routes = tables.iter().copied().flatten();
+    routes.filter_map(move |route| Some((route, parameters(route.path, path)?)))
+}
+
+/// The values of the parameters of `pattern`, when it matches `path`.
+fn parameters<'p>(pattern: &'static str, path: &'p str) -> Option<Parameters<'p>> {
+    let mut parameters = Vec::new();
+    let mut segments = path.split('/');
+    for expected in pattern.split('/') {
+        let found = segments.next()?;
+        match expected.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
+            Some(name) if !found.is_empty() => parameters.push((name, found)),
+            None if expected == found => {}
+            _ => return None,
+        }
+    }
+    segments.next().is_none().then_some(parameters)
+}
+
+/// The route that serves `request`. A fixed path wins over one with a parameter, and `HEAD` is served as `GET`.
+pub(crate) fn find<'t, 'r, A>(
+    tables: &'t [&'t [Route<A>]],
+    request: &'r Request,
+) -> Result<(&'t Route<A>, Parameters<'r>), Problem> {
+    let matching = || of_path(tables, request.path());
+    let method = match *request.method() {
+        Method::HEAD => &Method::GET,
+        ref method => method,
+    };
+    let of_method = matching().filter(|(route, _)| route.method == *method);
+    if let Some(found) = of_method.min_by_key(|(_, parameters)| parameters.len()) {
+        return Ok(found);
+    }
+    let methods: Vec<&str> = matching().map(|(route, _)| route.method.as_str()).collect();
+    Err(if methods.is_empty() {
+        no_such_path(paths(tables), request.path())
+    } else {
+        Problem::method_not_allowed(&methods)
+    })
+}
+
+/// The paths of `tables`, as they write them.
+pub fn paths<A>(tables: &[&[Route<A>]]) -> impl Iterator<Item = &'static str> {
+    tables.iter().copied().flatten().map(|route| route.path)
+}
+
+/// 404: `path` is not served. Names the one of `known` that it is a slip of.
+pub fn no_such_path(known: impl Iterator<Item = &'static str>, path: &str) -> Problem {
+    let known: Vec<&str> = known.collect();
+    let (english, chinese) = did_you_mean(path.trim_end_matches('/'), &known);
+    Problem::not_found(format!("there is no such path{english} / 路径不存在{chinese}"))
+}
+
+/// Refuses a query parameter that the route does not take: a misspelt `dry_run` must not make the change. A `GET` that
+/// takes none ignores them, such as those that browsers' libraries add against caches.
+pub(crate) fn refuse_unknown_query<A>(route: &Route<A>, request: &Request) -> Result<(), Problem> {
+    let mut known = route.operation.query().peekable();
+    if route.method == Method::GET && known.peek().is_none() {
+        return Ok(());
+    }
+    let known: Vec<&str> = known.collect();
+    let mut names = request.query().map(|(name, _)| name);
+    match names.find(|name| !known.contains(&name.as_ref())) {
+        None => Ok(()),
+        Some(name) => Err(Problem::bad_request(
+            "the query has a parameter that this request does not take / 该请求不支持此查询参数",
+        )
+        .with_field(name)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::openapi::{Location, Parameter};
+
+    async fn nothing(_: &(), _: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
+        Err(Problem::not_found("nothing"))
+    }
+
+    const DRY_RUN: Parameter = Parameter {
+        name: "dry_run",
+        location: Location::Query,
+        description: "",
+        schema: "{}",
+    };
+    const ROUTES: &[&[Route<()>]] = &[
+        &[
+            route!(GET "/api/menu" => nothing, Operation::NEW),
+            route!(POST "/api/menu" => nothing, Operation { parameters: &[DRY_RUN], ..Operation::NEW }),
+        ],
+        &[
+            route!(GET "/api/messages/{msgid}" => nothing, Operation::NEW),
+            route!(GET "/api/messages/last" => nothing, Operation::NEW),
+        ],
+    ];
+
+    fn request(method: &str, path: &str, query: &str) -> Request {
+        let event = json!({
+            "rawPath": path, "rawQueryString": query, "requestContext": {"http": {"method": method}},
+        });
+        serde_json::from_str(&event.to_string()).unwrap()
+    }
+
+    /// The path of a route and the value of its parameter.
+    type Found = (&'static str, Option<String>);
+    /// The status of a refusal and the methods that it names.
+    type Refused = (u16, Option<String>);
+
+    fn found(method: &str, path: &str) -> Result<Found, Refused> {
+        let request = request(method, path, "");
+        match find(ROUTES, &request) {
+            Ok((route, parameters)) => Ok((route.path, parameters.first().map(|(_, value)| (*value).to_owned()))),
+            Err(problem) => {
+                let response = problem.into_response();
+                let allow = response.headers().get("allow");
+                let allow = allow.map(|allow| allow.to_str().unwrap().to_owned());
+                Err((response.status().as_u16(), allow))
+            }
+        }
+    }
+
+    #[test]
+    fn a_route_is_found_by_method_and_path() {
+        assert_eq!(found("GET", "/api/menu/"), Ok(("/api/menu", None)));
+        assert_eq!(found("HEAD", "/api/menu"), Ok(("/api/menu", None)));
+        assert_eq!(
+            found("GET", "/api/messages/42"),
+            Ok(("/api/messages/{msgid}", Some("42".to_owned())))
+        );
+        assert_eq!(
+            found("GET", "/api/messages/last"),
+            Ok(("/api/messages/last", None)),
+            "a fixed path wins"
+        );
+    }
+
+    #[test]
+    fn a_wrong_method_is_told_apart_from_a_wrong_path() {
+        assert_eq!(found("PUT", "/api/menu/"), Err((405, Some("GET, POST".to_owned()))));
+        assert_eq!(found("POST", "/api/messages/42"), Err((405, Some("GET".to_owned()))));
+        for path in [
+            "/api/menus",
+            "/api/messages",
+            "/api/messages/",
+            "/api/messages/4/2",
+            "/",
+            "",
+        ] {
+            assert_eq!(found("GET", path), Err((404, None)), "{path}");
+        }
+        assert!(is_served(ROUTES, "/api/messages/42") && !is_served(ROUTES, "/api/messages"));
+    }
+
+    #[test]
+    fn a_slip_in_a_path_is_told_what_was_meant() {
+        let detail = |path| no_such_path(paths(ROUTES), path).detail().to_owned();
+        assert!(detail("/api/meun").contains("did you mean /api/menu?"));
+        assert!(detail("/api/Menu/").contains("是否想写 /api/menu？"));
+        assert_eq!(detail("/api/orders"), "there is no such path / 路径不存在");
+    }
+
+    #[test]
+    fn a_body_that_is_not_json_is_told_by_what_it_is() {
+        let detail = |body: &[u8]| json(body).unwrap_err().detail().to_owned();
+        assert!(detail(b"").contains("is empty"));
+        assert!(detail("\u{feff}{}".as_bytes()).contains("BOM"));
+        assert!(detail(b"touser=o&template_id=T").contains("Content-Type: application/json"));
+        assert!(detail(b"{\"touser\":").contains("not JSON"));
+        assert!(detail(&[0xff]).contains("UTF-8"));
+    }
+
+    #[test]
+    fn a_query_parameter_that_a_route_does_not_take_is_refused() {
+        let is_refused = |method: &str, query: &str| {
+            let request = request(method, "/api/menu", query);
+            let (route, _) = find(ROUTES, &request).unwrap();
+            refuse_unknown_query(route, &request).is_err()
+        };
+        assert!(is_refused("POST", "dryrun=true"));
+        assert!(!is_refused("POST", "dry_run=true") && !is_refused("POST", ""));
+        assert!(!is_refused("GET", "_=1767225600"), "a parameter against caches");
+    }
+}

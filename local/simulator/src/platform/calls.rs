@@ -1,0 +1,116 @@
+//! The log of calls that the platform received, without their secrets.
+
+use std::collections::VecDeque;
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::call::Call;
+
+/// Calls; older ones are dropped.
+const REMEMBERED: usize = 5_000;
+/// Bytes. Of a larger body only the size is logged.
+const REMEMBERED_BODY: usize = 16 * 1024;
+const SECRET_NAMES: [&str; 4] = ["access_token", "secret", "appsecret", "refresh_token"];
+const REDACTED: &str = "***";
+
+/// One call and its answer.
+#[derive(Debug, Serialize)]
+pub(crate) struct Entry {
+    /// Seconds since the epoch, by the simulator's clock.
+    at: i64,
+    method: String,
+    path: String,
+    query: Map<String, Value>,
+    /// The JSON body, or its size; null when it was empty or not JSON.
+    body: Value,
+    /// The HTTP status answered; null when the connection was dropped.
+    status: Option<u16>,
+    /// 0 for success; null when the answer was not JSON.
+    errcode: Option<i64>,
+}
+
+/// The last calls, oldest first.
+#[derive(Default, Serialize)]
+#[serde(transparent)]
+pub(crate) struct Calls {
+    entries: VecDeque<Entry>,
+    /// The refused calls, each as `rid/get` shows it, with its answer.
+    #[serde(skip)]
+    refused: VecDeque<Value>,
+}
+
+impl Calls {
+    pub(crate) fn record(&mut self, call: &Call<'_>, at: i64, status: Option<u16>, errcode: Option<i64>) {
+        if self.entries.len() == REMEMBERED {
+            self.entries.pop_front();
+        }
+        let pairs = call.query.iter();
+        let query = pairs
+            .map(|(name, value)| (name.clone(), Value::from(value.as_str())))
+            .collect();
+        self.entries.push_back(Entry {
+            at,
+            method: call.method.to_string(),
+            path: call.path.to_owned(),
+            query: redact_members(query),
+            body: body_of(call),
+            status,
+            errcode,
+        });
+    }
+
+    /// Logs a refused call under the rid in its answer.
+    pub(crate) fn record_refused(&mut self, call: &Call<'_>, at: i64, answer: &str) {
+        if self.refused.len() == REMEMBERED {
+            self.refused.pop_front();
+        }
+        let body = body_of(call);
+        let masked = if call.query.is_empty() { "" } else { "?***" };
+        self.refused.push_back(json!({
+            "invoke_time": at,
+            "cost_in_ms": 1,
+            "request_url": format!("{}{masked}", call.path),
+            "request_body": if body.is_null() { String::new() } else { body.to_string() },
+            "response_body": answer,
+            "client_ip": call.peer.to_canonical(),
+        }));
+    }
+
+    /// The refused call whose answer names this rid.
+    pub(crate) fn refused(&self, rid: &str) -> Option<&Value> {
+        let named = format!("rid: {rid}\"");
+        self.refused.iter().find(|call| {
+            call["response_body"]
+                .as_str()
+                .is_some_and(|answer| answer.contains(&named))
+        })
+    }
+}
+
+fn body_of(call: &Call<'_>) -> Value {
+    if call.body.len() > REMEMBERED_BODY {
+        return format!("{} bytes", call.body.len()).into();
+    }
+    serde_json::from_slice(call.body).map_or(Value::Null, redact)
+}
+
+fn redact(value: Value) -> Value {
+    match value {
+        Value::Object(members) => Value::Object(redact_members(members)),
+        Value::Array(values) => Value::Array(values.into_iter().map(redact).collect()),
+        other => other,
+    }
+}
+
+fn redact_members(members: Map<String, Value>) -> Map<String, Value> {
+    let redacted = |(name, value): (String, Value)| {
+        let value = if SECRET_NAMES.contains(&name.as_str()) {
+            Value::from(REDACTED)
+        } else {
+            redact(value)
+        };
+        (name, value)
+    };
+    members.into_iter().map(redacted).collect()
+}

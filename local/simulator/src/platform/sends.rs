@@ -1,0 +1,56 @@
+//! The template messages sent lately: repeats by `client_msg_id`, and the same content twice.
+
+use std::collections::{HashMap, hash_map::Entry};
+
+use super::random::Random;
+
+/// Seconds. The same `client_msg_id` to the same user within this time is one message.
+///
+/// See [WeChat Docs/发送模板消息](https://developers.weixin.qq.com/doc/service/api/notify/template/api_sendtemplatemessage).
+const REPEAT_WINDOW: i64 = 600;
+/// The smallest message id: 19 digits, as accounts see them today.
+const FIRST_MSGID: u64 = 3_400_000_000_000_000_000;
+
+/// The last message id, and what recent messages are recognised by.
+#[derive(Default)]
+pub(crate) struct Sends {
+    last: u64,
+    /// Message id and time of sending, by openid and `client_msg_id`.
+    recent: HashMap<(String, String), (u64, i64)>,
+    /// Seconds for which the same content to the same user is refused; `None` lets it pass.
+    pub(crate) duplicates_refused_for: Option<u32>,
+    contents: HashMap<(String, String), i64>,
+}
+
+impl Sends {
+    /// The message id of an earlier send with this `client_msg_id` to this user.
+    pub(crate) fn repeated(&mut self, openid: &str, client_msg_id: &str, now: i64) -> Option<u64> {
+        self.recent.retain(|_, (_, sent_at)| now - *sent_at < REPEAT_WINDOW);
+        let key = (openid.to_owned(), client_msg_id.to_owned());
+        self.recent.get(&key).map(|(msgid, _)| *msgid)
+    }
+
+    /// Whether the same content went to the same user within the window. Remembers the content if not.
+    pub(crate) fn is_duplicate(&mut self, openid: &str, content: String, now: i64) -> bool {
+        let Some(window) = self.duplicates_refused_for else {
+            return false;
+        };
+        self.contents.retain(|_, sent_at| now - *sent_at < i64::from(window));
+        match self.contents.entry((openid.to_owned(), content)) {
+            Entry::Occupied(_) => true,
+            Entry::Vacant(place) => {
+                place.insert(now);
+                false
+            }
+        }
+    }
+
+    /// Makes the id of a new message, and remembers it by its `client_msg_id` if that is not empty.
+    pub(crate) fn record(&mut self, openid: &str, client_msg_id: String, now: i64, random: &mut Random) -> u64 {
+        self.last = self.last.max(FIRST_MSGID) + 1 + random.below(1_000_000_000);
+        if !client_msg_id.is_empty() {
+            self.recent.insert((openid.to_owned(), client_msg_id), (self.last, now));
+        }
+        self.last
+    }
+}

@@ -1,0 +1,7 @@
+//! The calls that the functions make, a file for each part of WeChat's API.
+
+pub mod conditional_menu;
+pub mod management;
+pub mod menu;
+pub mod template;
+pub mod token;

@@ -1,0 +1,80 @@
+//! What is wrong with a JSON document, and where.
+
+use serde::Serialize;
+
+/// Faults that are reported at once: the answer must not be larger than what was sent by much.
+pub(crate) const LIMIT: usize = 100;
+/// Faults that a sentence names.
+const IN_WORDS: usize = 10;
+/// What stands between the English and the Chinese half of a sentence.
+const HALVES: &str = " / ";
+
+/// One fault of a document, and where it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Fault {
+    /// JSON pointer (RFC 6901) to the member at fault.
+    pub pointer: String,
+    /// The same member in dotted form, such as `data.thing1.value`. Absent in menus and rules documents.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// What is wrong, and what would be right, in English and Chinese.
+    pub detail: String,
+}
+
+impl Fault {
+    /// A fault at `pointer`.
+    #[must_use]
+    pub fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self {
+            pointer: pointer.into(),
+            field: None,
+            detail: detail.into(),
+        }
+    }
+
+    /// One line for people, about a request: both halves begin with the name of the member.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let (english, chinese) = self.detail.split_once(HALVES).unwrap_or((&self.detail, &self.detail));
+        match &self.field {
+            Some(field) => format!("{field} {english}{HALVES}{field} {chinese}"),
+            None => format!("the body {english}{HALVES}请求体{chinese}"),
+        }
+    }
+}
+
+/// One line for people, about a document: the first ten faults as `pointer: detail`, and how many more there are.
+#[must_use]
+pub fn in_words(faults: &[Fault]) -> String {
+    let named = faults.iter().take(IN_WORDS);
+    let mut words: Vec<String> = named
+        .map(|fault| format!("{}: {}", fault.pointer, fault.detail))
+        .collect();
+    if let Some(more) = faults.len().checked_sub(IN_WORDS).filter(|more| *more > 0) {
+        words.push(format!("and {more} more{HALVES}另有 {more} 处"));
+    }
+    words.join("; ")
+}
+
+/// Asserts that both halves of a sentence hold the same names and numbers: which words of the English half are such is seen
+/// by a digit or `_` in them, or by `names`.
+#[cfg(test)]
+pub(crate) fn assert_each_half_says_all(fault: &Fault, names: &[&str]) {
+    let words = |half: &str| {
+        let words = half.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        let words = words.filter(|word| !word.is_empty());
+        words.map(str::to_owned).collect::<std::collections::BTreeSet<_>>()
+    };
+    let (english, chinese) = fault.detail.split_once(HALVES).expect("two halves");
+    assert!(!chinese.is_ascii(), "{chinese}");
+    let is_value = |word: &&String| word.contains(|c: char| c.is_ascii_digit() || c == '_');
+    let (english, chinese) = (words(english), words(chinese));
+    assert_eq!(chinese.difference(&english).next(), None, "in Chinese only: {fault:?}");
+    let mut left_out = english.difference(&chinese);
+    assert_eq!(
+        left_out.find(|word| is_value(word) || names.contains(&word.as_str())),
+        None,
+        "in English only: {fault:?}"
+    );
+}

@@ -1,0 +1,381 @@
+//! The body of `POST /api/sendTemplateMessage`: WeChat's own, with an array of recipients and bare texts allowed.
+//! See [WeChat Docs/发送模板消息](https://developers.weixin.qq.com/doc/service/api/notify/template/api_sendtemplatemessage).
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::{EMPTY, Fault, Object, Place, Reader};
+use crate::api::{FieldValue, MiniProgram};
+
+/// Bytes of a caller's `client_msg_id`, any text. WeChat documents no limit for template messages.
+const CLIENT_MSG_ID_LIMIT: usize = 64;
+/// Recipients of one request.
+const RECIPIENTS_LIMIT: usize = 100;
+/// The members that are known. `topcolor` is obsolete: accepted from old callers, and dropped.
+pub const KNOWN: [&str; 8] = [
+    "touser",
+    "template_id",
+    "url",
+    "miniprogram",
+    "client_msg_id",
+    "data",
+    "validate",
+    "topcolor",
+];
+
+const HOLDS_BLANKS: &str =
+    "holds a line break, a space or an invisible character: leave it out / 含有换行、空格或不可见字符，请删除";
+
+/// A request to send.
+#[derive(Debug)]
+pub struct SendTemplate {
+    /// Who gets the message.
+    pub recipients: Recipients,
+    /// One of the account's own templates.
+    pub template_id: String,
+    /// Where a tap leads.
+    pub url: Option<String>,
+    /// What a tap opens.
+    pub miniprogram: Option<MiniProgram>,
+    /// The caller's own name for the message, with which WeChat recognises a repeat.
+    pub client_msg_id: Option<String>,
+    /// The fields, by name.
+    pub data: BTreeMap<String, FieldValue>,
+    /// `"validate": "warn"`: the message is sent whatever the check finds, and the findings are answered.
+    pub only_warns: bool,
+}
+
+/// One recipient is answered like WeChat answers, several with a list.
+#[derive(Debug)]
+pub enum Recipients {
+    /// One openid.
+    One(String),
+    /// A list of openids.
+    Many(Vec<String>),
+}
+
+impl SendTemplate {
+    /// Reads the body, already parsed as JSON.
+    ///
+    /// # Errors
+    /// Every fault, in the order of [`KNOWN`].
+    pub fn read(body: &Value) -> Result<Self, Vec<Fault>> {
+        let mut reader = Reader::of_request();
+        let request = read(&mut reader, body);
+        reader.finish(request)
+    }
+}
+
+fn read(reader: &mut Reader, body: &Value) -> Option<SendTemplate> {
+    let body = &reader.object_of(Place::Root, body, &KNOWN)?;
+    // Every member is read before the first that is missing ends the reading.
+    let (recipients, template_id) = (recipients(reader, body), template_id(reader, body));
+    Some(SendTemplate {
+        url: url(reader, body),
+        miniprogram: miniprogram(reader, body),
+        client_msg_id: client_msg_id(reader, body),
+        data: data(reader, body),
+        only_warns: body.get("validate").is_some() && reader.one_of(body, "validate", &["warn"]).is_some(),
+        recipients: recipients?,
+        template_id: template_id?,
+    })
+}
+
+fn recipients(reader: &mut Reader, body: &Object<'_, '_>) -> Option<Recipients> {
+    let member = body.place.member("touser");
+    let place = Place::Whole(&member);
+    match body.get("touser") {
+        None => {
+            reader.missing(&place);
+            None
+        }
+        Some(list @ Value::Array(_)) => {
+            let list = reader.list_of(&place, list, 1..=RECIPIENTS_LIMIT)?;
+            let openids = list.iter().take(RECIPIENTS_LIMIT).enumerate();
+            let openids: Vec<_> = openids
+                .filter_map(|(index, value)| {
+                    openid(reader, &place.element(index), value, "must be an openid / 应为 openid")
+                })
+                .collect();
+            Some(Recipients::Many(openids))
+        }
+        Some(value) => {
+            let detail = "must be an openid or a list of openids / 应为 openid 或 openid 数组";
+            openid(reader, &place, value, detail).map(Recipients::One)
+        }
+    }
+}
+
+fn openid(reader: &mut Reader, place: &Place<'_>, value: &Value, detail: &str) -> Option<String> {
+    let Some(openid) = value.as_str().filter(|openid| !is_blank(openid)) else {
+        reader.fault(place, detail);
+        return None;
+    };
+    if openid.contains([',', '，', ';', '；', '|']) {
+        let detail = "names several people: write [\"openid 1\", \"openid 2\"] / 含有多个 openid，请写成 [\"openid 1\", \"openid 2\"]";
+        reader.fault(place, detail);
+    } else if holds_blanks(openid) {
+        reader.fault(place, HOLDS_BLANKS);
+    }
+    Some(openid.to_owned())
+}
+
+fn is_blank(text: &str) -> bool {
+    text.trim().is_empty()
+}
+
+/// A blank text stands for none.
+fn optional_text<'v>(reader: &mut Reader, object: &Object<'_, 'v>, name: &str) -> Option<&'v str> {
+    reader.optional_text(object, name).filter(|text| !is_blank(text))
+}
+
+/// An id that was copied with a line break, a space or an invisible character: WeChat would only call it invalid.
+fn template_id(reader: &mut Reader, body: &Object<'_, '_>) -> Option<String> {
+    let id = reader.required_text(body, "template_id", is_blank)?;
+    if holds_blanks(id) {
+        reader.fault(&body.place.member("template_id"), HOLDS_BLANKS);
+    }
+    Some(id.to_owned())
+}
+
+/// Whether a text holds anything that an id never does, but is easily copied along with one.
+fn holds_blanks(id: &str) -> bool {
+    id.contains(|c: char| {
+        c.is_whitespace() || c.is_control() || matches!(c, '\u{200B}'..='\u{200F}' | '\u{2060}' | '\u{FEFF}')
+    })
+}
+
+fn client_msg_id(reader: &mut Reader, body: &Object<'_, '_>) -> Option<String> {
+    let id = optional_text(reader, body, "client_msg_id")?;
+    let place = body.place.member("client_msg_id");
+    reader.at_most(&place, id, CLIENT_MSG_ID_LIMIT);
+    reader.no_control_characters(&place, id);
+    Some(id.to_owned())
+}
+
+fn url(reader: &mut Reader, body: &Object<'_, '_>) -> Option<String> {
+    let url = optional_text(reader, body, "url")?;
+    let place = body.place.member("url");
+    reader.web_address(&place, url);
+    reader.no_control_characters(&place, url);
+    Some(url.to_owned())
+}
+
+/// An empty object is left out: WeChat refuses an empty appid.
+fn miniprogram(reader: &mut Reader, body: &Object<'_, '_>) -> Option<MiniProgram> {
+    let value = body.get("miniprogram")?;
+    let is_empty = |value: &Value| value.is_null() || value == "";
+    let member = body.place.member("miniprogram");
+    let object = reader.object(Place::Whole(&member), value)?;
+    if object.members.values().all(is_empty) {
+        return None;
+    }
+    match object.get("appid") {
+        None => reader.missing(&member.member("appid")),
+        Some(appid) if is_empty(appid) => reader.fault(&member.member("appid"), EMPTY),
+        Some(_) => {}
+    }
+    reader.known_members(&object, &["appid", "pagepath"]);
+    let appid = reader.optional_text(&object, "appid");
+    let pagepath = reader.optional_text(&object, "pagepath");
+    Some(MiniProgram {
+        appid: appid?.to_owned(),
+        pagepath: pagepath.map(str::to_owned),
+    })
+}
+
+fn data(reader: &mut Reader, body: &Object<'_, '_>) -> BTreeMap<String, FieldValue> {
+    let place = body.place.member("data");
+    let fields = body.get("data").and_then(|fields| reader.object(place, fields));
+    let fields = fields.iter().flat_map(|fields| fields.members);
+    fields
+        .filter_map(|(name, value)| Some((name.clone(), field_value(reader, place.member(name), value)?)))
+        .collect()
+}
+
+/// `"text"` stands for `{"value":"text"}`.
+fn field_value(reader: &mut Reader, place: Place<'_>, value: &Value) -> Option<FieldValue> {
+    if let Value::String(text) = value {
+        return Some(FieldValue {
+            value: text.clone(),
+            color: None,
+        });
+    }
+    if !value.is_object() {
+        reader.fault(
+            &place,
+            "must be a text or {\"value\":\"text\"}; write numbers in quotes \
+             / 应为字符串或 {\"value\":\"text\"}，数字请加引号",
+        );
+        return None;
+    }
+    let field = reader.object_of(place, value, &["value", "color"])?;
+    let value = field.members.get("value").and_then(Value::as_str);
+    if value.is_none() {
+        reader.fault(
+            &place.member("value"),
+            "must be a text; write numbers in quotes / 应为字符串，数字请加引号",
+        );
+    }
+    let color = reader.optional_text(&field, "color").filter(|color| !color.is_empty());
+    Some(FieldValue {
+        value: value?.to_owned(),
+        color: color.map(str::to_owned),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn refused(body: &Value) -> Vec<Fault> {
+        SendTemplate::read(body).unwrap_err()
+    }
+
+    fn fields(body: &Value) -> Vec<String> {
+        let faults = refused(body).into_iter();
+        faults.map(|fault| fault.field.unwrap_or_default()).collect()
+    }
+
+    fn pointers(body: &Value) -> Vec<String> {
+        refused(body).into_iter().map(|fault| fault.pointer).collect()
+    }
+
+    #[test]
+    fn the_bodies_of_the_field_are_accepted() {
+        let full = json!({
+            "touser": "odhkK64I1uXqoUQjt7QYx4O0yUvs", "template_id": "T", "url": "https://example.com/details/1",
+            "data": {"thing1": {"value": "项目审核"}, "time2": {"value": "2024年7月19日 10:00", "color": "#173177"}, "const3": "通过"},
+            "topcolor": "#FF0000"
+        });
+        let request = SendTemplate::read(&full).unwrap();
+        assert_eq!(request.data["const3"].value, "通过");
+        assert_eq!(request.data["time2"].color.as_deref(), Some("#173177"));
+        let least = SendTemplate::read(&json!({"touser": "OPENID", "template_id": "TEMPLATE_ID"})).unwrap();
+        assert!(least.data.is_empty());
+    }
+
+    #[test]
+    fn empty_optional_members_are_left_out() {
+        let body = json!({"touser": "o", "template_id": "T", "url": "", "miniprogram": {}, "client_msg_id": null});
+        let request = SendTemplate::read(&body).unwrap();
+        assert!(request.url.is_none() && request.miniprogram.is_none() && request.client_msg_id.is_none());
+        for appid in [json!(""), json!(null)] {
+            let body = json!({"touser": "o", "template_id": "T", "miniprogram": {"appid": appid, "pagepath": ""}});
+            assert!(SendTemplate::read(&body).unwrap().miniprogram.is_none());
+        }
+    }
+
+    #[test]
+    fn an_openid_with_a_line_break_is_told_so() {
+        let faults = SendTemplate::read(&json!({"touser": "o1\n", "template_id": "T"})).unwrap_err();
+        assert!(faults[0].detail.contains("换行"), "{faults:?}");
+    }
+
+    #[test]
+    fn each_fault_names_its_member() {
+        let base = |name: &str, value: Value| {
+            let mut body = json!({"touser": "o", "template_id": "T", "data": {}});
+            body[name] = value;
+            body
+        };
+        for (body, field) in [
+            (json!({"template_id": "T"}), "touser"),
+            (json!({"touser": "o"}), "template_id"),
+            (base("touser", json!([])), "touser"),
+            (base("touser", json!(vec!["o"; 101])), "touser"),
+            (base("touser", json!(["o", 7])), "touser"),
+            (base("touser", json!(" ")), "touser"),
+            (base("touser", json!("oA,oB")), "touser"),
+            (base("touser", json!(" oA")), "touser"),
+            (base("touser", json!(["oA", "oB\n"])), "touser"),
+            (base("template_id", json!(7)), "template_id"),
+            (base("template_id", json!("T\n")), "template_id"),
+            (base("template_id", json!("\u{feff}T")), "template_id"),
+            (base("url", json!("javascript:alert(1)")), "url"),
+            (base("miniprogram", json!({"appid": "wx1", "page": "x"})), "miniprogram"),
+            (
+                base("miniprogram", json!({"appid": "", "pagepath": "x"})),
+                "miniprogram.appid",
+            ),
+            (base("data", json!([])), "data"),
+            (base("data", json!({"thing1": 7})), "data.thing1"),
+            (base("data", json!({"thing1": {"value": 7}})), "data.thing1.value"),
+            (
+                base("data", json!({"thing1": {"value": "x", "size": 1}})),
+                "data.thing1.size",
+            ),
+            (base("tousers", json!("x")), "tousers"),
+            (base("validate", json!("off")), "validate"),
+            (base("url", json!("https://")), "url"),
+            (base("client_msg_id", json!("i".repeat(65))), "client_msg_id"),
+            (base("client_msg_id", json!("a\nb")), "client_msg_id"),
+            (base("client_msg_id", json!(7)), "client_msg_id"),
+        ] {
+            assert_eq!(fields(&body)[0], field, "{body}");
+        }
+        assert_eq!(fields(&json!([])), [""]);
+    }
+
+    #[test]
+    fn every_fault_of_a_request_is_named_at_once() {
+        let body = json!({
+            "tousers": ["o"], "touser": ["o", 7, " "], "template_id": "T\n", "url": "ftp://x\n", "validate": "wran",
+            "miniprogram": {"appid": "", "page": "x"}, "client_msg_id": "i".repeat(65),
+            "data": {"thing1": 7, "a/b": {"value": 7, "colour": "red"}, "time2": "10:00"},
+        });
+        let (fields, pointers) = (fields(&body), pointers(&body));
+        let named: Vec<_> = fields
+            .iter()
+            .zip(&pointers)
+            .map(|(field, pointer)| (&**field, &**pointer))
+            .collect();
+        assert_eq!(
+            named,
+            [
+                ("tousers", "/tousers"),
+                ("touser", "/touser/1"),
+                ("touser", "/touser/2"),
+                ("template_id", "/template_id"),
+                ("url", "/url"),
+                ("url", "/url"),
+                ("miniprogram.appid", "/miniprogram/appid"),
+                ("miniprogram", "/miniprogram/page"),
+                ("client_msg_id", "/client_msg_id"),
+                ("data.a/b.colour", "/data/a~1b/colour"),
+                ("data.a/b.value", "/data/a~1b/value"),
+                ("data.thing1", "/data/thing1"),
+                ("validate", "/validate"),
+            ]
+        );
+        assert_eq!(SendTemplate::read(&json!({})).unwrap_err().len(), 2);
+    }
+
+    #[test]
+    fn each_half_of_a_fault_names_the_member_and_what_it_may_be() {
+        let body = json!({"touser": "o", "template_id": "T", "data": {"thing1": {"value": "x", "colour": "red"}}});
+        let sentence = refused(&body)[0].sentence();
+        let (english, chinese) = sentence.split_once(" / ").unwrap();
+        for half in [english, chinese] {
+            for part in ["data.thing1.colour", "value", "color"] {
+                assert!(half.contains(part), "{part} is not in {half:?}");
+            }
+            assert!(
+                half.starts_with("data.thing1.colour ") && half.contains("color"),
+                "{half}"
+            );
+        }
+        let long = json!({"touser": "o", "template_id": "T", "client_msg_id": "i".repeat(65)});
+        let sentence = refused(&long)[0].sentence();
+        for half in sentence.split(" / ") {
+            assert!(half.contains("65") && half.contains("64"), "{half}");
+        }
+        assert_eq!(
+            refused(&json!([]))[0].sentence(),
+            "the body must be an object / 请求体应为对象"
+        );
+    }
+}

@@ -1,0 +1,93 @@
+//! XML as WeChat reads it: every text stands in a CDATA section.
+
+use std::borrow::Cow;
+
+use super::is_xml_character;
+
+/// Bytes that most documents stay below, so that they are written without growing.
+const CAPACITY: usize = 1024;
+
+/// A document in the making.
+pub(crate) struct XmlWriter(String);
+
+impl XmlWriter {
+    /// The document whose root, `<xml>`, has what `write` writes.
+    pub(crate) fn document(write: impl FnOnce(&mut Self)) -> String {
+        let mut xml = Self(String::with_capacity(CAPACITY));
+        xml.parent("xml", write);
+        xml.0
+    }
+
+    /// An element that has what `write` writes.
+    pub(crate) fn parent(&mut self, name: &str, write: impl FnOnce(&mut Self)) {
+        self.push(&["<", name, ">"]);
+        write(self);
+        self.push(&["</", name, ">"]);
+    }
+
+    /// An element with `text` in a CDATA section: `]]>` is split in two, and characters that XML 1.0 forbids are left out,
+    /// so no text can end the section or make the document unreadable.
+    pub(crate) fn text(&mut self, name: &str, text: &str) {
+        self.push(&["<", name, "><![CDATA[", &within_a_section(text), "]]></", name, ">"]);
+    }
+
+    /// An element with `number`.
+    pub(crate) fn number(&mut self, name: &str, number: i64) {
+        self.push(&["<", name, ">", &number.to_string(), "</", name, ">"]);
+    }
+
+    fn push(&mut self, parts: &[&str]) {
+        for part in parts {
+            self.0.push_str(part);
+        }
+    }
+}
+
+/// `text` as it may stand between the two ends of a CDATA section.
+fn within_a_section(text: &str) -> Cow<'_, str> {
+    let mut text = Cow::Borrowed(text);
+    if !text.bytes().any(may_need_care) {
+        return text;
+    }
+    if !text.chars().all(is_xml_character) {
+        text = text.chars().filter(|&character| is_xml_character(character)).collect();
+    }
+    if text.contains("]]>") {
+        text = text.replace("]]>", "]]]]><![CDATA[>").into();
+    }
+    text
+}
+
+/// Whether a byte of UTF-8 may belong to a character that XML forbids, or to the end of a section.
+const fn may_need_care(byte: u8) -> bool {
+    matches!(byte, 0..=0x1f | b']' | 0xef)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn elements_stand_in_one_another() {
+        let document = XmlWriter::document(|xml| {
+            xml.number("CreateTime", -1);
+            xml.parent("Image", |xml| xml.text("MediaId", "<m>"));
+        });
+        assert_eq!(
+            document,
+            "<xml><CreateTime>-1</CreateTime><Image><MediaId><![CDATA[<m>]]></MediaId></Image></xml>"
+        );
+    }
+
+    /// T20
+    #[test]
+    fn no_text_ends_the_section_it_stands_in() {
+        assert_eq!(within_a_section("a]]>b]]>"), "a]]]]><![CDATA[>b]]]]><![CDATA[>");
+        assert_eq!(
+            within_a_section("]]\u{1}>"),
+            "]]]]><![CDATA[>",
+            "removing a character makes no terminator"
+        );
+        assert_eq!(within_a_section("a\u{1d}\u{0}\tb\n"), "a\tb\n");
+    }
+}
