@@ -37,7 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(40);
 /// Milliseconds. The time to the deadline of an invocation, unless a test says otherwise.
 const INVOCATION: i64 = 30_000;
 
-/// The variables whose values no log, answer or error may show, beside the secrets of the stage.
+/// The variables whose values no log, answer or error may show; nor may they show the secrets of the stage.
 const SECRET_VARIABLES: [&str; 7] = [
     "WECHAT_APP_SECRET",
     "WECHAT_TOKEN",

@@ -90,7 +90,7 @@ async fn deadline((off, breaks): (i64, &str)) -> Row {
     .await
 }
 
-/// The table says that the token has ended, by a clock that was behind.
+/// The table says that the token has expired, because the clock of its writer was behind.
 async fn ended_token() -> Row {
     let stage = Stage::new().await;
     stage.table.set("token", &json!({"expires_at": now() - HOUR})).await;
@@ -107,7 +107,7 @@ async fn ended_token() -> Row {
     .await
 }
 
-/// The table says that the token lives, by a clock that was ahead.
+/// The table says that the token is alive, because the clock of its writer was ahead.
 async fn dead_token() -> Row {
     let stage = Stage::new().await;
     stage.table.set("token", &json!({"expires_at": now() + HOUR})).await;
@@ -138,7 +138,7 @@ async fn sent(step: &str, breaks: &str, seen: &Seen, stage: &Stage, function: &m
     )
 }
 
-/// A run that died has left a lease, by a clock that was ahead.
+/// A run that died has left a lease, written by a clock that was ahead.
 async fn lease() -> Row {
     let stage = Stage::without_token().await;
     let mut function = stage.serving(Program::TokenRefresher).await;

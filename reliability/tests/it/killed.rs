@@ -1,7 +1,7 @@
-//! A process that is killed between any two steps: a fresh one gets the same request again.
+//! A process that is killed between any two steps; a fresh one gets the same request again.
 //!
-//! A process is killed when a service has received its n-th request, and when the service has carried it out but the
-//! process does not know; with every n, that is between any two steps.
+//! For every n, the process is killed once when a service has received its n-th request, and once when the service has carried
+//! it out but not answered.
 
 use std::{future::Future, ops::RangeInclusive, pin::Pin};
 
@@ -23,7 +23,7 @@ use crate::{
 
 type Work<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// A request, and what is to be true once it was made twice.
+/// A request, and what must hold after it was made twice.
 #[derive(Clone, Copy)]
 struct Story {
     name: &'static str,
@@ -31,7 +31,7 @@ struct Story {
     /// What happened before.
     before: for<'a> fn(&'a Stage) -> Work<'a, ()>,
     event: fn(&Stage) -> Value,
-    /// Makes the request again, by a fresh process, and tells what came of it and what is kept.
+    /// Makes the request again, to a fresh process; returns how service returned and what is kept.
     after: for<'a> fn(&'a Stage, &'a mut Function) -> Work<'a, (String, String)>,
 }
 
@@ -196,7 +196,7 @@ fn nothing(_: &Stage) -> Work<'_, ()> {
     Box::pin(async {})
 }
 
-/// A request of another process, before.
+/// Makes a request to another process beforehand.
 async fn first(stage: &Stage, event: Request) {
     let mut function = stage.serving(Program::Admin).await;
     let seen = ask(&mut function, &event).await;
@@ -242,7 +242,7 @@ async fn killed() {
     );
 }
 
-/// What the story's process asks of each service when nothing happens to it.
+/// The requests that the story's process makes to each service when it is not killed.
 async fn requests_of(story: Story) -> Vec<(Service, Vec<String>)> {
     let stage = stage_of(story).await;
     let mut function = stage.serving(story.program).await;

@@ -13,7 +13,7 @@ use crate::{
     stage::{Program, Seen, Stage, ask, called, service_faults, table_faults},
 };
 
-/// The doctor answers in this time whatever hangs.
+/// The doctor answers within this time, whatever hangs.
 const DOCTOR: Duration = Duration::from_secs(10);
 
 pub(crate) fn menu(name: &str) -> Value {
@@ -36,7 +36,7 @@ pub(crate) fn put_replies(content: &str) -> Request {
     api("PUT", "/api/replies").json(&replies(content))
 }
 
-/// What the account's menu is called, past all proxies.
+/// The name of the account's menu.
 pub(crate) async fn menu_name(function: &mut Function) -> String {
     let seen = ask(function, &get_menu()).await;
     let name = seen.body.pointer("/menu/button/0/name").and_then(Value::as_str);
@@ -157,7 +157,7 @@ pub(crate) async fn kept_menu(function: &mut Function) -> String {
     menu_name(function).await
 }
 
-/// How service returns after a request to roll `new` back to `old` that brought no answer, or a failure. Both are kept.
+/// How service returns after a request to roll `new` back to `old` failed or was not answered. Checks that both are kept.
 pub(crate) async fn roll_back_again(stage: &Stage, function: &mut Function) -> &'static str {
     stage.table.end_claims().await;
     // Once the end is noted, the same request is another one, which undoes it.

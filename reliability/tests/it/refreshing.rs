@@ -1,4 +1,4 @@
-//! What token-refresher makes of a broken table or WeChat, and whether there is a token as soon as there can be.
+//! How token-refresher copes with a broken table or WeChat, and whether the next run obtains a token.
 
 use std::time::Duration;
 

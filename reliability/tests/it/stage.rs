@@ -62,7 +62,7 @@ impl Deref for Stage {
 }
 
 impl Stage {
-    /// With a living token and the list of templates in the table, as a deployment has that runs for a minute.
+    /// With a living token and the list of templates in the table, as a deployment has after a minute.
     pub(crate) async fn new() -> Self {
         let Self { stage, began } = Self::without_token().await;
         Self {
@@ -88,8 +88,7 @@ impl Stage {
         Self { stage, began: now() }
     }
 
-    /// Starts a function, and waits until it serves: what it reads at its start is done then. Requests are counted from
-    /// here.
+    /// Starts a function, waits until it has read what it reads at its start, and counts requests from then on.
     pub(crate) async fn serving(&self, program: Program) -> Function {
         self.serving_with(program, &[]).await
     }
@@ -105,7 +104,7 @@ impl Stage {
             Program::Worker => {
                 function.succeed(&json!({"action": "run"})).await;
             }
-            // It has nothing that it could be asked without consequences.
+            // Every event would make it refresh the token, so this waits for its first request to the table.
             Program::TokenRefresher => {
                 while self.proxy(Service::Table).requests().is_empty() {
                     tokio::time::sleep(Duration::from_millis(10)).await;
@@ -131,7 +130,7 @@ impl Stage {
         self.wechat.phone(FOLLOWER).await
     }
 
-    /// Runs the worker with all that was handed over, as Lambda does, and returns how much that was.
+    /// Runs the worker with every event that was handed over, as Lambda does, and returns how many there were.
     pub(crate) async fn run_worker(&self) -> usize {
         self.table.end_claims().await;
         let kept = self.lambda.kept();
@@ -186,7 +185,7 @@ pub(crate) fn table_faults() -> Vec<(&'static str, Fault)> {
     faults
 }
 
-/// The faults that any service may have. All last.
+/// The faults of any service. Each lasts until it is mended.
 pub(crate) fn service_faults() -> Vec<(&'static str, Fault)> {
     vec![
         ("refuses connections", Fault::Refuse),
@@ -216,7 +215,7 @@ pub(crate) fn send(key: Option<&str>) -> Request {
     }
 }
 
-/// What became of a request, and how long it took.
+/// The outcome of a request, and how long it took.
 #[derive(Debug)]
 pub(crate) struct Seen {
     pub(crate) status: u64,
@@ -229,7 +228,7 @@ pub(crate) async fn ask(function: &mut Function, event: &Value) -> Seen {
     ask_within(function, event, Duration::from_secs(30)).await
 }
 
-/// Invokes with so much time to the deadline.
+/// Invokes with `left` to the deadline.
 pub(crate) async fn ask_within(function: &mut Function, event: &Value, left: Duration) -> Seen {
     let deadline = now_millis() + i64::try_from(left.as_millis()).unwrap();
     ask_until(function, event, deadline).await
@@ -249,7 +248,7 @@ pub(crate) async fn ask_until(function: &mut Function, event: &Value, deadline: 
     }
 }
 
-/// 0 for a function error.
+/// The HTTP status; 200 for an answer without one, 0 for a function error.
 fn status(outcome: &Outcome) -> u64 {
     match outcome {
         Outcome::Answered(answer) => answer["statusCode"].as_u64().unwrap_or(200),
@@ -267,7 +266,7 @@ fn body(outcome: &Outcome) -> Value {
     }
 }
 
-/// The outcome in a few words: the status and the type of a problem, and what else a caller needs is there.
+/// The outcome in a few words: the status, the type of a problem, and whether it has a hint and a time to retry.
 fn tell(outcome: &Outcome, status: u64, body: &Value) -> String {
     if let Outcome::Failed(error) | Outcome::InitFailed(error) = outcome {
         return format!("function error `{}`", error["errorType"].as_str().unwrap_or("?"));

@@ -113,7 +113,7 @@ impl Callback {
         self
     }
 
-    /// With the elements `clear` beside the ciphertext.
+    /// With the clear elements `clear` next to the ciphertext.
     #[must_use]
     pub fn beside(mut self, clear: &str) -> Self {
         self.clear = Some(clear.to_owned());

@@ -44,7 +44,7 @@ impl Table {
         items.map(|item| json_of(&AttributeValue::M(item))).collect()
     }
 
-    /// Writes attributes of the item `name`, and makes it if there is none.
+    /// Writes attributes of the item `name`, which need not exist.
     pub async fn set(&self, name: &str, attributes: &Value) {
         let mut update = self.client().update_item().table_name(TABLE_NAME).key("pk", pk(name));
         let mut sets = Vec::new();

@@ -121,7 +121,7 @@ async fn a_dry_run_names_the_changes_and_makes_none() {
     assert_eq!(admin.get("/api/menu").await.body["menu"]["button"][0]["name"], "old");
 }
 
-/// What some other server answers in WeChat's place must not be kept for the menu that there was.
+/// An answer that is not WeChat's must not be kept as the earlier menu.
 #[tokio::test]
 async fn an_answer_that_is_no_menu_is_not_taken_for_one() {
     let mut admin = Admin::start().await;
@@ -221,7 +221,7 @@ async fn conditional_menus_are_added_tried_restored_and_deleted() {
     assert_eq!(admin.delete("/api/menu/conditional/all").await.status, 400);
 }
 
-/// Of those that match a user, WeChat shows the newest.
+/// WeChat shows the newest conditional menu that matches a user, so their order matters.
 #[tokio::test]
 async fn a_rollback_that_was_cut_short_goes_on_and_keeps_the_order_of_conditional_menus() {
     let mut admin = Admin::start().await;
@@ -265,7 +265,7 @@ async fn a_rollback_that_was_cut_short_goes_on_and_keeps_the_order_of_conditiona
     );
 }
 
-/// Of those that match a user, WeChat shows the newest.
+/// WeChat shows the newest conditional menu that matches a user, so their order matters.
 #[tokio::test]
 async fn a_rollback_takes_conditional_menus_away_and_brings_them_back_in_their_order() {
     let mut admin = Admin::start().await;
@@ -298,7 +298,7 @@ async fn a_rollback_takes_conditional_menus_away_and_brings_them_back_in_their_o
     }
 }
 
-/// WeChat takes the same conditional menu twice.
+/// WeChat does not refuse a second copy of a conditional menu.
 #[tokio::test]
 async fn of_two_rollbacks_at_once_one_adds_the_conditional_menus() {
     let mut admin = Admin::start().await;
@@ -339,7 +339,7 @@ async fn of_two_rollbacks_at_once_one_adds_the_conditional_menus() {
     );
 }
 
-/// What is kept may be anybody's: only null stands for "there was no menu".
+/// A kept document that is not a menu must not delete the live one: only null stands for "no menu".
 #[tokio::test]
 async fn a_kept_menu_that_is_none_deletes_nothing() {
     let mut admin = Admin::start().await;

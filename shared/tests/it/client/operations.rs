@@ -44,7 +44,7 @@ fn menu() -> Value {
     json!({"button": [{"type": "click", "name": "今日", "key": "TODAY"}]})
 }
 
-/// What an egress address that does not work looks like: packets are dropped, and no connection comes about.
+/// A broken way out of the network: packets are dropped, and no connection is made.
 #[tokio::test]
 async fn where_no_connection_comes_about_nothing_was_sent() {
     let socket = TcpSocket::new_v4().unwrap();

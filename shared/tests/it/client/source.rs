@@ -45,7 +45,7 @@ struct Scripted {
 enum Run {
     Stores(String),
     Fails(RefreshRequestError),
-    /// Says that all went well, and has stored nothing.
+    /// Reports success without storing a token.
     Lies,
 }
 
@@ -99,7 +99,7 @@ impl Bench {
         }
     }
 
-    /// Stores a token that lives so many seconds.
+    /// Stores a token that lives `life` seconds.
     async fn put(&self, token: &str, life: i64) {
         put(&self.embedded, token, self.clock.now() + life).await;
     }
@@ -319,7 +319,7 @@ async fn a_refusal_after_the_replacement_does_not_hide_what_an_earlier_call_may_
     );
 }
 
-/// A send that was under way when the search for its token's successor failed does not search again.
+/// A send in flight when the search for a new token fails shares that failure and does not search again.
 #[tokio::test]
 async fn a_hundred_sends_with_one_dead_token_ask_a_failing_refresher_once() {
     let bench = Bench::new([

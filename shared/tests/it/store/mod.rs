@@ -1,4 +1,4 @@
-//! One suite for every implementation of DynamoDB that the bundle may meet: what the store promises must hold on all.
+//! One suite for every implementation of DynamoDB: what the store promises must hold on each.
 //!
 //! | environment | implementation |
 //! |---|---|
@@ -28,7 +28,7 @@ use wechat::{random, store::Table};
 
 /// How many tasks race for one item.
 const RACERS: usize = 16;
-/// What the suite asks of a table.
+/// The calls that the suite makes.
 const AWS_CALLS: &[&str] = &[
     "dynamodb:CreateTable",
     "dynamodb:DeleteItem",
@@ -39,7 +39,7 @@ const AWS_CALLS: &[&str] = &[
     "dynamodb:UpdateItem",
     "dynamodb:UpdateTimeToLive",
 ];
-/// A time of the tests' own, in epoch seconds. It is far ahead, or a real table would delete what is to expire later.
+/// Epoch seconds. The present of the tests, far ahead so that a real table does not expire their items.
 const NOW: i64 = 4_000_000_000;
 
 /// The table, with an account in it that no other test uses.
@@ -123,7 +123,7 @@ async fn make_table(client: &Client, name: &str) {
     update.send().await.unwrap();
 }
 
-/// Runs `act` as many tasks at once, each with its number, and gives back what each came to.
+/// Runs `act` in [`RACERS`] tasks at once, each with its number, and returns their results.
 async fn race<T, F>(act: impl Fn(usize) -> F) -> Vec<T>
 where
     T: Send + 'static,
