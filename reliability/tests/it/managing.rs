@@ -3,37 +3,40 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use testing::{Fault, Function};
+use testing::{
+    Fault, Function, Service,
+    event::{Request, api, get, post},
+};
 
 use crate::{
     report::{self, ANSWERED_WITHIN, Row},
-    stage::{Program, Seen, Service, Stage, ask, request, service_faults, table_faults},
+    stage::{Program, Seen, Stage, ask, called, service_faults, table_faults},
 };
 
-/// The doctor answers in this time whatever hangs.
+/// The doctor answers within this time, whatever hangs.
 const DOCTOR: Duration = Duration::from_secs(10);
 
 pub(crate) fn menu(name: &str) -> Value {
     json!({"button": [{"type": "click", "name": name, "key": "K"}]})
 }
 
-pub(crate) fn set_menu(name: &str) -> Value {
-    request("POST", "/api/menu", Some(&menu(name)), None)
+pub(crate) fn set_menu(name: &str) -> Request {
+    post("/api/menu", &menu(name))
 }
 
-pub(crate) fn get_menu() -> Value {
-    request("GET", "/api/menu", None, None)
+pub(crate) fn get_menu() -> Request {
+    get("/api/menu")
 }
 
 pub(crate) fn replies(content: &str) -> Value {
     json!({"default": {"type": "text", "content": content}})
 }
 
-pub(crate) fn put_replies(content: &str) -> Value {
-    request("PUT", "/api/replies", Some(&replies(content)), None)
+pub(crate) fn put_replies(content: &str) -> Request {
+    api("PUT", "/api/replies").json(&replies(content))
 }
 
-/// What the account's menu is called, past all proxies.
+/// The name of the account's menu.
 pub(crate) async fn menu_name(function: &mut Function) -> String {
     let seen = ask(function, &get_menu()).await;
     let name = seen.body.pointer("/menu/button/0/name").and_then(Value::as_str);
@@ -149,14 +152,14 @@ async fn change_menu(service: Service, step: usize, name: &str, breaks: &str, fa
 
 /// Rolls back, to see what was kept.
 pub(crate) async fn kept_menu(function: &mut Function) -> String {
-    let rolled_back = ask(function, &request("POST", "/api/menu/rollback", None, None)).await;
+    let rolled_back = ask(function, &post("/api/menu/rollback", &Value::Null)).await;
     assert_eq!(rolled_back.status, 200, "{rolled_back:?}");
     menu_name(function).await
 }
 
-/// How service returns after a request to roll `new` back to `old` that brought no answer, or a failure. Both are kept.
+/// How service returns after a request to roll `new` back to `old` failed or was not answered. Checks that both are kept.
 pub(crate) async fn rollback_again(stage: &Stage, function: &mut Function) -> &'static str {
-    stage.let_claims_end().await;
+    stage.table.end_claims().await;
     // Once the end is noted, the same request is another one, which undoes it.
     let was_done = menu_name(function).await == "old";
     let mut brought_back = kept_menu(function).await;
@@ -178,7 +181,7 @@ async fn rollback_menu(service: Service, step: usize, name: &str, breaks: &str, 
         assert_eq!(ask(&mut function, &set_menu(menu)).await.status, 200);
     }
     stage.proxy(service).fail(step.., fault);
-    let first = ask(&mut function, &request("POST", "/api/menu/rollback", None, None)).await;
+    let first = ask(&mut function, &post("/api/menu/rollback", &Value::Null)).await;
     assert!(first.took < ANSWERED_WITHIN, "{name}, {breaks}: {first:?}");
     stage.mend().await;
     let returns = match (rollback_again(&stage, &mut function).await, first.status) {
@@ -194,15 +197,15 @@ async fn rollback_replies(breaks: &str, fault: Fault) -> Row {
     for content in ["old", "new"] {
         assert_eq!(ask(&mut function, &put_replies(content)).await.status, 200);
     }
-    let to_old = request("POST", "/api/replies/rollback", Some(&json!({"version": 1})), None);
+    let to_old = post("/api/replies/rollback", &json!({"version": 1}));
     stage.proxy(Service::Table).fail(.., fault);
     let first = ask(&mut function, &to_old).await;
     assert!(first.took < ANSWERED_WITHIN, "{breaks}: {first:?}");
     stage.mend().await;
     assert_eq!(ask(&mut function, &to_old).await.status, 200);
-    let stored = ask(&mut function, &request("GET", "/api/replies", None, None)).await;
+    let stored = ask(&mut function, &get("/api/replies")).await;
     assert_eq!(stored.body, replies("old"), "{breaks}");
-    let to_new = request("POST", "/api/replies/rollback", Some(&json!({"version": 2})), None);
+    let to_new = post("/api/replies/rollback", &json!({"version": 2}));
     assert_eq!(ask(&mut function, &to_new).await.body, replies("new"), "{breaks}");
     row(
         "`POST /api/replies/rollback` to a version",
@@ -224,7 +227,7 @@ async fn change_replies(breaks: &str, fault: Fault) -> Row {
     assert!(first.took < ANSWERED_WITHIN, "{breaks}: {first:?}");
     stage.mend().await;
     assert_eq!(ask(&mut function, &put_replies("new")).await.status, 200);
-    let stored = ask(&mut function, &request("GET", "/api/replies", None, None)).await;
+    let stored = ask(&mut function, &get("/api/replies")).await;
     assert_eq!(stored.body, replies("new"), "{breaks}");
     row(
         "`PUT /api/replies`",
@@ -238,7 +241,7 @@ async fn change_replies(breaks: &str, fault: Fault) -> Row {
 }
 
 async fn doctor(service: Service, breaks: &str, fault: Fault) -> Row {
-    let event = request("GET", "/api/doctor", None, None);
+    let event = get("/api/doctor");
     let stage = Stage::new().await;
     let mut function = stage.serving(Program::Admin).await;
     // The refresher starts with its first request, which takes longer than later ones.
@@ -276,7 +279,7 @@ async fn doctor(service: Service, breaks: &str, fault: Fault) -> Row {
     };
     Row {
         step: "`GET /api/doctor`".to_owned(),
-        breaks: format!("{} {breaks}", service.name()),
+        breaks: format!("{} {breaks}", called(service)),
         gets,
         within: "10 s",
         kept: "nothing is changed".to_owned(),
@@ -295,7 +298,7 @@ fn row(
 ) -> Row {
     Row {
         step: step.to_owned(),
-        breaks: format!("{} {breaks}", service.name()),
+        breaks: format!("{} {breaks}", called(service)),
         gets: first.told.clone(),
         within,
         kept: kept.to_owned(),

@@ -11,7 +11,7 @@ const BODY: &str = r#"{"errcode":0,"errmsg":"ok","msgid":"3000000000000000001"}"
 /// Epoch seconds. The claim lasts longer than the function may run.
 const CLAIM_ENDS: i64 = NOW + 35;
 
-/// The result of a claim without earlier runs.
+/// The claim of a send that no earlier run has begun.
 fn first() -> SendClaim {
     SendClaim::Won(SendState::default())
 }
