@@ -129,7 +129,7 @@ fn bare(c: &mut Criterion) {
 fn steps(c: &mut Criterion) {
     let (plain, safe) = (Scene::new(Mode::Plain), Scene::new(Mode::Safe));
     let clear = message();
-    let parse = || Callback::from_document(Document::parse_callback(clear.as_bytes()).unwrap()).unwrap();
+    let parse = || Callback::from_document(Tree::parse_callback(clear.as_bytes()).unwrap()).unwrap();
     let received = parse();
     let mut group = c.benchmark_group("step");
     group.bench_function("verify and parse, plain", |b| b.iter(|| plain.open()));

@@ -5,7 +5,7 @@ use testing::{
     account::{AES_KEY, ORIGINAL_ID, TOKEN},
     event::sample,
 };
-use wechat::xml::Document;
+use wechat::xml::Tree;
 
 use crate::setup::{Answer, Webhook, document, set_mode, stage_with};
 
@@ -14,7 +14,7 @@ async fn answer(webhook: &mut Webhook, name: &str) -> Answer {
 }
 
 /// The content of a `reply` to the user of the samples.
-fn content(reply: &Document) -> String {
+fn content(reply: &Tree) -> String {
     assert_eq!(reply.text("MsgType"), Some("text"));
     assert_eq!(reply.text("ToUserName"), Some("oEventsUser00000000000000001"));
     assert_eq!(reply.text("FromUserName"), Some(ORIGINAL_ID));

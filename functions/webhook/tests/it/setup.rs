@@ -8,7 +8,7 @@ use testing::{
     event::{self, callback},
     now,
 };
-use wechat::xml::Document;
+use wechat::xml::Tree;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_webhook");
 
@@ -135,7 +135,7 @@ impl Answer {
     }
 
     /// The clear reply, checked to be a well-formed one to the callback `xml`.
-    pub(crate) fn reply_to(&self, xml: &str, mode: Mode) -> Document {
+    pub(crate) fn reply_to(&self, xml: &str, mode: Mode) -> Tree {
         assert_eq!(self.status, 200, "{self:?}");
         assert_eq!(self.content_type, "application/xml; charset=utf-8");
         let reply = match mode {
@@ -157,7 +157,7 @@ impl Answer {
     }
 
     /// Opens a sealed reply as WeChat does.
-    pub(crate) fn unsealed(&self, token: &str, aes_key: &str) -> Document {
+    pub(crate) fn unsealed(&self, token: &str, aes_key: &str) -> Tree {
         let sealed = document(&self.body);
         let part = |name| sealed.text(name).unwrap();
         let parts = [token, part("TimeStamp"), part("Nonce"), part("Encrypt")];
@@ -167,6 +167,6 @@ impl Answer {
 }
 
 /// Reads XML as the bundle does: the tests of that reader are `shared`'s.
-pub(crate) fn document(body: &str) -> Document {
-    Document::parse(body.as_bytes()).unwrap_or_else(|error| panic!("{error}: {body}"))
+pub(crate) fn document(body: &str) -> Tree {
+    Tree::parse(body.as_bytes()).unwrap_or_else(|error| panic!("{error}: {body}"))
 }
