@@ -317,8 +317,8 @@ async fn of_two_rollbacks_at_once_one_adds_the_conditional_menus() {
         tokio::time::sleep(Duration::from_millis(700)).await;
         third.post("/api/menu", &menu("other")).await
     };
-    let roll_back = post("/api/menu/rollback", &Value::Null);
-    let (one, two, create) = tokio::join!(admin.send(&roll_back), other.send(&roll_back), create);
+    let rollback = post("/api/menu/rollback", &Value::Null);
+    let (one, two, create) = tokio::join!(admin.send(&rollback), other.send(&rollback), create);
     assert_eq!(create.status, 409, "{create:?}");
     let (waits, done) = if one.status == 409 { (one, two) } else { (two, one) };
     assert_eq!(waits.status, 409, "{waits:?} {done:?}");

@@ -108,9 +108,9 @@ async fn a_rollback_that_is_repeated_does_not_bring_the_bad_rules_back() {
         (200, "\"4\"".to_owned()),
         "no version was wasted"
     );
-    let roll_back = post("/api/replies/rollback", &Value::Null).header("if-match", "\"4\"");
-    assert_eq!(admin.send(&roll_back).await.status, 200);
-    assert_eq!(admin.send(&roll_back).await.status, 412);
+    let rollback = post("/api/replies/rollback", &Value::Null).header("if-match", "\"4\"");
+    assert_eq!(admin.send(&rollback).await.status, 200);
+    assert_eq!(admin.send(&rollback).await.status, 412);
     assert_eq!(admin.get("/api/replies").await.body, rules("good"));
 }
 
