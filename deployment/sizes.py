@@ -25,7 +25,7 @@ for function in FUNCTIONS:
     size = archive.getbuffer().nbytes
     # The version names of the symbols that it imports, as they stand in its table of strings.
     versions = re.findall(rb"\0GLIBC_(\d+)\.(\d+)(?=[\0.])", binary)
-    needed = max((int(major), int(minor)) for major, minor in versions)
+    needed = max(((int(major), int(minor)) for major, minor in versions), default=(0, 0))
     failed |= size > LIMIT or needed > GLIBC
     print(
         f"{function}: {size:,} bytes zipped (limit {LIMIT:,}), {len(binary):,} unpacked, "
