@@ -86,7 +86,7 @@ EGRESS_STACKS = [
     {"Nat": nat, "ExistingEipAllocationId": eip, "Zone": zone}
     for nat, eip, zone in itertools.product(["Instance", "Gateway", "None"], ["", EIP], ["", "eu-central-1b"])
 ]
-WATCHING_STACKS = [{}, {"AlarmEmail": "ops@example.com"}, {"AlarmEmail": "ops@example.com", "MonthlyBudgetUsd": 20}]
+WATCHING_STACKS = [{}, {"AlarmEmail": "ops@example.com", "SilentHours": 1}]
 
 
 @pytest.fixture(scope="module", params=EGRESS_STACKS, ids=title)
@@ -350,7 +350,6 @@ def test_alarms_and_what_they_cost_are_there_when_wanted(chosen):
     for name in ("RefresherSilentAlarm", "CallbacksSilentAlarm"):
         assert alarms[name]["Properties"]["TreatMissingData"] == "breaching"
     assert len(stack.of_type("AWS::SNS::Subscription")) == bool(stack.parameters["AlarmEmail"])
-    assert len(stack.of_type("AWS::Budgets::Budget")) == bool(stack.parameters["MonthlyBudgetUsd"])
 
 
 def test_watching_names_the_functions_and_logs_of_the_app():
@@ -470,6 +469,21 @@ def test_a_first_deployment_names_the_app_id_alone():
     required = [name for name, declared in SOURCE["Parameters"].items() if "Default" not in declared]
     assert required == ["WechatAppId"]
     assert all("Default" in declared for declared in SOURCES["egress.yaml"]["Parameters"].values())
+
+
+@pytest.mark.parametrize("language", ["", ".zh-CN"])
+def test_the_guides_name_every_parameter_and_every_alarm(language):
+    """Both languages: the templates' own descriptions are in English alone."""
+    deploying = (ROOT / f"docs/deploy{language}.md").read_text()
+    operating = (ROOT / f"docs/operate{language}.md").read_text()
+    rows = {name for line in deploying.splitlines() if line.startswith("| `") for name in re.findall(r"`(\w+)`", line.split("|")[1])}
+    assert set(SOURCE["Parameters"]) <= rows
+    for template in ("egress.yaml", "watching.yaml"):
+        for name in set(SOURCES[template]["Parameters"]) - set(Watching.REQUIRED) - {"App", "VpcCidr"}:
+            assert re.search(rf"`{name}\b|{name}=", deploying + operating), name
+    alarms = {name.removesuffix("Alarm") for name in Watching().of_type("AWS::CloudWatch::Alarm")}
+    rows = {name for line in operating.splitlines() if line.startswith("| `") for name in re.findall(r"`([A-Z]\w+)`", line.split("|")[1])}
+    assert rows == alarms
 
 
 def test_no_log_level_drops_the_metric_lines():
