@@ -446,6 +446,8 @@ def test_the_access_log_holds_neither_path_nor_query(stack):
     assert json.loads(re.sub(r":\$context\.\w+", ":0", logged))
     variables = set(re.findall(r"\$context\.([\w.]+)", logged))
     assert "routeKey" in variables
+    # It comes with quotes of its own, and a line with two pairs of them is not JSON.
+    assert "error.messageString" not in variables
     assert not any(re.search("path|query|identity.user|authorizer|header", name, re.IGNORECASE) for name in variables)
 
 
@@ -488,6 +490,11 @@ def test_the_guides_name_every_parameter_and_every_alarm(language):
 
 def test_no_log_level_drops_the_metric_lines():
     assert set(SOURCE["Parameters"]["LogLevel"]["AllowedValues"]) <= {"TRACE", "DEBUG", "INFO"}
+
+
+@pytest.mark.parametrize("name", ["egress.yaml", "watching.yaml"])
+def test_a_template_is_small_enough_to_be_deployed_without_a_bucket(name):
+    assert (ROOT / name).stat().st_size <= 51_200
 
 
 @pytest.mark.parametrize("name", SOURCES)
