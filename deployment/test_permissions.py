@@ -160,7 +160,10 @@ def test_the_deploying_role_may_make_every_resource():
     ]
     for kind in {resource["Type"] for stack in stacks for resource in stack.resources.values()}:
         _, service, name = kind.split("::")
-        known = next((action for prefix, action in CREATES.items() if kind == prefix or prefix[-1] == ":" and kind.startswith(prefix)), None)
+        known = next(
+            (action for prefix, action in CREATES.items() if kind == prefix or prefix[-1] == ":" and kind.startswith(prefix)),
+            None,
+        )
         action = known or f"{service.lower()}:Create{name}"
         assert any(fnmatch.fnmatchcase(action.lower(), pattern.lower()) for pattern in patterns), (kind, action)
 

@@ -159,7 +159,9 @@ def test_a_changed_parameter_reaches_exactly_the_functions_that_it_is_for(name, 
     assert not after.refusals()
     assert {function for function in FUNCTIONS if before.properties(function) != after.properties(function)} == expected
     # The same functions under the same names: nothing is replaced, and the table stays unless another one takes its place.
-    assert all(before.properties(function)["FunctionName"] == after.properties(function)["FunctionName"] for function in FUNCTIONS)
+    assert all(
+        before.properties(function)["FunctionName"] == after.properties(function)["FunctionName"] for function in FUNCTIONS
+    )
 
 
 def test_that_list_has_every_parameter():
@@ -303,7 +305,9 @@ def test_each_function_reads_its_own_secret_and_no_value_is_anywhere(stack):
 
 def test_routes_under_api_take_a_jwt_when_there_is_an_issuer_and_webhook_never(stack):
     has_jwt = bool(stack.parameters["JwtIssuer"])
-    routes = {route["Properties"]["RouteKey"]: route["Properties"] for route in stack.of_type("AWS::ApiGatewayV2::Route").values()}
+    routes = {
+        route["Properties"]["RouteKey"]: route["Properties"] for route in stack.of_type("AWS::ApiGatewayV2::Route").values()
+    }
     for key, route in routes.items():
         if has_jwt and "/api/" in key:
             is_sender = route["Target"] == "integrations/${SendTemplateIntegration}"
@@ -370,7 +374,9 @@ def test_watching_names_the_functions_and_logs_of_the_app():
 
 
 def test_saved_queries_ask_for_fields_that_the_code_logs():
-    code = "".join(path.read_text() for folder in ("shared", "functions", "http-api") for path in (ROOT / folder).rglob("src/**/*.rs"))
+    code = "".join(
+        path.read_text() for folder in ("shared", "functions", "http-api") for path in (ROOT / folder).rglob("src/**/*.rs")
+    )
     for name, query in Watching().of_type("AWS::Logs::QueryDefinition").items():
         if name == "SlowCallbacksQuery":
             continue
@@ -410,7 +416,9 @@ def test_effects_that_fail_are_tried_again_for_hours_and_then_from_a_queue(stack
 
 
 def test_webhook_and_worker_publish_to_the_same_bus(stack):
-    buses = {stack.properties(name)["Environment"]["Variables"]["EVENT_BUS_NAME"] for name in ("WebhookFunction", "WorkerFunction")}
+    buses = {
+        stack.properties(name)["Environment"]["Variables"]["EVENT_BUS_NAME"] for name in ("WebhookFunction", "WorkerFunction")
+    }
     assert buses == {stack.parameters["EventBusName"]}
 
 
@@ -478,13 +486,20 @@ def test_the_guides_name_every_parameter_and_every_alarm(language):
     """Both languages: the templates' own descriptions are in English alone."""
     deploying = (ROOT / f"docs/deploy{language}.md").read_text()
     operating = (ROOT / f"docs/operate{language}.md").read_text()
-    rows = {name for line in deploying.splitlines() if line.startswith("| `") for name in re.findall(r"`(\w+)`", line.split("|")[1])}
+    rows = {
+        name for line in deploying.splitlines() if line.startswith("| `") for name in re.findall(r"`(\w+)`", line.split("|")[1])
+    }
     assert set(SOURCE["Parameters"]) <= rows
     for template in ("egress.yaml", "watching.yaml"):
         for name in set(SOURCES[template]["Parameters"]) - set(Watching.REQUIRED) - {"App", "VpcCidr"}:
             assert re.search(rf"`{name}\b|{name}=", deploying + operating), name
     alarms = {name.removesuffix("Alarm") for name in Watching().of_type("AWS::CloudWatch::Alarm")}
-    rows = {name for line in operating.splitlines() if line.startswith("| `") for name in re.findall(r"`([A-Z]\w+)`", line.split("|")[1])}
+    rows = {
+        name
+        for line in operating.splitlines()
+        if line.startswith("| `")
+        for name in re.findall(r"`([A-Z]\w+)`", line.split("|")[1])
+    }
     assert rows == alarms
 
 
@@ -515,7 +530,10 @@ def chosen_route(routes, method, path):
 
 def test_the_routes_are_those_of_the_functions():
     """API Gateway takes every operation of openapi.json, which is made of the functions' tables, to its function."""
-    routes = {route["Properties"]["RouteKey"]: route["Properties"] for route in Stack(**JWT[2]).of_type("AWS::ApiGatewayV2::Route").values()}
+    routes = {
+        route["Properties"]["RouteKey"]: route["Properties"]
+        for route in Stack(**JWT[2]).of_type("AWS::ApiGatewayV2::Route").values()
+    }
     scopes = {"send-template": "wechat/send", "admin": "wechat/admin"}
     targets = {"send-template": "integrations/${SendTemplateIntegration}", "admin": "integrations/${AdminIntegration}"}
     for path, methods in json.loads((ROOT / "openapi.json").read_text())["paths"].items():
