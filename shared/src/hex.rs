@@ -13,13 +13,3 @@ pub fn encode(bytes: &[u8]) -> String {
     }
     text
 }
-
-/// `bytes` random bytes of the operating system's, as hex: names a run, a message or a nonce.
-///
-/// # Errors
-/// When the operating system has no randomness to give.
-pub fn random(bytes: usize) -> Result<String, getrandom::Error> {
-    let mut random = vec![0; bytes];
-    getrandom::fill(&mut random)?;
-    Ok(encode(&random))
-}

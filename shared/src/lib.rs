@@ -11,6 +11,7 @@
 //! | keep things | `store` (feature `aws`) |
 //! | do what a callback changes, or have `worker` do it | `effects` (feature `effects`) |
 //! | start a function | [`config`], [`live`], [`telemetry`], `aws` (feature `aws`) |
+//! | do small things one way | [`digest`], [`hex`], [`json`], [`random`], [`lock`], [`in_flight`] |
 //!
 //! Tests marked T1 to T25 stand for the traps of this field: each is a bug that a well-known SDK has or had.
 //!
@@ -32,9 +33,12 @@ pub mod errcode;
 #[cfg(any(feature = "aws", feature = "client"))]
 mod error_chain;
 pub mod hex;
-mod lenient_json;
+pub mod in_flight;
+pub mod json;
 pub mod live;
+pub mod lock;
 pub mod message;
+pub mod random;
 pub mod reply;
 pub mod rules;
 pub mod secret;

@@ -20,8 +20,8 @@ pub use self::{
 };
 use crate::{
     clock::Clock,
-    hex,
     message::{Callback, Content, Event, is_msgid},
+    random,
     store::{Claim, MessageStatus, Receipt, StoreError, Table},
 };
 
@@ -53,9 +53,6 @@ pub enum EffectError {
     /// The table did not answer in time.
     #[error("the table did not answer within {0:?} / 数据表未及时应答")]
     TooLate(Duration),
-    /// A run needs a name that no other run has.
-    #[error("no randomness: {0}")]
-    Randomness(getrandom::Error),
 }
 
 /// Effects that failed, and the claim that they may still have: see [`Effects::give_up`].
@@ -130,7 +127,7 @@ impl Effects {
     pub async fn run(&self, callback: &Callback, received_at: i64, budget: Duration) -> Result<Ran, Failed> {
         let deadline = Instant::now() + budget;
         let key = callback.dedup_key();
-        let owner = hex::random(8).map_err(EffectError::Randomness)?;
+        let owner = random::hex::<8>();
         match self.claim(&key, &owner, budget, deadline).await? {
             Claim::Won => {}
             Claim::Done => return Ok(Ran::Before),

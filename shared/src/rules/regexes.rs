@@ -1,9 +1,6 @@
 //! The regular expressions of the rules, which are tried all at once, and may only do so much work for one text.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-};
+use std::{collections::HashMap, sync::Mutex};
 
 use regex_automata::{
     Input, MatchKind,
@@ -16,7 +13,7 @@ use regex_automata::{
 use regex_syntax::hir::{Dot, Hir, Look, Repetition};
 
 use super::document::RulesError;
-use crate::validate::Fault;
+use crate::{lock::lock, validate::Fault};
 
 /// Bytes that all regular expressions may take together. 2,000 of them take 3 MB, and 1,000 `\w` take 17.
 const SIZE_LIMIT: usize = 16 << 20;
@@ -83,7 +80,7 @@ impl Regexes {
         if text.len() > TEXT_LIMIT {
             return None;
         }
-        let mut passed = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut passed = lock(&self.passed);
         if passed.cache.memory_usage() > KEPT / self.share {
             self.forget(&mut passed);
         }

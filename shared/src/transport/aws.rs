@@ -1,10 +1,11 @@
 //! The HTTP client of the AWS SDK. Its own would bring a second connection pool, HTTP/2 and a second read of the roots.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
+use crate::lock::lock;
 use aws_smithy_runtime_api::client::{
     connection::{CaptureSmithyConnection, ConnectionMetadata},
     http::{HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector},
@@ -84,10 +85,6 @@ impl Connector {
         };
         ConnectionMetadata::builder().proxied(false).poison_fn(discard).build()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl HttpConnector for Connector {

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::{Document, DocumentError};
-use crate::lenient_json::escape_control_characters;
+use crate::json::escape_control_characters;
 
 /// Reads one object with what is in it.
 pub(super) fn parse(text: &str) -> Result<Document, DocumentError> {

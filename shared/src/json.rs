@@ -1,6 +1,16 @@
-//! JSON as WeChat writes it: with raw control characters inside strings, which JSON forbids.
+//! JSON: what WeChat writes, with raw control characters inside strings, which JSON forbids; and what this bundle writes.
 
 use std::{borrow::Cow, fmt::Write as _};
+
+use serde::Serialize;
+
+/// Writes `value` as JSON.
+///
+/// # Panics
+/// When `value` has a map whose keys are not texts. No type here has one.
+pub fn write(value: &(impl Serialize + ?Sized)) -> String {
+    serde_json::to_string(value).expect("every map here has text keys")
+}
 
 /// Escapes the control characters that stand raw in the strings of `json`, so that a parser takes them for what they are.
 pub(crate) fn escape_control_characters(json: &str) -> Cow<'_, str> {
