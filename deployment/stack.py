@@ -73,7 +73,7 @@ class Stack:
         return expand(source, parameters) if source else expanded(parameters)
 
     def refusals(self):
-        """Why CloudFormation would not take these parameters: what the failed assertions of the template's rules say."""
+        """The descriptions of the template's rule assertions that fail with these parameters."""
         return [
             assertion["AssertDescription"]
             for rule in self.source["Rules"].values()
@@ -95,7 +95,7 @@ class Stack:
         return re.fullmatch(r"\$\{(\w+)\.Arn\}", self.properties(function)["Role"]).group(1)
 
     def statements_of(self, function):
-        """The statements of all policies that the function's role has."""
+        """The statements of all policies of the function's role."""
         role = self.properties(self.role_of(function))
         documents = [policy["PolicyDocument"] for policy in role["Policies"]]
         for reference in role["ManagedPolicyArns"]:

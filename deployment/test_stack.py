@@ -12,7 +12,7 @@ from stack import CHINA, FUNCTIONS, PSEUDO, ROOT, SOURCE, SOURCES, Egress, Stack
 
 EIP = "eipalloc-0123456789abcdef0"
 SECRET = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:"
-# Everything that may be brought or left out, at once.
+# Every existing resource and option that a user may bring, all at once.
 BROUGHT = {
     "ExistingAppSecretArn": f"{SECRET}app-AbCdEf",
     "ExistingSharedSecretArn": f"{SECRET}shared-AbCdEf",
@@ -49,7 +49,7 @@ COMBINATIONS = [
     {name: value for part in parts for name, value in part.items()}
     for parts in itertools.product(EGRESS, JWT, DOMAIN, ARCHITECTURES, [{}, BROUGHT], [{"pseudo": PSEUDO}, {"pseudo": CHINA}])
 ]
-# Those who call WeChat.
+# The functions that call WeChat.
 CALLERS = [name for name in FUNCTIONS if name not in ("WebhookFunction", "WorkerFunction")]
 
 
@@ -76,7 +76,7 @@ def test_cloudformation_takes_the_parameters(stack):
     ],
 )
 def test_a_choice_without_what_it_needs_is_refused(chosen, missing):
-    """A JWT issuer without scopes would let every user whom it signs a token for message and manage the account."""
+    """With a JWT issuer but no scopes, every user of the issuer could send messages and manage the account."""
     left = {name: value for name, value in chosen.items() if name != missing}
     (refusal,) = Stack(**left).refusals()
     assert missing in refusal
@@ -298,7 +298,7 @@ def test_each_function_reads_its_own_secret_and_no_value_is_anywhere(stack):
         secret = app if function == "TokenRefresherFunction" else shared
         assert variables.get("WECHAT_SECRET_ID") == secret, function
         assert not {"WECHAT_APP_SECRET", "WECHAT_TOKEN", "WECHAT_ENCODING_AES_KEY", "API_KEYS"} & set(variables)
-    # Not even by a dynamic reference, which would show the value in the function's configuration.
+    # No dynamic reference either: it would show the value in the function's configuration.
     assert not any("{{resolve:secretsmanager" in text for text in texts([stack.resources, stack.outputs]))
     assert len(stack.of_type("AWS::SecretsManager::Secret")) == (0 if stack.parameters["ExistingAppSecretArn"] else 2)
 
@@ -407,7 +407,7 @@ def test_effects_that_fail_are_tried_again_for_hours_and_then_from_a_queue(stack
     assert asynchronous["Qualifier"] == "$LATEST"
     queue = stack.properties("LateEffects")
     assert queue["MessageRetentionPeriod"] == 14 * 24 * 3600 and queue["SqsManagedSseEnabled"] is True
-    # AWS asks for six times the function's time at least.
+    # AWS recommends at least six times the function's timeout.
     assert queue["VisibilityTimeout"] >= 6 * stack.properties("WorkerFunction")["Timeout"]
     again = stack.properties("WorkerFunctionLate")
     assert (again["EventSourceArn"], again["FunctionName"]) == ("${LateEffects.Arn}", "${WorkerFunction}")

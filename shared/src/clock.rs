@@ -1,4 +1,4 @@
-//! Time as an argument: what the domain code asks instead of the machine, so that tests need no sleeping.
+//! Time as an argument: domain code reads a [`Clock`] instead of the machine's clock, so that tests need not sleep.
 
 use std::{
     fmt,
@@ -12,7 +12,7 @@ pub trait Clock: fmt::Debug + Send + Sync {
     /// Milliseconds since the Unix epoch.
     fn now_millis(&self) -> i64;
 
-    /// Completes when `duration` has passed on this clock.
+    /// Waits until `duration` has passed on this clock.
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 
     /// Seconds since the Unix epoch.
@@ -36,10 +36,10 @@ impl Clock for SystemClock {
     }
 }
 
-/// A deadline further in the past than this was never meant: some local emulators send a constant of 1970.
+/// Milliseconds. A deadline further in the past is ignored: some local emulators send a constant of 1970.
 const IMPLAUSIBLE_AFTER_MILLIS: i64 = 60_000;
 
-/// The moment at which the platform ends the invocation, if there is one.
+/// The time at which Lambda ends the invocation, in epoch milliseconds, if there is one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Deadline(Option<i64>);
 
@@ -47,28 +47,28 @@ impl Deadline {
     /// No deadline: one machine, or a test.
     pub const NONE: Self = Self(None);
 
-    /// From Lambda's `lambda-runtime-deadline-ms`. One that passed more than a minute ago counts as none.
+    /// Reads Lambda's `lambda-runtime-deadline-ms`. Ignores a deadline that passed more than a minute ago.
     #[must_use]
     pub fn from_lambda(deadline_millis: u64, now_millis: i64) -> Self {
         let deadline = i64::try_from(deadline_millis).unwrap_or(i64::MAX);
         Self((now_millis.saturating_sub(deadline) <= IMPLAUSIBLE_AFTER_MILLIS).then_some(deadline))
     }
 
-    /// The same, or the end of `at_most` from now, whichever comes first.
+    /// The earlier of this deadline and the end of `at_most` from now.
     #[must_use]
     pub fn within(self, now_millis: i64, at_most: Duration) -> Self {
         let end = now_millis.saturating_add(i64::try_from(at_most.as_millis()).unwrap_or(i64::MAX));
         Self(Some(self.0.map_or(end, |deadline| deadline.min(end))))
     }
 
-    /// The same, less `reserve` for what has to be done after that.
+    /// This deadline moved earlier by `reserve`, the time for the work after it.
     #[must_use]
     pub fn before(self, reserve: Duration) -> Self {
         let reserve = i64::try_from(reserve.as_millis()).unwrap_or(i64::MAX);
         Self(self.0.map(|deadline| deadline.saturating_sub(reserve)))
     }
 
-    /// How long something may take that should need `at_most` and has to leave `margin` before the deadline.
+    /// The time budget of a step: `at_most`, or less when the step must end `margin` before the deadline.
     #[must_use]
     pub fn budget(self, now_millis: i64, at_most: Duration, margin: Duration) -> Duration {
         let Some(deadline) = self.0 else { return at_most };

@@ -1,4 +1,4 @@
-//! SHA-256, which names a secret or a text where it must not travel itself.
+//! SHA-256, the fingerprint of a secret or a text where it must not appear itself.
 
 use sha2::{Digest, Sha256};
 

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-/// The texts of `error` and its sources. Never their `Debug`, which may hold a request, an item or a URL.
+/// Joins the texts of `error` and its sources. Never uses `Debug`, which may show a request, an item or a URL.
 pub(crate) fn chain(error: &dyn Error) -> String {
     let mut texts = error.to_string();
     let mut source = error.source();

@@ -1,4 +1,4 @@
-//! JSON: what WeChat writes, with raw control characters inside strings, which JSON forbids; and what this bundle writes.
+//! JSON as this bundle writes it, and as WeChat writes it: with raw control characters in strings, which JSON forbids.
 
 use std::{borrow::Cow, fmt::Write as _};
 
@@ -12,7 +12,7 @@ pub fn write(value: &(impl Serialize + ?Sized)) -> String {
     serde_json::to_string(value).expect("every map here has text keys")
 }
 
-/// Escapes the control characters that stand raw in the strings of `json`, so that a parser takes them for what they are.
+/// Escapes raw control characters in the strings of `json`, so that a parser accepts them.
 pub(crate) fn escape_control_characters(json: &str) -> Cow<'_, str> {
     if !json.contains(|c: char| c < ' ') {
         return Cow::Borrowed(json);

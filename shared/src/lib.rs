@@ -1,19 +1,17 @@
-//! What the functions of the bundle share: WeChat's protocol, its API, the token service and the table.
+//! The code that the functions share: WeChat's protocol, the client of its API, the token service and the DynamoDB table.
 //!
 //! | to … | see |
 //! |---|---|
-//! | verify, open and seal callbacks | [`callback`], over [`xml`] |
-//! | read what a callback says | [`message`] |
-//! | decide on a passive reply and write it | [`rules`], [`reply`] |
-//! | check a send, a menu, what a template message must hold | [`validate`] |
+//! | verify and decrypt callbacks, encrypt replies | [`callback`], over [`xml`] |
+//! | read the message or event in a callback | [`message`] |
+//! | choose a passive reply and write it | [`rules`], [`reply`] |
+//! | check a send, a menu, the values of a template message | [`validate`] |
 //! | call WeChat for an account | `account` (features `client` and `aws`), over `api` and `token`; [`errcode`] |
-//! | have a working access_token | `token` (features `client` and `aws`) |
-//! | keep things | `store` (feature `aws`) |
-//! | do what a callback changes, or have `worker` do it | `effects` (feature `effects`) |
+//! | get an access_token | `token` (features `client` and `aws`) |
+//! | store and load records | `store` (feature `aws`) |
+//! | run the effects of a callback, or hand them over to `worker` | `effects` (feature `effects`) |
 //! | start a function | [`config`], [`live`], [`telemetry`], `aws` (feature `aws`) |
 //! | do small things one way | [`digest`], [`hex`], [`json`], [`random`], [`lock`], [`in_flight`] |
-//!
-//! Tests marked T1 to T25 stand for the traps of this field: each is a bug that a well-known SDK has or had.
 //!
 //! Domain code takes time ([`clock`]), randomness and I/O as arguments. Secrets are [`secret::Secret`]s.
 

@@ -1,12 +1,14 @@
-//! Passive replies (被动回复): the seven types as data, and the XML that WeChat accepts for them.
+//! Passive replies (被动回复): the seven types as data, and their XML.
+//!
+//! See [WeChat Docs/被动回复用户消息](https://developers.weixin.qq.com/doc/offiaccount/Message_Management/Passive_user_reply_message.html).
 
 use serde::{Deserialize, Serialize};
 
 use crate::xml::XmlWriter;
 
-/// Bytes of UTF-8 that a text reply may have; the user of a longer one sees a failure text instead.
+/// Bytes of UTF-8 in a text reply. Instead of a longer text, WeChat shows the user a failure text.
 pub const TEXT_LIMIT: usize = 2048;
-/// Articles of a news reply to an event. In answer to a message only the first is shown.
+/// Articles in a news reply to an event. In a reply to a message WeChat shows only the first.
 pub const NEWS_LIMIT: usize = 8;
 
 /// A passive reply as the reply rules store it, with the field names of WeChat's JSON.
@@ -18,42 +20,42 @@ pub enum Reply {
         /// What the user reads.
         content: String,
     },
-    /// A picture that was uploaded before.
+    /// An uploaded picture.
     Image {
-        /// The media id.
+        /// The media id of the picture.
         media_id: String,
     },
-    /// A voice message that was uploaded before.
+    /// An uploaded voice message.
     Voice {
-        /// The media id.
+        /// The media id of the recording.
         media_id: String,
     },
-    /// A video that was uploaded before.
+    /// An uploaded video.
     Video {
-        /// The media id.
+        /// The media id of the video.
         media_id: String,
-        /// Shown with the video.
+        /// The title under the video.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         title: Option<String>,
-        /// Shown with the video.
+        /// The description under the video.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         description: Option<String>,
     },
     /// A music card.
     Music {
-        /// Shown on the card.
+        /// The title on the card.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         title: Option<String>,
-        /// Shown on the card.
+        /// The description on the card.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         description: Option<String>,
-        /// The music.
+        /// The address of the music.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         music_url: Option<String>,
-        /// The music in a better quality, preferred on Wi-Fi.
+        /// The address of the music in better quality, which WeChat prefers on Wi-Fi.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         hq_music_url: Option<String>,
-        /// The picture of the card: the only required member.
+        /// The media id of the card's picture, the only required member.
         thumb_media_id: String,
     },
     /// Article cards, 1 to [`NEWS_LIMIT`].
@@ -62,8 +64,9 @@ pub enum Reply {
         articles: Vec<Article>,
     },
     /// Hands the user over to the customer-service agents.
+    /// See [WeChat Docs/将消息转发到客服](https://developers.weixin.qq.com/doc/offiaccount/Customer_Service/Forwarding_of_messages_to_service_center.html).
     TransferCustomerService {
-        /// This agent; without it any that is online.
+        /// The agent; without it, any agent who is online.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         kf_account: Option<String>,
     },
@@ -86,19 +89,19 @@ pub struct Article {
     pub url: Option<String>,
 }
 
-/// The two ends of a reply: those of the callback, swapped.
+/// The recipient and the sender of a reply: the sender and the recipient of the callback.
 #[derive(Clone, Copy, Debug)]
 pub struct Addresses<'a> {
     /// The user's openid.
     pub to: &'a str,
-    /// The account's original id, `gh_…`. With the AppID here the user sees a failure text.
+    /// The account's original id, `gh_…`. With the AppID instead, the user sees a failure text.
     pub from: &'a str,
-    /// Whether the callback is a message, to which WeChat shows one article only.
+    /// Whether the callback is a message: WeChat then shows one article only.
     pub answers_message: bool,
 }
 
 impl Reply {
-    /// A text reply.
+    /// Makes a text reply.
     #[must_use]
     pub fn text(content: impl Into<String>) -> Self {
         Self::Text {
@@ -106,7 +109,7 @@ impl Reply {
         }
     }
 
-    /// The clear XML of this reply. The elements stand in the order of WeChat's own samples.
+    /// The clear XML of this reply, with `now` in epoch seconds. The elements have the order of WeChat's samples.
     #[must_use]
     pub fn to_xml(&self, addresses: Addresses<'_>, now: i64) -> String {
         XmlWriter::document(|xml| {
@@ -175,7 +178,7 @@ impl Reply {
 }
 
 impl Article {
-    /// WeChat asks for all four elements of every article.
+    /// Writes all four elements: WeChat requires them, also when empty.
     fn write(&self, xml: &mut XmlWriter) {
         xml.parent("item", |xml| {
             xml.text("Title", &self.title);
@@ -186,7 +189,7 @@ impl Article {
     }
 }
 
-/// The longest beginning of `text` that has at most `limit` bytes and ends between two characters.
+/// Cuts `text` to at most `limit` bytes, between two characters.
 fn cut_to_bytes(text: &str, limit: usize) -> &str {
     &text[..text.floor_char_boundary(limit)]
 }
@@ -197,7 +200,7 @@ fn write_given(xml: &mut XmlWriter, name: &str, text: &Option<String>) {
     }
 }
 
-/// An empty text stands for none.
+/// Treats an empty text like an absent one.
 fn given(text: &Option<String>) -> Option<&str> {
     text.as_deref().filter(|text| !text.is_empty())
 }
@@ -208,7 +211,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::xml::{Document, is_xml_character};
+    use crate::xml::{Tree, is_xml_character};
 
     fn xml(reply: serde_json::Value) -> String {
         let reply: Reply = serde_json::from_value(reply).unwrap();
@@ -279,7 +282,6 @@ mod tests {
         }
     }
 
-    /// T20
     #[test]
     fn over_long_text_is_cut_between_two_characters() {
         let text = "好".repeat(700);
@@ -347,7 +349,7 @@ mod tests {
             let allowed = |text: &str| text.chars().filter(|&c| is_xml_character(c)).collect::<String>();
             let addresses = Addresses { to: &to, from: "gh_1", answers_message: true };
             let xml = Reply::text(&text).to_xml(addresses, 1_767_225_600);
-            let read = Document::parse(xml.as_bytes()).unwrap();
+            let read = Tree::parse(xml.as_bytes()).unwrap();
             prop_assert_eq!(read.child("Content").unwrap().value(), allowed(cut_to_bytes(&text.replace("\r\n", "\n"), TEXT_LIMIT)));
             prop_assert_eq!(read.child("ToUserName").unwrap().value(), allowed(&to));
             prop_assert_eq!(read.text("MsgType"), Some("text"));

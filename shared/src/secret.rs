@@ -6,7 +6,7 @@ use subtle::ConstantTimeEq;
 
 use crate::digest::{sha256, sha256_hex};
 
-/// Text that `Debug` shows only by its length, and that has neither `Display` nor `Serialize`.
+/// A secret text. `Debug` shows only its length; it has no `Display` and no `Serialize`.
 #[derive(Clone)]
 pub struct Secret(Box<str>);
 
@@ -17,21 +17,21 @@ impl Secret {
         Self(text.into())
     }
 
-    /// The text itself, for the one place that has to send or hash it.
+    /// The text itself, for the one place that must send or hash it.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Whether `candidate` is this secret. The time this takes tells nothing about where, or in what length, they differ:
-    /// digests of equal length are compared, in constant time.
+    /// Whether `candidate` is this secret. Compares digests of equal length in constant time, so that the time tells neither
+    /// the position of a difference nor the length of the secret.
     #[must_use]
     pub fn matches(&self, candidate: &str) -> bool {
         let (ours, theirs) = (sha256(self.0.as_bytes()), sha256(candidate.as_bytes()));
         ours.ct_eq(&theirs).into()
     }
 
-    /// Lower-case hex of the SHA-256: names this secret where the secret itself must not travel.
+    /// A fingerprint for places where the secret itself must not appear: its SHA-256 in lower-case hex.
     #[must_use]
     pub fn sha256_hex(&self) -> String {
         sha256_hex(self.0.as_bytes())

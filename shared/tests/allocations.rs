@@ -1,4 +1,4 @@
-//! A text costs the same memory however many rules it is held against.
+//! Matching a text takes the same memory for any number of rules.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -6,7 +6,7 @@ use allocation_counter::{AllocationInfo, measure};
 use serde_json::{Value, json};
 use wechat::rules::ReplyRules;
 
-/// `count` rules of all kinds, of which only the first is met.
+/// `count` rules of all types, of which only the first matches the text of [`cost_of_a_text`].
 fn rules(count: usize) -> ReplyRules {
     let rule = |index: usize| -> Value {
         let (kind, value) = match index % 4 {
@@ -24,7 +24,7 @@ fn rules(count: usize) -> ReplyRules {
 
 fn cost_of_a_text(rules: &ReplyRules) -> AllocationInfo {
     let answer = || assert_eq!(rules.answer_text("快递到哪了，我的订单").unwrap().rule, "/keywords/0");
-    // The first texts build automata that stay.
+    // The first text builds DFA states, which stay in the cache.
     answer();
     measure(answer)
 }

@@ -1,12 +1,14 @@
-//! Rules documents, and texts that they are asked about.
+//! Rules documents, and texts that they answer.
 
 use wechat::{
     reply::Addresses,
     rules::{Answer, ReplyRules},
-    xml::Document,
+    xml::Tree,
 };
 
-/// A rules document, a line `---` and a text. A rule that answers exists, and its reply is a document that can be read.
+/// Reads a rules document, a line `---` and a text, and asks the rules about the text.
+///
+/// The rule of every answer exists, and its reply can be read as a document.
 pub fn rules(input: &[u8]) {
     let Ok(input) = std::str::from_utf8(input) else { return };
     let (document, text) = input.split_once("\n---\n").unwrap_or((input, ""));
@@ -30,7 +32,7 @@ pub fn rules(input: &[u8]) {
                 answers_message,
             };
             let xml = reply.to_xml(addresses, 1_767_225_600);
-            let read = Document::parse(xml.as_bytes());
+            let read = Tree::parse(xml.as_bytes());
             assert!(read.is_ok_and(|reply| reply.text("MsgType").is_some()), "{xml}");
         }
     }

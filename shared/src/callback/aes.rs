@@ -1,8 +1,10 @@
 //! The cipher of compat and safe mode: AES-256-CBC around a frame of `random(16) | length(4) | message | AppID`.
 //!
-//! Two things differ from the textbook, and break half of all messages where they are overlooked: the padding fills
-//! blocks of 32 bytes (so 1 to 32 bytes of it), and the last character of most EncodingAESKeys carries stray bits that
-//! a strict base64 decoder refuses.
+//! Two things differ from the textbook, and a program that overlooks them fails on half of all messages: the padding
+//! fills blocks of 32 bytes (so it is 1 to 32 bytes long), and the last character of most EncodingAESKeys carries stray
+//! bits that a strict base64 decoder refuses.
+//!
+//! See [WeChat Docs/消息加解密说明](https://developers.weixin.qq.com/doc/offiaccount/Message_Management/Message_encryption_and_decryption_instructions.html).
 
 use std::fmt;
 
@@ -15,29 +17,29 @@ use base64::{
     engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD},
 };
 
-/// EncodingAESKey plus `=` is base64 whose last character may hold bits that belong to no byte.
+/// A decoder for EncodingAESKey plus `=`, whose last character may hold bits that belong to no byte.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
 );
 /// Characters of an EncodingAESKey.
 const ENCODING_AES_KEY_LENGTH: usize = 43;
-/// WeChat pads to this many bytes, twice the block of the cipher.
+/// Bytes. WeChat pads to a multiple of these, twice the block of the cipher.
 const PADDING_BLOCK: usize = 32;
-/// The random prefix and the message length, before the message.
+/// Bytes before the message: 16 random ones and 4 of its length.
 const FRAME_HEADER: usize = 20;
 
-/// The account's EncodingAESKey, decoded.
+/// The account's EncodingAESKey, decoded: 32 bytes, whose first 16 are also the initialization vector.
 #[derive(Clone)]
 pub struct EncodingAesKey([u8; 32]);
 
 /// Why an EncodingAESKey cannot be used. Never holds the key.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum KeyError {
-    /// The platform makes keys of exactly 43 characters.
+    /// The key does not have 43 characters.
     #[error("an EncodingAESKey has 43 characters, this one has {0} / EncodingAESKey 应为 43 个字符，当前为 {0} 个")]
     Length(usize),
-    /// Only `A-Z`, `a-z` and `0-9` occur.
+    /// The key has other characters than `A-Z`, `a-z` and `0-9`.
     #[error("an EncodingAESKey consists of letters and digits only / EncodingAESKey 只能由字母和数字组成")]
     Characters,
 }
@@ -47,24 +49,24 @@ pub enum KeyError {
 #[non_exhaustive]
 pub enum DecryptError {
     /// `Encrypt` is not base64.
-    #[error("Encrypt is not base64")]
+    #[error("Encrypt is not base64 / Encrypt 不是 base64")]
     Base64,
     /// The ciphertext is empty or not a multiple of 32 bytes.
-    #[error("the ciphertext has {0} bytes, which is no positive multiple of 32")]
+    #[error("the ciphertext has {0} bytes, not a positive multiple of 32 / 密文为 {0} 字节，应为 32 的正整数倍")]
     Length(usize),
-    /// The padding is not 1 to 32 equal bytes: usually another key.
+    /// The padding is not 1 to 32 equal bytes. The usual cause is another key.
     #[error("the padding is wrong: most likely another EncodingAESKey / 填充错误，多半是 EncodingAESKey 不一致")]
     Padding,
     /// The frame is shorter than the length that it states.
-    #[error("the frame ends before the message that it announces")]
+    #[error("the frame is shorter than the message length in it / 解密后的内容短于其中声明的消息长度")]
     Frame,
-    /// The message was made for another account.
+    /// The message names another AppID.
     #[error("the message was encrypted for another AppID / 消息属于另一个 AppID")]
     AppId,
 }
 
 impl EncodingAesKey {
-    /// Decodes the 43 characters of the console.
+    /// Decodes the 43 characters that the console shows.
     ///
     /// # Errors
     /// [`KeyError`] when the text has another length or other characters.
@@ -80,7 +82,7 @@ impl EncodingAesKey {
         decoded.try_into().map(Self).map_err(|_| KeyError::Characters)
     }
 
-    /// Encrypts `message` for the account `app_id` into the text of `Encrypt`. `random` must be fresh for each message.
+    /// Encrypts `message` for the account `app_id` into the text of `Encrypt`. `random` must be new for each message.
     #[must_use]
     pub fn encrypt(&self, random: [u8; 16], message: impl AsRef<[u8]>, app_id: &str) -> String {
         let message = message.as_ref();
@@ -96,11 +98,11 @@ impl EncodingAesKey {
         STANDARD.encode(encryptor.encrypt_padded_vec::<NoPadding>(&frame))
     }
 
-    /// Opens the text of `Encrypt` that was made for the account `app_id`. Bytes that are not UTF-8 are read as U+FFFD: what
-    /// was opened is not refused for one broken character.
+    /// Decrypts the text of `Encrypt` that was made for the account `app_id`. Replaces bytes that are not UTF-8 by U+FFFD:
+    /// one broken character must not cost the message.
     ///
     /// # Errors
-    /// [`DecryptError`] for anything that WeChat would not have sent to this account with this key.
+    /// [`DecryptError`] when WeChat cannot have made the text for this account with this key.
     pub fn decrypt(&self, encrypt: &str, app_id: &str) -> Result<String, DecryptError> {
         let text: String = encrypt.split_ascii_whitespace().collect();
         let ciphertext = STANDARD.decode(text).map_err(|_| DecryptError::Base64)?;
@@ -165,7 +167,7 @@ mod tests {
         EncodingAesKey::parse(&"A".repeat(43)).unwrap()
     }
 
-    /// Encrypts a frame of any shape, as only a holder of the key can.
+    /// Encrypts a frame of any shape, also one that WeChat never makes.
     fn encrypt_raw(key: &EncodingAesKey, padded: &[u8]) -> String {
         let encryptor = cbc::Encryptor::<Aes256>::new(&key.0.into(), &key.iv().into());
         STANDARD.encode(encryptor.encrypt_padded_vec::<NoPadding>(padded))
@@ -185,7 +187,6 @@ mod tests {
         );
     }
 
-    /// T2
     #[test]
     fn a_key_with_stray_bits_in_its_last_character_works() {
         let key = EncodingAesKey::parse(NON_CANONICAL_KEY).unwrap();
@@ -193,7 +194,6 @@ mod tests {
         assert_eq!(key.0[31], 0x51);
     }
 
-    /// T1
     #[test]
     fn all_32_paddings_open() {
         let key = official_key();
@@ -208,7 +208,6 @@ mod tests {
         }
     }
 
-    /// T6: a length past the end, above all.
     #[test]
     fn hostile_frames_are_refused_without_a_panic() {
         let key = official_key();
@@ -217,7 +216,7 @@ mod tests {
         past_the_end.extend_from_slice(&u32::MAX.to_be_bytes());
         past_the_end.extend_from_slice(&[12; 12]);
         assert_eq!(refused(&past_the_end), DecryptError::Frame);
-        assert_eq!(refused(&[0; 32]), DecryptError::Padding, "zero is no padding");
+        assert_eq!(refused(&[0; 32]), DecryptError::Padding, "padding is at least 1");
         assert_eq!(refused(&[33; 64]), DecryptError::Padding);
         assert_eq!(refused(&[32; 32]), DecryptError::Frame, "nothing but padding");
         let mut unequal = [5; 32];
@@ -236,7 +235,6 @@ mod tests {
         );
     }
 
-    /// T6
     #[test]
     fn a_message_for_another_account_is_refused() {
         let key = official_key();

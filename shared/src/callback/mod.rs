@@ -1,9 +1,12 @@
-//! The door of the webhook: verifies that a request comes from WeChat, opens what is encrypted, seals replies.
+//! The webhook's security: verifies that a request comes from WeChat, decrypts its body, encrypts and signs replies.
 //!
-//! The server's configuration decides the mode, never the request. `signature` covers token, timestamp and nonce but
-//! not the body, so a leaked URL can be replayed with any body. The timestamp window narrows that, though not against
-//! whoever has collected many: the parts are hashed without a separator, so timestamp and nonce can trade places. Only
-//! safe mode closes it, where `msg_signature` covers the ciphertext; compat is no safer than plain.
+//! The configuration decides the mode, never the request. In plain and compat mode a leaked URL can be replayed with a
+//! forged body, because `signature` covers only token, timestamp and nonce. The timestamp window limits such a replay but
+//! does not end it: WeChat hashes the parts without a separator, so an attacker with many URLs can swap timestamp and
+//! nonce. Only safe mode prevents it: there `msg_signature` covers the ciphertext.
+//!
+//! See [WeChat Docs/接入指南](https://developers.weixin.qq.com/doc/offiaccount/Basic_Information/Access_Overview.html) and
+//! [WeChat Docs/消息加解密说明](https://developers.weixin.qq.com/doc/offiaccount/Message_Management/Message_encryption_and_decryption_instructions.html).
 
 pub mod aes;
 pub mod signature;
@@ -15,25 +18,26 @@ use std::fmt;
 use self::aes::{DecryptError, EncodingAesKey};
 use crate::{
     secret::Secret,
-    xml::{Document, DocumentError, XmlWriter, ciphertexts},
+    xml::{ParseError, Tree, XmlWriter, ciphertexts},
 };
 
-/// Characters of an `echostr`. WeChat's has about 19.
+/// Characters that an `echostr` may have. WeChat sends about 19.
 const LONGEST_ECHOSTR: usize = 128;
 
-/// 消息加解密方式: how callbacks travel, as set in the account's server configuration.
+/// 消息加解密方式: whether callbacks are encrypted, as set in the account's server configuration.
+/// See [WeChat Docs/消息加解密说明](https://developers.weixin.qq.com/doc/offiaccount/Message_Management/Message_encryption_and_decryption_instructions.html).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MessageMode {
-    /// 明文: clear bodies, authenticated by nothing but the URL's signature.
+    /// 明文: clear bodies, authenticated only by the signature in the URL.
     Plain,
-    /// 兼容: clear fields beside `Encrypt`. Only what was decrypted is used; clear bodies are accepted too.
+    /// 兼容: clear fields and `Encrypt` in one body. Uses only the decrypted part; accepts clear bodies too.
     Compat,
-    /// 安全: encrypted only. A clear body is refused.
+    /// 安全: encrypted bodies only; a clear body is refused.
     Safe,
 }
 
 impl MessageMode {
-    /// The mode that `WECHAT_MESSAGE_MODE` spells so.
+    /// Reads the value of `WECHAT_MESSAGE_MODE`: `plain`, `compat` or `safe`.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::Plain, Self::Compat, Self::Safe]
@@ -41,7 +45,7 @@ impl MessageMode {
             .find(|mode| mode.as_str() == name)
     }
 
-    /// As `WECHAT_MESSAGE_MODE` spells it.
+    /// The value of `WECHAT_MESSAGE_MODE` for this mode.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -52,9 +56,9 @@ impl MessageMode {
     }
 }
 
-/// The parameters of a callback's query that WeChat signs or that say how to read the body.
+/// The query parameters of a callback that WeChat signs or that tell how to read the body.
 ///
-/// `openid` is not among them: it is not signed, so nothing may depend on it.
+/// Leaves out `openid`: WeChat does not sign it, so nothing may depend on it.
 #[derive(Clone, Debug, Default)]
 pub struct CallbackQuery {
     signature: Option<String>,
@@ -66,10 +70,10 @@ pub struct CallbackQuery {
 }
 
 impl CallbackQuery {
-    /// Picks the parameters out of URL-decoded pairs; others are ignored.
+    /// Takes the parameters from URL-decoded pairs and ignores all other pairs.
     ///
     /// # Errors
-    /// [`VerifyError::Duplicate`] when one of them occurs twice, since then two readers may see two different requests.
+    /// [`VerifyError::Duplicate`] when a parameter occurs twice: two readers could then see two different requests.
     pub fn from_pairs<N: AsRef<str>, V: Into<String>>(
         pairs: impl IntoIterator<Item = (N, V)>,
     ) -> Result<Self, VerifyError> {
@@ -96,37 +100,44 @@ impl CallbackQuery {
     }
 }
 
-/// Why a request was not accepted as WeChat's: answered with 403.
+/// Why a request was not accepted as WeChat's. The webhook answers 403.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum VerifyError {
     /// A parameter is absent or empty.
-    #[error("the query has no {0}: not a request of WeChat's, or a proxy that drops the query / 请求缺少参数 {0}")]
+    #[error(
+        "the query has no {0}: the request is not WeChat's, or a proxy drops the query \
+         / 请求缺少参数 {0}：并非来自微信，或代理丢弃了查询参数"
+    )]
     Missing(&'static str),
     /// A parameter occurs more than once.
     #[error("the query has {0} more than once / 参数 {0} 重复")]
     Duplicate(&'static str),
-    /// No token that is configured gives this signature.
+    /// No configured token gives this signature.
     #[error(
         "{0} does not match: the Token here and in the console's server configuration differ \
          / {0} 校验失败：请核对公众号后台「服务器配置」的 Token 与 WECHAT_TOKEN 是否一致"
     )]
     Signature(&'static str),
-    /// There is no `msg_signature`, but WeChat's `signature` of plain mode: the console runs in another mode than this.
+    /// The `signature` of plain mode is right, but `msg_signature` is absent: the console is set to plain mode.
     #[error(
-        "no msg_signature, though the signature holds: the console sends in plain mode, and WECHAT_MESSAGE_MODE is safe \
+        "the signature is right but msg_signature is absent: the console sends in plain mode while WECHAT_MESSAGE_MODE is \
+         safe; set both to the same mode \
          / 收到明文消息（签名正确，但缺少 msg_signature）：公众号后台为「明文模式」，而此处 WECHAT_MESSAGE_MODE=safe，请改为一致"
     )]
     PlainMode,
-    /// `echostr` is not what WeChat's console sends. It is not signed, so it could be anything.
-    #[error("echostr is not one of WeChat's: 1 to {LONGEST_ECHOSTR} letters and digits / echostr 不是微信发送的格式")]
+    /// `echostr` does not have WeChat's form. WeChat does not sign it, so a stranger could put a page there.
+    #[error(
+        "echostr must be 1 to {LONGEST_ECHOSTR} letters and digits, as WeChat sends it \
+         / echostr 不是微信发送的格式（应为 1 至 {LONGEST_ECHOSTR} 个字母或数字）"
+    )]
     Echostr,
     /// The timestamp is not a number of seconds.
     #[error("the timestamp is not a number of seconds / timestamp 不是秒数")]
     Timestamp,
-    /// The timestamp is too far from this machine's clock.
+    /// The timestamp differs from this machine's clock by this many seconds, more than the allowed clock skew.
     #[error(
-        "the timestamp is {0} s away from this machine's clock: a replay, or a wrong clock \
+        "the timestamp differs from this machine's clock by {0} s: a replay, or a wrong clock \
          / timestamp 与本机时钟相差 {0} 秒：可能是重放，或本机时钟不准"
     )]
     Skew(i64),
@@ -136,42 +147,43 @@ pub enum VerifyError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// Not from WeChat: 403.
+    /// The request is not WeChat's. The webhook answers 403.
     #[error(transparent)]
     Verify(#[from] VerifyError),
-    /// The callback was opened, but is not a document that WeChat sends. What WeChat signed is never refused: `success`.
-    #[error("the callback was opened, but cannot be read: {0} / 回调已通过校验，但内容无法解析")]
-    Document(#[from] DocumentError),
-    /// The body should hold `Encrypt`, and is no document at all: 400.
-    #[error("the body cannot be read: {0} / 请求体无法解析")]
-    Envelope(#[source] DocumentError),
-    /// The body should hold `Encrypt`, and does not: 400.
+    /// The request is WeChat's, but its content cannot be read. The webhook answers `success`: WeChat would only retry.
+    #[error("the callback is verified, but its content cannot be read / 回调已通过校验，但内容无法解析: {0}")]
+    Document(#[from] ParseError),
+    /// The body has no `Encrypt` and cannot be read at all. The webhook answers 400.
+    #[error("the body cannot be read / 请求体无法解析: {0}")]
+    Envelope(#[source] ParseError),
+    /// The body is clear where an encrypted one is expected. The webhook answers 400.
     #[error(
-        "the body is not encrypted, but this server expects encryption \
+        "the body is not encrypted, but this server expects encryption: compare the console's 消息加解密方式 with \
+         WECHAT_MESSAGE_MODE \
          / 收到明文消息，而此处配置为加密模式：请核对公众号后台的消息加解密方式与 WECHAT_MESSAGE_MODE"
     )]
     NotEncrypted,
-    /// The body is encrypted only, and no mode that decrypts is configured: 400.
+    /// The body is encrypted, but this server runs in plain mode. The webhook answers 400.
     #[error(
         "the body is encrypted, but this server runs in plain mode: set WECHAT_ENCODING_AES_KEY \
          / 收到加密消息，而此处为明文模式：请设置 WECHAT_ENCODING_AES_KEY"
     )]
     Encrypted,
-    /// `Encrypt` could not be opened with any key that is configured: 400.
-    #[error("the message cannot be decrypted: {0}")]
+    /// No configured key decrypts `Encrypt`. The webhook answers 400.
+    #[error("the message cannot be decrypted / 消息无法解密: {0}")]
     Decrypt(#[from] DecryptError),
 }
 
-/// A callback that was verified and, where it was encrypted, opened.
+/// A verified and, where needed, decrypted callback.
 #[derive(Debug)]
 pub struct OpenedCallback {
     /// The clear document.
-    pub document: Document,
-    /// With what a reply must be encrypted; `None` for a clear one.
+    pub document: Tree,
+    /// Encrypts the reply; `None` when the reply must be clear.
     pub seal: Option<Seal>,
 }
 
-/// The token and the key that a callback was opened with: its reply must be sealed with the same.
+/// The token and the key that opened a callback. Its reply must be sealed with the same pair.
 #[derive(Clone, Debug)]
 pub struct Seal {
     app_id: String,
@@ -180,7 +192,7 @@ pub struct Seal {
 }
 
 impl Seal {
-    /// Encrypts and signs the reply `xml`. `random` must be fresh for each reply; `nonce` is sent as it is.
+    /// Encrypts and signs the reply `xml` at `now` (epoch seconds). `random` must be new for each reply.
     #[must_use]
     pub fn seal(&self, xml: &str, now: i64, random: [u8; 16], nonce: &str) -> String {
         let encrypt = self.key.encrypt(random, xml, &self.app_id);
@@ -200,22 +212,22 @@ impl Seal {
 pub struct CallbackVerifier {
     /// The account's AppID, which every encrypted message names.
     pub app_id: String,
-    /// The tokens that are accepted: the current one and, while rotating, the previous one.
+    /// The accepted tokens: the current one and, during a rotation, the previous one.
     pub tokens: Vec<Secret>,
-    /// The keys that are accepted, likewise. Empty only in plain mode.
+    /// The accepted keys: the current one and, during a rotation, the previous one. Empty only in plain mode.
     pub keys: Vec<EncodingAesKey>,
-    /// How callbacks must travel.
+    /// Whether callbacks must be encrypted.
     pub mode: MessageMode,
-    /// Seconds that a timestamp may be away from now; 0 accepts any.
+    /// Seconds of tolerated clock skew between a timestamp and now; 0 accepts any timestamp.
     pub max_clock_skew: u64,
 }
 
 impl CallbackVerifier {
-    /// Answers the console's URL check: the `echostr` to send back as it is. It is not encrypted in any mode.
+    /// Answers the console's URL check with the `echostr` to send back unchanged. `now` is in epoch seconds. WeChat does not
+    /// encrypt it in any mode.
     ///
     /// # Errors
-    /// [`VerifyError`] when the request is not signed by WeChat, or its `echostr`, which no signature covers, is not letters
-    /// and digits alone.
+    /// [`VerifyError`] when WeChat did not sign the request, or `echostr` has other characters than letters and digits.
     pub fn verify_url<'a>(&self, query: &'a CallbackQuery, now: i64) -> Result<&'a str, VerifyError> {
         self.verify_signature(query, now)?;
         let echostr = present(query.echostr.as_deref(), "echostr")?;
@@ -225,11 +237,11 @@ impl CallbackVerifier {
         Ok(echostr)
     }
 
-    /// Verifies what of a callback can be verified before its body is read: `signature`, which WeChat sends in every mode.
-    /// Without it, a query that has all that goes with an encrypted body passes, since its `msg_signature` covers the body.
+    /// Verifies a callback before its body is read, by `signature`, which WeChat sends in every mode. A query without
+    /// `signature` passes when it has the parameters of an encrypted body: [`Self::open`] then checks `msg_signature`.
     ///
     /// # Errors
-    /// [`VerifyError`] when no body could make this a request of WeChat's.
+    /// [`VerifyError`] when the request cannot be WeChat's, whatever its body is.
     pub fn verify_query(&self, query: &CallbackQuery, now: i64) -> Result<(), VerifyError> {
         if self.mode == MessageMode::Plain || query.signature.is_some() {
             return self.verify_signature(query, now);
@@ -237,10 +249,10 @@ impl CallbackVerifier {
         self.signed_parts(query, now).map(|_| ())
     }
 
-    /// Verifies and opens the `body` of a callback.
+    /// Verifies and decrypts the `body` of a callback. `now` is in epoch seconds.
     ///
     /// # Errors
-    /// [`OpenError`]: not from WeChat (403), not what WeChat sends in this mode (400), or [`OpenError::Document`].
+    /// [`OpenError`] when the request is not WeChat's, its body does not fit the mode, or its content cannot be read.
     pub fn open(&self, query: &CallbackQuery, body: &[u8], now: i64) -> Result<OpenedCallback, OpenError> {
         match self.mode {
             MessageMode::Plain => self.open_plain(query, body, now),
@@ -254,7 +266,7 @@ impl CallbackVerifier {
         if query.says_encrypted() && ciphertexts(body).is_empty() {
             return Err(OpenError::NotEncrypted);
         }
-        let document = Document::parse_callback(body)?;
+        let document = Tree::parse_callback(body)?;
         if document.text("Encrypt").is_some() && document.text("MsgType").is_none() {
             return Err(OpenError::Encrypted);
         }
@@ -266,14 +278,14 @@ impl CallbackVerifier {
             return self.open_encrypted(query, body, now);
         }
         self.verify_signature(query, now)?;
-        let document = Document::parse_callback(body)?;
+        let document = Tree::parse_callback(body)?;
         if document.child("Encrypt").is_some() {
             return self.open_encrypted(query, body, now);
         }
         Ok(OpenedCallback { document, seal: None })
     }
 
-    /// What the query says of an encrypted body. Asked for before the body is read.
+    /// Reads the parameters that go with an encrypted body.
     fn signed_parts<'a>(&self, query: &'a CallbackQuery, now: i64) -> Result<SignedParts<'a>, VerifyError> {
         let msg_signature = present(query.msg_signature.as_deref(), "msg_signature").map_err(|missing| {
             match self.verify_signature(query, now) {
@@ -293,9 +305,9 @@ impl CallbackVerifier {
         let signed = self.signed_parts(query, now)?;
         let ciphertexts = ciphertexts(body);
         if ciphertexts.is_empty() {
-            // There is nothing that `msg_signature` could cover: only `signature` can tell whether WeChat sent this.
+            // Without a ciphertext only `signature` can tell whether WeChat sent this.
             self.verify_signature(query, now)?;
-            Document::parse_callback(body).map_err(OpenError::Envelope)?;
+            Tree::parse_callback(body).map_err(OpenError::Envelope)?;
             return Err(OpenError::NotEncrypted);
         }
         let (token, encrypt) = self
@@ -308,7 +320,7 @@ impl CallbackVerifier {
             .ok_or(VerifyError::Signature("msg_signature"))?;
         let (message, key) = self.decrypt(encrypt)?;
         Ok(OpenedCallback {
-            document: Document::parse_callback(message.as_bytes())?,
+            document: Tree::parse_callback(message.as_bytes())?,
             seal: Some(Seal {
                 app_id: self.app_id.clone(),
                 token: token.clone(),
@@ -317,7 +329,7 @@ impl CallbackVerifier {
         })
     }
 
-    /// Tries the keys in turn; the failure that is reported is that of the current key.
+    /// Tries each key and reports the failure of the first, which is the current one.
     fn decrypt(&self, encrypt: &str) -> Result<(String, &EncodingAesKey), OpenError> {
         let mut failure = None;
         for key in &self.keys {
@@ -361,7 +373,7 @@ impl CallbackVerifier {
     }
 }
 
-/// A `msg_signature`, and what it covers beside the ciphertext.
+/// A `msg_signature` and the parameters that it covers together with the ciphertext.
 #[derive(Clone, Copy)]
 struct SignedParts<'a> {
     msg_signature: &'a str,

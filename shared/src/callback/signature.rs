@@ -1,14 +1,16 @@
 //! WeChat's callback signature: SHA-1 over the sorted parts, as lower-case hex.
 //!
-//! `signature` is made of token, timestamp and nonce; `msg_signature` also of the `Encrypt` text. The parts are hashed
-//! exactly as they were received (after URL decoding): a timestamp that is parsed and printed again changes the hash.
+//! The parts of `signature` are token, timestamp and nonce; `msg_signature` adds the `Encrypt` text. The parts must be
+//! hashed exactly as received (after URL decoding): parsing and printing a timestamp again can change the hash.
+//!
+//! See [WeChat Docs/接入指南](https://developers.weixin.qq.com/doc/offiaccount/Basic_Information/Access_Overview.html).
 
 use sha1::{Digest, Sha1};
 use subtle::ConstantTimeEq;
 
 use crate::hex;
 
-/// Signs `parts`: sorted as bytes, concatenated without a separator, SHA-1, lower-case hex.
+/// Signs `parts`: sorts them as bytes, joins them without a separator, hashes them with SHA-1 and writes lower-case hex.
 #[must_use]
 pub fn sign(parts: &[&str]) -> String {
     let mut sorted = parts.to_vec();
@@ -20,7 +22,7 @@ pub fn sign(parts: &[&str]) -> String {
     hex::encode(&hash.finalize())
 }
 
-/// Whether `signature` is the signature of `parts`, compared in constant time.
+/// Whether `signature` is the signature of `parts`. Compares in constant time.
 #[must_use]
 pub fn holds(signature: &str, parts: &[&str]) -> bool {
     sign(parts).as_bytes().ct_eq(signature.as_bytes()).into()
@@ -32,7 +34,7 @@ mod tests {
 
     use super::*;
 
-    /// The official vectors: token, timestamp, nonce, signature.
+    /// Vectors from WeChat's pages: token, timestamp, nonce, signature.
     const OFFICIAL: [(&str, &str, &str, &str); 3] = [
         (
             "AAAAA",
@@ -65,7 +67,7 @@ mod tests {
         }
     }
 
-    /// T5: by bytes, so upper case before lower case and before anything that is not ASCII; and timestamps are text.
+    /// Bytes put upper case before lower case, and both before text that is not ASCII.
     #[test]
     fn parts_are_sorted_as_bytes_and_hashed_as_spelt() {
         let sorted = sign(&["017", "9", "Z", "a", "é"]);
@@ -115,7 +117,7 @@ mod tests {
         }
     }
 
-    /// A weakness of the protocol: without a separator, parts that are written the same way sign the same way.
+    /// A weakness of the protocol: without a separator, other parts that join to the same text have the same signature.
     #[test]
     fn timestamp_and_nonce_may_trade_places() {
         let signature = sign(&["AAAAA", "1714036504", "1514711492"]);

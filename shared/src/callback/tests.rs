@@ -1,4 +1,4 @@
-//! What opens in which mode, and what is refused.
+//! Which requests each mode accepts and which it refuses.
 
 use super::*;
 
@@ -78,7 +78,7 @@ fn the_protocol_sheets_own_vector_opens() {
     assert_eq!(content(&opened), "你好");
 }
 
-/// A follower's text in the clear part can imitate anything, also the ciphertext.
+/// A follower's text in the clear part can imitate any element, also the ciphertext.
 #[test]
 fn compat_mode_finds_the_ciphertext_beside_any_clear_text() {
     let verifier = verifier(MessageMode::Compat);
@@ -102,7 +102,7 @@ fn compat_mode_finds_the_ciphertext_beside_any_clear_text() {
     }
 }
 
-/// What no body could mend is known before the body has come.
+/// A request that no body could make valid is refused before its body is read.
 #[test]
 fn the_query_is_verified_without_the_body() {
     for mode in [MessageMode::Plain, MessageMode::Compat, MessageMode::Safe] {
@@ -136,7 +136,7 @@ fn the_query_is_verified_without_the_body() {
     }
 }
 
-/// It is not signed, and so could be a page.
+/// WeChat does not sign `echostr`: a stranger could have the webhook serve an HTML page.
 #[test]
 fn an_echostr_that_is_not_letters_and_digits_is_refused() {
     let verifier = verifier(MessageMode::Plain);
@@ -149,7 +149,6 @@ fn an_echostr_that_is_not_letters_and_digits_is_refused() {
     }
 }
 
-/// T4: the same in every mode.
 #[test]
 fn the_url_check_echoes_only_what_wechat_signed() {
     for mode in [MessageMode::Plain, MessageMode::Compat, MessageMode::Safe] {
@@ -240,7 +239,6 @@ fn plain_mode_reads_clear_bodies() {
     assert!(matches!(refused(CLEAR), OpenError::NotEncrypted), "aes without Encrypt");
 }
 
-/// T3
 #[test]
 fn safe_mode_refuses_clear_bodies_whatever_the_query_says() {
     let verifier = verifier(MessageMode::Safe);
@@ -263,7 +261,6 @@ fn safe_mode_refuses_clear_bodies_whatever_the_query_says() {
     ));
 }
 
-/// T21
 #[test]
 fn compat_mode_uses_only_what_was_decrypted() {
     let verifier = verifier(MessageMode::Compat);
@@ -296,7 +293,7 @@ fn previous_token_and_key_still_open_and_seal() {
     let (query, encrypt) = encrypted("previous", &previous_key, APP_ID);
     let opened = verifier.open(&query, safe_body(&encrypt).as_bytes(), NOW).unwrap();
     let sealed = opened.seal.unwrap().seal("<xml>reply</xml>", NOW, [9; 16], "42");
-    let reply = Document::parse(sealed.as_bytes()).unwrap();
+    let reply = Tree::parse(sealed.as_bytes()).unwrap();
     let encrypt = reply.text("Encrypt").unwrap();
     assert_eq!(
         EncodingAesKey::parse(&previous_key)
@@ -326,7 +323,6 @@ fn a_tampered_ciphertext_and_another_account_are_refused() {
     assert!(matches!(other, OpenError::Decrypt(DecryptError::AppId)));
 }
 
-/// T7
 #[test]
 fn no_error_and_no_debug_shows_a_token() {
     let verifier = verifier(MessageMode::Safe);

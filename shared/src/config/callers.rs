@@ -10,7 +10,6 @@ use crate::{
     secret::Secret,
 };
 
-/// An address that reading the configuration has let through.
 impl From<ClientError> for ConfigError {
     fn from(error: ClientError) -> Self {
         Self {
@@ -20,16 +19,16 @@ impl From<ClientError> for ConfigError {
     }
 }
 
-/// What every function that calls WeChat needs.
+/// The configuration that all functions which call WeChat have in common.
 #[derive(Clone, Debug)]
 pub struct ApiConfig {
-    /// The account.
+    /// The AppID of the account.
     pub app_id: String,
-    /// Where WeChat's API is.
+    /// The base URL of WeChat's API, or of a relay or simulator.
     pub api_base: String,
-    /// The proxy for calls to it; its URL may hold a password.
+    /// The URL of the proxy for calls to WeChat. It is secret because it may hold a password.
     pub https_proxy: Option<Secret>,
-    /// The DynamoDB table.
+    /// The name of the DynamoDB table.
     pub table: String,
 }
 
@@ -55,23 +54,24 @@ impl ApiConfig {
         }
     }
 
-    /// A client of the API.
+    /// Makes a client of the API.
     ///
     /// # Errors
-    /// [`ClientError`] when an address is no URL, which reading has ruled out, or TLS cannot be set up.
+    /// [`ClientError`] when TLS cannot be set up. Reading has already checked the addresses.
     pub fn client(&self, clock: Arc<dyn Clock>) -> Result<Client, ClientError> {
         Client::new(&self.api_base, self.https_proxy.as_ref(), clock)
     }
 }
 
-/// What the token-refresher needs. It alone holds the AppSecret.
+/// The configuration of token-refresher, the only function with the AppSecret.
 #[derive(Clone, Debug)]
 pub struct RefresherConfig {
     /// Account, API and table.
     pub api: ApiConfig,
     /// The AppSecret.
     pub app_secret: Secret,
-    /// The interface that issues tokens.
+    /// The endpoint that issues tokens.
+    /// See [WeChat Docs/获取稳定版接口调用凭据](https://developers.weixin.qq.com/doc/service/api/base/api_getstableaccesstoken.html).
     pub token_api: TokenApi,
 }
 
@@ -80,7 +80,7 @@ impl RefresherConfig {
     /// `TABLE_NAME`.
     ///
     /// # Errors
-    /// [`ConfigError`] with every problem.
+    /// [`ConfigError`] with all problems.
     pub fn read(environment: &Environment) -> Result<Self, ConfigError> {
         let mut reader = Reader::new(environment);
         let api = ApiConfig::read(&mut reader);
@@ -101,55 +101,57 @@ impl RefresherConfig {
     }
 }
 
-/// What admin needs.
+/// The configuration of admin.
 #[derive(Debug)]
 pub struct AdminConfig {
-    /// What it has in common with send-template.
+    /// The configuration that admin and send-template have in common.
     pub caller: CallerConfig,
-    /// What the webhook would make of the callback's settings; `None` when they are not in this environment.
-    pub callback: Option<Result<MessageMode, ConfigError>>,
-    /// Why the secret could not be read, when all that the doctor needs is set directly.
+    /// The message mode that the webhook would read from this environment, or its problems; `None` when the environment has
+    /// no callback settings.
+    pub webhook_mode: Option<Result<MessageMode, ConfigError>>,
+    /// Why the secret could not be read, when the doctor can work without it.
     pub secret: Option<SecretError>,
-    /// Whether the account is a simulated one, which its maker knows and no variable says: its API key is no secret, and it
-    /// has no users but the one who plays them.
+    /// Whether the account is simulated: its API key is then public, and it has no real users. No variable sets this; the
+    /// program that starts the simulator does.
     pub is_simulated: bool,
 }
 
 impl AdminConfig {
-    /// Reads what [`CallerConfig`] reads, and judges the callback's settings where they can be seen. When the secret could
-    /// not be read, what is set directly is enough if `API_KEYS` is among it: the doctor can say so to those who hold one.
+    /// Reads the variables of [`CallerConfig`], and checks the callback settings if there are any. Succeeds without the secret
+    /// when all needed variables and `API_KEYS` are set directly: the doctor can then report the problem to a holder of a key.
     ///
     /// # Errors
-    /// [`ConfigError`] with every problem of the admin function itself.
+    /// [`ConfigError`] with all problems of admin itself.
     pub fn read(environment: &Environment) -> Result<Self, ConfigError> {
         let visible = environment.get(TOKEN).or(environment.get(ENCODING_AES_KEY)).is_some();
-        let callback = visible.then(|| WebhookConfig::read(environment).map(|config| config.verifier.mode));
+        let webhook_mode = visible.then(|| WebhookConfig::read(environment).map(|config| config.verifier.mode));
         let (caller, secret) = match CallerConfig::without_secret(environment) {
             Some((caller, error)) => (caller, Some(error)),
             None => (CallerConfig::read(environment)?, None),
         };
         Ok(Self {
             caller,
-            callback,
+            webhook_mode,
             secret,
             is_simulated: false,
         })
     }
 }
 
-/// What send-template and admin need.
+/// The configuration of send-template, and part of admin's.
 #[derive(Clone, Debug)]
 pub struct CallerConfig {
     /// Account, API and table.
     pub api: ApiConfig,
-    /// The function that refreshes the token, by name or ARN.
+    /// The function token-refresher, by name or ARN.
     pub refresher_function: String,
-    /// Who may call `/api/*`. Empty: only callers that the gateway's JWT authorizer has let through.
+    /// The keys that open `/api/*`. When empty, only callers with a JWT that the gateway's authorizer has accepted may call.
     pub api_keys: Vec<Secret>,
 }
 
 impl CallerConfig {
-    /// What is set directly, and why the secret could not be read; `None` when it was read, or that is not enough.
+    /// Reads the configuration without the secret and returns it with the reason why the secret is absent. `None` when the
+    /// secret was read, or when the variables alone are not enough.
     fn without_secret(environment: &Environment) -> Option<(Self, SecretError)> {
         let error = environment.secret_problem.clone()?;
         let direct = Environment {
@@ -164,7 +166,7 @@ impl CallerConfig {
     /// `API_KEYS`.
     ///
     /// # Errors
-    /// [`ConfigError`] with every problem.
+    /// [`ConfigError`] with all problems.
     pub fn read(environment: &Environment) -> Result<Self, ConfigError> {
         let mut reader = Reader::new(environment);
         let api = ApiConfig::read(&mut reader);

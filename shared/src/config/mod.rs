@@ -1,5 +1,7 @@
-//! Configuration from the environment and the secret that it names: every problem reported at once, no secret ever shown.
-//! [`crate::live`] reads the secret again while a function runs.
+//! The configuration of the functions, from the environment and the secret that it names.
+//!
+//! Reading reports all problems together and never shows a secret. [`crate::live`] reads the secret again while a function
+//! runs.
 
 #[cfg(feature = "client")]
 mod callers;
@@ -22,22 +24,22 @@ const TOKEN: &str = "WECHAT_TOKEN";
 const ENCODING_AES_KEY: &str = "WECHAT_ENCODING_AES_KEY";
 const MESSAGE_MODE: &str = "WECHAT_MESSAGE_MODE";
 const MAX_CLOCK_SKEW: &str = "WECHAT_MAX_CLOCK_SKEW";
-/// Name or ARN of the secret that holds what is not set directly.
+/// The variable with the name or ARN of the secret, whose values complete the environment.
 const SECRET_ID: &str = "WECHAT_SECRET_ID";
-/// Seconds that a callback's timestamp may be away from now.
+/// Seconds of tolerated clock skew between a callback's timestamp and now.
 const DEFAULT_MAX_CLOCK_SKEW: u64 = 600;
 
-/// Where values come from: the process's environment, a secret's JSON, or a map in a test. An empty value counts as
+/// The values to configure from: variables of the process, members of a secret, or pairs in a test. An empty value counts as
 /// absent.
 #[derive(Clone, Default)]
 pub struct Environment {
     values: HashMap<String, String>,
-    /// Why the secret gave no values.
+    /// Why the secret's values are absent.
     secret_problem: Option<SecretError>,
 }
 
 impl Environment {
-    /// The process's own environment.
+    /// Reads the environment of this process. Skips variables that are not UTF-8.
     #[must_use]
     pub fn process() -> Self {
         Self::from_pairs(
@@ -45,7 +47,7 @@ impl Environment {
         )
     }
 
-    /// The values of `pairs`.
+    /// Collects the values of `pairs`.
     pub fn from_pairs<N: Into<String>, V: Into<String>>(pairs: impl IntoIterator<Item = (N, V)>) -> Self {
         Self {
             values: pairs
@@ -56,7 +58,7 @@ impl Environment {
         }
     }
 
-    /// These values, with those of `pairs` in place of any that are there.
+    /// Adds the values of `pairs`, which replace values of the same name.
     #[must_use]
     pub fn with<N: Into<String>>(mut self, pairs: impl IntoIterator<Item = (N, String)>) -> Self {
         self.values
@@ -64,11 +66,10 @@ impl Environment {
         self
     }
 
-    /// Adds the values of a secret's JSON object, a number or a boolean as it is written. A variable that is set directly
-    /// wins.
+    /// Adds the members of a secret's JSON object that are texts, numbers or booleans. A variable that is set directly wins.
     ///
     /// # Errors
-    /// [`SecretFormatError`] when it is no JSON object.
+    /// [`SecretFormatError`] when `json` is not a JSON object.
     pub fn with_secret(mut self, json: &str) -> Result<Self, SecretFormatError> {
         let values: HashMap<String, Value> = serde_json::from_str(json).map_err(|_| SecretFormatError)?;
         for (name, value) in values {
@@ -84,8 +85,8 @@ impl Environment {
         Ok(self)
     }
 
-    /// These values, completed by what was read of the secret: its JSON, or why there is none. A configuration that is read
-    /// from an environment without its secret fails with that reason beside its other problems.
+    /// Adds the values of the secret, or keeps the reason why it could not be read. A configuration then fails with this reason
+    /// next to its other problems.
     #[must_use]
     pub fn completed(self, secret: Result<&str, SecretError>) -> Self {
         let problem = match secret {
@@ -101,13 +102,13 @@ impl Environment {
         }
     }
 
-    /// The secret to read more values from, if there is one.
+    /// The name or ARN of the secret, if `WECHAT_SECRET_ID` is set.
     #[must_use]
     pub fn secret_id(&self) -> Option<&str> {
         self.get(SECRET_ID)
     }
 
-    /// The value of `name`, unless it is absent or empty.
+    /// The value of `name` without the whitespace around it; `None` when it is absent or empty.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.values
@@ -123,31 +124,32 @@ impl fmt::Debug for Environment {
     }
 }
 
-/// `WECHAT_SECRET_ID` names a secret that is no JSON object.
+/// The secret that `WECHAT_SECRET_ID` names is not a JSON object.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the secret that WECHAT_SECRET_ID names must be a JSON object of names and texts / WECHAT_SECRET_ID 指向的密钥应为 JSON 对象，值为字符串"
+    "the secret that WECHAT_SECRET_ID names must be a JSON object of names and texts \
+     / WECHAT_SECRET_ID 指向的密钥应为 JSON 对象，值为字符串"
 )]
 pub struct SecretFormatError;
 
-/// Why the secret that `WECHAT_SECRET_ID` names gave no values.
+/// Why the values of the secret that `WECHAT_SECRET_ID` names are absent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SecretError {
-    /// Secrets Manager did not hand it out.
+    /// Secrets Manager did not return the secret.
     #[error("the secret that WECHAT_SECRET_ID names cannot be read: {cause}{} / 无法读取 WECHAT_SECRET_ID 指向的密钥", detail(.message))]
     Unreadable {
-        /// The code of the error, or what kept Secrets Manager from answering. Strangers may see it.
+        /// The error's code, or why no answer came. Strangers may see it.
         cause: String,
-        /// The words of the error, which may name roles and accounts. Empty when there are none.
+        /// The error's message, which may name roles and accounts. Empty when there is none.
         message: String,
     },
-    /// It is not of the form that is expected.
+    /// The secret is not a JSON object.
     #[error(transparent)]
     Format(#[from] SecretFormatError),
 }
 
 impl SecretError {
-    /// Secrets Manager takes longer than there is time for.
+    /// Secrets Manager did not answer in time.
     pub(crate) fn late() -> Self {
         Self::Unreadable {
             cause: "no answer in time".to_owned(),
@@ -173,7 +175,7 @@ fn detail(message: &str) -> String {
     }
 }
 
-/// Everything that is wrong with the environment.
+/// All problems of an environment. Its text names the variables and shows no values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     secret: Option<SecretError>,
@@ -181,7 +183,7 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    /// The problems of several configurations, each once.
+    /// Joins the problems of several configurations and drops duplicates.
     #[must_use]
     pub fn union(errors: impl IntoIterator<Item = Self>) -> Self {
         let mut all = Self {
@@ -199,13 +201,13 @@ impl ConfigError {
         all
     }
 
-    /// Whether nothing is known to be wrong but that the secret could not be read: it may complete the configuration later.
+    /// Whether the only problem is that the secret could not be read. A later read may complete the configuration.
     #[must_use]
     pub fn awaits_secret(&self) -> bool {
         matches!(self.secret, Some(SecretError::Unreadable { .. })) && self.problems.is_empty()
     }
 
-    /// What the function error of an invoked function is called.
+    /// The error type with which an invoked function fails.
     #[must_use]
     pub fn error_type(&self) -> &'static str {
         if self.awaits_secret() {
@@ -215,7 +217,7 @@ impl ConfigError {
         }
     }
 
-    /// What strangers may know: the variables, the values at fault never, and of Secrets Manager's answer its code only.
+    /// The text that strangers may see: it leaves out the message of Secrets Manager, which may name roles and accounts.
     #[must_use]
     pub fn public(&self) -> String {
         let secret = self.secret.clone().map(|error| match error {
@@ -270,7 +272,7 @@ impl<'a> Reader<'a> {
         self.environment.get(name)
     }
 
-    /// Whether what is absent may be in the secret, which could not be read.
+    /// Whether an absent value may be in the secret, which could not be read.
     const fn may_be_in_the_secret(&self) -> bool {
         matches!(self.environment.secret_problem, Some(SecretError::Unreadable { .. }))
     }
@@ -287,14 +289,17 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Reads the AppID and checks its shape.
+    /// See [WeChat Docs/接入指南](https://developers.weixin.qq.com/doc/offiaccount/Basic_Information/Access_Overview.html), also
+    /// for Token, EncodingAESKey and 消息加解密方式.
     fn app_id(&mut self) -> String {
         let app_id = self.required(APP_ID);
         let well_formed = app_id.starts_with("wx") && app_id.bytes().all(|byte| byte.is_ascii_alphanumeric());
         if !app_id.is_empty() && !well_formed {
             self.problem(
                 APP_ID,
-                "is no AppID (wx and letters or digits)",
-                "不是合法的 AppID（应以 wx 开头）",
+                "is not an AppID (wx, then letters and digits)",
+                "不是合法的 AppID（应以 wx 开头，其后为字母与数字）",
             );
         }
         app_id
@@ -369,16 +374,16 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// What the webhook needs.
+/// The configuration of the webhook.
 #[derive(Clone, Debug)]
 pub struct WebhookConfig {
-    /// The DynamoDB table.
+    /// The name of the DynamoDB table.
     pub table: String,
-    /// What callbacks are checked against.
+    /// Verifies callbacks and decrypts them.
     pub verifier: CallbackVerifier,
-    /// The EventBridge bus, by name or ARN, that every verified callback is published to.
+    /// The EventBridge bus for every verified callback, by name or ARN.
     pub event_bus: Option<String>,
-    /// The function `worker`, by name or ARN, for effects that fail.
+    /// The function `worker`, by name or ARN. It takes over effects that failed.
     pub worker_function: Option<String>,
 }
 
@@ -387,7 +392,7 @@ impl WebhookConfig {
     /// `WECHAT_MESSAGE_MODE`, `WECHAT_MAX_CLOCK_SKEW`, `TABLE_NAME`, `EVENT_BUS_NAME` and `WORKER_FUNCTION`.
     ///
     /// # Errors
-    /// [`ConfigError`] with every problem.
+    /// [`ConfigError`] with all problems.
     pub fn read(environment: &Environment) -> Result<Self, ConfigError> {
         let mut reader = Reader::new(environment);
         let app_id = reader.app_id();
@@ -420,14 +425,14 @@ impl WebhookConfig {
     }
 }
 
-/// What the worker needs. It holds no secret.
+/// The configuration of the worker. It holds no secret.
 #[derive(Clone, Debug)]
 pub struct WorkerConfig {
-    /// The account.
+    /// The AppID of the account.
     pub app_id: String,
-    /// The DynamoDB table.
+    /// The name of the DynamoDB table.
     pub table: String,
-    /// The EventBridge bus of [`WebhookConfig::event_bus`].
+    /// The EventBridge bus, as in [`WebhookConfig::event_bus`].
     pub event_bus: Option<String>,
 }
 
@@ -435,7 +440,7 @@ impl WorkerConfig {
     /// Reads `WECHAT_APP_ID`, `TABLE_NAME` and `EVENT_BUS_NAME`.
     ///
     /// # Errors
-    /// [`ConfigError`] with every problem.
+    /// [`ConfigError`] with all problems.
     pub fn read(environment: &Environment) -> Result<Self, ConfigError> {
         let mut reader = Reader::new(environment);
         let config = Self {

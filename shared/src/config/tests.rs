@@ -1,4 +1,4 @@
-//! What each function reads, and what it says of what is wrong.
+//! The configuration of each function, and the problems that it reports.
 
 use super::*;
 

@@ -1,4 +1,5 @@
-//! The event bus that every verified callback goes to, so that users attach functions of their own by a rule.
+//! The event bus of Amazon EventBridge, to which every verified callback is published. Teams attach their own functions to it
+//! with rules.
 
 use std::time::Duration;
 
@@ -15,13 +16,12 @@ use crate::{
     message::{Callback, Content},
 };
 
-/// The source of every event, for the rules of users.
+/// The `source` of every event. Rules match on it.
 const SOURCE: &str = "wechat.offiaccount";
-/// Characters that EventBridge takes for a detail-type. WeChat's own names stay far below.
+/// Characters that EventBridge allows in a detail-type. WeChat's names are far shorter.
 const MAX_DETAIL_TYPE: usize = 128;
 
-/// The longest that one call may take, whatever the budget of the effects: cut short and repeated, a slow one would publish
-/// twice.
+/// The timeout of one call, independent of the effects' budget: a slow call that is cut short and retried publishes twice.
 const PUBLISHING: Duration = Duration::from_secs(10);
 
 /// A bus of Amazon EventBridge.
@@ -31,27 +31,29 @@ pub struct EventBus {
     name: String,
 }
 
-/// Why a callback was not published. Holds no detail, and so no user's text.
+/// Why a callback was not published. Never holds a user's text.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PublishError {
-    /// No answer, or a refusal of the call.
+    /// The call failed, or EventBridge refused it.
     #[error(
-        "EventBridge: {0}: check EVENT_BUS_NAME and events:PutEvents / 请检查 EVENT_BUS_NAME 与函数的 events:PutEvents 权限"
+        "EventBridge: {0}: check EVENT_BUS_NAME and events:PutEvents \
+         / EventBridge 调用失败（{0}）：请检查 EVENT_BUS_NAME 与函数的 events:PutEvents 权限"
     )]
     Call(String),
-    /// No answer within the budget of the effects: it may have been published.
+    /// EventBridge did not answer within the effects' budget. The event may have been published.
     #[error(
-        "EventBridge: no answer in time: check EVENT_BUS_NAME and the way to it / EventBridge 未及时应答，请检查 EVENT_BUS_NAME 与网络"
+        "EventBridge did not answer in time: check EVENT_BUS_NAME and the network \
+         / EventBridge 未及时应答：请检查 EVENT_BUS_NAME 与网络"
     )]
     TooLate,
-    /// The call was answered, but the event was not taken.
-    #[error("EventBridge did not take the event: {0} / EventBridge 未接收该事件")]
+    /// EventBridge answered, but did not accept the event.
+    #[error("EventBridge did not accept the event: {0} / EventBridge 未接收该事件：{0}")]
     Entry(String),
 }
 
 impl EventBus {
-    /// The bus called `name` (a name or an ARN), reached as `sdk` says.
+    /// Connects to the bus `name` (a name or an ARN) with the credentials and the region of `sdk`.
     #[must_use]
     pub fn new(sdk: &SdkConfig, name: impl Into<String>) -> Self {
         let timeouts = TimeoutConfig::builder()
@@ -65,8 +67,7 @@ impl EventBus {
         }
     }
 
-    /// Publishes `callback` as one event of the time `received_at`: its type names it, and its detail is
-    /// [`Callback::to_json`].
+    /// Publishes `callback` as one event with the time `received_at` (epoch seconds), whose detail is [`Callback::to_json`].
     pub(super) async fn publish(&self, callback: &Callback, received_at: i64) -> Result<(), PublishError> {
         let event = PutEventsRequestEntry::builder()
             .event_bus_name(&self.name)
@@ -90,7 +91,7 @@ impl EventBus {
     }
 }
 
-/// `MsgType`, or `MsgType.Event` of an event, as WeChat spells them.
+/// The detail-type of a callback: `MsgType`, or `event.` and `Event`, as WeChat spells them.
 fn detail_type(callback: &Callback) -> String {
     let name = match (&callback.content, callback.event_name()) {
         (Content::ThirdPartyPlatform { info_type }, _) => info_type.clone(),
@@ -104,7 +105,7 @@ fn detail_type(callback: &Callback) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::xml::Document;
+    use crate::xml::Tree;
 
     #[test]
     fn the_detail_type_is_wechats_own_name() {
@@ -120,7 +121,7 @@ mod tests {
             ),
             (&long, &format!("event.{}", "长".repeat(122))),
         ] {
-            let document = Document::parse(format!("<xml>{fields}</xml>").as_bytes()).unwrap();
+            let document = Tree::parse(format!("<xml>{fields}</xml>").as_bytes()).unwrap();
             assert_eq!(detail_type(&Callback::from_document(document).unwrap()), expected);
         }
     }

@@ -1,4 +1,4 @@
-//! Effects that could not happen before the answer, on their way to `worker`.
+//! Hands effects over to `worker` when they could not happen before the webhook's answer.
 
 #[cfg(feature = "invoke")]
 use std::sync::Arc;
@@ -12,41 +12,41 @@ use crate::aws::{InvokeError, LambdaFunction};
 use crate::clock::Clock;
 use crate::{
     message::{Callback, NotACallback},
-    xml::{Document, DocumentError},
+    xml::{ParseError, Tree},
 };
 
-/// Bytes of an event that Lambda is sure to take for an asynchronous invocation, and a queue after it. The text of a
-/// callback may be longer as JSON than it was; WeChat's own have a few KiB.
+/// Bytes of an event that Lambda surely accepts for an asynchronous invocation, and a dead-letter queue after it. JSON can
+/// make a callback longer than it was; WeChat's callbacks have a few KiB.
 const LONGEST_EVENT: usize = 256 * 1024;
 
-/// What `worker` is asked to do: the effects of one callback.
+/// The effects of one callback, as `worker` receives them.
 #[derive(Debug)]
 pub struct LateEffects {
-    /// The callback. Nothing of it is secret but what its sender wrote.
+    /// The callback, with the user's text.
     pub callback: Callback,
-    /// When it came in, in epoch seconds.
+    /// When the webhook received the callback, in epoch seconds.
     pub received_at: i64,
-    /// Whether it is to be published: a worker without a bus must not take it for done.
+    /// Whether the callback must be published. A worker without a bus then fails instead of reporting success.
     pub publish: bool,
 }
 
-/// An event with the action `effects` that names none. Holds no text.
+/// Why an event with the action `effects` cannot be read. Holds no text of users.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotLateEffects {
-    /// A member is missing, or of another type.
-    #[error("`{0}` is missing, or of another type")]
+    /// A member is missing or has the wrong type.
+    #[error("`{0}` is missing or has the wrong type / 缺少 `{0}`，或其类型有误")]
     Member(&'static str),
-    /// The callback's document cannot be read.
-    #[error("`callback` cannot be read: {0}")]
-    Document(#[from] DocumentError),
-    /// The document is no callback.
+    /// The member `callback` cannot be read.
+    #[error("`callback` cannot be read / `callback` 无法解析: {0}")]
+    Document(#[from] ParseError),
+    /// The member `callback` is not a message or event of WeChat.
     #[error("`callback`: {0}")]
     NotACallback(#[from] NotACallback),
 }
 
 impl LateEffects {
-    /// The event that asks for the effects of `callback`: the whole document that WeChat sent, from which all else follows.
+    /// The event that asks `worker` for the effects of `callback`. It holds everything that WeChat sent.
     #[must_use]
     pub fn event(callback: &Callback, received_at: i64, publish: bool) -> Value {
         json!({
@@ -57,59 +57,62 @@ impl LateEffects {
         })
     }
 
-    /// Reads such an event.
+    /// Reads an event that [`Self::event`] made.
     ///
     /// # Errors
-    /// [`NotLateEffects`] names what is wrong.
+    /// [`NotLateEffects`] when a member is missing or wrong.
     pub fn from_event(event: &Value) -> Result<Self, NotLateEffects> {
         let member = |name: &'static str| event.get(name).ok_or(NotLateEffects::Member(name));
         let document = member("callback")?;
         let received_at = member("received_at")?.as_i64();
         let publish = member("publish")?.as_bool();
         Ok(Self {
-            callback: Callback::from_document(Document::parse(document.to_string().as_bytes())?)?,
+            callback: Callback::from_document(Tree::parse(document.to_string().as_bytes())?)?,
             received_at: received_at.ok_or(NotLateEffects::Member("received_at"))?,
             publish: publish.ok_or(NotLateEffects::Member("publish"))?,
         })
     }
 }
 
-/// Takes effects that are to happen later.
+/// Hands effects over to `worker`.
 pub trait WorkerPort: fmt::Debug + Send + Sync {
-    /// Has `worker` run with `event`, a [`LateEffects::event`], until its effects have happened. It may run more than once.
+    /// Makes `worker` run with `event`, a [`LateEffects::event`], with retries until the effects have happened.
     fn hand_over(&self, event: Value) -> Pin<Box<dyn Future<Output = Result<(), HandOverError>> + Send + '_>>;
 }
 
-/// Why `worker` was not asked, as far as can be told.
+/// Why the hand-over to `worker` failed. Lambda may have accepted the event all the same.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HandOverError {
-    /// The event is longer than Lambda is sure to take.
-    #[error("worker cannot be handed {0} bytes, at most {LONGEST_EVENT} / 内容过大，无法转交 worker")]
+    /// The event is longer than Lambda surely accepts.
+    #[error(
+        "the event for worker has {0} bytes, the limit is {LONGEST_EVENT} \
+         / 转交 worker 的内容为 {0} 字节，上限为 {LONGEST_EVENT} 字节"
+    )]
     TooLarge(usize),
     /// The invocation failed.
     #[cfg(feature = "invoke")]
     #[error(
         "worker cannot be invoked: {0}: check WORKER_FUNCTION and lambda:InvokeFunction \
-         / 请检查 WORKER_FUNCTION 与函数的 lambda:InvokeFunction 权限"
+         / 无法调用 worker（{0}）：请检查 WORKER_FUNCTION 与函数的 lambda:InvokeFunction 权限"
     )]
     Invoke(#[from] InvokeError),
-    /// Lambda did not take the event in time.
-    #[error("AWS Lambda did not take the event for worker in time / 未能及时转交 worker")]
+    /// Lambda did not answer in time.
+    #[error("AWS Lambda did not accept the event for worker in time / AWS Lambda 未及时接收转交 worker 的事件")]
     TooLate,
-    /// As many effects as this process can hold wait already.
-    #[error("{0} callbacks wait for their effects already / 已有 {0} 条回调等待处理")]
+    /// The queue of this process is full.
+    #[error("{0} callbacks are already waiting for their effects / 已有 {0} 条回调等待处理")]
     Full(usize),
 }
 
-/// The function `worker`, invoked asynchronously: Lambda keeps the event, and runs the function again when it fails.
+/// The function `worker`, invoked asynchronously: Lambda queues the event and retries when the function fails.
 #[cfg(feature = "invoke")]
 #[derive(Debug)]
 pub struct LambdaWorker(LambdaFunction);
 
 #[cfg(feature = "invoke")]
 impl LambdaWorker {
-    /// The function called `function`, by name or ARN.
+    /// Creates the port to `function`, a name or an ARN.
     #[must_use]
     pub fn new(client: aws_sdk_lambda::Client, function: impl Into<String>, clock: Arc<dyn Clock>) -> Self {
         Self(LambdaFunction::new(client, function, clock))
@@ -144,11 +147,11 @@ mod tests {
         "{\"MsgType\":\"event\",\"Event\":\"subscribe_msg_popup_event\",\"List\":[{\"a\":1},{\"a\":null},{\"a\":true}]}",
     ];
 
-    /// Under another id the effects would happen twice.
+    /// With another id at the worker the effects would happen twice.
     #[test]
     fn a_callback_is_the_same_at_the_worker() {
         for sample in SAMPLES {
-            let callback = Callback::from_document(Document::parse(sample.as_bytes()).unwrap()).unwrap();
+            let callback = Callback::from_document(Tree::parse(sample.as_bytes()).unwrap()).unwrap();
             let event = LateEffects::event(&callback, 1_767_225_601, true);
             let event: Value = serde_json::from_str(&event.to_string()).unwrap();
             let late = LateEffects::from_event(&event).unwrap();

@@ -1,9 +1,9 @@
-//! What a callback changes: the record of a delivery receipt, and an event on the bus. `webhook` runs these effects before
-//! it answers; when they fail it hands them over to `worker`.
+//! The effects of a callback: recording a delivery receipt, and publishing an event on the bus. `webhook` runs them before it
+//! answers; when they fail, it hands them over to `worker`.
 //!
-//! They happen once, however often WeChat or Lambda delivers, unless the process dies between an effect and the note that
-//! it has happened, or an answer is lost: then they are repeated. A receipt may be written twice, and an event on the bus
-//! has the same `id` both times.
+//! A claim in the table makes the effects happen once, however often WeChat or Lambda delivers. They can happen twice when the
+//! process dies between an effect and closing the claim, or when an answer is lost. This is harmless: the receipt is the same,
+//! and both events on the bus have the same `id`.
 
 mod event_bus;
 mod late;
@@ -25,19 +25,20 @@ use crate::{
     store::{Claim, MessageStatus, Receipt, StoreError, Table},
 };
 
-/// What marking the claim as done, or giving it up, may take after the effects' budget.
+/// The time to close the claim after the effects' budget.
 pub const CLOSING: Duration = Duration::from_millis(500);
 
-/// A claim outlives the budget and [`CLOSING`] by a second at least, so that a crash is told from a slow run.
+/// Seconds by which a claim outlives the budget. This is over a second more than [`CLOSING`], so a claim does not expire while
+/// a slow run still holds it.
 const CLAIMED_LONGER: i64 = 2;
 
-/// Between two looks at the claim of another delivery.
+/// The pause before looking again at the claim of another delivery.
 const CLAIM_POLL: Duration = Duration::from_millis(200);
 
-/// Bytes that are kept of WeChat's words for an outcome.
+/// Bytes that the record keeps of `Status`, WeChat's text for the result of a send.
 const LONGEST_WORDS: usize = 200;
 
-/// Why the effects did not happen, as far as can be told. Holds no text and no openid.
+/// Why the effects failed. They may have happened all the same. Holds no text of users and no openid.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EffectError {
@@ -47,19 +48,19 @@ pub enum EffectError {
     /// The event was not published.
     #[error(transparent)]
     Publish(#[from] PublishError),
-    /// Another delivery has the claim.
-    #[error("an earlier delivery is still at work / 前一次推送仍在处理")]
+    /// Another delivery holds the claim.
+    #[error("an earlier delivery of this callback is still in progress / 前一次推送仍在处理")]
     InProgress,
     /// The table did not answer in time.
-    #[error("the table did not answer within {0:?} / 数据表未及时应答")]
+    #[error("the table did not answer within {0:?} / 数据表未在 {0:?} 内应答")]
     TooLate(Duration),
 }
 
-/// Effects that failed, and the claim that they may still have: see [`Effects::give_up`].
+/// Failed effects, and the claim that they may still hold: see [`Effects::give_up`].
 #[derive(Debug)]
 #[must_use]
 pub struct Failed {
-    /// Why.
+    /// The reason.
     pub error: EffectError,
     claim: Option<Claimed>,
 }
@@ -79,12 +80,12 @@ struct Claimed {
     owner: String,
 }
 
-/// Whether a run was the one that had the effects.
+/// When the effects happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ran {
-    /// It was.
+    /// In this run.
     Now,
-    /// They had happened at an earlier delivery.
+    /// At an earlier delivery.
     Before,
 }
 
@@ -97,7 +98,7 @@ pub struct Effects {
 }
 
 impl Effects {
-    /// Effects in `table` and, if there is one, on `event_bus`.
+    /// Creates the runner of effects in `table` and on `event_bus`, if there is one.
     #[must_use]
     pub const fn new(table: Table, event_bus: Option<EventBus>, clock: Arc<dyn Clock>) -> Self {
         Self {
@@ -119,11 +120,11 @@ impl Effects {
         self.publish() || receipt(callback, 0).is_some()
     }
 
-    /// Runs the effects of `callback`, which came in at `received_at`, unless another delivery of it does or has. Takes
-    /// `budget` at most, and [`CLOSING`] when they have happened.
+    /// Runs the effects of `callback`, received at `received_at` (epoch seconds), unless another delivery runs them or has run
+    /// them. Takes at most `budget`, and [`CLOSING`] after a success.
     ///
     /// # Errors
-    /// [`Failed`]: they may have happened all the same. Its claim is to be given up.
+    /// [`Failed`], although the effects may have happened. The caller then gives up the claim with [`Self::give_up`].
     pub async fn run(&self, callback: &Callback, received_at: i64, budget: Duration) -> Result<Ran, Failed> {
         let deadline = Instant::now() + budget;
         let key = callback.dedup_key();
@@ -146,15 +147,14 @@ impl Effects {
         }
     }
 
-    /// Gives up the claim of a run that has failed, so that the next one need not wait for its end. Takes [`CLOSING`] at
-    /// most.
+    /// Gives up the claim of a failed run, so that the next run need not wait until it expires. Takes at most [`CLOSING`].
     pub async fn give_up(&self, failed: &Failed) {
         if let Some(claim) = &failed.claim {
             self.close(claim, false).await;
         }
     }
 
-    /// Claims a callback. Another delivery of it, which is at work at the same time, is waited for: its outcome is that of both.
+    /// Claims a callback. While another delivery holds the claim, waits for its result until `deadline`.
     async fn claim(&self, key: &str, owner: &str, budget: Duration, deadline: Instant) -> Result<Claim, EffectError> {
         let seconds = i64::try_from(budget.as_millis().div_ceil(1000)).unwrap_or(i64::MAX);
         loop {
@@ -171,7 +171,7 @@ impl Effects {
         }
     }
 
-    /// Both effects at once. When one fails both are repeated by the next run, so neither is cut short.
+    /// Runs both effects concurrently. Lets each finish when the other fails: the next run repeats both.
     async fn act(
         &self,
         callback: &Callback,
@@ -199,15 +199,14 @@ impl Effects {
         let (recorded, published) = tokio::join!(record, publish);
         if !recorded? {
             tracing::warn!(
-                "a receipt names another user than its message was sent to, and was not recorded: does another account's \
-                 console name this URL? / 回执的用户与消息的接收者不符，未予记录：是否有其他公众号的服务器配置指向了此 URL？"
+                "a receipt was not recorded: its user is not the recipient of the message; is this URL also in the console of \
+                 another account? / 回执的用户与消息的接收者不符，未予记录：是否有其他公众号的服务器配置指向了此 URL？"
             );
         }
         Ok(published?)
     }
 
-    /// Ends the claim, best effort: it ends by itself anyway. An effect that has happened would only be repeated, and one
-    /// that has not is asked for again.
+    /// Closes the claim, best effort: it expires anyway. A redelivery waits until then, and then repeats the effects.
     async fn close(&self, Claimed { key, owner }: &Claimed, is_done: bool) {
         let closing = async {
             if is_done {
@@ -218,13 +217,18 @@ impl Effects {
         };
         match timeout(CLOSING, closing).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the claim of a callback ends by itself"),
-            Err(_) => tracing::warn!("the claim of a callback ends by itself: the store did not answer in time"),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the claim of a callback was not closed, it will expire / 回调的处理标记未能关闭，将自行过期");
+            }
+            Err(_) => tracing::warn!(
+                "the claim of a callback was not closed, it will expire: the table did not answer in time \
+                 / 回调的处理标记未能关闭，将自行过期：数据表未及时应答"
+            ),
         }
     }
 }
 
-/// The delivery receipt that `callback` is, if it is one that names a message.
+/// Reads `callback` as a delivery receipt; `None` when it is another callback or names no message.
 fn receipt(callback: &Callback, at: i64) -> Option<Receipt<'_>> {
     let Content::Event(Event::TemplateSendJobFinish {
         msg_id: Some(msg_id),

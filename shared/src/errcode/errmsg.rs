@@ -1,13 +1,16 @@
-//! The details that only the text of an `errmsg` carries. Its wording varies over APIs and years: nothing is assumed but
-//! the few characters around the detail.
+//! Reads the details that only the text of an `errmsg` carries. Its wording varies from API to API and changes over the
+//! years, so each reader relies only on the few characters around the detail.
+//!
+//! See [WeChat Docs/全局返回码](https://developers.weixin.qq.com/doc/offiaccount/Getting_Started/Global_Return_Code.html).
 
 use std::net::IpAddr;
 
-/// The request id of an errmsg (`rid: 6698ef60-27d10c40-100819f9`): what WeChat's own diagnosis asks for, for 7 days.
+/// The request id in an errmsg (`rid: 6698ef60-27d10c40-100819f9`). WeChat's diagnosis (API 诊断) finds the call by it for 7
+/// days.
 #[must_use]
 pub fn rid(errmsg: &str) -> Option<&str> {
     const LABEL: &str = "rid:";
-    // WeChat appends it: a later label is more likely the true one than one in quoted input.
+    // WeChat appends the rid, so the last label is the true one; an earlier one may be quoted input.
     errmsg.rmatch_indices(LABEL).find_map(|(start, _)| {
         let text = errmsg.get(start + LABEL.len()..)?.trim_start();
         let candidate = leading(text, |c| c.is_ascii_hexdigit() || c == '-');
@@ -16,11 +19,11 @@ pub fn rid(errmsg: &str) -> Option<&str> {
     })
 }
 
-/// The address from which WeChat saw the call come and which it refused: it stands in the errmsg of 40164, often in that
-/// of 61004, and must be put on the account's IP whitelist.
+/// The caller's IP address that WeChat refused, from the errmsg of 40164 and sometimes of 61004. The operator must add it to
+/// the account's IP whitelist.
 ///
-/// WeChat names it as IPv4 and again as IPv4-mapped IPv6; IPv4 is preferred, since the form in which the whitelist takes
-/// IPv6 is not documented.
+/// Prefers IPv4: WeChat names the address also as IPv4-mapped IPv6, but does not document which form of IPv6 the whitelist
+/// accepts. See [WeChat Docs/IP 白名单](https://developers.weixin.qq.com/doc/oplatform/developers/basic_func/ip_whitelist).
 #[must_use]
 pub fn denied_address(errmsg: &str) -> Option<&str> {
     let addresses = || {
@@ -34,9 +37,9 @@ pub fn denied_address(errmsg: &str) -> Option<&str> {
         .map(|(text, _)| text)
 }
 
-/// The template field that a 47003 complains about, such as `time5`: the key in `data`.
+/// The template field that WeChat refuses with 47003: a key of `data`, such as `time5`.
 ///
-/// Two wordings are known: `data.time5.value invalid` (or `is empty`) and `time5.DATA is invalid`.
+/// Knows two wordings: `data.time5.value invalid` (or `is empty`) and `time5.DATA is invalid`.
 #[must_use]
 pub fn rejected_field(errmsg: &str) -> Option<&str> {
     let named_by_value = errmsg.match_indices("data.").find_map(|(start, label)| {
@@ -59,7 +62,7 @@ fn leading(text: &str, belongs: impl Fn(char) -> bool) -> &str {
     text.split(|c| !belongs(c)).next().unwrap_or_default()
 }
 
-/// Reads a word, to which punctuation (`198.51.100.7.`) or a label (`requestIP:198.51.100.7`) may cling.
+/// Reads an address from a word that may have punctuation (`198.51.100.7.`) or a label (`requestIP:198.51.100.7`) on it.
 fn address(word: &str) -> Option<(&str, IpAddr)> {
     let trimmed = word.trim_end_matches(['.', ':']);
     let unlabelled = trimmed.split_once(':').map_or(trimmed, |(_, rest)| rest);
@@ -69,7 +72,7 @@ fn address(word: &str) -> Option<(&str, IpAddr)> {
     if ip.is_unspecified() {
         return None;
     }
-    // ::ffff:198.51.100.7 ends in the IPv4 address it stands for.
+    // The text of ::ffff:198.51.100.7 ends in its IPv4 address.
     match text.rsplit_once(':') {
         Some((_, tail)) if tail.contains('.') && ip.to_canonical().is_ipv4() => Some((tail, ip.to_canonical())),
         _ => Some((text, ip)),

@@ -1,8 +1,10 @@
-//! WeChat's errcodes: what each means, who can mend it, and when the same call may be made again.
+//! WeChat's errcodes: what each means, who can fix it, and when a retry makes sense.
 //!
-//! WeChat answers HTTP 200 to everything and puts the outcome into `{"errcode":N,"errmsg":"…"}`. The code decides;
-//! `errmsg` is for humans and changes, and is read only for the three details it alone carries: [`rid`],
+//! WeChat answers every call with HTTP 200 and puts the result into `{"errcode":N,"errmsg":"…"}`. Only the code decides:
+//! `errmsg` is for humans and its wording changes. The code reads three details from it that stand nowhere else: [`rid`],
 //! [`denied_address`] and [`rejected_field`].
+//!
+//! See [WeChat Docs/全局返回码](https://developers.weixin.qq.com/doc/offiaccount/Getting_Started/Global_Return_Code.html).
 
 mod errmsg;
 mod table;
@@ -14,46 +16,46 @@ use std::{cmp::Ordering, time::Duration};
 pub use errmsg::{denied_address, rejected_field, rid};
 use table::{Row, TABLE};
 
-/// Refusals of a request that are about the one recipient, by what it says of them: a value that was refused may be theirs
-/// alone, and so may an openid of another account.
+/// Codes of class [`Class::Caller`] that concern one recipient: a refused value may be this recipient's only, and so may an
+/// openid of another account.
 const ABOUT_ONE_RECIPIENT: [i64; 2] = [47003, 49003];
 
-/// Refusals of the account, or of the one recipient: a frozen account, or a user outside of a whitelist.
+/// Codes that concern either the whole account (it is frozen) or one recipient (a user outside a whitelist).
 const ABOUT_ACCOUNT_OR_RECIPIENT: [i64; 2] = [50002, 50003];
 
-/// There is no menu.
+/// The errcode of an account without a menu.
 pub const NO_MENU: i64 = 46003;
 
 const SECONDS_A_DAY: i64 = 86_400;
-/// China keeps UTC+8 all year.
+/// Seconds. China keeps UTC+8 all year.
 const UTC_PLUS_8: i64 = 8 * 3600;
 
-/// Who can mend a failure, and how.
+/// Who can fix a failure, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Class {
     /// Not a failure: errcode 0.
     Success,
-    /// The access_token: a fresh one mends the call.
+    /// The access_token is dead: a retry with a fresh one succeeds.
     Token,
-    /// The request: whoever made it must change it.
+    /// The request is wrong: the caller must change it.
     Caller,
-    /// A quota, a rate or a count is used up.
+    /// A quota or a rate limit is used up.
     Quota,
-    /// The account, its permissions or this deployment: whoever runs it must change the set-up.
+    /// The account, its permissions or this deployment is set up wrong: the operator must change it.
     SetUp,
     /// The recipient does not follow, refuses messages or cannot be reached now.
     Recipient,
     /// WeChat objects to the content, or has restricted the template.
     Content,
-    /// WeChat itself is in trouble.
+    /// WeChat itself has a fault.
     Platform,
-    /// The code is not known.
+    /// The code is not in the table.
     Unknown,
 }
 
 impl Class {
-    /// Its name as a dimension of metrics, which alarms are set on.
+    /// The name as a metric's dimension, on which alarms are set.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -70,60 +72,61 @@ impl Class {
     }
 }
 
-/// Whether and when the same call may be made again.
+/// Whether and when to retry the same call.
 ///
-/// Repeat a template send only with a `client_msg_id`, or the recipient may get it twice.
+/// Retry a template send only with a `client_msg_id`, or the recipient may get the message twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Retry {
-    /// Not until something has been changed.
+    /// Never: something must be changed first.
     Never,
     /// Once, with a fresh access_token; never in a loop.
     WithFreshToken,
-    /// A few times, with growing pauses from half a second up.
+    /// A few times with back-off, from half a second up.
     BackOff,
-    /// Not before this time has passed.
+    /// After this time.
     After(Duration),
-    /// When the daily quotas are renewed. See [`retry_after`] for the hour.
+    /// When WeChat renews the daily quotas. See [`retry_after`] for the hour.
     NextDay,
-    /// When the monthly quota is renewed.
+    /// When WeChat renews the monthly quota.
     NextMonth,
-    /// When the quota is renewed; WeChat does not say when that is.
+    /// When WeChat renews the quota; its pages do not say when.
     Later,
     /// When the recipient has written to the account again.
     AfterUserMessage,
-    /// When the account's administrator has confirmed the call in WeChat, from the same address.
+    /// From the same address, when the account's administrator has confirmed the call in WeChat.
     AfterConfirmation,
 }
 
 /// One errcode, explained in English and in Chinese.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Errcode {
-    /// The code as WeChat sent it. It may be negative, and may exceed 32 bits.
+    /// The code as WeChat sent it. It may be negative or exceed 32 bits.
     pub code: i64,
-    /// What it means, in English: a phrase without a full stop.
+    /// The meaning in English: a phrase without a full stop.
     pub english: &'static str,
-    /// What it means, in Chinese.
+    /// The meaning in Chinese.
     pub chinese: &'static str,
-    /// What to do about it, in English: one or more sentences.
+    /// The remedy in English: one or more sentences.
     pub remedy_english: &'static str,
-    /// What to do about it, in Chinese.
+    /// The remedy in Chinese.
     pub remedy_chinese: &'static str,
-    /// Who can mend it.
+    /// Who can fix the failure.
     pub class: Class,
-    /// Whether and when to try again.
+    /// Whether and when to retry.
     pub retry: Retry,
 }
 
 impl Errcode {
-    /// Whether the refusal may be about the one recipient after all, although [`Self::refuses_everybody`]: a second one tells.
+    /// Whether the code may concern one recipient although [`Self::refuses_everybody`] is true. A second refusal, of another
+    /// recipient, tells.
     #[must_use]
     pub fn may_be_about_one_recipient(&self) -> bool {
         ABOUT_ACCOUNT_OR_RECIPIENT.contains(&self.code)
     }
 
-    /// Whether the same message would be refused to every recipient, so that a batch need not go on: the token, a quota, the
-    /// set-up, the content or the request itself is at fault, and not one recipient.
+    /// Whether WeChat would refuse the same message to every recipient, so that a batch can stop: the fault is the token, a
+    /// quota, the set-up, the content or the request, not one recipient.
     #[must_use]
     pub fn refuses_everybody(&self) -> bool {
         match self.class {
@@ -134,7 +137,7 @@ impl Errcode {
     }
 }
 
-/// Explains an errcode. A code that is not in the table gives an entry of class [`Class::Unknown`], not to be retried.
+/// Explains an errcode. A code that is not in the table has [`Class::Unknown`] and [`Retry::Never`].
 #[must_use]
 pub fn lookup(code: i64) -> Errcode {
     let known = find(code).map_or(table::UNKNOWN, |row| row.errcode);
@@ -143,7 +146,8 @@ pub fn lookup(code: i64) -> Errcode {
 
 /// Explains an errcode that `/cgi-bin/token` or `/cgi-bin/stable_token` answered.
 ///
-/// There 40001 means that the AppSecret is wrong, which no retry mends; all other codes mean what they do elsewhere.
+/// There 40001 means that the AppSecret is wrong, so a retry is useless; all other codes have their usual meaning.
+/// See [WeChat Docs/获取 access_token](https://developers.weixin.qq.com/doc/offiaccount/Basic_Information/Get_access_token.html).
 #[must_use]
 pub fn lookup_at_token_endpoint(code: i64) -> Errcode {
     if code == table::WRONG_APP_SECRET.code {
@@ -153,7 +157,7 @@ pub fn lookup_at_token_endpoint(code: i64) -> Errcode {
     }
 }
 
-/// Whether a token endpoint refused the AppID or the AppSecret, so that the right one mends the call.
+/// Whether the code, from a token endpoint, means that the AppID or the AppSecret is wrong.
 #[must_use]
 pub fn is_about_the_app_secret(code: i64) -> bool {
     matches!(code, 40001 | 40013 | 40125 | 40243 | 41004)
@@ -170,7 +174,7 @@ pub fn http_status(code: i64) -> u16 {
     let Errcode { class, retry, .. } = lookup(code);
     match class {
         Class::Success => 200,
-        // One recipient's frequency, which time mends.
+        // A rate limit for one recipient, which ends by itself.
         Class::Recipient if matches!(retry, Retry::After(_) | Retry::Later) => 429,
         Class::Caller | Class::Recipient | Class::Content => 400,
         Class::Quota => 429,
@@ -179,19 +183,19 @@ pub fn http_status(code: i64) -> u16 {
     }
 }
 
-/// Whether WeChat rejected the token it was given, so that a fresh one may mend the call: 40001, 40014 and 42001.
+/// Whether WeChat rejected the access_token, so that a retry with a fresh one may succeed: 40001, 40014 and 42001.
 ///
-/// Not for answers of the token endpoints, where 40001 means a wrong AppSecret. Two neighbours are not among them: 41001
-/// says that no token arrived, and the client always sends one; 48012 has no documented meaning.
+/// Not for answers of the token endpoints, where 40001 means a wrong AppSecret. Two related codes are left out: 41001 means
+/// that no token arrived, but the client always sends one; 48012 has no documented meaning.
 #[must_use]
 pub fn is_dead_token(code: i64) -> bool {
     lookup(code).retry == Retry::WithFreshToken
 }
 
-/// Seconds until it is sensible to make the same call again, `now` being epoch seconds. None when no time is known.
+/// Seconds until a retry makes sense, with `now` in epoch seconds. `None` when the time is unknown.
 ///
-/// Daily quotas are taken to be renewed at midnight in China (UTC+8), as is the usual belief; WeChat does not document
-/// the hour, nor whether its months are those of the calendar, so monthly quotas give None.
+/// Assumes that WeChat renews daily quotas at midnight in China (UTC+8), as the field believes; WeChat does not document the
+/// hour. It does not document either whether a month is a calendar month, so monthly quotas give `None`.
 #[must_use]
 pub fn retry_after(code: i64, now: i64) -> Option<u64> {
     match lookup(code).retry {
@@ -201,7 +205,7 @@ pub fn retry_after(code: i64, now: i64) -> Option<u64> {
     }
 }
 
-/// From 1 to 86,400: at midnight the next one is meant.
+/// Returns 1 to 86,400: at midnight, the seconds to the next midnight.
 const fn seconds_to_midnight_in_china(now: i64) -> u64 {
     let since_midnight = (now.rem_euclid(SECONDS_A_DAY) + UTC_PLUS_8) % SECONDS_A_DAY;
     (SECONDS_A_DAY - since_midnight).unsigned_abs()

@@ -1,6 +1,9 @@
-//! The errcodes, a row each, in ascending order: class, retry, meaning and remedy, the last two in English and Chinese.
+//! The table of errcodes in ascending order. A row has class, retry, meaning and remedy, the last two in English and Chinese.
 //!
-//! Where a code can have two causes, the row gives the one that callers of the send and menu endpoints meet.
+//! When a code can have two causes, the row names the one that callers of the send and menu endpoints meet.
+//!
+//! See [WeChat Docs/全局返回码](https://developers.weixin.qq.com/doc/offiaccount/Getting_Started/Global_Return_Code.html) for
+//! all groups; a group that has a page of its own names it.
 
 use std::time::Duration;
 
@@ -12,11 +15,11 @@ use super::{
     },
 };
 
-/// One code, or a run of neighbours that mean the same.
+/// One code, or a range of codes with the same meaning.
 pub(super) struct Row {
-    /// The code itself, or the first of the run.
+    /// The code, or the first code of the range.
     pub(super) errcode: Errcode,
-    /// The last of the run; of a single code, the code.
+    /// The last code of the range; for a single code, the same code.
     pub(super) last: i64,
 }
 
@@ -51,7 +54,7 @@ const fn errcode(
     }
 }
 
-/// What stands for every code that is not in the table.
+/// The entry for every code that is not in the table.
 pub(super) const UNKNOWN: Errcode = errcode(
     0,
     Unknown,
@@ -63,7 +66,8 @@ pub(super) const UNKNOWN: Errcode = errcode(
     ],
 );
 
-/// 40001 as the token endpoints mean it.
+/// The meaning of 40001 at the token endpoints.
+/// See [WeChat Docs/获取 access_token](https://developers.weixin.qq.com/doc/offiaccount/Basic_Information/Get_access_token.html).
 pub(super) const WRONG_APP_SECRET: Errcode =
     errcode(40001, SetUp, Never, ["Wrong AppSecret", "AppSecret 错误"], SECRET);
 
@@ -71,7 +75,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// Where AppID, AppSecret and the IP whitelist are.
+/// The page of the console with AppID, AppSecret and IP whitelist, in English or Chinese.
 macro_rules! developer_settings {
     (en) => {
         "微信开发者平台 (developers.weixin.qq.com/platform) → 我的业务 → 公众号/服务号 → 基础信息 → 开发信息, \
@@ -151,7 +155,7 @@ const BUTTON_TYPE: [&str; 2] = [
      as key or url.",
     "请使用有效的 type（click、view、miniprogram、scancode_push 等），并填写该类型必需的字段，如 key 或 url。",
 ];
-/// WeChat answers "invalid use button type" to a right type as well, when the account lacks the right to use it.
+/// WeChat answers "invalid use button type" also to a correct type that the account may not use.
 const BUTTON_RIGHT: [&str; 2] = [
     "If the type is one that WeChat knows (click, view, miniprogram, scancode_push, pic_weixin, …), the account lacks the \
      right to it: see 接口权限 → 自定义菜单 in the console; scan, photo and location buttons need a verified account.",
@@ -458,6 +462,7 @@ pub(super) static TABLE: &[Row] = &[
         ["Give a content that is not empty.", "content 不能为空。"]),
 
     // 45xxx: limits.
+    // See [WeChat Docs/接口调用频次限制](https://developers.weixin.qq.com/doc/service/Message_Management/API_Call_Limits.html).
     row(44990, Quota, BackOff, ["The API is called more than 5 times a second", "接口调用超过每秒 5 次"], SLOW_DOWN),
     row(45001, Caller, Never, ["The media file is too large", "多媒体文件大小超限"], SMALLER_FILE),
     row(45002, Caller, Never, ["The content is too long", "消息内容超过限制"],
@@ -546,7 +551,7 @@ pub(super) static TABLE: &[Row] = &[
         ["Check that WECHAT_APP_ID is a service account's: WeChat refuses a mini program's template messages with this \
           code. uniform_send was withdrawn in 2023.",
          "请确认 WECHAT_APP_ID 是服务号：小程序调用模板消息接口会得到此码；统一服务消息（uniform_send）已于 2023 年下线。"]),
-    // No official source; one unofficial list has it as an author's name that is too long.
+    // WeChat does not document this code; one unofficial list says that an author's name is too long.
     row(45110, Unknown, Never, ["Meaning not documented", "含义未见公开文档"],
         [UNKNOWN.remedy_english, UNKNOWN.remedy_chinese]),
     row(45113, Caller, Never, ["Cards can no longer be sent to many", "卡券已不支持群发"],
@@ -650,6 +655,8 @@ pub(super) static TABLE: &[Row] = &[
         ["Ask again in some hours.", "请数小时后再查询。"]),
 
     // 65xxx: conditional menus, customer service agents.
+    // See [WeChat Docs/个性化菜单](https://developers.weixin.qq.com/doc/offiaccount/Custom_Menus/Personalized_menu_interface.html) and
+    // [WeChat Docs/客服管理](https://developers.weixin.qq.com/doc/offiaccount/Customer_Service/Customer_Service_Management.html).
     row(65301, Caller, Never, ["No conditional menu has this menuid", "无此 menuid 的个性化菜单"],
         ["Query the menu and use a menuid of conditionalmenu.", "请先查询菜单，使用 conditionalmenu 中的 menuid。"]),
     row(65302, Caller, Never, ["No such user", "没有相应的用户"],
@@ -683,6 +690,7 @@ pub(super) static TABLE: &[Row] = &[
     row(70000, Recipient, Never, ["Not sent, to protect a minor", "为保护未成年人，发送失败"], LEAVE_OUT),
 
     // 76xxx: API management.
+    // See [WeChat Docs/查询API调用额度](https://developers.weixin.qq.com/doc/service/en/api/apimanage/api_getapiquota.html).
     row(76001, Caller, Never, ["The rid was not found", "rid 不存在"],
         ["Copy the rid from the errmsg of a call of the last 7 days.", "请使用近 7 天内调用返回的 errmsg 中的 rid。"]),
     row(76002, Caller, Never, ["The rid is empty or malformed", "rid 为空或格式错误"],
@@ -702,6 +710,7 @@ pub(super) static TABLE: &[Row] = &[
         ["Use an account that has 留言 among its features.", "请使用已开通“留言”功能的账号。"]),
 
     // 895xx: confirmation by the administrator, at the token endpoints.
+    // See [WeChat Docs/获取 access_token](https://developers.weixin.qq.com/doc/offiaccount/Basic_Information/Get_access_token.html).
     row(89501, SetUp, AfterConfirmation, ["An earlier request still waits for confirmation", "有未处理的确认请求"],
         CONFIRM),
     row(89502, SetUp, AfterConfirmation, ["Waiting for the administrator's confirmation", "请等待管理员确认"], CONFIRM),
@@ -720,6 +729,7 @@ pub(super) static TABLE: &[Row] = &[
          "请与管理员沟通并把该 IP 加入“IP白名单”，1 小时后再试。"]),
 
     // 2000xx: the library of subscription templates (newtmpl).
+    // See [WeChat Docs/订阅通知](https://developers.weixin.qq.com/doc/offiaccount/Subscription_Messages/api.html).
     row(200011, SetUp, Never, ["The account is banned from the template library", "账号被封禁"], BANNED),
     row(200012, Quota, Never, ["The account has too many templates of its own", "私有模板数达上限"],
         ["Delete templates that are not needed.", "请删除不用的模板。"]),

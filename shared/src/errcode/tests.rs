@@ -1,4 +1,4 @@
-//! The table, and what is read out of WeChat's words.
+//! The table of errcodes, and the details that are read from an errmsg.
 
 use std::collections::HashSet;
 
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// The codes that WeChat's documents and SDKs are known to name: the table must have them all.
+/// Codes that WeChat's pages and the SDKs name: the table must have them all.
 #[rustfmt::skip]
 const DOCUMENTED: &[i64] = &[
     -1, 0, 40001, 40002, 40003, 40004, 40005, 40006, 40007, 40008, 40009, 40010, 40011, 40012, 40013, 40014,
@@ -27,7 +27,7 @@ const DOCUMENTED: &[i64] = &[
     45086, 200022, 200100,
     40092, 40241, 43106, 43117, 44990, 45109, 45113, 45169, 45171, 886000,
 ];
-/// Those of them that come in ranges.
+/// Documented codes that form ranges.
 const DOCUMENTED_RANGES: &[std::ops::RangeInclusive<i64>] = &[
     65310..=65314,
     76001..=76004,
@@ -45,7 +45,7 @@ fn documented() -> impl Iterator<Item = i64> {
         .chain(DOCUMENTED_RANGES.iter().cloned().flatten())
 }
 
-/// As a team in the field recorded them.
+/// Errmsgs that a team in the field recorded.
 const FIELD_40164: &str =
     "invalid ip xx.xx.xx.xx ipv6 ::ffff:xx.xx.xx.xx, not in whitelist rid: 6698ef60-27d10c40-100819f9";
 const FIELD_47003: &str = "argument invalid! data.time5.value invalid rid: 669df26e-538a8a1a-15ab8ba4";
@@ -73,7 +73,7 @@ fn every_documented_code_is_known() {
     for code in documented() {
         assert!(find(code).is_some(), "{code}");
         assert_eq!(lookup(code).code, code);
-        // 45110 is known to occur, but its meaning is not.
+        // 45110 occurs, but nobody documents its meaning.
         assert_eq!(lookup(code).class == Class::Unknown, code == 45110, "{code}");
     }
 }
@@ -255,7 +255,7 @@ fn status_follows_the_contract() {
     }
 }
 
-/// What a batch does next depends on whom a refusal is about: one recipient, or everybody.
+/// A batch goes on after a refusal of one recipient and stops after a refusal of everybody.
 #[test]
 fn refusals_at_volume_tell_one_recipient_from_everybody() {
     for code in [43117, 40241] {
@@ -278,7 +278,7 @@ fn refusals_at_volume_tell_one_recipient_from_everybody() {
     }
 }
 
-/// "invalid use button type" is also what an account hears that lacks the right to a button of that type.
+/// WeChat answers "invalid use button type" also to a correct type that the account may not use.
 #[test]
 fn a_wrong_button_type_may_be_a_right_that_the_account_lacks() {
     for code in [40119, 40120] {
@@ -334,7 +334,7 @@ proptest! {
     }
 }
 
-/// 100 recipients of one message must not meet the same refusal 100 times; one stranger among them must not stop the others.
+/// A batch of 100 recipients must not collect the same refusal 100 times, and one stranger must not stop the other 99.
 #[test]
 fn a_refusal_of_everybody_is_told_from_that_of_one_recipient() {
     for code in [40164, 48001, 45009, 45011, 40037, 50002, 40013, 40249, 43116, 40001] {

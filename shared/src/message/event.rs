@@ -1,4 +1,9 @@
-//! Events: what users and the platform did.
+//! Events: actions of users, and reports of WeChat.
+//!
+//! See [WeChat Docs/接收事件推送](https://developers.weixin.qq.com/doc/offiaccount/Message_Management/Receiving_event_pushes.html)
+//! for following, scans and positions, and
+//! [WeChat Docs/自定义菜单事件推送](https://developers.weixin.qq.com/doc/offiaccount/Custom_Menus/Custom_Menu_Push_Events.html)
+//! for the menu.
 
 use serde::Serialize;
 
@@ -6,38 +11,38 @@ use super::{
     inside, items, msg_id, optional, owned,
     report::{DeliveryStatus, MassSendResult, PublishResult, SubscribeMsgResult},
 };
-use crate::xml::Document;
+use crate::xml::Tree;
 
-/// An event, by `Event` in whatever case.
+/// An event, by its name in `Event`, in upper or lower case.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Event {
-    /// A user follows the account. At most one of `scene` and `last_trade_no` is there.
+    /// A user follows the account. At most one of `scene` and `last_trade_no` is set.
     Subscribe {
-        /// The scene of the QR code that led here: `EventKey` without `qrscene_`.
+        /// The scene of the QR code that the user scanned: `EventKey` without `qrscene_`.
         scene: Option<String>,
-        /// The QR code's ticket, which its picture can be fetched with.
+        /// The QR code's ticket, by which its picture can be downloaded.
         ticket: Option<String>,
-        /// The payment that led here: `EventKey` without `last_trade_no_`.
+        /// The payment after which the user followed: `EventKey` without `last_trade_no_`.
         last_trade_no: Option<String>,
     },
     /// A user no longer follows the account. WeChat's rules ask to delete that user's data.
     Unsubscribe,
-    /// A follower scans a parametric QR code.
+    /// A follower scanned a QR code with a scene (带参数二维码).
     Scan {
-        /// The code's scene: the whole `EventKey`.
+        /// The scene of the QR code: the whole `EventKey`.
         scene: String,
-        /// The QR code's ticket, which its picture can be fetched with.
+        /// The QR code's ticket, by which its picture can be downloaded.
         ticket: Option<String>,
     },
-    /// A position report, from users who allowed it.
+    /// The position of a user who allowed position reports.
     Location {
-        /// In degrees north.
+        /// Degrees north.
         latitude: Option<f64>,
-        /// In degrees east.
+        /// Degrees east.
         longitude: Option<f64>,
-        /// In metres.
+        /// Metres.
         precision: Option<f64>,
     },
     /// A tap on a menu button that has a key.
@@ -47,7 +52,7 @@ pub enum Event {
     },
     /// A tap on a menu button that opens a page.
     View {
-        /// The page.
+        /// The address of the page.
         url: String,
         /// The conditional menu that the button belongs to.
         menu_id: Option<String>,
@@ -65,7 +70,7 @@ pub enum Event {
     PicPhotoOrAlbum(Pictures),
     /// Photos chosen through the menu. The photos follow as messages.
     PicWeixin(Pictures),
-    /// A place chosen through the menu. It follows as a message.
+    /// A place chosen through the menu. The place follows as a message.
     LocationSelect {
         /// The button's key.
         key: String,
@@ -77,7 +82,7 @@ pub enum Event {
         scale: Option<i64>,
         /// The address in words.
         label: String,
-        /// Name of the place, if it has one.
+        /// The name of the place, if it has one.
         poi_name: Option<String>,
     },
     /// A tap on a menu button that opens a mini program.
@@ -88,41 +93,46 @@ pub enum Event {
         /// The conditional menu that the button belongs to.
         menu_id: Option<String>,
     },
-    /// What became of a template message.
+    /// The delivery receipt of a template message.
+    /// See [WeChat Docs/模板消息](https://developers.weixin.qq.com/doc/offiaccount/Message_Management/Template_Message_Interface.html).
     #[serde(rename = "templatesendjobfinish")]
     TemplateSendJobFinish {
-        /// The `msgid` that the send was answered with.
+        /// The `msgid` in the answer to the send.
         msg_id: Option<String>,
-        /// What became of it.
+        /// Whether the message was delivered.
         status: DeliveryStatus,
         /// `Status`, as sent.
         status_text: String,
     },
-    /// What became of a mass message (群发).
+    /// The result of a mass message (群发).
     #[serde(rename = "masssendjobfinish")]
     MassSendJobFinish(MassSendResult),
-    /// What became of a publication (发布).
+    /// The result of a publication (发布).
     #[serde(rename = "publishjobfinish")]
     PublishJobFinish(PublishResult),
     /// A user answered the dialogue that asks for subscription notifications (订阅通知).
+    /// See [WeChat Docs/订阅通知](https://developers.weixin.qq.com/doc/offiaccount/Subscription_Messages/api.html), also for
+    /// the next two.
     #[serde(rename = "subscribe_msg_popup_event")]
     SubscribeMsgPopup {
-        /// An answer for each template.
+        /// The user's choice for each template.
         choices: Vec<SubscribeChoice>,
     },
-    /// A user changed subscription notifications in the settings; WeChat tells of refusals only.
+    /// A user changed subscription notifications in the settings. WeChat reports only refusals.
     #[serde(rename = "subscribe_msg_change_event")]
     SubscribeMsgChange {
-        /// What now holds for each template.
+        /// The user's choice for each changed template.
         choices: Vec<SubscribeChoice>,
     },
-    /// What became of subscription notifications.
+    /// The results of subscription notifications.
     #[serde(rename = "subscribe_msg_sent_event")]
     SubscribeMsgSent {
-        /// A result for each notification.
+        /// The result of each notification.
         results: Vec<SubscribeMsgResult>,
     },
     /// A human agent took a conversation.
+    /// See [WeChat Docs/会话控制](https://developers.weixin.qq.com/doc/offiaccount/Customer_Service/Session_control.html), also
+    /// for the next two.
     KfCreateSession {
         /// `KfAccount`: the agent.
         account: String,
@@ -134,33 +144,35 @@ pub enum Event {
     },
     /// A human agent handed a conversation to another.
     KfSwitchSession {
-        /// `FromKfAccount`: who had it.
+        /// `FromKfAccount`: the agent who had the conversation.
         from_account: String,
-        /// `ToKfAccount`: who has it now.
+        /// `ToKfAccount`: the agent who has the conversation now.
         to_account: String,
     },
-    /// The account's qualification (资质) was verified; its name comes next.
+    /// WeChat verified the account's qualification (资质); the name is verified next.
+    /// See [WeChat Docs/微信认证事件推送](https://developers.weixin.qq.com/doc/offiaccount/Account_Management/Wechat_Accreditation_Event_Push.html),
+    /// also for the next five.
     QualificationVerifySuccess {
         /// End of the verification, in epoch seconds.
         expires_at: Option<i64>,
     },
-    /// The account's qualification (资质) was not verified.
+    /// WeChat refused to verify the account's qualification (资质).
     QualificationVerifyFail {
-        /// When, in epoch seconds.
+        /// Time of the refusal, in epoch seconds.
         failed_at: Option<i64>,
-        /// Why.
+        /// WeChat's reason.
         reason: String,
     },
-    /// The account's name (名称) was verified, and so the account.
+    /// WeChat verified the account's name (名称): the account is now verified.
     NamingVerifySuccess {
         /// End of the verification, in epoch seconds.
         expires_at: Option<i64>,
     },
-    /// The account's name (名称) was not verified. The API rights of the qualification stay.
+    /// WeChat refused to verify the account's name (名称). The API permissions of the verified qualification stay.
     NamingVerifyFail {
-        /// When, in epoch seconds.
+        /// Time of the refusal, in epoch seconds.
         failed_at: Option<i64>,
-        /// Why.
+        /// WeChat's reason.
         reason: String,
     },
     /// The verification is about to end and must be renewed.
@@ -173,20 +185,22 @@ pub enum Event {
         /// End of the verification, in epoch seconds.
         expires_at: Option<i64>,
     },
-    /// The profile of a user who authorised a web page was cleaned.
+    /// WeChat cleared the profile of a user who had authorised a web page.
+    /// See [WeChat Docs/授权用户资料变更](https://developers.weixin.qq.com/doc/offiaccount/OA_Web_Apps/authorization_change.html),
+    /// also for the next two.
     UserInfoModified(AuthorizedUser),
     /// A user withdrew the authorisation of a web page.
     UserAuthorizationRevoke(AuthorizedUser),
-    /// A user who had authorised a web page closed the WeChat account.
+    /// A user who had authorised a web page closed their WeChat account.
     UserAuthorizationCancellation(AuthorizedUser),
-    /// Sent by the official debugging tool.
+    /// A test push from WeChat's debugging tool.
     DebugDemo {
-        /// What was typed there.
+        /// The text that was typed into the tool.
         debug_str: String,
     },
-    /// A user opened the conversation. WeChat no longer documents it.
+    /// A user opened the conversation. WeChat's pages no longer mention this event.
     Enter,
-    /// An event that is not known: see [`Callback::document`](super::Callback::document).
+    /// An unknown event: [`Callback::document`](super::Callback::document) has its fields.
     Unknown {
         /// `Event`, as sent.
         event: String,
@@ -200,7 +214,7 @@ pub struct ScanCode {
     pub key: String,
     /// `qrcode`, `barcode`, …
     pub scan_type: String,
-    /// What the code says.
+    /// The content of the code.
     pub scan_result: String,
 }
 
@@ -209,37 +223,37 @@ pub struct ScanCode {
 pub struct Pictures {
     /// The button's key.
     pub key: String,
-    /// `PicMd5Sum` of each photo. WeChat's own `Count` has been seen to be wrong.
+    /// `PicMd5Sum` of each photo. `Count` is not read: WeChat has sent wrong ones.
     pub md5_sums: Vec<String>,
 }
 
-/// What a user chose for the notifications of one template.
+/// A user's choice about the notifications of one template.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SubscribeChoice {
-    /// The template.
+    /// The id of the template.
     pub template_id: String,
     /// Whether `SubscribeStatusString` is `accept`.
     pub accepted: bool,
-    /// `PopupScene`: where the dialogue was shown. Only when it was one.
+    /// `PopupScene`: where WeChat showed the dialogue. Only for an answer to a dialogue.
     pub popup_scene: Option<i64>,
 }
 
-/// A user of a web page, and the account that the page belongs to.
+/// A user who had authorised a web page, and the account of the page.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AuthorizedUser {
-    /// `OpenID`: the user. `FromUserName` of these events is a system id.
+    /// `OpenID`: the user. `FromUserName` is a system id in these events.
     pub openid: String,
-    /// `UnionID`, where the account has one for the user.
+    /// `UnionID`, when the account has one for the user.
     pub unionid: Option<String>,
     /// `AppID` of the account.
     pub app_id: String,
-    /// `RevokeInfo`: what was withdrawn, as a code of WeChat's.
+    /// `RevokeInfo`: WeChat's code for what the user withdrew.
     pub revoke_info: Option<String>,
 }
 
 impl Event {
     /// Reads the event called `name`.
-    pub(super) fn read(name: &str, document: &Document) -> Self {
+    pub(super) fn read(name: &str, document: &Tree) -> Self {
         let text = |name| owned(document, name);
         let key = || text("EventKey");
         let menu_id = || optional(document, "MenuId");
@@ -253,7 +267,7 @@ impl Event {
                 last_trade_no: key_after(document, "last_trade_no_"),
             },
             "unsubscribe" => Self::Unsubscribe,
-            // No prefix to strip: a scene may itself start with `qrscene_`.
+            // Only `subscribe` has the prefix `qrscene_`; here a scene may itself start with it.
             "scan" => Self::Scan {
                 scene: key(),
                 ticket: ticket(),
@@ -339,7 +353,7 @@ impl Event {
 }
 
 impl ScanCode {
-    fn read(document: &Document) -> Self {
+    fn read(document: &Tree) -> Self {
         let info = inside(document, "ScanCodeInfo");
         Self {
             key: owned(document, "EventKey"),
@@ -350,7 +364,7 @@ impl ScanCode {
 }
 
 impl Pictures {
-    fn read(document: &Document) -> Self {
+    fn read(document: &Tree) -> Self {
         let pictures = items(inside(document, "SendPicsInfo"), "PicList");
         Self {
             key: owned(document, "EventKey"),
@@ -360,7 +374,7 @@ impl Pictures {
 }
 
 impl SubscribeChoice {
-    fn read(item: &Document) -> Self {
+    fn read(item: &Tree) -> Self {
         Self {
             template_id: owned(item, "TemplateId"),
             accepted: item
@@ -372,7 +386,7 @@ impl SubscribeChoice {
 }
 
 impl AuthorizedUser {
-    fn read(document: &Document) -> Self {
+    fn read(document: &Tree) -> Self {
         Self {
             openid: owned(document, "OpenID"),
             unionid: optional(document, "UnionID"),
@@ -382,8 +396,8 @@ impl AuthorizedUser {
     }
 }
 
-/// What follows `prefix` in `EventKey`.
-fn key_after(document: &Document, prefix: &str) -> Option<String> {
+/// The part of `EventKey` after `prefix`.
+fn key_after(document: &Tree, prefix: &str) -> Option<String> {
     document
         .text("EventKey")?
         .strip_prefix(prefix)
@@ -391,7 +405,7 @@ fn key_after(document: &Document, prefix: &str) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// Every `List` in `wrapper`; in JSON bodies they stand in the document itself.
-fn list<T>(document: &Document, wrapper: &str, read: impl Fn(&Document) -> T) -> Vec<T> {
+/// Every `List` in `wrapper`. In JSON bodies the lists are members of the document itself.
+fn list<T>(document: &Tree, wrapper: &str, read: impl Fn(&Tree) -> T) -> Vec<T> {
     inside(document, wrapper).children("List").map(read).collect()
 }

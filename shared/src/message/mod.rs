@@ -1,10 +1,13 @@
-//! What WeChat posts to a callback, as typed values: messages of users and events.
+//! The callbacks of WeChat, messages of users and events, as typed values.
 //!
-//! Nothing that WeChat may send is an error here: a field that is missing is empty or none, a type or an event that
-//! is not known is data. The whole document stays at hand in [`Callback::document`].
+//! Reading is lenient, because WeChat adds and leaves out fields: a missing field is empty or `None`, and an unknown type
+//! or event is a value of its own. [`Callback::document`] keeps everything that WeChat sent.
 //!
-//! Text that WeChat always sends is a `String`, empty when it did not; text that it sends only at times, ids and
-//! numbers are an `Option`. Ids are strings: they exceed the 2^53 up to which JSON readers are exact.
+//! A text that WeChat always sends is a `String`; an optional text, an id or a number is an `Option`. Ids are strings:
+//! they exceed 2^53, the largest integer that every JSON reader keeps exact.
+//!
+//! See [WeChat Docs/接收普通消息](https://developers.weixin.qq.com/doc/offiaccount/Message_Management/Receiving_standard_messages.html)
+//! and [WeChat Docs/接收事件推送](https://developers.weixin.qq.com/doc/offiaccount/Message_Management/Receiving_event_pushes.html).
 
 mod event;
 mod msgid;
@@ -22,24 +25,24 @@ pub use report::{
     SubscribeMsgResult,
 };
 
-use crate::{digest::sha256_hex, xml::Document};
+use crate::{digest::sha256_hex, xml::Tree};
 
 /// A message or an event, with its envelope.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Callback {
     /// `ToUserName`: the account's original id (`gh_…`).
     pub to: String,
-    /// `FromUserName`: the user's openid; for some events of the platform's own a system id.
+    /// `FromUserName`: the user's openid; in some events that WeChat itself causes, a system id.
     pub from: String,
-    /// `CreateTime`, in epoch seconds; 0 when there is none.
+    /// `CreateTime`, in epoch seconds; 0 when it is missing.
     pub created_at: i64,
-    /// What it says.
+    /// The message or event itself.
     pub content: Content,
-    document: Document,
+    document: Tree,
 }
 
-/// What a callback says. Messages and events are apart because their names overlap: a message of type `location` is
-/// a place that a user sent, an event `LOCATION` is a position report.
+/// The content of a callback. Messages and events are separate because their names overlap: a message of type `location`
+/// is a place that a user sent, an event `LOCATION` is a position report.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -48,8 +51,9 @@ pub enum Content {
     Message(Message),
     /// Something happened.
     Event(Event),
-    /// A push to a third-party platform (第三方平台): it has `InfoType` in place of `MsgType`, and is not for an
-    /// Official Account's own server.
+    /// A push to a third-party platform (第三方平台), with `InfoType` instead of `MsgType`. It is not meant for an Official
+    /// Account's own server.
+    /// See [WeChat Docs/验证票据](https://developers.weixin.qq.com/doc/oplatform/Third-party_Platforms/api/component_verify_ticket.html).
     ThirdPartyPlatform {
         /// `InfoType`, such as `component_verify_ticket`.
         info_type: String,
@@ -61,37 +65,38 @@ pub enum Content {
 pub struct Message {
     /// `MsgId`, the same in every delivery of this message.
     pub msg_id: Option<String>,
-    /// The article that the message was sent from, if any.
+    /// The article from which the user sent the message, if any.
     pub article: Option<ArticleOrigin>,
-    /// What was sent.
+    /// The type of the message and its fields.
     #[serde(flatten)]
     pub kind: MessageKind,
 }
 
-/// The article that a message was sent from.
+/// The article from which a user sent a message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ArticleOrigin {
     /// `MsgDataId`.
     pub msg_data_id: String,
-    /// `Idx`: which of several articles, from 1.
+    /// `Idx`: the number of the article among several, from 1.
     pub index: Option<u32>,
 }
 
-/// What a user sent, by `MsgType`. Media ids end after three days.
+/// What a user sent, by `MsgType`. A media id is valid for three days.
+/// See [WeChat Docs/接收普通消息](https://developers.weixin.qq.com/doc/offiaccount/Message_Management/Receiving_standard_messages.html).
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum MessageKind {
-    /// Text. What a phone sends and WeChat cannot pass on, stickers for one, arrives as text that says so.
+    /// A text. Content that WeChat cannot deliver, such as a sticker, arrives as a text that says so.
     Text {
-        /// What the user wrote.
+        /// The user's text.
         content: String,
-        /// `bizmsgmenuid`: the item tapped in a menu message of customer service.
+        /// `bizmsgmenuid`: the item that the user tapped in a menu message of customer service.
         menu_id: Option<String>,
     },
     /// A picture.
     Image {
-        /// WeChat's copy.
+        /// The URL of the picture at WeChat.
         pic_url: String,
         /// The picture as temporary media.
         media_id: String,
@@ -100,11 +105,11 @@ pub enum MessageKind {
     Voice {
         /// The recording as temporary media.
         media_id: String,
-        /// `MediaId16K`: the same at 16 kHz.
+        /// `MediaId16K`: the recording at 16 kHz.
         media_id_16k: Option<String>,
         /// `amr`, `speex`, …
         format: String,
-        /// What was said, where the account has speech recognition (语音识别) on.
+        /// The recognised text, when the account has speech recognition (语音识别) on.
         recognition: Option<String>,
     },
     /// A video.
@@ -134,44 +139,47 @@ pub enum MessageKind {
     },
     /// A link.
     Link {
-        /// Its title.
+        /// The title of the page.
         title: String,
-        /// Its description.
+        /// The description of the page.
         description: String,
-        /// Where it leads.
+        /// The address of the page.
         url: String,
     },
     /// A card of a mini program.
     MiniProgramPage {
-        /// Its title.
+        /// The title of the card.
         title: String,
         /// The mini program's AppID.
         app_id: String,
         /// The page that the card opens.
         page_path: String,
-        /// Its cover.
+        /// The URL of the card's picture.
         thumb_url: String,
-        /// Its cover as temporary media.
+        /// The card's picture as temporary media.
         thumb_media_id: String,
     },
-    /// A type that is not known: see [`Callback::document`].
+    /// An unknown type: [`Callback::document`] has its fields.
     Unknown {
         /// `MsgType`, as sent.
         msg_type: String,
     },
 }
 
-/// The document has neither `MsgType` nor `Event` nor `InfoType`: WeChat sends none like it.
+/// The document has neither `MsgType` nor `Event` nor `InfoType`, so it cannot be WeChat's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a message or event of WeChat's: the document has none of MsgType, Event and InfoType")]
+#[error(
+    "not a message or event of WeChat: MsgType, Event and InfoType are all missing \
+     / 不是微信的消息或事件：MsgType、Event 与 InfoType 均缺失"
+)]
 pub struct NotACallback;
 
 impl Callback {
     /// Reads a clear (decrypted) document.
     ///
     /// # Errors
-    /// [`NotACallback`] when nothing in it says what it is.
-    pub fn from_document(document: Document) -> Result<Self, NotACallback> {
+    /// [`NotACallback`] when `MsgType`, `Event` and `InfoType` are all missing.
+    pub fn from_document(document: Tree) -> Result<Self, NotACallback> {
         Ok(Self {
             to: owned(&document, "ToUserName"),
             from: owned(&document, "FromUserName"),
@@ -181,19 +189,19 @@ impl Callback {
         })
     }
 
-    /// The document that this was read from.
+    /// Everything that WeChat sent.
     #[must_use]
-    pub fn document(&self) -> &Document {
+    pub fn document(&self) -> &Tree {
         &self.document
     }
 
-    /// `MsgType` as WeChat spelt it; empty when there is none.
+    /// `MsgType` as WeChat spelt it; empty when it is missing.
     #[must_use]
     pub fn msg_type(&self) -> &str {
         self.document.word("MsgType").unwrap_or_default()
     }
 
-    /// The name of an event as WeChat spelt it, in mixed case; none when this is not an event.
+    /// The name of the event as WeChat spelt it, in mixed case; `None` for a message.
     #[must_use]
     pub fn event_name(&self) -> Option<&str> {
         match self.content {
@@ -202,8 +210,8 @@ impl Callback {
         }
     }
 
-    /// What it is, as one of a small set, fit for a metric's dimension: the `type` of [`Callback::to_json`] for a
-    /// message (`text`, `unknown`), `event.` and the `type` for an event (`event.subscribe`), `third_party_platform`.
+    /// The kind of callback, from a set small enough for a metric's dimension: `text`, `image`, …, `unknown` for a message,
+    /// `event.subscribe`, …, `event.unknown` for an event, or `third_party_platform`.
     #[must_use]
     pub fn kind(&self) -> String {
         match &self.content {
@@ -215,16 +223,17 @@ impl Callback {
         }
     }
 
-    /// `EventKey` as sent, `qrscene_` included; none when it is absent or empty.
+    /// `EventKey` as sent, with its prefix `qrscene_`; `None` when it is missing or empty.
     #[must_use]
     pub fn event_key(&self) -> Option<&str> {
         self.document.text("EventKey")
     }
 
-    /// The same for every delivery of this callback and for no other: 64 characters of lower-case hex.
+    /// A key that is the same for every delivery of this callback and differs for every other callback: 64 characters of
+    /// lower-case hex.
     ///
-    /// A `MsgId` (`MsgID` in reports, at any depth) repeats across users, so it counts together with the envelope and
-    /// what names the event. Without one, everything that the callback says counts: two events may share user and second.
+    /// With a `MsgId` (`MsgID` in reports, at any depth) the key covers the id, the envelope and the name of the event: an
+    /// id alone can repeat across users. Without one the key covers all fields: two events may share user and second.
     #[must_use]
     pub fn dedup_key(&self) -> String {
         const IDENTITY: &[&str] = &[
@@ -243,7 +252,7 @@ impl Callback {
             .leaves()
             .into_iter()
             .map(|leaf| (leaf.name(), leaf.value().trim()))
-            // Each delivery in compat mode is encrypted anew.
+            // In compat mode each delivery has another ciphertext.
             .filter(|(name, value)| !value.is_empty() && *name != "Encrypt")
             .collect();
         if parts.iter().any(|(name, _)| name.eq_ignore_ascii_case("MsgId")) {
@@ -252,15 +261,15 @@ impl Callback {
         parts.sort_unstable();
         let mut bytes = Vec::new();
         for part in parts.into_iter().flat_map(|(name, value)| [name, value]) {
-            // The length keeps neighbours from running into one another.
+            // The length separates the parts: `ab`, `c` must differ from `a`, `bc`.
             bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
             bytes.extend_from_slice(part.as_bytes());
         }
         sha256_hex(&bytes)
     }
 
-    /// The whole for an event bus: `id` (the [`Callback::dedup_key`]), `to`, `from`, `created_at`, then `message` or
-    /// `event` with a `type` and its fields, and `document`, which is all that WeChat sent.
+    /// The callback as JSON for an event bus: `id` (the [`Callback::dedup_key`]), `to`, `from`, `created_at`, then `message`
+    /// or `event` with its `type` and fields, and `document` with everything that WeChat sent.
     ///
     /// The `type` is WeChat's name in lower case, or `unknown`.
     #[must_use]
@@ -287,7 +296,7 @@ impl Callback {
 }
 
 impl Content {
-    fn read(document: &Document) -> Result<Self, NotACallback> {
+    fn read(document: &Tree) -> Result<Self, NotACallback> {
         let event = document.word("Event");
         match document.word("MsgType") {
             Some(name) if name.eq_ignore_ascii_case("event") => {
@@ -306,7 +315,7 @@ impl Content {
 }
 
 impl Message {
-    fn read(msg_type: &str, document: &Document) -> Self {
+    fn read(msg_type: &str, document: &Tree) -> Self {
         let article = document.word("MsgDataId").map(|id| ArticleOrigin {
             msg_data_id: id.to_owned(),
             index: document.number("Idx"),
@@ -320,7 +329,7 @@ impl Message {
 }
 
 impl MessageKind {
-    fn read(msg_type: &str, document: &Document) -> Self {
+    fn read(msg_type: &str, document: &Tree) -> Self {
         let text = |name| owned(document, name);
         match msg_type.to_ascii_lowercase().as_str() {
             "text" => Self::Text {
@@ -370,28 +379,28 @@ impl MessageKind {
     }
 }
 
-/// `MsgId` of messages and `MsgID` of reports.
-fn msg_id(document: &Document) -> Option<String> {
+/// Reads `MsgId` (in messages) or `MsgID` (in reports).
+fn msg_id(document: &Tree) -> Option<String> {
     document
         .word("MsgId")
         .or_else(|| document.word("MsgID"))
         .map(str::to_owned)
 }
 
-fn owned(document: &Document, name: &str) -> String {
+fn owned(document: &Tree, name: &str) -> String {
     document.text(name).unwrap_or_default().to_owned()
 }
 
-fn optional(document: &Document, name: &str) -> Option<String> {
+fn optional(document: &Tree, name: &str) -> Option<String> {
     document.text(name).map(str::to_owned)
 }
 
 /// The child called `wrapper`; without one, the document itself.
-fn inside<'a>(document: &'a Document, wrapper: &str) -> &'a Document {
+fn inside<'a>(document: &'a Tree, wrapper: &str) -> &'a Tree {
     document.child(wrapper).unwrap_or(document)
 }
 
-/// Every `item` of every child called `list`: WeChat has repeated the list itself in place of its items.
-fn items<'a>(document: &'a Document, list: &'a str) -> impl Iterator<Item = &'a Document> {
+/// Every `item` of every child called `list`. WeChat has also sent several lists with one item each.
+fn items<'a>(document: &'a Tree, list: &'a str) -> impl Iterator<Item = &'a Tree> {
     document.children(list).flat_map(|list| list.children("item"))
 }

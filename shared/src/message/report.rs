@@ -1,27 +1,28 @@
-//! What became of what the account sent: template messages, mass messages, publications, subscription notifications.
+//! Reports on what the account sent: template messages, mass messages, publications, subscription notifications.
 
 use serde::Serialize;
 
 use super::{inside, items, msg_id, optional, owned};
-use crate::xml::Document;
+use crate::xml::Tree;
 
-/// What became of a template message.
+/// Whether a template message was delivered.
+/// See [WeChat Docs/模板消息](https://developers.weixin.qq.com/doc/offiaccount/Message_Management/Template_Message_Interface.html).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeliveryStatus {
-    /// `success`: it reached the phone.
+    /// `success`: the message reached the phone.
     Delivered,
     /// `failed:user block`: the user refuses the account's messages.
     Blocked,
-    /// `failed:freq limit`: WeChat accepted it, then dropped it because this user had been sent too many.
+    /// `failed:freq limit`: WeChat accepted the message, then dropped it because the user had received too many.
     FrequencyLimited,
-    /// `failed: system failed`, or anything else: it is not known to have arrived.
+    /// `failed: system failed`, or any other text: the message may not have arrived.
     Failed,
 }
 
 impl DeliveryStatus {
-    /// Reads `Status`, in any case and with any spaces: WeChat sends `failed:user block` but `failed: system failed`. Of a
-    /// failure the beginning decides: WeChat's page names two kinds, in practice there are more.
+    /// Parses `Status`, in any case and with any spaces: WeChat sends `failed:user block` but `failed: system failed`. Compares
+    /// only the beginning of a failure: WeChat also sends texts that its page does not list.
     #[must_use]
     pub fn parse(status: &str) -> Self {
         match without_spaces(status).as_str() {
@@ -32,7 +33,7 @@ impl DeliveryStatus {
         }
     }
 
-    /// Its name as a dimension of metrics, which the dashboard shows.
+    /// The name as a metric's dimension, which the dashboard shows.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -44,41 +45,42 @@ impl DeliveryStatus {
     }
 }
 
-/// What became of a mass message (群发).
+/// The result of a mass message (群发).
+/// See [WeChat Docs/群发接口和原创校验](https://developers.weixin.qq.com/doc/offiaccount/Message_Management/Batch_Sends_and_Originality_Checks.html).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MassSendResult {
-    /// The `msg_id` that the send was answered with.
+    /// The `msg_id` in the answer to the send.
     pub msg_id: Option<String>,
-    /// What became of it.
+    /// Whether the message was sent.
     pub status: MassSendStatus,
     /// `Status`, as sent.
     pub status_text: String,
-    /// Followers that it was meant for.
+    /// Followers in the group or list that the account chose.
     pub total_count: Option<i64>,
-    /// Those left after filters and refusals.
+    /// Followers left after filters and refusals.
     pub filter_count: Option<i64>,
-    /// Followers that it reached.
+    /// Followers who received the message.
     pub sent_count: Option<i64>,
-    /// Followers that it did not reach.
+    /// Followers who could not receive the message.
     pub error_count: Option<i64>,
-    /// The originality check, when there was one.
+    /// The originality check, when WeChat made one.
     pub copyright_check: Option<CopyrightCheck>,
-    /// The pages of its articles.
+    /// The pages of the articles.
     pub article_urls: Vec<ArticleUrl>,
 }
 
-/// What became of a mass message.
+/// Whether a mass message was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum MassSendStatus {
     /// `send success`.
     Success,
-    /// `send fail`, or anything else.
+    /// `send fail`, or any other text.
     Failed,
-    /// `err(N)`: refused on review.
+    /// `err(N)`: WeChat's review refused the message.
     Refused {
-        /// Why: 10001 is advertising, 20001 politics, 30003 a reprint. They are not errcodes.
+        /// WeChat's reason, not an errcode: 10001 is advertising, 20001 politics, 30003 a reprint.
         code: u32,
     },
 }
@@ -99,24 +101,24 @@ impl MassSendStatus {
 /// The originality check of a mass message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CopyrightCheck {
-    /// Of the whole: 1 no reprints, 2 reprints that may be sent, 3 reprints that may not.
+    /// 1: no reprints; 2: reprints that may be sent; 3: reprints that may not be sent.
     pub check_state: Option<i64>,
-    /// Each article.
+    /// The result of each article.
     pub items: Vec<CopyrightItem>,
 }
 
 /// The originality check of one article. The states are WeChat's numbers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CopyrightItem {
-    /// Which of several articles, from 1.
+    /// The number of the article among several, from 1.
     pub article_index: Option<u32>,
-    /// What the account declared.
+    /// The originality that the account declared.
     pub user_declare_state: Option<i64>,
-    /// What the check found.
+    /// The originality that the check found.
     pub audit_state: Option<i64>,
-    /// The article that this one is like.
+    /// The page of the original article.
     pub original_article_url: Option<String>,
-    /// The kind of that article.
+    /// The type of the original article.
     pub original_article_type: Option<i64>,
     /// 1 when it may be reprinted.
     pub can_reprint: Option<i64>,
@@ -129,43 +131,45 @@ pub struct CopyrightItem {
 /// The page of one article.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ArticleUrl {
-    /// Which of several articles, from 1.
+    /// The number of the article among several, from 1.
     pub index: Option<u32>,
-    /// The page.
+    /// The address of the page.
     pub url: String,
 }
 
-/// What became of a publication (发布).
+/// The result of a publication (发布).
+/// See [WeChat Docs/事件推送发布结果](https://developers.weixin.qq.com/doc/offiaccount/Publish/Callback_on_finish.html).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PublishResult {
-    /// The `publish_id` that the publication was answered with.
+    /// The `publish_id` in the answer to the call.
     pub publish_id: Option<String>,
-    /// 0 published, 1 in progress, 2 originality check failed, 3 failed, 4 refused on review, 5 all deleted by the
-    /// account after success, 6 all banned by the platform after success.
+    /// 0: published; 1: in progress; 2: originality check failed; 3: failed; 4: review refused it; 5: the account deleted
+    /// all articles after success; 6: WeChat banned all articles after success.
     pub publish_status: Option<i64>,
-    /// The publication's id, once published.
+    /// The id of the publication, once published.
     pub article_id: Option<String>,
-    /// The pages of its articles.
+    /// The pages of the articles.
     pub articles: Vec<ArticleUrl>,
-    /// Articles that were refused, from 1.
+    /// The numbers of the refused articles, from 1.
     pub failed_indexes: Vec<u32>,
 }
 
-/// What became of one subscription notification (订阅通知).
+/// The result of one subscription notification (订阅通知).
+/// See [WeChat Docs/订阅通知](https://developers.weixin.qq.com/doc/offiaccount/Subscription_Messages/api.html).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SubscribeMsgResult {
-    /// The template.
+    /// The id of the template.
     pub template_id: String,
-    /// The `msgid` that the send was answered with.
+    /// The `msgid` in the answer to the send.
     pub msg_id: Option<String>,
-    /// 0 is success.
+    /// 0: success; else WeChat's error code.
     pub error_code: Option<i64>,
-    /// The same in words.
+    /// The result in words.
     pub error_status: String,
 }
 
 impl MassSendResult {
-    pub(super) fn read(document: &Document) -> Self {
+    pub(super) fn read(document: &Tree) -> Self {
         let status_text = owned(document, "Status");
         Self {
             msg_id: msg_id(document),
@@ -187,7 +191,7 @@ impl MassSendResult {
 }
 
 impl CopyrightCheck {
-    fn read(result: &Document) -> Self {
+    fn read(result: &Tree) -> Self {
         Self {
             check_state: result.number("CheckState"),
             items: items(result, "ResultList").map(CopyrightItem::read).collect(),
@@ -196,7 +200,7 @@ impl CopyrightCheck {
 }
 
 impl CopyrightItem {
-    fn read(item: &Document) -> Self {
+    fn read(item: &Tree) -> Self {
         Self {
             article_index: item.number("ArticleIdx"),
             user_declare_state: item.number("UserDeclareState"),
@@ -211,7 +215,7 @@ impl CopyrightItem {
 }
 
 impl PublishResult {
-    pub(super) fn read(info: &Document) -> Self {
+    pub(super) fn read(info: &Tree) -> Self {
         Self {
             publish_id: info.word("publish_id").map(str::to_owned),
             publish_status: info.number("publish_status"),
@@ -231,7 +235,7 @@ impl PublishResult {
 }
 
 impl SubscribeMsgResult {
-    pub(super) fn read(item: &Document) -> Self {
+    pub(super) fn read(item: &Tree) -> Self {
         Self {
             template_id: owned(item, "TemplateId"),
             msg_id: msg_id(item),

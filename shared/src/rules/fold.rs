@@ -1,4 +1,4 @@
-//! Makes texts that differ in case, width and outer spaces the same. A message and the keywords are folded alike.
+//! Folds texts, so that a message matches a keyword in another case, width or with outer spaces.
 
 use regex_syntax::{
     Error, ParserBuilder,
@@ -6,18 +6,18 @@ use regex_syntax::{
     hir::Hir,
 };
 
-/// Drops outer spaces, and writes the full-width forms of ASCII in half width.
+/// Removes outer spaces and turns full-width forms of ASCII into half width.
 pub(super) fn width(text: &str) -> String {
     text.trim().chars().map(half_width).collect()
 }
 
-/// Writes what [`width`] returns in lower case.
+/// Turns the result of [`width`] into lower case.
 pub(super) fn case(text: &str) -> String {
     let mut lower = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
             'A'..='Z' => lower.push(character.to_ascii_lowercase()),
-            // Neither ASCII's others nor Chinese and Japanese have a case, and they are most of what is written.
+            // The rest of ASCII, Chinese and Japanese have no case. Most texts consist of them, so this branch saves time.
             '\0'..='\x7f' | '\u{2e80}'..='\u{9fff}' => lower.push(character),
             _ => lower.extend(character.to_lowercase()),
         }
@@ -25,7 +25,7 @@ pub(super) fn case(text: &str) -> String {
     lower
 }
 
-/// A CJK input method writes `Ａ`, `１`, `？` and the ideographic space where a Latin one writes `A`, `1`, `?` and a space.
+/// Turns the full-width `Ａ`, `１`, `？` and space of a Chinese input method into `A`, `1`, `?` and an ASCII space.
 fn half_width(character: char) -> char {
     match character {
         '\u{3000}' => ' ',
@@ -34,10 +34,10 @@ fn half_width(character: char) -> char {
     }
 }
 
-/// Parses a regular expression. Unless it is `strict` it ignores case, and is written in half width as the text is.
+/// Parses a regular expression. Unless it is `strict`, it ignores case, and its literals are turned into half width.
 ///
-/// `\b` is the boundary of a word of ASCII: Chinese has no spaces, so `\bvip\b` would find nothing in `我要VIP服务` otherwise,
-/// and the automaton could not follow it beyond ASCII.
+/// `\b` means the boundary of an ASCII word. With a Unicode boundary `\bvip\b` would not match `我要VIP服务`, because Chinese
+/// puts no spaces between words, and the automaton does not support it on text beyond ASCII.
 pub(super) fn pattern(pattern: &str, strict: bool) -> Result<Hir, Box<Error>> {
     let parsed = Parser::new().parse(pattern).map_err(|error| Box::new(error.into()))?;
     let edits = ast::visit(
@@ -60,7 +60,7 @@ pub(super) fn pattern(pattern: &str, strict: bool) -> Result<Hir, Box<Error>> {
     parser.parse(&edited).map_err(Box::new)
 }
 
-/// What is written differently in a pattern, in its order.
+/// The replacements to make in a pattern, in the order of their spans.
 struct Edits<'a> {
     pattern: &'a str,
     strict: bool,
@@ -105,7 +105,7 @@ impl ast::Visitor for Edits<'_> {
     fn visit_class_set_item_pre(&mut self, item: &ClassSetItem) -> Result<(), Self::Err> {
         match item {
             ClassSetItem::Literal(literal) => self.literal(literal),
-            // A range that is only in part of full width holds the half-width forms already, or means none.
+            // A range with one full-width end is left alone: folding one end could turn the range round.
             ClassSetItem::Range(range)
                 if half_width(range.start.c) != range.start.c && half_width(range.end.c) != range.end.c =>
             {

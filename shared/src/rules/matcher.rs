@@ -1,4 +1,4 @@
-//! Finds the first keyword rule that matches a text, in a time that hardly depends on how many rules there are.
+//! Finds the first keyword rule that matches a text. The time hardly depends on the number of rules.
 
 use std::collections::HashMap;
 
@@ -12,27 +12,27 @@ use super::{
 };
 use crate::validate::Fault;
 
-/// The keyword rules, compiled.
+/// The compiled keyword rules.
 #[derive(Debug, Default)]
 pub(super) struct KeywordMatcher {
-    /// Those that compare a text as it came.
+    /// The rules that compare a text as it was sent.
     strict: Keywords,
-    /// Those that compare it without regard to case, width and outer spaces.
+    /// The rules that ignore case, width and outer spaces.
     folded: Keywords,
 }
 
-/// Every table maps to the index of the rule in the document.
+/// Lookup tables from a keyword to the index of its rule in the document.
 #[derive(Debug, Default)]
 struct Keywords {
     exact: HashMap<String, usize>,
     prefixes: HashMap<String, usize>,
-    /// The lengths, in bytes, that prefixes have: one look-up each.
+    /// The different lengths of the prefixes, in bytes. A text needs one lookup for each.
     prefix_lengths: Vec<usize>,
     contains: Option<(AhoCorasick, Vec<usize>)>,
     regexes: Option<Regexes>,
 }
 
-/// What [`Keywords`] are compiled from, in the order of the rules.
+/// The rules by type, in their order, from which [`Keywords`] are compiled.
 #[derive(Default)]
 struct Sorted {
     exact: Vec<(usize, String)>,
@@ -42,7 +42,7 @@ struct Sorted {
 }
 
 impl KeywordMatcher {
-    /// Compiles what each rule compares with, folded unless the rule is strict, which is said beside it.
+    /// Compiles the rules: for each the match, already folded unless the rule is strict, and whether it is strict.
     pub(super) fn compile(rules: Vec<(Match, bool)>) -> Result<Self, RulesError> {
         let (mut strict, mut folded) = (Sorted::default(), Sorted::default());
         for (index, (matches, is_strict)) in rules.into_iter().enumerate() {
@@ -98,8 +98,7 @@ impl Keywords {
         })
     }
 
-    /// The index of the first rule that matches `text`. Regular expressions are compared with `cased`: they mind case by
-    /// themselves.
+    /// The index of the first rule that matches `text`. Regular expressions handle case themselves and get `cased`.
     fn first_match(&self, text: &str, cased: &str) -> Option<usize> {
         let exact = self.exact.get(text).copied();
         let prefix = self
@@ -119,7 +118,7 @@ impl Keywords {
     }
 }
 
-/// Of equal values the first rule counts.
+/// Maps each value to its first rule.
 fn first_of(rules: Vec<(usize, String)>) -> HashMap<String, usize> {
     let mut table = HashMap::new();
     for (index, value) in rules {
@@ -128,12 +127,15 @@ fn first_of(rules: Vec<(usize, String)>) -> HashMap<String, usize> {
     table
 }
 
-/// Without the automaton of all states at once, which takes half a kilobyte for each byte of a needle.
+/// Compiles the needles into an NFA: a DFA would take half a kilobyte for each byte of a needle.
 fn find_any(needles: &[String]) -> Result<AhoCorasick, RulesError> {
     AhoCorasick::builder()
         .kind(Some(AhoCorasickKind::ContiguousNFA))
         .build(needles)
-        .map_err(|error| RulesError::Faults(vec![Fault::new("/keywords", format!("too large together: {error}"))]))
+        .map_err(|error| {
+            let message = format!("are too large together: {error} / 关键词合计过大: {error}");
+            RulesError::Faults(vec![Fault::new("/keywords", message)])
+        })
 }
 
 #[cfg(test)]
@@ -183,7 +185,7 @@ mod tests {
         }
     }
 
-    /// Rules of every kind, none of which matches the texts of [`cost`].
+    /// Rules of every type that do not match the texts of [`cost`].
     fn many(count: usize) -> Vec<(Match, bool)> {
         (0..count)
             .map(|i| match i % 4 {
@@ -195,7 +197,7 @@ mod tests {
             .collect()
     }
 
-    /// What one text costs: the best of several rounds, since other programs only ever make a round slower.
+    /// The time for one text: the fastest of several rounds, because other programs can only slow a round down.
     fn cost(matcher: &KeywordMatcher) -> Duration {
         let round = || {
             let started = Instant::now();

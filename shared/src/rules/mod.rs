@@ -1,5 +1,7 @@
-//! The reply rules: which passive reply a callback gets. Compiled once when loaded, then asked without any I/O, so that
-//! a redelivery gets the same reply and no outage can stop one.
+//! The reply rules: they choose the passive reply to a callback.
+//!
+//! The rules are compiled once, when they are loaded, and then answer without I/O: a redelivery gets the same reply, and no
+//! outage can prevent one.
 
 mod document;
 mod fold;
@@ -20,25 +22,25 @@ use crate::{
 /// The greeting of an account that has stored no rules.
 const DEFAULT_GREETING: &str = "欢迎关注";
 
-/// The rules of an account, ready to be asked.
+/// The compiled rules of an account.
 #[derive(Debug)]
 pub struct ReplyRules {
     document: RulesDocument,
     matcher: KeywordMatcher,
-    /// What each keyword rule replies.
+    /// The reply of each keyword rule, in the order of the rules.
     keyword_replies: Vec<Reply>,
 }
 
-/// A reply, and the JSON pointer of the rule that gave it.
+/// A reply and the rule that chose it.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Answer<'a> {
-    /// What is replied.
+    /// The reply.
     pub reply: &'a Reply,
-    /// Where in the rules document it stands, such as `/keywords/3`.
+    /// The JSON pointer of the rule in the rules document, such as `/keywords/3`.
     pub rule: String,
 }
 
-/// What a callback asks the rules.
+/// The part of a callback that the rules look at.
 enum Question<'a> {
     Text(&'a str),
     OtherMessage,
@@ -48,7 +50,7 @@ enum Question<'a> {
 }
 
 impl<'a> Question<'a> {
-    /// `None` for a callback that no rule is about.
+    /// Returns `None` for a callback to which no rule can apply.
     fn of(callback: &'a Callback) -> Option<Self> {
         match &callback.content {
             Content::Message(message) => match &message.kind {
@@ -57,7 +59,7 @@ impl<'a> Question<'a> {
                     recognition: Some(said),
                     ..
                 } => Some(Self::Text(without_full_stop(said))),
-                // What it is nobody knows here, so there is nothing to say of it.
+                // The default reply may not fit a message of an unknown type.
                 MessageKind::Unknown { .. } => None,
                 _ => Some(Self::OtherMessage),
             },
@@ -70,10 +72,10 @@ impl<'a> Question<'a> {
 }
 
 impl ReplyRules {
-    /// Reads a rules document.
+    /// Parses and compiles a rules document.
     ///
     /// # Errors
-    /// [`RulesError`] with every fault and its JSON pointer: the document is refused whole.
+    /// [`RulesError`] with every fault and its JSON pointer. One fault is enough to refuse the whole document.
     pub fn parse(json: &[u8]) -> Result<Self, RulesError> {
         let mut document = RulesDocument::parse(json)?;
         let (matches, keyword_replies) = std::mem::take(&mut document.keywords)
@@ -87,13 +89,13 @@ impl ReplyRules {
         })
     }
 
-    /// Whether any rules could reply to `callback`. Receipts, for one, are answered with `success` whatever is stored.
+    /// Whether any rules could reply to `callback`. For others, such as delivery receipts, the rules need not be loaded.
     #[must_use]
     pub fn may_answer(callback: &Callback) -> bool {
         Question::of(callback).is_some()
     }
 
-    /// The reply to a callback; `None` is answered with `success`.
+    /// The reply to a callback. On `None` the webhook answers `success`.
     #[must_use]
     pub fn answer(&self, callback: &Callback) -> Option<Answer<'_>> {
         match Question::of(callback)? {
@@ -137,7 +139,7 @@ impl ReplyRules {
         })
     }
 
-    /// The reply to a new follower: that of the QR code that brought them, else the greeting.
+    /// The reply to a new follower: that of the scanned QR code, else the greeting.
     #[must_use]
     pub fn answer_subscribe(&self, scene: Option<&str>) -> Option<Answer<'_>> {
         scene.and_then(|scene| self.answer_scan(scene)).or_else(|| {
@@ -159,7 +161,7 @@ impl ReplyRules {
 }
 
 impl Default for ReplyRules {
-    /// The rules of an account that has stored none: a greeting, and nothing else.
+    /// The rules of an account that has stored no rules: only a greeting.
     fn default() -> Self {
         let document = RulesDocument {
             subscribe: Some(Reply::text(DEFAULT_GREETING)),
@@ -173,12 +175,12 @@ impl Default for ReplyRules {
     }
 }
 
-/// Speech recognition ends a sentence with a mark that nobody has said.
+/// Removes the punctuation that WeChat's speech recognition adds at the end of a sentence.
 fn without_full_stop(said: &str) -> &str {
     said.trim_end().trim_end_matches(['。', '！', '？'])
 }
 
-/// A JSON pointer (RFC 6901) to a member of a map.
+/// The JSON pointer (RFC 6901) to a member of a map.
 fn pointer(map: &str, key: &str) -> String {
     format!("/{map}/{}", escape_pointer(key))
 }
@@ -199,7 +201,7 @@ mod tests {
 
     fn callback(fields: &str) -> Callback {
         let xml = format!("<xml><ToUserName>gh_1</ToUserName><FromUserName>o1</FromUserName>{fields}</xml>");
-        Callback::from_document(crate::xml::Document::parse(xml.as_bytes()).unwrap()).unwrap()
+        Callback::from_document(crate::xml::Tree::parse(xml.as_bytes()).unwrap()).unwrap()
     }
 
     fn replied(rules: &ReplyRules, fields: &str) -> Option<String> {
@@ -259,7 +261,7 @@ mod tests {
         }
     }
 
-    /// Their time grows with the text, which in plain mode may be anybody's.
+    /// The time of a regular expression grows with the text, and in plain mode a stranger can send any text.
     #[test]
     fn a_text_that_no_phone_sends_is_not_compared_with_regular_expressions() {
         let rules = rules(&json!({"keywords": [
@@ -412,7 +414,7 @@ mod tests {
         assert_eq!(said("").unwrap(), "default", "nothing was recognised");
     }
 
-    /// T18: `qrscene_` is taken off on a subscription only.
+    /// Only a subscription has the prefix `qrscene_`.
     #[test]
     fn scenes_serve_scans_and_subscriptions() {
         let rules = rules(&json!({"subscribe": text("hello"), "scans": {"order_42": text("scene")}}));

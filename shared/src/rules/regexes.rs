@@ -1,4 +1,6 @@
-//! The regular expressions of the rules, which are tried all at once, and may only do so much work for one text.
+//! Tries all regular expressions of the rules at once, with a limit on the work for one text.
+//!
+//! A lazy DFA of the `regex-automata` crate matches them together; the cache keeps its states between texts.
 
 use std::{collections::HashMap, sync::Mutex};
 
@@ -15,128 +17,131 @@ use regex_syntax::hir::{Dot, Hir, Look, Repetition};
 use super::document::RulesError;
 use crate::{lock::lock, validate::Fault};
 
-/// Bytes that all regular expressions may take together. 2,000 of them take 3 MB, and 1,000 `\w` take 17.
+/// Bytes of the NFA of all regular expressions. 2,000 usual ones take 3 MB, 1,000 `\w` take 17 MB.
 const SIZE_LIMIT: usize = 16 << 20;
-/// Jumps between places in all regular expressions together: each alternative is one, and each copy that a counted repetition
-/// makes. At worst every step of a text takes all of them.
-const JUMPS_LIMIT: usize = 80_000;
-/// Bytes. When more are kept than these, they are thrown away before the next text.
-const KEPT: usize = 16 << 20;
-/// Bytes of the longest text that is compared with regular expressions: what is longer matches none. In plain mode the body is
-/// not signed, so that it may be anybody's.
+/// Epsilon transitions in the NFA: one for each alternative and for each copy that a counted repetition makes. In the worst
+/// case a new DFA state costs a walk over all of them.
+const EPSILONS_LIMIT: usize = 80_000;
+/// Bytes of the cache. A larger cache is emptied before the next text.
+const CACHE_LIMIT: usize = 16 << 20;
+/// Bytes of a text. Longer texts match no regular expression: in plain mode bodies are not signed, so a stranger can send
+/// one of any length.
 const TEXT_LIMIT: usize = 2048;
-/// What one text may cost, in bytes read and written to make new steps, each of which takes up to 20 ns of a whole CPU: 0.1 s,
-/// and 0.7 s with the 256 MB that `template.yaml` gives the webhook. A usual text among 2,000 rules costs 600,000.
+/// Work that one text may cause, in bytes read and written to make new DFA states. A byte takes up to 20 ns of a whole CPU, so
+/// the limit is 0.1 s, or 0.7 s with the 256 MB that `template.yaml` gives the webhook. A usual text with 2,000 rules costs
+/// 600,000.
 const WORK_LIMIT: usize = 5_000_000;
-/// Jumps that take as long as one byte.
-const JUMPS_A_BYTE: usize = 8;
+/// Epsilon transitions that take as long as one byte of work.
+const EPSILONS_A_BYTE: usize = 8;
 
-/// An automaton of which the places that texts have passed are kept, and the steps between them.
+/// The regular expressions as one lazy DFA, whose states are made when a text first needs them and then cached.
 #[derive(Debug)]
 pub(super) struct Regexes {
     automaton: DFA,
     rules: Vec<usize>,
-    jumps: usize,
-    passed: Mutex<Passed>,
-    /// Of how many that are tried for one text this is one.
+    epsilons: usize,
+    states: Mutex<States>,
+    /// The number of automata (strict, folded) that are tried for one text. Each gets this part of the limits.
     share: usize,
 }
 
 #[derive(Debug)]
-struct Passed {
+struct States {
     cache: Cache,
     start: LazyStateID,
-    /// Bytes of each place: at least one for each place in a regular expression that it stands for.
+    /// Bytes of each DFA state: at least one for each NFA state in it.
     sizes: HashMap<LazyStateID, usize>,
-    /// What the text at hand has cost so far.
+    /// The work for the current text so far.
     work: usize,
 }
 
-/// A text costs more than [`WORK_LIMIT`].
+/// A text needs more work than [`WORK_LIMIT`].
 struct TooCostly;
 
 impl Regexes {
-    /// Compiles regular expressions, each with the index of its rule. They get one `share`-th of all limits.
+    /// Compiles regular expressions, each with the index of its rule. They get 1/`share` of all limits.
     pub(super) fn compile(patterns: Vec<(usize, Hir)>, share: usize) -> Result<Self, RulesError> {
         let (rules, patterns): (Vec<_>, Vec<_>) = patterns.into_iter().unzip();
         let patterns: Vec<Hir> = patterns.into_iter().map(to_the_end).collect();
         let config = Config::new().match_kind(MatchKind::All).cache_capacity(usize::MAX);
         let automaton = compile(&patterns, SIZE_LIMIT / share)
-            .filter(|nfa| jumps(nfa) <= JUMPS_LIMIT / share)
+            .filter(|nfa| epsilons(nfa) <= EPSILONS_LIMIT / share)
             .and_then(|nfa| DFA::builder().configure(config).build_from_nfa(nfa).ok())
-            .and_then(|automaton| Some((Passed::nothing(&automaton)?, automaton)));
-        let (passed, automaton) = automaton.ok_or_else(|| too_much(&rules, &patterns, share))?;
+            .and_then(|automaton| Some((States::start_only(&automaton)?, automaton)));
+        let (states, automaton) = automaton.ok_or_else(|| too_much(&rules, &patterns, share))?;
         Ok(Self {
-            jumps: jumps(automaton.get_nfa()),
-            passed: Mutex::new(passed),
+            epsilons: epsilons(automaton.get_nfa()),
+            states: Mutex::new(states),
             rules,
             automaton,
             share,
         })
     }
 
-    /// The index of the first rule that matches; none when the text is too long or costs too much.
+    /// The index of the first rule that matches; `None` also when the text is too long or needs too much work.
     pub(super) fn first_match(&self, text: &str) -> Option<usize> {
         if text.len() > TEXT_LIMIT {
             return None;
         }
-        let mut passed = lock(&self.passed);
-        if passed.cache.memory_usage() > KEPT / self.share {
-            self.forget(&mut passed);
+        let mut states = lock(&self.states);
+        if states.cache.memory_usage() > CACHE_LIMIT / self.share {
+            self.clear(&mut states);
         }
-        passed.work = 0;
-        match self.end(&mut passed, text) {
+        states.work = 0;
+        match self.run(&mut states, text) {
             Ok(end) if end.is_match() => {
-                let cache = &passed.cache;
-                let met = 0..self.automaton.match_len(cache, end);
-                let met = met.map(|index| self.automaton.match_pattern(cache, end, index));
-                met.map(|pattern| self.rules[pattern.as_usize()]).min()
+                let cache = &states.cache;
+                let matched = 0..self.automaton.match_len(cache, end);
+                let matched = matched.map(|index| self.automaton.match_pattern(cache, end, index));
+                matched.map(|pattern| self.rules[pattern.as_usize()]).min()
             }
             Ok(_) => None,
             Err(TooCostly) => {
                 tracing::warn!(
-                    "a text costs too much to compare with the regular expressions of the reply rules, it matches none"
+                    "a text would take too long to compare with the regular expressions of the reply rules: none matches \
+                     / 该文本与回复规则的正则表达式比较耗时过长，按均不匹配处理"
                 );
-                // Steps that are kept would make a redelivery cheaper, and its reply another one.
-                self.forget(&mut passed);
+                // With these states in the cache a redelivery would cost less and could get another reply.
+                self.clear(&mut states);
                 None
             }
         }
     }
 
-    fn forget(&self, passed: &mut Passed) {
-        if let Some(nothing) = Passed::nothing(&self.automaton) {
-            *passed = nothing;
+    fn clear(&self, states: &mut States) {
+        if let Some(emptied) = States::start_only(&self.automaton) {
+            *states = emptied;
         }
     }
 
-    /// The place at the end of the text.
-    fn end(&self, passed: &mut Passed, text: &str) -> Result<LazyStateID, TooCostly> {
-        let mut place = passed.start;
+    /// The DFA state after the whole text.
+    fn run(&self, states: &mut States, text: &str) -> Result<LazyStateID, TooCostly> {
+        let mut state = states.start;
         for &byte in text.as_bytes() {
-            if place.is_dead() {
-                return Ok(place);
+            if state.is_dead() {
+                return Ok(state);
             }
-            let known = self.automaton.next_state_untagged(&passed.cache, place, byte);
-            place = if known.is_unknown() {
-                self.step(passed, place, byte)?
+            let known = self.automaton.next_state_untagged(&states.cache, state, byte);
+            state = if known.is_unknown() {
+                self.make_state(states, state, byte)?
             } else {
                 known
             };
         }
-        let end = self.automaton.next_eoi_state(&mut passed.cache, place);
+        let end = self.automaton.next_eoi_state(&mut states.cache, state);
         end.map_err(|_| TooCostly)
     }
 
-    /// Makes a step. It costs as much as the place that it starts at, the jumps that may follow, and the place that is new.
-    fn step(&self, passed: &mut Passed, place: LazyStateID, byte: u8) -> Result<LazyStateID, TooCostly> {
-        let Passed { cache, sizes, work, .. } = passed;
-        *work += sizes.get(&place).copied().unwrap_or_default() + self.jumps / JUMPS_A_BYTE;
+    /// Makes the DFA state that follows `state` on `byte`. Counts the work: the size of `state`, the epsilon transitions and
+    /// the size of the new state.
+    fn make_state(&self, states: &mut States, state: LazyStateID, byte: u8) -> Result<LazyStateID, TooCostly> {
+        let States { cache, sizes, work, .. } = states;
+        *work += sizes.get(&state).copied().unwrap_or_default() + self.epsilons / EPSILONS_A_BYTE;
         if *work > WORK_LIMIT / self.share {
             return Err(TooCostly);
         }
         let before = cache.memory_usage();
-        let next = self.automaton.next_state(cache, place, byte).map_err(|_| TooCostly)?;
+        let next = self.automaton.next_state(cache, state, byte).map_err(|_| TooCostly)?;
         let grown = cache.memory_usage() - before;
         *work += grown;
         sizes.entry(next).or_insert(grown);
@@ -144,9 +149,9 @@ impl Regexes {
     }
 }
 
-impl Passed {
-    /// Nothing but the place at which every text starts.
-    fn nothing(automaton: &DFA) -> Option<Self> {
+impl States {
+    /// An empty cache with only the start state.
+    fn start_only(automaton: &DFA) -> Option<Self> {
         let mut cache = automaton.create_cache();
         let before = cache.memory_usage();
         let start = automaton.start_state_forward(&mut cache, &Input::new("")).ok()?;
@@ -160,7 +165,7 @@ impl Passed {
     }
 }
 
-/// What has matched goes on to the end of the text, so that the last place alone tells all that has: no other one is a match.
+/// Appends "then anything up to the end", so that the last DFA state alone tells which patterns match.
 fn to_the_end(pattern: Hir) -> Hir {
     let rest = Repetition {
         min: 0,
@@ -179,27 +184,27 @@ fn compile(patterns: &[Hir], size_limit: usize) -> Option<NFA> {
     Compiler::new().configure(config).build_many_from_hir(patterns).ok()
 }
 
-fn jumps(nfa: &NFA) -> usize {
-    let jumps = nfa.states().iter().map(|state| match state {
+fn epsilons(nfa: &NFA) -> usize {
+    let epsilons = nfa.states().iter().map(|state| match state {
         State::Union { alternates } => alternates.len(),
         State::BinaryUnion { .. } => 2,
         State::Look { .. } | State::Capture { .. } => 1,
         State::ByteRange { .. } | State::Sparse(_) | State::Dense(_) | State::Fail | State::Match { .. } => 0,
     });
-    jumps.sum()
+    epsilons.sum()
 }
 
-/// Names the regular expression with which all up to it are too much.
+/// Names the first regular expression with which the limits are exceeded.
 fn too_much(rules: &[usize], patterns: &[Hir], share: usize) -> RulesError {
-    let (mut size, mut jumps_left) = (SIZE_LIMIT / share, JUMPS_LIMIT / share);
+    let (mut size, mut epsilons_left) = (SIZE_LIMIT / share, EPSILONS_LIMIT / share);
     let fits = patterns.iter().take_while(|pattern| {
         let left = compile(std::slice::from_ref(*pattern), size).and_then(|nfa| {
             Some((
                 size.checked_sub(nfa.memory_usage())?,
-                jumps_left.checked_sub(jumps(&nfa))?,
+                epsilons_left.checked_sub(epsilons(&nfa))?,
             ))
         });
-        left.map(|left| (size, jumps_left) = left).is_some()
+        left.map(|left| (size, epsilons_left) = left).is_some()
     });
     let at_fault = rules.get(fits.count()).or(rules.last());
     RulesError::Faults(vec![Fault::new(
@@ -222,7 +227,7 @@ mod tests {
         (0..count).map(pattern).collect()
     }
 
-    /// Digits in no order.
+    /// Pseudo-random digits 1 and 2.
     fn noise(length: usize) -> String {
         let next = |state: &u32| Some(state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223));
         let states = std::iter::successors(Some(1), next).take(length);
@@ -239,11 +244,11 @@ mod tests {
         ] {
             let regexes = compile_all(&patterns).unwrap();
             for text in ["1".repeat(2048), noise(2048)] {
-                let mut passed = Passed::nothing(&regexes.automaton).unwrap();
-                let outcome = regexes.end(&mut passed, &text);
-                assert_eq!(outcome.is_err(), passed.work > WORK_LIMIT, "{}", patterns[0]);
-                assert!(passed.work < WORK_LIMIT * 11 / 10, "{}: {}", patterns[0], passed.work);
-                assert!(passed.cache.memory_usage() < KEPT, "{}", patterns[0]);
+                let mut states = States::start_only(&regexes.automaton).unwrap();
+                let outcome = regexes.run(&mut states, &text);
+                assert_eq!(outcome.is_err(), states.work > WORK_LIMIT, "{}", patterns[0]);
+                assert!(states.work < WORK_LIMIT * 11 / 10, "{}: {}", patterns[0], states.work);
+                assert!(states.cache.memory_usage() < CACHE_LIMIT, "{}", patterns[0]);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Metrics in CloudWatch's embedded metric format.
+//! Metrics in CloudWatch's embedded metric format (EMF).
 
 use std::{io::Write as _, sync::OnceLock};
 
@@ -9,16 +9,16 @@ use super::{Stdout, object::Object};
 /// The namespace of every metric.
 const NAMESPACE: &str = "WechatBundle";
 
-/// Dimension of every metric: several stacks may share an account, and so the namespace.
+/// The dimension of every metric. It separates several stacks in one AWS account, which share the namespace.
 const FUNCTION_NAME: &str = "FunctionName";
 
-/// The function's name, set once logs go to CloudWatch: elsewhere metric lines would only be noise.
+/// The function's name. Set only in a Lambda function, because only CloudWatch reads metric lines.
 static FUNCTION: OnceLock<String> = OnceLock::new();
 
-/// What a metric counts.
+/// The unit of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Unit {
-    /// Things that happened.
+    /// A number of events.
     Count,
     /// Milliseconds.
     Milliseconds,
@@ -26,21 +26,21 @@ pub enum Unit {
     Seconds,
 }
 
-/// One value of one metric. Serialized, it is the definition that the format wants: the value stands elsewhere in the line.
+/// One value of one metric. Serializes as the definition in the EMF metadata; the value is a separate member of the line.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Metric {
-    /// Its name, the same wherever it is emitted.
+    /// The name of the metric.
     pub name: &'static str,
-    /// What it counts.
+    /// The unit of the value.
     pub unit: Unit,
-    /// How much.
+    /// The value in this unit.
     #[serde(skip)]
     pub value: f64,
 }
 
 impl Metric {
-    /// One thing that happened.
+    /// Counts one event.
     #[must_use]
     pub const fn count(name: &'static str) -> Self {
         Self {
@@ -61,38 +61,38 @@ impl Metric {
     }
 }
 
-/// Metrics that share a dimension besides the function's name, or have none. Its values must be from a small set: CloudWatch
-/// charges for each combination. Never a secret, an openid or a text.
+/// Metrics with one dimension in common next to the function's name, or with none. The values of a dimension must come from a
+/// small set, because CloudWatch charges for each; they must never be a secret, an openid or a text.
 #[derive(Clone, Copy, Debug)]
 pub struct MetricGroup<'a> {
-    /// Name and value.
+    /// Name and value of the dimension.
     pub dimension: Option<(&'static str, &'a str)>,
-    /// The metrics; a group without any is left out.
+    /// The metrics. An empty group is skipped.
     pub metrics: &'a [Metric],
 }
 
-/// Emits `metrics` with `dimension` and the function's name, when the process runs as a Lambda function.
+/// Emits `metrics` with `dimension` and the function's name. Does nothing outside a Lambda function.
 pub fn emit(metrics: &[Metric], dimension: Option<(&'static str, &str)>, now_millis: i64) {
     emit_groups(&[MetricGroup { dimension, metrics }], now_millis);
 }
 
-/// Emits all of `groups` in one line, which costs less to write and to keep than one for each. No two may have the same
-/// dimension or a metric of the same name.
+/// Emits all `groups` in one line, which is cheaper to write and to store than one line each. No two groups may have the same
+/// dimension or a metric of the same name. Does nothing outside a Lambda function.
 pub fn emit_groups(groups: &[MetricGroup<'_>], now_millis: i64) {
     let line = FUNCTION.get().and_then(|function| line(function, groups, now_millis));
     if let Some(line) = line {
-        // A metric that cannot be written must not fail the request that it counts.
+        // A metric that cannot be written must not fail the request.
         let _ = Stdout.write_all(&line);
     }
 }
 
 /// Starts emitting the metrics of `function`.
 pub(super) fn start(function: String) {
-    // Of a second start, the first name counts: a process has one.
+    // A process has one function name: a second start keeps the first.
     let _ = FUNCTION.set(function);
 }
 
-/// The line of `groups`, unless none has a metric.
+/// The line of `groups`; `None` when all groups are empty.
 fn line(function: &str, groups: &[MetricGroup<'_>], now_millis: i64) -> Option<Vec<u8>> {
     let groups = || groups.iter().filter(|group| !group.metrics.is_empty());
     groups().next()?;

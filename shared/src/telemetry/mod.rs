@@ -1,5 +1,9 @@
-//! Logs as JSON lines with a timestamp, as CloudWatch and its level filter need them, and metrics in CloudWatch's
-//! embedded metric format (EMF): a log line that becomes metrics, without a call and without a dependency.
+//! Logs and metrics of the functions.
+//!
+//! Logs are JSON lines with timestamp and level, as CloudWatch's level filter needs them. Metrics are log lines in
+//! CloudWatch's embedded metric format (EMF): CloudWatch turns them into metrics, so they need no call.
+//!
+//! [`at_once`] and the files `lines.rs` and `object.rs` exist to save microseconds per request.
 
 mod lines;
 mod metrics;
@@ -24,22 +28,22 @@ pub use self::{
     metrics::{Metric, MetricGroup, Unit, emit, emit_groups},
 };
 
-/// What libraries log, whatever `AWS_LAMBDA_LOG_LEVEL` says: HTTP libraries log headers at `debug`, the runtime whole
-/// events at `trace`, and the runtime's span, which puts the request id into every line, has the level `info`.
+/// The log levels of libraries, independent of `AWS_LAMBDA_LOG_LEVEL`: HTTP libraries log headers at `debug`, and the Lambda
+/// runtime logs whole events at `trace`. The runtime's span at `info` puts the request id into every line.
 const LIBRARIES: &str =
     "hyper=warn,aws=warn,h2=warn,rustls=warn,lambda_runtime=warn,lambda_runtime::layers::trace=info";
 
 thread_local! {
-    /// The lines of [`at_once`].
+    /// The lines that [`at_once`] has collected so far.
     static HELD: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
 }
 
-/// What is logged: all at the level of `AWS_LAMBDA_LOG_LEVEL`, `info` when it names none that is known, and of libraries
-/// less. `RUST_LOG` is not read: it would silently win over the level that the function's configuration shows.
+/// The log filter: our crates at `AWS_LAMBDA_LOG_LEVEL` (`info` when unset or unknown), libraries quieter. Ignores `RUST_LOG`,
+/// which would silently override the level that the function's configuration shows.
 #[must_use]
 pub fn filter() -> Targets {
     let level = std::env::var("AWS_LAMBDA_LOG_LEVEL").ok();
-    // The parser takes an empty name for ERROR.
+    // The parser reads an empty name as ERROR.
     let level = level
         .filter(|level| !level.is_empty())
         .and_then(|level| level.parse().ok());
@@ -58,13 +62,13 @@ fn init() {
     }
 }
 
-/// Runs a Lambda function from its start to its end: logging first, and a line that says why when it ends by itself.
+/// Starts logging, then runs a Lambda function until it ends, and logs the error with which it ends.
 ///
-/// As a task of Tokio's local runtime: whoever wakes the runtime's main future has it look for I/O first, which is a system
-/// call more for each answer of the Runtime API.
+/// The function runs as a spawned task of Tokio's local runtime to save microseconds: waking the runtime's main future costs
+/// one more system call, the poll for I/O, for each answer of the Runtime API.
 ///
 /// # Panics
-/// Outside of a local runtime: `#[tokio::main(flavor = "local")]`.
+/// Outside a local runtime (`#[tokio::main(flavor = "local")]`).
 pub async fn run(function: impl Future<Output = Result<(), Box<dyn Error + Send + Sync>>> + 'static) -> ExitCode {
     init();
     let ended = tokio::task::spawn_local(function).await;
@@ -77,12 +81,13 @@ pub async fn run(function: impl Future<Output = Result<(), Box<dyn Error + Send 
     }
 }
 
-/// Writes all lines of `tell` at once. Each write to a pipe wakes its reader, which costs more than making the line.
-pub fn at_once(tell: impl FnOnce()) {
+/// Writes all lines that `log` logs in one write. This saves microseconds: each write to a pipe wakes the reader, which costs
+/// more than making the line.
+pub fn at_once(log: impl FnOnce()) {
     HELD.set(Some(Vec::with_capacity(2 * object::LINE_CAPACITY)));
-    // Written even when `tell` panics: its lines may say why.
+    // Writes the lines also when `log` panics: they may say why.
     let _written = Release;
-    tell();
+    log();
 }
 
 struct Release;
@@ -95,7 +100,7 @@ impl Drop for Release {
     }
 }
 
-/// Standard output, unless its lines are held for [`at_once`].
+/// Standard output, or the lines of [`at_once`] while it runs.
 struct Stdout;
 
 impl io::Write for Stdout {

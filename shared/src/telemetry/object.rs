@@ -1,8 +1,10 @@
-//! A JSON object, written member by member.
+//! A JSON object, written member by member into one buffer.
+//!
+//! This file exists to save microseconds: a `serde_json::Map` would allocate each key and value of each log line.
 
 use serde::Serialize;
 
-/// Bytes that most lines stay below.
+/// Bytes to allocate for a line at first: most lines are shorter.
 pub(super) const LINE_CAPACITY: usize = 512;
 
 /// A JSON object without its closing brace.
@@ -15,13 +17,13 @@ impl Object {
         Self(json)
     }
 
-    /// Appends a member. Whoever writes a line takes care that no two have the same name.
+    /// Appends a member. The caller ensures that no two members have the same name.
     pub(super) fn member<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) {
         self.name(name);
         self.write(value);
     }
 
-    /// Appends `object`, which stays as it is.
+    /// Appends a copy of `object` as a member.
     pub(super) fn object(&mut self, name: &str, object: &Self) {
         self.name(name);
         self.0.extend_from_slice(&object.0);
@@ -36,12 +38,12 @@ impl Object {
         self.0.push(b':');
     }
 
-    /// What lines are made of is text, numbers and lists of them: all of it is JSON.
+    /// Writes `value`. Text, numbers and lists of them always serialize.
     fn write<T: Serialize + ?Sized>(&mut self, value: &T) {
         let _ = serde_json::to_writer(&mut self.0, value);
     }
 
-    /// The whole object, and the end of its line.
+    /// Closes the object and ends the line.
     pub(super) fn into_line(mut self) -> Vec<u8> {
         self.0.extend_from_slice(b"}\n");
         self.0

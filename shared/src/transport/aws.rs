@@ -1,4 +1,7 @@
-//! The HTTP client of the AWS SDK. Its own would bring a second connection pool, HTTP/2 and a second read of the roots.
+//! The HTTP client for the AWS SDK.
+//!
+//! This file exists to save milliseconds at a cold start: the SDK's own client would bring a second connection pool, HTTP/2
+//! and a second read of the root certificates.
 
 use std::{
     sync::{Arc, Mutex},
@@ -15,7 +18,7 @@ use aws_smithy_runtime_api::client::{
 };
 use aws_smithy_types::body::SdkBody;
 
-/// One connector for each connect timeout that is asked for.
+/// One connector for each connect timeout that the SDK asks for.
 #[derive(Debug, Default)]
 pub(crate) struct AwsTransport(Mutex<Vec<(Option<Duration>, SharedHttpConnector)>>);
 
@@ -35,8 +38,8 @@ impl HttpClient for AwsTransport {
     }
 }
 
-/// A client and its idle connections, made when first needed. The SDK has it discarded after an answer that may be due to
-/// the host which the connection leads to: `reqwest` does not say which of its connections that was.
+/// An HTTP client with its idle connections, made at the first call. After an answer that a sick host may have caused, the
+/// SDK discards the whole client, because `reqwest` does not tell which connection the answer used.
 #[derive(Clone, Debug)]
 struct Connector {
     connect_timeout: Option<Duration>,
@@ -57,7 +60,7 @@ impl Connector {
         Ok(Arc::clone(slot.insert(Arc::new(client))))
     }
 
-    /// Sends `request` and reads the whole answer. An end to the wait is the SDK's business.
+    /// Sends `request` and reads the whole answer. The SDK sets the timeout.
     async fn exchange(&self, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
         let client = self.client()?;
         let request = request
@@ -77,7 +80,7 @@ impl Connector {
         HttpResponse::try_from(answer).map_err(|error| ConnectorError::other(error.into(), None))
     }
 
-    /// How the SDK discards `client`. Requests that are under way on it end on it.
+    /// Lets the SDK discard `client`. Requests in flight finish on it.
     fn connection(&self, client: &Arc<reqwest::Client>) -> ConnectionMetadata {
         let (slot, client) = (Arc::clone(&self.client), Arc::clone(client));
         let discard = move || {
@@ -94,7 +97,7 @@ impl HttpConnector for Connector {
     }
 }
 
-/// How the SDK sees a failure: both kinds are repeated on another connection.
+/// Turns an error into one of two kinds that the SDK retries on another connection.
 fn failure(error: reqwest::Error) -> ConnectorError {
     let error = error.without_url();
     if error.is_timeout() {
@@ -137,7 +140,7 @@ mod tests {
         }
     }
 
-    /// The host behind it may be the one that is ill.
+    /// The host behind the connection may be the one with the fault.
     #[tokio::test]
     async fn a_connection_whose_answer_was_a_failure_is_not_used_again() {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();

@@ -1,9 +1,10 @@
-//! How every call leaves the process, to WeChat or to AWS: one HTTP client library with one TLS configuration.
+//! The HTTP client for all calls, to WeChat and to AWS, with one TLS configuration.
 //!
-//! Root certificates cost a starting process more than all its other work. So they are read once, when the first server
-//! certificate has to be judged, and from the system's one bundle file: the directories beside it hold the same
-//! certificates again, a file each. The bundle is decoded as what it is, public data: decoding it as if it were a secret
-//! key, in constant time, takes ten times as long.
+//! This file exists to save milliseconds at a cold start, where reading root certificates costs more than all other work:
+//!
+//! - it reads them once, when the first server certificate must be verified;
+//! - it reads the system's one bundle file, and not the directory with the same certificates in single files;
+//! - it decodes base64 with a fast decoder: the constant-time one that rustls uses for secret keys takes ten times as long.
 
 #[cfg(feature = "aws")]
 mod aws;
@@ -43,11 +44,11 @@ const CERTIFICATE_ENDS: &str = "-----END CERTIFICATE-----";
 
 static TLS: LazyLock<Result<ClientConfig, TlsError>> = LazyLock::new(configuration);
 
-/// The beginning of every HTTP client here, which follows no proxy by itself. Such clients share what TLS needs: roots,
-/// and sessions to resume.
+/// A builder for an HTTP client that follows no redirects and ignores the proxy variables. All clients share the root
+/// certificates and the TLS sessions.
 ///
 /// # Errors
-/// When TLS cannot be set up.
+/// [`TlsError`] when TLS cannot be set up.
 pub(crate) fn client() -> Result<reqwest::ClientBuilder, TlsError> {
     let builder = reqwest::Client::builder()
         .no_proxy()
@@ -70,7 +71,7 @@ fn configuration() -> Result<ClientConfig, TlsError> {
     Ok(config)
 }
 
-/// Judges servers as rustls does by itself, by roots that are read when there is one to judge.
+/// Verifies servers as rustls does by default, but reads the root certificates only at the first verification.
 #[derive(Debug)]
 struct LazyVerifier {
     provider: Arc<CryptoProvider>,
@@ -78,7 +79,7 @@ struct LazyVerifier {
 }
 
 impl LazyVerifier {
-    fn by_roots(&self) -> Result<&WebPkiServerVerifier, TlsError> {
+    fn verifier(&self) -> Result<&WebPkiServerVerifier, TlsError> {
         let read = || {
             WebPkiServerVerifier::builder_with_provider(Arc::new(roots()), Arc::clone(&self.provider))
                 .build()
@@ -100,7 +101,7 @@ impl ServerCertVerifier for LazyVerifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, TlsError> {
-        self.by_roots()?
+        self.verifier()?
             .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
     }
 
@@ -129,7 +130,7 @@ impl ServerCertVerifier for LazyVerifier {
     }
 }
 
-/// The roots that `SSL_CERT_FILE` and `SSL_CERT_DIR` name, else the system's.
+/// The root certificates that `SSL_CERT_FILE` and `SSL_CERT_DIR` name, else those of the system.
 fn roots() -> RootCertStore {
     let pem = bundle().and_then(|path| fs::read_to_string(path).ok());
     let decoded = pem.and_then(|pem| decode(&pem).ok());
@@ -142,7 +143,7 @@ fn roots() -> RootCertStore {
     roots
 }
 
-/// The one file that holds all roots, if they are in one file.
+/// The file with all root certificates, if there is one.
 fn bundle() -> Option<PathBuf> {
     if std::env::var_os("SSL_CERT_DIR").is_some() {
         return None;
@@ -153,7 +154,7 @@ fn bundle() -> Option<PathBuf> {
     })
 }
 
-/// The certificates of a PEM file, and nothing else that it holds.
+/// Decodes the certificates of a PEM file and skips its other sections.
 fn decode(pem: &str) -> Result<Vec<CertificateDer<'static>>, base64::DecodeError> {
     let bodies = pem.split(CERTIFICATE_BEGINS).skip(1).map(|section| {
         let (body, _) = section.split_once(CERTIFICATE_ENDS).unwrap_or((section, ""));
@@ -164,7 +165,7 @@ fn decode(pem: &str) -> Result<Vec<CertificateDer<'static>>, base64::DecodeError
         .collect()
 }
 
-/// Wherever this system keeps roots.
+/// Searches all places where this system keeps root certificates.
 fn search() -> Vec<CertificateDer<'static>> {
     let found = rustls_native_certs::load_native_certs();
     for error in &found.errors {

@@ -1,14 +1,14 @@
-//! JSON as a [`Document`].
+//! Parses JSON into a [`Tree`].
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use super::{Document, DocumentError};
+use super::{ParseError, Tree};
 use crate::json::escape_control_characters;
 
-/// Reads one object with what is in it.
-pub(super) fn parse(text: &str) -> Result<Document, DocumentError> {
+/// Parses one object and its content.
+pub(super) fn parse(text: &str) -> Result<Tree, ParseError> {
     let text = escape_control_characters(text);
     let mut json = serde_json::Deserializer::from_str(&text);
     let mut roots = Vec::new();
@@ -18,18 +18,18 @@ pub(super) fn parse(text: &str) -> Result<Document, DocumentError> {
     }
     .deserialize(&mut json)?;
     json.end()?;
-    roots.pop().ok_or(DocumentError::Empty)
+    roots.pop().ok_or(ParseError::Empty)
 }
 
-/// Reads a value as the members called `name` among `siblings`: none or many from an array, else one.
+/// Reads a value and appends it to `siblings` under `name`: one member for each item of an array, else one.
 struct Member<'a> {
     name: &'a str,
-    siblings: &'a mut Vec<Document>,
+    siblings: &'a mut Vec<Tree>,
 }
 
 impl Member<'_> {
     fn leaf(self, value: impl Into<String>) {
-        self.siblings.push(Document::leaf(self.name, value));
+        self.siblings.push(Tree::leaf(self.name, value));
     }
 }
 
@@ -68,8 +68,8 @@ impl<'de> Visitor<'de> for Member<'_> {
         Ok(())
     }
 
-    /// Fractions; and integers beyond 64 bits, which are refused because they have lost digits already: an id that is
-    /// altered is worse than none.
+    /// Accepts fractions. Refuses integers over 64 bits, which have already lost digits here: a wrong id is worse than no
+    /// id.
     fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
         if value.abs() >= 2f64.powi(63) {
             return Err(E::custom("a number that 64 bits cannot hold"));
@@ -102,7 +102,7 @@ impl<'de> Visitor<'de> for Member<'_> {
                 siblings: &mut children,
             })?;
         }
-        self.siblings.push(Document {
+        self.siblings.push(Tree {
             name: self.name.to_owned(),
             value: String::new(),
             children,

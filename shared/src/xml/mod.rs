@@ -1,8 +1,10 @@
 //! The bodies that WeChat posts, XML or JSON, as one ordered tree of text.
 //!
-//! Lenient where WeChat is: elements in any order and any number, CDATA or plain text, a byte order mark, a declaration,
-//! control characters, whitespace. Strict where it is safety: no DTD, no entities beyond the five, bounded size, depth and
-//! number of elements.
+//! Accepts what WeChat sends: elements in any order and number, CDATA or plain text, a byte order mark, a declaration,
+//! control characters, whitespace. Refuses what is unsafe: a DTD, entities other than XML's five, a body over the limits
+//! of size, depth and number of elements.
+//!
+//! See [WeChat Docs/消息推送](https://developers.weixin.qq.com/doc/offiaccount/Getting_Started/message-push.html).
 
 mod json;
 mod reader;
@@ -17,14 +19,14 @@ use serde_json::{Map, Value, map::Entry};
 use self::reader::TextEnd;
 pub(crate) use self::{reader::is_xml_character, writer::XmlWriter};
 
-/// Bytes that a body may have. WeChat's own stay under a few KiB.
+/// Bytes that a body may have. WeChat sends a few KiB.
 pub const MAX_SIZE: usize = 256 * 1024;
-/// Levels that elements may be nested, the root included. WeChat's own have five.
+/// Levels of nested elements, the root included. WeChat sends up to five.
 pub const MAX_DEPTH: usize = 16;
-/// Elements that a body may have, the root included.
+/// Elements in a body, the root included. Bounds the memory that a hostile body takes.
 pub const MAX_ELEMENTS: usize = 10_000;
 
-/// Takes a byte order mark and the whitespace around a body away.
+/// Removes a byte order mark and the whitespace around a body.
 fn trim(text: &str) -> &str {
     text.trim_start_matches('\u{feff}').trim_ascii()
 }
@@ -33,23 +35,23 @@ fn is_json(trimmed: &str) -> bool {
     trimmed.starts_with('{')
 }
 
-const fn check_size(body: &[u8]) -> Result<(), DocumentError> {
+const fn check_size(body: &[u8]) -> Result<(), ParseError> {
     if body.len() > MAX_SIZE {
-        return Err(DocumentError::TooLarge(body.len()));
+        return Err(ParseError::TooLarge(body.len()));
     }
     Ok(())
 }
 
-/// The texts that can be the `Encrypt` of a body: the first and the last `Encrypt` element in it, or the member of that name.
+/// The candidates for the ciphertext of a body: its first and its last `Encrypt` element, or its JSON member `Encrypt`.
 ///
-/// The envelope is not read as a document: beside the ciphertext, compat mode's holds clear text that can be malformed or
-/// forged. WeChat writes one `Encrypt`, before or after that text, and `msg_signature` tells which it is.
+/// Searches the text and does not parse the XML: in compat mode the clear part of the body can be malformed, or forge an
+/// `Encrypt`. WeChat writes its own before or after that part, and `msg_signature` tells which candidate it is.
 #[must_use]
 pub fn ciphertexts(body: &[u8]) -> Vec<String> {
     const START: &str = "<Encrypt>";
     let text = String::from_utf8_lossy(body);
     if is_json(trim(&text)) {
-        let document = Document::parse_callback(body).ok();
+        let document = Tree::parse_callback(body).ok();
         let encrypt = document.as_ref().and_then(|document| document.text("Encrypt"));
         return encrypt.map(str::to_owned).into_iter().collect();
     }
@@ -65,86 +67,92 @@ pub fn ciphertexts(body: &[u8]) -> Vec<String> {
         .collect()
 }
 
-/// An element of XML or a member of JSON: a name, with either text or children. The root is one too.
+/// An XML element or a JSON member: a name, with either text or children. A whole body is the root element.
 ///
-/// XML and JSON give the same tree: a JSON array is a repeated member, numbers and booleans are their text, `null` is
-/// empty text. Attributes and comments are ignored, and so is text that stands beside child elements.
+/// XML and JSON give the same tree: an array becomes repeated members, numbers and booleans become their text, and `null`
+/// becomes empty text. Attributes, comments and text next to child elements are ignored.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Document {
+pub struct Tree {
     name: String,
     value: String,
     children: Vec<Self>,
 }
 
-/// Why a body is not a document that WeChat sends.
+/// Why a body cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum DocumentError {
+pub enum ParseError {
     /// More than [`MAX_SIZE`] bytes.
-    #[error("{0} bytes; at most {MAX_SIZE} are read")]
+    #[error("the body has {0} bytes, the limit is {MAX_SIZE} / 内容为 {0} 字节，上限为 {MAX_SIZE} 字节")]
     TooLarge(usize),
     /// Nested deeper than [`MAX_DEPTH`].
-    #[error("elements are nested deeper than {MAX_DEPTH} levels")]
+    #[error("elements are nested deeper than {MAX_DEPTH} levels / 元素嵌套超过 {MAX_DEPTH} 层")]
     TooDeep,
     /// More than [`MAX_ELEMENTS`] elements.
-    #[error("more than {MAX_ELEMENTS} elements")]
+    #[error("the body has more than {MAX_ELEMENTS} elements / 元素超过 {MAX_ELEMENTS} 个")]
     TooManyElements,
     /// Not UTF-8, the only encoding that WeChat uses.
-    #[error("not UTF-8")]
+    #[error("the body is not UTF-8 / 内容不是 UTF-8 编码")]
     NotUtf8(#[source] Utf8Error),
-    /// Nothing but whitespace and comments.
-    #[error("no document: send XML with one root element, or a JSON object")]
+    /// Only whitespace and comments.
+    #[error(
+        "the body is empty: send XML with one root element, or a JSON object \
+         / 内容为空：应为只有一个根元素的 XML，或 JSON 对象"
+    )]
     Empty,
-    /// The end comes before the root element is closed.
-    #[error("the XML ends before its root element is closed")]
+    /// The text ends inside the root element.
+    #[error("the XML ends before its root element is closed / XML 不完整：根元素未结束")]
     Truncated,
     /// Text or an element before or after the root element.
-    #[error("the XML has something beside its root element")]
-    BesideRoot,
-    /// A DTD, which WeChat never sends and which is never read.
-    #[error("a DTD (DOCTYPE) is refused")]
+    #[error("the XML has content outside its root element / XML 的根元素之外还有内容")]
+    OutsideRoot,
+    /// A DTD. WeChat never sends one, and reading one is unsafe.
+    #[error("the XML has a DTD (DOCTYPE), which is not allowed / XML 不得包含 DTD（DOCTYPE）")]
     Dtd,
     /// A processing instruction other than the XML declaration at the start.
-    #[error("a processing instruction is refused")]
+    #[error("the XML has a processing instruction, which is not allowed / XML 不得包含处理指令")]
     ProcessingInstruction,
-    /// A reference that is neither one of the five entities of XML nor a character's number.
-    #[error("an entity other than &lt; &gt; &amp; &quot; &apos; and character references is refused")]
+    /// A reference that is neither one of XML's five entities nor a character reference.
+    #[error(
+        "the XML has an entity other than &lt; &gt; &amp; &quot; &apos; and character references \
+         / XML 只能使用 &lt; &gt; &amp; &quot; &apos; 与字符引用"
+    )]
     Entity,
     /// XML that is not well-formed.
-    #[error("malformed XML")]
+    #[error("the XML is malformed / XML 格式错误")]
     Xml(#[from] quick_xml::Error),
-    /// Malformed JSON, or a number that 64 bits cannot hold.
-    #[error("malformed JSON")]
+    /// Malformed JSON, or a number that does not fit into 64 bits.
+    #[error("the JSON is malformed / JSON 格式错误")]
     Json(#[from] serde_json::Error),
 }
 
-impl Document {
-    /// Reads a body: JSON when, after a byte order mark and whitespace, it starts with `{`; else XML with a root
+impl Tree {
+    /// Parses a body: as JSON when it starts with `{` after a byte order mark and whitespace, else as XML with a root
     /// element of any name. The root of a JSON body is named `xml`.
     ///
     /// # Errors
-    /// [`DocumentError`] when the body is malformed, uses what is refused, or exceeds a limit.
-    pub fn parse(body: &[u8]) -> Result<Self, DocumentError> {
+    /// [`ParseError`] when the body is malformed, has an unsafe part or exceeds a limit.
+    pub fn parse(body: &[u8]) -> Result<Self, ParseError> {
         check_size(body)?;
-        let text = std::str::from_utf8(body).map_err(DocumentError::NotUtf8)?;
+        let text = std::str::from_utf8(body).map_err(ParseError::NotUtf8)?;
         Self::read(text, TextEnd::Section)
     }
 
-    /// Reads the clear body of a callback as WeChat writes it: as [`Document::parse`] does, but for two things.
+    /// Parses the clear body of a callback like [`Tree::parse`], with two differences.
     ///
-    /// A text in CDATA ends where its element ends, since WeChat puts a text there as it is, `]]>` included. A text that a
-    /// follower chose ends at the last end tag that can be its own, so that it cannot forge the elements after it; where
-    /// several such texts follow one another and one of them imitates their end tags, the rest of them is not read. Bytes
-    /// that are not UTF-8 are read as U+FFFD.
+    /// 1. WeChat does not escape `]]>` in a text, so a CDATA text ends at the end tag of its element. A text that a follower
+    ///    chose could contain that tag, so it ends at the last one: it cannot forge the elements after it. When one of
+    ///    several such texts contains end tags of the others, the rest of these texts is skipped.
+    /// 2. Bytes that are not UTF-8 become U+FFFD.
     ///
     /// # Errors
-    /// [`DocumentError`] when the body is malformed, uses what is refused, or exceeds a limit.
-    pub fn parse_callback(body: &[u8]) -> Result<Self, DocumentError> {
+    /// [`ParseError`] when the body is malformed, has an unsafe part or exceeds a limit.
+    pub fn parse_callback(body: &[u8]) -> Result<Self, ParseError> {
         check_size(body)?;
         Self::read(&String::from_utf8_lossy(body), TextEnd::Element)
     }
 
-    fn read(text: &str, text_end: TextEnd) -> Result<Self, DocumentError> {
+    fn read(text: &str, text_end: TextEnd) -> Result<Self, ParseError> {
         let text = trim(text);
         let document = if is_json(text) {
             json::parse(text)?
@@ -152,10 +160,10 @@ impl Document {
             reader::parse(text, text_end)?
         };
         if document.depth() > MAX_DEPTH {
-            return Err(DocumentError::TooDeep);
+            return Err(ParseError::TooDeep);
         }
         if document.count() > MAX_ELEMENTS {
-            return Err(DocumentError::TooManyElements);
+            return Err(ParseError::TooManyElements);
         }
         Ok(document)
     }
@@ -166,18 +174,18 @@ impl Document {
         &self.name
     }
 
-    /// The element's own text, exactly as sent; empty when it has children.
+    /// The element's text, exactly as sent; empty when it has children.
     #[must_use]
     pub fn value(&self) -> &str {
         &self.value
     }
 
-    /// All children, in their order.
+    /// All children in document order.
     pub fn members(&self) -> impl Iterator<Item = &Self> {
         self.children.iter()
     }
 
-    /// The children named exactly `name`, in their order.
+    /// The children named exactly `name`, in document order.
     pub fn children<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Self> {
         self.members().filter(move |child| child.name == name)
     }
@@ -188,26 +196,26 @@ impl Document {
         self.members().find(|child| child.name == name)
     }
 
-    /// The text of the first child named exactly `name`, as sent. Empty text counts as none: WeChat sends an empty
-    /// `EventKey` where there is no key.
+    /// The text of the first child named exactly `name`, as sent. `None` for empty text: WeChat sends an empty `EventKey`
+    /// when there is no key.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {
         self.child(name).map(Self::value).filter(|text| !text.is_empty())
     }
 
-    /// As [`Document::text`], without whitespace around it: for ids, type names and numbers.
+    /// Like [`Tree::text`] without the whitespace around it: for ids, type names and numbers.
     #[must_use]
     pub fn word(&self, name: &str) -> Option<&str> {
         self.text(name).map(str::trim).filter(|text| !text.is_empty())
     }
 
-    /// The first child named exactly `name` as a number; none when it is absent, empty or not a `T`.
+    /// The first child named exactly `name` as a number; `None` when it is absent, empty or not a `T`.
     #[must_use]
     pub fn number<T: FromStr>(&self, name: &str) -> Option<T> {
         self.word(name)?.parse().ok()
     }
 
-    /// The whole as JSON: children are an object's members, repeated ones an array, and every text a string.
+    /// The tree as JSON: children become the members of an object, repeated children an array, and every text a string.
     #[must_use]
     pub fn to_json(&self) -> Value {
         if self.children.is_empty() {
@@ -228,7 +236,7 @@ impl Document {
         Value::Object(object)
     }
 
-    /// The descendants that have no children.
+    /// All descendants without children.
     pub(crate) fn leaves(&self) -> Vec<&Self> {
         if self.children.is_empty() {
             return vec![self];

@@ -1,8 +1,8 @@
-//! XML as a [`Document`].
+//! Parses XML into a [`Tree`].
 
 use quick_xml::{Reader, escape::resolve_xml_entity, events::Event};
 
-use super::{Document, DocumentError, MAX_DEPTH};
+use super::{MAX_DEPTH, ParseError, Tree};
 
 const CDATA_START: &str = "<![CDATA[";
 const CDATA_END: &str = "]]>";
@@ -10,63 +10,64 @@ const CDATA_END: &str = "]]>";
 /// Where a text that starts with a CDATA section ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TextEnd {
-    /// At the first `]]>`, as XML says.
+    /// At the first `]]>`, as XML defines it.
     Section,
-    /// At the end of its element, as WeChat writes: it puts a text into CDATA as it is, `]]>` included.
+    /// At the end tag of its element: WeChat does not escape `]]>` in a text.
     Element,
 }
 
-/// Reads one root element with what is in it.
-pub(super) fn parse(text: &str, text_end: TextEnd) -> Result<Document, DocumentError> {
+/// Parses one root element and its content.
+pub(super) fn parse(text: &str, text_end: TextEnd) -> Result<Tree, ParseError> {
     let mut reader = Reader::from_str(text);
-    let mut tree = Tree::default();
+    let mut builder = Builder::default();
     let mut resume = None;
     loop {
         let at_start = reader.buffer_position() == 0;
         match reader.read_event()? {
             Event::Start(tag) => {
-                tree.open(tag.name().as_ref())?;
+                builder.open(tag.name().as_ref())?;
                 let rest = &text[text.len() - reader.get_ref().len()..];
                 let cdata = rest.trim_ascii_start().strip_prefix(CDATA_START);
                 if let Some(cdata) = cdata.filter(|_| text_end == TextEnd::Element) {
-                    let raw = RawText::read(cdata, tree.text_author(), tag.name().as_ref())?;
-                    tree.cdata(raw.text)?;
+                    let raw = RawText::read(cdata, builder.text_author(), tag.name().as_ref())?;
+                    builder.cdata(raw.text)?;
                     resume = raw.resume;
                     *reader.get_mut() = raw.end_tag.as_bytes();
                 }
             }
             Event::Empty(tag) => {
-                tree.open(tag.name().as_ref())?;
-                tree.close();
+                builder.open(tag.name().as_ref())?;
+                builder.close();
             }
             Event::End(_) => {
-                tree.close();
+                builder.close();
                 if let Some(rest) = resume.take() {
                     *reader.get_mut() = str::as_bytes(rest);
                 }
             }
-            Event::Text(text) => tree.text(&text)?,
-            Event::CData(text) => tree.cdata(&text)?,
-            Event::GeneralRef(reference) => tree.text(&resolve(&reference)?)?,
+            Event::Text(text) => builder.text(&text)?,
+            Event::CData(text) => builder.cdata(&text)?,
+            Event::GeneralRef(reference) => builder.text(&resolve(&reference)?)?,
             Event::Comment(_) => {}
             Event::Decl(_) if at_start => {}
-            Event::Decl(_) | Event::PI(_) => return Err(DocumentError::ProcessingInstruction),
-            Event::DocType(_) => return Err(DocumentError::Dtd),
-            Event::Eof => return tree.finish(),
+            Event::Decl(_) | Event::PI(_) => return Err(ParseError::ProcessingInstruction),
+            Event::DocType(_) => return Err(ParseError::Dtd),
+            Event::Eof => return builder.finish(),
         }
     }
 }
 
-/// Who chose the text of an element.
+/// Who can choose the text of an element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Author {
-    /// The platform or the account: the text does not hold its own end tag.
+    /// WeChat or the account: the text does not contain its own end tag.
     Known,
-    /// A follower, or whoever made what a follower shares or scans: the text may imitate any part of the document.
+    /// A follower, or the author of a page or code that a follower shares or scans: the text may imitate any element.
     Anyone,
 }
 
 /// The elements whose text [`Author::Anyone`] chooses. WeChat sends each at most once, after the envelope.
+/// See [WeChat Docs/接收普通消息](https://developers.weixin.qq.com/doc/offiaccount/Message_Management/Receiving_standard_messages.html).
 const ANYONES_TEXTS: [&str; 12] = [
     "Content",
     "Recognition",
@@ -82,28 +83,28 @@ const ANYONES_TEXTS: [&str; 12] = [
     "debug_str",
 ];
 
-/// A text as WeChat writes it into CDATA: as it is.
+/// A CDATA text in which WeChat did not escape `]]>`.
 struct RawText<'a> {
     text: &'a str,
-    /// The document from the end tag of the element.
+    /// The rest of the document, from the end tag of the element on.
     end_tag: &'a str,
-    /// Where reading goes on after the end tag, when what follows it may still be part of a text.
+    /// Where to read on after the end tag, when the part in between may be forged.
     resume: Option<&'a str>,
 }
 
 impl<'a> RawText<'a> {
-    /// Reads the text of the element `name` from the start of its CDATA section.
-    fn read(cdata: &'a str, author: Author, name: &str) -> Result<Self, DocumentError> {
+    /// Reads the text of the element `name`. `cdata` starts after `<![CDATA[`.
+    fn read(cdata: &'a str, author: Author, name: &str) -> Result<Self, ParseError> {
         let is_own = |tag: &EndTag<'_>| tag.name == name;
         let own_end = match author {
             Author::Known => ends(cdata).find(is_own),
             Author::Anyone => ends_from_last(cdata).find(is_own),
         };
-        let end = own_end.ok_or(DocumentError::Truncated)?;
+        let end = own_end.ok_or(ParseError::Truncated)?;
         let text = &cdata[..end.text_ends];
         let is_anyones = |tag: &EndTag<'_>| ANYONES_TEXTS.contains(&tag.name);
-        // A text with such an end in it leaves open where this one and the ones after it end. Nothing is read up to where
-        // the last of them must have ended: it could be forged.
+        // When a follower's text contains such an end tag, nobody can tell where this text and the next ones end. So the
+        // reader skips everything up to the last such end tag: it could be forged.
         let is_ambiguous = author == Author::Anyone && ends(text).any(|tag| is_anyones(&tag));
         let last_end = ends_from_last(cdata).filter(|_| is_ambiguous).find(is_anyones);
         Ok(Self {
@@ -114,7 +115,7 @@ impl<'a> RawText<'a> {
     }
 }
 
-/// `]]>` with an end tag after it.
+/// `]]>` followed by an end tag, with byte positions in the text.
 struct EndTag<'a> {
     name: &'a str,
     text_ends: usize,
@@ -147,35 +148,36 @@ impl<'a> EndTag<'a> {
     }
 }
 
-/// The elements that are open, outermost first, and the root once it is closed.
+/// The open elements, outermost first, and the root once it is closed.
 #[derive(Default)]
-struct Tree {
+struct Builder {
     open: Vec<Open>,
-    root: Option<Document>,
+    root: Option<Tree>,
 }
 
 struct Open {
-    element: Document,
+    element: Tree,
     has_cdata: bool,
 }
 
-impl Tree {
-    fn open(&mut self, name: &str) -> Result<(), DocumentError> {
+impl Builder {
+    fn open(&mut self, name: &str) -> Result<(), ParseError> {
         if self.root.is_some() {
-            return Err(DocumentError::BesideRoot);
+            return Err(ParseError::OutsideRoot);
         }
-        // Bounded while it grows: dropping a tree of any depth would overflow the stack.
+        // Checked while the tree grows: dropping a very deep tree would overflow the stack.
         if self.open.len() == MAX_DEPTH {
-            return Err(DocumentError::TooDeep);
+            return Err(ParseError::TooDeep);
         }
         self.open.push(Open {
-            element: Document::leaf(name, ""),
+            element: Tree::leaf(name, ""),
             has_cdata: false,
         });
         Ok(())
     }
 
-    /// Who chose the text of the innermost element. Deeper than in a group of the root are lists, which repeat names.
+    /// Who can choose the text of the innermost element. A follower's texts stand at most in a group below the root; deeper
+    /// elements are items of lists, whose names repeat.
     fn text_author(&self) -> Author {
         match self.open.last() {
             Some(open) if self.open.len() <= 3 && ANYONES_TEXTS.contains(&open.element.name.as_str()) => Author::Anyone,
@@ -183,7 +185,7 @@ impl Tree {
         }
     }
 
-    /// Closes the innermost element. The reader has checked that the end tag is its own.
+    /// Closes the innermost element. `quick_xml` has checked that the end tag matches.
     fn close(&mut self) {
         let Some(Open { mut element, .. }) = self.open.pop() else {
             return;
@@ -197,19 +199,19 @@ impl Tree {
         }
     }
 
-    fn text(&mut self, text: &str) -> Result<(), DocumentError> {
+    fn text(&mut self, text: &str) -> Result<(), ParseError> {
         match self.open.last_mut() {
-            // Layout around what is given as it is.
+            // Whitespace around a CDATA section is layout.
             Some(open) if open.has_cdata && text.trim_ascii().is_empty() => {}
             Some(open) => open.element.value.push_str(text),
             None if text.trim_ascii().is_empty() => {}
-            None => return Err(DocumentError::BesideRoot),
+            None => return Err(ParseError::OutsideRoot),
         }
         Ok(())
     }
 
-    fn cdata(&mut self, text: &str) -> Result<(), DocumentError> {
-        let open = self.open.last_mut().ok_or(DocumentError::BesideRoot)?;
+    fn cdata(&mut self, text: &str) -> Result<(), ParseError> {
+        let open = self.open.last_mut().ok_or(ParseError::OutsideRoot)?;
         if open.element.value.trim_ascii().is_empty() && !open.has_cdata {
             open.element.value.clear();
         }
@@ -218,24 +220,24 @@ impl Tree {
         Ok(())
     }
 
-    fn finish(self) -> Result<Document, DocumentError> {
+    fn finish(self) -> Result<Tree, ParseError> {
         if !self.open.is_empty() {
-            return Err(DocumentError::Truncated);
+            return Err(ParseError::Truncated);
         }
-        self.root.ok_or(DocumentError::Empty)
+        self.root.ok_or(ParseError::Empty)
     }
 }
 
-/// What a reference stands for: nothing when XML forbids the character that it names.
-fn resolve(reference: &str) -> Result<String, DocumentError> {
+/// The text that a reference stands for; empty when XML forbids the character.
+fn resolve(reference: &str) -> Result<String, ParseError> {
     let Some(number) = reference.strip_prefix('#') else {
         return resolve_xml_entity(reference)
             .map(str::to_owned)
-            .ok_or(DocumentError::Entity);
+            .ok_or(ParseError::Entity);
     };
     let (digits, radix) = number.strip_prefix('x').map_or((number, 10), |digits| (digits, 16));
     if digits.is_empty() || !digits.chars().all(|digit| digit.is_digit(radix)) {
-        return Err(DocumentError::Entity);
+        return Err(ParseError::Entity);
     }
     let character = u32::from_str_radix(digits, radix).ok().and_then(char::from_u32);
     Ok(character
@@ -244,7 +246,7 @@ fn resolve(reference: &str) -> Result<String, DocumentError> {
         .unwrap_or_default())
 }
 
-/// Whether XML 1.0 allows the character (surrogates are no `char`s).
+/// Whether XML 1.0 allows the character. (A `char` cannot be a surrogate.)
 pub(crate) const fn is_xml_character(character: char) -> bool {
     !matches!(character, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}')
 }

@@ -3,12 +3,12 @@ use serde_json::json;
 
 use super::*;
 
-fn parse(body: &str) -> Document {
-    Document::parse(body.as_bytes()).unwrap_or_else(|error| panic!("{error}: {body:?}"))
+fn parse(body: &str) -> Tree {
+    Tree::parse(body.as_bytes()).unwrap_or_else(|error| panic!("{error}: {body:?}"))
 }
 
-fn refused(body: &str) -> DocumentError {
-    match Document::parse(body.as_bytes()) {
+fn refused(body: &str) -> ParseError {
+    match Tree::parse(body.as_bytes()) {
         Ok(document) => panic!("accepted {body:?} as {document:?}"),
         Err(error) => error,
     }
@@ -40,7 +40,6 @@ fn text_is_kept_exactly() {
     );
 }
 
-/// T19
 #[test]
 fn control_characters_survive() {
     reads("<xml><a><![CDATA[x\u{1d}y\u{0}]]></a></xml>", "x\u{1d}y\u{0}");
@@ -58,7 +57,7 @@ fn character_references_are_resolved_and_forbidden_ones_dropped() {
     );
     for malformed in ["&#;", "&#x;", "&#xZZ;", "&#+65;", "&#-1;", "&# 65;", "&#X41;"] {
         let error = refused(&format!("<xml><a>{malformed}</a></xml>"));
-        assert!(matches!(error, DocumentError::Entity), "{malformed}: {error}");
+        assert!(matches!(error, ParseError::Entity), "{malformed}: {error}");
     }
 }
 
@@ -69,14 +68,8 @@ fn elements_come_in_any_order_number_and_layout() {
     );
     assert_eq!(document.name(), "doc");
     assert_eq!(document.value(), "");
-    assert_eq!(
-        document.children("a").map(Document::value).collect::<Vec<_>>(),
-        [" 7 ", ""]
-    );
-    assert_eq!(
-        document.members().map(Document::name).collect::<Vec<_>>(),
-        ["b", "a", "a"]
-    );
+    assert_eq!(document.children("a").map(Tree::value).collect::<Vec<_>>(), [" 7 ", ""]);
+    assert_eq!(document.members().map(Tree::name).collect::<Vec<_>>(), ["b", "a", "a"]);
     assert_eq!(document.text("b"), None, "empty is none");
     assert_eq!(document.text("A"), None, "names are exact");
     assert_eq!(
@@ -101,12 +94,11 @@ fn json_and_xml_give_the_same_tree() {
     );
 }
 
-/// T14
 #[test]
 fn a_json_integer_that_would_lose_digits_is_refused() {
     assert!(matches!(
         refused("{\"MsgId\":123456789012345678901}"),
-        DocumentError::Json(_)
+        ParseError::Json(_)
     ));
 }
 
@@ -121,10 +113,10 @@ fn dtds_entities_and_instructions_are_refused() {
         "<xml><!DOCTYPE x></xml>",
         "<xml/><!DOCTYPE x>",
     ] {
-        assert!(matches!(refused(dtd), DocumentError::Dtd), "{dtd}");
+        assert!(matches!(refused(dtd), ParseError::Dtd), "{dtd}");
     }
     for entity in ["<xml>&nbsp;</xml>", "<xml>&LT;</xml>", "<xml>&a b;</xml>", "<xml/>&x;"] {
-        assert!(matches!(refused(entity), DocumentError::Entity), "{entity}");
+        assert!(matches!(refused(entity), ParseError::Entity), "{entity}");
     }
     let instructions = [
         "<?php x ?><xml/>",
@@ -135,7 +127,7 @@ fn dtds_entities_and_instructions_are_refused() {
     ];
     for instruction in instructions {
         assert!(
-            matches!(refused(instruction), DocumentError::ProcessingInstruction),
+            matches!(refused(instruction), ParseError::ProcessingInstruction),
             "{instruction}"
         );
     }
@@ -144,10 +136,10 @@ fn dtds_entities_and_instructions_are_refused() {
 #[test]
 fn malformed_bodies_are_refused() {
     for empty in ["", " \n", "\u{feff}", "<!-- only -->", "<?xml version=\"1.0\"?>"] {
-        assert!(matches!(refused(empty), DocumentError::Empty), "{empty:?}");
+        assert!(matches!(refused(empty), ParseError::Empty), "{empty:?}");
     }
     for truncated in ["<xml>", "<xml><a></a>", "<xml>text"] {
-        assert!(matches!(refused(truncated), DocumentError::Truncated), "{truncated:?}");
+        assert!(matches!(refused(truncated), ParseError::Truncated), "{truncated:?}");
     }
     for beside in [
         "<xml/>x",
@@ -159,7 +151,7 @@ fn malformed_bodies_are_refused() {
         "<xml/>&amp;",
         "<xml/>\u{a0}",
     ] {
-        assert!(matches!(refused(beside), DocumentError::BesideRoot), "{beside:?}");
+        assert!(matches!(refused(beside), ParseError::OutsideRoot), "{beside:?}");
     }
     for xml in [
         "<xml",
@@ -170,7 +162,7 @@ fn malformed_bodies_are_refused() {
         "<xml>a & b</xml>",
         "<xml><![CDATA[x]]</xml>",
     ] {
-        assert!(matches!(refused(xml), DocumentError::Xml(_)), "{xml:?}");
+        assert!(matches!(refused(xml), ParseError::Xml(_)), "{xml:?}");
     }
     for json in [
         "{",
@@ -181,11 +173,11 @@ fn malformed_bodies_are_refused() {
         "{a:1}",
         "{\"a\":1,}",
     ] {
-        assert!(matches!(refused(json), DocumentError::Json(_)), "{json:?}");
+        assert!(matches!(refused(json), ParseError::Json(_)), "{json:?}");
     }
     for bytes in [&b"<xml>\xff</xml>"[..], b"\xff\xfe<\0", b"{\"a\":\"\xd6\xd0\"}"] {
         assert!(
-            matches!(Document::parse(bytes).unwrap_err(), DocumentError::NotUtf8(_)),
+            matches!(Tree::parse(bytes).unwrap_err(), ParseError::NotUtf8(_)),
             "{bytes:?}"
         );
     }
@@ -195,31 +187,28 @@ fn malformed_bodies_are_refused() {
 fn size_depth_and_count_are_bounded() {
     let sized = |size: usize| format!("<xml>{}</xml>", "x".repeat(size - 11));
     assert_eq!(parse(&sized(MAX_SIZE)).value().len(), MAX_SIZE - 11);
-    assert!(matches!(refused(&sized(MAX_SIZE + 1)), DocumentError::TooLarge(_)));
+    assert!(matches!(refused(&sized(MAX_SIZE + 1)), ParseError::TooLarge(_)));
 
     let nested_xml = |depth: usize| format!("{}{}", "<a>".repeat(depth), "</a>".repeat(depth));
     let nested_json = |depth: usize| format!("{}1{}", "{\"a\":".repeat(depth - 1), "}".repeat(depth - 1));
     for nested in [nested_xml, nested_json] {
         parse(&nested(MAX_DEPTH));
-        assert!(matches!(refused(&nested(MAX_DEPTH + 1)), DocumentError::TooDeep));
+        assert!(matches!(refused(&nested(MAX_DEPTH + 1)), ParseError::TooDeep));
     }
     assert!(
-        matches!(refused(&"<a>".repeat(80_000)), DocumentError::TooDeep),
+        matches!(refused(&"<a>".repeat(80_000)), ParseError::TooDeep),
         "no stack to overflow"
     );
     assert!(matches!(
         refused(&format!("{{\"a\":{}", "[".repeat(80_000))),
-        DocumentError::Json(_)
+        ParseError::Json(_)
     ));
 
     let many_xml = |count: usize| format!("<xml>{}</xml>", "<a/>".repeat(count - 1));
     let many_json = |count: usize| format!("{{\"a\":[{}0]}}", "0,".repeat(count - 2));
     for many in [many_xml, many_json] {
         parse(&many(MAX_ELEMENTS));
-        assert!(matches!(
-            refused(&many(MAX_ELEMENTS + 1)),
-            DocumentError::TooManyElements
-        ));
+        assert!(matches!(refused(&many(MAX_ELEMENTS + 1)), ParseError::TooManyElements));
     }
 }
 
@@ -230,16 +219,16 @@ fn callback(fields: &str) -> String {
     )
 }
 
-fn parse_callback(fields: &str) -> Document {
+fn parse_callback(fields: &str) -> Tree {
     let body = callback(fields);
-    Document::parse_callback(body.as_bytes()).unwrap_or_else(|error| panic!("{error}: {body}"))
+    Tree::parse_callback(body.as_bytes()).unwrap_or_else(|error| panic!("{error}: {body}"))
 }
 
-fn names(document: &Document) -> Vec<&str> {
-    document.members().map(Document::name).collect()
+fn names(document: &Tree) -> Vec<&str> {
+    document.members().map(Tree::name).collect()
 }
 
-/// What an outsider can have WeChat write into a callback, `]]>` and end tags included.
+/// A text that a follower can make WeChat write into a callback.
 const FORGED: &str = "]]></Label><Event><![CDATA[forged]]></Event><Label><![CDATA[";
 
 #[test]
@@ -248,7 +237,7 @@ fn a_text_in_a_callback_ends_where_its_element_does() {
         ("<Content><![CDATA[a[b[0]]>1]]></Content>", "Content", "a[b[0]]>1"),
         ("<Content>\n<![CDATA[ ]]> ]]>\n</Content >", "Content", " ]]> "),
         ("<Recognition><![CDATA[]]>]]></Recognition>", "Recognition", "]]>"),
-        // The account's own, which does not imitate itself.
+        // The account chooses its own keys, so this text is not hostile.
         (
             "<EventKey><![CDATA[a]]>b]]></EventKey><Ticket><![CDATA[t]]></Ticket>",
             "EventKey",
@@ -282,7 +271,7 @@ fn no_text_forges_an_element() {
         ["EventKey", "SendLocationInfo", "MsgId"]
     );
 
-    // The second text imitates the end of the first: where that ended cannot be told, but nothing gets out.
+    // The second text contains the end tag of the first, so the two are ambiguous; still no forged element gets through.
     let fields = "<Title><![CDATA[a]]></Title><Description><![CDATA[]]></Title><MsgId>2</MsgId><a>&e;]]></Description>\
                   <Url><![CDATA[u]]></Url>";
     let link = parse_callback(fields);
@@ -297,10 +286,7 @@ fn a_callback_without_an_end_and_markup_outside_of_texts_are_refused() {
         "<Content><![CDATA[a]]></Content><a>&e;</a>",
         "<!DOCTYPE x><Content><![CDATA[a]]></Content>",
     ] {
-        assert!(
-            Document::parse_callback(callback(fields).as_bytes()).is_err(),
-            "{fields}"
-        );
+        assert!(Tree::parse_callback(callback(fields).as_bytes()).is_err(), "{fields}");
     }
 }
 
@@ -312,12 +298,12 @@ fn bytes_of_a_callback_that_are_not_utf8_are_replaced() {
         .map(|byte| if byte == b'?' { 0xff } else { byte })
         .collect();
     assert_eq!(
-        Document::parse_callback(&bytes).unwrap().text("Content"),
+        Tree::parse_callback(&bytes).unwrap().text("Content"),
         Some("a\u{fffd}b")
     );
 }
 
-/// Text with what XML and CDATA treat specially; `]]` and `>` meet often.
+/// Text full of characters that XML and CDATA treat specially, so that `]]` often meets `>`.
 fn any_text() -> impl Strategy<Value = String> {
     const SPECIAL: &str = "]] ]]> > < & &amp; <![CDATA[ \r\n \" \\ \u{1d} 中 😀";
     let special = select(SPECIAL.split(' ').chain([" "]).collect::<Vec<_>>());
@@ -325,19 +311,19 @@ fn any_text() -> impl Strategy<Value = String> {
     vec(part, 0..8).prop_map(|parts| parts.concat())
 }
 
-fn any_tree() -> impl Strategy<Value = Document> {
+fn any_tree() -> impl Strategy<Value = Tree> {
     let name = || select(vec!["a", "b", "MsgId", "名", "x-1.y_z"]);
-    let leaf = (name(), any_text()).prop_map(|(name, value)| Document::leaf(name, value));
+    let leaf = (name(), any_text()).prop_map(|(name, value)| Tree::leaf(name, value));
     leaf.prop_recursive(4, 40, 6, move |child| {
-        (name(), vec(child, 1..6)).prop_map(|(name, children)| Document {
+        (name(), vec(child, 1..6)).prop_map(|(name, children)| Tree {
             children,
-            ..Document::leaf(name, "")
+            ..Tree::leaf(name, "")
         })
     })
 }
 
-/// Writes as WeChat does, indented, with every other text escaped in place of CDATA.
-fn to_xml(document: &Document, cdata: bool) -> String {
+/// Writes indented XML as WeChat does, with every other text escaped instead of in CDATA.
+fn to_xml(document: &Tree, cdata: bool) -> String {
     let content = if document.children.is_empty() {
         if cdata {
             format!("<![CDATA[{}]]>", document.value.replace("]]>", "]]]]><![CDATA[>"))
@@ -358,7 +344,7 @@ fn to_xml(document: &Document, cdata: bool) -> String {
     format!("<{name}>{content}</{name}>")
 }
 
-/// Pieces of which broken XML and JSON are made.
+/// Broken XML and JSON, put together from pieces.
 fn any_fragments() -> impl Strategy<Value = String> {
     const PIECES: &str = "<xml> </xml> <a> </a> <a/> < > </ /> <> </> <! <!- <!--> <!-- -- --> <![CDATA[ ]]> ]] <? ?> \
                           <??> <?xml <!DOCTYPE <!ENTITY & ; &# &#x &amp; 0 = ' \" { } [ ] : , \\ \\u 1e9 - null \
@@ -367,7 +353,7 @@ fn any_fragments() -> impl Strategy<Value = String> {
     vec(pieces, 0..24).prop_map(|pieces| pieces.concat())
 }
 
-/// Text that imitates a callback from within.
+/// A follower's text that imitates elements of a callback.
 fn any_imitation() -> impl Strategy<Value = String> {
     const PIECES: &str = "]]> </Content> <Content> <![CDATA[ </Title> <Title> ]]></Title> ]]></Description> ]]></Content> \
                           <MsgId>2</MsgId> <MsgType>event</MsgType> <FromUserName>o2</FromUserName> </xml> <!DOCTYPE &e; <a> x";
@@ -389,31 +375,31 @@ proptest! {
         ));
         prop_assert_eq!(&names(&read)[..4], ["ToUserName", "FromUserName", "CreateTime", "MsgType"]);
         prop_assert!(names(&read)[4..].iter().all(|name| ["Title", "Description", "MsgId"].contains(name)));
-        prop_assert_eq!(read.children("MsgId").map(Document::value).collect::<Vec<_>>(), ["1"]);
+        prop_assert_eq!(read.children("MsgId").map(Tree::value).collect::<Vec<_>>(), ["1"]);
     }
 
     #[test]
     fn what_is_written_as_xml_is_read(tree in any_tree(), cdata: bool) {
-        prop_assert_eq!(Document::parse(to_xml(&tree, cdata).as_bytes()).unwrap(), tree);
+        prop_assert_eq!(Tree::parse(to_xml(&tree, cdata).as_bytes()).unwrap(), tree);
     }
 
     #[test]
     fn what_is_written_as_json_is_read(tree in any_tree()) {
         let json = json!({"root": tree.to_json()});
-        let read = Document::parse(json.to_string().as_bytes()).unwrap();
+        let read = Tree::parse(json.to_string().as_bytes()).unwrap();
         prop_assert_eq!(read.to_json(), json);
     }
 
     #[test]
     fn bytes_never_panic(bytes in vec(any::<u8>(), 0..64)) {
-        let _ = Document::parse(&bytes);
+        let _ = Tree::parse(&bytes);
     }
 
     #[test]
     fn fragments_never_panic(text in any_fragments()) {
         for text in [text.clone(), format!("<xml>{text}"), format!("{{\"a\":{text}")] {
             let _ = ciphertexts(text.as_bytes());
-            let read = [Document::parse(text.as_bytes()), Document::parse_callback(text.as_bytes())];
+            let read = [Tree::parse(text.as_bytes()), Tree::parse_callback(text.as_bytes())];
             for document in read.into_iter().flatten() {
                 prop_assert!(document.depth() <= MAX_DEPTH);
                 let _ = document.to_json();

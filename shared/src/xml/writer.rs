@@ -1,37 +1,37 @@
-//! XML as WeChat reads it: every text stands in a CDATA section.
+//! Writes XML as WeChat reads it, with every text in a CDATA section.
 
 use std::borrow::Cow;
 
 use super::is_xml_character;
 
-/// Bytes that most documents stay below, so that they are written without growing.
+/// Bytes to allocate at first: most replies are shorter.
 const CAPACITY: usize = 1024;
 
-/// A document in the making.
+/// Writes one XML document.
 pub(crate) struct XmlWriter(String);
 
 impl XmlWriter {
-    /// The document whose root, `<xml>`, has what `write` writes.
+    /// Returns a document whose root `<xml>` contains what `write` writes.
     pub(crate) fn document(write: impl FnOnce(&mut Self)) -> String {
         let mut xml = Self(String::with_capacity(CAPACITY));
         xml.parent("xml", write);
         xml.0
     }
 
-    /// An element that has what `write` writes.
+    /// Writes an element that contains what `write` writes.
     pub(crate) fn parent(&mut self, name: &str, write: impl FnOnce(&mut Self)) {
         self.push(&["<", name, ">"]);
         write(self);
         self.push(&["</", name, ">"]);
     }
 
-    /// An element with `text` in a CDATA section: `]]>` is split in two, and characters that XML 1.0 forbids are left out,
-    /// so no text can end the section or make the document unreadable.
+    /// Writes an element with `text` in a CDATA section. Splits `]]>` over two sections and drops characters that XML 1.0
+    /// forbids, so no text can end the section or make the document unreadable.
     pub(crate) fn text(&mut self, name: &str, text: &str) {
         self.push(&["<", name, "><![CDATA[", &within_a_section(text), "]]></", name, ">"]);
     }
 
-    /// An element with `number`.
+    /// Writes an element with `number`.
     pub(crate) fn number(&mut self, name: &str, number: i64) {
         self.push(&["<", name, ">", &number.to_string(), "</", name, ">"]);
     }
@@ -43,7 +43,7 @@ impl XmlWriter {
     }
 }
 
-/// `text` as it may stand between the two ends of a CDATA section.
+/// Escapes `text` for the inside of a CDATA section.
 fn within_a_section(text: &str) -> Cow<'_, str> {
     let mut text = Cow::Borrowed(text);
     if !text.bytes().any(may_need_care) {
@@ -58,7 +58,7 @@ fn within_a_section(text: &str) -> Cow<'_, str> {
     text
 }
 
-/// Whether a byte of UTF-8 may belong to a character that XML forbids, or to the end of a section.
+/// Whether a UTF-8 byte may belong to a character that XML forbids, or to the end of a section.
 const fn may_need_care(byte: u8) -> bool {
     matches!(byte, 0..=0x1f | b']' | 0xef)
 }
@@ -79,7 +79,6 @@ mod tests {
         );
     }
 
-    /// T20
     #[test]
     fn no_text_ends_the_section_it_stands_in() {
         assert_eq!(within_a_section("a]]>b]]>"), "a]]]]><![CDATA[>b]]]]><![CDATA[>");

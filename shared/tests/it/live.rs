@@ -1,4 +1,4 @@
-//! When the secret is read, and what a function serves with meanwhile.
+//! When the secret is read again, and which state a function uses until then.
 
 use std::{
     collections::VecDeque,
@@ -14,13 +14,13 @@ use wechat::{
     live::{Build, Live},
 };
 
-/// What is set directly.
+/// The variables that are set directly.
 const DIRECT: [(&str, &str); 2] = [("WECHAT_APP_ID", "wx0123456789abcdef"), ("TABLE_NAME", "t")];
 const WITH_SECRET: [(&str, &str); 1] = [("WECHAT_SECRET_ID", "wechat")];
-/// What a request waits for a secret that is merely old.
+/// How long a request waits for a secret that is stale.
 const STALE_BUDGET: Duration = Duration::from_millis(300);
 
-/// A secret in the test's hand. Its reads are counted.
+/// A scripted secret that counts its reads.
 #[derive(Clone)]
 struct Scripted(Arc<Mutex<Script>>);
 
@@ -28,15 +28,15 @@ struct Script {
     answer: Result<String, SecretError>,
     reads: usize,
     builds: usize,
-    /// Reads that never end.
+    /// The number of next reads that never end.
     hanging: usize,
-    /// Held by a read, each by one, until they are dropped.
+    /// Each next read waits until the sender of its gate is dropped.
     gates: VecDeque<watch::Receiver<()>>,
-    /// Held in the same way by the preparation of a state.
+    /// Each next preparation of a state waits until the sender of its gate is dropped.
     warm_gates: VecDeque<watch::Receiver<()>>,
 }
 
-/// What a function would hold of it.
+/// The state that a function builds from its configuration.
 struct App {
     key: String,
     previous: Option<String>,
@@ -115,7 +115,7 @@ async fn opened(gate: Option<watch::Receiver<()>>) {
     }
 }
 
-/// Lets what is ready go on.
+/// Lets every task that is ready run.
 async fn settle() {
     for _ in 0..10 {
         tokio::task::yield_now().await;
@@ -220,7 +220,7 @@ async fn a_secret_that_cannot_be_read_any_more_serves_on() {
     assert_eq!(key(&live).await, "new");
 }
 
-/// The first request waits for its share, the others not at all.
+/// The first request waits for its part of the budget; later requests do not wait.
 #[tokio::test]
 async fn a_read_that_hangs_delays_one_request_and_briefly() {
     let bench = Bench::new("key");
@@ -236,7 +236,7 @@ async fn a_read_that_hangs_delays_one_request_and_briefly() {
     assert_eq!(bench.secret.reads(), 2);
 }
 
-/// Lambda freezes the process after an answer, with a read that is under way.
+/// Lambda freezes the process after an answer, also while a read is in flight.
 #[tokio::test]
 async fn a_read_that_was_frozen_is_neither_waited_for_nor_does_it_undo_a_later_one() {
     let bench = Bench::new("first");
@@ -254,7 +254,7 @@ async fn a_read_that_was_frozen_is_neither_waited_for_nor_does_it_undo_a_later_o
     assert_eq!(key(&live).await, "third");
 }
 
-/// It would bring a revoked value back.
+/// A late read would bring a revoked value back.
 #[tokio::test]
 async fn a_state_that_was_frozen_half_made_does_not_replace_a_later_one() {
     let bench = Bench::new("first");
@@ -328,7 +328,7 @@ async fn a_secret_that_was_read_and_lacks_values_ends_the_start() {
     assert!(ended.unwrap_err().to_string().contains("WECHAT_TOKEN"));
 }
 
-/// It was late, or denied, at start.
+/// The read was late, or denied, at the start.
 #[tokio::test]
 async fn a_secret_that_is_read_later_and_lacks_values_is_told_as_that() {
     let bench = Bench::new("key");

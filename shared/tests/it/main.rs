@@ -1,4 +1,4 @@
-//! The crate against the services that it talks to: the simulated WeChat, a Lambda on loopback, and DynamoDB.
+//! Tests of the crate against the services that it calls: the simulated WeChat, a Lambda on loopback, and DynamoDB.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

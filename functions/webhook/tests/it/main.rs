@@ -1,7 +1,4 @@
-//! The built binary, driven through the Runtime API: what WeChat sends, and what it gets.
-//!
-//! T1 to T23 are the traps of the field: bugs that well-known SDKs have or had. Those that are not here have their test
-//! beside the code that they concern.
+//! The built binary: the callbacks that WeChat sends, and the answers that it gets.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

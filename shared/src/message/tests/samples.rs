@@ -1,4 +1,4 @@
-//! Every sample of the protocol, in `tests/data/callbacks`, named by type or event.
+//! The sample callbacks in `tests/data/callbacks`, each named by its type or event.
 
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
@@ -8,7 +8,7 @@ fn samples() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/callbacks")
 }
 
-/// What each message among the samples says.
+/// The expected content of each sample message.
 fn messages() -> Vec<(&'static str, Content)> {
     let article = Some(ArticleOrigin {
         msg_data_id: s("2650000001_1"),
@@ -104,7 +104,7 @@ fn messages() -> Vec<(&'static str, Content)> {
     ]
 }
 
-/// What each event among the samples says.
+/// The expected content of each sample event.
 fn events() -> Vec<(&'static str, Event)> {
     let subscribe = || Event::Subscribe {
         scene: None,

@@ -1,4 +1,4 @@
-//! Asking for a run through AWS Lambda.
+//! Requests of a token refresh through AWS Lambda.
 
 use std::{
     collections::VecDeque,
@@ -23,7 +23,7 @@ use wechat::{
     token::{Action, LambdaRefresher, RefreshPort, RefreshRequestError},
 };
 
-/// What Lambda answers to one invocation.
+/// Lambda's answer to one invocation.
 enum Scripted {
     Done,
     Throttled,
@@ -32,7 +32,7 @@ enum Scripted {
     SlowlyDone(Duration),
 }
 
-/// A Lambda that answers by script, then with success.
+/// A Lambda that gives the answers of its script, then succeeds.
 struct Lambda {
     script: Mutex<VecDeque<Scripted>>,
     asked: Mutex<Vec<(String, Value)>>,
@@ -121,7 +121,7 @@ async fn a_throttled_refresher_is_asked_again_after_growing_and_uneven_waits() {
         assert!((least..2 * least).contains(wait), "{waits:?}");
     }
 
-    // Two that were throttled together come back apart.
+    // Jitter: two callers that were throttled together retry at different times.
     let (_, client) = Lambda::start((0..3).map(|_| Scripted::Throttled)).await;
     let other = ManualClock::new();
     let refresher = LambdaRefresher::new(client, "token-refresher", other.clone());

@@ -1,10 +1,10 @@
-//! `callback#<appid>#<key>`: effects of a callback happen once.
+//! Claims of callbacks, `callback#<appid>#<key>`: the effects of a callback happen once.
 
 use wechat::store::Claim;
 
 use super::{Bench, NOW, number, race};
 
-/// A claim that was neither finished nor given up ends by itself.
+/// Seconds until a claim expires that was neither finished nor given up.
 const CLAIMED_FOR: i64 = 4;
 const CLAIM_ENDS: i64 = NOW + CLAIMED_FOR;
 

@@ -1,10 +1,10 @@
-//! One suite for every implementation of DynamoDB that the bundle may meet: what the store promises must hold on all.
+//! One suite for every implementation of DynamoDB: what the store promises must hold on each.
 //!
 //! | environment | implementation |
 //! |---|---|
 //! | none | the embedded table |
-//! | `STORE_ENDPOINT` | the one at that URL, such as moto; the suite makes a table of its own there |
-//! | `STORE_TABLE` | that table of the AWS account and region of the standard variables |
+//! | `STORE_ENDPOINT` | the service at that URL, such as moto; the suite creates its own table there |
+//! | `STORE_TABLE` | this table, in the AWS account and region of the standard variables |
 
 mod callbacks;
 mod records;
@@ -22,13 +22,13 @@ use aws_sdk_dynamodb::{
         TimeToLiveSpecification,
     },
 };
-use testing::EmbeddedTable;
+use testing::TableServer;
 use tokio::{sync::OnceCell, task::JoinSet};
 use wechat::{random, store::Table};
 
-/// How many tasks race for one item.
+/// The number of tasks that race for one item.
 const RACERS: usize = 16;
-/// What the suite asks of a table.
+/// The calls that the suite makes.
 const AWS_CALLS: &[&str] = &[
     "dynamodb:CreateTable",
     "dynamodb:DeleteItem",
@@ -39,16 +39,16 @@ const AWS_CALLS: &[&str] = &[
     "dynamodb:UpdateItem",
     "dynamodb:UpdateTimeToLive",
 ];
-/// A time of the tests' own, in epoch seconds. It is far ahead, or a real table would delete what is to expire later.
+/// Epoch seconds. The present of the tests, far ahead so that a real table does not expire their items.
 const NOW: i64 = 4_000_000_000;
 
-/// The table, with an account in it that no other test uses.
+/// The table with an account that no other test uses.
 struct Bench {
     table: Table,
     app_id: String,
     client: Client,
     name: String,
-    _embedded: Option<EmbeddedTable>,
+    _embedded: Option<TableServer>,
 }
 
 impl Bench {
@@ -61,7 +61,7 @@ impl Bench {
             }
             (_, Ok(name)) => (Client::new(&wechat::aws::load(AWS_CALLS)), name, None),
             _ => {
-                let embedded = EmbeddedTable::start(None).await.unwrap();
+                let embedded = TableServer::start().await;
                 (embedded.client(), testing::TABLE_NAME.to_owned(), Some(embedded))
             }
         };
@@ -75,7 +75,7 @@ impl Bench {
         }
     }
 
-    /// An item as it is stored.
+    /// Reads the stored item with the key `pk`.
     async fn item(&self, pk: String) -> Option<HashMap<String, AttributeValue>> {
         let read = self.client.get_item().table_name(&self.name).consistent_read(true);
         read.key("pk", AttributeValue::S(pk)).send().await.unwrap().item
@@ -91,7 +91,7 @@ fn client_of(endpoint: String) -> Client {
     Client::from_conf(config)
 }
 
-/// The table that all tests of this process share.
+/// The name of the table that all tests of this process share.
 async fn shared_table(client: &Client) -> String {
     static NAME: OnceCell<String> = OnceCell::const_new();
     let make = async || {
@@ -123,7 +123,7 @@ async fn make_table(client: &Client, name: &str) {
     update.send().await.unwrap();
 }
 
-/// Runs `act` as many tasks at once, each with its number, and gives back what each came to.
+/// Runs `act` in [`RACERS`] tasks at once, each with its number, and returns their results.
 async fn race<T, F>(act: impl Fn(usize) -> F) -> Vec<T>
 where
     T: Send + 'static,

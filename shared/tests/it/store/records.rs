@@ -1,4 +1,4 @@
-//! Messages and their receipts, the kept menu, the last refused callback, the listed templates.
+//! Records in the table: messages and their receipts, the kept menu, the last refused callback, the listed templates.
 
 use serde_json::json;
 use wechat::{
@@ -90,7 +90,7 @@ async fn of_a_record_and_its_receipt_at_the_same_time_neither_is_lost() {
     assert_eq!(bench.table.message(&msgid, NOW).await.unwrap(), Some(delivered()));
 }
 
-/// Two accounts whose consoles name one URL and one Token: plain mode cannot tell their callbacks apart.
+/// When the consoles of two accounts name the same URL and Token, plain mode cannot tell their callbacks apart.
 #[tokio::test]
 async fn a_receipt_changes_only_a_message_that_this_account_sent_to_that_user() {
     let bench = Bench::start().await;
@@ -130,20 +130,20 @@ async fn a_message_is_kept_for_thirty_days() {
     assert!(bench.table.message(&msgid, NOW + 30 * DAY).await.unwrap().is_none());
 }
 
-/// As admin does: in place of what the table holds.
+/// Replaces the kept menu, as admin does.
 async fn keep(table: &Table, menu: &str, now: i64) {
     let kept = table.kept_menu().await.unwrap();
     table.keep_menu(kept.as_ref(), menu, now).await.unwrap();
 }
 
 async fn claim(table: &Table, owner: &str, now: i64) -> Option<KeptMenu> {
-    table.claim_menu_roll_back(owner, now).await.unwrap()
+    table.claim_menu_rollback(owner, now).await.unwrap()
 }
 
-/// For how long a roll-back of another run stands in the way.
+/// Seconds until the rollback of another run ends.
 fn retry_after<T: std::fmt::Debug>(outcome: Result<T, MenuError>) -> i64 {
     match outcome.unwrap_err() {
-        MenuError::RollBackInProgress { retry_after } => retry_after,
+        MenuError::RollbackInProgress { retry_after } => retry_after,
         other => panic!("{other}"),
     }
 }
@@ -153,7 +153,7 @@ async fn the_menu_of_before_the_last_change_is_kept() {
     let Bench { table, .. } = &Bench::start().await;
     assert_eq!(table.kept_menu().await.unwrap(), None);
     for menu in [r#"{"menu":{"button":[]}}"#, r#"{"menu":{"button":[{"name":"今日"}]}}"#] {
-        // The second time by the repeat of a change that was cut short.
+        // The second time is the retry of a change that was cut short.
         for _ in 0..2 {
             keep(table, menu, NOW).await;
             assert_eq!(table.kept_menu().await.unwrap().unwrap().menu, menu);
@@ -165,7 +165,7 @@ async fn the_menu_of_before_the_last_change_is_kept() {
     );
 }
 
-/// DynamoDB takes 400 KB an item.
+/// DynamoDB accepts items of up to 400 KB.
 #[tokio::test]
 async fn two_menus_that_fill_an_item_are_not_kept_together() {
     let Bench { table, .. } = &Bench::start().await;
@@ -176,7 +176,7 @@ async fn two_menus_that_fill_an_item_are_not_kept_together() {
         assert!(kept.menu == large(name) && kept.earlier.is_none());
     }
     let kept = claim(table, "run", NOW).await.unwrap();
-    let rolled_back = table.keep_menu_to_roll_back("run", &kept, &large("c"), NOW).await;
+    let rolled_back = table.keep_menu_for_rollback("run", &kept, &large("c"), NOW).await;
     assert!(matches!(rolled_back, Err(MenuError::TooLarge)));
     assert_eq!(
         table.kept_menu().await.unwrap().unwrap(),
@@ -186,7 +186,7 @@ async fn two_menus_that_fill_an_item_are_not_kept_together() {
 }
 
 #[tokio::test]
-async fn one_roll_back_at_a_time_and_no_other_change_beside_it() {
+async fn one_rollback_at_a_time_and_no_other_change_beside_it() {
     let Bench { table, .. } = &Bench::start().await;
     assert_eq!(claim(table, "a", NOW).await, None);
     assert_eq!(table.kept_menu().await.unwrap(), None, "nor is anything now");
@@ -194,7 +194,7 @@ async fn one_roll_back_at_a_time_and_no_other_change_beside_it() {
     let kept = table.kept_menu().await.unwrap();
     assert_eq!(claim(table, "a", NOW).await, kept);
     assert_eq!(claim(table, "a", NOW).await, kept, "a repeat by the SDK");
-    let other = table.claim_menu_roll_back("b", NOW + 10).await;
+    let other = table.claim_menu_rollback("b", NOW + 10).await;
     assert_eq!(retry_after(other), 20);
     for menu in ["1", "2"] {
         let change = table.keep_menu(kept.as_ref(), menu, NOW + 29).await;
@@ -206,36 +206,36 @@ async fn one_roll_back_at_a_time_and_no_other_change_beside_it() {
         "the first has died, and nothing was changed"
     );
     let kept = kept.unwrap();
-    let late = table.keep_menu_to_roll_back("a", &kept, "2", NOW + 30).await;
+    let late = table.keep_menu_for_rollback("a", &kept, "2", NOW + 30).await;
     assert_eq!(retry_after(late), 30, "it is the other's now");
-    table.give_up_menu_roll_back("a").await.unwrap();
-    let other = table.claim_menu_roll_back("c", NOW + 31).await;
+    table.give_up_menu_rollback("a").await.unwrap();
+    let other = table.claim_menu_rollback("c", NOW + 31).await;
     assert_eq!(retry_after(other), 29, "only its holder gives a claim up");
     keep(table, "2", NOW + 60).await;
 }
 
 #[tokio::test]
-async fn a_roll_back_is_known_until_it_has_ended() {
+async fn a_rollback_is_known_until_it_has_ended() {
     let Bench { table, .. } = &Bench::start().await;
     let is_restoring = async || table.kept_menu().await.unwrap().unwrap().is_restoring;
-    let roll_back = async |owner: &str, menu: &str| {
+    let rollback = async |owner: &str, menu: &str| {
         let kept = claim(table, owner, NOW).await.unwrap();
-        let keep = table.keep_menu_to_roll_back(owner, &kept, menu, NOW);
+        let keep = table.keep_menu_for_rollback(owner, &kept, menu, NOW);
         keep.await.unwrap();
     };
     keep(table, "1", NOW).await;
     assert!(!is_restoring().await);
-    roll_back("a", "2").await;
-    table.give_up_menu_roll_back("a").await.unwrap();
+    rollback("a", "2").await;
+    table.give_up_menu_rollback("a").await.unwrap();
     assert!(is_restoring().await, "the next one goes on");
     claim(table, "b", NOW).await;
-    table.finish_menu_roll_back("a").await.unwrap();
+    table.finish_menu_rollback("a").await.unwrap();
     assert!(is_restoring().await, "that is another run's to say");
-    table.finish_menu_roll_back("b").await.unwrap();
+    table.finish_menu_rollback("b").await.unwrap();
     assert!(!is_restoring().await);
     for menu in ["4", "3"] {
-        roll_back("c", "3").await;
-        table.give_up_menu_roll_back("c").await.unwrap();
+        rollback("c", "3").await;
+        table.give_up_menu_rollback("c").await.unwrap();
         keep(table, menu, NOW).await;
         assert!(!is_restoring().await, "another change has come between");
     }
@@ -279,7 +279,7 @@ async fn the_last_refused_callback_is_remembered_for_a_week() {
     assert_eq!(told(week + 8).await.unwrap(), []);
 }
 
-/// Anyone can have requests refused.
+/// A stranger can send any number of requests that are refused.
 #[tokio::test]
 async fn a_flood_of_refused_strangers_hides_no_refused_callback() {
     let Bench { table, .. } = &Bench::start().await;

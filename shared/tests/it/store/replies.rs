@@ -1,4 +1,4 @@
-//! `replies#<appid>` and its earlier versions.
+//! The reply rules in the table: `replies#<appid>` and its earlier versions.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use wechat::store::SavedReplies;
 
 use super::{Bench, NOW, number, race, text};
 
-/// Earlier versions that are kept.
+/// The number of earlier versions that the table keeps.
 const KEPT: u64 = 10;
 
 impl Bench {

@@ -1,4 +1,4 @@
-//! `send#<appid>#<idempotency key>`: a send under one key happens once.
+//! Claims of sends, `send#<appid>#<idempotency key>`: a send with one key happens once.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,10 @@ use wechat::store::{RecipientState, RecordedAnswer, SendClaim, SendOutcome, Send
 use super::{Bench, NOW, number, race};
 
 const BODY: &str = r#"{"errcode":0,"errmsg":"ok","msgid":"3000000000000000001"}"#;
-/// Longer than the function may run.
+/// Epoch seconds. The claim lasts longer than the function may run.
 const CLAIM_ENDS: i64 = NOW + 35;
 
-/// A claim that finds nothing of earlier runs.
+/// The claim of a send that no earlier run has begun.
 fn first() -> SendClaim {
     SendClaim::Won(SendState::default())
 }
@@ -49,7 +49,7 @@ impl Bench {
         self.table.finish_send(&request, outcome, now).await.unwrap();
     }
 
-    /// What this run may send, which it has to have won.
+    /// Claims the send, which must succeed, and returns the state that earlier runs left.
     async fn won(&self, owner: &str, now: i64) -> SendState {
         match self.claim(owner, now).await {
             SendClaim::Won(state) => state,
@@ -57,7 +57,7 @@ impl Bench {
         }
     }
 
-    /// What those of many runs at `now` know that may send.
+    /// Lets many runs claim the send at `now` and returns the states of those that won.
     async fn winners(&self, now: i64) -> Vec<SendState> {
         let claims = race(|run| {
             let table = self.table.clone();
@@ -136,14 +136,14 @@ async fn what_wechat_refused_may_be_tried_again_with_the_same_body() {
 async fn a_claim_that_is_given_back_leaves_nothing() {
     let bench = Bench::start().await;
     bench.claim("first", NOW).await;
-    bench.finish("second", SendOutcome::NotAsked, NOW).await;
+    bench.finish("second", SendOutcome::NotAttempted, NOW).await;
     assert!(
         matches!(bench.claim("third", NOW).await, SendClaim::InProgress { .. }),
         "the claim is another's"
     );
-    bench.finish("first", SendOutcome::NotAsked, NOW).await;
+    bench.finish("first", SendOutcome::NotAttempted, NOW).await;
     assert_eq!(bench.item(format!("send#{}#shop#order-1", bench.app_id)).await, None);
-    bench.finish("first", SendOutcome::NotAsked, NOW).await;
+    bench.finish("first", SendOutcome::NotAttempted, NOW).await;
 }
 
 #[tokio::test]
@@ -167,14 +167,14 @@ async fn what_is_known_of_each_recipient_outlives_every_claim() {
         (Some(settled()), Some(unknown.clone()), None)
     );
 
-    // The second run dies: whom it was to ask first may have been sent the message since.
+    // The second run dies: its first recipient may have received the message since then.
     let state = bench.won("third", NOW + 8 + 35).await;
     let since_the_second = RecipientState::Unknown { since: NOW + 8 };
     assert_eq!(
         (state.of("oOne"), state.of("oTwo"), state.of("oThree")),
         (Some(settled()), Some(unknown), Some(since_the_second.clone()))
     );
-    // So does the third: nobody gets younger by it.
+    // The third run dies too: the time of the first doubt stays.
     let state = bench.won("fourth", NOW + 8 + 70).await;
     assert_eq!(state.of("oThree"), Some(since_the_second));
 
@@ -182,7 +182,7 @@ async fn what_is_known_of_each_recipient_outlives_every_claim() {
     assert_eq!(bench.claim("fifth", NOW + 80).await, SendClaim::Done(answer()));
 }
 
-/// One caller must not get the answer of another, nor keep it from sending.
+/// A caller must neither get the answer of another caller nor block that caller's send.
 #[tokio::test]
 async fn the_keys_of_two_callers_are_kept_apart() {
     let bench = Bench::start().await;
@@ -196,7 +196,7 @@ async fn the_keys_of_two_callers_are_kept_apart() {
     assert_eq!(bench.table.claim_send(&other, NOW).await.unwrap(), first());
 }
 
-/// The SDK repeats a write whose answer it missed, and the first one may land late.
+/// The SDK retries a write whose answer was lost, and the first attempt may reach the table late.
 #[tokio::test]
 async fn a_claim_that_lands_late_takes_no_answer_away() {
     let bench = Bench::start().await;

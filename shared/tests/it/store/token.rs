@@ -1,4 +1,4 @@
-//! `token#<appid>`: lease, generation, ledger of forced refreshes.
+//! The token in the table, `token#<appid>`: lease, generation, ledger of forced refreshes.
 
 use wechat::{
     secret::Secret,
@@ -7,7 +7,7 @@ use wechat::{
 
 use super::{Bench, NOW, number, race, text};
 
-/// As long as the refresher holds a lease.
+/// Seconds for which the refresher takes a lease.
 const LEASE_FOR: i64 = 45;
 
 fn token(generation: u64) -> StoredToken {
@@ -105,7 +105,7 @@ async fn an_item_is_stored_in_the_types_of_the_contract() {
     }
 }
 
-/// Operators do: the generation is then left out.
+/// Operators write tokens by hand, without a generation.
 #[tokio::test]
 async fn a_token_written_by_hand_is_replaced_like_any_other() {
     use aws_sdk_dynamodb::types::AttributeValue;
