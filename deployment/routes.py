@@ -20,28 +20,29 @@ SCOPES = {"send-template": "JwtSendScope", "admin": "JwtAdminScope"}
 
 
 def routes():
-    """Method and path, operationId and function of every operation."""
+    """Method and path, operationId, function and whether anyone may call, of every operation."""
     paths = json.loads((ROOT / "openapi.json").read_text())["paths"]
     return [
-        (f"{method.upper()} {path}", operation["operationId"], operation["tags"][0])
+        (f"{method.upper()} {path}", operation["operationId"], operation["tags"][0], operation.get("security") == [])
         for path, operations in paths.items()
         for method, operation in operations.items()
     ]
 
 
-def resource(key, operation, function):
+def resource(key, operation, function, is_open):
     name = NAMES.get(operation, f"{operation[0].upper()}{operation[1:]}Route")
     key = f'"{key}"' if "{" in key else key
+    authorizer = f"""      AuthorizationType: !If [HasJwt, JWT, NONE]
+      AuthorizerId: !If [HasJwt, !Ref JwtAuthorizer, !Ref AWS::NoValue]
+      AuthorizationScopes: !If [HasJwt, [!Ref {SCOPES[function]}], !Ref AWS::NoValue]
+"""
     return f"""  {name}:
     Type: AWS::ApiGatewayV2::Route
     Properties:
       ApiId: !Ref HttpApi
       RouteKey: {key}
       Target: !Sub integrations/${{{INTEGRATIONS[function]}}}
-      AuthorizationType: !If [HasJwt, JWT, NONE]
-      AuthorizerId: !If [HasJwt, !Ref JwtAuthorizer, !Ref AWS::NoValue]
-      AuthorizationScopes: !If [HasJwt, [!Ref {SCOPES[function]}], !Ref AWS::NoValue]
-
+{"" if is_open else authorizer}
 """
 
 

@@ -112,6 +112,9 @@ def test_only_the_rule_may_send_to_the_dead_letter_queue():
 def test_the_gateway_may_call_each_function_for_its_paths_only():
     stack = Stack()
     api = "arn:aws:execute-api:eu-central-1:123456789012:${HttpApi}/*/*"
+    open_api = stack.properties("OpenApiPermission")
+    assert open_api["SourceArn"] == api.removesuffix("*") + "GET/openapi.json"
+    assert open_api["FunctionName"] == stack.properties("AdminPermission")["FunctionName"]
     for name, path in [("Webhook", "/webhook*"), ("SendTemplate", "/api/*"), ("Admin", "/api/*")]:
         assert stack.properties(f"{name}Permission")["SourceArn"] == api + path
 

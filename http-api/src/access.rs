@@ -50,6 +50,11 @@ impl Caller {
         Some(Self::new(subject, &format!("{}\n{subject}", claim("iss"))))
     }
 
+    /// The caller of an open route, who may be anyone.
+    pub(crate) fn anyone() -> Self {
+        Self::new("", "")
+    }
+
     fn new(name: &str, identity: &str) -> Self {
         Self {
             name: name[..name.floor_char_boundary(LOGGED_SUBJECT)].replace(char::is_control, " "),

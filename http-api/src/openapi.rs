@@ -168,13 +168,17 @@ impl Schema {
 pub fn add_paths<A>(paths: &mut Map<String, Value>, function: &str, tables: &[&[Route<A>]]) {
     for route in tables.iter().copied().flatten() {
         let path = paths.entry(route.path).or_insert_with(|| json!({}));
-        path[route.method.as_str().to_ascii_lowercase()] = route.operation.to_json(function);
+        let mut operation = route.operation.to_json(function);
+        if route.is_open {
+            operation["security"] = json!([]);
+        }
+        path[route.method.as_str().to_ascii_lowercase()] = operation;
     }
 }
 
 /// The document: `paths` as [`add_paths`] makes them, and the schemas that they name.
 #[must_use]
-pub fn document(paths: Map<String, Value>, schemas: Map<String, Value>) -> Value {
+pub fn document(paths: &Map<String, Value>, schemas: &Map<String, Value>) -> Value {
     json!({
         "openapi": "3.1.0",
         "info": {

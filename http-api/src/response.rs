@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 /// A JSON answer.
 #[must_use]
 pub fn json(status: u16, body: &impl Serialize) -> Response<String> {
-    respond(status, "application/json", to_json(body))
+    respond(status, "application/json", wechat::json::write(body))
 }
 
 /// An answer with a body of the given type.
@@ -21,11 +21,6 @@ pub fn respond(status: u16, content_type: &'static str, body: String) -> Respons
     let no_sniff = header::HeaderValue::from_static("nosniff");
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, no_sniff);
     response
-}
-
-/// Writes `body` as JSON. The types that are answered here have text keys only, so writing them cannot fail.
-pub(crate) fn to_json(body: &impl Serialize) -> String {
-    serde_json::to_string(body).unwrap_or_else(|_| "{}".to_owned())
 }
 
 /// A response as a function returns it to API Gateway (payload 2.0).

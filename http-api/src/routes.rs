@@ -5,7 +5,7 @@ use std::{borrow::Cow, pin::Pin};
 
 use http::{HeaderMap, Method, Response};
 use serde_json::Value;
-use wechat::clock::Deadline;
+use wechat::{clock::Deadline, validate::did_you_mean};
 
 use crate::{Caller, Problem, Request, openapi::Operation};
 
@@ -22,6 +22,8 @@ pub struct Route<A: 'static> {
     pub method: Method,
     /// The path; a segment in braces is a parameter: `/api/messages/{msgid}`.
     pub path: &'static str,
+    /// Whether anyone may call, without a key.
+    pub is_open: bool,
     /// Answers a request whose caller may call.
     pub handler: for<'a> fn(&'a A, &'a ApiRequest<'a>) -> Answer<'a>,
     /// What `openapi.json` says of it, which is also what its query may hold.
@@ -29,13 +31,20 @@ pub struct Route<A: 'static> {
 }
 
 /// A [`Route`]: `route!(GET "/api/menu" => get, Operation { … })`, with an async function of the state and an
-/// [`ApiRequest`].
+/// [`ApiRequest`]. `route!(open GET …)` is for anyone.
 #[macro_export]
 macro_rules! route {
+    (open $method:ident $path:expr => $handler:path, $operation:expr $(,)?) => {
+        $crate::Route {
+            is_open: true,
+            ..$crate::route!($method $path => $handler, $operation)
+        }
+    };
     ($method:ident $path:expr => $handler:path, $operation:expr $(,)?) => {
         $crate::Route {
             method: ::http::Method::$method,
             path: $path,
+            is_open: false,
             handler: |app, request| ::std::boxed::Box::pin($handler(app, request)),
             operation: $operation,
         }
@@ -121,8 +130,24 @@ fn json(body: &[u8]) -> Result<Value, Problem> {
     }
     let body =
         str::from_utf8(body).map_err(|_| Problem::bad_request("the body is not UTF-8 / 请求体须为 UTF-8 编码"))?;
-    serde_json::from_str(body)
-        .map_err(|error| Problem::bad_request(format!("the body is not JSON: {error} / 请求体不是合法的 JSON")))
+    serde_json::from_str(body).map_err(|error| Problem::bad_request(not_json(body, &error)))
+}
+
+/// Why `body` is not JSON, with the usual slips by name.
+fn not_json(body: &str, error: &serde_json::Error) -> String {
+    let is_form = || body.split('&').all(|pair| pair.contains('=')) && !body.contains(['{', '[', '"']);
+    if body.is_empty() {
+        "the body is empty: send JSON / 请求体为空，应为 JSON".to_owned()
+    } else if body.starts_with('\u{feff}') {
+        "the body begins with a byte order mark: send UTF-8 without one / 请求体以 BOM 开头，应为不带 BOM 的 UTF-8"
+            .to_owned()
+    } else if is_form() {
+        "the body is a form: send JSON, with the header Content-Type: application/json \
+         / 请求体是表单，应为 JSON，并携带 Content-Type: application/json"
+            .to_owned()
+    } else {
+        format!("the body is not JSON: {error} / 请求体不是合法的 JSON：{error}")
+    }
 }
 
 /// Whether a route of `tables` has this path, by whatever method.
@@ -156,22 +181,38 @@ fn parameters<'p>(pattern: &'static str, path: &'p str) -> Option<Parameters<'p>
     segments.next().is_none().then_some(parameters)
 }
 
-/// The route that serves `request`. A fixed path wins over one with a parameter.
+/// The route that serves `request`. A fixed path wins over one with a parameter, and `HEAD` is served as `GET`.
 pub(crate) fn find<'t, 'r, A>(
     tables: &'t [&'t [Route<A>]],
     request: &'r Request,
 ) -> Result<(&'t Route<A>, Parameters<'r>), Problem> {
     let matching = || of_path(tables, request.path());
-    let of_method = matching().filter(|(route, _)| route.method == *request.method());
+    let method = match *request.method() {
+        Method::HEAD => &Method::GET,
+        ref method => method,
+    };
+    let of_method = matching().filter(|(route, _)| route.method == *method);
     if let Some(found) = of_method.min_by_key(|(_, parameters)| parameters.len()) {
         return Ok(found);
     }
     let methods: Vec<&str> = matching().map(|(route, _)| route.method.as_str()).collect();
     Err(if methods.is_empty() {
-        Problem::not_found("there is no such path / 路径不存在")
+        no_such_path(paths(tables), request.path())
     } else {
         Problem::method_not_allowed(&methods)
     })
+}
+
+/// The paths of `tables`, as they write them.
+pub fn paths<A>(tables: &[&[Route<A>]]) -> impl Iterator<Item = &'static str> {
+    tables.iter().copied().flatten().map(|route| route.path)
+}
+
+/// 404: `path` is not served. Names the one of `known` that it is a slip of.
+pub fn no_such_path(known: impl Iterator<Item = &'static str>, path: &str) -> Problem {
+    let known: Vec<&str> = known.collect();
+    let (english, chinese) = did_you_mean(path.trim_end_matches('/'), &known);
+    Problem::not_found(format!("there is no such path{english} / 路径不存在{chinese}"))
 }
 
 /// Refuses a query parameter that the route does not take: a misspelt `dry_run` must not make the change. A `GET` that
@@ -227,8 +268,12 @@ mod tests {
         serde_json::from_str(&event.to_string()).unwrap()
     }
 
-    /// The path of the route and its parameter, or the status and the methods of the refusal.
-    fn found(method: &str, path: &str) -> Result<(&'static str, Option<String>), (u16, Option<String>)> {
+    /// The path of a route and the value of its parameter.
+    type Found = (&'static str, Option<String>);
+    /// The status of a refusal and the methods that it names.
+    type Refused = (u16, Option<String>);
+
+    fn found(method: &str, path: &str) -> Result<Found, Refused> {
         let request = request(method, path, "");
         match find(ROUTES, &request) {
             Ok((route, parameters)) => Ok((route.path, parameters.first().map(|(_, value)| (*value).to_owned()))),
@@ -244,6 +289,7 @@ mod tests {
     #[test]
     fn a_route_is_found_by_method_and_path() {
         assert_eq!(found("GET", "/api/menu/"), Ok(("/api/menu", None)));
+        assert_eq!(found("HEAD", "/api/menu"), Ok(("/api/menu", None)));
         assert_eq!(
             found("GET", "/api/messages/42"),
             Ok(("/api/messages/{msgid}", Some("42".to_owned())))
@@ -270,6 +316,24 @@ mod tests {
             assert_eq!(found("GET", path), Err((404, None)), "{path}");
         }
         assert!(is_served(ROUTES, "/api/messages/42") && !is_served(ROUTES, "/api/messages"));
+    }
+
+    #[test]
+    fn a_slip_in_a_path_is_told_what_was_meant() {
+        let detail = |path| no_such_path(paths(ROUTES), path).detail().to_owned();
+        assert!(detail("/api/meun").contains("did you mean /api/menu?"));
+        assert!(detail("/api/Menu/").contains("是否想写 /api/menu？"));
+        assert_eq!(detail("/api/orders"), "there is no such path / 路径不存在");
+    }
+
+    #[test]
+    fn a_body_that_is_not_json_is_told_by_what_it_is() {
+        let detail = |body: &[u8]| json(body).unwrap_err().detail().to_owned();
+        assert!(detail(b"").contains("is empty"));
+        assert!(detail("\u{feff}{}".as_bytes()).contains("BOM"));
+        assert!(detail(b"touser=o&template_id=T").contains("Content-Type: application/json"));
+        assert!(detail(b"{\"touser\":").contains("not JSON"));
+        assert!(detail(&[0xff]).contains("UTF-8"));
     }
 
     #[test]

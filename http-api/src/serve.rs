@@ -2,7 +2,7 @@
 
 use std::{fmt::Debug, sync::Arc};
 
-use http::{Response, header::AUTHORIZATION};
+use http::{Method, Response, header::AUTHORIZATION};
 use wechat::{
     clock::Clock,
     live::{Build, Live},
@@ -85,12 +85,11 @@ pub async fn serve<A: Api>(app: &A, request: &Request) -> Response<String> {
 async fn answer<A: Api>(app: &A, request: &Request, caller: Option<Caller>) -> Response<String> {
     let started = app.clock().now_millis();
     let key = caller.as_ref().map(|caller| caller.name().to_owned());
-    let response = match caller {
-        None => Problem::unauthorized().into_response(),
-        Some(caller) => route(app, request, caller, started)
-            .await
-            .unwrap_or_else(Problem::into_response),
-    };
+    let response = route(app, request, caller, started).await;
+    let mut response = response.unwrap_or_else(Problem::into_response);
+    if *request.method() == Method::HEAD {
+        response.body_mut().clear();
+    }
     let millis = app.clock().now_millis() - started;
     // A stranger's path may be anything, of any length.
     let path = key.is_some().then(|| brief(request.path()));
@@ -100,8 +99,17 @@ async fn answer<A: Api>(app: &A, request: &Request, caller: Option<Caller>) -> R
     response
 }
 
-async fn route<A: Api>(app: &A, request: &Request, caller: Caller, now: i64) -> Result<Response<String>, Problem> {
-    let (route, parameters) = routes::find(A::ROUTES, request)?;
+async fn route<A: Api>(
+    app: &A,
+    request: &Request,
+    caller: Option<Caller>,
+    now: i64,
+) -> Result<Response<String>, Problem> {
+    let found = routes::find(A::ROUTES, request);
+    let is_open = found.as_ref().is_ok_and(|(route, _)| route.is_open);
+    let caller = caller.or_else(|| is_open.then(Caller::anyone));
+    let caller = caller.ok_or_else(|| Problem::unauthorized(!app.api_keys().is_empty()))?;
+    let (route, parameters) = found?;
     routes::refuse_unknown_query(route, request)?;
     if let Some(problem) = app.unavailable(route.path) {
         return Err(problem);

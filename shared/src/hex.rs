@@ -13,13 +13,3 @@ pub fn encode(bytes: &[u8]) -> String {
     }
     text
 }
-
-/// Returns `bytes` random bytes of the operating system as hex, for the name of a run or message, or for a nonce.
-///
-/// # Errors
-/// [`getrandom::Error`] when the operating system has no randomness.
-pub fn random(bytes: usize) -> Result<String, getrandom::Error> {
-    let mut random = vec![0; bytes];
-    getrandom::fill(&mut random)?;
-    Ok(encode(&random))
-}

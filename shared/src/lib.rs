@@ -11,6 +11,7 @@
 //! | store and load records | `store` (feature `aws`) |
 //! | run the effects of a callback, or hand them over to `worker` | `effects` (feature `effects`) |
 //! | start a function | [`config`], [`live`], [`telemetry`], `aws` (feature `aws`) |
+//! | do small things one way | [`digest`], [`hex`], [`json`], [`random`], [`lock`], [`in_flight`] |
 //!
 //! Domain code takes time ([`clock`]), randomness and I/O as arguments. Secrets are [`secret::Secret`]s.
 
@@ -30,9 +31,12 @@ pub mod errcode;
 #[cfg(any(feature = "aws", feature = "client"))]
 mod error_chain;
 pub mod hex;
-mod lenient_json;
+pub mod in_flight;
+pub mod json;
 pub mod live;
+pub mod lock;
 pub mod message;
+pub mod random;
 pub mod reply;
 pub mod rules;
 pub mod secret;

@@ -7,16 +7,15 @@
 use std::{
     fmt,
     future::Future,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
-
-use tokio::sync::watch;
-use tracing::Instrument as _;
 
 use crate::{
     clock::Clock,
     config::{ConfigError, Environment, SecretError},
+    in_flight::InFlight,
+    lock::lock,
     secret::Secret,
 };
 
@@ -81,8 +80,8 @@ struct State<A> {
     begun_at: i64,
     /// When the last one on demand was begun, in milliseconds.
     demanded_at: i64,
-    /// The last read, which holds the other end while it is under way.
-    reading: watch::Receiver<()>,
+    /// The last read.
+    reading: InFlight,
 }
 
 impl<B: Build> Live<B> {
@@ -104,12 +103,12 @@ impl<B: Build> Live<B> {
                 read_at: i64::MIN,
                 begun_at: i64::MIN,
                 demanded_at: i64::MIN,
-                reading: watch::channel(()).1,
+                reading: InFlight::none(),
             }),
         }));
         if live.0.environment.secret_id().is_some() {
             let reading = live.0.lock(|state| live.begin(state, started));
-            let is_known = within(B::START_BUDGET, reading).await;
+            let is_known = reading.ends_within(B::START_BUDGET).await;
             if !is_known && live.0.lock(|state| state.app.is_none()) {
                 live.0.make(Err(SecretError::late()), started).await;
             }
@@ -146,7 +145,7 @@ impl<B: Build> Live<B> {
                 (now.saturating_sub(state.begun_at) >= APART).then(|| self.begin(state, now))
             };
             if let Some(reading) = self.0.lock(begin) {
-                within(STALE_BUDGET, reading).await;
+                reading.ends_within(STALE_BUDGET).await;
             }
         }
         self.0.known()
@@ -177,17 +176,15 @@ impl<B: Build> Live<B> {
             }
         });
         if let Some((reading, budget)) = reading {
-            within(budget, reading).await;
+            reading.ends_within(budget).await;
         }
     }
 
     /// Begins to read the secret.
-    fn begin(&self, state: &mut State<B::App>, now: i64) -> watch::Receiver<()> {
-        let (under_way, reading) = watch::channel(());
-        tokio::spawn(Arc::clone(&self.0).read(now, under_way).in_current_span());
+    fn begin(&self, state: &mut State<B::App>, now: i64) -> InFlight {
         state.begun_at = now;
-        state.reading = reading.clone();
-        reading
+        state.reading = InFlight::begin(Arc::clone(&self.0).read(now));
+        state.reading.clone()
     }
 }
 
@@ -220,14 +217,12 @@ impl<A> State<A> {
     }
 
     fn is_reading(&self, now: i64) -> bool {
-        // An error means that the other end is gone.
-        self.reading.has_changed().is_ok() && now.saturating_sub(self.begun_at) < APART
+        self.reading.is_running() && now.saturating_sub(self.begun_at) < APART
     }
 }
 
 impl<B: Build> Shared<B> {
-    /// Holds `under_way` to its end, however it ends.
-    async fn read(self: Arc<Self>, begun_at: i64, under_way: watch::Sender<()>) {
+    async fn read(self: Arc<Self>, begun_at: i64) {
         let id = self.environment.secret_id().unwrap_or_default();
         let read = self.build.read_secret(id).await;
         let is_news = self.lock(|state| match &read {
@@ -241,7 +236,6 @@ impl<B: Build> Shared<B> {
         if is_news {
             self.make(read, begun_at).await;
         }
-        drop(under_way);
     }
 
     /// Makes the state anew of what a read that was begun at `begun_at` brought, unless that describes none.
@@ -282,7 +276,7 @@ impl<B: Build> Shared<B> {
     }
 
     fn lock<T>(&self, act: impl FnOnce(&mut State<B::App>) -> T) -> T {
-        act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+        act(&mut lock(&self.state))
     }
 }
 
@@ -292,12 +286,6 @@ impl<B: Build> fmt::Debug for Live<B> {
             .field("environment", &self.0.environment)
             .finish_non_exhaustive()
     }
-}
-
-/// Whether the read has ended within `budget`.
-async fn within(budget: Duration, mut reading: watch::Receiver<()>) -> bool {
-    let ended = async { while reading.changed().await.is_ok() {} };
-    tokio::time::timeout(budget, ended).await.is_ok()
 }
 
 async fn warm<B: Build>(app: &B::App, spent: Duration) {

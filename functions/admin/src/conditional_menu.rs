@@ -79,6 +79,6 @@ async fn try_match(app: &App, request: &ApiRequest<'_>) -> Result<Response<Strin
         .object(Place::Root, &body)
         .and_then(|body| reader.required_text(&body, "user_id", str::is_empty));
     let user_id = reader.finish(user_id).map_err(Problem::faulty_request)?;
-    let seen = app.account.call(&TryMatchMenu { user_id: &user_id }, deadline).await?;
+    let seen = app.account.call(&TryMatchMenu { user_id }, deadline).await?;
     Ok(response::json(200, &seen))
 }

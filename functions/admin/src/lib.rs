@@ -2,16 +2,14 @@
 
 mod conditional_menu;
 mod doctor;
+mod etag;
 mod menu;
+mod openapi;
 mod replies;
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Response, header};
-use http_api::{
-    Api, Problem, Route,
-    openapi::{Location, Parameter},
-};
+use http_api::{Api, Problem, Route};
 use wechat::{
     account::Account,
     api::ClientError,
@@ -79,8 +77,13 @@ impl App {
 }
 
 impl Api for App {
-    const ROUTES: &'static [&'static [Route<Self>]] =
-        &[menu::ROUTES, conditional_menu::ROUTES, replies::ROUTES, doctor::ROUTES];
+    const ROUTES: &'static [&'static [Route<Self>]] = &[
+        menu::ROUTES,
+        conditional_menu::ROUTES,
+        replies::ROUTES,
+        doctor::ROUTES,
+        openapi::ROUTES,
+    ];
 
     fn api_keys(&self) -> &[Secret] {
         &self.api_keys
@@ -97,41 +100,6 @@ impl Api for App {
     }
 }
 
-/// What `If-Match` is for in `openapi.json`.
-const IF_MATCH: Parameter = Parameter {
-    name: "If-Match",
-    location: Location::Header,
-    description: "The ETag of the version that this one shall take the place of.",
-    schema: r#"{"type": "string", "pattern": "^([*]|\"[0-9a-z]{1,19}\")$"}"#,
-};
-
 /// The schemas that `openapi.json` names for this function: WeChat's own menu, the rules document, the doctor's checks.
 #[cfg(feature = "openapi")]
 pub const SCHEMAS: &str = include_str!("schemas.json");
-
-/// The tag of `If-Match: "tag"`; `*` and no header accept any.
-fn if_match(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
-    let Some(value) = headers.get(header::IF_MATCH) else {
-        return Ok(None);
-    };
-    let value = value.to_str().unwrap_or_default().trim();
-    if value == "*" {
-        return Ok(None);
-    }
-    let tag = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
-    tag.map(Some).ok_or_else(bad_if_match)
-}
-
-fn bad_if_match() -> Problem {
-    Problem::bad_request(
-        "If-Match must be the ETag of an earlier answer, such as \"3\" / If-Match 应为之前应答的 ETag，如 \"3\"",
-    )
-    .with_field("If-Match")
-}
-
-fn with_etag(mut response: Response<String>, tag: impl std::fmt::Display) -> Response<String> {
-    if let Ok(etag) = format!("\"{tag}\"").parse() {
-        response.headers_mut().insert(header::ETAG, etag);
-    }
-    response
-}

@@ -17,13 +17,16 @@ use wechat::{
     clock::Deadline,
     digest::sha256_hex,
     errcode::NO_MENU,
-    hex,
+    random,
     store::{KeptMenu, ROLL_BACK_CLAIMED_FOR},
     token::{CallError, CallFailure},
     validate::{self, Fault, menu},
 };
 
-use crate::{App, IF_MATCH, if_match, with_etag};
+use crate::{
+    App,
+    etag::{IF_MATCH, if_match, with_etag},
+};
 
 /// What a roll-back may take, where the platform sets no limit: less than its claim lasts.
 const ROLLING_BACK: Duration = Duration::from_secs(ROLL_BACK_CLAIMED_FOR.unsigned_abs() - 3);
@@ -137,7 +140,7 @@ async fn delete(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>,
 /// a repeat after a lost answer is refused. After a roll-back that was cut short it goes on where that ended. One at a time.
 async fn roll_back(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
     let expected = if_match(request.headers())?;
-    let owner = hex::random(8).map_err(|error| Problem::set_up(error.to_string()))?;
+    let owner = random::hex::<8>();
     let deadline = request.deadline().within(app.account.clock.now_millis(), ROLLING_BACK);
     let claimed = app
         .account

@@ -15,7 +15,10 @@ use wechat::{
     xml::Tree,
 };
 
-use crate::{App, IF_MATCH, bad_if_match, if_match, with_etag};
+use crate::{
+    App,
+    etag::{IF_MATCH, bad_if_match, if_match, with_etag},
+};
 
 pub(crate) const ROUTES: &[Route<App>] = &[
     route!(GET "/api/replies" => get, Operation {

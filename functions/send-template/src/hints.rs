@@ -5,33 +5,24 @@ use wechat::{
     api::{ApiError, Rejection},
     errcode,
     token::{CallError, CallFailure},
-    validate::{
-        send::{SendTemplate, holds_blanks},
-        template,
-    },
+    validate::{send::SendTemplate, template},
 };
 
-const INVALID_OPENID: i64 = 40003;
 const INVALID_ARGUMENT: i64 = 47003;
 
-/// Puts the cause into the hint of `problem`, which `error` came to for `touser`.
-pub(crate) fn explain(problem: Problem, request: &SendTemplate, touser: &str, error: &CallError) -> Problem {
+/// Puts the cause of `error`, where `request` shows it, into the hint of `problem`.
+pub(crate) fn explain(problem: Problem, request: &SendTemplate, error: &CallError) -> Problem {
     let CallFailure::Api(ApiError::Rejected { rejection, .. }) = &error.cause else {
         return problem;
     };
-    match cause(request, touser, rejection) {
+    match cause(request, rejection) {
         Some(cause) => problem.with_hint(cause),
         None => problem,
     }
 }
 
-fn cause(request: &SendTemplate, touser: &str, rejection: &Rejection) -> Option<String> {
+fn cause(request: &SendTemplate, rejection: &Rejection) -> Option<String> {
     match rejection.errcode {
-        INVALID_OPENID if holds_blanks(touser) => Some(
-            "touser holds a line break, a space or an invisible character: leave it out. \
-             / touser 含有换行、空格或不可见字符，请删除。"
-                .to_owned(),
-        ),
         INVALID_ARGUMENT => of_field(request, &rejection.errmsg),
         _ => None,
     }
@@ -72,14 +63,14 @@ mod tests {
     use super::*;
 
     fn hint(data: &Value, errcode: i64, errmsg: &str) -> Option<String> {
-        let body = json!({"touser": "o1\n", "template_id": "T", "data": data});
+        let body = json!({"touser": "o1", "template_id": "T", "data": data});
         let request = SendTemplate::read(&body).unwrap();
         let rejection = Rejection {
             errcode,
             errmsg: errmsg.to_owned(),
             at_token_endpoint: false,
         };
-        cause(&request, "o1\n", &rejection)
+        cause(&request, &rejection)
     }
 
     fn says(data: &Value, errmsg: &str, part: &str) {
@@ -111,10 +102,5 @@ mod tests {
         assert_eq!(hint(&json!({"const2": ""}), 47003, "argument invalid!"), None);
         assert_eq!(hint(&json!({"time3": ""}), 47003, "data.time3.value is empty"), None);
         assert_eq!(hint(&json!({}), 43004, "require subscribe"), None);
-    }
-
-    #[test]
-    fn an_openid_with_a_line_break_is_told_so() {
-        assert!(hint(&json!({}), 40003, "invalid openid").is_some_and(|hint| hint.contains("换行")));
     }
 }

@@ -1,11 +1,11 @@
 //! `Idempotency-Key`: a request that is repeated with the same key is sent once.
 
-use http::{HeaderMap, Response};
+use http::{HeaderMap, HeaderValue, Response};
 use http_api::{ApiRequest, Problem, response::respond};
 use serde_json::Value;
 use wechat::{
     digest::sha256_hex,
-    hex,
+    random,
     store::{RecordedAnswer, SendClaim, SendOutcome, SendRequest},
     validate::send::SendTemplate,
 };
@@ -48,7 +48,7 @@ pub(crate) async fn send_once(
     key: &str,
 ) -> Result<Response<String>, Problem> {
     let (caller, deadline) = (request.caller(), request.deadline());
-    let (owner, fingerprint) = (run_name(8)?, &fingerprint(body));
+    let (owner, fingerprint) = (random::hex::<8>(), &fingerprint(body));
     let claim = SendRequest {
         caller: caller.namespace(),
         key,
@@ -100,12 +100,10 @@ fn fingerprint(body: &Value) -> String {
 
 /// Only answers that tell of a message that was sent are recorded: none of them is a problem.
 fn again(answer: RecordedAnswer) -> Response<String> {
-    respond(answer.status, "application/json", answer.body)
-}
-
-/// A name that no other run has.
-pub(crate) fn run_name(bytes: usize) -> Result<String, Problem> {
-    hex::random(bytes).map_err(|error| Problem::set_up(error.to_string()))
+    let mut response = respond(answer.status, "application/json", answer.body);
+    let headers = response.headers_mut();
+    headers.insert("idempotent-replayed", HeaderValue::from_static("true"));
+    response
 }
 
 #[cfg(test)]

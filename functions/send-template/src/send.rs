@@ -16,10 +16,11 @@ use http_api::{
     openapi::{Body, Location, Parameter, Schema},
     response, route,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use wechat::{
     api::{ApiError, TemplateMessage, calls::template::SendTemplateMessage},
     clock::Deadline,
+    random,
     store::{RecipientState, SendState},
     telemetry::{self, Metric},
     token::{CallError, CallFailure},
@@ -172,7 +173,7 @@ async fn send_template_message(app: &App, request: &ApiRequest<'_>) -> Result<Re
     }
     let client_msg_id = match &message.client_msg_id {
         Some(id) => id.clone(),
-        None => idempotency::run_name(CLIENT_MSG_ID_LENGTH / 2)?,
+        None => random::hex::<{ CLIENT_MSG_ID_LENGTH / 2 }>(),
     };
     let order = Order {
         caller: request.caller(),
@@ -360,7 +361,7 @@ impl Batch<'_> {
             },
             Err(error) => {
                 let unknown_since = unknown_since.or(error.may_have_landed.then_some(self.started));
-                let problem = self.explain(touser, &error);
+                let problem = self.explain(&error);
                 let is_of_all = self.refuses_everybody(&error);
                 if is_of_all {
                     self.halt(problem.clone().and_hint(NOT_ASKED));
@@ -390,11 +391,11 @@ impl Batch<'_> {
         let _ = self.halted.set(problem);
     }
 
-    fn explain(&self, touser: &str, error: &CallError) -> Problem {
+    fn explain(&self, error: &CallError) -> Problem {
         let problem = match &error.cause {
             CallFailure::Api(ApiError::OutOfTime { .. }) => Problem::not_sent(),
             CallFailure::Api(ApiError::Connection { .. }) => Problem::from(error).and_hint(NOT_SENT),
-            _ => hints::explain(Problem::from(error), self.order.request, touser, error),
+            _ => hints::explain(Problem::from(error), self.order.request, error),
         };
         match self.member_at_fault(error) {
             Some(member) => problem.blaming(member),
@@ -514,9 +515,9 @@ fn end(deliveries: &HashMap<String, Delivery>) -> End {
 
 fn state(delivery: &Delivery) -> Option<RecipientState> {
     match delivery.fate {
-        Fate::Taken | Fate::Refused => serde_json::to_value(&delivery.result)
-            .ok()
-            .map(|result| RecipientState::Settled { result }),
+        Fate::Taken | Fate::Refused => Some(RecipientState::Settled {
+            result: json!(delivery.result),
+        }),
         Fate::Unknown { since } => Some(RecipientState::Unknown { since }),
         Fate::RefusedWithAll | Fate::NotAsked => None,
     }

@@ -5,7 +5,7 @@
 //! go unchecked: a check must not stop a send that WeChat would take.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use wechat::{
     api::{Template, calls::template::ListTemplates},
     clock::Deadline,
+    lock::lock,
     store::ListedTemplates,
     token::CallFailure,
     validate::{
@@ -56,7 +57,7 @@ struct State {
 
 impl TemplatesCache {
     fn lock<T>(&self, access: impl FnOnce(&mut State) -> T) -> T {
-        access(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        access(&mut lock(&self.0))
     }
 }
 

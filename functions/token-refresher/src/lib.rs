@@ -8,8 +8,9 @@ use wechat::{
     api::{ClientError, TokenEndpoint},
     clock::{Clock, Deadline},
     config::{ConfigError, RefresherConfig},
-    errcode, hex,
+    errcode,
     live::{Build, Live},
+    random,
     store::Table,
     telemetry::{self, Metric, Unit},
     token::{Action, RefreshError, Refreshed, Refresher},
@@ -61,7 +62,7 @@ impl App {
     /// # Errors
     /// [`RunError`] when there is no working token after it.
     pub async fn run(&self, action: &Action, deadline: Deadline) -> Result<Refreshed, RunError> {
-        let owner = hex::random(8).map_err(|error| RunError::Randomness(error.to_string()))?;
+        let owner = random::hex::<8>();
         let outcome = self.refresher.run(action, &owner, deadline).await;
         match &outcome {
             Ok(done) => self.report(done),
@@ -143,19 +144,15 @@ pub enum RunError {
     /// Why.
     #[error(transparent)]
     Refresh(#[from] RefreshError),
-    /// A run needs a name that no other run has.
-    #[error("no randomness to name the run with: {0}")]
-    Randomness(String),
 }
 
 impl RunError {
-    /// What the function error is called; see [`RefreshError::error_type`].
+    /// What the function error is called; see [`wechat::token::ErrorType`].
     #[must_use]
     pub fn error_type(&self) -> String {
         match self {
             Self::Config(error) => error.error_type().to_owned(),
-            Self::Refresh(error) => error.error_type(),
-            Self::Randomness(_) => "Randomness".to_owned(),
+            Self::Refresh(error) => error.error_type().to_string(),
         }
     }
 

@@ -22,6 +22,7 @@ use wechat::{
     hex,
     live::{Build, Live},
     message::Callback,
+    random,
     reply::Addresses,
     rules::ReplyRules,
     store::Table,
@@ -214,17 +215,9 @@ fn answer(callback: &Callback, rules: &ReplyRules, seal: Option<&Seal>, now: i64
     let Some(seal) = seal else {
         return Outcome::Replied(clear);
     };
-    match fresh_randomness() {
-        Ok((random, nonce)) => Outcome::Replied(seal.seal(&clear, now, random, &nonce)),
-        Err(error) => Outcome::NotSealed(error),
-    }
-}
-
-/// The 16 bytes before a ciphertext, and a nonce. Asked for at once, as each is a call to the operating system.
-fn fresh_randomness() -> Result<([u8; 16], String), getrandom::Error> {
-    let mut bytes = [0; 24];
-    getrandom::fill(&mut bytes)?;
-    let mut random = [0; 16];
-    random.copy_from_slice(&bytes[..16]);
-    Ok((random, hex::encode(&bytes[16..])))
+    // 16 bytes before the ciphertext, and a nonce: asked for at once, as each is a call to the operating system.
+    let bytes: [u8; 24] = random::bytes();
+    let mut prefix = [0; 16];
+    prefix.copy_from_slice(&bytes[..16]);
+    Outcome::Replied(seal.seal(&clear, now, prefix, &hex::encode(&bytes[16..])))
 }

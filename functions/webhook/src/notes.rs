@@ -4,13 +4,14 @@
 use std::{
     future::Future,
     net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use wechat::{
     callback::{OpenError, VerifyError},
     clock::Clock,
+    lock::lock,
     store::{RefusedCallback, Sender, StoreError, Table},
 };
 
@@ -85,7 +86,7 @@ impl Notes {
     }
 
     fn is_due(&self, kind: usize, source: Option<IpAddr>, now: i64) -> bool {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = lock(&self.last);
         let last = &mut last[kind];
         let apart = match kind {
             ACCEPTED => CALLBACKS_APART,

@@ -33,8 +33,6 @@ pub(crate) enum Outcome {
     RulesUnknown,
     /// An effect failed, and nobody else has it: WeChat has to deliver again.
     EffectFailed(NotSettled),
-    /// The reply could not be encrypted: WeChat has to deliver again.
-    NotSealed(getrandom::Error),
     /// Neither GET nor POST.
     MethodNotAllowed,
 }
@@ -68,7 +66,7 @@ impl Outcome {
             Self::Forbidden(_) => "forbidden",
             Self::Refused(_) => "refused",
             Self::Unreadable(_) | Self::NotACallback(_) => "unreadable",
-            Self::RulesUnknown | Self::EffectFailed(_) | Self::NotSealed(_) => "failed",
+            Self::RulesUnknown | Self::EffectFailed(_) => "failed",
             Self::MethodNotAllowed => "method_not_allowed",
         }
     }
@@ -81,7 +79,7 @@ impl Outcome {
             }
             Self::Forbidden(_) => 403,
             Self::Refused(_) => 400,
-            Self::RulesUnknown | Self::EffectFailed(_) | Self::NotSealed(_) => 500,
+            Self::RulesUnknown | Self::EffectFailed(_) => 500,
             Self::MethodNotAllowed => 405,
         }
     }
@@ -101,7 +99,6 @@ impl Outcome {
                     .to_owned(),
             ),
             Self::EffectFailed(error) => Some(error.to_string()),
-            Self::NotSealed(error) => Some(format!("no randomness to encrypt the reply with: {error}")),
             Self::Echoed(_) | Self::Replied(_) | Self::Acknowledged | Self::MethodNotAllowed => None,
         }
     }
@@ -122,7 +119,7 @@ impl Outcome {
             Self::Acknowledged | Self::Unreadable(_) | Self::NotACallback(_) => ACKNOWLEDGED,
             Self::Forbidden(_) => "signature verification failed",
             Self::Refused(_) => "not a body that WeChat sends in this mode",
-            Self::RulesUnknown | Self::EffectFailed(_) | Self::NotSealed(_) => "try again",
+            Self::RulesUnknown | Self::EffectFailed(_) => "try again",
             Self::MethodNotAllowed => "method not allowed",
         };
         text.to_owned()

@@ -3,14 +3,14 @@
 
 use std::{
     future::Future,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
-use tokio::sync::watch;
-use tracing::Instrument as _;
 use wechat::{
     clock::Clock,
+    in_flight::InFlight,
+    lock::lock,
     rules::{ReplyRules, RulesError},
     store::{StoreError, Table},
 };
@@ -45,9 +45,8 @@ struct State {
     /// The document that `rules` were compiled from: an unchanged one is not compiled again.
     document: Option<String>,
     next_read: i64,
-    /// The last read, which holds the other end while it is under way. One at a time: two would compile the same rules
-    /// beside one another, for twice the time and memory.
-    reading: watch::Receiver<()>,
+    /// The last read. One at a time: two would compile the same rules beside one another, for twice the time and memory.
+    reading: InFlight,
 }
 
 /// Why the rules in memory stay what they are.
@@ -67,7 +66,7 @@ impl RulesCache {
             rules: None,
             document: None,
             next_read: i64::MIN,
-            reading: watch::channel(()).1,
+            reading: InFlight::none(),
         };
         Self(Arc::new(Shared {
             table,
@@ -86,9 +85,9 @@ impl RulesCache {
     pub(crate) async fn warm(&self, spent: Duration) {
         let budget = START_BUDGET.saturating_sub(spent).max(READ_BUDGET);
         within(budget, async {
-            let under_way = self.0.lock(|state| state.reading.clone());
-            ended(under_way).await;
-            ended(self.reading()).await;
+            let in_flight = self.0.lock(|state| state.reading.clone());
+            in_flight.ended().await;
+            self.reading().ended().await;
         })
         .await;
     }
@@ -98,31 +97,20 @@ impl RulesCache {
     pub(crate) async fn current(&self) -> Option<Arc<ReplyRules>> {
         let now = self.0.clock.now_millis();
         if self.0.lock(|state| now >= state.next_read) {
-            within(READ_BUDGET, ended(self.reading())).await;
+            within(READ_BUDGET, self.reading().ended()).await;
         }
         self.0.lock(|state| state.rules.clone())
     }
 
     /// The read that is under way, or else a new one. One that is not done in time goes on, and serves a later reply.
-    fn reading(&self) -> watch::Receiver<()> {
+    fn reading(&self) -> InFlight {
         self.0.lock(|state| {
-            if !is_under_way(&state.reading) {
-                let (under_way, reading) = watch::channel(());
-                tokio::spawn(Arc::clone(&self.0).read(under_way).in_current_span());
-                state.reading = reading;
+            if !state.reading.is_running() {
+                state.reading = InFlight::begin(Arc::clone(&self.0).read());
             }
             state.reading.clone()
         })
     }
-}
-
-fn is_under_way(reading: &watch::Receiver<()>) -> bool {
-    reading.has_changed().is_ok()
-}
-
-/// Waits until the read has let go of its end.
-async fn ended(mut reading: watch::Receiver<()>) {
-    while reading.changed().await.is_ok() {}
 }
 
 async fn within(budget: Duration, read: impl Future<Output = ()>) {
@@ -132,8 +120,7 @@ async fn within(budget: Duration, read: impl Future<Output = ()>) {
 }
 
 impl Shared {
-    /// Holds `under_way` to its end, however it ends.
-    async fn read(self: Arc<Self>, under_way: watch::Sender<()>) {
+    async fn read(self: Arc<Self>) {
         let refreshed = self.refresh().await;
         let now = self.clock.now_millis();
         self.lock(|state| {
@@ -146,7 +133,6 @@ impl Shared {
         if let Err(error) = refreshed {
             tracing::warn!(%error, "the reply rules cannot be read: the last known ones serve, if there are any");
         }
-        drop(under_way);
     }
 
     async fn refresh(&self) -> Result<(), ReadError> {
@@ -165,7 +151,7 @@ impl Shared {
     }
 
     fn lock<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
-        act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+        act(&mut lock(&self.state))
     }
 }
 

@@ -13,7 +13,7 @@ use wechat::{
     validate::{Fault, template::Finding},
 };
 
-use crate::response::{respond, to_json};
+use crate::response::respond;
 
 /// A kind of failure: its status, its `type` and its `title`.
 #[derive(Clone, Copy)]
@@ -166,9 +166,16 @@ impl Problem {
         problem
     }
 
-    /// 401: no key, or a wrong one.
+    /// 401: no key, or a wrong one. Without `has_keys` there is none that could be right.
     #[must_use]
-    pub fn unauthorized() -> Self {
+    pub fn unauthorized(has_keys: bool) -> Self {
+        if !has_keys {
+            let detail = "API_KEYS is not set, so no key can call / 未设置 API_KEYS，任何密钥都无法调用";
+            return Self::new(UNAUTHORIZED, detail).with_hint(
+                "Set API_KEYS in the secret that WECHAT_SECRET_ID names, or in the function's environment. \
+                 / 请在 WECHAT_SECRET_ID 指向的密钥或函数的环境变量中设置 API_KEYS。",
+            );
+        }
         let detail = "send one of API_KEYS as \"Authorization: Bearer KEY\" / 请携带 Authorization: Bearer KEY";
         Self::new(UNAUTHORIZED, detail)
     }
@@ -368,7 +375,7 @@ impl Problem {
             .allow
             .as_deref()
             .and_then(|methods| HeaderValue::from_str(methods).ok());
-        let mut response = respond(status, "application/problem+json", to_json(&self));
+        let mut response = respond(status, "application/problem+json", wechat::json::write(&self));
         if let Some(seconds) = retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         }

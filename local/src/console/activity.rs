@@ -3,12 +3,16 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use futures_util::{Stream, stream};
 use tokio::sync::broadcast::{self, Receiver, Sender, error::RecvError};
-use wechat::clock::{Clock, SystemClock};
+use wechat::{
+    clock::{Clock, SystemClock},
+    json,
+    lock::lock,
+};
 
 use super::event::Event;
 
@@ -67,10 +71,7 @@ impl Activity {
         let mut state = self.lock();
         state.last_id += 1;
         event.id = state.last_id;
-        let Ok(json) = serde_json::to_string(&event) else {
-            return;
-        };
-        let json: Arc<str> = json.into();
+        let json: Arc<str> = json::write(&event).into();
         if state.remembered.len() == REMEMBERED {
             state.remembered.pop_front();
         }
@@ -104,7 +105,7 @@ impl Activity {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0.state)
     }
 }
 

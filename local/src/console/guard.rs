@@ -65,7 +65,9 @@ pub(super) async fn needs_api_key(State(console): State<Arc<Console>>, request: 
     if api_key(request.headers(), &console.account.api_keys).is_some() {
         next.run(request).await
     } else {
-        Problem::unauthorized().into_response().into_response()
+        Problem::unauthorized(!console.account.api_keys.is_empty())
+            .into_response()
+            .into_response()
     }
 }
 

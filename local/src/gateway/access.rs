@@ -39,7 +39,11 @@ pub(super) fn cors() -> CorsLayer {
             header::HeaderName::from_static("idempotency-key"),
             header::IF_MATCH,
         ])
-        .expose_headers([header::ETAG, header::RETRY_AFTER])
+        .expose_headers([
+            header::ETAG,
+            header::RETRY_AFTER,
+            header::HeaderName::from_static("idempotent-replayed"),
+        ])
         .max_age(Duration::from_secs(300))
 }
 

@@ -6,7 +6,7 @@ use std::{
     future::Future,
     net::{IpAddr, Ipv6Addr, SocketAddr},
     pin::pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -22,6 +22,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::sleep,
 };
+use wechat::lock::lock;
 
 /// Before the next connection is accepted when the machine has no room for it.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -100,7 +101,7 @@ impl Peers {
     fn admit(&self, peer: IpAddr, limit: usize) -> Option<Place> {
         let address = counted(peer);
         if let Some(address) = address {
-            let held = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let held = &mut *lock(&self.0);
             let held = held.entry(address).or_default();
             if *held >= limit {
                 return None;
@@ -117,7 +118,7 @@ impl Peers {
 impl Drop for Place {
     fn drop(&mut self) {
         let Some(address) = self.address else { return };
-        let held = &mut *self.peers.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = &mut *lock(&self.peers.0);
         if let Some(count) = held.get_mut(&address) {
             *count -= 1;
             if *count == 0 {

@@ -12,7 +12,7 @@ fn document() -> Value {
     let mut schemas = send_template::openapi::schemas();
     let of_admin: Map<String, Value> = serde_json::from_str(admin::SCHEMAS).unwrap();
     schemas.extend(of_admin);
-    openapi::document(paths, schemas)
+    openapi::document(&paths, &schemas)
 }
 
 #[test]

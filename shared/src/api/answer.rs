@@ -6,7 +6,7 @@ use reqwest::StatusCode;
 use serde_json::Value;
 
 use super::ApiError;
-use crate::{errcode, lenient_json::escape_control_characters};
+use crate::{errcode, json::escape_control_characters};
 
 /// WeChat's refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]

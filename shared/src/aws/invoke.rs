@@ -8,7 +8,7 @@ use aws_sdk_lambda::{
 use serde_json::Value;
 
 use super::describe;
-use crate::clock::Clock;
+use crate::{clock::Clock, random};
 
 /// The HTTP status of an asynchronous invocation that Lambda has taken.
 const ACCEPTED: i32 = 202;
@@ -115,7 +115,7 @@ impl LambdaFunction {
 /// Doubles with each attempt; half of it is chance, so that callers that were throttled together come back apart.
 fn back_off(attempt: u32) -> Duration {
     let fixed = FIRST_BACK_OFF_MILLIS << (attempt - 1);
-    let jitter = getrandom::u64().map_or(fixed, |random| random % fixed);
+    let jitter = u64::from_ne_bytes(random::bytes()) % fixed;
     Duration::from_millis(fixed + jitter)
 }
 

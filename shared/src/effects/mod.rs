@@ -20,8 +20,8 @@ pub use self::{
 };
 use crate::{
     clock::Clock,
-    hex,
     message::{Callback, Content, Event, is_msgid},
+    random,
     store::{Claim, MessageStatus, Receipt, StoreError, Table},
 };
 
@@ -54,9 +54,6 @@ pub enum EffectError {
     /// The table did not answer in time.
     #[error("the table did not answer within {0:?} / 数据表未在 {0:?} 内应答")]
     TooLate(Duration),
-    /// The operating system has no randomness for the unique name of the run.
-    #[error("the operating system has no randomness / 操作系统无法提供随机数: {0}")]
-    Randomness(getrandom::Error),
 }
 
 /// Failed effects, and the claim that they may still hold: see [`Effects::give_up`].
@@ -131,7 +128,7 @@ impl Effects {
     pub async fn run(&self, callback: &Callback, received_at: i64, budget: Duration) -> Result<Ran, Failed> {
         let deadline = Instant::now() + budget;
         let key = callback.dedup_key();
-        let owner = hex::random(8).map_err(EffectError::Randomness)?;
+        let owner = random::hex::<8>();
         match self.claim(&key, &owner, budget, deadline).await? {
             Claim::Won => {}
             Claim::Done => return Ok(Ran::Before),

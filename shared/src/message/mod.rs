@@ -16,7 +16,7 @@ mod report;
 mod tests;
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub use event::{AuthorizedUser, Event, Pictures, ScanCode, SubscribeChoice};
 pub use msgid::is_msgid;
@@ -284,7 +284,7 @@ impl Callback {
             content: &'a Content,
             document: Value,
         }
-        serde_json::to_value(Envelope {
+        json!(Envelope {
             id: self.dedup_key(),
             to: &self.to,
             from: &self.from,
@@ -292,7 +292,6 @@ impl Callback {
             content: &self.content,
             document: self.document.to_json(),
         })
-        .expect("strings, numbers and maps with string keys always serialize")
     }
 }
 

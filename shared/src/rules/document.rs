@@ -15,6 +15,7 @@ use crate::{
 
 /// How a keyword rule compares a text.
 const MATCHES: [&str; 4] = ["exact", "prefix", "contains", "regex"];
+/// The types of a reply.
 const REPLIES: [&str; 7] = [
     "text",
     "image",
@@ -277,6 +278,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::validate::assert_each_half_says_all;
 
     fn pointers(document: &Value) -> Vec<String> {
         match RulesDocument::parse(document.to_string().as_bytes()).unwrap_err() {
@@ -336,6 +338,32 @@ mod tests {
                 "/scans/3/description",
                 "/subscribe/content",
             ]
+        );
+    }
+
+    #[test]
+    fn each_half_of_a_fault_says_all() {
+        let document = json!({
+            "default": {"type": "txet"},
+            "keyword": [],
+            "keywords": [
+                {"match": "regex", "value": "(", "reply": {"type": "news", "articles": []}},
+                {"match": "regex", "value": r"\p{Nothing}", "reply": {"type": "text", "content": "x".repeat(2049)}},
+                {"match": "regex", "value": r"[\s\S]".repeat(50), "reply": {"type": "text"}},
+            ],
+        });
+        let Err(RulesError::Faults(faults)) = RulesDocument::parse(document.to_string().as_bytes()) else {
+            panic!()
+        };
+        assert_eq!(faults.len(), 8, "{faults:?}");
+        for fault in &faults {
+            assert_each_half_says_all(fault, &["keywords", "exact", "text", "news", "unclosed", "s", "S"]);
+        }
+        assert!(faults[0].detail.contains("did you mean keywords?"), "{faults:?}");
+        let words = RulesError::Faults(faults).to_string();
+        assert!(
+            words.starts_with("the rules have 8 fault(s) / 规则有 8 处错误: "),
+            "{words}"
         );
     }
 

@@ -2,10 +2,7 @@
 //!
 //! A lazy DFA of the `regex-automata` crate matches them together; the cache keeps its states between texts.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-};
+use std::{collections::HashMap, sync::Mutex};
 
 use regex_automata::{
     Input, MatchKind,
@@ -18,7 +15,7 @@ use regex_automata::{
 use regex_syntax::hir::{Dot, Hir, Look, Repetition};
 
 use super::document::RulesError;
-use crate::validate::Fault;
+use crate::{lock::lock, validate::Fault};
 
 /// Bytes of the NFA of all regular expressions. 2,000 usual ones take 3 MB, 1,000 `\w` take 17 MB.
 const SIZE_LIMIT: usize = 16 << 20;
@@ -86,7 +83,7 @@ impl Regexes {
         if text.len() > TEXT_LIMIT {
             return None;
         }
-        let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut states = lock(&self.states);
         if states.cache.memory_usage() > CACHE_LIMIT / self.share {
             self.clear(&mut states);
         }

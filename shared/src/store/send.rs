@@ -22,6 +22,7 @@ use super::{
     claim::{MINE, retry_after},
     get_number, get_text, number, text,
 };
+use crate::json;
 
 /// Seconds. A key is remembered for 24 hours.
 const REMEMBERED_FOR: i64 = 24 * 3600;
@@ -202,8 +203,7 @@ impl Table {
                 ],
             ),
             SendOutcome::Open(recipients) => {
-                let recipients =
-                    serde_json::to_string(recipients).map_err(|error| StoreError::damaged("UpdateItem", error))?;
+                let recipients = json::write(recipients);
                 (
                     "SET claim_expires_at = :now, recipients = :recipients REMOVE #owner, started_at",
                     vec![(":now", number(now)), (":recipients", text(recipients))],

@@ -1,7 +1,7 @@
 //! `templates#<appid>`: the account's templates and their fields, for processes that start.
 
 use super::{StoreError, Table, get_number, get_text, number, text, written};
-use crate::validate::template::Templates;
+use crate::{json, validate::template::Templates};
 
 const KIND: &str = "templates";
 /// The list is kept this long, in seconds: a day. Within it a template's fields never change, but some may be added.
@@ -37,10 +37,8 @@ impl Table {
     /// # Errors
     /// [`StoreError`] when the table cannot be written.
     pub async fn save_templates(&self, listed: &ListedTemplates) -> Result<(), StoreError> {
-        let templates =
-            serde_json::to_string(&listed.templates).map_err(|error| StoreError::damaged("PutItem", error))?;
         let attributes = [
-            ("templates", text(templates)),
+            ("templates", text(json::write(&listed.templates))),
             ("listed_at", number(listed.listed_at)),
             ("ttl", number(listed.listed_at + KEPT_FOR)),
         ];

@@ -7,6 +7,8 @@ mod source;
 #[cfg(test)]
 mod tests;
 
+use std::{fmt, str::FromStr};
+
 use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "invoke")]
@@ -55,4 +57,68 @@ pub struct Refreshed {
     pub generation: u64,
     /// When it ends, in epoch seconds.
     pub expires_at: i64,
+}
+
+/// Why a run failed, as the `errorType` of its function error names it: alarms, callers and the next run, which finds it in
+/// the table, tell by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorType {
+    /// WeChat refused, with this errcode.
+    Refused(i64),
+    /// Something answered that is not WeChat.
+    WeChatUnreadable,
+    /// WeChat did not answer.
+    WeChatUnreachable,
+    /// The table did not answer.
+    StoreUnreachable,
+    /// The table refused, or holds what cannot be read.
+    StoreSetUp,
+    /// The run that this one waited for failed for a reason that is not known.
+    OtherRun,
+    /// Another run held the lease for too long.
+    Busy,
+    /// No token may be replaced now.
+    ForcedTooOften,
+}
+
+/// How a refusal is called, before the errcode.
+const REFUSED: &str = "WeChat";
+
+impl ErrorType {
+    /// Those with a name of their own.
+    const NAMED: [(Self, &'static str); 7] = [
+        (Self::WeChatUnreadable, "WeChatUnreadable"),
+        (Self::WeChatUnreachable, "WeChatUnreachable"),
+        (Self::StoreUnreachable, "StoreUnreachable"),
+        (Self::StoreSetUp, "StoreSetUp"),
+        (Self::OtherRun, "OtherRun"),
+        (Self::Busy, "Busy"),
+        (Self::ForcedTooOften, "ForcedTooOften"),
+    ];
+}
+
+impl fmt::Display for ErrorType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Self::Refused(errcode) = self {
+            return write!(f, "{REFUSED}{errcode}");
+        }
+        let named = Self::NAMED.iter().find(|(error_type, _)| error_type == self);
+        f.write_str(named.map_or("", |(_, name)| name))
+    }
+}
+
+/// The name is not one of a failed run: Lambda's own, or another function's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownErrorType;
+
+impl FromStr for ErrorType {
+    type Err = UnknownErrorType;
+
+    fn from_str(name: &str) -> Result<Self, UnknownErrorType> {
+        if let Some((error_type, _)) = Self::NAMED.iter().find(|(_, known)| *known == name) {
+            return Ok(*error_type);
+        }
+        let errcode = name.strip_prefix(REFUSED).and_then(|errcode| errcode.parse().ok());
+        errcode.map(Self::Refused).ok_or(UnknownErrorType)
+    }
 }

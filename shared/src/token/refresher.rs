@@ -12,7 +12,7 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use super::{Action, Refreshed};
+use super::{Action, ErrorType, Refreshed};
 use crate::{
     api::{ApiError, IssuedToken, Rejection, TokenIssuer},
     clock::{Clock, Deadline},
@@ -154,27 +154,24 @@ impl RefreshError {
         }
     }
 
-    /// What the run's function error is called: `WeChat<errcode>` when it was WeChat that refused, so that alarms and
-    /// callers can tell why. [`super::RefreshRequestError::from_function_error`] reads it.
+    /// What the run's function error is called.
     #[must_use]
-    pub fn error_type(&self) -> String {
+    pub fn error_type(&self) -> ErrorType {
         if let Some(errcode) = self.errcode() {
-            return format!("WeChat{errcode}");
+            return ErrorType::Refused(errcode);
         }
-        let name = match self {
-            Self::Api(ApiError::Unreadable { .. } | ApiError::Status { .. }) => "WeChatUnreadable",
-            Self::Api(_) => "WeChatUnreachable",
+        match self {
+            Self::Api(ApiError::Unreadable { .. } | ApiError::Status { .. }) => ErrorType::WeChatUnreadable,
+            Self::Api(_) => ErrorType::WeChatUnreachable,
             Self::Store(error) => match error.kind() {
-                StoreErrorKind::Unreachable | StoreErrorKind::Busy => "StoreUnreachable",
-                StoreErrorKind::SetUp | StoreErrorKind::Damaged => "StoreSetUp",
+                StoreErrorKind::Unreachable | StoreErrorKind::Busy => ErrorType::StoreUnreachable,
+                StoreErrorKind::SetUp | StoreErrorKind::Damaged => ErrorType::StoreSetUp,
             },
-            // What that run ran into.
-            Self::OtherRun(failure) if !failure.error_type.is_empty() => &failure.error_type,
-            Self::OtherRun(_) => "OtherRun",
-            Self::Busy { .. } => "Busy",
-            Self::ForcedTooOften { .. } => "ForcedTooOften",
-        };
-        name.to_owned()
+            // What that run ran into, unless an older or a newer version has recorded it.
+            Self::OtherRun(failure) => failure.error_type.parse().unwrap_or(ErrorType::OtherRun),
+            Self::Busy { .. } => ErrorType::Busy,
+            Self::ForcedTooOften { .. } => ErrorType::ForcedTooOften,
+        }
     }
 
     fn as_failure(&self, at: i64, owner: &str) -> RefreshFailure {
@@ -186,7 +183,7 @@ impl RefreshError {
             at,
             owner: owner.to_owned(),
             errcode: self.errcode(),
-            error_type: self.error_type(),
+            error_type: self.error_type().to_string(),
             message,
         }
     }

@@ -6,6 +6,7 @@ use super::{Action, RefreshPort, RefreshRequestError};
 use crate::{
     aws::{InvokeError, LambdaFunction},
     clock::{Clock, Deadline},
+    json,
 };
 
 /// How long a caller waits for a run: longer than one takes that WeChat keeps waiting.
@@ -32,9 +33,7 @@ impl LambdaRefresher {
 
     /// A second run does no harm: it finds what the first has done.
     async fn invoke(&self, action: &Action) -> Result<(), RefreshRequestError> {
-        let payload =
-            serde_json::to_vec(action).map_err(|error| RefreshRequestError::Unreachable(error.to_string()))?;
-        Ok(self.function.call(payload).await?)
+        Ok(self.function.call(json::write(action).into_bytes()).await?)
     }
 }
 

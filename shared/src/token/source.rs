@@ -13,7 +13,7 @@ use std::{
 
 use tokio::sync::Mutex;
 
-use super::Action;
+use super::{Action, ErrorType, UnknownErrorType};
 use crate::{
     api::{ApiError, Rejection},
     clock::{Clock, Deadline},
@@ -74,22 +74,28 @@ pub enum RefreshRequestError {
 }
 
 impl RefreshRequestError {
-    /// Reads what a failed run reports: the type and the message of its function error. See
-    /// [`super::RefreshError::error_type`]; other types are Lambda's own.
+    /// Reads what a failed run reports: the type and the message of its function error. See [`ErrorType`].
     #[must_use]
     pub fn from_function_error(error_type: &str, message: impl Into<String>) -> Self {
         let message = message.into();
-        match error_type {
-            "WeChatUnreachable" | "StoreUnreachable" | "Busy" => Self::NoAnswer(message),
-            "WeChatUnreadable" => Self::BadAnswer(message),
-            "Sandbox.Timedout" => Self::Timeout,
-            "" if message.contains("Task timed out") => Self::Timeout,
-            _ => Self::Failed {
-                errcode: error_type.strip_prefix("WeChat").and_then(|code| code.parse().ok()),
+        match error_type.parse() {
+            Ok(ErrorType::WeChatUnreachable | ErrorType::StoreUnreachable | ErrorType::Busy) => Self::NoAnswer(message),
+            Ok(ErrorType::WeChatUnreadable) => Self::BadAnswer(message),
+            Ok(ErrorType::Refused(errcode)) => Self::Failed {
+                errcode: Some(errcode),
                 message,
             },
+            Err(UnknownErrorType) if is_lambdas_timeout(error_type, &message) => Self::Timeout,
+            Ok(ErrorType::StoreSetUp | ErrorType::OtherRun | ErrorType::ForcedTooOften) | Err(UnknownErrorType) => {
+                Self::Failed { errcode: None, message }
+            }
         }
     }
+}
+
+/// Whether Lambda reports in place of the function that it ran out of time. Some runtimes' reports have no type.
+fn is_lambdas_timeout(error_type: &str, message: &str) -> bool {
+    error_type == "Sandbox.Timedout" || (error_type.is_empty() && message.contains("Task timed out"))
 }
 
 /// Why there is no usable token.

@@ -56,3 +56,25 @@ pub fn in_words(faults: &[Fault]) -> String {
     }
     words.join("; ")
 }
+
+/// Asserts that both halves of a sentence hold the same names and numbers: which words of the English half are such is seen
+/// by a digit or `_` in them, or by `names`.
+#[cfg(test)]
+pub(crate) fn assert_each_half_says_all(fault: &Fault, names: &[&str]) {
+    let words = |half: &str| {
+        let words = half.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        let words = words.filter(|word| !word.is_empty());
+        words.map(str::to_owned).collect::<std::collections::BTreeSet<_>>()
+    };
+    let (english, chinese) = fault.detail.split_once(HALVES).expect("two halves");
+    assert!(!chinese.is_ascii(), "{chinese}");
+    let is_value = |word: &&String| word.contains(|c: char| c.is_ascii_digit() || c == '_');
+    let (english, chinese) = (words(english), words(chinese));
+    assert_eq!(chinese.difference(&english).next(), None, "in Chinese only: {fault:?}");
+    let mut left_out = english.difference(&chinese);
+    assert_eq!(
+        left_out.find(|word| is_value(word) || names.contains(&word.as_str())),
+        None,
+        "in English only: {fault:?}"
+    );
+}

@@ -338,7 +338,7 @@ mod tests {
     use proptest::{collection::vec, prelude::*, sample::select};
     use serde_json::json;
 
-    use super::*;
+    use super::{super::assert_each_half_says_all, *};
 
     fn pointers(menu: &Value) -> Vec<String> {
         let faults = default_menu(menu).err().unwrap_or_default();
@@ -446,6 +446,26 @@ mod tests {
                 "/button/2/url"
             ]
         );
+    }
+
+    #[test]
+    fn each_half_of_a_menus_fault_says_all() {
+        let buttons = json!([
+            {"name": "p", "type": "click", "sub_button": [{"name": "s", "type": "news", "sub_button": [click("t")]}]},
+            {"name": "好".repeat(6), "type": "clik"},
+            {"name": "v", "type": "view", "url": "ftp://x"},
+            7,
+        ]);
+        let menu = json!({"button": buttons, "matchrule": {"sex": "1"}});
+        let faults = conditional_menu(&menu).unwrap_err();
+        let empty = conditional_menu(&json!({"button": [click("n")], "matchrule": {}})).unwrap_err();
+        assert_eq!(faults.len() + empty.len(), 9, "{faults:?}");
+        for fault in faults.iter().chain(&empty) {
+            assert_each_half_says_all(
+                fault,
+                &["news", "click", "view", "miniprogram", "sex", "city", "name", "https"],
+            );
+        }
     }
 
     #[test]

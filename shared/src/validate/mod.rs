@@ -15,9 +15,11 @@ mod reader;
 pub mod send;
 pub mod template;
 
+#[cfg(test)]
+pub(crate) use self::fault::assert_each_half_says_all;
 pub(crate) use self::{fault::LIMIT, place::escape_pointer};
 pub use self::{
     fault::{Fault, in_words},
     place::Place,
-    reader::{EMPTY, Object, Reader},
+    reader::{EMPTY, Object, Reader, did_you_mean},
 };

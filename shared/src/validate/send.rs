@@ -24,6 +24,9 @@ pub const KNOWN: [&str; 8] = [
     "topcolor",
 ];
 
+const HOLDS_BLANKS: &str =
+    "holds a line break, a space or an invisible character: leave it out / 含有换行、空格或不可见字符，请删除";
+
 /// A request to send.
 #[derive(Debug)]
 pub struct SendTemplate {
@@ -105,11 +108,17 @@ fn recipients(reader: &mut Reader, body: &Object<'_, '_>) -> Option<Recipients> 
 }
 
 fn openid(reader: &mut Reader, place: &Place<'_>, value: &Value, detail: &str) -> Option<String> {
-    let openid = value.as_str().filter(|openid| !is_blank(openid));
-    if openid.is_none() {
+    let Some(openid) = value.as_str().filter(|openid| !is_blank(openid)) else {
         reader.fault(place, detail);
+        return None;
+    };
+    if openid.contains([',', '，', ';', '；', '|']) {
+        let detail = "names several people: write [\"openid 1\", \"openid 2\"] / 含有多个 openid，请写成 [\"openid 1\", \"openid 2\"]";
+        reader.fault(place, detail);
+    } else if holds_blanks(openid) {
+        reader.fault(place, HOLDS_BLANKS);
     }
-    openid.map(str::to_owned)
+    Some(openid.to_owned())
 }
 
 fn is_blank(text: &str) -> bool {
@@ -125,18 +134,13 @@ fn optional_text<'v>(reader: &mut Reader, object: &Object<'_, 'v>, name: &str) -
 fn template_id(reader: &mut Reader, body: &Object<'_, '_>) -> Option<String> {
     let id = reader.required_text(body, "template_id", is_blank)?;
     if holds_blanks(id) {
-        reader.fault(
-            &body.place.member("template_id"),
-            "holds a line break, a space or an invisible character: leave it out \
-             / 含有换行、空格或不可见字符，请删除",
-        );
+        reader.fault(&body.place.member("template_id"), HOLDS_BLANKS);
     }
     Some(id.to_owned())
 }
 
 /// Whether a text holds anything that an id never does, but is easily copied along with one.
-#[must_use]
-pub fn holds_blanks(id: &str) -> bool {
+fn holds_blanks(id: &str) -> bool {
     id.contains(|c: char| {
         c.is_whitespace() || c.is_control() || matches!(c, '\u{200B}'..='\u{200F}' | '\u{2060}' | '\u{FEFF}')
     })
@@ -266,6 +270,12 @@ mod tests {
     }
 
     #[test]
+    fn an_openid_with_a_line_break_is_told_so() {
+        let faults = SendTemplate::read(&json!({"touser": "o1\n", "template_id": "T"})).unwrap_err();
+        assert!(faults[0].detail.contains("换行"), "{faults:?}");
+    }
+
+    #[test]
     fn each_fault_names_its_member() {
         let base = |name: &str, value: Value| {
             let mut body = json!({"touser": "o", "template_id": "T", "data": {}});
@@ -279,6 +289,9 @@ mod tests {
             (base("touser", json!(vec!["o"; 101])), "touser"),
             (base("touser", json!(["o", 7])), "touser"),
             (base("touser", json!(" ")), "touser"),
+            (base("touser", json!("oA,oB")), "touser"),
+            (base("touser", json!(" oA")), "touser"),
+            (base("touser", json!(["oA", "oB\n"])), "touser"),
             (base("template_id", json!(7)), "template_id"),
             (base("template_id", json!("T\n")), "template_id"),
             (base("template_id", json!("\u{feff}T")), "template_id"),

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::{ParseError, Tree};
-use crate::lenient_json::escape_control_characters;
+use crate::json::escape_control_characters;
 
 /// Parses one object and its content.
 pub(super) fn parse(text: &str) -> Result<Tree, ParseError> {

@@ -34,6 +34,28 @@ async fn two_editors_cannot_overwrite_one_another() {
 }
 
 #[tokio::test]
+async fn a_small_body_is_refused_with_the_place_of_each_fault() {
+    let mut admin = Admin::start().await;
+    for (path, body, pointers) in [
+        ("/api/replies/rollback", json!({"version": "4"}), vec!["/version"]),
+        ("/api/replies/rollback", json!({"verison": 4}), vec!["/verison"]),
+        ("/api/replies/try", json!({"text": "a", "key": 7}), vec!["/key", ""]),
+        ("/api/replies/try", json!({}), vec![""]),
+        ("/api/replies/try", json!([]), vec![""]),
+        ("/api/menu/trymatch", json!({"user_id": ""}), vec!["/user_id"]),
+        ("/api/menu/trymatch", json!({"user": "o"}), vec!["/user_id"]),
+    ] {
+        let (status, answer) = admin.request("POST", path, &body).await;
+        assert_eq!((status, &answer["pointer"]), (400, &json!(pointers[0])), "{body}");
+        let faults = answer["faults"].as_array().unwrap().iter();
+        let found: Vec<_> = faults.map(|fault| fault["pointer"].as_str().unwrap()).collect();
+        assert_eq!(found, pointers, "{answer}");
+        let field = pointers[0].strip_prefix('/');
+        assert_eq!(answer["field"].as_str(), field, "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn the_last_ten_versions_can_be_restored() {
     let mut admin = Admin::start().await;
     assert_eq!(

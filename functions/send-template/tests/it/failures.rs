@@ -410,6 +410,58 @@ async fn bodies_are_read_whatever_their_content_type_and_refused_with_a_reason()
 }
 
 #[tokio::test]
+async fn a_send_is_refused_with_every_fault_at_once() {
+    let stage = Stage::new().await;
+    let function = &mut stage.function().await;
+    let body = json!({
+        "touser": FOLLOWER, "template_id": "TEMPLATE_ID", "urls": "x", "url": "javascript:alert(1)",
+        "data": {"thing1": 7, "a/b": {"value": 7}},
+    });
+    let answer = send(function, &body).await;
+    let first = (answer.status, &answer.body["field"], &answer.body["pointer"]);
+    assert_eq!(first, (400, &json!("urls"), &json!("/urls")), "{answer:?}");
+    let detail = answer.body["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("urls is unknown") && detail.contains("did you mean url?"),
+        "{detail}"
+    );
+    let faults = answer.body["faults"].as_array().unwrap();
+    let named: Vec<_> = faults
+        .iter()
+        .map(|fault| [&fault["field"], &fault["pointer"]])
+        .collect();
+    let expected = [
+        ["urls", "/urls"],
+        ["url", "/url"],
+        ["data.a/b.value", "/data/a~1b/value"],
+        ["data.thing1", "/data/thing1"],
+    ];
+    assert_eq!(json!(named), json!(expected));
+    assert!(
+        faults
+            .iter()
+            .all(|fault| fault["detail"].as_str().unwrap().contains(" / "))
+    );
+    assert_eq!(stage.calls(Some(SEND)).await, 0);
+}
+
+/// What its template does not take is named in both ways too.
+#[tokio::test]
+async fn findings_have_a_pointer_beside_their_field() {
+    let stage = Stage::new().await;
+    let function = &mut stage.function().await;
+    let mut body = message();
+    body["data"]["thing1"] = json!("长".repeat(21));
+    let answer = send(function, &body).await;
+    for named in [&answer.body, &answer.body["findings"][0]] {
+        assert_eq!(
+            (&named["field"], &named["pointer"]),
+            (&json!("data.thing1.value"), &json!("/data/thing1/value"))
+        );
+    }
+}
+
+#[tokio::test]
 async fn no_secret_no_openid_and_no_text_is_logged() {
     let stage = Stage::new().await;
     let function = &mut stage.function().await;

@@ -4,7 +4,6 @@
 
 use std::collections::BTreeSet;
 
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -23,18 +22,6 @@ const REMOVED: [&str; 5] = ["sex", "country", "province", "city", "language"];
 
 /// Domains that all conditional menus together may link to.
 const MOST_DOMAINS: usize = 3;
-
-#[derive(Deserialize)]
-struct Delete {
-    #[serde(default)]
-    menuid: String,
-}
-
-#[derive(Deserialize)]
-struct TryMatch {
-    #[serde(default)]
-    user_id: String,
-}
 
 fn menu(platform: &mut Platform) -> Result<&mut Menu, ApiError> {
     platform.menu.as_mut().ok_or_else(|| ApiError::of(65303))
@@ -65,10 +52,10 @@ pub(super) fn add(platform: &mut Platform, call: &Call<'_>) -> Result<Value, Api
 }
 
 pub(super) fn delete(platform: &mut Platform, call: &Call<'_>) -> Result<Value, ApiError> {
-    let request: Delete = call.json()?;
+    let id = call.text("menuid")?;
     let menus = &mut menu(platform)?.conditional;
     let before = menus.len();
-    menus.retain(|menu| menu.id.to_string() != request.menuid);
+    menus.retain(|menu| menu.id.to_string() != id);
     if menus.len() < before {
         Ok(ok())
     } else {
@@ -77,8 +64,7 @@ pub(super) fn delete(platform: &mut Platform, call: &Call<'_>) -> Result<Value, 
 }
 
 pub(super) fn try_match(platform: &mut Platform, call: &Call<'_>) -> Result<Value, ApiError> {
-    let request: TryMatch = call.json()?;
-    let user = platform.users.get(&request.user_id).filter(|user| user.follows);
+    let user = platform.users.get(&call.text("user_id")?).filter(|user| user.follows);
     let user = user.ok_or_else(|| ApiError::of(65302))?;
     let menu = platform.menu.as_ref().ok_or_else(|| ApiError::of(65303))?;
     Ok(json!({"button": menu.seen_by(user).1}))

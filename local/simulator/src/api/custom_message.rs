@@ -2,7 +2,6 @@
 //!
 //! See [WeChat Docs/发送客服消息](https://developers.weixin.qq.com/doc/service/api/customer/message/api_sendcustommessage).
 
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::ok;
@@ -31,13 +30,6 @@ const TYPES: &[(&str, &[&str], i64)] = &[
         40035,
     ),
 ];
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Typing {
-    touser: String,
-    command: String,
-}
 
 fn recipient<'a>(platform: &'a mut Platform, openid: &str) -> Result<&'a mut User, ApiError> {
     if !users::is_openid(openid) {
@@ -94,14 +86,13 @@ pub(super) fn send(platform: &mut Platform, call: &Call<'_>) -> Result<Value, Ap
 }
 
 pub(super) fn typing(platform: &mut Platform, call: &Call<'_>) -> Result<Value, ApiError> {
-    let request: Typing = call.json()?;
-    let start = match &*request.command {
+    let start = match &*call.text("command")? {
         "Typing" => true,
         "CancelTyping" => false,
         _ => return Err(ApiError::of(45072)),
     };
     let now = platform.clock.now();
-    recipient(platform, &request.touser)?
+    recipient(platform, &call.text("touser")?)?
         .allowances
         .show_typing(start, now)?;
     Ok(ok())

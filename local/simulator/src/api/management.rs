@@ -13,36 +13,11 @@ use crate::platform::{Platform, call::Call, errcode::ApiError, quota::Usage};
 /// Seconds. How long a refused call can be looked up.
 const RID_LIFETIME: i64 = 7 * 86_400;
 
-#[derive(Deserialize)]
-struct QuotaOf {
-    #[serde(default)]
-    cgi_path: String,
-}
-
-#[derive(Deserialize)]
-struct ClearQuota {
-    #[serde(default)]
-    appid: String,
-}
-
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct ClearQuotaBySecret {
     appid: String,
     appsecret: String,
-}
-
-#[derive(Deserialize)]
-struct RequestOf {
-    #[serde(default)]
-    rid: String,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct CheckCallback {
-    action: String,
-    check_operator: String,
 }
 
 pub(super) fn quota(platform: &mut Platform, call: &Call<'_>) -> Result<Value, ApiError> {
@@ -64,7 +39,7 @@ pub(super) fn clear_one_quota(platform: &mut Platform, call: &Call<'_>) -> Resul
 
 /// The quota of the API that the call names.
 fn usage(platform: &mut Platform, call: &Call<'_>) -> Result<Usage, ApiError> {
-    let QuotaOf { cgi_path } = call.json()?;
+    let cgi_path = call.text("cgi_path")?;
     if cgi_path.starts_with("/sns/") {
         return Err(ApiError::of(76022));
     }
@@ -76,14 +51,11 @@ fn usage(platform: &mut Platform, call: &Call<'_>) -> Result<Usage, ApiError> {
 
 /// The refused call with this rid, its secrets masked.
 pub(super) fn request_by_rid(platform: &mut Platform, call: &Call<'_>) -> Result<Value, ApiError> {
-    let request: RequestOf = call.json()?;
-    if !is_rid(&request.rid) {
+    let rid = call.text("rid")?;
+    if !is_rid(&rid) {
         return Err(ApiError::of(76002));
     }
-    let logged = platform
-        .calls
-        .refused(&request.rid)
-        .ok_or_else(|| ApiError::of(76001))?;
+    let logged = platform.calls.refused(&rid).ok_or_else(|| ApiError::of(76001))?;
     let age = platform.clock.now() - logged["invoke_time"].as_i64().unwrap_or_default();
     if age >= RID_LIFETIME {
         return Err(ApiError::of(76004));
@@ -98,8 +70,7 @@ fn is_rid(text: &str) -> bool {
 }
 
 pub(super) fn clear_quota(platform: &mut Platform, call: &Call<'_>) -> Result<Value, ApiError> {
-    let request: ClearQuota = call.json()?;
-    if request.appid != platform.account.app_id {
+    if call.text("appid")? != platform.account.app_id {
         return Err(ApiError::of(40013));
     }
     platform.quotas.clear(platform.clock.now())?;
@@ -140,21 +111,22 @@ pub(super) fn addresses(_: &mut Platform, _: &Call<'_>) -> Result<Value, ApiErro
 
 /// Answers for the configured host without calling it.
 pub(super) fn check_callback(platform: &mut Platform, call: &Call<'_>) -> Result<Value, ApiError> {
-    let request: CheckCallback = call.json()?;
-    if !matches!(&*request.action, "dns" | "ping" | "all") {
+    let action = call.text("action")?;
+    if !matches!(&*action, "dns" | "ping" | "all") {
         return Err(ApiError::of(40202));
     }
-    let operator = match &*request.check_operator {
+    let operator = call.text("check_operator")?;
+    let operator = match &*operator {
         "DEFAULT" => "UNICOM",
         operator @ ("CHINANET" | "UNICOM" | "CAP") => operator,
         _ => return Err(ApiError::of(40203)),
     };
     let ip = platform.callback_ip.ok_or_else(|| ApiError::of(40201))?;
     let mut answer = json!({});
-    if request.action != "ping" {
+    if action != "ping" {
         answer["dns"] = json!([{"ip": ip, "real_operator": operator}]);
     }
-    if request.action != "dns" {
+    if action != "dns" {
         answer["ping"] = json!([{"ip": ip, "from_operator": operator, "package_loss": "0%", "time": "0.080ms"}]);
     }
     Ok(answer)

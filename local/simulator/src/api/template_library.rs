@@ -16,12 +16,6 @@ struct Add {
 }
 
 #[derive(Deserialize)]
-struct Delete {
-    #[serde(default)]
-    template_id: String,
-}
-
-#[derive(Deserialize)]
 struct SetIndustry {
     industry_id1: String,
     industry_id2: String,
@@ -46,8 +40,7 @@ pub(super) fn add(platform: &mut Platform, call: &Call<'_>) -> Result<Value, Api
 }
 
 pub(super) fn delete(platform: &mut Platform, call: &Call<'_>) -> Result<Value, ApiError> {
-    let request: Delete = call.json()?;
-    platform.templates.delete(&request.template_id)?;
+    platform.templates.delete(&call.text("template_id")?)?;
     Ok(ok())
 }
 

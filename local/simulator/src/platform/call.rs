@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use axum::http::Method;
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
 use super::errcode::ApiError;
 
@@ -29,6 +30,15 @@ impl Call<'_> {
             return Err(ApiError::of(44002));
         }
         serde_json::from_slice(self.body).map_err(|_| ApiError::of(47001))
+    }
+
+    /// A text member of the body, which is parsed as [`Self::json`] does; empty when it is missing.
+    pub(crate) fn text(&self, name: &str) -> Result<String, ApiError> {
+        match self.json::<Map<String, Value>>()?.remove(name) {
+            None => Ok(String::new()),
+            Some(Value::String(text)) => Ok(text),
+            Some(_) => Err(ApiError::of(47001)),
+        }
     }
 
     /// Whether the body writes a non-ASCII character as `\uXXXX`, which the platform refuses or shows undecoded.

@@ -97,7 +97,7 @@ impl Notice {
         created_at: i64,
         random: &mut Random,
     ) -> Self {
-        let mut media_id = || Content::text(random.url_safe(64));
+        let mut media = |name: &'static str| (name, Content::text(random.url_safe(64)));
         let (msg_type, mut fields) = match message {
             UserMessage::Text { content, msgmenu_id } => {
                 let mut fields = fields([("Content", Content::Text(content))]);
@@ -106,52 +106,45 @@ impl Notice {
             }
             UserMessage::Image => {
                 let picture = Content::text("http://mmbiz.qpic.cn/mmbiz_jpg/made/0?a=1&b=2");
-                ("image", fields([("PicUrl", picture), ("MediaId", media_id())]))
+                ("image", fields([("PicUrl", picture), media("MediaId")]))
             }
             UserMessage::Voice { recognition } => {
-                let mut fields = fields([
-                    ("MediaId", media_id()),
-                    ("Format", Content::text("amr")),
-                    ("MediaId16K", media_id()),
-                ]);
+                let format = ("Format", Content::text("amr"));
+                let mut fields = fields([media("MediaId"), format, media("MediaId16K")]);
                 fields.extend(recognition.map(|text| ("Recognition".into(), Content::Text(text))));
                 ("voice", fields)
             }
-            UserMessage::Video => ("video", fields([("MediaId", media_id()), ("ThumbMediaId", media_id())])),
-            UserMessage::ShortVideo => (
-                "shortvideo",
-                fields([("MediaId", media_id()), ("ThumbMediaId", media_id())]),
-            ),
+            UserMessage::Video => ("video", fields([media("MediaId"), media("ThumbMediaId")])),
+            UserMessage::ShortVideo => ("shortvideo", fields([media("MediaId"), media("ThumbMediaId")])),
             UserMessage::Location {
                 latitude,
                 longitude,
                 label,
-            } => (
-                "location",
-                fields([
+            } => {
+                let place = [
                     ("Location_X", Content::Number(latitude.to_string())),
                     ("Location_Y", Content::Number(longitude.to_string())),
                     ("Scale", Content::Number("16".to_owned())),
                     ("Label", Content::text(label.unwrap_or_default())),
-                ]),
-            ),
+                ];
+                ("location", fields(place))
+            }
             UserMessage::Link {
                 title,
                 description,
                 url,
-            } => (
-                "link",
-                fields([
+            } => {
+                let link = [
                     ("Title", Content::Text(title)),
                     ("Description", Content::text(description.unwrap_or_default())),
                     ("Url", Content::Text(url)),
-                ]),
-            ),
+                ];
+                ("link", fields(link))
+            }
         };
         fields.push(("MsgId".into(), Content::Number(msg_id.to_string())));
-        let openid = openid.to_owned();
         Self {
-            openid,
+            openid: openid.to_owned(),
             msg_type,
             created_at,
             fields,
@@ -205,9 +198,8 @@ impl Notice {
     pub(crate) fn event(openid: &str, name: &str, fields: Fields, created_at: i64) -> Self {
         let event = ("Event".into(), Content::text(name));
         let fields = std::iter::once(event).chain(fields).collect();
-        let openid = openid.to_owned();
         Self {
-            openid,
+            openid: openid.to_owned(),
             msg_type: "event",
             created_at,
             fields,

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use serde_json::json;
-use simulator::{FOLLOWER, Mode, Settings, xml};
+use simulator::{
+    FOLLOWER, Mode, Settings,
+    xml::{self, Element},
+};
 use tokio::net::TcpListener;
 
 use crate::stage::{Receiver, Scripted, Stage, template_message, text_message};
@@ -142,45 +145,37 @@ async fn without_a_callback_url_nothing_is_pushed() {
 #[tokio::test]
 async fn following_leaving_and_scanning_push_the_right_events() {
     let stage = Stage::new(Mode::Plain).await;
-    let openid = stage.post("/sim/follow", json!({})).await["openid"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    stage.post("/sim/scan", json!({"openid": openid, "scene": 123})).await;
-    stage.post("/sim/unfollow", json!({"openid": openid})).await;
-    stage
-        .post("/sim/scan", json!({"openid": openid, "scene": "order_42"}))
-        .await;
-    stage.post("/sim/unfollow", json!({"openid": openid})).await;
-    stage
-        .post("/sim/follow", json!({"openid": openid, "scene": "shop"}))
-        .await;
-    let events: Vec<_> = stage
-        .receiver
-        .pushed()
-        .iter()
-        .map(|pushed| {
-            let event = stage.open(pushed);
-            assert_eq!(event.text_of("FromUserName"), openid);
-            let has_ticket = event.child("Ticket").is_some();
-            (
-                event.text_of("Event").to_owned(),
-                event.text_of("EventKey").to_owned(),
-                has_ticket,
-            )
-        })
-        .collect();
-    let expected = [
-        ("subscribe", "", false),
-        ("SCAN", "123", true),
-        ("unsubscribe", "", false),
-        ("subscribe", "qrscene_order_42", true),
-        ("unsubscribe", "", false),
-        ("subscribe", "qrscene_shop", true),
-    ];
+    let answer = stage.post("/sim/follow", json!({})).await;
+    let openid = answer["openid"].as_str().unwrap();
+    for (action, scene) in [
+        ("scan", json!(123)),
+        ("unfollow", json!(null)),
+        ("scan", json!("order_42")),
+        ("unfollow", json!(null)),
+        ("follow", json!("shop")),
+    ] {
+        let mut body = json!({"openid": openid});
+        if !scene.is_null() {
+            body["scene"] = scene;
+        }
+        stage.post(&format!("/sim/{action}"), body).await;
+    }
+    let describe = |event: &Element| {
+        assert_eq!(event.text_of("FromUserName"), openid);
+        let ticket = event.child("Ticket").map_or("", |_| "with a ticket");
+        format!("{} {} {ticket}", event.text_of("Event"), event.text_of("EventKey"))
+    };
+    let events: Vec<String> = stage.opened().iter().map(describe).collect();
     assert_eq!(
         events,
-        expected.map(|(event, key, ticket)| (event.to_owned(), key.to_owned(), ticket))
+        [
+            "subscribe  ",
+            "SCAN 123 with a ticket",
+            "unsubscribe  ",
+            "subscribe qrscene_order_42 with a ticket",
+            "unsubscribe  ",
+            "subscribe qrscene_shop with a ticket",
+        ]
     );
 }
 

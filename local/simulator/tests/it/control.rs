@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use simulator::{FOLLOWER, Mode, Settings, Simulator};
 use tokio::net::TcpListener;
 
@@ -32,42 +32,32 @@ async fn the_account_is_answered_with_its_secrets() {
 #[tokio::test]
 async fn wrong_controls_are_refused_with_a_reason() {
     let stage = Stage::new(Mode::Safe).await;
+    let menu = "/cgi-bin/menu/get";
+    let with_extra = |mut body: Value| {
+        body["extra"] = json!(1);
+        body
+    };
     let unknown = "odhkKxxxxxxxxxxxxxxxxxxxxxxx";
     for (path, body, status) in [
         ("/sim/follow", json!({"open_id": FOLLOWER}), 400),
         ("/sim/follow", json!({"openid": "short"}), 400),
         ("/sim/follow", json!({"openid": FOLLOWER}), 400),
         ("/sim/message", json!({"openid": FOLLOWER, "type": "text"}), 400),
+        ("/sim/message", text_message(""), 400),
+        ("/sim/message", with_extra(text_message("a")), 400),
         (
-            "/sim/message",
-            json!({"openid": FOLLOWER, "type": "text", "content": ""}),
+            "/sim/tap",
+            with_extra(json!({"openid": FOLLOWER, "type": "pic_weixin", "key": "K"})),
             400,
         ),
-        (
-            "/sim/message",
-            json!({"openid": FOLLOWER, "type": "text", "content": "a", "extra": 1}),
-            400,
-        ),
-        (
-            "/sim/message",
-            json!({"openid": unknown, "type": "text", "content": "a"}),
-            404,
-        ),
+        ("/sim/message", json!({"openid": unknown, "type": "image"}), 404),
         ("/sim/click", json!({"openid": unknown, "key": "k"}), 404),
         ("/sim/click", json!({"openid": FOLLOWER}), 400),
         ("/sim/block", json!({"openid": unknown, "blocked": true}), 404),
-        ("/sim/faults", json!({"path": "/cgi-bin/menu/get"}), 400),
+        ("/sim/faults", json!({"path": menu}), 400),
         ("/sim/faults", json!({"path": "/menu/get", "drop": true}), 400),
-        (
-            "/sim/faults",
-            json!({"path": "/cgi-bin/menu/get", "drop": true, "times": 0}),
-            400,
-        ),
-        (
-            "/sim/faults",
-            json!({"path": "/cgi-bin/menu/get", "http_status": 100}),
-            400,
-        ),
+        ("/sim/faults", json!({"path": menu, "drop": true, "times": 0}), 400),
+        ("/sim/faults", json!({"path": menu, "http_status": 100}), 400),
         ("/sim/clock", json!({"advance_seconds": -1}), 400),
         ("/sim/whitelist", json!({"ips": ["everyone"]}), 400),
         ("/sim/nothing", json!({}), 404),

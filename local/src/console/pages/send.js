@@ -167,9 +167,10 @@ function showDelivery(element, message) {
 
 /** What is wrong, or warned of, at each field; returns the first of them. "data.thing1.value" belongs to the input of thing1; other members to the inputs of their names. */
 function showFaults(body) {
-  const findings = body.findings ?? (body.field ? [{ field: body.field, rule: body.detail }] : []);
+  const faults = body.faults?.map(({ field, detail }) => ({ field, rule: detail }));
+  const findings = body.findings ?? faults ?? [{ field: body.field, rule: body.detail }];
   let first = null;
-  for (const { field: name, rule } of findings) {
+  for (const { field: name = "", rule } of findings) {
     const id = `send-${name.replace(/^data\./, "").replace(/\.value$/, "").replace("template_id", "template")}`;
     const input = document.getElementById(id);
     const place = document.getElementById(`${id}-fault`);

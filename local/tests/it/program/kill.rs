@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use simulator::{FOLLOWER, Simulator};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
-use wechat::{hex, store::Table};
+use wechat::{random, store::Table};
 
 use super::real_account::{self, API_KEY};
 
@@ -155,7 +155,7 @@ impl Run {
         while self.successes.load(Ordering::SeqCst) < AT_LEAST {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        let random = u64::from_str_radix(&hex::random(1).unwrap(), 16).unwrap();
+        let random = u64::from_str_radix(&random::hex::<1>(), 16).unwrap();
         tokio::time::sleep(Duration::from_millis(random)).await;
         kill();
         let mut acknowledged = Acknowledged::default();

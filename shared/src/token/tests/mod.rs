@@ -20,10 +20,9 @@ fn a_run_that_has_waited_fails_as_the_one_it_waited_for() {
             message: "words".to_owned(),
         };
         let error = RefreshError::OtherRun(failure);
-        (
-            error.error_type(),
-            RefreshRequestError::from_function_error(&error.error_type(), error.to_string()),
-        )
+        let error_type = error.error_type().to_string();
+        let told = RefreshRequestError::from_function_error(&error_type, error.to_string());
+        (error_type, told)
     };
     let (error_type, error) = waited_for(None, "WeChatUnreachable");
     assert_eq!(error_type, "WeChatUnreachable");

@@ -102,7 +102,7 @@ fn kind_of(name: &str) -> Option<Kind> {
 }
 
 /// The types of WeChat's table for Official Accounts, and `phrase`, which is no longer in it but whose rule WeChat's staff
-/// still states.
+/// still states. See [WeChat Docs/模板消息](https://developers.weixin.qq.com/doc/service/api/notify/template/api_sendtemplatemessage).
 fn of_official_accounts(kind: &str) -> Option<Kind> {
     let (rule, keeps, is_refused): (_, Test, Test) = match kind {
         "thing" => (
@@ -160,6 +160,7 @@ fn of_official_accounts(kind: &str) -> Option<Kind> {
 
 /// The types that only the table of mini programs' subscription messages has: older templates of Official Accounts have
 /// them too, and what WeChat refuses there is not certain.
+/// See [WeChat Docs/订阅通知](https://developers.weixin.qq.com/doc/offiaccount/Subscription_Messages/api.html).
 fn of_mini_programs(kind: &str) -> Option<Kind> {
     let (rule, keeps): (_, Test) = match kind {
         "number" => (

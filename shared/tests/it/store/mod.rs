@@ -24,7 +24,7 @@ use aws_sdk_dynamodb::{
 };
 use testing::EmbeddedTable;
 use tokio::{sync::OnceCell, task::JoinSet};
-use wechat::{hex, store::Table};
+use wechat::{random, store::Table};
 
 /// The number of tasks that race for one item.
 const RACERS: usize = 16;
@@ -65,7 +65,7 @@ impl Bench {
                 (embedded.client(), testing::TABLE_NAME.to_owned(), Some(embedded))
             }
         };
-        let app_id = format!("wx{}", hex::random(8).unwrap());
+        let app_id = format!("wx{}", random::hex::<8>());
         Self {
             table: Table::new(client.clone(), &name, &app_id),
             app_id,
@@ -95,7 +95,7 @@ fn client_of(endpoint: String) -> Client {
 async fn shared_table(client: &Client) -> String {
     static NAME: OnceCell<String> = OnceCell::const_new();
     let make = async || {
-        let name = format!("conformance-{}", hex::random(4).unwrap());
+        let name = format!("conformance-{}", random::hex::<4>());
         make_table(client, &name).await;
         name
     };

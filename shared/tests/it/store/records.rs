@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use wechat::{
-    hex,
+    random,
     store::{
         KeptMenu, ListedTemplates, MenuError, MessageRecord, MessageStatus, REFUSAL_IS_NEWS_FOR, Receipt,
         RefusedCallback, Sender, Table,
@@ -15,7 +15,7 @@ const DAY: i64 = 24 * 3600;
 const OPENID: &str = "odhkK64I1uXqoUQjt7QYx4O0yUvs";
 
 fn fresh_msgid() -> String {
-    u64::from_str_radix(&hex::random(7).unwrap(), 16).unwrap().to_string()
+    u64::from_str_radix(&random::hex::<7>(), 16).unwrap().to_string()
 }
 
 fn receipt<'a>(msgid: &'a str, status: MessageStatus, words: &'a str, at: i64) -> Receipt<'a> {

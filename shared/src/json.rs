@@ -1,6 +1,16 @@
-//! Repairs the JSON that WeChat sends: its strings can contain raw control characters, which JSON forbids.
+//! JSON: writes it, and repairs WeChat's, whose strings can contain raw control characters, which JSON forbids.
 
 use std::{borrow::Cow, fmt::Write as _};
+
+use serde::Serialize;
+
+/// Writes `value` as JSON.
+///
+/// # Panics
+/// When `value` has a map whose keys are not texts. No type of this crate has one.
+pub fn write(value: &(impl Serialize + ?Sized)) -> String {
+    serde_json::to_string(value).expect("every map here has text keys")
+}
 
 /// Escapes raw control characters in the strings of `json`, so that a parser accepts them.
 pub(crate) fn escape_control_characters(json: &str) -> Cow<'_, str> {

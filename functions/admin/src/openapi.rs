@@ -1,0 +1,20 @@
+//! `GET /openapi.json`: the description of the whole API, for tools that read it. It holds no secret, so anyone may.
+
+use http::Response;
+use http_api::{ApiRequest, Operation, Problem, Route, openapi::Schema, response::respond, route};
+
+use crate::App;
+
+const DOCUMENT: &str = include_str!("../../../openapi.json");
+
+pub(crate) const ROUTES: &[Route<App>] = &[route!(open GET "/openapi.json" => get, Operation {
+    id: "getOpenApi",
+    summary: "This document / 本文档",
+    answers: &[(200, "The OpenAPI document", Schema::Object)],
+    ..Operation::NEW
+})];
+
+/// Serves `GET /openapi.json`.
+async fn get(_: &App, _: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
+    Ok(respond(200, "application/json", DOCUMENT.to_owned()))
+}
