@@ -1,6 +1,6 @@
 """Serves moto on a free port of loopback and prints its URL.
 
-One request at a time: moto's conditional writes are not atomic between the threads of its own server.
+Serves one request at a time, because moto's conditional writes are not atomic between the threads of its own server.
 """
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app

@@ -8,13 +8,14 @@ ROOT = Path(__file__).resolve().parent.parent
 TEMPLATE = ROOT / "template.yaml"
 BEGIN = "  # The routes of /api, which deployment/routes.py writes from openapi.json.\n"
 END = "  # The end of those routes.\n"
-# CloudFormation creates a renamed route before it deletes the old one, which API Gateway refuses: these keep their names.
+# Logical names that must not change: CloudFormation creates a renamed route before it deletes the old one, and API Gateway
+# refuses the duplicate.
 NAMES = {
     "sendTemplateMessage": "SendRoute",
     "addConditionalMenu": "CreateConditionalMenuRoute",
     "getDoctor": "DoctorRoute",
 }
-# By the tag of an operation, which names its function.
+# By an operation's tag, which names its function.
 INTEGRATIONS = {"send-template": "SendTemplateIntegration", "admin": "AdminIntegration"}
 SCOPES = {"send-template": "JwtSendScope", "admin": "JwtAdminScope"}
 

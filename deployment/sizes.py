@@ -1,6 +1,6 @@
-"""Prints how large the functions are that `sam build` left, zipped as they are uploaded, and fails when one is too large.
+"""Prints the zipped size of every function that `sam build` has built, and fails when one is too large.
 
-A cold start fetches and unpacks the zip file, so size is time.
+A cold start downloads and unpacks the zip file, so size costs time.
 """
 
 import io

@@ -1,7 +1,7 @@
-"""What CloudFormation would make of template.yaml with given parameters.
+"""The stack that CloudFormation would create from template.yaml with given parameters.
 
-SAM's own translator expands the template; conditions and intrinsic functions are then resolved here as CloudFormation
-does it. A reference to a resource becomes the text ${LogicalId} or ${LogicalId.Attribute}.
+SAM's own translator expands the template; conditions and intrinsic functions are then resolved here, like CloudFormation
+does. A reference to a resource becomes the text ${LogicalId} or ${LogicalId.Attribute}.
 """
 
 import copy
@@ -57,7 +57,7 @@ class Stack:
         }
 
     def refusals(self):
-        """Why CloudFormation would not take these parameters: what the failed assertions of the template's rules say."""
+        """The descriptions of the template's rule assertions that fail with these parameters."""
         return [
             assertion["AssertDescription"]
             for rule in SOURCE["Rules"].values()
@@ -79,7 +79,7 @@ class Stack:
         return re.fullmatch(r"\$\{(\w+)\.Arn\}", self.properties(function)["Role"]).group(1)
 
     def statements_of(self, function):
-        """The statements of all policies that the function's role has."""
+        """The statements of all policies of the function's role."""
         role = self.properties(self.role_of(function))
         documents = [policy["PolicyDocument"] for policy in role["Policies"]]
         for reference in role["ManagedPolicyArns"]:
@@ -156,7 +156,7 @@ class Stack:
 
 @functools.cache
 def expanded(parameters):
-    """The template after SAM's transformation. Its code is uploaded by then."""
+    """The template after SAM's transformation, which needs the URI of uploaded code."""
     template = copy.deepcopy(SOURCE)
     for function in FUNCTIONS:
         template["Resources"][function]["Properties"]["CodeUri"] = "s3://bucket/key"

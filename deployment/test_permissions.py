@@ -6,7 +6,7 @@ import pytest
 
 from stack import FUNCTIONS, ROOT, Stack
 
-# What Lambda itself does with a function's role. The function's code calls none of it.
+# Calls that Lambda itself makes with a function's role. The function's code makes none of them.
 BY_LAMBDA = {
     "logs:CreateLogStream",
     "logs:PutLogEvents",
@@ -23,8 +23,8 @@ BY_LAMBDA_IN_A_VPC = {
     "ec2:DescribeSubnets",
     "ec2:UnassignPrivateIpAddresses",
 }
-# The only statements on "*": AWS's service authorization reference lists no resource type for these actions, so IAM
-# takes nothing narrower.
+# The only statements on "*". AWS's service authorization reference lists no resource type for these actions, so IAM
+# accepts nothing narrower.
 WITHOUT_RESOURCE = [
     {"xray:PutTraceSegments", "xray:PutTelemetryRecords"},
     {"ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets"},
@@ -36,7 +36,7 @@ RESOURCES = {
     "secretsmanager": "${SharedSecret}",
     "sqs": "${DeadLetters.Arn}",
 }
-# Where a function has another resource of a service than the rest.
+# Exceptions: functions that use another resource of a service.
 RESOURCES_OF = {
     ("TokenRefresherFunction", "secretsmanager"): "${AppSecret}",
     ("WebhookFunction", "lambda"): "${WorkerFunctionAliaslive}",
@@ -121,10 +121,10 @@ def test_the_gateway_may_call_each_function_for_its_paths_only():
 
 @pytest.mark.parametrize("folder", FUNCTIONS.values())
 def test_every_declared_call_is_made(folder):
-    """By the tests of the built functions, which note their calls: see shared/src/aws/calls.rs."""
+    """The tests of the built functions record their calls: see shared/src/aws/calls.rs."""
     record = ROOT / "target/debug/aws-calls"
     if not record.is_dir():
-        pytest.skip("run `cargo test --workspace` first: it notes the calls that the functions make")
+        pytest.skip("run `cargo test --workspace` first: it records the calls that the functions make")
     made = {path.name for path in (record / folder).iterdir()}
     # One piece of code reads the secret for all functions, and the tests of the refresher cover it.
     made_by_shared_code = {"secretsmanager:GetSecretValue"} & declared(folder)

@@ -1,4 +1,4 @@
-"""The resources of every combination of the parameters that decide which there are."""
+"""The resources of the stack, for every combination of the parameters that decide which ones exist."""
 
 import itertools
 import json
@@ -12,7 +12,7 @@ from stack import FUNCTIONS, ROOT, SOURCE, Stack, references, texts
 EIP = "eipalloc-0123456789abcdef0"
 GRADUAL = "Canary10Percent5Minutes"
 SECRET = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:"
-# Everything that may be brought or left out, at once.
+# Every existing resource and option that a user may bring, all at once.
 BROUGHT = {
     "ExistingAppSecretArn": f"{SECRET}app-AbCdEf",
     "ExistingSharedSecretArn": f"{SECRET}shared-AbCdEf",
@@ -53,7 +53,7 @@ COMBINATIONS = [
     {name: value for part in parts for name, value in part.items()}
     for parts in itertools.product(EGRESS, WATCHING, JWT, DOMAIN, ARCHITECTURES, [{}, BROUGHT])
 ]
-# Those who call WeChat.
+# The functions that call WeChat.
 CALLERS = [name for name in FUNCTIONS if name not in ("WebhookFunction", "WorkerFunction")]
 
 
@@ -77,7 +77,7 @@ def test_cloudformation_takes_the_parameters(stack):
     ],
 )
 def test_a_choice_without_what_it_needs_is_refused(chosen, missing):
-    """A JWT issuer without scopes would let every user whom it signs a token for message and manage the account."""
+    """With a JWT issuer but no scopes, every user of the issuer could send messages and manage the account."""
     left = {name: value for name, value in chosen.items() if name != missing}
     (refusal,) = Stack(**left).refusals()
     assert missing in refusal
@@ -169,7 +169,7 @@ def test_each_function_reads_its_own_secret_and_no_value_is_anywhere(stack):
         secret = app if function == "TokenRefresherFunction" else shared
         assert variables.get("WECHAT_SECRET_ID") == secret, function
         assert not {"WECHAT_APP_SECRET", "WECHAT_TOKEN", "WECHAT_ENCODING_AES_KEY", "API_KEYS"} & set(variables)
-    # Not even by a dynamic reference, which would show the value in the function's configuration.
+    # No dynamic reference either: it would show the value in the function's configuration.
     assert not any("{{resolve:secretsmanager" in text for text in texts([stack.resources, stack.outputs]))
     assert len(stack.of_type("AWS::SecretsManager::Secret")) == (0 if stack.parameters["ExistingAppSecretArn"] else 2)
 
@@ -186,7 +186,7 @@ def test_routes_under_api_take_a_jwt_when_there_is_an_issuer_and_webhook_never(s
         else:
             assert route.get("AuthorizationType", "NONE") == "NONE", key
             assert not {"AuthorizerId", "AuthorizationScopes"} & set(route), key
-        # A route that took OPTIONS would take preflight requests from API Gateway's own answer.
+        # No route may take OPTIONS: API Gateway answers preflight requests itself.
         assert re.match(r"(GET|POST|PUT|DELETE) /", key), key
     authorizers = stack.of_type("AWS::ApiGatewayV2::Authorizer")
     assert len(authorizers) == has_jwt
@@ -267,15 +267,15 @@ def test_effects_that_fail_are_tried_again_for_hours_and_then_from_a_queue(stack
     asynchronous = stack.properties("WorkerFunctionEventInvokeConfig")
     assert (asynchronous["MaximumEventAgeInSeconds"], asynchronous["MaximumRetryAttempts"]) == (21600, 2)
     assert asynchronous["DestinationConfig"]["OnFailure"]["Destination"] == "${LateEffects.Arn}"
-    # What Lambda keeps of the alias, which is what the webhook invokes.
+    # The settings of the alias, because the webhook invokes the alias.
     assert asynchronous["Qualifier"] == "live"
     queue = stack.properties("LateEffects")
     assert queue["MessageRetentionPeriod"] == 14 * 24 * 3600 and queue["SqsManagedSseEnabled"] is True
-    # AWS asks for six times the function's time at least.
+    # AWS recommends at least six times the function's timeout.
     assert queue["VisibilityTimeout"] >= 6 * stack.properties("WorkerFunction")["Timeout"]
     again = stack.properties("WorkerFunctionLate")
     assert (again["EventSourceArn"], again["FunctionName"]) == ("${LateEffects.Arn}", "${WorkerFunctionAliaslive}")
-    # One event that fails must not bring back those that did not.
+    # A failed event must not repeat the successful ones of its batch.
     assert again["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
 
 
@@ -298,7 +298,7 @@ def test_the_table_and_the_functions_are_what_production_needs(stack):
         assert (properties["Runtime"], properties["LoggingConfig"]["LogFormat"]) == ("provided.al2023", "JSON")
         group = properties["LoggingConfig"]["LogGroup"].strip("${}")
         assert stack.properties(group)["RetentionInDays"] == 30
-        # A new account has no concurrency to reserve.
+        # A new account's concurrency quota is too small to reserve any.
         assert "ReservedConcurrentExecutions" not in properties
     assert timeouts == {
         "WebhookFunction": 5, "TokenRefresherFunction": 30, "SendTemplateFunction": 29, "AdminFunction": 29,
@@ -322,7 +322,7 @@ def test_a_domain_replaces_the_addresses_of_the_outputs(stack):
 
 
 def test_no_parameter_takes_a_secret():
-    # A secret would be shown by DescribeStacks, or hidden there by NoEcho and still shown in what it configures.
+    # DescribeStacks would show a secret; NoEcho hides it only there, not in the resource that it configures.
     for name, declared in SOURCE["Parameters"].items():
         assert not declared.get("NoEcho"), name
         assert not re.search(r"^WechatAppSecret|Password|ApiKey|AesKey|^WechatToken$|SecretString", name), name
@@ -331,7 +331,7 @@ def test_no_parameter_takes_a_secret():
 
 
 def test_the_routes_are_those_of_the_functions():
-    """Those of openapi.json, which is made of the functions' tables, and the webhook's, with and without a slash at the end."""
+    """The routes of openapi.json, which is generated from the code, and the webhook's, with and without a trailing slash."""
     paths = json.loads((ROOT / "openapi.json").read_text())["paths"]
     expected = {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
     expected |= {"GET /webhook", "POST /webhook", "GET /webhook/", "POST /webhook/"}

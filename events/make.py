@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the sample events of this folder, so that every signature and ciphertext in them really holds.
+"""Writes the sample events of this folder, with valid signatures and ciphertexts.
 
     python3 -m venv /tmp/events && /tmp/events/bin/pip install cryptography
     /tmp/events/bin/python events/make.py           # write events/*.json
@@ -36,7 +36,7 @@ def signature(*parts):
 
 
 def encrypt(message):
-    """AES-256-CBC as WeChat does it: the IV is the key's head, and the padding counts to 32, not to AES's 16."""
+    """AES-256-CBC as WeChat does it: the IV is the first 16 bytes of the key, and the padding goes to 32 bytes, not 16."""
     key = base64.b64decode(ENCODING_AES_KEY + "=")
     frame = b"0123456789abcdef" + len(message.encode()).to_bytes(4, "big") + message.encode() + APP_ID.encode()
     pad = 32 - len(frame) % 32
@@ -45,7 +45,7 @@ def encrypt(message):
 
 
 def http(method, path, *, route=None, query=None, headers=None, body=None, is_base64=False, client="203.0.113.20"):
-    """A request as API Gateway's HTTP API hands it over, payload format 2.0."""
+    """A request as an event of API Gateway's HTTP API, payload format 2.0."""
     route_key = f"{method} {route or path}"
     headers = {"accept": "*/*", "host": HOST, "user-agent": "curl/8.5.0"} | (headers or {})
     headers |= {
@@ -92,7 +92,7 @@ def http(method, path, *, route=None, query=None, headers=None, body=None, is_ba
 
 
 def webhook(method, query, body=None, **options):
-    """A request of WeChat's servers; `query` goes after the parameters that sign every one of them."""
+    """A request from WeChat's servers: the signing parameters that all have, then `query`."""
     headers = {"user-agent": "Mozilla/4.0", "pragma": "no-cache"}
     if body is not None:
         headers["content-type"] = "text/xml"
@@ -157,7 +157,7 @@ MENU = {
     ]
 }
 
-# Answers the other events of this folder: webhook-text, webhook-subscribe, webhook-click, webhook-scan.
+# These rules answer webhook-text, webhook-subscribe, webhook-click and webhook-scan.
 REPLIES = {
     "subscribe": {"type": "text", "content": "欢迎关注"},
     "keywords": [{"match": "exact", "value": "你好", "reply": {"type": "text", "content": "你好"}}],
@@ -166,7 +166,7 @@ REPLIES = {
     "default": None,
 }
 
-# What webhook hands over: the receipt of webhook-template-receipt, whose effects have failed.
+# The webhook's invocation of the worker, after the effects of webhook-template-receipt have failed.
 EFFECTS = {
     "action": "effects",
     "received_at": TIMESTAMP,
@@ -181,7 +181,7 @@ EFFECTS = {
         "Status": "success",
     },
 }
-# What Lambda puts into the queue when it has failed three times.
+# Lambda's message in the queue, after the worker has failed three times.
 RECORD = json.dumps(
     {
         "version": "1.0",

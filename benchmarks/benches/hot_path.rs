@@ -8,11 +8,16 @@
 use std::hint::black_box;
 
 use aes::Aes256;
-use benchmarks::account::{Keys, now, signed, text_message};
 use cbc::cipher::{BlockModeDecrypt, KeyIvInit, block_padding::NoPadding};
 use criterion::{Criterion, criterion_group, criterion_main};
 use serde_json::{Value, json};
 use sha1::{Digest, Sha1};
+use simulator::Mode;
+use testing::{
+    account::{AES_KEY, APP_ID, TOKEN},
+    event::{callback, text},
+    now,
+};
 use wechat::{
     callback::{CallbackQuery, CallbackVerifier, MessageMode, OpenedCallback, aes::EncodingAesKey},
     message::Callback,
@@ -23,33 +28,37 @@ use wechat::{
     xml::Tree,
 };
 
-const KEYS: Keys<'_> = Keys {
-    app_id: "wx0123456789abcdef",
-    token: "benchmarksToken01",
-    aes_key: "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG",
-};
 /// What the user writes. The rule that it meets is the last one.
 const CONTENT: &str = "你好，我的订单什么时候到？";
 const RULES: [usize; 2] = [10, 2000];
+
+/// The callback's XML.
+fn message() -> String {
+    text(CONTENT, 24_000_000_000_000_001)
+}
 
 /// A callback, and what the webhook has to answer it.
 struct Scene {
     verifier: CallbackVerifier,
     query: CallbackQuery,
-    body: String,
+    body: Vec<u8>,
     now: i64,
 }
 
 impl Scene {
-    fn new(mode: MessageMode) -> Self {
-        let (query, body) = signed(KEYS, &text_message(CONTENT, 24_000_000_000_000_001), mode);
+    fn new(mode: Mode) -> Self {
+        let (query, body) = callback(message()).signed(mode);
         let pairs = query.iter().map(|(name, value)| (*name, value.as_str()));
         Self {
             verifier: CallbackVerifier {
-                app_id: KEYS.app_id.to_owned(),
-                tokens: vec![Secret::new(KEYS.token)],
-                keys: vec![EncodingAesKey::parse(KEYS.aes_key).unwrap()],
-                mode,
+                app_id: APP_ID.to_owned(),
+                tokens: vec![Secret::new(TOKEN)],
+                keys: vec![EncodingAesKey::parse(AES_KEY).unwrap()],
+                mode: if mode == Mode::Plain {
+                    MessageMode::Plain
+                } else {
+                    MessageMode::Safe
+                },
                 max_clock_skew: 0,
             },
             query: CallbackQuery::from_pairs(pairs).unwrap(),
@@ -59,7 +68,7 @@ impl Scene {
     }
 
     fn open(&self) -> OpenedCallback {
-        self.verifier.open(&self.query, self.body.as_bytes(), self.now).unwrap()
+        self.verifier.open(&self.query, &self.body, self.now).unwrap()
     }
 
     fn reply(&self, rules: &ReplyRules) -> String {
@@ -101,8 +110,8 @@ fn rules(count: usize) -> ReplyRules {
 
 /// What nobody could do without: the same bytes hashed, decrypted and copied.
 fn bare(c: &mut Criterion) {
-    let scene = Scene::new(MessageMode::Safe);
-    let body = scene.body.as_bytes();
+    let scene = Scene::new(Mode::Safe);
+    let body = scene.body.as_slice();
     let ciphertext: Vec<u8> = body[..body.len() / 16 * 16].to_vec();
     let mut group = c.benchmark_group("bare");
     group.bench_function("SHA-1", |b| b.iter(|| Sha1::digest(black_box(body))));
@@ -118,14 +127,14 @@ fn bare(c: &mut Criterion) {
 }
 
 fn steps(c: &mut Criterion) {
-    let (plain, safe) = (Scene::new(MessageMode::Plain), Scene::new(MessageMode::Safe));
-    let clear = text_message(CONTENT, 24_000_000_000_000_001);
-    let callback = || Callback::from_document(Tree::parse_callback(clear.as_bytes()).unwrap()).unwrap();
-    let received = callback();
+    let (plain, safe) = (Scene::new(Mode::Plain), Scene::new(Mode::Safe));
+    let clear = message();
+    let parse = || Callback::from_document(Document::parse_callback(clear.as_bytes()).unwrap()).unwrap();
+    let received = parse();
     let mut group = c.benchmark_group("step");
     group.bench_function("verify and parse, plain", |b| b.iter(|| plain.open()));
     group.bench_function("verify, decrypt and parse, safe", |b| b.iter(|| safe.open()));
-    group.bench_function("parse", |b| b.iter(callback));
+    group.bench_function("parse", |b| b.iter(parse));
     for count in RULES {
         let rules = rules(count);
         group.bench_function(format!("match, {count} rules"), |b| {
@@ -146,9 +155,9 @@ fn whole(c: &mut Criterion) {
     let mut group = c.benchmark_group("callback");
     for count in RULES {
         let rules = rules(count);
-        for mode in [MessageMode::Plain, MessageMode::Safe] {
+        for (mode, name) in [(Mode::Plain, "plain"), (Mode::Safe, "safe")] {
             let scene = Scene::new(mode);
-            group.bench_function(format!("{}, {count} rules", mode.as_str()), |b| {
+            group.bench_function(format!("{name}, {count} rules"), |b| {
                 b.iter(|| scene.reply(&rules));
             });
         }

@@ -12,15 +12,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use benchmarks::{
-    account::{self, Keys, callback, text_message},
-    usage::{cpu_time, peak_memory},
-};
+use benchmarks::usage::{cpu_time, peak_memory};
 use serde_json::{Value, json};
-use simulator::{FOLLOWER, Settings, Simulator, TEMPLATE_ID};
-use testing::{Authority, EmbeddedTable, Function, LambdaApi, Outcome, TABLE_NAME, TlsFront};
-use tokio::{net::TcpListener, process::Command};
-use wechat::{callback::MessageMode, store::Table};
+use simulator::Mode;
+use testing::{
+    Authority, Function, Outcome, Service, Stage, TlsFront,
+    account::{AES_KEY, APP_SECRET, TOKEN},
+    event::{Request, callback, get, post, sample, text},
+    message, message_to,
+};
+use tokio::process::Command;
 
 /// What is built: the functions, and one that does nothing.
 const PACKAGES: [&str; 5] = ["webhook", "token-refresher", "send-template", "admin", "hello"];
@@ -33,7 +34,6 @@ const REPLIES: usize = 1000;
 const ROUNDS: usize = 20;
 /// Rules that the webhook has.
 const RULES: usize = 100;
-const API_KEY: &str = "key-of-the-benchmarks";
 const SEND: &str = "/cgi-bin/message/template/send";
 
 /// Recipients of one request, and how long WeChat takes for each.
@@ -49,10 +49,10 @@ async fn main() -> Result<()> {
     }
     println!("{}\n", machine());
     sizes()?;
-    let stage = Stage::new().await?;
-    starts(&stage).await?;
-    replies(&stage).await?;
-    hundred_recipients(&stage).await
+    let scene = Scene::new().await?;
+    starts(&scene).await?;
+    replies(&scene).await?;
+    hundred_recipients(&scene).await
 }
 
 /// Each by itself, as it is shipped: built together they would share the features of all.
@@ -97,143 +97,108 @@ fn binary(name: &str) -> PathBuf {
         .join(name)
 }
 
-/// What the functions need around them.
-struct Stage {
-    simulator: Simulator,
-    table: EmbeddedTable,
-    lambda: LambdaApi,
+/// The stage of the functions, and TLS before what they reach.
+struct Scene {
+    stage: Stage,
     secure_wechat: TlsFront,
     secure_table: TlsFront,
-    /// The system's root certificates and that of the fronts.
-    roots: PathBuf,
 }
 
-impl Stage {
+impl Scene {
     async fn new() -> Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let simulator = Simulator::start(listener, Settings::default())?;
-        let table = EmbeddedTable::start(None).await?;
         let authority = Authority::new();
+        // The system's root certificates and that of the fronts.
         let roots = Path::new(env!("CARGO_TARGET_TMPDIR")).join("roots.pem");
         let system = fs::read_to_string("/etc/ssl/certs/ca-certificates.crt").unwrap_or_default();
         fs::write(&roots, system + &authority.pem())?;
-        let stage = Self {
-            secure_wechat: TlsFront::start(&authority, &simulator.base_url()).await?,
-            secure_table: TlsFront::start(&authority, &table.endpoint()).await?,
-            lambda: LambdaApi::start(async |_| Ok(json!({}))).await?,
-            simulator,
-            table,
-            roots,
-        };
+        let mut stage = Stage::with_token().await;
+        stage.set([
+            ("WECHAT_APP_SECRET", APP_SECRET),
+            ("WECHAT_TOKEN", TOKEN),
+            ("WECHAT_ENCODING_AES_KEY", AES_KEY),
+            ("SSL_CERT_FILE", &roots.display().to_string()),
+        ]);
         let rules = json!({"keywords": (0..RULES).map(rule).collect::<Vec<_>>()});
-        Table::new(stage.table.client(), TABLE_NAME, stage.keys().app_id)
-            .save_replies(&rules.to_string(), None, account::now())
-            .await?;
-        // The token, and the list of templates, as any warm account has them in its table.
-        for subject in [stage.token_refresher(), stage.send_template()] {
-            let mut function = stage.run(&subject, Endpoints::Http).await?;
-            function.invoke(&subject.event).await;
-        }
-        Ok(stage)
-    }
-
-    fn keys(&self) -> Keys<'_> {
-        let account = self.simulator.account();
-        Keys {
-            app_id: &account.app_id,
-            token: &account.token,
-            aes_key: &account.encoding_aes_key,
-        }
-    }
-
-    async fn run(&self, subject: &Subject, endpoints: Endpoints) -> Result<Function> {
-        let (wechat, table) = match endpoints {
-            Endpoints::Http => (self.simulator.base_url(), self.table.endpoint()),
-            Endpoints::Https => (self.secure_wechat.endpoint(), self.secure_table.endpoint()),
+        stage.table.save_rules(&rules).await;
+        let scene = Self {
+            secure_wechat: TlsFront::start(&authority, &stage.endpoint(Service::WeChat)).await,
+            secure_table: TlsFront::start(&authority, &stage.endpoint(Service::Table)).await,
+            stage,
         };
-        let (keys, lambda, roots) = (self.keys(), self.lambda.endpoint(), self.roots.display().to_string());
-        let variables = [
-            ("WECHAT_APP_ID", keys.app_id),
-            ("WECHAT_APP_SECRET", self.simulator.account().app_secret.as_str()),
-            ("WECHAT_TOKEN", keys.token),
-            ("WECHAT_ENCODING_AES_KEY", keys.aes_key),
-            ("WECHAT_MESSAGE_MODE", subject.mode.as_str()),
-            ("WECHAT_API_BASE", &wechat),
-            ("API_KEYS", API_KEY),
-            ("TABLE_NAME", TABLE_NAME),
-            ("TOKEN_REFRESHER_FUNCTION", "token-refresher"),
-            ("AWS_ENDPOINT_URL_DYNAMODB", &table),
-            ("AWS_ENDPOINT_URL_LAMBDA", &lambda),
-            ("SSL_CERT_FILE", &roots),
-        ];
+        // The list of templates, as any warm account has it in its table.
+        let subject = send_template();
+        answered(&mut scene.run(&subject, Endpoints::Http).await, &subject).await?;
+        Ok(scene)
+    }
+
+    async fn run(&self, subject: &Subject, endpoints: Endpoints) -> Function {
         let mut command = Command::new(&subject.program);
         command.args(&subject.argument);
-        Ok(Function::run(command, &variables).await?)
-    }
-
-    fn subject(&self, name: impl Into<String>, program: PathBuf, mode: MessageMode, event: Value) -> Subject {
-        Subject {
-            name: name.into(),
-            program,
-            argument: None,
-            mode,
-            event,
+        let mode = [("WECHAT_MESSAGE_MODE", name(subject.mode))];
+        let (wechat, table) = (self.secure_wechat.endpoint(), self.secure_table.endpoint());
+        let secure = [
+            ("WECHAT_API_BASE", wechat.as_str()),
+            ("AWS_ENDPOINT_URL_DYNAMODB", &table),
+        ];
+        match endpoints {
+            Endpoints::Http => self.stage.run(command, &mode).await,
+            Endpoints::Https => self.stage.run(command, &[&mode[..], &secure].concat()).await,
         }
     }
+}
 
-    fn hello(&self) -> Subject {
-        self.subject(
-            "hello",
-            binary("hello"),
-            MessageMode::Safe,
-            self.message(MessageMode::Safe),
-        )
+fn subject(name: impl Into<String>, program: PathBuf, mode: Mode, event: impl Into<Value>) -> Subject {
+    Subject {
+        name: name.into(),
+        program,
+        argument: None,
+        mode,
+        event: event.into(),
     }
+}
 
-    fn webhook(&self, mode: MessageMode) -> Subject {
-        let name = format!("webhook, {}", mode.as_str());
-        self.subject(name, binary("webhook"), mode, self.message(mode))
+const fn name(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Plain => "plain",
+        Mode::Compat => "compat",
+        Mode::Safe => "safe",
     }
+}
 
-    fn node(&self, mode: MessageMode) -> Subject {
-        let name = format!("Node.js, {}", mode.as_str());
-        Subject {
-            argument: Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("node/webhook.mjs")),
-            ..self.subject(name, "/usr/bin/node".into(), mode, self.message(mode))
-        }
-    }
+fn callback_in(mode: Mode) -> Request {
+    callback(text("你好", 24_000_000_000_000_001)).in_mode(mode)
+}
 
-    fn message(&self, mode: MessageMode) -> Value {
-        callback(self.keys(), &text_message("你好", 24_000_000_000_000_001), mode)
-    }
+fn webhook(mode: Mode) -> Subject {
+    let title = format!("webhook, {}", name(mode));
+    subject(title, binary("webhook"), mode, callback_in(mode))
+}
 
-    fn token_refresher(&self) -> Subject {
-        let event = testing::event("refresh-schedule");
-        self.subject("token-refresher", binary("token-refresher"), MessageMode::Safe, event)
+fn node(mode: Mode) -> Subject {
+    let title = format!("Node.js, {}", name(mode));
+    Subject {
+        argument: Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("node/webhook.mjs")),
+        ..subject(title, "/usr/bin/node".into(), mode, callback_in(mode))
     }
+}
 
-    fn send_template(&self) -> Subject {
-        let event = send_event(&json!(FOLLOWER));
-        self.subject("send-template", binary("send-template"), MessageMode::Safe, event)
-    }
+fn send_template() -> Subject {
+    let send = post("/api/sendTemplateMessage", &message());
+    subject("send-template", binary("send-template"), Mode::Safe, send)
+}
 
-    fn admin(&self) -> Subject {
-        let event = authorized(testing::event("replies-get"));
-        self.subject("admin", binary("admin"), MessageMode::Safe, event)
-    }
-
-    fn subjects(&self) -> Vec<Subject> {
-        vec![
-            self.hello(),
-            self.webhook(MessageMode::Plain),
-            self.webhook(MessageMode::Safe),
-            self.token_refresher(),
-            self.send_template(),
-            self.admin(),
-            self.node(MessageMode::Plain),
-            self.node(MessageMode::Safe),
-        ]
-    }
+fn subjects() -> Vec<Subject> {
+    let refresh = sample("refresh-schedule");
+    vec![
+        subject("hello", binary("hello"), Mode::Safe, callback_in(Mode::Safe)),
+        webhook(Mode::Plain),
+        webhook(Mode::Safe),
+        subject("token-refresher", binary("token-refresher"), Mode::Safe, refresh),
+        send_template(),
+        subject("admin", binary("admin"), Mode::Safe, get("/api/replies")),
+        node(Mode::Plain),
+        node(Mode::Safe),
+    ]
 }
 
 /// A function, or what it is compared with.
@@ -241,7 +206,7 @@ struct Subject {
     name: String,
     program: PathBuf,
     argument: Option<PathBuf>,
-    mode: MessageMode,
+    mode: Mode,
     event: Value,
 }
 
@@ -261,23 +226,6 @@ fn rule(index: usize) -> Value {
     json!({"match": "exact", "value": value, "reply": {"type": "text", "content": "你好，有什么可以帮您？"}})
 }
 
-fn send_event(touser: &Value) -> Value {
-    let mut event = authorized(testing::event("send-template"));
-    if let Some(headers) = event["headers"].as_object_mut() {
-        headers.remove("idempotency-key");
-    }
-    let message = json!({"touser": touser, "template_id": TEMPLATE_ID, "data": {
-        "thing1": "项目审核", "time2": "2024年7月19日 10:00", "const3": "通过",
-    }});
-    event["body"] = json!(message.to_string());
-    event
-}
-
-fn authorized(mut event: Value) -> Value {
-    event["headers"]["authorization"] = json!(format!("Bearer {API_KEY}"));
-    event
-}
-
 /// What one start has cost.
 #[derive(Default)]
 struct Starts {
@@ -289,16 +237,16 @@ struct Starts {
     reply: Vec<Duration>,
 }
 
-async fn starts(stage: &Stage) -> Result<()> {
+async fn starts(scene: &Scene) -> Result<()> {
     println!("Starts, medians of {STARTS}:\n");
     println!("| | CPU to first poll, ms | CPU of first reply, ms | first reply after, ms |\n|---|--:|--:|--:|");
-    let subjects = stage.subjects();
+    let subjects = subjects();
     for endpoints in [Endpoints::Http, Endpoints::Https] {
         let mut found: Vec<Starts> = subjects.iter().map(|_| Starts::default()).collect();
         // In turns, so that what else the machine does falls on all alike.
         for _ in 0..STARTS {
             for (subject, starts) in subjects.iter().zip(&mut found) {
-                start(stage, subject, endpoints, starts).await?;
+                start(scene, subject, endpoints, starts).await?;
             }
         }
         for (subject, starts) in subjects.iter().zip(&mut found) {
@@ -319,9 +267,9 @@ async fn starts(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-async fn start(stage: &Stage, subject: &Subject, endpoints: Endpoints, starts: &mut Starts) -> Result<()> {
+async fn start(scene: &Scene, subject: &Subject, endpoints: Endpoints, starts: &mut Starts) -> Result<()> {
     let began = Instant::now();
-    let mut function = stage.run(subject, endpoints).await?;
+    let mut function = scene.run(subject, endpoints).await;
     function.started().await;
     let pid = function.pid().ok_or("it has ended")?;
     let cpu = cpu_time(pid)?;
@@ -343,8 +291,8 @@ struct Warm {
 }
 
 impl Warm {
-    async fn up(stage: &Stage, subject: Subject) -> Result<Self> {
-        let mut function = stage.run(&subject, Endpoints::Http).await?;
+    async fn up(scene: &Scene, subject: Subject) -> Result<Self> {
+        let mut function = scene.run(&subject, Endpoints::Http).await;
         for _ in 0..WARM_UP {
             answered(&mut function, &subject).await?;
         }
@@ -370,22 +318,22 @@ impl Warm {
     }
 }
 
-async fn replies(stage: &Stage) -> Result<()> {
+async fn replies(scene: &Scene) -> Result<()> {
     println!("Warm replies, {REPLIES} one after the other in {ROUNDS} rounds; CPU of the median round:\n");
     println!(
         "| | CPU a reply, µs | latency, median, µs | latency, p99, µs | peak memory, MiB |\n|---|--:|--:|--:|--:|"
     );
-    let mut subjects = Vec::new();
-    for subject in stage.subjects() {
-        subjects.push(Warm::up(stage, subject).await?);
+    let mut warm = Vec::new();
+    for subject in subjects() {
+        warm.push(Warm::up(scene, subject).await?);
     }
     // In turns, as starts are.
     for _ in 0..ROUNDS {
-        for subject in &mut subjects {
+        for subject in &mut warm {
             subject.round().await?;
         }
     }
-    for warm in &mut subjects {
+    for warm in &mut warm {
         let latency = median(&mut warm.latencies);
         println!(
             "| {} | {:.0} | {:.0} | {:.0} | {:.1} |",
@@ -400,27 +348,17 @@ async fn replies(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-async fn hundred_recipients(stage: &Stage) -> Result<()> {
-    let http = reqwest::Client::builder().no_proxy().build()?;
-    let control = |path: &str, body: Value| {
-        let request = http.post(format!("{}{path}", stage.simulator.base_url()));
-        request
-            .header("content-type", "application/json")
-            .body(body.to_string())
-            .send()
-    };
-    let mut followers = Vec::new();
-    for _ in 0..RECIPIENTS {
-        let answer = control("/sim/follow", json!({})).await?.text().await?;
-        followers.push(serde_json::from_str::<Value>(&answer)?["openid"].clone());
-    }
-    let fault = json!({"path": SEND, "delay_ms": DELAY_MILLIS, "times": 1_000_000});
-    control("/sim/faults", fault).await?.error_for_status()?;
+async fn hundred_recipients(scene: &Scene) -> Result<()> {
+    let wechat = &scene.stage.wechat;
+    let followers = wechat.followers(RECIPIENTS).await;
+    let slow = json!({"delay_ms": DELAY_MILLIS, "times": 1_000_000});
+    wechat.fault(SEND, &slow).await;
+    let send = post("/api/sendTemplateMessage", &message_to(followers));
     let subject = Subject {
-        event: send_event(&json!(followers)),
-        ..stage.send_template()
+        event: send.into(),
+        ..send_template()
     };
-    let mut function = stage.run(&subject, Endpoints::Http).await?;
+    let mut function = scene.run(&subject, Endpoints::Http).await;
     let mut times = Vec::new();
     for _ in 0..10 {
         let began = Instant::now();

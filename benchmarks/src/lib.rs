@@ -1,4 +1,3 @@
-//! What the benchmarks share: callbacks as WeChat sends them, and what a process has cost so far.
+//! What the benchmarks share: the CPU time and memory that a process has used so far.
 
-pub mod account;
 pub mod usage;

@@ -1,10 +1,10 @@
-"""Measures what one invocation costs: CPU, calls to DynamoDB, EventBridge and WeChat, and bytes of log.
+"""Measures one invocation: its CPU, its calls to DynamoDB, EventBridge and WeChat, and its bytes of log.
 
     cargo build --release -p webhook -p send-template
     python3 docs/growth/measure.py target/release
 
-It stands for all that a function talks to, on loopback: the Lambda Runtime API, DynamoDB and EventBridge, which take
-everything at once, and WeChat. CPU is that of the process, from /proc, so the machine must be Linux. TLS is not in it.
+It plays everything that a function talks to, on loopback: the Lambda Runtime API, DynamoDB, EventBridge and WeChat, all of
+which answer at once. CPU is the process's, from /proc, so it needs Linux. TLS is not included.
 """
 
 import collections
@@ -34,14 +34,14 @@ TOKEN = {
 
 
 def write_units(request):
-    """One for each kilobyte of the item, names and values, as far as the request shows it."""
+    """One unit for each kilobyte of the item's names and values, as far as the request holds them."""
     values = request.get("Item") or request.get("ExpressionAttributeValues", {}) | request["Key"]
     size = sum(len(name) + len(next(iter(value.values())).encode()) for name, value in values.items())
     return -(-size // 1024)
 
 
 class World:
-    """What the function talks to, and the counts of what it asked for."""
+    """Everything that the function talks to, with counts of its calls."""
 
     def __init__(self):
         self.event = b"{}"
@@ -116,7 +116,7 @@ def handler(world):
 
 
 def cpu_millis(pid):
-    """CPU of all threads, in milliseconds."""
+    """Milliseconds of CPU of all threads."""
     total = 0
     for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
         total += int((task / "schedstat").read_text().split()[0])

@@ -1,10 +1,10 @@
-"""What growth costs and how fast it can go: the tables of GROWTH.md.
+"""The tables of GROWTH.md: what growth costs, and how fast the bundle can send and answer.
 
     python3 docs/growth/model.py            prints them
     python3 docs/growth/model.py --write    writes them into GROWTH.md
     python3 docs/growth/model.py --check    fails when GROWTH.md holds others
 
-Only the standard library, and no chance: the simulation draws from a seeded generator.
+It needs only the standard library. Its results do not vary: the simulation's random generator is seeded.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ import sys
 DOCUMENT = pathlib.Path(__file__).parents[2] / "GROWTH.md"
 MILLION = 1_000_000
 
-# AWS list prices in US dollars, us-east-1, without free tiers, as of 2026-11. Check them before you rely on them.
+# US dollars: AWS list prices in us-east-1 without free tiers, as of 2026-11. Check them before you rely on them.
 PRICES = {
     "lambda_gb_second": 0.0000133334,  # arm64
     "lambda_request": 0.20 / MILLION,
@@ -31,24 +31,24 @@ PRICES = {
     "gb_out": 0.09,
 }
 
-# The deployment, as template.yaml has it.
+# The deployment of template.yaml.
 MEMORY_MB = 256
-MB_OF_A_CPU = 1769  # Lambda gives one CPU at this size, and a share below it
+MB_OF_A_CPU = 1769  # Lambda gives one CPU at this size, and a proportional share below it
 RECIPIENTS_A_REQUEST = 100
-CONCURRENT_SENDS = 20  # functions/send-template/src/send.rs
-TRACED = 0.05  # X-Ray's default: one a second, and 5 % of the others
-METRICS = 40  # custom metrics with their dimensions, once each of them has occurred
+CONCURRENT_SENDS = 20  # functions/send-template/src/batch.rs
+TRACED = 0.05  # X-Ray's default: the first request of each second, and 5 % of the others
+METRICS = 40  # custom metrics, one for each combination of dimensions
 MESSAGE_RECORD_BYTES = 400
 MESSAGE_RECORD_DAYS = 30
 
-# Assumed: what the network and the platform add.
+# Assumptions about the network and the platform.
 RUNTIME_MS = 1.0
 STORE_MS = 5.0  # one write to DynamoDB
 BUS_MS = 15.0  # PutEvents
 PLATFORM_LOG_BYTES = 800  # Lambda's own lines for one invocation
 ACCESS_LOG_BYTES = 300  # API Gateway's line for one request
-OUT_BYTES = 1000  # answered, or sent to WeChat, for one message
-WECHAT_MS = (50, 300)  # one call, evenly spread
+OUT_BYTES = 1000  # of the answer or the request to WeChat, for one message
+WECHAT_MS = (50, 300)  # one call, uniformly distributed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,16 +85,16 @@ SEND = Invocation(cpu_ms=0.346, log_bytes=736, write_units=1, waits_ms=STORE_MS 
 
 
 def batch(waits_ms):
-    """A request to 100 with an Idempotency-Key: 100 records, the claim, and an answer of 10 KB to be kept."""
+    """A request to 100 recipients with an Idempotency-Key. It writes 100 records, the claim, and the answer of 10 KB."""
     return Invocation(cpu_ms=12.006, log_bytes=50_042, write_units=111, messages=100, waits_ms=waits_ms)
 
 
-# ---- the campaign, by simulation
+# ---- the simulated campaign
 
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """What WeChat allows; None is without limit."""
+    """WeChat's limits; None means no limit."""
 
     a_minute: int | None = None
     a_day: int | None = None
@@ -102,22 +102,22 @@ class Limits:
 
 @dataclasses.dataclass
 class Request:
-    """A request to up to 100, while it is served."""
+    """A request in flight, to up to 100 recipients."""
 
     to_start: int
     began: float
     cpu_free: float
-    under_way: int = 0
+    in_flight: int = 0
     not_sent: int = 0
     retry_at: float = 0.0
 
 
 class Campaign:
-    """Messages sent by `callers` that each post one request of 100 after the other.
+    """Simulates `callers` that each post one request of 100 recipients after the other.
 
-    Inside a request 20 calls are under way; each takes WeChat's latency and then CPU, of which the function has one share.
-    A call beyond a limit is refused (45011 a minute, 45009 a day). Both refuse everybody, so the request asks for nobody
-    else; its caller waits to the next minute or midnight and repeats those that were not sent to.
+    A request has up to 20 calls in flight. Each takes WeChat's latency, then CPU, which the calls of a request share.
+    WeChat refuses calls beyond a limit (45011 a minute, 45009 a day). After a refusal the request starts no further call;
+    its caller waits for the next minute or midnight and retries the recipients that were not sent to.
     """
 
     CPU = batch(0).cpu_ms / 100 * MB_OF_A_CPU / MEMORY_MB / 1000
@@ -152,12 +152,12 @@ class Campaign:
 
     def call(self, request, now):
         request.to_start -= 1
-        request.under_way += 1
+        request.in_flight += 1
         latency = self.chance.uniform(*WECHAT_MS) / 1000
         self.at(now + latency, request, self.refusal(now))
 
     def refusal(self, now):
-        """When to try again, if a limit is reached."""
+        """The time of the next retry when a limit is reached, otherwise 0."""
         retry_at = 0.0
         for limit, length in ((self.limits.a_minute, 60), (self.limits.a_day, 86_400)):
             if limit is not None:
@@ -168,7 +168,7 @@ class Campaign:
         return retry_at
 
     def answer(self, request, now, retry_at):
-        request.under_way -= 1
+        request.in_flight -= 1
         request.cpu_free = max(request.cpu_free, now) + self.CPU
         if retry_at:
             self.refused += 1
@@ -179,7 +179,7 @@ class Campaign:
             self.seconds = max(self.seconds, request.cpu_free)
         if request.to_start:
             self.call(request, request.cpu_free)
-        elif not request.under_way:
+        elif not request.in_flight:
             self.served += 1
             self.served_seconds += request.cpu_free - request.began
             self.left += request.not_sent
@@ -270,10 +270,10 @@ def ceilings(batch_of_100, batch_seconds):
         return f"{count:,.0f}"
 
     def environments(seconds, requests=1):
-        # Lambda also takes at most ten requests a second for each environment of the quota.
+        # Lambda also accepts at most ten requests a second for each environment of the quota.
         return rate(min(1000 / seconds, 10_000 / requests))
 
-    # Every message comes back as a receipt.
+    # WeChat sends a receipt for every message.
     requests = 1 / 100 + 1
     seconds = batch_seconds / 100 + RECEIPT.billed_ms() / 1000
     units = batch_of_100.write_units / 100 + RECEIPT.write_units
@@ -289,7 +289,7 @@ def ceilings(batch_of_100, batch_seconds):
 
 
 def hot_items():
-    """Items that every process reads: a partition gives 3,000 read units a second."""
+    """Items that every process reads. A partition serves 3,000 read units a second."""
     rows = []
     for name, kilobytes, seconds in (("`token#…`", 1, 0), ("`replies#…`, 10 rules", 2, 30), ("`replies#…`, 2,000 rules", 200, 30), ("`replies#…`, as large as an item may be", 400, 30)):
         units = -(-kilobytes // 4)
@@ -305,7 +305,7 @@ def tables():
     runs = [(configuration, Campaign(*configuration)) for configuration in configurations]
     seconds = runs[0][1].served_seconds / runs[0][1].served
     cpu_ms = batch(0).cpu_ms * MB_OF_A_CPU / MEMORY_MB
-    # The simulated time holds CPU and waiting, which overlap.
+    # The simulated time includes CPU, which `billed_ms` adds again.
     batch_of_100 = batch(waits_ms=seconds * 1000 - cpu_ms - RUNTIME_MS)
     return {
         "unit costs": unit_costs(batch_of_100),

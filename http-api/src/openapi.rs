@@ -211,7 +211,7 @@ fn failures() -> Map<String, Value> {
         (404, "There is no such thing"),
         (
             409,
-            "A request with the same Idempotency-Key, or another roll-back, is in progress",
+            "A request with the same Idempotency-Key, or another rollback, is in progress",
         ),
         (412, "The rules or the menu have changed since they were read"),
         (413, "The body has more than 256 KiB"),

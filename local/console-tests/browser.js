@@ -1,4 +1,4 @@
-// A bundle and a browser for the tests: `local` on a port of its own, and Debian's Chromium looking at it.
+// Starts what the tests need: `local` on a free port, and Debian's Chromium.
 
 import { spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
@@ -16,7 +16,7 @@ const FLAGS = [
   "--disable-component-update", "--disable-sync",
 ];
 
-/** Starts the program; `url` is where it serves. */
+/** Starts `local` and returns its URL and a function that stops it. */
 export async function startBundle(parameters = [], environment = {}) {
   const child = spawn(program, ["--port", "0", ...parameters], {
     env: { ...process.env, ...environment },
@@ -38,7 +38,7 @@ export async function startBundle(parameters = [], environment = {}) {
   return { url, stop };
 }
 
-/** A browser that is gone with its test. */
+/** Starts a browser with a temporary profile. */
 export async function startBrowser() {
   const profile = mkdtempSync(join(tmpdir(), "console-tests-"));
   const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: [...FLAGS, `--disk-cache-dir=${profile}`] });
@@ -52,8 +52,8 @@ export async function startBrowser() {
 }
 
 /**
- * A page on the console. `problems` collects what must not be: errors in the browser's console, uncaught ones, and
- * what the Content-Security-Policy has stopped. Answers of the API that report a failure are no such thing.
+ * Opens the console in a new page. `problems` collects errors and warnings in the browser's console, uncaught errors and
+ * violations of the Content-Security-Policy, but not failures that the API answers.
  */
 export async function openConsole(browser, url, options = {}) {
   const context = await browser.newContext({
@@ -79,7 +79,7 @@ export async function openConsole(browser, url, options = {}) {
   return { page, context, problems };
 }
 
-/** Keeps a picture of the page beside the other artefacts. */
+/** Saves a screenshot of the page with the other artefacts. */
 export async function picture(page, name) {
   mkdirSync(pictures, { recursive: true });
   await page.screenshot({ path: join(pictures, `${name}.png`) });

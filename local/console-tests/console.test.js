@@ -1,4 +1,4 @@
-// What somebody does with the console, in a real browser against a real run.
+// Uses the console like a person, in a real browser against a real run.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
@@ -14,7 +14,7 @@ after(async () => {
   await chrome.stop();
 });
 
-/** A test with a run and a page of its own; nothing may go wrong in the browser meanwhile. */
+/** A test with its own run and page. It fails on any error in the browser's console. */
 function consoleTest(name, options, body) {
   test(name, { timeout: 120_000 }, async () => {
     const bundle = await startBundle();
@@ -139,7 +139,7 @@ consoleTest("faults of one click come to the send as what they are", {}, async (
   await page.locator("#send-thing1").waitFor();
   for (const [fault, expected] of [["quota", /45009/], ["html", /HTTP\s*504[\s\S]*client_msg_id/], ["dropped", /HTTP\s*504[\s\S]*client_msg_id/]]) {
     await page.getByRole("tab", { name: "Faults" }).click();
-    // A dropped connection is tried again, with the same client_msg_id.
+    // A dropped connection is retried with the same client_msg_id.
     await page.locator("#fault-times").fill("4");
     await page.locator(`[data-fault=${fault}]`).click();
     await page.locator(".active-faults code").waitFor();
@@ -158,7 +158,7 @@ consoleTest("a user whose callback is never answered reads WeChat's failure text
   await page.locator(".active-faults", { hasText: "/callback" }).waitFor();
   await page.locator("#say").fill("在吗");
   await page.locator("#say").press("Enter");
-  // Three deliveries, five seconds apart.
+  // WeChat delivers three times, 5 s apart.
   await page.locator(".chat", { hasText: "该公众号提供的服务出现故障，请稍后再试" }).waitFor();
   await page.getByText("Delivery 3 of 3 failed").waitFor();
   await picture(page, "callbacks-unanswered");
@@ -193,7 +193,7 @@ consoleTest("a token that is killed is replaced by the next call", {}, async (pa
   await page.locator(".event", { hasText: "40001" }).first().waitFor();
 });
 
-consoleTest("faulty rules are told with their lines, and another editor's change is not overwritten unseen", {}, async (page, bundle) => {
+consoleTest("faulty rules are shown with their lines, and another editor's change is not overwritten unseen", {}, async (page, bundle) => {
   await saveRules(page, { greeting: 1, keywords: [{ match: "regex", value: "(", reply: { type: "text", content: "" } }] });
   const faults = page.locator("#panel-rules .faults li");
   await faults.first().waitFor();
@@ -303,7 +303,7 @@ test("a real account's console asks for the key, and has no phone", { timeout: 6
   try {
     await page.getByLabel("API key").fill("wrong");
     await page.keyboard.press("Enter");
-    await page.getByText("This is none of API_KEYS.").waitFor();
+    await page.getByText("This is not one of API_KEYS.").waitFor();
     await page.getByLabel("API key").fill("a-key-of-the-account");
     await page.keyboard.press("Enter");
     await page.getByText("wx0123456789abcdef").waitFor();

@@ -1,4 +1,4 @@
-// Makes the pictures of the documents: `node picture.js` after `cargo build -p local`, from this folder.
+// Takes the documents' screenshots of the console. Run `node picture.js` in this folder after `cargo build -p local`.
 
 import { fileURLToPath } from "node:url";
 import { openConsole, startBrowser, startBundle } from "./browser.js";

@@ -1,4 +1,4 @@
-//! The account that a run serves: the simulator's, or the one that the environment describes.
+//! The account that a run serves: the simulator's, or the one in the process's environment.
 
 use aws_types::SdkConfig;
 use embedded_table::TABLE_NAME;
@@ -10,10 +10,10 @@ use wechat::{
 
 use crate::{LocalError, Options, SIMULATED_API_KEY};
 
-/// The AWS calls of a run; its table is here.
+/// The AWS calls that a run may make. DynamoDB is not among them: the table is embedded.
 const AWS_CALLS: &[&str] = &["events:PutEvents", "secretsmanager:GetSecretValue"];
 
-/// What each function reads from its environment in AWS.
+/// The configuration of each function, as it reads it from its environment in AWS.
 pub(crate) struct Configs {
     pub(crate) refresher: RefresherConfig,
     pub(crate) webhook: WebhookConfig,
@@ -23,7 +23,7 @@ pub(crate) struct Configs {
 }
 
 impl Configs {
-    /// Reads all of `environment`, and reports the problems of all functions at once.
+    /// Reads every function's configuration and reports all their problems at once.
     ///
     /// # Errors
     /// [`ConfigError`] with every problem.
@@ -49,7 +49,7 @@ impl Configs {
     }
 }
 
-/// The environment of the functions: the process's own for a real account, the made account's otherwise.
+/// The environment of the functions: the process's own for a real account, otherwise that of the simulated account.
 ///
 /// # Errors
 /// [`LocalError`] when the secret that the environment names cannot be read.
@@ -63,17 +63,19 @@ pub(crate) async fn environment(options: &Options, simulator: Option<&Simulator>
         .map(|mode| ("WECHAT_MESSAGE_MODE", mode.as_str().to_owned()));
     match simulator {
         Some(simulator) => {
-            let account = made(simulator);
+            let account = simulated(simulator);
             Ok(Environment::from_pairs(here.into_iter().chain(account).chain(mode)))
         }
         None => {
             let base = options.wechat.clone().map(|base| ("WECHAT_API_BASE", base));
-            Ok(process().await?.with(here.into_iter().chain(base).chain(mode)))
+            Ok(process_with_secret()
+                .await?
+                .with(here.into_iter().chain(base).chain(mode)))
         }
     }
 }
 
-fn made(simulator: &Simulator) -> [(&'static str, String); 6] {
+fn simulated(simulator: &Simulator) -> [(&'static str, String); 6] {
     let Account {
         app_id,
         app_secret,
@@ -91,8 +93,8 @@ fn made(simulator: &Simulator) -> [(&'static str, String); 6] {
     ]
 }
 
-/// With the secret in it that it names, if it names one.
-async fn process() -> Result<Environment, LocalError> {
+/// The process's environment, completed by the AWS secret that it names, if any.
+async fn process_with_secret() -> Result<Environment, LocalError> {
     let environment = Environment::process();
     let Some(id) = environment.secret_id() else {
         return Ok(environment);
@@ -102,10 +104,10 @@ async fn process() -> Result<Environment, LocalError> {
     Ok(environment.clone().completed(read.as_deref().map_err(Clone::clone)))
 }
 
-/// The AWS SDK from the standard variables, for what `variable` names there.
+/// The AWS SDK's configuration from the standard variables. `variable` is the one that asked for AWS.
 ///
 /// # Errors
-/// [`LocalError`] without a region: every call would fail.
+/// [`LocalError`] when no region is set: every call would fail.
 pub(crate) fn aws_sdk(variable: &'static str) -> Result<SdkConfig, LocalError> {
     let sdk = aws::load(AWS_CALLS);
     match sdk.region() {

@@ -1,5 +1,4 @@
-//! The folder of a run that keeps its data: the table's file, the simulated account, and a lock that holds off a second
-//! process.
+//! The folder in which a run keeps its data: the table's file, the simulated account, and a lock against a second process.
 
 use std::{
     fs::{DirBuilder, File, OpenOptions, TryLockError},
@@ -9,9 +8,9 @@ use std::{
 
 use simulator::Account;
 
-/// Locked while a process uses the folder. The operating system unlocks it when that process ends, however it ends.
+/// Locked while a process uses the folder. The operating system unlocks it when that process ends, even by a crash.
 const LOCK: &str = "lock";
-/// What was stored under an AppID is of use only with the same account.
+/// The simulated account is kept, because stored data belongs to its AppID.
 const ACCOUNT: &str = "simulated-account.json";
 const HALF_WRITTEN: &str = "simulated-account.json.new";
 
@@ -19,7 +18,7 @@ const HALF_WRITTEN: &str = "simulated-account.json.new";
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DataError {
-    /// It cannot be made, read or written.
+    /// The folder cannot be created, read or written.
     #[error(
         "the data folder {folder} cannot be used: {source} (choose another with --data) / 无法使用数据目录，可用 --data 另选"
     )]
@@ -29,7 +28,7 @@ pub enum DataError {
         /// Why.
         source: io::Error,
     },
-    /// Another process uses it.
+    /// Another process uses the folder.
     #[error("the data folder {folder} is in use by another process / 数据目录正被另一个进程使用")]
     InUse {
         /// The folder.
@@ -47,7 +46,7 @@ pub enum DataError {
     },
 }
 
-/// A folder that this process alone uses.
+/// A data folder, locked by this process.
 #[derive(Debug)]
 pub(crate) struct DataFolder {
     path: PathBuf,
@@ -55,7 +54,7 @@ pub(crate) struct DataFolder {
 }
 
 impl DataFolder {
-    /// Makes the folder if need be, and locks it.
+    /// Creates the folder if it does not exist, and locks it.
     ///
     /// # Errors
     /// [`DataError`] when it cannot be used, or another process uses it.
@@ -79,7 +78,7 @@ impl DataFolder {
         &self.path
     }
 
-    /// The simulated account that an earlier run kept, if there was one.
+    /// The simulated account that an earlier run saved, if any.
     ///
     /// # Errors
     /// [`DataError`] when it cannot be read, or is damaged.
@@ -94,7 +93,7 @@ impl DataFolder {
         }
     }
 
-    /// Keeps `account` for later runs: whole or, when the process is killed meanwhile, not at all.
+    /// Saves `account` for later runs. Atomic: a process that is killed meanwhile leaves the whole file or none.
     ///
     /// # Errors
     /// [`DataError`] when it cannot be written.
@@ -112,7 +111,7 @@ impl DataFolder {
     }
 }
 
-/// The folder will hold tokens and openids: nobody else on the machine may look into it.
+/// Creates the folder for this user only, because it will hold tokens and openids.
 fn create(path: &Path) -> io::Result<()> {
     let mut builder = DirBuilder::new();
     builder.recursive(true);
@@ -121,7 +120,7 @@ fn create(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
-/// Makes a file if need be that nobody else may look into, also where the folder was there before. What is in one is kept.
+/// Options that create a file for this user only, also in a folder that already existed, and keep an existing file's content.
 fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false);

@@ -37,15 +37,14 @@ pub use self::{
 /// The API key of a run with the simulated platform.
 pub const SIMULATED_API_KEY: &str = "local";
 
-/// How long connections that are open when the bundle stops may go on: longer than WeChat waits for an answer would
-/// be longer than people wait for Ctrl-C.
+/// How long open connections may take to finish when the bundle stops: people wait for Ctrl-C.
 const GRACE: Duration = Duration::from_secs(3);
 
 /// Why the bundle could not be started.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LocalError {
-    /// The port is taken, or may not be used.
+    /// The port is taken or not allowed.
     #[error(
         "port {} on {} cannot be used: {source} (choose another with --port; the simulator takes the one after it) \
          / 端口无法使用，可用 --port 另选（模拟器使用其后一个端口）",
@@ -57,18 +56,18 @@ pub enum LocalError {
         /// Why.
         source: io::Error,
     },
-    /// There is no port after the last one for the simulator.
+    /// `--port` is the last port, so the simulator has none after it.
     #[error(
         "--port must be below 65535: the simulator takes the next one / --port 应小于 65535，模拟器使用其后一个端口"
     )]
     NoPortForSimulator,
-    /// A simulated run was to listen elsewhere than on loopback.
+    /// `--listen` names an address outside loopback for a simulated run.
     #[error(
         "the simulator is for development: it serves on loopback only (--listen {0} needs --wechat) \
          / 模拟器仅供开发使用，只监听本机地址；--listen {0} 需要与 --wechat 一起使用"
     )]
     SimulatorElsewhere(IpAddr),
-    /// A real account was to be served elsewhere than on loopback without a key.
+    /// `--listen` names an address outside loopback for a real account, and `API_KEYS` is not set.
     #[error("--listen {0} needs API_KEYS: others could call /api / --listen {0} 需要设置 API_KEYS，否则 /api 不受保护")]
     NoApiKeys(IpAddr),
     /// The data folder cannot be used.
@@ -80,13 +79,13 @@ pub enum LocalError {
     /// The simulator does not start.
     #[error("the simulated platform does not start: {0} / 模拟平台无法启动")]
     Simulator(io::Error),
-    /// The environment does not describe a real account.
+    /// The environment does not configure a real account.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// A variable names something in AWS, and no region is set.
+    /// A variable names an AWS resource, but no region is set.
     #[error("{variable} is set: set AWS_REGION and credentials too / 已设置 {variable}，还需设置 AWS_REGION 与凭证")]
     NoRegion {
-        /// The variable.
+        /// The variable's name.
         variable: &'static str,
     },
     /// The platform's address cannot be used.
@@ -95,7 +94,7 @@ pub enum LocalError {
 }
 
 impl LocalError {
-    /// Whether the command line alone is at fault.
+    /// Whether the command line is the cause.
     #[must_use]
     pub const fn is_usage(&self) -> bool {
         matches!(self, Self::NoPortForSimulator | Self::SimulatorElsewhere(_))
@@ -113,15 +112,15 @@ pub struct Local {
     stop_gateway: oneshot::Sender<()>,
     gateway: JoinHandle<()>,
     _table: EmbeddedTable,
-    /// Unlocked after all that uses it.
+    /// The last field, so it is dropped, and unlocked, after everything that uses the folder.
     _data: Option<DataFolder>,
 }
 
 impl Local {
-    /// Starts everything that `options` ask for.
+    /// Starts the bundle, and the simulator unless `options` name a real platform.
     ///
     /// # Errors
-    /// [`LocalError`] says in one line what is in the way.
+    /// [`LocalError`] says in one line why the bundle cannot start.
     pub async fn start(options: &Options) -> Result<Self, LocalError> {
         if options.wechat.is_none() && !options.listen.is_loopback() {
             return Err(LocalError::SimulatorElsewhere(options.listen));
@@ -169,25 +168,25 @@ impl Local {
         })
     }
 
-    /// Where the gateway listens.
+    /// The gateway's URL.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Where the simulated platform listens, if there is one.
+    /// The simulated platform's URL, if there is one.
     #[must_use]
     pub fn simulator_url(&self) -> Option<String> {
         self.simulator.as_ref().map(Simulator::base_url)
     }
 
-    /// Lets the requests that are running end, for 3 seconds at most, then stops everything.
+    /// Waits at most 3 seconds for the requests in flight, then stops everything.
     pub async fn stop(self) {
         let _ = self.stop_schedule.send(());
         // An error means that the gateway has already ended.
         let _ = self.stop_gateway.send(());
         let simulator = async {
-            // A run of the refresher asks it.
+            // The refresher's run in flight may still call the simulator.
             let _ = self.schedule.await;
             if let Some(simulator) = self.simulator {
                 simulator.shutdown().await;
@@ -201,8 +200,8 @@ impl Local {
         if lost > 0 {
             tracing::error!(
                 lost,
-                "callbacks whose receipt was not recorded or that were not published, as far as can be told, are lost \
-                 / 部分回调的回执或事件未能处理，停止后丢失"
+                "callbacks still waited for a retry: receipts and events that no attempt has stored are lost \
+                 / 部分回调仍在等待重试，尚未写入的回执与事件将丢失"
             );
         }
     }
@@ -216,7 +215,7 @@ async fn listen(ip: IpAddr, port: u16) -> Result<(TcpListener, SocketAddr), Loca
     Ok((listener, address))
 }
 
-/// The simulator listens on the next port, or like the gateway on any when the port is 0.
+/// Starts the simulator on the port after the gateway's, or on any free port when `--port` is 0.
 async fn start_simulator(
     options: &Options,
     gateway: SocketAddr,

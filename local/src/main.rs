@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::{Layer as _, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 use wechat::telemetry::{self, JsonLines};
 
-/// The command line cannot be used.
+/// The exit code for a command line that cannot be used.
 const USAGE: u8 = 2;
 
 #[tokio::main]
@@ -24,7 +24,7 @@ async fn main() -> ExitCode {
             return ExitCode::from(USAGE);
         }
         Err(help) => {
-            // Whoever asked may have stopped reading.
+            // The reader may have closed the pipe.
             let _ = help.print();
             return ExitCode::SUCCESS;
         }
@@ -32,7 +32,7 @@ async fn main() -> ExitCode {
     start_logging(options.log);
     match Local::start(&options).await {
         Ok(local) => {
-            // Before anyone is told that it is ready: a signal that nobody hears would end it at once.
+            // Handlers first: a signal that came after "ready" and before them would kill the process.
             let stop_requested = stop_requested();
             announce(&local, &options);
             stop_requested.await;
@@ -50,7 +50,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// What is wrong with the command line, and the tip if there is one.
+/// The error and clap's tip on one line, without the usage text.
 fn one_line(error: &clap::Error) -> String {
     let text = error.to_string();
     let said = text
@@ -61,7 +61,7 @@ fn one_line(error: &clap::Error) -> String {
     format!("{} (--help explains all / 用法见 --help)", said.join(" "))
 }
 
-/// Standard output is for the one line that scripts wait for.
+/// Logs to standard error: standard output is for the one line that scripts wait for.
 fn start_logging(format: LogFormat) {
     let lines = match format {
         LogFormat::Text => {
@@ -98,11 +98,11 @@ fn announce(local: &Local, options: &Options) {
         Some(folder) => tracing::info!("data is kept in {} / 数据保存在该目录", folder.display()),
         None => tracing::info!("nothing is kept; --data DIR keeps it / 不保存数据，可用 --data 指定目录"),
     }
-    // Nobody may be reading; the bundle serves all the same.
+    // The bundle serves even when nobody reads standard output.
     let _ = writeln!(io::stdout(), "ready {url}");
 }
 
-/// Hears of Ctrl-C and SIGTERM from here on, and waits for one.
+/// Installs the handlers of Ctrl-C and SIGTERM at once; the future waits for one of them.
 fn stop_requested() -> impl Future<Output = ()> {
     #[cfg(unix)]
     let terminate = signal(SignalKind::terminate());

@@ -33,8 +33,7 @@ Always / 始终读取:
   AWS_LAMBDA_LOG_LEVEL              error, warn, info (default), debug / 日志级别";
 
 /// The WeChat bundle on this machine: webhook, token-refresher, send-template and admin behind one address, on an
-/// embedded store. Without --wechat it runs against a simulated platform with a made account, and needs no account and
-/// no cloud. / 在本机运行整套服务；不带 --wechat 时使用内置的微信平台模拟器，无需账号与云服务。
+/// embedded store. Without --wechat it runs against a simulated platform, and needs no account and no cloud. / 在本机运行整套服务；不带 --wechat 时使用内置的微信平台模拟器，无需账号与云服务。
 #[derive(Clone, Debug, Parser)]
 #[command(version, after_help = EXAMPLES_AND_ENVIRONMENT)]
 pub struct Options {
@@ -50,7 +49,7 @@ pub struct Options {
     /// The real platform's address, with the account in the environment. / 真实平台地址，账号信息取自环境变量
     #[arg(long, value_name = "URL", value_parser = platform_url)]
     pub wechat: Option<String>,
-    /// How callbacks travel; default safe, with --wechat as the environment says. / 消息加解密方式
+    /// How callbacks are encrypted; default safe, with --wechat WECHAT_MESSAGE_MODE. / 消息加解密方式；默认 safe，使用 --wechat 时取 WECHAT_MESSAGE_MODE
     #[arg(long)]
     pub mode: Option<Mode>,
     /// How log lines are written to standard error. / 日志格式，写入标准错误
@@ -59,7 +58,7 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// What a command line without arguments means.
+    /// The options of a command line without arguments.
     fn default() -> Self {
         Self::parse_from(["local"])
     }
@@ -74,20 +73,20 @@ pub enum LogFormat {
     Json,
 }
 
-/// 消息加解密方式: how callbacks travel.
+/// 消息加解密方式: how callbacks are encrypted.
 #[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
 pub enum Mode {
     /// Encrypted / 安全模式
     #[default]
     Safe,
-    /// Clear fields beside encrypted ones / 兼容模式
+    /// Both clear and encrypted fields / 兼容模式
     Compat,
-    /// Clear / 明文模式
+    /// Not encrypted / 明文模式
     Plain,
 }
 
 impl Mode {
-    /// As `WECHAT_MESSAGE_MODE` spells it.
+    /// The mode as `WECHAT_MESSAGE_MODE` spells it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         let mode = match self {

@@ -1,4 +1,4 @@
-//! The refresher without AWS: its schedule, and its runs on demand.
+//! The token refresher in this process: its schedule and its runs on demand.
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
@@ -9,11 +9,12 @@ use wechat::{
     token::{Action, RefreshPort, RefreshRequestError},
 };
 
-/// As the rule in `template.yaml` runs it.
+/// The interval of the schedule in `template.yaml`.
 const INTERVAL: Duration = Duration::from_secs(60);
 
-/// Runs the refresher now and every minute, until `stopped` is sent or dropped. A run that has begun goes on to its end: cut
-/// short it would leave its lease, and the next start would wait for the end of that.
+/// Runs the refresher now and every minute, until `stopped` is sent or dropped.
+///
+/// A run in flight is not cancelled: it would leave its lease behind, and the next start would wait until the lease expires.
 pub(crate) async fn every_minute(refresher: Arc<App>, mut stopped: oneshot::Receiver<()>) {
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -22,12 +23,12 @@ pub(crate) async fn every_minute(refresher: Arc<App>, mut stopped: oneshot::Rece
             _ = ticks.tick() => {}
             _ = &mut stopped => return,
         }
-        // The run has logged its failure; the next minute's run is the retry.
+        // The run logs its own failure; the next minute's run is the retry.
         let _ = refresher.run(&Action::Refresh, Deadline::NONE).await;
     }
 }
 
-/// The refresher in this process.
+/// Runs the refresher in this process when a function asks for it.
 #[derive(Debug)]
 pub(crate) struct InProcessRefresher(Arc<App>);
 
@@ -44,7 +45,7 @@ impl RefreshPort for InProcessRefresher {
         deadline: Deadline,
     ) -> Pin<Box<dyn Future<Output = Result<(), RefreshRequestError>> + Send + 'a>> {
         let (refresher, action) = (Arc::clone(&self.0), action.clone());
-        // A run goes on when its caller no longer waits, as an invocation does: it may hold the lease.
+        // Spawned, so that the run continues when its caller stops waiting, like a Lambda invocation: it may hold the lease.
         let run = tokio::spawn(async move { refresher.run(&action, deadline).await });
         Box::pin(async move {
             let done = run

@@ -1,4 +1,4 @@
-//! The worker without AWS: effects that failed are tried again in this process, for as long as it lives.
+//! The worker in this process: it retries the failed effects of callbacks until they succeed or the process ends.
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
@@ -10,13 +10,14 @@ use wechat::{
 };
 use worker::App;
 
-/// Callbacks that may wait: an event bus that is down for days must not fill the memory. WeChat delivers the others again.
+/// Callbacks that may wait for a retry: an event bus that is down for days must not fill the memory. A callback beyond the
+/// limit is refused, so WeChat delivers it again.
 const WAITING: usize = 10_000;
-/// The first pause; each is twice the one before.
+/// The pause before the first retry. Each further pause is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// The worker in this process.
+/// Runs the worker in this process.
 #[derive(Debug)]
 pub(crate) struct InProcessWorker {
     worker: Arc<App>,
@@ -31,7 +32,7 @@ impl InProcessWorker {
         }
     }
 
-    /// How many callbacks wait for their effects.
+    /// The number of callbacks that wait for a retry.
     pub(crate) fn waiting(&self) -> usize {
         WAITING - self.room.available_permits()
     }
@@ -46,7 +47,7 @@ impl WorkerPort for InProcessWorker {
             tokio::spawn(async move {
                 let mut pause = FIRST_PAUSE;
                 while let Err(error) = worker.run(&event, Deadline::NONE).await {
-                    tracing::warn!(%error, pause = pause.as_secs(), "effects of a callback are tried again");
+                    tracing::warn!(%error, pause = pause.as_secs(), "effects of a callback failed and will be retried / 回调的后续处理失败，稍后重试");
                     sleep(pause).await;
                     pause = (2 * pause).min(LONGEST_PAUSE);
                 }

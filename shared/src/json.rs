@@ -1,4 +1,4 @@
-//! JSON: writes it, and repairs WeChat's, whose strings can contain raw control characters, which JSON forbids.
+//! JSON as this bundle writes it, and as WeChat writes it: with raw control characters in strings, which JSON forbids.
 
 use std::{borrow::Cow, fmt::Write as _};
 

@@ -1,32 +1,47 @@
-//! What the tests of several packages share: a Lambda Runtime API on loopback that drives a built binary, as AWS would,
-//! and the services that a function needs around it.
+//! The stage of all tests. A [`Stage`] is a WeChat, a table and the AWS services around a function; a [`Function`] is a built
+//! binary on a Lambda Runtime API; [`event`] makes what API Gateway and WeChat hand over. Whatever cannot be set up panics.
+//!
+//! The stage knows the bundle from outside only: its processes, the attributes of its table, its HTTP.
+//!
+//! ```ignore
+//! let stage = Stage::with_token().await;
+//! let mut send = stage.function(env!("CARGO_BIN_EXE_send-template")).await;
+//! let answer = send.post("/api/sendTemplateMessage", &message()).key("order-1").await;
+//! assert_eq!(answer.status, 200);
+//! assert_eq!(stage.wechat.calls("/cgi-bin/message/template/send").await, 1);
+//! ```
 
-mod embedded_table;
-mod event_bus;
-mod fault_proxy;
-mod lambda_api;
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+pub mod account;
+pub mod event;
+mod former;
+mod function;
 mod manual_clock;
-mod runtime_api;
-mod secrets_manager;
-mod tls_front;
+mod service;
+mod stage;
 
-pub use self::embedded_table::EmbeddedTable;
-pub use ::embedded_table::{StartError, TABLE_NAME};
-pub use event_bus::EmbeddedEventBus;
-pub use fault_proxy::{Fault, FaultProxy};
-pub use lambda_api::{Invoked, LambdaApi};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+pub use ::embedded_table::TABLE_NAME;
+#[doc(hidden)]
+pub use former::EmbeddedTable;
+pub use function::{Asking, Function, Outcome, Response};
 pub use manual_clock::ManualClock;
-pub use runtime_api::{Function, Outcome};
-pub use secrets_manager::EmbeddedSecretsManager;
-pub use tls_front::{Authority, TlsFront};
+pub use service::{
+    Authority, EventBus, Fault, FaultProxy, Invoked, LambdaApi, SecretsManager, TableServer, TlsFront, loopback,
+};
+pub use stage::{Service, Setup, Stage, Table, WeChat, message, message_to};
 
-/// An event of the `events/` folder.
-///
-/// # Panics
-/// When there is no such file, or it is no JSON.
+/// The time in epoch seconds.
 #[must_use]
-pub fn event(name: &str) -> serde_json::Value {
-    let path = format!("{}/../events/{name}.json", env!("CARGO_MANIFEST_DIR"));
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"))
+pub fn now() -> i64 {
+    now_millis() / 1000
+}
+
+/// The time in epoch milliseconds.
+#[must_use]
+pub fn now_millis() -> i64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    i64::try_from(since_epoch.as_millis()).unwrap()
 }

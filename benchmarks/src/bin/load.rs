@@ -14,14 +14,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use benchmarks::{
-    account::{Keys, signed, text_message},
-    usage::{cpu_time, peak_memory, resident_memory},
-};
+use benchmarks::usage::{cpu_time, peak_memory, resident_memory};
 use reqwest::{Client, RequestBuilder};
-use serde_json::{Value, json};
-use simulator::{FOLLOWER, TEMPLATE_ID};
-use wechat::callback::MessageMode;
+use serde_json::Value;
+use simulator::Mode;
+use testing::{event, message};
 
 const GATEWAY: &str = "http://127.0.0.1:8000";
 const SIMULATOR: &str = "http://127.0.0.1:8001";
@@ -137,16 +134,11 @@ async fn is_answered(request: RequestBuilder) -> bool {
 
 fn callback(client: &Client, account: &Value, index: u64) -> RequestBuilder {
     let text = |name: &str| account[name].as_str().unwrap_or_default();
-    let keys = Keys {
-        app_id: text("app_id"),
-        token: text("token"),
-        aes_key: text("encoding_aes_key"),
-    };
-    let (query, body) = signed(
-        keys,
-        &text_message("你好", 24_000_000_000_000_000 + index),
-        MessageMode::Safe,
-    );
+    let (query, body) = event::callback(event::text("你好", 24_000_000_000_000_000 + index))
+        .app_id(text("app_id"))
+        .token(text("token"))
+        .aes_key(text("encoding_aes_key"))
+        .signed(Mode::Safe);
     let query = url::form_urlencoded::Serializer::new(String::new())
         .extend_pairs(&query)
         .finish();
@@ -157,14 +149,11 @@ fn callback(client: &Client, account: &Value, index: u64) -> RequestBuilder {
 }
 
 fn send(client: &Client) -> RequestBuilder {
-    let message = json!({"touser": FOLLOWER, "template_id": TEMPLATE_ID, "data": {
-        "thing1": "项目审核", "time2": "2024年7月19日 10:00", "const3": "通过",
-    }});
     client
         .post(format!("{GATEWAY}/api/sendTemplateMessage"))
         .header("authorization", "Bearer local")
         .header("content-type", "application/json")
-        .body(message.to_string())
+        .body(message().to_string())
 }
 
 fn mebibytes(kibibytes: u64) -> f64 {

@@ -1,4 +1,5 @@
-//! Conditional menus (个性化菜单): what users with a tag or on a platform see in place of the default menu.
+//! Conditional menus (个性化菜单): users with a certain tag or platform see them in place of the default menu.
+//! See [WeChat Docs/创建个性化菜单](https://developers.weixin.qq.com/doc/service/api/custommenu/api_addconditionalmenu).
 
 use http::Response;
 use http_api::{
@@ -22,7 +23,7 @@ pub(crate) const ROUTES: &[Route<App>] = &[
         id: "addConditionalMenu",
         summary: "Add a conditional menu / 添加个性化菜单",
         body: Some(Body::required("Menu")),
-        answers: &[(200, "It is added, as `menuid`", Schema::Named("Done"))],
+        answers: &[(200, "The menu was added, as `menuid`", Schema::Named("Done"))],
         failures: &[400, 413, 429],
         ..Operation::NEW
     }),
@@ -35,7 +36,7 @@ pub(crate) const ROUTES: &[Route<App>] = &[
             description: "",
             schema: r#"{"type": "string", "pattern": "^[0-9]+$"}"#,
         }],
-        answers: &[(200, "It is deleted", Schema::Named("Done"))],
+        answers: &[(200, "The menu was deleted", Schema::Named("Done"))],
         failures: &[400, 404, 429],
         ..Operation::NEW
     }),
@@ -49,8 +50,9 @@ pub(crate) const ROUTES: &[Route<App>] = &[
     }),
 ];
 
-/// Serves `POST /api/menu/conditional`: a menu with its `matchrule`, also as `GET /api/menu` answers it. Needs a default
-/// menu. 2,000 a day.
+/// Serves `POST /api/menu/conditional`. The body is a menu with its `matchrule`, as WeChat documents it or as `GET /api/menu`
+/// answers it. The account needs a default menu. WeChat allows 2,000 calls a day.
+/// See [WeChat Docs/个性化菜单](https://developers.weixin.qq.com/doc/service/en/Custom_Menus/Personalized_menu_interface.html).
 async fn add(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
     let deadline = request.deadline();
     let menu = &menu::conditional_menu(&request.json()?).map_err(faulty)?;
@@ -65,13 +67,16 @@ async fn add(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Pr
 async fn delete(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
     let (menuid, deadline) = (request.parameter("menuid"), request.deadline());
     if menuid.is_empty() || !menuid.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(Problem::bad_request("a menuid is a decimal number / menuid 应为十进制数字").with_field("menuid"));
+        return Err(
+            Problem::bad_request("menuid must be a decimal number / menuid 应为十进制数字").with_field("menuid"),
+        );
     }
     app.account.call(&DeleteConditionalMenu { menuid }, deadline).await?;
     Ok(done())
 }
 
-/// Serves `POST /api/menu/trymatch`: the menu that the user of `{"user_id":…}`, an openid or a WeChat ID, sees.
+/// Serves `POST /api/menu/trymatch`: the menu that a user sees. `{"user_id":…}` holds the user's openid or WeChat ID.
+/// See [WeChat Docs/测试个性化菜单匹配结果](https://developers.weixin.qq.com/doc/service/api/custommenu/api_trymatchmenu).
 async fn try_match(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
     let (body, deadline) = (request.json()?, request.deadline());
     let mut reader = Reader::of_request();

@@ -1,4 +1,4 @@
-//! `ETag` and `If-Match`: a change replaces only the version that its caller has read.
+//! `ETag` and `If-Match`: a change replaces only the version that the caller has read.
 
 use std::fmt::Display;
 
@@ -12,11 +12,11 @@ use http_api::{
 pub(crate) const IF_MATCH: Parameter = Parameter {
     name: "If-Match",
     location: Location::Header,
-    description: "The ETag of the version that this one shall take the place of.",
+    description: "The ETag of the version to replace.",
     schema: r#"{"type": "string", "pattern": "^([*]|\"[0-9a-z]{1,19}\")$"}"#,
 };
 
-/// The tag of `If-Match: "tag"`. `None` for `*` and without the header: any version may be replaced.
+/// Reads the tag of `If-Match: "tag"`. `None` for `*` and without the header: any version may be replaced.
 pub(crate) fn if_match(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let Some(value) = headers.get(header::IF_MATCH) else {
         return Ok(None);
@@ -29,6 +29,7 @@ pub(crate) fn if_match(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     tag.map(Some).ok_or_else(bad_if_match)
 }
 
+/// Refuses an `If-Match` that is not an `ETag` of this API.
 pub(crate) fn bad_if_match() -> Problem {
     Problem::bad_request(
         "If-Match must be the ETag of an earlier answer, such as \"3\" / If-Match 应为之前应答的 ETag，如 \"3\"",
@@ -36,7 +37,7 @@ pub(crate) fn bad_if_match() -> Problem {
     .with_field("If-Match")
 }
 
-/// `response` with `tag` as its `ETag`.
+/// Adds `tag` to `response` as its `ETag`.
 pub(crate) fn with_etag(mut response: Response<String>, tag: impl Display) -> Response<String> {
     if let Ok(etag) = format!("\"{tag}\"").parse() {
         response.headers_mut().insert(header::ETAG, etag);

@@ -1,4 +1,4 @@
-//! `admin`: the menu, the reply rules and the doctor.
+//! `admin`: manages the menu and the reply rules, and checks the set-up (the doctor).
 
 mod conditional_menu;
 mod doctor;
@@ -20,7 +20,7 @@ use wechat::{
     token::RefreshPort,
 };
 
-/// The AWS calls that this function makes: its role in `template.yaml` allows these and no other.
+/// The AWS calls that this function makes. Its role in `template.yaml` allows these and no others.
 pub const AWS_CALLS: &[&str] = &[
     "dynamodb:DeleteItem",
     "dynamodb:DescribeTimeToLive",
@@ -31,23 +31,25 @@ pub const AWS_CALLS: &[&str] = &[
     "secretsmanager:GetSecretValue",
 ];
 
-/// The function's state, made once a process.
+/// The function's state, built once per process.
 #[derive(Debug)]
 pub struct App {
     account: Account,
     api_keys: Vec<Secret>,
     refresher: Arc<dyn RefreshPort>,
-    callback: Option<Result<MessageMode, ConfigError>>,
-    /// Why the secret could not be read: the doctor alone serves then.
+    /// The webhook's message mode, or what is wrong with its settings. `None` when they cannot be seen from here.
+    webhook_mode: Option<Result<MessageMode, ConfigError>>,
+    /// Why the secret could not be read. Only the doctor is served then.
     secret: Option<SecretError>,
     is_simulated: bool,
 }
 
 impl App {
-    /// The function as `config` describes it, over the table behind `dynamodb`, with `refresher` to ask for a token.
+    /// Creates the function that `config` describes, on the table behind `dynamodb`. It asks `refresher` when it needs a
+    /// token.
     ///
     /// # Errors
-    /// [`ClientError`] when the API's address or the proxy's is no URL.
+    /// [`ClientError`] when the address of the API or of the proxy is not a URL.
     pub fn new(
         config: AdminConfig,
         dynamodb: aws_sdk_dynamodb::Client,
@@ -56,7 +58,7 @@ impl App {
     ) -> Result<Self, ClientError> {
         let AdminConfig {
             caller,
-            callback,
+            webhook_mode,
             secret,
             is_simulated,
         } = config;
@@ -64,13 +66,13 @@ impl App {
             account: Account::open(caller.api, dynamodb, Arc::clone(&refresher), clock)?,
             api_keys: caller.api_keys,
             refresher,
-            callback,
+            webhook_mode,
             secret,
             is_simulated,
         })
     }
 
-    /// Reads the token, which also makes the connection that the first request would have to wait for.
+    /// Reads the token. This also opens the connection to the table for the first request.
     pub async fn warm(&self) {
         self.account.tokens.warm().await;
     }
@@ -93,13 +95,13 @@ impl Api for App {
         &*self.account.clock
     }
 
-    /// The doctor says what is wrong with the secret, so it is served without one.
+    /// Refuses every path but the doctor while the secret cannot be read: the doctor says what is wrong with it.
     fn unavailable(&self, path: &'static str) -> Option<Problem> {
         let error = self.secret.clone().filter(|_| path != doctor::PATH)?;
         Some(Problem::not_configured(&error.into()))
     }
 }
 
-/// The schemas that `openapi.json` names for this function: WeChat's own menu, the rules document, the doctor's checks.
+/// The schemas of this function in `openapi.json`: WeChat's menu, the rules document and the doctor's checks.
 #[cfg(feature = "openapi")]
 pub const SCHEMAS: &str = include_str!("schemas.json");

@@ -1,4 +1,5 @@
-//! The custom menu: query, check, create, delete, roll back. What was there before a change is kept.
+//! The custom menu: query, check, create, delete, rollback. Each change first saves the menu that it replaces.
+//! See [WeChat Docs/创建菜单](https://developers.weixin.qq.com/doc/service/api/custommenu/api_createcustommenu).
 
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use wechat::{
     digest::sha256_hex,
     errcode::NO_MENU,
     random,
-    store::{KeptMenu, ROLL_BACK_CLAIMED_FOR},
+    store::{KeptMenu, ROLLBACK_CLAIMED_FOR},
     token::{CallError, CallFailure},
     validate::{self, Fault, menu},
 };
@@ -28,8 +29,8 @@ use crate::{
     etag::{IF_MATCH, if_match, with_etag},
 };
 
-/// What a roll-back may take, where the platform sets no limit: less than its claim lasts.
-const ROLLING_BACK: Duration = Duration::from_secs(ROLL_BACK_CLAIMED_FOR.unsigned_abs() - 3);
+/// Budget of a rollback where the platform sets no limit: less than its claim lasts.
+const ROLLBACK_BUDGET: Duration = Duration::from_secs(ROLLBACK_CLAIMED_FOR.unsigned_abs() - 3);
 
 pub(crate) const ROUTES: &[Route<App>] = &[
     route!(GET "/api/menu" => get, Operation {
@@ -38,7 +39,7 @@ pub(crate) const ROUTES: &[Route<App>] = &[
         parameters: &[Parameter {
             name: "source",
             location: Location::Query,
-            description: "`current`: the menu that users see, also one that was made in the console.",
+            description: "`current`: the menu that users see, also if it was made in the console.",
             schema: r#"{"enum": ["current"]}"#,
         }],
         answers: &[(200, "WeChat's own answer", Schema::Object)],
@@ -51,11 +52,11 @@ pub(crate) const ROUTES: &[Route<App>] = &[
         parameters: &[IF_MATCH, Parameter {
             name: "dry_run",
             location: Location::Query,
-            description: "`true`: answer what would change, and change nothing.",
+            description: "`true`: answer the changes without making them.",
             schema: r#"{"enum": ["true", "false"]}"#,
         }],
         body: Some(Body::required("Menu")),
-        answers: &[(200, "The menu is made, or what would change", Schema::OneOf(&["Done", "Changes"]))],
+        answers: &[(200, "The menu was created, or with `dry_run` the changes", Schema::OneOf(&["Done", "Changes"]))],
         failures: &[400, 412, 413, 429],
         ..Operation::NEW
     }),
@@ -63,23 +64,25 @@ pub(crate) const ROUTES: &[Route<App>] = &[
         id: "deleteMenu",
         summary: "Delete the menu / 删除菜单",
         parameters: &[IF_MATCH],
-        answers: &[(200, "It is deleted, with the conditional menus", Schema::Named("Done"))],
+        answers: &[(200, "The menu was deleted, with the conditional menus", Schema::Named("Done"))],
         failures: &[400, 404, 412, 429],
         ..Operation::NEW
     }),
-    route!(POST "/api/menu/rollback" => roll_back, Operation {
+    route!(POST "/api/menu/rollback" => rollback, Operation {
         id: "rollBackMenu",
         summary: "Restore the menu before the last change / 恢复上次修改前的菜单",
-        description: "Doing it again undoes it, unless If-Match names the menu that it shall take the place of.",
+        description: "A second rollback undoes the first. With the ETag of the menu to replace as If-Match, a retry is refused instead.",
         parameters: &[IF_MATCH],
-        answers: &[(200, "It is restored", Schema::Named("Done"))],
+        answers: &[(200, "The menu was restored", Schema::Named("Done"))],
         failures: &[400, 404, 409, 412, 429],
         ..Operation::NEW
     }),
 ];
 
-/// Serves `GET /api/menu`: the menus that were made through the API. With `?source=current` the one that users see, also
-/// when it was made in the console.
+/// Serves `GET /api/menu`: the menus that were made through WeChat's API. With `?source=current` the menu that users see,
+/// also if it was made in the console.
+/// See [WeChat Docs/获取自定义菜单配置](https://developers.weixin.qq.com/doc/service/api/custommenu/api_getmenu) and
+/// [WeChat Docs/查询自定义菜单信息](https://developers.weixin.qq.com/doc/service/api/custommenu/api_getcurrentselfmenuinfo).
 async fn get(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
     let deadline = request.deadline();
     match request.query("source").as_deref() {
@@ -91,7 +94,7 @@ async fn get(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Pr
     }
     match ask(app, deadline).await {
         Ok(menu) => Ok(with_etag(response::json(200, &menu), tag(Some(&menu)))),
-        Err(error) if is_none(&error) => {
+        Err(error) if means_no_menu(&error) => {
             let none = Problem::from(error).into_response();
             Ok(with_etag(none, tag(None)))
         }
@@ -99,9 +102,9 @@ async fn get(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Pr
     }
 }
 
-/// Serves `POST /api/menu`: WeChat's own body, or what `GET /api/menu` answers, with or without `?source=current`. With
-/// `?dry_run=true` it answers what would change, and changes nothing. With `If-Match` only the menu that the caller has read
-/// is replaced.
+/// Serves `POST /api/menu`. The body is WeChat's own, or an answer of `GET /api/menu`, with or without `?source=current`.
+/// With `?dry_run=true` it answers the changes without making them. With `If-Match` it replaces only the menu that the
+/// caller has read.
 async fn create(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
     let (body, deadline) = (request.json()?, request.deadline());
     let menu = menu::default_menu(&body).map_err(faulty)?;
@@ -114,7 +117,7 @@ async fn create(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>,
     if is_dry_run {
         return Ok(response::json(200, &json!({"changes": changes})));
     }
-    // The repeat of a request whose answer was lost finds its own menu: the one before stays kept.
+    // A retry after a lost answer finds its own menu, which must not replace the saved one.
     if !changes.is_empty() {
         keep(app, current.as_ref()).await?;
     }
@@ -122,7 +125,7 @@ async fn create(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>,
     Ok(done())
 }
 
-/// Serves `DELETE /api/menu`, which deletes the conditional menus too.
+/// Serves `DELETE /api/menu`: deletes the default menu and all conditional menus.
 async fn delete(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
     let (expected, deadline) = (if_match(request.headers())?, request.deadline());
     let current = current(app, deadline).await?;
@@ -135,44 +138,46 @@ async fn delete(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>,
     Ok(done())
 }
 
-/// Serves `POST /api/menu/rollback`: restores the menus that were there before the last `POST` or `DELETE`, conditional ones
-/// and their order included. Doing it again undoes it, unless `If-Match` names the menu that it shall take the place of: then
-/// a repeat after a lost answer is refused. After a roll-back that was cut short it goes on where that ended. One at a time.
-async fn roll_back(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
+/// Serves `POST /api/menu/rollback`: restores the menus from before the last `POST` or `DELETE`, also the conditional ones
+/// and their order. Resumes an interrupted rollback. A second rollback undoes the first; with `If-Match` a retry after a
+/// lost answer is refused instead. A claim admits one rollback at a time.
+async fn rollback(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
     let expected = if_match(request.headers())?;
     let owner = random::hex::<8>();
-    let deadline = request.deadline().within(app.account.clock.now_millis(), ROLLING_BACK);
+    let deadline = request
+        .deadline()
+        .within(app.account.clock.now_millis(), ROLLBACK_BUDGET);
     let claimed = app
         .account
         .table
-        .claim_menu_roll_back(&owner, app.account.clock.now())
+        .claim_menu_rollback(&owner, app.account.clock.now())
         .await?;
     let kept =
         claimed.ok_or_else(|| Problem::not_found("no menu was changed through this API yet / 尚无可回滚的菜单"))?;
     match restore(app, &owner, &kept, expected, deadline).await {
         Ok(restored) => {
-            app.account.table.finish_menu_roll_back(&owner).await?;
+            app.account.table.finish_menu_rollback(&owner).await?;
             Ok(response::json(
                 200,
                 &json!({"errcode": 0, "errmsg": "ok", "restored": restored}),
             ))
         }
         Err(interrupted) => {
-            // What may still land is waited for, to the end of the claim: the next roll-back would add it once more.
+            // Keeps the claim, until it expires, while an added menu may still land: the next rollback would add it again.
             if !interrupted.may_add_more
-                && let Err(error) = app.account.table.give_up_menu_roll_back(&owner).await
+                && let Err(error) = app.account.table.give_up_menu_rollback(&owner).await
             {
-                tracing::warn!(%error, "the claim of a roll-back ends by itself");
+                tracing::warn!(%error, "the claim of a rollback could not be closed: it expires");
             }
             Err(interrupted.problem)
         }
     }
 }
 
-/// A roll-back that was cut short.
+/// A rollback that failed before its end.
 struct Interrupted {
     problem: Problem,
-    /// Whether a conditional menu may yet be added by a call whose answer did not come.
+    /// Whether a call without an answer may still add a conditional menu.
     may_add_more: bool,
 }
 
@@ -185,7 +190,7 @@ impl<E: Into<Problem>> From<E> for Interrupted {
     }
 }
 
-/// Restores what `kept` tells of, and answers what that was.
+/// Restores the menu that `kept` holds, and returns it.
 async fn restore(
     app: &App,
     owner: &str,
@@ -195,22 +200,23 @@ async fn restore(
 ) -> Result<Value, Interrupted> {
     let current = current(app, deadline).await?;
     let (last, earlier) = (read_kept(Some(&kept.menu))?, read_kept(kept.earlier.as_ref())?);
-    // The menu that a roll-back found which has not ended is the one that was kept last.
+    // `If-Match` may also name the menu that an interrupted rollback found: that is the one saved last.
     let found = kept.is_restoring.then_some(Some(&last).filter(|last| !last.is_null()));
     let replaced: Vec<_> = [Some(current.as_ref()), found].into_iter().flatten().collect();
     refuse_changed(expected, &replaced)?;
-    // A roll-back that has not ended is gone on with; a change that was not made after all has kept what is still there.
-    let is_there = current.as_ref().unwrap_or(&Value::Null) == &last;
-    let goes_on = (kept.is_restoring || is_there) && kept.earlier.is_some();
-    let restored = if goes_on { earlier } else { last };
-    // Before anything is changed: what cannot come back must not cost what is there.
+    // Resumes an interrupted rollback. If the last change never reached WeChat, the saved menu equals the live one:
+    // restores the one before it.
+    let is_live = current.as_ref().unwrap_or(&Value::Null) == &last;
+    let resumes = (kept.is_restoring || is_live) && kept.earlier.is_some();
+    let restored = if resumes { earlier } else { last };
+    // Checked before any change: a saved menu that is invalid must not cost the live one.
     let wanted = conditional(&restored).into_iter().map(menu::conditional_menu);
     let wanted = wanted.collect::<Result<Vec<Value>, _>>().map_err(faulty)?;
-    if !goes_on && !is_there {
+    if !resumes && !is_live {
         let (menu, now) = (to_keep(current.as_ref()), app.account.clock.now());
         app.account
             .table
-            .keep_menu_to_roll_back(owner, kept, &menu, now)
+            .keep_menu_for_rollback(owner, kept, &menu, now)
             .await?;
     }
     match restored.pointer("/menu/button") {
@@ -225,8 +231,9 @@ async fn restore(
     Ok(restored)
 }
 
-/// Of the conditional menus that match a user WeChat shows the newest. So from the first that differs, in the order of their
-/// age, those that there are go, and those that were come back.
+/// WeChat shows the newest conditional menu that matches, so order matters. Keeps the longest common prefix, deletes the rest
+/// and creates the saved ones in order.
+/// See [WeChat Docs/个性化菜单](https://developers.weixin.qq.com/doc/service/en/Custom_Menus/Personalized_menu_interface.html).
 async fn restore_conditional(
     app: &App,
     current: Option<&Value>,
@@ -235,12 +242,12 @@ async fn restore_conditional(
     deadline: Deadline,
 ) -> Result<(), Interrupted> {
     let present = current.map_or_else(Vec::new, conditional);
-    let same = same_at_first(&present, &conditional(restored));
-    for menuid in present[same..].iter().filter_map(|menu| menuid(menu)) {
+    let kept = common_prefix(&present, &conditional(restored));
+    for menuid in present[kept..].iter().filter_map(|menu| menuid(menu)) {
         let menuid = &menuid.to_string();
         app.account.call(&DeleteConditionalMenu { menuid }, deadline).await?;
     }
-    for menu in &wanted[same..] {
+    for menu in &wanted[kept..] {
         let added = app.account.call(&AddConditionalMenu { menu }, deadline).await;
         added.map_err(|error| Interrupted {
             may_add_more: error.may_have_landed,
@@ -250,29 +257,30 @@ async fn restore_conditional(
     Ok(())
 }
 
-/// How many menus are the same in both, from the first on.
-fn same_at_first(one: &[&Value], other: &[&Value]) -> usize {
+/// The number of menus in the longest common prefix.
+fn common_prefix(one: &[&Value], other: &[&Value]) -> usize {
     let is_same = |(one, other): &(&&Value, &&Value)| {
         one["matchrule"] == other["matchrule"] && menu::difference(one, other).is_empty()
     };
     one.iter().zip(other).take_while(is_same).count()
 }
 
-/// `GET /api/menu` answers conditional menus too, which `menu/create` does not change: to leave a change out silently would
-/// be worse than to refuse it.
+/// Refuses a body whose conditional menus differ from the account's. `GET /api/menu` answers them too, but `menu/create` does
+/// not change them, and nothing may be dropped silently.
 fn refuse_other_conditional(body: &Value, current: Option<&Value>) -> Result<(), Problem> {
     let (given, present) = (conditional(body), current.map_or_else(Vec::new, conditional));
-    if given.is_empty() || same_at_first(&given, &present) == given.len().max(present.len()) {
+    if given.is_empty() || common_prefix(&given, &present) == given.len().max(present.len()) {
         return Ok(());
     }
     Err(faulty(vec![Fault::new(
         "/conditionalmenu",
-        "differs from the account's: this call sets the default menu only, use /api/menu/conditional for the others \
+        "differs from the account's conditional menus: this call sets the default menu only, use /api/menu/conditional for \
+         the others \
          / 与账号现有的个性化菜单不同：此接口只设置默认菜单，个性化菜单请用 /api/menu/conditional",
     )]))
 }
 
-/// Refuses to change a menu that the caller has not read: the one that `expected` tags is none of `replaced`.
+/// Refuses to replace a menu that the caller has not read: one whose tag is not `expected`.
 fn refuse_changed(expected: Option<&str>, replaced: &[Option<&Value>]) -> Result<(), Problem> {
     match expected {
         Some(expected) if replaced.iter().all(|menu| tag(*menu) != expected) => Err(Problem::precondition_failed(
@@ -282,7 +290,7 @@ fn refuse_changed(expected: Option<&str>, replaced: &[Option<&Value>]) -> Result
     }
 }
 
-/// The `ETag` of what WeChat answers to `menu/get`.
+/// The `ETag` of WeChat's answer to `menu/get`.
 fn tag(menu: Option<&Value>) -> String {
     match menu {
         Some(menu) => sha256_hex(menu.to_string().as_bytes())[..16].to_owned(),
@@ -290,13 +298,9 @@ fn tag(menu: Option<&Value>) -> String {
     }
 }
 
-/// What was kept: a menu, or null. Anything else must not be taken for "no menu".
+/// Reads a saved menu, or null for "no menu". Refuses anything else: it must not count as "no menu".
 fn read_kept(menu: Option<&String>) -> Result<Value, Problem> {
-    let damaged = |cause: String| {
-        Problem::set_up(format!(
-            "the menu that was kept is damaged / 保存的旧菜单已损坏: {cause}"
-        ))
-    };
+    let damaged = |cause: String| Problem::set_up(format!("the saved menu is damaged / 保存的旧菜单已损坏: {cause}"));
     let kept: Value = menu
         .map_or(Ok(Value::Null), |menu| serde_json::from_str(menu))
         .map_err(|error| damaged(error.to_string()))?;
@@ -307,7 +311,7 @@ fn read_kept(menu: Option<&String>) -> Result<Value, Problem> {
     }
 }
 
-/// The oldest come first, which have the smallest ids.
+/// The conditional menus in `menus`, the oldest first: WeChat's ids grow.
 fn conditional(menus: &Value) -> Vec<&Value> {
     let menus = menus["conditionalmenu"].as_array().map_or(&[][..], Vec::as_slice);
     let mut menus: Vec<&Value> = menus.iter().collect();
@@ -315,16 +319,17 @@ fn conditional(menus: &Value) -> Vec<&Value> {
     menus
 }
 
-/// WeChat writes it as a number or as text.
+/// The id of a conditional menu. WeChat writes it as a number or as text.
 fn menuid(menu: &Value) -> Option<u64> {
     let id = &menu["menuid"];
     id.as_u64().or_else(|| id.as_str()?.parse().ok())
 }
 
+/// Asks WeChat for the account's menus. `None` when it has none.
 pub(crate) async fn current(app: &App, deadline: Deadline) -> Result<Option<Value>, Problem> {
     match ask(app, deadline).await {
         Ok(menu) => Ok(Some(menu)),
-        Err(error) if is_none(&error) => Ok(None),
+        Err(error) if means_no_menu(&error) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
@@ -333,7 +338,7 @@ async fn ask(app: &App, deadline: Deadline) -> Result<Value, CallError> {
     app.account.call(&GetMenu, deadline).await
 }
 
-fn is_none(error: &CallError) -> bool {
+fn means_no_menu(error: &CallError) -> bool {
     matches!(&error.cause, CallFailure::Api(error) if error.errcode() == Some(NO_MENU))
 }
 
@@ -341,14 +346,14 @@ async fn seen_by_users(app: &App, deadline: Deadline) -> Result<Response<String>
     Ok(response::json(200, &app.account.call(&GetCurrentMenu, deadline).await?))
 }
 
-/// Nothing is changed before what would be lost is kept.
+/// Saves the current menu before a change. When that fails, nothing may be changed.
 async fn keep(app: &App, current: Option<&Value>) -> Result<(), Problem> {
     let kept = app.account.table.kept_menu().await?;
     let (menu, now) = (to_keep(current), app.account.clock.now());
     Ok(app.account.table.keep_menu(kept.as_ref(), &menu, now).await?)
 }
 
-/// That there was no menu is kept too.
+/// The text to save: `null` when there was no menu.
 fn to_keep(current: Option<&Value>) -> String {
     current.map_or_else(|| "null".to_owned(), Value::to_string)
 }
@@ -361,6 +366,7 @@ async fn remove_all(app: &App, deadline: Deadline) -> Result<(), Problem> {
     Ok(app.account.call(&DeleteMenu, deadline).await?)
 }
 
+/// Refuses a menu, with every fault in it.
 pub(crate) fn faulty(faults: Vec<Fault>) -> Problem {
     Problem::bad_request(format!(
         "the menu breaks WeChat's limits / 菜单不符合微信的限制: {}",
@@ -379,6 +385,7 @@ fn is_dry_run(request: &ApiRequest<'_>) -> Result<bool, Problem> {
     }
 }
 
+/// Answers a call that has succeeded.
 pub(crate) fn done() -> Response<String> {
     response::json(200, &json!({"errcode": 0, "errmsg": "ok"}))
 }

@@ -1,4 +1,4 @@
-//! `GET /openapi.json`: the description of the whole API, for tools that read it. It holds no secret, so anyone may.
+//! `GET /openapi.json`: the description of the whole API, for tools. It holds no secret, so it needs no API key.
 
 use http::Response;
 use http_api::{ApiRequest, Operation, Problem, Route, openapi::Schema, response::respond, route};

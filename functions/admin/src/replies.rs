@@ -1,4 +1,4 @@
-//! The reply rules: what the webhook answers. It reads a change within 30 seconds.
+//! The reply rules, by which the webhook replies. It picks up a change within 30 seconds.
 
 use http::{HeaderMap, Response};
 use http_api::{
@@ -24,7 +24,7 @@ pub(crate) const ROUTES: &[Route<App>] = &[
     route!(GET "/api/replies" => get, Operation {
         id: "getReplies",
         summary: "The reply rules / 查询回复规则",
-        answers: &[(200, "The document; {} when none is stored", Schema::Named("Replies"))],
+        answers: &[(200, "The document, or {} when none is stored", Schema::Named("Replies"))],
         ..Operation::NEW
     }),
     route!(PUT "/api/replies" => put, Operation {
@@ -36,10 +36,10 @@ pub(crate) const ROUTES: &[Route<App>] = &[
         failures: &[400, 412, 413],
         ..Operation::NEW
     }),
-    route!(POST "/api/replies/rollback" => roll_back, Operation {
+    route!(POST "/api/replies/rollback" => rollback, Operation {
         id: "rollBackReplies",
         summary: "Store an earlier version again / 恢复之前的回复规则",
-        description: "Name the version to restore, or send If-Match. A repeat after a lost answer brings nothing else back.",
+        description: "A retry after a lost answer changes nothing. Name the version or send If-Match if somebody else may change the rules meanwhile.",
         parameters: &[IF_MATCH],
         body: Some(Body::optional("Version")),
         answers: &[(200, "The document as it was stored", Schema::Named("Replies"))],
@@ -49,13 +49,13 @@ pub(crate) const ROUTES: &[Route<App>] = &[
         id: "tryReplies",
         summary: "What would be replied, and by which rule / 试算回复",
         body: Some(Body::required("Attempt")),
-        answers: &[(200, "The reply and the pointer of its rule, or nulls", Schema::Object)],
+        answers: &[(200, "The reply and the pointer to its rule, or nulls", Schema::Object)],
         failures: &[400, 413],
         ..Operation::NEW
     }),
 ];
 
-/// Serves `GET /api/replies`: the document; `{}` when none was stored, as which the default greeting serves.
+/// Serves `GET /api/replies`: the document, or `{}` when none is stored. The webhook then sends the default greeting only.
 async fn get(app: &App, _: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
     let stored = stored(app).await?;
     let document = match &stored {
@@ -68,8 +68,8 @@ async fn get(app: &App, _: &ApiRequest<'_>) -> Result<Response<String>, Problem>
     ))
 }
 
-/// Serves `PUT /api/replies`: replaces the whole document, or refuses it whole. With `If-Match` only the version that
-/// the caller has read is replaced.
+/// Serves `PUT /api/replies`: replaces the whole document, or refuses it as a whole. With `If-Match` it replaces only the
+/// version that the caller has read.
 async fn put(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
     let document = request.json()?;
     let json = document.to_string();
@@ -83,10 +83,10 @@ async fn put(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Pr
     Ok(with_etag(response::json(200, &document), version(saved)?))
 }
 
-/// Serves `POST /api/replies/rollback`: stores an earlier version again, that of `{"version":n}`, or else the one before the
-/// last change. With `If-Match` only in place of the version that the caller has read. What has come back already stays: a
-/// repeat of a request whose answer was lost changes nothing.
-async fn roll_back(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
+/// Serves `POST /api/replies/rollback`: stores an earlier version again, the one in `{"version":n}` or else the one before
+/// the last change. With `If-Match` it replaces only the version that the caller has read. A retry after a lost answer
+/// finds the version restored, and changes nothing.
+async fn rollback(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
     let requested = requested_version(&request.optional_json()?)?;
     let expected = expected_version(request.headers())?;
     let current = stored(app).await?;
@@ -102,7 +102,8 @@ async fn roll_back(app: &App, request: &ApiRequest<'_>) -> Result<Response<Strin
     let earlier = app.account.table.earlier_replies(wanted).await?;
     let earlier = earlier.ok_or_else(|| {
         Problem::not_found(format!(
-            "version {wanted} is not kept: the last 10 before version {found} are / 仅保留最近 10 个版本"
+            "version {wanted} is not stored: only the 10 versions before version {found} are \
+             / 未保存版本 {wanted}：仅保留版本 {found} 之前的 10 个版本"
         ))
     })?;
     let restored = parse_stored(&earlier.document)?;
@@ -114,7 +115,7 @@ async fn roll_back(app: &App, request: &ApiRequest<'_>) -> Result<Response<Strin
     Ok(with_etag(response::json(200, &restored), version(saved)?))
 }
 
-/// The `version` of `{"version":n}`; none in a body that is absent or empty.
+/// Reads `{"version":n}`. `None` when there is no body, or no version in it.
 fn requested_version(request: &Value) -> Result<Option<u64>, Problem> {
     if request.is_null() {
         return Ok(None);
@@ -137,17 +138,18 @@ async fn try_out(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>
     ))
 }
 
-/// The callback that WeChat would send, so that the very code of the webhook decides.
+/// Builds the callback that WeChat would send, so that the webhook's own code chooses the reply.
 fn pretended_callback(request: &Value) -> Result<Callback, Problem> {
     let mut reader = Reader::of_request();
     let read = pretended_message(&mut reader, request);
     let message = reader.finish(read).map_err(Problem::faulty_request)?;
-    let document = Tree::parse(message.to_string().as_bytes())
-        .map_err(|error| Problem::bad_request(format!("WeChat would not send this: {error}")))?;
+    let document = Tree::parse(message.to_string().as_bytes()).map_err(|error| {
+        Problem::bad_request(format!("WeChat would not send this / 微信不会发送这样的消息: {error}"))
+    })?;
     Callback::from_document(document).map_err(|error| Problem::bad_request(error.to_string()))
 }
 
-/// The message as WeChat writes it.
+/// Builds the message as WeChat writes it.
 fn pretended_message(reader: &mut Reader, request: &Value) -> Option<Value> {
     let request = reader.object_of(Place::Root, request, &["text", "event", "key"])?;
     for (name, value) in request.members {
@@ -158,14 +160,14 @@ fn pretended_message(reader: &mut Reader, request: &Value) -> Option<Value> {
         [None, Some(event), None] => Some(json!({"MsgType": "event", "Event": event})),
         [None, Some(event), Some(key)] => Some(json!({"MsgType": "event", "Event": event, "EventKey": key})),
         _ => {
-            let detail = "must hold either text, or event and perhaps key / 应含 text，或含 event（可加 key）";
+            let detail = "must hold either text, or event with an optional key / 应含 text，或含 event（可加 key）";
             reader.fault(&Place::Root, detail);
             None
         }
     }
 }
 
-/// The rules that are stored, with their version, or the built-in ones as version 0.
+/// Reads the stored rules and their version. Without stored rules, returns the built-in ones as version 0.
 pub(crate) async fn stored_rules(app: &App) -> Result<(u64, ReplyRules), Problem> {
     match stored(app).await? {
         None => Ok((0, ReplyRules::default())),
@@ -189,7 +191,7 @@ fn version(saved: SavedReplies) -> Result<u64, Problem> {
 
 fn changed(version: u64) -> Problem {
     Problem::precondition_failed(format!(
-        "the rules are at version {version} now: read them again and repeat the change \
+        "the rules have changed and are at version {version} now: read them again and repeat the change \
          / 规则已被他人修改（当前版本 {version}），请重新读取后再改"
     ))
 }
@@ -212,7 +214,7 @@ fn refused(error: RulesError) -> Problem {
     }
 }
 
-/// The version of `If-Match`.
+/// Reads the version in `If-Match`.
 fn expected_version(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     let tag = if_match(headers)?;
     tag.map(|tag| tag.parse().map_err(|_| bad_if_match())).transpose()

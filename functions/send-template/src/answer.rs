@@ -1,11 +1,12 @@
-//! What the function answers when it succeeds. Failures are `http_api::Problem`s.
+//! The answers of this function. Failures are `http_api::Problem`s.
 
-use http_api::Problem;
+use http::Response;
+use http_api::{Problem, response};
 use serde::Serialize;
 use serde_json::Value;
 use wechat::{store::MessageStatus, validate::template::Finding};
 
-/// One message was sent: WeChat's own answer, with the msgid as text because it exceeds 2^53.
+/// The answer for one recipient: WeChat's own, with the msgid as text because it can exceed 2^53.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub(crate) struct Sent {
@@ -13,11 +14,11 @@ pub(crate) struct Sent {
     pub(crate) errcode: i64,
     /// `ok`.
     pub(crate) errmsg: &'static str,
-    /// Names the message in `GET /api/messages/{msgid}`.
+    /// The message's id, for `GET /api/messages/{msgid}`.
     #[cfg_attr(feature = "openapi", schema(pattern = "^[0-9]+$"))]
     pub(crate) msgid: String,
-    /// What WeChat may drop or show otherwise; with `"validate": "warn"` also what it would have refused. Absent when there
-    /// is nothing to say.
+    /// The parts of the message that WeChat may drop or display differently. Absent when there are none. With
+    /// `"validate": "warn"` always present, and also with what WeChat would refuse.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) findings: Option<Vec<Finding>>,
 }
@@ -33,40 +34,40 @@ impl Sent {
     }
 }
 
-/// What happened to each of several recipients.
+/// The answer for several recipients.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub(crate) struct Results {
-    /// In the order of `touser`.
+    /// The results, in the order of `touser`.
     pub(crate) results: Vec<RecipientResult>,
-    /// What WeChat may drop or show otherwise; with `"validate": "warn"` also what it would have refused. Absent when there
-    /// is nothing to say.
+    /// The parts of the message that WeChat may drop or display differently. Absent when there are none. With
+    /// `"validate": "warn"` always present, and also with what WeChat would refuse.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) findings: Option<Vec<Finding>>,
 }
 
-/// One recipient of several.
+/// The result for one of several recipients.
 #[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub(crate) enum RecipientResult {
-    /// WeChat took the message.
+    /// WeChat accepted the message.
     Sent {
         /// The recipient's openid.
         touser: String,
-        /// What WeChat answered.
+        /// WeChat's answer.
         #[serde(flatten)]
         sent: Sent,
     },
-    /// It did not, or it is not known whether it did: `detail` and `hint` say.
+    /// WeChat did not accept the message, or may have accepted it: `detail` and `hint` say which.
     Failed {
         /// The recipient's openid.
         touser: String,
-        /// Why.
+        /// The failure.
         #[serde(flatten)]
         problem: Problem,
     },
-    /// What an earlier request with the same `Idempotency-Key` was told of this recipient.
+    /// The result that an earlier request with the same `Idempotency-Key` got for this recipient.
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     Known(Value),
 }
@@ -79,7 +80,7 @@ impl RecipientResult {
         }
     }
 
-    /// Whether WeChat took the message.
+    /// Whether WeChat accepted the message.
     pub(crate) fn is_sent(&self) -> bool {
         match self {
             Self::Sent { .. } => true,
@@ -89,27 +90,71 @@ impl RecipientResult {
     }
 }
 
-/// What became of one message.
+/// Answers a request with one recipient.
+pub(crate) fn to_one(results: Vec<RecipientResult>, findings: Option<Vec<Finding>>) -> Response<String> {
+    match results.into_iter().next() {
+        Some(RecipientResult::Sent { sent, .. }) => response::json(200, &Sent { findings, ..sent }),
+        Some(RecipientResult::Failed { problem, .. }) => {
+            let findings = findings.unwrap_or_default();
+            let problem = if findings.is_empty() {
+                problem
+            } else {
+                problem.with_findings(findings)
+            };
+            problem.into_response()
+        }
+        Some(RecipientResult::Known(result)) => {
+            let status = result.get("status").and_then(Value::as_u64);
+            response::json(status.and_then(|status| status.try_into().ok()).unwrap_or(200), &result)
+        }
+        None => Problem::bad_request("nobody to send to / 没有接收者").into_response(),
+    }
+}
+
+/// Answers a request with several recipients. When all failed for the same reason, that failure is the answer, with its own
+/// status.
+pub(crate) fn to_many(
+    results: Vec<RecipientResult>,
+    refusal: Option<&Problem>,
+    findings: Option<Vec<Finding>>,
+) -> Response<String> {
+    let failure = |result: &RecipientResult| match result {
+        RecipientResult::Failed { problem, .. } => Some(problem.clone()),
+        RecipientResult::Sent { .. } | RecipientResult::Known(_) => None,
+    };
+    if let Some(first) = results.first().and_then(failure) {
+        let is_like_first = |result| failure(result).is_some_and(|problem| problem.is_like(&first));
+        if results.iter().all(is_like_first) {
+            let refusal = refusal.filter(|refusal| refusal.is_like(&first)).cloned();
+            return refusal.unwrap_or(first).into_response();
+        }
+    }
+    let all_sent = results.iter().all(RecipientResult::is_sent);
+    response::json(if all_sent { 200 } else { 207 }, &Results { results, findings })
+}
+
+/// The record of one message.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub(crate) struct Message {
     pub(crate) msgid: String,
-    /// The recipient's openid. Like the two after it null while only the receipt is known.
+    /// The recipient's openid. Null when only the receipt is known.
     pub(crate) touser: Option<String>,
+    /// The template's id. Null when only the receipt is known.
     pub(crate) template_id: Option<String>,
     /// `sent`, `delivered`, `blocked` or `failed`.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub(crate) status: MessageStatus,
-    /// When WeChat accepted it, in epoch seconds.
+    /// When WeChat accepted the message, in epoch seconds. Null when only the receipt is known.
     pub(crate) sent_at: Option<i64>,
-    /// When its receipt came, in epoch seconds.
+    /// When the receipt arrived, in epoch seconds.
     pub(crate) finished_at: Option<i64>,
-    /// WeChat's own words, such as `failed:user block`.
+    /// The status in the receipt, in WeChat's words, such as `failed:user block`.
     pub(crate) receipt: Option<String>,
-    /// `frequency-limit` when WeChat dropped it because the user had been sent too many. Absent otherwise.
+    /// `frequency-limit` when WeChat dropped the message because the user had received too many. Absent otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<&'static str>,
-    /// What the status means and what to do, in English and Chinese.
+    /// The meaning of the status and what to do, in English and Chinese.
     pub(crate) meaning: &'static str,
 }
 
@@ -126,7 +171,7 @@ pub(crate) struct TemplateList {
 pub(crate) struct Template {
     pub(crate) template_id: String,
     pub(crate) title: String,
-    /// The text with its placeholders, such as `时间:{{time2.DATA}}`.
+    /// The text with placeholders, such as `时间:{{time2.DATA}}`.
     pub(crate) content: String,
     pub(crate) example: String,
     /// The names of the placeholders: the members of `data`.

@@ -1,4 +1,5 @@
-//! What a refusal of WeChat's comes from, where the request shows it: the errcode alone would send the reader elsewhere.
+//! Hints about refusals by WeChat whose cause shows in the request. The errcode alone would mislead the reader.
+//! See [WeChat Docs/发送模板消息](https://developers.weixin.qq.com/doc/service/api/notify/template/api_sendtemplatemessage).
 
 use http_api::Problem;
 use wechat::{
@@ -10,7 +11,7 @@ use wechat::{
 
 const INVALID_ARGUMENT: i64 = 47003;
 
-/// Puts the cause of `error`, where `request` shows it, into the hint of `problem`.
+/// Adds the cause of `error` to the hint of `problem`, if `request` shows it.
 pub(crate) fn explain(problem: Problem, request: &SendTemplate, error: &CallError) -> Problem {
     let CallFailure::Api(ApiError::Rejected { rejection, .. }) = &error.cause else {
         return problem;
@@ -23,32 +24,32 @@ pub(crate) fn explain(problem: Problem, request: &SendTemplate, error: &CallErro
 
 fn cause(request: &SendTemplate, rejection: &Rejection) -> Option<String> {
     match rejection.errcode {
-        INVALID_ARGUMENT => of_field(request, &rejection.errmsg),
+        INVALID_ARGUMENT => cause_in_field(request, &rejection.errmsg),
         _ => None,
     }
 }
 
-fn of_field(request: &SendTemplate, errmsg: &str) -> Option<String> {
+fn cause_in_field(request: &SendTemplate, errmsg: &str) -> Option<String> {
     let field = errcode::rejected_field(errmsg)?;
     let Some(given) = request.data.get(field) else {
         let misnamed = request.data.keys().find(|name| template::means(name, field));
         return Some(misnamed.map_or_else(
-            || format!("data lacks {field}, which the template has. / data 中缺少模板字段 {field}。"),
+            || format!("data lacks {field}, a field of the template. / data 中缺少模板字段 {field}。"),
             |name| format!("data holds {name:?}: {}", template::misnamed(field)),
         ));
     };
-    // WeChat writes "is empty", formerly "is emtpy", and cuts long texts ("is emp").
+    // WeChat writes "is empty", in the past "is emtpy", and truncates long texts ("is emp").
     let is_called_empty = errmsg.contains("is emp") || errmsg.contains("is emt");
     if is_called_empty && !given.value.is_empty() {
         Some(format!(
-            "{field} is not empty here, but WeChat first drops emoji, line breaks and other characters that it does not \
-             show, and nothing is left: give it some text. \
+            "{field} is not empty in the request, but WeChat drops emoji, line breaks and other characters that it does not \
+             show, and nothing is left: add some text. \
              / {field} 并非空值：微信会先删除 emoji、换行等不可显示的字符，删除后内容为空，请填写文字。"
         ))
     } else if template::is_const(field) {
         Some(format!(
-            "{field} is a const: it takes only the values that were approved with this very template of this account, \
-             to the letter, or an empty one. See 模板消息 in the console. \
+            "{field} is a const: it accepts only a value that WeChat approved for this template of this account, letter by \
+             letter, or an empty one. See 模板消息 in the console. \
              / {field} 为常量：只能是本账号该模板审核通过的枚举值（须逐字一致）或空值，请在后台“模板消息”中查看或申请。"
         ))
     } else {
@@ -79,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_field_is_told_what_the_request_shows() {
+    fn the_hint_for_a_refused_field_says_what_the_request_shows() {
         let empty = "argument invalid! data.time3.value is empty rid: 65936d46-64a9ab26-63986c01";
         says(&json!({"time3.DATA": "10:00"}), empty, "call it time3");
         says(&json!({"{{time3.DATA}}": "10:00"}), empty, "call it time3");

@@ -1,4 +1,4 @@
-//! `Idempotency-Key`: a request that is repeated with the same key is sent once.
+//! `Idempotency-Key`: a request and its retries with the same key send each message once.
 
 use http::{HeaderMap, HeaderValue, Response};
 use http_api::{ApiRequest, Problem, response::respond};
@@ -12,15 +12,17 @@ use wechat::{
 
 use crate::{
     App,
-    send::{self, End, Order, Outcome},
+    batch::{Progress, SendJob},
+    send,
 };
 
-/// Characters that a key may have.
+/// Characters. The longest key.
 const KEY_LIMIT: usize = 255;
-/// Characters of a `client_msg_id` made here: WeChat's limit for those of mass messages.
+/// Characters of a `client_msg_id` that this function makes. WeChat states no limit for template messages; 32 is its limit
+/// for the `clientmsgid` of mass messages.
 pub(crate) const CLIENT_MSG_ID_LENGTH: usize = 32;
 
-/// The `Idempotency-Key` of a request.
+/// The `Idempotency-Key` in `headers`.
 pub(crate) fn key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let Some(value) = headers.get("idempotency-key") else {
         return Ok(None);
@@ -32,14 +34,16 @@ pub(crate) fn key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
         .filter(|key| (1..=KEY_LIMIT).contains(&key.len()));
     let fault = || {
         Problem::bad_request(format!(
-            "Idempotency-Key must be 1 to {KEY_LIMIT} visible ASCII characters / 应为 1 至 {KEY_LIMIT} 个可见 ASCII 字符"
+            "Idempotency-Key must be 1 to {KEY_LIMIT} visible ASCII characters \
+             / Idempotency-Key 应为 1 至 {KEY_LIMIT} 个可见 ASCII 字符"
         ))
         .with_field("Idempotency-Key")
     };
     key.map(Some).ok_or_else(fault)
 }
 
-/// Sends `message`, which `body` holds, unless an earlier request with `key` has sent it.
+/// Sends `message`, read from `body`, to the recipients that earlier requests with `key` have not settled. When all are
+/// settled, answers as the earlier request did.
 pub(crate) async fn send_once(
     app: &App,
     request: &ApiRequest<'_>,
@@ -58,7 +62,7 @@ pub(crate) async fn send_once(
     let claimed = app.account.table.claim_send(&claim, app.account.clock.now()).await;
     let state = match claimed? {
         SendClaim::Won(state) => state,
-        SendClaim::Done(answer) => return Ok(again(answer)),
+        SendClaim::Done(answer) => return Ok(replay(answer)),
         SendClaim::InProgress { retry_after } => {
             return Err(Problem::in_progress(
                 "a request with this Idempotency-Key is still in progress / 相同 Idempotency-Key 的请求仍在处理中",
@@ -73,19 +77,19 @@ pub(crate) async fn send_once(
             [..CLIENT_MSG_ID_LENGTH]
             .to_owned(),
     };
-    let order = Order {
+    let job = SendJob {
         caller,
-        request: message,
+        message,
         client_msg_id: &client_msg_id,
         state: &state,
         deadline,
     };
-    let Outcome { response, end } = send::deliver(app, order).await;
-    let outcome = match &end {
-        End::Done => SendOutcome::Done(response.status().as_u16(), response.body()),
-        End::Refused => SendOutcome::Refused,
-        End::NotAsked => SendOutcome::NotAsked,
-        End::Open(recipients) => SendOutcome::Open(recipients),
+    let (response, progress) = send::deliver(app, job).await;
+    let outcome = match &progress {
+        Progress::Done => SendOutcome::Done(response.status().as_u16(), response.body()),
+        Progress::Refused => SendOutcome::Refused,
+        Progress::NotAttempted => SendOutcome::NotAttempted,
+        Progress::Open(recipients) => SendOutcome::Open(recipients),
     };
     let finished = app.account.table.finish_send(&claim, outcome, app.account.clock.now());
     app.write("the outcome of a send", Some(&client_msg_id), deadline, finished)
@@ -93,13 +97,13 @@ pub(crate) async fn send_once(
     Ok(response)
 }
 
-/// The same for the same members in whatever order and layout they are written.
+/// A digest of the content of `body`: order and layout of its members do not matter.
 fn fingerprint(body: &Value) -> String {
     sha256_hex(body.to_string().as_bytes())
 }
 
-/// Only answers that tell of a message that was sent are recorded: none of them is a problem.
-fn again(answer: RecordedAnswer) -> Response<String> {
+/// Answers as an earlier request did. It was not a problem: only answers to sent messages are recorded.
+fn replay(answer: RecordedAnswer) -> Response<String> {
     let mut response = respond(answer.status, "application/json", answer.body);
     let headers = response.headers_mut();
     headers.insert("idempotent-replayed", HeaderValue::from_static("true"));
@@ -110,7 +114,7 @@ fn again(answer: RecordedAnswer) -> Response<String> {
 mod tests {
     use super::*;
 
-    /// A program that repeats a request may write its members in another order.
+    /// A caller that retries may write the members in another order.
     #[test]
     fn the_fingerprint_is_that_of_the_content() {
         let of = |json: &str| fingerprint(&serde_json::from_str(json).unwrap());

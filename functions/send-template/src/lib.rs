@@ -1,6 +1,8 @@
-//! `send-template`: pushes template messages and tells the truth about each.
+//! `send-template`: sends template messages, and answers for each recipient whether WeChat accepted the message, refused
+//! it, or may have accepted it.
 
 mod answer;
+mod batch;
 mod hints;
 mod idempotency;
 mod messages;
@@ -24,7 +26,7 @@ use wechat::{
 
 use crate::templates::TemplatesCache;
 
-/// The AWS calls that this function makes: its role in `template.yaml` allows these and no other.
+/// The AWS calls that this function makes. Its role in `template.yaml` allows these and no others.
 pub const AWS_CALLS: &[&str] = &[
     "dynamodb:DeleteItem",
     "dynamodb:GetItem",
@@ -34,12 +36,12 @@ pub const AWS_CALLS: &[&str] = &[
     "secretsmanager:GetSecretValue",
 ];
 
-/// What a write may take after which the caller gets its answer in any case.
+/// Budget of a write to the table that must not delay the answer.
 const WRITE_BUDGET: Duration = Duration::from_secs(1);
-/// What such a write leaves of the invocation, for the answer.
+/// What such a write leaves of the invocation, so that the answer arrives in time.
 const WRITE_MARGIN: Duration = Duration::from_millis(200);
 
-/// The function's state, made once a process.
+/// The function's state, built once per process.
 #[derive(Debug)]
 pub struct App {
     account: Account,
@@ -48,10 +50,11 @@ pub struct App {
 }
 
 impl App {
-    /// The function as `config` describes it, over the table behind `dynamodb`, with `refresher` to ask for a token.
+    /// Creates the function that `config` describes, on the table behind `dynamodb`. It asks `refresher` when it needs a
+    /// token.
     ///
     /// # Errors
-    /// [`ClientError`] when the API's address or the proxy's is no URL.
+    /// [`ClientError`] when the address of the API or of the proxy is not a URL.
     pub fn new(
         config: CallerConfig,
         dynamodb: aws_sdk_dynamodb::Client,
@@ -65,14 +68,14 @@ impl App {
         })
     }
 
-    /// Reads the token and the templates, which also makes the connection that the first request would have to wait for.
+    /// Reads the token and the templates. This also opens the connection to the table for the first request.
     pub async fn warm(&self) {
         self.account.tokens.warm().await;
         templates::warm(self).await;
     }
 
-    /// Waits for a write whose failure must cost the caller neither the answer nor the time to give it.
-    /// `message` names the one that it is about in the log: its msgid, or the client_msg_id of a request.
+    /// Waits for `write`, best effort: its failure changes neither the answer nor when it arrives. `message` identifies the
+    /// message in the log: its msgid, or the client_msg_id of the request.
     async fn write(
         &self,
         what: &'static str,

@@ -1,4 +1,4 @@
-//! `GET /api/messages/{msgid}`: what became of a message.
+//! `GET /api/messages/{msgid}`: the record of a message, with its delivery status.
 
 use http::Response;
 use http_api::{
@@ -15,7 +15,7 @@ use crate::{App, answer::Message};
 
 pub(crate) const ROUTES: &[Route<App>] = &[route!(GET "/api/messages/{msgid}" => get, Operation {
     id: "getMessage",
-    summary: "What became of a message / 查询送达结果",
+    summary: "Query the delivery status of a message / 查询送达结果",
     parameters: &[Parameter {
         name: "msgid",
         location: Location::Path,
@@ -32,7 +32,7 @@ async fn get(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Pr
     let msgid = request.parameter("msgid");
     let record = find(app, msgid).await?.ok_or_else(|| {
         Problem::not_found("there is no record of this msgid from the last 30 days / 最近 30 天内没有该 msgid 的记录").with_hint(
-            "A message may have been sent all the same: by another program, or with a record that could not be written (search \
+            "The message may still have been sent: by another program, or while its record could not be written (search \
              the log for \"could not be recorded\"). / 消息仍可能已发送：由其他程序发出，或记录写入失败（请在日志中搜索 \
              could not be recorded）。",
         )
@@ -49,7 +49,7 @@ async fn get(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Pr
         receipt: record.receipt,
         reason: is_frequency.then_some("frequency-limit"),
         meaning: if is_frequency {
-            TOO_OFTEN
+            TOO_FREQUENT
         } else {
             meaning(record.status)
         },
@@ -57,7 +57,7 @@ async fn get(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Pr
     Ok(response::json(200, &message))
 }
 
-/// The record of a message. What cannot be a msgid is no message's.
+/// Reads the record of a message. `None` without a read when `msgid` cannot be one.
 async fn find(app: &App, msgid: &str) -> Result<Option<MessageRecord>, Problem> {
     if !is_msgid(msgid) {
         return Ok(None);
@@ -66,15 +66,15 @@ async fn find(app: &App, msgid: &str) -> Result<Option<MessageRecord>, Problem> 
     record.map_err(Problem::from)
 }
 
-/// What it means that WeChat accepted a message and then dropped it for its recipient's frequency.
-const TOO_OFTEN: &str = "WeChat accepted it, then dropped it because this user has been sent too many messages: do not send it \
+/// The meaning of a message that WeChat accepted and then dropped because its recipient had received too many.
+const TOO_FREQUENT: &str = "WeChat accepted it, then dropped it because this user has received too many messages: do not send it \
     again for hours, and send less often to this user. \
     / 微信受理后因对该用户发送过于频繁而未下发：数小时内不要重发，并降低向该用户发送的频率。";
 
 const fn meaning(status: MessageStatus) -> &'static str {
     match status {
         MessageStatus::Sent => {
-            "WeChat has accepted it; its receipt usually comes within seconds. / 微信已受理，等待送达回执。"
+            "WeChat has accepted it; its receipt usually arrives within seconds. / 微信已受理，送达回执通常在数秒内到达。"
         }
         MessageStatus::Delivered => "It has reached the user. / 已送达用户。",
         MessageStatus::Blocked => {

@@ -12,37 +12,38 @@ use utoipa::{
 
 use crate::answer::{Message, RecipientResult, Results, Sent, TemplateList};
 
-/// The body of `POST /api/sendTemplateMessage`, which `SendTemplate::read` reads by hand to name the member at fault.
+// `SendTemplate::read` reads this body by hand, to name every faulty member.
+/// The body of `POST /api/sendTemplateMessage`.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = TemplateMessage)]
-#[allow(dead_code, reason = "only its shape is wanted")]
+#[allow(dead_code, reason = "only the schema is used")]
 struct Body {
-    /// One openid, or up to 100.
+    /// One openid, or a list of 1 to 100.
     #[schema(schema_with = recipients)]
     touser: Recipients,
-    /// One of the account's own templates.
+    /// The id of one of the account's templates.
     #[schema(pattern = r"\S")]
     template_id: String,
-    /// The template's fields by name.
+    /// The values of the template's fields, by field name.
     data: Option<BTreeMap<String, Field>>,
-    /// Where a tap leads: http or https.
+    /// The page that a tap opens: http or https.
     #[schema(pattern = "^$|^[Hh][Tt][Tt][Pp][Ss]?://.")]
     url: Option<String>,
-    /// What a tap opens; it wins over `url`. Without an appid it is left out.
+    /// The mini program that a tap opens, in place of `url`. Ignored without an appid.
     miniprogram: Option<MiniProgram>,
-    /// The same openid and id are sent once, within 10 minutes. Made from the Idempotency-Key when absent.
+    /// WeChat sends one message per openid and id within 10 minutes. Derived from the Idempotency-Key when absent.
     #[schema(max_length = 64)]
     client_msg_id: Option<String>,
-    /// `warn` sends even what WeChat refuses for sure, and always tells the findings.
+    /// `warn` sends the message even if WeChat will refuse it, and always answers the findings.
     validate: Option<Validate>,
-    /// Obsolete: accepted and dropped.
+    /// Obsolete: accepted and ignored.
     topcolor: Option<Value>,
 }
 
 #[derive(Deserialize)]
 #[serde(untagged)]
-#[allow(dead_code, reason = "only its shape is wanted")]
+#[allow(dead_code, reason = "only the schema is used")]
 enum Recipients {
     One(String),
     Many(Vec<String>),
@@ -62,10 +63,10 @@ fn recipients() -> Schema {
     OneOfBuilder::new().item(openid()).item(several).into()
 }
 
-/// `"text"` stands for `{"value":"text"}`. Numbers are written in quotes.
+/// `"text"` is short for `{"value":"text"}`. Write numbers in quotes.
 #[derive(Deserialize, ToSchema)]
 #[serde(untagged)]
-#[allow(dead_code, reason = "only its shape is wanted")]
+#[allow(dead_code, reason = "only the schema is used")]
 enum Field {
     Text(String),
     Value(FieldValue),
@@ -73,16 +74,16 @@ enum Field {
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[allow(dead_code, reason = "only its shape is wanted")]
+#[allow(dead_code, reason = "only the schema is used")]
 struct FieldValue {
     value: String,
-    /// `#RRGGBB`: shown by test accounts only.
+    /// `#RRGGBB`. Only test accounts show it.
     color: Option<String>,
 }
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[allow(dead_code, reason = "only its shape is wanted")]
+#[allow(dead_code, reason = "only the schema is used")]
 struct MiniProgram {
     appid: Option<String>,
     pagepath: Option<String>,
@@ -94,7 +95,7 @@ enum Validate {
     Warn,
 }
 
-/// The schemas by name.
+/// Returns the schemas by name.
 #[must_use]
 pub fn schemas() -> Map<String, Value> {
     let mut schemas = Map::new();

@@ -1,8 +1,8 @@
-//! The account's templates: `GET /api/templates`, and a copy in memory, to check a message before it costs anything.
+//! The account's templates: `GET /api/templates`, and a cache to check messages before they are sent.
 //!
-//! A warm process checks without a call: the list stays until it is not enough. Before a message is refused, the list is
-//! looked up again if it lacks the template or is older than a minute. When WeChat does not list the templates, messages
-//! go unchecked: a check must not stop a send that WeChat would take.
+//! A warm process checks a message without a call. Before the check refuses a message, it lists the templates again if the
+//! cached list lacks the template or is stale. When WeChat does not list the templates, the check fails open: it must not
+//! stop a message that WeChat would accept.
 
 use std::{
     sync::{Arc, Mutex},
@@ -34,24 +34,25 @@ pub(crate) const ROUTES: &[Route<App>] = &[route!(GET "/api/templates" => get, O
     ..Operation::NEW
 })];
 
-/// A list that is not older than this, in seconds, is sure of the fields of the templates in it.
-const SURE_FOR: i64 = 60;
-/// After a list that failed the next is not asked for before so many seconds.
+/// Seconds after which the cached list is stale: somebody may have changed a template.
+const FRESH_FOR: i64 = 60;
+/// Seconds between a failed listing and its retry.
 const RETRY_AFTER: i64 = 60;
-/// What a send may wait for the list.
+/// How long a send may wait for the list.
 const LIST_BUDGET: Duration = Duration::from_secs(1);
-/// What waiting for it leaves of the invocation.
+/// What this wait leaves of the invocation.
 const LIST_MARGIN: Duration = Duration::from_secs(3);
-/// What the start may wait for the list in the table.
+/// How long start-up may wait for the list in the table.
 const START_BUDGET: Duration = Duration::from_millis(1500);
 
-/// The templates of one account.
+/// Caches the templates of one account.
 #[derive(Debug, Default)]
 pub(crate) struct TemplatesCache(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
     listed: Option<Arc<ListedTemplates>>,
+    /// Epoch seconds before which WeChat is not asked again.
     next_list: i64,
 }
 
@@ -65,30 +66,31 @@ impl TemplatesCache {
 async fn get(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
     let deadline = request.deadline();
     let templates = app.account.call(&ListTemplates, deadline).await?;
-    learn(app, &templates, deadline).await;
+    store(app, &templates, deadline).await;
     let templates = templates.into_iter().map(Into::into).collect();
     Ok(response::json(200, &TemplateList { templates }))
 }
 
-/// Reads the list that another process has left in the table.
+/// Reads the list that another process has stored in the table.
 pub(crate) async fn warm(app: &App) {
     match timeout(START_BUDGET, app.account.table.templates(app.account.clock.now())).await {
         Ok(Ok(listed)) => app.templates.lock(|state| state.listed = listed.map(Arc::new)),
-        Ok(Err(error)) => tracing::warn!(%error, "the list of templates could not be read while starting"),
-        Err(_) => tracing::warn!("the list of templates was not read in time while starting"),
+        Ok(Err(error)) => tracing::warn!(%error, "the list of templates could not be read at start-up"),
+        Err(_) => tracing::warn!("the list of templates was not read in time at start-up"),
     }
 }
 
-/// What WeChat would refuse of the message, might refuse, or drop; nothing when that cannot be known.
+/// Finds what WeChat would refuse, may refuse or would drop in the message. Finds nothing when the template is unknown and
+/// WeChat does not list the templates.
 pub(crate) async fn check(app: &App, request: &SendTemplate, deadline: Deadline) -> Vec<Finding> {
     let known = app.templates.lock(|state| state.listed.clone());
     let known = known.map(|listed| {
         let has_template = listed.templates.contains(&request.template_id);
-        let is_sure = has_template && app.account.clock.now() - listed.listed_at < SURE_FOR;
-        (findings(&listed, request), has_template, is_sure)
+        let is_fresh = has_template && app.account.clock.now() - listed.listed_at < FRESH_FOR;
+        (findings(&listed, request), has_template, is_fresh)
     });
     match known {
-        Some((findings, _, is_sure)) if is_sure || !findings.iter().any(Finding::is_refusal) => findings,
+        Some((findings, _, is_fresh)) if is_fresh || !findings.iter().any(Finding::is_refusal) => findings,
         known => match list(app, deadline).await {
             Some(listed) => findings(&listed, request),
             None => known
@@ -105,7 +107,7 @@ fn findings(listed: &ListedTemplates, request: &SendTemplate) -> Vec<Finding> {
     listed.templates.check(&request.template_id, data)
 }
 
-/// Asks WeChat, unless it failed to list them a moment ago.
+/// Asks WeChat for the list, unless that failed less than [`RETRY_AFTER`] ago.
 async fn list(app: &App, deadline: Deadline) -> Option<Arc<ListedTemplates>> {
     if app.account.clock.now() < app.templates.lock(|state| state.next_list) {
         return None;
@@ -113,9 +115,9 @@ async fn list(app: &App, deadline: Deadline) -> Option<Arc<ListedTemplates>> {
     let call = app.account.call_once(&ListTemplates, deadline);
     let budget = deadline.budget(app.account.clock.now_millis(), LIST_BUDGET, LIST_MARGIN);
     match timeout(budget, call).await {
-        Ok(Ok(templates)) if !templates.is_empty() => return Some(learn(app, &templates, deadline).await),
+        Ok(Ok(templates)) if !templates.is_empty() => return Some(store(app, &templates, deadline).await),
         Ok(Ok(_)) => tracing::warn!("WeChat lists no template: messages are sent unchecked"),
-        // The send that comes next has it replaced.
+        // The send that follows replaces the dead token.
         Ok(Err(CallFailure::Api(error))) if error.is_dead_token() => return None,
         Ok(Err(error)) => tracing::warn!(%error, "WeChat does not list the templates: messages are sent unchecked"),
         Err(_) => tracing::warn!("WeChat did not list the templates in time: messages are sent unchecked"),
@@ -125,8 +127,8 @@ async fn list(app: &App, deadline: Deadline) -> Option<Arc<ListedTemplates>> {
     None
 }
 
-/// Keeps what WeChat has listed, for this process and for those that start later.
-pub(crate) async fn learn(app: &App, templates: &[Template], deadline: Deadline) -> Arc<ListedTemplates> {
+/// Stores the list in the cache and in the table, for processes that start later.
+async fn store(app: &App, templates: &[Template], deadline: Deadline) -> Arc<ListedTemplates> {
     let fields = |template: &Template| template.fields().into_iter().map(str::to_owned).collect();
     let listed = Arc::new(ListedTemplates {
         templates: templates

@@ -1,4 +1,4 @@
-//! `token-refresher`: keeps the access_token in the table alive. The only function that holds the AppSecret.
+//! `token-refresher`: keeps a valid access_token in the table. It is the only function that holds the AppSecret.
 
 use std::sync::Arc;
 
@@ -16,14 +16,14 @@ use wechat::{
     token::{Action, RefreshError, Refreshed, Refresher},
 };
 
-/// The AWS calls that this function makes: its role in `template.yaml` allows these and no other.
+/// The AWS calls that this function makes. Its role in `template.yaml` allows these and no others.
 pub const AWS_CALLS: &[&str] = &[
     "dynamodb:GetItem",
     "dynamodb:UpdateItem",
     "secretsmanager:GetSecretValue",
 ];
 
-/// The function's state, made once a process.
+/// The function's state, built once per process.
 #[derive(Debug)]
 pub struct App {
     refresher: Refresher<Table, TokenEndpoint>,
@@ -32,10 +32,10 @@ pub struct App {
 }
 
 impl App {
-    /// The function as `config` describes it, over the table behind `dynamodb`.
+    /// Creates the function that `config` describes, on the table behind `dynamodb`.
     ///
     /// # Errors
-    /// [`ClientError`] when the API's address or the proxy's is no URL.
+    /// [`ClientError`] when the address of the API or of the proxy is not a URL.
     pub fn new(
         config: RefresherConfig,
         dynamodb: aws_sdk_dynamodb::Client,
@@ -52,15 +52,15 @@ impl App {
         })
     }
 
-    /// Makes the connection that the first run would have to wait for.
+    /// Opens the connection to the table, so that the first run need not wait for it.
     pub async fn warm(&self) {
         self.table.warm().await;
     }
 
-    /// One run.
+    /// Does one run: refreshes or replaces the token if that is due, and reports the result.
     ///
     /// # Errors
-    /// [`RunError`] when there is no working token after it.
+    /// [`RunError`] when the run left no valid token.
     pub async fn run(&self, action: &Action, deadline: Deadline) -> Result<Refreshed, RunError> {
         let owner = random::hex::<8>();
         let outcome = self.refresher.run(action, &owner, deadline).await;
@@ -77,7 +77,7 @@ impl App {
             refreshed = done.refreshed,
             generation = done.generation,
             life_seconds,
-            "token is alive"
+            "the token is valid"
         );
         let mut metrics = vec![life(life_seconds)];
         if done.refreshed {
@@ -86,7 +86,7 @@ impl App {
         telemetry::emit(&metrics, None, self.clock.now_millis());
     }
 
-    /// How long the old token still lives is what matters most when there is no new one.
+    /// Reports a failed run, and how long the old token is still valid: that decides how urgent the failure is.
     async fn report_failure(&self, error: &RefreshError) {
         tracing::error!(%error, errcode = error.errcode(), "token refresh failed");
         if let Ok(item) = self.table.token().await {
@@ -105,20 +105,20 @@ const fn life(seconds: i64) -> Metric {
     }
 }
 
-/// Serves one event: `{"action":"refresh"}`, `{"action":"replace",…}`, or any other as an ordinary run.
+/// Serves one event: `{"action":"refresh"}`, `{"action":"replace",…}`. Any other event is an ordinary run.
 ///
 /// # Errors
-/// [`RunError`], which Lambda reports as a function error with code, meaning and remedy.
+/// [`RunError`], which Lambda reports as a function error with errcode, meaning and remedy.
 pub async fn handle(app: &App, event: LambdaEvent<Value>) -> Result<Refreshed, RunError> {
     let deadline = Deadline::from_lambda(event.context.deadline, app.clock.now_millis());
     app.run(&Action::from_event(&event.payload), deadline).await
 }
 
-/// Serves one event with the state that the secret makes. When WeChat refuses the AppSecret, the secret is read again, and
-/// a changed one gets one more run.
+/// Serves one event with the settings in the secret. When WeChat refuses the AppSecret, reads the secret again and retries
+/// once if the secret has changed.
 ///
 /// # Errors
-/// [`RunError`], also while there is no state.
+/// [`RunError`], also when the secret gives no settings.
 pub async fn handle_live<B: Build<App = App>>(
     live: &Live<B>,
     event: LambdaEvent<Value>,
@@ -134,20 +134,20 @@ pub async fn handle_live<B: Build<App = App>>(
     }
 }
 
-/// A run that left no working token.
+/// Why a run left no valid token.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
-    /// The secret could not be read, or describes no configuration.
+    /// The secret could not be read, or the settings are invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// Why.
+    /// The refresh failed.
     #[error(transparent)]
     Refresh(#[from] RefreshError),
 }
 
 impl RunError {
-    /// What the function error is called; see [`wechat::token::ErrorType`].
+    /// The type of the function error; see [`wechat::token::ErrorType`].
     #[must_use]
     pub fn error_type(&self) -> String {
         match self {
@@ -156,7 +156,7 @@ impl RunError {
         }
     }
 
-    /// Whether WeChat refused the AppSecret to this run, or to the one that it waited for.
+    /// Whether WeChat refused the AppSecret, in this run or in the run for which this one waited.
     fn is_about_the_app_secret(&self) -> bool {
         let Self::Refresh(error) = self else { return false };
         error.errcode().is_some_and(errcode::is_about_the_app_secret)

@@ -1,4 +1,5 @@
-//! The effects of a callback, before its answer: they happen in time, or `worker` has them, or WeChat delivers again.
+//! Runs the effects of a callback before its answer. Effects that fail are handed over to `worker`. Without `worker`, or when
+//! it cannot be asked, the answer is 500 and WeChat delivers again.
 
 use std::{fmt, time::Duration};
 
@@ -10,84 +11,86 @@ use wechat::{
 
 use crate::App;
 
-/// Effects that nobody else will run. WeChat hangs up after 5 s, which a cold start and [`CLOSING`] are part of.
+/// Budget of the effects when there is no `worker`. WeChat hangs up after 5 s, which include a cold start and [`CLOSING`].
+/// See [WeChat Docs/被动回复](https://developers.weixin.qq.com/doc/service/guide/product/message/Passive_user_reply_message).
 const ALONE: Duration = Duration::from_secs(2);
-/// Effects that can be handed over: with [`HANDING_OVER`] they must not take longer than [`ALONE`] and [`CLOSING`].
+/// Budget of the effects when there is a `worker`. With [`HANDING_OVER`] it is at most [`ALONE`] and [`CLOSING`].
 const BEFORE_WORKER: Duration = Duration::from_millis(1400);
-/// Asking AWS Lambda to keep an event: some 20 ms, and a TLS handshake on a small share of a CPU the first time.
+/// Budget of the asynchronous invocation of `worker`: some 20 ms, the first time a TLS handshake on a small share of a CPU.
 const HANDING_OVER: Duration = Duration::from_secs(1);
 
 const _: () = assert!(BEFORE_WORKER.as_millis() + HANDING_OVER.as_millis() <= ALONE.as_millis() + CLOSING.as_millis());
 
-/// What became of the effects.
+/// How the effects of a callback ended, when WeChat need not deliver it again.
 #[derive(Debug)]
-pub(crate) enum Settled {
-    /// There are none.
-    None,
-    /// They have happened now.
-    Now,
-    /// They had happened at an earlier delivery.
-    Before,
-    /// They failed, and are `worker`'s from now on.
+pub(crate) enum EffectsOutcome {
+    /// The callback has no effects.
+    NoEffects,
+    /// This delivery ran the effects.
+    Ran,
+    /// An earlier delivery ran the effects.
+    Duplicate,
+    /// The effects failed for this reason, and `worker` accepted them.
     HandedOver(EffectError),
 }
 
-impl Settled {
-    /// Why they were handed over, if they were.
+impl EffectsOutcome {
+    /// Why the effects were handed over to `worker`, if they were.
     pub(crate) fn handed_over(&self) -> Option<String> {
         match self {
             Self::HandedOver(error) => Some(error.to_string()),
-            Self::None | Self::Now | Self::Before => None,
+            Self::NoEffects | Self::Ran | Self::Duplicate => None,
         }
     }
 }
 
-/// Why the effects did not happen, and why `worker` was not asked, if there is one. WeChat delivers again.
+/// The effects failed, and no `worker` accepted them: WeChat has to deliver again.
 #[derive(Debug)]
-pub(crate) struct NotSettled {
+pub(crate) struct EffectsFailed {
     effects: EffectError,
+    /// Why `worker` did not accept the effects. `None` when there is no `worker`.
     worker: Option<HandOverError>,
 }
 
-impl fmt::Display for NotSettled {
+impl fmt::Display for EffectsFailed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.effects)?;
         self.worker.iter().try_for_each(|error| write!(f, "; {error}"))
     }
 }
 
-/// Sees to the effects of `callback`, if it has any.
-pub(crate) async fn settle(app: &App, callback: &Callback) -> Result<Settled, NotSettled> {
+/// Runs the effects of `callback`, if it has any, or hands them over to `worker`.
+pub(crate) async fn run(app: &App, callback: &Callback) -> Result<EffectsOutcome, EffectsFailed> {
     if !app.effects.has_any(callback) {
-        return Ok(Settled::None);
+        return Ok(EffectsOutcome::NoEffects);
     }
-    // On the heap: inside of the future of every reply, which is moved many times, the calls to AWS would cost a reply
-    // without effects more than all its own work.
+    // Boxed: the calls to AWS have a large future. Inside the future of every reply, which is moved many times, it would cost
+    // a reply without effects more than all its own work.
     Box::pin(run_or_hand_over(app, callback)).await
 }
 
-async fn run_or_hand_over(app: &App, callback: &Callback) -> Result<Settled, NotSettled> {
+async fn run_or_hand_over(app: &App, callback: &Callback) -> Result<EffectsOutcome, EffectsFailed> {
     let received_at = app.clock.now();
     let budget = if app.worker.is_some() { BEFORE_WORKER } else { ALONE };
     let failed = match app.effects.run(callback, received_at, budget).await {
-        Ok(Ran::Now) => return Ok(Settled::Now),
-        Ok(Ran::Before) => return Ok(Settled::Before),
+        Ok(Ran::Now) => return Ok(EffectsOutcome::Ran),
+        Ok(Ran::Before) => return Ok(EffectsOutcome::Duplicate),
         Err(failed) => failed,
     };
     let Some(worker) = app.worker.as_deref() else {
         app.effects.give_up(&failed).await;
-        return Err(NotSettled {
+        return Err(EffectsFailed {
             effects: failed.error,
             worker: None,
         });
     };
     let event = LateEffects::event(callback, received_at, app.effects.publish());
-    // The worker waits for a claim that is not given up by then.
+    // Both at once: `worker` waits for a claim that is still held.
     let handing_over = timeout(HANDING_OVER, worker.hand_over(event));
     let ((), handed_over) = tokio::join!(app.effects.give_up(&failed), handing_over);
     match handed_over.unwrap_or(Err(HandOverError::TooLate)) {
-        Ok(()) => Ok(Settled::HandedOver(failed.error)),
-        Err(error) => Err(NotSettled {
+        Ok(()) => Ok(EffectsOutcome::HandedOver(failed.error)),
+        Err(error) => Err(EffectsFailed {
             effects: failed.error,
             worker: Some(error),
         }),

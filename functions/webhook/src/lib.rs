@@ -1,8 +1,8 @@
-//! `webhook`: verifies, opens and answers WeChat's callbacks.
+//! `webhook`: verifies, decrypts and answers WeChat's callbacks.
 //!
-//! The reply comes from the rules alone; what the callback changes in the table and on the event bus happens once, and
-//! before the answer, because Lambda freezes the process after it, or else at `worker`. The handler never fails: whatever
-//! comes in gets an HTTP status.
+//! The reply depends on the rules only. The effects of a callback, in the table and on the event bus, run once: before the
+//! answer, because Lambda freezes the process after it, or else in `worker`. The handler never fails: every request gets an
+//! HTTP status.
 
 mod effects;
 mod notes;
@@ -29,9 +29,9 @@ use wechat::{
     telemetry,
 };
 
-use self::{effects::Settled, notes::Notes, outcome::Outcome, report::Exchange, rules_cache::RulesCache};
+use self::{effects::EffectsOutcome, notes::Notes, outcome::Outcome, report::Handled, rules_cache::RulesCache};
 
-/// The AWS calls that this function makes: its role in `template.yaml` allows these and no other.
+/// The AWS calls that this function makes. Its role in `template.yaml` allows these and no others.
 pub const AWS_CALLS: &[&str] = &[
     "dynamodb:DeleteItem",
     "dynamodb:GetItem",
@@ -42,11 +42,11 @@ pub const AWS_CALLS: &[&str] = &[
     "secretsmanager:GetSecretValue",
 ];
 
-/// Seconds. WeChat delivers a message three times, 5 s apart: one that is younger than this will come again. When the last
-/// delivery fails too, the follower is shown an error.
+/// Seconds. WeChat delivers a message up to three times, 5 s apart, so a younger one will come again. When the last delivery
+/// fails too, WeChat shows the follower an error. See [WeChat Docs/被动回复](https://developers.weixin.qq.com/doc/service/guide/product/message/Passive_user_reply_message).
 const DELIVERED_AGAIN: i64 = 8;
 
-/// The function's state, made once a process.
+/// The function's state, built once per process.
 #[derive(Debug)]
 pub struct App {
     verifier: CallbackVerifier,
@@ -58,8 +58,8 @@ pub struct App {
 }
 
 impl App {
-    /// The function as `config` describes it, over the table behind `dynamodb`. It publishes every verified callback to
-    /// `event_bus`, if there is one, and hands effects that fail over to `worker`, if there is one.
+    /// Creates the function that `config` describes, on the table behind `dynamodb`. It publishes every verified callback to
+    /// `event_bus`, if there is one, and hands failed effects over to `worker`, if there is one.
     #[must_use]
     pub fn new(
         config: WebhookConfig,
@@ -82,7 +82,7 @@ impl App {
         }
     }
 
-    /// The same function, with the rules that `previous` has read, if they are of the same account and table.
+    /// Takes over the cached rules of `previous`, if they belong to the same account and table.
     #[must_use]
     pub fn in_place_of(mut self, previous: Option<&Self>) -> Self {
         if let Some(previous) = previous.filter(|previous| previous.rules.are_of(&self.rules)) {
@@ -91,37 +91,38 @@ impl App {
         self
     }
 
-    /// Reads the rules and makes the connection that the first callback would have to wait for, at a start that has already
-    /// taken as long as `spent`: the less time is left for it.
+    /// Reads the rules and opens the connection to the table, so that the first callback need not wait for them. `spent` is
+    /// how long start-up took so far; it is deducted from the budget.
     pub async fn warm(&self, spent: Duration) {
         self.rules.warm(spent).await;
     }
 }
 
-/// Answers one request with the state that the secret makes. A request that is refused as one of other settings has the
-/// secret read again, and is judged by a changed one. While there is no state the answer is 503, and WeChat delivers again.
+/// Answers one request with the settings in the secret. When the request would pass with another token, key or mode, reads
+/// the secret again, and serves the request once more if the secret has changed. Without settings the answer is 503, and
+/// WeChat delivers again.
 pub async fn handle_live<B: Build<App = App>>(live: &Live<B>, request: Request) -> Response<String> {
     let app = match live.current().await {
         Ok(app) => app,
         Err(error) => {
             tracing::error!(%error, "callback not served");
-            let told = "not configured: see the function's log";
-            return respond(503, "text/plain; charset=utf-8", told.to_owned());
+            let text = "not configured: see the function's log";
+            return respond(503, "text/plain; charset=utf-8", text.to_owned());
         }
     };
     let started = app.clock.now_millis();
-    let exchange = serve(&app, &request).await;
-    if exchange.outcome.doubts_the_settings()
+    let handled = serve(&app, &request).await;
+    if handled.outcome.doubts_the_settings()
         && let Some(newer) = live.instead_of(&app).await
     {
-        let exchange = Box::pin(serve(&newer, &request)).await;
-        return conclude(&newer, exchange, request.source_ip(), started).await;
+        let handled = Box::pin(serve(&newer, &request)).await;
+        return conclude(&newer, handled, request.source_ip(), started).await;
     }
-    conclude(&app, exchange, request.source_ip(), started).await
+    conclude(&app, handled, request.source_ip(), started).await
 }
 
-/// Whether the answer to `request`, which has come without its body so far, depends on the body. It does not when the query
-/// alone has to be refused, so that a gateway need not wait for a body that a stranger may never send.
+/// Whether the answer to `request` depends on its body, which has not arrived yet. A gateway refuses a request with a bad
+/// query at once: a stranger may never send the body.
 #[must_use]
 pub fn needs_body(app: &App, request: &Request) -> bool {
     *request.method() == Method::POST
@@ -132,11 +133,11 @@ pub fn needs_body(app: &App, request: &Request) -> bool {
 /// Answers one request.
 pub async fn handle(app: &App, request: &Request) -> Response<String> {
     let started = app.clock.now_millis();
-    let exchange = serve(app, request).await;
-    conclude(app, exchange, request.source_ip(), started).await
+    let handled = serve(app, request).await;
+    conclude(app, handled, request.source_ip(), started).await
 }
 
-async fn serve(app: &App, request: &Request) -> Exchange {
+async fn serve(app: &App, request: &Request) -> Handled {
     let query = CallbackQuery::from_pairs(request.query());
     match *request.method() {
         Method::GET => verify_url(app, query).into(),
@@ -145,14 +146,15 @@ async fn serve(app: &App, request: &Request) -> Exchange {
     }
 }
 
-async fn conclude(app: &App, exchange: Exchange, source: Option<IpAddr>, started: i64) -> Response<String> {
-    app.notes.take(&exchange, source).await;
+async fn conclude(app: &App, handled: Handled, source: Option<IpAddr>, started: i64) -> Response<String> {
+    app.notes.record(&handled, source).await;
     let now = app.clock.now_millis();
-    telemetry::at_once(|| exchange.report(now - started, now));
-    exchange.outcome.into_response()
+    telemetry::at_once(|| handled.report(now - started, now));
+    handled.outcome.into_response()
 }
 
-/// The check that the console makes when the server's URL is saved.
+/// Answers the check that WeChat's console makes when somebody saves the server's URL.
+/// See [WeChat Docs/消息与事件推送](https://developers.weixin.qq.com/doc/service/guide/dev/push).
 fn verify_url(app: &App, query: Result<CallbackQuery, VerifyError>) -> Outcome {
     let echostr = query.and_then(|query| {
         let echostr = app.verifier.verify_url(&query, app.clock.now())?;
@@ -164,7 +166,7 @@ fn verify_url(app: &App, query: Result<CallbackQuery, VerifyError>) -> Outcome {
     }
 }
 
-async fn receive(app: &App, query: Result<CallbackQuery, VerifyError>, body: &[u8]) -> Exchange {
+async fn receive(app: &App, query: Result<CallbackQuery, VerifyError>, body: &[u8]) -> Handled {
     let opened = query
         .map_err(OpenError::from)
         .and_then(|query| app.verifier.open(&query, body, app.clock.now()));
@@ -178,9 +180,9 @@ async fn receive(app: &App, query: Result<CallbackQuery, VerifyError>, body: &[u
     };
     let may_reply = may_reply(&callback);
     let rules = async { if may_reply { app.rules.current().await } else { None } };
-    let (effects, rules) = tokio::join!(effects::settle(app, &callback), rules);
-    let is_duplicate = matches!(effects, Ok(Settled::Before));
-    let handed_over = effects.as_ref().ok().and_then(Settled::handed_over);
+    let (effects, rules) = tokio::join!(effects::run(app, &callback), rules);
+    let is_duplicate = matches!(effects, Ok(EffectsOutcome::Duplicate));
+    let handed_over = effects.as_ref().ok().and_then(EffectsOutcome::handed_over);
     let now = app.clock.now();
     let outcome = match (effects, rules) {
         (Err(error), _) => Outcome::EffectFailed(error),
@@ -188,7 +190,7 @@ async fn receive(app: &App, query: Result<CallbackQuery, VerifyError>, body: &[u
         (Ok(_), None) if may_reply && now - callback.created_at < DELIVERED_AGAIN => Outcome::RulesUnknown,
         (Ok(_), None) => Outcome::Acknowledged,
     };
-    Exchange {
+    Handled {
         outcome,
         callback: Some(callback),
         is_duplicate,
@@ -196,12 +198,12 @@ async fn receive(app: &App, query: Result<CallbackQuery, VerifyError>, body: &[u
     }
 }
 
-/// Whether rules could reply. A reply without an address is none.
+/// Whether a rule may reply to `callback`. A reply needs both addresses.
 fn may_reply(callback: &Callback) -> bool {
     !callback.from.is_empty() && !callback.to.is_empty() && ReplyRules::may_answer(callback)
 }
 
-/// The passive reply that the rules give, or the acknowledgement.
+/// Answers with the passive reply that the rules choose, or else with the acknowledgement.
 fn answer(callback: &Callback, rules: &ReplyRules, seal: Option<&Seal>, now: i64) -> Outcome {
     let Some(answer) = rules.answer(callback) else {
         return Outcome::Acknowledged;
@@ -215,7 +217,7 @@ fn answer(callback: &Callback, rules: &ReplyRules, seal: Option<&Seal>, now: i64
     let Some(seal) = seal else {
         return Outcome::Replied(clear);
     };
-    // 16 bytes before the ciphertext, and a nonce: asked for at once, as each is a call to the operating system.
+    // The 16 bytes that precede the plaintext, and a nonce. Read together, because each read is a system call.
     let bytes: [u8; 24] = random::bytes();
     let mut prefix = [0; 16];
     prefix.copy_from_slice(&bytes[..16]);

@@ -28,7 +28,8 @@ struct Webhook(SdkConfig);
 impl Build for Webhook {
     type App = App;
 
-    /// WeChat hangs up after 5 s, and 3 s may come after this: the rules, the effects or handing them over, and a note.
+    /// WeChat hangs up after 5 s, and 3 s may follow: reading the rules, running the effects or handing them over, and a
+    /// note.
     const START_BUDGET: Duration = Duration::from_millis(1700);
 
     async fn read_secret(&self, id: &str) -> Result<String, SecretError> {

@@ -1,5 +1,5 @@
-//! Leaves notes in the table, where `GET /api/doctor` finds them: which requests were refused, since "token 验证失败" is what
-//! most people meet first and the console does not tell them why; and when a callback was last accepted.
+//! Notes in the table for `GET /api/doctor`: which requests were refused, and when a callback was last accepted. Most people
+//! meet "token 验证失败" first, and WeChat's console does not say why.
 
 use std::{
     future::Future,
@@ -15,30 +15,31 @@ use wechat::{
     store::{RefusedCallback, Sender, StoreError, Table},
 };
 
-use crate::{outcome::Outcome, report::Exchange};
+use crate::{outcome::Outcome, report::Handled};
 
-/// Seconds between two notes of one address: anyone can have requests refused, and each write costs.
+/// Seconds between two notes about refused requests from one address. Anybody can cause them, and each write costs.
 const REFUSALS_APART: i64 = 10;
-/// Seconds between two notes of one kind of refused sender: the noise of one address must not hide what WeChat meets.
+/// Seconds between two notes about one kind of sender when the address differs. Short, so that a noisy address does not
+/// hide a refused request of WeChat's.
 const SOURCES_APART: i64 = 1;
-/// Seconds between two notes that a callback was accepted.
+/// Seconds between two notes about accepted callbacks.
 const CALLBACKS_APART: i64 = 300;
-/// What an answer may wait for its note. It is taken after all else, so that it delays no effect.
+/// How long an answer may wait for its note. The note is written last, so that it delays no effect.
 const BUDGET: Duration = Duration::from_millis(300);
 
-/// The place in [`Notes::next`] of accepted callbacks, behind those of the senders.
+/// The index of accepted callbacks in [`Notes::last`], after one for each [`Sender`].
 const ACCEPTED: usize = 3;
 
-/// Takes the notes of one process.
+/// Writes the notes of one process.
 #[derive(Debug)]
 pub(crate) struct Notes {
     table: Table,
     clock: Arc<dyn Clock>,
-    /// The last note of each kind.
+    /// The last note of each kind: by [`Sender`], then [`ACCEPTED`].
     last: Mutex<[Note; 4]>,
 }
 
-/// A note that was taken.
+/// When a note was written, and from which address its request came.
 #[derive(Clone, Copy, Debug)]
 struct Note {
     source: Option<IpAddr>,
@@ -59,11 +60,11 @@ impl Notes {
         }
     }
 
-    /// Notes a request from `source` that was refused, or whose callback was accepted, if the last note of the kind is old
-    /// enough. A note that cannot be taken is let go.
-    pub(crate) async fn take(&self, exchange: &Exchange, source: Option<IpAddr>) {
+    /// Writes a note about a refused request from `source`, or about an accepted callback, unless the last note of its kind
+    /// is too recent. Best effort.
+    pub(crate) async fn record(&self, handled: &Handled, source: Option<IpAddr>) {
         let now = self.clock.now();
-        match &exchange.outcome {
+        match &handled.outcome {
             Outcome::Forbidden(error) | Outcome::Refused(error) => {
                 let sender = sender(error);
                 if self.is_due(sender as usize, source, now) {
@@ -77,7 +78,7 @@ impl Notes {
                 }
             }
             outcome => {
-                let is_accepted = exchange.callback.is_some() && outcome.status() == 200;
+                let is_accepted = handled.callback.is_some() && outcome.status() == 200;
                 if is_accepted && self.is_due(ACCEPTED, None, now) {
                     in_time(self.table.note_callback(now)).await;
                 }
@@ -101,7 +102,7 @@ impl Notes {
     }
 }
 
-/// On the heap, for the reason that effects are.
+/// Boxed for the same reason as the effects.
 async fn in_time(note: impl Future<Output = Result<(), StoreError>>) {
     if !matches!(tokio::time::timeout(BUDGET, Box::pin(note)).await, Ok(Ok(()))) {
         tracing::warn!("the request could not be noted for the doctor");
@@ -111,12 +112,12 @@ async fn in_time(note: impl Future<Output = Result<(), StoreError>>) {
 const fn sender(refused: &OpenError) -> Sender {
     match refused {
         OpenError::Verify(VerifyError::PlainMode) => Sender::WeChat,
-        // WeChat sends documents: whoever has seen one of its URLs can send something else with it.
+        // WeChat with another Token, or a stranger who saw one of its URLs.
         OpenError::Verify(VerifyError::Signature(_) | VerifyError::Skew(_)) | OpenError::Envelope(_) => {
             Sender::Unproven
         }
         OpenError::Verify(_) => Sender::Stranger,
-        // The body comes after the signature.
+        // All other errors come after a good signature.
         _ => Sender::WeChat,
     }
 }

@@ -1,4 +1,4 @@
-//! What a request comes to, and how WeChat is told.
+//! The outcome of a request, and the HTTP answer to it.
 
 use http::Response;
 use http_api::response::respond;
@@ -7,32 +7,33 @@ use wechat::{
     message::NotACallback,
 };
 
-use crate::effects::NotSettled;
+use crate::effects::EffectsFailed;
 
-/// What WeChat takes as "received, nothing to say". Never encrypted.
+/// The body that means "received, no reply". It is never encrypted. See [WeChat Docs/被动回复](https://developers.weixin.qq.com/doc/service/guide/product/message/Passive_user_reply_message).
 const ACKNOWLEDGED: &str = "success";
 
-/// What a request came to.
+/// The outcome of a request.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// The console's check: its `echostr` goes back as it came.
+    /// WeChat's console checked the URL: its `echostr` goes back unchanged.
     Echoed(String),
-    /// The XML of a passive reply.
+    /// A passive reply, as XML.
     Replied(String),
-    /// Received, and nothing to say.
+    /// Received; there is no reply.
     Acknowledged,
-    /// Not from WeChat.
+    /// The signature does not prove that WeChat sent the request.
     Forbidden(OpenError),
-    /// Not what WeChat sends in this mode.
+    /// The body is not what WeChat sends in this message mode, or not encrypted with our key.
     Refused(OpenError),
-    /// Opened, but not a document. WeChat would show the follower an error if it were refused, so it is acknowledged.
+    /// The body was decrypted, but cannot be parsed. It is acknowledged: a refusal would make WeChat show the follower an
+    /// error.
     Unreadable(OpenError),
-    /// A document that is neither a message nor an event: likewise.
+    /// The body is neither a message nor an event. It is acknowledged for the same reason.
     NotACallback(NotACallback),
-    /// The rules that would reply were never read: WeChat has to deliver again.
+    /// The rules are needed, and no read of them has succeeded yet: WeChat has to deliver again.
     RulesUnknown,
-    /// An effect failed, and nobody else has it: WeChat has to deliver again.
-    EffectFailed(NotSettled),
+    /// An effect failed, and `worker` did not take it over: WeChat has to deliver again.
+    EffectFailed(EffectsFailed),
     /// Neither GET nor POST.
     MethodNotAllowed,
 }
@@ -48,7 +49,7 @@ impl From<OpenError> for Outcome {
 }
 
 impl Outcome {
-    /// Whether the request would pass with another token, key or mode. Nothing has been done for it then.
+    /// Whether the request might pass with another token, key or mode. No effect has run then.
     pub(crate) const fn doubts_the_settings(&self) -> bool {
         matches!(
             self,
@@ -57,7 +58,7 @@ impl Outcome {
         )
     }
 
-    /// Its name in the log.
+    /// The name of the outcome in the log.
     pub(crate) const fn name(&self) -> &'static str {
         match self {
             Self::Echoed(_) => "echoed",
@@ -84,12 +85,12 @@ impl Outcome {
         }
     }
 
-    /// Whether a callback was opened that cannot be read.
+    /// Whether the callback was decrypted, but cannot be read.
     pub(crate) const fn is_unreadable(&self) -> bool {
         matches!(self, Self::Unreadable(_) | Self::NotACallback(_))
     }
 
-    /// The cause, for the log alone: the sender of a request that was refused learns only that it was.
+    /// The cause, for the log only: the sender of a refused request does not learn it.
     pub(crate) fn error(&self) -> Option<String> {
         match self {
             Self::Forbidden(error) | Self::Refused(error) | Self::Unreadable(error) => Some(error.to_string()),
@@ -103,7 +104,7 @@ impl Outcome {
         }
     }
 
-    /// The answer. All but a reply is plain text: an `echostr` must never be taken for a page.
+    /// Builds the HTTP answer. Everything but a reply is plain text: a browser must never show an `echostr` as a page.
     pub(crate) fn into_response(self) -> Response<String> {
         let status = self.status();
         let (content_type, body) = match self {

@@ -1,4 +1,4 @@
-//! What is told of a request: one log line, and metrics. Never a text, an openid or a secret.
+//! The log line and the metrics of a request. They never hold a text, an openid or a secret.
 
 use wechat::{
     message::{Callback, Content, Event, is_msgid},
@@ -7,23 +7,22 @@ use wechat::{
 
 use crate::outcome::Outcome;
 
-/// Bytes of a name of WeChat's that are logged: in plain mode only its own servers keep to short ones.
+/// Bytes of a name that are logged. In plain mode the body is not signed, so a stranger can send a long name.
 const LOGGED_NAME: usize = 64;
 
-/// A request that has been dealt with.
+/// A request that was handled.
 #[derive(Debug)]
-pub(crate) struct Exchange {
-    /// What it came to.
+pub(crate) struct Handled {
     pub(crate) outcome: Outcome,
-    /// The callback that it brought, if it got that far.
+    /// The callback in the request, if it could be read.
     pub(crate) callback: Option<Callback>,
-    /// Whether its effects had happened at an earlier delivery.
+    /// Whether an earlier delivery ran the effects.
     pub(crate) is_duplicate: bool,
-    /// Why its effects were handed over to `worker`, if they were.
+    /// Why the effects were handed over to `worker`, if they were.
     pub(crate) handed_over: Option<String>,
 }
 
-impl From<Outcome> for Exchange {
+impl From<Outcome> for Handled {
     fn from(outcome: Outcome) -> Self {
         Self {
             outcome,
@@ -34,8 +33,8 @@ impl From<Outcome> for Exchange {
     }
 }
 
-impl Exchange {
-    /// Tells of it, `millis` after it came in.
+impl Handled {
+    /// Writes the log line and the metrics, `millis` after the request came in.
     pub(crate) fn report(&self, millis: i64, now_millis: i64) {
         self.log(millis);
         let kind = self.callback.as_ref().map(Callback::kind);
@@ -67,7 +66,7 @@ impl Exchange {
         telemetry::emit_groups(&groups, now_millis);
     }
 
-    /// What became of a template message, when this request is the first to tell.
+    /// The delivery status of a template message, when this request is the first to report it.
     fn delivery(&self) -> Option<&'static str> {
         let Content::Event(Event::TemplateSendJobFinish { status, .. }) = &self.callback.as_ref()?.content else {
             return None;
@@ -76,7 +75,7 @@ impl Exchange {
         is_news.then(|| status.name())
     }
 
-    /// The message that a delivery receipt is about, and WeChat's words for what became of it.
+    /// The msgid of a delivery receipt, and its status in WeChat's words.
     fn receipt(&self) -> Option<(&str, &str)> {
         let Content::Event(Event::TemplateSendJobFinish {
             msg_id: Some(msg_id),
@@ -99,7 +98,7 @@ impl Exchange {
         let (msgid, receipt) = self.receipt().unzip();
         let handed_over = self.handed_over.is_some().then_some(true);
         let error = self.outcome.error().or_else(|| self.handed_over.clone());
-        // The level of a log line cannot be a variable.
+        // `tracing` needs the level at compile time.
         macro_rules! line {
             ($level:ident) => {
                 tracing::$level!(

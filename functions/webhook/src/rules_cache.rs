@@ -1,5 +1,5 @@
-//! The reply rules in memory: read at start, again when older than 30 s, and never waited for longer than a reply can
-//! bear.
+//! Cache of the reply rules. It reads them at start-up and again when they are older than 30 s. A reply waits for a read
+//! only as long as WeChat's 5 s allow, and then uses stale rules.
 
 use std::{
     future::Future,
@@ -15,22 +15,21 @@ use wechat::{
     store::{StoreError, Table},
 };
 
-/// Rules older than this, in milliseconds, are read again.
+/// Milliseconds after which cached rules are stale and are read again.
 const FRESH_FOR: i64 = 30_000;
-/// After a failed read the known rules serve this long, in milliseconds, before the next one is tried. When none are known
-/// yet, the next reply tries.
+/// Milliseconds between a failed read and its retry. Without cached rules the next reply retries at once.
 const RETRY_AFTER: i64 = 5_000;
-/// What a reply may wait for newer rules.
+/// How long a reply waits for a read.
 const READ_BUDGET: Duration = Duration::from_millis(300);
-/// What the start may take with the secret, when the secret leaves more than [`READ_BUDGET`] of it. DNS, TCP and TLS are part
-/// of it. A first callback with effects takes up to 2.8 s more, and WeChat hangs up after 5 s.
+/// Budget of start-up for reading the secret and the rules, DNS, TCP and TLS included. The rules get at least
+/// [`READ_BUDGET`]. A first callback with effects takes up to 2.8 s more, and WeChat hangs up after 5 s.
 const START_BUDGET: Duration = Duration::from_millis(1500);
 
-/// The rules of one account.
+/// Caches the rules of one account.
 #[derive(Clone, Debug)]
 pub(crate) struct RulesCache(Arc<Shared>);
 
-/// What a read that takes too long shares with the replies that no longer wait for it.
+/// The state that replies share with a read in flight, which outlives the replies that no longer wait for it.
 #[derive(Debug)]
 struct Shared {
     table: Table,
@@ -40,23 +39,24 @@ struct Shared {
 
 #[derive(Debug)]
 struct State {
-    /// The account's own, of whatever age; `None` until they were read once.
+    /// The cached rules, fresh or stale. `None` until the first read succeeds.
     rules: Option<Arc<ReplyRules>>,
-    /// The document that `rules` were compiled from: an unchanged one is not compiled again.
+    /// The document from which `rules` were compiled. An unchanged document is not compiled again.
     document: Option<String>,
+    /// Epoch milliseconds of the next read.
     next_read: i64,
-    /// The last read. One at a time: two would compile the same rules beside one another, for twice the time and memory.
+    /// The last read. Single-flight: two reads would compile the same rules twice, for twice the time and memory.
     reading: InFlight,
 }
 
-/// Why the rules in memory stay what they are.
+/// Why a read failed.
 #[derive(Debug, thiserror::Error)]
 enum ReadError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("the stored document is damaged: {0}")]
     Damaged(#[from] RulesError),
-    #[error("they could not be compiled: {0}")]
+    #[error("the compilation failed: {0}")]
     Compile(#[from] tokio::task::JoinError),
 }
 
@@ -75,13 +75,13 @@ impl RulesCache {
         }))
     }
 
-    /// Whether both read the same item.
+    /// Whether both caches read the same item.
     pub(crate) fn are_of(&self, other: &Self) -> bool {
         self.0.table.is_same_as(&other.0.table)
     }
 
-    /// Reads them at a start that has already taken as long as `spent`. Also after a change, which a read that is under way
-    /// may not have seen.
+    /// Reads the rules at start-up, which took `spent` so far. A read in flight is awaited first and then repeated, because
+    /// it may have missed a change.
     pub(crate) async fn warm(&self, spent: Duration) {
         let budget = START_BUDGET.saturating_sub(spent).max(READ_BUDGET);
         within(budget, async {
@@ -92,8 +92,8 @@ impl RulesCache {
         .await;
     }
 
-    /// The rules to answer with: fresh ones if they can be had in time, else the last known. `None` when they were never
-    /// read: what the account answers is not known then.
+    /// Returns fresh rules if they arrive in time, else stale ones. `None` when no read has succeeded yet: nobody knows then
+    /// what the account answers.
     pub(crate) async fn current(&self) -> Option<Arc<ReplyRules>> {
         let now = self.0.clock.now_millis();
         if self.0.lock(|state| now >= state.next_read) {
@@ -102,7 +102,7 @@ impl RulesCache {
         self.0.lock(|state| state.rules.clone())
     }
 
-    /// The read that is under way, or else a new one. One that is not done in time goes on, and serves a later reply.
+    /// Joins the read in flight, or starts one. A read that takes too long goes on and serves a later reply.
     fn reading(&self) -> InFlight {
         self.0.lock(|state| {
             if !state.reading.is_running() {
@@ -115,11 +115,12 @@ impl RulesCache {
 
 async fn within(budget: Duration, read: impl Future<Output = ()>) {
     if tokio::time::timeout(budget, read).await.is_err() {
-        tracing::warn!("the reply rules were not read in time: the last known ones serve, if there are any");
+        tracing::warn!("the reply rules were not read in time: using the cached ones, if any");
     }
 }
 
 impl Shared {
+    /// Reads the rules into the cache.
     async fn read(self: Arc<Self>) {
         let refreshed = self.refresh().await;
         let now = self.clock.now_millis();
@@ -131,7 +132,7 @@ impl Shared {
             };
         });
         if let Err(error) = refreshed {
-            tracing::warn!(%error, "the reply rules cannot be read: the last known ones serve, if there are any");
+            tracing::warn!(%error, "the reply rules cannot be read: using the cached ones, if any");
         }
     }
 
@@ -140,7 +141,7 @@ impl Shared {
         if self.lock(|state| state.rules.is_some() && state.document == document) {
             return Ok(());
         }
-        // Thousands of rules take a while, in which replies must go out.
+        // On another thread: thousands of rules take a while to compile, and replies must go out meanwhile.
         let (rules, document) = tokio::task::spawn_blocking(move || (compile(document.as_deref()), document)).await?;
         let rules = Arc::new(rules?);
         self.lock(|state| {
@@ -170,7 +171,7 @@ mod tests {
     use super::*;
 
     const APP_ID: &str = "wx0123456789abcdef";
-    /// When rules that were just read have to be read again, in seconds.
+    /// Seconds after which rules are stale.
     const STALE: i64 = FRESH_FOR / 1000;
 
     struct Bench {
@@ -181,7 +182,7 @@ mod tests {
     }
 
     impl Bench {
-        /// With rules that answer `reply`.
+        /// Starts with rules that answer `reply`.
         async fn start(reply: &str) -> Self {
             let embedded = EmbeddedTable::start(None).await.unwrap();
             let table = Table::new(embedded.client(), TABLE_NAME, APP_ID);

@@ -1,7 +1,9 @@
-//! `worker`: has the effects of callbacks that could not happen before their answer. `webhook` hands them over by an
-//! asynchronous invocation. Lambda repeats one that fails after 1 and 2 minutes, then puts it into a queue, from which it
-//! comes here again every quarter of an hour for 14 days: a run itself tries once, so that an outage does not use up the
-//! account's concurrency by runs that wait.
+//! `worker`: runs the effects of callbacks that failed before the answer. `webhook` hands them over by an asynchronous
+//! invocation.
+//!
+//! Lambda retries a failed invocation after 1 and 2 minutes and then moves the event to a queue, which delivers it again
+//! every 15 minutes for 14 days. A run itself does not retry, so that runs that wait during an outage do not use up the
+//! account's concurrency.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,7 +19,7 @@ use wechat::{
     telemetry::{self, Metric},
 };
 
-/// The AWS calls that this function makes: its role in `template.yaml` allows these and no other.
+/// The AWS calls that this function makes. Its role in `template.yaml` allows these and no others.
 pub const AWS_CALLS: &[&str] = &[
     "dynamodb:DeleteItem",
     "dynamodb:GetItem",
@@ -27,13 +29,13 @@ pub const AWS_CALLS: &[&str] = &[
     "secretsmanager:GetSecretValue",
 ];
 
-/// The effects of one callback, and the wait for a delivery that is still at work on them, or died doing so: its claim
-/// ends within 17 s.
+/// Budget of one callback's effects. It includes the wait for the claim of another run, which lasts 17 s at most, also when
+/// that run has crashed.
 const BUDGET: Duration = Duration::from_secs(15);
-/// What a run leaves of the function's time, to end its claims.
+/// What a run leaves of the function's time, to close its claims.
 const MARGIN: Duration = Duration::from_secs(2);
 
-/// The function's state, made once a process.
+/// The function's state, built once per process.
 #[derive(Debug)]
 pub struct App {
     effects: Effects,
@@ -42,7 +44,8 @@ pub struct App {
 }
 
 impl App {
-    /// The function as `config` describes it, over the table behind `dynamodb`. It publishes to `event_bus`, if there is one.
+    /// Creates the function that `config` describes, on the table behind `dynamodb`. It publishes to `event_bus`, if there is
+    /// one.
     #[must_use]
     pub fn new(
         config: WorkerConfig,
@@ -58,16 +61,16 @@ impl App {
         }
     }
 
-    /// Makes the connection that the first run would have to wait for.
+    /// Opens the connection to the table, so that the first run need not wait for it.
     pub async fn warm(&self) {
         self.table.warm().await;
     }
 
-    /// Does what `event` asks for: `{"action":"effects",…}`, `{"action":"run"}` or an event without an action for what is
-    /// due, or messages of a queue that hold such events.
+    /// Serves `event`: `{"action":"effects",…}`; `{"action":"run"}` or no action for work that is due; or the messages of a
+    /// queue that hold such events.
     ///
     /// # Errors
-    /// [`RunError`] when it was not done, as far as can be told. Of messages, the answer names those that failed.
+    /// [`RunError`] when the event failed, or may have failed. For messages the answer names the failed ones instead.
     pub async fn run(&self, event: &Value, deadline: Deadline) -> Result<Value, RunError> {
         match messages(event) {
             Some(messages) => {
@@ -82,20 +85,20 @@ impl App {
     async fn act(&self, event: &Value, deadline: Deadline) -> Result<Value, RunError> {
         match event.get("action") {
             Some(Value::String(action)) if action == "effects" => {
-                let ran = self.have_effects(LateEffects::from_event(event)?, deadline).await?;
+                let ran = self.run_effects(LateEffects::from_event(event)?, deadline).await?;
                 Ok(json!({"effects": match ran {
                     Ran::Now => "now",
                     Ran::Before => "before",
                 }}))
             }
-            // Nothing is ever due yet.
+            // This version has no work that falls due.
             None => Ok(json!({})),
             Some(Value::String(action)) if action == "run" => Ok(json!({})),
             Some(_) => Err(RunError::UnknownAction),
         }
     }
 
-    async fn have_effects(&self, late: LateEffects, deadline: Deadline) -> Result<Ran, RunError> {
+    async fn run_effects(&self, late: LateEffects, deadline: Deadline) -> Result<Ran, RunError> {
         if late.publish && !self.effects.publish() {
             return Err(RunError::NoBus);
         }
@@ -119,19 +122,19 @@ impl App {
         Ok(ran)
     }
 
-    /// What the answer says of a message whose event failed.
+    /// Serves the event in `message`. Returns the entry of `batchItemFailures` if that failed.
     async fn failed_message(&self, message: &Value, deadline: Deadline) -> Option<Value> {
         let outcome = match event_in(message) {
             Some(event) => self.act(&event, deadline).await,
             None => Err(RunError::NotAMessage),
         };
         let error = outcome.err()?;
-        tracing::error!(%error, "the event of a message failed: it comes again");
+        tracing::error!(%error, "the event in a message failed: the queue delivers it again");
         Some(json!({"itemIdentifier": message["messageId"]}))
     }
 }
 
-/// The messages of Amazon SQS that `event` is.
+/// The messages in `event`, if it comes from Amazon SQS.
 fn messages(event: &Value) -> Option<&Vec<Value>> {
     let records = event.get("Records")?.as_array()?;
     records
@@ -140,7 +143,7 @@ fn messages(event: &Value) -> Option<&Vec<Value>> {
         .then_some(records)
 }
 
-/// The event in a message: what Lambda could not run is the `requestPayload` of its record of that.
+/// The event in a message. Lambda wraps the event of a failed invocation into a record, as its `requestPayload`.
 fn event_in(message: &Value) -> Option<Value> {
     let mut body: Value = serde_json::from_str(message["body"].as_str()?).ok()?;
     Some(match body.get_mut("requestPayload") {
@@ -149,10 +152,10 @@ fn event_in(message: &Value) -> Option<Value> {
     })
 }
 
-/// Serves one event: see [`App::run`].
+/// Serves one event, and logs a failure. See [`App::run`].
 ///
 /// # Errors
-/// [`RunError`], which Lambda reports as a function error, and repeats after an asynchronous invocation.
+/// [`RunError`], which Lambda reports as a function error. It retries asynchronous invocations.
 pub async fn handle(app: &App, event: LambdaEvent<Value>) -> Result<Value, RunError> {
     let deadline = Deadline::from_lambda(event.context.deadline, app.clock.now_millis());
     let outcome = app.run(&event.payload, deadline).await;
@@ -162,43 +165,44 @@ pub async fn handle(app: &App, event: LambdaEvent<Value>) -> Result<Value, RunEr
     outcome
 }
 
-/// Serves one event with the state that the secret makes.
+/// Serves one event with the settings in the secret.
 ///
 /// # Errors
-/// [`RunError`], also while there is no state.
+/// [`RunError`], also when the secret gives no settings.
 pub async fn handle_live<B: Build<App = App>>(live: &Live<B>, event: LambdaEvent<Value>) -> Result<Value, RunError> {
     let app = live.current().await?;
     handle(&app, event).await
 }
 
-/// What was asked for was not done, as far as can be told. Holds no text and no openid.
+/// Why an event failed, or may have failed. It holds no text and no openid.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
-    /// The secret could not be read, or describes no configuration.
+    /// The secret could not be read, or the settings are invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The effects failed.
-    #[error("the effects of a callback did not happen, as far as can be told: {0} / 回调的后续处理未完成")]
+    /// The effects failed, or their answer was lost.
+    #[error("the effects of a callback failed, or may have failed: {0} / 回调的后续处理失败或可能失败")]
     Effects(#[from] EffectError),
-    /// The callback was to be published, and there is no bus.
+    /// The callback has to be published, and there is no event bus.
     #[error(
-        "the callback is to be published: set EVENT_BUS_NAME as webhook has it / 该回调需要发布，请将 EVENT_BUS_NAME 设为与 webhook 一致"
+        "the callback has to be published, and there is no event bus: set EVENT_BUS_NAME to the value that webhook has \
+         / 该回调需要发布，但未设置事件总线：请将 EVENT_BUS_NAME 设为与 webhook 一致"
     )]
     NoBus,
-    /// The event asks for effects and does not say which.
+    /// The event asks for effects, and its callback cannot be read.
     #[error("the event with the action `effects` cannot be read: {0} / 无法读取 action 为 effects 的事件")]
     NotEffects(#[from] NotLateEffects),
-    /// The message of a queue holds no event.
-    #[error("the message holds no event / 队列消息中没有事件")]
+    /// A message of the queue holds no event.
+    #[error("the message of the queue holds no event / 队列消息中没有事件")]
     NotAMessage,
-    /// An action that this version does not know.
-    #[error("unknown `action`: `effects` and `run` are known / 未知的 action，可用 effects 与 run")]
+    /// This version does not know the action.
+    #[error("unknown `action`: use `effects` or `run` / 未知的 action，可用 effects 与 run")]
     UnknownAction,
 }
 
 impl RunError {
-    /// What the function error is called.
+    /// The type of the function error.
     #[must_use]
     pub fn error_type(&self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! What comes back from `WECHAT_API_BASE`: WeChat, or anything on the way there.
+//! Answers from `WECHAT_API_BASE`: from WeChat, or from anything between it and us.
 
 use http::StatusCode;
 use http_api::Problem;
@@ -11,8 +11,9 @@ use wechat::api::{
 
 const NOW: i64 = 1_767_225_600;
 
-/// An answer to a send, to a question for a token, and from a broken proxy. An errcode is never taken for a success, and
-/// what the caller of our API is told is a problem document with its details in it.
+/// Reads an answer to a send and to a token request, each also with a broken proxy's status.
+///
+/// An errcode is never taken for a success, and our API reports it as a problem document with its details.
 pub fn answer(body: &[u8]) {
     let operations = [
         (SendTemplateMessage::PATH, SendTemplateMessage::ISSUES_TOKENS),
@@ -56,7 +57,7 @@ fn explain(error: &ApiError) {
     assert!(!error.to_string().is_empty());
     let response = Problem::from_api(error, NOW).into_response();
     let status = response.status().as_u16();
-    // errcode 0 is no error, so 200 is not among them.
+    // 200 is missing: errcode 0 is not an error.
     assert!([400, 404, 429, 502, 503, 504].contains(&status), "{status}");
     let problem: Value = serde_json::from_str(response.body()).expect("a problem is JSON");
     assert_eq!(problem["status"], status);

@@ -1,4 +1,4 @@
-//! What holders of a key post to `/api/*`: send bodies and menus. Rules documents are a target of their own.
+//! Bodies of `/api/*`: sends and menus. Rules documents have their own target.
 
 use serde_json::{Value, json};
 use wechat::validate::{
@@ -7,8 +7,9 @@ use wechat::validate::{
     template::Templates,
 };
 
-/// A body. What it is read as, it is read as again when it is written out; a refusal names the member; a menu differs
-/// from itself in nothing.
+/// Reads a body as a send and as a menu.
+///
+/// A send that was read, written and read again stays the same; a refusal names the member; a menu equals itself.
 pub fn api_body(body: &[u8]) {
     let Ok(body) = serde_json::from_slice::<Value>(body) else {
         return;
@@ -31,7 +32,7 @@ pub fn api_body(body: &[u8]) {
     }
 }
 
-/// Each fault has its pointer and two halves; those of a request name a member.
+/// Each fault has a pointer and a text in both languages. A send's fault also names a member.
 fn check_faults(faults: &[Fault], have_fields: bool) {
     for fault in faults {
         assert!(fault.pointer.is_empty() || fault.pointer.starts_with('/'));

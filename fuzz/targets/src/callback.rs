@@ -1,4 +1,4 @@
-//! Requests as strangers, and as holders of the key, can make them.
+//! Requests to the webhook, with and without the key.
 
 use std::sync::LazyLock;
 
@@ -26,8 +26,9 @@ fn verifier(token: &str, mode: MessageMode) -> CallbackVerifier {
     }
 }
 
-/// A query on the first line, then a body. An unsigned request opens in no mode; a signed frame of any bytes opens or is
-/// refused.
+/// Opens a request: the query on the first line, then the body.
+///
+/// An unsigned request is refused in every mode; a signed frame of any bytes is opened or refused.
 pub fn verify_and_decrypt(input: &[u8]) {
     let (line, body) = match input.iter().position(|&byte| byte == b'\n') {
         Some(end) => (&input[..end], &input[end + 1..]),
@@ -45,7 +46,7 @@ pub fn verify_and_decrypt(input: &[u8]) {
         assert!(verifier(OTHER_TOKEN, mode).verify_url(&query, NOW).is_err());
         assert!(verifier(OTHER_TOKEN, mode).open(&query, body, NOW).is_err());
     }
-    // Signed with the right token: whatever the ciphertext holds, it opens or is refused.
+    // Correctly signed, with the body as the ciphertext, then as the clear text.
     let encrypt = String::from_utf8_lossy(body);
     open_signed(&encrypt.replace(['<', '&', ']', '\r', '{'], ""));
     let sealed = KEY.encrypt([7; 16], body, APP_ID);

@@ -1,11 +1,11 @@
-//! Bodies of callbacks: read or refused, then told to the bus.
+//! Bodies of callbacks: read or refused, then written as events for the bus.
 
 use wechat::{
     message::Callback,
     xml::{Tree, ciphertexts},
 };
 
-/// A body, XML or JSON, as XML says and as WeChat writes it.
+/// Reads a body, XML or JSON, with the strict parser and the one for WeChat's callbacks.
 pub fn parse_document(body: &[u8]) {
     let _ = ciphertexts(body);
     for document in [Tree::parse(body), Tree::parse_callback(body)] {
@@ -13,7 +13,7 @@ pub fn parse_document(body: &[u8]) {
     }
 }
 
-/// What was read is the same when it is written as JSON and read again.
+/// A document that is written as JSON and read again stays the same.
 fn check(document: Tree) {
     let json = document.to_json();
     if json.is_object() {
@@ -23,8 +23,8 @@ fn check(document: Tree) {
     let Ok(callback) = Callback::from_document(document) else {
         return;
     };
-    let told = callback.to_json();
-    assert_eq!(told["id"], callback.dedup_key());
+    let event = callback.to_json();
+    assert_eq!(event["id"], callback.dedup_key());
     assert_eq!(callback.dedup_key().len(), 64);
     assert!(!callback.kind().is_empty());
 }

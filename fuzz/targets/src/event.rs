@@ -1,4 +1,4 @@
-//! Events as API Gateway, or whoever may invoke the function, hands them over.
+//! Events from API Gateway, or from anyone else who may invoke the function.
 
 use http::Response;
 use http_api::{Api, ApiRequest, Operation, Problem, Request, Route, response, route};
@@ -8,8 +8,9 @@ use wechat::{
     secret::Secret,
 };
 
-/// An event, as JSON. What is an event is answered with an HTTP status, and nothing but a key or the gateway's JWT
-/// authorizer lets a caller in.
+/// Serves an event, given as JSON.
+///
+/// Every event is answered with an HTTP status, and only a key or the gateway's JWT authorizer lets a caller in.
 pub fn gateway_event(json: &[u8]) {
     let Ok(request) = serde_json::from_slice::<Request>(json) else {
         return;
@@ -25,7 +26,7 @@ pub fn gateway_event(json: &[u8]) {
     assert!(status == 401 || request.jwt_claims().is_some(), "nobody has the key");
 }
 
-/// Waits for what never waits: nothing here does I/O.
+/// Polls a future once: it is ready, because nothing here does I/O.
 fn now_or_never<T>(future: impl Future<Output = T>) -> T {
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     match std::pin::pin!(future).poll(&mut context) {

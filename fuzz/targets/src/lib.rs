@@ -1,6 +1,6 @@
-//! One function for each fuzz target: it feeds any bytes to what strangers can reach, and asserts what must hold.
+//! One function for each fuzz target. It feeds arbitrary bytes to code that strangers can reach, and asserts what must hold.
 //!
-//! `fuzz/` runs them under libFuzzer; `tests/corpus.rs` feeds the corpora to them in every `cargo test`.
+//! `fuzz/` runs the functions under libFuzzer; `tests/corpus.rs` feeds the corpora to them in every `cargo test`.
 
 mod answer;
 mod api_body;
@@ -14,7 +14,7 @@ pub use self::{
     rules::rules,
 };
 
-/// A target, by the name of its corpus.
+/// The name of a target and its corpus, and its function.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.

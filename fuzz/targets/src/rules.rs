@@ -1,4 +1,4 @@
-//! Rules documents, and texts that they are asked about.
+//! Rules documents, and texts that they answer.
 
 use wechat::{
     reply::Addresses,
@@ -6,7 +6,9 @@ use wechat::{
     xml::Tree,
 };
 
-/// A rules document, a line `---` and a text. A rule that answers exists, and its reply is a document that can be read.
+/// Reads a rules document, a line `---` and a text, and asks the rules about the text.
+///
+/// The rule of every answer exists, and its reply can be read as a document.
 pub fn rules(input: &[u8]) {
     let Ok(input) = std::str::from_utf8(input) else { return };
     let (document, text) = input.split_once("\n---\n").unwrap_or((input, ""));

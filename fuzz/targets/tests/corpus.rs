@@ -1,4 +1,4 @@
-//! Feeds every file of the corpora to its target: what the fuzzer has found once stays found, without its flags.
+//! Feeds every file of the corpora to its target, on stable Rust: a regression test for the fuzzer's findings.
 
 use std::{collections::BTreeSet, fs, path::Path};
 

@@ -30,7 +30,7 @@ impl From<MenuError> for Problem {
         let told = error.to_string();
         match error {
             MenuError::Store(error) => error.into(),
-            MenuError::RollBackInProgress { retry_after } => Self::in_progress(told, retry_after.unsigned_abs()),
+            MenuError::RollbackInProgress { retry_after } => Self::in_progress(told, retry_after.unsigned_abs()),
             MenuError::TooLarge => Self::set_up(told),
         }
     }

@@ -1,4 +1,4 @@
-//! The SDK's way to the engine: an HTTP client without a network, so that nobody else on the machine has one.
+//! Connects the SDK to the engine: an HTTP client without a network, so that no other user of the machine can connect.
 
 use aws_smithy_runtime_api::client::{
     http::{HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector},
@@ -9,12 +9,12 @@ use aws_smithy_runtime_api::client::{
 
 use crate::{Answer, Engine};
 
-/// Answers the SDK's requests in this process.
+/// An HTTP client that answers the SDK's requests in this process.
 #[derive(Clone, Debug)]
 pub(crate) struct Connector(pub(crate) Engine);
 
 impl HttpClient for Connector {
-    /// Connecting and reading take no time here, so there are no timeouts to keep.
+    /// Ignores the timeouts: nothing connects or reads from a network.
     fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
         SharedHttpConnector::new(self.clone())
     }

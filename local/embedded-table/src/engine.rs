@@ -1,21 +1,21 @@
-//! DynamoDB's JSON protocol over the engine: an operation's name and its request in, a status and a JSON answer out.
+//! DynamoDB's JSON protocol on top of the engine: takes an operation's name and request, returns a status and JSON.
 
 use dynoxide::{Database, DynoxideError};
 use serde::{Serialize, de::DeserializeOwned};
 
-/// What comes before an operation's name in the header `X-Amz-Target`.
+/// The prefix of an operation's name in the header `X-Amz-Target`.
 const TARGET: &str = "DynamoDB_20120810.";
 
-/// What the engine answers: an HTTP status and DynamoDB's JSON.
+/// The engine's answer: an HTTP status and DynamoDB's JSON.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
-    /// The answer, or DynamoDB's form of an error.
+    /// The operation's result, or an error in DynamoDB's form.
     pub body: String,
 }
 
-/// Runs the operation that `target` names, without leaving the thread.
+/// Runs the operation that `target` names, and blocks the thread meanwhile.
 pub(crate) fn answer(database: &Database, target: &str, request: &[u8]) -> Answer {
     let operation = target.strip_prefix(TARGET).unwrap_or(target);
     match run(database, operation, request) {
@@ -27,7 +27,7 @@ pub(crate) fn answer(database: &Database, target: &str, request: &[u8]) -> Answe
     }
 }
 
-/// The operations that the bundle and its tests use.
+/// Runs one of the operations that the bundle and its tests use.
 fn run(database: &Database, operation: &str, request: &[u8]) -> dynoxide::Result<String> {
     match operation {
         "GetItem" => call(request, |request| database.get_item(request)),

@@ -1,10 +1,10 @@
 //! A DynamoDB-compatible table inside this process, for local runs and tests.
 //!
-//! The functions reach it as they reach DynamoDB, through `aws-sdk-dynamodb`, so the engine can be replaced without a
-//! change anywhere else. Nothing listens: the SDK is given an HTTP client that hands its requests to the engine.
+//! The functions use it through `aws-sdk-dynamodb`, as they use DynamoDB, so another engine changes nothing else. No port
+//! is open: the SDK's HTTP client hands its requests to the engine.
 //!
-//! The engine is SQLite with a write-ahead log and `synchronous = FULL`: what was answered is on disk, whatever becomes
-//! of the process or the machine.
+//! The engine is SQLite with a write-ahead log and `synchronous = FULL`: a write that was answered is on disk and survives
+//! a crash of the process or the machine.
 
 mod connector;
 mod engine;
@@ -32,7 +32,7 @@ pub use self::engine::Answer;
 pub const TABLE_NAME: &str = "wechat";
 /// The database's file in the data folder.
 const FILE: &str = "wechat.sqlite";
-/// DynamoDB deletes expired items within days, the engine only when told to.
+/// The interval at which expired items are deleted. DynamoDB does this by itself, the engine does not.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// Why the table could not be started.
@@ -47,16 +47,16 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
-    /// The engine does not open its database.
-    #[error("the embedded store does not open its database{}: {cause} / 无法打开数据库", .file.as_ref().map(|file| format!(" {file}")).unwrap_or_default())]
+    /// The engine cannot open its database.
+    #[error("the embedded store cannot open its database{}: {cause} / 无法打开数据库", .file.as_ref().map(|file| format!(" {file}")).unwrap_or_default())]
     Engine {
         /// The database's file, if it has one.
         file: Option<String>,
         /// Why.
         cause: String,
     },
-    /// The table could not be made.
-    #[error("the embedded store does not make its table: {0}")]
+    /// The engine cannot create the table.
+    #[error("the embedded store cannot create its table: {0} / 无法创建数据表")]
     Table(String),
 }
 
@@ -67,12 +67,12 @@ pub struct EmbeddedTable {
     sweeper: JoinHandle<()>,
 }
 
-/// The engine, as often as it is needed.
+/// A handle to the engine. Clones share it.
 #[derive(Clone)]
 pub struct Engine(Database);
 
 impl Engine {
-    /// Answers one request of DynamoDB's JSON protocol: the header `X-Amz-Target` and the body.
+    /// Answers one request of DynamoDB's JSON protocol. `target` is the header `X-Amz-Target`.
     pub async fn answer(&self, target: String, request: Vec<u8>) -> Answer {
         let database = self.0.clone();
         let answered = tokio::task::spawn_blocking(move || engine::answer(&database, &target, &request)).await;
@@ -106,7 +106,7 @@ impl EmbeddedTable {
         Ok(table)
     }
 
-    /// A client of the engine.
+    /// An SDK client of the engine.
     #[must_use]
     pub fn client(&self) -> Client {
         let config = aws_sdk_dynamodb::Config::builder()
@@ -115,13 +115,13 @@ impl EmbeddedTable {
             .credentials_provider(Credentials::new("local", "local", None, None, "embedded-table"))
             .endpoint_url("http://embedded-table")
             .http_client(Connector(self.engine.clone()))
-            // There is no connection to discard after a failed answer.
+            // After an error there is no connection to discard.
             .retry_config(RetryConfig::standard().with_reconnect_mode(ReconnectMode::ReuseAllConnections))
             .build();
         Client::from_conf(config)
     }
 
-    /// The engine, for whoever serves it to other processes.
+    /// The engine, for tests that serve it to other processes.
     #[must_use]
     pub fn engine(&self) -> Engine {
         self.engine.clone()
@@ -142,12 +142,12 @@ async fn ensure_table(client: &Client) -> Result<(), StartError> {
         .attribute_name("pk")
         .attribute_type(ScalarAttributeType::S)
         .build()
-        .map_err(not_made)?;
+        .map_err(no_table)?;
     let key_schema = KeySchemaElement::builder()
         .attribute_name("pk")
         .key_type(KeyType::Hash)
         .build()
-        .map_err(not_made)?;
+        .map_err(no_table)?;
     client
         .create_table()
         .table_name(TABLE_NAME)
@@ -156,14 +156,14 @@ async fn ensure_table(client: &Client) -> Result<(), StartError> {
         .billing_mode(BillingMode::PayPerRequest)
         .send()
         .await
-        .map_err(|error| not_made(error.into_service_error()))?;
+        .map_err(|error| no_table(error.into_service_error()))?;
     Ok(())
 }
 
-/// An earlier run may have been killed between making the table and this.
+/// Turns on expiry. Checked separately, because an earlier run may have been killed after it created the table.
 async fn ensure_expiry(client: &Client) -> Result<(), StartError> {
     let described = client.describe_time_to_live().table_name(TABLE_NAME).send().await;
-    let described = described.map_err(|error| not_made(error.into_service_error()))?;
+    let described = described.map_err(|error| no_table(error.into_service_error()))?;
     let status = described
         .time_to_live_description
         .and_then(|ttl| ttl.time_to_live_status);
@@ -174,23 +174,22 @@ async fn ensure_expiry(client: &Client) -> Result<(), StartError> {
         .attribute_name("ttl")
         .enabled(true)
         .build()
-        .map_err(not_made)?;
+        .map_err(no_table)?;
     client
         .update_time_to_live()
         .table_name(TABLE_NAME)
         .time_to_live_specification(by_attribute)
         .send()
         .await
-        .map_err(|error| not_made(error.into_service_error()))?;
+        .map_err(|error| no_table(error.into_service_error()))?;
     Ok(())
 }
 
-fn not_made(error: impl std::fmt::Display) -> StartError {
+fn no_table(error: impl std::fmt::Display) -> StartError {
     StartError::Table(error.to_string())
 }
 
-/// Makes the file, if need be, so that nobody else on the machine may look into it. SQLite gives those beside it the same
-/// mode.
+/// Creates the file for this user only, if it does not exist. SQLite gives its side files the same mode.
 fn keep_private(file: &Path) -> io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
     options.append(true).create(true);
@@ -215,7 +214,7 @@ fn open(data: Option<&Path>) -> Result<Database, StartError> {
     keep_private(&file).map_err(unusable)?;
     let path = file
         .to_str()
-        .ok_or_else(|| unusable(io::Error::other("its name is not UTF-8")))?;
+        .ok_or_else(|| unusable(io::Error::other("its path is not UTF-8")))?;
     Database::new(path).map_err(|error| StartError::Engine {
         file: Some(path.to_owned()),
         cause: error.to_string(),
@@ -227,7 +226,7 @@ async fn sweep(database: Database) {
     loop {
         ticks.tick().await;
         let database = database.clone();
-        // A failed sweep is tried again a minute later; readers compare times themselves.
+        // The next tick retries a failed sweep. Readers check expiry themselves.
         let _ = tokio::task::spawn_blocking(move || database.sweep_ttl()).await;
     }
 }

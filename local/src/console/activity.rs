@@ -1,5 +1,5 @@
-//! What happens, for whoever watches: the last events, and each new one. A watcher that is too slow loses the oldest
-//! and is told how many.
+//! The stream of events that the console shows: the last ones, then each new one. A watcher that is too slow loses the
+//! oldest and learns how many.
 
 use std::{
     collections::VecDeque,
@@ -16,12 +16,12 @@ use wechat::{
 
 use super::event::Event;
 
-/// Events that a fresh watcher sees.
+/// Past events that a new watcher gets.
 const REMEMBERED: usize = 200;
-/// Events that a watcher may be behind.
+/// Events that a watcher may lag behind.
 const BUFFERED: usize = 256;
 
-/// The events of one run. Clones are the same activity.
+/// The events of one run. Clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct Activity(Arc<Shared>);
 
@@ -31,21 +31,21 @@ struct Shared {
     state: Mutex<State>,
 }
 
-/// Events are kept as the JSON that watchers read.
+/// The events, as the JSON that watchers read.
 #[derive(Debug)]
 struct State {
     last_id: u64,
     remembered: VecDeque<Arc<str>>,
-    /// Gone once the activity has been closed.
+    /// None after [`Activity::close`].
     watchers: Option<Sender<Arc<str>>>,
 }
 
-/// What a watcher is told.
+/// An item of a watcher's stream.
 #[derive(Debug)]
 pub(crate) enum Update {
     /// An event, as JSON.
     Happened(Arc<str>),
-    /// So many events were missed.
+    /// The number of events that the watcher missed.
     Lost(u64),
 }
 
@@ -62,7 +62,7 @@ impl Activity {
         }))
     }
 
-    /// Tells this run's events from those of another: epoch milliseconds.
+    /// Epoch milliseconds. They identify the run, so that a page drops the events of an earlier one.
     pub(crate) fn started_at(&self) -> i64 {
         self.0.started_at
     }
@@ -77,12 +77,12 @@ impl Activity {
         }
         state.remembered.push_back(Arc::clone(&json));
         if let Some(watchers) = &state.watchers {
-            // An error means that nobody watches.
+            // An error means that there is no watcher.
             let _ = watchers.send(json);
         }
     }
 
-    /// The remembered events and all that come, until [`Self::close`].
+    /// Streams the remembered events, then each new one until [`Self::close`].
     pub(crate) fn follow(&self) -> impl Stream<Item = Update> + use<> {
         let state = self.lock();
         let receiver = match &state.watchers {
@@ -99,7 +99,7 @@ impl Activity {
         })
     }
 
-    /// Ends everyone's stream.
+    /// Ends every watcher's stream.
     pub(crate) fn close(&self) {
         self.lock().watchers = None;
     }

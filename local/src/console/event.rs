@@ -1,4 +1,4 @@
-//! One thing that happened, as the console shows it: decoded, explained, and without secrets.
+//! An exchange of the run, as the console shows it: decrypted, explained, and without secrets.
 
 use std::time::Duration;
 
@@ -22,30 +22,30 @@ use crate::gateway;
 
 /// Bytes of a body that are shown.
 const SHOWN: usize = 16 * 1024;
-/// The header by which the pages mark what they read for themselves, as opposed to what their user asked for.
+/// The header that marks the console's own reads, as opposed to what its user asked for.
 const OWN_READ: &str = "x-console-read";
 
-/// What kind of thing.
+/// The kind of exchange.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Kind {
     /// WeChat called the webhook.
     #[default]
     Callback,
-    /// WeChat could not use the webhook's answer. Only a simulated platform tells.
+    /// WeChat could not use the webhook's answer. Known in simulated runs only.
     FailedDelivery,
-    /// A function called WeChat. Only a simulated platform tells.
+    /// A function called WeChat. Known in simulated runs only.
     Call,
-    /// Somebody called `/api/*`.
+    /// A client called `/api/*`.
     Api,
 }
 
-/// One exchange of a request and its answer.
+/// A request and its answer.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Event {
     pub(super) id: u64,
     kind: Kind,
-    /// When it began, in epoch milliseconds.
+    /// Epoch milliseconds when the request began.
     at: i64,
     millis: f64,
     method: String,
@@ -64,27 +64,27 @@ pub(crate) struct Event {
     errcode: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     explained: Option<Explained>,
-    /// Whether a fault that somebody ordered caused the answer.
+    /// Whether an injected fault caused the answer.
     is_fault: bool,
-    /// Whether the console's pages asked for themselves.
+    /// Whether this is a read of the console's own.
     is_own_read: bool,
-    /// Which delivery of the callback failed: 1 to 3.
+    /// The number of the failed delivery: 1 to 3.
     #[serde(skip_serializing_if = "Option::is_none")]
     delivery: Option<u32>,
 }
 
-/// A body.
+/// A body, as it is shown.
 #[derive(Debug, Default, Serialize)]
 struct Shown {
     text: String,
-    /// What travelled in place of the text, which is its decryption.
+    /// The encrypted body as it was sent; `text` is its decryption.
     #[serde(skip_serializing_if = "Option::is_none")]
     sealed: Option<String>,
-    /// Whether the end is missing.
+    /// Whether `text` was cut at [`SHOWN`].
     is_cut: bool,
 }
 
-/// What an errcode means.
+/// The meaning and remedy of an errcode.
 #[derive(Debug, Serialize)]
 struct Explained {
     english: &'static str,
@@ -93,7 +93,7 @@ struct Explained {
     remedy_chinese: &'static str,
 }
 
-/// Opens what travels encrypted, with the keys of the running configuration.
+/// Decrypts bodies with the keys of the running configuration.
 #[derive(Debug)]
 pub(crate) struct Decoder {
     app_id: String,
@@ -108,7 +108,7 @@ impl Decoder {
         }
     }
 
-    /// The clear text of a body, if it is encrypted and can be opened.
+    /// The clear text of an encrypted body, if one of the keys opens it.
     fn open(&self, body: &[u8]) -> Option<String> {
         let open = |encrypt: &String| self.keys.iter().find_map(|key| key.decrypt(encrypt, &self.app_id).ok());
         ciphertexts(body).iter().find_map(open)
@@ -127,7 +127,7 @@ impl Decoder {
 }
 
 impl Event {
-    /// A request to the gateway, if it was for the webhook or the API.
+    /// The event of a request to the gateway. None unless it was for the webhook or the API.
     pub(crate) fn of_request(
         decoder: &Decoder,
         parts: &Parts,
@@ -187,7 +187,7 @@ impl Event {
         }
     }
 
-    /// What the simulated platform has done.
+    /// The event of something that the simulated platform observed.
     pub(crate) fn of_observation(observation: Observation) -> Self {
         match observation {
             Observation::Call(call) => Self::of_call(&call),
@@ -242,7 +242,7 @@ impl Event {
     }
 }
 
-/// WeChat leaves the errcode of a success out of some answers.
+/// The errcode of an answer. WeChat leaves it out of some successes.
 fn errcode_of(answer: &str) -> Option<i64> {
     let json: serde_json::Value = serde_json::from_str(answer).ok()?;
     json.get("errcode")?.as_i64()

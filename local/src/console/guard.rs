@@ -1,16 +1,15 @@
-//! Who may see the console: somebody at this machine, and nobody else.
+//! Restricts the console to people at this machine.
 //!
-//! A real account's gateway is reached from the Internet through a tunnel or a reverse proxy, which connects from this
-//! very machine. So it is not enough that the peer is on loopback:
+//! WeChat reaches a real account's gateway through a tunnel or a reverse proxy, and both connect from this machine. So a
+//! peer on loopback is not enough:
 //!
-//! 1. The `Host` must name loopback: a proxy passes on the public name, and a page elsewhere that has its own name point
-//!    at 127.0.0.1 (DNS rebinding) sends that name.
-//! 2. With a real account no header of a proxy may be there. It shows those that rewrite the `Host`.
-//! 3. A tunnel can do that and leave no trace (`ssh -R`, plain TCP forwarding). So the first two only keep the pages
-//!    away, which are the same for everyone; all that they show needs one of `API_KEYS`, in simulated runs too.
+//! 1. The `Host` must name loopback. A proxy passes on the public name, and a DNS-rebinding page sends its own.
+//! 2. With a real account, no proxy header may be present. This catches proxies that rewrite the `Host`.
+//! 3. Plain TCP forwarding (`ssh -R`) can pass both checks. Therefore all data needs one of `API_KEYS`, in simulated runs
+//!    too; only the pages, the same for everyone, need none.
 //!
-//! A page of another origin can send no key without asking first (CORS), and is never allowed to; that requests which
-//! change something name this origin is checked as well.
+//! A page of another origin cannot send a key: CORS never allows it. Requests that change something must also come from
+//! this origin.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -25,11 +24,11 @@ use http_api::{Problem, access::api_key};
 use super::Console;
 use crate::gateway::access;
 
-/// Scripts, styles and data come from here alone, nothing is inline, and no page may frame this one.
+/// Allows scripts, styles and data from this origin only, nothing inline, and no framing.
 const CONTENT_SECURITY_POLICY: &str =
     "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// Headers, or beginnings of their names, that proxies and tunnels add.
+/// Headers that proxies and tunnels add. A name that ends in `-` is a prefix.
 const PROXY_HEADERS: [&str; 7] = [
     "forwarded",
     "via",
@@ -40,7 +39,7 @@ const PROXY_HEADERS: [&str; 7] = [
     "x-original-",
 ];
 
-/// Refuses what does not come from this machine's own browser.
+/// Refuses requests that do not come from a browser on this machine.
 pub(super) async fn this_machine_only(
     State(console): State<Arc<Console>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
@@ -71,7 +70,7 @@ pub(super) async fn needs_api_key(State(console): State<Arc<Console>>, request: 
     }
 }
 
-/// What every answer of the console says to the browser.
+/// Adds the security headers to every answer of the console.
 pub(super) async fn harden(mut response: Response) -> Response {
     let headers = response.headers_mut();
     for (name, value) in [
@@ -94,7 +93,7 @@ fn was_forwarded(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Reading is harmless, because no other origin may read the answer.
+/// Whether a request that changes something comes from this origin. Reads always pass: no other origin may see the answer.
 fn is_same_origin(method: &Method, headers: &HeaderMap) -> bool {
     if method == Method::GET || method == Method::HEAD {
         return true;

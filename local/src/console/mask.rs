@@ -1,8 +1,8 @@
-//! Keeps secrets out of what the console shows: by the names under which they travel.
+//! Masks secrets in what the console shows. It finds them by their names.
 
 use serde_json::{Map, Value};
 
-/// Members of JSON and parameters of queries whose values nobody needs to see.
+/// JSON members and query parameters whose values are masked.
 const SECRET: [&str; 8] = [
     "access_token",
     "refresh_token",
@@ -14,10 +14,10 @@ const SECRET: [&str; 8] = [
     "encoding_aes_key",
 ];
 const MASK: &str = "…";
-/// Larger bodies are not read: nothing that is shown whole comes near.
+/// Bytes. Of a larger body only the size is shown, so that it need not be parsed.
 const READ: usize = 512 * 1024;
 
-/// `name=value&…`, readable, without secrets.
+/// A query as `name=value&…`, percent-decoded, with secrets masked.
 pub(super) fn query<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
     let shown = pairs.into_iter().map(|(name, value)| {
         let value = if is_secret(name) { MASK } else { value };
@@ -26,7 +26,8 @@ pub(super) fn query<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> 
     shown.collect::<Vec<_>>().join("&")
 }
 
-/// A body without secrets: as it came, unless it holds one. What is no JSON but names one is left out.
+/// A body with secrets masked. A body without secrets stays as it was; one that is not JSON and names a secret is masked
+/// whole.
 pub(super) fn body(text: &str) -> String {
     if text.len() > READ {
         return format!("({} bytes)", text.len());

@@ -1,15 +1,14 @@
-//! The console at `/`: its pages, what they show of the run, and for a simulated run the platform's controls.
+//! The console at `/`: its pages, the data that they show and, in a simulated run, the platform's controls.
 //!
 //! | path | needs the API key | |
 //! |---|---|---|
 //! | `/`, `/console/pages/{file}` | no | the pages, the same for everyone |
-//! | `/console/run` | no | whether the run is simulated; then also its API key, which the README tells |
-//! | `/console/state` | yes | the account, and the life of its token |
-//! | `/console/activity` | yes | what happens, as server-sent events |
-//! | `/console/sim/…` | yes | the simulator's `/sim/…`, so that the pages call no other origin |
+//! | `/console/run` | no | whether the run is simulated, and then its API key, which is public |
+//! | `/console/state` | yes | the account and its token's lifetime |
+//! | `/console/activity` | yes | requests and calls as they happen, as server-sent events |
+//! | `/console/sim/…` | yes | the simulator's `/sim/…`, so that the pages need no other origin |
 //!
-//! Everything else that the pages do goes through `/api/*`. Who may come here, and why the key is asked for although
-//! only this machine may, is said in [`guard`].
+//! The pages do everything else through `/api/*`. [`guard`] decides who may see the console, and says why.
 
 mod activity;
 mod event;
@@ -49,17 +48,17 @@ use self::{
 };
 use crate::SIMULATED_API_KEY;
 
-/// The stream says at least so often that it lives: proxies and browsers give a silent one up.
+/// The interval of keep-alives on the stream: proxies and browsers close a silent one.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// What the console knows of the run.
+/// The console's state.
 #[derive(Debug)]
 pub(crate) struct Console {
     activity: Activity,
     decoder: Decoder,
     account: Account,
     table: Table,
-    /// The platform's controls; a real account has none.
+    /// The simulated platform's controls. None with a real account.
     controls: Option<Router>,
 }
 
@@ -70,7 +69,7 @@ struct Account {
 }
 
 impl Console {
-    /// The console of the account that the functions serve. `controls` are those of a simulated platform.
+    /// Creates the console of the account that the functions serve. `controls` are those of a simulated platform.
     pub(crate) fn new(
         webhook: &WebhookConfig,
         caller: &CallerConfig,
@@ -95,26 +94,26 @@ impl Console {
         self.controls.is_some()
     }
 
-    /// Shows a request that a function has answered.
+    /// Shows a request and the function's answer.
     pub(crate) fn show(&self, parts: &Parts, body: &[u8], response: &http::Response<String>, took: Duration) {
         if let Some(event) = Event::of_request(&self.decoder, parts, body, response, took) {
             self.activity.publish(event);
         }
     }
 
-    /// Ends the streams that are open: a server that stops waits for them.
+    /// Ends the open streams, for which a stopping server would wait.
     pub(crate) fn close(&self) {
         self.activity.close();
     }
 }
 
-/// An observer of the simulator that shows everything in `activity`.
+/// An observer that shows everything the simulator does in `activity`.
 pub(crate) fn observer(activity: &Activity) -> Observer {
     let activity = activity.clone();
     Observer::new(move |observation| activity.publish(Event::of_observation(observation)))
 }
 
-/// Everything that the console serves.
+/// The console's routes.
 pub(crate) fn routes(console: Arc<Console>) -> Router {
     let data = Router::new()
         .route("/console/state", get(state))
@@ -169,7 +168,7 @@ async fn state(State(console): State<Arc<Console>>) -> Response {
     .into_response()
 }
 
-/// The last events, then each new one as it happens, until the run ends.
+/// Streams the last events, then each new one, until the run ends.
 async fn stream(State(console): State<Arc<Console>>) -> Sse<impl Stream<Item = Result<Message, Infallible>>> {
     let run = json!({"run": console.activity.started_at()}).to_string();
     let hello = futures_util::stream::once(async move { Message::default().event("hello").data(run) });

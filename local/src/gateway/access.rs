@@ -1,4 +1,4 @@
-//! Who may drive a local run from a browser: pages that this machine serves itself, and no others.
+//! Browser access to a local run: only pages that this machine serves may call it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,13 +13,13 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::console::Console;
 
-/// Whether the `Host` is this machine's own: a name elsewhere that resolves to 127.0.0.1 is not.
+/// Whether the `Host` names loopback. A foreign name that resolves to 127.0.0.1 (DNS rebinding) does not.
 pub(crate) fn names_loopback(headers: &HeaderMap) -> bool {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
     host.is_some_and(is_loopback)
 }
 
-/// Refuses requests to a simulated run under another name than this machine's own.
+/// Refuses requests to a simulated run whose `Host` does not name loopback.
 pub(super) async fn loopback_only(State(console): State<Arc<Console>>, request: Request, next: Next) -> Response {
     if console.is_simulated() && !names_loopback(request.headers()) {
         let detail = "this simulated run serves 127.0.0.1 and localhost only";
@@ -28,7 +28,7 @@ pub(super) async fn loopback_only(State(console): State<Arc<Console>>, request: 
     next.run(request).await
 }
 
-/// CORS as API Gateway answers it in AWS, for pages of this machine.
+/// CORS with the settings of API Gateway in AWS, for pages of this machine.
 pub(super) fn cors() -> CorsLayer {
     CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(|origin, _| is_page_of_this_machine(origin)))

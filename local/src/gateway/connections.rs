@@ -1,5 +1,5 @@
-//! The gateway's connections: bounded in number, and in what the head of a request may take, since `--listen` can open the
-//! gateway to a network.
+//! The gateway's connections, limited in number and in the time for a request's head: `--listen` can open the gateway to a
+//! network.
 
 use std::{
     collections::HashMap,
@@ -24,21 +24,21 @@ use tokio::{
 };
 use wechat::lock::lock;
 
-/// Before the next connection is accepted when the machine has no room for it.
+/// The pause after a failed `accept`, which usually means that the process has no file descriptor left.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What strangers may take up.
+/// Limits against clients that open many connections or send slowly.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
-    /// Connections at a time; others wait until one ends.
+    /// Connections at a time. Others wait until one ends.
     pub(super) connections: usize,
-    /// Of these, connections from one address. More are closed at once.
+    /// Connections at a time from one address. Others are closed at once.
     pub(super) per_peer: usize,
-    /// What the head of a request may take to come in, and a connection may wait for the next one.
+    /// The time for a request's head to arrive, and for an idle connection to send its next request.
     pub(super) head: Duration,
 }
 
-/// Serves `router` until `stopped` completes and every request that had begun has its answer.
+/// Serves `router` until `stopped` completes, then finishes the requests in flight.
 pub(super) async fn serve(listener: TcpListener, router: Router, limits: Limits, stopped: impl Future<Output = ()>) {
     let room = Arc::new(Semaphore::new(limits.connections));
     let peers = Peers::default();
@@ -57,7 +57,7 @@ pub(super) async fn serve(listener: TcpListener, router: Router, limits: Limits,
         let service = TowerToHyperService::new(router.clone().layer(Extension(ConnectInfo(peer))));
         let connection = connections.watch(server.serve_connection(TokioIo::new(stream), service));
         tokio::spawn(async move {
-            // How a connection ends is its client's affair.
+            // An error here is the client's: it hung up, was too slow, or sent no HTTP.
             let _ = connection.await;
             drop((permit, place));
         });
@@ -71,12 +71,12 @@ async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> (TcpStream, So
         let permit = Arc::clone(room).acquire_owned().await;
         match (listener.accept().await, permit) {
             (Ok((stream, peer)), Ok(permit)) => {
-                // Small answers are not to wait for the acknowledgement of earlier ones.
+                // Without Nagle's algorithm: a small answer must not wait for the ACK of an earlier one.
                 let _ = stream.set_nodelay(true);
                 return (stream, peer, permit);
             }
             (Err(error), _) => {
-                tracing::warn!(%error, "a connection could not be accepted");
+                tracing::warn!(%error, "a connection could not be accepted / 无法接受新连接");
                 sleep(PAUSE).await;
             }
             (_, Err(_)) => std::future::pending().await,
@@ -88,7 +88,7 @@ async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> (TcpStream, So
 #[derive(Clone, Debug, Default)]
 struct Peers(Arc<Mutex<HashMap<IpAddr, usize>>>);
 
-/// A connection of an address, until it is dropped.
+/// A counted connection of an address, until it is dropped.
 #[derive(Debug)]
 struct Place {
     peers: Peers,
@@ -96,8 +96,10 @@ struct Place {
 }
 
 impl Peers {
-    /// A place for a connection from `peer`, if it holds fewer than `limit`. Everybody who comes through a reverse proxy on this
-    /// machine has a loopback address, so these are not counted: the proxy has to bound its clients.
+    /// Counts a connection from `peer`, if it holds fewer than `limit`.
+    ///
+    /// Loopback is not counted: all clients of a reverse proxy on this machine share that address, and the proxy has to limit
+    /// them.
     fn admit(&self, peer: IpAddr, limit: usize) -> Option<Place> {
         let address = counted(peer);
         if let Some(address) = address {
@@ -128,7 +130,7 @@ impl Drop for Place {
     }
 }
 
-/// The address by which a peer is counted: of IPv6 the first half, as a subscriber has the rest. None for loopback.
+/// The address under which a peer is counted. For IPv6 only the /64 prefix: a subscriber chooses the rest. None for loopback.
 fn counted(peer: IpAddr) -> Option<IpAddr> {
     match peer.to_canonical() {
         address if address.is_loopback() => None,
@@ -152,7 +154,7 @@ mod tests {
 
     const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n";
 
-    /// A server that answers with its client's port, and what stops it.
+    /// A server that answers with its client's port, and its stop signal.
     async fn start(
         connections: usize,
         head: Duration,
@@ -201,13 +203,13 @@ mod tests {
         let mut second = TcpStream::connect(address).await?;
         second.write_all(REQUEST).await?;
         let waits = tokio::time::timeout(Duration::from_millis(50), second.readable()).await;
-        assert!(waits.is_err(), "there is one place");
+        assert!(waits.is_err(), "the only place is taken");
         drop(first);
         assert!(answer(&mut second).await?.starts_with("HTTP/1.1 200"));
 
         let _ = stop.send(());
         served.await?;
-        assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
+        assert!(TcpStream::connect(address).await.is_err(), "the port is closed");
         Ok(())
     }
 

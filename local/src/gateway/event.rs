@@ -1,4 +1,6 @@
-//! The API Gateway event of a request: HTTP API, payload 2.0.
+//! Builds the API Gateway event of a request (HTTP API, payload format 2.0).
+//!
+//! See [AWS Docs/Payload format version](https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html).
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -10,7 +12,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderMap, header, request::Parts};
 use serde_json::{Map, Value, json};
 
-/// The event of a request, as JSON.
+/// The event as JSON.
 pub(super) fn json(parts: &Parts, body: &[u8]) -> String {
     event(parts, body).to_string()
 }
@@ -57,13 +59,14 @@ fn event(parts: &Parts, body: &[u8]) -> Value {
     event
 }
 
-/// Who is connected, a reverse proxy included: what a request claims about that could come from anyone.
+/// The address of the peer, which may be a reverse proxy. Headers such as `X-Forwarded-For` are not trusted: anyone can send
+/// them.
 fn source(parts: &Parts) -> IpAddr {
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
     peer.map_or(Ipv4Addr::LOCALHOST.into(), |ConnectInfo(peer)| peer.ip().to_canonical())
 }
 
-/// Lower-case names, and one value each: repeated headers are joined by commas.
+/// The headers as API Gateway passes them on: lower-case names, repeated values joined by commas.
 fn joined(headers: &HeaderMap, source: IpAddr) -> Map<String, Value> {
     let mut joined = Map::new();
     for name in headers.keys() {
@@ -75,14 +78,14 @@ fn joined(headers: &HeaderMap, source: IpAddr) -> Map<String, Value> {
         joined.insert(name.as_str().to_owned(), values.join(",").into());
     }
     joined.retain(|name, _| name != "forwarded" && !name.starts_with("x-forwarded-"));
-    // The gateway's own, in AWS too: what a client claims here could make a URL that cannot be read.
+    // API Gateway sets these itself. A client's value could form an invalid URL.
     joined.insert("host".to_owned(), "127.0.0.1".into());
     joined.insert("x-forwarded-for".to_owned(), source.to_string().into());
     joined.insert("x-forwarded-proto".to_owned(), "http".into());
     joined
 }
 
-/// API Gateway decides by the content type whether a body travels as text or as base64.
+/// Whether a body is passed on as text. API Gateway decides by the content type and encodes all others in base64.
 fn is_text(headers: &HeaderMap) -> bool {
     let content_type = headers
         .get(header::CONTENT_TYPE)

@@ -1,5 +1,5 @@
-//! The HTTP gateway: what API Gateway does in AWS. Every request becomes the event that AWS would send, so the
-//! handlers run as they are.
+//! The HTTP gateway, in place of API Gateway. It turns every request into the event that AWS would send, so the handlers
+//! run unchanged.
 
 pub(crate) mod access;
 mod connections;
@@ -17,30 +17,28 @@ use axum::{
     middleware,
     response::Response,
 };
-use http::{HeaderValue, Method, StatusCode, header, request::Parts};
+use http::{HeaderValue, StatusCode, header, request::Parts};
 use http_api::{Api as _, Problem, access::api_key};
 use tokio::{net::TcpListener, sync::oneshot, time::timeout};
 
 use self::connections::Limits;
 use crate::console::{self, Console};
 
-/// Bytes of a body that a function gets to see, and refuse: API Gateway takes 10 MiB, which many callers at once could fill
-/// this machine's memory with.
+/// Bytes of a request body. API Gateway takes 10 MiB, but here many callers at once could fill this machine's memory.
 const BODY_LIMIT: usize = 1024 * 1024;
-/// What a body may take to come in.
+/// The time for a body to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
-/// What a callback's body may take to come in: WeChat hangs up after this.
+/// The time for a callback's body to arrive: WeChat hangs up after this.
 const CALLBACK_TIMEOUT: Duration = Duration::from_secs(5);
-/// Far more than a reverse proxy, a browser and scripts hold at a time, and half of the files that a process may usually
-/// have open. From one address come an eighth of them: more than one of WeChat's servers, which wait 5 s at most, holds open
-/// at a few hundred callbacks a second.
+/// 512 connections are far more than a reverse proxy, a browser and scripts hold, and half of the usual limit of 1,024 open
+/// files. 64 from one address are more than one WeChat server holds at a few hundred callbacks a second.
 const LIMITS: Limits = Limits {
     connections: 512,
     per_peer: 64,
     head: Duration::from_secs(30),
 };
 
-/// Bytes of a stranger's path that are logged.
+/// Bytes of a request's path that are logged.
 const LOGGED_PATH: usize = 64;
 
 /// The functions that serve HTTP.
@@ -57,7 +55,7 @@ struct Gateway {
     console: Arc<Console>,
 }
 
-/// Serves until `stopped` is sent or dropped.
+/// Serves the functions and the console until `stopped` is sent or dropped.
 pub(crate) async fn serve(
     listener: TcpListener,
     functions: Functions,
@@ -85,7 +83,7 @@ pub(crate) async fn serve(
     connections::serve(listener, router, LIMITS, stopped).await;
 }
 
-/// Answers as the function that the path belongs to.
+/// Answers with the function that serves the path.
 async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = if needs_body(&gateway.functions, &parts) {
@@ -93,33 +91,33 @@ async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
     } else {
         Body::empty()
     };
-    let waits = if is_webhook(parts.uri.path()) {
+    let time_limit = if is_webhook(parts.uri.path()) {
         CALLBACK_TIMEOUT
     } else {
         BODY_TIMEOUT
     };
-    let body = match timeout(waits, to_bytes(body, BODY_LIMIT)).await {
+    let body = match timeout(time_limit, to_bytes(body, BODY_LIMIT)).await {
         Ok(Ok(body)) => body,
         Ok(Err(_)) => return message(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large").map(Body::from),
         Err(_) => return message(StatusCode::REQUEST_TIMEOUT, "Request Timeout").map(Body::from),
     };
     let started = Instant::now();
     let response = serve_function(&gateway.functions, &parts, &body).await;
-    if response.status().is_success() && changes_rules(&parts) {
-        // In AWS the webhook is another process, which reads them within 30 s. Here it can do so at once.
+    if response.status().is_success() && may_change_rules(&parts) {
+        // In AWS the webhook is another process and reads changed rules within 30 s. Here it reads them at once.
         gateway.functions.webhook.warm(Duration::ZERO).await;
     }
     gateway.console.show(&parts, &body, &response, started.elapsed());
     response.map(Body::from)
 }
 
-/// The webhook's path, also as it is often entered in WeChat's console.
+/// Whether `path` is the webhook's, also with the trailing slash that many enter in WeChat's console.
 pub(crate) fn is_webhook(path: &str) -> bool {
     matches!(path, "/webhook" | "/webhook/")
 }
 
-/// Whether the head of a request does not yet show that it has to be refused: by its query, of a callback, and by its key, of a
-/// call of the API. Anyone can open connections and leave their bodies out.
+/// Whether the request's body has to be read. A callback with a bad query and an API call without a valid key are refused by
+/// their head alone, so that strangers cannot hold connections open by sending no body.
 fn needs_body(functions: &Functions, parts: &Parts) -> bool {
     if is_webhook(parts.uri.path()) {
         serde_json::from_str(&event::json(parts, b""))
@@ -129,13 +127,9 @@ fn needs_body(functions: &Functions, parts: &Parts) -> bool {
     }
 }
 
-fn changes_rules(parts: &Parts) -> bool {
-    let path = parts.uri.path().trim_end_matches('/');
-    match parts.method {
-        Method::PUT => path == "/api/replies",
-        Method::POST => path == "/api/replies/rollback",
-        _ => false,
-    }
+/// Whether the request may have changed the reply rules: any write below their path, so that a new route needs no entry here.
+fn may_change_rules(parts: &Parts) -> bool {
+    !parts.method.is_safe() && parts.uri.path().starts_with("/api/replies")
 }
 
 async fn serve_function(functions: &Functions, parts: &Parts, body: &[u8]) -> http::Response<String> {
@@ -149,13 +143,13 @@ async fn serve_function(functions: &Functions, parts: &Parts, body: &[u8]) -> ht
         );
     }
     route(functions, path, &event).await.unwrap_or_else(|error| {
-        tracing::warn!(%error, "a request cannot be an API Gateway event");
+        tracing::warn!(%error, "a request cannot be turned into an API Gateway event / 请求无法转换为 API Gateway 事件");
         message(StatusCode::BAD_REQUEST, "Bad Request")
     })
 }
 
-/// Each function reads the event as it does in AWS. What it does is kept on the heap: moved about on the small stack of one of
-/// the runtime's threads, the doctor overflowed it.
+/// Calls the function that serves `path`. The futures are boxed because the doctor's overflowed the small stack of a runtime
+/// thread.
 async fn route(functions: &Functions, path: &str, event: &str) -> Result<http::Response<String>, serde_json::Error> {
     let request = &serde_json::from_str(event)?;
     Ok(if is_webhook(path) {
@@ -177,14 +171,14 @@ async fn route(functions: &Functions, path: &str, event: &str) -> Result<http::R
     })
 }
 
-/// Whether a request that no function serves is the check of WeChat's console, which only says that the check failed.
+/// Whether the request is WeChat's URL check, sent to the wrong path. WeChat's console says only that the check failed.
 fn is_stray_check(parts: &Parts) -> bool {
     let query = parts.uri.query().unwrap_or_default();
     let has = |name| query.split('&').any(|pair| pair.split('=').next() == Some(name));
     has("signature") && has("echostr")
 }
 
-/// API Gateway's own answers.
+/// An answer in API Gateway's own form.
 fn message(status: StatusCode, text: &str) -> http::Response<String> {
     let mut response = http::Response::new(serde_json::json!({"message": text}).to_string());
     *response.status_mut() = status;

@@ -1,23 +1,24 @@
 //! The whole bundle in one process, driven over HTTP as its users and WeChat drive it.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use embedded_table::{EmbeddedTable, TABLE_NAME};
 use local::{Local, Mode, Options, SIMULATED_API_KEY};
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
+use simulator::FOLLOWER;
+use testing::event;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-use wechat::{callback::signature::sign, store::Table};
 
 /// The bodies that a team in the field recorded.
 const SUBSCRIBE: &str = include_str!("../fixtures/subscribe.xml");
 const VIEW: &str = include_str!("../fixtures/view.xml");
 const SEND_TEMPLATE: &str = include_str!("../fixtures/send-template.json");
 const ERRORS: &str = include_str!("../fixtures/errors.json");
-const FOLLOWER: &str = "odhkK64I1uXqoUQjt7QYx4O0yUvs";
 
 struct Bundle {
     local: Local,
@@ -114,13 +115,7 @@ impl Bundle {
     /// A query that the platform would sign, at this moment.
     async fn signed_query(&self) -> String {
         let account = self.sim(Method::GET, "/sim/account", Value::Null).await;
-        let timestamp = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap()
-            .as_secs()
-            .to_string();
-        let signature = sign(&[account["token"].as_str().unwrap(), &timestamp, "4711"]);
-        format!("signature={signature}&timestamp={timestamp}&nonce=4711")
+        event::signed_query(account["token"].as_str().unwrap())
     }
 
     async fn webhook(&self, method: Method, query: &str, body: &str) -> Answer {
@@ -517,10 +512,11 @@ async fn a_simulated_run_misses_no_callbacks_and_no_better_key() {
     first.local.stop().await;
     let table = EmbeddedTable::start(Some(data.path())).await.unwrap();
     let app_id = state["account"]["app_id"].as_str().unwrap();
-    let noted = Table::new(table.client(), TABLE_NAME, app_id)
-        .note_callback(1_700_000_000)
-        .await;
-    noted.unwrap();
+    let noted = table.client().put_item().table_name(TABLE_NAME);
+    let noted = noted
+        .item("pk", AttributeValue::S(format!("callbacks#{app_id}")))
+        .item("accepted_at", AttributeValue::N("1700000000".to_owned()));
+    noted.send().await.unwrap();
     drop(table);
     let bundle = Bundle::start_with(options).await;
     let report = bundle.api(Method::GET, "/api/doctor", "").await;

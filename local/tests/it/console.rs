@@ -9,10 +9,10 @@ use std::{
 use local::{Local, Options};
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::{Value, json};
+use simulator::FOLLOWER;
 use tokio::time::timeout;
 
 const KEY: (&str, &str) = ("authorization", "Bearer local");
-const FOLLOWER: &str = "odhkK64I1uXqoUQjt7QYx4O0yUvs";
 /// Everything here takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(10);
 

@@ -6,11 +6,11 @@ use std::{
 };
 
 use serde_json::json;
-use testing::Fault;
+use testing::{Fault, Service};
 
 use crate::{
     report::{self, Row, WECHAT_WAITS},
-    stage::{Program, Seen, Service, Stage, ask, now, service_faults, table_faults},
+    stage::{Program, Seen, Stage, ask, called, service_faults, table_faults},
 };
 
 /// What a delivery receipt makes the webhook do, in order.
@@ -84,7 +84,7 @@ async fn receipt(worker: &'static str, service: Service, step: usize, name: &str
             "" => format!("{name}, without `WORKER_FUNCTION`"),
             _ => name.to_owned(),
         },
-        breaks: format!("{} {breaks}", service.name()),
+        breaks: format!("{} {breaks}", called(service)),
         gets: answer(&first),
         within: WITHIN,
         kept: kept(&stage).await,
@@ -106,8 +106,8 @@ pub(crate) fn answer(seen: &Seen) -> String {
 
 /// The receipt in the table, and the event on the bus.
 pub(crate) async fn kept(stage: &Stage) -> String {
-    let record = stage.store().message(MSGID, now()).await.unwrap().unwrap();
-    assert!(record.finished_at.is_some(), "the receipt is lost");
+    let record = stage.table.item(&format!("message#{MSGID}")).await;
+    assert!(record["finished_at"].is_i64(), "the receipt is lost");
     let events = stage.bus.entries();
     let ids: HashSet<String> = events.iter().map(|event| event["Detail"]["id"].to_string()).collect();
     assert_eq!(ids.len(), 1, "the event is lost, or has two names: {events:?}");
@@ -121,8 +121,7 @@ pub(crate) async fn kept(stage: &Stage) -> String {
 async fn start(breaks: &str, fault: Fault) -> Row {
     let stage = Stage::new().await;
     let rules = json!({"keywords": [{"match": "exact", "value": "hi", "reply": {"type": "text", "content": "hello"}}]});
-    let (store, rules) = (stage.store(), rules.to_string());
-    store.save_replies(&rules, None, now()).await.unwrap();
+    stage.table.save_rules(&rules).await;
     stage.proxy(Service::Table).fail(.., fault);
     let started = Instant::now();
     // Without a bus a message has no effects, so that the rules are all that it needs.

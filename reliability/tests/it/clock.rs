@@ -6,13 +6,13 @@
 use std::time::Duration;
 
 use serde_json::json;
-use testing::Function;
+use testing::{Function, Service, now, now_millis};
 
 use crate::{
     refreshing::refresh,
     report::{self, Row},
     sending,
-    stage::{Program, Seen, Service, Stage, ask, ask_until, now, now_millis, send},
+    stage::{Program, Seen, Stage, ask, ask_until, send},
 };
 
 const HOUR: i64 = 3600;
@@ -90,10 +90,10 @@ async fn deadline((off, breaks): (i64, &str)) -> Row {
     .await
 }
 
-/// The table says that the token has ended, by a clock that was behind.
+/// The table says that the token has expired, because the clock of its writer was behind.
 async fn ended_token() -> Row {
     let stage = Stage::new().await;
-    stage.write_token(&[("expires_at", now() - HOUR)]).await;
+    stage.table.set("token", &json!({"expires_at": now() - HOUR})).await;
     let mut function = stage.serving(Program::SendTemplate).await;
     let seen = ask(&mut function, &send(Some("order-1"))).await;
     assert_eq!(stage.proxy(Service::Lambda).requests().len(), 1);
@@ -107,11 +107,11 @@ async fn ended_token() -> Row {
     .await
 }
 
-/// The table says that the token lives, by a clock that was ahead.
+/// The table says that the token is alive, because the clock of its writer was ahead.
 async fn dead_token() -> Row {
     let stage = Stage::new().await;
-    stage.write_token(&[("expires_at", now() + HOUR)]).await;
-    stage.control("/sim/clock", &json!({"advance_seconds": 7_260})).await;
+    stage.table.set("token", &json!({"expires_at": now() + HOUR})).await;
+    stage.wechat.control("clock", &json!({"advance_seconds": 7_260})).await;
     let mut function = stage.serving(Program::SendTemplate).await;
     let seen = ask(&mut function, &send(Some("order-1"))).await;
     assert_eq!(stage.proxy(Service::Lambda).requests().len(), 1);
@@ -138,11 +138,14 @@ async fn sent(step: &str, breaks: &str, seen: &Seen, stage: &Stage, function: &m
     )
 }
 
-/// A run that died has left a lease, by a clock that was ahead.
+/// A run that died has left a lease, written by a clock that was ahead.
 async fn lease() -> Row {
     let stage = Stage::without_token().await;
     let mut function = stage.serving(Program::TokenRefresher).await;
-    stage.write_token(&[("lease_expires_at", now() + HOUR)]).await;
+    stage
+        .table
+        .set("token", &json!({"lease_expires_at": now() + HOUR}))
+        .await;
     let seen = ask(&mut function, &refresh()).await;
     assert_eq!(seen.status, 200, "{seen:?}");
     assert!(seen.took < Duration::from_secs(25), "{seen:?}");

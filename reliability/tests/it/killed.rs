@@ -1,25 +1,29 @@
-//! A process that is killed between any two steps: a fresh one gets the same request again.
+//! A process that is killed between any two steps; a fresh one gets the same request again.
 //!
-//! A process is killed when a service has received its n-th request, and when the service has carried it out but the
-//! process does not know; with every n, that is between any two steps.
+//! For every n, the process is killed once when a service has received its n-th request, and once when the service has carried
+//! it out but not answered.
 
 use std::{future::Future, ops::RangeInclusive, pin::Pin};
 
 use serde_json::{Value, json};
-use testing::{Fault, Function};
+use testing::{
+    Fault, Function, Service,
+    event::{Request, api, post},
+    message,
+};
 
 use crate::{
     callbacks,
-    managing::{kept_menu, menu_name, put_replies, replies, roll_back_again, set_menu},
+    managing::{kept_menu, menu_name, put_replies, replies, rollback_again, set_menu},
     refreshing::{TOKEN_PATH, refresh},
     report::{self, Row},
     sending,
-    stage::{Program, Service, Stage, ask, message, request, send},
+    stage::{Program, Stage, ask, called, send},
 };
 
 type Work<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// A request, and what is to be true once it was made twice.
+/// A request, and what must hold after it was made twice.
 #[derive(Clone, Copy)]
 struct Story {
     name: &'static str,
@@ -27,7 +31,7 @@ struct Story {
     /// What happened before.
     before: for<'a> fn(&'a Stage) -> Work<'a, ()>,
     event: fn(&Stage) -> Value,
-    /// Makes the request again, by a fresh process, and tells what came of it and what is kept.
+    /// Makes the request again, to a fresh process; returns how service returned and what is kept.
     after: for<'a> fn(&'a Stage, &'a mut Function) -> Work<'a, (String, String)>,
 }
 
@@ -38,10 +42,10 @@ const STORIES: [Story; 9] = [
         name: "a delivery receipt",
         program: Program::Webhook,
         before: nothing,
-        event: |stage| stage.receipt(MSGID),
+        event: |stage| stage.receipt(MSGID).into(),
         after: |stage, function| {
             Box::pin(async move {
-                stage.let_claims_end().await;
+                stage.table.end_claims().await;
                 let again = ask(function, &stage.receipt(MSGID)).await;
                 assert_eq!(again.status, 200, "{again:?}");
                 // Both effects run at once, so the one may or may not have happened when the process dies in the other.
@@ -55,11 +59,11 @@ const STORIES: [Story; 9] = [
         name: "effects that were handed over",
         program: Program::Worker,
         before: nothing,
-        event: |stage| Stage::late(&stage.receipt(MSGID)),
+        event: |stage| stage.late_receipt(MSGID),
         after: |stage, function| {
             Box::pin(async move {
-                stage.let_claims_end().await;
-                let again = ask(function, &Stage::late(&stage.receipt(MSGID))).await;
+                stage.table.end_claims().await;
+                let again = ask(function, &stage.late_receipt(MSGID)).await;
                 assert_eq!(again.status, 200, "{again:?}");
                 callbacks::kept(stage).await;
                 let kept = "the receipt once; the event at least once, with the same `id`";
@@ -71,7 +75,7 @@ const STORIES: [Story; 9] = [
         name: "a send with an `Idempotency-Key`",
         program: Program::SendTemplate,
         before: nothing,
-        event: |_| send(Some("order-1")),
+        event: |_| send(Some("order-1")).into(),
         after: |stage, function| {
             Box::pin(async move {
                 let returns = sending::repeat(stage, function).await;
@@ -83,7 +87,7 @@ const STORIES: [Story; 9] = [
         name: "a send with a `client_msg_id`",
         program: Program::SendTemplate,
         before: nothing,
-        event: |_| with_client_msg_id(),
+        event: |_| with_client_msg_id().into(),
         after: |stage, function| {
             Box::pin(async move {
                 let again = ask(function, &with_client_msg_id()).await;
@@ -99,13 +103,16 @@ const STORIES: [Story; 9] = [
         event: |_| refresh(),
         after: |stage, function| {
             Box::pin(async move {
-                stage.let_claims_end().await;
+                stage.table.end_claims().await;
                 let again = ask(function, &refresh()).await;
                 assert_eq!(again.status, 200, "{again:?}");
-                let calls = stage.calls(TOKEN_PATH).await;
+                let calls = stage.wechat.calls(TOKEN_PATH).await;
                 assert!(calls <= 2, "{calls} calls of WeChat");
-                let item = stage.store().token().await.unwrap();
-                assert!(item.generation == 1 && item.lease_expires_at.is_none(), "{item:?}");
+                let token = stage.table.item("token").await;
+                assert!(
+                    token["generation"] == 1 && token.get("lease_expires_at").is_none(),
+                    "{token}"
+                );
                 (
                     "the next run, once a lease has ended (45 s): 200".to_owned(),
                     "one token, no lease".to_owned(),
@@ -117,7 +124,7 @@ const STORIES: [Story; 9] = [
         name: "`PUT /api/replies`",
         program: Program::Admin,
         before: |stage| Box::pin(first(stage, put_replies("old"))),
-        event: |_| put_replies("new"),
+        event: |_| put_replies("new").into(),
         after: |_, function| {
             Box::pin(async move {
                 let again = ask(function, &put_replies("new")).await;
@@ -133,7 +140,7 @@ const STORIES: [Story; 9] = [
         name: "`POST /api/menu`",
         program: Program::Admin,
         before: |stage| Box::pin(first(stage, set_menu("old"))),
-        event: |_| set_menu("new"),
+        event: |_| set_menu("new").into(),
         after: |_, function| {
             Box::pin(async move {
                 assert_eq!(ask(function, &set_menu("new")).await.status, 200);
@@ -150,10 +157,10 @@ const STORIES: [Story; 9] = [
         name: "`DELETE /api/menu`",
         program: Program::Admin,
         before: |stage| Box::pin(first(stage, set_menu("old"))),
-        event: |_| request("DELETE", "/api/menu", None, None),
+        event: |_| api("DELETE", "/api/menu").into(),
         after: |_, function| {
             Box::pin(async move {
-                let again = ask(function, &request("DELETE", "/api/menu", None, None)).await;
+                let again = ask(function, &api("DELETE", "/api/menu")).await;
                 assert_eq!(again.status, 200, "{again:?}");
                 assert_eq!(menu_name(function).await, "(none)");
                 assert_eq!(kept_menu(function).await, "old", "the old menu is lost");
@@ -173,11 +180,11 @@ const STORIES: [Story; 9] = [
                 first(stage, set_menu("new")).await;
             })
         },
-        event: |_| request("POST", "/api/menu/rollback", None, None),
+        event: |_| post("/api/menu/rollback", &Value::Null).into(),
         after: |stage, function| {
             Box::pin(async move {
                 (
-                    roll_back_again(stage, function).await.to_owned(),
+                    rollback_again(stage, function).await.to_owned(),
                     "both menus".to_owned(),
                 )
             })
@@ -189,17 +196,17 @@ fn nothing(_: &Stage) -> Work<'_, ()> {
     Box::pin(async {})
 }
 
-/// A request of another process, before.
-async fn first(stage: &Stage, event: Value) {
+/// Makes a request to another process beforehand.
+async fn first(stage: &Stage, event: Request) {
     let mut function = stage.serving(Program::Admin).await;
     let seen = ask(&mut function, &event).await;
     assert_eq!(seen.status, 200, "{seen:?}");
 }
 
-fn with_client_msg_id() -> Value {
+fn with_client_msg_id() -> Request {
     let mut message = message();
     message["client_msg_id"] = json!("order-1");
-    request("POST", "/api/sendTemplateMessage", Some(&message), None)
+    post("/api/sendTemplateMessage", &message)
 }
 
 async fn stage_of(story: Story) -> Stage {
@@ -221,7 +228,7 @@ async fn killed() {
                     (Fault::Freeze, "has received it"),
                     (Fault::WithholdAnswer, "has carried it out"),
                 ] {
-                    let step = format!("{}: no. {} to {}, {request}", story.name, index + 1, service.name());
+                    let step = format!("{}: no. {} to {}, {request}", story.name, index + 1, called(service));
                     cases.push(kill(story, service, index + 1..=index + 1, step, fault, words));
                 }
             }
@@ -235,7 +242,7 @@ async fn killed() {
     );
 }
 
-/// What the story's process asks of each service when nothing happens to it.
+/// The requests that the story's process makes to each service when it is not killed.
 async fn requests_of(story: Story) -> Vec<(Service, Vec<String>)> {
     let stage = stage_of(story).await;
     let mut function = stage.serving(story.program).await;
@@ -264,14 +271,14 @@ async fn kill(
         outcome = function.invoke(&event) => panic!("{step}: it was not held up: {outcome:?}"),
         () = stage.proxy(service).struck() => {}
     }
-    function.kill().await.unwrap();
+    function.kill().await;
     drop(function);
     stage.mend().await;
     let mut fresh = stage.serving(story.program).await;
     let (returns, kept) = (story.after)(&stage, &mut fresh).await;
     Row {
         step,
-        breaks: format!("the process is killed once {} {words}", service.name()),
+        breaks: format!("the process is killed once {} {words}", called(service)),
         gets: "nothing".to_owned(),
         within: "at once",
         kept,

@@ -1,4 +1,4 @@
-//! Breaks each thing that the built functions touch, at each step, and compares what comes of it with `RELIABILITY.md`.
+//! Breaks each service that the built functions touch, at each step, and compares the outcome with `RELIABILITY.md`.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

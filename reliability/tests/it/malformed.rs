@@ -1,21 +1,18 @@
 //! Every sample event of `events/`, malformed in turn: each member removed, each of another type, and the text cut short.
 
-use std::{
-    collections::BTreeSet,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, time::Instant};
 
 use serde_json::{Value, json};
-use testing::{Function, Outcome};
+use testing::{Function, Outcome, event::sample, now_millis};
 
 use crate::{
     report::{self, ANSWERED_WITHIN, Row, WECHAT_WAITS},
-    stage::{Program, Stage, now_millis},
+    stage::{Program, Stage},
 };
 
 /// How many ways each text is cut short.
 const CUTS: usize = 16;
-const LEFT: Duration = Duration::from_secs(30);
+const LEFT_MILLIS: i64 = 30_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn malformed() {
@@ -44,11 +41,7 @@ async fn malformed() {
 
 async fn case(program: Program, files: &'static str, kind: &'static str) -> Row {
     let stage = Stage::new().await;
-    let account = [
-        ("WECHAT_TOKEN", "eventsToken01"),
-        ("WECHAT_MAX_CLOCK_SKEW", "0"),
-        ("API_KEYS", "events-key"),
-    ];
+    let account = [("WECHAT_MAX_CLOCK_SKEW", "0"), ("API_KEYS", "events-key")];
     let mut function = stage.start(program, &account).await;
     let within = if program == Program::Webhook {
         WECHAT_WAITS
@@ -94,7 +87,7 @@ fn events(files: &str) -> Vec<Value> {
         .collect();
     names.sort();
     assert!(!names.is_empty(), "no event {files}");
-    names.iter().map(|name| testing::event(name)).collect()
+    names.iter().map(|name| sample(name)).collect()
 }
 
 fn variants(event: &Value, kind: &str) -> Vec<String> {
@@ -143,8 +136,7 @@ fn without(event: &Value, pointer: &str) -> String {
 
 /// The status, or that it was a function error.
 async fn invoke(function: &mut Function, text: String) -> String {
-    let deadline = u64::try_from(now_millis()).unwrap() + u64::try_from(LEFT.as_millis()).unwrap();
-    match function.invoke_text(text, deadline).await {
+    match function.invoke_text(text, now_millis() + LEFT_MILLIS).await {
         Outcome::Answered(answer) => answer["statusCode"].as_u64().unwrap_or(200).to_string(),
         Outcome::Failed(_) | Outcome::InitFailed(_) => "function error".to_owned(),
     }

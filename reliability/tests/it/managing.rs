@@ -3,37 +3,40 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use testing::{Fault, Function};
+use testing::{
+    Fault, Function, Service,
+    event::{Request, api, get, post},
+};
 
 use crate::{
     report::{self, ANSWERED_WITHIN, Row},
-    stage::{Program, Seen, Service, Stage, ask, request, service_faults, table_faults},
+    stage::{Program, Seen, Stage, ask, called, service_faults, table_faults},
 };
 
-/// The doctor answers in this time whatever hangs.
+/// The doctor answers within this time, whatever hangs.
 const DOCTOR: Duration = Duration::from_secs(10);
 
 pub(crate) fn menu(name: &str) -> Value {
     json!({"button": [{"type": "click", "name": name, "key": "K"}]})
 }
 
-pub(crate) fn set_menu(name: &str) -> Value {
-    request("POST", "/api/menu", Some(&menu(name)), None)
+pub(crate) fn set_menu(name: &str) -> Request {
+    post("/api/menu", &menu(name))
 }
 
-pub(crate) fn get_menu() -> Value {
-    request("GET", "/api/menu", None, None)
+pub(crate) fn get_menu() -> Request {
+    get("/api/menu")
 }
 
 pub(crate) fn replies(content: &str) -> Value {
     json!({"default": {"type": "text", "content": content}})
 }
 
-pub(crate) fn put_replies(content: &str) -> Value {
-    request("PUT", "/api/replies", Some(&replies(content)), None)
+pub(crate) fn put_replies(content: &str) -> Request {
+    api("PUT", "/api/replies").json(&replies(content))
 }
 
-/// What the account's menu is called, past all proxies.
+/// The name of the account's menu.
 pub(crate) async fn menu_name(function: &mut Function) -> String {
     let seen = ask(function, &get_menu()).await;
     let name = seen.body.pointer("/menu/button/0/name").and_then(Value::as_str);
@@ -73,7 +76,7 @@ async fn managing() {
         .into_iter()
         .map(|(breaks, fault)| change_replies(breaks, fault));
     rows.extend(report::run(rules).await);
-    let mut roll_backs = Vec::new();
+    let mut rollbacks = Vec::new();
     for (service, step, name) in [
         (Service::Table, 1, "`POST /api/menu/rollback`: claiming it"),
         (
@@ -90,15 +93,15 @@ async fn managing() {
         } else {
             service_faults()
         };
-        roll_backs.extend(faults.into_iter().map(|fault| (service, step, name, fault)));
+        rollbacks.extend(faults.into_iter().map(|fault| (service, step, name, fault)));
     }
-    let roll_backs = roll_backs
+    let rollbacks = rollbacks
         .into_iter()
-        .map(|(service, step, name, (breaks, fault))| roll_back_menu(service, step, name, breaks, fault));
-    rows.extend(report::run(roll_backs).await);
+        .map(|(service, step, name, (breaks, fault))| rollback_menu(service, step, name, breaks, fault));
+    rows.extend(report::run(rollbacks).await);
     let rules = table_faults()
         .into_iter()
-        .map(|(breaks, fault)| roll_back_replies(breaks, fault));
+        .map(|(breaks, fault)| rollback_replies(breaks, fault));
     rows.extend(report::run(rules).await);
     let mut doctors = Vec::new();
     for service in [Service::Table, Service::WeChat, Service::Lambda] {
@@ -115,7 +118,7 @@ async fn managing() {
     report::section(
         report::TITLES[5],
         "Once it is mended, the caller sends the same request again. The menu from before is kept, to roll back to. \
-         `POST /api/menu/rollback` once more would undo the roll-back, so its caller looks first.",
+         `POST /api/menu/rollback` once more would undo the rollback, so its caller looks first.",
         rows,
     );
 }
@@ -149,14 +152,14 @@ async fn change_menu(service: Service, step: usize, name: &str, breaks: &str, fa
 
 /// Rolls back, to see what was kept.
 pub(crate) async fn kept_menu(function: &mut Function) -> String {
-    let rolled_back = ask(function, &request("POST", "/api/menu/rollback", None, None)).await;
+    let rolled_back = ask(function, &post("/api/menu/rollback", &Value::Null)).await;
     assert_eq!(rolled_back.status, 200, "{rolled_back:?}");
     menu_name(function).await
 }
 
-/// How service returns after a request to roll `new` back to `old` that brought no answer, or a failure. Both are kept.
-pub(crate) async fn roll_back_again(stage: &Stage, function: &mut Function) -> &'static str {
-    stage.let_claims_end().await;
+/// How service returns after a request to roll `new` back to `old` failed or was not answered. Checks that both are kept.
+pub(crate) async fn rollback_again(stage: &Stage, function: &mut Function) -> &'static str {
+    stage.table.end_claims().await;
     // Once the end is noted, the same request is another one, which undoes it.
     let was_done = menu_name(function).await == "old";
     let mut brought_back = kept_menu(function).await;
@@ -171,38 +174,38 @@ pub(crate) async fn roll_back_again(stage: &Stage, function: &mut Function) -> &
     returns
 }
 
-async fn roll_back_menu(service: Service, step: usize, name: &str, breaks: &str, fault: Fault) -> Row {
+async fn rollback_menu(service: Service, step: usize, name: &str, breaks: &str, fault: Fault) -> Row {
     let stage = Stage::new().await;
     let mut function = stage.serving(Program::Admin).await;
     for menu in ["old", "new"] {
         assert_eq!(ask(&mut function, &set_menu(menu)).await.status, 200);
     }
     stage.proxy(service).fail(step.., fault);
-    let first = ask(&mut function, &request("POST", "/api/menu/rollback", None, None)).await;
+    let first = ask(&mut function, &post("/api/menu/rollback", &Value::Null)).await;
     assert!(first.took < ANSWERED_WITHIN, "{name}, {breaks}: {first:?}");
     stage.mend().await;
-    let returns = match (roll_back_again(&stage, &mut function).await, first.status) {
+    let returns = match (rollback_again(&stage, &mut function).await, first.status) {
         (_, 200) => "nothing was missed",
         (returns, _) => returns,
     };
     row(name, service, breaks, &first, "25 s", "both menus", returns)
 }
 
-async fn roll_back_replies(breaks: &str, fault: Fault) -> Row {
+async fn rollback_replies(breaks: &str, fault: Fault) -> Row {
     let stage = Stage::new().await;
     let mut function = stage.serving(Program::Admin).await;
     for content in ["old", "new"] {
         assert_eq!(ask(&mut function, &put_replies(content)).await.status, 200);
     }
-    let to_old = request("POST", "/api/replies/rollback", Some(&json!({"version": 1})), None);
+    let to_old = post("/api/replies/rollback", &json!({"version": 1}));
     stage.proxy(Service::Table).fail(.., fault);
     let first = ask(&mut function, &to_old).await;
     assert!(first.took < ANSWERED_WITHIN, "{breaks}: {first:?}");
     stage.mend().await;
     assert_eq!(ask(&mut function, &to_old).await.status, 200);
-    let stored = ask(&mut function, &request("GET", "/api/replies", None, None)).await;
+    let stored = ask(&mut function, &get("/api/replies")).await;
     assert_eq!(stored.body, replies("old"), "{breaks}");
-    let to_new = request("POST", "/api/replies/rollback", Some(&json!({"version": 2})), None);
+    let to_new = post("/api/replies/rollback", &json!({"version": 2}));
     assert_eq!(ask(&mut function, &to_new).await.body, replies("new"), "{breaks}");
     row(
         "`POST /api/replies/rollback` to a version",
@@ -224,7 +227,7 @@ async fn change_replies(breaks: &str, fault: Fault) -> Row {
     assert!(first.took < ANSWERED_WITHIN, "{breaks}: {first:?}");
     stage.mend().await;
     assert_eq!(ask(&mut function, &put_replies("new")).await.status, 200);
-    let stored = ask(&mut function, &request("GET", "/api/replies", None, None)).await;
+    let stored = ask(&mut function, &get("/api/replies")).await;
     assert_eq!(stored.body, replies("new"), "{breaks}");
     row(
         "`PUT /api/replies`",
@@ -238,7 +241,7 @@ async fn change_replies(breaks: &str, fault: Fault) -> Row {
 }
 
 async fn doctor(service: Service, breaks: &str, fault: Fault) -> Row {
-    let event = request("GET", "/api/doctor", None, None);
+    let event = get("/api/doctor");
     let stage = Stage::new().await;
     let mut function = stage.serving(Program::Admin).await;
     // The refresher starts with its first request, which takes longer than later ones.
@@ -276,7 +279,7 @@ async fn doctor(service: Service, breaks: &str, fault: Fault) -> Row {
     };
     Row {
         step: "`GET /api/doctor`".to_owned(),
-        breaks: format!("{} {breaks}", service.name()),
+        breaks: format!("{} {breaks}", called(service)),
         gets,
         within: "10 s",
         kept: "nothing is changed".to_owned(),
@@ -295,7 +298,7 @@ fn row(
 ) -> Row {
     Row {
         step: step.to_owned(),
-        breaks: format!("{} {breaks}", service.name()),
+        breaks: format!("{} {breaks}", called(service)),
         gets: first.told.clone(),
         within,
         kept: kept.to_owned(),

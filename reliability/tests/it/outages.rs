@@ -2,12 +2,12 @@
 //! by a queue.
 
 use serde_json::{Value, json};
-use testing::{Fault, Function};
+use testing::{Fault, Function, Service, event::queue};
 
 use crate::{
     callbacks::{answer, kept},
     report::{self, Row, WECHAT_WAITS},
-    stage::{Program, Seen, Service, Stage, ask, now, service_faults, table_faults},
+    stage::{Program, Seen, Stage, ask, called, service_faults, table_faults},
 };
 
 const MSGID: &str = "3400000000893845440";
@@ -49,9 +49,7 @@ fn row(step: &str, breaks: String, gets: String, kept: String, returns: &str) ->
 
 /// What the queue hands to the worker when Lambda has failed to run `event`.
 fn from_queue(event: &Value) -> Value {
-    let mut message = testing::event("worker-queue");
-    message["Records"][0]["body"] = json!(json!({"requestPayload": event}).to_string());
-    message
+    queue(&[("1", event.clone())])
 }
 
 async fn ask_in_time(webhook: &mut Function, event: &Value) -> Seen {
@@ -64,8 +62,7 @@ async fn ask_in_time(webhook: &mut Function, event: &Value) -> Seen {
 async fn outage((service, breaks, fault): (Service, &'static str, Fault)) -> Row {
     let stage = Stage::new().await;
     let rules = json!({"keywords": [{"match": "exact", "value": "hi", "reply": {"type": "text", "content": "hello"}}]});
-    let (store, rules) = (stage.store(), rules.to_string());
-    store.save_replies(&rules, None, now()).await.unwrap();
+    stage.table.save_rules(&rules).await;
     let mut webhook = stage.serving(Program::Webhook).await;
     let mut worker = stage.serving(Program::Worker).await;
     stage.proxy(service).fail(.., fault);
@@ -86,20 +83,20 @@ async fn outage((service, breaks, fault): (Service, &'static str, Fault)) -> Row
     assert_eq!(failures.len(), 1, "{breaks}: {again:?}");
     stage.mend().await;
 
-    stage.let_claims_end().await;
+    stage.table.end_claims().await;
     for event in &late {
         let done = ask(&mut worker, &from_queue(event)).await;
         assert_eq!(done.body, json!({"batchItemFailures": []}), "{breaks}");
     }
-    let record = stage.store().message(MSGID, now()).await.unwrap().unwrap();
-    assert!(record.finished_at.is_some(), "the receipt is lost");
+    let record = stage.table.item(&format!("message#{MSGID}")).await;
+    assert!(record["finished_at"].is_i64(), "the receipt is lost");
     let events = stage.bus.entries();
     let published = |kind: &str| events.iter().filter(|event| event["DetailType"] == kind).count();
     let counts = (published("event.TEMPLATESENDJOBFINISH"), published("text"));
     assert_eq!(counts, (1, 1), "{breaks}: {events:?}");
     row(
         "a receipt, and a message that a rule answers",
-        format!("{} {breaks}, for hours", service.name()),
+        format!("{} {breaks}, for hours", called(service)),
         "200 `success`, and 200 with the reply".to_owned(),
         "the receipt and both events, once".to_owned(),
         "`worker`, from the queue, within 15 minutes",
@@ -157,8 +154,8 @@ async fn both_down(deliveries: usize) -> Row {
     let (kept, returns) = if deliveries < 3 {
         (kept(&stage).await, "that delivery: 200")
     } else {
-        let lost = stage.store().message(MSGID, now()).await.unwrap();
-        assert!(lost.is_none() && stage.bus.entries().is_empty(), "{lost:?}");
+        let lost = stage.table.item(&format!("message#{MSGID}")).await;
+        assert!(lost.is_null() && stage.bus.entries().is_empty(), "{lost:?}");
         let next = ask(&mut webhook, &stage.receipt("3400000000893845441")).await;
         assert_eq!(next.status, 200, "{next:?}");
         (
@@ -183,7 +180,7 @@ async fn both_down(deliveries: usize) -> Row {
 /// Lambda promises to run the worker at least once.
 async fn delivered_twice() -> Row {
     let stage = Stage::new().await;
-    let event = Stage::late(&stage.receipt(MSGID));
+    let event = stage.late_receipt(MSGID);
     let (mut first, mut second) = (
         stage.serving(Program::Worker).await,
         stage.serving(Program::Worker).await,

@@ -1,13 +1,13 @@
-//! What token-refresher makes of a broken table or WeChat, and whether there is a token as soon as there can be.
+//! How token-refresher copes with a broken table or WeChat, and whether the next run obtains a token.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use testing::Fault;
+use testing::{Fault, Service, event::sample};
 
 use crate::{
     report::{self, Row},
-    stage::{Program, Service, Stage, ask, ask_within, service_faults, table_faults},
+    stage::{Program, Stage, ask, ask_within, called, service_faults, table_faults},
 };
 
 pub(crate) const TOKEN_PATH: &str = "/cgi-bin/stable_token";
@@ -22,7 +22,7 @@ const STEPS: [(Service, usize, &str); 4] = [
 ];
 
 pub(crate) fn refresh() -> Value {
-    testing::event("refresh-on-demand")
+    sample("refresh-on-demand")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -75,20 +75,23 @@ async fn run(service: Service, step: usize, name: &str, breaks: &str, fault: Fau
     assert!(first.took < TIMEOUT, "{name}, {breaks}: {first:?}");
     stage.mend().await;
     // The schedule's next run comes when every lease has ended.
-    stage.let_claims_end().await;
+    stage.table.end_claims().await;
     let again = ask_within(&mut function, &refresh(), TIMEOUT).await;
     assert_eq!(again.status, 200, "{name}, {breaks}: {again:?}");
-    let calls = stage.calls(TOKEN_PATH).await;
+    let calls = stage.wechat.calls(TOKEN_PATH).await;
     assert!(calls <= 4, "{name}, {breaks}: {calls} calls");
-    let token = stage.store().token().await.unwrap();
+    let token = stage.table.item("token").await;
     assert_eq!(
-        token.generation, 1,
+        token["generation"], 1,
         "{name}, {breaks}: a token was replaced that worked"
     );
-    assert!(token.lease_expires_at.is_none(), "{name}, {breaks}: a lease is left");
+    assert!(
+        token.get("lease_expires_at").is_none(),
+        "{name}, {breaks}: a lease is left"
+    );
     Row {
         step: name.to_owned(),
-        breaks: format!("{} {breaks}", service.name()),
+        breaks: format!("{} {breaks}", called(service)),
         gets: if first.status == 200 {
             "the token is refreshed".to_owned()
         } else {

@@ -58,7 +58,7 @@ What the rows do not say by themselves:
   either, what fails three times is lost, and a message whose receipt is lost stays `sent`.
 - **Secrets Manager.** The functions of this suite get their secrets from the environment. When Secrets Manager cannot be
   reached, a running function goes on with the values that it read last, and one that starts answers 503 with the cause.
-- **Roll-backs.** `POST /api/menu/rollback` swaps two menus, and here it is sent without `If-Match`: the same request would undo
+- **Rollbacks.** `POST /api/menu/rollback` swaps two menus, and here it is sent without `If-Match`: the same request would undo
   it. With the `ETag` of `GET /api/menu` a repeat is refused with 412. `POST /api/replies/rollback` can be repeated.
 ";
 

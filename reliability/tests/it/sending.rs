@@ -3,11 +3,15 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use testing::{Fault, Function};
+use testing::{
+    Fault, Function, Service,
+    event::{get, post},
+    message,
+};
 
 use crate::{
     report::{self, ANSWERED_WITHIN, Row},
-    stage::{Program, Service, Stage, ask, ask_within, garbage, message, request, send, service_faults, table_faults},
+    stage::{Program, Stage, ask, ask_within, garbage, send, service_faults, table_faults},
 };
 
 const KEY: Option<&str> = Some("order-1");
@@ -90,7 +94,7 @@ pub(crate) async fn repeat(stage: &Stage, function: &mut Function) -> String {
     if again.status == 409 {
         assert!(again.body["retry_after"].is_u64(), "{again:?}");
         told += "409 until the claim ends after 35 s, then ";
-        stage.let_claims_end().await;
+        stage.table.end_claims().await;
         again = ask(function, &send(KEY)).await;
     }
     assert_eq!(again.status, 200, "{again:?}");
@@ -104,7 +108,7 @@ pub(crate) async fn kept(stage: &Stage, function: &mut Function) -> String {
     let phone = stage.phone().await;
     assert_eq!(phone.len(), 1, "lost, or sent twice: {phone:?}");
     let msgid = phone[0]["msgid"].as_str().unwrap();
-    let found = ask(function, &request("GET", &format!("/api/messages/{msgid}"), None, None)).await;
+    let found = ask(function, &get(&format!("/api/messages/{msgid}"))).await;
     match found.status {
         200 => "one message, recorded".to_owned(),
         404 => "one message; its record comes with its receipt".to_owned(),
@@ -116,12 +120,7 @@ async fn look_up(breaks: &str, fault: Fault) -> Row {
     let stage = Stage::new().await;
     let mut function = stage.serving(Program::SendTemplate).await;
     let sent = ask(&mut function, &send(None)).await;
-    let event = request(
-        "GET",
-        &format!("/api/messages/{}", sent.body["msgid"].as_str().unwrap()),
-        None,
-        None,
-    );
+    let event = get(&format!("/api/messages/{}", sent.body["msgid"].as_str().unwrap()));
     stage.proxy(Service::Table).fail(.., fault);
     let first = ask(&mut function, &event).await;
     assert!(first.took < WITHIN_A_READ, "{first:?}");
@@ -256,14 +255,7 @@ async fn passing(breaks: &str, fault: Fault) -> Row {
 /// The first send of a process that finds no list of templates asks for it.
 async fn listing(breaks: &str, fault: Fault) -> Row {
     let stage = Stage::new().await;
-    let key = aws_sdk_dynamodb::types::AttributeValue::S(format!("templates#{}", stage.app_id()));
-    let delete = stage
-        .table
-        .client()
-        .delete_item()
-        .table_name(testing::TABLE_NAME)
-        .key("pk", key);
-    delete.send().await.unwrap();
+    stage.table.delete("templates").await;
     let mut function = stage.serving(Program::SendTemplate).await;
     stage.proxy(Service::WeChat).fail(1..=1, fault);
     let first = ask(&mut function, &send(KEY)).await;
@@ -323,9 +315,8 @@ async fn without_a_key() {
 async fn keyless(then: &str, fault: Option<Value>) -> Row {
     let stage = Stage::new().await;
     let mut function = stage.serving(Program::SendTemplate).await;
-    for mut fault in [Some(json!({"drop": true})), fault].into_iter().flatten() {
-        fault["path"] = "/cgi-bin/message/template/send".into();
-        stage.control("/sim/faults", &fault).await;
+    for fault in [Some(json!({"drop": true})), fault].into_iter().flatten() {
+        stage.wechat.fault("/cgi-bin/message/template/send", &fault).await;
     }
     let first = ask(&mut function, &send(None)).await;
     assert!(first.took < ANSWERED_WITHIN, "{then}: {first:?}");
@@ -335,7 +326,7 @@ async fn keyless(then: &str, fault: Option<Value>) -> Row {
             assert_eq!(first.body["may_have_been_sent"], true, "{first:?}");
             let mut again = message();
             again["client_msg_id"] = first.body["client_msg_id"].clone();
-            let event = request("POST", "/api/sendTemplateMessage", Some(&again), None);
+            let event = post("/api/sendTemplateMessage", &again);
             let again = ask(&mut function, &event).await;
             assert_eq!(again.status, 200, "{again:?}");
             "the same message with that `client_msg_id`: 200".to_owned()
@@ -424,7 +415,7 @@ async fn without_token(breaks: &str, fault: Fault) -> Row {
 async fn dead_token() -> Row {
     let stage = Stage::new().await;
     let mut function = stage.serving(Program::SendTemplate).await;
-    stage.control("/sim/token/invalidate", &json!({})).await;
+    stage.wechat.control("token/invalidate", &json!({})).await;
     stage.proxy(Service::Lambda).fail(.., garbage());
     let first = ask(&mut function, &send(KEY)).await;
     assert!(first.took < ANSWERED_WITHIN, "{first:?}");

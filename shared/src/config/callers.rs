@@ -108,7 +108,7 @@ pub struct AdminConfig {
     pub caller: CallerConfig,
     /// The message mode that the webhook would read from this environment, or its problems; `None` when the environment has
     /// no callback settings.
-    pub callback: Option<Result<MessageMode, ConfigError>>,
+    pub webhook_mode: Option<Result<MessageMode, ConfigError>>,
     /// Why the secret could not be read, when the doctor can work without it.
     pub secret: Option<SecretError>,
     /// Whether the account is simulated: its API key is then public, and it has no real users. No variable sets this; the
@@ -124,14 +124,14 @@ impl AdminConfig {
     /// [`ConfigError`] with all problems of admin itself.
     pub fn read(environment: &Environment) -> Result<Self, ConfigError> {
         let visible = environment.get(TOKEN).or(environment.get(ENCODING_AES_KEY)).is_some();
-        let callback = visible.then(|| WebhookConfig::read(environment).map(|config| config.verifier.mode));
+        let webhook_mode = visible.then(|| WebhookConfig::read(environment).map(|config| config.verifier.mode));
         let (caller, secret) = match CallerConfig::without_secret(environment) {
             Some((caller, error)) => (caller, Some(error)),
             None => (CallerConfig::read(environment)?, None),
         };
         Ok(Self {
             caller,
-            callback,
+            webhook_mode,
             secret,
             is_simulated: false,
         })

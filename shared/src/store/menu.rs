@@ -14,18 +14,18 @@ const KIND: &str = "menu";
 /// Bytes that the two menus of an item may have together: an item has at most 400 KB. WeChat's largest menus, with
 /// conditional ones, come near to it by themselves.
 const BOTH_MENUS: usize = 390_000;
-/// Seconds after which the claim of a roll-back ends that has not been given up: its process has died, since a roll-back
+/// Seconds after which the claim of a rollback ends that has not been given up: its process has died, since a rollback
 /// takes less.
-pub const ROLL_BACK_CLAIMED_FOR: i64 = 30;
+pub const ROLLBACK_CLAIMED_FOR: i64 = 30;
 
 /// A menu that was kept before a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeptMenu {
     /// WeChat's answer to `menu/get`, as JSON.
     pub menu: String,
-    /// The one that was kept before this: a roll-back that was cut short was to restore it.
+    /// The one that was kept before this: a rollback that was cut short was to restore it.
     pub earlier: Option<String>,
-    /// Whether a roll-back to `earlier` has begun, and not ended.
+    /// Whether a rollback to `earlier` has begun, and not ended.
     pub is_restoring: bool,
 }
 
@@ -35,16 +35,16 @@ pub enum MenuError {
     /// The table cannot be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A roll-back is under way, for so many seconds at most: a change beside it would lose what it has not restored yet.
+    /// A rollback is under way, for so many seconds at most: a change beside it would lose what it has not restored yet.
     #[error("the menu is being rolled back by another request / 另一个请求正在回滚菜单")]
-    RollBackInProgress {
+    RollbackInProgress {
         /// Seconds after which it has ended.
         retry_after: i64,
     },
     /// The menu to restore and the one in its place do not fit an item of the table together.
     #[error(
         "the menu there is and the one before it have more than {BOTH_MENUS} bytes together: neither would be left if the \
-         roll-back were cut short. Set the menu by POST /api/menu / 新旧菜单合计过大，无法安全回滚，请用 POST /api/menu 设置"
+         rollback were cut short. Set the menu by POST /api/menu / 新旧菜单合计过大，无法安全回滚，请用 POST /api/menu 设置"
     )]
     TooLarge,
 }
@@ -75,11 +75,11 @@ impl Table {
     }
 
     /// Keeps `menu`, as [`Self::keep_menu`] does, before the one that is `kept` comes back, by the run `owner` that has
-    /// claimed the roll-back.
+    /// claimed the rollback.
     ///
     /// # Errors
     /// [`MenuError`]; then nothing may be changed.
-    pub async fn keep_menu_to_roll_back(
+    pub async fn keep_menu_for_rollback(
         &self,
         owner: &str,
         kept: &KeptMenu,
@@ -100,19 +100,19 @@ impl Table {
         self.unless_rolled_back(update, now).await
     }
 
-    /// Claims the roll-back for the run `owner`, and answers what is kept, if anything: of two at once, each would add the
+    /// Claims the rollback for the run `owner`, and answers what is kept, if anything: of two at once, each would add the
     /// conditional menus that it misses.
     ///
     /// # Errors
     /// [`MenuError`]; then nothing may be rolled back.
-    pub async fn claim_menu_roll_back(&self, owner: &str, now: i64) -> Result<Option<KeptMenu>, MenuError> {
+    pub async fn claim_menu_rollback(&self, owner: &str, now: i64) -> Result<Option<KeptMenu>, MenuError> {
         let pk = self.pk(KIND);
         let expression = "SET #owner = :owner, claim_expires_at = :claim_expires_at";
         let condition = format!("attribute_exists(#menu) AND ({MINE} OR {FREE})");
         let values = [
             (":owner", text(owner)),
             (":now", number(now)),
-            (":claim_expires_at", number(now + ROLL_BACK_CLAIMED_FOR)),
+            (":claim_expires_at", number(now + ROLLBACK_CLAIMED_FOR)),
         ];
         let update = self.update(&pk, expression, Some(&condition), values);
         match self.claim(&pk, update).await? {
@@ -122,20 +122,20 @@ impl Table {
         }
     }
 
-    /// Notes that the roll-back that `owner` claimed has ended.
+    /// Notes that the rollback that `owner` claimed has ended.
     ///
     /// # Errors
-    /// [`StoreError`] when the table cannot be written; the next roll-back then restores the same once more.
-    pub async fn finish_menu_roll_back(&self, owner: &str) -> Result<(), StoreError> {
+    /// [`StoreError`] when the table cannot be written; the next rollback then restores the same once more.
+    pub async fn finish_menu_rollback(&self, owner: &str) -> Result<(), StoreError> {
         let expression = "REMOVE restoring_since, #owner, claim_expires_at";
         self.update_claimed(&self.pk(KIND), owner, expression, []).await
     }
 
-    /// Gives up the claim of `owner`: the next roll-back goes on.
+    /// Gives up the claim of `owner`: the next rollback goes on.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written; the claim then ends by itself.
-    pub async fn give_up_menu_roll_back(&self, owner: &str) -> Result<(), StoreError> {
+    pub async fn give_up_menu_rollback(&self, owner: &str) -> Result<(), StoreError> {
         let expression = "REMOVE #owner, claim_expires_at";
         self.update_claimed(&self.pk(KIND), owner, expression, []).await
     }
@@ -149,7 +149,7 @@ impl Table {
         Ok(item.as_ref().and_then(kept_menu))
     }
 
-    /// Makes a change that a roll-back of another run may stand in the way of.
+    /// Makes a change that a rollback of another run may stand in the way of.
     async fn unless_rolled_back(&self, update: UpdateItemFluentBuilder, now: i64) -> Result<(), MenuError> {
         let update = update.return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         let Err(error) = update.send().await else {
@@ -165,8 +165,8 @@ fn fit(one: &str, other: &str) -> bool {
 }
 
 fn in_progress(item: &Attributes, now: i64) -> MenuError {
-    MenuError::RollBackInProgress {
-        retry_after: retry_after(item, now, ROLL_BACK_CLAIMED_FOR),
+    MenuError::RollbackInProgress {
+        retry_after: retry_after(item, now, ROLLBACK_CLAIMED_FOR),
     }
 }
 

@@ -27,7 +27,7 @@ use aws_sdk_dynamodb::{
 
 pub use self::{
     callback::Claim,
-    menu::{KeptMenu, MenuError, ROLL_BACK_CLAIMED_FOR},
+    menu::{KeptMenu, MenuError, ROLLBACK_CLAIMED_FOR},
     message::{MessageRecord, MessageStatus, Receipt},
     refusal::{REFUSAL_IS_NEWS_FOR, RefusedCallback, Sender},
     replies::{SavedReplies, StoredReplies},

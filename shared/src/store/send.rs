@@ -111,7 +111,7 @@ pub enum SendOutcome<'a> {
     /// WeChat took nothing.
     Refused,
     /// WeChat was not asked: the claim is given back.
-    NotAsked,
+    NotAttempted,
     /// A repeat can complete it. Whoever is absent was not asked for.
     Open(&'a BTreeMap<String, RecipientState>),
 }
@@ -210,7 +210,7 @@ impl Table {
                 )
             }
             SendOutcome::Refused => ("SET #state = :state", vec![(":state", text("refused"))]),
-            SendOutcome::NotAsked => {
+            SendOutcome::NotAttempted => {
                 let condition = format!("attribute_not_exists(pk) OR {MINE}");
                 return self.delete_claimed(&pk, request.owner, &condition, []).await;
             }

@@ -17,10 +17,10 @@ use wechat::{
 /// The variables that are set directly.
 const DIRECT: [(&str, &str); 2] = [("WECHAT_APP_ID", "wx0123456789abcdef"), ("TABLE_NAME", "t")];
 const WITH_SECRET: [(&str, &str); 1] = [("WECHAT_SECRET_ID", "wechat")];
-/// The time for which a request waits for the new read of a stale secret.
+/// How long a request waits for a secret that is stale.
 const STALE_BUDGET: Duration = Duration::from_millis(300);
 
-/// A secret that the test controls. Counts its reads.
+/// A scripted secret that counts its reads.
 #[derive(Clone)]
 struct Scripted(Arc<Mutex<Script>>);
 
@@ -115,7 +115,7 @@ async fn opened(gate: Option<watch::Receiver<()>>) {
     }
 }
 
-/// Lets other ready tasks run.
+/// Lets every task that is ready run.
 async fn settle() {
     for _ in 0..10 {
         tokio::task::yield_now().await;
@@ -254,7 +254,7 @@ async fn a_read_that_was_frozen_is_neither_waited_for_nor_does_it_undo_a_later_o
     assert_eq!(key(&live).await, "third");
 }
 
-/// Otherwise a revoked value would come back.
+/// A late read would bring a revoked value back.
 #[tokio::test]
 async fn a_state_that_was_frozen_half_made_does_not_replace_a_later_one() {
     let bench = Bench::new("first");
@@ -328,7 +328,7 @@ async fn a_secret_that_was_read_and_lacks_values_ends_the_start() {
     assert!(ended.unwrap_err().to_string().contains("WECHAT_TOKEN"));
 }
 
-/// The secret was late or denied when the function started.
+/// The read was late, or denied, at the start.
 #[tokio::test]
 async fn a_secret_that_is_read_later_and_lacks_values_is_told_as_that() {
     let bench = Bench::new("key");

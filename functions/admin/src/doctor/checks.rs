@@ -1,4 +1,4 @@
-//! The checks of the doctor, each by itself.
+//! The checks of the doctor.
 
 use std::time::Duration;
 
@@ -15,86 +15,92 @@ use wechat::{
     token::{Action, TokenError},
 };
 
-use super::Finding;
+use super::Passed;
 use crate::{App, replies};
 
 /// Characters of an AppID: `wx` and 16 hexadecimal digits.
 const APP_ID_LENGTH: usize = 18;
 
-/// Characters of an API key.
+/// Characters of the shortest API key that cannot be guessed.
 const SHORTEST_KEY: usize = 16;
 
-/// Seconds for which a refused request is news that is signed with the Token, whatever its address: it may be an old one that
-/// somebody sends again.
+/// Seconds for which a refused request with a good signature fails the check, whatever its address. Short, because it may
+/// be the replay of an old request.
 const SIGNED_IS_NEWS_FOR: i64 = 600;
 
-/// Seconds without a callback after which an account that had some has lost them.
+/// Seconds without a callback after which the check fails, if there were callbacks before.
 const SILENT_FOR: i64 = 24 * 3600;
 
-/// WeChat's addresses, asked for within a check.
+/// Budget of the call for WeChat's addresses, which is part of a check.
+/// See [WeChat Docs/获取微信推送服务器IP](https://developers.weixin.qq.com/doc/service/en/api/base/api_getcallbackip.html).
 const ADDRESSES_BUDGET: Duration = Duration::from_millis(1500);
-/// WeChat's check of the callback URL.
+/// Budget of the call in which WeChat tests the callback URL, which is part of a check.
+/// See [WeChat Docs/网络通信检测](https://developers.weixin.qq.com/doc/service/api/base/api_callbackcheck.html).
 const CALLBACK_CHECK_BUDGET: Duration = Duration::from_millis(2700);
 
-type Found = Result<Finding, Problem>;
+type CheckResult = Result<Passed, Problem>;
 
-fn passed(detail: impl Into<String>) -> Found {
-    Ok(Finding::new(detail))
+fn passed(detail: impl Into<String>) -> CheckResult {
+    Ok(Passed::new(detail))
 }
 
-/// What is configured, as far as this function can see it.
-pub(super) fn configuration(app: &App) -> Found {
+/// Checks the configuration, as far as this function can see it.
+pub(super) fn configuration(app: &App) -> CheckResult {
     if app.account.table.app_id().len() != APP_ID_LENGTH {
         let length = app.account.table.app_id().len();
         return Err(Problem::set_up(format!(
-            "WECHAT_APP_ID has {length} characters, an AppID has 18 / AppID 应为 18 位"
+            "WECHAT_APP_ID has {length} characters, an AppID has 18 / WECHAT_APP_ID 有 {length} 个字符，AppID 应为 18 位"
         ))
-        .with_hint("Copy it from the console. / 请从公众号后台「基础信息」复制 AppID（wx 开头，共 18 位）。"));
+        .with_hint("Copy the AppID from 基础信息 in the console: wx and 16 more characters. / 请从公众号后台「基础信息」复制 AppID（wx 开头，共 18 位）。"));
     }
-    match &app.callback {
+    match &app.webhook_mode {
         None => passed(
             "AppID and table are set; the webhook's own settings cannot be seen from here / 配置齐全（此处看不到 webhook 的配置）",
         ),
-        Some(Ok(MessageMode::Plain)) => passed("complete; callbacks travel in plain mode / 配置齐全，消息为明文模式"),
+        Some(Ok(MessageMode::Plain)) => passed("complete; plain mode / 配置齐全，明文模式"),
         Some(Ok(MessageMode::Compat)) => passed("complete; compat mode / 配置齐全，兼容模式"),
         Some(Ok(MessageMode::Safe)) => passed("complete; safe mode / 配置齐全，安全模式"),
         Some(Err(error)) => Err(Problem::set_up(error.to_string())
-            .with_hint("Mend the webhook's variables or its secret. / 请修正 webhook 的环境变量或密钥。")),
+            .with_hint("Fix the webhook's variables or its secret. / 请修正 webhook 的环境变量或密钥。")),
     }
 }
 
-pub(super) async fn table(app: &App) -> Found {
+/// Checks that the table can be read.
+pub(super) async fn table(app: &App) -> CheckResult {
     app.account.table.replies().await?;
     passed("the table can be read / 数据表可读")
 }
 
-/// The webhook goes on with the rules that it last read, or the built-in ones: nobody would see that these are damaged.
-pub(super) async fn reply_rules(app: &App) -> Found {
+/// Checks that the stored rules can be used. The webhook hides damaged rules: it goes on with cached or built-in ones.
+pub(super) async fn reply_rules(app: &App) -> CheckResult {
     match replies::stored_rules(app).await {
-        Ok((0, _)) => passed("none are stored: only new followers are greeted / 未设置回复规则，仅发送默认欢迎语"),
+        Ok((0, _)) => passed(
+            "no rules are stored: new followers get the default greeting / 未设置回复规则，仅向新关注者发送默认欢迎语",
+        ),
         Ok((version, _)) => passed(format!(
-            "version {version} can be used / 回复规则可用（版本 {version}）"
+            "the rules can be used (version {version}) / 回复规则可用（版本 {version}）"
         )),
         Err(problem) => Err(problem.with_hint(
-            "Store them again by PUT /api/replies, or an earlier version by POST /api/replies/rollback. \
+            "Store the rules again with PUT /api/replies, or an earlier version with POST /api/replies/rollback. \
              / 请用 PUT /api/replies 重新保存，或用 POST /api/replies/rollback 恢复之前的版本。",
         )),
     }
 }
 
-pub(super) async fn table_expiry(app: &App) -> Found {
+/// Checks that the table deletes expired items.
+pub(super) async fn table_expiry(app: &App) -> CheckResult {
     if app.account.table.expires_items().await? {
-        return passed("expired items are deleted by ttl / 已开启 TTL");
+        return passed("the table deletes expired items / 已开启 TTL，过期数据会自动删除");
     }
     Err(
-        Problem::set_up("the table's TTL is off, so it grows for ever / 数据表未开启 TTL")
+        Problem::set_up("the table's TTL is off, so it grows for ever / 数据表未开启 TTL，会不断增长")
             .with_hint("Turn it on for the attribute \"ttl\". / 请为属性 ttl 开启 TTL。"),
     )
 }
 
-/// A working token is had, if need be by asking the refresher, as any request would. When WeChat refuses one, this is
-/// where its reason shows: the whitelist with the address it saw, a wrong AppSecret, a frozen account.
-pub(super) async fn token(app: &App, deadline: Deadline) -> Found {
+/// Checks that there is a valid token, and asks `token-refresher` if necessary, as any request does. When WeChat refuses a
+/// token, this check shows why: the whitelist and the address that WeChat saw, a wrong AppSecret, a frozen account.
+pub(super) async fn token(app: &App, deadline: Deadline) -> CheckResult {
     let now = app.account.clock.now();
     app.account.tokens.forget().await;
     let token = app.account.tokens.token(deadline).await;
@@ -114,20 +120,23 @@ pub(super) async fn token(app: &App, deadline: Deadline) -> Found {
 fn describe_token(token: &StoredToken, refreshed_by: Option<&str>, now: i64) -> String {
     let life = token.life(now);
     format!(
-        "access_token no. {} lives {life} s more, obtained {} s ago by run {} / access_token 剩余有效期 {life} 秒",
-        token.generation,
-        now - token.refreshed_at,
-        refreshed_by.unwrap_or("(unknown)"),
+        "access_token no. {generation} is valid for {life} s more; run {run} obtained it {age} s ago \
+         / access_token（第 {generation} 个）剩余有效期 {life} 秒，由运行 {run} 于 {age} 秒前获取",
+        generation = token.generation,
+        run = refreshed_by.unwrap_or("(unknown)"),
+        age = now - token.refreshed_at,
     )
 }
 
-pub(super) async fn refresh_on_demand(app: &App, deadline: Deadline) -> Found {
+/// Checks that this function can invoke `token-refresher`.
+pub(super) async fn refresh_on_demand(app: &App, deadline: Deadline) -> CheckResult {
     let run = app.refresher.run(&Action::Refresh, deadline).await;
     run.map_err(|error| Problem::from_token(&TokenError::Request(error), app.account.clock.now()))?;
-    passed("token-refresher can be asked / 可按需刷新 access_token")
+    passed("token-refresher can be invoked / 可以调用 token-refresher，按需刷新 access_token")
 }
 
-pub(super) async fn templates(app: &App, deadline: Deadline) -> Found {
+/// Checks that the account has a template.
+pub(super) async fn templates(app: &App, deadline: Deadline) -> CheckResult {
     let templates = app.account.call(&ListTemplates, deadline).await?;
     if templates.is_empty() {
         return Err(Problem::set_up("the account has no template / 账号尚未添加模板")
@@ -140,29 +149,29 @@ pub(super) async fn templates(app: &App, deadline: Deadline) -> Found {
     ))
 }
 
-pub(super) async fn menu(app: &App, deadline: Deadline) -> Found {
+pub(super) async fn menu(app: &App, deadline: Deadline) -> CheckResult {
     match crate::menu::current(app, deadline).await? {
         Some(_) => passed("the account has a menu / 已创建菜单"),
         None => passed("the account has no menu, which is allowed / 尚未创建菜单（可选）"),
     }
 }
 
-/// Whether WeChat finds the callback URL that the console holds, and reaches its host. WeChat looks while this waits, and
-/// takes a second for each address that does not answer.
-pub(super) async fn callback_url(app: &App, deadline: Deadline) -> Found {
+/// Checks that WeChat can resolve and reach the host of the callback URL. WeChat tests it during the call, and needs a second
+/// for each address that does not answer.
+pub(super) async fn callback_url(app: &App, deadline: Deadline) -> CheckResult {
     let check = app.account.call(&CheckCallback, deadline);
     let Ok(found) = tokio::time::timeout(CALLBACK_CHECK_BUDGET, check).await else {
-        return Ok(Finding {
-            detail: "not known: WeChat has not said in time whether it reaches the callback URL \
+        return Ok(Passed {
+            detail: "not known: WeChat did not report in time whether it reaches the callback URL \
                      / 未知：微信未在限定时间内返回回调地址的检测结果"
                 .to_owned(),
-            hint: Some("Examine again. / 请再次检查。".to_owned()),
+            hint: Some("Run the check again. / 请再次检查。".to_owned()),
         });
     };
     let found = found?;
     if found.dns.is_empty() && found.ping.is_empty() {
         return Err(
-            Problem::set_up("WeChat does not find the callback URL's host / 微信无法解析回调地址的域名")
+            Problem::set_up("WeChat cannot resolve the callback URL's host / 微信无法解析回调地址的域名")
                 .with_hint("Check its DNS record and certificate. / 请检查域名解析与证书。"),
         );
     }
@@ -177,38 +186,39 @@ pub(super) async fn callback_url(app: &App, deadline: Deadline) -> Found {
     }
     let addresses: Vec<&str> = found.dns.iter().map(|lookup| lookup.ip.as_str()).collect();
     passed(format!(
-        "WeChat finds the callback URL at {} / 回调地址可达",
+        "WeChat reaches the callback URL's host at {0} / 微信可以访问回调地址的主机：{0}",
         addresses.join(", ")
     ))
 }
 
-/// A host may answer requests and no ping, as load balancers do: that callbacks come says more. A simulated ping says all
-/// there is.
-async fn unanswered_pings(app: &App, lost: &str) -> Found {
+/// Judges lost pings. Load balancers often ignore pings but answer requests, so recent callbacks count for more. In a
+/// simulated run only the pings count.
+async fn unanswered_pings(app: &App, lost: &str) -> CheckResult {
     let detail = format!("WeChat's ping to {lost} is lost / 微信 ping {lost} 丢包");
     let last = app.account.table.last_callback().await?;
     if !app.is_simulated && last.is_some_and(|at| app.account.clock.now() - at < SILENT_FOR) {
-        return Ok(Finding {
+        return Ok(Passed {
             detail,
             hint: Some(
-                "Callbacks do come, so the host just answers no ping: nothing to do. \
+                "Callbacks arrive, so the host only ignores pings: nothing to do. \
                  / 回调正常到达，说明该主机只是不响应 ping，无需处理。"
                     .to_owned(),
             ),
         });
     }
     Err(Problem::set_up(detail).with_hint(
-        "Check that the callback URL's host is up and reachable from mainland China. A host that answers no ping passes once \
-         a callback has come. / 请检查回调地址的主机是否在线、能否从中国大陆访问；若主机不响应 ping，收到一次回调后本项即恢复。",
+        "Check that the callback URL's host is up and reachable from mainland China. A host that ignores pings passes after \
+         its next callback. / 请检查回调地址的主机是否在线、能否从中国大陆访问；若主机不响应 ping，收到一次回调后本项即恢复。",
     ))
 }
 
-/// Whether the day's calls of the API at `cgi_path` are used up.
-pub(super) async fn quota(app: &App, cgi_path: &str, deadline: Deadline) -> Found {
+/// Checks that the API at `cgi_path` has calls left today.
+/// See [WeChat Docs/接口调用频次](https://developers.weixin.qq.com/doc/service/guide/dev/api/limit.html).
+pub(super) async fn quota(app: &App, cgi_path: &str, deadline: Deadline) -> CheckResult {
     let today = app.account.call(&GetQuota { cgi_path }, deadline).await?;
     if today.remain == 0 {
         return Err(Problem::set_up(format!(
-            "all {} calls of today are used up / 今日配额已用完",
+            "all {0} calls of today are used up / 今日 {0} 次配额已用完",
             today.daily_limit
         ))
         .with_hint(
@@ -217,35 +227,36 @@ pub(super) async fn quota(app: &App, cgi_path: &str, deadline: Deadline) -> Foun
         ));
     }
     passed(format!(
-        "{} of {} calls left today / 今日剩余 {} 次",
-        today.remain, today.daily_limit, today.remain
+        "{0} of {1} calls left today / 今日 {1} 次配额剩余 {0} 次",
+        today.remain, today.daily_limit
     ))
 }
 
-/// Keys that are guessed open the whole API. A simulated run has one that everybody knows.
-pub(super) fn api_keys(app: &App) -> Found {
+/// Checks the lengths of the API keys: a guessed key opens the whole API. The key of a simulated run is public.
+pub(super) fn api_keys(app: &App) -> CheckResult {
     let is_short = |key: &&Secret| key.expose().chars().count() < SHORTEST_KEY;
     let short = app.api_keys.iter().filter(is_short).count();
     if short > 0 && !app.is_simulated {
         return Err(Problem::set_up(format!(
-            "{short} of API_KEYS are shorter than {SHORTEST_KEY} characters, and can be guessed \
+            "{short} of API_KEYS have fewer than {SHORTEST_KEY} characters and can be guessed \
              / API_KEYS 中有 {short} 个少于 {SHORTEST_KEY} 个字符，容易被猜到"
         ))
         .with_hint(
-            "Make a new one, for example by: openssl rand -hex 16. / 请重新生成，例如：openssl rand -hex 16。",
+            "Make new ones, for example with: openssl rand -hex 16. / 请重新生成，例如：openssl rand -hex 16。",
         ));
     }
     passed(match app.api_keys.len() {
-        0 => "none: only callers that the JWT authorizer lets through are served / 未设置 API_KEYS".to_owned(),
+        0 => "no API key: only callers with a valid JWT are served / 未设置 API_KEYS：仅接受持有效 JWT 的调用方"
+            .to_owned(),
         keys => format!("{keys} API key(s) / 共 {keys} 个 API 密钥"),
     })
 }
 
-/// Whether callbacks still come. An account that never had one is being set up.
-pub(super) async fn callbacks(app: &App) -> Found {
+/// Checks that callbacks still arrive. An account that never had one is being set up, which passes.
+pub(super) async fn callbacks(app: &App) -> CheckResult {
     let Some(at) = app.account.table.last_callback().await? else {
-        return Ok(Finding {
-            detail: "none has come yet / 尚未收到微信的回调".to_owned(),
+        return Ok(Passed {
+            detail: "no callback has arrived yet / 尚未收到微信的回调".to_owned(),
             hint: Some(
                 "Enter WebhookUrl, Token and EncodingAESKey in the console's server configuration and switch it on, then send \
                  the account a message. / 请在公众号后台「服务器配置」填写 WebhookUrl、Token、EncodingAESKey 并启用，\
@@ -257,29 +268,29 @@ pub(super) async fn callbacks(app: &App) -> Found {
     let ago = app.account.clock.now() - at;
     if ago < SILENT_FOR || app.is_simulated {
         return passed(format!(
-            "the last one that was noted came {ago} s ago / 最近一次记录到回调是在 {ago} 秒前"
+            "the last recorded callback arrived {ago} s ago / 最近一次记录到回调是在 {ago} 秒前"
         ));
     }
     let hours = ago / 3600;
     Err(Problem::set_up(format!(
-        "none was accepted for {hours} h, though there were some before / 已有 {hours} 小时没有收到回调，而此前一直有"
+        "no callback was accepted for {hours} h, though there were some before / 已有 {hours} 小时没有收到回调，而此前一直有"
     ))
     .with_hint(
-        "Send the account a message and examine again. Still none: in the console, is the server configuration switched on, \
-         and its URL this stack's WebhookUrl? / 请给公众号发一条消息后再次检查；仍收不到时，请查看公众号后台「服务器配置」\
+        "Send the account a message and run the check again. If there is still none, check in the console that the server \
+         configuration is switched on and that its URL is this stack's WebhookUrl. / 请给公众号发一条消息后再次检查；仍收不到时，请查看公众号后台「服务器配置」\
          是否启用，URL 是否为 WebhookUrl。",
     ))
 }
 
-/// What the webhook refused. Strangers have requests refused too, which fails nothing. The check fails while it is news that
-/// WeChat was refused: a request that is signed with the Token, or that came from an address of WeChat's.
-pub(super) async fn refused_callbacks(app: &App, has_token: bool, deadline: Deadline) -> Found {
+/// Checks that the webhook refuses no requests of WeChat's. It fails while there is a recent refusal of a request that is
+/// signed with the Token or came from one of WeChat's addresses. Strangers' refused requests do not fail it.
+pub(super) async fn refused_callbacks(app: &App, has_token: bool, deadline: Deadline) -> CheckResult {
     let now = app.account.clock.now();
     let refusals = app.account.table.refused_callbacks(now).await?;
     let Some(first) = refusals.first() else {
-        return passed("none in the last 7 days / 最近 7 天没有校验失败的请求");
+        return passed("no request was refused in the last 7 days / 最近 7 天没有校验失败的请求");
     };
-    // WeChat signs all that it sends: without a signature it was a browser behind the same address.
+    // WeChat signs every request. An unsigned one came from something else, such as a browser behind the same address.
     let may_be_wechats = |refused: &&RefusedCallback| {
         refused.is_news(now) && refused.sender != Sender::Stranger && refused.source.is_some()
     };
@@ -295,7 +306,7 @@ pub(super) async fn refused_callbacks(app: &App, has_token: bool, deadline: Dead
         return Err(refused_wechat(
             refused,
             now,
-            "from an address of WeChat's / 来自微信服务器",
+            "from one of WeChat's addresses / 来自微信服务器",
             "an hour",
             "1 小时",
         ));
@@ -310,19 +321,19 @@ pub(super) async fn refused_callbacks(app: &App, has_token: bool, deadline: Dead
         ));
     }
     let hint = if addresses.is_none() {
-        "WeChat's addresses are not known now, so it may have been WeChat: compare the console's server configuration with this \
-         one. / 暂时无法获取微信服务器地址，该请求可能来自微信，请核对公众号后台的服务器配置。"
+        "WeChat's addresses are not known at the moment, so the request may come from WeChat: compare the console's server \
+         configuration with this one. / 暂时无法获取微信服务器地址，该请求可能来自微信，请核对公众号后台的服务器配置。"
     } else {
-        "If it was the console's check of the URL, this is why it failed; anyone else's request may be ignored. \
+        "If somebody was saving the server configuration in the console, this is why it failed. Ignore requests of others. \
          / 若当时正在公众号后台保存服务器配置，这就是失败原因；若是他人的请求，可以忽略。"
     };
-    Ok(Finding {
+    Ok(Passed {
         detail: format!("{} s ago: {}", now - first.at, first.cause),
         hint: Some(hint.to_owned()),
     })
 }
 
-/// `None` when WeChat does not say in time.
+/// Asks WeChat for the addresses from which it sends callbacks. `None` when the answer fails or is late.
 async fn callback_addresses(app: &App, deadline: Deadline) -> Option<Vec<String>> {
     let list = app.account.call(&GetCallbackAddresses, deadline);
     let listed = tokio::time::timeout(ADDRESSES_BUDGET, list).await;
@@ -337,8 +348,8 @@ fn refused_wechat(refused: &RefusedCallback, now: i64, proof: &str, news_for: &s
         Sender::Unproven | Sender::Stranger => "",
     };
     Problem::set_up(format!("{ago} s ago, {source}{proof}: {cause}{}", refused.cause)).with_hint(format!(
-        "WeChat's own callbacks are refused: make the console's server configuration and this one the same. Mended since? \
-         This check passes again {news_for} after the last one. / 微信的回调正被拒绝，请使公众号后台的服务器配置与此处一致；\
+        "WeChat's callbacks are refused: make the console's server configuration and this one the same. If that is done, this \
+         check passes {news_for} after the last refusal. / 微信的回调正被拒绝，请使公众号后台的服务器配置与此处一致；\
          若已修正，本项将在最后一次失败 {chinese}后恢复。"
     ))
 }

@@ -1,5 +1,5 @@
-//! The doctor: walks the set-up in the order in which it fails in real life, goes on as far as it can, and says how to
-//! mend what is wrong. Never shows a secret, and answers in time whatever hangs.
+//! The doctor: checks the set-up in the order in which it usually fails, and says how to fix what is wrong. A failed check
+//! does not stop the others. The answer never shows a secret, and arrives in time even when a dependency hangs.
 
 mod checks;
 
@@ -19,42 +19,43 @@ pub(crate) const PATH: &str = "/api/doctor";
 pub(crate) const ROUTES: &[Route<App>] = &[route!(GET PATH => examine, Operation {
     id: "getDoctor",
     summary: "Check the set-up step by step / 检查配置",
-    answers: &[(200, "Each check, and how to mend what fails", Schema::Named("Doctor"))],
+    answers: &[(200, "Each check, and how to fix what fails", Schema::Named("Doctor"))],
     ..Operation::NEW
 })];
 
-/// The APIs whose quotas matter.
+/// The API whose quota limits the sends.
 const SEND_PATH: &str = "/cgi-bin/message/template/send";
+/// The API whose quota limits the token refreshes.
 const TOKEN_PATH: &str = "/cgi-bin/stable_token";
-/// One check. Two groups of them, each run at once, and [`TOKEN_BUDGET`] between them stay under 10 s.
+/// Budget of one check. Two groups of concurrent checks, and [`TOKEN_BUDGET`] between them, take less than 10 s.
 const CHECK_BUDGET: Duration = Duration::from_millis(2000);
-/// The check that has WeChat look for the callback URL, and the table asked about what it found.
+/// Budget of the check in which WeChat tests the callback URL. It also reads the table.
 const CALLBACK_URL_BUDGET: Duration = Duration::from_millis(3000);
-/// The check that may have the refresher call WeChat.
+/// Budget of the check in which `token-refresher` may call WeChat.
 const TOKEN_BUDGET: Duration = Duration::from_millis(4500);
 
-/// For a failure whose detail already says what to look at.
+/// The hint for a failure whose detail says enough.
 const SEE_DETAIL: &str =
-    "Look into what the detail names, then at the function's log. / 请检查 detail 所指之处，并查看函数日志。";
+    "Check what the detail names, then the function's log. / 请检查 detail 所指之处，并查看函数日志。";
 
-/// One examined thing.
+/// The result of one check.
 #[derive(Debug, Serialize)]
 struct Check {
     name: &'static str,
     ok: bool,
     detail: String,
-    /// What to do; none for what needs nothing.
+    /// What to do. `None` when nothing is to be done.
     hint: Option<String>,
 }
 
-/// What an examination that found nothing wrong has to tell.
+/// What a passed check reports.
 #[derive(Debug)]
-struct Finding {
+struct Passed {
     detail: String,
     hint: Option<String>,
 }
 
-impl Finding {
+impl Passed {
     fn new(detail: impl Into<String>) -> Self {
         Self {
             detail: detail.into(),
@@ -64,9 +65,9 @@ impl Finding {
 }
 
 impl Check {
-    fn new(name: &'static str, found: Result<Finding, Problem>) -> Self {
+    fn new(name: &'static str, found: Result<Passed, Problem>) -> Self {
         match found {
-            Ok(Finding { detail, hint }) => Self {
+            Ok(Passed { detail, hint }) => Self {
                 name,
                 ok: true,
                 detail,
@@ -85,8 +86,8 @@ impl Check {
     }
 
     fn not_run(name: &'static str) -> Self {
-        let problem = Problem::set_up("not checked, since there is no access_token / 没有 access_token，未检查")
-            .with_hint("Mend the check \"token\" first. / 请先解决 token 一项。");
+        let problem = Problem::set_up("not checked: there is no access_token / 没有 access_token，未检查")
+            .with_hint("Fix the check \"token\" first. / 请先解决 token 一项。");
         Self::new(name, Err(problem))
     }
 }
@@ -95,12 +96,12 @@ impl Check {
 async fn examine(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
     let deadline = request.deadline();
     let secret = app.secret.clone().map(|error| Problem::not_configured(&error.into()));
-    let mut examined: Vec<Check> = secret
+    let mut checks: Vec<Check> = secret
         .into_iter()
         .map(|problem| Check::new("secret", Err(problem)))
         .collect();
-    examined.push(Check::new("configuration", checks::configuration(app)));
-    examined.push(Check::new("API keys", checks::api_keys(app)));
+    checks.push(Check::new("configuration", checks::configuration(app)));
+    checks.push(Check::new("API keys", checks::api_keys(app)));
     let (table, rules, expiry, callbacks) = tokio::join!(
         within("table", CHECK_BUDGET, checks::table(app)),
         within("reply rules", CHECK_BUDGET, checks::reply_rules(app)),
@@ -114,13 +115,13 @@ async fn examine(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>
         within("last refused callback", CHECK_BUDGET, refused),
         with_token(app, has_token, deadline),
     );
-    examined.extend([table, rules, expiry, callbacks, refused, token]);
-    examined.extend(with_token);
-    let ok = examined.iter().all(|check| check.ok);
-    Ok(response::json(200, &json!({"ok": ok, "checks": examined})))
+    checks.extend([table, rules, expiry, callbacks, refused, token]);
+    checks.extend(with_token);
+    let ok = checks.iter().all(|check| check.ok);
+    Ok(response::json(200, &json!({"ok": ok, "checks": checks})))
 }
 
-/// What WeChat can only be asked with a token.
+/// Runs the checks that call WeChat, which needs a token.
 async fn with_token(app: &App, has_token: bool, deadline: Deadline) -> Vec<Check> {
     let names = [
         "refresh on demand",
@@ -145,17 +146,14 @@ async fn with_token(app: &App, has_token: bool, deadline: Deadline) -> Vec<Check
     vec![refresh, templates, menu, callback, sends, tokens]
 }
 
-async fn within(
-    name: &'static str,
-    budget: Duration,
-    examination: impl Future<Output = Result<Finding, Problem>>,
-) -> Check {
-    let hangs = || {
+/// Runs one check within its budget.
+async fn within(name: &'static str, budget: Duration, check: impl Future<Output = Result<Passed, Problem>>) -> Check {
+    let timed_out = || {
         Err(Problem::timeout(format!(
-            "no answer within {budget:?} / 未在限定时间内应答"
+            "no answer within {budget:?} / 未在 {budget:?} 内应答"
         )))
     };
-    // On the heap: beside one another they fill the stack of a thread.
-    let found = tokio::time::timeout(budget, Box::pin(examination)).await;
-    Check::new(name, found.unwrap_or_else(|_| hangs()))
+    // Boxed: all checks together would overflow the stack of a thread.
+    let found = tokio::time::timeout(budget, Box::pin(check)).await;
+    Check::new(name, found.unwrap_or_else(|_| timed_out()))
 }

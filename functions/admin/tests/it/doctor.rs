@@ -3,14 +3,14 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use wechat::store::{RefusedCallback, Sender, Table};
+use testing::{account::API_KEY, now};
 
-use crate::{API_KEY, Admin};
+use crate::Admin;
 
 /// The doctor's report, which it must give within its time.
 async fn examine(admin: &mut Admin) -> Value {
     let started = Instant::now();
-    let (status, report) = admin.answer_to("doctor").await;
+    let (status, report) = admin.get("/api/doctor").await.parts();
     assert_eq!(status, 200);
     assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
     report
@@ -47,8 +47,8 @@ async fn a_working_set_up_passes_every_check() {
 
 #[tokio::test]
 async fn an_address_that_is_not_whitelisted_is_named_with_the_place_to_enter_it() {
-    let mut admin = Admin::start_with(false, &[]).await;
-    admin.sim("/sim/whitelist", &json!({"ips": ["198.51.100.7"]})).await;
+    let mut admin = Admin::without_token().await;
+    admin.stage.wechat.whitelist(json!(["198.51.100.7"])).await;
     let report = examine(&mut admin).await;
     assert_failed(&report, "token", &["127.0.0.1", "IP白名单", "whitelist"]);
     assert_failed(&report, "templates", &["token"]);
@@ -56,13 +56,17 @@ async fn an_address_that_is_not_whitelisted_is_named_with_the_place_to_enter_it(
 
 #[tokio::test]
 async fn what_wechat_says_of_secret_and_permission_is_explained() {
-    let mut admin = Admin::start_with(false, &[]).await;
-    let fault = json!({"path": "/cgi-bin/stable_token", "errcode": 40125});
-    admin.sim("/sim/faults", &fault).await;
+    let mut admin = Admin::without_token().await;
+    let fault = json!({"errcode": 40125});
+    admin.stage.wechat.fault("/cgi-bin/stable_token", &fault).await;
     assert_failed(&examine(&mut admin).await, "token", &["AppSecret"]);
 
-    let fault = json!({"path": "/cgi-bin/template/get_all_private_template", "errcode": 48001});
-    admin.sim("/sim/faults", &fault).await;
+    let fault = json!({"errcode": 48001});
+    admin
+        .stage
+        .wechat
+        .fault("/cgi-bin/template/get_all_private_template", &fault)
+        .await;
     let report = examine(&mut admin).await;
     assert_eq!(check(&report, "token")["ok"], true, "the fault is over: {report}");
     assert_failed(&report, "templates", &["认证"]);
@@ -74,7 +78,9 @@ async fn a_wechat_that_hangs_does_not_hang_the_doctor() {
     let paths = ["/cgi-bin/template/get_all_private_template", "/cgi-bin/menu/get"];
     for path in paths {
         admin
-            .sim("/sim/faults", &json!({"path": path, "delay_ms": 20_000, "times": 9}))
+            .stage
+            .wechat
+            .control("faults", &json!({"path": path, "delay_ms": 20_000, "times": 9}))
             .await;
     }
     let report = examine(&mut admin).await;
@@ -84,78 +90,75 @@ async fn a_wechat_that_hangs_does_not_hang_the_doctor() {
 
 #[tokio::test]
 async fn a_table_that_is_not_there_is_told_apart_from_one_that_cannot_be_reached() {
-    let mut admin = Admin::start_with(true, &[("TABLE_NAME", "another-table")]).await;
+    let mut admin = Admin::start_with(&[("TABLE_NAME", "another-table")]).await;
     assert_failed(&examine(&mut admin).await, "table", &["TABLE_NAME"]);
-    let mut admin = Admin::start_with(true, &[("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:9")]).await;
+    let mut admin = Admin::start_with(&[("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:9")]).await;
     assert_failed(&examine(&mut admin).await, "table", &["did not answer"]);
 }
 
 #[tokio::test]
 async fn the_webhooks_settings_are_judged_where_they_can_be_seen() {
-    let mut admin = Admin::start_with(true, &[("WECHAT_TOKEN", "t0k3n"), ("WECHAT_ENCODING_AES_KEY", "sh0rt")]).await;
+    let mut admin = Admin::start_with(&[("WECHAT_TOKEN", "t0k3n"), ("WECHAT_ENCODING_AES_KEY", "sh0rt")]).await;
     let report = examine(&mut admin).await;
     assert_failed(&report, "configuration", &["WECHAT_ENCODING_AES_KEY", "43"]);
     assert!(!report.to_string().contains("sh0rt") && !report.to_string().contains("t0k3n"));
 }
 
-fn now() -> i64 {
-    wechat::clock::Clock::now(&wechat::clock::SystemClock)
+/// The `sender` of a refused callback, by what its signature proves.
+const STRANGER: u8 = 0;
+const UNPROVEN: u8 = 1;
+const SIGNED: u8 = 2;
+
+fn refused(sender: u8, source: &str, ago: i64) -> Value {
+    json!({"cause": "signature does not match", "sender": sender, "source": source, "refused_at": now() - ago})
 }
 
-/// What the webhook, in a process of its own, notes.
-fn store(admin: &Admin) -> Table {
-    let app_id = &admin.simulator.account().app_id;
-    Table::new(admin.table.client(), testing::TABLE_NAME, app_id)
+/// Notes refused callbacks, as the webhook does in a process of its own.
+async fn note(admin: &Admin, refusals: &[Value]) {
+    let noted = json!({"refusals": refusals, "revision": 1});
+    admin.stage.table.set("refused", &noted).await;
 }
 
-fn refused(sender: Sender, source: [u8; 4], ago: i64) -> RefusedCallback {
-    RefusedCallback {
-        cause: "signature does not match".to_owned(),
-        sender,
-        source: Some(source.into()),
-        at: now() - ago,
-    }
+/// Notes that a callback was accepted `ago` seconds ago.
+async fn note_accepted(admin: &Admin, ago: i64) {
+    let noted = json!({"accepted_at": now() - ago});
+    admin.stage.table.set("callbacks", &noted).await;
 }
 
 /// Where the simulated WeChat says that its callbacks come from.
-const WECHAT: [u8; 4] = [127, 0, 0, 1];
-const ELSEWHERE: [u8; 4] = [198, 51, 100, 7];
+const WECHAT: &str = "127.0.0.1";
+const ELSEWHERE: &str = "198.51.100.7";
 
 #[tokio::test]
 async fn the_last_refused_callback_is_shown_with_its_cause() {
     let mut admin = Admin::start().await;
-    let table = store(&admin);
-    let stranger = refused(Sender::Unproven, ELSEWHERE, 500);
-    table.record_refused_callback(&stranger).await.unwrap();
+    let stranger = refused(UNPROVEN, ELSEWHERE, 500);
+    note(&admin, &[stranger]).await;
     let report = examine(&mut admin).await;
     let detail = check(&report, "last refused callback")["detail"].as_str().unwrap();
     assert!(detail.ends_with("signature does not match"), "{detail}");
     assert_eq!(report["ok"], true, "a stranger's request is no fault of the set-up");
 
-    let signed = refused(Sender::WeChat, ELSEWHERE, 500);
-    table.record_refused_callback(&signed).await.unwrap();
+    let signed = refused(SIGNED, ELSEWHERE, 500);
+    note(&admin, &[signed]).await;
     let report = examine(&mut admin).await;
     let key_differs = ["signature does not match", "EncodingAESKey differs"];
     assert_failed(&report, "last refused callback", &key_differs);
-    let signed = refused(Sender::WeChat, ELSEWHERE, 700);
-    table.record_refused_callback(&signed).await.unwrap();
+    let signed = refused(SIGNED, ELSEWHERE, 700);
+    note(&admin, &[signed]).await;
     assert_eq!(examine(&mut admin).await["ok"], true, "it is no news any more");
 }
 
 #[tokio::test]
 async fn a_callback_refused_from_an_address_of_wechats_is_a_fault_for_an_hour() {
     let mut admin = Admin::start().await;
-    let table = store(&admin);
-    let browser = refused(Sender::Stranger, WECHAT, 5);
-    table.record_refused_callback(&browser).await.unwrap();
+    let browser = refused(STRANGER, WECHAT, 5);
+    note(&admin, &[browser]).await;
     assert_eq!(examine(&mut admin).await["ok"], true, "WeChat signs all that it sends");
 
-    let wechat = refused(Sender::Unproven, WECHAT, 3500);
-    table.record_refused_callback(&wechat).await.unwrap();
-    for last_octet in 1..=20 {
-        let forger = refused(Sender::Stranger, [198, 51, 100, last_octet], 1);
-        table.record_refused_callback(&forger).await.unwrap();
-    }
+    let wechat = refused(UNPROVEN, WECHAT, 3500);
+    let forgers = (1..=15).map(|last_octet| refused(STRANGER, &format!("198.51.100.{last_octet}"), 1));
+    note(&admin, &forgers.chain([wechat]).collect::<Vec<_>>()).await;
     let report = examine(&mut admin).await;
     assert_failed(
         &report,
@@ -163,24 +166,23 @@ async fn a_callback_refused_from_an_address_of_wechats_is_a_fault_for_an_hour() 
         &["127.0.0.1", "signature does not match"],
     );
 
-    let old = refused(Sender::Unproven, WECHAT, 3601);
-    table.record_refused_callback(&old).await.unwrap();
+    let old = refused(UNPROVEN, WECHAT, 3601);
+    note(&admin, &[old]).await;
     assert_eq!(examine(&mut admin).await["ok"], true, "it was mended an hour ago");
 }
 
 #[tokio::test]
 async fn wechats_addresses_are_found_in_their_blocks_and_their_absence_is_said() {
     let mut admin = Admin::start().await;
-    let table = store(&admin);
-    let suspect = refused(Sender::Unproven, [101, 226, 103, 61], 5);
-    table.record_refused_callback(&suspect).await.unwrap();
+    let suspect = refused(UNPROVEN, "101.226.103.61", 5);
+    note(&admin, &[suspect]).await;
     let blocks = json!({"ip_list": ["101.226.62.77", "101.226.103.0/25"]});
-    let fault = json!({"path": "/cgi-bin/getcallbackip", "body": blocks.to_string()});
-    admin.sim("/sim/faults", &fault).await;
+    let fault = json!({"body": blocks.to_string()});
+    admin.stage.wechat.fault("/cgi-bin/getcallbackip", &fault).await;
     assert_failed(&examine(&mut admin).await, "last refused callback", &["101.226.103.61"]);
 
-    let fault = json!({"path": "/cgi-bin/getcallbackip", "delay_ms": 20_000});
-    admin.sim("/sim/faults", &fault).await;
+    let fault = json!({"delay_ms": 20_000});
+    admin.stage.wechat.fault("/cgi-bin/getcallbackip", &fault).await;
     let report = examine(&mut admin).await;
     let check = check(&report, "last refused callback");
     assert_eq!(check["ok"], true, "nobody knows whether it was WeChat: {check}");
@@ -190,14 +192,13 @@ async fn wechats_addresses_are_found_in_their_blocks_and_their_absence_is_said()
 #[tokio::test]
 async fn callbacks_that_have_stopped_are_missed_after_a_day() {
     let mut admin = Admin::start().await;
-    let table = store(&admin);
     let report = examine(&mut admin).await;
     let never = check(&report, "callbacks");
     assert!(never["ok"] == true && never["hint"].is_string(), "{never}");
 
-    table.note_callback(now() - 23 * 3600).await.unwrap();
+    note_accepted(&admin, 23 * 3600).await;
     assert_eq!(check(&examine(&mut admin).await, "callbacks")["ok"], true);
-    table.note_callback(now() - 25 * 3600).await.unwrap();
+    note_accepted(&admin, 25 * 3600).await;
     assert_failed(&examine(&mut admin).await, "callbacks", &["25 h", "服务器配置"]);
 }
 
@@ -206,18 +207,17 @@ fn lost_ping() -> Value {
         "dns": [{"ip": "203.0.113.10", "real_operator": "UNICOM"}],
         "ping": [{"ip": "203.0.113.10", "from_operator": "UNICOM", "package_loss": "100%", "time": ""}],
     });
-    json!({"path": "/cgi-bin/callback/check", "body": found.to_string()})
+    json!({"body": found.to_string()})
 }
 
 #[tokio::test]
 async fn a_ping_that_is_lost_is_a_fault_unless_callbacks_come_all_the_same() {
     let mut admin = Admin::start().await;
-    let table = store(&admin);
-    admin.sim("/sim/faults", &lost_ping()).await;
+    admin.stage.wechat.fault("/cgi-bin/callback/check", &lost_ping()).await;
     assert_failed(&examine(&mut admin).await, "callback URL", &["203.0.113.10", "丢包"]);
 
-    table.note_callback(now() - 60).await.unwrap();
-    admin.sim("/sim/faults", &lost_ping()).await;
+    note_accepted(&admin, 60).await;
+    admin.stage.wechat.fault("/cgi-bin/callback/check", &lost_ping()).await;
     let report = examine(&mut admin).await;
     let check = check(&report, "callback URL");
     assert!(check["ok"] == true && check["hint"].is_string(), "{check}");
@@ -226,8 +226,8 @@ async fn a_ping_that_is_lost_is_a_fault_unless_callbacks_come_all_the_same() {
 #[tokio::test]
 async fn a_check_of_the_callback_url_that_takes_long_is_not_known_and_no_fault() {
     let mut admin = Admin::start().await;
-    let fault = json!({"path": "/cgi-bin/callback/check", "delay_ms": 20_000});
-    admin.sim("/sim/faults", &fault).await;
+    let fault = json!({"delay_ms": 20_000});
+    admin.stage.wechat.fault("/cgi-bin/callback/check", &fault).await;
     let report = examine(&mut admin).await;
     let detail = check(&report, "callback URL")["detail"].as_str().unwrap();
     assert!(detail.starts_with("not known") && report["ok"] == true, "{report}");
@@ -236,7 +236,7 @@ async fn a_check_of_the_callback_url_that_takes_long_is_not_known_and_no_fault()
 #[tokio::test]
 async fn api_keys_that_can_be_guessed_are_counted_and_not_shown() {
     let keys = format!("{API_KEY},fifteen-letters,短");
-    let mut admin = Admin::start_with(true, &[("API_KEYS", &keys)]).await;
+    let mut admin = Admin::start_with(&[("API_KEYS", &keys)]).await;
     let report = examine(&mut admin).await;
     assert_failed(&report, "API keys", &["2 of API_KEYS", "16", "openssl rand"]);
     assert!(!report.to_string().contains("fifteen"), "{report}");
@@ -245,17 +245,9 @@ async fn api_keys_that_can_be_guessed_are_counted_and_not_shown() {
 #[tokio::test]
 async fn a_lost_token_is_looked_for_anew_though_one_is_remembered() {
     let mut admin = Admin::start().await;
-    assert_eq!(admin.answer_to("menu-get").await.0, 404, "the token is remembered now");
-    let pk = format!("token#{}", admin.simulator.account().app_id);
-    let pk = aws_sdk_dynamodb::types::AttributeValue::S(pk);
-    let delete = admin
-        .table
-        .client()
-        .delete_item()
-        .table_name(testing::TABLE_NAME)
-        .key("pk", pk);
-    delete.send().await.unwrap();
-    admin.sim("/sim/whitelist", &json!({"ips": ["198.51.100.7"]})).await;
+    assert_eq!(admin.get("/api/menu").await.status, 404, "the token is remembered now");
+    admin.stage.table.delete("token").await;
+    admin.stage.wechat.whitelist(json!(["198.51.100.7"])).await;
     let report = examine(&mut admin).await;
     assert_failed(&report, "token", &["40164", "127.0.0.1", "IP白名单"]);
     let checks = report["checks"].as_array().unwrap();
@@ -266,7 +258,7 @@ async fn a_lost_token_is_looked_for_anew_though_one_is_remembered() {
 
 #[tokio::test]
 async fn every_refusal_of_a_token_is_diagnosed_with_its_remedy() {
-    let mut admin = Admin::start_with(false, &[]).await;
+    let mut admin = Admin::without_token().await;
     for (errcode, texts) in [
         (40013, ["40013", "WECHAT_APP_ID"]),
         (40243, ["40243", "冻结"]),
@@ -274,8 +266,8 @@ async fn every_refusal_of_a_token_is_diagnosed_with_its_remedy() {
         (89503, ["89503", "管理员"]),
         (45009, ["45009", "次日"]),
     ] {
-        let fault = json!({"path": "/cgi-bin/stable_token", "errcode": errcode});
-        admin.sim("/sim/faults", &fault).await;
+        let fault = json!({"errcode": errcode});
+        admin.stage.wechat.fault("/cgi-bin/stable_token", &fault).await;
         assert_failed(&examine(&mut admin).await, "token", &texts);
     }
 }
@@ -306,14 +298,14 @@ async fn what_the_account_lacks_is_told_by_the_check_that_finds_it() {
             ["48001", "认证"],
         ),
     ] {
-        admin.sim("/sim/faults", &fault).await;
+        admin.stage.wechat.control("faults", &fault).await;
         assert_failed(&examine(&mut admin).await, name, &texts);
     }
 }
 
 #[tokio::test]
 async fn a_refresher_that_cannot_be_invoked_is_named_by_its_variable() {
-    let mut admin = Admin::start_with(true, &[("AWS_ENDPOINT_URL_LAMBDA", "http://127.0.0.1:9")]).await;
+    let mut admin = Admin::start_with(&[("AWS_ENDPOINT_URL_LAMBDA", "http://127.0.0.1:9")]).await;
     assert_failed(
         &examine(&mut admin).await,
         "refresh on demand",
@@ -326,8 +318,10 @@ async fn a_refresher_that_cannot_be_invoked_is_named_by_its_variable() {
 async fn reply_rules_that_cannot_be_used_are_found() {
     let mut admin = Admin::start().await;
     assert_eq!(check(&examine(&mut admin).await, "reply rules")["ok"], true);
-    let table = store(&admin);
-    let gif = r#"{"subscribe":{"type":"gif"}}"#;
-    table.save_replies(gif, None, 0).await.unwrap();
+    admin
+        .stage
+        .table
+        .save_rules(&json!({"subscribe": {"type": "gif"}}))
+        .await;
     assert_failed(&examine(&mut admin).await, "reply rules", &["/subscribe/type"]);
 }

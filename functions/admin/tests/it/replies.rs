@@ -2,19 +2,19 @@
 
 use serde_json::{Value, json};
 
-use crate::{Admin, api_event};
+use testing::event::post;
+
+use crate::Admin;
 
 fn rules(greeting: &str) -> Value {
     json!({"subscribe": {"type": "text", "content": greeting}})
 }
 
-/// `PUT`s with `If-Match`, and answers with the status and the new `ETag`.
-async fn put(admin: &mut Admin, document: &Value, if_match: &str) -> (i64, String) {
-    let mut event = api_event("PUT", "/api/replies", document);
-    event["headers"]["if-match"] = json!(if_match);
-    let response = admin.respond(&event).await;
-    let etag = response["headers"]["etag"].as_str().unwrap_or_default().to_owned();
-    (response["statusCode"].as_i64().unwrap(), etag)
+/// `PUT`s with `If-Match`, and returns the status and the new `ETag`.
+async fn put(admin: &mut Admin, document: &Value, if_match: &str) -> (u16, String) {
+    let answer = admin.put("/api/replies", document).header("if-match", if_match).await;
+    let etag = answer.headers["etag"].as_str().unwrap_or_default();
+    (answer.status, etag.to_owned())
 }
 
 #[tokio::test]
@@ -23,11 +23,11 @@ async fn two_editors_cannot_overwrite_one_another() {
     assert_eq!(put(&mut admin, &rules("one"), "\"0\"").await, (200, "\"1\"".to_owned()));
     assert_eq!(put(&mut admin, &rules("two"), "\"1\"").await, (200, "\"2\"".to_owned()));
     assert_eq!(put(&mut admin, &rules("late"), "\"1\"").await.0, 412);
-    assert_eq!(admin.request("GET", "/api/replies", &Value::Null).await.1, rules("two"));
+    assert_eq!(admin.get("/api/replies").await.body, rules("two"));
     assert_eq!(put(&mut admin, &rules("three"), "*").await.0, 200);
     assert_eq!(put(&mut admin, &rules("four"), "three").await.0, 400);
     assert_eq!(
-        admin.request("PUT", "/api/replies", &rules("five")).await.0,
+        admin.put("/api/replies", &rules("five")).await.status,
         200,
         "without If-Match"
     );
@@ -45,7 +45,7 @@ async fn a_small_body_is_refused_with_the_place_of_each_fault() {
         ("/api/menu/trymatch", json!({"user_id": ""}), vec!["/user_id"]),
         ("/api/menu/trymatch", json!({"user": "o"}), vec!["/user_id"]),
     ] {
-        let (status, answer) = admin.request("POST", path, &body).await;
+        let (status, answer) = admin.post(path, &body).await.parts();
         assert_eq!((status, &answer["pointer"]), (400, &json!(pointers[0])), "{body}");
         let faults = answer["faults"].as_array().unwrap().iter();
         let found: Vec<_> = faults.map(|fault| fault["pointer"].as_str().unwrap()).collect();
@@ -58,33 +58,28 @@ async fn a_small_body_is_refused_with_the_place_of_each_fault() {
 #[tokio::test]
 async fn the_last_ten_versions_can_be_restored() {
     let mut admin = Admin::start().await;
-    assert_eq!(
-        admin.request("POST", "/api/replies/rollback", &Value::Null).await.0,
-        404
-    );
+    assert_eq!(admin.post("/api/replies/rollback", &Value::Null).await.status, 404);
     for version in 1..=12 {
-        admin.request("PUT", "/api/replies", &rules(&version.to_string())).await;
+        admin.put("/api/replies", &rules(&version.to_string())).await;
     }
     assert_eq!(
-        admin.request("POST", "/api/replies/rollback", &Value::Null).await,
+        admin.post("/api/replies/rollback", &Value::Null).await.parts(),
         (200, rules("11"))
     );
     assert_eq!(
-        admin.request("GET", "/api/replies", &Value::Null).await.1,
+        admin.get("/api/replies").await.body,
         rules("11"),
         "stored as version 13"
     );
     assert_eq!(
         admin
-            .request("POST", "/api/replies/rollback", &json!({"version": 4}))
-            .await,
+            .post("/api/replies/rollback", &json!({"version": 4}))
+            .await
+            .parts(),
         (200, rules("4"))
     );
     assert_eq!(
-        admin
-            .request("POST", "/api/replies/rollback", &json!({"version": 1}))
-            .await
-            .0,
+        admin.post("/api/replies/rollback", &json!({"version": 1})).await.status,
         404,
         "too old"
     );
@@ -92,10 +87,10 @@ async fn the_last_ten_versions_can_be_restored() {
 
 /// The answer to the first request was lost, so its caller sends it again.
 #[tokio::test]
-async fn a_roll_back_that_is_repeated_does_not_bring_the_bad_rules_back() {
+async fn a_rollback_that_is_repeated_does_not_bring_the_bad_rules_back() {
     let mut admin = Admin::start().await;
-    admin.request("PUT", "/api/replies", &rules("good")).await;
-    admin.request("PUT", "/api/replies", &rules("bad")).await;
+    admin.put("/api/replies", &rules("good")).await;
+    admin.put("/api/replies", &rules("bad")).await;
     for body in [
         &Value::Null,
         &Value::Null,
@@ -103,7 +98,7 @@ async fn a_roll_back_that_is_repeated_does_not_bring_the_bad_rules_back() {
         &json!({"version": 1}),
     ] {
         assert_eq!(
-            admin.request("POST", "/api/replies/rollback", body).await,
+            admin.post("/api/replies/rollback", body).await.parts(),
             (200, rules("good")),
             "{body}"
         );
@@ -113,14 +108,10 @@ async fn a_roll_back_that_is_repeated_does_not_bring_the_bad_rules_back() {
         (200, "\"4\"".to_owned()),
         "no version was wasted"
     );
-    let mut roll_back = api_event("POST", "/api/replies/rollback", &Value::Null);
-    roll_back["headers"]["if-match"] = json!("\"4\"");
-    assert_eq!(admin.respond(&roll_back).await["statusCode"], 200);
-    assert_eq!(admin.respond(&roll_back).await["statusCode"], 412);
-    assert_eq!(
-        admin.request("GET", "/api/replies", &Value::Null).await.1,
-        rules("good")
-    );
+    let roll_back = post("/api/replies/rollback", &Value::Null).header("if-match", "\"4\"");
+    assert_eq!(admin.send(&roll_back).await.status, 200);
+    assert_eq!(admin.send(&roll_back).await.status, 412);
+    assert_eq!(admin.get("/api/replies").await.body, rules("good"));
 }
 
 #[tokio::test]
@@ -129,8 +120,9 @@ async fn trying_tells_the_reply_and_its_rule() {
     let greeting = json!({"reply": {"type": "text", "content": "欢迎关注"}, "rule": "/subscribe"});
     assert_eq!(
         admin
-            .request("POST", "/api/replies/try", &json!({"event": "subscribe"}))
-            .await,
+            .post("/api/replies/try", &json!({"event": "subscribe"}))
+            .await
+            .parts(),
         (200, greeting)
     );
 
@@ -140,7 +132,7 @@ async fn trying_tells_the_reply_and_its_rule() {
         "clicks": {"HELP": reply},
         "scans": {"42": reply},
     });
-    admin.request("PUT", "/api/replies", &document).await;
+    admin.put("/api/replies", &document).await;
     for (request, rule) in [
         (json!({"text": "你好"}), json!("/keywords/0")),
         (json!({"text": "再见"}), Value::Null),
@@ -148,10 +140,10 @@ async fn trying_tells_the_reply_and_its_rule() {
         (json!({"event": "subscribe", "key": "qrscene_42"}), json!("/scans/42")),
     ] {
         assert_eq!(
-            admin.request("POST", "/api/replies/try", &request).await.1["rule"],
+            admin.post("/api/replies/try", &request).await.body["rule"],
             rule,
             "{request}"
         );
     }
-    assert_eq!(admin.request("POST", "/api/replies/try", &json!({})).await.0, 400);
+    assert_eq!(admin.post("/api/replies/try", &json!({})).await.status, 400);
 }

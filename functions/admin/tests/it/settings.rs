@@ -1,59 +1,54 @@
 //! The secret that changes, or cannot be read, while the function runs.
 
 use serde_json::json;
-use testing::{EmbeddedSecretsManager, event};
+use testing::{
+    SecretsManager,
+    account::API_KEY,
+    event::{api, get},
+};
 
-use crate::Admin;
+use crate::{Admin, stage};
 
-async fn start(secrets: &EmbeddedSecretsManager, api_keys: &str) -> Admin {
-    let variables = [
-        ("API_KEYS", api_keys),
-        ("WECHAT_SECRET_ID", "wechat"),
-        ("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets.endpoint()),
-    ];
-    let mut admin = Admin::start_with(true, &variables).await;
-    admin.function.started().await;
+/// Starts a function with `api_keys` set directly, and a secret.
+async fn start(secrets: &SecretsManager, api_keys: &str) -> Admin {
+    let mut stage = stage().await.token().await;
+    stage.set_secret(secrets);
+    let mut admin = Admin::on(stage, &[("API_KEYS", api_keys)]).await;
+    admin.started().await;
     admin
 }
 
 #[tokio::test]
 async fn a_key_that_is_put_into_the_secret_works_at_once_and_one_taken_out_no_more() {
-    let secrets = EmbeddedSecretsManager::holding(&json!({"API_KEYS": "leaked-key"}))
-        .await
-        .unwrap();
+    let secrets = SecretsManager::holding(&json!({"API_KEYS": "leaked-key"})).await;
     let mut admin = start(&secrets, "").await;
-    let mut leaked = event("replies-get");
-    leaked["headers"]["authorization"] = json!("Bearer leaked-key");
-    assert_eq!(admin.answer(&leaked).await.0, 200);
-    secrets.put(&json!({"API_KEYS": crate::API_KEY}));
-    assert_eq!(admin.answer_to("replies-get").await.0, 200);
-    assert_eq!(admin.answer(&leaked).await.0, 401);
+    let leaked = get("/api/replies").api_key("leaked-key");
+    assert_eq!(admin.send(&leaked).await.status, 200);
+    secrets.put(&json!({"API_KEYS": API_KEY}));
+    assert_eq!(admin.send(&get("/api/replies")).await.status, 200);
+    assert_eq!(admin.send(&leaked).await.status, 401);
     assert_eq!(secrets.asked().len(), 2, "wrong keys have it read every 10 s at most");
-    let logs = admin.function.logs();
-    assert!(!logs.contains("leaked-key") && !logs.contains(crate::API_KEY), "{logs}");
+    let logs = admin.logs();
+    assert!(!logs.contains("leaked-key") && !logs.contains(API_KEY), "{logs}");
 }
 
 #[tokio::test]
 async fn a_request_without_a_key_does_not_have_the_secret_read() {
-    let secrets = EmbeddedSecretsManager::holding(&json!({"API_KEYS": crate::API_KEY}))
-        .await
-        .unwrap();
+    let secrets = SecretsManager::holding(&json!({"API_KEYS": API_KEY})).await;
     let mut admin = start(&secrets, "").await;
-    let mut keyless = event("replies-get");
-    keyless["headers"].as_object_mut().unwrap().remove("authorization");
-    assert_eq!(admin.answer(&keyless).await.0, 401);
+    let keyless = get("/api/replies").keyless();
+    assert_eq!(admin.send(&keyless).await.status, 401);
     assert_eq!(secrets.asked().len(), 1);
 }
 
 /// Also those without a key: nobody knows the keys. They learn no more than the code of the refusal.
 #[tokio::test]
 async fn without_its_secret_every_request_is_told_the_cause_and_the_remedy() {
-    let secrets = EmbeddedSecretsManager::refusing().await.unwrap();
+    let secrets = SecretsManager::refusing().await;
     let mut admin = start(&secrets, "").await;
-    let mut stranger = event("doctor");
-    stranger["headers"].as_object_mut().unwrap().remove("authorization");
-    for event in [stranger, event("doctor"), event("menu-create")] {
-        let (status, problem) = admin.answer(&event).await;
+    let doctor = get("/api/doctor").api_key("events-key");
+    for event in [doctor.clone().keyless(), doctor, api("POST", "/api/menu")] {
+        let (status, problem) = admin.send(&event).await.parts();
         assert_eq!(
             (status, &problem["type"]),
             (503, &json!("urn:wechat-bundle:set-up")),
@@ -69,14 +64,14 @@ async fn without_its_secret_every_request_is_told_the_cause_and_the_remedy() {
         }
         assert!(!problem.to_string().contains("123456789012"), "{problem}");
     }
-    assert!(admin.function.logs().contains("123456789012"), "the log says more");
+    assert!(admin.logs().contains("123456789012"), "the log says more");
 }
 
 #[tokio::test]
 async fn the_doctor_answers_holders_of_a_key_that_is_set_directly_though_the_secret_cannot_be_read() {
-    let secrets = EmbeddedSecretsManager::refusing().await.unwrap();
-    let mut admin = start(&secrets, crate::API_KEY).await;
-    let (status, report) = admin.answer_to("doctor").await;
+    let secrets = SecretsManager::refusing().await;
+    let mut admin = start(&secrets, API_KEY).await;
+    let (status, report) = admin.send(&get("/api/doctor")).await.parts();
     assert_eq!((status, &report["ok"]), (200, &json!(false)));
     let checks = report["checks"].as_array().unwrap();
     let check = |name: &str| checks.iter().find(|check| check["name"] == name).unwrap();
@@ -85,9 +80,8 @@ async fn the_doctor_answers_holders_of_a_key_that_is_set_directly_though_the_sec
         assert!(check("secret").to_string().contains(part), "{report}");
     }
     assert_eq!(check("table")["ok"], true, "{report}");
-    let (status, problem) = admin.answer_to("menu-create").await;
+    let (status, problem) = admin.send(&api("POST", "/api/menu")).await.parts();
     assert_eq!((status, &problem["type"]), (503, &json!("urn:wechat-bundle:set-up")));
-    let mut stranger = event("doctor");
-    stranger["headers"]["authorization"] = json!("Bearer stranger");
-    assert_eq!(admin.answer(&stranger).await.0, 401);
+    let stranger = get("/api/doctor").api_key("stranger");
+    assert_eq!(admin.send(&stranger).await.status, 401);
 }

@@ -1,11 +1,13 @@
 //! The sample events of `events/`, as they are.
 
-use crate::stage::{Stage, invoke};
+use testing::{Stage, event::sample};
+
+use crate::BINARY;
 
 #[tokio::test]
 async fn each_sample_event_is_served() {
-    let stage = Stage::new().await;
-    let mut function = stage.function_with(&[("API_KEYS", "events-key")]).await;
+    let stage = Stage::with_token().await;
+    let mut function = stage.function_with(BINARY, &[("API_KEYS", "events-key")]).await;
     for (name, status) in [
         ("list-templates", 200),
         ("message-status", 404),
@@ -13,7 +15,7 @@ async fn each_sample_event_is_served() {
         ("send-template", 400),
         ("send-template-array", 400),
     ] {
-        let answer = invoke(&mut function, &testing::event(name)).await;
+        let answer = function.send(&sample(name)).await;
         assert_eq!(answer.status, status, "{name}");
     }
 }

@@ -2,22 +2,26 @@
 
 use std::time::{Duration, Instant};
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use simulator::FOLLOWER;
 
-use crate::stage::{API_KEY, Answer, SEND, Stage, event, get, invoke, invoke_within, message, send, send_with_key};
+use testing::{
+    Fault, Function, Response, Service, Stage,
+    account::{API_KEY, APP_SECRET},
+    message, message_to, now,
+};
 
-async fn send_with_fault(stage: &Stage, function: &mut testing::Function, mut fault: Value) -> Answer {
-    fault["path"] = SEND.into();
-    stage.fault(&fault).await;
+use crate::{BINARY, LIST, SEND, request, send, send_with_key};
+
+async fn send_with_fault(stage: &Stage, function: &mut Function, fault: Value) -> Response {
+    stage.wechat.fault(SEND, &fault).await;
     send(function, &message()).await
 }
 
 #[tokio::test]
 async fn the_four_errors_that_cost_most() {
-    let stage = Stage::new().await;
-    let function = &mut stage.function().await;
+    let stage = Stage::with_token().await;
+    let function = &mut stage.function(BINARY).await;
     let not_in_whitelist = "invalid ip 203.0.113.9 ipv6 ::ffff:203.0.113.9, not in whitelist";
     let answer = send_with_fault(&stage, function, json!({"errcode": 40164, "errmsg": not_in_whitelist})).await;
     assert_eq!((answer.status, &answer.body["errcode"]), (503, &json!(40164)));
@@ -52,21 +56,18 @@ async fn the_four_errors_that_cost_most() {
     assert_eq!(answer.status, 200);
     let events = stage.lambda.events();
     assert_eq!((events.len(), &events[0]["action"]), (1, &json!("replace")));
-    assert_eq!(stage.phone(FOLLOWER).await.len(), 1);
+    assert_eq!(stage.wechat.phone(FOLLOWER).await.len(), 1);
 }
 
 #[tokio::test]
 async fn a_token_that_stays_dead_is_asked_for_once_for_all_recipients() {
-    let stage = Stage::new().await;
-    let function = &mut stage.function().await;
+    let stage = Stage::with_token().await;
+    let function = &mut stage.function(BINARY).await;
     send(function, &message()).await;
-    let mut followers = Vec::new();
-    for _ in 0..100 {
-        followers.push(stage.follower().await);
-    }
-    stage.control("/sim/whitelist", &json!({"ips": ["203.0.113.7"]})).await;
-    stage.control("/sim/token/invalidate", &json!({})).await;
-    let answer = send(function, &crate::stage::message_to(followers)).await;
+    let followers = stage.wechat.followers(100).await;
+    stage.wechat.whitelist(json!(["203.0.113.7"])).await;
+    stage.wechat.control("token/invalidate", &json!({})).await;
+    let answer = send(function, &message_to(followers)).await;
     assert_eq!(
         (answer.status, &answer.body["errcode"]),
         (503, &json!(40164)),
@@ -77,13 +78,10 @@ async fn a_token_that_stays_dead_is_asked_for_once_for_all_recipients() {
 
 #[tokio::test]
 async fn a_refusal_of_everybody_stops_a_batch_and_is_its_answer() {
-    let stage = Stage::new().await;
-    let function = &mut stage.function().await;
-    let mut followers = Vec::new();
-    for _ in 0..100 {
-        followers.push(stage.follower().await);
-    }
-    let body = crate::stage::message_to(followers.clone());
+    let stage = Stage::with_token().await;
+    let function = &mut stage.function(BINARY).await;
+    let followers = stage.wechat.followers(100).await;
+    let body = message_to(followers.clone());
     for (errcode, status, has_retry_after) in [
         (45009, 429, true),
         (45011, 429, true),
@@ -93,9 +91,10 @@ async fn a_refusal_of_everybody_stops_a_batch_and_is_its_answer() {
         (50002, 503, false),
     ] {
         stage
-            .fault(&json!({"path": SEND, "errcode": errcode, "times": 100}))
+            .wechat
+            .fault(SEND, &json!({"errcode": errcode, "times": 100}))
             .await;
-        let before = stage.calls(Some(SEND)).await;
+        let before = stage.wechat.calls(SEND).await;
         let answer = send(function, &body).await;
         assert_eq!(
             (answer.status, &answer.body["errcode"]),
@@ -107,20 +106,20 @@ async fn a_refusal_of_everybody_stops_a_batch_and_is_its_answer() {
             has_retry_after,
             "{answer:?}"
         );
-        let calls = stage.calls(Some(SEND)).await - before;
+        let calls = stage.wechat.calls(SEND).await - before;
         // That 50002 is not about one recipient shows the second one.
         assert!(calls <= 21, "{errcode} was met {calls} times");
         let hint = answer.body["hint"].as_str().unwrap();
         assert!(!hint.contains("was not asked"), "{hint}");
-        stage.clear_faults().await;
+        stage.wechat.clear_faults().await;
     }
     // One recipient is at fault, and no other; 50002 may be about the account, and is about one user here.
-    stage.fault(&json!({"path": SEND, "errcode": 50002, "times": 1})).await;
+    stage.wechat.fault(SEND, &json!({"errcode": 50002, "times": 1})).await;
     let answer = send(function, &body).await;
     let results = answer.body["results"].as_array().unwrap();
     let failed = results.iter().filter(|result| result["errcode"] != 0);
     assert_eq!((answer.status, failed.count()), (207, 1), "{answer:?}");
-    stage.fault(&json!({"path": SEND, "errcode": 43019, "times": 1})).await;
+    stage.wechat.fault(SEND, &json!({"errcode": 43019, "times": 1})).await;
     let answer = send(function, &body).await;
     let failed = answer.body["results"]
         .as_array()
@@ -133,11 +132,11 @@ async fn a_refusal_of_everybody_stops_a_batch_and_is_its_answer() {
 /// The caller would take the refusal for the whole truth, send again, and the phone would show the message twice.
 #[tokio::test]
 async fn a_refusal_of_a_repeat_does_not_hide_that_the_first_may_have_been_sent() {
-    let stage = Stage::new().await;
-    let function = &mut stage.function().await;
+    let stage = Stage::with_token().await;
+    let function = &mut stage.function(BINARY).await;
     for errcode in [45011, 45009, 48001, 47003, 43019, 40164] {
-        stage.fault(&json!({"path": SEND, "drop": true})).await;
-        stage.fault(&json!({"path": SEND, "errcode": errcode})).await;
+        stage.wechat.fault(SEND, &json!({"drop": true})).await;
+        stage.wechat.fault(SEND, &json!({"errcode": errcode})).await;
         let answer = send(function, &message()).await;
         let body = &answer.body;
         assert_eq!(
@@ -156,26 +155,23 @@ async fn a_refusal_of_a_repeat_does_not_hide_that_the_first_may_have_been_sent()
             "{body}"
         );
 
-        let phone = stage.phone(FOLLOWER).await.len();
+        let phone = stage.wechat.phone(FOLLOWER).await.len();
         let mut again = message();
         again["client_msg_id"] = body["client_msg_id"].clone();
         assert_eq!(send(function, &again).await.status, 200, "{errcode}");
-        assert_eq!(stage.phone(FOLLOWER).await.len(), phone, "{errcode}");
+        assert_eq!(stage.wechat.phone(FOLLOWER).await.len(), phone, "{errcode}");
     }
 }
 
 #[tokio::test]
 async fn the_start_and_the_wait_at_the_gateway_are_part_of_a_requests_25_seconds() {
-    let stage = Stage::new().await;
-    let function = &mut stage.function().await;
+    let stage = Stage::with_token().await;
+    let function = &mut stage.function(BINARY).await;
     send(function, &message()).await;
-    stage
-        .fault(&json!({"path": SEND, "delay_ms": 60_000, "times": 2}))
-        .await;
-    let mut late = event(&message(), None);
-    late["requestContext"]["timeEpoch"] = (crate::stage::now() * 1000 - 20_000).into();
+    stage.wechat.fault(SEND, &json!({"delay_ms": 60_000, "times": 2})).await;
+    let late = request(&message()).with("/requestContext/timeEpoch", now() * 1000 - 20_000);
     let started = Instant::now();
-    let answer = invoke_within(function, &late, 29_000).await;
+    let answer = function.ask(late).within(29_000).await;
     assert_eq!(answer.status, 504, "{answer:?}");
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
 }
@@ -183,26 +179,26 @@ async fn the_start_and_the_wait_at_the_gateway_are_part_of_a_requests_25_seconds
 /// The calls are counted over the replacement of the token, and none is forgotten that may have sent the message.
 #[tokio::test]
 async fn a_dead_token_a_busy_wechat_and_a_dead_token_again_make_three_calls() {
-    let stage = Stage::new().await;
-    let function = &mut stage.function().await;
+    let stage = Stage::with_token().await;
+    let function = &mut stage.function(BINARY).await;
     send(function, &message()).await;
     for errcode in [40001, -1, 40001, 40001] {
-        stage.fault(&json!({"path": SEND, "errcode": errcode})).await;
+        stage.wechat.fault(SEND, &json!({"errcode": errcode})).await;
     }
-    let before = stage.calls(Some(SEND)).await;
+    let before = stage.wechat.calls(SEND).await;
     let answer = send(function, &message()).await;
     assert_eq!(
         (answer.status, &answer.body["may_have_been_sent"]),
         (504, &json!(true)),
         "{answer:?}"
     );
-    assert_eq!(stage.calls(Some(SEND)).await - before, 3);
+    assert_eq!(stage.wechat.calls(SEND).await - before, 3);
 }
 
 #[tokio::test]
 async fn a_mini_program_that_wechat_refuses_is_the_callers_fault() {
-    let stage = Stage::new().await;
-    let function = &mut stage.function().await;
+    let stage = Stage::with_token().await;
+    let function = &mut stage.function(BINARY).await;
     let mut with_program = message();
     with_program["miniprogram"] = json!({"appid": "wx0000000000000000", "pagepath": "pages/index"});
     for (body, errcode, status, field) in [
@@ -211,7 +207,7 @@ async fn a_mini_program_that_wechat_refuses_is_the_callers_fault() {
         (&with_program, 40165, 400, json!("miniprogram.pagepath")),
         (&message(), 40013, 503, Value::Null),
     ] {
-        stage.fault(&json!({"path": SEND, "errcode": errcode})).await;
+        stage.wechat.fault(SEND, &json!({"errcode": errcode})).await;
         let answer = send(function, body).await;
         assert_eq!((answer.status, &answer.body["field"]), (status, &field), "{answer:?}");
         assert!(answer.body["hint"].is_string(), "{answer:?}");
@@ -220,9 +216,9 @@ async fn a_mini_program_that_wechat_refuses_is_the_callers_fault() {
 
 #[tokio::test]
 async fn without_a_token_the_refresher_is_asked_and_its_refusal_told() {
-    let stage = Stage::without_token().await;
-    stage.control("/sim/whitelist", &json!({"ips": ["203.0.113.7"]})).await;
-    let function = &mut stage.function().await;
+    let stage = Stage::new().await;
+    stage.wechat.whitelist(json!(["203.0.113.7"])).await;
+    let function = &mut stage.function(BINARY).await;
     for key in ["order-1", "order-1"] {
         let answer = send_with_key(function, &message(), key).await;
         assert_eq!((answer.status, &answer.body["errcode"]), (503, &json!(40164)));
@@ -231,14 +227,14 @@ async fn without_a_token_the_refresher_is_asked_and_its_refusal_told() {
             "{answer:?}"
         );
     }
-    stage.control("/sim/whitelist", &json!({"ips": null})).await;
+    stage.wechat.whitelist(json!(null)).await;
     assert_eq!(send_with_key(function, &message(), "order-1").await.status, 200);
 }
 
 #[tokio::test]
 async fn an_answer_that_is_not_wechats_may_hide_a_sent_message() {
-    let stage = Stage::new().await;
-    let function = &mut stage.function().await;
+    let stage = Stage::with_token().await;
+    let function = &mut stage.function(BINARY).await;
     for fault in [
         json!({"body": "<html>登录</html>"}),
         json!({"http_status": 500, "times": 2}),
@@ -259,21 +255,21 @@ async fn an_answer_that_is_not_wechats_may_hide_a_sent_message() {
         );
     }
     // A list of templates changes nothing.
-    stage
-        .fault(&json!({"path": crate::stage::LIST, "body": "<html>"}))
-        .await;
-    assert_eq!(invoke(function, &get("/api/templates")).await.status, 502);
-    stage.fault(&json!({"path": SEND, "delay_ms": 60_000})).await;
+    stage.wechat.fault(LIST, &json!({"body": "<html>"})).await;
+    assert_eq!(function.get("/api/templates").await.status, 502);
+    stage.wechat.fault(SEND, &json!({"delay_ms": 60_000})).await;
     let started = Instant::now();
-    let answer = invoke_within(function, &event(&message(), None), 3_000).await;
+    let answer = function.ask(request(&message())).within(3_000).await;
     assert_eq!(answer.status, 504);
     assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
 }
 
 #[tokio::test]
 async fn without_a_connection_to_wechat_it_says_that_nothing_was_sent() {
-    let stage = Stage::new().await;
-    let function = &mut stage.function_with(&[("WECHAT_API_BASE", "http://127.0.0.1:1")]).await;
+    let stage = Stage::with_token().await;
+    let function = &mut stage
+        .function_with(BINARY, &[("WECHAT_API_BASE", "http://127.0.0.1:1")])
+        .await;
     let answer = send(function, &message()).await;
     assert_eq!(answer.status, 504);
     assert!(
@@ -284,92 +280,53 @@ async fn without_a_connection_to_wechat_it_says_that_nothing_was_sent() {
 
 #[tokio::test]
 async fn without_its_store_it_answers_504() {
-    let stage = Stage::new().await;
+    let stage = Stage::with_token().await;
     let function = &mut stage
-        .function_with(&[("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:1")])
+        .function_with(BINARY, &[("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:1")])
         .await;
     let started = Instant::now();
     assert_eq!(send(function, &message()).await.status, 504);
     assert_eq!(send_with_key(function, &message(), "order-1").await.status, 504);
-    assert_eq!(invoke(function, &get("/api/messages/1")).await.status, 504);
+    assert_eq!(function.get("/api/messages/1").await.status, 504);
     assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
-    assert_eq!(stage.calls(Some(SEND)).await, 0);
+    assert_eq!(stage.wechat.calls(SEND).await, 0);
 }
 
 #[tokio::test]
 async fn a_store_that_fails_after_the_send_costs_neither_the_answer_nor_a_second_message() {
-    let stage = Stage::new().await;
-    let function = &mut stage.function().await;
+    let stage = Stage::with_token().await.behind_proxies().await;
+    let function = &mut stage.function(BINARY).await;
     send(function, &message()).await;
-    let stage = stage.without_table().await;
+    stage.proxy(Service::Table).fail(.., Fault::Refuse);
     let answer = send(function, &message()).await;
-    assert_eq!((answer.status, stage.phone(FOLLOWER).await.len()), (200, 2));
+    assert_eq!((answer.status, stage.wechat.phone(FOLLOWER).await.len()), (200, 2));
     assert_eq!(send_with_key(function, &message(), "order-1").await.status, 504);
-    assert_eq!(stage.phone(FOLLOWER).await.len(), 2);
-}
-
-fn changed(change: impl FnOnce(&mut Value)) -> Value {
-    let mut event = event(&message(), None);
-    change(&mut event);
-    event
+    assert_eq!(stage.wechat.phone(FOLLOWER).await.len(), 2);
 }
 
 #[tokio::test]
 async fn only_a_key_in_the_header_or_the_gateways_authorizer_lets_a_caller_in() {
-    let stage = Stage::new().await;
-    let function = &mut stage.function().await;
+    let stage = Stage::with_token().await;
+    let function = &mut stage.function(BINARY).await;
     let large = "x".repeat(256 * 1024 + 1);
-    let no_key = |event: &mut Value| {
-        event["headers"].as_object_mut().unwrap().remove("authorization");
-    };
-    let jwt = json!({"jwt": {"claims": {"sub": "1", "aud": "shop"}, "scopes": null}});
-    for (event, status) in [
-        (changed(no_key), 401),
-        (
-            changed(|event| event["headers"]["authorization"] = "Bearer another-key".into()),
-            401,
-        ),
-        (
-            changed(|event| event["headers"]["authorization"] = format!("Basic {API_KEY}").into()),
-            401,
-        ),
-        (
-            changed(|event| event["headers"]["authorization"] = "Bearer ".into()),
-            401,
-        ),
-        (
-            changed(|event| {
-                no_key(event);
-                let query = format!("authorization=Bearer%20{API_KEY}&api_key={API_KEY}&access_token={API_KEY}");
-                event["rawQueryString"] = query.into();
-                event["queryStringParameters"] = json!({"authorization": format!("Bearer {API_KEY}")});
-            }),
-            401,
-        ),
-        (
-            changed(|event| {
-                no_key(event);
-                event["body"] = large.clone().into();
-            }),
-            401,
-        ),
-        (changed(|event| event["body"] = large.clone().into()), 413),
-        (
-            changed(|event| {
-                event["body"] = STANDARD.encode(&large).into();
-                event["isBase64Encoded"] = true.into();
-            }),
-            413,
-        ),
-        (
-            changed(|event| {
-                no_key(event);
-                event["requestContext"]["authorizer"] = jwt.clone();
-            }),
-            200,
-        ),
+    let right = || request(&message());
+    let in_query = [
+        ("authorization", format!("Bearer {API_KEY}")),
+        ("api_key", API_KEY.to_owned()),
+        ("access_token", API_KEY.to_owned()),
+    ];
+    for (request, status) in [
+        (right().keyless(), 401),
+        (right().api_key("another-key"), 401),
+        (right().header("authorization", &format!("Basic {API_KEY}")), 401),
+        (right().api_key(""), 401),
+        (right().keyless().with_query(&in_query), 401),
+        (right().keyless().text(&large), 401),
+        (right().text(&large), 413),
+        (right().base64(&large), 413),
+        (right().jwt(), 200),
     ] {
-        let answer = invoke(function, &event).await;
+        let answer = function.send(&request).await;
         assert_eq!(answer.status, status, "{answer:?}");
         assert_eq!(answer.headers["www-authenticate"] == "Bearer", status == 401);
     }
@@ -377,15 +334,12 @@ async fn only_a_key_in_the_header_or_the_gateways_authorizer_lets_a_caller_in() 
 
 #[tokio::test]
 async fn bodies_are_read_whatever_their_content_type_and_refused_with_a_reason() {
-    let stage = Stage::new().await;
-    let function = &mut stage.function().await;
-    let encoded = changed(|event| {
-        event["body"] = STANDARD.encode(message().to_string()).into();
-        event["isBase64Encoded"] = true.into();
-    });
-    assert_eq!(invoke(function, &encoded).await.status, 200);
-    let form = changed(|event| event["headers"]["content-type"] = "application/x-www-form-urlencoded".into());
-    assert_eq!(invoke(function, &form).await.status, 200);
+    let stage = Stage::with_token().await;
+    let function = &mut stage.function(BINARY).await;
+    let encoded = request(&Value::Null).base64(message().to_string());
+    assert_eq!(function.send(&encoded).await.status, 200);
+    let form = request(&message()).header("content-type", "application/x-www-form-urlencoded");
+    assert_eq!(function.send(&form).await.status, 200);
     for (body, field) in [
         ("", Value::Null),
         ("touser=o", Value::Null),
@@ -403,16 +357,16 @@ async fn bodies_are_read_whatever_their_content_type_and_refused_with_a_reason()
             json!("url"),
         ),
     ] {
-        let answer = invoke(function, &changed(|event| event["body"] = body.into())).await;
+        let answer = function.send(&request(&Value::Null).text(body)).await;
         assert_eq!((answer.status, &answer.body["field"]), (400, &field), "{body}");
     }
-    assert_eq!(stage.calls(Some(SEND)).await, 2);
+    assert_eq!(stage.wechat.calls(SEND).await, 2);
 }
 
 #[tokio::test]
 async fn a_send_is_refused_with_every_fault_at_once() {
-    let stage = Stage::new().await;
-    let function = &mut stage.function().await;
+    let stage = Stage::with_token().await;
+    let function = &mut stage.function(BINARY).await;
     let body = json!({
         "touser": FOLLOWER, "template_id": "TEMPLATE_ID", "urls": "x", "url": "javascript:alert(1)",
         "data": {"thing1": 7, "a/b": {"value": 7}},
@@ -442,14 +396,14 @@ async fn a_send_is_refused_with_every_fault_at_once() {
             .iter()
             .all(|fault| fault["detail"].as_str().unwrap().contains(" / "))
     );
-    assert_eq!(stage.calls(Some(SEND)).await, 0);
+    assert_eq!(stage.wechat.calls(SEND).await, 0);
 }
 
 /// What its template does not take is named in both ways too.
 #[tokio::test]
 async fn findings_have_a_pointer_beside_their_field() {
-    let stage = Stage::new().await;
-    let function = &mut stage.function().await;
+    let stage = Stage::with_token().await;
+    let function = &mut stage.function(BINARY).await;
     let mut body = message();
     body["data"]["thing1"] = json!("长".repeat(21));
     let answer = send(function, &body).await;
@@ -463,8 +417,8 @@ async fn findings_have_a_pointer_beside_their_field() {
 
 #[tokio::test]
 async fn no_secret_no_openid_and_no_text_is_logged() {
-    let stage = Stage::new().await;
-    let function = &mut stage.function().await;
+    let stage = Stage::with_token().await;
+    let function = &mut stage.function(BINARY).await;
     send(function, &message()).await;
     for fault in [
         json!({"errcode": 47003, "errmsg": "argument invalid! data.time2.value invalid"}),
@@ -480,21 +434,20 @@ async fn no_secret_no_openid_and_no_text_is_logged() {
     send_with_key(function, &wrong, "order-1").await;
     let logs = function.logs();
     assert!(logs.contains("request answered"), "{logs}");
-    let msgid = stage.phone(FOLLOWER).await[0]["msgid"].as_str().unwrap().to_owned();
+    let msgid = stage.wechat.phone(FOLLOWER).await[0]["msgid"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let line = logs.lines().find(|line| line.contains("template message")).unwrap();
     assert!(
         line.contains(&msgid) && line.contains("\"root\""),
         "one message can be followed: {line}"
     );
-    let token = stage.token().await;
-    for secret in [
-        API_KEY,
-        &stage.simulator.account().app_secret,
-        &token,
-        FOLLOWER,
-        "项目审核",
-        "长长长",
-    ] {
+    let token = stage.table.item("token").await["access_token"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    for secret in [API_KEY, APP_SECRET, &token, FOLLOWER, "项目审核", "长长长"] {
         assert!(!logs.contains(secret), "{secret} is in:\n{logs}");
     }
 }
@@ -502,20 +455,21 @@ async fn no_secret_no_openid_and_no_text_is_logged() {
 /// Another process has replaced the token by one that is dead as well.
 #[tokio::test]
 async fn a_second_dead_token_in_the_table_is_replaced_too() {
-    let stage = Stage::new().await;
-    let mut function = stage.function().await;
+    let stage = Stage::with_token().await;
+    let mut function = stage.function(BINARY).await;
     assert_eq!(
         send(&mut function, &message()).await.status,
         200,
         "the token is remembered now"
     );
-    stage.control("/sim/token/invalidate", &json!({})).await;
-    stage.keep_token("97_another-dead-token").await;
-    let before = stage.calls(Some(SEND)).await;
+    stage.wechat.control("token/invalidate", &json!({})).await;
+    let dead = json!({"access_token": "97_another-dead-token", "generation": 2});
+    stage.table.set("token", &dead).await;
+    let before = stage.wechat.calls(SEND).await;
     let healed = send(&mut function, &message()).await;
     assert_eq!(healed.status, 200, "{}", healed.body);
     assert_eq!(
-        stage.calls(Some(SEND)).await - before,
+        stage.wechat.calls(SEND).await - before,
         3,
         "both dead tokens, and the working one"
     );

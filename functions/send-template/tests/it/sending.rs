@@ -4,17 +4,14 @@ use std::time::Instant;
 
 use serde_json::json;
 use simulator::FOLLOWER;
-use testing::TABLE_NAME;
-use wechat::store::{MessageStatus, Receipt, Table};
+use testing::{Stage, message, message_to, now};
 
-use crate::stage::{
-    LIST, SEND, Stage, event, get, invoke, invoke_within, message, message_to, now, send, send_with_key,
-};
+use crate::{BINARY, LIST, SEND, request, send, send_with_key};
 
 #[tokio::test]
 async fn a_message_reaches_the_phone_and_its_receipt_moves_the_record() {
-    let stage = Stage::new().await;
-    let function = &mut stage.function().await;
+    let stage = Stage::with_token().await;
+    let function = &mut stage.function(BINARY).await;
     let sent = send(function, &message()).await;
     assert_eq!(
         (sent.status, &sent.body["errcode"], &sent.body["errmsg"]),
@@ -22,31 +19,22 @@ async fn a_message_reaches_the_phone_and_its_receipt_moves_the_record() {
     );
     let msgid = sent.body["msgid"].as_str().unwrap();
     assert!(msgid.bytes().all(|byte| byte.is_ascii_digit()), "{msgid}");
-    let phone = stage.phone(FOLLOWER).await;
+    let phone = stage.wechat.phone(FOLLOWER).await;
     assert_eq!(
         (phone.len(), &phone[0]["msgid"], &phone[0]["data"]["const3"]),
         (1, &json!(msgid), &json!("通过"))
     );
 
     let path = format!("/api/messages/{msgid}");
-    let record = invoke(function, &get(&path)).await.body;
+    let record = function.get(&path).await.body;
     assert_eq!(
         (&record["status"], &record["touser"]),
         (&json!("sent"), &json!(FOLLOWER))
     );
     assert!(record["sent_at"].is_i64() && record["finished_at"].is_null());
-    let receipt = Receipt {
-        msgid,
-        openid: FOLLOWER,
-        status: MessageStatus::Blocked,
-        words: "failed:user block",
-        at: record["sent_at"].as_i64().unwrap() + 1,
-    };
-    Table::new(stage.table.client(), TABLE_NAME, &stage.simulator.account().app_id)
-        .record_receipt(receipt)
-        .await
-        .unwrap();
-    let record = invoke(function, &get(&path)).await.body;
+    let receipt = json!({"status": "blocked", "receipt": "failed:user block", "finished_at": now()});
+    stage.table.set(&format!("message#{msgid}"), &receipt).await;
+    let record = function.get(&path).await.body;
     assert_eq!(
         (&record["status"], &record["receipt"]),
         (&json!("blocked"), &json!("failed:user block"))
@@ -62,34 +50,25 @@ async fn a_message_reaches_the_phone_and_its_receipt_moves_the_record() {
         ("/api/messages/123456789012345678901", 404),
         ("/api/messages", 404),
     ] {
-        assert_eq!(invoke(function, &get(path)).await.status, status, "{path}");
+        assert_eq!(function.get(path).await.status, status, "{path}");
     }
 }
 
 #[tokio::test]
 async fn a_message_dropped_for_frequency_failed_for_a_reason_of_its_own() {
-    let stage = Stage::new().await;
-    let table = Table::new(stage.table.client(), TABLE_NAME, &stage.simulator.account().app_id);
+    let stage = Stage::with_token().await;
     for (msgid, words) in [("1", "failed:freq limit"), ("2", "failed: system failed")] {
-        let status = MessageStatus::Failed;
-        let at = now();
-        let receipt = Receipt {
-            msgid,
-            openid: FOLLOWER,
-            status,
-            words,
-            at,
-        };
-        assert!(table.record_receipt(receipt).await.unwrap());
+        let receipt = json!({"status": "failed", "receipt": words, "finished_at": now()});
+        stage.table.set(&format!("message#{msgid}"), &receipt).await;
     }
-    let function = &mut stage.function().await;
-    let dropped = invoke(function, &get("/api/messages/1")).await.body;
+    let function = &mut stage.function(BINARY).await;
+    let dropped = function.get("/api/messages/1").await.body;
     assert_eq!(
         (&dropped["status"], &dropped["receipt"], &dropped["reason"]),
         (&json!("failed"), &json!("failed:freq limit"), &json!("frequency-limit"))
     );
     assert!(dropped["meaning"].as_str().unwrap().contains("数小时内不要重发"));
-    let failed = invoke(function, &get("/api/messages/2")).await.body;
+    let failed = function.get("/api/messages/2").await.body;
     assert!(
         failed.get("reason").is_none() && failed["meaning"] != dropped["meaning"],
         "{failed}"
@@ -98,23 +77,23 @@ async fn a_message_dropped_for_frequency_failed_for_a_reason_of_its_own() {
 
 #[tokio::test]
 async fn a_warm_send_makes_one_call_and_a_second_process_needs_no_list() {
-    let stage = Stage::new().await;
-    let mut function = stage.function().await;
+    let stage = Stage::with_token().await;
+    let mut function = stage.function(BINARY).await;
     send(&mut function, &message()).await;
-    assert_eq!(stage.calls(Some(LIST)).await, 1);
-    let before = stage.calls(None).await;
+    assert_eq!(stage.wechat.calls(LIST).await, 1);
+    let before = stage.wechat.all_calls().await.len();
     assert_eq!(send(&mut function, &message()).await.status, 200);
-    assert_eq!(stage.calls(None).await, before + 1);
-    assert_eq!(send(&mut stage.function().await, &message()).await.status, 200);
-    assert_eq!(stage.calls(None).await, before + 2);
+    assert_eq!(stage.wechat.all_calls().await.len(), before + 1);
+    assert_eq!(send(&mut stage.function(BINARY).await, &message()).await.status, 200);
+    assert_eq!(stage.wechat.all_calls().await.len(), before + 2);
     assert!(stage.lambda.events().is_empty());
 }
 
 #[tokio::test]
 async fn several_recipients_are_told_apart_and_each_gets_one_message() {
-    let stage = Stage::new().await;
-    let function = &mut stage.function().await;
-    let (other, stranger) = (stage.follower().await, "odhkKxxxxxxxxxxxxxxxxxxxxxxx");
+    let stage = Stage::with_token().await;
+    let function = &mut stage.function(BINARY).await;
+    let (other, stranger) = (stage.wechat.follower().await, "odhkKxxxxxxxxxxxxxxxxxxxxxxx");
     let answer = send(function, &message_to(vec![FOLLOWER, stranger, &other, FOLLOWER])).await;
     assert_eq!(answer.status, 207);
     let results = answer.body["results"].as_array().unwrap();
@@ -131,7 +110,10 @@ async fn several_recipients_are_told_apart_and_each_gets_one_message() {
     );
     assert!(results[1]["hint"].is_string() && results[1]["msgid"].is_null());
     assert_eq!(
-        (stage.phone(FOLLOWER).await.len(), stage.phone(&other).await.len()),
+        (
+            stage.wechat.phone(FOLLOWER).await.len(),
+            stage.wechat.phone(&other).await.len()
+        ),
         (1, 1)
     );
 
@@ -144,11 +126,11 @@ async fn several_recipients_are_told_apart_and_each_gets_one_message() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_recipients_at_fifty_milliseconds_each_take_less_than_a_second() {
-    let stage = Stage::new().await;
-    let function = &mut stage.function().await;
+    let stage = Stage::with_token().await;
+    let function = &mut stage.function(BINARY).await;
     send(function, &message()).await;
-    let followers = followers(&stage, 100).await;
-    stage.fault(&json!({"path": SEND, "delay_ms": 50, "times": 100})).await;
+    let followers = stage.wechat.followers(100).await;
+    stage.wechat.fault(SEND, &json!({"delay_ms": 50, "times": 100})).await;
     let started = Instant::now();
     let answer = send(function, &message_to(followers)).await;
     let took = started.elapsed();
@@ -164,15 +146,13 @@ async fn a_hundred_recipients_at_fifty_milliseconds_each_take_less_than_a_second
 
 #[tokio::test]
 async fn near_the_deadline_those_not_sent_are_named_and_a_repeat_completes_them() {
-    let stage = Stage::new().await;
-    let function = &mut stage.function().await;
+    let stage = Stage::with_token().await;
+    let function = &mut stage.function(BINARY).await;
     send(function, &message()).await;
-    let followers = followers(&stage, 100).await;
-    stage
-        .fault(&json!({"path": SEND, "delay_ms": 300, "times": 1000}))
-        .await;
+    let followers = stage.wechat.followers(100).await;
+    stage.wechat.fault(SEND, &json!({"delay_ms": 300, "times": 1000})).await;
     let body = message_to(followers.clone());
-    let answer = invoke_within(function, &event(&body, Some("all")), 2_000).await;
+    let answer = function.ask(request(&body).key("all")).within(2_000).await;
     assert_eq!(answer.status, 207);
     let results = answer.body["results"].as_array().unwrap();
     assert_eq!(results.len(), 100);
@@ -183,20 +163,12 @@ async fn near_the_deadline_those_not_sent_are_named_and_a_repeat_completes_them(
     assert!(not_sent.len() >= 20 && not_sent.len() < 100, "{}", not_sent.len());
     for result in &not_sent {
         assert_eq!(result["status"], 504);
-        assert!(stage.phone(result["touser"].as_str().unwrap()).await.is_empty());
+        assert!(stage.wechat.phone(result["touser"].as_str().unwrap()).await.is_empty());
     }
-    stage.clear_faults().await;
+    stage.wechat.clear_faults().await;
     let answer = send_with_key(function, &body, "all").await;
     assert_eq!(answer.status, 200);
     for follower in &followers {
-        assert_eq!(stage.phone(follower).await.len(), 1, "{follower}");
+        assert_eq!(stage.wechat.phone(follower).await.len(), 1, "{follower}");
     }
-}
-
-async fn followers(stage: &Stage, count: usize) -> Vec<String> {
-    let mut followers = Vec::with_capacity(count);
-    for _ in 0..count {
-        followers.push(stage.follower().await);
-    }
-    followers
 }

@@ -1,17 +1,15 @@
 //! The secret that changes, or cannot be read, while the function runs.
 
 use serde_json::json;
-use testing::{EmbeddedSecretsManager, Function};
+use testing::{Function, SecretsManager, Stage, account::API_KEY, message};
 
-use crate::stage::{API_KEY, SEND, Stage, message, send};
+use crate::{BINARY, SEND, send};
 
-async fn start(stage: &Stage, secrets: &EmbeddedSecretsManager) -> Function {
-    let variables = [
-        ("API_KEYS", ""),
-        ("WECHAT_SECRET_ID", "wechat"),
-        ("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets.endpoint()),
-    ];
-    let mut function = stage.function_with(&variables).await;
+/// Starts a function whose API keys are in the secret.
+async fn start(stage: &mut Stage, secrets: &SecretsManager) -> Function {
+    stage.set([("API_KEYS", "")]);
+    stage.set_secret(secrets);
+    let mut function = stage.function(BINARY).await;
     function.started().await;
     function
 }
@@ -19,27 +17,24 @@ async fn start(stage: &Stage, secrets: &EmbeddedSecretsManager) -> Function {
 /// As on the first day of a stack, whose secret is an empty form.
 #[tokio::test]
 async fn a_key_that_is_put_into_the_secret_sends_at_once() {
-    let stage = Stage::new().await;
-    let secrets = EmbeddedSecretsManager::holding(&json!({"API_KEYS": ""})).await.unwrap();
-    let mut function = start(&stage, &secrets).await;
+    let mut stage = Stage::with_token().await;
+    let secrets = SecretsManager::holding(&json!({"API_KEYS": ""})).await;
+    let mut function = start(&mut stage, &secrets).await;
     secrets.put(&json!({"API_KEYS": API_KEY}));
     assert_eq!(send(&mut function, &message()).await.status, 200);
 }
 
 #[tokio::test]
 async fn without_its_secret_nothing_is_sent_and_the_cause_is_told() {
-    let stage = Stage::new().await;
-    let secrets = EmbeddedSecretsManager::refusing().await.unwrap();
-    let mut function = start(&stage, &secrets).await;
+    let mut stage = Stage::with_token().await;
+    let secrets = SecretsManager::refusing().await;
+    let mut function = start(&mut stage, &secrets).await;
     let answer = send(&mut function, &message()).await;
-    assert_eq!(
-        (answer.status, &answer.body["type"]),
-        (503, &json!("urn:wechat-bundle:set-up"))
-    );
+    assert_eq!((answer.status, answer.kind()), (503, "set-up"));
     assert!(
         answer.body.to_string().contains("AccessDeniedException"),
         "{}",
         answer.body
     );
-    assert_eq!(stage.calls(Some(SEND)).await, 0);
+    assert_eq!(stage.wechat.calls(SEND).await, 0);
 }

@@ -3,44 +3,46 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use testing::{Fault, FaultProxy};
+use serde_json::json;
+use testing::{Fault, Service, now};
 
-use super::*;
+use crate::{
+    BINARY, STABLE_TOKEN, calls, forced_calls, has_lease, is_free, put, refresh, refreshed, replace, stage, token,
+};
 
 #[tokio::test]
 async fn eight_processes_and_a_slow_wechat_make_one_call() {
-    let bench = Bench::new().await;
-    let mut functions = join_all((0..8).map(|_| bench.start())).await;
-    bench
-        .fault(json!({"path": STABLE_TOKEN, "delay_ms": 1_500, "times": 100}))
+    let stage = stage().await;
+    let mut functions = join_all((0..8).map(|_| stage.function(BINARY))).await;
+    stage
+        .wechat
+        .fault(STABLE_TOKEN, &json!({"delay_ms": 1_500, "times": 100}))
         .await;
     let event = refresh();
     let answers = join_all(functions.iter_mut().map(|function| function.succeed(&event))).await;
     let refreshed = answers.iter().filter(|done| done["refreshed"] == true).count();
-    assert_eq!((refreshed, bench.calls().await.len()), (1, 1), "{answers:?}");
+    assert_eq!((refreshed, calls(&stage).await), (1, 1), "{answers:?}");
     assert!(answers.iter().all(|done| done["generation"] == 1), "{answers:?}");
-    assert!(!bench.item().await.has_lease());
+    assert!(is_free(&stage).await);
 
     // The same with a token that WeChat refuses and keeps returning.
-    bench.control("token/invalidate", json!({"keep_returning": true})).await;
-    let event = bench.replace().await;
+    stage
+        .wechat
+        .control("token/invalidate", &json!({"keep_returning": true}))
+        .await;
+    let event = replace(&stage).await;
     let answers = join_all(functions.iter_mut().map(|function| function.succeed(&event))).await;
-    assert_eq!(
-        (bench.calls().await.len(), bench.forced_calls().await),
-        (3, 1),
-        "{answers:?}"
-    );
+    assert_eq!((calls(&stage).await, forced_calls(&stage).await), (3, 1), "{answers:?}");
     assert!(answers.iter().all(|done| done["generation"] == 2), "{answers:?}");
 }
 
 /// Each write is paid for, and takes of what one item can take in a second.
 #[tokio::test]
 async fn processes_that_wait_read_a_few_times_and_do_not_write() {
-    let mut bench = Bench::new().await;
-    let table = FaultProxy::start(&bench.table.endpoint()).await.unwrap();
-    bench.set("AWS_ENDPOINT_URL_DYNAMODB", table.endpoint());
-    let mut functions = join_all((0..8).map(|_| bench.start())).await;
-    bench.fault(json!({"path": STABLE_TOKEN, "delay_ms": 3_000})).await;
+    let stage = stage().await.behind_proxies().await;
+    let table = stage.proxy(Service::Table);
+    let mut functions = join_all((0..8).map(|_| stage.function(BINARY))).await;
+    stage.wechat.fault(STABLE_TOKEN, &json!({"delay_ms": 3_000})).await;
     table.mend().await;
     let event = refresh();
     join_all(functions.iter_mut().map(|function| function.succeed(&event))).await;
@@ -53,14 +55,18 @@ async fn processes_that_wait_read_a_few_times_and_do_not_write() {
 
 #[tokio::test]
 async fn eight_processes_make_one_call_to_a_wechat_that_refuses() {
-    let bench = Bench::new().await;
-    let mut functions = join_all((0..8).map(|_| bench.start())).await;
-    bench
-        .fault(json!({"path": STABLE_TOKEN, "errcode": 40164, "delay_ms": 1_500, "times": 100}))
+    let stage = stage().await;
+    let mut functions = join_all((0..8).map(|_| stage.function(BINARY))).await;
+    stage
+        .wechat
+        .fault(
+            STABLE_TOKEN,
+            &json!({"errcode": 40164, "delay_ms": 1_500, "times": 100}),
+        )
         .await;
     let event = refresh();
     let errors = join_all(functions.iter_mut().map(|function| function.fail(&event))).await;
-    assert_eq!(bench.calls().await.len(), 1);
+    assert_eq!(calls(&stage).await, 1);
     for (kind, message) in errors {
         assert!(
             kind == "WeChat40164" && message.contains("IP白名单"),
@@ -71,14 +77,14 @@ async fn eight_processes_make_one_call_to_a_wechat_that_refuses() {
 
 #[tokio::test]
 async fn a_working_token_is_not_waited_for() {
-    let bench = Bench::new().await;
-    let mut holder = bench.refreshed().await;
-    let mut other = bench.start().await;
-    bench.put(vec![("expires_at", number(now() + 300))]).await;
-    bench.fault(json!({"path": STABLE_TOKEN, "delay_ms": 2_000})).await;
+    let stage = stage().await;
+    let mut holder = refreshed(&stage).await;
+    let mut other = stage.function(BINARY).await;
+    put(&stage, json!({"expires_at": now() + 300})).await;
+    stage.wechat.fault(STABLE_TOKEN, &json!({"delay_ms": 2_000})).await;
     let event = refresh();
     let meanwhile = async {
-        while bench.calls().await.len() < 2 {
+        while calls(&stage).await < 2 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let started = Instant::now();
@@ -94,35 +100,35 @@ async fn a_working_token_is_not_waited_for() {
 
 #[tokio::test]
 async fn a_holder_that_is_killed_delays_the_others_by_less_than_a_minute() {
-    let bench = Bench::new().await;
-    let mut holder = bench.start().await;
-    bench.fault(json!({"path": STABLE_TOKEN, "delay_ms": 60_000})).await;
+    let stage = stage().await;
+    let mut holder = stage.function(BINARY).await;
+    stage.wechat.fault(STABLE_TOKEN, &json!({"delay_ms": 60_000})).await;
     let asked = async {
-        while bench.calls().await.is_empty() {
+        while calls(&stage).await == 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     let event = refresh();
     tokio::select! {
-        outcome = holder.function.invoke(&event) => panic!("{outcome:?}"),
+        outcome = holder.invoke(&event) => panic!("{outcome:?}"),
         () = asked => {}
     }
-    holder.kill().await.unwrap();
-    let item = bench.item().await;
-    let held_for = item.number("lease_expires_at") - now();
-    assert!(item.has_lease() && (1..60).contains(&held_for), "{item:?}");
+    holder.kill().await;
+    let item = token(&stage).await;
+    let held_for = item["lease_expires_at"].as_i64().unwrap() - now();
+    assert!(has_lease(&item) && (1..60).contains(&held_for), "{item:?}");
 
     // Another run waits as long as its own deadline lets it, and does not call WeChat.
-    let mut other = bench.start().await;
+    let mut other = stage.function(BINARY).await;
     let started = Instant::now();
-    let (kind, _) = error_of(other.invoke_within(&event, 4_000).await);
+    let (kind, _) = other.fail_within(&event, 4_000).await;
     assert!(kind == "Busy" && started.elapsed() < Duration::from_secs(4), "{kind}");
-    assert_eq!(bench.calls().await.len(), 1);
+    assert_eq!(calls(&stage).await, 1);
 
     // As if the lease had ended.
-    bench.put(vec![("lease_expires_at", number(now() - 1))]).await;
+    put(&stage, json!({"lease_expires_at": now() - 1})).await;
     assert_eq!(other.succeed(&event).await["refreshed"], true);
-    assert!(!bench.item().await.has_lease());
+    assert!(is_free(&stage).await);
 }
 
 #[tokio::test]
@@ -131,18 +137,14 @@ async fn a_write_that_lands_and_is_not_answered_is_no_error() {
     const STORING: usize = 4;
     // One loss is mended by the SDK's own retry, three end its patience.
     for losses in [1, 3] {
-        let mut bench = Bench::new().await;
-        let forgetful = FaultProxy::start(&bench.table.endpoint()).await.unwrap();
+        let stage = stage().await.behind_proxies().await;
+        let forgetful = stage.proxy(Service::Table);
         forgetful.fail(STORING..STORING + losses, Fault::WithholdAnswer);
-        bench.set("AWS_ENDPOINT_URL_DYNAMODB", forgetful.endpoint());
-        let done = bench.start().await.succeed(&refresh()).await;
+        let done = stage.function(BINARY).await.succeed(&refresh()).await;
         assert_eq!(done["refreshed"], true, "{losses} lost");
-        let item = bench.item().await;
-        assert_eq!(item.number("generation"), 1);
-        assert!(!item.has_lease());
-        assert_eq!(
-            (bench.calls().await.len(), forgetful.requests().len()),
-            (1, STORING + losses)
-        );
+        let item = token(&stage).await;
+        assert_eq!(item["generation"], 1);
+        assert!(!has_lease(&item));
+        assert_eq!((calls(&stage).await, forgetful.requests().len()), (1, STORING + losses));
     }
 }

@@ -2,14 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use testing::{Fault, FaultProxy};
+use serde_json::json;
+use testing::{Fault, Service, loopback::nobody, now};
 
-use super::*;
+use crate::{BINARY, STABLE_TOKEN, calls, has_lease, is_free, put, refresh, stage, token};
 
 #[tokio::test]
 async fn what_a_retry_cannot_mend_fails_after_one_call_and_says_what_to_do() {
-    let bench = Bench::new().await;
-    let mut function = bench.start().await;
+    let stage = stage().await;
+    let mut function = stage.function(BINARY).await;
     for (errcode, english, chinese) in [
         (40001, "WECHAT_APP_SECRET", "请核对 WECHAT_APP_SECRET"),
         (40013, "WECHAT_APP_ID", "不合法的 AppID"),
@@ -21,8 +22,8 @@ async fn what_a_retry_cannot_mend_fails_after_one_call_and_says_what_to_do() {
         (89503, "administrator", "管理员"),
         (-4711, "Unknown errcode", "未知错误码"),
     ] {
-        let before = bench.calls().await.len();
-        bench.fault(json!({"path": STABLE_TOKEN, "errcode": errcode})).await;
+        let before = calls(&stage).await;
+        stage.wechat.fault(STABLE_TOKEN, &json!({"errcode": errcode})).await;
         let (kind, message) = function.fail(&refresh()).await;
         assert_eq!(kind, format!("WeChat{errcode}"));
         assert!(
@@ -32,72 +33,67 @@ async fn what_a_retry_cannot_mend_fails_after_one_call_and_says_what_to_do() {
                 && message.contains("rid: "),
             "{message}"
         );
-        assert_eq!(bench.calls().await.len(), before + 1, "{errcode}");
-        assert!(!bench.item().await.has_lease(), "{errcode}");
+        assert_eq!(calls(&stage).await, before + 1, "{errcode}");
+        assert!(is_free(&stage).await, "{errcode}");
     }
     assert_eq!(function.succeed(&refresh()).await["refreshed"], true);
 }
 
 #[tokio::test]
 async fn the_platforms_own_refusals_are_understood() {
-    let mut bench = Bench::new().await;
-    bench.control("whitelist", json!({"ips": ["203.0.113.7"]})).await;
-    assert_eq!(bench.start().await.fail(&refresh()).await.0, "WeChat40164");
-    bench.set("WECHAT_APP_SECRET", "0123456789abcdef0123456789abcdef");
-    assert_eq!(bench.start().await.fail(&refresh()).await.0, "WeChat40125");
+    let mut stage = stage().await;
+    stage.wechat.whitelist(json!(["203.0.113.7"])).await;
+    assert_eq!(stage.function(BINARY).await.fail(&refresh()).await.0, "WeChat40164");
+    stage.set([("WECHAT_APP_SECRET", "0123456789abcdef0123456789abcdef")]);
+    assert_eq!(stage.function(BINARY).await.fail(&refresh()).await.0, "WeChat40125");
 }
 
 #[tokio::test]
 async fn a_busy_wechat_is_asked_again_after_a_while() {
-    let bench = Bench::new().await;
-    let mut function = bench.start().await;
-    bench
-        .fault(json!({"path": STABLE_TOKEN, "errcode": -1, "times": 2}))
+    let stage = stage().await;
+    let mut function = stage.function(BINARY).await;
+    stage
+        .wechat
+        .fault(STABLE_TOKEN, &json!({"errcode": -1, "times": 2}))
         .await;
     let started = Instant::now();
     assert_eq!(function.succeed(&refresh()).await["generation"], 1);
     assert!(started.elapsed() >= Duration::from_millis(1_500));
-    assert_eq!(bench.calls().await.len(), 3);
+    assert_eq!(calls(&stage).await, 3);
 
-    bench.put(vec![("expires_at", number(now()))]).await;
-    bench
-        .fault(json!({"path": STABLE_TOKEN, "errcode": -1, "times": 9}))
+    put(&stage, json!({"expires_at": now()})).await;
+    stage
+        .wechat
+        .fault(STABLE_TOKEN, &json!({"errcode": -1, "times": 9}))
         .await;
     assert_eq!(function.fail(&refresh()).await.0, "WeChat-1");
-    assert_eq!(bench.calls().await.len(), 6);
-    assert!(!bench.item().await.has_lease());
+    assert_eq!(calls(&stage).await, 6);
+    assert!(is_free(&stage).await);
 }
 
 #[tokio::test]
 async fn a_broken_connection_is_mended_by_a_repeat() {
-    let bench = Bench::new().await;
-    let mut function = bench.start().await;
-    bench.fault(json!({"path": STABLE_TOKEN, "drop": true})).await;
+    let stage = stage().await;
+    let mut function = stage.function(BINARY).await;
+    stage.wechat.fault(STABLE_TOKEN, &json!({"drop": true})).await;
     assert_eq!(function.succeed(&refresh()).await["refreshed"], true);
-    assert_eq!(bench.calls().await.len(), 2);
+    assert_eq!(calls(&stage).await, 2);
 }
 
 #[tokio::test]
 async fn nobody_at_the_address_is_told_as_such() {
-    let mut bench = Bench::new().await;
-    // Bound, and closed again.
-    let port = TcpListener::bind("127.0.0.1:0")
-        .await
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
-    bench.set("WECHAT_API_BASE", format!("http://127.0.0.1:{port}"));
-    let (kind, message) = bench.start().await.fail(&refresh()).await;
+    let mut stage = stage().await;
+    stage.set([("WECHAT_API_BASE", nobody())]);
+    let (kind, message) = stage.function(BINARY).await.fail(&refresh()).await;
     assert_eq!(kind, "WeChatUnreachable");
     assert!(message.contains("no connection to WeChat"), "{message}");
-    assert!(!bench.item().await.has_lease());
+    assert!(is_free(&stage).await);
 }
 
 #[tokio::test]
 async fn an_answer_that_is_not_wechats_is_told_as_such() {
-    let bench = Bench::new().await;
-    let mut function = bench.start().await;
+    let stage = stage().await;
+    let mut function = stage.function(BINARY).await;
     for body in [
         "<html>login first</html>",
         "{\"access_token\":\"97_cut-off-in-the-mid",
@@ -108,22 +104,24 @@ async fn an_answer_that_is_not_wechats_is_told_as_such() {
         "{\"access_token\":\"97_ended\",\"expires_in\":0}",
         "{\"errcode\":\"none\"}",
     ] {
-        let before = bench.calls().await.len();
-        bench.fault(json!({"path": STABLE_TOKEN, "body": body})).await;
+        let before = calls(&stage).await;
+        stage.wechat.fault(STABLE_TOKEN, &json!({"body": body})).await;
         let (kind, message) = function.fail(&refresh()).await;
         assert_eq!(kind, "WeChatUnreadable", "{body}: {message}");
-        assert_eq!(bench.calls().await.len(), before + 1, "{body}");
-        let item = bench.item().await;
-        assert!(!item.has_lease() && !item.0.contains_key("access_token"), "{item:?}");
+        assert_eq!(calls(&stage).await, before + 1, "{body}");
+        let item = token(&stage).await;
+        assert!(!has_lease(&item) && item.get("access_token").is_none(), "{item:?}");
     }
-    bench
-        .fault(json!({"path": STABLE_TOKEN, "http_status": 502, "times": 3}))
+    stage
+        .wechat
+        .fault(STABLE_TOKEN, &json!({"http_status": 502, "times": 3}))
         .await;
     let (kind, message) = function.fail(&refresh()).await;
     assert!(kind == "WeChatUnreadable" && message.contains("502"), "{message}");
     // A relay may set a status of its own; the errcode says more.
-    bench
-        .fault(json!({"path": STABLE_TOKEN, "http_status": 412, "errcode": 40164}))
+    stage
+        .wechat
+        .fault(STABLE_TOKEN, &json!({"http_status": 412, "errcode": 40164}))
         .await;
     assert_eq!(function.fail(&refresh()).await.0, "WeChat40164");
     assert_eq!(function.succeed(&refresh()).await["refreshed"], true);
@@ -131,9 +129,9 @@ async fn an_answer_that_is_not_wechats_is_told_as_such() {
 
 #[tokio::test]
 async fn a_slow_wechat_is_given_eight_seconds() {
-    let bench = Bench::new().await;
-    let mut function = bench.start().await;
-    bench.fault(json!({"path": STABLE_TOKEN, "delay_ms": 60_000})).await;
+    let stage = stage().await;
+    let mut function = stage.function(BINARY).await;
+    stage.wechat.fault(STABLE_TOKEN, &json!({"delay_ms": 60_000})).await;
     let started = Instant::now();
     assert_eq!(function.fail(&refresh()).await.0, "WeChatUnreachable");
     assert!(
@@ -141,50 +139,49 @@ async fn a_slow_wechat_is_given_eight_seconds() {
         "{:?}",
         started.elapsed()
     );
-    assert_eq!(bench.calls().await.len(), 1);
-    assert!(!bench.item().await.has_lease());
+    assert_eq!(calls(&stage).await, 1);
+    assert!(is_free(&stage).await);
 }
 
 #[tokio::test]
 async fn a_run_fails_before_its_deadline_not_at_it() {
-    let bench = Bench::new().await;
-    let mut function = bench.start().await;
-    bench.fault(json!({"path": STABLE_TOKEN, "delay_ms": 60_000})).await;
+    let stage = stage().await;
+    let mut function = stage.function(BINARY).await;
+    stage.wechat.fault(STABLE_TOKEN, &json!({"delay_ms": 60_000})).await;
     let started = Instant::now();
-    let (kind, _) = error_of(function.invoke_within(&refresh(), 3_000).await);
+    let (kind, _) = function.fail_within(&refresh(), 3_000).await;
     assert_eq!(kind, "WeChatUnreachable");
     let taken = started.elapsed().as_millis();
     assert!((1_700..2_900).contains(&taken), "{taken} ms");
-    assert!(!bench.item().await.has_lease());
+    assert!(is_free(&stage).await);
 
     // With no second to spare WeChat is not asked at all.
-    let (kind, message) = error_of(function.invoke_within(&refresh(), 900).await);
+    let (kind, message) = function.fail_within(&refresh(), 900).await;
     assert!(
         kind == "WeChatUnreachable" && message.contains("not called"),
         "{message}"
     );
-    assert_eq!(bench.calls().await.len(), 1);
+    assert_eq!(calls(&stage).await, 1);
 }
 
 #[tokio::test]
 async fn a_table_that_is_not_there_is_told_as_such() {
-    let mut bench = Bench::new().await;
-    bench.set("TABLE_NAME", "another");
-    let (kind, message) = bench.start().await.fail(&refresh()).await;
+    let mut stage = stage().await;
+    stage.set([("TABLE_NAME", "another")]);
+    let (kind, message) = stage.function(BINARY).await.fail(&refresh()).await;
     assert!(
         kind == "StoreSetUp" && message.contains("TABLE_NAME"),
         "{kind}: {message}"
     );
-    assert!(bench.calls().await.is_empty());
+    assert_eq!(calls(&stage).await, 0);
 }
 
 /// The next attempt mends it, and an alarm on errors would go off for nothing.
 #[tokio::test]
 async fn a_failed_attempt_at_the_table_that_is_repeated_is_no_error_in_the_log() {
-    let mut bench = Bench::new().await;
-    let table = FaultProxy::start(&bench.table.endpoint()).await.unwrap();
-    bench.set("AWS_ENDPOINT_URL_DYNAMODB", table.endpoint());
-    let mut function = bench.start().await;
+    let stage = stage().await.behind_proxies().await;
+    let table = stage.proxy(Service::Table);
+    let mut function = stage.function(BINARY).await;
     for fault in [
         Fault::json(500, r#"{"__type":"InternalServerError"}"#),
         Fault::json(503, r#"{"__type":"ServiceUnavailable"}"#),
@@ -193,7 +190,7 @@ async fn a_failed_attempt_at_the_table_that_is_repeated_is_no_error_in_the_log()
         Fault::LoseAnswer,
     ] {
         let told = format!("{fault:?}");
-        bench.put(vec![("expires_at", number(now()))]).await;
+        put(&stage, json!({"expires_at": now()})).await;
         table.fail(2..=2, fault);
         assert_eq!(function.succeed(&refresh()).await["refreshed"], true, "{told}");
         let logs = function.logs();

@@ -5,21 +5,28 @@ use std::{
     time::Duration,
 };
 
-use testing::EmbeddedSecretsManager;
+use serde_json::json;
+use testing::{
+    SecretsManager, Stage,
+    account::APP_SECRET,
+    loopback::{listener, nobody},
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::*;
+use crate::{BINARY, calls, refresh, refreshed, stage};
 
 #[tokio::test]
 async fn every_problem_of_the_configuration_is_reported_at_once_and_the_process_ends() {
-    let mut bench = Bench::new().await;
-    bench.set("WECHAT_APP_ID", "gh_0a1b2c3d4e5f");
-    bench.set("WECHAT_APP_SECRET", "");
-    bench.set("WECHAT_TOKEN_API", "unstable");
-    bench.set("WECHAT_API_BASE", "https://");
-    bench.set("HTTPS_PROXY", "http://user:proxy-pass@[");
-    bench.set("TABLE_NAME", "");
-    let mut function = bench.start().await;
+    let mut stage = stage().await;
+    stage.set([
+        ("WECHAT_APP_ID", "gh_0a1b2c3d4e5f"),
+        ("WECHAT_APP_SECRET", ""),
+        ("WECHAT_TOKEN_API", "unstable"),
+        ("WECHAT_API_BASE", "https://"),
+        ("HTTPS_PROXY", "http://user:proxy-pass@["),
+        ("TABLE_NAME", ""),
+    ]);
+    let mut function = stage.function(BINARY).await;
     assert_eq!(function.exit_code().await, Some(1));
     let logs = function.logs();
     for name in [
@@ -40,34 +47,35 @@ const SECRET_AFTER: Duration = Duration::from_secs(1);
 
 #[tokio::test]
 async fn the_secret_completes_the_environment_once() {
-    let mut bench = Bench::new().await;
+    let mut stage = stage().await;
     let secret = json!({
-        "WECHAT_APP_SECRET": bench.simulator.account().app_secret,
+        "WECHAT_APP_SECRET": APP_SECRET,
         "WECHAT_APP_ID": "wx0000000000000000",
     });
     let answer = json!({"Name": "wechat", "SecretString": secret.to_string()});
-    let secrets = EmbeddedSecretsManager::start(&answer, SECRET_AFTER).await.unwrap();
-    has_secret(&mut bench, &secrets);
-    let mut function = bench.refreshed().await;
+    let secrets = SecretsManager::start(&answer).await;
+    secrets.delay(SECRET_AFTER);
+    has_secret(&mut stage, &secrets);
+    let mut function = refreshed(&stage).await;
     function.succeed(&refresh()).await;
     let asked = secrets.asked();
     assert_eq!(asked.len(), 1, "{asked:?}");
-    assert!(asked[0].starts_with("secretsmanager.GetSecretValue") && asked[0].contains("wechat/app-secret"));
+    assert!(asked[0].starts_with("secretsmanager.GetSecretValue") && asked[0].contains(r#""wechat""#));
 }
 
-fn has_secret(bench: &mut Bench, secrets: &EmbeddedSecretsManager) {
-    bench.set("WECHAT_APP_SECRET", "");
-    bench.set("WECHAT_SECRET_ID", "wechat/app-secret");
-    bench.set("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets.endpoint());
+/// Has functions take the AppSecret from a secret.
+fn has_secret(stage: &mut Stage, secrets: &SecretsManager) {
+    stage.set([("WECHAT_APP_SECRET", "")]);
+    stage.set_secret(secrets);
 }
 
 #[tokio::test]
 async fn a_secret_that_is_no_json_object_ends_the_process() {
     let answer = json!({"Name": "wechat", "SecretString": "just-the-secret"});
-    let mut bench = Bench::new().await;
-    let secrets = EmbeddedSecretsManager::start(&answer, Duration::ZERO).await.unwrap();
-    has_secret(&mut bench, &secrets);
-    let mut function = bench.start().await;
+    let mut stage = stage().await;
+    let secrets = SecretsManager::start(&answer).await;
+    has_secret(&mut stage, &secrets);
+    let mut function = stage.function(BINARY).await;
     assert_eq!(function.exit_code().await, Some(1));
     let logs = function.logs();
     assert!(
@@ -79,10 +87,10 @@ async fn a_secret_that_is_no_json_object_ends_the_process() {
 
 #[tokio::test]
 async fn a_start_without_the_secret_fails_its_runs_by_name_until_it_can_be_read() {
-    let mut bench = Bench::new().await;
-    let secrets = EmbeddedSecretsManager::refusing().await.unwrap();
-    has_secret(&mut bench, &secrets);
-    let mut function = bench.start().await;
+    let mut stage = stage().await;
+    let secrets = SecretsManager::refusing().await;
+    has_secret(&mut stage, &secrets);
+    let mut function = stage.function(BINARY).await;
     let (kind, message) = function.fail(&refresh()).await;
     assert_eq!(kind, "SecretUnreadable");
     assert!(
@@ -90,9 +98,9 @@ async fn a_start_without_the_secret_fails_its_runs_by_name_until_it_can_be_read(
         "{message}"
     );
 
-    let mut function = bench.start().await;
+    let mut function = stage.function(BINARY).await;
     function.started().await;
-    secrets.put(&json!({"WECHAT_APP_SECRET": bench.simulator.account().app_secret}));
+    secrets.put(&json!({"WECHAT_APP_SECRET": APP_SECRET}));
     let done = function.succeed(&refresh()).await;
     assert_eq!(done["generation"], 1);
 }
@@ -100,11 +108,11 @@ async fn a_start_without_the_secret_fails_its_runs_by_name_until_it_can_be_read(
 /// The rest of the configuration is held against what is known.
 #[tokio::test]
 async fn a_start_without_the_secret_tells_what_else_is_wrong_and_ends() {
-    let mut bench = Bench::new().await;
-    let secrets = EmbeddedSecretsManager::refusing().await.unwrap();
-    has_secret(&mut bench, &secrets);
-    bench.set("WECHAT_TOKEN_API", "unstable");
-    let mut function = bench.start().await;
+    let mut stage = stage().await;
+    let secrets = SecretsManager::refusing().await;
+    has_secret(&mut stage, &secrets);
+    stage.set([("WECHAT_TOKEN_API", "unstable")]);
+    let mut function = stage.function(BINARY).await;
     assert_eq!(function.exit_code().await, Some(1));
     let logs = function.logs();
     assert!(
@@ -115,40 +123,36 @@ async fn a_start_without_the_secret_tells_what_else_is_wrong_and_ends() {
 
 #[tokio::test]
 async fn a_mended_app_secret_is_used_by_the_run_that_wechat_refuses() {
-    let mut bench = Bench::new().await;
-    let secrets = EmbeddedSecretsManager::holding(&json!({"WECHAT_APP_SECRET": "of-before-the-reset"}))
-        .await
-        .unwrap();
-    has_secret(&mut bench, &secrets);
-    let mut function = bench.start().await;
+    let mut stage = stage().await;
+    let secrets = SecretsManager::holding(&json!({"WECHAT_APP_SECRET": "of-before-the-reset"})).await;
+    has_secret(&mut stage, &secrets);
+    let mut function = stage.function(BINARY).await;
     function.started().await;
-    secrets.put(&json!({"WECHAT_APP_SECRET": bench.simulator.account().app_secret}));
+    secrets.put(&json!({"WECHAT_APP_SECRET": APP_SECRET}));
     let done = function.succeed(&refresh()).await;
     assert_eq!(done["generation"], 1);
-    assert_eq!(bench.calls().await.len(), 2, "one of each AppSecret");
+    assert_eq!(calls(&stage).await, 2, "one of each AppSecret");
     assert_eq!(secrets.asked().len(), 2);
     assert!(!function.logs().contains("of-before-the-reset"));
 }
 
 #[tokio::test]
 async fn a_refused_app_secret_that_has_not_changed_costs_one_call() {
-    let mut bench = Bench::new().await;
-    let secrets = EmbeddedSecretsManager::holding(&json!({"WECHAT_APP_SECRET": "wrong"}))
-        .await
-        .unwrap();
-    has_secret(&mut bench, &secrets);
-    let mut function = bench.start().await;
+    let mut stage = stage().await;
+    let secrets = SecretsManager::holding(&json!({"WECHAT_APP_SECRET": "wrong"})).await;
+    has_secret(&mut stage, &secrets);
+    let mut function = stage.function(BINARY).await;
     for _ in 0..3 {
         let (kind, _) = function.fail(&refresh()).await;
         assert!(kind.starts_with("WeChat40"), "{kind}");
     }
-    assert_eq!(bench.calls().await.len(), 3);
+    assert_eq!(calls(&stage).await, 3);
     assert_eq!(secrets.asked().len(), 2, "every 10 s at most");
 }
 
 #[tokio::test]
 async fn https_goes_through_the_proxy_whose_password_stays_secret() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = listener().await;
     let proxy = listener.local_addr().unwrap();
     let requests = Arc::<Mutex<Vec<String>>>::default();
     let log = Arc::clone(&requests);
@@ -164,10 +168,10 @@ async fn https_goes_through_the_proxy_whose_password_stays_secret() {
                 .await;
         }
     });
-    let mut bench = Bench::new().await;
-    bench.set("WECHAT_API_BASE", "https://api.weixin.qq.com");
-    bench.set("HTTPS_PROXY", format!("http://user:proxy-pass@{proxy}"));
-    let mut function = bench.start().await;
+    let mut stage = stage().await;
+    stage.set([("WECHAT_API_BASE", "https://api.weixin.qq.com")]);
+    stage.set([("HTTPS_PROXY", format!("http://user:proxy-pass@{proxy}"))]);
+    let mut function = stage.function(BINARY).await;
     let (kind, message) = function.fail(&refresh()).await;
     assert_eq!(kind, "WeChatUnreachable", "{message}");
     let requests = requests.lock().unwrap();
@@ -186,10 +190,8 @@ async fn https_goes_through_the_proxy_whose_password_stays_secret() {
 /// The table and the other AWS services are reached directly, whatever the proxy variables say.
 #[tokio::test]
 async fn aws_is_not_called_through_the_proxy() {
-    let nothing_listens = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let mut bench = Bench::new().await;
-    for variable in ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"] {
-        bench.set(variable, format!("http://{nothing_listens}"));
-    }
-    bench.refreshed().await;
+    let mut stage = stage().await;
+    let nobody = nobody();
+    stage.set(["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"].map(|variable| (variable, &nobody)));
+    refreshed(&stage).await;
 }

@@ -1,4 +1,4 @@
-//! The built webhook, driven through the Runtime API: requests as WeChat and as strangers send them, and the answers.
+//! The built binary: the callbacks that WeChat sends, and the answers that it gets.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

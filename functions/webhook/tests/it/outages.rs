@@ -2,32 +2,58 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
-use testing::{EmbeddedSecretsManager, EmbeddedTable, Fault, FaultProxy, TABLE_NAME};
-use wechat::store::Table;
+use serde_json::{Value, json};
+use simulator::Mode;
+use testing::{
+    Fault, SecretsManager, Service, Stage,
+    account::TOKEN,
+    event::{CREATED_AT, message, receipt, text},
+    loopback::{frozen, nobody},
+    now,
+};
 
-use crate::setup::{APP_ID, Answer, TOKEN, Variables, callback, frozen, nothing_listens, now, receipt, table, text};
+use crate::setup::{Answer, Webhook, stage, stage_with};
 
 const COLD: Duration = Duration::from_secs(3);
 const WARM: Duration = Duration::from_secs(1);
+/// How long a slow secret takes.
+const SECRET_AFTER: Duration = Duration::from_millis(1500);
 
 fn subscribe() -> String {
-    callback("event", "<Event>subscribe</Event><EventKey></EventKey>")
+    message("event", "<Event>subscribe</Event><EventKey></EventKey>")
 }
 
-/// What the account answers is not known then: neither the greeting nor silence is.
+fn sent_at(xml: &str, seconds: i64) -> String {
+    xml.replace(&CREATED_AT.to_string(), &seconds.to_string())
+}
+
+fn hello(reply: &str) -> Value {
+    json!({"keywords": [{"match": "exact", "value": "你好", "reply": {"type": "text", "content": reply}}]})
+}
+
+/// Has functions that are started later wait for their secret.
+pub(crate) async fn slow_secret(stage: &mut Stage) -> SecretsManager {
+    let secrets = SecretsManager::holding(&json!({"WECHAT_TOKEN": TOKEN})).await;
+    secrets.delay(SECRET_AFTER);
+    stage.set([("WECHAT_TOKEN", "")]);
+    stage.set_secret(&secrets);
+    secrets
+}
+
+/// The account's rules are unknown then, so the function guesses neither a greeting nor silence.
 #[tokio::test]
 async fn a_start_without_a_store_asks_wechat_to_deliver_again_and_guesses_no_reply() {
-    let (_listener, silent) = frozen();
-    for endpoint in [nothing_listens(), silent] {
+    let stage = stage(Mode::Plain).await;
+    let frozen = frozen().await;
+    for endpoint in [nobody(), frozen.endpoint()] {
         let started = Instant::now();
-        let mut webhook = Variables::new("plain", &endpoint).start().await;
+        let mut webhook = Webhook::start_with(&stage, &[("AWS_ENDPOINT_URL_DYNAMODB", &endpoint)]).await;
         let greeting = webhook.post(&sent_at(&subscribe(), now())).await;
-        assert_eq!(greeting, Answer::text(500, "try again"));
+        assert_eq!(greeting, Answer::try_again());
         assert!(started.elapsed() < COLD, "{:?}", started.elapsed());
         for (age, answer) in [
-            (0, Answer::text(500, "try again")),
-            (5, Answer::text(500, "try again")),
+            (0, Answer::try_again()),
+            (5, Answer::try_again()),
             (9, Answer::success()),
         ] {
             let started = Instant::now();
@@ -38,15 +64,17 @@ async fn a_start_without_a_store_asks_wechat_to_deliver_again_and_guesses_no_rep
     }
 }
 
-/// The rules have nothing to say to them.
+/// No rule can answer them.
 #[tokio::test]
 async fn a_callback_that_no_rule_could_answer_is_acknowledged_without_a_store() {
-    let mut webhook = Variables::new("plain", &nothing_listens()).start().await;
+    let mut stage = stage(Mode::Plain).await;
+    stage.set([("AWS_ENDPOINT_URL_DYNAMODB", nobody())]);
+    let mut webhook = Webhook::start(&stage).await;
     for xml in [
-        callback("event", "<Event>unsubscribe</Event>"),
-        callback("event", "<Event>VIEW</Event><EventKey>https://example.com/</EventKey>"),
-        callback("event", "<Event>LOCATION</Event>"),
-        callback("never_heard_of", ""),
+        message("event", "<Event>unsubscribe</Event>"),
+        message("event", "<Event>VIEW</Event><EventKey>https://example.com/</EventKey>"),
+        message("event", "<Event>LOCATION</Event>"),
+        message("never_heard_of", ""),
         text("你好", 1).replace("FromUserName", "Other"),
     ] {
         let xml = sent_at(&xml, now());
@@ -54,20 +82,15 @@ async fn a_callback_that_no_rule_could_answer_is_acknowledged_without_a_store() 
     }
 }
 
-fn sent_at(xml: &str, seconds: i64) -> String {
-    xml.replace("1767225600", &seconds.to_string())
-}
-
 /// WeChat hangs up after 5 s.
 #[tokio::test]
 async fn a_start_with_a_slow_secret_and_a_frozen_store_ends_in_time() {
-    let (_listener, silent) = frozen();
-    let secrets = slow_secret().await;
-    let variables = Variables::new("plain", &silent)
-        .with(&[("WECHAT_TOKEN", "")])
-        .with_secret(&secrets);
+    let mut stage = stage(Mode::Plain).await;
+    let frozen = frozen().await;
+    stage.set([("AWS_ENDPOINT_URL_DYNAMODB", frozen.endpoint())]);
+    let _secrets = slow_secret(&mut stage).await;
     let started = Instant::now();
-    let answer = variables.start().await.post(&receipt("1", "success")).await;
+    let answer = Webhook::start(&stage).await.post(&receipt("1", "success")).await;
     let took = started.elapsed();
     assert_eq!(answer.status, 500, "WeChat delivers the receipt again");
     assert!(SECRET_AFTER < took && took < Duration::from_millis(4800), "{took:?}");
@@ -76,55 +99,33 @@ async fn a_start_with_a_slow_secret_and_a_frozen_store_ends_in_time() {
 /// Such a start has no time left for the rules: the first reply has.
 #[tokio::test]
 async fn the_first_reply_waits_for_the_rules_that_the_start_did_not_wait_for() {
-    let table = table(&hello("own")).await;
-    let proxy = FaultProxy::start(&table.endpoint()).await.unwrap();
-    proxy.fail(1.., Fault::Delay(Duration::from_millis(450)));
-    let secrets = slow_secret().await;
-    let variables = Variables::new("plain", &proxy.endpoint())
-        .with(&[("WECHAT_TOKEN", "")])
-        .with_secret(&secrets);
+    let mut stage = stage_with(&hello("own")).await.behind_proxies().await;
+    let slow = Fault::Delay(Duration::from_millis(450));
+    stage.proxy(Service::Table).fail(1.., slow);
+    let _secrets = slow_secret(&mut stage).await;
     let xml = text("你好", 1);
-    let answer = variables.start().await.post(&xml).await;
-    assert_eq!(answer.reply_to(&xml, false).text("Content"), Some("own"));
+    let answer = Webhook::start(&stage).await.post(&xml).await;
+    assert_eq!(answer.content(&xml), "own");
 }
 
-const SECRET_AFTER: Duration = Duration::from_millis(1500);
-
-pub(crate) async fn slow_secret() -> EmbeddedSecretsManager {
-    let secrets = EmbeddedSecretsManager::holding(&json!({"WECHAT_TOKEN": TOKEN}))
-        .await
-        .unwrap();
-    secrets.delay(SECRET_AFTER);
-    secrets
-}
-
-/// The next reply asks again, when no rules are known yet.
+/// While no rules are known, each reply looks for them.
 #[tokio::test]
 async fn a_store_that_comes_back_after_the_start_is_read_for_the_next_reply() {
-    let table = table(&hello("own")).await;
-    let proxy = FaultProxy::start(&table.endpoint()).await.unwrap();
-    proxy.fail(1.., Fault::Refuse);
-    let mut webhook = Variables::new("plain", &proxy.endpoint()).start().await;
+    let stage = stage_with(&hello("own")).await.behind_proxies().await;
+    let table = stage.proxy(Service::Table);
+    table.fail(1.., Fault::Refuse);
+    let mut webhook = Webhook::start(&stage).await;
     let xml = sent_at(&text("你好", 1), now());
-    assert_eq!(webhook.post(&xml).await, Answer::text(500, "try again"));
-    proxy.mend().await;
-    assert_eq!(
-        webhook.post(&xml).await.reply_to(&xml, false).text("Content"),
-        Some("own")
-    );
-}
-
-fn hello(reply: &str) -> serde_json::Value {
-    json!({"keywords": [{"match": "exact", "value": "你好", "reply": {"type": "text", "content": reply}}]})
+    assert_eq!(webhook.post(&xml).await, Answer::try_again());
+    table.mend().await;
+    assert_eq!(webhook.post(&xml).await.content(&xml), "own");
 }
 
 #[tokio::test]
 async fn damaged_rules_do_not_stop_an_answer() {
-    let table = EmbeddedTable::start(None).await.unwrap();
-    let store = Table::new(table.client(), TABLE_NAME, APP_ID);
-    store.save_replies("{\"keywords\": 1}", None, now()).await.unwrap();
-    let mut webhook = Variables::new("plain", &table.endpoint()).start().await;
+    let stage = stage_with(&json!({"keywords": 1})).await;
+    let mut webhook = Webhook::start(&stage).await;
     let fresh = sent_at(&subscribe(), now());
-    assert_eq!(webhook.post(&fresh).await, Answer::text(500, "try again"));
+    assert_eq!(webhook.post(&fresh).await, Answer::try_again());
     assert_eq!(webhook.post(&subscribe()).await, Answer::success());
 }

@@ -3,8 +3,13 @@
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use serde_json::{Value, json};
+use simulator::Mode;
+use testing::{
+    account::TOKEN,
+    event::{callback, check},
+};
 
-use crate::setup::{Answer, BUS, Variables, compat, document, event_bus, kept, plain, safe, table};
+use crate::setup::{Answer, BUS, MODES, Webhook, document, kept, publish, set_mode, stage_with};
 
 fn rules() -> Value {
     let text = |content: &str| json!({"type": "text", "content": content});
@@ -21,7 +26,7 @@ fn rules() -> Value {
     })
 }
 
-/// What the sample `name` is answered with; everything that is not named here is acknowledged.
+/// The reply to the sample `name`. All others are acknowledged.
 fn expected(name: &str) -> Option<&'static str> {
     match name {
         "text" => Some("hello world"),
@@ -49,11 +54,11 @@ fn samples() -> Vec<(String, String)> {
     samples
 }
 
-fn assert_answered(answer: &Answer, name: &str, xml: &str, is_sealed: bool) {
+fn assert_answered(answer: &Answer, name: &str, xml: &str, mode: Mode) {
     match expected(name) {
         None => assert_eq!(answer, &Answer::success(), "{name}"),
         Some(content) => {
-            let reply = answer.reply_to(xml, is_sealed);
+            let reply = answer.reply_to(xml, mode);
             assert_eq!(
                 (reply.text("MsgType"), reply.text("Content")),
                 (Some("text"), Some(content)),
@@ -63,25 +68,24 @@ fn assert_answered(answer: &Answer, name: &str, xml: &str, is_sealed: bool) {
     }
 }
 
-/// Delivers every sample twice, sent as `send` does, and checks answers, table and bus.
-async fn deliver_all(mode: &str, send: fn(&str) -> Value) {
+/// Delivers every sample twice, and checks answers, table and bus.
+async fn deliver_all(mode: Mode) {
     let samples = samples();
-    let table = table(&rules()).await;
-    let bus = event_bus().await;
-    let mut webhook = Variables::new(mode, &table.endpoint())
-        .publishing(bus.endpoint())
-        .start()
-        .await;
-    let is_sealed = mode != "plain";
+    let mut stage = stage_with(&rules()).await;
+    set_mode(&mut stage, mode);
+    publish(&mut stage);
+    let mut webhook = Webhook::start(&stage).await;
     for (name, xml) in &samples {
-        assert_answered(&webhook.send(&send(xml)).await, name, xml, is_sealed);
+        let answer = webhook.send(&callback(xml).in_mode(mode)).await;
+        assert_answered(&answer, name, xml, mode);
     }
-    let after_first = (kept(&table).await, bus.entries());
+    let after_first = (kept(&stage).await, stage.bus.entries());
     for (name, xml) in &samples {
-        assert_answered(&webhook.send(&send(xml)).await, name, xml, is_sealed);
+        let answer = webhook.send(&callback(xml).in_mode(mode)).await;
+        assert_answered(&answer, name, xml, mode);
     }
     assert_eq!(
-        (kept(&table).await, bus.entries()),
+        (kept(&stage).await, stage.bus.entries()),
         after_first,
         "a redelivery changes nothing"
     );
@@ -115,27 +119,28 @@ async fn deliver_all(mode: &str, send: fn(&str) -> Value) {
 
 #[tokio::test]
 async fn every_sample_is_answered_in_plain_mode() {
-    deliver_all("plain", plain).await;
+    deliver_all(Mode::Plain).await;
 }
 
-/// Compat mode puts an unsigned clear message beside the ciphertext; only the decrypted one counts.
+/// A clear message that nothing signs stands beside the ciphertext; only what was decrypted counts.
 #[tokio::test]
 async fn every_sample_is_answered_in_compat_mode() {
-    deliver_all("compat", compat).await;
+    deliver_all(Mode::Compat).await;
 }
 
 #[tokio::test]
 async fn every_sample_is_answered_in_safe_mode() {
-    deliver_all("safe", safe).await;
+    deliver_all(Mode::Safe).await;
 }
 
 /// The `echostr` is clear in every mode.
 #[tokio::test]
 async fn the_consoles_check_is_the_same_in_every_mode() {
-    let table = table(&rules()).await;
-    for mode in ["plain", "compat", "safe"] {
-        let mut webhook = Variables::new(mode, &table.endpoint()).start().await;
-        let answer = webhook.send(&crate::setup::check(crate::setup::TOKEN)).await;
-        assert_eq!(answer, Answer::text(200, "4375120948345356249"), "{mode}");
+    let mut stage = stage_with(&rules()).await;
+    for mode in MODES {
+        set_mode(&mut stage, mode);
+        let mut webhook = Webhook::start(&stage).await;
+        let answer = webhook.send(&check(TOKEN)).await;
+        assert_eq!(answer, Answer::text(200, "4375120948345356249"), "{mode:?}");
     }
 }

@@ -2,38 +2,45 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
-use testing::{EmbeddedSecretsManager, Fault, FaultProxy};
-
-use crate::setup::{
-    AES_KEY, Answer, TOKEN, Variables, Webhook, check, nothing_listens, plain, safe, store, table, text,
+use serde_json::{Value, json};
+use simulator::Mode;
+use testing::{
+    Fault, SecretsManager, Service, Stage,
+    account::{AES_KEY, TOKEN},
+    event::{callback, check, text},
+    loopback::nobody,
 };
+
+use crate::setup::{Answer, Webhook, stage, stage_with};
 
 const OLD_TOKEN: &str = "tokenBeforeThat";
 
-async fn start(mode: &str, table: &str, secrets: &EmbeddedSecretsManager) -> Webhook {
-    let mut webhook = Variables::new(mode, table)
-        .with(&[("WECHAT_TOKEN", ""), ("WECHAT_ENCODING_AES_KEY", "")])
-        .with_secret(secrets)
-        .start()
-        .await;
+/// Starts a function whose settings are in the secret.
+async fn start(stage: &mut Stage, secrets: &SecretsManager) -> Webhook {
+    stage.set([("WECHAT_TOKEN", ""), ("WECHAT_ENCODING_AES_KEY", "")]);
+    stage.set_secret(secrets);
+    let mut webhook = Webhook::start(stage).await;
     webhook.0.started().await;
     webhook
 }
 
-/// The old one is revoked by that, and the doctor is not told of a refusal that was none.
+/// A stage whose table cannot be reached.
+async fn without_table(mode: Mode) -> Stage {
+    let mut stage = stage(mode).await;
+    stage.set([("AWS_ENDPOINT_URL_DYNAMODB", nobody())]);
+    stage
+}
+
+/// The old token is revoked by that, and the doctor gets no note of a refusal.
 #[tokio::test]
 async fn a_token_that_was_changed_in_the_secret_serves_the_first_request_that_it_signs() {
-    let rules = table(&json!({})).await;
-    let secrets = EmbeddedSecretsManager::holding(&json!({"WECHAT_TOKEN": OLD_TOKEN}))
-        .await
-        .unwrap();
-    let mut webhook = start("plain", &rules.endpoint(), &secrets).await;
+    let mut stage = stage(Mode::Plain).await;
+    let secrets = SecretsManager::holding(&json!({"WECHAT_TOKEN": OLD_TOKEN})).await;
+    let mut webhook = start(&mut stage, &secrets).await;
     assert_eq!(webhook.send(&check(OLD_TOKEN)).await.status, 200);
     secrets.put(&json!({"WECHAT_TOKEN": TOKEN}));
     assert_eq!(webhook.send(&check(TOKEN)).await.status, 200);
-    let refused = store(&rules).refused_callbacks(crate::setup::now()).await;
-    assert_eq!(refused.unwrap(), []);
+    assert_eq!(stage.table.item("refused").await, Value::Null);
     for _ in 0..3 {
         assert_eq!(webhook.send(&check(OLD_TOKEN)).await, Answer::forbidden());
     }
@@ -46,32 +53,31 @@ async fn a_token_that_was_changed_in_the_secret_serves_the_first_request_that_it
 async fn a_key_that_was_changed_in_the_secret_opens_the_first_message() {
     let other_key = "B".repeat(43);
     let values = |key: &str| json!({"WECHAT_TOKEN": TOKEN, "WECHAT_ENCODING_AES_KEY": key});
-    let secrets = EmbeddedSecretsManager::holding(&values(&other_key)).await.unwrap();
-    let mut webhook = start("safe", &nothing_listens(), &secrets).await;
+    let secrets = SecretsManager::holding(&values(&other_key)).await;
+    let mut webhook = start(&mut without_table(Mode::Safe).await, &secrets).await;
     secrets.put(&values(AES_KEY));
-    assert_eq!(webhook.send(&safe(&text("你好", 1))).await, Answer::success());
+    let message = callback(text("你好", 1)).safe();
+    assert_eq!(webhook.send(&message).await, Answer::success());
 }
 
 /// A store that is down then cannot give them again.
 #[tokio::test]
 async fn new_settings_do_not_forget_the_rules() {
-    let table = table(&json!({"default": {"type": "text", "content": "own"}})).await;
-    let proxy = FaultProxy::start(&table.endpoint()).await.unwrap();
-    let secrets = EmbeddedSecretsManager::holding(&json!({"WECHAT_TOKEN": OLD_TOKEN}))
-        .await
-        .unwrap();
-    let mut webhook = start("plain", &proxy.endpoint(), &secrets).await;
-    proxy.fail(1.., Fault::Refuse);
+    let rules = json!({"default": {"type": "text", "content": "own"}});
+    let mut stage = stage_with(&rules).await.behind_proxies().await;
+    let secrets = SecretsManager::holding(&json!({"WECHAT_TOKEN": OLD_TOKEN})).await;
+    let mut webhook = start(&mut stage, &secrets).await;
+    stage.proxy(Service::Table).fail(1.., Fault::Refuse);
     secrets.put(&json!({"WECHAT_TOKEN": TOKEN}));
     let xml = text("你好", 1);
-    let answer = webhook.send(&plain(&xml)).await;
-    assert_eq!(answer.reply_to(&xml, false).text("Content"), Some("own"));
+    assert_eq!(webhook.post(&xml).await.content(&xml), "own");
 }
 
 #[tokio::test]
 async fn without_its_secret_it_answers_503_until_that_can_be_read() {
-    let secrets = EmbeddedSecretsManager::refusing().await.unwrap();
-    let mut webhook = start("plain", &nothing_listens(), &secrets).await;
+    let mut stage = without_table(Mode::Plain).await;
+    let secrets = SecretsManager::refusing().await;
+    let mut webhook = start(&mut stage, &secrets).await;
     let answer = webhook.send(&check(TOKEN)).await;
     assert_eq!(answer, Answer::text(503, "not configured: see the function's log"));
     let logs = webhook.0.logs();
@@ -80,7 +86,7 @@ async fn without_its_secret_it_answers_503_until_that_can_be_read() {
         "{logs}"
     );
 
-    let mut webhook = start("plain", &nothing_listens(), &secrets).await;
+    let mut webhook = start(&mut stage, &secrets).await;
     secrets.put(&json!({"WECHAT_TOKEN": TOKEN}));
     assert_eq!(webhook.send(&check(TOKEN)).await.status, 200);
 }
@@ -88,12 +94,11 @@ async fn without_its_secret_it_answers_503_until_that_can_be_read() {
 /// WeChat hangs up after 5 s.
 #[tokio::test]
 async fn a_secret_that_hangs_costs_the_start_two_seconds() {
-    let secrets = EmbeddedSecretsManager::holding(&json!({"WECHAT_TOKEN": TOKEN}))
-        .await
-        .unwrap();
+    let mut stage = without_table(Mode::Plain).await;
+    let secrets = SecretsManager::holding(&json!({"WECHAT_TOKEN": TOKEN})).await;
     secrets.delay(Duration::from_secs(60));
     let started = Instant::now();
-    let mut webhook = start("plain", &nothing_listens(), &secrets).await;
+    let mut webhook = start(&mut stage, &secrets).await;
     let start_took = started.elapsed();
     assert!(start_took < Duration::from_millis(2500), "{start_took:?}");
     assert_eq!(webhook.send(&check(TOKEN)).await.status, 503);

@@ -1,4 +1,4 @@
-// What happens: every callback and every call as it flows, decoded and explained.
+// The activity: every callback and every call as it happens, decrypted and explained.
 
 import { authorization, run } from "./api.js";
 import { button, fill, h, icon, iconButton } from "./dom.js";
@@ -6,7 +6,7 @@ import { pretty, shortOpenid, timeOfDay, took } from "./format.js";
 import { Phrase, t } from "./i18n.js";
 
 const REMEMBERED = 400;
-/** "There is no menu": an account need not have one. */
+/** errcode "no menu". Not a failure: an account needs no menu. */
 const NO_MENU = 46003;
 const KINDS = {
   callback: { icon: "down", label: "kind-callback", direction: "to-you" },
@@ -31,7 +31,7 @@ const pause = iconButton("pause", t("pause"), togglePause, { "aria-pressed": "fa
 const held = h("button", { type: "button", class: "held", hidden: true, on: { click: togglePause } });
 
 export function activityPanel() {
-  // Only a simulated platform tells of the calls to it.
+  // Calls to WeChat are known in simulated runs only.
   const names = Object.keys(FILTERS).filter((name) => run.simulated || name !== "calls");
   const filters = names.map((name) => button(t(`filter-${name}`), () => {
     state.filter = name;
@@ -63,7 +63,7 @@ export function activityPanel() {
   );
 }
 
-/** Follows the stream for ever; after a break it comes back, and the history fills the gap. */
+/** Follows the stream for ever. Reconnects with backoff after a break; the server's history fills the gap. */
 export async function followActivity(happened) {
   for (let pauseFor = 500; ; pauseFor = Math.min(pauseFor * 2, 8000)) {
     try {
@@ -75,7 +75,7 @@ export async function followActivity(happened) {
         await readStream(answer.body, happened);
       }
     } catch {
-      // The run has ended or begins anew: the next turn tells.
+      // The run has stopped or restarts. The loop retries.
     }
     showLink(false);
     await new Promise((resolve) => setTimeout(resolve, pauseFor));
@@ -87,7 +87,7 @@ function showLink(isOpen) {
   fill(link, t(isOpen ? "live" : "not-connected"));
 }
 
-/** Server-sent events: blocks of "field: value" lines, an empty line after each. */
+/** Reads server-sent events: blocks of "field: value" lines, each ended by an empty line. */
 async function readStream(body, happened) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let buffer = "";
@@ -105,7 +105,7 @@ async function readStream(body, happened) {
   }
 }
 
-/** True for an event that was not known yet. */
+/** Takes one server-sent event; returns whether it is a new one. */
 function takeBlock(block) {
   const field = (name) => block.split("\n").filter((line) => line.startsWith(`${name}:`))
     .map((line) => line.slice(name.length + 1).trimStart()).join("\n");
@@ -159,7 +159,7 @@ function searchable(event) {
   return event.searchable;
 }
 
-/** Rows that are there already stay, so that an open one stays open and keeps the focus. */
+/** Keeps the rows that exist, so that an open row stays open and keeps the focus. */
 function render() {
   held.hidden = !(state.paused && state.held.length);
   fill(held, t("held", state.held.length));
@@ -195,20 +195,19 @@ function row(event) {
   return h("li", {}, details);
 }
 
-
 function title(event) {
   if (event.kind === "failed_delivery") return t("delivery-failed", event.delivery);
   if (event.kind === "callback" && event.what) return [callbackName(event.what), saying(event)];
   return `${event.method} ${event.path}`;
 }
 
-/** What the user said, or which button or code it was. */
+/** The user's text, or the button's or QR code's key. */
 function saying(event) {
   const said = event.request.text.match(/<(?:Content|EventKey|Recognition|Label|Title|Status)><!\[CDATA\[([\s\S]+?)\]\]>/);
   return said && h("span", { class: "saying" }, said[1]);
 }
 
-/** "event.subscribe" reads better as what the user did. */
+/** A plain name for "event.subscribe" and the like. */
 function callbackName(what) {
   const name = what.replace(/^event\./, "");
   const known = { text: "msg-text", subscribe: "msg-subscribe", unsubscribe: "msg-unsubscribe", click: "msg-click",

@@ -1,20 +1,18 @@
-// The calls of this page: to /api/* as any client's, to /console/*, and to the simulator through /console/sim/*.
+// The HTTP calls of the pages: /api/* like any client, /console/*, and the simulator through /console/sim/*.
 
 const STORED = "console.key";
 
-/** What /console/run says of the run, and the API key that is in use. */
+/** The answer of /console/run, with the API key in use. */
 export const run = { simulated: false, key: sessionStorage.getItem(STORED), version: "" };
 
 export async function learnRun() {
   const answer = await fetch("/console/run");
   if (!answer.ok) throw new Error(await answer.text());
-  const told = await answer.json();
-  run.simulated = told.simulated;
-  run.version = told.version;
-  run.key = told.key ?? run.key;
+  const { simulated, version, key } = await answer.json();
+  Object.assign(run, { simulated, version, key: key ?? run.key });
 }
 
-/** Asks for the account with this key, and keeps it when it is accepted. */
+/** Reads the account with this key, and stores the key if it is accepted. */
 export async function tryKey(key) {
   run.key = key;
   const answer = await read("/console/state");
@@ -27,7 +25,7 @@ export function authorization() {
   return run.key ? { authorization: `Bearer ${run.key}` } : {};
 }
 
-/** An answer: {ok, status, body, etag}. A failure to connect is one too, with status 0. */
+/** Makes a call and returns {ok, status, body, etag}. The status is 0 when there is no connection. */
 export async function call(method, path, body, headers = {}) {
   const options = { method, headers: { ...authorization(), ...headers } };
   if (body !== undefined) {
@@ -44,12 +42,12 @@ export async function call(method, path, body, headers = {}) {
   }
 }
 
-/** Reads for the page itself, which the activity leaves out unless told otherwise. */
+/** Reads something for the page itself. The activity hides these reads by default. */
 export function read(path) {
   return call("GET", path, undefined, { "x-console-read": "1" });
 }
 
-/** A control of the simulated platform. */
+/** Calls a control of the simulated platform. */
 export function sim(method, path, body) {
   return call(method, `/console/sim/${path}`, body);
 }

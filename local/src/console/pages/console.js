@@ -1,4 +1,4 @@
-// The console: puts the panels together and keeps them up to date.
+// The console: lays out the panels and keeps them up to date.
 
 import { activityPanel, followActivity } from "./activity.js";
 import { learnRun, run, tryKey } from "./api.js";
@@ -29,7 +29,7 @@ async function start() {
   else askForKey();
 }
 
-/** What needs the API key. */
+/** Starts everything that needs the API key. */
 function begin() {
   showAccount();
   loadTemplates();
@@ -38,16 +38,16 @@ function begin() {
   begin.isFollowing = true;
 }
 
-/** Something was sent or received, so everything may have changed. */
+/** Reads everything again after a message was sent or received. */
 function happened() {
   loadAccount();
   if (run.simulated) refreshWorld();
 }
 
 async function showAccount() {
-  const told = await loadAccount();
-  if (!told) return;
-  fill(account, h("code", {}, told.app_id), h("span", { class: "mode" }, t(`mode-${told.mode}`)));
+  const loaded = await loadAccount();
+  if (!loaded) return;
+  fill(account, h("code", {}, loaded.app_id), h("span", { class: "mode" }, t(`mode-${loaded.mode}`)));
 }
 
 function header() {
@@ -80,7 +80,7 @@ function layout() {
   return [main, placeBar(main)];
 }
 
-/** On a narrow window one place is seen at a time. */
+/** The bar that switches places in a narrow window, which shows one at a time. */
 function placeBar(main) {
   const names = run.simulated ? ["phone", "activity", "tools"] : ["activity", "tools"];
   const buttons = names.map((name) => button(t(`place-${name}`), () => show(name), { "data-place": name }));
@@ -94,7 +94,7 @@ function placeBar(main) {
   return h("nav", { class: "place-bar", "aria-label": t("places") }, buttons);
 }
 
-/** With a real account the page does not know the key. */
+/** Asks for the API key: the page knows only that of a simulated run. */
 function askForKey() {
   if (document.querySelector("dialog[open]")) return;
   const input = h("input", { type: "password", id: "api-key", autocomplete: "off", required: true });

@@ -1,4 +1,4 @@
-// The doctor: every check of the set-up, with its cause and what to do.
+// The doctor: every check of the set-up, with its result and remedy.
 
 import { read } from "./api.js";
 import { busy, button, fill, h, icon } from "./dom.js";

@@ -1,4 +1,4 @@
-// Elements without HTML in strings: whatever a user or WeChat has sent becomes text, never markup.
+// Builds elements without HTML strings: data from users or WeChat becomes text, never markup.
 
 import { Phrase, phrase, t } from "./i18n.js";
 
@@ -30,7 +30,7 @@ const ICONS = {
   warning: "M12 3l10 18H2zM12 10v4M12 17.500h.01",
 };
 
-/** An element. Attributes may be phrases; "on" holds listeners; children may be nodes, texts, phrases or lists. */
+/** Creates an element. Attributes may be phrases; "on" holds listeners; children may be nodes, texts, phrases or lists. */
 export function h(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -65,7 +65,7 @@ export function fill(element, ...children) {
 
 const drawn = new WeakMap();
 
-/** Draws only when what is shown has changed, so that the focus and an open list stay; a lost focus comes back. */
+/** Draws only when `shown` has changed, so that an open list stays open; gives a lost focus back. */
 export function redraw(element, shown, draw) {
   const now = JSON.stringify(shown);
   if (drawn.get(element) === now) return;
@@ -96,7 +96,7 @@ export function iconButton(name, label, act, attributes = {}) {
   return h("button", { ...all, on: { click: act } }, icon(name));
 }
 
-/** A button that asks once more before it acts. */
+/** A button that needs a second click to confirm. */
 export function sureButton(label, act, attributes = {}) {
   let timer = null;
   const calm = () => {
@@ -120,7 +120,7 @@ export function sureButton(label, act, attributes = {}) {
   return element;
 }
 
-/** Runs the act with the button shown as busy. */
+/** Runs `act` with the button disabled and marked busy. */
 export async function busy(element, act) {
   element.disabled = true;
   element.setAttribute("aria-busy", "true");
@@ -132,7 +132,7 @@ export async function busy(element, act) {
   }
 }
 
-/** Says something for a moment. */
+/** Shows a message for a few seconds. */
 export function toast(message, kind = "info") {
   let tray = document.querySelector(".toasts");
   if (!tray) {
@@ -153,7 +153,7 @@ export async function copy(text) {
   }
 }
 
-/** Tabs by WAI-ARIA: arrows move, one tab stop. Each tab is {name, label, panel, shown?}. */
+/** Tabs as WAI-ARIA describes them: arrow keys move, one tab stop. Each tab is {name, label, panel, shown?}. */
 export function tabs(list, label, remembered) {
   const bar = h("div", { class: "tabs", role: "tablist", "aria-label": label });
   const buttons = new Map();

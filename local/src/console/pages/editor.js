@@ -1,10 +1,10 @@
-// A JSON document as text: with its faults at their places, and what was changed since it was read.
+// The JSON editor: shows faults at their lines, and the changes since the document was read.
 
 import { button, fill, h, icon } from "./dom.js";
 import { both, t } from "./i18n.js";
 import { lineOf, locate } from "./pointer.js";
 
-/** An editor; `changed` is called whenever the text is. */
+/** Creates an editor that calls `changed` after every change of its text. */
 export function jsonEditor(id, label, changed) {
   const area = h("textarea", { id, spellcheck: "false", rows: "16", "aria-label": label, autocapitalize: "off" });
   const faults = h("ul", { class: "faults", role: "alert", hidden: true });
@@ -58,19 +58,19 @@ export function jsonEditor(id, label, changed) {
     get isChanged() {
       return area.value !== saved;
     },
-    /** Shows a document that was read. */
+    /** Shows a document from the server. */
     load(document_) {
       saved = JSON.stringify(document_, null, 2);
       area.value = saved;
       clearFaults();
       changed();
     },
-    /** What is in the editor is what is stored now. */
+    /** Takes the current text as the stored one. */
     markSaved() {
       saved = area.value;
       changed();
     },
-    /** The document; undefined, with the fault shown, when the text is no JSON. */
+    /** Returns the document. When the text is not JSON, shows the fault and returns undefined. */
     parse() {
       try {
         clearFaults();
@@ -85,7 +85,7 @@ export function jsonEditor(id, label, changed) {
   };
 }
 
-/** The lines that were taken out and put in, with their neighbours. */
+/** The removed and added lines, with two lines of context. */
 export function lineDifference(before, after) {
   const old = before.split("\n");
   const fresh = after.split("\n");

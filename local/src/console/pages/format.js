@@ -1,6 +1,6 @@
-// How bodies, times and names are shown.
+// Formats bodies, times and names.
 
-/** JSON on lines of its own, from its text: numbers beyond 2^53 stay what they are. */
+/** Indents JSON as text, without parsing it: numbers above 2^53 would lose digits. */
 export function prettyJson(text) {
   let out = "";
   let depth = 0;
@@ -25,7 +25,7 @@ export function prettyJson(text) {
   return out;
 }
 
-/** XML with an element to a line; null when it is none. */
+/** Indents XML, one element to a line. Returns null when it is not XML. */
 export function prettyXml(text) {
   const parsed = new DOMParser().parseFromString(text, "application/xml");
   if (parsed.querySelector("parsererror")) return null;
@@ -46,7 +46,7 @@ export function prettyXml(text) {
   return lines.join("\n");
 }
 
-/** A body, as readable as it can be made. */
+/** Indents a body that is JSON or XML. */
 export function pretty(text) {
   const start = text.trimStart()[0];
   if (start === "<") return prettyXml(text) ?? text;
@@ -72,7 +72,7 @@ export function span(seconds) {
   return hours ? `${hours}:${rest}` : rest;
 }
 
-/** The end of an openid tells users of one account apart. */
+/** The end of an openid, which is enough to distinguish the users of one account. */
 export function shortOpenid(openid) {
   return `…${openid.slice(-6)}`;
 }

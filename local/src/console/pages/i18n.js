@@ -1,4 +1,4 @@
-// Two languages at once: a Phrase holds both, and what shows one is changed in place when the language is switched.
+// Two languages at once: a Phrase holds both, and switching the language changes every shown phrase in place.
 
 import { texts } from "./texts.js";
 
@@ -15,7 +15,7 @@ export class Phrase {
   }
 }
 
-/** The text of that name; {0}, {1}, … stand for the values, which may be Phrases too. */
+/** The phrase of that name, with `values`, which may be Phrases too, in place of {0}, {1}, … */
 export function t(name, ...values) {
   const [english, chinese] = texts[name];
   const fill = (text, pick) => text.replace(/\{(\d)\}/g, (_, index) => pick(values[index]));
@@ -25,7 +25,7 @@ export function t(name, ...values) {
   );
 }
 
-/** Splits what the API says in both languages, as "English / 中文"; what an errcode or an IP begins is in both. */
+/** Splits the API's "English / 中文". A prefix such as "errcode 40164: " belongs to both halves. */
 export function both(text) {
   const [, prefix, rest] = String(text).match(/^((?:errcode -?\d+|IP \S+): )?([\s\S]*)$/);
   const { english, chinese } = split(rest);
@@ -57,7 +57,7 @@ export function setLanguage(chosen) {
   applyLanguage();
 }
 
-/** Puts every phrase on the page into the current language. */
+/** Shows every phrase on the page in the current language. */
 export function applyLanguage() {
   document.documentElement.lang = current === "zh" ? "zh-CN" : "en";
   for (const element of document.querySelectorAll("[data-phrased]")) showPhrases(element);

@@ -1,4 +1,4 @@
-// The custom menu: edited as WeChat's own JSON, compared, published, and rolled back.
+// The custom menu: edit it as WeChat's own JSON, compare, publish and roll back.
 
 import { call, read } from "./api.js";
 import { busy, button, fill, h, sureButton, toast } from "./dom.js";
@@ -30,7 +30,7 @@ export function menuPanel() {
     h("div", { class: "row" }, status, h("span", { class: "grow" }), button(t("reload"), loadMenu)),
     editor.element,
     h("div", { class: "row wrap" }, publish, button(t("what-would-change"), compare), button(t("example"), insertExample),
-      h("span", { class: "grow" }), sureButton(t("roll-back"), rollBack), sureButton(t("delete"), remove, { class: "danger" })),
+      h("span", { class: "grow" }), sureButton(t("rollback"), rollBack), sureButton(t("delete"), remove, { class: "danger" })),
     outcome);
 }
 
@@ -51,7 +51,7 @@ export async function loadMenu() {
   renderState();
 }
 
-/** Without what WeChat adds when it is asked. */
+/** The menu without the members that WeChat adds when it is read. */
 function asPublished(menu) {
   const clean = ({ sub_button: children = [], ...entry }) => (children.length
     ? { ...entry, sub_button: children.map(clean) } : entry);
@@ -109,7 +109,7 @@ function change({ pointer, from, to }) {
 }
 
 async function rollBack() {
-  // Once more, as by a second click, it would bring back what it has replaced.
+  // If-Match, because a second click would roll back the rollback.
   const answer = await call("POST", "/api/menu/rollback", undefined, etag ? { "if-match": etag } : {});
   if (!answer.ok) {
     fill(outcome, problemBox(answer));

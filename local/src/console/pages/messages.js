@@ -1,10 +1,10 @@
-// What a phone shows: bubbles, news, template messages. Nothing that was sent is ever markup.
+// The messages on a phone: bubbles, news, template messages. Nothing that was sent becomes markup.
 
 import { h, icon } from "./dom.js";
 import { timeOfDay } from "./format.js";
 import { t } from "./i18n.js";
 
-/** Something on the screen, as /sim/phones tells it. */
+/** A message of the account, from /sim/phones. */
 export function shownMessage(shown) {
   if (shown.type === "template") return templateCard(shown);
   if (shown.type === "notice") return note(shown.text, "bad");
@@ -14,14 +14,14 @@ export function shownMessage(shown) {
     isCard ? content : h("div", { class: "bubble" }, content));
 }
 
-/** What the user has sent. */
+/** A message of the user. */
 export function ownMessage({ kind, text }) {
   const content = kind === "text" ? h("span", { class: "words" }, text) : placeholder(kind, text);
   return h("div", { class: "from-user" }, h("div", { class: "bubble" }, content),
     h("div", { class: "avatar me", "aria-hidden": "true" }, icon("user")));
 }
 
-/** WeChat's own words, or what the user did. */
+/** A line of WeChat's own, or one that says what the user did. */
 export function note(text, kind = "") {
   return h("p", { class: `note ${kind}` }, text);
 }
@@ -59,7 +59,7 @@ function words(text) {
   return h("span", { class: "words" }, parts, text.slice(from));
 }
 
-/** A link, when its address is one of the web's; else its text. */
+/** A link for an http or https address, otherwise only its text. */
 function anchor(url, ...content) {
   if (!/^https?:\/\//i.test(url ?? "")) return h("span", { class: "dead-link", title: url ?? "" }, content);
   return h("a", { href: url, target: "_blank", rel: "noopener noreferrer" }, content);
@@ -75,7 +75,7 @@ function placeholder(kind, title, description) {
       description && h("small", {}, description)));
 }
 
-/** The first article large, the others below it. */
+/** News: the first article large, the others below it. */
 function news(articles) {
   return h("div", { class: "news" }, articles.map((article, index) => anchor(article.url,
     h("span", { class: index === 0 ? "article first" : "article" },
@@ -84,7 +84,7 @@ function news(articles) {
       articles.length === 1 && article.description && h("span", { class: "summary" }, article.description)))));
 }
 
-/** A template message: its title, its lines, and where it leads. */
+/** A template message: its title, its lines and its link. */
 function templateCard(shown) {
   const lines = shown.text.split("\n").filter((line) => line.trim()).map((line) => {
     const [, label, value] = line.match(/^([^:：]{1,20})[:：](.*)$/) ?? [null, "", line];

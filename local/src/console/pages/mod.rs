@@ -1,4 +1,4 @@
-//! The console's pages, which are in the binary.
+//! The console's pages, compiled into the binary.
 
 use axum::{
     extract::Path,
@@ -11,7 +11,7 @@ const CSS: &str = "text/css; charset=utf-8";
 const MODULE: &str = "text/javascript; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
-/// Name, content type and content of the files in `pages`.
+/// The name, content type and content of each file of this folder.
 macro_rules! files {
     ($($name:literal: $content_type:ident,)*) => {
         [$(($name, $content_type, include_str!($name)),)*]

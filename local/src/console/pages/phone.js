@@ -9,8 +9,8 @@ import { loadWorld, refreshWorld, world } from "./world.js";
 
 const STORED = "console.phone";
 
-/** Whose phone it is, what every user did here, and what their screens show. */
-const state = { run: null, openid: null, screen: [], menu: null, doings: {}, typing: true, waiting: false, ...stored() };
+/** The current user, the actions of every user on this page, and the current user's screen and menu. */
+const state = { run: null, openid: null, screen: [], menu: null, actions: {}, typing: true, waiting: false, ...stored() };
 
 const chat = h("div", { class: "chat", role: "log", "aria-live": "polite", "aria-label": t("chat"), tabindex: "0" });
 const bar = h("div", { class: "phone-bar" });
@@ -34,12 +34,12 @@ export function phonePanel() {
   );
 }
 
-/** The openid of the user whose phone is shown. */
+/** The openid of the current user. */
 export function currentUser() {
   return state.openid;
 }
 
-/** Shows a user's phone, and what came to it. */
+/** Switches to a user's phone. */
 export async function choose(openid) {
   state.openid = openid;
   await loadScreen();
@@ -75,7 +75,7 @@ async function newFollower() {
   });
 }
 
-/** Lets the user do something, and waits for what the account answers. */
+/** Makes the user do something, and waits for the account's answer. */
 async function act(what, body, done) {
   state.waiting = true;
   render();
@@ -90,31 +90,31 @@ async function act(what, body, done) {
   return answer.ok;
 }
 
-/** Keeps what a user did, at its place among what the screen shows. */
-function record(openid, doing, after = state.screen.length) {
-  (state.doings[openid] ??= []).push({ ...doing, after });
+/** Remembers a user's action, and after which message of the screen it came. */
+function record(openid, action, after = state.screen.length) {
+  (state.actions[openid] ??= []).push({ ...action, after });
   keep();
 }
 
-function userDoes(what, body, doing) {
-  record(state.openid, doing);
+function userDoes(what, body, action) {
+  record(state.openid, action);
   return act(what, { openid: state.openid, ...body });
 }
 
-/** Another run has other users, and empty screens. */
+/** Forgets the actions of an earlier run, whose users and screens are gone. */
 function forgetOtherRuns(run) {
   if (run === state.run) return;
-  Object.assign(state, { run, doings: {} });
+  Object.assign(state, { run, actions: {} });
   keep();
 }
 
 function stored() {
   const kept = JSON.parse(sessionStorage.getItem(STORED) ?? "{}");
-  return { run: kept.run ?? null, openid: kept.openid ?? null, doings: kept.doings ?? {} };
+  return { run: kept.run ?? null, openid: kept.openid ?? null, actions: kept.actions ?? {} };
 }
 
 function keep() {
-  sessionStorage.setItem(STORED, JSON.stringify({ run: state.run, openid: state.openid, doings: state.doings }));
+  sessionStorage.setItem(STORED, JSON.stringify({ run: state.run, openid: state.openid, actions: state.actions }));
 }
 
 function render() {
@@ -153,23 +153,23 @@ function renderControls() {
 }
 
 function renderChat() {
-  const doings = state.doings[state.openid] ?? [];
+  const actions = state.actions[state.openid] ?? [];
   const items = [];
   state.screen.forEach((shown, index) => {
-    items.push(doings.filter((doing) => doing.after === index).map(doingItem));
+    items.push(actions.filter((action) => action.after === index).map(actionItem));
     items.push(shownMessage(shown));
   });
-  items.push(doings.filter((doing) => doing.after >= state.screen.length).map(doingItem));
+  items.push(actions.filter((action) => action.after >= state.screen.length).map(actionItem));
   if (state.waiting) items.push(h("div", { class: "waiting", "aria-label": t("waiting") }, h("i"), h("i"), h("i")));
-  const isEmpty = state.screen.length === 0 && doings.length === 0;
+  const isEmpty = state.screen.length === 0 && actions.length === 0;
   fill(chat, isEmpty ? h("p", { class: "empty" }, t("chat-empty")) : items);
   chat.scrollTop = chat.scrollHeight;
 }
 
-function doingItem(doing) {
-  if (doing.kind === "note") return note(t(doing.text, doing.value ?? ""));
-  if (doing.kind === "failure") return note(t("callback-failed", doing.deliveries, doing.text), "bad");
-  return ownMessage(doing);
+function actionItem(action) {
+  if (action.kind === "note") return note(t(action.text, action.value ?? ""));
+  if (action.kind === "failure") return note(t("callback-failed", action.deliveries, action.text), "bad");
+  return ownMessage(action);
 }
 
 function renderBar() {
@@ -190,7 +190,7 @@ function switchButton(name, typing) {
   }, { class: "icon-button switch" });
 }
 
-/** The menu has come or gone: show it as WeChat does, in place of the keyboard. */
+/** Shows the menu in place of the keyboard, as WeChat does. */
 export function showMenuBar() {
   state.typing = false;
 }
@@ -208,7 +208,7 @@ function textForm() {
   return h("form", { class: "say", on: { submit } }, input, send);
 }
 
-/** Everything else that a user can do. */
+/** The menu of everything else that a user can send or do. */
 function moreMenu() {
   const message = (kind, members, text) => () => {
     closePopups();
@@ -244,7 +244,7 @@ function topButton(entry) {
 const PLACE = { latitude: 39.9087, longitude: 116.3975, label: "天安门" };
 const SCANNED = "https://example.com/scanned";
 
-/** What goes along with a tap, by the type of the button. Types that are not here make WeChat push nothing. */
+/** The members of a tap's request, by the button's type. WeChat pushes no event for other types. */
 const TAPS = {
   click: ({ key }) => ({ key }),
   view: ({ url }) => ({ url }),
@@ -257,15 +257,15 @@ const TAPS = {
   location_select: ({ key }) => ({ key, ...PLACE }),
 };
 
-/** What WeChat does when a button is tapped. */
+/** Taps a menu button. */
 function tap(entry) {
   const members = TAPS[entry.type]?.(entry);
   if (!members) {
     toast(t("not-simulated", entry.type));
     return undefined;
   }
-  const doing = entry.type === "view" ? { text: "did-open", value: entry.url } : { text: "did-tap", value: entry.name };
-  return userDoes("tap", { type: entry.type, ...members }, { kind: "note", ...doing });
+  const action = entry.type === "view" ? { text: "did-open", value: entry.url } : { text: "did-tap", value: entry.name };
+  return userDoes("tap", { type: entry.type, ...members }, { kind: "note", ...action });
 }
 
 function popup(label, items, attributes, kind = "") {

@@ -1,4 +1,4 @@
-// What upsets the simulated platform: faults, the whitelist, the clock.
+// The controls of the simulated platform: faults, the whitelist, the clock.
 
 import { sim } from "./api.js";
 import { button, fill, h, iconButton, toast } from "./dom.js";
@@ -6,10 +6,10 @@ import { t } from "./i18n.js";
 import { refreshWorld, world } from "./world.js";
 
 const SEND = "/cgi-bin/message/template/send";
-/** An address that is documentation's alone, so this machine never has it. */
+/** An address reserved for documentation, so that this machine never has it. */
 const ELSEWHERE = "203.0.113.7";
 
-/** The faults of one click. The whitelist is one of the account's settings, and stays until it is cleared. */
+/** The faults, one button each. The whitelist is a setting, so it stays until it is cleared. */
 const FAULTS = [
   { name: "whitelist", code: "40164", act: () => sim("POST", "whitelist", { ips: [ELSEWHERE] }).then(() => sim("POST", "token/invalidate", {})) },
   { name: "dead-token", code: "40001", fault: { errcode: 40001 } },

@@ -1,6 +1,6 @@
-// Where in a JSON text a JSON pointer points: the text stays as its author laid it out.
+// Finds the place of a JSON pointer in a JSON text, without changing the text's layout.
 
-/** The [start, end] of the value at the pointer; of the nearest value above it when there is none. */
+/** The [start, end] of the value at the pointer, or of its nearest existing parent. */
 export function locate(text, pointer) {
   const path = pointer.split("/").slice(1).map((step) => step.replaceAll("~1", "/").replaceAll("~0", "~"));
   let best = null;
@@ -15,7 +15,7 @@ export function locate(text, pointer) {
   return best;
 }
 
-/** The line that a position is in, from 1. */
+/** The line of a position, from 1. */
 export function lineOf(text, position) {
   return text.slice(0, position).split("\n").length;
 }

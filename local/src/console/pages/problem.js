@@ -1,9 +1,9 @@
-// A failure of the API, as its caller sees it: what happened, what it means, what to do.
+// Shows a failure of the API: what happened, what it means, what to do.
 
 import { h, icon } from "./dom.js";
 import { both, t } from "./i18n.js";
 
-/** Shows application/problem+json, or whatever else was answered. */
+/** Shows a problem document, or any other body of a failure. */
 export function problemBox({ status, body }) {
   if (status === 0) return h("div", { class: "result bad", role: "alert" }, h("p", {}, t("no-connection", body.detail)));
   const facts = [

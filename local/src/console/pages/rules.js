@@ -1,4 +1,4 @@
-// The reply rules: edited as JSON, compared, tried, stored, and rolled back.
+// The reply rules: edit them as JSON, compare, try, store and roll back.
 
 import { call, read } from "./api.js";
 import { busy, button, fill, h, sureButton, toast } from "./dom.js";
@@ -6,7 +6,7 @@ import { jsonEditor, lineDifference } from "./editor.js";
 import { t } from "./i18n.js";
 import { problemBox } from "./problem.js";
 
-/** Versions that can be had back. */
+/** Earlier versions that the server keeps. */
 const KEPT = 10;
 const EXAMPLE = {
   subscribe: { type: "text", content: "欢迎关注" },
@@ -22,7 +22,7 @@ const outcome = h("div", { class: "outcome", "aria-live": "polite" });
 const version = h("span", { class: "version" });
 const earlier = h("select", { "aria-label": t("version-to-restore") });
 const save = button(t("save"), () => store(etag), { class: "primary", id: "rules-save" });
-const roll = sureButton(t("roll-back"), rollBack);
+const roll = sureButton(t("rollback"), rollBack);
 
 export function rulesPanel() {
   return h("div", { class: "tool" },
@@ -47,7 +47,7 @@ export async function loadRules() {
   editor.load(answer.body);
 }
 
-/** Shows the rules unless somebody is editing them. */
+/** Reads the rules again, unless the editor holds changes. */
 export function showRules() {
   if (!editor.isChanged) loadRules();
 }
@@ -72,7 +72,7 @@ function insertExample() {
   area.dispatchEvent(new Event("input"));
 }
 
-/** Stores the text, provided that the rules are still those of `expected`. */
+/** Stores the text, if the stored rules still have the ETag `expected`. */
 async function store(expected) {
   const document_ = editor.parse();
   if (document_ === undefined) return;
@@ -91,7 +91,7 @@ async function store(expected) {
   renderState();
 }
 
-/** Somebody else has stored rules since these were read. */
+/** The choices when somebody else has stored rules since these were read. */
 function conflict(answer) {
   return h("div", {}, problemBox(answer), h("div", { class: "row wrap" },
     button(t("take-theirs"), loadRules), button(t("compare-theirs"), compareTheirs),
@@ -115,7 +115,7 @@ async function rollBack() {
   toast(t("rolled-back", request.version, number()), "good");
 }
 
-/** What the stored rules would answer. */
+/** The form that asks what the stored rules would answer. */
 function tryForm() {
   const kind = h("select", { "aria-label": t("try-what") },
     h("option", { value: "text" }, "text"),

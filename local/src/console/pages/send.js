@@ -1,4 +1,4 @@
-// The form that sends a template message, built from the account's templates, and what became of the message.
+// The form that sends a template message, built from the account's templates, and the message's delivery.
 
 import { call, read, run } from "./api.js";
 import { busy, fill, h, icon, iconButton, redraw } from "./dom.js";
@@ -58,7 +58,7 @@ export async function loadTemplates() {
 }
 
 function renderFollowers() {
-  // The phone that is looked at, until another recipient is chosen.
+  // The phone's current user, until another recipient is chosen.
   const chosen = state.isChosen ? follower.value : currentUser();
   if (!world) return;
   const users = world.users.map((user) => h("option", { value: user.openid, selected: user.openid === chosen },
@@ -66,7 +66,7 @@ function renderFollowers() {
   redraw(follower, [chosen, language(), world.users.map((user) => [user.openid, user.follows])], () => fill(follower, users));
 }
 
-/** Whoever has written to a real account lately is at hand to be sent something. */
+/** Suggests a user of a real account who has just written as the recipient. */
 function suggest(user) {
   if ([...seen.children].some((option) => option.value === user)) return;
   seen.prepend(h("option", { value: user }));
@@ -86,19 +86,19 @@ function renderFields() {
   }));
 }
 
-/** A field with its label, a hint, and a place for what is wrong with it. */
+/** A field with its label, its hint and a place for its fault. */
 function field(id, label, control, hint) {
   return h("div", { class: "field", "data-field": id }, h("label", { for: id }, label), control,
     hint && h("p", { class: "hint" }, hint), h("p", { class: "fault", id: `${id}-fault`, hidden: true }));
 }
 
-/** The words before the placeholder: "审核事项:{{thing1.DATA}}". */
+/** The label before the placeholder, as in "审核事项:{{thing1.DATA}}". */
 function labelOf(content, name) {
   const line = content.split("\n").find((candidate) => candidate.includes(`{{${name}.DATA}}`)) ?? "";
   return line.split("{{")[0].replace(/[:：\s]+$/, "");
 }
 
-/** The values that the template's example has at its placeholders. */
+/** The values of the placeholders in the template's example. */
 function valuesOf(content, example) {
   const lines = example.split("\n");
   const values = {};
@@ -136,7 +136,7 @@ async function send(event) {
   await followDelivery(answer.body.msgid, status, sending);
 }
 
-/** Shows what becomes of the message, until its receipt has come or another is sent. */
+/** Shows the message's status until its receipt comes or another message is sent. */
 async function followDelivery(msgid, status, sending) {
   const until = Date.now() + POLL_FOR;
   while (Date.now() < until && sending === state.sending) {
@@ -165,7 +165,7 @@ function showDelivery(element, message) {
     h("dl", { class: "facts" }, h("dt", {}, "msgid"), h("dd", {}, message.msgid)));
 }
 
-/** What is wrong, or warned of, at each field; returns the first of them. "data.thing1.value" belongs to the input of thing1; other members to the inputs of their names. */
+/** Shows faults and warnings at their fields ("data.thing1.value" at the input of thing1), and returns the first field. */
 function showFaults(body) {
   const faults = body.faults?.map(({ field, detail }) => ({ field, rule: detail }));
   const findings = body.findings ?? faults ?? [{ field: body.field, rule: body.detail }];

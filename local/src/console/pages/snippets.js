@@ -1,4 +1,4 @@
-// The code that sends what the form has just sent.
+// Shows code that sends the same message as the form.
 
 import { run } from "./api.js";
 import { copy, fill, h, iconButton, tabs } from "./dom.js";
@@ -6,7 +6,7 @@ import { t } from "./i18n.js";
 
 const PATH = "/api/sendTemplateMessage";
 
-/** curl and axios for the request, in tabs. */
+/** The request in curl and axios, in tabs. */
 export function snippets(request, idempotencyKey) {
   const panels = { curl: curl(request, idempotencyKey), axios: axios(request, idempotencyKey) };
   const list = Object.entries(panels).map(([name, code]) => ({

@@ -1,4 +1,4 @@
-// The words of the console: English, Chinese.
+// The console's texts: English, Chinese.
 
 export const texts = {
   "a-link": ["Link", "链接"],
@@ -49,15 +49,15 @@ export const texts = {
   "fault-dead-token": ["Dead token", "token 失效"],
   "fault-dropped": ["Dropped connection", "连接中断"],
   "fault-dropped-later": ["Accepted, then dropped", "受理后因频率未下发"],
-  "fault-frequency": ["Recipient sent too many", "向该用户发送过频"],
+  "fault-frequency": ["Too many to recipient", "向该用户发送过频"],
   "fault-html": ["HTML, not JSON", "返回 HTML"],
-  "fault-ordered": ["Ordered: {0}", "已注入：{0}"],
+  "fault-ordered": ["Injected: {0}", "已注入：{0}"],
   "fault-path": ["Which API", "作用接口"],
   "fault-quota": ["Quota used up", "额度用尽"],
   "fault-slow": ["Slow WeChat", "微信变慢"],
   "fault-times": ["Times", "次数"],
   "fault-whitelist": ["Not on whitelist", "IP 不在白名单"],
-  "faults-active": ["To come", "待触发"],
+  "faults-active": ["Pending", "待触发"],
   "faults-hint": ["Make the platform fail, then see how the bundle copes.", "让平台出错，看看服务如何应对。"],
   "faults-title": ["Faults", "故障注入"],
   filter: ["Filter", "筛选"],
@@ -139,7 +139,7 @@ export const texts = {
   reload: ["Reload", "重新读取"],
   "reload-templates": ["Read the templates again", "重新读取模板"],
   request: ["Request", "请求"],
-  "roll-back": ["Roll back", "回滚"],
+  "rollback": ["Roll back", "回滚"],
   "rolled-back": ["Version {0} is back, as version {1}", "已恢复版本 {0}，新版本号 {1}"],
   rule: ["Rule", "命中规则"],
   rules: ["Reply rules", "回复规则"],
@@ -181,7 +181,7 @@ export const texts = {
   "user-left": ["{0} (left)", "{0}（已取关）"],
   version: ["Version {0}", "版本 {0}"],
   "version-to-restore": ["Version to restore", "要恢复的版本"],
-  "wrong-key": ["This is none of API_KEYS.", "不是 API_KEYS 中的任何一个。"],
+  "wrong-key": ["This is not one of API_KEYS.", "不是 API_KEYS 中的任何一个。"],
   waiting: ["Waiting for the account", "等待公众号回复"],
   "was-encrypted": ["encrypted", "加密"],
   "what-to-do": ["What to do", "处理办法"],

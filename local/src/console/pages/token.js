@@ -1,4 +1,4 @@
-// The access_token: how long it lives, which one it is, and a button to kill it.
+// The access_token: its number, its remaining lifetime, and a button that kills it.
 
 import { read, run, sim } from "./api.js";
 import { button, fill, h, toast } from "./dom.js";
@@ -27,7 +27,7 @@ export function tokenBar() {
   return element;
 }
 
-/** Reads the account and its token; what the account is, is the answer. */
+/** Reads the account and its token, and returns the account. */
 export async function loadAccount() {
   const answer = await read("/console/state");
   if (!answer.ok) return null;
@@ -40,7 +40,7 @@ export async function loadAccount() {
   return answer.body;
 }
 
-/** The platform knows before anyone else that a token is dead. */
+/** Whether the simulated platform refuses the token, which the bundle does not know before its next call. */
 function isDead() {
   const alive = world?.tokens?.stable?.alive;
   return alive === false;

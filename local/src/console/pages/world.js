@@ -1,13 +1,13 @@
-// What the simulated platform keeps, read again whenever something has happened.
+// The simulated platform's state, read again after every event.
 
 import { read } from "./api.js";
 
-/** The answer of /sim/state, or null before the first. */
+/** The latest answer of /sim/state; null before the first. */
 export let world = null;
 
 let pending = null;
 
-/** Reads it soon; calls that come close together are one. */
+/** Reads the state soon. Calls that come close together share one read. */
 export function refreshWorld() {
   pending ??= new Promise((resolve) => setTimeout(resolve, 120)).then(async () => {
     pending = null;

@@ -1,12 +1,10 @@
 //! `--wechat`: the account of the environment, on a platform that runs elsewhere.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use simulator::{Account, Settings, Simulator};
-use testing::EmbeddedEventBus;
-use tokio::net::TcpListener;
-use wechat::callback::signature::sign;
+use testing::{EventBus, event::signed_query, loopback::listener};
 
 use super::process::Program;
 
@@ -15,8 +13,7 @@ pub(crate) const API_KEY: &str = "key-of-the-tests";
 
 /// A platform of this process, which pushes no callbacks: a test posts them itself.
 pub(crate) async fn platform() -> Simulator {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    Simulator::start(listener, Settings::default()).unwrap()
+    Simulator::start(listener().await, Settings::default()).unwrap()
 }
 
 /// A run of the program on `platform`, with callbacks in the clear.
@@ -35,10 +32,7 @@ pub(crate) fn run(platform: &Simulator, arguments: &[&str], variables: &[(&str, 
 
 /// Where WeChat would post a callback at this moment.
 pub(crate) fn webhook_url(url: &str, account: &Account) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let timestamp = now.as_secs().to_string();
-    let signature = sign(&[&account.token, &timestamp, "4711"]);
-    format!("{url}/webhook?signature={signature}&timestamp={timestamp}&nonce=4711")
+    format!("{url}/webhook?{}", signed_query(&account.token))
 }
 
 /// What the doctor of the run at `url` says of one thing.
@@ -102,13 +96,13 @@ async fn a_check_that_misses_the_webhook_is_logged() {
 }
 
 /// A run that publishes to `bus`.
-fn publishing(platform: &Simulator, bus: &EmbeddedEventBus) -> Program {
+fn publishing(platform: &Simulator, bus: &EventBus) -> Program {
     let variables = [
         ("EVENT_BUS_NAME", "callbacks"),
         ("AWS_REGION", "eu-central-1"),
         ("AWS_ACCESS_KEY_ID", "test"),
         ("AWS_SECRET_ACCESS_KEY", "test"),
-        ("AWS_ENDPOINT_URL_EVENTBRIDGE", bus.endpoint()),
+        ("AWS_ENDPOINT_URL_EVENTBRIDGE", &bus.endpoint()),
     ];
     run(platform, &[], &variables)
 }
@@ -125,7 +119,7 @@ async fn greeted(program: &mut Program, platform: &Simulator) {
 
 #[tokio::test]
 async fn every_callback_is_published_to_the_event_bus() {
-    let (platform, bus) = (platform().await, EmbeddedEventBus::start().await.unwrap());
+    let (platform, bus) = (platform().await, EventBus::start().await);
     let mut program = publishing(&platform, &bus);
     greeted(&mut program, &platform).await;
     let entries = bus.entries();
@@ -136,7 +130,7 @@ async fn every_callback_is_published_to_the_event_bus() {
 
 #[tokio::test]
 async fn an_event_bus_that_comes_back_gets_what_it_missed() {
-    let (platform, bus) = (platform().await, EmbeddedEventBus::start().await.unwrap());
+    let (platform, bus) = (platform().await, EventBus::start().await);
     // Once before the answer, and once after it.
     bus.refuse(2);
     let mut program = publishing(&platform, &bus);
@@ -154,7 +148,7 @@ async fn an_event_bus_that_comes_back_gets_what_it_missed() {
 
 #[tokio::test]
 async fn a_stop_tells_how_many_effects_are_lost_and_not_whose() {
-    let (platform, bus) = (platform().await, EmbeddedEventBus::start().await.unwrap());
+    let (platform, bus) = (platform().await, EventBus::start().await);
     bus.refuse(usize::MAX);
     let mut program = publishing(&platform, &bus);
     greeted(&mut program, &platform).await;

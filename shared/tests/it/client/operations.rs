@@ -44,7 +44,7 @@ fn menu() -> Value {
     json!({"button": [{"type": "click", "name": "今日", "key": "TODAY"}]})
 }
 
-/// With a broken egress address packets are dropped, and no connection is made.
+/// A broken way out of the network: packets are dropped, and no connection is made.
 #[tokio::test]
 async fn where_no_connection_comes_about_nothing_was_sent() {
     let socket = TcpSocket::new_v4().unwrap();
@@ -170,7 +170,7 @@ async fn an_order_that_wechat_did_not_confirm_is_not_done() {
     let (wechat, token) = start().await;
     for body in ["{}", "\"ok\"", "[]", "{\"errmsg\":\"ok\"}"] {
         wechat
-            .control("faults", json!({"path": "/cgi-bin/menu/create", "body": body}))
+            .control("faults", &json!({"path": "/cgi-bin/menu/create", "body": body}))
             .await;
         let outcome = wechat.client.call(&CreateMenu { menu: &menu() }, &token, 1, NONE).await;
         assert!(
@@ -201,7 +201,7 @@ async fn the_callback_is_checked_when_there_is_one() {
 
     let body = r#"{"dns":[{"ip":"203.0.113.10","real_operator":"UNICOM"}],"ping":[{"ip":"203.0.113.10","from_operator":"UNICOM","package_loss":"0%","time":"23.079ms"}]}"#;
     wechat
-        .control("faults", json!({"path": "/cgi-bin/callback/check", "body": body}))
+        .control("faults", &json!({"path": "/cgi-bin/callback/check", "body": body}))
         .await;
     let check = wechat.client.call(&CheckCallback, &token, 1, NONE).await.unwrap();
     assert_eq!(
@@ -245,7 +245,7 @@ async fn no_error_of_any_operation_holds_the_token() {
         json!({"path": path, "http_status": 500}),
         json!({"path": path, "drop": true}),
     ] {
-        wechat.control("faults", fault.clone()).await;
+        wechat.control("faults", &fault).await;
         let error = wechat.client.call(&ListTemplates, &token, 1, NONE).await.unwrap_err();
         let told = format!("{error} {error:?}");
         assert!(!told.contains(token.expose()), "{fault}: {told}");
@@ -276,7 +276,7 @@ async fn a_call_that_may_have_landed_is_told_as_such_whatever_became_of_its_repe
     let (wechat, token) = start().await;
     let path = "/cgi-bin/template/get_all_private_template";
     wechat
-        .control("faults", json!({"path": path, "drop": true, "times": 9}))
+        .control("faults", &json!({"path": path, "drop": true, "times": 9}))
         .await;
     // The budget is enough for one attempt.
     let now = wechat::clock::Clock::now_millis(&wechat::clock::SystemClock);
@@ -287,7 +287,7 @@ async fn a_call_that_may_have_landed_is_told_as_such_whatever_became_of_its_repe
         .await
         .unwrap_err();
     assert!(error.is_ambiguous(), "{error:?}");
-    assert_eq!(wechat.count(path).await, 1);
+    assert_eq!(wechat.calls(path).await, 1);
 }
 
 #[tokio::test]

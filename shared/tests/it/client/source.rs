@@ -10,10 +10,9 @@ use std::{
     time::Duration,
 };
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
 use serde_json::json;
-use testing::{EmbeddedTable, ManualClock, TABLE_NAME};
+use testing::{ManualClock, TABLE_NAME, account::APP_ID};
 use wechat::{
     api::{ApiError, Rejection, calls::management::GetCallbackAddresses},
     clock::{Clock, Deadline},
@@ -25,11 +24,9 @@ use wechat::{
 
 use super::WeChat;
 
-const APP_ID: &str = "wx0123456789abcdef";
-
-/// A token source over a table, with a manual clock.
+/// A table with a clock, and a source of tokens over it.
 struct Bench {
-    embedded: Arc<EmbeddedTable>,
+    embedded: testing::Table,
     clock: Arc<ManualClock>,
     refresher: Arc<Scripted>,
     source: TokenSource,
@@ -38,7 +35,7 @@ struct Bench {
 /// A refresher that follows its script and fails when the script is empty.
 #[derive(Debug)]
 struct Scripted {
-    table: Arc<EmbeddedTable>,
+    table: testing::Table,
     expires_at: i64,
     script: Mutex<Vec<Run>>,
     asked: Mutex<Vec<Action>>,
@@ -74,43 +71,20 @@ impl RefreshPort for Scripted {
     }
 }
 
-/// Stores a token as another program would: only the token and its expiry.
-async fn put(table: &EmbeddedTable, token: &str, expires_at: i64) {
-    set(
-        table,
-        &[
-            ("access_token", AttributeValue::S(token.to_owned())),
-            ("expires_at", AttributeValue::N(expires_at.to_string())),
-        ],
-    )
-    .await;
-}
-
-async fn set(table: &EmbeddedTable, attributes: &[(&str, AttributeValue)]) {
-    let mut update = table
-        .client()
-        .update_item()
-        .table_name(TABLE_NAME)
-        .key("pk", AttributeValue::S(format!("token#{APP_ID}")));
-    for (name, value) in attributes {
-        update = update.expression_attribute_values(format!(":{name}"), value.clone());
-    }
-    let sets: Vec<String> = attributes.iter().map(|(name, _)| format!("{name} = :{name}")).collect();
-    update
-        .update_expression(format!("SET {}", sets.join(", ")))
-        .send()
-        .await
-        .unwrap();
+/// Writes what another program would: the token and its end, no more.
+async fn put(table: &testing::Table, token: &str, expires_at: i64) {
+    let token = json!({"access_token": token, "expires_at": expires_at});
+    table.set("token", &token).await;
 }
 
 impl Bench {
     async fn new(script: impl IntoIterator<Item = Run>) -> Self {
-        let embedded = Arc::new(EmbeddedTable::start(None).await.unwrap());
+        let embedded = testing::Table::start().await;
         let clock = ManualClock::new();
         let mut script: Vec<Run> = script.into_iter().collect();
         script.reverse();
         let refresher = Arc::new(Scripted {
-            table: Arc::clone(&embedded),
+            table: embedded.clone(),
             expires_at: clock.now() + 7_200,
             script: Mutex::new(script),
             asked: Mutex::default(),
@@ -125,7 +99,7 @@ impl Bench {
         }
     }
 
-    /// Stores a token that expires after `life` seconds.
+    /// Stores a token that lives `life` seconds.
     async fn put(&self, token: &str, life: i64) {
         put(&self.embedded, token, self.clock.now() + life).await;
     }
@@ -280,9 +254,9 @@ async fn a_request_makes_three_business_calls_at_most() {
     let fresh = wechat.issue(true).await;
     let bench = Bench::new([Run::Stores(fresh.expose().to_owned())]).await;
     bench.put(dead.expose(), 7_200).await;
-    wechat.control("faults", json!({"path": PATH, "errcode": -1})).await;
+    wechat.control("faults", &json!({"path": PATH, "errcode": -1})).await;
     wechat
-        .control("faults", json!({"path": PATH, "errcode": 40001, "times": 50}))
+        .control("faults", &json!({"path": PATH, "errcode": 40001, "times": 50}))
         .await;
     let client = &wechat.client;
     let call = |token, attempts| async move {
@@ -292,7 +266,7 @@ async fn a_request_makes_three_business_calls_at_most() {
     };
     let error = bench.source.call(Deadline::NONE, call).await.unwrap_err();
     assert!(matches!(error.cause, CallFailure::Api(error) if error.errcode() == Some(40001)));
-    assert_eq!(wechat.count(PATH).await, 3);
+    assert_eq!(wechat.calls(PATH).await, 3);
 }
 
 /// The attempts before and after the replacement of the token count together, also their possible effects.
@@ -312,7 +286,7 @@ async fn a_refusal_after_the_replacement_does_not_hide_what_an_earlier_call_may_
         bench.put(dead.expose(), 7_200).await;
         for errcode in &errcodes {
             wechat
-                .control("faults", json!({"path": PATH, "errcode": errcode}))
+                .control("faults", &json!({"path": PATH, "errcode": errcode}))
                 .await;
         }
         let client = &wechat.client;
@@ -322,7 +296,7 @@ async fn a_refusal_after_the_replacement_does_not_hide_what_an_earlier_call_may_
                 .await
         };
         let error = bench.source.call(Deadline::NONE, call).await.unwrap_err();
-        assert_eq!(wechat.count(PATH).await, calls, "{errcodes:?}");
+        assert_eq!(wechat.calls(PATH).await, calls, "{errcodes:?}");
         assert_eq!(error.may_have_landed, may_have_landed, "{errcodes:?}");
     }
     let bench = Bench::new([]).await;
@@ -345,7 +319,7 @@ async fn a_refusal_after_the_replacement_does_not_hide_what_an_earlier_call_may_
     );
 }
 
-/// Single-flight: a send in flight while the search for a new token failed shares that failure and does not search again.
+/// A send in flight when the search for a new token fails shares that failure and does not search again.
 #[tokio::test]
 async fn a_hundred_sends_with_one_dead_token_ask_a_failing_refresher_once() {
     let bench = Bench::new([
@@ -379,18 +353,13 @@ async fn a_failed_run_is_told_in_wechats_own_words() {
         message: "the whole story".to_owned(),
     };
     let bench = Bench::new([Run::Fails(failed), Run::Fails(RefreshRequestError::Timeout), Run::Lies]).await;
-    let text = |text: &str| AttributeValue::S(text.to_owned());
-    let number = |number: i64| AttributeValue::N(number.to_string());
-    set(
-        &bench.embedded,
-        &[
-            ("failed_at", number(bench.clock.now())),
-            ("failed_owner", text("run")),
-            ("failed_errcode", number(40164)),
-            ("failed_message", text("invalid ip 198.51.100.7 rid: 1-2-3")),
-        ],
-    )
-    .await;
+    let failure = json!({
+        "failed_at": bench.clock.now(),
+        "failed_owner": "run",
+        "failed_errcode": 40164,
+        "failed_message": "invalid ip 198.51.100.7 rid: 1-2-3",
+    });
+    bench.embedded.set("token", &failure).await;
     let error = bench.source.token(Deadline::NONE).await.unwrap_err();
     assert!(matches!(&error, TokenError::Refused(rejection) if rejection.errcode == 40164));
     let told = error.to_string();

@@ -1,4 +1,4 @@
-//! One suite for every implementation of DynamoDB that the functions may use: the store must behave the same on all.
+//! One suite for every implementation of DynamoDB: what the store promises must hold on each.
 //!
 //! | environment | implementation |
 //! |---|---|
@@ -22,7 +22,7 @@ use aws_sdk_dynamodb::{
         TimeToLiveSpecification,
     },
 };
-use testing::EmbeddedTable;
+use testing::TableServer;
 use tokio::{sync::OnceCell, task::JoinSet};
 use wechat::{random, store::Table};
 
@@ -39,7 +39,7 @@ const AWS_CALLS: &[&str] = &[
     "dynamodb:UpdateItem",
     "dynamodb:UpdateTimeToLive",
 ];
-/// The time in the tests, in epoch seconds. It is in the far future: a real table would delete items that have expired.
+/// Epoch seconds. The present of the tests, far ahead so that a real table does not expire their items.
 const NOW: i64 = 4_000_000_000;
 
 /// The table with an account that no other test uses.
@@ -48,7 +48,7 @@ struct Bench {
     app_id: String,
     client: Client,
     name: String,
-    _embedded: Option<EmbeddedTable>,
+    _embedded: Option<TableServer>,
 }
 
 impl Bench {
@@ -61,7 +61,7 @@ impl Bench {
             }
             (_, Ok(name)) => (Client::new(&wechat::aws::load(AWS_CALLS)), name, None),
             _ => {
-                let embedded = EmbeddedTable::start(None).await.unwrap();
+                let embedded = TableServer::start().await;
                 (embedded.client(), testing::TABLE_NAME.to_owned(), Some(embedded))
             }
         };
@@ -123,7 +123,7 @@ async fn make_table(client: &Client, name: &str) {
     update.send().await.unwrap();
 }
 
-/// Runs `act` in [`RACERS`] concurrent tasks, each with its number, and returns their results.
+/// Runs `act` in [`RACERS`] tasks at once, each with its number, and returns their results.
 async fn race<T, F>(act: impl Fn(usize) -> F) -> Vec<T>
 where
     T: Send + 'static,

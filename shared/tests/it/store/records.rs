@@ -137,13 +137,13 @@ async fn keep(table: &Table, menu: &str, now: i64) {
 }
 
 async fn claim(table: &Table, owner: &str, now: i64) -> Option<KeptMenu> {
-    table.claim_menu_roll_back(owner, now).await.unwrap()
+    table.claim_menu_rollback(owner, now).await.unwrap()
 }
 
 /// Seconds until the rollback of another run ends.
 fn retry_after<T: std::fmt::Debug>(outcome: Result<T, MenuError>) -> i64 {
     match outcome.unwrap_err() {
-        MenuError::RollBackInProgress { retry_after } => retry_after,
+        MenuError::RollbackInProgress { retry_after } => retry_after,
         other => panic!("{other}"),
     }
 }
@@ -176,7 +176,7 @@ async fn two_menus_that_fill_an_item_are_not_kept_together() {
         assert!(kept.menu == large(name) && kept.earlier.is_none());
     }
     let kept = claim(table, "run", NOW).await.unwrap();
-    let rolled_back = table.keep_menu_to_roll_back("run", &kept, &large("c"), NOW).await;
+    let rolled_back = table.keep_menu_for_rollback("run", &kept, &large("c"), NOW).await;
     assert!(matches!(rolled_back, Err(MenuError::TooLarge)));
     assert_eq!(
         table.kept_menu().await.unwrap().unwrap(),
@@ -186,7 +186,7 @@ async fn two_menus_that_fill_an_item_are_not_kept_together() {
 }
 
 #[tokio::test]
-async fn one_roll_back_at_a_time_and_no_other_change_beside_it() {
+async fn one_rollback_at_a_time_and_no_other_change_beside_it() {
     let Bench { table, .. } = &Bench::start().await;
     assert_eq!(claim(table, "a", NOW).await, None);
     assert_eq!(table.kept_menu().await.unwrap(), None, "nor is anything now");
@@ -194,7 +194,7 @@ async fn one_roll_back_at_a_time_and_no_other_change_beside_it() {
     let kept = table.kept_menu().await.unwrap();
     assert_eq!(claim(table, "a", NOW).await, kept);
     assert_eq!(claim(table, "a", NOW).await, kept, "a repeat by the SDK");
-    let other = table.claim_menu_roll_back("b", NOW + 10).await;
+    let other = table.claim_menu_rollback("b", NOW + 10).await;
     assert_eq!(retry_after(other), 20);
     for menu in ["1", "2"] {
         let change = table.keep_menu(kept.as_ref(), menu, NOW + 29).await;
@@ -206,36 +206,36 @@ async fn one_roll_back_at_a_time_and_no_other_change_beside_it() {
         "the first has died, and nothing was changed"
     );
     let kept = kept.unwrap();
-    let late = table.keep_menu_to_roll_back("a", &kept, "2", NOW + 30).await;
+    let late = table.keep_menu_for_rollback("a", &kept, "2", NOW + 30).await;
     assert_eq!(retry_after(late), 30, "it is the other's now");
-    table.give_up_menu_roll_back("a").await.unwrap();
-    let other = table.claim_menu_roll_back("c", NOW + 31).await;
+    table.give_up_menu_rollback("a").await.unwrap();
+    let other = table.claim_menu_rollback("c", NOW + 31).await;
     assert_eq!(retry_after(other), 29, "only its holder gives a claim up");
     keep(table, "2", NOW + 60).await;
 }
 
 #[tokio::test]
-async fn a_roll_back_is_known_until_it_has_ended() {
+async fn a_rollback_is_known_until_it_has_ended() {
     let Bench { table, .. } = &Bench::start().await;
     let is_restoring = async || table.kept_menu().await.unwrap().unwrap().is_restoring;
-    let roll_back = async |owner: &str, menu: &str| {
+    let rollback = async |owner: &str, menu: &str| {
         let kept = claim(table, owner, NOW).await.unwrap();
-        let keep = table.keep_menu_to_roll_back(owner, &kept, menu, NOW);
+        let keep = table.keep_menu_for_rollback(owner, &kept, menu, NOW);
         keep.await.unwrap();
     };
     keep(table, "1", NOW).await;
     assert!(!is_restoring().await);
-    roll_back("a", "2").await;
-    table.give_up_menu_roll_back("a").await.unwrap();
+    rollback("a", "2").await;
+    table.give_up_menu_rollback("a").await.unwrap();
     assert!(is_restoring().await, "the next one goes on");
     claim(table, "b", NOW).await;
-    table.finish_menu_roll_back("a").await.unwrap();
+    table.finish_menu_rollback("a").await.unwrap();
     assert!(is_restoring().await, "that is another run's to say");
-    table.finish_menu_roll_back("b").await.unwrap();
+    table.finish_menu_rollback("b").await.unwrap();
     assert!(!is_restoring().await);
     for menu in ["4", "3"] {
-        roll_back("c", "3").await;
-        table.give_up_menu_roll_back("c").await.unwrap();
+        rollback("c", "3").await;
+        table.give_up_menu_rollback("c").await.unwrap();
         keep(table, menu, NOW).await;
         assert!(!is_restoring().await, "another change has come between");
     }

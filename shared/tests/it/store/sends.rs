@@ -11,7 +11,7 @@ const BODY: &str = r#"{"errcode":0,"errmsg":"ok","msgid":"3000000000000000001"}"
 /// Epoch seconds. The claim lasts longer than the function may run.
 const CLAIM_ENDS: i64 = NOW + 35;
 
-/// The result of a claim without earlier runs.
+/// The claim of a send that no earlier run has begun.
 fn first() -> SendClaim {
     SendClaim::Won(SendState::default())
 }
@@ -136,14 +136,14 @@ async fn what_wechat_refused_may_be_tried_again_with_the_same_body() {
 async fn a_claim_that_is_given_back_leaves_nothing() {
     let bench = Bench::start().await;
     bench.claim("first", NOW).await;
-    bench.finish("second", SendOutcome::NotAsked, NOW).await;
+    bench.finish("second", SendOutcome::NotAttempted, NOW).await;
     assert!(
         matches!(bench.claim("third", NOW).await, SendClaim::InProgress { .. }),
         "the claim is another's"
     );
-    bench.finish("first", SendOutcome::NotAsked, NOW).await;
+    bench.finish("first", SendOutcome::NotAttempted, NOW).await;
     assert_eq!(bench.item(format!("send#{}#shop#order-1", bench.app_id)).await, None);
-    bench.finish("first", SendOutcome::NotAsked, NOW).await;
+    bench.finish("first", SendOutcome::NotAttempted, NOW).await;
 }
 
 #[tokio::test]

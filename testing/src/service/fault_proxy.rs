@@ -1,4 +1,4 @@
-//! A proxy before a service on loopback that breaks as it is told: what a client makes of an outage, request by request.
+//! A proxy before a service that breaks on request, to test how a client copes with an outage.
 
 use std::{
     io,
@@ -18,18 +18,18 @@ use tokio::{
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 1024;
 
-/// What befalls a request.
+/// What happens to a request.
 #[derive(Clone, Debug)]
 pub enum Fault {
-    /// Nobody listens any more, until the proxy is mended. The connections that there are break.
+    /// The proxy stops listening until it is mended, and open connections break.
     Refuse,
-    /// Its connection is reset; the service does not see it.
+    /// The connection is reset; the service does not see the request.
     Reset,
-    /// It is never answered; the service does not see it.
+    /// The request is never answered; the service does not see it.
     Freeze,
-    /// The service sees it, and its answer comes so much later.
+    /// The service carries the request out; its answer is delayed.
     Delay(Duration),
-    /// Something else answers; the service does not see it.
+    /// The proxy answers in place of the service, which does not see the request.
     Answer {
         /// The HTTP status.
         status: u16,
@@ -38,14 +38,14 @@ pub enum Fault {
         /// The body.
         body: String,
     },
-    /// The service carries it out; the connection is reset before the answer.
+    /// The service carries the request out; the connection is reset before the answer.
     LoseAnswer,
-    /// The service carries it out; the answer never comes.
+    /// The service carries the request out; the answer never comes.
     WithholdAnswer,
 }
 
 impl Fault {
-    /// Something else answers with JSON.
+    /// The proxy answers with JSON in place of the service.
     #[must_use]
     #[expect(clippy::needless_pass_by_value, reason = "every caller makes the body for this")]
     pub fn json(status: u16, body: impl ToString) -> Self {
@@ -72,7 +72,7 @@ struct Shared {
     state: Mutex<State>,
     /// Whether connections are accepted.
     is_open: watch::Sender<bool>,
-    /// How many requests a fault has befallen since it was ordered, as far as it was to.
+    /// How many requests the fault has hit since it was set.
     struck: watch::Sender<usize>,
 }
 
@@ -84,17 +84,11 @@ struct State {
 
 impl FaultProxy {
     /// Starts before the service at `endpoint`, an `http://ADDRESS:PORT`, and passes everything on.
-    ///
-    /// # Errors
-    /// When `endpoint` is none, or no port can be had.
-    pub async fn start(endpoint: &str) -> io::Result<Self> {
-        let service = endpoint
-            .strip_prefix("http://")
-            .and_then(|address| address.parse().ok());
-        let service = service.ok_or_else(|| io::Error::other(format!("{endpoint} is no address")))?;
-        let reserved = bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
-        let address = reserved.local_addr()?;
-        let listener = bind(address)?.listen(BACKLOG)?;
+    pub async fn start(endpoint: &str) -> Self {
+        let service = endpoint.strip_prefix("http://").unwrap().parse().unwrap();
+        let reserved = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let address = reserved.local_addr().unwrap();
+        let listener = bind(address).and_then(|socket| socket.listen(BACKLOG)).unwrap();
         let shared = Arc::new(Shared {
             service,
             state: Mutex::default(),
@@ -102,20 +96,20 @@ impl FaultProxy {
             struck: watch::Sender::new(0),
         });
         let acceptor = tokio::spawn(accept(listener, reserved, Arc::clone(&shared)));
-        Ok(Self {
+        Self {
             address,
             shared,
             acceptor,
-        })
+        }
     }
 
-    /// Where it listens.
+    /// Its URL.
     #[must_use]
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// From now on `fault` befalls the requests of `which`, counted from 1 from now on.
+    /// Applies `fault` to the requests of `which`, counted from 1 from now on.
     pub fn fail(&self, which: impl RangeBounds<usize>, fault: Fault) {
         let first = match which.start_bound() {
             Bound::Included(first) => *first,
@@ -127,7 +121,7 @@ impl FaultProxy {
             Bound::Excluded(after) => after - 1,
             Bound::Unbounded => usize::MAX,
         };
-        // Whoever asks for the first request finds nobody already.
+        // The first request must already find nobody.
         let is_open = !(first == 1 && matches!(fault, Fault::Refuse));
         self.shared.with(|state| {
             state.requests.clear();
@@ -137,10 +131,7 @@ impl FaultProxy {
         self.shared.is_open.send_replace(is_open);
     }
 
-    /// Passes everything on again, and counts and lists requests anew. Afterwards it listens.
-    ///
-    /// # Panics
-    /// When it can listen no more.
+    /// Passes everything on again, and starts counting and listing requests anew. Returns once it listens.
     pub async fn mend(&self) {
         self.shared.with(|state| *state = State::default());
         self.shared.is_open.send_replace(true);
@@ -150,14 +141,14 @@ impl FaultProxy {
         }
     }
 
-    /// The requests since the last [`FaultProxy::fail`] or [`FaultProxy::mend`], whatever became of them: each the
-    /// operation's name of an AWS call, else the method and the path.
+    /// The requests since the last [`FaultProxy::fail`] or [`FaultProxy::mend`], faulty ones included: an AWS call by its
+    /// operation, any other by method and path.
     #[must_use]
     pub fn requests(&self) -> Vec<String> {
         self.shared.with(|state| state.requests.clone())
     }
 
-    /// Waits until the fault has befallen a request; one whose answer is lost or withheld has been carried out then.
+    /// Waits until the fault has hit a request. If its answer is lost or withheld, the service has carried it out by then.
     pub async fn struck(&self) {
         // The sender lives as long as this.
         let _ = self.shared.struck.subscribe().wait_for(|struck| *struck > 0).await;
@@ -175,7 +166,7 @@ impl Shared {
         act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Counts a request, and tells what befalls it.
+    /// Counts a request and returns the fault that applies to it.
     fn due(&self, name: String) -> Option<Fault> {
         self.with(|state| {
             state.requests.push(name);
@@ -191,8 +182,8 @@ impl Shared {
     }
 }
 
-/// Serves, and while it refuses connections closes its listener. `reserved` stays bound to the address without listening, so
-/// that nobody else gets the port meanwhile.
+/// Accepts connections, with the listener closed while the proxy refuses them. `reserved` stays bound to the address without
+/// listening, so that no other process gets the port meanwhile.
 async fn accept(mut listener: TcpListener, reserved: TcpSocket, shared: Arc<Shared>) {
     let Ok(address) = reserved.local_addr() else { return };
     let mut is_open = shared.is_open.subscribe();
@@ -349,7 +340,7 @@ impl Message {
         values.next().map(|(_, value)| value.trim())
     }
 
-    /// What the log of requests calls it. The query is left out, since tokens travel in it.
+    /// Its name in the list of requests, without the query, which may hold a token.
     fn name(&self) -> String {
         if let Some(operation) = self.header("x-amz-target").and_then(|target| target.rsplit('.').next()) {
             return operation.to_owned();
@@ -368,14 +359,12 @@ impl Message {
 mod tests {
     use std::time::Instant;
 
-    use super::*;
+    use super::{super::loopback::Server, *};
 
     /// A service that answers every request with its number.
-    async fn counter() -> (String, watch::Receiver<usize>, JoinHandle<()>) {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    async fn counter() -> (Server, watch::Receiver<usize>) {
         let (count, seen) = watch::channel(0);
-        let server = tokio::spawn(async move {
+        let serve = |listener: TcpListener| async move {
             loop {
                 let (mut connection, _) = listener.accept().await.unwrap();
                 while let Ok(Some(_)) = Message::read(&mut connection).await {
@@ -384,8 +373,8 @@ mod tests {
                     connection.write_all(&answer.to_bytes()).await.unwrap();
                 }
             }
-        });
-        (endpoint, seen, server)
+        };
+        (Server::start(serve).await, seen)
     }
 
     async fn ask(proxy: &FaultProxy) -> io::Result<String> {
@@ -400,8 +389,8 @@ mod tests {
 
     #[tokio::test]
     async fn each_fault_breaks_what_it_says_and_the_proxy_can_be_mended() {
-        let (endpoint, seen, server) = counter().await;
-        let proxy = FaultProxy::start(&endpoint).await.unwrap();
+        let (service, seen) = counter().await;
+        let proxy = FaultProxy::start(&service.endpoint()).await;
         assert_eq!(ask(&proxy).await.unwrap(), "1");
 
         proxy.fail(2.., Fault::Refuse);
@@ -435,6 +424,5 @@ mod tests {
         assert!(ask(&proxy).await.is_ok());
         assert!(started.elapsed() >= Duration::from_millis(60));
         assert_eq!(proxy.requests(), ["POST /a"]);
-        server.abort();
     }
 }

@@ -1,21 +1,20 @@
 //! An EventBridge of one process: takes events on loopback and shows what it took.
 
 use std::{
-    io,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use axum::{Json, Router, extract::State, routing::post};
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, task::JoinHandle};
 
-/// A running event bus. It ends when this is dropped.
+use super::loopback::{self, Server};
+
+/// An event bus, for `AWS_ENDPOINT_URL_EVENTBRIDGE`.
 #[derive(Debug)]
-pub struct EmbeddedEventBus {
-    endpoint: String,
+pub struct EventBus {
     state: Arc<Mutex<Bus>>,
-    server: JoinHandle<()>,
+    server: Server,
 }
 
 #[derive(Debug, Default)]
@@ -25,36 +24,26 @@ struct Bus {
     delay: Duration,
 }
 
-impl EmbeddedEventBus {
-    /// Starts on a free port of loopback.
-    ///
-    /// # Errors
-    /// When no port can be had.
-    pub async fn start() -> io::Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let endpoint = format!("http://{}", listener.local_addr()?);
+impl EventBus {
+    /// Starts with nothing published.
+    pub async fn start() -> Self {
         let state: Arc<Mutex<Bus>> = Arc::default();
         let router = Router::new()
             .route("/", post(put_events))
             .with_state(Arc::clone(&state));
-        let server = tokio::spawn(async move {
-            // It ends with an error only when its listener breaks; clients then see that nothing listens.
-            let _ = axum::serve(listener, router).await;
-        });
-        Ok(Self {
-            endpoint,
+        Self {
             state,
-            server,
-        })
+            server: loopback::serve(router).await,
+        }
     }
 
-    /// Where it listens, for `AWS_ENDPOINT_URL_EVENTBRIDGE`.
+    /// Its URL.
     #[must_use]
-    pub fn endpoint(&self) -> &str {
-        &self.endpoint
+    pub fn endpoint(&self) -> String {
+        self.server.endpoint()
     }
 
-    /// The entries that it has taken, as `PutEvents` brought them, each with its `Detail` read.
+    /// The published entries, as `PutEvents` brought them, each with its `Detail` read.
     #[must_use]
     pub fn entries(&self) -> Vec<Value> {
         self.with(|bus| bus.entries.clone())
@@ -65,19 +54,13 @@ impl EmbeddedEventBus {
         self.with(|bus| bus.refusals = calls);
     }
 
-    /// Takes `delay` over every call from now on.
+    /// Delays every answer by `delay` from now on.
     pub fn delay(&self, delay: Duration) {
         self.with(|bus| bus.delay = delay);
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Bus) -> T) -> T {
         act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl Drop for EmbeddedEventBus {
-    fn drop(&mut self) {
-        self.server.abort();
     }
 }
 

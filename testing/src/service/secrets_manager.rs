@@ -1,7 +1,6 @@
-//! A Secrets Manager with one secret, on loopback.
+//! A Secrets Manager with one secret.
 
 use std::{
-    io,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -14,14 +13,14 @@ use axum::{
     response::IntoResponse,
 };
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, task::JoinHandle};
 
-/// A running Secrets Manager. It ends when this is dropped.
+use super::loopback::{self, Server};
+
+/// A Secrets Manager, for `AWS_ENDPOINT_URL_SECRETS_MANAGER`.
 #[derive(Debug)]
-pub struct EmbeddedSecretsManager {
-    endpoint: String,
+pub struct SecretsManager {
     state: Arc<Mutex<Vault>>,
-    server: JoinHandle<()>,
+    server: Server,
 }
 
 #[derive(Debug)]
@@ -31,48 +30,30 @@ struct Vault {
     asked: Vec<String>,
 }
 
-impl EmbeddedSecretsManager {
-    /// Starts on a free port of loopback. It gives `answer` to every call after `delay`, as an error unless there is a
-    /// `SecretString` in it.
-    ///
-    /// # Errors
-    /// When no port can be had.
-    pub async fn start(answer: &Value, delay: Duration) -> io::Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let endpoint = format!("http://{}", listener.local_addr()?);
+impl SecretsManager {
+    /// Starts with `answer` to every call: an error unless it has a `SecretString`.
+    pub async fn start(answer: &Value) -> Self {
         let state = Arc::new(Mutex::new(Vault {
             answer: answer.clone(),
-            delay,
+            delay: Duration::ZERO,
             asked: Vec::new(),
         }));
         let router = Router::new().fallback(serve).with_state(Arc::clone(&state));
-        let server = tokio::spawn(async move {
-            // It ends with an error only when its listener breaks; clients then see that nothing listens.
-            let _ = axum::serve(listener, router).await;
-        });
-        Ok(Self {
-            endpoint,
+        Self {
             state,
-            server,
-        })
+            server: loopback::serve(router).await,
+        }
     }
 
     /// Starts with `values` as the secret.
-    ///
-    /// # Errors
-    /// When no port can be had.
-    pub async fn holding(values: &Value) -> io::Result<Self> {
-        Self::start(&secret(values), Duration::ZERO).await
+    pub async fn holding(values: &Value) -> Self {
+        Self::start(&secret(values)).await
     }
 
-    /// Starts with calls refused, as for want of a permission.
-    ///
-    /// # Errors
-    /// When no port can be had.
-    pub async fn refusing() -> io::Result<Self> {
+    /// Starts with every call refused, as without the permission.
+    pub async fn refusing() -> Self {
         let message = "User: arn:aws:sts::123456789012:assumed-role/r is not authorized to perform: secretsmanager:GetSecretValue";
-        let refusal = json!({"__type": "AccessDeniedException", "Message": message});
-        Self::start(&refusal, Duration::ZERO).await
+        Self::start(&json!({"__type": "AccessDeniedException", "Message": message})).await
     }
 
     /// Puts `values` into the secret.
@@ -80,15 +61,15 @@ impl EmbeddedSecretsManager {
         self.with(|vault| vault.answer = secret(values));
     }
 
-    /// Takes `delay` over every call from now on.
+    /// Delays every answer by `delay` from now on.
     pub fn delay(&self, delay: Duration) {
         self.with(|vault| vault.delay = delay);
     }
 
-    /// Where it listens, for `AWS_ENDPOINT_URL_SECRETS_MANAGER`.
+    /// Its URL.
     #[must_use]
-    pub fn endpoint(&self) -> &str {
-        &self.endpoint
+    pub fn endpoint(&self) -> String {
+        self.server.endpoint()
     }
 
     /// The calls so far, each with its target and its body.
@@ -99,12 +80,6 @@ impl EmbeddedSecretsManager {
 
     fn with<T>(&self, act: impl FnOnce(&mut Vault) -> T) -> T {
         act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl Drop for EmbeddedSecretsManager {
-    fn drop(&mut self) {
-        self.server.abort();
     }
 }
 

@@ -1,0 +1,442 @@
+//! The sending of one message to many recipients.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::{StreamExt, stream};
+use http_api::{Caller, Problem};
+use serde_json::{Value, json};
+use wechat::{
+    api::{ApiError, TemplateMessage, calls::template::SendTemplateMessage},
+    clock::Deadline,
+    store::{RecipientState, SendState},
+    telemetry::{self, Metric},
+    token::{CallError, CallFailure},
+    validate::send::SendTemplate,
+};
+
+use crate::{
+    App,
+    answer::{RecipientResult, Sent},
+    hints,
+};
+
+/// Sends in flight at the same time.
+const CONCURRENT_SENDS: usize = 20;
+/// What the sends leave of the request's time, to record their outcomes.
+const RECORDING: Duration = Duration::from_millis(500);
+/// Seconds. WeChat recognises a `client_msg_id` for 10 minutes; one minute is left for the retry itself.
+/// See [WeChat Docs/发送模板消息](https://developers.weixin.qq.com/doc/service/api/notify/template/api_sendtemplatemessage).
+const RETRY_IS_SAFE_FOR: i64 = 9 * 60;
+/// The errcodes for a mini program that does not exist or is not linked to the account.
+/// See [WeChat Docs/发送模板消息](https://developers.weixin.qq.com/doc/service/api/notify/template/api_sendtemplatemessage).
+const NO_SUCH_APPID: [i64; 2] = [40013, 40166];
+/// The errcode for a page that the mini program does not have.
+const NO_SUCH_PAGE: i64 = 40165;
+/// The hint for recipients that come after a refusal for all.
+const NOT_ATTEMPTED: &str = "WeChat was not asked for this recipient, because it had refused another one for this reason. \
+    / 因前面的接收者已因此被拒，未再为该用户请求微信。";
+/// The hint when WeChat could not be reached.
+const NOT_SENT: &str = "Nothing was sent: send it again. / 尚未发送，请重新发送。";
+
+/// One message, its recipients, and what is needed to send it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SendJob<'a> {
+    pub(crate) caller: &'a Caller,
+    pub(crate) message: &'a SendTemplate,
+    /// The id by which WeChat recognises a retry.
+    pub(crate) client_msg_id: &'a str,
+    /// What earlier runs with the same `Idempotency-Key` left.
+    pub(crate) state: &'a SendState,
+    /// When the caller must have the answer.
+    pub(crate) deadline: Deadline,
+}
+
+/// How far a job has come.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// Every recipient is settled, and WeChat accepted at least one message.
+    Done,
+    /// WeChat refused every message that it was asked to send.
+    Refused,
+    /// WeChat was not asked.
+    NotAttempted,
+    /// A retry can complete the job. Holds what is known of each recipient.
+    Open(BTreeMap<String, RecipientState>),
+}
+
+/// The outcome of the message for one recipient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum DeliveryOutcome {
+    /// WeChat accepted the message.
+    Accepted,
+    /// WeChat refused this recipient.
+    Refused,
+    /// WeChat refused the message for every recipient. A retry may send it to this one.
+    RefusedForAll,
+    /// WeChat was not asked.
+    NotAttempted,
+    /// WeChat may have accepted the message.
+    Unknown {
+        /// Epoch seconds of the first attempt whose outcome is unknown.
+        since: i64,
+    },
+}
+
+impl DeliveryOutcome {
+    /// The value of the metrics dimension `Outcome`, which dashboards show.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Accepted => "Taken",
+            Self::Refused | Self::RefusedForAll => "Refused",
+            Self::NotAttempted => "NotAsked",
+            Self::Unknown { .. } => "Unknown",
+        }
+    }
+}
+
+/// What a run does for one recipient.
+enum Plan {
+    /// Answers the result of an earlier run again.
+    Replay(Value),
+    /// Does not ask WeChat, which would no longer recognise the retry. The outcome stays unknown.
+    LeaveUnknown {
+        /// Epoch seconds of the first attempt whose outcome is unknown.
+        since: i64,
+    },
+    /// Asks WeChat.
+    Attempt {
+        /// Epoch seconds of an earlier attempt whose outcome is unknown.
+        unknown_since: Option<i64>,
+    },
+}
+
+/// The result for one recipient, and its outcome.
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    pub(crate) result: RecipientResult,
+    outcome: DeliveryOutcome,
+}
+
+/// Sends the message of one job to its recipients.
+pub(crate) struct Batch<'a> {
+    app: &'a App,
+    job: SendJob<'a>,
+    /// Epoch seconds at which this run began.
+    started: i64,
+    /// Why the batch sends no more messages.
+    halted: OnceLock<Problem>,
+    /// Whether WeChat refused a recipient with an errcode that may concern this recipient only.
+    has_doubtful_refusal: AtomicBool,
+}
+
+impl<'a> Batch<'a> {
+    pub(crate) fn new(app: &'a App, job: SendJob<'a>) -> Self {
+        Self {
+            app,
+            job,
+            started: app.account.clock.now(),
+            halted: OnceLock::new(),
+            has_doubtful_refusal: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether WeChat has to be asked for any of `tousers`.
+    pub(crate) fn has_attempts(&self, tousers: &[String]) -> bool {
+        tousers
+            .iter()
+            .any(|touser| matches!(self.plan(touser), Plan::Attempt { .. }))
+    }
+
+    /// Sends the message to each of `tousers`. A recipient that is named twice gets one message.
+    pub(crate) async fn deliver_to_all(&self, tousers: &[String]) -> HashMap<String, Delivery> {
+        let distinct: HashSet<&String> = tousers.iter().collect();
+        let deliveries: Vec<_> = distinct
+            .into_iter()
+            .map(|touser| async move { (touser.clone(), self.deliver(touser).await) })
+            .collect();
+        // Two stages: the next messages go out while earlier ones are recorded.
+        stream::iter(deliveries)
+            .buffer_unordered(CONCURRENT_SENDS)
+            .map(|(touser, delivery)| async move {
+                self.record(&touser, &delivery).await;
+                (touser, delivery)
+            })
+            .buffer_unordered(tousers.len())
+            .collect()
+            .await
+    }
+
+    /// Decides what to do for `touser`, from what earlier runs left.
+    fn plan(&self, touser: &str) -> Plan {
+        match self.job.state.of(touser) {
+            Some(RecipientState::Settled { result }) => Plan::Replay(result),
+            Some(RecipientState::Unknown { since }) if !self.is_safe_to_retry(since) => Plan::LeaveUnknown { since },
+            Some(RecipientState::Unknown { since }) => Plan::Attempt {
+                unknown_since: Some(since),
+            },
+            None => Plan::Attempt { unknown_since: None },
+        }
+    }
+
+    /// Whether WeChat still recognises a retry of an attempt at `since`.
+    const fn is_safe_to_retry(&self, since: i64) -> bool {
+        self.started - since < RETRY_IS_SAFE_FOR
+    }
+
+    /// Sends the message to `touser`, unless the plan or a halt forbids it.
+    async fn deliver(&self, touser: &str) -> Delivery {
+        let unknown_since = match self.plan(touser) {
+            Plan::Replay(result) => {
+                let result = RecipientResult::Known(result);
+                let outcome = if result.is_sent() {
+                    DeliveryOutcome::Accepted
+                } else {
+                    DeliveryOutcome::Refused
+                };
+                return Delivery { result, outcome };
+            }
+            Plan::LeaveUnknown { since } => {
+                let problem = Problem::outcome_unknown(self.job.client_msg_id);
+                return Delivery {
+                    result: RecipientResult::failed(touser, problem),
+                    outcome: DeliveryOutcome::Unknown { since },
+                };
+            }
+            Plan::Attempt { unknown_since } => unknown_since,
+        };
+        if let Some(problem) = self.halted.get() {
+            return self.failed(touser, problem.clone(), unknown_since, DeliveryOutcome::NotAttempted);
+        }
+        match self.call(touser).await {
+            Ok(msgid) => Delivery {
+                result: RecipientResult::Sent {
+                    touser: touser.to_owned(),
+                    sent: Sent::new(msgid, None),
+                },
+                outcome: DeliveryOutcome::Accepted,
+            },
+            Err(error) => {
+                let unknown_since = unknown_since.or(error.may_have_landed.then_some(self.started));
+                let problem = self.explain(&error);
+                let is_for_all = self.refuses_everybody(&error);
+                if is_for_all {
+                    self.halt(problem.clone().and_hint(NOT_ATTEMPTED));
+                }
+                self.failed(touser, problem, unknown_since, outcome_of(&error, is_for_all))
+            }
+        }
+    }
+
+    /// Builds the delivery of a failed attempt. When an earlier attempt has an unknown outcome, WeChat may have accepted
+    /// that one.
+    fn failed(&self, touser: &str, problem: Problem, unknown_since: Option<i64>, outcome: DeliveryOutcome) -> Delivery {
+        let (problem, outcome) = match unknown_since {
+            Some(since) => {
+                let problem = Problem::may_have_been_sent(self.job.client_msg_id, &problem);
+                (problem, DeliveryOutcome::Unknown { since })
+            }
+            None => (problem, outcome),
+        };
+        Delivery {
+            result: RecipientResult::failed(touser, problem),
+            outcome,
+        }
+    }
+
+    /// Stops the batch: no further message is sent. The first reason counts; sends in flight may find it again.
+    pub(crate) fn halt(&self, problem: Problem) {
+        let _ = self.halted.set(problem);
+    }
+
+    /// Builds the problem for a failed attempt, with a hint where the request shows the cause.
+    fn explain(&self, error: &CallError) -> Problem {
+        let problem = match &error.cause {
+            CallFailure::Api(ApiError::OutOfTime { .. }) => Problem::not_sent(),
+            CallFailure::Api(ApiError::Connection { .. }) => Problem::from(error).and_hint(NOT_SENT),
+            _ => hints::explain(Problem::from(error), self.job.message, error),
+        };
+        match self.member_at_fault(error) {
+            Some(member) => problem.blaming(member),
+            None => problem,
+        }
+    }
+
+    /// Whether every other recipient would fail for the same reason. An errcode that may concern one recipient only counts
+    /// from the second refusal on: one frozen user must not keep the message from all others.
+    fn refuses_everybody(&self, error: &CallError) -> bool {
+        match &error.cause {
+            CallFailure::Token(_) => true,
+            CallFailure::Api(ApiError::Rejected { rejection, .. }) => {
+                let entry = rejection.entry();
+                entry.refuses_everybody()
+                    && (!entry.may_be_about_one_recipient() || self.has_doubtful_refusal.swap(true, Ordering::Relaxed))
+            }
+            _ => false,
+        }
+    }
+
+    /// The member of the request that WeChat refused with an errcode that otherwise blames the set-up.
+    fn member_at_fault(&self, error: &CallError) -> Option<&'static str> {
+        let CallFailure::Api(error) = &error.cause else {
+            return None;
+        };
+        self.job.message.miniprogram.as_ref()?;
+        match error.errcode()? {
+            errcode if NO_SUCH_APPID.contains(&errcode) => Some("miniprogram.appid"),
+            NO_SUCH_PAGE => Some("miniprogram.pagepath"),
+            _ => None,
+        }
+    }
+
+    /// Writes one log line and one metric for a message, and stores the record of an accepted one. Best effort: a failure
+    /// must not make the caller send the message again.
+    async fn record(&self, touser: &str, delivery: &Delivery) {
+        let Self { app, job, .. } = *self;
+        let outcome = delivery.outcome.name();
+        let (msgid, errcode) = match &delivery.result {
+            RecipientResult::Sent { sent, .. } => (Some(sent.msgid.as_str()), Some(sent.errcode)),
+            RecipientResult::Failed { problem, .. } => (None, problem.errcode()),
+            RecipientResult::Known(_) => return,
+        };
+        tracing::info!(
+            msgid,
+            errcode,
+            outcome,
+            client_msg_id = job.client_msg_id,
+            key = job.caller.name(),
+            "template message"
+        );
+        telemetry::emit(
+            &[Metric::count("Sends")],
+            Some(("Outcome", outcome)),
+            app.account.clock.now_millis(),
+        );
+        if let Some(msgid) = msgid {
+            let template_id = &job.message.template_id;
+            let now = app.account.clock.now();
+            let recorded = app.account.table.record_sent(msgid, touser, template_id, now);
+            app.write("a sent message", Some(msgid), job.deadline, recorded).await;
+        }
+    }
+
+    /// Calls WeChat, with retries: `client_msg_id` makes them safe.
+    async fn call(&self, touser: &str) -> Result<String, CallError> {
+        let Self { app, job, .. } = *self;
+        let deadline = job.deadline.before(RECORDING);
+        let message = &self.message(touser);
+        app.account.call(&SendTemplateMessage(message), deadline).await
+    }
+
+    fn message(&self, touser: &str) -> TemplateMessage {
+        let SendJob {
+            message, client_msg_id, ..
+        } = self.job;
+        TemplateMessage {
+            touser: touser.to_owned(),
+            template_id: message.template_id.clone(),
+            url: message.url.clone(),
+            miniprogram: message.miniprogram.clone(),
+            client_msg_id: client_msg_id.to_owned(),
+            data: message.data.clone(),
+        }
+    }
+}
+
+const fn outcome_of(error: &CallError, is_for_all: bool) -> DeliveryOutcome {
+    match &error.cause {
+        CallFailure::Api(ApiError::Rejected { .. }) if is_for_all => DeliveryOutcome::RefusedForAll,
+        CallFailure::Api(ApiError::Rejected { .. }) => DeliveryOutcome::Refused,
+        _ => DeliveryOutcome::NotAttempted,
+    }
+}
+
+/// The problem of a refusal for all recipients, as WeChat gave it to the one that it was asked for.
+pub(crate) fn refusal_for_all(deliveries: &HashMap<String, Delivery>) -> Option<&Problem> {
+    deliveries.values().find_map(|delivery| match &delivery.result {
+        RecipientResult::Failed { problem, .. } if delivery.outcome == DeliveryOutcome::RefusedForAll => Some(problem),
+        _ => None,
+    })
+}
+
+/// Judges how far a job has come. A retry must stay possible while an outcome is unknown or a message unsent. The answer is
+/// kept once all recipients are settled.
+pub(crate) fn progress(deliveries: &HashMap<String, Delivery>) -> Progress {
+    use DeliveryOutcome::{Accepted, NotAttempted, Refused, Unknown};
+    let outcomes = || deliveries.values().map(|delivery| delivery.outcome);
+    let is_any_accepted = outcomes().any(|outcome| outcome == Accepted);
+    if is_any_accepted && outcomes().all(|outcome| matches!(outcome, Accepted | Refused)) {
+        return Progress::Done;
+    }
+    if is_any_accepted || outcomes().any(|outcome| matches!(outcome, Unknown { .. })) {
+        let states = deliveries
+            .iter()
+            .filter_map(|(touser, delivery)| Some((touser.clone(), recipient_state(delivery)?)));
+        return Progress::Open(states.collect());
+    }
+    if outcomes().all(|outcome| outcome == NotAttempted) {
+        Progress::NotAttempted
+    } else {
+        Progress::Refused
+    }
+}
+
+/// What a retry must know of one recipient. `None` when WeChat accepted nothing.
+fn recipient_state(delivery: &Delivery) -> Option<RecipientState> {
+    match delivery.outcome {
+        DeliveryOutcome::Accepted | DeliveryOutcome::Refused => Some(RecipientState::Settled {
+            result: json!(delivery.result),
+        }),
+        DeliveryOutcome::Unknown { since } => Some(RecipientState::Unknown { since }),
+        DeliveryOutcome::RefusedForAll | DeliveryOutcome::NotAttempted => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SINCE: i64 = 1_767_225_600;
+
+    fn progress_of(outcomes: &[DeliveryOutcome]) -> Progress {
+        let delivery = |(index, &outcome): (usize, &DeliveryOutcome)| {
+            let touser = index.to_string();
+            let result = RecipientResult::failed(&touser, Problem::not_sent());
+            (touser, Delivery { result, outcome })
+        };
+        progress(&outcomes.iter().enumerate().map(delivery).collect())
+    }
+
+    #[test]
+    fn one_unknown_outcome_keeps_the_job_open_and_one_accepted_message_closes_it() {
+        use DeliveryOutcome::{Accepted, NotAttempted, Refused, RefusedForAll};
+        let unknown = DeliveryOutcome::Unknown { since: SINCE };
+        for (outcomes, expected) in [
+            (&[Accepted, Accepted][..], Progress::Done),
+            (&[Accepted, Refused], Progress::Done),
+            (&[Refused, NotAttempted], Progress::Refused),
+            (&[RefusedForAll, NotAttempted], Progress::Refused),
+            (&[Refused], Progress::Refused),
+            (&[NotAttempted, NotAttempted], Progress::NotAttempted),
+        ] {
+            assert_eq!(progress_of(outcomes), expected, "{outcomes:?}");
+        }
+        for (outcomes, known) in [
+            (&[Accepted, unknown, Refused][..], 3),
+            (&[Refused, unknown], 2),
+            (&[Accepted, NotAttempted], 1),
+            (&[Accepted, RefusedForAll, NotAttempted], 1),
+        ] {
+            let Progress::Open(states) = progress_of(outcomes) else {
+                panic!("{outcomes:?} is closed");
+            };
+            assert_eq!(states.len(), known, "{outcomes:?}");
+        }
+    }
+}

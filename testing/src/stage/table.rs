@@ -1,0 +1,151 @@
+//! The items of the table as JSON, read and written as another process would.
+
+use std::sync::Arc;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use embedded_table::TABLE_NAME;
+use serde_json::{Value, json};
+
+use crate::{TableServer, account::APP_ID, now};
+
+/// The account's items. An item is called by its `pk` without the AppID: `token`, `message#1`.
+#[derive(Clone, Debug)]
+pub struct Table(Arc<TableServer>);
+
+impl Table {
+    /// Starts with no items.
+    pub async fn start() -> Self {
+        Self(Arc::new(TableServer::start().await))
+    }
+
+    /// Its URL.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        self.0.endpoint()
+    }
+
+    /// A client in this process.
+    #[must_use]
+    pub fn client(&self) -> aws_sdk_dynamodb::Client {
+        self.0.client()
+    }
+
+    /// The item `name`, or null.
+    pub async fn item(&self, name: &str) -> Value {
+        let get = self.client().get_item().table_name(TABLE_NAME).key("pk", pk(name));
+        let item = get.send().await.unwrap().item;
+        item.map_or(Value::Null, |item| json_of(&AttributeValue::M(item)))
+    }
+
+    /// All items of the table.
+    pub async fn items(&self) -> Vec<Value> {
+        let scan = self.client().scan().table_name(TABLE_NAME).send().await.unwrap();
+        let items = scan.items.unwrap().into_iter();
+        items.map(|item| json_of(&AttributeValue::M(item))).collect()
+    }
+
+    /// Writes attributes of the item `name`, which need not exist.
+    pub async fn set(&self, name: &str, attributes: &Value) {
+        let mut update = self.client().update_item().table_name(TABLE_NAME).key("pk", pk(name));
+        let mut sets = Vec::new();
+        for (index, (attribute, value)) in attributes.as_object().unwrap().iter().enumerate() {
+            sets.push(format!("#{index} = :{index}"));
+            update = update
+                .expression_attribute_names(format!("#{index}"), attribute)
+                .expression_attribute_values(format!(":{index}"), attribute_of(value));
+        }
+        let update = update.update_expression(format!("SET {}", sets.join(", ")));
+        update.send().await.unwrap();
+    }
+
+    /// Deletes the item `name`.
+    pub async fn delete(&self, name: &str) {
+        let delete = self.client().delete_item().table_name(TABLE_NAME).key("pk", pk(name));
+        delete.send().await.unwrap();
+    }
+
+    /// Stores reply rules.
+    pub async fn save_rules(&self, rules: &Value) {
+        let attributes = json!({"document": rules.to_string(), "version": 1, "updated_at": now()});
+        self.set("replies", &attributes).await;
+    }
+
+    /// Keeps a list of templates, each an id with its fields, as a process `age` seconds ago did.
+    pub async fn keep_templates(&self, templates: &Value, age: i64) {
+        let listed = json!({"templates": templates.to_string(), "listed_at": now() - age, "ttl": now() + 1000});
+        self.set("templates", &listed).await;
+    }
+
+    /// Ends all claims and leases, as they end by themselves in less than a minute.
+    pub async fn end_claims(&self) {
+        for item in self.items().await {
+            for attribute in ["claim_expires_at", "lease_expires_at"] {
+                if item.get(attribute).is_some() {
+                    self.set(name(&item), &json!({ attribute: now() })).await;
+                }
+            }
+        }
+    }
+
+    /// Moves the send with the `Idempotency-Key` `key` into the past by `seconds`, and ends its claim.
+    pub async fn age_send(&self, key: &str, seconds: i64) {
+        let items = self.items().await;
+        let is_sent = |item: &&Value| name(item).starts_with("send#") && name(item).ends_with(&format!("#{key}"));
+        let item = items.iter().find(is_sent).unwrap();
+        let mut aged = json!({"claim_expires_at": now()});
+        if let Some(started) = item["started_at"].as_i64() {
+            aged["started_at"] = (started - seconds).into();
+        }
+        if let Some(recipients) = item["recipients"].as_str() {
+            let mut recipients: Value = serde_json::from_str(recipients).unwrap();
+            for recipient in recipients.as_object_mut().unwrap().values_mut() {
+                if let Some(since) = recipient["since"].as_i64() {
+                    recipient["since"] = (since - seconds).into();
+                }
+            }
+            aged["recipients"] = recipients.to_string().into();
+        }
+        self.set(name(item), &aged).await;
+    }
+}
+
+/// The partition key of the item `name`; one that names the AppID already stays as it is.
+fn pk(name: &str) -> AttributeValue {
+    AttributeValue::S(match name.split_once('#') {
+        Some((_, rest)) if rest.starts_with(APP_ID) => name.to_owned(),
+        Some((kind, rest)) => format!("{kind}#{APP_ID}#{rest}"),
+        None => format!("{name}#{APP_ID}"),
+    })
+}
+
+fn name(item: &Value) -> &str {
+    item["pk"].as_str().unwrap()
+}
+
+fn attribute_of(value: &Value) -> AttributeValue {
+    match value {
+        Value::String(text) => AttributeValue::S(text.clone()),
+        Value::Number(number) => AttributeValue::N(number.to_string()),
+        Value::Array(values) => AttributeValue::L(values.iter().map(attribute_of).collect()),
+        Value::Object(members) => AttributeValue::M(
+            members
+                .iter()
+                .map(|(name, value)| (name.clone(), attribute_of(value)))
+                .collect(),
+        ),
+        other => panic!("the bundle stores no {other}"),
+    }
+}
+
+fn json_of(attribute: &AttributeValue) -> Value {
+    match attribute {
+        AttributeValue::S(text) => text.as_str().into(),
+        AttributeValue::N(number) => serde_json::from_str(number).unwrap(),
+        AttributeValue::L(values) => values.iter().map(json_of).collect(),
+        AttributeValue::M(members) => members
+            .iter()
+            .map(|(name, value)| (name.clone(), json_of(value)))
+            .collect(),
+        other => panic!("the bundle stores no {other:?}"),
+    }
+}
