@@ -1,19 +1,24 @@
-"""The stack that CloudFormation would create from template.yaml with given parameters.
+"""What CloudFormation would make of the templates with given parameters.
 
-SAM's own translator expands the template; conditions and intrinsic functions are then resolved here, like CloudFormation
-does. A reference to a resource becomes the text ${LogicalId} or ${LogicalId.Attribute}.
+SAM's own translator expands template.yaml; conditions and intrinsic functions are then resolved here as CloudFormation
+does it. A reference to a resource becomes the text ${LogicalId} or ${LogicalId.Attribute}.
 """
 
 import copy
 import functools
+import os
 import re
 from pathlib import Path
 
 from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
 
+# SAM's translator asks for a region, whichever.
+os.environ.setdefault("AWS_DEFAULT_REGION", "eu-central-1")
+
 ROOT = Path(__file__).resolve().parent.parent
-SOURCE = yaml_parse((ROOT / "template.yaml").read_text())
+SOURCES = {name: yaml_parse((ROOT / name).read_text()) for name in ("template.yaml", "egress.yaml", "watching.yaml")}
+SOURCE = SOURCES["template.yaml"]
 FUNCTIONS = {
     "WebhookFunction": "webhook",
     "TokenRefresherFunction": "token-refresher",
@@ -29,6 +34,7 @@ PSEUDO = {
     "AWS::Partition": "aws",
     "AWS::URLSuffix": "amazonaws.com",
 }
+CHINA = PSEUDO | {"AWS::Region": "cn-north-1", "AWS::Partition": "aws-cn", "AWS::URLSuffix": "amazonaws.com.cn"}
 NO_VALUE = object()
 
 
@@ -40,12 +46,18 @@ class NoManagedPolicies:
 
 
 class Stack:
-    """The resources and outputs that exist under `parameters`."""
+    """The resources and outputs of template.yaml that exist under `parameters`."""
 
-    def __init__(self, **parameters):
-        defaults = {name: declared.get("Default") for name, declared in SOURCE["Parameters"].items()}
-        self.parameters = defaults | {"WechatAppId": "wx0123456789abcdef"} | parameters
-        template = expanded(tuple(sorted(self.parameters.items())))
+    FILE = "template.yaml"
+    REQUIRED = {"WechatAppId": "wx0123456789abcdef"}
+
+    def __init__(self, *, source=None, pseudo=PSEUDO, **parameters):
+        self.source = source or SOURCES[self.FILE]
+        self.pseudo = pseudo
+        defaults = {name: declared.get("Default") for name, declared in self.source["Parameters"].items()}
+        self.parameters = defaults | self.REQUIRED | parameters
+        assert set(self.parameters) == set(defaults), "parameters that the template does not have"
+        template = self.expand(source)
         self.conditions = template["Conditions"]
         self.resources = {
             name: self.resolve({key: value for key, value in resource.items() if key != "Condition"})
@@ -56,11 +68,15 @@ class Stack:
             name: self.resolve(output["Value"]) for name, output in template["Outputs"].items() if self.exists(output)
         }
 
+    def expand(self, source):
+        parameters = tuple(sorted(self.parameters.items()))
+        return expand(source, parameters) if source else expanded(parameters)
+
     def refusals(self):
         """The descriptions of the template's rule assertions that fail with these parameters."""
         return [
             assertion["AssertDescription"]
-            for rule in SOURCE["Rules"].values()
+            for rule in self.source["Rules"].values()
             if self.holds(rule["RuleCondition"])
             for assertion in rule["Assertions"]
             if not self.holds(assertion["Assert"])
@@ -117,11 +133,11 @@ class Stack:
     def reference(self, name):
         if name == "AWS::NoValue":
             return NO_VALUE
-        if name in PSEUDO:
-            return PSEUDO[name]
+        if name in self.pseudo:
+            return self.pseudo[name]
         if name in self.parameters:
             value = self.parameters[name]
-            is_list = SOURCE["Parameters"][name]["Type"] == "CommaDelimitedList"
+            is_list = self.source["Parameters"][name]["Type"] == "CommaDelimitedList"
             return value.split(",") if is_list else value
         return f"${{{name}}}"
 
@@ -154,10 +170,35 @@ class Stack:
         return re.sub(r"\$\{([\w:.]+)\}", value, text)
 
 
+class Plain(Stack):
+    """A template without SAM's transformation."""
+
+    def expand(self, source):
+        return self.source
+
+
+class Egress(Plain):
+    """The resources and outputs of egress.yaml."""
+
+    FILE = "egress.yaml"
+    REQUIRED = {}
+
+
+class Watching(Plain):
+    """The resources and outputs of watching.yaml."""
+
+    FILE = "watching.yaml"
+    REQUIRED = {"ApiId": "a1b2c3", "TableName": "Table-1", "LateQueue": "late", "DeadQueue": "dead"}
+
+
 @functools.cache
 def expanded(parameters):
-    """The template after SAM's transformation, which needs the URI of uploaded code."""
-    template = copy.deepcopy(SOURCE)
+    return expand(SOURCE, parameters)
+
+
+def expand(source, parameters):
+    """The template after SAM's transformation. Its code is uploaded by then."""
+    template = copy.deepcopy(source)
     for function in FUNCTIONS:
         template["Resources"][function]["Properties"]["CodeUri"] = "s3://bucket/key"
     return transform(template, dict(parameters), NoManagedPolicies())
@@ -179,3 +220,15 @@ def texts(node):
 def references(node):
     """The logical ids that `node` refers to."""
     return {name for text in texts(node) for name in re.findall(r"\$\{(\w+)[}.]", text)}
+
+
+def cycle(resources):
+    """Resources that wait for one another, which CloudFormation refuses to create."""
+    waits = {}
+    for name, resource in resources.items():
+        needed = resource.get("DependsOn", [])
+        needed = set([needed] if isinstance(needed, str) else needed)
+        waits[name] = (references(resource) | needed) & set(resources)
+    while ready := {name for name, needed in waits.items() if not needed & set(waits)}:
+        waits = {name: needed for name, needed in waits.items() if name not in ready}
+    return set(waits)

@@ -1,10 +1,12 @@
 """Each role allows exactly the calls that its function declares as AWS_CALLS, on exactly the resources that it needs."""
 
+import fnmatch
+import json
 import re
 
 import pytest
 
-from stack import FUNCTIONS, ROOT, Stack
+from stack import CHINA, FUNCTIONS, ROOT, Egress, Stack, Watching
 
 # Calls that Lambda itself makes with a function's role. The function's code makes none of them.
 BY_LAMBDA = {
@@ -30,20 +32,20 @@ WITHOUT_RESOURCE = [
     {"ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets"},
 ]
 RESOURCES = {
-    "dynamodb": "${Table.Arn}",
+    "dynamodb": "arn:aws:dynamodb:eu-central-1:123456789012:table/${Table}",
     "events": "arn:aws:events:eu-central-1:123456789012:event-bus/default",
-    "lambda": "${TokenRefresherFunctionAliaslive}",
+    "lambda": "${TokenRefresherFunction.Arn}",
     "secretsmanager": "${SharedSecret}",
     "sqs": "${DeadLetters.Arn}",
 }
 # Exceptions: functions that use another resource of a service.
 RESOURCES_OF = {
     ("TokenRefresherFunction", "secretsmanager"): "${AppSecret}",
-    ("WebhookFunction", "lambda"): "${WorkerFunctionAliaslive}",
+    ("WebhookFunction", "lambda"): "${WorkerFunction.Arn}",
     ("WorkerFunction", "sqs"): "${LateEffects.Arn}",
 }
 OUTSIDE_OF_THE_VPC = ("WebhookFunction", "WorkerFunction")
-VPC_MODES = ("NatInstance", "NatGateway", "ExistingVpc")
+MODES = ("None", "Proxy", "ExistingVpc")
 
 
 def declared(folder):
@@ -66,7 +68,7 @@ def allowed(statements):
     }
 
 
-@pytest.mark.parametrize("mode", ["None", "Proxy", *VPC_MODES])
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(("function", "folder"), FUNCTIONS.items())
 def test_a_role_allows_what_its_function_declares(function, folder, mode):
     stack = Stack(EgressMode=mode, EventBusName="default")
@@ -75,13 +77,14 @@ def test_a_role_allows_what_its_function_declares(function, folder, mode):
         by_lambda |= BY_LAMBDA_FOR_A_FAILED_RUN
     if function == "WorkerFunction":
         by_lambda |= BY_LAMBDA_TO_RUN_AGAIN
-    if mode in VPC_MODES and function not in OUTSIDE_OF_THE_VPC:
+    # In every mode: a function that leaves a VPC needs the rights to take down what it had there.
+    if function not in OUTSIDE_OF_THE_VPC:
         by_lambda |= BY_LAMBDA_IN_A_VPC
     actions = {action for action, _ in allowed(stack.statements_of(function))}
     assert actions == declared(folder) | by_lambda
 
 
-@pytest.mark.parametrize("mode", ["None", *VPC_MODES])
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_a_role_names_the_resources(function, mode):
     stack = Stack(EgressMode=mode, EventBusName="default")
@@ -95,6 +98,15 @@ def test_a_role_names_the_resources(function, mode):
         service = action.split(":")[0]
         if service in RESOURCES:
             assert resource == RESOURCES_OF.get((function, service), RESOURCES[service]), action
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_restored_table_takes_the_place_of_the_stacks_own(function):
+    stack = Stack(ExistingTableName="restored")
+    (table,) = {resource for action, resource in allowed(stack.statements_of(function)) if action.startswith("dynamodb:")}
+    assert table == "arn:aws:dynamodb:eu-central-1:123456789012:table/restored"
+    assert stack.properties(function)["Environment"]["Variables"]["TABLE_NAME"] == "restored"
+    assert not stack.of_type("AWS::DynamoDB::Table")
 
 
 @pytest.mark.parametrize("function", ["WebhookFunction", "WorkerFunction"])
@@ -117,6 +129,51 @@ def test_the_gateway_may_call_each_function_for_its_paths_only():
     assert open_api["FunctionName"] == stack.properties("AdminPermission")["FunctionName"]
     for name, path in [("Webhook", "/webhook*"), ("SendTemplate", "/api/*"), ("Admin", "/api/*")]:
         assert stack.properties(f"{name}Permission")["SourceArn"] == api + path
+
+
+# The action that makes a resource of a type, where it is not `service:CreateName`.
+CREATES = {
+    "AWS::ApiGatewayV2::": "apigateway:POST",
+    "AWS::CloudWatch::Alarm": "cloudwatch:PutMetricAlarm",
+    "AWS::CloudWatch::Dashboard": "cloudwatch:PutDashboard",
+    "AWS::EC2::EIP": "ec2:AllocateAddress",
+    "AWS::EC2::EIPAssociation": "ec2:AssociateAddress",
+    "AWS::EC2::Instance": "ec2:RunInstances",
+    "AWS::EC2::SubnetRouteTableAssociation": "ec2:AssociateRouteTable",
+    "AWS::EC2::VPCEndpoint": "ec2:CreateVpcEndpoint",
+    "AWS::EC2::VPCGatewayAttachment": "ec2:AttachInternetGateway",
+    "AWS::Events::Rule": "events:PutRule",
+    "AWS::IAM::ManagedPolicy": "iam:CreatePolicy",
+    "AWS::Lambda::EventInvokeConfig": "lambda:PutFunctionEventInvokeConfig",
+    "AWS::Lambda::Permission": "lambda:AddPermission",
+    "AWS::Logs::MetricFilter": "logs:PutMetricFilter",
+    "AWS::Logs::QueryDefinition": "logs:PutQueryDefinition",
+    "AWS::SNS::Subscription": "sns:Subscribe",
+    "AWS::SQS::QueuePolicy": "sqs:SetQueueAttributes",
+}
+
+
+def test_the_deploying_role_may_make_every_resource():
+    policy = json.loads((ROOT / "deployment/deployer.json").read_text())
+    patterns = [action for statement in policy["Statement"] for action in as_list(statement["Action"])]
+    stacks = [
+        Stack(EventBusName="default", JwtIssuer="https://a", DomainName="a.example.com"),
+        *[Egress(Nat=nat) for nat in ("Instance", "Gateway")],
+        Watching(AlarmEmail="ops@example.com"),
+    ]
+    for kind in {resource["Type"] for stack in stacks for resource in stack.resources.values()}:
+        _, service, name = kind.split("::")
+        known = next(
+            (action for prefix, action in CREATES.items() if kind == prefix or prefix[-1] == ":" and kind.startswith(prefix)),
+            None,
+        )
+        action = known or f"{service.lower()}:Create{name}"
+        assert any(fnmatch.fnmatchcase(action.lower(), pattern.lower()) for pattern in patterns), (kind, action)
+
+
+def test_no_arn_names_a_partition():
+    for stack in (Stack(pseudo=CHINA, EventBusName="default"), Egress(pseudo=CHINA), Watching(pseudo=CHINA)):
+        assert "arn:aws:" not in json.dumps([stack.resources, stack.outputs])
 
 
 @pytest.mark.parametrize("folder", FUNCTIONS.values())

@@ -1,5 +1,6 @@
-"""The resources of the stack, for every combination of the parameters that decide which ones exist."""
+"""The resources of every combination of the parameters that decide which there are, in the three templates."""
 
+import copy
 import itertools
 import json
 import re
@@ -7,10 +8,9 @@ import tomllib
 
 import pytest
 
-from stack import FUNCTIONS, ROOT, SOURCE, Stack, references, texts
+from stack import CHINA, FUNCTIONS, PSEUDO, ROOT, SOURCE, SOURCES, Egress, Stack, Watching, cycle, references, texts
 
 EIP = "eipalloc-0123456789abcdef0"
-GRADUAL = "Canary10Percent5Minutes"
 SECRET = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:"
 # Every existing resource and option that a user may bring, all at once.
 BROUGHT = {
@@ -19,19 +19,15 @@ BROUGHT = {
     "PermissionsBoundaryArn": "arn:aws:iam::123456789012:policy/boundary",
     "EventBusName": "default",
     "AllowedOrigins": "https://a.example.com,https://b.example.com",
-    "AlarmEmail": "ops@example.com",
+    "ExistingTableName": "restored",
 }
 EGRESS = [
     {"EgressMode": "None"},
-    {"EgressMode": "NatInstance"},
-    {"EgressMode": "NatInstance", "ExistingEipAllocationId": EIP},
-    {"EgressMode": "NatGateway"},
-    {"EgressMode": "NatGateway", "ExistingEipAllocationId": EIP},
     {"EgressMode": "ExistingVpc", "ExistingSubnetIds": "subnet-1,subnet-2", "ExistingSecurityGroupIds": "sg-1"},
     {"EgressMode": "Proxy"},
     {"EgressMode": "Proxy", "ProxyUrl": "http://proxy.example.com:3128"},
 ]
-WATCHING = [{}, {"Alarms": "true"}, {"Alarms": "true", "GradualDeployment": GRADUAL}]
+VPC = EGRESS[1]
 JWT = [
     {},
     {
@@ -51,13 +47,17 @@ DOMAIN = [{}, {"DomainName": "wechat.example.com", "CertificateArn": "arn:aws:ac
 ARCHITECTURES = [{"Architecture": "arm64"}, {"Architecture": "x86_64"}]
 COMBINATIONS = [
     {name: value for part in parts for name, value in part.items()}
-    for parts in itertools.product(EGRESS, WATCHING, JWT, DOMAIN, ARCHITECTURES, [{}, BROUGHT])
+    for parts in itertools.product(EGRESS, JWT, DOMAIN, ARCHITECTURES, [{}, BROUGHT], [{"pseudo": PSEUDO}, {"pseudo": CHINA}])
 ]
 # The functions that call WeChat.
 CALLERS = [name for name in FUNCTIONS if name not in ("WebhookFunction", "WorkerFunction")]
 
 
-@pytest.fixture(scope="module", params=COMBINATIONS, ids=lambda chosen: " ".join(str(value) for value in chosen.values()))
+def title(chosen):
+    return " ".join(str(value) for name, value in chosen.items() if name != "pseudo")
+
+
+@pytest.fixture(scope="module", params=COMBINATIONS, ids=title)
 def stack(request):
     return Stack(**request.param)
 
@@ -70,10 +70,9 @@ def test_cloudformation_takes_the_parameters(stack):
     ("chosen", "missing"),
     [
         *[(jwt, name) for jwt in JWT for name in jwt if name != "JwtIssuer"],
-        (EGRESS[5], "ExistingSubnetIds"),
-        (EGRESS[5], "ExistingSecurityGroupIds"),
+        (VPC, "ExistingSubnetIds"),
+        (VPC, "ExistingSecurityGroupIds"),
         (DOMAIN[1], "CertificateArn"),
-        (WATCHING[2], "Alarms"),
     ],
 )
 def test_a_choice_without_what_it_needs_is_refused(chosen, missing):
@@ -83,21 +82,118 @@ def test_a_choice_without_what_it_needs_is_refused(chosen, missing):
     assert missing in refusal
 
 
+EGRESS_STACKS = [
+    {"Nat": nat, "ExistingEipAllocationId": eip, "Zone": zone}
+    for nat, eip, zone in itertools.product(["Instance", "Gateway", "None"], ["", EIP], ["", "eu-central-1b"])
+]
+WATCHING_STACKS = [{}, {"AlarmEmail": "ops@example.com", "SilentHours": 1}]
+
+
+@pytest.fixture(scope="module", params=EGRESS_STACKS, ids=title)
+def egress(request):
+    return Egress(**request.param)
+
+
 def test_every_reference_is_to_a_resource_that_exists(stack):
+    assert_references(stack)
+
+
+def test_every_reference_of_egress_and_watching_is_to_a_resource_that_exists():
+    for chosen in EGRESS_STACKS:
+        assert_references(Egress(**chosen))
+    for chosen in WATCHING_STACKS:
+        assert_references(Watching(**chosen))
+
+
+def assert_references(stack):
     dangling = references([stack.resources, stack.outputs]) - set(stack.resources)
     for resource in stack.resources.values():
         needed = resource.get("DependsOn", [])
         dangling |= set([needed] if isinstance(needed, str) else needed) - set(stack.resources)
     assert not dangling
+    assert not cycle(stack.resources)
+
+
+# Every parameter, another value for it, the others that it needs for that, and whose configuration it changes.
+ALL = set(FUNCTIONS)
+REFRESHER = {"TokenRefresherFunction"}
+WITH_MODE = {"WebhookFunction", "AdminFunction"}
+WITH_BUS = {"WebhookFunction", "WorkerFunction"}
+CHANGES = [
+    ("WechatAppId", "wxfedcba9876543210", {}, ALL),
+    ("MessageMode", "plain", {}, WITH_MODE),
+    ("EgressMode", "ExistingVpc", VPC, set(CALLERS)),
+    ("EgressMode", "None", VPC, set(CALLERS)),
+    ("EgressMode", "Proxy", EGRESS[3], set(CALLERS)),
+    ("ExistingSubnetIds", "subnet-3", VPC, set(CALLERS)),
+    ("ExistingSecurityGroupIds", "sg-2", VPC, set(CALLERS)),
+    ("ProxyUrl", "http://other.example.com:3128", EGRESS[3], set(CALLERS)),
+    ("ApiBase", "https://hk.api.weixin.qq.com", {}, set(CALLERS)),
+    ("EventBusName", "default", {}, WITH_BUS),
+    ("AllowedOrigins", "https://a.example.com", {}, set()),
+    ("JwtIssuer", "https://other.example.com/", JWT[1], set()),
+    ("JwtAudience", "other", JWT[1], set()),
+    ("JwtSendScope", "other", JWT[1], set()),
+    ("JwtAdminScope", "other", JWT[1], set()),
+    ("DomainName", "other.example.com", DOMAIN[1], set()),
+    ("CertificateArn", "arn:aws:acm:eu-central-1:123456789012:certificate/2", DOMAIN[1], set()),
+    ("ThrottleRate", 10, {}, set()),
+    ("ExistingTableName", "restored", {}, ALL),
+    ("ExistingAppSecretArn", f"{SECRET}app-AbCdEf", {}, REFRESHER),
+    ("ExistingSharedSecretArn", f"{SECRET}shared-AbCdEf", {}, ALL - REFRESHER),
+    ("SecretsRevision", "2", {}, ALL),
+    ("PermissionsBoundaryArn", "arn:aws:iam::123456789012:policy/boundary", {}, set()),
+    ("LogLevel", "DEBUG", {}, ALL),
+    ("LogRetentionDays", 90, {}, set()),
+    ("Architecture", "x86_64", {}, ALL),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "others", "expected"), CHANGES)
+def test_a_changed_parameter_reaches_exactly_the_functions_that_it_is_for(name, value, others, expected):
+    """With `test_everything_calls_the_functions_themselves`: what is deployed is what runs."""
+    default = SOURCE["Parameters"][name].get("Default")
+    before = others if others.get(name, default) != value else {key: given for key, given in others.items() if key != name}
+    before, after = Stack(**before), Stack(**{**others, name: value})
+    assert before.parameters[name] != after.parameters[name]
+    assert not after.refusals()
+    assert {function for function in FUNCTIONS if before.properties(function) != after.properties(function)} == expected
+    # The same functions under the same names: nothing is replaced, and the table stays unless another one takes its place.
+    assert all(
+        before.properties(function)["FunctionName"] == after.properties(function)["FunctionName"] for function in FUNCTIONS
+    )
+
+
+def test_that_list_has_every_parameter():
+    assert {name for name, *_ in CHANGES} == set(SOURCE["Parameters"])
+
+
+def test_an_edit_of_a_branch_that_is_not_taken_changes_nothing():
+    edited = copy.deepcopy(SOURCE)
+    for function in CALLERS:
+        edited["Resources"][function]["Properties"]["VpcConfig"]["Fn::If"][1]["SubnetIds"] = ["subnet-9"]
+        edited["Resources"][function]["Properties"]["Environment"]["Variables"]["HTTPS_PROXY"]["Fn::If"][1] = "http://edited"
+    edited["Globals"]["Function"]["Tracing"]["Fn::If"][1] = "Disabled"
+    assert Stack(source=edited).resources == Stack().resources
+    assert Stack(source=edited, **VPC).resources != Stack(**VPC).resources
+
+
+def test_everything_calls_the_functions_themselves(stack):
+    """An alias would go on with an old version, whose settings no parameter changes: SAM does not see what one refers to."""
+    assert not stack.of_type("AWS::Lambda::Version") and not stack.of_type("AWS::Lambda::Alias")
+    for function in ("SendTemplateFunction", "AdminFunction"):
+        assert stack.properties(function)["Environment"]["Variables"]["TOKEN_REFRESHER_FUNCTION"] == "${TokenRefresherFunction}"
+    assert stack.properties("WebhookFunction")["Environment"]["Variables"]["WORKER_FUNCTION"] == "${WorkerFunction}"
+    (target,) = stack.properties("TokenRefresherFunctionEveryMinute")["Targets"]
+    assert target["Arn"] == "${TokenRefresherFunction.Arn}"
+    for integration in stack.of_type("AWS::ApiGatewayV2::Integration").values():
+        assert re.fullmatch(r"\$\{\w+Function\.Arn\}", integration["Properties"]["IntegrationUri"])
+    for permission in stack.of_type("AWS::Lambda::Permission").values():
+        assert permission["Properties"]["FunctionName"].strip("${}") in FUNCTIONS
 
 
 def test_all_but_webhook_and_worker_are_in_the_vpc_of_a_vpc_mode(stack):
-    mode = stack.parameters["EgressMode"]
-    expected = {
-        "NatInstance": (["${PrivateSubnetA}", "${PrivateSubnetB}"], ["${FunctionSecurityGroup}"]),
-        "NatGateway": (["${PrivateSubnetA}", "${PrivateSubnetB}"], ["${FunctionSecurityGroup}"]),
-        "ExistingVpc": (["subnet-1", "subnet-2"], ["sg-1"]),
-    }.get(mode)
+    expected = (["subnet-1", "subnet-2"], ["sg-1"]) if stack.parameters["EgressMode"] == "ExistingVpc" else None
     for function in set(FUNCTIONS) - set(CALLERS):
         assert "VpcConfig" not in stack.properties(function), function
     for function in CALLERS:
@@ -105,49 +201,82 @@ def test_all_but_webhook_and_worker_are_in_the_vpc_of_a_vpc_mode(stack):
         assert (config and (config["SubnetIds"], config["SecurityGroupIds"])) == expected, function
 
 
-def test_calls_leave_from_the_whitelisted_address(stack):
-    mode, brought = stack.parameters["EgressMode"], stack.parameters["ExistingEipAllocationId"]
-    vpc_resources = [name for name, resource in stack.resources.items() if resource["Type"].startswith("AWS::EC2::")]
-    if mode not in ("NatInstance", "NatGateway"):
-        assert not vpc_resources
-        assert not references(stack.outputs["WhitelistIps"])
-        return
+def test_calls_leave_from_the_whitelisted_address(egress):
+    nat, brought = egress.parameters["Nat"], egress.parameters["ExistingEipAllocationId"]
     if brought:
-        assert not stack.of_type("AWS::EC2::EIP")
-        assert brought in stack.outputs["WhitelistIps"]
+        assert not egress.of_type("AWS::EC2::EIP")
+        assert brought in egress.outputs["WhitelistIp"]
     else:
-        eip = stack.resources["Eip"]
-        assert (eip["DeletionPolicy"], eip["UpdateReplacePolicy"]) == ("Retain", "Retain")
-        assert stack.outputs["WhitelistIps"] == "${Eip}"
+        # Whatever the NAT, so that the step from one to the other keeps it.
+        eip = egress.resources["Eip"]
+        assert (eip["DeletionPolicy"], eip["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
+        assert egress.outputs["WhitelistIp"] == "${Eip}"
     routes = [
         route["Properties"]
-        for route in stack.of_type("AWS::EC2::Route").values()
+        for route in egress.of_type("AWS::EC2::Route").values()
         if route["Properties"]["RouteTableId"] == "${PrivateRouteTable}"
     ]
-    (route,) = routes
     address = brought or "${Eip.AllocationId}"
-    if mode == "NatGateway":
-        assert route["NatGatewayId"] == "${NatGateway}"
-        assert stack.properties("NatGateway")["AllocationId"] == address
-        assert not stack.of_type("AWS::EC2::Instance")
+    if nat == "None":
+        assert not routes
+    elif nat == "Gateway":
+        assert [route["NatGatewayId"] for route in routes] == ["${NatGateway}"]
+        assert egress.properties("NatGateway")["AllocationId"] == address
     else:
-        assert route["InstanceId"] == "${NatInstance}"
-        association = stack.properties("NatInstanceAddress")
+        assert [route["InstanceId"] for route in routes] == ["${NatInstance}"]
+        association = egress.properties("NatInstanceAddress")
         assert (association["AllocationId"], association["InstanceId"]) == (address, "${NatInstance}")
-        instance = stack.properties("NatInstance")
-        assert instance["SourceDestCheck"] is False
-        assert "KeyName" not in instance and "IamInstanceProfile" not in instance
-        assert not stack.of_type("AWS::EC2::NatGateway")
+    assert len(egress.of_type("AWS::EC2::NatGateway")) == (nat == "Gateway")
+    assert len(egress.of_type("AWS::EC2::Instance")) == (nat == "Instance")
     tables = {
         association["Properties"]["SubnetId"]: association["Properties"]["RouteTableId"]
-        for association in stack.of_type("AWS::EC2::SubnetRouteTableAssociation").values()
+        for association in egress.of_type("AWS::EC2::SubnetRouteTableAssociation").values()
     }
-    assert tables["${PrivateSubnetA}"] == tables["${PrivateSubnetB}"] == "${PrivateRouteTable}"
-    assert stack.properties("TableEndpoint")["RouteTableIds"] == ["${PrivateRouteTable}"]
+    assert tables == {"${PublicSubnet}": "${PublicRouteTable}", "${PrivateSubnet}": "${PrivateRouteTable}"}
+    assert egress.properties("TableEndpoint")["RouteTableIds"] == ["${PrivateRouteTable}"]
+    zone = egress.parameters["Zone"] or "Fn::Select of [0, 'Fn::GetAZs of ']"
+    assert egress.properties("PublicSubnet")["AvailabilityZone"] == zone
 
 
-def test_security_groups_let_https_out_and_only_the_functions_in(stack):
-    for name, group in stack.of_type("AWS::EC2::SecurityGroup").items():
+def test_the_app_takes_what_egress_and_watching_hand_over(egress):
+    handed = dict(pair.split("=", 1) for pair in egress.outputs["AppParameters"].split())
+    assert handed == {
+        "EgressMode": "ExistingVpc",
+        "ExistingSubnetIds": "${PrivateSubnet}",
+        "ExistingSecurityGroupIds": "${FunctionSecurityGroup}",
+    }
+    assert not Stack(**handed).refusals()
+    app = Stack()
+    handed = dict(pair.split("=", 1) for pair in app.outputs["WatchingParameters"].split())
+    required = {name for name, declared in SOURCES["watching.yaml"]["Parameters"].items() if "Default" not in declared}
+    assert set(handed) == required | {"App"}
+    assert references(handed) <= set(app.resources)
+
+
+def test_the_nat_instance_is_replaced_only_when_asked_and_counts_as_there_when_it_forwards():
+    before = Egress()
+    # EC2 resolves it at a launch; a parameter of CloudFormation's would be resolved anew at each deployment.
+    assert before.properties("NatTemplate")["LaunchTemplateData"]["ImageId"].startswith("resolve:ssm:/aws/service/")
+    assert not [name for name, declared in SOURCES["egress.yaml"]["Parameters"].items() if "SSM" in declared["Type"]]
+    for name, value in [("NatRevision", "2"), ("NatInstanceType", "t4g.nano")]:
+        assert Egress(**{name: value}).properties("NatTemplate") != before.properties("NatTemplate"), name
+    instance = before.resources["NatInstance"]
+    assert instance["Properties"]["LaunchTemplate"]["Version"] == "${NatTemplate.LatestVersionNumber}"
+    assert instance["CreationPolicy"]["ResourceSignal"]["Count"] == 1
+    assert instance["Properties"]["SourceDestCheck"] is False
+    # The address comes after the signal, and the packages before it.
+    assert before.properties("PublicSubnet")["MapPublicIpOnLaunch"] is True
+    script = before.properties("NatTemplate")["LaunchTemplateData"]["UserData"]
+    steps = [script.index(step) for step in ("swapon", "dnf install", "nftables.conf", "cfn-signal --exit-code $?")]
+    assert steps == sorted(steps)
+    data = before.properties("NatTemplate")["LaunchTemplateData"]
+    assert not {"KeyName", "IamInstanceProfile"} & (set(instance["Properties"]) | set(data))
+    (action,) = before.properties("NatInstanceAlarm")["AlarmActions"]
+    assert action == "arn:aws:automate:eu-central-1:ec2:reboot"
+
+
+def test_security_groups_let_https_out_and_only_the_functions_in(egress):
+    for name, group in egress.of_type("AWS::EC2::SecurityGroup").items():
         rules = group["Properties"].get("SecurityGroupIngress", []) + group["Properties"]["SecurityGroupEgress"]
         assert all((rule["IpProtocol"], rule["FromPort"], rule["ToPort"]) == ("tcp", 443, 443) for rule in rules)
         sources = [rule.get("SourceSecurityGroupId") for rule in group["Properties"].get("SecurityGroupIngress", [])]
@@ -176,7 +305,9 @@ def test_each_function_reads_its_own_secret_and_no_value_is_anywhere(stack):
 
 def test_routes_under_api_take_a_jwt_when_there_is_an_issuer_and_webhook_never(stack):
     has_jwt = bool(stack.parameters["JwtIssuer"])
-    routes = {route["Properties"]["RouteKey"]: route["Properties"] for route in stack.of_type("AWS::ApiGatewayV2::Route").values()}
+    routes = {
+        route["Properties"]["RouteKey"]: route["Properties"] for route in stack.of_type("AWS::ApiGatewayV2::Route").values()
+    }
     for key, route in routes.items():
         if has_jwt and "/api/" in key:
             is_sender = route["Target"] == "integrations/${SendTemplateIntegration}"
@@ -186,7 +317,9 @@ def test_routes_under_api_take_a_jwt_when_there_is_an_issuer_and_webhook_never(s
         else:
             assert route.get("AuthorizationType", "NONE") == "NONE", key
             assert not {"AuthorizerId", "AuthorizationScopes"} & set(route), key
-        # No route may take OPTIONS: API Gateway answers preflight requests itself.
+        # Nothing else reaches a function, and all of /api is above.
+        assert re.match(r"\w+ /(webhook/?$|api/|openapi\.json$)", key), key
+        # A route that took OPTIONS would take preflight requests from API Gateway's own answer.
         assert re.match(r"(GET|POST|PUT|DELETE) /", key), key
     authorizers = stack.of_type("AWS::ApiGatewayV2::Authorizer")
     assert len(authorizers) == has_jwt
@@ -195,58 +328,61 @@ def test_routes_under_api_take_a_jwt_when_there_is_an_issuer_and_webhook_never(s
         assert audience == stack.parameters["JwtAudience"].split(",")
 
 
-def test_everything_calls_the_functions_by_their_alias(stack):
-    for function in FUNCTIONS:
-        alias = stack.resources[f"{function}Aliaslive"]
-        assert alias["Properties"]["FunctionVersion"].startswith(f"${{{function}Version")
-        is_gradual = stack.parameters["GradualDeployment"] != "false"
-        assert ("UpdatePolicy" in alias) == is_gradual
-    for function in ("SendTemplateFunction", "AdminFunction"):
-        refresher = stack.properties(function)["Environment"]["Variables"]["TOKEN_REFRESHER_FUNCTION"]
-        assert refresher == "${TokenRefresherFunctionAliaslive}"
-    worker = stack.properties("WebhookFunction")["Environment"]["Variables"]["WORKER_FUNCTION"]
-    assert worker == "${WorkerFunctionAliaslive}"
-    (target,) = stack.properties("TokenRefresherFunctionEveryMinute")["Targets"]
-    assert target["Arn"] == "${TokenRefresherFunctionAliaslive}"
-    for integration in stack.of_type("AWS::ApiGatewayV2::Integration").values():
-        assert re.search(r"functions/\$\{\w+FunctionAliaslive\}/invocations$", integration["Properties"]["IntegrationUri"])
-    for permission in stack.of_type("AWS::Lambda::Permission").values():
-        assert permission["Properties"]["FunctionName"].endswith("Aliaslive}")
-
-
-def test_a_gradual_deployment_is_rolled_back_by_alarms(stack):
-    groups = stack.of_type("AWS::CodeDeploy::DeploymentGroup")
-    assert len(groups) == (len(FUNCTIONS) if stack.parameters["GradualDeployment"] == GRADUAL else 0)
-    for name, group in groups.items():
-        alarms = group["Properties"]["AlarmConfiguration"]["Alarms"]
-        assert alarms and all(alarm["Name"].strip("${}") in stack.of_type("AWS::CloudWatch::Alarm") for alarm in alarms), name
-        assert group["Properties"]["ServiceRoleArn"] == "${DeploymentRole.Arn}"
-
-
-def test_alarms_and_what_they_cost_are_there_when_wanted(stack):
-    watching = [name for name, resource in stack.resources.items() if re.match("AWS::(CloudWatch|SNS)::", resource["Type"])]
-    if stack.parameters["Alarms"] == "false":
-        assert not watching
-        return
+@pytest.mark.parametrize("chosen", WATCHING_STACKS, ids=title)
+def test_alarms_and_what_they_cost_are_there_when_wanted(chosen):
+    """The app has none; the stack of watching.yaml has them all."""
+    stack = Watching(**chosen)
+    assert not [name for name, resource in Stack().resources.items() if re.match("AWS::(CloudWatch|SNS)::", resource["Type"])]
     alarms = stack.of_type("AWS::CloudWatch::Alarm")
     assert set(alarms) == {
         f"{name}Alarm"
         for name in (
-            "ApiFailing", "DeadLetters", "FunctionFailing", "LateEffects", "QuotaReached", "RefresherFailing",
-            "RefresherSilent", "Throttled", "TokenExpiring", "WebhookSlow", "WhitelistDenied", "WorkerFailing",
+            "ApiFailing", "CallbacksRefused", "CallbacksSilent", "DeadLetters", "DeliveriesFailing", "FunctionFailing",
+            "LateEffects", "QuotaReached", "RefresherFailing", "RefresherSilent", "TableThrottled", "Throttled",
+            "TokenExpiring", "WebhookSlow", "WhitelistDenied", "WorkerFailing",
         )
     }  # fmt: skip
     for name, alarm in alarms.items():
         assert alarm["Properties"]["AlarmActions"] == ["${AlarmTopic}"], name
         assert re.search("[一-鿿]", alarm["Properties"]["AlarmDescription"]), name
-    for alarm in alarms.values():
         metrics = alarm["Properties"].get("Metrics", [])
+        assert [metric["Id"] for metric in metrics if metric.get("ReturnData", True)] == (["total"] if metrics else [])
         expressions = [metric["Expression"] for metric in metrics if "Expression" in metric]
-        for metric in metrics:
-            assert "Expression" in metric or any(metric["Id"] in expression for expression in expressions)
+        ids = {metric["Id"] for metric in metrics}
+        assert {word for text in expressions for word in re.findall(r"[a-z]\w*", text)} == ids - {"total"}, name
     assert json.loads(stack.properties("Dashboard")["DashboardBody"])["widgets"]
-    assert alarms["RefresherSilentAlarm"]["Properties"]["TreatMissingData"] == "breaching"
+    for name in ("RefresherSilentAlarm", "CallbacksSilentAlarm"):
+        assert alarms[name]["Properties"]["TreatMissingData"] == "breaching"
     assert len(stack.of_type("AWS::SNS::Subscription")) == bool(stack.parameters["AlarmEmail"])
+
+
+def test_watching_names_the_functions_and_logs_of_the_app():
+    app, watching = Stack(), Watching()
+    functions = {app.properties(function)["FunctionName"] for function in FUNCTIONS}
+    groups = {group["Properties"]["LogGroupName"] for group in app.of_type("AWS::Logs::LogGroup").values()}
+    named = set()
+    for text in texts([alarm["Properties"] for alarm in watching.of_type("AWS::CloudWatch::Alarm").values()]):
+        named |= set(re.findall(r"^wechat-[\w-]+$", text))
+    named |= set(re.findall(r"wechat-[a-z-]+", watching.properties("Dashboard")["DashboardBody"]))
+    assert named == functions
+    for query in watching.of_type("AWS::Logs::QueryDefinition").values():
+        assert set(query["Properties"]["LogGroupNames"]) <= groups
+    latency = watching.properties("WebhookLatency")
+    assert latency["LogGroupName"] in groups
+    # A metric filter takes numbers only.
+    assert '"responseLatency":$context.responseLatency,' in app.properties("HttpApiStage")["AccessLogSettings"]["Format"]
+
+
+def test_saved_queries_ask_for_fields_that_the_code_logs():
+    code = "".join(
+        path.read_text() for folder in ("shared", "functions", "http-api") for path in (ROOT / folder).rglob("src/**/*.rs")
+    )
+    for name, query in Watching().of_type("AWS::Logs::QueryDefinition").items():
+        if name == "SlowCallbacksQuery":
+            continue
+        fields = re.findall(r"[a-z_]\w+", query["Properties"]["QueryString"].split("\n")[0])[1:]
+        for field in set(fields) - {"timestamp", "log", "level", "message"}:
+            assert re.search(rf"\b{field}( =|,|\))", code), (name, field)
 
 
 def test_roles_have_the_boundary(stack):
@@ -267,29 +403,34 @@ def test_effects_that_fail_are_tried_again_for_hours_and_then_from_a_queue(stack
     asynchronous = stack.properties("WorkerFunctionEventInvokeConfig")
     assert (asynchronous["MaximumEventAgeInSeconds"], asynchronous["MaximumRetryAttempts"]) == (21600, 2)
     assert asynchronous["DestinationConfig"]["OnFailure"]["Destination"] == "${LateEffects.Arn}"
-    # The settings of the alias, because the webhook invokes the alias.
-    assert asynchronous["Qualifier"] == "live"
+    # What the webhook invokes.
+    assert asynchronous["Qualifier"] == "$LATEST"
     queue = stack.properties("LateEffects")
     assert queue["MessageRetentionPeriod"] == 14 * 24 * 3600 and queue["SqsManagedSseEnabled"] is True
     # AWS recommends at least six times the function's timeout.
     assert queue["VisibilityTimeout"] >= 6 * stack.properties("WorkerFunction")["Timeout"]
     again = stack.properties("WorkerFunctionLate")
-    assert (again["EventSourceArn"], again["FunctionName"]) == ("${LateEffects.Arn}", "${WorkerFunctionAliaslive}")
-    # A failed event must not repeat the successful ones of its batch.
+    assert (again["EventSourceArn"], again["FunctionName"]) == ("${LateEffects.Arn}", "${WorkerFunction}")
+    # One event that fails must not bring back those that did not.
     assert again["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
 
 
 def test_webhook_and_worker_publish_to_the_same_bus(stack):
-    buses = {stack.properties(name)["Environment"]["Variables"]["EVENT_BUS_NAME"] for name in ("WebhookFunction", "WorkerFunction")}
+    buses = {
+        stack.properties(name)["Environment"]["Variables"]["EVENT_BUS_NAME"] for name in ("WebhookFunction", "WorkerFunction")
+    }
     assert buses == {stack.parameters["EventBusName"]}
 
 
 def test_the_table_and_the_functions_are_what_production_needs(stack):
-    table = stack.resources["Table"]
-    assert (table["DeletionPolicy"], table["UpdateReplacePolicy"]) == ("Retain", "Retain")
-    assert table["Properties"]["DeletionProtectionEnabled"] is True
-    assert table["Properties"]["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
-    assert table["Properties"]["TimeToLiveSpecification"] == {"AttributeName": "ttl", "Enabled": True}
+    if not stack.parameters["ExistingTableName"]:
+        table = stack.resources["Table"]
+        assert (table["DeletionPolicy"], table["UpdateReplacePolicy"]) == ("Retain", "Retain")
+        assert table["Properties"]["DeletionProtectionEnabled"] is True
+        assert table["Properties"]["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
+        assert table["Properties"]["TimeToLiveSpecification"] == {"AttributeName": "ttl", "Enabled": True}
+        # The key that DynamoDB owns: any other costs for each call.
+        assert "SSESpecification" not in table["Properties"]
     timeouts = {}
     for function in FUNCTIONS:
         properties = stack.properties(function)
@@ -298,7 +439,9 @@ def test_the_table_and_the_functions_are_what_production_needs(stack):
         assert (properties["Runtime"], properties["LoggingConfig"]["LogFormat"]) == ("provided.al2023", "JSON")
         group = properties["LoggingConfig"]["LogGroup"].strip("${}")
         assert stack.properties(group)["RetentionInDays"] == 30
-        # A new account's concurrency quota is too small to reserve any.
+        traces = "Active" if stack.pseudo is PSEUDO and function != "TokenRefresherFunction" else "PassThrough"
+        assert properties["TracingConfig"]["Mode"] == traces
+        # A new account has no concurrency to reserve.
         assert "ReservedConcurrentExecutions" not in properties
     assert timeouts == {
         "WebhookFunction": 5, "TokenRefresherFunction": 30, "SendTemplateFunction": 29, "AdminFunction": 29,
@@ -308,66 +451,135 @@ def test_the_table_and_the_functions_are_what_production_needs(stack):
 
 def test_the_access_log_holds_neither_path_nor_query(stack):
     logged = stack.properties("HttpApiStage")["AccessLogSettings"]["Format"]
-    assert json.loads(logged)
+    assert json.loads(re.sub(r":\$context\.\w+", ":0", logged))
     variables = set(re.findall(r"\$context\.([\w.]+)", logged))
     assert "routeKey" in variables
+    # It comes with quotes of its own, and a line with two pairs of them is not JSON.
+    assert "error.messageString" not in variables
     assert not any(re.search("path|query|identity.user|authorizer|header", name, re.IGNORECASE) for name in variables)
 
 
 def test_a_domain_replaces_the_addresses_of_the_outputs(stack):
     domain = stack.parameters["DomainName"]
-    host = domain or "${HttpApi}.execute-api.eu-central-1.amazonaws.com"
+    host = domain or "${HttpApi}.execute-api.%s.%s" % (stack.pseudo["AWS::Region"], stack.pseudo["AWS::URLSuffix"])
     assert stack.outputs["WebhookUrl"] == f"https://{host}/webhook"
     assert ("DomainTarget" in stack.outputs) == bool(domain)
 
 
 def test_no_parameter_takes_a_secret():
-    # DescribeStacks would show a secret; NoEcho hides it only there, not in the resource that it configures.
-    for name, declared in SOURCE["Parameters"].items():
+    # A secret would be shown by DescribeStacks, or hidden there by NoEcho and still shown in what it configures.
+    for name, declared in [item for source in SOURCES.values() for item in source["Parameters"].items()]:
         assert not declared.get("NoEcho"), name
         assert not re.search(r"^WechatAppSecret|Password|ApiKey|AesKey|^WechatToken$|SecretString", name), name
     pattern = re.compile(SOURCE["Parameters"]["ProxyUrl"]["AllowedPattern"])
     assert pattern.match("http://proxy.example.com:3128") and not pattern.match("http://user:pass@proxy.example.com:3128")
 
 
+def test_a_first_deployment_names_the_app_id_alone():
+    required = [name for name, declared in SOURCE["Parameters"].items() if "Default" not in declared]
+    assert required == ["WechatAppId"]
+    assert all("Default" in declared for declared in SOURCES["egress.yaml"]["Parameters"].values())
+
+
+@pytest.mark.parametrize("language", ["", ".zh-CN"])
+def test_the_guides_name_every_parameter_and_every_alarm(language):
+    """Both languages: the templates' own descriptions are in English alone."""
+    deploying = (ROOT / f"docs/deploy{language}.md").read_text()
+    operating = (ROOT / f"docs/operate{language}.md").read_text()
+    rows = {
+        name for line in deploying.splitlines() if line.startswith("| `") for name in re.findall(r"`(\w+)`", line.split("|")[1])
+    }
+    assert set(SOURCE["Parameters"]) <= rows
+    for template in ("egress.yaml", "watching.yaml"):
+        for name in set(SOURCES[template]["Parameters"]) - set(Watching.REQUIRED) - {"App", "VpcCidr"}:
+            assert re.search(rf"`{name}\b|{name}=", deploying + operating), name
+    alarms = {name.removesuffix("Alarm") for name in Watching().of_type("AWS::CloudWatch::Alarm")}
+    rows = {
+        name
+        for line in operating.splitlines()
+        if line.startswith("| `")
+        for name in re.findall(r"`([A-Z]\w+)`", line.split("|")[1])
+    }
+    assert rows == alarms
+
+
+def test_no_log_level_drops_the_metric_lines():
+    assert set(SOURCE["Parameters"]["LogLevel"]["AllowedValues"]) <= {"TRACE", "DEBUG", "INFO"}
+
+
+@pytest.mark.parametrize("name", ["egress.yaml", "watching.yaml"])
+def test_a_template_is_small_enough_to_be_deployed_without_a_bucket(name):
+    assert (ROOT / name).stat().st_size <= 51_200
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_what_the_console_shows_is_ascii(name):
+    source = SOURCES[name]
+    shown = [source["Description"], source["Parameters"], source["Outputs"], source.get("Rules", {})]
+    assert [text for text in texts(shown) if not text.isascii()] == []
+
+
+def chosen_route(routes, method, path):
+    """The route that API Gateway takes: a full match, then one with a greedy variable."""
+    for pattern, key in [(r"\{\w+\}", "[^/]+"), (r"\{\w+\+\}", ".+")]:
+        for route in routes:
+            if re.fullmatch(re.sub(pattern, key, route), f"{method} {path}"):
+                return route
+    return None
+
+
 def test_the_routes_are_those_of_the_functions():
-    """The routes of openapi.json, which is generated from the code, and the webhook's, with and without a trailing slash."""
-    paths = json.loads((ROOT / "openapi.json").read_text())["paths"]
-    expected = {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
-    expected |= {"GET /webhook", "POST /webhook", "GET /webhook/", "POST /webhook/"}
-    routes = [route["Properties"]["RouteKey"] for route in Stack().of_type("AWS::ApiGatewayV2::Route").values()]
-    assert set(routes) == expected
-    assert len(routes) == len(set(routes))
+    """API Gateway takes every operation of openapi.json, which is made of the functions' tables, to its function."""
+    routes = {
+        route["Properties"]["RouteKey"]: route["Properties"]
+        for route in Stack(**JWT[2]).of_type("AWS::ApiGatewayV2::Route").values()
+    }
+    scopes = {"send-template": "wechat/send", "admin": "wechat/admin"}
+    targets = {"send-template": "integrations/${SendTemplateIntegration}", "admin": "integrations/${AdminIntegration}"}
+    for path, methods in json.loads((ROOT / "openapi.json").read_text())["paths"].items():
+        for method, operation in methods.items():
+            route = routes[chosen_route(routes, method.upper(), re.sub(r"\{\w+\}", "x", path))]
+            (tag,) = operation["tags"]
+            scope = None if operation.get("security") == [] else [scopes[tag]]
+            assert (route["Target"], route.get("AuthorizationScopes")) == (targets[tag], scope), path
+    for path in ("/webhook", "/webhook/"):
+        for method in ("GET", "POST"):
+            assert routes[chosen_route(routes, method, path)]["Target"] == "integrations/${WebhookIntegration}"
+    for path in ("/", "/api", "/webhook/x", "/apis/menu", "/cgi-bin/token", "/console/"):
+        assert chosen_route(routes, "GET", path) is None, path
 
 
-@pytest.mark.parametrize("environment", ["dev", "prod"])
+@pytest.mark.parametrize("environment", ["default", "dev", "prod"])
 def test_samconfig_overrides_parameters_that_there_are(environment):
     config = tomllib.loads((ROOT / "samconfig.toml").read_text())
-    overrides = dict(override.split("=", 1) for override in config[environment]["global"]["parameters"]["parameter_overrides"])
+    given = config[environment]["global"]["parameters"].get("parameter_overrides", [])
+    overrides = dict(override.split("=", 1) for override in given)
     assert set(overrides) <= set(SOURCE["Parameters"])
     stack = Stack(**overrides)
+    assert not stack.refusals()
     for name, value in overrides.items():
         declared = SOURCE["Parameters"][name]
         assert value in [str(allowed) for allowed in declared.get("AllowedValues", [value])], name
         assert re.match(declared.get("AllowedPattern", ""), value), name
     if environment == "prod":
-        assert stack.outputs["WhitelistIps"] == "${Eip}"
-        assert stack.of_type("AWS::CloudWatch::Alarm") and stack.of_type("AWS::CodeDeploy::DeploymentGroup")
+        assert stack.properties("AdminFunction")["VpcConfig"]["SubnetIds"]
 
 
 def test_alarms_and_dashboard_read_metrics_that_the_code_emits():
     code = [path.read_text() for folder in ("shared", "functions") for path in (ROOT / folder).rglob("src/**/*.rs")]
     metric = r'(?:Metric::(?:count|millis)\(|\bname: )"([A-Z]\w+)"'
     emitted = {name for text in code for name in re.findall(metric, text)}
-    stack = Stack(Alarms="true")
+    stack = Watching()
     watched = set()
     for alarm in stack.of_type("AWS::CloudWatch::Alarm").values():
-        for entry in alarm["Properties"].get("Metrics", []):
-            read = entry.get("MetricStat", {}).get("Metric", {})
+        properties = alarm["Properties"]
+        for read in [properties, *[entry.get("MetricStat", {}).get("Metric", {}) for entry in properties.get("Metrics", [])]]:
             if read.get("Namespace") == "WechatBundle":
                 watched.add(read["MetricName"])
                 assert read["Dimensions"][0]["Name"] == "FunctionName"
-    assert watched == {"TokenLifeSeconds", "WhitelistDenied", "WechatErrcodes"}
+    assert watched == {
+        "BadSignatures", "Deliveries", "ReplyLatency", "TokenLifeSeconds", "WechatErrcodes", "WhitelistDenied",
+    }  # fmt: skip
     for text in texts(json.loads(stack.properties("Dashboard")["DashboardBody"])):
         watched |= set(re.findall(r'\{WechatBundle,FunctionName,\w+\} .* MetricName="(\w+)"', text))
     assert {"Callbacks", "Sends", "Deliveries", "WechatLatency"} <= watched

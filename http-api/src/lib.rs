@@ -1,8 +1,8 @@
 //! The one door for HTTP: how a function behind API Gateway runs, the request that it gets, and the answer that it gives.
 //!
 //! The webhook uses [`Request`], [`response`] and [`run`]. Functions behind `/api` add a table of [`Route`]s, from which
-//! [`serve`] decides who may call and what is answered, and from which `openapi.json`, the routes of `template.yaml` and
-//! the gateway of `local` are made.
+//! [`serve`] decides who may call and what is answered, and from which `openapi.json` and the gateway of `local` are made.
+//! A test holds the routes of `template.yaml` to that document.
 
 #[cfg(feature = "api")]
 pub mod access;

@@ -5,7 +5,7 @@ use std::{fmt::Debug, sync::Arc};
 use http::{Method, Response, header::AUTHORIZATION};
 use wechat::{
     clock::Clock,
-    live::{Build, Live},
+    live::{Live, State},
     secret::Secret,
 };
 
@@ -40,11 +40,7 @@ pub trait Api: Debug + Send + Sync + Sized + 'static {
 ///
 /// # Errors
 /// When Lambda's Runtime API cannot be used.
-pub async fn run_api<B>(live: &Live<B>) -> Result<(), lambda_runtime::Error>
-where
-    B: Build,
-    B::App: Api,
-{
+pub async fn run_api<A: Api + State>(live: &Live<A>) -> Result<(), lambda_runtime::Error> {
     crate::run(|request| async move {
         match admit(live, &request).await {
             Ok((app, caller)) => answer(&*app, &request, caller).await,
@@ -59,11 +55,7 @@ where
 }
 
 /// The state to serve `request` with, and its caller.
-async fn admit<B>(live: &Live<B>, request: &Request) -> Result<(Arc<B::App>, Option<Caller>), Problem>
-where
-    B: Build,
-    B::App: Api,
-{
+async fn admit<A: Api + State>(live: &Live<A>, request: &Request) -> Result<(Arc<A>, Option<Caller>), Problem> {
     let app = live.current().await;
     let app = app.map_err(|error| Problem::not_configured(&error))?;
     let caller = Caller::of(request, app.api_keys());

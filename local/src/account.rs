@@ -4,8 +4,9 @@ use aws_types::SdkConfig;
 use embedded_table::TABLE_NAME;
 use simulator::{Account, Simulator};
 use wechat::{
-    aws,
+    aws::{self, SecretsManager},
     config::{AdminConfig, CallerConfig, ConfigError, Environment, RefresherConfig, WebhookConfig, WorkerConfig},
+    live::Secrets as _,
 };
 
 use crate::{LocalError, Options, SIMULATED_API_KEY};
@@ -100,7 +101,7 @@ async fn process_with_secret() -> Result<Environment, LocalError> {
         return Ok(environment);
     };
     let sdk = aws_sdk("WECHAT_SECRET_ID")?;
-    let read = aws::read_secret(&sdk, id).await;
+    let read = SecretsManager::new(sdk).read(id).await;
     Ok(environment.clone().completed(read.as_deref().map_err(Clone::clone)))
 }
 

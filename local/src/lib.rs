@@ -68,7 +68,9 @@ pub enum LocalError {
     )]
     SimulatorElsewhere(IpAddr),
     /// `--listen` names an address outside loopback for a real account, and `API_KEYS` is not set.
-    #[error("--listen {0} needs API_KEYS: others could call /api / --listen {0} 需要设置 API_KEYS，否则 /api 不受保护")]
+    #[error(
+        "--listen {0} needs API_KEYS: without any, /api answers 401 to everyone / --listen {0} 需要设置 API_KEYS，否则 /api 一律返回 401"
+    )]
     NoApiKeys(IpAddr),
     /// The data folder cannot be used.
     #[error(transparent)]

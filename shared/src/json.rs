@@ -7,7 +7,7 @@ use serde::Serialize;
 /// Writes `value` as JSON.
 ///
 /// # Panics
-/// When `value` has a map whose keys are not texts. No type here has one.
+/// When `value` has a map whose keys are not texts. No type of this crate has one.
 pub fn write(value: &(impl Serialize + ?Sized)) -> String {
     serde_json::to_string(value).expect("every map here has text keys")
 }

@@ -7,6 +7,7 @@
 use std::{
     fmt,
     future::Future,
+    pin::Pin,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -32,44 +33,42 @@ const DEMAND_BUDGET: Duration = Duration::from_secs(1);
 /// What preparing a state may take at start, after the secret: Lambda gives a process ten seconds.
 const WARM_BUDGET: Duration = Duration::from_secs(2);
 
-/// How a function's state is made.
-pub trait Build: Send + Sync + 'static {
-    /// The state.
-    type App: Send + Sync + 'static;
-
+/// The state of a function: what its configuration makes of it, once and again for each change of the secret.
+pub trait State: Sized + Send + Sync + 'static {
     /// What the start may wait for the secret. One that takes longer completes the state later.
     const START_BUDGET: Duration = Duration::from_secs(6);
 
+    /// Prepares what the first request would have to wait for. The start has already taken as long as `spent`.
+    fn warm(&self, spent: Duration) -> impl Future<Output = ()> + Send;
+}
+
+/// Makes the state that an environment describes, in place of an earlier one if there is one.
+pub type Build<S> = dyn Fn(&Environment, Option<&S>) -> Result<S, ConfigError> + Send + Sync;
+
+/// Where secrets are.
+pub trait Secrets: Send + Sync {
     /// Reads the secret `id`.
     ///
     /// # Errors
     /// [`SecretError`] when it cannot be read.
-    fn read_secret(&self, id: &str) -> impl Future<Output = Result<String, SecretError>> + Send;
-
-    /// Makes the state that `environment` describes, in place of `previous` if there is one.
-    ///
-    /// # Errors
-    /// [`ConfigError`] when it describes none.
-    fn build(&self, environment: &Environment, previous: Option<&Self::App>) -> Result<Self::App, ConfigError>;
-
-    /// Does before the first request what it would have to wait for. The start has already taken as long as `spent`.
-    fn warm(app: &Self::App, spent: Duration) -> impl Future<Output = ()> + Send;
+    fn read<'a>(&'a self, id: &'a str) -> Pin<Box<dyn Future<Output = Result<String, SecretError>> + Send + 'a>>;
 }
 
 /// The state of a running function.
-pub struct Live<B: Build>(Arc<Shared<B>>);
+pub struct Live<S: State>(Arc<Shared<S>>);
 
 /// What a read that takes too long shares with the requests that no longer wait for it.
-struct Shared<B: Build> {
-    build: B,
+struct Shared<S> {
+    build: Box<Build<S>>,
+    secrets: Box<dyn Secrets>,
     /// What the process was started with.
     environment: Environment,
     clock: Arc<dyn Clock>,
-    state: Mutex<State<B::App>>,
+    known: Mutex<Known<S>>,
 }
 
-struct State<A> {
-    app: Option<Arc<A>>,
+struct Known<S> {
+    app: Option<Arc<S>>,
     /// Why there is none. `None` while the first read is under way.
     problem: Option<ConfigError>,
     /// The secret as it was last read: an unchanged one makes nothing anew.
@@ -84,19 +83,25 @@ struct State<A> {
     reading: InFlight,
 }
 
-impl<B: Build> Live<B> {
+impl<S: State> Live<S> {
     /// Makes the state that `environment` describes, completed by its secret. When that cannot be read the function starts
     /// all the same: see [`Live::current`].
     ///
     /// # Errors
     /// [`ConfigError`] with every problem, when the secret is not the only one.
-    pub async fn start(build: B, environment: Environment, clock: Arc<dyn Clock>) -> Result<Self, ConfigError> {
+    pub async fn start(
+        build: Box<Build<S>>,
+        secrets: Box<dyn Secrets>,
+        environment: Environment,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, ConfigError> {
         let started = clock.now_millis();
         let live = Self(Arc::new(Shared {
             build,
+            secrets,
             environment,
             clock,
-            state: Mutex::new(State {
+            known: Mutex::new(Known {
                 app: None,
                 problem: None,
                 text: None,
@@ -108,21 +113,21 @@ impl<B: Build> Live<B> {
         }));
         if live.0.environment.secret_id().is_some() {
             let reading = live.0.lock(|state| live.begin(state, started));
-            let is_known = reading.ends_within(B::START_BUDGET).await;
+            let is_known = reading.ends_within(S::START_BUDGET).await;
             if !is_known && live.0.lock(|state| state.app.is_none()) {
                 live.0.make(Err(SecretError::late()), started).await;
             }
         } else {
-            let app = live.0.build.build(&live.0.environment, None)?;
+            let app = (live.0.build)(&live.0.environment, None)?;
             live.0.lock(|state| state.app = Some(Arc::new(app)));
         }
-        let app = match live.0.known() {
+        let app = match live.0.current() {
             Ok(app) => app,
             Err(error) if error.awaits_secret() => return Ok(live),
             Err(error) => return Err(error),
         };
         let spent = u64::try_from(live.0.clock.now_millis() - started).unwrap_or_default();
-        warm::<B>(&app, Duration::from_millis(spent)).await;
+        warm(&*app, Duration::from_millis(spent)).await;
         Ok(live)
     }
 
@@ -131,9 +136,9 @@ impl<B: Build> Live<B> {
     /// # Errors
     /// [`ConfigError`] while there is none: the secret could not be read since the start, or describes no state. The request
     /// has tried again, if the last one that did is long enough ago.
-    pub async fn current(&self) -> Result<Arc<B::App>, ConfigError> {
+    pub async fn current(&self) -> Result<Arc<S>, ConfigError> {
         if self.0.environment.secret_id().is_none() {
-            return self.0.known();
+            return self.0.current();
         }
         let now = self.0.clock.now_millis();
         let (is_complete, read_at) = self.0.lock(|state| (state.is_complete(), state.read_at));
@@ -141,18 +146,17 @@ impl<B: Build> Live<B> {
             self.read_on_demand(now).await;
         } else if now.saturating_sub(read_at) >= FRESH_FOR {
             // A read that another request has begun is left to it.
-            let begin = |state: &mut State<B::App>| {
-                (now.saturating_sub(state.begun_at) >= APART).then(|| self.begin(state, now))
-            };
+            let begin =
+                |state: &mut Known<S>| (now.saturating_sub(state.begun_at) >= APART).then(|| self.begin(state, now));
             if let Some(reading) = self.0.lock(begin) {
                 reading.ends_within(STALE_BUDGET).await;
             }
         }
-        self.0.known()
+        self.0.current()
     }
 
     /// The state to serve a request with that `doubted` would refuse: another one, when the secret has changed.
-    pub async fn instead_of(&self, doubted: &Arc<B::App>) -> Option<Arc<B::App>> {
+    pub async fn instead_of(&self, doubted: &Arc<S>) -> Option<Arc<S>> {
         let other = || {
             self.0
                 .lock(|state| state.app.clone())
@@ -181,14 +185,14 @@ impl<B: Build> Live<B> {
     }
 
     /// Begins to read the secret.
-    fn begin(&self, state: &mut State<B::App>, now: i64) -> InFlight {
+    fn begin(&self, state: &mut Known<S>, now: i64) -> InFlight {
         state.begun_at = now;
         state.reading = InFlight::begin(Arc::clone(&self.0).read(now));
         state.reading.clone()
     }
 }
 
-impl<A> State<A> {
+impl<S> Known<S> {
     /// Whether there is a state that the secret has completed.
     const fn is_complete(&self) -> bool {
         self.app.is_some() && self.text.is_some()
@@ -200,7 +204,7 @@ impl<A> State<A> {
     }
 
     /// Keeps what was `built` of the secret `text`, or without it. False when a later read was faster.
-    fn take_over(&mut self, text: Option<String>, begun_at: i64, built: Result<A, ConfigError>) -> bool {
+    fn take_over(&mut self, text: Option<String>, begun_at: i64, built: Result<S, ConfigError>) -> bool {
         if self.is_overtaken(begun_at) || (text.is_none() && self.app.is_some()) {
             return false;
         }
@@ -221,10 +225,10 @@ impl<A> State<A> {
     }
 }
 
-impl<B: Build> Shared<B> {
+impl<S: State> Shared<S> {
     async fn read(self: Arc<Self>, begun_at: i64) {
         let id = self.environment.secret_id().unwrap_or_default();
-        let read = self.build.read_secret(id).await;
+        let read = self.secrets.read(id).await;
         let is_news = self.lock(|state| match &read {
             Err(_) => true,
             Ok(_) if state.is_overtaken(begun_at) => false,
@@ -249,9 +253,9 @@ impl<B: Build> Shared<B> {
             .environment
             .clone()
             .completed(read.as_deref().map_err(Clone::clone));
-        let built = self.build.build(&environment, previous.as_deref());
+        let built = (self.build)(&environment, previous.as_deref());
         if let (Ok(app), Some(_)) = (&built, &previous) {
-            warm::<B>(app, Duration::ZERO).await;
+            warm(app, Duration::ZERO).await;
         }
         let error = built.as_ref().err().cloned();
         if !self.lock(|state| state.take_over(read.ok(), begun_at, built)) {
@@ -260,14 +264,14 @@ impl<B: Build> Shared<B> {
         match error {
             None if previous.is_some() => tracing::info!("the new values of the secret serve"),
             None => {}
-            Some(error) if self.known().is_ok() => {
+            Some(error) if self.current().is_ok() => {
                 tracing::error!(%error, "the new values of the secret cannot be used, the last ones that could be serve");
             }
             Some(error) => tracing::error!(%error, "no request can be served"),
         }
     }
 
-    fn known(&self) -> Result<Arc<B::App>, ConfigError> {
+    fn current(&self) -> Result<Arc<S>, ConfigError> {
         self.lock(|state| match (&state.app, &state.problem) {
             (Some(app), _) => Ok(Arc::clone(app)),
             (None, Some(problem)) => Err(problem.clone()),
@@ -275,12 +279,12 @@ impl<B: Build> Shared<B> {
         })
     }
 
-    fn lock<T>(&self, act: impl FnOnce(&mut State<B::App>) -> T) -> T {
-        act(&mut lock(&self.state))
+    fn lock<T>(&self, act: impl FnOnce(&mut Known<S>) -> T) -> T {
+        act(&mut lock(&self.known))
     }
 }
 
-impl<B: Build> fmt::Debug for Live<B> {
+impl<S: State> fmt::Debug for Live<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Live")
             .field("environment", &self.0.environment)
@@ -288,8 +292,8 @@ impl<B: Build> fmt::Debug for Live<B> {
     }
 }
 
-async fn warm<B: Build>(app: &B::App, spent: Duration) {
-    if tokio::time::timeout(WARM_BUDGET, B::warm(app, spent)).await.is_err() {
+async fn warm<S: State>(app: &S, spent: Duration) {
+    if tokio::time::timeout(WARM_BUDGET, app.warm(spent)).await.is_err() {
         tracing::warn!("what the first request needs could not be prepared in time");
     }
 }

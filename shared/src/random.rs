@@ -1,11 +1,11 @@
-//! Randomness of the operating system's: names of runs, nonces, the bytes before a ciphertext.
+//! Randomness of the operating system, for names of runs, nonces and the random bytes of a ciphertext.
 
 use crate::hex;
 
-/// Random bytes.
+/// Returns `N` random bytes.
 ///
 /// # Panics
-/// When the operating system has no randomness, which it has from its start on: nothing could go on safely without.
+/// When the operating system has no randomness, which does not happen after boot. Without it nothing here is safe.
 #[must_use]
 pub fn bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
@@ -13,7 +13,7 @@ pub fn bytes<const N: usize>() -> [u8; N] {
     bytes
 }
 
-/// `N` random bytes in hexadecimal: with 8 of them, a name that no other run has.
+/// Returns `N` random bytes in lower-case hex. 8 bytes make a name that no other run has.
 #[must_use]
 pub fn hex<const N: usize>() -> String {
     hex::encode(&bytes::<N>())

@@ -7,7 +7,7 @@ mod menu;
 mod openapi;
 mod replies;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use http_api::{Api, Problem, Route};
 use wechat::{
@@ -16,6 +16,7 @@ use wechat::{
     callback::MessageMode,
     clock::Clock,
     config::{AdminConfig, ConfigError, SecretError},
+    live::State,
     secret::Secret,
     token::RefreshPort,
 };
@@ -71,9 +72,11 @@ impl App {
             is_simulated,
         })
     }
+}
 
+impl State for App {
     /// Reads the token. This also opens the connection to the table for the first request.
-    pub async fn warm(&self) {
+    async fn warm(&self, _spent: Duration) {
         self.account.tokens.warm().await;
     }
 }

@@ -1,50 +1,33 @@
 //! The Lambda function `admin`.
 
-use std::{error::Error, process::ExitCode, sync::Arc, time::Duration};
+use std::{process::ExitCode, sync::Arc};
 
 use admin::App;
 use wechat::{
     aws::{self, SdkConfig},
     clock::SystemClock,
-    config::{AdminConfig, ConfigError, Environment, SecretError},
-    live::{Build, Live},
+    config::{AdminConfig, ConfigError, Environment},
     telemetry,
     token::LambdaRefresher,
 };
 
 #[tokio::main(flavor = "local")]
 async fn main() -> ExitCode {
-    telemetry::run(function()).await
+    telemetry::run(async {
+        let live = aws::start(admin::AWS_CALLS, build).await?;
+        http_api::run_api(&live).await
+    })
+    .await
 }
 
-async fn function() -> Result<(), Box<dyn Error + Send + Sync>> {
-    let function = Admin(aws::load(admin::AWS_CALLS));
-    let live = Live::start(function, Environment::process(), Arc::new(SystemClock)).await?;
-    http_api::run_api(&live).await
-}
-
-struct Admin(SdkConfig);
-
-impl Build for Admin {
-    type App = App;
-
-    async fn read_secret(&self, id: &str) -> Result<String, SecretError> {
-        aws::read_secret(&self.0, id).await
-    }
-
-    fn build(&self, environment: &Environment, _previous: Option<&App>) -> Result<App, ConfigError> {
-        let config = AdminConfig::read(environment)?;
-        let clock = Arc::new(SystemClock);
-        let refresher = LambdaRefresher::new(
-            aws::lambda_client(&self.0),
-            &config.caller.refresher_function,
-            clock.clone(),
-        );
-        let dynamodb = aws_sdk_dynamodb::Client::new(&self.0);
-        Ok(App::new(config, dynamodb, Arc::new(refresher), clock)?)
-    }
-
-    async fn warm(app: &App, _spent: Duration) {
-        app.warm().await;
-    }
+fn build(sdk: &SdkConfig, environment: &Environment, _: Option<&App>) -> Result<App, ConfigError> {
+    let config = AdminConfig::read(environment)?;
+    let clock = Arc::new(SystemClock);
+    let refresher = LambdaRefresher::new(
+        aws::lambda_client(sdk),
+        &config.caller.refresher_function,
+        clock.clone(),
+    );
+    let dynamodb = aws_sdk_dynamodb::Client::new(sdk);
+    Ok(App::new(config, dynamodb, Arc::new(refresher), clock)?)
 }

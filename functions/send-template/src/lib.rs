@@ -19,6 +19,7 @@ use wechat::{
     api::ClientError,
     clock::{Clock, Deadline},
     config::CallerConfig,
+    live::State,
     secret::Secret,
     store::StoreError,
     token::RefreshPort,
@@ -68,12 +69,6 @@ impl App {
         })
     }
 
-    /// Reads the token and the templates. This also opens the connection to the table for the first request.
-    pub async fn warm(&self) {
-        self.account.tokens.warm().await;
-        templates::warm(self).await;
-    }
-
     /// Waits for `write`, best effort: its failure changes neither the answer nor when it arrives. `message` identifies the
     /// message in the log: its msgid, or the client_msg_id of the request.
     async fn write(
@@ -89,6 +84,14 @@ impl App {
             Ok(Err(error)) => tracing::error!(%error, what, message_id = message, "could not be recorded"),
             Err(_) => tracing::error!(what, message_id = message, "could not be recorded in time"),
         }
+    }
+}
+
+impl State for App {
+    /// Reads the token and the templates. This also opens the connection to the table for the first request.
+    async fn warm(&self, _spent: Duration) {
+        self.account.tokens.warm().await;
+        templates::warm(self).await;
     }
 }
 

@@ -1,6 +1,6 @@
 //! `token-refresher`: keeps a valid access_token in the table. It is the only function that holds the AppSecret.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde_json::Value;
@@ -9,7 +9,7 @@ use wechat::{
     clock::{Clock, Deadline},
     config::{ConfigError, RefresherConfig},
     errcode,
-    live::{Build, Live},
+    live::{Live, State},
     random,
     store::Table,
     telemetry::{self, Metric, Unit},
@@ -52,11 +52,6 @@ impl App {
         })
     }
 
-    /// Opens the connection to the table, so that the first run need not wait for it.
-    pub async fn warm(&self) {
-        self.table.warm().await;
-    }
-
     /// Does one run: refreshes or replaces the token if that is due, and reports the result.
     ///
     /// # Errors
@@ -97,6 +92,13 @@ impl App {
     }
 }
 
+impl State for App {
+    /// Opens the connection to the table, so that the first run need not wait for it.
+    async fn warm(&self, _spent: Duration) {
+        self.table.warm().await;
+    }
+}
+
 const fn life(seconds: i64) -> Metric {
     Metric {
         name: "TokenLifeSeconds",
@@ -119,10 +121,7 @@ pub async fn handle(app: &App, event: LambdaEvent<Value>) -> Result<Refreshed, R
 ///
 /// # Errors
 /// [`RunError`], also when the secret gives no settings.
-pub async fn handle_live<B: Build<App = App>>(
-    live: &Live<B>,
-    event: LambdaEvent<Value>,
-) -> Result<Refreshed, RunError> {
+pub async fn handle_live(live: &Live<App>, event: LambdaEvent<Value>) -> Result<Refreshed, RunError> {
     let app = live.current().await?;
     let outcome = handle(&app, event.clone()).await;
     if !outcome.as_ref().is_err_and(RunError::is_about_the_app_secret) {

@@ -20,7 +20,7 @@ use wechat::{
     config::WebhookConfig,
     effects::{Effects, EventBus, WorkerPort},
     hex,
-    live::{Build, Live},
+    live::{Live, State},
     message::Callback,
     random,
     reply::Addresses,
@@ -90,10 +90,15 @@ impl App {
         }
         self
     }
+}
+
+impl State for App {
+    /// WeChat hangs up after 5 s, and 3 s may follow: reading the rules, running the effects or handing them over, and a note.
+    const START_BUDGET: Duration = Duration::from_millis(1700);
 
     /// Reads the rules and opens the connection to the table, so that the first callback need not wait for them. `spent` is
     /// how long start-up took so far; it is deducted from the budget.
-    pub async fn warm(&self, spent: Duration) {
+    async fn warm(&self, spent: Duration) {
         self.rules.warm(spent).await;
     }
 }
@@ -101,7 +106,7 @@ impl App {
 /// Answers one request with the settings in the secret. When the request would pass with another token, key or mode, reads
 /// the secret again, and serves the request once more if the secret has changed. Without settings the answer is 503, and
 /// WeChat delivers again.
-pub async fn handle_live<B: Build<App = App>>(live: &Live<B>, request: Request) -> Response<String> {
+pub async fn handle_live(live: &Live<App>, request: Request) -> Response<String> {
     let app = match live.current().await {
         Ok(app) => app,
         Err(error) => {

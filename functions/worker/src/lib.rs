@@ -14,7 +14,7 @@ use wechat::{
     clock::{Clock, Deadline},
     config::{ConfigError, WorkerConfig},
     effects::{EffectError, Effects, EventBus, LateEffects, NotLateEffects, Ran},
-    live::{Build, Live},
+    live::{Live, State},
     store::Table,
     telemetry::{self, Metric},
 };
@@ -59,11 +59,6 @@ impl App {
             table,
             clock,
         }
-    }
-
-    /// Opens the connection to the table, so that the first run need not wait for it.
-    pub async fn warm(&self) {
-        self.table.warm().await;
     }
 
     /// Serves `event`: `{"action":"effects",…}`; `{"action":"run"}` or no action for work that is due; or the messages of a
@@ -134,6 +129,13 @@ impl App {
     }
 }
 
+impl State for App {
+    /// Opens the connection to the table, so that the first run need not wait for it.
+    async fn warm(&self, _spent: Duration) {
+        self.table.warm().await;
+    }
+}
+
 /// The messages in `event`, if it comes from Amazon SQS.
 fn messages(event: &Value) -> Option<&Vec<Value>> {
     let records = event.get("Records")?.as_array()?;
@@ -169,7 +171,7 @@ pub async fn handle(app: &App, event: LambdaEvent<Value>) -> Result<Value, RunEr
 ///
 /// # Errors
 /// [`RunError`], also when the secret gives no settings.
-pub async fn handle_live<B: Build<App = App>>(live: &Live<B>, event: LambdaEvent<Value>) -> Result<Value, RunError> {
+pub async fn handle_live(live: &Live<App>, event: LambdaEvent<Value>) -> Result<Value, RunError> {
     let app = live.current().await?;
     handle(&app, event).await
 }

@@ -1,46 +1,29 @@
 //! The Lambda function `worker`.
 
-use std::{error::Error, process::ExitCode, sync::Arc, time::Duration};
+use std::{process::ExitCode, sync::Arc};
 
 use lambda_runtime::service_fn;
 use wechat::{
     aws::{self, SdkConfig},
     clock::SystemClock,
-    config::{ConfigError, Environment, SecretError, WorkerConfig},
+    config::{ConfigError, Environment, WorkerConfig},
     effects::EventBus,
-    live::{Build, Live},
     telemetry,
 };
 use worker::App;
 
 #[tokio::main(flavor = "local")]
 async fn main() -> ExitCode {
-    telemetry::run(function()).await
+    telemetry::run(async {
+        let live = aws::start(worker::AWS_CALLS, build).await?;
+        lambda_runtime::run(service_fn(|event| worker::handle_live(&live, event))).await
+    })
+    .await
 }
 
-async fn function() -> Result<(), Box<dyn Error + Send + Sync>> {
-    let function = Worker(aws::load(worker::AWS_CALLS));
-    let live = Live::start(function, Environment::process(), Arc::new(SystemClock)).await?;
-    lambda_runtime::run(service_fn(|event| worker::handle_live(&live, event))).await
-}
-
-struct Worker(SdkConfig);
-
-impl Build for Worker {
-    type App = App;
-
-    async fn read_secret(&self, id: &str) -> Result<String, SecretError> {
-        aws::read_secret(&self.0, id).await
-    }
-
-    fn build(&self, environment: &Environment, _previous: Option<&App>) -> Result<App, ConfigError> {
-        let config = WorkerConfig::read(environment)?;
-        let event_bus = config.event_bus.as_deref().map(|name| EventBus::new(&self.0, name));
-        let dynamodb = aws_sdk_dynamodb::Client::new(&self.0);
-        Ok(App::new(config, dynamodb, event_bus, Arc::new(SystemClock)))
-    }
-
-    async fn warm(app: &App, _spent: Duration) {
-        app.warm().await;
-    }
+fn build(sdk: &SdkConfig, environment: &Environment, _: Option<&App>) -> Result<App, ConfigError> {
+    let config = WorkerConfig::read(environment)?;
+    let event_bus = config.event_bus.as_deref().map(|name| EventBus::new(sdk, name));
+    let dynamodb = aws_sdk_dynamodb::Client::new(sdk);
+    Ok(App::new(config, dynamodb, event_bus, Arc::new(SystemClock)))
 }

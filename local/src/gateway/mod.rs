@@ -20,6 +20,7 @@ use axum::{
 use http::{HeaderValue, StatusCode, header, request::Parts};
 use http_api::{Api as _, Problem, access::api_key};
 use tokio::{net::TcpListener, sync::oneshot, time::timeout};
+use wechat::live::State as _;
 
 use self::connections::Limits;
 use crate::console::{self, Console};

@@ -5,7 +5,7 @@ mod calls;
 mod invoke;
 mod variables;
 
-use std::time::Duration;
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use aws_sdk_dynamodb::{
     config::BehaviorVersion,
@@ -18,7 +18,13 @@ pub use aws_types::SdkConfig;
 
 #[cfg(feature = "invoke")]
 pub use self::invoke::{InvokeError, LambdaFunction};
-use crate::{config::SecretError, error_chain::chain, transport::AwsTransport};
+use crate::{
+    clock::SystemClock,
+    config::{ConfigError, Environment, SecretError},
+    error_chain::chain,
+    live::{Live, Secrets, State},
+    transport::AwsTransport,
+};
 
 /// One attempt at DynamoDB; its usual answer comes in milliseconds.
 const STORE_ATTEMPT: Duration = Duration::from_millis(800);
@@ -52,17 +58,44 @@ pub fn load(calls: &'static [&'static str]) -> SdkConfig {
         .build()
 }
 
-/// The secret `id`.
+/// Starts a function that makes `calls`, as [`load`] takes them, with the state that `build` makes of the SDK's configuration
+/// and the environment.
 ///
 /// # Errors
-/// [`SecretError`] when Secrets Manager does not hand it out.
-pub async fn read_secret(sdk: &SdkConfig, id: &str) -> Result<String, SecretError> {
-    let read = secrets_client(sdk).get_secret_value().secret_id(id).send().await;
-    let output = read.map_err(|error| {
-        let (cause, message) = cause_and_message(&error);
-        SecretError::Unreadable { cause, message }
-    })?;
-    Ok(output.secret_string().unwrap_or_default().to_owned())
+/// [`ConfigError`] with every problem of the environment.
+pub async fn start<S: State>(
+    calls: &'static [&'static str],
+    build: fn(&SdkConfig, &Environment, Option<&S>) -> Result<S, ConfigError>,
+) -> Result<Live<S>, ConfigError> {
+    let sdk = load(calls);
+    let secrets = Box::new(SecretsManager::new(sdk.clone()));
+    let build = Box::new(move |environment: &Environment, previous: Option<&S>| build(&sdk, environment, previous));
+    Live::start(build, secrets, Environment::process(), Arc::new(SystemClock)).await
+}
+
+/// AWS Secrets Manager. The client is made when a secret is read: a function without one needs none.
+#[derive(Debug)]
+pub struct SecretsManager(SdkConfig);
+
+impl SecretsManager {
+    /// The one that `sdk` reaches.
+    #[must_use]
+    pub const fn new(sdk: SdkConfig) -> Self {
+        Self(sdk)
+    }
+}
+
+impl Secrets for SecretsManager {
+    fn read<'a>(&'a self, id: &'a str) -> Pin<Box<dyn Future<Output = Result<String, SecretError>> + Send + 'a>> {
+        Box::pin(async move {
+            let read = secrets_client(&self.0).get_secret_value().secret_id(id).send().await;
+            let output = read.map_err(|error| {
+                let (cause, message) = cause_and_message(&error);
+                SecretError::Unreadable { cause, message }
+            })?;
+            Ok(output.secret_string().unwrap_or_default().to_owned())
+        })
+    }
 }
 
 fn secrets_client(sdk: &SdkConfig) -> aws_sdk_secretsmanager::Client {

@@ -15,8 +15,8 @@ use crate::{
     xml::{ParseError, Tree},
 };
 
-/// Bytes of an event that Lambda surely accepts for an asynchronous invocation, and a dead-letter queue after it. JSON can
-/// make a callback longer than it was; WeChat's callbacks have a few KiB.
+/// Bytes of an event. Both an asynchronous invocation of Lambda and a dead-letter queue accept this size. JSON can make a
+/// callback longer than it was, but WeChat's callbacks have only a few KiB.
 const LONGEST_EVENT: usize = 256 * 1024;
 
 /// The effects of one callback, as `worker` receives them.
@@ -84,7 +84,7 @@ pub trait WorkerPort: fmt::Debug + Send + Sync {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HandOverError {
-    /// The event is longer than Lambda surely accepts.
+    /// The event has this many bytes, more than Lambda accepts.
     #[error(
         "the event for worker has {0} bytes, the limit is {LONGEST_EVENT} \
          / 转交 worker 的内容为 {0} 字节，上限为 {LONGEST_EVENT} 字节"

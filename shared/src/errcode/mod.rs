@@ -1,8 +1,8 @@
 //! WeChat's errcodes: what each means, who can fix it, and when a retry makes sense.
 //!
 //! WeChat answers every call with HTTP 200 and puts the result into `{"errcode":N,"errmsg":"…"}`. Only the code decides:
-//! `errmsg` is for humans and its wording changes. The code reads three details from it that stand nowhere else: [`rid`],
-//! [`denied_address`] and [`rejected_field`].
+//! `errmsg` is for humans and its wording changes. This module reads only three details from it, which WeChat sends nowhere
+//! else: [`rid`], [`denied_address`] and [`rejected_field`].
 //!
 //! See [WeChat Docs/全局返回码](https://developers.weixin.qq.com/doc/offiaccount/Getting_Started/Global_Return_Code.html).
 
@@ -118,8 +118,8 @@ pub struct Errcode {
 }
 
 impl Errcode {
-    /// Whether the code may concern one recipient although [`Self::refuses_everybody`] is true. A second refusal, of another
-    /// recipient, tells.
+    /// Whether the code may concern one recipient although [`Self::refuses_everybody`] is true. If WeChat refuses another
+    /// recipient too, it concerns everybody.
     #[must_use]
     pub fn may_be_about_one_recipient(&self) -> bool {
         ABOUT_ACCOUNT_OR_RECIPIENT.contains(&self.code)

@@ -320,7 +320,7 @@ mod tests {
         assert!(index > 15, "{index}");
     }
 
-    /// Each of them is read in 6 ms, whatever is compiled of it: a cold start of the webhook would take seconds.
+    /// Parsing each takes 6 ms, however small its automaton is: a cold start of the webhook would take seconds.
     #[test]
     fn patterns_that_take_too_long_to_read_are_refused_where_they_become_so() {
         let rule = json!({"match": "regex", "value": r"[\s\S]{0,90}z", "reply": text("ok")});

@@ -75,7 +75,7 @@ pub async fn run(function: impl Future<Output = Result<(), Box<dyn Error + Send 
     match ended.unwrap_or_else(|panic| Err(panic.into())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(%error, "cannot run");
+            tracing::error!(%error, "the function cannot run / 函数无法运行");
             ExitCode::FAILURE
         }
     }

@@ -138,7 +138,7 @@ fn roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     let (_, refused) = roots.add_parsable_certificates(certificates);
     if refused > 0 {
-        tracing::warn!(refused, "some root certificates cannot be read");
+        tracing::warn!(refused, "some root certificates cannot be read / 部分根证书无法读取");
     }
     roots
 }
@@ -169,7 +169,7 @@ fn decode(pem: &str) -> Result<Vec<CertificateDer<'static>>, base64::DecodeError
 fn search() -> Vec<CertificateDer<'static>> {
     let found = rustls_native_certs::load_native_certs();
     for error in &found.errors {
-        tracing::warn!(%error, "a root certificate cannot be read");
+        tracing::warn!(%error, "a root certificate cannot be read / 有一个根证书无法读取");
     }
     found.certs
 }

@@ -141,7 +141,7 @@ fn malformed_bodies_are_refused() {
     for truncated in ["<xml>", "<xml><a></a>", "<xml>text"] {
         assert!(matches!(refused(truncated), ParseError::Truncated), "{truncated:?}");
     }
-    for beside in [
+    for outside in [
         "<xml/>x",
         "<xml/><xml/>",
         "x<xml/>",
@@ -151,7 +151,7 @@ fn malformed_bodies_are_refused() {
         "<xml/>&amp;",
         "<xml/>\u{a0}",
     ] {
-        assert!(matches!(refused(beside), ParseError::OutsideRoot), "{beside:?}");
+        assert!(matches!(refused(outside), ParseError::OutsideRoot), "{outside:?}");
     }
     for xml in [
         "<xml",

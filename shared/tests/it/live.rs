@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    pin::Pin,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -11,7 +12,7 @@ use testing::ManualClock;
 use tokio::sync::watch;
 use wechat::{
     config::{ConfigError, Environment, SecretError, WebhookConfig},
-    live::{Build, Live},
+    live::{Live, Secrets, State},
 };
 
 /// The variables that are set directly.
@@ -69,26 +70,26 @@ fn denied() -> SecretError {
     }
 }
 
-impl Build for Scripted {
-    type App = App;
-
-    const START_BUDGET: Duration = Duration::from_millis(100);
-
-    async fn read_secret(&self, id: &str) -> Result<String, SecretError> {
-        assert_eq!(id, "wechat");
-        let (answer, hangs, gate) = self.set(|script| {
-            script.reads += 1;
-            let hangs = script.hanging > 0;
-            script.hanging = script.hanging.saturating_sub(1);
-            (script.answer.clone(), hangs, script.gates.pop_front())
-        });
-        if hangs {
-            std::future::pending::<()>().await;
-        }
-        opened(gate).await;
-        answer
+impl Secrets for Scripted {
+    fn read<'a>(&'a self, id: &'a str) -> Pin<Box<dyn Future<Output = Result<String, SecretError>> + Send + 'a>> {
+        Box::pin(async move {
+            assert_eq!(id, "wechat");
+            let (answer, hangs, gate) = self.set(|script| {
+                script.reads += 1;
+                let hangs = script.hanging > 0;
+                script.hanging = script.hanging.saturating_sub(1);
+                (script.answer.clone(), hangs, script.gates.pop_front())
+            });
+            if hangs {
+                std::future::pending::<()>().await;
+            }
+            opened(gate).await;
+            answer
+        })
     }
+}
 
+impl Scripted {
     fn build(&self, environment: &Environment, previous: Option<&App>) -> Result<App, ConfigError> {
         let gate = self.set(|script| {
             script.builds += 1;
@@ -102,10 +103,14 @@ impl Build for Scripted {
             gate,
         })
     }
+}
 
-    async fn warm(app: &App, _spent: Duration) {
-        opened(app.gate.clone()).await;
-        *app.is_warm.lock().unwrap() = true;
+impl State for App {
+    const START_BUDGET: Duration = Duration::from_millis(100);
+
+    async fn warm(&self, _spent: Duration) {
+        opened(self.gate.clone()).await;
+        *self.is_warm.lock().unwrap() = true;
     }
 }
 
@@ -143,17 +148,20 @@ impl Bench {
         }
     }
 
-    async fn try_start(&self, environment: &[(&str, &str)]) -> Result<Live<Scripted>, ConfigError> {
+    async fn try_start(&self, environment: &[(&str, &str)]) -> Result<Live<App>, ConfigError> {
         let environment = Environment::from_pairs(DIRECT.iter().chain(environment).copied());
-        Live::start(self.secret.clone(), environment, self.clock.clone()).await
+        let secret = self.secret.clone();
+        let build =
+            Box::new(move |environment: &Environment, previous: Option<&App>| secret.build(environment, previous));
+        Live::start(build, Box::new(self.secret.clone()), environment, self.clock.clone()).await
     }
 
-    async fn start(&self) -> Live<Scripted> {
+    async fn start(&self) -> Live<App> {
         self.try_start(&WITH_SECRET).await.unwrap()
     }
 }
 
-async fn key(live: &Live<Scripted>) -> String {
+async fn key(live: &Live<App>) -> String {
     live.current().await.unwrap().key.clone()
 }
 
@@ -314,7 +322,7 @@ async fn a_start_does_not_wait_for_a_secret_that_hangs() {
     let error = live.current().await.err().unwrap();
     assert!(error.to_string().contains("no answer in time"), "{error}");
     let took = started.elapsed();
-    assert!(took < Scripted::START_BUDGET + 2 * STALE_BUDGET, "{took:?}");
+    assert!(took < App::START_BUDGET + 2 * STALE_BUDGET, "{took:?}");
     drop(slow);
     assert_eq!(key(&live).await, "key", "the read of the start has gone on");
     assert_eq!(bench.secret.reads(), 1);

@@ -1,6 +1,6 @@
 //! The items of the table as JSON, read and written as another process would.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use embedded_table::TABLE_NAME;
@@ -74,6 +74,17 @@ impl Table {
     pub async fn keep_templates(&self, templates: &Value, age: i64) {
         let listed = json!({"templates": templates.to_string(), "listed_at": now() - age, "ttl": now() + 1000});
         self.set("templates", &listed).await;
+    }
+
+    /// Waits until a delivery has claimed its callback, and returns the name of the claim.
+    pub async fn claimed(&self) -> String {
+        loop {
+            let items = self.items().await;
+            if let Some(claim) = items.iter().find(|item| item["state"] == "in_progress") {
+                return name(claim).to_owned();
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// Ends all claims and leases, as they end by themselves in less than a minute.

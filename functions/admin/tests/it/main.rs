@@ -62,7 +62,7 @@ impl DerefMut for Admin {
     }
 }
 
-/// The account's server is configured on the platform, which the doctor looks at.
+/// A stage whose platform has a callback URL, which the doctor checks.
 async fn stage() -> Stage {
     Stage::set_up(Setup {
         callback_url: Some("http://127.0.0.1:9/webhook".to_owned()),

@@ -140,15 +140,7 @@ async fn a_delivery_that_is_still_at_work_is_left_to_worker() {
     // Holds the claim of the earlier delivery.
     stage.bus.delay(Duration::from_secs(60));
     let later = async {
-        while stage
-            .table
-            .items()
-            .await
-            .iter()
-            .all(|item| item["state"] != "in_progress")
-        {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        stage.table.claimed().await;
         let answer = webhook.post(&xml).await;
         (answer, stage.lambda.kept().len())
     };

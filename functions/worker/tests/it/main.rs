@@ -103,30 +103,14 @@ async fn the_claim_of_a_delivery_that_has_died_is_waited_for() {
     let event = effects();
     stage.bus.delay(Duration::from_secs(60));
     let mut dying = start(&stage).await;
-    let held = async {
-        while stage
-            .table
-            .items()
-            .await
-            .iter()
-            .all(|item| item["state"] != "in_progress")
-        {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::select! {
+    let claim = tokio::select! {
         outcome = dying.invoke(&event) => panic!("it was not held: {outcome:?}"),
-        () = held => {}
-    }
+        claim = stage.table.claimed() => claim,
+    };
     dying.kill().await;
     stage.bus.delay(Duration::ZERO);
     // The claim of `worker` itself lasts longer than that of `webhook`.
-    let items = stage.table.items().await;
-    let claim = items.iter().find(|item| item["state"] == "in_progress").unwrap();
-    stage
-        .table
-        .set(claim["pk"].as_str().unwrap(), &json!({"claim_expires_at": now() + 1}))
-        .await;
+    stage.table.set(&claim, &json!({"claim_expires_at": now() + 1})).await;
     assert_eq!(worker.succeed(&event).await, done("now"));
     assert_done(&stage).await;
 }
