@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use wechat::{
     api::{ApiError, TemplateMessage, calls::template::SendTemplateMessage},
     clock::Deadline,
+    digest::logged_openid,
     store::{RecipientState, SendState},
     telemetry::{self, Metric},
     token::{CallError, CallFailure},
@@ -310,6 +311,7 @@ impl<'a> Batch<'a> {
             errcode,
             outcome,
             client_msg_id = job.client_msg_id,
+            openid_sha256 = logged_openid(touser),
             key = job.caller.name(),
             "template message"
         );

@@ -1,6 +1,7 @@
 //! The log line and the metrics of a request. They never hold a text, an openid or a secret.
 
 use wechat::{
+    digest::logged_openid,
     message::{Callback, Content, Event, is_msgid},
     telemetry::{self, Metric, MetricGroup},
 };
@@ -96,6 +97,7 @@ impl Handled {
         let status = self.outcome.status();
         let duplicate = self.is_duplicate.then_some(true);
         let (msgid, receipt) = self.receipt().unzip();
+        let openid_sha256 = callback.map(|callback| logged_openid(&callback.from));
         let handed_over = self.handed_over.is_some().then_some(true);
         let error = self.outcome.error().or_else(|| self.handed_over.clone());
         // `tracing` needs the level at compile time.
@@ -106,6 +108,7 @@ impl Handled {
                     event,
                     msgid,
                     receipt,
+                    openid_sha256,
                     outcome,
                     status,
                     millis,
