@@ -131,7 +131,10 @@ async fn without_api_keys_the_refusal_says_so() {
     let mut admin = Admin::start_with(&[("API_KEYS", "")]).await;
     let (status, problem) = admin.get("/api/menu").await.parts();
     assert_eq!(status, 401);
-    assert!(problem["detail"].as_str().unwrap().contains("API_KEYS is not set"), "{problem}");
+    assert!(
+        problem["detail"].as_str().unwrap().contains("API_KEYS is not set"),
+        "{problem}"
+    );
 }
 
 #[tokio::test]
@@ -158,8 +161,17 @@ async fn a_slip_in_a_path_or_a_body_is_told_what_was_meant() {
     let mut admin = Admin::start().await;
     let (status, problem) = admin.get("/api/doctr").await.parts();
     assert_eq!(status, 404);
-    assert!(problem["detail"].as_str().unwrap().contains("did you mean /api/doctor?"), "{problem}");
-    let (status, problem) = admin.send(&api("PUT", "/api/replies").text("subscribe=hello")).await.parts();
+    assert!(
+        problem["detail"]
+            .as_str()
+            .unwrap()
+            .contains("did you mean /api/doctor?"),
+        "{problem}"
+    );
+    let (status, problem) = admin
+        .send(&api("PUT", "/api/replies").text("subscribe=hello"))
+        .await
+        .parts();
     assert_eq!(status, 400);
     assert!(problem["detail"].as_str().unwrap().contains("表单"), "{problem}");
 }

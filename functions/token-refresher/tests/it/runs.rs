@@ -1,12 +1,18 @@
 //! What a run does when WeChat answers as it should.
 
 use serde_json::json;
-use testing::{Outcome, event::sample, now};
+use testing::{Outcome, Stage, event::sample, now};
 
 use crate::{
     BINARY, CLASSIC_TOKEN, STABLE_TOKEN, calls, classic, forced_calls, has_lease, is_free, put, refresh, refreshed,
     replace, stage, token,
 };
+
+/// WeChat refuses the present token, and hands it out again until it is forced.
+async fn keep_returning_a_dead_token(stage: &Stage) {
+    let keep = json!({"keep_returning": true});
+    stage.wechat.control("token/invalidate", &keep).await;
+}
 
 #[tokio::test]
 async fn a_scheduled_run_obtains_the_token_and_the_next_leaves_it_alone() {
@@ -35,10 +41,7 @@ async fn a_scheduled_run_obtains_the_token_and_the_next_leaves_it_alone() {
 async fn each_run_tells_its_metrics() {
     let stage = stage().await;
     let mut function = refreshed(&stage).await;
-    stage
-        .wechat
-        .control("token/invalidate", &json!({"keep_returning": true}))
-        .await;
+    keep_returning_a_dead_token(&stage).await;
     function.succeed(&replace(&stage).await).await;
     stage
         .wechat
@@ -123,18 +126,12 @@ async fn a_refused_token_is_replaced_by_an_ordinary_call_when_that_brings_anothe
 async fn wechat_is_forced_only_when_it_returns_the_refused_token_and_not_twice_in_30_seconds() {
     let stage = stage().await;
     let mut function = refreshed(&stage).await;
-    stage
-        .wechat
-        .control("token/invalidate", &json!({"keep_returning": true}))
-        .await;
+    keep_returning_a_dead_token(&stage).await;
     let done = function.succeed(&replace(&stage).await).await;
     assert_eq!((&done["refreshed"], &done["generation"]), (&json!(true), &json!(2)));
     assert_eq!((calls(&stage).await, forced_calls(&stage).await), (3, 1));
 
-    stage
-        .wechat
-        .control("token/invalidate", &json!({"keep_returning": true}))
-        .await;
+    keep_returning_a_dead_token(&stage).await;
     let replacement = replace(&stage).await;
     let (kind, message) = function.fail(&replacement).await;
     assert_eq!(kind, "ForcedTooOften", "{message}");
@@ -151,10 +148,7 @@ async fn wechat_is_forced_only_when_it_returns_the_refused_token_and_not_twice_i
 async fn wechat_is_forced_twenty_times_a_day() {
     let stage = stage().await;
     let mut function = refreshed(&stage).await;
-    stage
-        .wechat
-        .control("token/invalidate", &json!({"keep_returning": true}))
-        .await;
+    keep_returning_a_dead_token(&stage).await;
     let twenty = |oldest: i64| {
         let at: Vec<i64> = (0..20).map(|n| oldest + n * 60).collect();
         json!({ "forced_at": at })
