@@ -1,4 +1,4 @@
-//! What the table did not do.
+//! Problems from failures of the table.
 
 use wechat::store::{MenuError, StoreError, StoreErrorKind};
 
