@@ -35,7 +35,7 @@ pub use self::{
 /// Runs a function behind API Gateway until Lambda ends it. `handler` answers every request.
 ///
 /// # Errors
-/// When Lambda's Runtime API cannot be used.
+/// [`lambda_runtime::Error`] when Lambda's Runtime API cannot be used.
 pub async fn run<H, F>(handler: H) -> Result<(), lambda_runtime::Error>
 where
     H: Fn(Request) -> F,

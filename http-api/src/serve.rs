@@ -39,7 +39,7 @@ pub trait Api: Debug + Send + Sync + Sized + 'static {
 /// Without a state, every request gets the reason.
 ///
 /// # Errors
-/// When Lambda's Runtime API cannot be used.
+/// [`lambda_runtime::Error`] when Lambda's Runtime API cannot be used.
 pub async fn run_api<A: Api + State>(live: &Live<A>) -> Result<(), lambda_runtime::Error> {
     crate::run(|request| async move {
         match admit(live, &request).await {

@@ -101,7 +101,7 @@ impl LambdaFunction {
                 }
                 Ok(_) => return Ok(()),
                 Err(error) => {
-                    let (attempts, failure) = judge(&error);
+                    let (attempts, failure) = classify(&error);
                     if attempt >= attempts {
                         return Err(failure);
                     }
@@ -120,7 +120,7 @@ fn back_off(attempt: u32) -> Duration {
 }
 
 /// Returns the attempts that such a failure deserves, and the error after the last one.
-fn judge(error: &SdkError<SdkInvokeError>) -> (u32, InvokeError) {
+fn classify(error: &SdkError<SdkInvokeError>) -> (u32, InvokeError) {
     let is_throttled = error
         .as_service_error()
         .is_some_and(SdkInvokeError::is_too_many_requests_exception);

@@ -51,7 +51,7 @@ impl Table {
         let Some(PutItemError::ConditionalCheckFailedException(failure)) = error.as_service_error() else {
             return Err(StoreError::from_sdk("PutItem", &error));
         };
-        let item = self.in_the_way(&pk, failure).await?;
+        let item = self.conflicting_item(&pk, failure).await?;
         Ok(match get_text(&item, "state") {
             Some("done") => Claim::Done,
             _ => Claim::InProgress,

@@ -72,13 +72,13 @@ impl Table {
         error: &SdkError<UpdateItemError, R>,
     ) -> Result<Attributes, StoreError> {
         match error.as_service_error() {
-            Some(UpdateItemError::ConditionalCheckFailedException(failure)) => self.in_the_way(pk, failure).await,
+            Some(UpdateItemError::ConditionalCheckFailedException(failure)) => self.conflicting_item(pk, failure).await,
             _ => Err(StoreError::from_sdk("UpdateItem", error)),
         }
     }
 
     /// Returns the item on which a condition failed. Reads it when the implementation of DynamoDB does not return it.
-    pub(super) async fn in_the_way(
+    pub(super) async fn conflicting_item(
         &self,
         pk: &str,
         failure: &ConditionalCheckFailedException,

@@ -131,11 +131,11 @@ impl Table {
     /// # Errors
     /// [`StoreError`] when the table cannot be written. The caller must then send nothing.
     pub async fn claim_send(&self, request: &SendRequest<'_>, now: i64) -> Result<SendClaim, StoreError> {
-        let Err(in_the_way) = self.take_send(request, now, Takeover::Nothing).await? else {
+        let Err(existing) = self.take_send(request, now, Takeover::Nothing).await? else {
             return Ok(SendClaim::Won(SendState::default()));
         };
-        if !is_abandoned(&in_the_way, request, now) {
-            return Ok(read_claim(&in_the_way, request, now));
+        if !is_abandoned(&existing, request, now) {
+            return Ok(read_claim(&existing, request, now));
         }
         match self.take_send(request, now, Takeover::Open).await? {
             Ok(item) => read_state(&item, now).map(SendClaim::Won),

@@ -41,7 +41,7 @@ impl Action {
     }
 
     /// Whether `token` is the one to replace.
-    fn condemns(&self, token: &Secret) -> bool {
+    fn rejects(&self, token: &Secret) -> bool {
         match self {
             Self::Refresh => false,
             Self::Replace { stale_token_sha256 } => token.sha256_hex().eq_ignore_ascii_case(stale_token_sha256),

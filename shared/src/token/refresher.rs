@@ -31,7 +31,7 @@ const LEASE_FOR: i64 = 45;
 /// How long a run waits for the run that holds the lease.
 const WAIT_AT_MOST: Duration = Duration::from_secs(20);
 /// How often a run that loses its lease each time asks WeChat: a broken item must not cause endless calls.
-const MOST_TURNS: u8 = 2;
+const MAX_LEASES: u8 = 2;
 /// The first pause of a waiting run between two reads of the item. It doubles up to [`LONGEST_PAUSE`], so that a hundred
 /// waiting senders do not slow down the table for the run that makes the call.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -43,6 +43,7 @@ const WAIT_MARGIN: Duration = Duration::from_secs(2);
 /// See [WeChat Docs/获取稳定版接口调用凭据](https://developers.weixin.qq.com/doc/service/api/base/api_getstableaccesstoken.html).
 const FORCED_A_DAY: usize = 20;
 /// Seconds. WeChat's shortest interval between two forced refreshes.
+/// See [WeChat Docs/获取稳定版接口调用凭据](https://developers.weixin.qq.com/doc/service/api/base/api_getstableaccesstoken.html).
 const FORCED_APART: i64 = 30;
 const DAY: i64 = 24 * 3600;
 
@@ -214,7 +215,7 @@ impl<S: TokenStore, I: TokenIssuer> Refresher<S, I> {
         let mut item = before.clone();
         let mut waited = Duration::ZERO;
         let mut pauses = 0;
-        let mut turns = 0;
+        let mut leases = 0;
         loop {
             let now = self.clock.now();
             if let Some(outcome) = settled(action, &before, &item, now) {
@@ -223,14 +224,14 @@ impl<S: TokenStore, I: TokenIssuer> Refresher<S, I> {
             let lease = if item.is_leased_by_another(owner, now, now + LEASE_FOR) {
                 Lease::Held
             } else {
-                certainly(|| self.store.take_lease(owner, now, now + LEASE_FOR)).await?
+                retry_once(|| self.store.take_lease(owner, now, now + LEASE_FOR)).await?
             };
             match lease {
                 Lease::Won(item) => {
                     if let Some(done) = self.run_under_lease(action, owner, &before, &item, deadline).await? {
                         return Ok(done);
                     }
-                    turns += 1;
+                    leases += 1;
                 }
                 Lease::Held => {
                     if let Some(token) = usable(action, &item, now) {
@@ -239,7 +240,7 @@ impl<S: TokenStore, I: TokenIssuer> Refresher<S, I> {
                 }
             }
             let pause = deadline.budget(self.clock.now_millis(), pause(owner, pauses), WAIT_MARGIN);
-            if pause.is_zero() || waited >= WAIT_AT_MOST || turns == MOST_TURNS {
+            if pause.is_zero() || waited >= WAIT_AT_MOST || leases == MAX_LEASES {
                 return Err(RefreshError::Busy {
                     until: item.lease_expires_at.unwrap_or(now),
                 });
@@ -287,11 +288,11 @@ impl<S: TokenStore, I: TokenIssuer> Refresher<S, I> {
     ) -> Result<Option<IssuedToken>, RefreshError> {
         let now = self.clock.now();
         // The ledger limits replacements of unexpired tokens only: it must never delay the refresh of an expired one.
-        let replaces = |token: &StoredToken| token.life(now) > 0 && action.condemns(&token.access_token);
+        let replaces = |token: &StoredToken| token.life(now) > 0 && action.rejects(&token.access_token);
         let is_ordinary = !(self.issuer.always_replaces() && item.token.as_ref().is_some_and(replaces));
         if is_ordinary {
             let issued = self.issuer.issue(false, deadline).await?;
-            if !action.condemns(&issued.access_token) {
+            if !action.rejects(&issued.access_token) {
                 return Ok(Some(issued));
             }
         }
@@ -302,7 +303,7 @@ impl<S: TokenStore, I: TokenIssuer> Refresher<S, I> {
         }
         // Written before the call: an unrecorded call could be the 21st of the day.
         ledger.push(now);
-        if !certainly(|| self.store.record_forced(owner, &ledger)).await? {
+        if !retry_once(|| self.store.record_forced(owner, &ledger)).await? {
             return Ok(None);
         }
         tracing::warn!(
@@ -323,7 +324,7 @@ impl<S: TokenStore, I: TokenIssuer> Refresher<S, I> {
                 return Err(error.into());
             }
         };
-        if action.condemns(&issued.access_token) {
+        if action.rejects(&issued.access_token) {
             return Err(RefreshError::ForcedTooOften {
                 retry_after: FORCED_APART,
             });
@@ -349,7 +350,7 @@ impl<S: TokenStore, I: TokenIssuer> Refresher<S, I> {
             refreshed_at: asked_at,
             generation: item.generation + u64::from(!is_same),
         };
-        let saved = certainly(|| self.store.save(owner, item.generation, &token)).await?;
+        let saved = retry_once(|| self.store.save(owner, item.generation, &token)).await?;
         Ok(saved.then_some(Refreshed {
             refreshed: true,
             generation: token.generation,
@@ -358,7 +359,7 @@ impl<S: TokenStore, I: TokenIssuer> Refresher<S, I> {
     }
 
     async fn release(&self, owner: &str, failure: Option<&RefreshFailure>) {
-        if let Err(error) = certainly(|| self.store.release(owner, failure)).await {
+        if let Err(error) = retry_once(|| self.store.release(owner, failure)).await {
             tracing::warn!(%error, "the lease could not be released: it expires by itself");
         }
     }
@@ -406,7 +407,7 @@ fn settled(action: &Action, before: &TokenItem, item: &TokenItem, now: i64) -> O
 fn usable<'a>(action: &Action, item: &'a TokenItem, now: i64) -> Option<&'a StoredToken> {
     item.token
         .as_ref()
-        .filter(|token| token.life(now) > 0 && !action.condemns(&token.access_token))
+        .filter(|token| token.life(now) > 0 && !action.rejects(&token.access_token))
 }
 
 /// Describes a recorded failure, an errcode with its meaning and its remedy.

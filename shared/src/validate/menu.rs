@@ -47,7 +47,7 @@ const LEAF_MEMBERS: [&str; 7] = ["type", "key", "url", "appid", "pagepath", "med
 /// See [WeChat Docs/创建菜单](https://developers.weixin.qq.com/doc/service/api/custommenu/api_createcustommenu).
 ///
 /// # Errors
-/// Every fault, where it is in `body`.
+/// All faults, with their places in `body`.
 pub fn default_menu(body: &Value) -> Result<Value, Vec<Fault>> {
     let shape = Shape::of(body);
     let menu = shape.read(body);
@@ -64,7 +64,7 @@ pub fn default_menu(body: &Value) -> Result<Value, Vec<Fault>> {
 /// See [WeChat Docs/创建个性化菜单](https://developers.weixin.qq.com/doc/service/api/custommenu/api_addconditionalmenu).
 ///
 /// # Errors
-/// Every fault, where it is in `body`.
+/// All faults, with their places in `body`.
 pub fn conditional_menu(body: &Value) -> Result<Value, Vec<Fault>> {
     let mut menu = Shape::Created.read(body);
     if let Some(rule) = body.get("matchrule") {

@@ -265,19 +265,19 @@ pub fn did_you_mean(name: &str, known: &[&str]) -> (String, String) {
 /// Returns the nearest of `known`: case is ignored, and one edit in three characters is tolerated.
 fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
     let name: Vec<char> = name.chars().take(64).map(|c| c.to_ascii_lowercase()).collect();
-    let slips = |known: &&'k str| {
+    let edits = |known: &&'k str| {
         let known = known.to_ascii_lowercase();
-        slips(&name, &known.chars().collect::<Vec<_>>())
+        edits(&name, &known.chars().collect::<Vec<_>>())
     };
-    let near = known.iter().map(|known| (slips(known), *known));
+    let near = known.iter().map(|known| (edits(known), *known));
     let (_, nearest) = near
-        .filter(|(slips, known)| slips * 3 <= known.len().max(3))
-        .min_by_key(|(slips, _)| *slips)?;
+        .filter(|(edits, known)| edits * 3 <= known.len().max(3))
+        .min_by_key(|(edits, _)| *edits)?;
     Some(nearest)
 }
 
 /// Returns the edit distance, in which a swap of neighbours is one edit (optimal string alignment).
-fn slips(one: &[char], other: &[char]) -> usize {
+fn edits(one: &[char], other: &[char]) -> usize {
     let mut before_last: Vec<usize> = Vec::new();
     let mut last: Vec<usize> = (0..=other.len()).collect();
     for (row, &c) in one.iter().enumerate() {

@@ -96,10 +96,10 @@ fn a_refusal_is_asked_for_once_and_told_to_both() {
         for outcome in outcomes.iter().flatten() {
             let error = outcome.as_ref().unwrap_err();
             assert_eq!(error.error_type().to_string(), "WeChat40164");
-            let told = error.to_string();
+            let text = error.to_string();
             assert!(
-                told.contains("40164") && told.contains("whitelist") && told.contains("白名单"),
-                "{told}"
+                text.contains("40164") && text.contains("whitelist") && text.contains("白名单"),
+                "{text}"
             );
         }
         assert_eq!(world.item.lease_owner, None, "{:?}", world.trace);
