@@ -127,6 +127,44 @@ async fn a_caller_of_the_jwt_authorizer_needs_no_key() {
 }
 
 #[tokio::test]
+async fn without_api_keys_the_refusal_says_so() {
+    let mut admin = Admin::start_with(&[("API_KEYS", "")]).await;
+    let (status, problem) = admin.get("/api/menu").await.parts();
+    assert_eq!(status, 401);
+    assert!(problem["detail"].as_str().unwrap().contains("API_KEYS is not set"), "{problem}");
+}
+
+#[tokio::test]
+async fn a_head_answers_as_a_get_without_its_body() {
+    let mut admin = Admin::start().await;
+    let get = admin.get("/api/replies").await;
+    let head = admin.send(&api("HEAD", "/api/replies")).await;
+    assert_eq!((head.status, &head.headers), (200, &get.headers));
+    assert_eq!(head.text(), "");
+    assert_eq!(admin.send(&api("HEAD", "/api/replies").keyless()).await.status, 401);
+}
+
+#[tokio::test]
+async fn the_openapi_document_is_open_to_all() {
+    let mut admin = Admin::start().await;
+    let (status, document) = admin.send(&get("/openapi.json").keyless()).await.parts();
+    assert_eq!(status, 200);
+    assert!(document["paths"]["/api/menu"]["post"].is_object());
+    assert_eq!(admin.send(&api("POST", "/openapi.json").keyless()).await.status, 401);
+}
+
+#[tokio::test]
+async fn a_slip_in_a_path_or_a_body_is_told_what_was_meant() {
+    let mut admin = Admin::start().await;
+    let (status, problem) = admin.get("/api/doctr").await.parts();
+    assert_eq!(status, 404);
+    assert!(problem["detail"].as_str().unwrap().contains("did you mean /api/doctor?"), "{problem}");
+    let (status, problem) = admin.send(&api("PUT", "/api/replies").text("subscribe=hello")).await.parts();
+    assert_eq!(status, 400);
+    assert!(problem["detail"].as_str().unwrap().contains("表单"), "{problem}");
+}
+
+#[tokio::test]
 async fn a_function_that_cannot_start_says_all_that_is_missing() {
     let variables = [("API_KEYS", "sup3rsecret"), ("WECHAT_APP_ID", "gh_1")];
     let mut function = Function::start(BINARY, &variables).await;

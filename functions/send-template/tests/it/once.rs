@@ -27,6 +27,8 @@ async fn the_recorded_answer_is_given_again_and_another_body_is_refused() {
     let first = send_with_key(function, &message(), "order-1").await;
     let again = send_with_key(&mut stage.function(BINARY).await, &message(), "order-1").await;
     assert_eq!((again.status, &again.body), (200, &first.body));
+    let replayed = |answer: &Response| answer.headers.get("idempotent-replayed").cloned();
+    assert_eq!((replayed(&first), replayed(&again)), (None, Some(json!("true"))));
 
     let other = message_to(vec![FOLLOWER]);
     let answer = send_with_key(function, &other, "order-1").await;
@@ -38,6 +40,16 @@ async fn the_recorded_answer_is_given_again_and_another_body_is_refused() {
     let again = send_with_key(function, &partly, "order-2").await;
     assert_eq!((first.status, again.status, &again.body), (207, 207, &first.body));
     assert_eq!(stage.wechat.calls(SEND).await, 3);
+}
+
+/// A program that tries a send out by a parameter that there is not must not have sent it.
+#[tokio::test]
+async fn a_query_parameter_that_a_send_does_not_take_sends_nothing() {
+    let stage = Stage::with_token().await;
+    let mut function = stage.function(BINARY).await;
+    let answer = function.post("/api/sendTemplateMessage?dry_run=true", &message()).await;
+    assert_eq!((answer.status, &answer.body["field"]), (400, &json!("dry_run")));
+    assert_eq!(stage.wechat.calls(SEND).await, 0);
 }
 
 #[tokio::test]
