@@ -94,7 +94,6 @@ impl RefreshRequestError {
 }
 
 /// Whether Lambda reports that the function timed out. Some runtimes send this report without a type.
-/// Lambda documents neither text.
 fn is_lambdas_timeout(error_type: &str, message: &str) -> bool {
     error_type == "Sandbox.Timedout" || (error_type.is_empty() && message.contains("Task timed out"))
 }
