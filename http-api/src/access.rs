@@ -1,19 +1,19 @@
-//! Who may call `/api/*`: holders of one of `API_KEYS`, and callers that API Gateway's JWT authorizer has let through.
-//! Nothing in a query string counts.
+//! Authorizes callers of `/api/*`: one of `API_KEYS`, or a JWT that API Gateway's authorizer has accepted. Credentials in a
+//! query string are ignored.
 
 use http::{HeaderMap, header};
 use wechat::{digest::sha256_hex, secret::Secret};
 
 use crate::Request;
 
-/// The name of every key of `API_KEYS` in logs.
+/// The name in logs of callers with one of `API_KEYS`.
 const ROOT: &str = "root";
-/// Characters of a digest that tell two callers apart.
+/// Characters. The length of a namespace: enough of a digest to tell callers apart.
 const NAMESPACE_LENGTH: usize = 16;
-/// Bytes of a token's subject that are logged.
+/// Bytes. The longest subject of a JWT in logs.
 const LOGGED_SUBJECT: usize = 64;
 
-/// The key of `keys` that `headers` carry as `Authorization: Bearer KEY`. Every key is compared, in constant time.
+/// Returns the key of `keys` in the header `Authorization: Bearer KEY`. Compares with all keys, each in constant time.
 #[must_use]
 pub fn api_key<'a>(headers: &HeaderMap, keys: &'a [Secret]) -> Option<&'a Secret> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
@@ -29,7 +29,7 @@ pub fn api_key<'a>(headers: &HeaderMap, keys: &'a [Secret]) -> Option<&'a Secret
     known.filter(|_| scheme.eq_ignore_ascii_case("bearer"))
 }
 
-/// A caller that may call.
+/// An authorized caller.
 #[derive(Clone, Debug)]
 pub struct Caller {
     name: String,
@@ -37,7 +37,7 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// The caller that sent `request`, or `None` for one that may not call.
+    /// Authorizes the caller of `request`. `None` when it may not call.
     #[must_use]
     pub fn of(request: &Request, api_keys: &[Secret]) -> Option<Self> {
         if let Some(key) = api_key(request.headers(), api_keys) {
@@ -46,11 +46,11 @@ impl Caller {
         let claims = request.jwt_claims()?;
         let claim = |name: &str| claims.get(name).map(String::as_str).unwrap_or_default();
         let subject = claim("sub");
-        // Two issuers may give the same subject to two people.
+        // Subjects are unique to one issuer only.
         Some(Self::new(subject, &format!("{}\n{subject}", claim("iss"))))
     }
 
-    /// The caller of an open route, who may be anyone.
+    /// Returns the anonymous caller of an open route.
     pub(crate) fn anyone() -> Self {
         Self::new("", "")
     }
@@ -62,13 +62,13 @@ impl Caller {
         }
     }
 
-    /// The caller's name in logs: `root` for one of `API_KEYS`, the `sub` of a JWT. Never a key.
+    /// Returns the caller's name in logs: `root` for one of `API_KEYS`, else the JWT's `sub`. Never a key.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Separates this caller's `Idempotency-Key`s from those of others: 16 characters of a digest.
+    /// Returns the namespace of the caller's `Idempotency-Key`s: 16 characters of a digest.
     #[must_use]
     pub fn namespace(&self) -> &str {
         &self.namespace

@@ -1,8 +1,8 @@
-//! The one door for HTTP: how a function behind API Gateway runs, the request that it gets, and the answer that it gives.
+//! HTTP behind API Gateway: runs a function, reads its requests and writes its answers.
 //!
-//! The webhook uses [`Request`], [`response`] and [`run`]. Functions behind `/api` add a table of [`Route`]s, from which
-//! [`serve`] decides who may call and what is answered, and from which `openapi.json` and the gateway of `local` are made.
-//! A test holds the routes of `template.yaml` to that document.
+//! The webhook uses [`Request`], [`response`] and [`run`]. Functions behind `/api` add tables of [`Route`]s. [`serve`]
+//! authorizes and answers requests by them; `openapi.json` and the gateway of `local` are generated from them; a test compares
+//! the routes of `template.yaml` with that document.
 
 #[cfg(feature = "api")]
 pub mod access;
@@ -35,13 +35,13 @@ pub use self::{
 /// Runs a function behind API Gateway until Lambda ends it. `handler` answers every request.
 ///
 /// # Errors
-/// When Lambda's Runtime API cannot be used.
+/// [`lambda_runtime::Error`] when Lambda's Runtime API cannot be used.
 pub async fn run<H, F>(handler: H) -> Result<(), lambda_runtime::Error>
 where
     H: Fn(Request) -> F,
     F: Future<Output = Response<String>> + Send,
 {
-    // The future is on the heap, or callers that await it meet the compiler's limit on nested types.
+    // Boxed: an inline future would exceed the compiler's limit on nested types in its callers.
     Box::pin(lambda_runtime::run(service_fn(|event: LambdaEvent<Request>| {
         let response = handler(event.payload.within_invocation(event.context.deadline));
         async { Ok::<_, Infallible>(response::GatewayResponse::from(response.await)) }

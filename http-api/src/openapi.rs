@@ -1,33 +1,33 @@
-//! What `openapi.json` says of a route. It stands beside the handler, and the document is made of the tables of routes.
+//! The description of routes for `openapi.json`, which is generated from the tables of routes.
 
 use serde_json::{Map, Value, json};
 
 use crate::Route;
 
-/// Statuses that any operation may answer.
+/// Failure statuses of every operation.
 const COMMON_FAILURES: [u16; 4] = [401, 502, 503, 504];
 
-/// What a route takes and answers.
+/// The description of a route: its parameters, body and answers.
 #[derive(Clone, Copy, Debug)]
 pub struct Operation {
     /// The `operationId`.
     pub id: &'static str,
-    /// One line, in English and Chinese.
+    /// A summary in one line, in English and Chinese.
     pub summary: &'static str,
-    /// More than that, where there is more to say.
+    /// A longer description, or empty.
     pub description: &'static str,
-    /// The parameters of path, query and headers.
+    /// Parameters in path, query and headers.
     pub parameters: &'static [Parameter],
     /// The JSON body.
     pub body: Option<Body>,
-    /// What it answers when it succeeds.
+    /// The answers of success: status, description, schema.
     pub answers: &'static [(u16, &'static str, Schema)],
-    /// The statuses of its failures, beside 401, 502, 503 and 504.
+    /// Failure statuses besides 401, 502, 503 and 504.
     pub failures: &'static [u16],
 }
 
 impl Operation {
-    /// Without a parameter, a body or an answer.
+    /// An empty description.
     pub const NEW: Self = Self {
         id: "",
         summary: "",
@@ -38,7 +38,7 @@ impl Operation {
         failures: &[],
     };
 
-    /// The names of the query parameters.
+    /// Returns the names of the query parameters.
     pub(crate) fn query(&self) -> impl Iterator<Item = &'static str> {
         let parameters = self.parameters.iter();
         parameters
@@ -70,7 +70,7 @@ impl Operation {
     }
 }
 
-/// Where a parameter stands.
+/// The location of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Location {
     /// A segment of the path.
@@ -84,13 +84,13 @@ pub enum Location {
 /// One parameter of a route.
 #[derive(Clone, Copy, Debug)]
 pub struct Parameter {
-    /// The name.
+    /// The parameter's name.
     pub name: &'static str,
-    /// Where it stands.
+    /// The parameter's location.
     pub location: Location,
-    /// What it is for; may be empty.
+    /// The parameter's purpose, or empty.
     pub description: &'static str,
-    /// Its JSON Schema, as JSON.
+    /// The parameter's JSON Schema, as JSON.
     pub schema: &'static str,
 }
 
@@ -116,14 +116,14 @@ impl Parameter {
 /// The JSON body of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Body {
-    /// The name of its schema.
+    /// The name of the body's schema.
     pub schema: &'static str,
-    /// Whether it may not be left out.
+    /// Whether the body is required.
     pub is_required: bool,
 }
 
 impl Body {
-    /// A body that may not be left out.
+    /// Describes a required body.
     #[must_use]
     pub const fn required(schema: &'static str) -> Self {
         Self {
@@ -132,7 +132,7 @@ impl Body {
         }
     }
 
-    /// A body that may be left out.
+    /// Describes an optional body.
     #[must_use]
     pub const fn optional(schema: &'static str) -> Self {
         Self {
@@ -145,7 +145,7 @@ impl Body {
 /// The schema of an answer.
 #[derive(Clone, Copy, Debug)]
 pub enum Schema {
-    /// Any object, such as an answer of WeChat's.
+    /// Any object, such as WeChat's answer.
     Object,
     /// A schema of the document.
     Named(&'static str),
@@ -164,7 +164,7 @@ impl Schema {
     }
 }
 
-/// Adds the routes of a function to the `paths` of a document, each with the function's name as its tag.
+/// Adds a function's routes to the `paths` of a document, tagged with the function's name.
 pub fn add_paths<A>(paths: &mut Map<String, Value>, function: &str, tables: &[&[Route<A>]]) {
     for route in tables.iter().copied().flatten() {
         let path = paths.entry(route.path).or_insert_with(|| json!({}));
@@ -176,7 +176,7 @@ pub fn add_paths<A>(paths: &mut Map<String, Value>, function: &str, tables: &[&[
     }
 }
 
-/// The document: `paths` as [`add_paths`] makes them, and the schemas that they name.
+/// Creates the document from the `paths` of [`add_paths`] and the schemas that they name.
 #[must_use]
 pub fn document(paths: &Map<String, Value>, schemas: &Map<String, Value>) -> Value {
     json!({
@@ -239,7 +239,7 @@ fn failures() -> Map<String, Value> {
     failures.into_iter().map(response).collect()
 }
 
-/// Adds the schemas of a type, and of those that it names.
+/// Adds the schemas of a type and of the types that it refers to.
 #[cfg(feature = "openapi")]
 pub fn add_schema<T: utoipa::ToSchema>(schemas: &mut Map<String, Value>) {
     let mut all = vec![(T::name().into_owned(), T::schema())];

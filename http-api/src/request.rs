@@ -1,7 +1,7 @@
-//! A request as API Gateway's HTTP API hands it over: payload 2.0, read leniently.
+//! A request of API Gateway's HTTP API (payload 2.0), parsed leniently and lazily. The laziness saves microseconds.
 //!
-//! Headers and the authorizer's claims are parsed when they are first asked for: the webhook asks for neither, and parsing
-//! them would cost it more than its answer (BENCHMARKS.md).
+//! Headers and the authorizer's claims are parsed on first use: the webhook uses neither, and parsing them would cost it more
+//! time than its answer (BENCHMARKS.md).
 
 use std::{
     borrow::Cow,
@@ -18,10 +18,10 @@ use serde_json::value::RawValue;
 use url::form_urlencoded;
 use wechat::clock::Deadline;
 
-/// How long a request may take, a cold start included: API Gateway waits for 30 s, and a client that stops waiting earlier
-/// would not learn what became of its message.
+/// How long a request may take, a cold start included. API Gateway waits for 30 s, and a client that gave up before the answer
+/// would not learn whether its message was sent.
 const ANSWER_WITHIN: Duration = Duration::from_secs(25);
-/// Milliseconds. The gateway gives up on a request that is older, so an older time comes from a wrong clock or a sample event.
+/// Milliseconds. The gateway gives up on older requests, so an older time comes from clock skew or a sample event.
 const GATEWAY_TIMEOUT: i64 = 30_000;
 
 /// A request of API Gateway's HTTP API (payload 2.0).
@@ -34,39 +34,39 @@ pub struct Request {
     headers: OnceLock<HeaderMap>,
     body: Vec<u8>,
     source_ip: Option<String>,
-    /// When the gateway took it, in epoch milliseconds.
+    /// When the gateway received the request, in epoch milliseconds.
     time_epoch: Option<i64>,
     raw_authorizer: Option<Box<RawValue>>,
-    /// When the invocation that brought it ends, in epoch milliseconds.
+    /// When the invocation ends, in epoch milliseconds.
     invocation_ends: Option<u64>,
 }
 
 impl Request {
-    /// The HTTP method.
+    /// Returns the HTTP method.
     #[must_use]
     pub const fn method(&self) -> &Method {
         &self.method
     }
 
-    /// The path, as the gateway gives it.
+    /// Returns the path, as the gateway sends it.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// The URL-decoded pairs of the query, in their order and each as often as it occurs.
+    /// Returns the URL-decoded pairs of the query, in order, with duplicates.
     #[must_use]
     pub fn query(&self) -> form_urlencoded::Parse<'_> {
         form_urlencoded::parse(self.raw_query.as_bytes())
     }
 
-    /// The first value of a query parameter.
+    /// Returns the first value of a query parameter.
     #[must_use]
     pub fn query_value(&self, name: &str) -> Option<Cow<'_, str>> {
         self.query().find(|(found, _)| found == name).map(|(_, value)| value)
     }
 
-    /// The headers, without those that HTTP does not allow. The gateway joins repeated ones by commas.
+    /// Returns the valid headers. The gateway joins repeated ones by commas.
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
         self.headers.get_or_init(|| {
@@ -82,19 +82,19 @@ impl Request {
         })
     }
 
-    /// The body, decoded. Empty when there is none, or when it is not the base64 that it claims to be.
+    /// Returns the decoded body. Empty when there is none or its base64 is invalid.
     #[must_use]
     pub fn body(&self) -> &[u8] {
         &self.body
     }
 
-    /// The address that the request came from, as the gateway saw it.
+    /// Returns the client's address, as the gateway saw it.
     #[must_use]
     pub fn source_ip(&self) -> Option<IpAddr> {
         self.source_ip.as_deref()?.parse().ok()
     }
 
-    /// The claims of a JWT that the gateway's authorizer has accepted. Only the gateway can write them.
+    /// Returns the claims of the JWT that the gateway's authorizer accepted. Clients cannot forge them.
     #[must_use]
     pub fn jwt_claims(&self) -> Option<HashMap<String, String>> {
         #[derive(Deserialize)]
@@ -109,14 +109,14 @@ impl Request {
         Some(authorizer.jwt?.claims.unwrap_or_default())
     }
 
-    /// The same request, brought by an invocation that ends at `ends`, in epoch milliseconds.
+    /// Sets the end of the invocation, in epoch milliseconds.
     #[must_use]
     pub fn within_invocation(mut self, ends: u64) -> Self {
         self.invocation_ends = Some(ends);
         self
     }
 
-    /// The end of the request's time: 25 s after it arrived at the gateway, or the end of the invocation if that is sooner.
+    /// Returns the request's deadline: 25 s after its arrival at the gateway, or the end of the invocation if that is sooner.
     #[must_use]
     pub fn deadline(&self, now_millis: i64) -> Deadline {
         let invocation = self
@@ -125,7 +125,7 @@ impl Request {
         invocation.within(self.arrival(now_millis), ANSWER_WITHIN)
     }
 
-    /// When the gateway took the request, in epoch milliseconds: `now_millis` unless it names a plausible time.
+    /// Returns when the gateway received the request, in epoch milliseconds. `now_millis` if that time is implausible.
     fn arrival(&self, now_millis: i64) -> i64 {
         let plausible = now_millis - GATEWAY_TIMEOUT..=now_millis;
         self.time_epoch
@@ -134,13 +134,13 @@ impl Request {
     }
 }
 
-/// The members of the event that are read.
+/// The members of the event that the request uses.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Event {
     raw_path: Option<String>,
     raw_query_string: Option<String>,
-    /// Sample events may lack the raw query; the gateway always sends it.
+    /// Only for sample events without a raw query. The gateway always sends the raw query.
     query_string_parameters: Option<Box<RawValue>>,
     headers: Option<Box<RawValue>>,
     request_context: RequestContext,
@@ -166,7 +166,7 @@ struct Http {
 impl<'de> Deserialize<'de> for Request {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let event = Event::deserialize(deserializer).ok();
-        // The runtime logs this error: quoting the event could reveal who sent it and what they wrote.
+        // The runtime logs this error, so it must not quote the event: that may hold openids and messages.
         event
             .and_then(Self::from_event)
             .ok_or_else(|| D::Error::custom("not an event of API Gateway's HTTP API (payload 2.0)"))
@@ -174,7 +174,7 @@ impl<'de> Deserialize<'de> for Request {
 }
 
 impl Request {
-    /// `None` when HTTP does not allow the method.
+    /// Reads the event. `None` when its method is invalid.
     fn from_event(event: Event) -> Option<Self> {
         let body = event.body.unwrap_or_default();
         let RequestContext {
@@ -205,7 +205,7 @@ impl Request {
     }
 }
 
-/// `parameters` as a query, when all of them are texts: commas separate the values of one name.
+/// Encodes `parameters` as a query, if all of them are texts. Commas separate the values of one name.
 fn encoded_query(parameters: &RawValue) -> Option<String> {
     let parameters: BTreeMap<String, String> = serde_json::from_str(parameters.get()).ok()?;
     let mut query = form_urlencoded::Serializer::new(String::new());
@@ -242,14 +242,15 @@ mod tests {
         request.query().into_owned().collect()
     }
 
-    /// `event` with `value` at the JSON pointer `place`.
+    /// Returns `event` with `value` at the JSON pointer `place`.
     fn changed(place: &str, value: Value) -> Value {
         let mut event = event();
         *event.pointer_mut(place).unwrap() = value;
         event
     }
 
-    /// What is left at `NOW` of a request whose event has this `timeEpoch`, with an invocation that ends after `invocation` s.
+    /// Returns the time left at `NOW` for an event from `time_epoch` ms after `NOW`, in an invocation that ends after
+    /// `invocation` s.
     fn left(time_epoch: i64, invocation: u64) -> Duration {
         const NOW: i64 = 1_767_225_600_000;
         let context = json!({"http": {"method": "GET", "path": "/api/menu"}, "timeEpoch": NOW + time_epoch});

@@ -1,15 +1,15 @@
-//! Answers to an HTTP request, each with its content type and none open to a browser's guess.
+//! HTTP answers. Each has its content type, and `nosniff` keeps browsers from guessing another one.
 
 use http::{HeaderMap, Response, StatusCode, header};
 use serde::{Serialize, Serializer};
 
-/// A JSON answer.
+/// Creates a JSON answer.
 #[must_use]
 pub fn json(status: u16, body: &impl Serialize) -> Response<String> {
     respond(status, "application/json", wechat::json::write(body))
 }
 
-/// An answer with a body of the given type.
+/// Creates an answer with a body of the given type.
 #[must_use]
 pub fn respond(status: u16, content_type: &'static str, body: String) -> Response<String> {
     let mut response = Response::new(body);
@@ -17,13 +17,13 @@ pub fn respond(status: u16, content_type: &'static str, body: String) -> Respons
     response
         .headers_mut()
         .insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
-    // A browser must never render an answer as a page, whatever its body looks like.
+    // A browser must never render an answer as a page.
     let no_sniff = header::HeaderValue::from_static("nosniff");
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, no_sniff);
     response
 }
 
-/// A response as a function returns it to API Gateway (payload 2.0).
+/// A function's response to API Gateway (payload 2.0).
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GatewayResponse {
@@ -46,7 +46,7 @@ impl From<Response<String>> for GatewayResponse {
     }
 }
 
-/// Writes one value of each name: no answer sets a header twice.
+/// Writes one value for each name, because no answer sets a header twice.
 fn write_headers<S: Serializer>(headers: &HeaderMap, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(
         headers

@@ -1,4 +1,4 @@
-//! Tables of routes: what a function serves, by method and path. An unknown path is 404, an unknown method 405, an unknown
+//! Tables of routes: the methods and paths that a function serves. An unknown path is 404, an unknown method 405, an unknown
 //! query parameter 400.
 
 use std::{borrow::Cow, pin::Pin};
@@ -9,29 +9,29 @@ use wechat::{clock::Deadline, validate::did_you_mean};
 
 use crate::{Caller, Problem, Request, openapi::Operation};
 
-/// Bytes that a request's body may have.
+/// Bytes. The limit of a request's body.
 pub const BODY_LIMIT: usize = 256 * 1024;
 
-/// What a handler comes to.
+/// The future of a handler.
 pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<Response<String>, Problem>> + Send + 'a>>;
 
-/// One method of one path: what it does, and what it takes and answers. [`route!`](crate::route) makes it.
+/// One method of one path, with its handler and its description. Created by [`route!`](crate::route).
 #[derive(Debug)]
 pub struct Route<A: 'static> {
     /// The HTTP method.
     pub method: Method,
-    /// The path; a segment in braces is a parameter: `/api/messages/{msgid}`.
+    /// The path. A segment in braces is a parameter: `/api/messages/{msgid}`.
     pub path: &'static str,
-    /// Whether anyone may call, without a key.
+    /// Whether callers need no key.
     pub is_open: bool,
-    /// Answers a request whose caller may call.
+    /// Answers a request of an authorized caller.
     pub handler: for<'a> fn(&'a A, &'a ApiRequest<'a>) -> Answer<'a>,
-    /// What `openapi.json` says of it, which is also what its query may hold.
+    /// The description in `openapi.json`. Its query parameters are the only ones that the route accepts.
     pub operation: Operation,
 }
 
-/// A [`Route`]: `route!(GET "/api/menu" => get, Operation { … })`, with an async function of the state and an
-/// [`ApiRequest`]. `route!(open GET …)` is for anyone.
+/// Creates a [`Route`]: `route!(GET "/api/menu" => get, Operation { … })`, where `get` is an async function of the state and
+/// an [`ApiRequest`]. Callers of `route!(open GET …)` need no key.
 #[macro_export]
 macro_rules! route {
     (open $method:ident $path:expr => $handler:path, $operation:expr $(,)?) => {
@@ -51,7 +51,7 @@ macro_rules! route {
     };
 }
 
-/// A request whose caller may call, at the route that serves it.
+/// A request of an authorized caller to a known route.
 #[derive(Debug)]
 pub struct ApiRequest<'a> {
     request: &'a Request,
@@ -72,38 +72,38 @@ impl<'a> ApiRequest<'a> {
         }
     }
 
-    /// The caller.
+    /// Returns the caller.
     #[must_use]
     pub const fn caller(&self) -> &Caller {
         &self.caller
     }
 
-    /// When the request has to be answered.
+    /// Returns the request's deadline.
     #[must_use]
     pub const fn deadline(&self) -> Deadline {
         self.deadline
     }
 
-    /// The headers.
+    /// Returns the headers.
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
         self.request.headers()
     }
 
-    /// The first value of a query parameter.
+    /// Returns the first value of a query parameter.
     #[must_use]
     pub fn query(&self, name: &str) -> Option<Cow<'_, str>> {
         self.request.query_value(name)
     }
 
-    /// The segment of the path that the route writes as `{name}`; empty when it has none of that name.
+    /// Returns the path's segment at `{name}`. Empty when the route has no such parameter.
     #[must_use]
     pub fn parameter(&self, name: &str) -> &str {
         let found = self.parameters.iter().find(|(known, _)| *known == name);
         found.map_or("", |(_, value)| value)
     }
 
-    /// The body as JSON.
+    /// Parses the body as JSON.
     ///
     /// # Errors
     /// [`Problem`] 413 when it has more than [`BODY_LIMIT`] bytes, 400 when it is not JSON in UTF-8.
@@ -111,7 +111,7 @@ impl<'a> ApiRequest<'a> {
         json(self.request.body())
     }
 
-    /// The body as JSON, or null when it is empty.
+    /// Parses the body as JSON. An empty body is null.
     ///
     /// # Errors
     /// As [`ApiRequest::json`].
@@ -133,7 +133,7 @@ fn json(body: &[u8]) -> Result<Value, Problem> {
     serde_json::from_str(body).map_err(|error| Problem::bad_request(not_json(body, &error)))
 }
 
-/// Why `body` is not JSON, with the usual slips by name.
+/// Explains why `body` is not JSON, with the usual mistakes by name.
 fn not_json(body: &str, error: &serde_json::Error) -> String {
     let is_form = || body.split('&').all(|pair| pair.contains('=')) && !body.contains(['{', '[', '"']);
     if body.is_empty() {
@@ -150,13 +150,13 @@ fn not_json(body: &str, error: &serde_json::Error) -> String {
     }
 }
 
-/// Whether a route of `tables` has this path, by whatever method.
+/// Whether a route of `tables` has this path, with any method.
 #[must_use]
 pub fn is_served<A>(tables: &[&[Route<A>]], path: &str) -> bool {
     of_path(tables, path).next().is_some()
 }
 
-/// The routes of a path, with the values of its parameters.
+/// Returns the routes of a path, with the values of their parameters.
 fn of_path<'t, 'p, A>(
     tables: &'t [&'t [Route<A>]],
     path: &'p str,
@@ -166,7 +166,7 @@ fn of_path<'t, 'p, A>(
     routes.filter_map(move |route| Some((route, parameters(route.path, path)?)))
 }
 
-/// The values of the parameters of `pattern`, when it matches `path`.
+/// Returns the values of the parameters of `pattern` if it matches `path`.
 fn parameters<'p>(pattern: &'static str, path: &'p str) -> Option<Parameters<'p>> {
     let mut parameters = Vec::new();
     let mut segments = path.split('/');
@@ -181,7 +181,7 @@ fn parameters<'p>(pattern: &'static str, path: &'p str) -> Option<Parameters<'p>
     segments.next().is_none().then_some(parameters)
 }
 
-/// The route that serves `request`. A fixed path wins over one with a parameter, and `HEAD` is served as `GET`.
+/// Finds the route of `request`. A fixed path wins over one with a parameter. `HEAD` uses the route of `GET`.
 pub(crate) fn find<'t, 'r, A>(
     tables: &'t [&'t [Route<A>]],
     request: &'r Request,
@@ -203,20 +203,20 @@ pub(crate) fn find<'t, 'r, A>(
     })
 }
 
-/// The paths of `tables`, as they write them.
+/// Returns the paths of `tables`, with parameters in braces.
 pub fn paths<A>(tables: &[&[Route<A>]]) -> impl Iterator<Item = &'static str> {
     tables.iter().copied().flatten().map(|route| route.path)
 }
 
-/// 404: `path` is not served. Names the one of `known` that it is a slip of.
+/// 404: `path` is unknown. Suggests the nearest of `known`.
 pub fn no_such_path(known: impl Iterator<Item = &'static str>, path: &str) -> Problem {
     let known: Vec<&str> = known.collect();
     let (english, chinese) = did_you_mean(path.trim_end_matches('/'), &known);
     Problem::not_found(format!("there is no such path{english} / 路径不存在{chinese}"))
 }
 
-/// Refuses a query parameter that the route does not take: a misspelt `dry_run` must not make the change. A `GET` that
-/// takes none ignores them, such as those that browsers' libraries add against caches.
+/// Refuses unknown query parameters: a misspelt `dry_run` must not make the change. A `GET` without parameters ignores them,
+/// because browsers' libraries add some to bypass caches.
 pub(crate) fn refuse_unknown_query<A>(route: &Route<A>, request: &Request) -> Result<(), Problem> {
     let mut known = route.operation.query().peekable();
     if route.method == Method::GET && known.peek().is_none() {
@@ -268,9 +268,9 @@ mod tests {
         serde_json::from_str(&event.to_string()).unwrap()
     }
 
-    /// The path of a route and the value of its parameter.
+    /// The path of a route, and the value of its parameter.
     type Found = (&'static str, Option<String>);
-    /// The status of a refusal and the methods that it names.
+    /// The status of a refusal, and its `Allow` header.
     type Refused = (u16, Option<String>);
 
     fn found(method: &str, path: &str) -> Result<Found, Refused> {

@@ -1,4 +1,4 @@
-//! Serves `/api`: refuses callers that may not call, finds the route, turns a [`Problem`] into its answer and logs one line.
+//! Serves `/api`: authorizes the caller, finds the route, turns a [`Problem`] into an answer and logs one line.
 
 use std::{fmt::Debug, sync::Arc};
 
@@ -14,32 +14,32 @@ use crate::{
     routes::{self, ApiRequest},
 };
 
-/// Bytes of a path that are logged.
+/// Bytes. The longest path in logs.
 const LOGGED_PATH: usize = 128;
 
-/// A function behind `/api`, as its state.
+/// The state of a function behind `/api`.
 pub trait Api: Debug + Send + Sync + Sized + 'static {
-    /// The routes, one table for each module that has handlers.
+    /// The routes, one table for each module with handlers.
     const ROUTES: &'static [&'static [Route<Self>]];
 
-    /// The keys whose holders may call.
+    /// Returns the accepted keys.
     fn api_keys(&self) -> &[Secret];
 
-    /// The time.
+    /// Returns the clock.
     fn clock(&self) -> &dyn Clock;
 
-    /// Why the route at `path`, as its table writes it, cannot be served at present.
+    /// Returns why the route with this path (parameters in braces) cannot be served now, if so.
     fn unavailable(&self, path: &'static str) -> Option<Problem> {
         let _ = path;
         None
     }
 }
 
-/// Runs a function behind `/api` until Lambda ends it, with the state that the secret makes. A wrong key has the secret read
-/// again first; while there is no state, every request is answered with the reason.
+/// Runs a function behind `/api` until Lambda ends it. A wrong key triggers a new read of the secret before the refusal.
+/// Without a state, every request gets the reason.
 ///
 /// # Errors
-/// When Lambda's Runtime API cannot be used.
+/// [`lambda_runtime::Error`] when Lambda's Runtime API cannot be used.
 pub async fn run_api<A: Api + State>(live: &Live<A>) -> Result<(), lambda_runtime::Error> {
     crate::run(|request| async move {
         match admit(live, &request).await {
@@ -54,7 +54,7 @@ pub async fn run_api<A: Api + State>(live: &Live<A>) -> Result<(), lambda_runtim
     .await
 }
 
-/// The state to serve `request` with, and its caller.
+/// Returns the state to serve `request` with, and its caller.
 async fn admit<A: Api + State>(live: &Live<A>, request: &Request) -> Result<(Arc<A>, Option<Caller>), Problem> {
     let app = live.current().await;
     let app = app.map_err(|error| Problem::not_configured(&error))?;
@@ -83,7 +83,7 @@ async fn answer<A: Api>(app: &A, request: &Request, caller: Option<Caller>) -> R
         response.body_mut().clear();
     }
     let millis = app.clock().now_millis() - started;
-    // A stranger's path may be anything, of any length.
+    // An unauthorized caller's path may hold anything: it is not logged.
     let path = key.is_some().then(|| brief(request.path()));
     tracing::info!(
         method = %request.method(), path, key, status = response.status().as_u16(), millis, "request answered"

@@ -1,4 +1,4 @@
-//! One account as a function sees it: its access_token, WeChat's API and its items in the table.
+//! One Official Account: its access_token, its client of WeChat's API and its items in the table.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::{
     token::{CallError, CallFailure, RefreshPort, TokenSource},
 };
 
-/// An account, made once a process.
+/// One account. A process opens it once.
 #[derive(Debug)]
 pub struct Account {
     client: Client,
@@ -18,15 +18,15 @@ pub struct Account {
     pub tokens: TokenSource,
     /// The account's items.
     pub table: Table,
-    /// The time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
 }
 
 impl Account {
-    /// The account that `config` describes, over the table behind `dynamodb`, with `refresher` to ask for a token.
+    /// Opens the account that `config` describes. `dynamodb` reaches its table, `refresher` refreshes its token.
     ///
     /// # Errors
-    /// [`ClientError`] when the API's address or the proxy's is no URL.
+    /// [`ClientError`] when the address of the API or of the proxy is not a URL.
     pub fn open(
         config: ApiConfig,
         dynamodb: aws_sdk_dynamodb::Client,
@@ -43,11 +43,11 @@ impl Account {
         })
     }
 
-    /// Makes `call` with the access_token. A token that WeChat refuses is replaced, and the call made once more; what is
-    /// transient is repeated if the call allows that. Three calls at most.
+    /// Makes `call` with the access_token, with 3 attempts at most. Replaces a token that WeChat refuses, and retries a
+    /// transient failure if the call is repeatable.
     ///
     /// # Errors
-    /// [`CallError`]: what the call failed with, or why there is no token to make it with.
+    /// [`CallError`] when the call fails or there is no token.
     pub async fn call<C: Call>(&self, call: &C, deadline: Deadline) -> Result<C::Answer, CallError> {
         self.tokens
             .call(deadline, |token, attempts| async move {
@@ -56,10 +56,10 @@ impl Account {
             .await
     }
 
-    /// Makes `call` once, with the token that is known: for what the request can do without.
+    /// Makes `call` once and replaces no token: for calls whose answer the request can do without.
     ///
     /// # Errors
-    /// [`CallFailure`]: what the call failed with, or why there is no token to make it with.
+    /// [`CallFailure`] when the call fails or there is no token.
     pub async fn call_once<C: Call>(&self, call: &C, deadline: Deadline) -> Result<C::Answer, CallFailure> {
         let token = self.tokens.token(deadline).await?;
         Ok(self.client.call(call, &token, 1, deadline).await?)

@@ -1,22 +1,22 @@
-//! A read that requests wait for together, and that goes on when they no longer wait (single-flight).
+//! Single-flight: requests share one read. It runs in its own task, so it goes on when no request waits any longer.
 
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tracing::Instrument as _;
 
-/// The last read that was begun. A clone waits for the same read.
+/// The last read. Clones wait for the same read.
 #[derive(Clone, Debug)]
 pub struct InFlight(watch::Receiver<()>);
 
 impl InFlight {
-    /// No read.
+    /// Returns a read that has already ended.
     #[must_use]
     pub fn none() -> Self {
         Self(watch::channel(()).1)
     }
 
-    /// Begins `read` in a task of its own.
+    /// Starts `read` in its own task.
     #[must_use]
     pub fn begin(read: impl Future<Output = ()> + Send + 'static) -> Self {
         let (running, ended) = watch::channel(());
@@ -28,14 +28,14 @@ impl InFlight {
         Self(ended)
     }
 
-    /// Whether the read has not ended.
+    /// Whether the read is in flight.
     #[must_use]
     pub fn is_running(&self) -> bool {
-        // An error means that the task has dropped its end of the channel, at its end or in a panic.
+        // The task drops its end of the channel when it ends or panics; `has_changed` is an error from then on.
         self.0.has_changed().is_ok()
     }
 
-    /// Waits until the read has ended.
+    /// Waits for the end of the read.
     pub async fn ended(mut self) {
         while self.0.changed().await.is_ok() {}
     }

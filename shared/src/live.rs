@@ -1,8 +1,8 @@
-//! A function's state that follows the secret it was made of.
+//! A function's state, rebuilt when its secret changes.
 //!
-//! What `WECHAT_SECRET_ID` names is read at start, again when it is older than 5 minutes, and on demand when a request
-//! shows that the values in memory may be old. A changed secret makes the whole state anew. A request waits only briefly
-//! for a read: one that takes longer goes on, and serves a later request.
+//! The function reads the secret that `WECHAT_SECRET_ID` names at start, again after 5 minutes, and on demand when a
+//! request suggests that the cached values are stale. A changed secret rebuilds the whole state. A request waits for a read
+//! only within a budget: a slower read goes on in the background and serves a later request.
 
 use std::{
     fmt,
@@ -20,48 +20,48 @@ use crate::{
     secret::Secret,
 };
 
-/// Milliseconds. A secret that was read longer ago is read again.
+/// Milliseconds after which a secret is stale.
 const FRESH_FOR: i64 = 300_000;
-/// Milliseconds between two reads after one that failed, and between two on demand: anyone can send a wrong key, and each
-/// read costs. Lambda freezes a process between two requests: a read that is in flight for longer than this may have lost its connection,
-/// and is not waited for.
+/// Milliseconds between two reads after a failure, and between two reads on demand: anyone can send a wrong key, and each
+/// read costs money. Requests do not wait for a read in flight that is older: Lambda freezes the process between requests, so
+/// it may have lost its connection.
 const APART: i64 = 10_000;
-/// What a request waits for a secret that is merely old, or for a read that another one has begun.
+/// How long a request waits for a stale secret, or for a read that another request started.
 const STALE_BUDGET: Duration = Duration::from_millis(300);
-/// What a request waits that would be refused otherwise.
+/// How long a request waits when it would otherwise be refused.
 const DEMAND_BUDGET: Duration = Duration::from_secs(1);
-/// What preparing a state may take at start, after the secret: Lambda gives a process ten seconds.
+/// Budget of [`State::warm`], after the secret was read: Lambda allows 10 s for start-up.
 const WARM_BUDGET: Duration = Duration::from_secs(2);
 
-/// The state of a function: what its configuration makes of it, once and again for each change of the secret.
+/// The state of a function, built from its configuration at start and after each change of the secret.
 pub trait State: Sized + Send + Sync + 'static {
-    /// What the start may wait for the secret. One that takes longer completes the state later.
+    /// How long the start waits for the secret. A slower read completes the state later.
     const START_BUDGET: Duration = Duration::from_secs(6);
 
-    /// Prepares what the first request would have to wait for. The start has already taken as long as `spent`.
+    /// Prepares what the first request would otherwise wait for. `spent` is how long the start took so far.
     fn warm(&self, spent: Duration) -> impl Future<Output = ()> + Send;
 }
 
-/// Makes the state that an environment describes, in place of an earlier one if there is one.
+/// Builds the state from an environment. The second argument is the state that it replaces, if any.
 pub type Build<S> = dyn Fn(&Environment, Option<&S>) -> Result<S, ConfigError> + Send + Sync;
 
-/// Where secrets are.
+/// A store of secrets.
 pub trait Secrets: Send + Sync {
     /// Reads the secret `id`.
     ///
     /// # Errors
-    /// [`SecretError`] when it cannot be read.
+    /// [`SecretError`] when the secret cannot be read.
     fn read<'a>(&'a self, id: &'a str) -> Pin<Box<dyn Future<Output = Result<String, SecretError>> + Send + 'a>>;
 }
 
 /// The state of a running function.
 pub struct Live<S: State>(Arc<Shared<S>>);
 
-/// What a read that takes too long shares with the requests that no longer wait for it.
+/// Shared by requests and by the read in flight, which may outlive the request that started it.
 struct Shared<S> {
     build: Box<Build<S>>,
     secrets: Box<dyn Secrets>,
-    /// What the process was started with.
+    /// The process's environment, without the secret.
     environment: Environment,
     clock: Arc<dyn Clock>,
     known: Mutex<Known<S>>,
@@ -69,26 +69,25 @@ struct Shared<S> {
 
 struct Known<S> {
     app: Option<Arc<S>>,
-    /// Why there is none. `None` while the first read is under way.
+    /// Why there is no `app`. `None` while the first read is in flight.
     problem: Option<ConfigError>,
-    /// The secret as it was last read: an unchanged one makes nothing anew.
+    /// The secret as last read. An unchanged secret rebuilds nothing.
     text: Option<Secret>,
-    /// When the read that brought it was begun, in milliseconds.
+    /// Milliseconds. Start of the read that brought `text`.
     read_at: i64,
-    /// When the last read was begun, in milliseconds.
+    /// Milliseconds. Start of the last read.
     begun_at: i64,
-    /// When the last one on demand was begun, in milliseconds.
+    /// Milliseconds. Start of the last read on demand.
     demanded_at: i64,
-    /// The last read.
     reading: InFlight,
 }
 
 impl<S: State> Live<S> {
-    /// Makes the state that `environment` describes, completed by its secret. When that cannot be read the function starts
-    /// all the same: see [`Live::current`].
+    /// Builds the state from `environment` and its secret. A function whose secret cannot be read starts without a state:
+    /// see [`Live::current`].
     ///
     /// # Errors
-    /// [`ConfigError`] with every problem, when the secret is not the only one.
+    /// [`ConfigError`] with every problem of the configuration, unless the unread secret is the only one.
     pub async fn start(
         build: Box<Build<S>>,
         secrets: Box<dyn Secrets>,
@@ -131,11 +130,10 @@ impl<S: State> Live<S> {
         Ok(live)
     }
 
-    /// The state to serve a request with.
+    /// Returns the state to serve a request with. Reads a stale or missing secret first, at most once in 10 s.
     ///
     /// # Errors
-    /// [`ConfigError`] while there is none: the secret could not be read since the start, or describes no state. The request
-    /// has tried again, if the last one that did is long enough ago.
+    /// [`ConfigError`] while there is no state: the secret was never read, or its values are invalid.
     pub async fn current(&self) -> Result<Arc<S>, ConfigError> {
         if self.0.environment.secret_id().is_none() {
             return self.0.current();
@@ -145,7 +143,7 @@ impl<S: State> Live<S> {
         if !is_complete {
             self.read_on_demand(now).await;
         } else if now.saturating_sub(read_at) >= FRESH_FOR {
-            // A read that another request has begun is left to it.
+            // Only the request that starts the read waits for it; the others serve the stale state.
             let begin =
                 |state: &mut Known<S>| (now.saturating_sub(state.begun_at) >= APART).then(|| self.begin(state, now));
             if let Some(reading) = self.0.lock(begin) {
@@ -155,7 +153,7 @@ impl<S: State> Live<S> {
         self.0.current()
     }
 
-    /// The state to serve a request with that `doubted` would refuse: another one, when the secret has changed.
+    /// Returns a newer state than `doubted`, which would refuse the request, if the secret has changed.
     pub async fn instead_of(&self, doubted: &Arc<S>) -> Option<Arc<S>> {
         let other = || {
             self.0
@@ -184,7 +182,7 @@ impl<S: State> Live<S> {
         }
     }
 
-    /// Begins to read the secret.
+    /// Starts a read of the secret.
     fn begin(&self, state: &mut Known<S>, now: i64) -> InFlight {
         state.begun_at = now;
         state.reading = InFlight::begin(Arc::clone(&self.0).read(now));
@@ -193,17 +191,17 @@ impl<S: State> Live<S> {
 }
 
 impl<S> Known<S> {
-    /// Whether there is a state that the secret has completed.
+    /// Whether there is a state built with the secret.
     const fn is_complete(&self) -> bool {
         self.app.is_some() && self.text.is_some()
     }
 
-    /// Whether a read that was begun later has brought the secret: one that was frozen must not bring old values back.
+    /// Whether a later read already brought the secret: a read that Lambda froze must not bring old values back.
     const fn is_overtaken(&self, begun_at: i64) -> bool {
         begun_at < self.read_at
     }
 
-    /// Keeps what was `built` of the secret `text`, or without it. False when a later read was faster.
+    /// Stores the state `built` from the secret `text`, or without it. Returns `false` when a later read was faster.
     fn take_over(&mut self, text: Option<String>, begun_at: i64, built: Result<S, ConfigError>) -> bool {
         if self.is_overtaken(begun_at) || (text.is_none() && self.app.is_some()) {
             return false;
@@ -211,7 +209,7 @@ impl<S> Known<S> {
         match built {
             Ok(app) => self.app = Some(Arc::new(app)),
             Err(error) => {
-                // A state that was made without the secret would tell of an older problem.
+                // Drops a state that was built without the secret: it would report an older problem.
                 self.app = self.app.take().filter(|_| self.text.is_some());
                 self.problem = Some(error);
             }
@@ -242,11 +240,11 @@ impl<S: State> Shared<S> {
         }
     }
 
-    /// Makes the state anew of what a read that was begun at `begun_at` brought, unless that describes none.
+    /// Rebuilds the state from the result of the read that started at `begun_at`. Keeps the previous state on failure.
     async fn make(&self, read: Result<String, SecretError>, begun_at: i64) {
         let previous = self.lock(|state| state.app.clone());
         if let (Err(error), Some(_)) = (&read, &previous) {
-            tracing::warn!(%error, "the secret cannot be read, the last known values serve");
+            tracing::warn!(%error, "the secret cannot be read: using the last known values");
             return;
         }
         let environment = self
@@ -262,10 +260,10 @@ impl<S: State> Shared<S> {
             return;
         }
         match error {
-            None if previous.is_some() => tracing::info!("the new values of the secret serve"),
+            None if previous.is_some() => tracing::info!("using the new values of the secret"),
             None => {}
             Some(error) if self.current().is_ok() => {
-                tracing::error!(%error, "the new values of the secret cannot be used, the last ones that could be serve");
+                tracing::error!(%error, "the new values of the secret are invalid: using the last valid ones");
             }
             Some(error) => tracing::error!(%error, "no request can be served"),
         }
@@ -294,6 +292,6 @@ impl<S: State> fmt::Debug for Live<S> {
 
 async fn warm<S: State>(app: &S, spent: Duration) {
     if tokio::time::timeout(WARM_BUDGET, app.warm(spent)).await.is_err() {
-        tracing::warn!("what the first request needs could not be prepared in time");
+        tracing::warn!("the warm-up did not end in time: the first request takes longer");
     }
 }

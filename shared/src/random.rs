@@ -1,11 +1,11 @@
-//! Randomness of the operating system, for names of runs, nonces and the random bytes of a ciphertext.
+//! Random bytes from the operating system: names of runs, nonces, padding of ciphertexts.
 
 use crate::hex;
 
 /// Returns `N` random bytes.
 ///
 /// # Panics
-/// When the operating system has no randomness, which does not happen after boot. Without it nothing here is safe.
+/// When the operating system has no randomness, which does not happen after boot. Signatures and names are unsafe without it.
 #[must_use]
 pub fn bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
@@ -13,7 +13,7 @@ pub fn bytes<const N: usize>() -> [u8; N] {
     bytes
 }
 
-/// Returns `N` random bytes in lower-case hex. 8 bytes make a name that no other run has.
+/// Returns `N` random bytes in lower-case hex. 8 bytes make a unique name of a run.
 #[must_use]
 pub fn hex<const N: usize>() -> String {
     hex::encode(&bytes::<N>())

@@ -15,7 +15,6 @@
 
 pub mod account;
 pub mod event;
-mod former;
 mod function;
 mod manual_clock;
 mod service;
@@ -24,8 +23,6 @@ mod stage;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use ::embedded_table::TABLE_NAME;
-#[doc(hidden)]
-pub use former::EmbeddedTable;
 pub use function::{Asking, Function, Outcome, Response};
 pub use manual_clock::ManualClock;
 pub use service::{

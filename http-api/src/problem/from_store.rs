@@ -1,4 +1,4 @@
-//! What the table did not do.
+//! Problems from failures of the table.
 
 use wechat::store::{MenuError, StoreError, StoreErrorKind};
 
@@ -27,11 +27,11 @@ impl From<&StoreError> for Problem {
 
 impl From<MenuError> for Problem {
     fn from(error: MenuError) -> Self {
-        let told = error.to_string();
+        let detail = error.to_string();
         match error {
             MenuError::Store(error) => error.into(),
-            MenuError::RollbackInProgress { retry_after } => Self::in_progress(told, retry_after.unsigned_abs()),
-            MenuError::TooLarge => Self::set_up(told),
+            MenuError::RollbackInProgress { retry_after } => Self::in_progress(detail, retry_after.unsigned_abs()),
+            MenuError::TooLarge => Self::set_up(detail),
         }
     }
 }

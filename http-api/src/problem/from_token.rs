@@ -1,4 +1,4 @@
-//! What failed for want of a token.
+//! Problems from calls with a token.
 
 use wechat::{
     api::Rejection,
@@ -13,7 +13,6 @@ impl From<CallError> for Problem {
     }
 }
 
-/// A call to WeChat that failed by itself or for want of a token.
 impl From<&CallError> for Problem {
     fn from(error: &CallError) -> Self {
         match &error.cause {
@@ -24,7 +23,7 @@ impl From<&CallError> for Problem {
 }
 
 impl Problem {
-    /// There is no working token, at `now` in epoch seconds.
+    /// Creates the problem of a missing token. `now` is in epoch seconds.
     #[must_use]
     pub fn from_token(error: &TokenError, now: i64) -> Self {
         match error {

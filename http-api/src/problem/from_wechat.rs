@@ -1,4 +1,4 @@
-//! What WeChat refused, or did not answer.
+//! Problems from failed calls to WeChat.
 
 use wechat::{
     api::{ApiError, Rejection},
@@ -8,7 +8,7 @@ use wechat::{
 use super::{BAD_ANSWER, Kind, Problem, WECHAT_REFUSED};
 
 impl Problem {
-    /// WeChat's refusal, at `now` in epoch seconds.
+    /// Creates the problem of a refusal by WeChat. `now` is in epoch seconds.
     #[must_use]
     pub fn from_rejection(rejection: &Rejection, now: i64) -> Self {
         let Rejection { errcode, errmsg, .. } = rejection;
@@ -30,7 +30,7 @@ impl Problem {
         problem
     }
 
-    /// A failed call to WeChat.
+    /// Creates the problem of a failed call. `now` is in epoch seconds.
     #[must_use]
     pub fn from_api(error: &ApiError, now: i64) -> Self {
         match error {
@@ -44,7 +44,7 @@ impl Problem {
         }
     }
 
-    /// 502: something answered that is not WeChat.
+    /// 502: the answer is not WeChat's.
     pub(super) fn bad_answer(detail: String) -> Self {
         Self::new(BAD_ANSWER, detail)
             .with_hint("Check WECHAT_API_BASE and the proxy on the way. / 请检查 WECHAT_API_BASE 与途经的代理。")

@@ -1,4 +1,4 @@
-//! What `/api/*` answers when it fails: `application/problem+json` (RFC 9457), one shape for every function.
+//! Failures of `/api/*` as `application/problem+json` (RFC 9457), with the same members for all functions.
 
 #[cfg(feature = "aws")]
 mod from_store;
@@ -23,7 +23,7 @@ struct Kind {
     title: &'static str,
 }
 
-/// A [`Kind`], whose `type` is `urn:wechat-bundle:` and its name.
+/// Creates a [`Kind`] with the `type` `urn:wechat-bundle:<name>`.
 macro_rules! kind {
     ($status:literal, $name:literal, $title:literal) => {
         Kind {
@@ -43,7 +43,7 @@ const IN_PROGRESS: Kind = kind!(409, "in-progress", "In progress / 处理中");
 const CHANGED: Kind = kind!(412, "changed", "Changed meanwhile / 内容已被修改");
 const TOO_LARGE: Kind = kind!(413, "too-large", "Content too large / 请求体过大");
 const KEY_REUSED: Kind = kind!(422, "key-reused", "Idempotency-Key reused / 幂等键重复使用");
-/// Its status is that of the errcode.
+/// The errcode decides the status.
 const WECHAT_REFUSED: Kind = kind!(400, "wechat-refused", "WeChat refused / 微信拒绝了请求");
 const BAD_ANSWER: Kind = kind!(502, "bad-answer", "Not an answer of WeChat's / 应答异常");
 const SET_UP: Kind = kind!(503, "set-up", "Set-up at fault / 配置有误");
@@ -52,30 +52,30 @@ const NOT_SENT: Kind = kind!(504, "not-sent", "Not sent / 未发送");
 const MAY_HAVE_BEEN_SENT: Kind = kind!(504, "may-have-been-sent", "May have been sent / 可能已发送");
 const OUTCOME_UNKNOWN: Kind = kind!(504, "outcome-unknown", "Outcome unknown / 结果未知");
 
-/// A failure as a caller of the API sees it.
+/// A failure of the API.
 #[derive(Clone, Debug, Serialize)]
 #[serde(transparent)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Problem(#[cfg_attr(feature = "openapi", schema(inline))] Box<Members>);
 
-/// The members of RFC 9457, and those that this API adds.
+/// The members of RFC 9457, and this API's own.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 struct Members {
-    /// Names the kind of failure; `about:blank` is never used, so that programs can tell them apart.
+    /// The kind of failure, for programs. Never `about:blank`.
     #[serde(rename = "type")]
     kind: &'static str,
     title: &'static str,
     /// The HTTP status, also where it stands for one of several recipients.
     status: u16,
     detail: String,
-    /// The code that WeChat refused with, or would have refused with, had it been asked.
+    /// The errcode with which WeChat refused, or would have refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     errcode: Option<i64>,
-    /// WeChat's own words.
+    /// WeChat's errmsg.
     #[serde(skip_serializing_if = "Option::is_none")]
     errmsg: Option<String>,
-    /// What WeChat's own diagnosis asks for, for 7 days.
+    /// WeChat's id of the request, for its API diagnosis (API 诊断) within 7 days.
     #[serde(skip_serializing_if = "Option::is_none")]
     rid: Option<String>,
     /// The member of the request that is at fault.
@@ -90,19 +90,19 @@ struct Members {
     /// Seconds, as in the header `Retry-After`.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<u64>,
-    /// Present and true where WeChat may have taken the message.
+    /// Present and true when WeChat may have accepted the message.
     #[serde(skip_serializing_if = "Option::is_none")]
     may_have_been_sent: Option<bool>,
-    /// With which WeChat recognises a repeat of that message, within 10 minutes.
+    /// The id by which WeChat recognises a retry of the message, within 10 minutes.
     #[serde(skip_serializing_if = "Option::is_none")]
     client_msg_id: Option<String>,
-    /// For the header of that name alone.
+    /// The value of the header `Allow`.
     #[serde(skip)]
     allow: Option<String>,
     /// Every fault of the body, at most 100.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     faults: Vec<Fault>,
-    /// Everything about a template message that its template does not take.
+    /// All findings about a template message that does not fit its template.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     findings: Vec<Finding>,
 }
@@ -135,7 +135,7 @@ impl Problem {
         Self::new(BAD_REQUEST, detail)
     }
 
-    /// 400: the body of a request has `faults`. The first is told in `field`, `pointer` and `detail`, all of them in `faults`.
+    /// 400: the body has `faults`. `field`, `pointer` and `detail` describe the first one.
     #[must_use]
     pub fn faulty_request(faults: Vec<Fault>) -> Self {
         let detail = faults.first().map(Fault::sentence).unwrap_or_default();
@@ -145,8 +145,8 @@ impl Problem {
         problem
     }
 
-    /// 400: the message is not what its template takes. The first finding is told in `field` and `detail`, all of them,
-    /// warnings included, in `findings`; `errcode` is what WeChat would have refused it with.
+    /// 400: the message does not fit its template. `field`, `pointer` and `detail` describe the first finding, `findings` has
+    /// all of them, warnings included, and `errcode` is the one with which WeChat would refuse.
     #[must_use]
     pub fn template_mismatch(findings: Vec<Finding>) -> Self {
         let detail = findings.first().map(ToString::to_string).unwrap_or_default();
@@ -166,7 +166,7 @@ impl Problem {
         problem
     }
 
-    /// 401: no key, or a wrong one. Without `has_keys` there is none that could be right.
+    /// 401: no key, or a wrong one. `has_keys` is whether `API_KEYS` is set.
     #[must_use]
     pub fn unauthorized(has_keys: bool) -> Self {
         if !has_keys {
@@ -186,7 +186,7 @@ impl Problem {
         Self::new(NOT_FOUND, detail)
     }
 
-    /// 405: the path is served, by other methods, which are `allowed`.
+    /// 405: the path serves only the methods `allowed`.
     #[must_use]
     pub fn method_not_allowed(allowed: &[&str]) -> Self {
         let allow = allowed.join(", ");
@@ -196,7 +196,7 @@ impl Problem {
         problem
     }
 
-    /// 409: another request that does the same is being served, for `retry_after` seconds at most.
+    /// 409: another request is doing the same, for at most `retry_after` seconds.
     #[must_use]
     pub fn in_progress(detail: impl Into<String>, retry_after: u64) -> Self {
         let mut problem = Self::new(IN_PROGRESS, detail);
@@ -204,7 +204,7 @@ impl Problem {
         problem
     }
 
-    /// 412: somebody else has changed it since the caller read it.
+    /// 412: the content has changed since the caller read it.
     #[must_use]
     pub fn precondition_failed(detail: impl Into<String>) -> Self {
         Self::new(CHANGED, detail)
@@ -225,14 +225,13 @@ impl Problem {
         Self::new(KEY_REUSED, detail)
     }
 
-    /// 503: the set-up is at fault.
+    /// 503: the set-up is wrong.
     #[must_use]
     pub fn set_up(detail: impl Into<String>) -> Self {
         Self::new(SET_UP, detail)
     }
 
-    /// 503: the function has no configuration to serve with. Callers without a key get this too, so it says no more than
-    /// strangers may know.
+    /// 503: the configuration is missing or invalid. Unauthorized callers see this too, so it reveals nothing private.
     #[must_use]
     pub fn not_configured(error: &ConfigError) -> Self {
         let hint = if error.awaits_secret() {
@@ -247,7 +246,7 @@ impl Problem {
         Self::set_up(error.public()).with_hint(hint)
     }
 
-    /// 504: something behind this function did not answer in time.
+    /// 504: a service behind this function did not answer in time.
     #[must_use]
     pub fn timeout(detail: impl Into<String>) -> Self {
         Self::new(TIMEOUT, detail)
@@ -261,8 +260,8 @@ impl Problem {
         Self::new(NOT_SENT, detail).with_hint("Send it again. / 请重新发送。")
     }
 
-    /// 504: WeChat may have taken the message, whatever `last` says of the last attempt. Without `Retry-After` and errcode:
-    /// a program that acts on either would send it again.
+    /// 504: WeChat may have accepted the message, although the last attempt failed with `last`. Has no `Retry-After` and no
+    /// errcode, because a program that acts on either would send the message again.
     #[must_use]
     pub fn may_have_been_sent(client_msg_id: &str, last: &Self) -> Self {
         let detail = format!(
@@ -279,7 +278,7 @@ impl Problem {
             )
     }
 
-    /// 504: it is not known whether WeChat took the message, and too late to repeat it.
+    /// 504: WeChat may have accepted the message, and it is too late for a safe retry.
     #[must_use]
     pub fn outcome_unknown(client_msg_id: &str) -> Self {
         let detail = "an earlier request with this Idempotency-Key ended without an answer of WeChat's, too long ago to \
@@ -297,28 +296,28 @@ impl Problem {
         self
     }
 
-    /// Names the member of the request that is at fault.
+    /// Sets `field`, the faulty member of the request.
     #[must_use]
     pub fn with_field(mut self, field: impl Into<String>) -> Self {
         self.0.field = Some(field.into());
         self
     }
 
-    /// The request's own member `field` is at fault, whatever this was taken for.
+    /// Blames the caller's member `field`: sets `field` and the status 400.
     #[must_use]
     pub fn blaming(mut self, field: impl Into<String>) -> Self {
         self.0.status = 400;
         self.with_field(field)
     }
 
-    /// Says what to do.
+    /// Sets `hint`: what to do.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.0.hint = Some(hint.into());
         self
     }
 
-    /// Adds to what is to be done.
+    /// Appends `more` to `hint`.
     #[must_use]
     pub fn and_hint(self, more: &str) -> Self {
         let hint = self
@@ -327,14 +326,14 @@ impl Problem {
         self.with_hint(hint)
     }
 
-    /// Names what a template message lacks.
+    /// Sets `findings`.
     #[must_use]
     pub fn with_findings(mut self, findings: Vec<Finding>) -> Self {
         self.0.findings = findings;
         self
     }
 
-    /// Names every fault of a document, and the place of the first.
+    /// Sets `faults`, and `pointer` to the first one.
     #[must_use]
     pub fn with_faults(mut self, faults: Vec<Fault>) -> Self {
         self.0.pointer = faults.first().map(|fault| fault.pointer.clone());
@@ -342,31 +341,31 @@ impl Problem {
         self
     }
 
-    /// What went wrong.
+    /// Returns `detail`: what went wrong.
     #[must_use]
     pub fn detail(&self) -> &str {
         &self.0.detail
     }
 
-    /// The code that WeChat refused with, or would have refused with, had it been asked.
+    /// Returns the errcode with which WeChat refused or would have refused.
     #[must_use]
     pub fn errcode(&self) -> Option<i64> {
         self.0.errcode
     }
 
-    /// Whether both tell of the same failure, so that one of them stands for both.
+    /// Whether both are the same kind of failure, so that one can represent both.
     #[must_use]
     pub fn is_like(&self, other: &Self) -> bool {
         (self.0.kind, self.0.status, self.0.errcode) == (other.0.kind, other.0.status, other.0.errcode)
     }
 
-    /// What to do, where it is known.
+    /// Returns `hint`: what to do.
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
         self.0.hint.as_deref()
     }
 
-    /// The answer, with `Retry-After` where it is known.
+    /// Converts to the HTTP answer, with its headers.
     #[must_use]
     pub fn into_response(self) -> Response<String> {
         let (status, retry_after) = (self.0.status, self.0.retry_after);

@@ -36,6 +36,7 @@ fn run(database: &Database, operation: &str, request: &[u8]) -> dynoxide::Result
         "DeleteItem" => call(request, |request| database.delete_item(request)),
         "Scan" => call(request, |request| database.scan(request)),
         "CreateTable" => call(request, |request| database.create_table(request)),
+        "DeleteTable" => call(request, |request| database.delete_table(request)),
         "DescribeTable" => call(request, |request| database.describe_table(request)),
         "UpdateTimeToLive" => call(request, |request| database.update_time_to_live(request)),
         "DescribeTimeToLive" => call(request, |request| database.describe_time_to_live(request)),

@@ -1,4 +1,5 @@
-//! Reads WeChat's answers: `errcode` before anything else, whatever the content type.
+//! Reads WeChat's answers: the `errcode` first, whatever the status and the content type.
+//! See [WeChat Docs/全局返回码](https://developers.weixin.qq.com/doc/offiaccount/Getting_Started/Global_Return_Code.html).
 
 use std::fmt;
 
@@ -8,19 +9,19 @@ use serde_json::Value;
 use super::ApiError;
 use crate::{errcode, json::escape_control_characters};
 
-/// WeChat's refusal.
+/// A refusal by WeChat.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
-    /// The code; its meaning and remedy are in [`errcode`].
+    /// The code. [`errcode`] has its meaning and its remedy.
     pub errcode: i64,
-    /// WeChat's own words, with the `rid` in it.
+    /// WeChat's message, which contains the `rid`.
     pub errmsg: String,
-    /// Whether it came from a token endpoint, where 40001 means a wrong AppSecret.
+    /// Whether a token endpoint refused: there 40001 means a wrong AppSecret.
     pub at_token_endpoint: bool,
 }
 
 impl Rejection {
-    /// A refusal to issue a token.
+    /// Creates a refusal to issue a token.
     #[must_use]
     pub fn at_token_endpoint(errcode: i64, errmsg: impl Into<String>) -> Self {
         Self {
@@ -30,7 +31,7 @@ impl Rejection {
         }
     }
 
-    /// The table's entry for the code.
+    /// Returns the code's entry in [`errcode`].
     #[must_use]
     pub fn entry(&self) -> errcode::Errcode {
         if self.at_token_endpoint {
@@ -52,11 +53,11 @@ impl fmt::Display for Rejection {
     }
 }
 
-/// Parses an answer and turns an errcode into an error, before the HTTP status is looked at: a relay may set its own.
-/// `issues_tokens` says what [`super::Call::ISSUES_TOKENS`] says of the call.
+/// Parses an answer. The errcode precedes the HTTP status, which a relay may set. For `issues_tokens` see
+/// [`super::Call::ISSUES_TOKENS`].
 ///
 /// # Errors
-/// [`ApiError`], which quotes the answer with its errmsg alone.
+/// [`ApiError`] when WeChat refused or the answer is not WeChat's. It quotes nothing of the answer but the errmsg.
 pub fn read(operation: &'static str, issues_tokens: bool, status: StatusCode, body: &[u8]) -> Result<Value, ApiError> {
     let answer = parse(operation, body);
     if let Ok(answer) = &answer {
@@ -73,7 +74,7 @@ pub fn read(operation: &'static str, issues_tokens: bool, status: StatusCode, bo
 }
 
 fn parse(operation: &'static str, body: &[u8]) -> Result<Value, ApiError> {
-    // The parser's own message may quote the answer, and the answer may hold a token.
+    // The parser's error is dropped: it may quote the answer, which may contain a token.
     let unreadable = |why: String| ApiError::Unreadable {
         operation,
         detail: format!("{} bytes {why}", body.len()),
@@ -82,16 +83,16 @@ fn parse(operation: &'static str, body: &[u8]) -> Result<Value, ApiError> {
     let text = escape_control_characters(text.trim_start_matches('\u{feff}'));
     let answer: Value = serde_json::from_str(&text).map_err(|error| {
         let (line, column) = (error.line(), error.column());
-        unreadable(format!("that are no JSON, at line {line} column {column}"))
+        unreadable(format!("that are not JSON, at line {line} column {column}"))
     })?;
     if answer.is_object() {
         Ok(answer)
     } else {
-        Err(unreadable("of JSON that are no object".to_owned()))
+        Err(unreadable("of JSON that is not an object".to_owned()))
     }
 }
 
-/// 0 when there is none: successes often come without.
+/// Returns the errcode, or 0 when the answer has none: many successes have none.
 fn errcode_of(operation: &'static str, answer: &Value) -> Result<i64, ApiError> {
     let errcode = match answer.get("errcode") {
         None | Some(Value::Null) => Some(0),
@@ -100,7 +101,7 @@ fn errcode_of(operation: &'static str, answer: &Value) -> Result<i64, ApiError> 
     };
     errcode.ok_or_else(|| ApiError::Unreadable {
         operation,
-        detail: "an errcode that is no number".to_owned(),
+        detail: "an errcode that is not a number".to_owned(),
     })
 }
 

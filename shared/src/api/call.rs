@@ -1,46 +1,45 @@
-//! What a call of WeChat's API is.
+//! The trait of all calls of WeChat's API, and helpers that read their answers.
 
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
 /// A call of WeChat's API with its parameters.
 pub trait Call: Sync {
-    /// What WeChat answers.
+    /// The answer of a successful call.
     type Answer;
 
-    /// The path, which names the call in errors, logs and metrics.
+    /// The path. It also names the call in errors, logs and metrics.
     const PATH: &'static str;
 
-    /// Whether the call may be made again after a transient failure. False where a repeat could do harm if the first call
-    /// has taken effect.
+    /// Whether the client may retry the call after a transient failure. `false` where a second effect would do harm.
     const REPEATABLE: bool = true;
 
-    /// Whether the call issues access_tokens: there errcode 40001 is about the AppSecret.
+    /// Whether the call issues access_tokens, where errcode 40001 means a wrong AppSecret instead of a dead token.
     const ISSUES_TOKENS: bool = false;
 
-    /// JSON to post. A call without it is a GET.
+    /// The JSON body of a POST. A call without a body is a GET.
     fn body(&self) -> Option<Value> {
         None
     }
 
-    /// Reads a success.
+    /// Reads the answer of a successful call.
     ///
     /// # Errors
-    /// [`Unexpected`] when the answer lacks what WeChat always sends: something else has answered.
+    /// [`Unexpected`] when the answer lacks a member that WeChat always sends: another server has answered.
     fn read(answer: Value) -> Result<Self::Answer, Unexpected>;
 }
 
-/// What is wrong with an answer that is not WeChat's. Never holds the answer, which may hold a token.
+/// Why an answer is not WeChat's. Never holds the answer, which may contain a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unexpected(pub String);
 
 /// Decodes an answer.
 pub(super) fn decoded<T: DeserializeOwned>(answer: Value) -> Result<T, Unexpected> {
-    // The decoder's own message may quote the answer.
+    // The decoder's error is dropped: it may quote the answer.
     serde_json::from_value(answer).map_err(|_| Unexpected("JSON without the expected members".to_owned()))
 }
 
-/// Reads the answer to an order. One that is answered without an errcode was answered by something else.
+/// Checks the answer of a call that returns nothing: WeChat always sends an errcode with it.
 pub(super) fn confirmed(answer: &Value) -> Result<(), Unexpected> {
     match answer.get("errcode") {
         Some(_) => Ok(()),
@@ -48,7 +47,7 @@ pub(super) fn confirmed(answer: &Value) -> Result<(), Unexpected> {
     }
 }
 
-/// WeChat's own JSON, which has something at `pointer`: what lacks it is another server's, and must not be kept for a menu.
+/// Returns `answer` if it has a value at `pointer`. Another server's JSON must not be saved as a menu.
 pub(super) fn holding(pointer: &str, answer: Value) -> Result<Value, Unexpected> {
     match answer.pointer(pointer) {
         Some(_) => Ok(answer),
@@ -56,13 +55,11 @@ pub(super) fn holding(pointer: &str, answer: Value) -> Result<Value, Unexpected>
     }
 }
 
-/// An id that WeChat writes as a number or as text, depending on the page of its documents.
+/// An id that WeChat sends as a number or as text: its pages differ.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub(super) enum Id {
-    /// As a number.
     Number(u64),
-    /// As text.
     Text(String),
 }
 

@@ -1,4 +1,4 @@
-//! The client of WeChat's API: one place that calls it, bounds each call in time, and reads what it answers.
+//! The client of WeChat's API: sends calls, bounds their time, retries them and reads the answers.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,7 +7,7 @@ use url::Url;
 
 use super::{
     ApiError, Call, Unexpected, answer,
-    error::{graver, transport_error},
+    error::{transport_error, worse},
 };
 use crate::{
     clock::{Clock, Deadline},
@@ -18,41 +18,42 @@ use crate::{
     transport,
 };
 
-/// Where WeChat's API is, unless `WECHAT_API_BASE` says otherwise.
+/// The API's base URL, unless `WECHAT_API_BASE` is set.
 pub const DEFAULT_API_BASE: &str = "https://api.weixin.qq.com";
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// One call with its repeats. WeChat's own answers come in tens of milliseconds.
+/// Timeout of one call, retries included. WeChat answers in tens of milliseconds.
 const CALL_TIMEOUT: Duration = Duration::from_secs(8);
-/// What a call leaves of the invocation, to answer with what it brought.
+/// Time that a call leaves for the rest of the request.
 const DEADLINE_MARGIN: Duration = Duration::from_secs(1);
-/// Below this nothing is begun: it could not end.
+/// The client starts no attempt with less time left.
 const SHORTEST_CALL: Duration = Duration::from_millis(50);
-/// Idle connections are closed before a frozen Lambda environment would wake up to dead ones.
+/// The client closes idle connections early, because a frozen Lambda environment wakes up to dead ones.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(20);
-/// The wait before the first repeat; it doubles with each.
+/// The wait before the first retry. It doubles each time.
 const BACK_OFF: Duration = Duration::from_millis(500);
 /// The errcode for a caller whose address is not in the account's IP whitelist.
+/// See [WeChat Docs/IP白名单](https://developers.weixin.qq.com/doc/oplatform/developers/basic_func/ip_whitelist).
 const NOT_WHITELISTED: i64 = 40164;
-/// Longer answers are not WeChat's.
+/// Bytes. A longer answer is not WeChat's.
 const ANSWER_LIMIT: usize = 4 * 1024 * 1024;
 
-/// Bytes of the shortest name of a user that is taken out of WeChat's words: an openid has 28, and less is part of many a word.
+/// Bytes. User ids that are shorter stay in an errmsg, because they may be parts of words. An openid has 28.
 const SHORTEST_USER: usize = 8;
 
-/// A request as it goes out. Not `Debug`: it holds the access_token, or the AppSecret.
+/// An outgoing request. Not `Debug`: it holds the access_token or the AppSecret.
 pub(super) struct Request<'a> {
-    /// The path, which names the operation in errors and logs.
+    /// The path. It also names the operation in errors and logs.
     pub(super) operation: &'static str,
-    /// Whether the operation issues tokens: there errcode 40001 is about the AppSecret.
+    /// As [`Call::ISSUES_TOKENS`].
     pub(super) issues_tokens: bool,
     pub(super) query: &'a [(&'a str, &'a str)],
-    /// JSON to post; without it the request is a GET.
+    /// The JSON body of a POST. A request without a body is a GET.
     pub(super) body: Option<Value>,
 }
 
 impl Request<'_> {
-    /// What no answer may be quoted with: secrets, and the user that the call is about, whom its caller knows anyway.
+    /// Returns the texts to mask in a quoted answer: secrets, and the user that the call is about.
     pub(super) fn secrets(&self) -> Vec<&str> {
         let query = self
             .query
@@ -74,7 +75,7 @@ impl Request<'_> {
     }
 }
 
-/// A client of one base address. Cheap to clone; its connections are shared.
+/// A client of one base URL. Clones are cheap and share connections.
 #[derive(Clone, Debug)]
 pub struct Client {
     http: reqwest::Client,
@@ -82,14 +83,14 @@ pub struct Client {
     clock: Arc<dyn Clock>,
 }
 
-/// Why a client could not be made.
+/// Why a client could not be created.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
-    /// The base address is no http(s) URL.
+    /// The base address is not an http(s) URL.
     #[error("WECHAT_API_BASE is not an http or https URL / WECHAT_API_BASE 不是 http(s) 地址")]
     Base,
-    /// `HTTPS_PROXY` is no URL.
+    /// `HTTPS_PROXY` is not a URL.
     #[error("HTTPS_PROXY is not a URL / HTTPS_PROXY 不是合法地址")]
     Proxy,
     /// The TLS stack could not be set up.
@@ -98,10 +99,10 @@ pub enum ClientError {
 }
 
 impl Client {
-    /// A client that calls `base` and, as `HTTPS_PROXY` says, through `proxy`.
+    /// Creates a client that calls `base`, through `proxy` if there is one (`HTTPS_PROXY`).
     ///
     /// # Errors
-    /// [`ClientError`] when either is no URL.
+    /// [`ClientError`] when either is not a URL.
     pub fn new(base: &str, proxy: Option<&Secret>, clock: Arc<dyn Clock>) -> Result<Self, ClientError> {
         let base = parse_base(base)?;
         let mut builder = transport::client()
@@ -117,10 +118,10 @@ impl Client {
         Ok(Self { http, base, clock })
     }
 
-    /// Makes `call` with `token`, at most `attempts` times in all: again after what is transient, if the call allows that.
+    /// Makes `call` with `token`. Retries transient failures up to `attempts` attempts, if the call is repeatable.
     ///
     /// # Errors
-    /// [`ApiError`] when WeChat refuses, or its answer does not come or cannot be read.
+    /// [`ApiError`] when WeChat refuses or does not answer, or its answer cannot be read.
     pub async fn call<C: Call>(
         &self,
         call: &C,
@@ -132,7 +133,7 @@ impl Client {
         self.send(call, &query, attempts, deadline).await
     }
 
-    /// Makes `call` with `query`.
+    /// Makes `call` with the parameters `query`.
     pub(super) async fn send<C: Call>(
         &self,
         call: &C,
@@ -154,8 +155,7 @@ impl Client {
         })
     }
 
-    /// Sends `request` and reads the answer, repeating what is transient. One for all calls, so that a function holds this
-    /// code once.
+    /// Sends `request`, retries transient failures and returns the answer's JSON. Not generic: the binary holds it once.
     async fn exchange(&self, request: &Request<'_>, attempts: u8, deadline: Deadline) -> Result<Value, ApiError> {
         let operation = request.operation;
         let started = self.clock.now_millis();
@@ -171,7 +171,7 @@ impl Client {
                 break;
             }
             if attempt > 1 {
-                tracing::info!(operation, attempt, "repeating a WeChat call");
+                tracing::info!(operation, attempt, "retrying a WeChat call");
                 self.clock.sleep(wait).await;
                 back_off *= 2;
             }
@@ -180,7 +180,7 @@ impl Client {
                 Err(error) => {
                     let is_transient = error.is_transient();
                     let is_ambiguous = error.is_ambiguous();
-                    failure = graver(failure, error.after(attempt, may_have_landed));
+                    failure = worse(failure, error.after(attempt, may_have_landed));
                     may_have_landed |= is_ambiguous;
                     if !is_transient {
                         break;
@@ -191,7 +191,7 @@ impl Client {
         Err(failure)
     }
 
-    /// One attempt, with what it tells the logs and metrics.
+    /// Makes one attempt, with its log line and metrics.
     async fn exchange_measured(&self, request: &Request<'_>, timeout: Duration) -> Result<Value, ApiError> {
         let operation = request.operation;
         let started = self.clock.now_millis();
@@ -205,7 +205,7 @@ impl Client {
         );
         match &outcome {
             Ok(_) => tracing::debug!(operation, millis, "WeChat call"),
-            // An answer like any other to whoever asks for the menu.
+            // A normal answer to a query of the menu.
             Err(error) if error.errcode() == Some(NO_MENU) => tracing::debug!(operation, millis, "there is no menu"),
             Err(error) => tracing::warn!(operation, millis, errcode = error.errcode(), %error, "WeChat call failed"),
         }
@@ -259,7 +259,7 @@ impl Client {
     }
 }
 
-/// Reads the base address, as `WECHAT_API_BASE` gives it.
+/// Parses the value of `WECHAT_API_BASE`.
 pub(crate) fn parse_base(base: &str) -> Result<Url, ClientError> {
     Url::parse(base)
         .ok()
@@ -267,7 +267,7 @@ pub(crate) fn parse_base(base: &str) -> Result<Url, ClientError> {
         .ok_or(ClientError::Base)
 }
 
-/// Reads the proxy's address, as `HTTPS_PROXY` gives it.
+/// Parses the value of `HTTPS_PROXY`.
 pub(crate) fn parse_proxy(proxy: &Secret) -> Result<reqwest::Proxy, ClientError> {
     reqwest::Proxy::https(proxy.expose()).map_err(|_| ClientError::Proxy)
 }

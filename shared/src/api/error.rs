@@ -1,4 +1,4 @@
-//! Why a call to WeChat brought no result, and whether it may have taken effect all the same.
+//! Why a call to WeChat failed, and whether it may have taken effect.
 
 use super::answer::Rejection;
 use crate::{
@@ -6,10 +6,10 @@ use crate::{
     error_chain::chain,
 };
 
-/// Characters that are kept of an errmsg. WeChat's own have up to 200.
+/// Characters. A longer errmsg is cut. WeChat's have up to 200.
 const ERRMSG_LIMIT: usize = 1_000;
 
-/// Why a call brought no result. Neither URL nor body is ever in it.
+/// Why a call failed. Never holds the URL or the body.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     /// WeChat answered with an errcode.
@@ -17,30 +17,30 @@ pub enum ApiError {
     Rejected {
         /// The path that was called.
         operation: &'static str,
-        /// What it answered.
+        /// The refusal.
         rejection: Rejection,
-        /// How many calls it took to learn this.
+        /// Attempts made.
         calls: u8,
-        /// Whether one of those before may have taken effect: then this refusal of a repeat does not tell.
+        /// Whether an earlier attempt may have taken effect, which the refusal of a retry does not rule out.
         after_ambiguous: bool,
     },
-    /// No answer in time. The call may have taken effect.
+    /// WeChat did not answer in time. The call may have taken effect.
     #[error("{operation}: WeChat did not answer in time / 微信未在限定时间内应答")]
     Timeout {
         /// The path that was called.
         operation: &'static str,
     },
-    /// No connection, or it broke.
+    /// The connection failed or broke.
     #[error("{operation}: no connection to WeChat ({cause}) / 无法连接微信服务器")]
     Connection {
         /// The path that was called.
         operation: &'static str,
         /// The texts of the transport's error chain, without the URL.
         cause: String,
-        /// Whether the request had not left yet.
+        /// Whether the failure precedes the request: then the call had no effect.
         before_sending: bool,
     },
-    /// An HTTP status that WeChat does not use, most likely a proxy's.
+    /// An HTTP status that WeChat does not use. Most likely a proxy answered.
     #[error("{operation}: HTTP status {status} instead of WeChat's answer / 返回了 HTTP {status}，并非微信的应答")]
     Status {
         /// The path that was called.
@@ -48,15 +48,15 @@ pub enum ApiError {
         /// The status.
         status: u16,
     },
-    /// An answer that is no JSON, was cut, or lacks what it should hold.
+    /// An answer that is not JSON, is cut off, or lacks a member that WeChat always sends.
     #[error("{operation}: an answer that is not WeChat's ({detail}) / 应答不是微信的格式")]
     Unreadable {
         /// The path that was called.
         operation: &'static str,
-        /// What is wrong with it; never the answer itself.
+        /// What is wrong with the answer. Never quotes it.
         detail: String,
     },
-    /// The invocation ends too soon for another call: WeChat was not asked.
+    /// The invocation ends too soon: the call was not made.
     #[error("{operation}: not called, since this invocation is about to end / 本次调用即将超时，未发起请求")]
     OutOfTime {
         /// The path that was not called.
@@ -65,7 +65,7 @@ pub enum ApiError {
 }
 
 impl ApiError {
-    /// WeChat's errcode, when there is one.
+    /// Returns WeChat's errcode, if WeChat refused.
     #[must_use]
     pub const fn errcode(&self) -> Option<i64> {
         match self {
@@ -74,13 +74,13 @@ impl ApiError {
         }
     }
 
-    /// Whether WeChat refuses the access_token: another one may do.
+    /// Whether WeChat refused the access_token, so that the call may succeed with another one.
     #[must_use]
     pub fn is_dead_token(&self) -> bool {
         self.errcode().is_some_and(errcode::is_dead_token)
     }
 
-    /// How many calls were made, as far as WeChat answered.
+    /// Returns the attempts made; 1 unless WeChat refused.
     #[must_use]
     pub const fn calls(&self) -> u8 {
         match self {
@@ -89,7 +89,8 @@ impl ApiError {
         }
     }
 
-    /// Takes `secrets` out of WeChat's words, and what could forge a line of a log: a relay may echo the request.
+    /// Masks `secrets` in the errmsg and replaces control characters: a relay may echo the request, and a line break could
+    /// forge a log line.
     pub(super) fn without(mut self, secrets: &[&str]) -> Self {
         if let Self::Rejected { rejection, .. } = &mut self {
             for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
@@ -97,7 +98,7 @@ impl ApiError {
                 rejection.errmsg = rejection.errmsg.replace(secret, "***").replace(&encoded, "***");
             }
             rejection.errmsg = rejection.errmsg.replace(char::is_control, " ");
-            // After the secrets are out: the beginning of one would no longer be known as such.
+            // Cut last: the masking would miss a secret that was cut in two.
             let end = rejection.errmsg.char_indices().nth(ERRMSG_LIMIT);
             rejection
                 .errmsg
@@ -106,7 +107,7 @@ impl ApiError {
         self
     }
 
-    /// This failure, as that of the `attempt`-th call; `earlier_ambiguous` when one before may have taken effect.
+    /// Marks this as the failure of attempt number `attempt`. `earlier_ambiguous`: an earlier one may have taken effect.
     pub(super) fn after(mut self, attempt: u8, earlier_ambiguous: bool) -> Self {
         if let Self::Rejected {
             calls, after_ambiguous, ..
@@ -118,7 +119,7 @@ impl ApiError {
         self
     }
 
-    /// Whether the call, or one that it repeated, may have taken effect although it failed.
+    /// Whether any attempt may have taken effect although the call failed.
     #[must_use]
     pub const fn may_have_landed(&self) -> bool {
         let after_ambiguous = matches!(
@@ -131,11 +132,11 @@ impl ApiError {
         after_ambiguous || self.is_ambiguous()
     }
 
-    /// Whether this call may have taken effect although it failed.
+    /// Whether the last attempt may have taken effect although it failed.
     #[must_use]
     pub const fn is_ambiguous(&self) -> bool {
         match self {
-            // System error, of WeChat and of its customer service.
+            // System errors of WeChat and of its customer service.
             Self::Rejected { rejection, .. } => matches!(rejection.errcode, -1 | 61450),
             Self::Timeout { .. } | Self::Status { .. } | Self::Unreadable { .. } => true,
             Self::Connection { before_sending, .. } => !*before_sending,
@@ -143,7 +144,7 @@ impl ApiError {
         }
     }
 
-    /// Whether the same call may go through a moment later.
+    /// Whether a retry may succeed.
     pub(super) fn is_transient(&self) -> bool {
         match self {
             Self::Rejected { rejection, .. } => matches!(rejection.entry().retry, Retry::BackOff),
@@ -154,8 +155,8 @@ impl ApiError {
     }
 }
 
-/// Which failure to report after a repeat: WeChat's own word, else one that leaves open whether the call took effect.
-pub(super) fn graver(earlier: ApiError, later: ApiError) -> ApiError {
+/// Returns the failure to report after a retry: WeChat's refusal, else one that leaves open whether the call took effect.
+pub(super) fn worse(earlier: ApiError, later: ApiError) -> ApiError {
     let is_verdict = matches!(later, ApiError::Rejected { .. });
     if earlier.is_ambiguous() && !later.is_ambiguous() && !is_verdict {
         earlier
@@ -166,7 +167,7 @@ pub(super) fn graver(earlier: ApiError, later: ApiError) -> ApiError {
 
 pub(super) fn transport_error(operation: &'static str, error: reqwest::Error) -> ApiError {
     let error = error.without_url();
-    // A connection that could not be made in time is a timeout to reqwest too, but no request has left.
+    // reqwest calls a slow connection a timeout too, but then the request was not sent.
     if error.is_timeout() && !error.is_connect() {
         return ApiError::Timeout { operation };
     }
@@ -181,7 +182,6 @@ pub(super) fn transport_error(operation: &'static str, error: reqwest::Error) ->
 mod tests {
     use super::{super::client::Request, *};
 
-    /// A relay on the way to WeChat may answer with what it was sent.
     #[test]
     fn an_echoed_request_shows_no_secret_and_forges_no_line() {
         let body = serde_json::json!({"appid": "wx1", "secret": "s3cr+t"});
@@ -206,7 +206,7 @@ mod tests {
         for secret in ["s3cr+t", "t0k/en", "t0k%2Fen", "\n2026"] {
             assert!(!shown.contains(secret), "{secret} in {shown}");
         }
-        assert!(shown.contains(" zh "), "what is no secret stays: {shown}");
+        assert!(shown.contains(" zh "), "other words stay: {shown}");
     }
 
     #[test]

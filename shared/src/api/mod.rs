@@ -1,8 +1,9 @@
-//! WeChat's API: each call is a value ([`calls`]), and one client ([`Client`]) makes it, bounds it in time and reads the
-//! answer. Functions call through [`crate::account::Account`], which has the access_token.
+//! WeChat's API. Each call is a value ([`calls`]); one client ([`Client`]) sends it, bounds its time and reads the answer.
+//! Functions call through [`crate::account::Account`], which has the access_token.
 //!
-//! WeChat answers 200 to everything, with `errcode` inside and any content type. The access_token and the AppSecret
-//! travel in URLs and bodies, so no error here ever holds either.
+//! WeChat answers every call with 200, an `errcode` in the body and any content type. The access_token and the AppSecret
+//! travel in URLs and bodies, so no error holds a URL or a body.
+//! See [WeChat Docs/全局返回码](https://developers.weixin.qq.com/doc/offiaccount/Getting_Started/Global_Return_Code.html).
 
 mod answer;
 mod call;

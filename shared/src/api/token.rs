@@ -1,4 +1,5 @@
-//! The two interfaces that issue access_tokens. They are isolated from one another: choose one and never mix.
+//! The two interfaces that issue access_tokens. Their tokens are isolated: an account uses one interface and never both.
+//! See [WeChat Docs/获取稳定版接口调用凭据](https://developers.weixin.qq.com/doc/service/api/base/api_getstableaccesstoken.html).
 
 use std::future::Future;
 
@@ -8,17 +9,19 @@ use super::{
 };
 use crate::{clock::Deadline, secret::Secret};
 
-/// How often an ordinary call may be made in all: a repeat after -1 or a broken connection brings a token all the same.
+/// Attempts at an ordinary call. A retry after errcode -1 or a broken connection is harmless.
 const ATTEMPTS: u8 = 3;
 
 /// Which interface issues the tokens (`WECHAT_TOKEN_API`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TokenApi {
-    /// `POST /cgi-bin/stable_token`: an ordinary call gives the current token with its remaining life, 500,000 a day;
-    /// a forced one replaces it, 20 a day and 30 s apart.
+    /// `POST /cgi-bin/stable_token`. An ordinary call returns the current token with its remaining life (500,000 a day); a
+    /// forced call replaces the token (20 a day, 30 s apart).
+    /// See [WeChat Docs/获取稳定版接口调用凭据](https://developers.weixin.qq.com/doc/service/api/base/api_getstableaccesstoken.html).
     #[default]
     Stable,
-    /// `GET /cgi-bin/token`: every call replaces the token, the old one works 5 minutes more; 2,000 a day.
+    /// `GET /cgi-bin/token`. Every call replaces the token (2,000 a day); the old token works for 5 more minutes.
+    /// See [WeChat Docs/获取接口调用凭据](https://developers.weixin.qq.com/doc/service/api/base/api_getaccesstoken).
     Classic,
 }
 
@@ -27,19 +30,19 @@ pub enum TokenApi {
 pub struct IssuedToken {
     /// The token.
     pub access_token: Secret,
-    /// Seconds of life it has left: 7,200 at most.
+    /// Seconds of life left, at most 7,200.
     pub expires_in: i64,
 }
 
-/// Where tokens come from: WeChat, or a script in a test.
+/// A source of new tokens: WeChat, or a script in a test.
 pub trait TokenIssuer: Send + Sync {
-    /// Asks for the token, or with `force` for another one than the current.
+    /// Asks for the current token, or with `force` for a new one.
     ///
     /// # Errors
-    /// [`ApiError`] when WeChat gives none.
+    /// [`ApiError`] when WeChat issues no token.
     fn issue(&self, force: bool, deadline: Deadline) -> impl Future<Output = Result<IssuedToken, ApiError>> + Send;
 
-    /// Whether an ordinary call brings another token than the current one too.
+    /// Whether an ordinary call replaces the token too.
     fn always_replaces(&self) -> bool;
 }
 
@@ -53,7 +56,7 @@ pub struct TokenEndpoint {
 }
 
 impl TokenEndpoint {
-    /// The interface `api` for the account `app_id`.
+    /// Creates the interface `api` of the account `app_id`.
     #[must_use]
     pub fn new(client: Client, api: TokenApi, app_id: impl Into<String>, app_secret: Secret) -> Self {
         Self {
@@ -94,7 +97,7 @@ impl TokenIssuer for TokenEndpoint {
     }
 }
 
-/// A forced call that is repeated could replace the token twice, and the ledger knows of one.
+/// Returns the attempts at a call. A forced call gets one: a retry could replace the token twice, and the ledger counts one.
 const fn attempts(force: bool) -> u8 {
     if force { 1 } else { ATTEMPTS }
 }

@@ -1,7 +1,7 @@
-//! Keeps the list of AWS calls that each function declares true: its role in `template.yaml` allows these and no other.
+//! Holds each function to its declared AWS calls, the only ones that its role in `template.yaml` allows.
 //!
-//! A debug build refuses a call that is not declared, so a test meets it before IAM does, and notes every call that it
-//! makes in the folder that `RECORD_AWS_CALLS` names, so that a declared call that no test makes is found too.
+//! A debug build refuses an undeclared call, so a test fails before IAM refuses. It also records every call in the folder
+//! that `RECORD_AWS_CALLS` names, which reveals declared calls that no test makes.
 
 use aws_smithy_runtime_api::client::{
     http::{
@@ -12,7 +12,7 @@ use aws_smithy_runtime_api::client::{
     runtime_components::RuntimeComponents,
 };
 
-/// `client`, which in a debug build makes `declared` calls only. A release build gets it as it is.
+/// Restricts `client` to `declared` calls in a debug build. A release build gets `client` unchanged.
 pub(super) fn only(declared: &'static [&'static str], client: SharedHttpClient) -> SharedHttpClient {
     if cfg!(debug_assertions) {
         SharedHttpClient::new(DeclaredCalls {
@@ -57,7 +57,7 @@ impl HttpConnector for DeclaredCalls<SharedHttpConnector> {
     }
 }
 
-/// The IAM action that `request` needs. `None` is a request for credentials, which no role has to allow.
+/// Returns the IAM action that `request` needs. `None` for a request for credentials, which needs none.
 fn action(request: &HttpRequest) -> Option<String> {
     let Some(target) = request.headers().get("x-amz-target") else {
         let path = request.uri().split('?').next().unwrap_or_default();
@@ -74,10 +74,10 @@ fn action(request: &HttpRequest) -> Option<String> {
     Some(format!("{prefix}:{operation}"))
 }
 
-/// One empty file a call: processes may write it at the same time.
+/// Records `call` as an empty file, which several processes may create at once.
 fn record(call: &str) {
     if let Some(folder) = std::env::var_os("RECORD_AWS_CALLS") {
-        // A test that wants the record finds it missing.
+        // Best effort: a test that reads the record notices that it is missing.
         let _ = std::fs::write(std::path::Path::new(&folder).join(call), "");
     }
 }

@@ -1,4 +1,4 @@
-//! Invokes an AWS Lambda function.
+//! Invokes a Lambda function, with retries.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,14 +10,14 @@ use serde_json::Value;
 use super::describe;
 use crate::{clock::Clock, random};
 
-/// The HTTP status of an asynchronous invocation that Lambda has taken.
+/// HTTP status with which Lambda accepts an asynchronous invocation.
 const ACCEPTED: i32 = 202;
 const FIRST_BACK_OFF_MILLIS: u64 = 100;
 const THROTTLED_ATTEMPTS: u32 = 5;
-/// Attempts at an invocation that fails otherwise, in a way that may pass.
+/// Attempts after any other transient failure.
 const FAILED_ATTEMPTS: u32 = 2;
 
-/// A function, by name or ARN.
+/// A Lambda function, by name or ARN.
 #[derive(Clone, Debug)]
 pub struct LambdaFunction {
     client: aws_sdk_lambda::Client,
@@ -29,27 +29,27 @@ pub struct LambdaFunction {
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvokeError {
-    /// Lambda refuses for now.
+    /// Lambda throttles.
     #[error("AWS Lambda throttles / 被 AWS Lambda 限流")]
     Throttled,
-    /// Lambda did not answer, or failed itself: the function may have run.
+    /// Lambda did not answer, or failed internally. The function may have run.
     #[error("AWS Lambda did not answer ({0}) / AWS Lambda 未应答")]
     Lost(String),
     /// Lambda refuses the invocation.
     #[error("AWS Lambda refused ({0}) / AWS Lambda 拒绝调用")]
     Refused(String),
-    /// The function ran, and failed.
+    /// The function ran and failed.
     #[error("{error_type}: {message}")]
     Function {
-        /// The type of its error; one of Lambda's own when the function could not report any.
+        /// The error's type. Lambda's own when the function could not report one.
         error_type: String,
-        /// Its message.
+        /// The error's message.
         message: String,
     },
 }
 
 impl LambdaFunction {
-    /// The function called `name`.
+    /// Creates a client of the function `name`.
     #[must_use]
     pub fn new(client: aws_sdk_lambda::Client, name: impl Into<String>, clock: Arc<dyn Clock>) -> Self {
         Self {
@@ -59,24 +59,24 @@ impl LambdaFunction {
         }
     }
 
-    /// Runs the function with the event `payload`, and waits for its end.
+    /// Runs the function with the event `payload` and waits for its end (synchronous invocation).
     ///
     /// # Errors
-    /// [`InvokeError`] when it did not run to its end, as far as can be told.
+    /// [`InvokeError`] unless the function certainly succeeded.
     pub async fn call(&self, payload: Vec<u8>) -> Result<(), InvokeError> {
         self.invoke(InvocationType::RequestResponse, payload).await
     }
 
-    /// Has Lambda keep the event `payload`, and run the function with it as often as it takes.
+    /// Queues the event `payload`. Lambda runs the function later, with its own retries (asynchronous invocation).
     ///
     /// # Errors
-    /// [`InvokeError`] when Lambda did not take it, as far as can be told.
+    /// [`InvokeError`] unless Lambda certainly queued the event.
     pub async fn post(&self, payload: Vec<u8>) -> Result<(), InvokeError> {
         self.invoke(InvocationType::Event, payload).await
     }
 
-    /// Invokes; while Lambda throttles, again after growing waits with jitter, and once more after a failure that may pass.
-    /// So the function may run twice.
+    /// Invokes the function, and retries throttling and transient failures with backoff and jitter. A retry after a lost
+    /// answer may run the function twice.
     async fn invoke(&self, kind: InvocationType, payload: Vec<u8>) -> Result<(), InvokeError> {
         let (mut attempt, is_posted) = (0, kind == InvocationType::Event);
         loop {
@@ -95,13 +95,13 @@ impl LambdaFunction {
                         output.payload.as_ref().map_or(&[], |payload| payload.as_ref()),
                     ));
                 }
-                // Whatever answers in Lambda's place has not kept the event.
+                // Another server answered in Lambda's place: the event is not queued.
                 Ok(output) if is_posted && output.status_code != ACCEPTED => {
                     return Err(InvokeError::Lost(format!("status {}", output.status_code)));
                 }
                 Ok(_) => return Ok(()),
                 Err(error) => {
-                    let (attempts, failure) = judge(&error);
+                    let (attempts, failure) = classify(&error);
                     if attempt >= attempts {
                         return Err(failure);
                     }
@@ -112,29 +112,29 @@ impl LambdaFunction {
     }
 }
 
-/// Doubles with each attempt; half of it is chance, so that callers that were throttled together come back apart.
+/// Returns the wait before the next attempt: doubles each time, plus up to 100 % jitter, which spreads throttled callers.
 fn back_off(attempt: u32) -> Duration {
     let fixed = FIRST_BACK_OFF_MILLIS << (attempt - 1);
     let jitter = u64::from_ne_bytes(random::bytes()) % fixed;
     Duration::from_millis(fixed + jitter)
 }
 
-/// How often to attempt what fails like this, and what it is called in the end.
-fn judge(error: &SdkError<SdkInvokeError>) -> (u32, InvokeError) {
+/// Returns the attempts that such a failure deserves, and the error after the last one.
+fn classify(error: &SdkError<SdkInvokeError>) -> (u32, InvokeError) {
     let is_throttled = error
         .as_service_error()
         .is_some_and(SdkInvokeError::is_too_many_requests_exception);
     if is_throttled {
         (THROTTLED_ATTEMPTS, InvokeError::Throttled)
-    } else if may_pass(error) {
+    } else if is_transient(error) {
         (FAILED_ATTEMPTS, InvokeError::Lost(describe(error)))
     } else {
         (1, InvokeError::Refused(describe(error)))
     }
 }
 
-/// No connection, one that broke, or a failure of AWS Lambda's own.
-fn may_pass(error: &SdkError<SdkInvokeError>) -> bool {
+/// Whether a failure is transient: no connection, a broken one, or a 5xx of Lambda.
+fn is_transient(error: &SdkError<SdkInvokeError>) -> bool {
     match error {
         SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => true,
         SdkError::ServiceError(service) => service.raw().status().is_server_error(),
@@ -142,7 +142,7 @@ fn may_pass(error: &SdkError<SdkInvokeError>) -> bool {
     }
 }
 
-/// Reads `{"errorType","errorMessage"}`, from the function or from Lambda in its place.
+/// Reads `{"errorType","errorMessage"}`, which the function reports, or Lambda in its place.
 fn function_error(payload: &[u8]) -> InvokeError {
     let payload: Value = serde_json::from_slice(payload).unwrap_or_default();
     let text = |name: &str| payload[name].as_str().unwrap_or_default().to_owned();

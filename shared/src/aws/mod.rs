@@ -1,4 +1,4 @@
-//! The AWS SDK as every function uses it: a pinned behaviour, and an end to every wait.
+//! The AWS SDK as every function uses it: a pinned behaviour version and a timeout for every call.
 
 mod calls;
 #[cfg(feature = "invoke")]
@@ -26,22 +26,22 @@ use crate::{
     transport::AwsTransport,
 };
 
-/// One attempt at DynamoDB; its usual answer comes in milliseconds.
+/// Timeout of one attempt at DynamoDB, which usually answers in milliseconds.
 const STORE_ATTEMPT: Duration = Duration::from_millis(800);
-/// One operation with its attempts.
+/// Timeout of one operation at DynamoDB, retries included.
 const STORE_OPERATION: Duration = Duration::from_secs(2);
-/// One attempt at Secrets Manager, which may begin with a TLS handshake on a small share of a CPU.
+/// Timeout of one attempt at Secrets Manager. The first includes a TLS handshake on a small share of a CPU.
 const SECRET_ATTEMPT: Duration = Duration::from_secs(2);
-/// The secret with its attempts. How long a start or a request waits for them is for [`crate::live`] to say.
+/// Timeout of a read of the secret, retries included. [`crate::live`] decides how long a start or a request waits for it.
 const SECRET_OPERATION: Duration = Duration::from_secs(6);
-/// An invocation of token-refresher waits for WeChat.
+/// Timeout of an invocation. `token-refresher` waits for WeChat.
 #[cfg(feature = "invoke")]
 const INVOKE_OPERATION: Duration = Duration::from_secs(26);
+/// Timeout of connecting, to any service.
 const CONNECT: Duration = Duration::from_secs(1);
 
-/// The SDK's configuration from the standard variables, for a function that makes `calls`: IAM actions, such as
-/// `dynamodb:GetItem`. In a debug build any other call fails. No call follows the proxy variables: `HTTPS_PROXY` is for
-/// the calls to WeChat.
+/// Loads the SDK's configuration from the standard variables. `calls` are the IAM actions that the function uses, such as
+/// `dynamodb:GetItem`; any other call fails in a debug build. AWS calls ignore `HTTPS_PROXY`, which is for calls to WeChat.
 #[must_use]
 pub fn load(calls: &'static [&'static str]) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
@@ -58,8 +58,7 @@ pub fn load(calls: &'static [&'static str]) -> SdkConfig {
         .build()
 }
 
-/// Starts a function that makes `calls`, as [`load`] takes them, with the state that `build` makes of the SDK's configuration
-/// and the environment.
+/// Starts a function: loads the SDK for `calls` (see [`load`]) and builds the state from it and the environment.
 ///
 /// # Errors
 /// [`ConfigError`] with every problem of the environment.
@@ -73,12 +72,12 @@ pub async fn start<S: State>(
     Live::start(build, secrets, Environment::process(), Arc::new(SystemClock)).await
 }
 
-/// AWS Secrets Manager. The client is made when a secret is read: a function without one needs none.
+/// AWS Secrets Manager. Creates its client only when it reads a secret, because a function without a secret needs none.
 #[derive(Debug)]
 pub struct SecretsManager(SdkConfig);
 
 impl SecretsManager {
-    /// The one that `sdk` reaches.
+    /// Reads secrets with the configuration `sdk`.
     #[must_use]
     pub const fn new(sdk: SdkConfig) -> Self {
         Self(sdk)
@@ -108,8 +107,8 @@ fn secrets_client(sdk: &SdkConfig) -> aws_sdk_secretsmanager::Client {
     aws_sdk_secretsmanager::Client::from_conf(config.build())
 }
 
-/// A failed call as text: the code and message of the service, or what kept it from answering. Never the response, which
-/// may hold a secret.
+/// Describes a failed call: the service's code and message, or why there was no answer. Never holds the response, which may
+/// contain a secret.
 #[must_use]
 pub fn describe<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> String {
     match cause_and_message(error) {
@@ -139,17 +138,17 @@ fn cause_and_message<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> (Str
     (cause.to_owned(), message)
 }
 
-/// A Lambda client whose invocations may take as long as a run of token-refresher.
+/// Creates a Lambda client whose timeout allows a whole run of `token-refresher`.
 #[cfg(feature = "invoke")]
 #[must_use]
 pub fn lambda_client(sdk: &SdkConfig) -> aws_sdk_lambda::Client {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT)
-        // Left out, the attempt would keep the store's patience.
+        // Overrides the timeout for DynamoDB in `sdk`.
         .operation_attempt_timeout(INVOKE_OPERATION)
         .operation_timeout(INVOKE_OPERATION)
         .build();
-    // LambdaFunction backs off by itself, and a repeated invocation would be a second run.
+    // `LambdaFunction` retries itself, and a retried invocation is a second run.
     let config = aws_sdk_lambda::config::Builder::from(sdk)
         .timeout_config(timeouts)
         .retry_config(RetryConfig::disabled())

@@ -1,7 +1,7 @@
-//! The standard variables of the AWS SDK that a Lambda function has: region, credentials, endpoints.
+//! Reads region, credentials and endpoints from the SDK's standard variables. This file exists to save cold-start time.
 //!
-//! The SDK's own loader knows profiles, roles to assume and metadata services as well, which is a sixth of a binary that
-//! none of them ever serves: Lambda puts credentials into the environment, and starts the process anew for new ones.
+//! The SDK's own loader (`aws-config`) also supports profiles, assumed roles and metadata services: a sixth of the binary,
+//! unused, because Lambda puts credentials into the environment and starts a new process for new ones.
 
 use aws_sdk_dynamodb::config::{Credentials, Region, SharedCredentialsProvider};
 use aws_types::{
@@ -11,7 +11,7 @@ use aws_types::{
 
 use crate::config::Environment;
 
-/// A configuration with what the process's environment says. What is absent fails the calls that need it.
+/// Reads the process's environment. A call whose variable is missing fails when it is made.
 pub(super) fn configuration() -> sdk_config::Builder {
     let environment = Environment::process();
     let region = ["AWS_REGION", "AWS_DEFAULT_REGION"]
@@ -35,7 +35,7 @@ fn credentials(environment: &Environment) -> Option<SharedCredentialsProvider> {
     Some(SharedCredentialsProvider::new(credentials))
 }
 
-/// `AWS_ENDPOINT_URL_…`, which goes before `AWS_ENDPOINT_URL`.
+/// `AWS_ENDPOINT_URL_<SERVICE>`, which takes precedence over `AWS_ENDPOINT_URL`.
 #[derive(Debug)]
 struct Endpoints(Environment);
 

@@ -1,12 +1,12 @@
-//! `callbacks#<appid>`: when a callback of WeChat's was last accepted. The doctor compares it with the clock.
+//! `callbacks#<appid>`: the time of the last accepted callback. The doctor compares it with the clock.
 
 use super::{StoreError, Table, get_number, number, written};
 
 const KIND: &str = "callbacks";
 
 impl Table {
-    /// Notes that a callback was accepted at `now`. The note has no end: that there were callbacks once is what makes their
-    /// absence tell.
+    /// Records that a callback was accepted at `now`. The item never expires: missing callbacks are a symptom only on an
+    /// account that once had some.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written.
@@ -15,7 +15,7 @@ impl Table {
         written("PutItem", put.send().await)
     }
 
-    /// When a callback was last noted, in epoch seconds.
+    /// Returns the time of the last accepted callback, in epoch seconds.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be read.

@@ -1,26 +1,26 @@
-//! `callback#<appid>#<key>`: effects of a callback happen once, however often WeChat delivers it.
+//! `callback#<appid>#<key>`: the effects of a callback happen once, however often WeChat delivers it.
 
 use aws_sdk_dynamodb::{operation::put_item::PutItemError, types::ReturnValuesOnConditionCheckFailure};
 
 use super::{StoreError, Table, claim::MINE, get_text, named, names_in, number, text, written};
 
-/// A finished callback is remembered this long, in seconds: far beyond a repeat by WeChat, by Lambda or by a queue.
+/// Seconds. The lifetime of an item: far beyond the last retry by WeChat, by Lambda or by a queue.
 const REMEMBERED_FOR: i64 = 24 * 3600;
 
-/// Who runs the effects of a callback.
+/// The result of claiming a callback: who runs its effects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim {
     /// This delivery.
     Won,
-    /// No one: they have happened.
+    /// Nobody: the effects have happened.
     Done,
-    /// An earlier delivery, which is still running.
+    /// An earlier delivery, which still holds the claim.
     InProgress,
 }
 
 impl Table {
-    /// Claims the effects of the callback `key` for the delivery `owner`. A claim that is neither finished nor given up ends
-    /// by itself after `seconds`.
+    /// Claims the effects of the callback `key` for the delivery `owner`. The claim expires after `seconds` unless it is
+    /// finished or given up before.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written.
@@ -51,7 +51,7 @@ impl Table {
         let Some(PutItemError::ConditionalCheckFailedException(failure)) = error.as_service_error() else {
             return Err(StoreError::from_sdk("PutItem", &error));
         };
-        let item = self.in_the_way(&pk, failure).await?;
+        let item = self.conflicting_item(&pk, failure).await?;
         Ok(match get_text(&item, "state") {
             Some("done") => Claim::Done,
             _ => Claim::InProgress,
@@ -72,10 +72,10 @@ impl Table {
         written("PutItem", put.send().await)
     }
 
-    /// Gives a claim up after a failed effect, so that the next delivery need not wait for its end.
+    /// Gives up a claim after a failed effect, so that the next delivery does not wait until the claim expires.
     ///
     /// # Errors
-    /// [`StoreError`] when the table cannot be written; the claim then ends by itself.
+    /// [`StoreError`] when the table cannot be written. The claim then expires by itself.
     pub async fn give_up_callback(&self, key: &str, owner: &str) -> Result<(), StoreError> {
         let condition = format!("{MINE} AND #state = :in_progress");
         let values = [(":in_progress", text("in_progress"))];

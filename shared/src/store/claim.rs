@@ -1,8 +1,8 @@
-//! Claims: an item that one run at a time works on, which the run names as its `owner`.
+//! Claims: one run at a time works on an item and is its `owner`.
 //!
-//! An item is free to be claimed when no run owns it, when the run that asks owns it already (the SDK repeats a write whose
-//! answer was lost), or when the claim of another run has expired (`claim_expires_at`): that run has died. The lease of the
-//! token follows the same rule under older names of its attributes.
+//! A run may claim an item that has no owner, that it owns already (the SDK retries a write whose answer was lost), or whose
+//! claim has expired (`claim_expires_at`), because its owner died. The token's lease follows the same rule with older
+//! attribute names.
 
 use aws_sdk_dynamodb::{
     error::SdkError,
@@ -14,11 +14,11 @@ use super::{Attributes, StoreError, Table, get_number, named, names_in, text, wr
 
 /// The run `:owner` holds the claim.
 pub(super) const MINE: &str = "#owner = :owner";
-/// No run holds the claim at `:now`.
+/// No run holds an unexpired claim at `:now`.
 pub(super) const FREE: &str = "attribute_not_exists(#owner) OR claim_expires_at <= :now";
 
 impl Table {
-    /// Claims an item by `update`. Returns the item as it is now, or as `Err` the one that is in the way.
+    /// Claims an item by `update`. Returns the claimed item, or as `Err` the item that another run holds.
     pub(super) async fn claim(
         &self,
         pk: &str,
@@ -35,8 +35,8 @@ impl Table {
         }
     }
 
-    /// Updates an item while `owner` holds its claim. A claim that has passed to another run, or that has ended at an
-    /// attempt whose answer was lost, is left as it is.
+    /// Updates an item if `owner` holds its claim. Changes nothing when another run took over the claim, or when an earlier
+    /// attempt, whose answer was lost, already ended it.
     pub(super) async fn update_claimed<'a>(
         &self,
         pk: &str,
@@ -49,7 +49,7 @@ impl Table {
         written_if("UpdateItem", update.send().await).map(|_| ())
     }
 
-    /// Deletes an item if `condition` holds, which says by [`MINE`] that `owner` holds its claim.
+    /// Deletes an item if `condition` holds, which includes [`MINE`]: `owner` holds the claim.
     pub(super) async fn delete_claimed<'a>(
         &self,
         pk: &str,
@@ -65,20 +65,20 @@ impl Table {
         written_if("DeleteItem", delete.send().await).map(|_| ())
     }
 
-    /// The item that the condition of an update failed on; an error when it was not that which failed.
+    /// Returns the item on which an update's condition failed, or the error when the update failed otherwise.
     pub(super) async fn refused_update<R>(
         &self,
         pk: &str,
         error: &SdkError<UpdateItemError, R>,
     ) -> Result<Attributes, StoreError> {
         match error.as_service_error() {
-            Some(UpdateItemError::ConditionalCheckFailedException(failure)) => self.in_the_way(pk, failure).await,
+            Some(UpdateItemError::ConditionalCheckFailedException(failure)) => self.conflicting_item(pk, failure).await,
             _ => Err(StoreError::from_sdk("UpdateItem", error)),
         }
     }
 
-    /// The item that a condition failed on. Not every implementation of DynamoDB hands it out with the refusal.
-    pub(super) async fn in_the_way(
+    /// Returns the item on which a condition failed. Reads it when the implementation of DynamoDB does not return it.
+    pub(super) async fn conflicting_item(
         &self,
         pk: &str,
         failure: &ConditionalCheckFailedException,
@@ -90,7 +90,7 @@ impl Table {
     }
 }
 
-/// Seconds after which another run may ask again for the claim that `item` tells of: when it expires, within `at_most`.
+/// Returns the seconds until `item`'s claim expires, between 1 and `at_most`: when another run should ask again.
 pub(super) fn retry_after(item: &Attributes, now: i64, at_most: i64) -> i64 {
     let ends: i64 = get_number(item, "claim_expires_at").unwrap_or(now);
     (ends - now).clamp(1, at_most)

@@ -1,4 +1,4 @@
-//! `menu#<appid>`: the menu that was there before the last change, to roll back to, and the one that was kept before it.
+//! `menu#<appid>`: the menu before the last change, to roll back to, and the menu that was saved before that one.
 
 use aws_sdk_dynamodb::{
     operation::update_item::builders::UpdateItemFluentBuilder, types::ReturnValuesOnConditionCheckFailure,
@@ -11,21 +11,20 @@ use super::{
 };
 
 const KIND: &str = "menu";
-/// Bytes that the two menus of an item may have together: an item has at most 400 KB. WeChat's largest menus, with
-/// conditional ones, come near to it by themselves.
+/// Bytes. The most that the two menus of an item may have together: DynamoDB limits an item to 400 KB, and one of WeChat's
+/// largest menus, conditional ones included, is almost as large.
 const BOTH_MENUS: usize = 390_000;
-/// Seconds after which the claim of a rollback ends that has not been given up: its process has died, since a rollback
-/// takes less.
+/// Seconds. A rollback takes less: a claim that expires belongs to a process that died.
 pub const ROLLBACK_CLAIMED_FOR: i64 = 30;
 
-/// A menu that was kept before a change.
+/// The menu that was saved before a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeptMenu {
     /// WeChat's answer to `menu/get`, as JSON.
     pub menu: String,
-    /// The one that was kept before this: a rollback that was cut short was to restore it.
+    /// The menu that was saved before this one: the target of an interrupted rollback.
     pub earlier: Option<String>,
-    /// Whether a rollback to `earlier` has begun, and not ended.
+    /// Whether a rollback to `earlier` has begun and not ended.
     pub is_restoring: bool,
 }
 
@@ -35,26 +34,26 @@ pub enum MenuError {
     /// The table cannot be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A rollback is under way, for so many seconds at most: a change beside it would lose what it has not restored yet.
+    /// A rollback is in progress. A concurrent change would lose the menus that the rollback has not restored yet.
     #[error("the menu is being rolled back by another request / 另一个请求正在回滚菜单")]
     RollbackInProgress {
-        /// Seconds after which it has ended.
+        /// Seconds until the rollback's claim expires.
         retry_after: i64,
     },
-    /// The menu to restore and the one in its place do not fit an item of the table together.
+    /// The menu to restore and the current one do not fit into one item of the table.
     #[error(
-        "the menu there is and the one before it have more than {BOTH_MENUS} bytes together: neither would be left if the \
-         rollback were cut short. Set the menu by POST /api/menu / 新旧菜单合计过大，无法安全回滚，请用 POST /api/menu 设置"
+        "the current menu and the one before it have more than {BOTH_MENUS} bytes together, so an interrupted rollback could \
+         lose both. Set the menu by POST /api/menu / 新旧菜单合计过大，无法安全回滚，请用 POST /api/menu 设置"
     )]
     TooLarge,
 }
 
 impl Table {
-    /// Keeps `menu`, WeChat's answer to `menu/get`, before another takes its place, or none; and with it what was `kept`,
-    /// unless that is the same, kept by a change that was cut short.
+    /// Saves `menu`, WeChat's answer to `menu/get`, before a change replaces or deletes it. Saves the `kept` menu with it,
+    /// unless both are the same, which an interrupted change leaves behind.
     ///
     /// # Errors
-    /// [`MenuError`]; then nothing may be changed.
+    /// [`MenuError`] when the menu is not saved. The caller must then change nothing.
     pub async fn keep_menu(&self, kept: Option<&KeptMenu>, menu: &str, now: i64) -> Result<(), MenuError> {
         let is_kept = kept.is_some_and(|kept| kept.menu == menu);
         let earlier = kept.map(|kept| kept.menu.as_str());
@@ -74,11 +73,10 @@ impl Table {
         self.unless_rolled_back(update, now).await
     }
 
-    /// Keeps `menu`, as [`Self::keep_menu`] does, before the one that is `kept` comes back, by the run `owner` that has
-    /// claimed the rollback.
+    /// Saves `menu` like [`Self::keep_menu`], before a rollback to `kept`, whose claim the run `owner` holds.
     ///
     /// # Errors
-    /// [`MenuError`]; then nothing may be changed.
+    /// [`MenuError`] when the menu is not saved. The caller must then change nothing.
     pub async fn keep_menu_for_rollback(
         &self,
         owner: &str,
@@ -100,11 +98,11 @@ impl Table {
         self.unless_rolled_back(update, now).await
     }
 
-    /// Claims the rollback for the run `owner`, and answers what is kept, if anything: of two at once, each would add the
-    /// conditional menus that it misses.
+    /// Claims the rollback for the run `owner` and returns the saved menu, if any. Two concurrent rollbacks would create the
+    /// same conditional menus twice.
     ///
     /// # Errors
-    /// [`MenuError`]; then nothing may be rolled back.
+    /// [`MenuError`] when the claim is not won. The caller must then roll back nothing.
     pub async fn claim_menu_rollback(&self, owner: &str, now: i64) -> Result<Option<KeptMenu>, MenuError> {
         let pk = self.pk(KIND);
         let expression = "SET #owner = :owner, claim_expires_at = :claim_expires_at";
@@ -122,25 +120,25 @@ impl Table {
         }
     }
 
-    /// Notes that the rollback that `owner` claimed has ended.
+    /// Records the end of the rollback and closes the claim of `owner`.
     ///
     /// # Errors
-    /// [`StoreError`] when the table cannot be written; the next rollback then restores the same once more.
+    /// [`StoreError`] when the table cannot be written. The next rollback then restores the same menu again.
     pub async fn finish_menu_rollback(&self, owner: &str) -> Result<(), StoreError> {
         let expression = "REMOVE restoring_since, #owner, claim_expires_at";
         self.update_claimed(&self.pk(KIND), owner, expression, []).await
     }
 
-    /// Gives up the claim of `owner`: the next rollback goes on.
+    /// Gives up the claim of `owner`. The next rollback resumes the interrupted one.
     ///
     /// # Errors
-    /// [`StoreError`] when the table cannot be written; the claim then ends by itself.
+    /// [`StoreError`] when the table cannot be written. The claim then expires by itself.
     pub async fn give_up_menu_rollback(&self, owner: &str) -> Result<(), StoreError> {
         let expression = "REMOVE #owner, claim_expires_at";
         self.update_claimed(&self.pk(KIND), owner, expression, []).await
     }
 
-    /// The menu that was kept before the last change, if there is one.
+    /// Returns the menu that was saved before the last change, if any.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be read.
@@ -149,7 +147,7 @@ impl Table {
         Ok(item.as_ref().and_then(kept_menu))
     }
 
-    /// Makes a change that a rollback of another run may stand in the way of.
+    /// Runs `update`, whose condition fails while another run rolls back.
     async fn unless_rolled_back(&self, update: UpdateItemFluentBuilder, now: i64) -> Result<(), MenuError> {
         let update = update.return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         let Err(error) = update.send().await else {

@@ -1,24 +1,25 @@
-//! `message#<appid>#<msgid>`: what became of a template message.
+//! `message#<appid>#<msgid>`: the delivery status of a template message.
+//! See [WeChat Docs/模板消息](https://developers.weixin.qq.com/doc/offiaccount/Message_Management/Template_Message_Interface.html).
 
 use serde::Serialize;
 
 use super::{Attributes, StoreError, Table, get_number, get_text, number, text, written, written_if};
 use crate::message::DeliveryStatus;
 
-/// Records are kept this long, in seconds: 30 days.
+/// Seconds. The lifetime of a record: 30 days.
 const KEPT_FOR: i64 = 30 * 24 * 3600;
 
-/// How far a template message has come.
+/// The delivery status of a template message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MessageStatus {
-    /// WeChat accepted it; the receipt has not come.
+    /// WeChat accepted the message. No receipt has come yet.
     Sent,
-    /// It reached the user.
+    /// The message reached the user.
     Delivered,
-    /// The user refuses messages of this account.
+    /// The user blocks messages of this account.
     Blocked,
-    /// WeChat could not deliver it.
+    /// WeChat could not deliver the message.
     Failed,
 }
 
@@ -49,35 +50,35 @@ impl MessageStatus {
     }
 }
 
-/// What is known of one message. A receipt can come before the send was recorded, so all but the status may be absent.
+/// The record of one message. A receipt may come before the send is recorded, so only the status is always there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessageRecord {
     /// The recipient's openid.
     pub touser: Option<String>,
-    /// The template.
+    /// The template's id.
     pub template_id: Option<String>,
-    /// How far it has come.
+    /// The delivery status.
     pub status: MessageStatus,
-    /// When WeChat accepted it, in epoch seconds.
+    /// When WeChat accepted the message, in epoch seconds.
     pub sent_at: Option<i64>,
     /// When the receipt came, in epoch seconds.
     pub finished_at: Option<i64>,
-    /// WeChat's own words for the outcome, such as `failed:user block`.
+    /// WeChat's text for the outcome, such as `failed:user block`.
     pub receipt: Option<String>,
 }
 
 /// A delivery receipt (TEMPLATESENDJOBFINISH).
 #[derive(Clone, Copy, Debug)]
 pub struct Receipt<'a> {
-    /// The message.
+    /// The message's msgid.
     pub msgid: &'a str,
     /// The recipient's openid.
     pub openid: &'a str,
-    /// What became of it.
+    /// The outcome.
     pub status: MessageStatus,
-    /// WeChat's own words.
+    /// WeChat's text for the outcome.
     pub words: &'a str,
-    /// When, in epoch seconds.
+    /// When the receipt came, in epoch seconds.
     pub at: i64,
 }
 
@@ -95,7 +96,7 @@ impl MessageRecord {
 }
 
 impl Table {
-    /// The record of a message, read consistently; `None` when there is none or it has expired.
+    /// Returns a message's record, read consistently. `None` when there is none or it has expired.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be read.
@@ -105,8 +106,8 @@ impl Table {
         Ok(alive.as_ref().and_then(MessageRecord::from_attributes))
     }
 
-    /// Records that WeChat accepted a message, without undoing a receipt that came first. WeChat answers a repeat with
-    /// the msgid of the first: its time stays.
+    /// Records that WeChat accepted a message. Keeps a receipt that came first, and the time of the first send: WeChat answers
+    /// a retry with the same msgid.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written.
@@ -125,9 +126,8 @@ impl Table {
         written("UpdateItem", update.send().await)
     }
 
-    /// Records what became of a message, and leaves all else that is known of it. A receipt that comes before the send
-    /// was recorded makes the record. One that names another recipient than the message was sent to is another account's,
-    /// since no two accounts share an openid: it changes nothing, and the answer is `false`.
+    /// Records a receipt, and creates the record if the receipt comes before the send is recorded. Returns `false` and changes
+    /// nothing when the recipient differs: openids are unique to an account, so the receipt is another account's.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written.

@@ -1,6 +1,6 @@
-//! The one DynamoDB table: partition key `pk`, TTL attribute `ttl`. One file for each kind of item, all of one account.
+//! The bundle's DynamoDB table: partition key `pk`, TTL attribute `ttl`. Each kind of item has its own file.
 //!
-//! DynamoDB deletes expired items late, so readers compare times themselves.
+//! DynamoDB deletes expired items late, so readers compare the times themselves.
 
 mod arrival;
 mod callback;
@@ -38,7 +38,7 @@ pub use self::{
 
 use crate::aws::describe;
 
-/// An item, or a part of one, as the SDK hands it out.
+/// The attributes of an item, as the SDK returns them.
 type Attributes = HashMap<String, AttributeValue>;
 
 /// The items of one account in the bundle's table.
@@ -50,7 +50,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// The items of the account `app_id` in the table called `name`, reached through `client`.
+    /// Opens the items of the account `app_id` in the table `name`, which `client` reaches.
     #[must_use]
     pub fn new(client: Client, name: impl Into<String>, app_id: impl Into<String>) -> Self {
         Self {
@@ -60,26 +60,26 @@ impl Table {
         }
     }
 
-    /// The account's AppID.
+    /// Returns the account's AppID.
     #[must_use]
     pub fn app_id(&self) -> &str {
         &self.app_id
     }
 
-    /// Whether `other` holds the same account's items in the table of the same name.
+    /// Whether both are the same account's items in tables of the same name.
     #[must_use]
     pub fn is_same_as(&self, other: &Self) -> bool {
         (&self.name, &self.app_id) == (&other.name, &other.app_id)
     }
 
-    /// Makes the connection that the first request would otherwise have to wait for. A failure is left to that request.
+    /// Opens the connection before the first request needs it. Best effort: the first request reports a failure.
     pub async fn warm(&self) {
         if let Err(error) = self.read("warm-up", false).await {
-            tracing::warn!(%error, "the table could not be reached while starting");
+            tracing::warn!(%error, "the table could not be reached at start-up");
         }
     }
 
-    /// Whether DynamoDB deletes expired items by the attribute `ttl`.
+    /// Whether the table has TTL enabled on the attribute `ttl`.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be described.
@@ -107,12 +107,12 @@ impl Table {
             .map_err(|error| StoreError::from_sdk("GetItem", &error))
     }
 
-    /// The key of the account's one item of a `kind`, and the beginning of the keys of a kind of which it has many.
+    /// Returns the key of the account's item of a `kind`, or the prefix of the keys when it has many items of the kind.
     fn pk(&self, kind: &str) -> String {
         format!("{kind}#{}", self.app_id)
     }
 
-    /// Puts an item in place of the one that may be there.
+    /// Builds a put, which replaces an existing item.
     fn put<const N: usize>(&self, pk: &str, attributes: [(&str, AttributeValue); N]) -> PutItemFluentBuilder {
         let put = self.client.put_item().table_name(&self.name).item("pk", text(pk));
         attributes
@@ -120,7 +120,7 @@ impl Table {
             .fold(put, |put, (name, value)| put.item(name, value))
     }
 
-    /// Updates an item by `expression`, or makes it, if `condition` holds. `values` are those of both.
+    /// Builds an update by `expression` if `condition` holds. It creates a missing item. `values` serve both expressions.
     fn update<'a>(
         &self,
         pk: &str,
@@ -138,13 +138,13 @@ impl Table {
             .set_expression_attribute_values(Some(named(values)))
     }
 
-    /// Deletes an item.
+    /// Builds a delete.
     fn delete(&self, pk: &str) -> DeleteItemFluentBuilder {
         self.client.delete_item().table_name(&self.name).key("pk", text(pk))
     }
 }
 
-/// The attributes that `expressions` write as `#name`, which they must where DynamoDB reserves the name.
+/// Returns the attribute names that `expressions` write as `#name`, because DynamoDB reserves them.
 fn names_in(expressions: &[&str]) -> Option<HashMap<String, String>> {
     let names = expressions.iter().flat_map(|expression| expression.split('#').skip(1));
     let names: HashMap<String, String> = names
@@ -159,7 +159,7 @@ fn named<'a>(values: impl IntoIterator<Item = (&'a str, AttributeValue)>) -> Att
     values.map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-/// What became of a write that has no condition.
+/// Reads the outcome of an unconditional write.
 fn written<T, E: ProvideErrorMetadata, R>(
     operation: &'static str,
     outcome: Result<T, SdkError<E, R>>,
@@ -169,7 +169,7 @@ fn written<T, E: ProvideErrorMetadata, R>(
         .map_err(|error| StoreError::from_sdk(operation, &error))
 }
 
-/// What became of a write that has a condition: whether that held.
+/// Reads the outcome of a conditional write: whether the condition held.
 fn written_if<T, E: ProvideErrorMetadata, R>(
     operation: &'static str,
     outcome: Result<T, SdkError<E, R>>,
@@ -202,20 +202,20 @@ fn get_number<T: std::str::FromStr>(item: &Attributes, name: &str) -> Option<T> 
     item.get(name)?.as_n().ok()?.parse().ok()
 }
 
-/// What went wrong at the store.
+/// The kind of a failed call to the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreErrorKind {
-    /// No answer in time, or no connection.
+    /// DynamoDB did not answer in time, or there is no connection.
     Unreachable,
-    /// DynamoDB refuses for now: throttling, or an error of its own.
+    /// DynamoDB throttles or failed internally: a retry may succeed.
     Busy,
-    /// DynamoDB refuses for good: no such table, no permission.
+    /// DynamoDB refuses, and a retry does not help: no such table, no permission.
     SetUp,
-    /// An item holds something that this version did not write.
+    /// An item has content that this version cannot read.
     Damaged,
 }
 
-/// A failed call to the store. Holds no item, and so no token.
+/// A failed call to the table. Holds no item, and so no token.
 #[derive(Clone, Debug)]
 pub struct StoreError {
     kind: StoreErrorKind,
@@ -224,7 +224,7 @@ pub struct StoreError {
 }
 
 impl StoreError {
-    /// What went wrong.
+    /// Returns the kind.
     #[must_use]
     pub const fn kind(&self) -> StoreErrorKind {
         self.kind
@@ -238,7 +238,7 @@ impl StoreError {
         }
     }
 
-    /// What a write that is not answered in time ends with.
+    /// Creates the error of a write that is not answered in time.
     #[cfg(all(test, feature = "client"))]
     pub(crate) const fn unreachable(operation: &'static str) -> Self {
         Self {
@@ -248,7 +248,7 @@ impl StoreError {
         }
     }
 
-    /// Keeps the texts of `error`'s chain only: its `Debug`, and the response in it, may hold an item.
+    /// Keeps only the description of `error`: its `Debug` and its response may contain an item.
     fn from_sdk<E: ProvideErrorMetadata, R>(operation: &'static str, error: &SdkError<E, R>) -> Self {
         let kind = match error {
             SdkError::ServiceError(service) => kind_of_code(service.err().code().unwrap_or_default()),

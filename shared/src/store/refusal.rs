@@ -1,4 +1,4 @@
-//! `refused#<appid>`: the last requests at the webhook that were not accepted as WeChat's, for whoever sets the account up.
+//! `refused#<appid>`: the last requests that the webhook refused. They help to find a wrong set-up.
 
 use std::{cmp::Reverse, collections::HashMap, net::IpAddr};
 
@@ -7,41 +7,42 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use super::{Attributes, StoreError, Table, get_number, get_text, number, text, written_if};
 
 const KIND: &str = "refused";
-/// Seconds: a week.
+/// Seconds. The lifetime of a refusal: a week.
 const KEPT_FOR: i64 = 7 * 24 * 3600;
-/// Refusals that are kept. WeChat calls from a few addresses at a time.
+/// The most refusals in the item. WeChat calls from a few addresses at a time.
 const KEPT: usize = 16;
 
-/// Seconds for which a refusal is news: longer than a mended set-up takes to show that it is.
+/// Seconds. How long a refusal counts as news: longer than a corrected set-up needs to show up.
 pub const REFUSAL_IS_NEWS_FOR: i64 = 3600;
 
-/// Who had a request refused, by how much that says about the set-up, the least first.
+/// The sender of a refused request, as far as the signature proves. The order is significant: a later variant tells more
+/// about the set-up, and displaces an earlier one from a full item.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Sender {
-    /// Has signed nothing: a browser, a scanner.
+    /// Sent no signature: a browser, a scanner.
     Stranger = 0,
-    /// Has signed with another Token, or at another time, or sends what WeChat does not: a forger, or WeChat before the set-up
-    /// is right.
+    /// Signed with another Token or at an implausible time, or sent what WeChat never sends: a forger, or WeChat while the
+    /// set-up is wrong.
     Unproven = 1,
-    /// Has signed with the Token, and sends in another mode or with another key: WeChat, whose callbacks are then lost.
+    /// Signed with the Token, in another mode or with another key: WeChat, whose callbacks are being lost.
     WeChat = 2,
 }
 
 /// A request that the webhook refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusedCallback {
-    /// Why, in words that name no secret.
+    /// Why the webhook refused. Holds no secret.
     pub cause: String,
-    /// Who sent it, as far as the signature tells.
+    /// The sender, as far as the signature proves.
     pub sender: Sender,
-    /// The address that it came from.
+    /// The sender's address.
     pub source: Option<IpAddr>,
-    /// When, in epoch seconds.
+    /// When the webhook refused, in epoch seconds.
     pub at: i64,
 }
 
 impl RefusedCallback {
-    /// Whether it is news at `now`.
+    /// Whether the refusal is news at `now`.
     #[must_use]
     pub const fn is_news(&self, now: i64) -> bool {
         now - self.at < REFUSAL_IS_NEWS_FOR
@@ -75,8 +76,8 @@ impl RefusedCallback {
 }
 
 impl Table {
-    /// Records a refused request beside the earlier ones, in place of one from the same sender. When there are too many, those
-    /// that say least go, so that nobody hides WeChat's by many of their own that are not signed.
+    /// Records a refused request and replaces an earlier one of the same sender and address. A full item drops the least
+    /// telling refusals, so many unsigned requests cannot displace one of WeChat's.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be read or written.
@@ -97,7 +98,7 @@ impl Table {
                 ("ttl", number(refused.at + KEPT_FOR)),
             ];
             let put = self.put(&pk, attributes);
-            // Another process may have recorded one since.
+            // Optimistic locking: another process may have written the item since.
             let put = match item.get("revision") {
                 Some(read) => put
                     .condition_expression("revision = :read")
@@ -110,7 +111,7 @@ impl Table {
         }
     }
 
-    /// The refused requests of the week before `now`: those that are news first, by their senders, and the latest first.
+    /// Returns the refused requests of the week before `now`, sorted: news first, then by sender, then the latest.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be read.

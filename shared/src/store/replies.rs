@@ -1,13 +1,13 @@
-//! `replies#<appid>`: the reply rules, and `replies#<appid>#<version>`: those that they took the place of.
+//! `replies#<appid>`: the current reply rules. `replies#<appid>#<version>`: their earlier versions.
 
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 
 use super::{Attributes, StoreError, Table, get_number, get_text, number, text, written};
 
 const KIND: &str = "replies";
-/// Earlier versions that are kept.
+/// The number of earlier versions in the table.
 const KEPT_VERSIONS: u64 = 10;
-/// How often a save without an expected version tries again when another editor was faster.
+/// Attempts of a save without an expected version, each of which another editor may overtake.
 const ATTEMPTS: u8 = 5;
 
 /// The stored rules document.
@@ -15,15 +15,15 @@ const ATTEMPTS: u8 = 5;
 pub struct StoredReplies {
     /// The document as JSON.
     pub document: String,
-    /// Grows by one at each change.
+    /// Increases by one with each change.
     pub version: u64,
-    /// When it was changed, in epoch seconds.
+    /// When the rules were changed, in epoch seconds.
     pub updated_at: i64,
-    /// The earlier version that this one brought back, if it is no new document.
+    /// The earlier version that this one restores, if any.
     pub restores: Option<u64>,
 }
 
-/// What became of a save.
+/// The outcome of a save.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SavedReplies {
     /// The document is stored as this version.
@@ -31,7 +31,7 @@ pub enum SavedReplies {
         /// The new version.
         version: u64,
     },
-    /// The stored version is not the expected one: nothing was changed.
+    /// The stored version is not the expected one. Nothing was changed.
     Changed {
         /// The stored version.
         version: u64,
@@ -50,7 +50,7 @@ impl StoredReplies {
 }
 
 impl Table {
-    /// The stored rules; `None` when none were ever stored.
+    /// Returns the current rules. `None` when none were ever stored.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be read.
@@ -59,7 +59,7 @@ impl Table {
         Ok(item.as_ref().and_then(StoredReplies::from_attributes))
     }
 
-    /// An earlier version of the rules, one of the last 10.
+    /// Returns an earlier version of the rules, one of the last 10.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be read.
@@ -68,8 +68,8 @@ impl Table {
         Ok(item.as_ref().and_then(StoredReplies::from_attributes))
     }
 
-    /// Stores the rules `document` as the next version and keeps the one before. With `expected`, only when that is
-    /// the stored version (0: none was ever stored).
+    /// Stores the rules `document` as the next version and keeps the current one as an earlier version. With `expected`, only
+    /// if that is the current version (0: none was ever stored).
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written.
@@ -82,7 +82,7 @@ impl Table {
         self.save(document, None, expected, now).await
     }
 
-    /// Stores an `earlier` version again, as [`Self::save_replies`] stores a new document, in place of the version `expected`.
+    /// Stores an `earlier` version again as the next one, if `expected` is the current version.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written.
@@ -110,7 +110,7 @@ impl Table {
             if expected.is_some_and(|expected| expected != found) {
                 break;
             }
-            // Kept first: a version that was replaced but not kept could not be rolled back to.
+            // Kept before it is replaced: otherwise a crash in between would lose it.
             if let Some(current) = &current {
                 self.keep_replies(current).await?;
             }
@@ -135,7 +135,7 @@ impl Table {
         written("PutItem", put.send().await)
     }
 
-    /// False when another editor was faster.
+    /// Returns `false` when another editor was faster.
     async fn replace_replies(
         &self,
         document: &str,
@@ -165,7 +165,7 @@ impl Table {
         let Err(error) = update.send().await else {
             return Ok(true);
         };
-        // The SDK repeats a write whose answer was lost, and the repeat meets the first.
+        // The SDK retries a write whose answer was lost: then the stored version is this very write.
         let item = self.refused_update(&pk, &error).await?;
         let stored = StoredReplies::from_attributes(&item);
         Ok(stored.is_some_and(|stored| stored.version == found + 1 && stored.document == document))
@@ -174,7 +174,7 @@ impl Table {
     async fn forget_replies(&self, version: u64) {
         let outcome = self.delete(&self.earlier_pk(version)).send().await;
         if let Err(error) = written("DeleteItem", outcome) {
-            tracing::warn!(%error, "an old version of the rules stays");
+            tracing::warn!(%error, "an old version of the rules could not be deleted");
         }
     }
 

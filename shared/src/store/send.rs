@@ -1,16 +1,16 @@
 //! `send#<appid>#<caller>#<idempotency key>`: a send that carries an `Idempotency-Key` happens once.
 //!
 //! ```text
-//! claim -> in_progress -> done        the recorded answer is given again, for a day
-//!                      -> refused     WeChat took nothing: may be tried again
-//!                      -> (no item)   WeChat was not asked: as if there had been no request
-//!                      -> open        what is known of each recipient is kept, and a repeat asks for the rest
-//!                      -> (crash)     the claim ends; every recipient that is not settled is unknown since its run began
+//! claim -> in_progress -> done        retries get the recorded answer, for a day
+//!                      -> refused     WeChat accepted nothing: a retry sends again
+//!                      -> (no item)   WeChat was not asked: the key is unused
+//!                      -> open        the state of each recipient is recorded: a retry sends to the rest
+//!                      -> (crash)     the claim expires: unsettled recipients are unknown since the run began
 //! ```
 //!
-//! The SDK repeats a write whose answer it missed, and the first one may land late, so every write recognises its own run by
-//! the owner. A claim that lands after its run has ended changes nothing that is done or open. After `refused`, or where the
-//! item is gone, it takes the key, and expires by itself.
+//! The SDK retries a write whose answer was lost, and the first attempt may land late, so every write recognises its own run
+//! by the owner. A late claim never changes an item that is done or open. After `refused`, or without an item, it takes the
+//! key and expires by itself.
 
 use std::collections::BTreeMap;
 
@@ -24,27 +24,27 @@ use super::{
 };
 use crate::json;
 
-/// Seconds. A key is remembered for 24 hours.
+/// Seconds. The lifetime of a key: 24 hours.
 const REMEMBERED_FOR: i64 = 24 * 3600;
-/// Seconds. A claim whose holder died ends after this time: longer than a request may take, and clocks differ a little.
+/// Seconds after which a claim expires: longer than a request may take, plus some clock skew.
 const CLAIMED_FOR: i64 = 35;
-/// Seconds. Most sends end within a second or two: waiting for the end of the claim would be waiting for a crash.
+/// Seconds. The longest `Retry-After`: most sends end within 2 s, and only a crashed one holds its claim until it expires.
 const ASK_AGAIN_WITHIN: i64 = 5;
 
 /// A send as the claim sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct SendRequest<'a> {
-    /// Tells the keys of this caller from those of others.
+    /// The namespace of this caller's keys.
     pub caller: &'a str,
     /// The caller's `Idempotency-Key`.
     pub key: &'a str,
-    /// Digest of the request's body.
+    /// A digest of the request's body.
     pub fingerprint: &'a str,
-    /// This run.
+    /// The name of this run.
     pub owner: &'a str,
 }
 
-/// An answer that was given, to be given again.
+/// The recorded answer to a finished send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordedAnswer {
     /// The HTTP status.
@@ -53,33 +53,33 @@ pub struct RecordedAnswer {
     pub body: String,
 }
 
-/// Whether this run may send.
+/// The result of a claim: whether this run may send.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SendClaim {
-    /// It may, to those whom earlier runs have not settled.
+    /// This run may send to the recipients whom earlier runs did not settle.
     Won(SendState),
-    /// It was sent: this was the answer.
+    /// The send is done, with this answer.
     Done(RecordedAnswer),
-    /// Another run is sending, for so many seconds at most.
+    /// Another run is sending.
     InProgress {
-        /// Seconds after which it is sensible to ask again.
+        /// Seconds after which the caller should ask again.
         retry_after: i64,
     },
     /// The key was used with another body.
     OtherBody,
 }
 
-/// What earlier runs under a key have left. Empty when nothing was sent under it so far.
+/// The state that earlier runs under a key left. Empty for an unused key.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SendState {
-    /// What is known, by openid.
+    /// The recipients' states, by openid.
     recipients: BTreeMap<String, RecipientState>,
-    /// When a run began that died without a word: whoever is not among `recipients` may have been sent the message since.
+    /// When a crashed run began. Recipients without a state may have been sent the message since then.
     crashed_run_began: Option<i64>,
 }
 
 impl SendState {
-    /// What is known of `touser`. `None` when WeChat was not asked to send to them.
+    /// Returns the state of `touser`. `None` when WeChat was not asked to send to them.
     #[must_use]
     pub fn of(&self, touser: &str) -> Option<RecipientState> {
         let known = self.recipients.get(touser).cloned();
@@ -87,18 +87,18 @@ impl SendState {
     }
 }
 
-/// What is known of one recipient.
+/// The state of one recipient.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum RecipientState {
-    /// WeChat took the message, or refused this recipient.
+    /// WeChat accepted the message, or refused this recipient.
     Settled {
-        /// What the caller was told, to be told again.
+        /// The result that the caller got, and gets again.
         result: Value,
     },
-    /// WeChat may have taken it.
+    /// WeChat may have accepted the message.
     Unknown {
-        /// When it may first have been asked, in epoch seconds.
+        /// When WeChat may first have been asked, in epoch seconds.
         since: i64,
     },
 }
@@ -106,22 +106,22 @@ pub enum RecipientState {
 /// How a send ended.
 #[derive(Clone, Copy, Debug)]
 pub enum SendOutcome<'a> {
-    /// Every recipient is settled, and WeChat took at least one message: the answer is kept.
+    /// Every recipient is settled and WeChat accepted at least one message. The answer is recorded.
     Done(u16, &'a str),
-    /// WeChat took nothing.
+    /// WeChat accepted nothing.
     Refused,
-    /// WeChat was not asked: the claim is given back.
+    /// WeChat was not asked. The item is deleted.
     NotAttempted,
-    /// A repeat can complete it. Whoever is absent was not asked for.
+    /// A retry can complete the send. WeChat was not asked for absent recipients.
     Open(&'a BTreeMap<String, RecipientState>),
 }
 
-/// What the claim may take over.
+/// What a claim may take over from earlier runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Takeover {
-    /// Nothing: no run has left anything that a repeat must know.
+    /// Nothing: earlier runs left no state.
     Nothing,
-    /// What a run has left open, or one that died.
+    /// The state of an open or crashed run.
     Open,
 }
 
@@ -129,13 +129,13 @@ impl Table {
     /// Claims a send.
     ///
     /// # Errors
-    /// [`StoreError`] when the table cannot be written; then nothing may be sent.
+    /// [`StoreError`] when the table cannot be written. The caller must then send nothing.
     pub async fn claim_send(&self, request: &SendRequest<'_>, now: i64) -> Result<SendClaim, StoreError> {
-        let Err(in_the_way) = self.take_send(request, now, Takeover::Nothing).await? else {
+        let Err(existing) = self.take_send(request, now, Takeover::Nothing).await? else {
             return Ok(SendClaim::Won(SendState::default()));
         };
-        if !is_abandoned(&in_the_way, request, now) {
-            return Ok(read_claim(&in_the_way, request, now));
+        if !is_abandoned(&existing, request, now) {
+            return Ok(read_claim(&existing, request, now));
         }
         match self.take_send(request, now, Takeover::Open).await? {
             Ok(item) => read_state(&item, now).map(SendClaim::Won),
@@ -143,7 +143,7 @@ impl Table {
         }
     }
 
-    /// Tries to take the item. Returns it as it is now, or the one that stands in the way.
+    /// Tries to claim the item. Returns the claimed item, or as `Err` the item that another run holds.
     async fn take_send(
         &self,
         request: &SendRequest<'_>,
@@ -156,7 +156,7 @@ impl Table {
                 "attribute_not_exists(pk) OR #ttl <= :now OR (fingerprint = :fingerprint AND #state = :refused) \
                  OR (#owner = :owner AND #state = :in_progress)",
             ),
-            // A start that is still there is that of a run that died.
+            // A remaining `started_at` is that of a crashed run.
             Takeover::Open => (
                 "started_at = if_not_exists(started_at, :now)",
                 "#state = :in_progress AND (#owner = :owner OR (fingerprint = :fingerprint AND claim_expires_at <= :now))",
@@ -182,10 +182,10 @@ impl Table {
         self.claim(&pk, update).await
     }
 
-    /// Records how the send ended that this run had claimed. A claim that has passed to another run stays that run's.
+    /// Records the outcome of this run's send and closes its claim. Changes nothing when another run took over the claim.
     ///
     /// # Errors
-    /// [`StoreError`] when the table cannot be written; the claim then ends by itself.
+    /// [`StoreError`] when the table cannot be written. The claim then expires by itself.
     pub async fn finish_send(
         &self,
         request: &SendRequest<'_>,
@@ -244,7 +244,7 @@ fn read_claim(item: &Attributes, request: &SendRequest<'_>, now: i64) -> SendCla
     }
 }
 
-/// Reads an item that was claimed at `now`.
+/// Reads the state in an item that was claimed at `now`.
 fn read_state(item: &Attributes, now: i64) -> Result<SendState, StoreError> {
     let recipients = get_text(item, "recipients").map_or(Ok(BTreeMap::new()), serde_json::from_str);
     Ok(SendState {

@@ -1,23 +1,24 @@
-//! `templates#<appid>`: the account's templates and their fields, for processes that start.
+//! `templates#<appid>`: a cache of the account's templates and their fields, shared by all processes.
 
 use super::{StoreError, Table, get_number, get_text, number, text, written};
 use crate::{json, validate::template::Templates};
 
 const KIND: &str = "templates";
-/// The list is kept this long, in seconds: a day. Within it a template's fields never change, but some may be added.
+/// Seconds. The lifetime of the cache: a day. A template's fields never change, but the account may add templates.
+/// See [WeChat Docs/获取已选用模板列表](https://developers.weixin.qq.com/doc/service/en/api/notify/template/api_getalltemplates.html).
 const KEPT_FOR: i64 = 24 * 3600;
 
-/// The templates as they were listed at one time.
+/// A list of the templates and its time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedTemplates {
-    /// Them.
+    /// The templates by id.
     pub templates: Templates,
     /// When WeChat listed them, in epoch seconds.
     pub listed_at: i64,
 }
 
 impl Table {
-    /// The account's templates as they were listed last; `None` when that is more than a day ago.
+    /// Returns the cached templates. `None` when WeChat listed them more than a day ago.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be read or the item is damaged.
@@ -32,7 +33,7 @@ impl Table {
         Ok(Some(ListedTemplates { templates, listed_at }))
     }
 
-    /// Keeps the account's templates.
+    /// Caches the account's templates.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written.

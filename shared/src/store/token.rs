@@ -9,25 +9,25 @@ const KIND: &str = "token";
 /// The run `:owner` holds the lease.
 const MINE: &str = "lease_owner = :owner";
 
-/// A lease that ends so many seconds after one that is taken now comes from a clock that was ahead: it is no longer held,
-/// or its holder notices that it has lost it.
-const CLOCKS_APART: i64 = 60;
+/// Seconds. Tolerated clock skew. A lease that ends later than `until + CLOCK_SKEW` was written by a fast clock and counts
+/// as expired.
+const CLOCK_SKEW: i64 = 60;
 
-/// An access_token as it is stored.
+/// A stored access_token.
 #[derive(Clone, Debug)]
 pub struct StoredToken {
     /// The token.
     pub access_token: Secret,
-    /// When it ends, in epoch seconds.
+    /// When the token expires, in epoch seconds.
     pub expires_at: i64,
-    /// When WeChat was last asked for it, in epoch seconds.
+    /// When WeChat was last asked for the token, in epoch seconds.
     pub refreshed_at: i64,
-    /// Grows by one at each new token.
+    /// Increases by one with each new token.
     pub generation: u64,
 }
 
 impl StoredToken {
-    /// Seconds of life left at `now`; negative when it has ended.
+    /// Returns the seconds of life left at `now`, negative after expiry.
     #[must_use]
     pub const fn life(&self, now: i64) -> i64 {
         self.expires_at.saturating_sub(now)
@@ -37,51 +37,51 @@ impl StoredToken {
 /// Why the last run that asked WeChat got no token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefreshFailure {
-    /// When, in epoch seconds.
+    /// When the run failed, in epoch seconds.
     pub at: i64,
-    /// The run.
+    /// The name of the run.
     pub owner: String,
-    /// WeChat's code, when it was WeChat that refused.
+    /// WeChat's errcode, if WeChat refused.
     pub errcode: Option<i64>,
-    /// What the run's function error was called; empty when an older version recorded it.
+    /// The type of the run's function error. Empty when an older version recorded it.
     pub error_type: String,
     /// WeChat's errmsg, or the text of another error.
     pub message: String,
 }
 
-/// The whole item.
+/// The whole token item.
 #[derive(Clone, Debug, Default)]
 pub struct TokenItem {
     /// The token, if there is one.
     pub token: Option<StoredToken>,
-    /// The number of the last token, 0 before the first. It outlives a token that somebody has removed by hand.
+    /// The number of the last token, 0 before the first. It survives when somebody deletes the token by hand.
     pub generation: u64,
-    /// The run that obtained it.
+    /// The run that obtained the token.
     pub refreshed_by: Option<String>,
-    /// When each forced refresh of the last day was made, in epoch seconds.
+    /// The ledger: the times of the last day's forced refreshes, in epoch seconds.
     pub forced_at: Vec<i64>,
     /// The last failure since the last success.
     pub failure: Option<RefreshFailure>,
-    /// The run that holds the lease, or held the last one.
+    /// The run that holds the lease, or held the last lease.
     pub lease_owner: Option<String>,
-    /// When the lease ends that a run holds, in epoch seconds.
+    /// When the lease expires, in epoch seconds. `None` when no run holds it.
     pub lease_expires_at: Option<i64>,
 }
 
-/// Who may refresh.
+/// The result of taking the lease: who may refresh.
 #[derive(Clone, Debug)]
 pub enum Lease {
-    /// This run, and no other; with the item as it was at that moment.
+    /// This run and no other, with the item at that moment.
     Won(Box<TokenItem>),
     /// Another run.
     Held,
 }
 
 impl TokenItem {
-    /// Whether [`Table::take_token_lease`] would find the lease held, at `now`, if `owner` asked for it until `until`.
+    /// Whether [`Table::take_token_lease`] with the same arguments would find the lease held.
     #[must_use]
     pub fn is_leased_by_another(&self, owner: &str, now: i64, until: i64) -> bool {
-        let holds = |end: i64| now < end && end <= until.saturating_add(CLOCKS_APART);
+        let holds = |end: i64| now < end && end <= until.saturating_add(CLOCK_SKEW);
         self.lease_expires_at.is_some_and(holds) && self.lease_owner.as_deref() != Some(owner)
     }
 
@@ -119,7 +119,7 @@ impl TokenItem {
 }
 
 impl Table {
-    /// The token item, read consistently; empty when there is none yet.
+    /// Returns the token item, read consistently. Empty when there is none yet.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be read.
@@ -128,8 +128,8 @@ impl Table {
         Ok(item.as_ref().map(TokenItem::from_attributes).unwrap_or_default())
     }
 
-    /// Takes the lease for the run `owner` until `until`, if no other run holds one that has not ended by `now`.
-    /// Repeating a call that has already won wins again.
+    /// Takes the lease for the run `owner` until `until`, unless another run holds one that is unexpired at `now`.
+    /// Idempotent: a retry of a call that won wins again.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written.
@@ -138,7 +138,7 @@ impl Table {
         let condition = "attribute_not_exists(lease_expires_at) OR lease_expires_at <= :now OR lease_owner = :owner \
                          OR lease_expires_at > :implausible";
         let values = [
-            (":implausible", number(until + CLOCKS_APART)),
+            (":implausible", number(until + CLOCK_SKEW)),
             (":owner", text(owner)),
             (":until", number(until)),
             (":now", number(now)),
@@ -156,8 +156,7 @@ impl Table {
         }
     }
 
-    /// Writes the ledger of forced refreshes, while `owner` holds the lease. False when it no longer does. A repeat
-    /// writes the same.
+    /// Writes the ledger of forced refreshes if `owner` holds the lease. Returns `false` when `owner` has lost it. Idempotent.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written.
@@ -168,18 +167,18 @@ impl Table {
         written_if("UpdateItem", update.send().await)
     }
 
-    /// Stores `token` and gives the lease back, while `owner` holds it and the generation is still `read_generation`.
-    /// False when another run was faster. A repeat of a write that has already landed recognises itself.
+    /// Stores `token` and releases the lease, if `owner` holds it and the generation is still `read_generation`. Returns `false`
+    /// when another run was faster. Idempotent: a retry recognises its own earlier write.
     ///
     /// # Errors
-    /// [`StoreError`] when the table cannot be written. The write may have landed all the same.
+    /// [`StoreError`] when the table cannot be written. The write may still have landed.
     pub async fn save_token(&self, owner: &str, read_generation: u64, token: &StoredToken) -> Result<bool, StoreError> {
         let pk = self.pk(KIND);
         let expression = "SET access_token = :token, expires_at = :expires_at, refreshed_at = :refreshed_at, \
                           generation = :generation, refreshed_by = :owner \
                           REMOVE lease_owner, lease_expires_at, failed_at, failed_owner, failed_type, failed_errcode, \
                           failed_message";
-        // Whoever writes the item by hand may leave the generation out, or write what is none.
+        // A person who edits the item may leave the generation out or write another type.
         let condition = format!("{MINE} AND (generation = :read OR NOT generation >= :first)");
         let values = [
             (":first", number(1)),
@@ -200,10 +199,10 @@ impl Table {
         Ok(get_text(&item, "refreshed_by") == Some(owner))
     }
 
-    /// Gives the lease back without a token and records why, if `owner` still holds it.
+    /// Releases the lease without a token and records why, if `owner` still holds it.
     ///
     /// # Errors
-    /// [`StoreError`] when the table cannot be written; the lease then ends by itself.
+    /// [`StoreError`] when the table cannot be written. The lease then expires by itself.
     pub async fn release_token_lease(&self, owner: &str, failure: Option<&RefreshFailure>) -> Result<(), StoreError> {
         let mut values = vec![(":owner", text(owner))];
         let mut set = String::new();

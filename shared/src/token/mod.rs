@@ -1,4 +1,5 @@
-//! The token service: one run at a time obtains the access_token, every caller reads it from the table.
+//! The token service: one run at a time gets the access_token from WeChat, every caller reads it from the table.
+//! See [WeChat Docs/获取接口调用凭据](https://developers.weixin.qq.com/doc/offiaccount/Basic_Information/Get_access_token.html).
 
 mod refresher;
 #[cfg(feature = "invoke")]
@@ -19,28 +20,28 @@ pub use self::{
 };
 use crate::secret::Secret;
 
-/// What `token-refresher` is asked to do. Any other event is an ordinary run too.
+/// An order to `token-refresher`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(tag = "action", rename_all = "snake_case")]
 pub enum Action {
-    /// Make sure that there is a token with life left.
+    /// Make sure that the table has a token with enough life left.
     Refresh,
-    /// Replace the token that WeChat refused, if it is still the stored one.
+    /// Replace the token that WeChat refused, if the table still has it.
     Replace {
-        /// Lower-case hex of the SHA-256 of the refused token.
+        /// SHA-256 of the refused token, in lower-case hex.
         stale_token_sha256: String,
     },
 }
 
 impl Action {
-    /// The action of an event: an event of another shape, such as a schedule's, is an ordinary run.
+    /// Reads the action of an event. Any other event, such as a schedule's, is [`Action::Refresh`].
     #[must_use]
     pub fn from_event(event: &serde_json::Value) -> Self {
         Self::deserialize(event).unwrap_or(Self::Refresh)
     }
 
-    /// Whether `token` is the one that is to be replaced.
-    fn condemns(&self, token: &Secret) -> bool {
+    /// Whether `token` is the one to replace.
+    fn rejects(&self, token: &Secret) -> bool {
         match self {
             Self::Refresh => false,
             Self::Replace { stale_token_sha256 } => token.sha256_hex().eq_ignore_ascii_case(stale_token_sha256),
@@ -48,44 +49,44 @@ impl Action {
     }
 }
 
-/// What a run did. Never holds the token.
+/// The result of a run. Never holds the token.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub struct Refreshed {
-    /// Whether this run obtained the token.
+    /// Whether this run got the token from WeChat.
     pub refreshed: bool,
-    /// The number of the token that is stored now.
+    /// The number of the stored token.
     pub generation: u64,
-    /// When it ends, in epoch seconds.
+    /// When the token expires, in epoch seconds.
     pub expires_at: i64,
 }
 
-/// Why a run failed, as the `errorType` of its function error names it: alarms, callers and the next run, which finds it in
-/// the table, tell by it.
+/// Why a run failed: the `errorType` of its function error. Alarms, callers and later runs, which find it in the table, act
+/// on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorType {
-    /// WeChat refused, with this errcode.
+    /// WeChat refused with this errcode.
     Refused(i64),
-    /// Something answered that is not WeChat.
+    /// The answer is not WeChat's.
     WeChatUnreadable,
     /// WeChat did not answer.
     WeChatUnreachable,
     /// The table did not answer.
     StoreUnreachable,
-    /// The table refused, or holds what cannot be read.
+    /// The table refused, or its item cannot be read.
     StoreSetUp,
-    /// The run that this one waited for failed for a reason that is not known.
+    /// The run that this one waited for failed, for an unknown reason.
     OtherRun,
     /// Another run held the lease for too long.
     Busy,
-    /// No token may be replaced now.
+    /// The limits of forced refreshes allow none now.
     ForcedTooOften,
 }
 
-/// How a refusal is called, before the errcode.
+/// The prefix of [`ErrorType::Refused`], before the errcode.
 const REFUSED: &str = "WeChat";
 
 impl ErrorType {
-    /// Those with a name of their own.
+    /// All error types with a fixed name.
     const NAMED: [(Self, &'static str); 7] = [
         (Self::WeChatUnreadable, "WeChatUnreadable"),
         (Self::WeChatUnreachable, "WeChatUnreachable"),
@@ -107,7 +108,7 @@ impl fmt::Display for ErrorType {
     }
 }
 
-/// The name is not one of a failed run: Lambda's own, or another function's.
+/// The error type is not a run's: Lambda's own, or another function's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnknownErrorType;
 

@@ -1,4 +1,4 @@
-//! Keeps the stored access_token alive: any number of concurrent runs make one call to WeChat.
+//! Refreshes the stored access_token. Any number of concurrent runs make one call to WeChat.
 //!
 //! ```text
 //! read ── enough life ──> done
@@ -7,8 +7,8 @@
 //!          └─ look again ──> call WeChat ──> store, if lease and generation are still ours
 //! ```
 //!
-//! Whatever another run brought since this one began, a token or a failure, serves this one too: WeChat is not asked
-//! twice. A lease whose holder died ends by itself within a minute.
+//! A run shares the result, token or failure, of another run that ended since this one began. The lease of a run that died
+//! expires within a minute.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -22,53 +22,56 @@ use crate::{
     telemetry::{self, Metric},
 };
 
-/// A token with less life than this, in seconds, is refreshed. WeChat renews stable tokens 5 minutes before their end.
+/// Seconds. A run refreshes a token with less life left. WeChat renews stable tokens 5 minutes before they expire.
+/// See [WeChat Docs/获取稳定版接口调用凭据](https://developers.weixin.qq.com/doc/service/api/base/api_getstableaccesstoken.html).
 const REFRESH_BELOW: i64 = 600;
-/// How long a lease holds, in seconds: longer than two calls to WeChat and the writes around them, and under the minute
-/// for which a holder that died may delay the others.
+/// Seconds. The life of a lease: longer than two calls to WeChat and the writes around them, and shorter than the minute for
+/// which a dead holder may delay the others.
 const LEASE_FOR: i64 = 45;
 /// How long a run waits for the run that holds the lease.
 const WAIT_AT_MOST: Duration = Duration::from_secs(20);
-/// How often a run asks WeChat that loses its lease each time: an item that lets no token be stored must not be paid for
-/// with call after call.
-const MOST_TURNS: u8 = 2;
-/// A run that waits for another reads the item after this long, and after ever longer pauses up to [`LONGEST_PAUSE`]: a
-/// hundred senders that wait for one call must not slow the table down for the run that makes it.
+/// How often a run that loses its lease each time asks WeChat: a broken item must not cause endless calls.
+const MAX_LEASES: u8 = 2;
+/// The first pause of a waiting run between two reads of the item. It doubles up to [`LONGEST_PAUSE`], so that a hundred
+/// waiting senders do not slow down the table for the run that makes the call.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-/// What waiting leaves of the invocation.
+/// Time that waiting leaves for the rest of the invocation.
 const WAIT_MARGIN: Duration = Duration::from_secs(2);
-/// WeChat's limits of forced refreshes. [`TokenApi::Classic`](crate::api::TokenApi::Classic) has none of the kind: there they
-/// keep refused sends from using up the day's 2,000 calls.
+/// WeChat's limit of forced refreshes a day. [`TokenApi::Classic`](crate::api::TokenApi::Classic) has no such limit: there it
+/// keeps refused sends from using up the day's 2,000 calls.
+/// See [WeChat Docs/获取稳定版接口调用凭据](https://developers.weixin.qq.com/doc/service/api/base/api_getstableaccesstoken.html).
 const FORCED_A_DAY: usize = 20;
+/// Seconds. WeChat's shortest interval between two forced refreshes.
+/// See [WeChat Docs/获取稳定版接口调用凭据](https://developers.weixin.qq.com/doc/service/api/base/api_getstableaccesstoken.html).
 const FORCED_APART: i64 = 30;
 const DAY: i64 = 24 * 3600;
 
-/// The token item of one account, as the refresher needs it. Every write recognises its own earlier success, so one whose
-/// answer was lost may be repeated.
+/// The token item of one account, as the refresher needs it. Every write is idempotent, so the refresher may retry one whose
+/// answer was lost.
 pub trait TokenStore: Send + Sync {
     /// Reads the item consistently.
     ///
     /// # Errors
-    /// [`StoreError`] when it cannot be read.
+    /// [`StoreError`] when the item cannot be read.
     fn load(&self) -> impl Future<Output = Result<TokenItem, StoreError>> + Send;
 
-    /// Takes the lease until `until`, if no other run holds it at `now`.
+    /// Takes the lease until `until`, unless another run holds it at `now`.
     ///
     /// # Errors
     /// [`StoreError`] when the item cannot be written.
     fn take_lease(&self, owner: &str, now: i64, until: i64) -> impl Future<Output = Result<Lease, StoreError>> + Send;
 
-    /// Writes the ledger of forced refreshes. False when `owner` has lost the lease.
+    /// Writes the ledger of forced refreshes. Returns `false` when `owner` has lost the lease.
     ///
     /// # Errors
     /// [`StoreError`] when the item cannot be written.
     fn record_forced(&self, owner: &str, at: &[i64]) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
-    /// Stores the token and gives the lease back. False when another run was faster.
+    /// Stores the token and releases the lease. Returns `false` when another run was faster.
     ///
     /// # Errors
-    /// [`StoreError`] when the item could not be written, or may have been.
+    /// [`StoreError`] when the item cannot be written. The write may still have landed.
     fn save(
         &self,
         owner: &str,
@@ -76,7 +79,7 @@ pub trait TokenStore: Send + Sync {
         token: &StoredToken,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
-    /// Gives the lease back without a token.
+    /// Releases the lease without a token.
     ///
     /// # Errors
     /// [`StoreError`] when the item cannot be written.
@@ -114,13 +117,13 @@ impl TokenStore for Table {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RefreshError {
-    /// The table could not be used.
+    /// The table failed.
     #[error("the token cannot be refreshed: {0}")]
     Store(#[from] StoreError),
-    /// WeChat gave no token.
+    /// WeChat issued no token.
     #[error("the token cannot be refreshed: {0}")]
     Api(#[from] ApiError),
-    /// The run that this one waited for got no token.
+    /// The run that this one waited for failed.
     #[error("another run has just failed to refresh the token: {}", words_of(.0))]
     OtherRun(RefreshFailure),
     /// Another run holds the lease, and this one could not wait any longer.
@@ -128,23 +131,23 @@ pub enum RefreshError {
         "another run is refreshing the token; its lease ends at {until} (epoch seconds) / 另一个实例正在刷新 access_token"
     )]
     Busy {
-        /// When the lease ends, in epoch seconds.
+        /// When the lease expires, in epoch seconds.
         until: i64,
     },
-    /// A token is replaced 20 times a day at most, 30 s apart.
+    /// The token may not be replaced again yet: at most 20 times a day, 30 s apart.
     #[error(
         "WeChat refuses one token after another, and none may be replaced for {retry_after} s (20 times a day, 30 s apart): \
          does another program ask for tokens of this account? \
          / access_token 一再失效，而强制刷新受限（每日 20 次，间隔 30 秒），请 {retry_after} 秒后再试，并检查是否有其他程序也在获取该账号的 access_token"
     )]
     ForcedTooOften {
-        /// Seconds until the next one is allowed.
+        /// Seconds until the next replacement is allowed.
         retry_after: i64,
     },
 }
 
 impl RefreshError {
-    /// WeChat's errcode, when it was WeChat that refused.
+    /// Returns WeChat's errcode, if WeChat refused.
     #[must_use]
     pub const fn errcode(&self) -> Option<i64> {
         match self {
@@ -154,7 +157,7 @@ impl RefreshError {
         }
     }
 
-    /// What the run's function error is called.
+    /// Returns the type of the run's function error.
     #[must_use]
     pub fn error_type(&self) -> ErrorType {
         if let Some(errcode) = self.errcode() {
@@ -167,7 +170,7 @@ impl RefreshError {
                 StoreErrorKind::Unreachable | StoreErrorKind::Busy => ErrorType::StoreUnreachable,
                 StoreErrorKind::SetUp | StoreErrorKind::Damaged => ErrorType::StoreSetUp,
             },
-            // What that run ran into, unless an older or a newer version has recorded it.
+            // Unknown types come from an older or a newer version.
             Self::OtherRun(failure) => failure.error_type.parse().unwrap_or(ErrorType::OtherRun),
             Self::Busy { .. } => ErrorType::Busy,
             Self::ForcedTooOften { .. } => ErrorType::ForcedTooOften,
@@ -198,21 +201,21 @@ pub struct Refresher<S, I> {
 }
 
 impl<S: TokenStore, I: TokenIssuer> Refresher<S, I> {
-    /// A refresher that keeps the token in `store` and gets it from `issuer`.
+    /// Creates a refresher that gets tokens from `issuer` and stores them in `store`.
     pub const fn new(store: S, issuer: I, clock: Arc<dyn Clock>) -> Self {
         Self { store, issuer, clock }
     }
 
-    /// One run, as `owner`, a name that no other run has.
+    /// Makes one run as `owner`, a unique name.
     ///
     /// # Errors
-    /// [`RefreshError`] when there is no token with life left, or the refused one could not be replaced.
+    /// [`RefreshError`] when no unexpired token results, or the refused token could not be replaced.
     pub async fn run(&self, action: &Action, owner: &str, deadline: Deadline) -> Result<Refreshed, RefreshError> {
         let before = self.store.load().await?;
         let mut item = before.clone();
         let mut waited = Duration::ZERO;
         let mut pauses = 0;
-        let mut turns = 0;
+        let mut leases = 0;
         loop {
             let now = self.clock.now();
             if let Some(outcome) = settled(action, &before, &item, now) {
@@ -221,14 +224,14 @@ impl<S: TokenStore, I: TokenIssuer> Refresher<S, I> {
             let lease = if item.is_leased_by_another(owner, now, now + LEASE_FOR) {
                 Lease::Held
             } else {
-                certainly(|| self.store.take_lease(owner, now, now + LEASE_FOR)).await?
+                retry_once(|| self.store.take_lease(owner, now, now + LEASE_FOR)).await?
             };
             match lease {
                 Lease::Won(item) => {
                     if let Some(done) = self.run_under_lease(action, owner, &before, &item, deadline).await? {
                         return Ok(done);
                     }
-                    turns += 1;
+                    leases += 1;
                 }
                 Lease::Held => {
                     if let Some(token) = usable(action, &item, now) {
@@ -237,7 +240,7 @@ impl<S: TokenStore, I: TokenIssuer> Refresher<S, I> {
                 }
             }
             let pause = deadline.budget(self.clock.now_millis(), pause(owner, pauses), WAIT_MARGIN);
-            if pause.is_zero() || waited >= WAIT_AT_MOST || turns == MOST_TURNS {
+            if pause.is_zero() || waited >= WAIT_AT_MOST || leases == MAX_LEASES {
                 return Err(RefreshError::Busy {
                     until: item.lease_expires_at.unwrap_or(now),
                 });
@@ -249,7 +252,7 @@ impl<S: TokenStore, I: TokenIssuer> Refresher<S, I> {
         }
     }
 
-    /// The part of a run that only one run at a time is in. `None` when the lease ended before the token was stored.
+    /// The part of a run that holds the lease. Returns `None` when the lease expired before the token was stored.
     async fn run_under_lease(
         &self,
         action: &Action,
@@ -274,8 +277,8 @@ impl<S: TokenStore, I: TokenIssuer> Refresher<S, I> {
         outcome
     }
 
-    /// Asks WeChat. Forces it to replace a token that failed only when the ordinary answer is that token, or would replace
-    /// it without a limit. `None` when the lease has ended.
+    /// Asks WeChat for a token. Makes a forced call only when the ordinary call returns the refused token, or when the
+    /// interface replaces the token with every call, which the ledger must then count. Returns `None` when the lease is lost.
     async fn obtain(
         &self,
         action: &Action,
@@ -284,12 +287,12 @@ impl<S: TokenStore, I: TokenIssuer> Refresher<S, I> {
         deadline: Deadline,
     ) -> Result<Option<IssuedToken>, RefreshError> {
         let now = self.clock.now();
-        // The ledger bounds the replacement of a token that lives. It must never keep one that ends from being renewed.
-        let replaces = |token: &StoredToken| token.life(now) > 0 && action.condemns(&token.access_token);
+        // The ledger limits replacements of unexpired tokens only: it must never delay the refresh of an expired one.
+        let replaces = |token: &StoredToken| token.life(now) > 0 && action.rejects(&token.access_token);
         let is_ordinary = !(self.issuer.always_replaces() && item.token.as_ref().is_some_and(replaces));
         if is_ordinary {
             let issued = self.issuer.issue(false, deadline).await?;
-            if !action.condemns(&issued.access_token) {
+            if !action.rejects(&issued.access_token) {
                 return Ok(Some(issued));
             }
         }
@@ -298,9 +301,9 @@ impl<S: TokenStore, I: TokenIssuer> Refresher<S, I> {
         if let Some(retry_after) = forced_allowed_in(&ledger, now) {
             return Err(RefreshError::ForcedTooOften { retry_after });
         }
-        // Written before the call: one that is not recorded could be the 21st of a day.
+        // Written before the call: an unrecorded call could be the 21st of the day.
         ledger.push(now);
-        if !certainly(|| self.store.record_forced(owner, &ledger)).await? {
+        if !retry_once(|| self.store.record_forced(owner, &ledger)).await? {
             return Ok(None);
         }
         tracing::warn!(
@@ -311,7 +314,7 @@ impl<S: TokenStore, I: TokenIssuer> Refresher<S, I> {
         let issued = match self.issuer.issue(true, deadline).await {
             Ok(issued) => issued,
             Err(error) => {
-                // Nothing was replaced: the ledger must not keep a mended AppSecret or whitelist waiting. Best effort.
+                // WeChat replaced nothing: the ledger must not delay a corrected AppSecret or whitelist. Best effort.
                 if is_refused_for_the_set_up(&error) {
                     ledger.pop();
                     if let Err(error) = self.store.record_forced(owner, &ledger).await {
@@ -321,7 +324,7 @@ impl<S: TokenStore, I: TokenIssuer> Refresher<S, I> {
                 return Err(error.into());
             }
         };
-        if action.condemns(&issued.access_token) {
+        if action.rejects(&issued.access_token) {
             return Err(RefreshError::ForcedTooOften {
                 retry_after: FORCED_APART,
             });
@@ -329,7 +332,7 @@ impl<S: TokenStore, I: TokenIssuer> Refresher<S, I> {
         Ok(Some(issued))
     }
 
-    /// `None` when another run was faster.
+    /// Stores the issued token. Returns `None` when another run was faster.
     async fn store_issued(
         &self,
         owner: &str,
@@ -347,7 +350,7 @@ impl<S: TokenStore, I: TokenIssuer> Refresher<S, I> {
             refreshed_at: asked_at,
             generation: item.generation + u64::from(!is_same),
         };
-        let saved = certainly(|| self.store.save(owner, item.generation, &token)).await?;
+        let saved = retry_once(|| self.store.save(owner, item.generation, &token)).await?;
         Ok(saved.then_some(Refreshed {
             refreshed: true,
             generation: token.generation,
@@ -356,14 +359,14 @@ impl<S: TokenStore, I: TokenIssuer> Refresher<S, I> {
     }
 
     async fn release(&self, owner: &str, failure: Option<&RefreshFailure>) {
-        if let Err(error) = certainly(|| self.store.release(owner, failure)).await {
-            tracing::warn!(%error, "the lease could not be given back; it ends by itself");
+        if let Err(error) = retry_once(|| self.store.release(owner, failure)).await {
+            tracing::warn!(%error, "the lease could not be released: it expires by itself");
         }
     }
 }
 
-/// The pause before a waiting run's next look, `pauses` of which it has made. Runs differ by their names, which are random,
-/// so those that began to wait together do not read together.
+/// Returns the pause of a waiting run that has already paused `pauses` times. The run's random name is the jitter, which
+/// spreads runs that began to wait together.
 fn pause(owner: &str, pauses: u32) -> Duration {
     let longest = FIRST_PAUSE
         .saturating_mul(2_u32.saturating_pow(pauses))
@@ -372,21 +375,21 @@ fn pause(owner: &str, pauses: u32) -> Duration {
     longest / 2 + longest / 2 * u32::from(spread) / u32::from(u8::MAX)
 }
 
-/// Repeats a write whose answer was lost, as it may have landed.
+/// Runs `write`, and retries it once when its answer was lost.
 async fn certainly<T, F>(write: impl Fn() -> F) -> Result<T, StoreError>
 where
     F: Future<Output = Result<T, StoreError>>,
 {
     match write().await {
         Err(error) if matches!(error.kind(), StoreErrorKind::Unreachable | StoreErrorKind::Busy) => {
-            tracing::warn!(%error, "a write may or may not have landed, repeating it");
+            tracing::warn!(%error, "a write may or may not have landed: retrying it");
             write().await
         }
         outcome => outcome,
     }
 }
 
-/// What `item` means to a run that found `before` when it began; `None` when there is something left to do.
+/// Returns the outcome that `item` holds for a run that found `before` when it began. `None` while there is work left.
 fn settled(action: &Action, before: &TokenItem, item: &TokenItem, now: i64) -> Option<Result<Refreshed, RefreshError>> {
     let was_refreshed = item.refreshed_by != before.refreshed_by;
     let lasts = |token: &StoredToken| match action {
@@ -400,14 +403,14 @@ fn settled(action: &Action, before: &TokenItem, item: &TokenItem, now: i64) -> O
     Some(Err(RefreshError::OtherRun(failure)))
 }
 
-/// The stored token, when callers can work with it.
+/// Returns the stored token if it is unexpired and not the refused one.
 fn usable<'a>(action: &Action, item: &'a TokenItem, now: i64) -> Option<&'a StoredToken> {
     item.token
         .as_ref()
-        .filter(|token| token.life(now) > 0 && !action.condemns(&token.access_token))
+        .filter(|token| token.life(now) > 0 && !action.rejects(&token.access_token))
 }
 
-/// What a failed run left to tell: with WeChat's errcode, also its meaning and its remedy.
+/// Describes a recorded failure, an errcode with its meaning and its remedy.
 fn words_of(failure: &RefreshFailure) -> String {
     match failure.errcode {
         Some(errcode) => Rejection::at_token_endpoint(errcode, failure.message.as_str()).to_string(),
@@ -423,13 +426,13 @@ const fn unchanged(token: &StoredToken) -> Refreshed {
     }
 }
 
-/// Whether WeChat refuses whoever asks: the AppSecret, the address or the account is at fault.
+/// Whether WeChat refuses every call because of the set-up: the AppSecret, the IP whitelist or the account.
 fn is_refused_for_the_set_up(error: &ApiError) -> bool {
     matches!(error, ApiError::Rejected { rejection, .. } if rejection.entry().class == Class::SetUp)
         && !error.may_have_landed()
 }
 
-/// Seconds until the next forced refresh is allowed; `None` when it is allowed now. `ledger` holds those of a day.
+/// Returns the seconds until the next forced refresh is allowed. `None` when it is allowed now. `ledger` covers one day.
 fn forced_allowed_in(ledger: &[i64], now: i64) -> Option<i64> {
     let after_day = (ledger.len() >= FORCED_A_DAY).then(|| ledger.iter().min().map_or(0, |oldest| oldest + DAY - now));
     let after_last = ledger.iter().max().map(|last| last + FORCED_APART - now);

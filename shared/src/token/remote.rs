@@ -1,4 +1,4 @@
-//! Runs `token-refresher` as an AWS Lambda function.
+//! Runs `token-refresher` as a Lambda function.
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
@@ -9,9 +9,9 @@ use crate::{
     json,
 };
 
-/// How long a caller waits for a run: longer than one takes that WeChat keeps waiting.
+/// How long a caller waits for a run: longer than a run takes while WeChat is slow.
 const RUN_TIMEOUT: Duration = Duration::from_secs(25);
-/// What waiting leaves of the caller's own invocation.
+/// Time that waiting leaves for the rest of the caller's invocation.
 const MARGIN: Duration = Duration::from_secs(2);
 
 /// The function `token-refresher`, by name or ARN.
@@ -22,7 +22,7 @@ pub struct LambdaRefresher {
 }
 
 impl LambdaRefresher {
-    /// The function called `function`.
+    /// Creates a port to the function `function`.
     #[must_use]
     pub fn new(client: aws_sdk_lambda::Client, function: impl Into<String>, clock: Arc<dyn Clock>) -> Self {
         Self {
@@ -31,7 +31,7 @@ impl LambdaRefresher {
         }
     }
 
-    /// A second run does no harm: it finds what the first has done.
+    /// Invokes the function. A second run, after a retry, does no harm: it finds the first one's token.
     async fn invoke(&self, action: &Action) -> Result<(), RefreshRequestError> {
         Ok(self.function.call(json::write(action).into_bytes()).await?)
     }

@@ -1,5 +1,5 @@
-//! How a function gets the access_token: from its own memory, from the table, or by asking the refresher. Never from
-//! WeChat itself: only the refresher holds the AppSecret.
+//! Gets the access_token: from memory, else from the table, else from a run of the refresher. Never from WeChat itself, since
+//! only the refresher holds the AppSecret.
 
 use std::{
     fmt,
@@ -21,14 +21,14 @@ use crate::{
     store::{StoreError, StoredToken, Table},
 };
 
-/// A cached token is given up this many seconds before its end.
+/// Seconds. A cached token with less life left is stale.
 const CACHE_MARGIN: i64 = 60;
-/// How often a request may call WeChat in all, over repeats of what is transient and over the replacement of its token.
+/// Calls to WeChat that one request may make, retries and the replacement of its token included.
 const CALLS: u8 = 3;
 
-/// Asks `token-refresher` for a run, wherever it is.
+/// A way to run `token-refresher`: as a Lambda function or in this process.
 pub trait RefreshPort: fmt::Debug + Send + Sync {
-    /// Runs `action` and waits for its end.
+    /// Runs `action` and waits for the end of the run.
     fn run<'a>(
         &'a self,
         action: &'a Action,
@@ -36,45 +36,45 @@ pub trait RefreshPort: fmt::Debug + Send + Sync {
     ) -> Pin<Box<dyn Future<Output = Result<(), RefreshRequestError>> + Send + 'a>>;
 }
 
-/// Why a run could not be had, or brought no token.
+/// Why a run brought no token.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RefreshRequestError {
-    /// It ran and brought no token.
+    /// The run failed.
     #[error("{message}")]
     Failed {
-        /// WeChat's errcode, when it was WeChat that refused.
+        /// WeChat's errcode, if WeChat refused.
         errcode: Option<i64>,
-        /// What the run said.
+        /// The message of the run's function error.
         message: String,
     },
-    /// It ran, and had no answer from WeChat or the table in time, or no time left for its turn.
+    /// The run got no answer from WeChat or the table in time, or another run held the lease for too long.
     #[error("{0}")]
     NoAnswer(String),
-    /// It ran, and got an answer that is not WeChat's.
+    /// The run got an answer that is not WeChat's.
     #[error("{0}")]
     BadAnswer(String),
-    /// Lambda had no room for it.
+    /// Lambda throttled the run.
     #[error(
         "AWS Lambda throttles token-refresher: see the concurrency limits of the function and the account \
          / token-refresher 被 AWS Lambda 限流，请检查函数与账号的并发上限"
     )]
     Throttled,
-    /// AWS Lambda did not answer, or failed itself.
+    /// Lambda did not answer, or failed internally.
     #[error("AWS Lambda did not run token-refresher ({0}) / 未能调用 token-refresher")]
     Lost(String),
-    /// It could not be started.
+    /// Lambda refused the invocation.
     #[error(
         "token-refresher cannot be reached ({0}): check TOKEN_REFRESHER_FUNCTION / 无法调用 token-refresher，请检查 TOKEN_REFRESHER_FUNCTION"
     )]
     Unreachable(String),
-    /// It did not end in time.
+    /// The run did not end in time.
     #[error("token-refresher did not answer in time / token-refresher 未在限定时间内完成")]
     Timeout,
 }
 
 impl RefreshRequestError {
-    /// Reads what a failed run reports: the type and the message of its function error. See [`ErrorType`].
+    /// Reads a failed run's function error: its type (see [`ErrorType`]) and its message.
     #[must_use]
     pub fn from_function_error(error_type: &str, message: impl Into<String>) -> Self {
         let message = message.into();
@@ -93,7 +93,7 @@ impl RefreshRequestError {
     }
 }
 
-/// Whether Lambda reports in place of the function that it ran out of time. Some runtimes' reports have no type.
+/// Whether Lambda reports that the function timed out. Some runtimes send this report without a type.
 fn is_lambdas_timeout(error_type: &str, message: &str) -> bool {
     error_type == "Sandbox.Timedout" || (error_type.is_empty() && message.contains("Task timed out"))
 }
@@ -105,64 +105,64 @@ pub enum TokenError {
     /// The table could not be read.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// WeChat refused a token to the refresher.
+    /// WeChat refused to issue a token.
     #[error("no access_token: WeChat refuses to issue one, {0}")]
     Refused(Rejection),
-    /// The refresher brought none.
+    /// The run of the refresher failed.
     #[error("no access_token: {0}")]
     Request(#[from] RefreshRequestError),
-    /// The refresher ran, and the table still holds no usable token.
+    /// The run of the refresher succeeded, but the table has no usable token.
     #[error(
         "no access_token: token-refresher ran, but stored none under this WECHAT_APP_ID and TABLE_NAME / token-refresher 未写入 access_token，请核对 WECHAT_APP_ID 与 TABLE_NAME"
     )]
     Missing,
 }
 
-/// Why a call that needs a token failed, and whether it may have taken effect all the same.
+/// Why a call with a token failed, and whether it may have taken effect.
 #[derive(Debug, thiserror::Error)]
 #[error("{cause}")]
 pub struct CallError {
-    /// What it failed with last.
+    /// The last failure.
     #[source]
     pub cause: CallFailure,
-    /// Whether this call, or an earlier one of the same request, may have taken effect: WeChat may have done what a
-    /// later refusal, or the want of a token for a repeat, says nothing of.
+    /// Whether any attempt of the same request may have taken effect. A later refusal, or a missing token for a retry, does
+    /// not rule that out.
     pub may_have_landed: bool,
-    /// When, in epoch seconds: some of WeChat's limits end at midnight.
+    /// When the call failed, in epoch seconds: some of WeChat's limits reset at midnight.
     pub at: i64,
 }
 
-/// What a call that needs a token failed with.
+/// The failure of a call with a token.
 #[derive(Debug, thiserror::Error)]
 pub enum CallFailure {
-    /// WeChat's API.
+    /// The call to WeChat's API failed.
     #[error(transparent)]
     Api(#[from] ApiError),
-    /// No token to call it with.
+    /// There is no token for the call.
     #[error(transparent)]
     Token(#[from] TokenError),
 }
 
-/// The token of one account, for one process.
+/// The token cache of one account in one process.
 #[derive(Debug)]
 pub struct TokenSource {
     table: Table,
     refresher: Arc<dyn RefreshPort>,
     clock: Arc<dyn Clock>,
-    /// Held while a token is looked for, so that twenty sends with one dead token ask once.
+    /// Locked during a search for a token. Single-flight: many sends with one dead token search once.
     known: Mutex<Known>,
-    /// How many searches have ended. One that began before another ended shares its outcome.
+    /// The number of finished searches. A caller that began before a search ended shares its result.
     searches: AtomicU64,
 }
 
-/// What the last search for a token brought.
+/// The result of the last search.
 #[derive(Debug, Default)]
 struct Known {
     token: Option<(StoredToken, Origin)>,
     failure: Option<TokenError>,
 }
 
-/// Where a token was found, before it was remembered.
+/// Where the search found the token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Origin {
     Table,
@@ -170,7 +170,7 @@ enum Origin {
 }
 
 impl TokenSource {
-    /// The token in `table`, which `refresher` keeps alive.
+    /// Creates a cache over the token in `table`, which `refresher` refreshes.
     #[must_use]
     pub fn new(table: Table, refresher: Arc<dyn RefreshPort>, clock: Arc<dyn Clock>) -> Self {
         Self {
@@ -182,19 +182,18 @@ impl TokenSource {
         }
     }
 
-    /// Reads the token into memory while the process starts. A failure is left to the first request.
+    /// Reads the token into memory at start-up. Best effort: the first request reports a failure.
     pub async fn warm(&self) {
         match self.table.token().await {
             Ok(item) => self.known.lock().await.token = item.token.map(|token| (token, Origin::Table)),
-            Err(error) => tracing::warn!(%error, "the token could not be read while starting"),
+            Err(error) => tracing::warn!(%error, "the token could not be read at start-up"),
         }
     }
 
-    /// Calls WeChat with the token. When WeChat refuses the token, it is replaced and the call made once more.
-    /// `call` gets the token and how often it may try.
+    /// Runs `call` with the token and the attempts that it may make. Replaces a token that WeChat refuses and calls again.
     ///
     /// # Errors
-    /// [`CallError`]: what `call` failed with, or why there is no token to call with.
+    /// [`CallError`] when `call` fails or there is no token.
     pub async fn call<T, C, F>(&self, deadline: Deadline, call: C) -> Result<T, CallError>
     where
         C: Fn(Secret, u8) -> F,
@@ -214,7 +213,7 @@ impl TokenSource {
         let mut left = CALLS;
         let mut may_replace = true;
         loop {
-            // While the token may be replaced, one call is left for the next.
+            // One call is reserved for the next token, if this one may be replaced.
             let attempts = if may_replace { (left - 1).max(1) } else { left };
             let error = match call(token.clone(), attempts).await {
                 Ok(answer) => return Ok(answer),
@@ -231,20 +230,20 @@ impl TokenSource {
                 .await
                 .map_err(|error| failed(error.into(), may_have_landed))?;
             token = next;
-            // What another process had left in the table may be dead too, and no run of the refresher was asked for yet.
+            // A token from the table may be dead too. One from a fresh run is not replaced again.
             may_replace = origin == Origin::Table;
         }
     }
 
-    /// Gives up what is remembered, so that the next request sees the table as it is.
+    /// Empties the cache, so that the next request reads the table.
     pub async fn forget(&self) {
         *self.known.lock().await = Known::default();
     }
 
-    /// A token that has not ended. Whether WeChat takes it only a call can tell: see [`Self::call`].
+    /// Returns an unexpired token. WeChat may still refuse it: see [`Self::call`].
     ///
     /// # Errors
-    /// [`TokenError`] when there is none.
+    /// [`TokenError`] when there is no token.
     pub async fn token(&self, deadline: Deadline) -> Result<Secret, TokenError> {
         let now = self.clock.now();
         let fresh = |token: &StoredToken| token.life(now) > CACHE_MARGIN;
@@ -269,9 +268,8 @@ impl TokenSource {
         self.get(&action, began_after, deadline, usable, usable).await
     }
 
-    /// The token in memory while it is `good`, else a `usable` one from the table or a run of the refresher. A request
-    /// that began when `began_after` searches had ended shares what a later one brought, be it a failure: of a hundred
-    /// sends with one dead token, one asks.
+    /// Returns the cached token while it is `good`, else searches for a `usable` one. Single-flight: a caller that began when
+    /// `began_after` searches had ended shares the result of a later search, also a failure.
     async fn get(
         &self,
         action: &Action,
@@ -303,7 +301,7 @@ impl TokenSource {
         found.map(|(token, origin)| (token.access_token, origin))
     }
 
-    /// Looks into the table, has the refresher run if need be, and looks again.
+    /// Searches the table. Without a usable token there, runs the refresher and searches the table again.
     async fn find(
         &self,
         action: &Action,
@@ -319,7 +317,7 @@ impl TokenSource {
             return Ok((token, Origin::Refresher));
         }
         Err(match (requested, item.failure) {
-            // The item has WeChat's own words; an older failure in it would mislead.
+            // The item has WeChat's errmsg, unless its failure is an older one.
             (
                 Err(RefreshRequestError::Failed {
                     errcode: Some(errcode), ..

@@ -1,15 +1,15 @@
-//! What is wrong with a JSON document, and where.
+//! A fault of a JSON document: its place and an explanation.
 
 use serde::Serialize;
 
-/// Faults that are reported at once: the answer must not be larger than what was sent by much.
+/// The most faults in one report, so that the answer is not much larger than the request.
 pub(crate) const LIMIT: usize = 100;
-/// Faults that a sentence names.
+/// The most faults in one sentence.
 const IN_WORDS: usize = 10;
-/// What stands between the English and the Chinese half of a sentence.
+/// Separates the English and the Chinese half of a sentence.
 const HALVES: &str = " / ";
 
-/// One fault of a document, and where it is.
+/// One fault of a document, with its place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Fault {
@@ -23,7 +23,7 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// A fault at `pointer`.
+    /// Creates a fault at `pointer`.
     #[must_use]
     pub fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         Self {
@@ -33,7 +33,7 @@ impl Fault {
         }
     }
 
-    /// One line for people, about a request: both halves begin with the name of the member.
+    /// Returns a sentence about a request. Both halves begin with the name of the member.
     #[must_use]
     pub fn sentence(&self) -> String {
         let (english, chinese) = self.detail.split_once(HALVES).unwrap_or((&self.detail, &self.detail));
@@ -44,7 +44,7 @@ impl Fault {
     }
 }
 
-/// One line for people, about a document: the first ten faults as `pointer: detail`, and how many more there are.
+/// Returns a sentence about a document: the first ten faults as `pointer: detail`, and the number of the others.
 #[must_use]
 pub fn in_words(faults: &[Fault]) -> String {
     let named = faults.iter().take(IN_WORDS);
@@ -57,8 +57,8 @@ pub fn in_words(faults: &[Fault]) -> String {
     words.join("; ")
 }
 
-/// Asserts that both halves of a sentence hold the same names and numbers: which words of the English half are such is seen
-/// by a digit or `_` in them, or by `names`.
+/// Asserts that both halves of a sentence hold the same names and numbers: the English words with a digit or `_`, and those
+/// in `names`.
 #[cfg(test)]
 pub(crate) fn assert_each_half_says_all(fault: &Fault, names: &[&str]) {
     let words = |half: &str| {

@@ -1,21 +1,22 @@
-//! The custom menu (自定义菜单): WeChat's limits, checked before WeChat is asked, and the difference between two menus.
+//! The custom menu (自定义菜单): checks WeChat's limits before WeChat is called, and compares two menus.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{Fault, Object, Place, Reader, escape_pointer};
 
-/// See [WeChat Docs/创建菜单](https://developers.weixin.qq.com/doc/service/api/custommenu/api_createcustommenu), also for the
-/// limits below.
+/// Buttons. See [WeChat Docs/创建菜单](https://developers.weixin.qq.com/doc/service/api/custommenu/api_createcustommenu).
+/// The limits below are from the same page.
 const TOP_BUTTONS: usize = 3;
 const SUB_BUTTONS: usize = 5;
-/// Bytes of UTF-8, as all lengths of a menu are. A Chinese character has three.
+/// Bytes of UTF-8, like all lengths of a menu. A Chinese character has three.
 const TOP_NAME_BYTES: usize = 16;
 const SUB_NAME_BYTES: usize = 60;
 const KEY_BYTES: usize = 128;
 const URL_BYTES: usize = 1024;
 
-/// The members besides `name` that each type of button needs.
+/// The types of buttons, each with the members that it requires besides `name`.
+/// See [WeChat Docs/创建菜单](https://developers.weixin.qq.com/doc/service/api/custommenu/api_createcustommenu).
 const TYPES: [(&str, &[&str]); 13] = [
     ("click", &["key"]),
     ("view", &["url"]),
@@ -31,20 +32,22 @@ const TYPES: [(&str, &[&str]); 13] = [
     ("article_id", &["article_id"]),
     ("article_view_limited", &["article_id"]),
 ];
-/// Buttons that only the console makes. `get_current_selfmenu_info` answers them, and no call takes them.
+/// Types that only the console can create: `get_current_selfmenu_info` returns them, and no call accepts them.
+/// See [WeChat Docs/获取自定义菜单配置](https://developers.weixin.qq.com/doc/service/api/custommenu/api_getcurrentselfmenuinfo).
 const CONSOLE_TYPES: [&str; 7] = ["text", "img", "photo", "voice", "video", "news", "finder"];
-/// What a conditional menu may depend on. WeChat has removed sex, country, province, city and language.
+/// The conditions of a conditional menu. WeChat has removed sex, country, province, city and language.
 /// See [WeChat Docs/创建个性化菜单](https://developers.weixin.qq.com/doc/service/api/custommenu/api_addconditionalmenu).
 const CONDITIONS: [&str; 2] = ["tag_id", "client_platform_type"];
-/// The members that a button with sub-buttons has no use for.
+/// Members that a button with sub-buttons must not have.
 const LEAF_MEMBERS: [&str; 7] = ["type", "key", "url", "appid", "pagepath", "media_id", "article_id"];
 
-/// The default menu in `body`, as `menu/create` takes it: `{"button":[…]}`. `body` may also be what WeChat answers when it
-/// is asked for the menu: `{"menu":{"button":[…]}}`, or `{"selfmenu_info":{"button":[…]}}` with sub-buttons in
-/// `sub_button.list`. See [WeChat Docs/创建菜单](https://developers.weixin.qq.com/doc/service/api/custommenu/api_createcustommenu).
+/// Reads the default menu in `body` into the form that `menu/create` takes: `{"button":[…]}`. `body` may also have the form
+/// of WeChat's answers: `{"menu":{"button":[…]}}`, or `{"selfmenu_info":{"button":[…]}}` with sub-buttons in
+/// `sub_button.list`.
+/// See [WeChat Docs/创建菜单](https://developers.weixin.qq.com/doc/service/api/custommenu/api_createcustommenu).
 ///
 /// # Errors
-/// Every fault, where it is in `body`.
+/// All faults, with their places in `body`.
 pub fn default_menu(body: &Value) -> Result<Value, Vec<Fault>> {
     let shape = Shape::of(body);
     let menu = shape.read(body);
@@ -56,12 +59,12 @@ pub fn default_menu(body: &Value) -> Result<Value, Vec<Fault>> {
     reader.finish(Some(menu))
 }
 
-/// The conditional menu (个性化菜单) in `body`, as `menu/addconditional` takes it. `body` may also be an element of the
-/// `conditionalmenu` that WeChat answers, whose rule has the tag as `group_id`, and members that are empty.
+/// Reads the conditional menu (个性化菜单) in `body` into the form that `menu/addconditional` takes. `body` may also be an
+/// element of the `conditionalmenu` in WeChat's answer, whose rule names the tag `group_id` and has empty members.
 /// See [WeChat Docs/创建个性化菜单](https://developers.weixin.qq.com/doc/service/api/custommenu/api_addconditionalmenu).
 ///
 /// # Errors
-/// Every fault, where it is in `body`.
+/// All faults, with their places in `body`.
 pub fn conditional_menu(body: &Value) -> Result<Value, Vec<Fault>> {
     let mut menu = Shape::Created.read(body);
     if let Some(rule) = body.get("matchrule") {
@@ -73,7 +76,7 @@ pub fn conditional_menu(body: &Value) -> Result<Value, Vec<Fault>> {
     reader.finish(Some(menu))
 }
 
-/// `rule` in the words of `menu/addconditional`.
+/// Converts `rule` to the form that `menu/addconditional` takes.
 fn match_rule(rule: &Value) -> Value {
     let Some(members) = rule.as_object() else {
         return rule.clone();
@@ -95,14 +98,14 @@ fn is_blank(value: &Value) -> bool {
     value.is_null() || value == ""
 }
 
-/// The ways in which WeChat writes a menu.
+/// The forms in which WeChat writes a menu.
 #[derive(Clone, Copy)]
 enum Shape {
     /// As `menu/create` takes it.
     Created,
-    /// As `menu/get` answers it.
+    /// As `menu/get` returns it.
     Queried,
-    /// As `get_current_selfmenu_info` answers it.
+    /// As `get_current_selfmenu_info` returns it.
     Current,
 }
 
@@ -120,7 +123,7 @@ impl Shape {
         }
     }
 
-    /// The member of the body that holds the menu; `None` when it is the body itself.
+    /// The member of the body that holds the menu. `None` when the body is the menu.
     const fn wrapper(self) -> Option<&'static str> {
         match self {
             Self::Created => None,
@@ -129,7 +132,7 @@ impl Shape {
         }
     }
 
-    /// The buttons, as `menu/create` takes them. What is faulty stays as it is.
+    /// Converts the menu to the form that `menu/create` takes. Leaves faulty values for the check.
     fn read(self, body: &Value) -> Value {
         let mut menu = Map::new();
         let written = self.wrapper().map_or(Some(body), |name| body.get(name));
@@ -160,7 +163,7 @@ impl Shape {
         button
     }
 
-    /// Checks the buttons of `menu`, which is at `place` of the body that it was read from.
+    /// Checks the buttons of `menu`, which was read from `place` of the body.
     fn check_buttons(self, reader: &mut Reader, place: &Place<'_>, menu: &Value) {
         let place = place.member("button");
         let Some(buttons) = menu.get("button") else {
@@ -226,14 +229,14 @@ fn check_match_rule(reader: &mut Reader, rule: Option<&Value>) {
     }
 }
 
-/// The sub-buttons of a parent; a leaf may carry an empty list.
+/// Returns the sub-buttons of a parent. A leaf may carry an empty list.
 fn sub_buttons(members: &Map<String, Value>) -> Option<&Value> {
     members
         .get("sub_button")
         .filter(|list| !list.is_null() && list.as_array().is_none_or(|list| !list.is_empty()))
 }
 
-/// A button, whose name is checked.
+/// Reads a button and checks its name.
 fn named_button<'p, 'v>(
     reader: &mut Reader,
     place: Place<'p>,
@@ -275,7 +278,7 @@ fn check_leaf(reader: &mut Reader, button: &Object<'_, '_>) {
         match *name {
             "key" => reader.at_most(&place, text, KEY_BYTES),
             "url" => reader.at_most(&place, text, URL_BYTES) && reader.web_address(&place, text),
-            // WeChat documents no limit for the others.
+            // WeChat documents no limit for the other members.
             _ => true,
         };
         reader.no_control_characters(&place, text);
@@ -287,16 +290,16 @@ fn check_leaf(reader: &mut Reader, button: &Object<'_, '_>) {
 pub struct Change {
     /// JSON pointer to the place.
     pub pointer: String,
-    /// What is there now; absent when nothing is.
+    /// The current value. Absent when there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<Value>,
-    /// What would be there; absent when nothing would be.
+    /// The proposed value. Absent when there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<Value>,
 }
 
-/// What would change if `proposed` took the place of `current`, both with a `button` member. The empty `sub_button`
-/// lists that WeChat adds to leaves do not count.
+/// Returns the changes from `current` to `proposed`, both with a `button` member. Ignores the empty `sub_button` lists that
+/// WeChat adds to leaves.
 #[must_use]
 pub fn difference(current: &Value, proposed: &Value) -> Vec<Change> {
     let mut changes = Vec::new();
@@ -530,7 +533,7 @@ mod tests {
         );
     }
 
-    /// WeChat answers the tag of a rule as `group_id`, a number, and takes it as `tag_id`, a text.
+    /// WeChat returns a rule's tag as the number `group_id` and takes it as the text `tag_id`.
     #[test]
     fn a_conditional_menu_that_wechat_answers_can_be_given_back() {
         let answered = json!({
@@ -581,7 +584,7 @@ mod tests {
         })
     }
 
-    /// Makes `changes`, the last ones first, so that what is taken out of a list moves nothing that is still to change.
+    /// Applies `changes` backwards, so that a removal from a list does not move the places of the changes that follow.
     fn apply(menu: &mut Value, changes: Vec<Change>) {
         for Change { pointer, to, .. } in changes.into_iter().rev() {
             let (parent, name) = pointer.rsplit_once('/').unwrap();

@@ -1,10 +1,10 @@
-//! Checks JSON before WeChat is asked, and names every fault at once: where it is, and what is wrong in English and Chinese.
+//! Checks JSON before WeChat is called, and reports all faults at once: each with its place and a bilingual explanation.
 //!
-//! | to check … | see |
+//! | to check | see |
 //! |---|---|
-//! | a menu, or to compare two | [`menu`] |
+//! | a menu, or the difference between two | [`menu`] |
 //! | a request to send a template message | `send` (feature `client`) |
-//! | what the account's own templates ask of a message | [`template`] |
+//! | a message against the account's templates | [`template`] |
 //! | anything else | [`Reader`] |
 
 mod fault;

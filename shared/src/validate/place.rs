@@ -1,32 +1,32 @@
-//! Where a value is in a JSON document.
+//! The place of a value in a JSON document.
 
-/// A place in a JSON document, from which its two names are written only when it is at fault.
+/// A place in a JSON document. Cheap: only a fault formats its pointer and its dotted name.
 #[derive(Clone, Copy, Debug)]
 pub enum Place<'a> {
     /// The document itself.
     Root,
-    /// The member of an object.
+    /// A member of an object.
     Member(&'a Self, &'a str),
-    /// The element of a list.
+    /// An element of a list.
     Element(&'a Self, usize),
-    /// A member whose own members and elements go by its name in [`Place::field`].
+    /// A member whose own members and elements share its name in [`Place::field`].
     Whole(&'a Self),
 }
 
 impl<'a> Place<'a> {
-    /// The member `name` of the object at this place.
+    /// Returns the place of the member `name`.
     #[must_use]
     pub const fn member(&'a self, name: &'a str) -> Self {
         Self::Member(self, name)
     }
 
-    /// The element `index` of the list at this place.
+    /// Returns the place of the element `index`.
     #[must_use]
     pub const fn element(&'a self, index: usize) -> Self {
         Self::Element(self, index)
     }
 
-    /// The JSON pointer (RFC 6901), such as `/data/thing1/value`.
+    /// Returns the JSON pointer (RFC 6901), such as `/data/thing1/value`.
     #[must_use]
     pub fn pointer(&self) -> String {
         match self {
@@ -37,7 +37,7 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// The dotted name that the member `field` of a problem holds, such as `data.thing1.value`; empty for the document itself.
+    /// Returns the dotted name, such as `data.thing1.value`. Empty for the document itself.
     #[must_use]
     pub fn field(&self) -> String {
         match self {

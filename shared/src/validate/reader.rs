@@ -1,6 +1,6 @@
-//! Reads JSON member by member and collects every fault instead of stopping at the first.
+//! Reads JSON member by member and collects all faults instead of stopping at the first.
 //!
-//! Every sentence stands here once, English before Chinese, and each half says all: the limit, the names, the number.
+//! Each explanation is English, then Chinese. Both halves state the whole rule: the limit, the names, the number.
 
 use std::ops::RangeInclusive;
 
@@ -11,7 +11,7 @@ use super::{
     fault::{Fault, LIMIT},
 };
 
-/// What is said of a text that holds nothing.
+/// The fault of an empty text.
 pub const EMPTY: &str = "must not be empty / 不能为空";
 const MISSING: &str = "is missing / 缺少该字段";
 
@@ -22,17 +22,17 @@ pub struct Reader {
     names_fields: bool,
 }
 
-/// An object of the document, and where it is.
+/// An object of the document, with its place.
 #[derive(Clone, Copy, Debug)]
 pub struct Object<'p, 'v> {
-    /// Where the object is.
+    /// The object's place.
     pub place: Place<'p>,
-    /// What it holds.
+    /// The object's members.
     pub members: &'v Map<String, Value>,
 }
 
 impl<'v> Object<'_, 'v> {
-    /// A member that is there and not null.
+    /// Returns a member that is not null.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&'v Value> {
         self.members.get(name).filter(|value| !value.is_null())
@@ -40,13 +40,13 @@ impl<'v> Object<'_, 'v> {
 }
 
 impl Reader {
-    /// Reads a document, whose faults are found by their pointers: a menu, or the reply rules.
+    /// Creates a reader of a document (a menu, the reply rules). Its faults have a pointer only.
     #[must_use]
     pub fn of_document() -> Self {
         Self::default()
     }
 
-    /// Reads a request, whose faults also have a dotted `field`.
+    /// Creates a reader of a request. Its faults also have a dotted `field`.
     #[must_use]
     pub fn of_request() -> Self {
         Self {
@@ -55,10 +55,10 @@ impl Reader {
         }
     }
 
-    /// What was `read`, when it has no fault.
+    /// Returns the value `read` if there is no fault.
     ///
     /// # Errors
-    /// Every fault, in the order in which they were found, at most 100.
+    /// All faults in the order of reading, at most 100.
     pub fn finish<T>(self, read: Option<T>) -> Result<T, Vec<Fault>> {
         match read {
             Some(read) if self.faults.is_empty() => Ok(read),
@@ -66,13 +66,13 @@ impl Reader {
         }
     }
 
-    /// How many faults there are so far.
+    /// Returns the number of faults so far.
     #[must_use]
     pub fn count(&self) -> usize {
         self.faults.len()
     }
 
-    /// Notes a fault at `place`, unless there are too many to report.
+    /// Adds a fault at `place`, unless the report is full.
     pub fn fault(&mut self, place: &Place<'_>, detail: impl Into<String>) {
         if self.faults.len() < LIMIT {
             let mut fault = Fault::new(place.pointer(), detail);
@@ -81,12 +81,12 @@ impl Reader {
         }
     }
 
-    /// Notes a member that is not there.
+    /// Adds the fault of a missing member.
     pub fn missing(&mut self, place: &Place<'_>) {
         self.fault(place, MISSING);
     }
 
-    /// An object whose members may be any.
+    /// Reads an object with any members.
     pub fn object<'p, 'v>(&mut self, place: Place<'p>, value: &'v Value) -> Option<Object<'p, 'v>> {
         let Some(members) = value.as_object() else {
             self.fault(&place, "must be an object / 应为对象");
@@ -95,14 +95,14 @@ impl Reader {
         Some(Object { place, members })
     }
 
-    /// An object whose members are all among `known`.
+    /// Reads an object whose members must be among `known`.
     pub fn object_of<'p, 'v>(&mut self, place: Place<'p>, value: &'v Value, known: &[&str]) -> Option<Object<'p, 'v>> {
         let object = self.object(place, value)?;
         self.known_members(&object, known);
         Some(object)
     }
 
-    /// Notes each member of `object` that is not among `known`.
+    /// Adds a fault for each member of `object` that is not among `known`.
     pub fn known_members(&mut self, object: &Object<'_, '_>, known: &[&str]) {
         for name in object.members.keys().filter(|name| !known.contains(&name.as_str())) {
             if self.faults.len() == LIMIT {
@@ -117,7 +117,7 @@ impl Reader {
         }
     }
 
-    /// A text.
+    /// Reads a text.
     pub fn text<'v>(&mut self, place: &Place<'_>, value: &'v Value) -> Option<&'v str> {
         let text = value.as_str();
         if text.is_none() {
@@ -126,7 +126,7 @@ impl Reader {
         text
     }
 
-    /// The text `name`, which must be there and hold something.
+    /// Reads the text `name`, which must be there and not empty.
     pub fn required_text<'v>(
         &mut self,
         object: &Object<'_, 'v>,
@@ -146,12 +146,12 @@ impl Reader {
         Some(text)
     }
 
-    /// The text `name`, which may be left out or null.
+    /// Reads the text `name`, which may be absent or null.
     pub fn optional_text<'v>(&mut self, object: &Object<'_, 'v>, name: &str) -> Option<&'v str> {
         self.text(&object.place.member(name), object.get(name)?)
     }
 
-    /// Whether `text` has at most `limit` bytes of UTF-8.
+    /// Checks that `text` has at most `limit` bytes of UTF-8.
     pub fn at_most(&mut self, place: &Place<'_>, text: &str, limit: usize) -> bool {
         let (length, is_short) = (text.len(), text.len() <= limit);
         if !is_short {
@@ -163,7 +163,7 @@ impl Reader {
         is_short
     }
 
-    /// Whether `text` has no control characters.
+    /// Checks that `text` has no control characters.
     pub fn no_control_characters(&mut self, place: &Place<'_>, text: &str) -> bool {
         let is_clean = !text.contains(char::is_control);
         if !is_clean {
@@ -172,7 +172,7 @@ impl Reader {
         is_clean
     }
 
-    /// Whether `url` is an address of the web: `https://` or `http://`, in any case, and something after it.
+    /// Checks that `url` is `https://` or `http://`, in any case, with something after it.
     pub fn web_address(&mut self, place: &Place<'_>, url: &str) -> bool {
         let is_address = url.split_once("://").is_some_and(|(scheme, rest)| {
             !rest.is_empty() && ["https", "http"].iter().any(|known| scheme.eq_ignore_ascii_case(known))
@@ -186,7 +186,7 @@ impl Reader {
         is_address
     }
 
-    /// True or false.
+    /// Reads a boolean.
     pub fn boolean(&mut self, place: &Place<'_>, value: &Value) -> Option<bool> {
         let boolean = value.as_bool();
         if boolean.is_none() {
@@ -195,7 +195,7 @@ impl Reader {
         boolean
     }
 
-    /// An integer from 0 on.
+    /// Reads an integer, 0 or more.
     pub fn integer(&mut self, place: &Place<'_>, value: &Value) -> Option<u64> {
         let integer = value.as_u64();
         if integer.is_none() {
@@ -204,7 +204,7 @@ impl Reader {
         integer
     }
 
-    /// The text `name`, which must be one of `known`.
+    /// Reads the text `name`, which must be one of `known`.
     pub fn one_of<'k>(&mut self, object: &Object<'_, '_>, name: &str, known: &[&'k str]) -> Option<&'k str> {
         let given = object.get(name).and_then(Value::as_str);
         let found = known.iter().find(|known| Some(**known) == given);
@@ -220,7 +220,7 @@ impl Reader {
         found.copied()
     }
 
-    /// A list of any length.
+    /// Reads a list of any length.
     pub fn list<'v>(&mut self, place: &Place<'_>, value: &'v Value) -> Option<&'v [Value]> {
         let list = value.as_array();
         if list.is_none() {
@@ -229,7 +229,7 @@ impl Reader {
         list.map(Vec::as_slice)
     }
 
-    /// A list of so many elements. One that is too long or too short is noted, and read all the same.
+    /// Reads a list whose length must be in `sizes`. Returns a list of another length too, with a fault.
     pub fn list_of<'v>(
         &mut self,
         place: &Place<'_>,
@@ -248,12 +248,12 @@ impl Reader {
     }
 }
 
-/// `names` as an English and as a Chinese list.
+/// Joins `names` to an English and a Chinese list.
 fn in_both(names: &[&str]) -> (String, String) {
     (names.join(", "), names.join("、"))
 }
 
-/// Which of `known` is meant by `name`, in English and Chinese; empty when none is near.
+/// Asks "did you mean" for the nearest of `known`, in English and Chinese. Empty when none is near.
 #[must_use]
 pub fn did_you_mean(name: &str, known: &[&str]) -> (String, String) {
     match nearest(name, known) {
@@ -262,22 +262,22 @@ pub fn did_you_mean(name: &str, known: &[&str]) -> (String, String) {
     }
 }
 
-/// Which of `known` is `name` but for its case and one slip in three characters: one too many, missing, wrong or swapped.
+/// Returns the nearest of `known`: case is ignored, and one edit in three characters is tolerated.
 fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
     let name: Vec<char> = name.chars().take(64).map(|c| c.to_ascii_lowercase()).collect();
-    let slips = |known: &&'k str| {
+    let edits = |known: &&'k str| {
         let known = known.to_ascii_lowercase();
-        slips(&name, &known.chars().collect::<Vec<_>>())
+        edits(&name, &known.chars().collect::<Vec<_>>())
     };
-    let near = known.iter().map(|known| (slips(known), *known));
+    let near = known.iter().map(|known| (edits(known), *known));
     let (_, nearest) = near
-        .filter(|(slips, known)| slips * 3 <= known.len().max(3))
-        .min_by_key(|(slips, _)| *slips)?;
+        .filter(|(edits, known)| edits * 3 <= known.len().max(3))
+        .min_by_key(|(edits, _)| *edits)?;
     Some(nearest)
 }
 
-/// The edit distance in which a swap of neighbours counts once (optimal string alignment).
-fn slips(one: &[char], other: &[char]) -> usize {
+/// Returns the edit distance, in which a swap of neighbours is one edit (optimal string alignment).
+fn edits(one: &[char], other: &[char]) -> usize {
     let mut before_last: Vec<usize> = Vec::new();
     let mut last: Vec<usize> = (0..=other.len()).collect();
     for (row, &c) in one.iter().enumerate() {
@@ -302,7 +302,7 @@ mod tests {
 
     use super::{super::fault::assert_each_half_says_all, *};
 
-    /// A value with every fault that a reader finds by itself.
+    /// Returns one fault of each kind that a reader finds.
     fn every_fault() -> Vec<Fault> {
         let value = json!({
             "tousers": 1, "empty": "", "number": 7, "long": "长长", "control": "a\n", "url": "ftp://x", "yes": "yes",

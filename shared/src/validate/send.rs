@@ -1,4 +1,4 @@
-//! The body of `POST /api/sendTemplateMessage`: WeChat's own, with an array of recipients and bare texts allowed.
+//! The body of `POST /api/sendTemplateMessage`: WeChat's own form, which also allows an array of recipients and bare texts.
 //! See [WeChat Docs/发送模板消息](https://developers.weixin.qq.com/doc/service/api/notify/template/api_sendtemplatemessage).
 
 use std::collections::BTreeMap;
@@ -8,11 +8,11 @@ use serde_json::Value;
 use super::{EMPTY, Fault, Object, Place, Reader};
 use crate::api::{FieldValue, MiniProgram};
 
-/// Bytes of a caller's `client_msg_id`, any text. WeChat documents no limit for template messages.
+/// Bytes. The limit of a caller's `client_msg_id`. WeChat documents none for template messages.
 const CLIENT_MSG_ID_LIMIT: usize = 64;
-/// Recipients of one request.
+/// The most recipients of one request.
 const RECIPIENTS_LIMIT: usize = 100;
-/// The members that are known. `topcolor` is obsolete: accepted from old callers, and dropped.
+/// The known members. The obsolete `topcolor` is accepted from old callers and ignored.
 pub const KNOWN: [&str; 8] = [
     "touser",
     "template_id",
@@ -30,23 +30,23 @@ const HOLDS_BLANKS: &str =
 /// A request to send.
 #[derive(Debug)]
 pub struct SendTemplate {
-    /// Who gets the message.
+    /// The recipients.
     pub recipients: Recipients,
-    /// One of the account's own templates.
+    /// The id of one of the account's templates.
     pub template_id: String,
-    /// Where a tap leads.
+    /// The page that a tap opens.
     pub url: Option<String>,
-    /// What a tap opens.
+    /// The mini program that a tap opens instead.
     pub miniprogram: Option<MiniProgram>,
-    /// The caller's own name for the message, with which WeChat recognises a repeat.
+    /// The caller's id of the message, by which WeChat recognises a retry.
     pub client_msg_id: Option<String>,
     /// The fields, by name.
     pub data: BTreeMap<String, FieldValue>,
-    /// `"validate": "warn"`: the message is sent whatever the check finds, and the findings are answered.
+    /// `"validate": "warn"`: send the message in spite of findings, and return them as warnings.
     pub only_warns: bool,
 }
 
-/// One recipient is answered like WeChat answers, several with a list.
+/// The recipients. The answer to one has WeChat's form, the answer to a list is a list.
 #[derive(Debug)]
 pub enum Recipients {
     /// One openid.
@@ -59,7 +59,7 @@ impl SendTemplate {
     /// Reads the body, already parsed as JSON.
     ///
     /// # Errors
-    /// Every fault, in the order of [`KNOWN`].
+    /// All faults, in the order of [`KNOWN`].
     pub fn read(body: &Value) -> Result<Self, Vec<Fault>> {
         let mut reader = Reader::of_request();
         let request = read(&mut reader, body);
@@ -69,7 +69,7 @@ impl SendTemplate {
 
 fn read(reader: &mut Reader, body: &Value) -> Option<SendTemplate> {
     let body = &reader.object_of(Place::Root, body, &KNOWN)?;
-    // Every member is read before the first that is missing ends the reading.
+    // Reads all members before a missing one returns, so that all faults are found.
     let (recipients, template_id) = (recipients(reader, body), template_id(reader, body));
     Some(SendTemplate {
         url: url(reader, body),
@@ -125,12 +125,12 @@ fn is_blank(text: &str) -> bool {
     text.trim().is_empty()
 }
 
-/// A blank text stands for none.
+/// Reads an optional text. A blank one counts as absent.
 fn optional_text<'v>(reader: &mut Reader, object: &Object<'_, 'v>, name: &str) -> Option<&'v str> {
     reader.optional_text(object, name).filter(|text| !is_blank(text))
 }
 
-/// An id that was copied with a line break, a space or an invisible character: WeChat would only call it invalid.
+/// Reads the id. WeChat says only "invalid" of an id that was copied with a line break or an invisible character.
 fn template_id(reader: &mut Reader, body: &Object<'_, '_>) -> Option<String> {
     let id = reader.required_text(body, "template_id", is_blank)?;
     if holds_blanks(id) {
@@ -139,7 +139,7 @@ fn template_id(reader: &mut Reader, body: &Object<'_, '_>) -> Option<String> {
     Some(id.to_owned())
 }
 
-/// Whether a text holds anything that an id never does, but is easily copied along with one.
+/// Whether an id holds characters that are easily copied along with it.
 fn holds_blanks(id: &str) -> bool {
     id.contains(|c: char| {
         c.is_whitespace() || c.is_control() || matches!(c, '\u{200B}'..='\u{200F}' | '\u{2060}' | '\u{FEFF}')
@@ -162,7 +162,7 @@ fn url(reader: &mut Reader, body: &Object<'_, '_>) -> Option<String> {
     Some(url.to_owned())
 }
 
-/// An empty object is left out: WeChat refuses an empty appid.
+/// Reads the mini program. An empty object counts as absent, because WeChat refuses an empty appid.
 fn miniprogram(reader: &mut Reader, body: &Object<'_, '_>) -> Option<MiniProgram> {
     let value = body.get("miniprogram")?;
     let is_empty = |value: &Value| value.is_null() || value == "";
@@ -194,7 +194,7 @@ fn data(reader: &mut Reader, body: &Object<'_, '_>) -> BTreeMap<String, FieldVal
         .collect()
 }
 
-/// `"text"` stands for `{"value":"text"}`.
+/// Reads a field. `"text"` is short for `{"value":"text"}`.
 fn field_value(reader: &mut Reader, place: Place<'_>, value: &Value) -> Option<FieldValue> {
     if let Value::String(text) = value {
         return Some(FieldValue {

@@ -1,6 +1,7 @@
-//! Conditional menus (个性化菜单): what users see who match a rule. The newest menu that matches wins.
+//! Conditional menus (个性化菜单): menus for the users who match a rule. WeChat shows the newest menu that matches.
 //!
-//! Rules today know `tag_id` and `client_platform_type`. All conditional menus together may lead to 3 domains.
+//! A rule has `tag_id` and `client_platform_type`. All conditional menus of an account may link to 3 domains.
+//! See [WeChat Docs/个性化菜单](https://developers.weixin.qq.com/doc/offiaccount/Custom_Menus/Personalized_menu_interface.html).
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -10,17 +11,18 @@ use crate::api::{
     call::{Id, confirmed, decoded, holding},
 };
 
-/// Adds a conditional menu, and answers with its menuid. 2,000 a day; errcode 65303 while there is no default menu.
+/// Adds a conditional menu and returns its menuid. 2,000 a day. Errcode 65303 without a default menu.
+/// See [WeChat Docs/创建个性化菜单](https://developers.weixin.qq.com/doc/service/api/custommenu/api_addconditionalmenu).
 #[derive(Clone, Copy, Debug)]
 pub struct AddConditionalMenu<'a> {
-    /// WeChat's own JSON with `button` and `matchrule`.
+    /// WeChat's JSON, with `button` and `matchrule`.
     pub menu: &'a Value,
 }
 
 impl Call for AddConditionalMenu<'_> {
     type Answer = String;
     const PATH: &'static str = "/cgi-bin/menu/addconditional";
-    /// A repeat would add a second menu.
+    /// A retry would add a second menu.
     const REPEATABLE: bool = false;
 
     fn body(&self) -> Option<Value> {
@@ -36,17 +38,18 @@ impl Call for AddConditionalMenu<'_> {
     }
 }
 
-/// Deletes a conditional menu. 2,000 a day; errcode 65301 when there is no such menu.
+/// Deletes a conditional menu. 2,000 a day. Errcode 65301 when there is no such menu.
+/// See [WeChat Docs/删除个性化菜单](https://developers.weixin.qq.com/doc/service/api/custommenu/api_deleteconditionalmenu.md).
 #[derive(Clone, Copy, Debug)]
 pub struct DeleteConditionalMenu<'a> {
-    /// The menu, as [`AddConditionalMenu`] answered it.
+    /// The menuid that [`AddConditionalMenu`] returned.
     pub menuid: &'a str,
 }
 
 impl Call for DeleteConditionalMenu<'_> {
     type Answer = ();
     const PATH: &'static str = "/cgi-bin/menu/delconditional";
-    /// A repeat would find the menu gone.
+    /// A retry would fail on a menu that the first attempt deleted.
     const REPEATABLE: bool = false;
 
     fn body(&self) -> Option<Value> {
@@ -58,7 +61,8 @@ impl Call for DeleteConditionalMenu<'_> {
     }
 }
 
-/// The menu that a user sees, in WeChat's own JSON. 20,000 a day; errcode 65302 when there is no such user.
+/// Returns the menu that a user sees, as WeChat's JSON. 20,000 a day. Errcode 65302 when there is no such user.
+/// See [WeChat Docs/测试个性化菜单匹配结果](https://developers.weixin.qq.com/doc/service/api/custommenu/api_trymatchmenu).
 #[derive(Clone, Copy, Debug)]
 pub struct TryMatchMenu<'a> {
     /// The user, by openid or WeChat ID.

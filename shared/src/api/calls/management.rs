@@ -1,4 +1,4 @@
-//! Managing the API itself: addresses, the check of the callback URL, quotas.
+//! Management of the API itself: WeChat's addresses, the check of the callback URL, quotas.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 
 use crate::api::{Call, Unexpected, call::decoded};
 
-/// How WeChat finds the account's callback URL.
+/// The result of [`CheckCallback`]: DNS and ping.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
 pub struct CallbackCheck {
-    /// The addresses that its name resolves to.
+    /// The addresses of the URL's host.
     #[serde(default)]
     pub dns: Vec<Lookup>,
-    /// The way to each of them.
+    /// One ping to each address.
     #[serde(default)]
     pub ping: Vec<Ping>,
 }
@@ -23,29 +23,29 @@ pub struct CallbackCheck {
 pub struct Lookup {
     /// The address.
     pub ip: String,
-    /// The operator whose address it is.
+    /// The network operator that owns the address.
     #[serde(default)]
     pub real_operator: String,
 }
 
-/// The way to one address.
+/// The ping to one address.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 pub struct Ping {
     /// The address.
     pub ip: String,
-    /// The operator from whose network it was reached.
+    /// The network operator from which WeChat pinged.
     #[serde(default)]
     pub from_operator: String,
-    /// Packets lost, such as `0%`.
+    /// The packet loss, such as `0%`.
     #[serde(default)]
     pub package_loss: String,
-    /// The time it took, such as `23.079ms`.
+    /// The round trip, such as `23.079ms`.
     #[serde(default)]
     pub time: String,
 }
 
 impl Ping {
-    /// Whether a packet was lost. One is sent, so all were.
+    /// Whether the ping was lost. WeChat sends one packet.
     #[must_use]
     pub fn is_lost(&self) -> bool {
         let loss: Result<f64, _> = self.package_loss.trim_end_matches('%').trim().parse();
@@ -53,8 +53,7 @@ impl Ping {
     }
 }
 
-/// Whether `address` is one of `addresses`, as [`GetCallbackAddresses`] answers them: each an address, or a block
-/// `a.b.c.d/n` of IPv4.
+/// Whether `address` is in `addresses`, the answer of [`GetCallbackAddresses`]: addresses, or IPv4 blocks `a.b.c.d/n`.
 #[must_use]
 pub fn is_among(address: IpAddr, addresses: &[String]) -> bool {
     addresses.iter().any(|entry| match entry.split_once('/') {
@@ -63,7 +62,7 @@ pub fn is_among(address: IpAddr, addresses: &[String]) -> bool {
     })
 }
 
-/// `None` when this is not a block of IPv4.
+/// `None` unless both are IPv4.
 fn is_in_block(address: IpAddr, first: &str, bits: &str) -> Option<bool> {
     let IpAddr::V4(address) = address else { return None };
     let first: Ipv4Addr = first.parse().ok()?;
@@ -72,19 +71,19 @@ fn is_in_block(address: IpAddr, first: &str, bits: &str) -> Option<bool> {
     Some(network(address) == network(first))
 }
 
-/// What may be called of one API on one day.
+/// Today's quota of one API.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 pub struct Quota {
-    /// Calls that a day allows.
+    /// Calls allowed a day.
     pub daily_limit: u64,
-    /// Calls made.
+    /// Calls made today.
     pub used: u64,
-    /// Calls left.
+    /// Calls left today.
     pub remain: u64,
 }
 
-/// The addresses from which WeChat calls back, possibly as blocks (`a.b.c.d/n`): what an incoming firewall has to let
-/// through.
+/// Returns the addresses from which WeChat sends callbacks, possibly as blocks (`a.b.c.d/n`). A firewall must accept them.
+/// See [WeChat Docs/获取微信推送服务器IP](https://developers.weixin.qq.com/doc/service/en/api/base/api_getcallbackip.html).
 #[derive(Clone, Copy, Debug)]
 pub struct GetCallbackAddresses;
 
@@ -101,8 +100,8 @@ impl Call for GetCallbackAddresses {
     }
 }
 
-/// Has WeChat resolve the callback URL's name and ping its host, from whichever network it chooses. Errcode 40201 when the
-/// account has no callback URL.
+/// Makes WeChat resolve the callback URL's host and ping it, from a network of its choice. Errcode 40201 when the account has
+/// no callback URL. See [WeChat Docs/网络通信检测](https://developers.weixin.qq.com/doc/service/api/base/api_callbackcheck.html).
 #[derive(Clone, Copy, Debug)]
 pub struct CheckCallback;
 
@@ -119,10 +118,11 @@ impl Call for CheckCallback {
     }
 }
 
-/// Today's quota of one API. Errcode 76021 when there is no such path.
+/// Returns today's quota of one API. Errcode 76021 when there is no such path.
+/// See [WeChat Docs/查询API调用额度](https://developers.weixin.qq.com/doc/service/en/api/apimanage/api_getapiquota.html).
 #[derive(Clone, Copy, Debug)]
 pub struct GetQuota<'a> {
-    /// The API, such as `/cgi-bin/message/custom/send`.
+    /// The API's path, such as `/cgi-bin/message/custom/send`.
     pub cgi_path: &'a str,
 }
 

@@ -1,4 +1,4 @@
-//! The custom menu (自定义菜单): what all users see, unless a conditional menu matches them.
+//! The default menu (自定义菜单), shown to users whom no conditional menu matches.
 
 use serde_json::Value;
 
@@ -8,9 +8,10 @@ use crate::api::{
 };
 
 /// Replaces the default menu. 1,000 a day.
+/// See [WeChat Docs/创建自定义菜单](https://developers.weixin.qq.com/doc/service/api/custommenu/api_createcustommenu).
 #[derive(Clone, Copy, Debug)]
 pub struct CreateMenu<'a> {
-    /// WeChat's own JSON.
+    /// WeChat's JSON, with `button`.
     pub menu: &'a Value,
 }
 
@@ -27,7 +28,8 @@ impl Call for CreateMenu<'_> {
     }
 }
 
-/// The menus that were made through the API, in WeChat's own JSON. 10,000 a day; errcode 46003 when there is none.
+/// Returns the menus that the API created, conditional ones included, as WeChat's JSON. 10,000 a day. Errcode 46003 when
+/// there is none. See [WeChat Docs/查询自定义菜单](https://developers.weixin.qq.com/doc/service/api/custommenu/api_getmenu).
 #[derive(Clone, Copy, Debug)]
 pub struct GetMenu;
 
@@ -40,7 +42,8 @@ impl Call for GetMenu {
     }
 }
 
-/// Deletes the default menu and all conditional ones. 1,000 a day.
+/// Deletes the default menu and all conditional menus. 1,000 a day.
+/// See [WeChat Docs/删除自定义菜单](https://developers.weixin.qq.com/doc/service/api/custommenu/api_deletemenu).
 #[derive(Clone, Copy, Debug)]
 pub struct DeleteMenu;
 
@@ -53,8 +56,9 @@ impl Call for DeleteMenu {
     }
 }
 
-/// The menu that users see, also one that was made in the console, in WeChat's own JSON. Its shape is not that of
+/// Returns the current default menu as WeChat's JSON, also one that was created in the console. Its shape differs from
 /// [`GetMenu`]: `is_menu_open`, `selfmenu_info`, and sub-buttons in `sub_button.list`.
+/// See [WeChat Docs/获取自定义菜单配置](https://developers.weixin.qq.com/doc/service/api/custommenu/api_getcurrentselfmenuinfo).
 #[derive(Clone, Copy, Debug)]
 pub struct GetCurrentMenu;
 

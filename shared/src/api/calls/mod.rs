@@ -1,4 +1,4 @@
-//! The calls that the functions make, a file for each part of WeChat's API.
+//! All calls that the functions make, one file for each part of WeChat's API.
 
 pub mod conditional_menu;
 pub mod management;

@@ -1,4 +1,4 @@
-//! Template messages (模板消息): sending one, and the templates that an account has.
+//! Template messages (模板消息): sends a message and lists the account's templates.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,19 +14,20 @@ use crate::{
 };
 
 /// A template message to one recipient, as `message/template/send` takes it.
+/// See [WeChat Docs/发送模板消息](https://developers.weixin.qq.com/doc/service/api/notify/template/api_sendtemplatemessage).
 #[derive(Clone, Debug, Serialize)]
 pub struct TemplateMessage {
     /// The recipient's openid.
     pub touser: String,
-    /// The template, one of the account's own.
+    /// The id of one of the account's templates.
     pub template_id: String,
-    /// Where a tap leads.
+    /// The page that a tap opens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// The mini program that a tap opens; it wins over `url`. An empty one makes the send fail, so it is left out.
+    /// The mini program that a tap opens instead of `url`. WeChat refuses an empty one, so `None` is omitted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub miniprogram: Option<MiniProgram>,
-    /// The same openid and id are sent once, within 10 minutes.
+    /// Deduplicates retries: within 10 minutes WeChat sends one message for the same openid and id.
     pub client_msg_id: String,
     /// The fields, by name.
     pub data: BTreeMap<String, FieldValue>,
@@ -36,7 +37,7 @@ pub struct TemplateMessage {
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct MiniProgram {
-    /// Its AppID.
+    /// The mini program's AppID.
     pub appid: String,
     /// The page to open, with its parameters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -48,7 +49,7 @@ pub struct MiniProgram {
 pub struct FieldValue {
     /// The text.
     pub value: String,
-    /// `#RRGGBB`: obsolete for category templates, still shown by test accounts.
+    /// `#RRGGBB`. Obsolete for category templates (类目模板); test accounts still show it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub color: Option<String>,
 }
@@ -56,7 +57,7 @@ pub struct FieldValue {
 /// One of the account's templates.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Template {
-    /// What a send names.
+    /// The id that a send names.
     pub template_id: String,
     /// The title that users see.
     #[serde(default)]
@@ -70,7 +71,7 @@ pub struct Template {
 }
 
 impl Template {
-    /// The names of the placeholders, in order, each once.
+    /// Returns the names of the placeholders, in order, without duplicates.
     #[must_use]
     pub fn fields(&self) -> Vec<&str> {
         let mut seen = BTreeSet::new();
@@ -82,8 +83,9 @@ impl Template {
     }
 }
 
-/// Sends a template message, and answers with its msgid, a decimal of up to 20 digits. A repeat does no harm: WeChat knows
-/// it by `client_msg_id`.
+/// Sends a template message and returns its msgid, a decimal of up to 20 digits. A retry sends no second message: WeChat
+/// deduplicates by `client_msg_id`.
+/// See [WeChat Docs/发送模板消息](https://developers.weixin.qq.com/doc/service/api/notify/template/api_sendtemplatemessage).
 #[derive(Clone, Copy, Debug)]
 pub struct SendTemplateMessage<'a>(pub &'a TemplateMessage);
 
@@ -104,12 +106,13 @@ impl Call for SendTemplateMessage<'_> {
         if is_msgid(&msgid) {
             Ok(msgid)
         } else {
-            Err(Unexpected("a msgid that is no decimal number".to_owned()))
+            Err(Unexpected("a msgid that is not a decimal number".to_owned()))
         }
     }
 }
 
-/// The account's templates: at most 25.
+/// Returns the account's templates, at most 25.
+/// See [WeChat Docs/获取已选用模板列表](https://developers.weixin.qq.com/doc/service/en/api/notify/template/api_getalltemplates.html).
 #[derive(Clone, Copy, Debug)]
 pub struct ListTemplates;
 

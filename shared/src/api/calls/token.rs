@@ -1,4 +1,4 @@
-//! The two calls that issue access_tokens. [`TokenEndpoint`](crate::api::TokenEndpoint) makes them.
+//! The two calls that issue access_tokens, made by [`TokenEndpoint`](crate::api::TokenEndpoint).
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -8,16 +8,17 @@ use crate::{
     secret::Secret,
 };
 
-/// Seconds that WeChat lets a token live at most. A relay that says more would keep a dead one from being refreshed.
+/// Seconds. WeChat's longest life of a token. A longer one, from a relay, would delay the refresh of a dead token.
+/// See [WeChat Docs/获取稳定版接口调用凭据](https://developers.weixin.qq.com/doc/service/api/base/api_getstableaccesstoken.html).
 const LONGEST_LIFE: i64 = 7200;
 
-/// The current token with its remaining life: 500,000 a day. With `force` another one takes its place: 20 a day, 30 s
-/// apart.
+/// Returns the current token with its remaining life (500,000 a day). `force` replaces the token (20 a day, 30 s apart).
+/// See [WeChat Docs/获取稳定版接口调用凭据](https://developers.weixin.qq.com/doc/service/api/base/api_getstableaccesstoken.html).
 #[derive(Clone, Copy, Debug)]
 pub struct GetStableToken<'a> {
-    /// The account.
+    /// The account's AppID.
     pub app_id: &'a str,
-    /// Its AppSecret.
+    /// The account's AppSecret.
     pub app_secret: &'a Secret,
     /// Whether to replace the current token.
     pub force: bool,
@@ -42,7 +43,8 @@ impl Call for GetStableToken<'_> {
     }
 }
 
-/// A new token each time; the old one works 5 minutes more. 2,000 a day. The account and its AppSecret travel in the query.
+/// Issues a new token each time (2,000 a day); the old one works for 5 more minutes. AppID and AppSecret travel in the query.
+/// See [WeChat Docs/获取接口调用凭据](https://developers.weixin.qq.com/doc/service/api/base/api_getaccesstoken).
 #[derive(Clone, Copy, Debug)]
 pub struct GetClassicToken;
 
@@ -67,7 +69,7 @@ fn issued(answer: Value) -> Result<IssuedToken, Unexpected> {
         expires_in,
     } = decoded(answer)?;
     if access_token.is_empty() || expires_in <= 0 {
-        return Err(Unexpected("an access_token that is empty or has ended".to_owned()));
+        return Err(Unexpected("an access_token that is empty or has expired".to_owned()));
     }
     Ok(IssuedToken {
         access_token: Secret::new(access_token),

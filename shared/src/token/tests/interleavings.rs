@@ -1,4 +1,4 @@
-//! Every interleaving of two runs of the refresher, with and without crashes, lost writes and slow answers.
+//! All interleavings of two runs of the refresher, with and without crashes, lost writes and slow answers.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ fn replacing() -> Plan {
     }
 }
 
-/// The table holds the token that WeChat issued last, it works, and nothing keeps the next run from its turn.
+/// Asserts that the table has the last token that WeChat issued, that it works, and that the lease is free.
 #[track_caller]
 fn assert_good_end(world: &World, outcomes: &[Option<Outcome>]) {
     let trace = &world.trace;
@@ -96,10 +96,10 @@ fn a_refusal_is_asked_for_once_and_told_to_both() {
         for outcome in outcomes.iter().flatten() {
             let error = outcome.as_ref().unwrap_err();
             assert_eq!(error.error_type().to_string(), "WeChat40164");
-            let told = error.to_string();
+            let text = error.to_string();
             assert!(
-                told.contains("40164") && told.contains("whitelist") && told.contains("白名单"),
-                "{told}"
+                text.contains("40164") && text.contains("whitelist") && text.contains("白名单"),
+                "{text}"
             );
         }
         assert_eq!(world.item.lease_owner, None, "{:?}", world.trace);
@@ -115,7 +115,7 @@ fn two_replacements_force_once() {
     });
 }
 
-/// Each call of this interface replaces the token, and 2,000 a day are allowed.
+/// Each call of this interface replaces the token. WeChat allows 2,000 a day.
 #[test]
 fn two_replacements_at_the_classic_interface_make_one_call_that_the_ledger_knows() {
     let plan = Plan {
@@ -129,7 +129,7 @@ fn two_replacements_at_the_classic_interface_make_one_call_that_the_ledger_knows
     });
 }
 
-/// A run writes when the lease is free, as far as it knows: once, unless it finds it freed without a token.
+/// A run tries to take the lease only when the item says that it is free.
 #[test]
 fn a_run_that_waits_for_anothers_lease_writes_nothing() {
     for plan in [
@@ -189,7 +189,7 @@ fn wherever_a_run_dies_the_token_is_there_within_a_minute() {
                 let (world, outcome) = a_minute_later(world, &plan);
                 assert_good_end(&world, &[Some(outcome)]);
                 assert!(world.calls.len() <= before + 2);
-                // The ledger knows of every forced call, of a dead run's too.
+                // The ledger counts every forced call, also that of a crashed run.
                 let forced = forced.max(world.calls.iter().filter(|force| **force).count());
                 assert!(world.item.forced_at.len() >= forced, "{:?}", world.trace);
             });
@@ -208,7 +208,7 @@ fn a_write_that_is_lost_once_or_whose_answer_is_is_no_error() {
         },
         replacing(),
     ] {
-        // A run makes three writes at most: lease, ledger, token.
+        // A run makes at most three writes: lease, ledger, token.
         for write in 0..3 {
             for loss in [Loss::Request, Loss::Answer] {
                 let plan = Plan {

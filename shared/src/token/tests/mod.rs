@@ -1,4 +1,4 @@
-//! The token service without a network: every interleaving of two runs, and what events mean.
+//! Tests of the token service without a network: all interleavings of two runs, and the meaning of events.
 
 mod interleavings;
 mod script;
@@ -8,7 +8,7 @@ use serde_json::json;
 use super::*;
 use crate::store::RefreshFailure;
 
-/// A caller is told of a timeout, be it that of the run that another run has waited for.
+/// Callers learn of a timeout also when it happened in the run that theirs waited for.
 #[test]
 fn a_run_that_has_waited_fails_as_the_one_it_waited_for() {
     let waited_for = |errcode, error_type: &str| {
@@ -21,8 +21,8 @@ fn a_run_that_has_waited_fails_as_the_one_it_waited_for() {
         };
         let error = RefreshError::OtherRun(failure);
         let error_type = error.error_type().to_string();
-        let told = RefreshRequestError::from_function_error(&error_type, error.to_string());
-        (error_type, told)
+        let error = RefreshRequestError::from_function_error(&error_type, error.to_string());
+        (error_type, error)
     };
     let (error_type, error) = waited_for(None, "WeChatUnreachable");
     assert_eq!(error_type, "WeChatUnreachable");

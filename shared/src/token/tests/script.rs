@@ -1,7 +1,7 @@
-//! Two runs of the refresher on one scripted world, stepped by hand through every order of their calls.
+//! A scheduler that steps two runs of the refresher through every order of their calls to one scripted world.
 //!
-//! Each call to the store is one step; a call to WeChat is two, since WeChat acts before its answer arrives. A run that
-//! sleeps goes on once something has changed, or when no other run can move: to wake it earlier would show it nothing new.
+//! A call to the store is one step. A call to WeChat is two steps, since WeChat acts before its answer arrives. A sleeping run
+//! wakes when something has changed or no other run can move: an earlier look would show it nothing new.
 
 use std::{
     future::{Future, poll_fn},
@@ -19,29 +19,29 @@ use crate::{
     token::{Action, RefreshError, Refreshed, Refresher, TokenStore},
 };
 
-/// When every script begins, in epoch seconds.
+/// The start of every script, in epoch seconds.
 pub(super) const START: i64 = 1_790_000_000;
-/// Names of the runs, which are the owners of their leases.
+/// The names of the runs, which own leases.
 const RUNS: [&str; 2] = ["first", "second"];
 
-/// What the world is like, and what goes wrong in it.
+/// The initial world and its faults.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub(super) api: TokenApi,
     pub(super) action: Action,
-    /// The token in the table at first, with its seconds of life.
+    /// The initial token in the table, with its seconds of life.
     pub(super) stored: Option<(&'static str, i64)>,
-    /// The token that WeChat's stable interface holds at first.
+    /// The initial token at WeChat's stable interface.
     pub(super) current: Option<&'static str>,
-    /// The life that WeChat gives its tokens.
+    /// Seconds of life of the tokens that WeChat issues.
     pub(super) expires_in: i64,
-    /// The errcode that WeChat answers to everything.
+    /// The errcode with which WeChat refuses every call.
     pub(super) refusal: Option<i64>,
-    /// How long WeChat's first answer takes, in seconds.
+    /// Seconds that WeChat's first answer takes.
     pub(super) first_answer_takes: i64,
-    /// The first run dies after so many steps.
+    /// Steps after which the first run crashes.
     pub(super) dies_after: Option<usize>,
-    /// What happens to the first run's write of this number, and to so many of its repeats.
+    /// Loses writes of the first run: the first lost write, what is lost, and how many writes.
     pub(super) lost: Option<(usize, Loss, usize)>,
 }
 
@@ -61,30 +61,30 @@ impl Default for Plan {
     }
 }
 
-/// What is lost of a write.
+/// The lost part of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Loss {
-    /// It never arrives.
+    /// The request: the write never lands.
     Request,
-    /// It lands, and nobody hears of it.
+    /// The answer: the write lands, and the run does not learn of it.
     Answer,
 }
 
-/// The table's item, WeChat, the time, and what happened.
+/// The table's item, WeChat, the time, and a record of all steps.
 #[derive(Debug, Default)]
 pub(super) struct World {
     now_millis: i64,
     pub(super) item: TokenItem,
     current: Option<String>,
     pub(super) issued: Vec<String>,
-    /// The calls to WeChat; true for a forced one.
+    /// The calls to WeChat, `true` for a forced one.
     pub(super) calls: Vec<bool>,
-    /// Who did what.
+    /// All steps, with the run that made them.
     pub(super) trace: Vec<(&'static str, &'static str)>,
-    /// How long runs slept, each time.
+    /// Each sleep of a run.
     pub(super) pauses: Vec<Duration>,
     writes_of_first: usize,
-    /// Writes, and calls that WeChat acted on.
+    /// The number of writes and calls to WeChat.
     changes: usize,
 }
 
@@ -113,13 +113,13 @@ impl World {
         self.now_millis / 1000
     }
 
-    /// The stored token, while it lives.
+    /// Returns the stored token if it is unexpired.
     pub(super) fn working_token(&self) -> Option<&str> {
         let token = self.item.token.as_ref()?;
         (token.life(self.now()) > 0).then(|| token.access_token.expose())
     }
 
-    /// Whether a step of the first run's came before a step of the second's. A step that did not happen is late.
+    /// Whether `step` comes before `other`. A step that did not happen comes last.
     pub(super) fn comes_before(&self, step: (&str, &str), other: (&str, &str)) -> bool {
         let position = |step| self.trace.iter().position(|made| *made == step).unwrap_or(usize::MAX);
         position(step) < position(other)
@@ -171,7 +171,7 @@ impl Seat {
         world
     }
 
-    /// Carries out a write, or loses it or its answer as the plan says.
+    /// Makes a write, or loses its request or its answer as the plan says.
     async fn write<T>(&self, name: &'static str, write: impl FnOnce(&mut World) -> T + Send) -> Result<T, StoreError> {
         turn().await;
         let mut world = lock(&self.world);
@@ -193,7 +193,7 @@ impl Seat {
     }
 }
 
-/// As the table's conditional writes behave.
+/// Behaves like the table's conditional writes.
 impl TokenStore for Seat {
     async fn load(&self) -> Result<TokenItem, StoreError> {
         Ok(self.step("load").await.item.clone())
@@ -316,7 +316,7 @@ pub(super) type Outcome = Result<Refreshed, RefreshError>;
 struct Run {
     future: Pin<Box<dyn Future<Output = Outcome>>>,
     is_asleep: Arc<Mutex<bool>>,
-    /// How much had changed when it fell asleep.
+    /// The number of changes when the run fell asleep.
     asleep_since: Option<usize>,
     steps: usize,
     outcome: Option<Outcome>,
@@ -342,7 +342,7 @@ impl Run {
             outcome: None,
             is_dead: false,
         };
-        // To its first call.
+        // Runs up to the first call.
         run.poll(world);
         run
     }
@@ -360,7 +360,7 @@ impl Run {
     }
 }
 
-/// One schedule: `choose` picks the next run out of those that can move. Ends when none can.
+/// Plays one schedule, in which `choose` picks the next run among those that can move, until none can.
 fn play(plan: &Plan, mut choose: impl FnMut(usize) -> usize) -> (World, Vec<Option<Outcome>>) {
     let world = Arc::new(Mutex::new(World::new(plan)));
     let mut runs: Vec<Run> = RUNS.iter().map(|name| Run::new(&world, plan, name)).collect();
@@ -392,7 +392,7 @@ fn play(plan: &Plan, mut choose: impl FnMut(usize) -> usize) -> (World, Vec<Opti
     (world, outcomes)
 }
 
-/// Plays every schedule there is and has `check` look at how each ended. Answers with their number.
+/// Plays all schedules, runs `check` on the end of each, and returns their number.
 pub(super) fn explore(plan: &Plan, check: impl Fn(World, Vec<Option<Outcome>>)) -> usize {
     let mut prefix: Vec<usize> = Vec::new();
     let mut schedules = 0;
@@ -416,7 +416,7 @@ pub(super) fn explore(plan: &Plan, check: impl Fn(World, Vec<Option<Outcome>>)) 
     }
 }
 
-/// A minute after `world` ended, one more run on it, alone and in a plan where nothing fails.
+/// Makes one more run a minute after the end of `world`, alone and without faults.
 pub(super) fn a_minute_later(mut world: World, plan: &Plan) -> (World, Outcome) {
     world.now_millis += 60_000;
     let plan = Plan {
@@ -429,7 +429,7 @@ pub(super) fn a_minute_later(mut world: World, plan: &Plan) -> (World, Outcome) 
     alone(world, &plan, "third")
 }
 
-/// The run called `name` while another, which has died, holds the lease.
+/// Makes the run `name` while a crashed run holds the lease.
 pub(super) fn behind_a_dead_run(name: &'static str) -> (World, Outcome) {
     let plan = Plan::default();
     let mut world = World::new(&plan);

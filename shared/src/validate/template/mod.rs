@@ -1,9 +1,9 @@
-//! The account's own templates as a schema: what a message must hold before WeChat is asked to send it.
+//! Checks a message against the account's templates before WeChat is called.
 //!
-//! WeChat refuses a field that is missing or breaks its rule with 47003, one field at a time, and drops a field that the
-//! template lacks without a word. Here all of them are found at once, with the rule and the value. Findings have two
-//! weights: what WeChat refuses for sure carries the errcode, the rest is a warning. Only names that carry a known type and
-//! a number (`thing1`) are judged: test accounts name their fields as they like, and may leave them out.
+//! WeChat refuses missing and invalid fields with 47003, one at a time, and silently drops fields that the template lacks.
+//! This check finds all of them at once. A finding with an errcode is a certain refusal, any other is a warning. The check
+//! covers only names with a known type and a number (`thing1`): test accounts have free names and may omit fields.
+//! See [WeChat Docs/发送模板消息](https://developers.weixin.qq.com/doc/service/api/notify/template/api_sendtemplatemessage).
 
 mod rules;
 
@@ -15,17 +15,19 @@ use super::{LIMIT, Place};
 
 pub use rules::is_const;
 
-/// Where the fields of a message are.
+/// The place of a message's fields.
 const DATA: Place<'static> = Place::Member(&Place::Root, "data");
-/// Characters of a value that a finding quotes.
+/// The most characters of a value in a finding.
 const QUOTED: usize = 40;
-/// WeChat's codes for a template that the account lacks, and for a value that is missing or breaks its rule.
+/// WeChat's errcodes for an unknown template, and for a missing or invalid value.
+/// See [WeChat Docs/全局返回码](https://developers.weixin.qq.com/doc/offiaccount/Getting_Started/Global_Return_Code.html).
 const NO_SUCH_TEMPLATE: i64 = 40037;
 const INVALID_ARGUMENT: i64 = 47003;
-/// Fields that templates had at both ends until 2023; WeChat filters them out.
+/// The first and the last field of templates until 2023. WeChat drops them now.
+/// See [WeChat Docs/发送模板消息](https://developers.weixin.qq.com/doc/service/api/notify/template/api_sendtemplatemessage).
 const FILTERED_SINCE_2023: [&str; 2] = ["first", "remark"];
 
-/// Something about a message that WeChat would refuse, might refuse, or drop.
+/// One finding about a message: WeChat refuses it, may refuse it, or drops a field.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Finding {
@@ -42,13 +44,13 @@ pub struct Finding {
     /// How many characters (Unicode code points) were given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub length: Option<usize>,
-    /// The errcode that WeChat refuses this with. Absent for a warning: WeChat may take it, or drops it without a word.
+    /// The errcode with which WeChat refuses. Absent for a warning: WeChat may accept the value, or silently drops it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub errcode: Option<i64>,
 }
 
 impl Finding {
-    /// Whether WeChat refuses the message for this. Otherwise it is a warning.
+    /// Whether WeChat certainly refuses the message. Otherwise the finding is a warning.
     #[must_use]
     pub const fn is_refusal(&self) -> bool {
         self.errcode.is_some()
@@ -111,7 +113,7 @@ impl fmt::Display for Finding {
 pub struct Templates(BTreeMap<String, Vec<String>>);
 
 impl Templates {
-    /// Whether there are none at all.
+    /// Whether the account has no templates.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -123,8 +125,8 @@ impl Templates {
         self.0.contains_key(template_id)
     }
 
-    /// Compares a message, its fields given as names and values, with the template that it names: the refusals first. A
-    /// template without any field tells nothing about the names of its fields.
+    /// Checks the fields `data` (names and values) against the template. Returns refusals first, then warnings. A template
+    /// without fields accepts any names.
     #[must_use]
     pub fn check<'a>(&self, template_id: &str, data: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<Finding> {
         let Some(fields) = self.0.get(template_id) else {
@@ -162,13 +164,13 @@ impl Templates {
     }
 }
 
-/// Whether the member `name` of `data` can only be meant for the field: `time3.DATA`, `{{time3.DATA}}`, `Time3`, `time03`.
+/// Whether `name` is a misspelling of `field`: `time3.DATA`, `{{time3.DATA}}`, `Time3` or `time03` for `time3`.
 #[must_use]
 pub fn means(name: &str, field: &str) -> bool {
     name != field && plain(name) == plain(field)
 }
 
-/// A field's name as it is meant, whatever was copied along with it.
+/// Normalises a field's name: strips braces, `.DATA`, upper case and leading zeros.
 fn plain(name: &str) -> String {
     let name = name.trim_matches(|c: char| c.is_whitespace() || c == '{' || c == '}');
     let name = name.to_ascii_lowercase();
@@ -178,7 +180,7 @@ fn plain(name: &str) -> String {
     format!("{kind}{}", number.trim_start_matches('0'))
 }
 
-/// What to do about a member that is meant for `field`, in English and Chinese.
+/// Says in English and Chinese how to correct a misspelling of `field`.
 #[must_use]
 pub fn misnamed(field: &str) -> String {
     format!(
@@ -266,7 +268,7 @@ mod tests {
         assert_eq!(fields("BARE", &[("thing1", "")]), ["data.thing1.value"]);
     }
 
-    /// The question that is asked most often: WeChat answers "data.time2.value is empty".
+    /// The most frequent question of WeChat's users. WeChat only answers "data.time2.value is empty".
     #[test]
     fn a_field_that_was_copied_with_its_placeholder_is_told_its_name() {
         for name in [
@@ -285,12 +287,12 @@ mod tests {
         }
         let free = templates().check("FREE", [("greeting.DATA", "您好")]);
         assert!(!free[0].is_refusal() && free[0].rule.contains("greeting"), "{free:?}");
-        // Beside the field itself it is only one too many.
+        // Next to the field itself it is only superfluous.
         let both = templates().check("T", [("thing1", "x"), ("time2", "10:00"), ("time2.DATA", "10:00")]);
         assert!(both.len() == 1 && !both[0].is_refusal(), "{both:?}");
     }
 
-    /// Of a message without const2 and time3 WeChat was seen to name time3.
+    /// Observed: of a message without const2 and time3, WeChat named only time3.
     #[test]
     fn a_const_may_be_empty_or_left_out() {
         let templates = Templates::from_iter([("T".to_owned(), vec!["const1".to_owned()])]);

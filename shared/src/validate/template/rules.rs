@@ -1,18 +1,18 @@
-//! The value rules of typed fields. The type is the name without the number at its end: `thing1` is a `thing`.
+//! The value rules of typed fields. A field's type is its name without the final number: `thing1` is a `thing`.
 //!
-//! Characters are Unicode code points. Only what WeChat refuses for sure is refused here; where its rule is not certain, the
-//! value is warned of and WeChat has the last word.
+//! Characters are Unicode code points. A rule refuses only what WeChat certainly refuses. Where WeChat's rule is uncertain it
+//! warns, and WeChat decides.
 
 use std::sync::LazyLock;
 
 use regex::Regex;
 
-/// What a value is told about the rule of its field.
+/// An objection to a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Objection {
     /// What would be right, in English and Chinese.
     pub(super) rule: &'static str,
-    /// Whether WeChat refuses the value for sure. Otherwise it may take it, or show less of it.
+    /// Whether WeChat certainly refuses the value. Otherwise it may accept it or show only a part.
     pub(super) is_sure: bool,
 }
 
@@ -26,16 +26,16 @@ impl Objection {
     }
 }
 
-/// A question that a value answers with yes or no.
+/// A predicate over a value.
 type Test = fn(&str) -> bool;
 
 /// A type of field.
 struct Kind {
-    /// Its rule.
+    /// The rule, in English and Chinese.
     rule: &'static str,
-    /// Whether a value keeps the rule as WeChat has written it.
+    /// Whether a value follows the rule as WeChat documents it.
     keeps: Test,
-    /// Whether WeChat refuses a value for sure: by a rule that leaves no doubt, or because it was seen to.
+    /// Whether WeChat certainly refuses a value: by a clear rule, or as observed.
     is_refused: Test,
 }
 
@@ -46,34 +46,35 @@ const EMOJI: &str = "should not hold emoji: WeChat drops them or shows □ / 请
 const NOTHING_LEFT: &str = "holds nothing but spaces or emoji, which WeChat drops: it then refuses the value as empty \
                             / 仅含空格或 emoji，微信会先删除，再按“值为空”拒绝";
 
-/// Emoji with what joins and varies them, and control characters. `None` when the pattern is wrong, which a test would show.
+/// Emoji with their joiners and variation selectors, and control characters. `None` if the pattern were invalid, which the
+/// tests rule out.
 static EMOJI_OR_CONTROL: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(r"[\p{Emoji_Presentation}\u{1F000}-\u{1FAFF}\u{200D}\u{20E3}\u{FE0F}\u{E0020}-\u{E007F}\p{Cc}]").ok()
 });
 
-/// Whether a name carries a known type.
+/// Whether a name has a known type.
 pub(super) fn is_typed(name: &str) -> bool {
     kind_of(name).is_some()
 }
 
-/// Whether a field must have a value. A const may be empty.
+/// Whether a field requires a value. A `const` may be empty.
 pub(super) fn is_required(name: &str) -> bool {
     is_typed(name) && !is_const(name)
 }
 
-/// Whether a field takes only the values that were approved with its template, which no API lists.
+/// Whether a field takes only values that WeChat approved with its template. No API lists them.
 #[must_use]
 pub fn is_const(name: &str) -> bool {
     type_of(name) == Some("const")
 }
 
-/// What is to be said against `value`, if anything. Names without a known type take anything.
+/// Returns the objection to `value`, if any. A name without a known type takes any value.
 pub(super) fn objection(name: &str, value: &str) -> Option<Objection> {
     let kind = kind_of(name)?;
     if value.is_empty() {
         return is_required(name).then_some(Objection::sure(EMPTY));
     }
-    // WeChat takes these out first, so they neither break a rule for sure nor keep one.
+    // WeChat drops emoji and control characters first, so only the rest decides about a certain refusal.
     let bare = EMOJI_OR_CONTROL
         .as_ref()
         .map_or(value.into(), |it| it.replace_all(value, ""));
@@ -91,7 +92,7 @@ pub(super) fn objection(name: &str, value: &str) -> Option<Objection> {
     }
 }
 
-/// The name without the number at its end. `None` without such a number.
+/// Returns the name without its final number. `None` without such a number.
 fn type_of(name: &str) -> Option<&str> {
     let kind = name.trim_end_matches(|c: char| c.is_ascii_digit());
     (kind.len() < name.len()).then_some(kind)
@@ -101,8 +102,9 @@ fn kind_of(name: &str) -> Option<Kind> {
     of_official_accounts(type_of(name)?).or_else(|| of_mini_programs(type_of(name)?))
 }
 
-/// The types of WeChat's table for Official Accounts, and `phrase`, which is no longer in it but whose rule WeChat's staff
-/// still states. See [WeChat Docs/模板消息](https://developers.weixin.qq.com/doc/service/api/notify/template/api_sendtemplatemessage).
+/// The types in WeChat's table for Official Accounts, and `phrase`, which has left the table but whose rule WeChat's staff
+/// still confirms.
+/// See [WeChat Docs/模板消息](https://developers.weixin.qq.com/doc/service/api/notify/template/api_sendtemplatemessage).
 fn of_official_accounts(kind: &str) -> Option<Kind> {
     let (rule, keeps, is_refused): (_, Test, Test) = match kind {
         "thing" => (
@@ -158,8 +160,8 @@ fn of_official_accounts(kind: &str) -> Option<Kind> {
     })
 }
 
-/// The types that only the table of mini programs' subscription messages has: older templates of Official Accounts have
-/// them too, and what WeChat refuses there is not certain.
+/// The types that only the table for mini programs' subscription messages has. Older templates of Official Accounts use them
+/// too; what WeChat refuses there is uncertain, so they only warn.
 /// See [WeChat Docs/订阅通知](https://developers.weixin.qq.com/doc/offiaccount/Subscription_Messages/api.html).
 fn of_mini_programs(kind: &str) -> Option<Kind> {
     let (rule, keeps): (_, Test) = match kind {
@@ -195,7 +197,7 @@ fn at_most(limit: usize, value: &str) -> bool {
     value.chars().count() <= limit
 }
 
-/// Han ideographs, and 〇.
+/// Whether `c` is a Han ideograph or 〇.
 const fn is_chinese(c: char) -> bool {
     matches!(
         c,
@@ -222,7 +224,7 @@ fn is_amount(value: &str) -> bool {
     AMOUNT.as_ref().is_none_or(|amount| amount.is_match(value))
 }
 
-/// `100万元` was seen refused.
+/// Whether WeChat certainly refuses an amount. Observed: it refuses `100万元`.
 fn is_no_amount(value: &str) -> bool {
     let whole = value.split('.').next().unwrap_or_default();
     !value.contains(char::is_numeric)
@@ -238,7 +240,7 @@ fn is_car_number(value: &str) -> bool {
         .all(|(at, c)| c.is_ascii_alphanumeric() || (is_chinese(c) && (at == 0 || at == last)))
 }
 
-/// `1min`, a full-width ～ and a bare number of milliseconds were seen refused.
+/// Whether WeChat certainly refuses a time. Observed: it refuses `1min`, a full-width ～ and a bare number of milliseconds.
 fn is_no_time(value: &str) -> bool {
     !value.contains(char::is_numeric)
         || is_digits(value)
@@ -264,7 +266,7 @@ fn is_date(value: &str) -> bool {
     DATE.as_ref().is_none_or(|date| date.is_match(value))
 }
 
-/// One moment, or two with `~` between them. `None` when the pattern is wrong, which a test would show.
+/// Matches one moment, or two with `~` between them. `None` if the pattern were invalid, which the tests rule out.
 fn range_of(moment: &str) -> Option<Regex> {
     Regex::new(&format!(r"^\s*{moment}\s*(?:~\s*{moment}\s*)?$")).ok()
 }
@@ -276,7 +278,7 @@ mod tests {
     use super::*;
 
     type Values = &'static [&'static str];
-    /// Values of each type: kept, warned of, refused.
+    /// Values of each type: accepted, warned of, refused.
     const CASES: &[(&str, Values, Values, Values)] = &[
         (
             "thing1",
@@ -287,7 +289,7 @@ mod tests {
                 "好😀",
                 "😀😀😀",
                 " ",
-                // WeChat drops the picture first, so 20 characters are left.
+                // WeChat drops the emoji first, so 20 characters are left.
                 "二十个字二十个字二十个字二十个字二十个字😀",
             ],
             &["二十个字二十个字二十个字二十个字二十个字一", ""],
@@ -427,7 +429,7 @@ mod tests {
     }
 
     const HAN: &str = r"[\u{3007}\u{3400}-\u{4DBF}\u{4E00}-\u{9FFF}\u{F900}-\u{FAFF}\u{20000}-\u{3FFFF}]";
-    /// The rules of WeChat's table that a pattern can say whole.
+    /// The rules of WeChat's table that one pattern can express.
     const PATTERNS: [(&str, &str); 6] = [
         ("thing1", r"^\P{Cc}{1,20}$"),
         ("const2", r"^\P{Cc}{0,20}$"),
