@@ -44,7 +44,7 @@ pub enum MenuError {
     /// The menu to restore and the one in its place do not fit an item of the table together.
     #[error(
         "the menu there is and the one before it have more than {BOTH_MENUS} bytes together: neither would be left if the \
-         rollback were cut short. Set the menu by POST /api/menu / 新旧菜单合计过大，无法安全回滚，请用 POST /api/menu 设置"
+         rollback were cut short. Set the menu by POST /api/menu / 新旧菜单合计超过 {BOTH_MENUS} 字节，若回滚中断将两者皆失，请用 POST /api/menu 设置"
     )]
     TooLarge,
 }

@@ -115,17 +115,18 @@ impl TokenStore for Table {
 #[non_exhaustive]
 pub enum RefreshError {
     /// The table could not be used.
-    #[error("the token cannot be refreshed: {0}")]
+    #[error("the token cannot be refreshed / 无法刷新 access_token，原因: {0}")]
     Store(#[from] StoreError),
     /// WeChat gave no token.
-    #[error("the token cannot be refreshed: {0}")]
+    #[error("the token cannot be refreshed / 无法刷新 access_token，原因: {0}")]
     Api(#[from] ApiError),
     /// The run that this one waited for got no token.
-    #[error("another run has just failed to refresh the token: {}", words_of(.0))]
+    #[error("another run has just failed to refresh the token / 另一个实例刚刚刷新失败: {}", words_of(.0))]
     OtherRun(RefreshFailure),
     /// Another run holds the lease, and this one could not wait any longer.
     #[error(
-        "another run is refreshing the token; its lease ends at {until} (epoch seconds) / 另一个实例正在刷新 access_token"
+        "another run is refreshing the token; its lease ends at {until} (epoch seconds) \
+         / 另一个实例正在刷新 access_token，其租约于 {until}（epoch 秒）结束"
     )]
     Busy {
         /// When the lease ends, in epoch seconds.
