@@ -260,11 +260,11 @@ function callbackName(what) {
 
 function subtitle(event) {
   const parts = [timeOfDay(event.at), " · ", t(KINDS[event.kind].label)];
+  if (hasNoRule(event)) parts.push(" · ", h("strong", { class: "no-rule" }, t("no-rule-matched")));
   if (event.what) parts.push(" · ", event.what);
   if (event.openid) parts.push(" · ", shortOpenid(event.openid));
   if (event.request?.sealed) parts.push(" · ", t("was-encrypted"));
   if (event.is_fault) parts.push(" · ", t("ordered-fault"));
-  if (hasNoRule(event)) parts.push(" · ", h("strong", { class: "no-rule" }, t("no-rule-matched")));
   return parts.map((part) => h("span", {}, part));
 }
 
@@ -285,7 +285,7 @@ function body(event) {
     && h("div", { class: "explained bad" }, h("p", {}, t("callback-refused")));
   const noRule = hasNoRule(event) && h("div", { class: "explained" }, h("p", {}, t("no-rule")),
     addRuleButton(elements(event.request.text)));
-  const query = event.query && h("div", { class: "body" }, h("h4", {}, t("query")), h("pre", { tabindex: "0" }, event.query.replaceAll("&", "\n")));
+  const query = event.query && h("div", { class: "body" }, h("h3", {}, t("query")), h("pre", { tabindex: "0" }, event.query.replaceAll("&", "\n")));
   return h("div", { class: "event-body" }, actions(event), explained, refused, noRule, query,
     part(t("request"), event.request), part(event.kind === "failed_delivery" ? t("reason") : t("answer"), event.response));
 }
@@ -294,6 +294,6 @@ function part(label, shown) {
   if (!shown?.text) return null;
   const sealed = shown.sealed && h("details", { class: "sealed" }, h("summary", {}, t("as-it-travelled")),
     h("pre", { tabindex: "0" }, shown.sealed));
-  return h("div", { class: "body" }, h("h4", {}, label, shown.sealed && h("span", { class: "decrypted" }, t("decrypted"))),
+  return h("div", { class: "body" }, h("h3", {}, label, shown.sealed && h("span", { class: "decrypted" }, t("decrypted"))),
     h("pre", { tabindex: "0" }, pretty(shown.text)), shown.is_cut && h("p", { class: "hint" }, t("cut")), sealed);
 }

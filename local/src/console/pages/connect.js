@@ -15,6 +15,7 @@ const outcome = h("div", { class: "outcome", "aria-live": "polite" });
 
 /** The secrets of the simulated account. They open nothing, so they are shown. */
 let secrets = null;
+let isShown = false;
 
 export function connectPanel() {
   document.addEventListener("world", render);
@@ -28,11 +29,13 @@ export function connectPanel() {
 
 /** Reads the account of a simulated run. */
 export async function showConnection() {
+  isShown = true;
   if (run.simulated && !secrets) secrets = (await sim("GET", "account")).body;
   render();
 }
 
 function render() {
+  if (!isShown) return;
   const rows = [
     [t("webhook-url"), run.simulated ? world?.callback.url : `${location.origin}/webhook`],
     [t("api-address"), `${location.origin}/api`],

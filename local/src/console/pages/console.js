@@ -61,7 +61,7 @@ function header() {
   const toggle = button(language() === "zh" ? "English" : "中文", () => {
     setLanguage(language() === "zh" ? "en" : "zh");
     fill(toggle, language() === "zh" ? "English" : "中文");
-  }, { class: "small", id: "language", "aria-label": t("switch-language") });
+  }, { class: "small", id: "language" });
   return h("header", { class: "top" },
     h("img", { src: "/console/pages/icon.svg", alt: "", width: "28", height: "28" }),
     h("h1", {}, "WeChat bundle"),

@@ -104,7 +104,7 @@ function renderState() {
   fill(version, stored, editor.isChanged && h("span", { class: "changed" }, t("changed")));
   save.disabled = !editor.isChanged;
   keywords.show();
-  fill(tries, t(editor.isChanged ? "tries-stored" : "tries", number()));
+  fill(tries, t(editor.isChanged ? "tries-stored" : "tries"));
   const versions = Array.from({ length: Math.min(KEPT, Math.max(0, number() - 1)) }, (_, index) => number() - 1 - index);
   fill(earlier, versions.map((each) => h("option", { value: each }, t("version", each).toString())));
   earlier.hidden = versions.length === 0;
