@@ -1,7 +1,8 @@
 // Starts what the tests need: `local` on a free port, and Debian's Chromium.
 
 import { spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -11,6 +12,7 @@ import { chromium } from "playwright-core";
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const program = process.env.LOCAL_PROGRAM ?? join(root, "target/debug/local");
 const pictures = process.env.PICTURES ?? join(root, ".ci/artefacts/console");
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const FLAGS = [
   "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
   "--disable-component-update", "--disable-sync",
@@ -83,4 +85,12 @@ export async function openConsole(browser, url, options = {}) {
 export async function picture(page, name) {
   mkdirSync(pictures, { recursive: true });
   await page.screenshot({ path: join(pictures, `${name}.png`) });
+}
+
+/** What axe finds on the page, as one line for each element. */
+export async function axeFindings(page) {
+  await page.evaluate(axe);
+  const violations = await page.evaluate(async () => (await window.axe.run({ reporter: "v1" })).violations);
+  return violations.flatMap(({ id, nodes }) => nodes.map(({ target, failureSummary }) => (
+    `${id}: ${target.join(" ")}: ${failureSummary.split("\n").slice(1).join(" ").trim()}`)));
 }

@@ -176,7 +176,7 @@ impl Problem {
                  / 请在 WECHAT_SECRET_ID 指向的密钥或函数的环境变量中设置 API_KEYS。",
             );
         }
-        let detail = "send one of API_KEYS as \"Authorization: Bearer KEY\" / 请携带 Authorization: Bearer KEY";
+        let detail = "send one of API_KEYS as \"Authorization: Bearer KEY\" / 请携带 API_KEYS 之一：Authorization: Bearer KEY";
         Self::new(UNAUTHORIZED, detail)
     }
 
@@ -265,8 +265,8 @@ impl Problem {
     #[must_use]
     pub fn may_have_been_sent(client_msg_id: &str, last: &Self) -> Self {
         let detail = format!(
-            "WeChat may have taken the message: no clear answer came to the first attempt. The last one ended with: {0} \
-             / 微信可能已受理该消息：首次请求未得到明确应答。最后一次结果：{0}",
+            "WeChat may have taken the message: no clear answer came to the first attempt. What the last one ended \
+             with follows / 微信可能已受理该消息：首次请求未得到明确应答，最后一次的结果: {0}",
             last.detail()
         );
         Self::new(MAY_HAVE_BEEN_SENT, detail)

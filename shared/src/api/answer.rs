@@ -47,8 +47,8 @@ impl fmt::Display for Rejection {
         let entry = self.entry();
         write!(
             f,
-            "errcode {} ({}): {} / {} {} / {}",
-            self.errcode, self.errmsg, entry.english, entry.chinese, entry.remedy_english, entry.remedy_chinese
+            "errcode {} ({}): {} {} / {} {}",
+            self.errcode, self.errmsg, entry.english, entry.remedy_english, entry.chinese, entry.remedy_chinese
         )
     }
 }

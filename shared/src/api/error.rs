@@ -31,7 +31,7 @@ pub enum ApiError {
         operation: &'static str,
     },
     /// The connection failed or broke.
-    #[error("{operation}: no connection to WeChat ({cause}) / 无法连接微信服务器")]
+    #[error("{operation}: no connection to WeChat ({cause}) / 无法连接微信服务器（{cause}）")]
     Connection {
         /// The path that was called.
         operation: &'static str,
@@ -49,7 +49,7 @@ pub enum ApiError {
         status: u16,
     },
     /// An answer that is not JSON, is cut off, or lacks a member that WeChat always sends.
-    #[error("{operation}: an answer that is not WeChat's ({detail}) / 应答不是微信的格式")]
+    #[error("{operation}: an answer that is not WeChat's ({detail}) / 应答不是微信的格式（{detail}）")]
     Unreadable {
         /// The path that was called.
         operation: &'static str,

@@ -33,10 +33,10 @@ pub enum InvokeError {
     #[error("AWS Lambda throttles / 被 AWS Lambda 限流")]
     Throttled,
     /// Lambda did not answer, or failed internally. The function may have run.
-    #[error("AWS Lambda did not answer ({0}) / AWS Lambda 未应答")]
+    #[error("AWS Lambda did not answer ({0}) / AWS Lambda 未应答（{0}）")]
     Lost(String),
     /// Lambda refuses the invocation.
-    #[error("AWS Lambda refused ({0}) / AWS Lambda 拒绝调用")]
+    #[error("AWS Lambda refused ({0}) / AWS Lambda 拒绝调用（{0}）")]
     Refused(String),
     /// The function ran and failed.
     #[error("{error_type}: {message}")]

@@ -136,7 +136,7 @@ pub struct SecretFormatError;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SecretError {
     /// Secrets Manager did not return the secret.
-    #[error("the secret that WECHAT_SECRET_ID names cannot be read: {cause}{} / 无法读取 WECHAT_SECRET_ID 指向的密钥", detail(.message))]
+    #[error("the secret that WECHAT_SECRET_ID names cannot be read / 无法读取 WECHAT_SECRET_ID 指向的密钥: {cause}{}", detail(.message))]
     Unreadable {
         /// The error's code, or why no answer came. Strangers may see it.
         cause: String,
@@ -242,7 +242,7 @@ impl fmt::Display for ConfigError {
         let count = problems.len();
         write!(
             f,
-            "the configuration has {count} problem(s) / 配置有误: {}",
+            "the configuration has {count} problem(s) / 配置有 {count} 处错误: {}",
             problems.join("; ")
         )
     }

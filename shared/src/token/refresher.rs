@@ -118,17 +118,18 @@ impl TokenStore for Table {
 #[non_exhaustive]
 pub enum RefreshError {
     /// The table failed.
-    #[error("the token cannot be refreshed: {0}")]
+    #[error("the token cannot be refreshed / 无法刷新 access_token，原因: {0}")]
     Store(#[from] StoreError),
     /// WeChat issued no token.
-    #[error("the token cannot be refreshed: {0}")]
+    #[error("the token cannot be refreshed / 无法刷新 access_token，原因: {0}")]
     Api(#[from] ApiError),
     /// The run that this one waited for failed.
-    #[error("another run has just failed to refresh the token: {}", words_of(.0))]
+    #[error("another run has just failed to refresh the token / 另一个实例刚刚刷新失败: {}", words_of(.0))]
     OtherRun(RefreshFailure),
     /// Another run holds the lease, and this one could not wait any longer.
     #[error(
-        "another run is refreshing the token; its lease ends at {until} (epoch seconds) / 另一个实例正在刷新 access_token"
+        "another run is refreshing the token; its lease ends at {until} (epoch seconds) \
+         / 另一个实例正在刷新 access_token，其租约于 {until}（epoch 秒）结束"
     )]
     Busy {
         /// When the lease expires, in epoch seconds.
@@ -376,7 +377,7 @@ fn pause(owner: &str, pauses: u32) -> Duration {
 }
 
 /// Runs `write`, and retries it once when its answer was lost.
-async fn certainly<T, F>(write: impl Fn() -> F) -> Result<T, StoreError>
+async fn retry_once<T, F>(write: impl Fn() -> F) -> Result<T, StoreError>
 where
     F: Future<Output = Result<T, StoreError>>,
 {

@@ -61,11 +61,11 @@ pub enum RefreshRequestError {
     )]
     Throttled,
     /// Lambda did not answer, or failed internally.
-    #[error("AWS Lambda did not run token-refresher ({0}) / 未能调用 token-refresher")]
+    #[error("AWS Lambda did not run token-refresher ({0}) / 未能调用 token-refresher（{0}）")]
     Lost(String),
     /// Lambda refused the invocation.
     #[error(
-        "token-refresher cannot be reached ({0}): check TOKEN_REFRESHER_FUNCTION / 无法调用 token-refresher，请检查 TOKEN_REFRESHER_FUNCTION"
+        "token-refresher cannot be reached ({0}): check TOKEN_REFRESHER_FUNCTION / 无法调用 token-refresher（{0}），请检查 TOKEN_REFRESHER_FUNCTION"
     )]
     Unreachable(String),
     /// The run did not end in time.
@@ -106,14 +106,14 @@ pub enum TokenError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// WeChat refused to issue a token.
-    #[error("no access_token: WeChat refuses to issue one, {0}")]
+    #[error("WeChat issues no access_token / 微信未签发 access_token，原因: {0}")]
     Refused(Rejection),
     /// The run of the refresher failed.
-    #[error("no access_token: {0}")]
+    #[error("no access_token / access_token 获取失败: {0}")]
     Request(#[from] RefreshRequestError),
     /// The run of the refresher succeeded, but the table has no usable token.
     #[error(
-        "no access_token: token-refresher ran, but stored none under this WECHAT_APP_ID and TABLE_NAME / token-refresher 未写入 access_token，请核对 WECHAT_APP_ID 与 TABLE_NAME"
+        "no access_token: token-refresher ran, but stored none under this WECHAT_APP_ID and TABLE_NAME / 没有 access_token：token-refresher 已运行但未写入，请核对 WECHAT_APP_ID 与 TABLE_NAME"
     )]
     Missing,
 }

@@ -268,7 +268,7 @@ pub(super) async fn callbacks(app: &App) -> CheckResult {
     let ago = app.account.clock.now() - at;
     if ago < SILENT_FOR || app.is_simulated {
         return passed(format!(
-            "the last recorded callback arrived {ago} s ago / 最近一次记录到回调是在 {ago} 秒前"
+            "a callback was accepted {ago} s ago (noted every 5 minutes at most) / 最近一次接受回调是在 {ago} 秒前（最多每 5 分钟记录一次）"
         ));
     }
     let hours = ago / 3600;
@@ -306,7 +306,7 @@ pub(super) async fn refused_callbacks(app: &App, has_token: bool, deadline: Dead
         return Err(refused_wechat(
             refused,
             now,
-            "from one of WeChat's addresses / 来自微信服务器",
+            ["from one of WeChat's addresses", "来自微信服务器"],
             "an hour",
             "1 小时",
         ));
@@ -315,7 +315,7 @@ pub(super) async fn refused_callbacks(app: &App, has_token: bool, deadline: Dead
         return Err(refused_wechat(
             first,
             now,
-            "signed with the Token / 签名正确",
+            ["signed with the Token", "签名正确"],
             "10 minutes",
             "10 分钟",
         ));
@@ -328,7 +328,7 @@ pub(super) async fn refused_callbacks(app: &App, has_token: bool, deadline: Dead
          / 若当时正在公众号后台保存服务器配置，这就是失败原因；若是他人的请求，可以忽略。"
     };
     Ok(Passed {
-        detail: format!("{} s ago: {}", now - first.at, first.cause),
+        detail: format!("{0} s ago / {0} 秒前: {1}", now - first.at, first.cause),
         hint: Some(hint.to_owned()),
     })
 }
@@ -340,14 +340,21 @@ async fn callback_addresses(app: &App, deadline: Deadline) -> Option<Vec<String>
     listed.ok()?.ok()
 }
 
-fn refused_wechat(refused: &RefusedCallback, now: i64, proof: &str, news_for: &str, chinese: &str) -> Problem {
+fn refused_wechat(refused: &RefusedCallback, now: i64, proof: [&str; 2], news_for: &str, chinese: &str) -> Problem {
     let ago = now - refused.at;
     let source = refused.source.map(|source| format!("{source}, ")).unwrap_or_default();
-    let cause = match refused.sender {
-        Sender::WeChat => "the message mode or the EncodingAESKey differs / 消息加解密方式或 EncodingAESKey 不一致: ",
-        Sender::Unproven | Sender::Stranger => "",
+    let [proof_english, proof_chinese] = proof;
+    let [differs_english, differs_chinese] = match refused.sender {
+        Sender::WeChat => [
+            "; the message mode or the EncodingAESKey differs",
+            "；消息加解密方式或 EncodingAESKey 不相同",
+        ],
+        Sender::Unproven | Sender::Stranger => ["", ""],
     };
-    Problem::set_up(format!("{ago} s ago, {source}{proof}: {cause}{}", refused.cause)).with_hint(format!(
+    Problem::set_up(format!(
+        "{ago} s ago, {source}{proof_english}{differs_english} / {ago} 秒前，{source}{proof_chinese}{differs_chinese}，原因: {}",
+        refused.cause
+    )).with_hint(format!(
         "WeChat's callbacks are refused: make the console's server configuration and this one the same. If that is done, this \
          check passes {news_for} after the last refusal. / 微信的回调正被拒绝，请使公众号后台的服务器配置与此处一致；\
          若已修正，本项将在最后一次失败 {chinese}后恢复。"

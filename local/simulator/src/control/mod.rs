@@ -26,6 +26,7 @@
 //! | `GET /sim/calls` | | a list of the calls received |
 //! | `POST /sim/account-type` | `{"type"}` | `verified_service`, `unverified_service`, `verified_subscription`, `unverified_subscription` or `test`; an API that the account may not call answers 48001 |
 //! | `POST /sim/data-format` | `{"format"}` | `xml` or `json`: 数据格式 of the callbacks |
+//! | `POST /sim/callback` | `{"url"}` | pushes to this address from now on; with null, to the one of the start again |
 //! | `POST /sim/verify` | | calls the callback URL with an `echostr`, as WeChat's console does on 提交: `{"ok", "echostr", "status", "answer", "error"?}` |
 //! | `POST /sim/templates` | `{"title", "content", "template_id"?, "example"?, "const_values"?}` | a template with `{{name.DATA}}` in its content; `const_values` are the approved values, as `{"const3": ["通过"]}` |
 //! | `DELETE /sim/templates/{template_id}` | | |
@@ -83,6 +84,7 @@ pub(crate) fn routes() -> Router<Arc<Simulation>> {
         .route("/sim/calls", get(platform::calls))
         .route("/sim/account-type", post(platform::account_type))
         .route("/sim/data-format", post(platform::data_format))
+        .route("/sim/callback", post(platform::redirect))
         .route("/sim/verify", post(platform::check_url))
         .route("/sim/templates", post(platform::add_template))
         .route("/sim/templates/{template_id}", delete(platform::delete_template))

@@ -53,6 +53,22 @@ pub(super) async fn data_format(State(simulation): Shared, body: Bytes) -> Contr
     Ok(Json(data_format))
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Callback {
+    /// Null for the address of the start. Required, so that an empty body changes nothing.
+    #[serde(deserialize_with = "Option::deserialize")]
+    url: Option<String>,
+}
+
+/// Pushes to another server from now on, such as one that is being developed.
+pub(super) async fn redirect(State(simulation): Shared, body: Bytes) -> Controlled<Value> {
+    let Callback { url } = parse(&body)?;
+    let target = simulation.channel.redirect(url.as_deref());
+    let target = target.map_err(|error| ControlError::bad_request(error.to_string()))?;
+    Ok(Json(json!({"url": target.url.map(String::from)})))
+}
+
 pub(super) async fn check_url(State(simulation): Shared) -> Controlled<UrlCheck> {
     let check = simulation.channel.check_url().await;
     check

@@ -18,7 +18,7 @@ pub(super) async fn state(State(simulation): Shared) -> Json<Value> {
         },
         "clock": {"now": now, "advanced_seconds": platform.clock.advanced()},
         "callback": {
-            "url": channel.url.as_ref().map(|url| url.as_str()),
+            "url": channel.target().url.as_ref().map(|url| url.as_str()),
             "mode": channel.settings.mode,
             "format": platform.format,
             "blocked_until": platform.mark_fail.blocked_until(now),

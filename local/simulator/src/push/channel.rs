@@ -3,6 +3,7 @@
 use std::{
     io,
     net::{IpAddr, Ipv4Addr},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use reqwest::{Client, Url};
@@ -17,29 +18,59 @@ use crate::{
 pub(crate) struct Channel {
     pub(crate) account: Account,
     pub(crate) settings: Settings,
-    /// The parsed callback URL.
-    pub(crate) url: Option<Url>,
+    target: Mutex<Target>,
     pub(super) platform: SharedPlatform,
     pub(super) cipher: Cipher,
+}
+
+/// Where callbacks go, and the client that takes them there.
+#[derive(Clone)]
+pub(crate) struct Target {
+    /// The parsed callback URL. None: nothing is pushed.
+    pub(crate) url: Option<Url>,
     pub(super) http: Client,
 }
 
 impl Channel {
     pub(crate) fn new(settings: Settings, platform: SharedPlatform) -> io::Result<Self> {
-        let url = settings.callback_url.as_deref().map(parse_callback_url).transpose()?;
+        let target = Target::new(settings.callback_url.as_deref())?;
         let account = {
             let mut platform = platform.lock();
-            platform.callback_ip = url.as_ref().map(callback_ip);
+            platform.callback_ip = target.url.as_ref().map(callback_ip);
             platform.account.clone()
         };
         Ok(Self {
             cipher: Cipher::new(&account.encoding_aes_key, &account.app_id).map_err(io::Error::other)?,
-            http: http_client(url.as_ref())?,
             account,
             settings,
-            url,
+            target: Mutex::new(target),
             platform,
         })
+    }
+
+    /// Where callbacks go now.
+    pub(crate) fn target(&self) -> Target {
+        self.lock_target().clone()
+    }
+
+    /// Sends later callbacks to `url`; without one, to the address of the settings.
+    pub(crate) fn redirect(&self, url: Option<&str>) -> io::Result<Target> {
+        let target = Target::new(url.or(self.settings.callback_url.as_deref()))?;
+        self.platform.lock().callback_ip = target.url.as_ref().map(callback_ip);
+        *self.lock_target() = target.clone();
+        Ok(target)
+    }
+
+    fn lock_target(&self) -> MutexGuard<'_, Target> {
+        self.target.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Target {
+    fn new(url: Option<&str>) -> io::Result<Self> {
+        let url = url.map(parse_callback_url).transpose()?;
+        let http = http_client(url.as_ref())?;
+        Ok(Self { url, http })
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::error::Error;
 
-use reqwest::{StatusCode, Url, header::CONTENT_TYPE};
+use reqwest::{Client, StatusCode, Url, header::CONTENT_TYPE};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Channel, crypto::sign, reply::Expected};
+use super::{Channel, Target, crypto::sign, reply::Expected};
 use crate::{
     observe::Observation,
     platform::{
@@ -51,17 +51,18 @@ impl Channel {
     /// Pushes a notice until the answer is usable, at most three times, and shows the outcome on the user's phone.
     pub(crate) async fn deliver(&self, notice: &Notice) -> Delivery {
         let mut delivery = Delivery::default();
-        let Some(url) = &self.url else {
-            return delivery;
-        };
         loop {
+            // Read for each delivery, so that a redelivery goes to the address of that moment.
+            let Target { url: Some(url), http } = self.target() else {
+                return delivery;
+            };
             if self.is_blocked() {
                 delivery.error = Some("pushes are blocked for a minute after too many failures (MarkFail)".to_owned());
                 break;
             }
             let started = Instant::now();
             delivery.deliveries += 1;
-            match self.push(url, notice).await {
+            match self.push(&http, url, notice).await {
                 Ok(reply) => {
                     self.platform.lock().mark_fail.record_success();
                     if let Some(reply) = &reply {
@@ -109,14 +110,13 @@ impl Channel {
     }
 
     /// Pushes a notice once and reads the answer.
-    async fn push(&self, url: &Url, notice: &Notice) -> Result<Option<Value>, Failure> {
+    async fn push(&self, http: &Client, url: Url, notice: &Notice) -> Result<Option<Value>, Failure> {
         let (format, fault) = {
             let platform = &mut *self.platform.lock();
             (platform.format, platform.faults.take(CALLBACK))
         };
-        let (url, body) = self.sign_and_seal(url.clone(), notice, format);
-        let request = self
-            .http
+        let (url, body) = self.sign_and_seal(url, notice, format);
+        let request = http
             .post(url)
             .timeout(self.settings.callback_timeout)
             .header(CONTENT_TYPE, format.content_type())

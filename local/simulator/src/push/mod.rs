@@ -12,4 +12,5 @@ pub(crate) mod tap;
 mod url_check;
 pub mod xml;
 
+use self::channel::Target;
 pub(crate) use self::{channel::Channel, delivery::Delivery, url_check::UrlCheck};

@@ -2,10 +2,10 @@
 //!
 //! See [WeChat Docs/消息推送](https://developers.weixin.qq.com/doc/offiaccount/Getting_Started/message-push.html).
 
-use reqwest::{StatusCode, Url};
+use reqwest::{Client, StatusCode, Url};
 use serde::Serialize;
 
-use super::{Channel, crypto::sign, delivery::describe};
+use super::{Channel, Target, crypto::sign, delivery::describe};
 use crate::platform::clock::wall_seconds;
 
 /// Characters of a wrong answer that are quoted.
@@ -29,7 +29,8 @@ pub(crate) struct UrlCheck {
 impl Channel {
     /// Calls the callback URL as WeChat does before it pushes anything there. `None` without such a URL.
     pub(crate) async fn check_url(&self) -> Option<UrlCheck> {
-        let url = self.url.clone()?;
+        let Target { url, http } = self.target();
+        let url = url?;
         let echostr = self.platform.lock().random.digits(19);
         let mut check = UrlCheck {
             ok: false,
@@ -38,12 +39,12 @@ impl Channel {
             answer: None,
             error: None,
         };
-        check.error = self.call_url(url, &mut check).await.err();
+        check.error = self.call_url(&http, url, &mut check).await.err();
         check.ok = check.error.is_none();
         Some(check)
     }
 
-    async fn call_url(&self, mut url: Url, check: &mut UrlCheck) -> Result<(), String> {
+    async fn call_url(&self, http: &Client, mut url: Url, check: &mut UrlCheck) -> Result<(), String> {
         let timestamp = wall_seconds().to_string();
         let nonce = self.platform.lock().random.digits(10);
         url.query_pairs_mut()
@@ -51,7 +52,7 @@ impl Channel {
             .append_pair("timestamp", &timestamp)
             .append_pair("nonce", &nonce)
             .append_pair("echostr", &check.echostr);
-        let request = self.http.get(url).timeout(self.settings.callback_timeout);
+        let request = http.get(url).timeout(self.settings.callback_timeout);
         let response = request.send().await.map_err(describe)?;
         let status = response.status();
         check.status = Some(status.as_u16());

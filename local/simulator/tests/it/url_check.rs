@@ -1,10 +1,10 @@
 //! The check of a callback URL that is made when it is configured.
 
 use serde_json::json;
-use simulator::{Mode, Settings, crypto::sign};
+use simulator::{FOLLOWER, Mode, Settings, crypto::sign};
 use tokio::net::TcpListener;
 
-use crate::stage::{Receiver, Scripted, Stage};
+use crate::stage::{Receiver, Scripted, Stage, receive};
 
 #[tokio::test]
 async fn a_server_that_echoes_is_taken() {
@@ -59,4 +59,28 @@ async fn an_unreachable_server_and_a_missing_url_are_reported() {
     assert_eq!(verified["status"], json!(null), "{verified}");
     let stage = Stage::start(Settings::default(), Receiver::default()).await;
     assert_eq!(stage.refused("/sim/verify", &json!({})).await, 400);
+}
+
+#[tokio::test]
+async fn callbacks_go_where_they_are_sent_until_the_first_address_is_asked_for() {
+    let stage = Stage::new(Mode::Safe).await;
+    let first = stage.get("/sim/state").await["callback"]["url"].clone();
+    let elsewhere = Receiver::default();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = json!(format!("http://{}/other", listener.local_addr().unwrap()));
+    let service = axum::Router::new().fallback(receive).with_state(elsewhere.clone());
+    tokio::spawn(async move { axum::serve(listener, service).await });
+    assert_eq!(stage.post("/sim/callback", json!({"url": url})).await["url"], url);
+    assert_eq!(stage.get("/sim/state").await["callback"]["url"], url);
+    let message = json!({"openid": FOLLOWER, "type": "text", "content": "在吗"});
+    assert_eq!(stage.post("/sim/message", message.clone()).await["deliveries"], 1);
+    assert_eq!((elsewhere.pushed().len(), stage.receiver.pushed().len()), (1, 0));
+
+    for wrong in [json!({"url": "ftp://127.0.0.1/"}), json!({"url": "webhook"}), json!({})] {
+        assert_eq!(stage.refused("/sim/callback", &wrong).await, 400, "{wrong}");
+    }
+    assert_eq!(stage.get("/sim/state").await["callback"]["url"], url, "a refusal changes nothing");
+    assert_eq!(stage.post("/sim/callback", json!({"url": null})).await["url"], first);
+    stage.post("/sim/message", message).await;
+    assert_eq!((elsewhere.pushed().len(), stage.receiver.pushed().len()), (1, 1));
 }

@@ -1,9 +1,12 @@
 // The activity: every callback and every call as it happens, decrypted and explained.
 
 import { authorization, run } from "./api.js";
-import { button, fill, h, icon, iconButton } from "./dom.js";
-import { pretty, shortOpenid, timeOfDay, took } from "./format.js";
+import { button, fill, h, icon, iconButton, moveFocus } from "./dom.js";
+import { elements, pretty, shortOpenid, timeOfDay, took } from "./format.js";
 import { Phrase, t } from "./i18n.js";
+import { actions } from "./replay.js";
+import { addRuleButton } from "./rules.js";
+import { texts } from "./texts.js";
 
 const REMEMBERED = 400;
 /** errcode "no menu". Not a failure: an account needs no menu. */
@@ -21,6 +24,8 @@ const FILTERS = {
   api: (event) => event.kind === "api",
   failures: (event) => failed(event),
 };
+/** The answers of a webhook that has nothing to say. */
+const NO_REPLY = ["", "success"];
 
 const state = { run: null, events: [], held: [], filter: "all", words: "", ownReads: false, paused: false, last: 0 };
 
@@ -61,6 +66,20 @@ export function activityPanel() {
     h("div", { class: "row" }, words, h("label", { class: "check" }, ownReads, t("own-reads"))),
     held, list, spoken,
   );
+}
+
+list.addEventListener("keydown", (event) => {
+  if (event.target.matches(".event > summary")) moveFocus(event, summaries());
+});
+// The list is one tab stop: the row that had the focus last.
+list.addEventListener("focusin", (event) => event.target.matches(".event > summary") && makeStop(event.target));
+
+function summaries() {
+  return [...list.querySelectorAll(".event > summary")];
+}
+
+function makeStop(chosen) {
+  for (const summary of summaries()) summary.tabIndex = summary === chosen ? 0 : -1;
 }
 
 /** Follows the stream for ever. Reconnects with backoff after a break; the server's history fills the gap. */
@@ -143,7 +162,20 @@ function togglePause() {
 export function failed(event) {
   const isRefused = event.status === null || event.status >= 400;
   if (event.errcode === NO_MENU) return false;
-  return event.kind === "failed_delivery" || isRefused || Boolean(event.errcode);
+  return event.kind === "failed_delivery" || isRefused || Boolean(event.errcode) || Boolean(refusal(event));
+}
+
+/** The status of a receipt of a message that did not arrive, such as "failed:user block"; otherwise null. */
+function refusal(event) {
+  if (event.kind !== "callback" || !/^event\.TEMPLATE/i.test(event.what ?? "")) return null;
+  const status = elements(event.request.text).Status;
+  return status && status !== "success" ? status : null;
+}
+
+/** Whether a user wrote or tapped something, and no rule had a reply. */
+function hasNoRule(event) {
+  const wantsReply = event.kind === "callback" && ["text", "event.CLICK"].includes(event.what);
+  return wantsReply && event.status === 200 && NO_REPLY.includes(event.response.text.trim());
 }
 
 function isShown(event) {
@@ -155,8 +187,14 @@ function isShown(event) {
 
 function searchable(event) {
   event.searchable ??= [event.path, event.query, event.what, event.openid, event.errcode, event.status,
-    event.request?.text, event.response?.text].join(" ").toLowerCase();
+    refusal(event) && [texts["status-blocked"], texts["status-failed"]], hasNoRule(event) && texts["no-rule-matched"],
+    names(title(event)), texts[KINDS[event.kind].label], event.request?.text, event.response?.text].flat(9).join(" ").toLowerCase();
   return event.searchable;
+}
+
+/** The words of a title in both languages, since people search for what they read. */
+function names(shown) {
+  return [shown].flat().map((part) => (part instanceof Phrase ? [part.english, part.chinese] : part?.textContent ?? part));
 }
 
 /** Keeps the rows that exist, so that an open row stays open and keeps the focus. */
@@ -175,6 +213,7 @@ function render() {
   rows.forEach((item, index) => {
     if (list.children[index] !== item) list.insertBefore(item, list.children[index] ?? null);
   });
+  if (!list.querySelector("summary[tabindex='0']")) makeStop(summaries()[0]);
   const newest = shown[0];
   if (newest.kind !== "lost") fill(spoken, t(KINDS[newest.kind].label), ` ${newest.path} ${newest.status ?? ""}`);
 }
@@ -183,7 +222,7 @@ function row(event) {
   if (event.kind === "lost") return h("li", { class: "lost" }, t("lost", event.count));
   const kind = KINDS[event.kind];
   const details = h("details", { class: `event ${event.kind} ${failed(event) ? "failed" : ""}` });
-  details.append(h("summary", {},
+  details.append(h("summary", { tabindex: "-1" },
     h("span", { class: "direction", title: t(kind.direction) }, icon(kind.icon)),
     h("span", { class: "event-main" },
       h("span", { class: "event-title" }, title(event)),
@@ -203,8 +242,9 @@ function title(event) {
 
 /** The user's text, or the button's or QR code's key. */
 function saying(event) {
-  const said = event.request.text.match(/<(?:Content|EventKey|Recognition|Label|Title|Status)><!\[CDATA\[([\s\S]+?)\]\]>/);
-  return said && h("span", { class: "saying" }, said[1]);
+  const members = elements(event.request.text);
+  const said = ["Content", "EventKey", "Recognition", "Label", "Title", "Status"].map((name) => members[name]).find(Boolean);
+  return said && h("span", { class: "saying" }, said);
 }
 
 /** A plain name for "event.subscribe" and the like. */
@@ -220,6 +260,7 @@ function callbackName(what) {
 
 function subtitle(event) {
   const parts = [timeOfDay(event.at), " · ", t(KINDS[event.kind].label)];
+  if (hasNoRule(event)) parts.push(" · ", h("strong", { class: "no-rule" }, t("no-rule-matched")));
   if (event.what) parts.push(" · ", event.what);
   if (event.openid) parts.push(" · ", shortOpenid(event.openid));
   if (event.request?.sealed) parts.push(" · ", t("was-encrypted"));
@@ -228,6 +269,8 @@ function subtitle(event) {
 }
 
 function pill(event) {
+  const refused = refusal(event);
+  if (refused) return h("span", { class: "pill bad" }, t(/block/.test(refused) ? "status-blocked" : "status-failed"));
   if (event.errcode) return h("span", { class: `pill ${failed(event) ? "bad" : ""}` }, String(event.errcode));
   if (event.status === null) return h("span", { class: "pill bad" }, t("no-answer"));
   const kind = event.kind === "failed_delivery" || event.status >= 400 ? "bad" : "good";
@@ -240,8 +283,10 @@ function body(event) {
     h("p", {}, new Phrase(event.explained.remedy_english, event.explained.remedy_chinese)));
   const refused = event.kind === "callback" && event.status === 403
     && h("div", { class: "explained bad" }, h("p", {}, t("callback-refused")));
-  const query = event.query && h("div", { class: "body" }, h("h4", {}, t("query")), h("pre", { tabindex: "0" }, event.query.replaceAll("&", "\n")));
-  return h("div", { class: "event-body" }, explained, refused, query,
+  const noRule = hasNoRule(event) && h("div", { class: "explained" }, h("p", {}, t("no-rule")),
+    addRuleButton(elements(event.request.text)));
+  const query = event.query && h("div", { class: "body" }, h("h3", {}, t("query")), h("pre", { tabindex: "0" }, event.query.replaceAll("&", "\n")));
+  return h("div", { class: "event-body" }, actions(event), explained, refused, noRule, query,
     part(t("request"), event.request), part(event.kind === "failed_delivery" ? t("reason") : t("answer"), event.response));
 }
 
@@ -249,6 +294,6 @@ function part(label, shown) {
   if (!shown?.text) return null;
   const sealed = shown.sealed && h("details", { class: "sealed" }, h("summary", {}, t("as-it-travelled")),
     h("pre", { tabindex: "0" }, shown.sealed));
-  return h("div", { class: "body" }, h("h4", {}, label, shown.sealed && h("span", { class: "decrypted" }, t("decrypted"))),
+  return h("div", { class: "body" }, h("h3", {}, label, shown.sealed && h("span", { class: "decrypted" }, t("decrypted"))),
     h("pre", { tabindex: "0" }, pretty(shown.text)), shown.is_cut && h("p", { class: "hint" }, t("cut")), sealed);
 }

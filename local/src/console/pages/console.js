@@ -2,13 +2,14 @@
 
 import { activityPanel, followActivity } from "./activity.js";
 import { learnRun, run, tryKey } from "./api.js";
+import { connectPanel, showConnection } from "./connect.js";
 import { button, fill, h, tabs } from "./dom.js";
 import { doctorPanel } from "./doctor.js";
 import { applyLanguage, both, language, setLanguage, t } from "./i18n.js";
-import { menuPanel, showMenu } from "./menu.js";
+import { mayLeaveMenu, menuPanel, showMenu } from "./menu.js";
 import { phonePanel } from "./phone.js";
-import { platformPanel } from "./platform.js";
-import { rulesPanel, showRules } from "./rules.js";
+import { faultBar, platformPanel } from "./platform.js";
+import { addRule, mayLeaveRules, rulesPanel, showRules } from "./rules.js";
 import { loadTemplates, sendPanel } from "./send.js";
 import { loadAccount, tokenBar } from "./token.js";
 import { refreshWorld } from "./world.js";
@@ -22,11 +23,17 @@ async function start() {
     document.body.replaceChildren(h("main", { class: "refused" }, h("h1", {}, t("refused")), h("p", {}, error.message)));
     return;
   }
-  document.body.replaceChildren(header(), ...layout());
+  document.body.replaceChildren(skipLink(), header(), ...layout());
   applyLanguage();
   document.addEventListener("unauthorized", askForKey);
+  document.addEventListener("recovered", loadAccount);
   if (run.key) begin();
   else askForKey();
+}
+
+/** The first stop of the keyboard: leads past the header. */
+function skipLink() {
+  return h("a", { class: "skip", href: "#main" }, t("skip"));
 }
 
 /** Starts everything that needs the API key. */
@@ -54,30 +61,36 @@ function header() {
   const toggle = button(language() === "zh" ? "English" : "中文", () => {
     setLanguage(language() === "zh" ? "en" : "zh");
     fill(toggle, language() === "zh" ? "English" : "中文");
-  }, { class: "small", id: "language", "aria-label": t("switch-language") });
+  }, { class: "small", id: "language" });
   return h("header", { class: "top" },
     h("img", { src: "/console/pages/icon.svg", alt: "", width: "28", height: "28" }),
     h("h1", {}, "WeChat bundle"),
     h("span", { class: `badge ${run.simulated ? "" : "real"}` }, t(run.simulated ? "simulated" : "real-account")),
-    account, h("span", { class: "grow" }), tokenBar(), toggle);
+    account, h("span", { class: "grow" }), run.simulated && faultBar(), tokenBar(), toggle);
 }
 
 function layout() {
   const tools = [
     { name: "send", label: t("tab-send"), panel: sendPanel() },
-    { name: "rules", label: t("tab-rules"), panel: rulesPanel(), shown: () => run.key && showRules() },
-    { name: "menu", label: t("tab-menu"), panel: menuPanel(), shown: () => run.key && showMenu() },
+    { name: "rules", label: t("tab-rules"), panel: rulesPanel(), shown: () => run.key && showRules(), mayLeave: mayLeaveRules },
+    { name: "menu", label: t("tab-menu"), panel: menuPanel(), shown: () => run.key && showMenu(), mayLeave: mayLeaveMenu },
     run.simulated && { name: "platform", label: t("tab-platform"), panel: platformPanel() },
     { name: "doctor", label: t("tab-doctor"), panel: doctorPanel() },
+    { name: "connect", label: t("tab-connect"), panel: connectPanel(), shown: () => run.key && showConnection() },
   ].filter(Boolean);
-  const { bar } = tabs(tools, t("place-tools"), "console.tool");
+  const { bar, show } = tabs(tools, t("place-tools"), "console.tool");
   const places = [
     run.simulated && phonePanel(),
     activityPanel(),
     h("section", { class: "place tools-place", "aria-label": t("place-tools") }, bar, tools.map((tool) => tool.panel)),
   ].filter(Boolean);
-  const main = h("main", { class: run.simulated ? "places" : "places without-phone" }, places);
-  return [main, placeBar(main)];
+  const main = h("main", { id: "main", tabindex: "-1", class: run.simulated ? "places" : "places without-phone" }, places);
+  const { nav, go } = placeBar(main);
+  document.addEventListener("add-rule", async ({ detail }) => {
+    go("tools");
+    if (await show("rules")) await addRule(detail);
+  });
+  return [main, nav];
 }
 
 /** The bar that switches places in a narrow window, which shows one at a time. */
@@ -91,7 +104,7 @@ function placeBar(main) {
   };
   const stored = sessionStorage.getItem("console.place");
   show(names.includes(stored) ? stored : names[0]);
-  return h("nav", { class: "place-bar", "aria-label": t("places") }, buttons);
+  return { nav: h("nav", { class: "place-bar", "aria-label": t("places") }, buttons), go: show };
 }
 
 /** Asks for the API key: the page knows only that of a simulated run. */

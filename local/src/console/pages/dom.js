@@ -23,6 +23,8 @@ const ICONS = {
   scan: "M4 8V4h4M16 4h4v4M20 16v4h-4M8 20H4v-4M4 12h16",
   send: "M4 12l16-8-6 16-3-7z",
   trash: "M5 7h14M10 7V4h4v3M7 7l1 13h8l1-13",
+  redo: "M15 14l5-5-5-5M20 9H9a5 5 0 0 0 0 10h4",
+  undo: "M9 14L4 9l5-5M4 9h11a5 5 0 0 1 0 10h-4",
   up: "M12 19V5M6 11l6-6 6 6",
   user: "M12 12a4 4 0 1 0 0-8 4 4 0 0 0 0 8zM4 21a8 8 0 0 1 16 0",
   video: "M3 6h12v12H3zM15 11l6-4v10l-6-4",
@@ -120,8 +122,9 @@ export function sureButton(label, act, attributes = {}) {
   return element;
 }
 
-/** Runs `act` with the button disabled and marked busy. */
-export async function busy(element, act) {
+/** Runs `act` with the button disabled and marked busy. Empties `place`, so that no earlier result looks like the new one. */
+export async function busy(element, act, place) {
+  if (place) fill(place);
   element.disabled = true;
   element.setAttribute("aria-busy", "true");
   try {
@@ -153,11 +156,49 @@ export async function copy(text) {
   }
 }
 
-/** Tabs as WAI-ARIA describes them: arrow keys move, one tab stop. Each tab is {name, label, panel, shown?}. */
+/** Moves the focus among `items` by the arrow keys, Home and End. Returns the item that has it now, or null. */
+export function moveFocus(event, items) {
+  const at = items.indexOf(document.activeElement);
+  const next = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: items.length - 1 }[event.key];
+  if (next === undefined || items.length === 0) return null;
+  event.preventDefault();
+  const item = items[(next + items.length) % items.length];
+  item.focus();
+  return item;
+}
+
+/** Asks in a dialog. `choices` are {value, label, class?}; resolves to the chosen value, or to null for none. */
+export function ask(title, text, choices) {
+  return new Promise((resolve) => {
+    let chosen = null;
+    const pick = (value) => () => {
+      chosen = value;
+      dialog.close();
+    };
+    const close = () => {
+      dialog.remove();
+      resolve(chosen);
+    };
+    const dialog = h("dialog", { "aria-labelledby": "ask-title", on: { close } },
+      h("div", { class: "form" }, h("h2", { id: "ask-title" }, title), h("p", {}, text),
+        h("div", { class: "row wrap" }, choices.map(({ value, label, ...attributes }) => (
+          button(label, pick(value), { "data-choice": String(value), ...attributes }))))));
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+}
+
+/** Tabs as WAI-ARIA describes them: arrow keys move, one tab stop. Each tab is {name, label, panel, shown?, mayLeave?}. */
 export function tabs(list, label, remembered) {
   const bar = h("div", { class: "tabs", role: "tablist", "aria-label": label });
   const buttons = new Map();
-  const show = (name, focus = false) => {
+  let current = null;
+  const show = async (name, focus = false) => {
+    if (current && current.name !== name && !(await (current.mayLeave?.() ?? true))) {
+      buttons.get(current.name).focus();
+      return false;
+    }
+    current = list.find((tab) => tab.name === name);
     for (const tab of list) {
       const chosen = tab.name === name;
       const tabButton = buttons.get(tab.name);
@@ -170,6 +211,7 @@ export function tabs(list, label, remembered) {
       }
     }
     if (remembered) sessionStorage.setItem(remembered, name);
+    return true;
   };
   list.forEach((tab, index) => {
     const id = `tab-${tab.name}`;
@@ -177,8 +219,10 @@ export function tabs(list, label, remembered) {
     tab.panel.setAttribute("role", "tabpanel");
     tab.panel.setAttribute("aria-labelledby", id);
     const move = (event) => {
-      const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-      if (step) show(list[(index + step + list.length) % list.length].name, true);
+      const to = { ArrowRight: index + 1, ArrowLeft: index - 1, Home: 0, End: list.length - 1 }[event.key];
+      if (to === undefined) return;
+      event.preventDefault();
+      show(list[(to + list.length) % list.length].name, true);
     };
     const attributes = { type: "button", id, role: "tab", "aria-controls": tab.panel.id };
     const tabButton = h("button", { ...attributes, on: { click: () => show(tab.name), keydown: move } }, tab.label);

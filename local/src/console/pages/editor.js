@@ -1,14 +1,23 @@
-// The JSON editor: shows faults at their lines, and the changes since the document was read.
+// The JSON editor: line numbers, undo, faults at their lines, and the changes since the document was read.
 
-import { button, fill, h, icon } from "./dom.js";
+import { ask, button, fill, h, icon, iconButton } from "./dom.js";
 import { both, t } from "./i18n.js";
 import { lineOf, locate } from "./pointer.js";
+
+/** Changes that can be undone. */
+const UNDONE = 200;
 
 /** Creates an editor that calls `changed` after every change of its text. */
 export function jsonEditor(id, label, changed) {
   const area = h("textarea", { id, spellcheck: "false", rows: "16", "aria-label": label, autocapitalize: "off" });
   const faults = h("ul", { class: "faults", role: "alert", hidden: true });
+  const numbers = h("pre", { class: "numbers", "aria-hidden": "true" });
+  const undo = iconButton("undo", t("undo"), () => step(past, future));
+  const redo = iconButton("redo", t("redo"), () => step(future, past));
+  const past = [];
+  const future = [];
   let saved = "";
+  let shown = "";
   const indent = (event) => {
     if (event.key !== "Enter" || event.isComposing) return;
     const before = area.value.slice(0, area.selectionStart);
@@ -20,9 +29,29 @@ export function jsonEditor(id, label, changed) {
   };
   area.addEventListener("keydown", indent);
   area.addEventListener("input", () => {
+    past.push(shown);
+    past.splice(0, past.length - UNDONE);
+    future.length = 0;
+    show();
+  });
+  area.addEventListener("scroll", () => { numbers.scrollTop = area.scrollTop; });
+  window.addEventListener("beforeunload", (event) => area.value !== saved && event.preventDefault());
+
+  /** Shows what depends on the text, after it has changed. */
+  const show = () => {
+    shown = area.value;
+    numbers.textContent = Array.from({ length: lineOf(shown, shown.length) }, (_, index) => index + 1).join("\n");
+    numbers.scrollTop = area.scrollTop;
+    undo.disabled = past.length === 0;
+    redo.disabled = future.length === 0;
     clearFaults();
     changed();
-  });
+  };
+  const step = (from, to) => {
+    to.push(area.value);
+    area.value = from.pop();
+    show();
+  };
 
   const clearFaults = () => {
     faults.hidden = true;
@@ -48,7 +77,9 @@ export function jsonEditor(id, label, changed) {
   };
 
   return {
-    element: h("div", { class: "editor" }, area, faults),
+    element: h("div", { class: "editor" },
+      h("div", { class: "row" }, h("span", { class: "hint grow" }, "JSON"), undo, redo),
+      h("div", { class: "numbered" }, numbers, area), faults),
     get text() {
       return area.value;
     },
@@ -62,8 +93,33 @@ export function jsonEditor(id, label, changed) {
     load(document_) {
       saved = JSON.stringify(document_, null, 2);
       area.value = saved;
-      clearFaults();
-      changed();
+      past.length = 0;
+      future.length = 0;
+      show();
+    },
+    /** Changes the text as if it was typed, so that it can be undone. */
+    change(document_) {
+      area.value = JSON.stringify(document_, null, 2);
+      area.dispatchEvent(new Event("input"));
+    },
+    /** Selects the value at the pointer. */
+    select(pointer) {
+      const place = locate(area.value, pointer);
+      if (place) select(place);
+    },
+    /** Asks what to do with unsaved changes. Returns whether the text may be left, or replaced. */
+    async maySetAside(mayKeep) {
+      if (area.value === saved) return true;
+      const chosen = await ask(t("unsaved-title"), t("unsaved"), [
+        { value: "stay", label: t("unsaved-stay"), class: "primary" },
+        ...(mayKeep ? [{ value: "keep", label: t("unsaved-keep") }] : []),
+        { value: "discard", label: t("unsaved-discard"), class: "danger" },
+      ]);
+      if (chosen === "discard") {
+        area.value = saved;
+        area.dispatchEvent(new Event("input"));
+      }
+      return chosen === "keep" || chosen === "discard";
     },
     /** Takes the current text as the stored one. */
     markSaved() {

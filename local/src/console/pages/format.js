@@ -46,6 +46,19 @@ export function prettyXml(text) {
   return lines.join("\n");
 }
 
+/** The texts of a callback's elements, by name: XML, or JSON. */
+export function elements(text) {
+  if (text.trimStart().startsWith("{")) {
+    try {
+      return JSON.parse(text);
+    } catch {
+      return {};
+    }
+  }
+  const root = new DOMParser().parseFromString(text, "application/xml").documentElement;
+  return Object.fromEntries([...root.children].map((child) => [child.nodeName, child.textContent]));
+}
+
 /** Indents a body that is JSON or XML. */
 export function pretty(text) {
   const start = text.trimStart()[0];

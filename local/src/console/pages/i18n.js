@@ -25,11 +25,34 @@ export function t(name, ...values) {
   );
 }
 
-/** Splits the API's "English / 中文". A prefix such as "errcode 40164: " belongs to both halves. */
+/**
+ * Splits the API's "English / 中文". Both halves keep what stands before them ("errcode 40164: ", a path or a pointer), and
+ * what stands after "中文: ", which may be such texts itself, in a list with "; ".
+ */
 export function both(text) {
-  const [, prefix, rest] = String(text).match(/^((?:errcode -?\d+|IP \S+): )?([\s\S]*)$/);
-  const { english, chinese } = split(rest);
-  return new Phrase((prefix ?? "") + english, (prefix ?? "") + chinese);
+  const [, prefix, rest] = String(text).match(/^((?:(?:errcode -?\d+(?: \(.*?\))?|IP \S+|\/\S*): )*)([\s\S]*)$/);
+  const [, head, tail] = rest.match(/^([\s\S]+? \/ [\s\S]*?[\p{Script=Han}）]): ([\s\S]+)$/u) ?? [rest, rest, ""];
+  const { english, chinese } = split(head);
+  if (!tail) return new Phrase(prefix + english, prefix + chinese);
+  const shared = list(tail);
+  return new Phrase(`${prefix}${english}: ${shared.english}`, `${prefix}${chinese}：${shared.chinese}`);
+}
+
+/** Splits each text of a list. A "; " inside a text leaves a piece without a second half, which belongs to a neighbour. */
+function list(text) {
+  const whole = [];
+  let open = "";
+  for (const piece of text.split("; ")) {
+    open = open ? `${open}; ${piece}` : piece;
+    const { english, chinese } = both(open);
+    if (english !== chinese) {
+      whole.push(open);
+      open = "";
+    }
+  }
+  if (open) whole.push(whole.length ? `${whole.pop()}; ${open}` : open);
+  const phrases = whole.map(both);
+  return new Phrase(phrases.map(({ english }) => english).join("; "), phrases.map(({ chinese }) => chinese).join("；"));
 }
 
 function split(text) {

@@ -27,11 +27,21 @@ const publish = button(t("publish"), publishMenu, { class: "primary", id: "menu-
 
 export function menuPanel() {
   return h("div", { class: "tool" },
-    h("div", { class: "row" }, status, h("span", { class: "grow" }), button(t("reload"), loadMenu)),
+    h("h2", { class: "unseen" }, t("menu")),
+    h("div", { class: "row" }, status, h("span", { class: "grow" }), button(t("reload"), reload)),
     editor.element,
     h("div", { class: "row wrap" }, publish, button(t("what-would-change"), compare), button(t("example"), insertExample),
       h("span", { class: "grow" }), sureButton(t("rollback"), rollBack), sureButton(t("delete"), remove, { class: "danger" })),
     outcome);
+}
+
+async function reload() {
+  if (await editor.maySetAside(false)) await loadMenu();
+}
+
+/** Whether the panel may be left: asks when there are unsaved changes. */
+export function mayLeaveMenu() {
+  return editor.maySetAside(true);
 }
 
 export function showMenu() {
@@ -64,9 +74,7 @@ function renderState() {
 }
 
 function insertExample() {
-  const area = document.getElementById("menu-text");
-  area.value = JSON.stringify(EXAMPLE, null, 2);
-  area.dispatchEvent(new Event("input"));
+  editor.change(EXAMPLE);
 }
 
 function refused(answer) {
@@ -77,7 +85,7 @@ function refused(answer) {
 async function publishMenu() {
   const menu = editor.parse();
   if (menu === undefined) return;
-  const answer = await busy(publish, () => call("POST", "/api/menu", menu));
+  const answer = await busy(publish, () => call("POST", "/api/menu", menu), outcome);
   if (!answer.ok) {
     refused(answer);
     return;
@@ -93,6 +101,7 @@ async function publishMenu() {
 async function compare() {
   const menu = editor.parse();
   if (menu === undefined) return;
+  fill(outcome);
   const answer = await call("POST", "/api/menu?dry_run=true", menu);
   if (!answer.ok) {
     refused(answer);
@@ -109,6 +118,8 @@ function change({ pointer, from, to }) {
 }
 
 async function rollBack() {
+  if (!(await editor.maySetAside(false))) return;
+  fill(outcome);
   // If-Match, because a second click would roll back the rollback.
   const answer = await call("POST", "/api/menu/rollback", undefined, etag ? { "if-match": etag } : {});
   if (!answer.ok) {

@@ -21,6 +21,7 @@ macro_rules! files {
 const FILES: &[(&str, &str, &str)] = &files! {
     "activity.js": MODULE,
     "api.js": MODULE,
+    "connect.js": MODULE,
     "console.css": CSS,
     "console.js": MODULE,
     "doctor.js": MODULE,
@@ -30,6 +31,7 @@ const FILES: &[(&str, &str, &str)] = &files! {
     "i18n.js": MODULE,
     "icon.svg": SVG,
     "index.html": HTML,
+    "keywords.js": MODULE,
     "menu.js": MODULE,
     "messages.js": MODULE,
     "phone.css": CSS,
@@ -37,6 +39,7 @@ const FILES: &[(&str, &str, &str)] = &files! {
     "platform.js": MODULE,
     "pointer.js": MODULE,
     "problem.js": MODULE,
+    "replay.js": MODULE,
     "rules.js": MODULE,
     "send.js": MODULE,
     "snippets.js": MODULE,

@@ -1,10 +1,11 @@
 // The phone: one follower at a time, the chat with the account, and the account's menu as WeChat shows it.
 
 import { read, sim } from "./api.js";
-import { button, busy, fill, h, icon, iconButton, put, redraw, toast } from "./dom.js";
+import { button, busy, fill, h, icon, iconButton, moveFocus, put, redraw, toast } from "./dom.js";
 import { shortOpenid } from "./format.js";
 import { language, t } from "./i18n.js";
 import { note, ownMessage, shownMessage } from "./messages.js";
+import { addRuleButton } from "./rules.js";
 import { loadWorld, refreshWorld, world } from "./world.js";
 
 const STORED = "console.phone";
@@ -28,6 +29,7 @@ export function phonePanel() {
   return h(
     "section",
     { class: "place phone-place", "aria-label": t("place-phone") },
+    h("h2", { class: "unseen" }, t("place-phone")),
     h("div", { class: "row" }, choice, add),
     controls,
     h("div", { class: "phone" }, header, chat, bar),
@@ -92,13 +94,27 @@ async function act(what, body, done) {
 
 /** Remembers a user's action, and after which message of the screen it came. */
 function record(openid, action, after = state.screen.length) {
-  (state.actions[openid] ??= []).push({ ...action, after });
+  const recorded = { ...action, after };
+  (state.actions[openid] ??= []).push(recorded);
   keep();
+  return recorded;
 }
 
-function userDoes(what, body, action) {
-  record(state.openid, action);
-  return act(what, { openid: state.openid, ...body });
+/** Shows the action at once, and takes it back when the platform refuses it. */
+async function userDoes(what, body, action) {
+  const { openid } = state;
+  const shown = record(openid, action);
+  const isDone = await act(what, { openid, ...body }, (answer) => {
+    const asked = { Content: body.content, EventKey: body.key };
+    if (answer.reply === null && answer.deliveries > 0 && !answer.error && (asked.Content || asked.EventKey)) {
+      record(openid, { kind: "no-rule", asked });
+    }
+  });
+  if (!isDone) {
+    state.actions[openid] = state.actions[openid].filter((each) => each !== shown);
+    render();
+  }
+  return isDone;
 }
 
 /** Forgets the actions of an earlier run, whose users and screens are gone. */
@@ -168,6 +184,7 @@ function renderChat() {
 
 function actionItem(action) {
   if (action.kind === "note") return note(t(action.text, action.value ?? ""));
+  if (action.kind === "no-rule") return h("div", { class: "note" }, h("p", {}, t("no-rule-matched")), addRuleButton(action.asked));
   if (action.kind === "failure") return note(t("callback-failed", action.deliveries, action.text), "bad");
   return ownMessage(action);
 }
@@ -272,13 +289,22 @@ function popup(label, items, attributes, kind = "") {
   const list = h("div", { class: `popup ${kind}`, role: "menu", hidden: true }, items);
   const owner = h("button", { type: "button", "aria-haspopup": "menu", "aria-expanded": "false", ...attributes });
   put(owner, label);
-  owner.addEventListener("click", () => {
-    const opens = list.hidden;
+  const entries = [...list.querySelectorAll("button")];
+  for (const entry of entries) entry.tabIndex = -1;
+  const open = () => {
     closePopups();
-    list.hidden = !opens;
-    owner.setAttribute("aria-expanded", String(opens));
-    if (opens) list.querySelector("button")?.focus();
+    list.hidden = false;
+    owner.setAttribute("aria-expanded", "true");
+    entries[0]?.focus();
+  };
+  owner.addEventListener("click", () => (list.hidden ? open() : closePopups()));
+  owner.addEventListener("keydown", (event) => {
+    if (!["ArrowDown", "ArrowUp"].includes(event.key)) return;
+    event.preventDefault();
+    open();
+    if (event.key === "ArrowUp") entries.at(-1)?.focus();
   });
+  list.addEventListener("keydown", (event) => (event.key === "Tab" ? closePopups() : moveFocus(event, entries)));
   return h("div", { class: "popup-owner" }, list, owner);
 }
 

@@ -1,8 +1,9 @@
 // The reply rules: edit them as JSON, compare, try, store and roll back.
 
 import { call, read } from "./api.js";
-import { busy, button, fill, h, sureButton, toast } from "./dom.js";
+import { busy, button, fill, h, icon, sureButton, toast } from "./dom.js";
 import { jsonEditor, lineDifference } from "./editor.js";
+import { keywordForm } from "./keywords.js";
 import { t } from "./i18n.js";
 import { problemBox } from "./problem.js";
 
@@ -18,6 +19,8 @@ const EXAMPLE = {
 let etag = null;
 
 const editor = jsonEditor("rules-text", t("rules"), () => renderState());
+const keywords = keywordForm(editor);
+const tries = h("p", { class: "hint" });
 const outcome = h("div", { class: "outcome", "aria-live": "polite" });
 const version = h("span", { class: "version" });
 const earlier = h("select", { "aria-label": t("version-to-restore") });
@@ -26,7 +29,9 @@ const roll = sureButton(t("rollback"), rollBack);
 
 export function rulesPanel() {
   return h("div", { class: "tool" },
-    h("div", { class: "row" }, version, h("span", { class: "grow" }), button(t("reload"), loadRules)),
+    h("h2", { class: "unseen" }, t("rules")),
+    h("div", { class: "row" }, version, h("span", { class: "grow" }), button(t("reload"), reload)),
+    keywords.element,
     editor.element,
     h("div", { class: "row wrap" }, save,
       button(t("difference"), () => fill(outcome, lineDifference(editor.saved, editor.text))),
@@ -36,7 +41,15 @@ export function rulesPanel() {
     tryForm());
 }
 
-export async function loadRules() {
+let loading = null;
+
+/** Reads the stored rules. Callers at the same time share one read, so that no late answer replaces a change. */
+function loadRules() {
+  loading ??= readRules().finally(() => { loading = null; });
+  return loading;
+}
+
+async function readRules() {
   const answer = await read("/api/replies");
   if (!answer.ok) {
     fill(outcome, problemBox(answer));
@@ -45,6 +58,36 @@ export async function loadRules() {
   fill(outcome);
   etag = answer.etag;
   editor.load(answer.body);
+}
+
+async function reload() {
+  if (await editor.maySetAside(false)) await loadRules();
+}
+
+/** Whether the panel may be left: asks when there are unsaved changes. */
+export function mayLeaveRules() {
+  return editor.maySetAside(true);
+}
+
+/** A button that begins a rule for what a user wrote or tapped: the members of the callback. */
+export function addRuleButton({ Content: text, EventKey: key }) {
+  const begin = () => document.dispatchEvent(new CustomEvent("add-rule", { detail: { text, key } }));
+  return button([icon("plus"), t("add-rule")], begin, { class: "small add-rule" });
+}
+
+/** Begins a rule for a text or a menu key in the editor, and selects its reply. */
+export async function addRule({ text, key }) {
+  if (!editor.isChanged) await loadRules();
+  const rules = editor.parse();
+  if (rules === undefined) return;
+  const reply = { type: "text", content: "" };
+  if (key) {
+    editor.change({ ...rules, clicks: { ...rules.clicks, [key]: reply } });
+    editor.select(`/clicks/${key.replaceAll("~", "~0").replaceAll("/", "~1")}/content`);
+    return;
+  }
+  editor.change({ ...rules, keywords: [...(rules.keywords ?? []), { match: "contains", value: text ?? "", reply }] });
+  keywords.focusLast();
 }
 
 /** Reads the rules again, unless the editor holds changes. */
@@ -60,6 +103,8 @@ function renderState() {
   const stored = number() ? t("version", number()) : t("no-rules");
   fill(version, stored, editor.isChanged && h("span", { class: "changed" }, t("changed")));
   save.disabled = !editor.isChanged;
+  keywords.show();
+  fill(tries, t(editor.isChanged ? "tries-stored" : "tries"));
   const versions = Array.from({ length: Math.min(KEPT, Math.max(0, number() - 1)) }, (_, index) => number() - 1 - index);
   fill(earlier, versions.map((each) => h("option", { value: each }, t("version", each).toString())));
   earlier.hidden = versions.length === 0;
@@ -67,9 +112,7 @@ function renderState() {
 }
 
 function insertExample() {
-  const area = document.getElementById("rules-text");
-  area.value = JSON.stringify(EXAMPLE, null, 2);
-  area.dispatchEvent(new Event("input"));
+  editor.change(EXAMPLE);
 }
 
 /** Stores the text, if the stored rules still have the ETag `expected`. */
@@ -77,7 +120,7 @@ async function store(expected) {
   const document_ = editor.parse();
   if (document_ === undefined) return;
   const headers = expected ? { "if-match": expected } : {};
-  const answer = await busy(save, () => call("PUT", "/api/replies", document_, headers));
+  const answer = await busy(save, () => call("PUT", "/api/replies", document_, headers), outcome);
   if (answer.ok) {
     etag = answer.etag;
     editor.markSaved();
@@ -104,6 +147,8 @@ async function compareTheirs() {
 }
 
 async function rollBack() {
+  if (!(await editor.maySetAside(false))) return;
+  fill(outcome);
   const request = { version: Number(earlier.value) };
   const answer = await call("POST", "/api/replies/rollback", request, etag ? { "if-match": etag } : {});
   if (!answer.ok) {
@@ -126,12 +171,12 @@ function tryForm() {
   const attempt = async (event) => {
     event.preventDefault();
     const request = kind.value === "text" ? { text: words.value } : { event: kind.value, ...(words.value && { key: words.value }) };
-    const answer = await busy(submit, () => call("POST", "/api/replies/try", request));
+    const answer = await busy(submit, () => call("POST", "/api/replies/try", request), answered);
     if (!answer.ok) fill(answered, problemBox(answer));
     else if (!answer.body.reply) fill(answered, h("p", { class: "empty" }, t("no-rule")));
     else fill(answered, h("p", {}, t("rule"), " ", h("code", {}, String(answer.body.rule))),
       h("pre", { tabindex: "0" }, JSON.stringify(answer.body.reply, null, 2)));
   };
-  return h("form", { class: "try", on: { submit: attempt } }, h("h3", {}, t("try-title")),
+  return h("form", { class: "try", on: { submit: attempt } }, h("h3", {}, t("try-title")), tries,
     h("div", { class: "row" }, kind, words, submit), answered);
 }

@@ -1,7 +1,7 @@
 // The form that sends a template message, built from the account's templates, and the message's delivery.
 
 import { call, read, run } from "./api.js";
-import { busy, fill, h, icon, iconButton, redraw } from "./dom.js";
+import { ask, busy, fill, h, icon, iconButton, redraw } from "./dom.js";
 import { shortOpenid, timeOfDay } from "./format.js";
 import { both, language, t } from "./i18n.js";
 import { currentUser } from "./phone.js";
@@ -27,11 +27,13 @@ const head = h("div", { class: "outcome" });
 export function sendPanel() {
   document.addEventListener("world", renderFollowers);
   document.addEventListener("phone-user", renderFollowers);
+  document.addEventListener("recovered", loadTemplates);
   document.addEventListener("openid", (event) => suggest(event.detail));
   const recipient = run.simulated ? follower : [openid, seen];
   if (run.simulated) url.value = "https://example.com/details/1";
   const reload = iconButton("reload", t("reload-templates"), loadTemplates);
   return h("div", { class: "tool" },
+    h("h2", { class: "unseen" }, t("template-message")),
     head,
     h("form", { class: "form", novalidate: true, on: { submit: send } },
       field("send-template", t("template"), h("div", { class: "row" }, templates, reload)),
@@ -118,9 +120,10 @@ async function send(event) {
   const request = { touser: recipient.value.trim(), template_id: templates.value, url: url.value.trim() || undefined, data };
   const idempotencyKey = key.value.trim();
   const headers = idempotencyKey ? { "idempotency-key": idempotencyKey } : {};
-  const answer = await busy(submit, () => call("POST", "/api/sendTemplateMessage", request, headers));
-  const code = snippets(JSON.parse(JSON.stringify(request)), idempotencyKey);
+  if (!run.simulated && !(await isMeant(request.touser))) return;
   state.sending += 1;
+  const answer = await busy(submit, () => call("POST", "/api/sendTemplateMessage", request, headers), outcome);
+  const code = snippets(JSON.parse(JSON.stringify(request)), idempotencyKey);
   if (!answer.ok) {
     fill(outcome, problemBox(answer), code);
     outcome.firstChild.scrollIntoView({ block: "nearest" });
@@ -134,6 +137,12 @@ async function send(event) {
   showDelivery(status, { msgid: answer.body.msgid, status: "sent" });
   status.scrollIntoView({ block: "nearest" });
   await followDelivery(answer.body.msgid, status, sending);
+}
+
+/** Asks before a real person's phone rings. */
+async function isMeant(touser) {
+  const choices = [{ value: true, label: t("send"), class: "primary" }, { value: false, label: t("cancel") }];
+  return (await ask(t("send-really-title"), t("send-really", touser), choices)) === true;
 }
 
 /** Shows the message's status until its receipt comes or another message is sent. */
@@ -159,7 +168,7 @@ function showDelivery(element, message) {
   fill(element,
     h("ol", { class: "steps" }, steps.map((step) => h("li", { class: isDone(step) ? `done ${kind}` : "" },
       h("span", { class: "step-mark" }, icon(isDone(step) ? (kind === "bad" && step !== "sent" ? "cross" : "check") : "clock")),
-      t(`status-${step}`), isDone(step) && times[step] && h("time", {}, timeOfDay(times[step] * 1000))))),
+      t(isDone(step) ? `status-${step}` : "status-awaited"), isDone(step) && times[step] && h("time", {}, timeOfDay(times[step] * 1000))))),
     message.meaning && h("p", {}, both(message.meaning)),
     message.receipt && h("p", { class: "hint" }, `${t("receipt")}: ${message.receipt}`),
     h("dl", { class: "facts" }, h("dt", {}, "msgid"), h("dd", {}, message.msgid)));

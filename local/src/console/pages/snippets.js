@@ -6,11 +6,12 @@ import { t } from "./i18n.js";
 
 const PATH = "/api/sendTemplateMessage";
 
-/** The request in curl and axios, in tabs. */
+/** The request in five languages, in tabs. */
 export function snippets(request, idempotencyKey) {
-  const panels = { curl: curl(request, idempotencyKey), axios: axios(request, idempotencyKey) };
+  const panels = Object.fromEntries(Object.entries({ curl, axios, PHP: php, Java: java, Python: python })
+    .map(([name, code]) => [name, code(request, idempotencyKey)]));
   const list = Object.entries(panels).map(([name, code]) => ({
-    name: `code-${name}`,
+    name: `code-${name.toLowerCase()}`,
     label: name,
     panel: h("div", { class: "code" }, iconButton("copy", t("copy-code"), () => copy(code)),
       h("pre", { tabindex: "0" }, code)),
@@ -46,6 +47,60 @@ export function axios(request, idempotencyKey) {
     ");",
     "console.log(data.msgid);",
   ].join("\n");
+}
+
+export function php(request, idempotencyKey) {
+  const headers = ["'Content-Type: application/json'",
+    run.simulated ? `'Authorization: Bearer ${run.key}'` : "'Authorization: Bearer ' . getenv('API_KEY')",
+    idempotencyKey && single(`Idempotency-Key: ${idempotencyKey}`)];
+  return [
+    "<?php",
+    `$request = curl_init('${location.origin}${PATH}');`,
+    "curl_setopt_array($request, [",
+    "    CURLOPT_RETURNTRANSFER => true,",
+    `    CURLOPT_HTTPHEADER => [${headers.filter(Boolean).join(", ")}],`,
+    `    CURLOPT_POSTFIELDS => ${single(JSON.stringify(request))},`,
+    "]);",
+    "echo json_decode(curl_exec($request))->msgid;",
+  ].join("\n");
+}
+
+export function java(request, idempotencyKey) {
+  const key = run.simulated ? JSON.stringify(`Bearer ${run.key}`) : "\"Bearer \" + System.getenv(\"API_KEY\")";
+  return [
+    "import java.net.URI;",
+    "import java.net.http.*;",
+    "",
+    `var request = HttpRequest.newBuilder(URI.create("${location.origin}${PATH}"))`,
+    `    .header("Authorization", ${key})`,
+    "    .header(\"Content-Type\", \"application/json\")",
+    idempotencyKey && `    .header("Idempotency-Key", ${JSON.stringify(idempotencyKey)})`,
+    `    .POST(HttpRequest.BodyPublishers.ofString(${JSON.stringify(JSON.stringify(request))}))`,
+    "    .build();",
+    "var response = HttpClient.newHttpClient().send(request, HttpResponse.BodyHandlers.ofString());",
+    "System.out.println(response.body());",
+  ].filter((line) => typeof line === "string").join("\n");
+}
+
+export function python(request, idempotencyKey) {
+  const key = run.simulated ? JSON.stringify(`Bearer ${run.key}`) : "\"Bearer \" + os.environ[\"API_KEY\"]";
+  return [
+    !run.simulated && "import os",
+    "import requests",
+    "",
+    "response = requests.post(",
+    `    "${location.origin}${PATH}",`,
+    `    headers={"Authorization": ${key}${idempotencyKey ? `, "Idempotency-Key": ${JSON.stringify(idempotencyKey)}` : ""}},`,
+    // JSON of objects and texts is Python too.
+    `    json=${indent(JSON.stringify(request, null, 2)).trimStart()},`,
+    ")",
+    "print(response.json()[\"msgid\"])",
+  ].filter((line) => typeof line === "string").join("\n");
+}
+
+/** A text in PHP's single quotes. */
+function single(text) {
+  return `'${text.replace(/[\\']/g, "\\$&")}'`;
 }
 
 function indent(text) {

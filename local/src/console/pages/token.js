@@ -37,7 +37,16 @@ export async function loadAccount() {
   if (isNew) element.classList.add("fresh");
   setTimeout(() => element.classList.remove("fresh"), 1500);
   render();
+  loaded = answer.body;
+  document.dispatchEvent(new Event("account"));
   return answer.body;
+}
+
+let loaded = null;
+
+/** The latest answer of /console/state; null before the first. */
+export function account() {
+  return loaded;
 }
 
 /** Whether the simulated platform refuses the token, which the bundle does not know before its next call. */

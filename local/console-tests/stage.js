@@ -1,0 +1,83 @@
+// What the browser tests share: a test with its own run and page, in one language or in both.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { texts } from "../src/console/pages/texts.js";
+import { openConsole, picture, startBrowser, startBundle } from "./browser.js";
+
+let started;
+
+before(async () => {
+  started = await startBrowser();
+});
+
+after(async () => {
+  await started.stop();
+});
+
+/** The browser of this file's tests. */
+export function chrome() {
+  return started;
+}
+
+/** A test with its own run and page. It fails on any error in the browser's console. */
+export function consoleTest(name, options, body) {
+  test(name, { timeout: 120_000 }, async () => {
+    const bundle = await startBundle();
+    const { page, context, problems } = await openConsole(started.browser, bundle.url, options);
+    page.setDefaultTimeout(15_000);
+    try {
+      await body(page, bundle);
+      assert.deepEqual(problems, [], "errors in the browser's console");
+    } catch (error) {
+      await picture(page, `failed-${name.replace(/\W+/g, "-")}`);
+      throw error;
+    } finally {
+      await context.close();
+      await bundle.stop();
+    }
+  });
+}
+
+/** The same test in English and in Chinese. `say` gives a text of the console in the test's language. */
+export function bilingualTest(name, body) {
+  for (const [index, locale] of ["en-GB", "zh-CN"].entries()) {
+    const say = (text, ...values) => texts[text][index].replace(/\{(\d)\}/g, (_, at) => values[at]);
+    consoleTest(`${name} (${locale})`, { locale }, (page, bundle) => body(page, say, bundle));
+  }
+}
+
+/** Calls the run: the API, or a control of the simulated platform. */
+export async function callRun(bundle, method, path, body) {
+  const headers = { authorization: "Bearer local", "content-type": "application/json" };
+  const answer = await fetch(`${bundle.url}${path}`, { method, headers, body: body && JSON.stringify(body) });
+  return answer.json();
+}
+
+/** Lets the user on the phone write. */
+export async function userWrites(page, text) {
+  await page.locator("#say").fill(text);
+  await page.locator("#say").press("Enter");
+}
+
+export async function publishExampleMenu(page) {
+  await page.getByRole("tab", { name: "Menu" }).click();
+  const panel = page.locator("#panel-menu");
+  await panel.getByText("No menu yet").waitFor();
+  await panel.getByRole("button", { name: "Example" }).click();
+  await panel.getByRole("button", { name: "Publish" }).click();
+  await panel.getByText("Published.").waitFor();
+}
+
+export async function saveRules(page, rules) {
+  await page.locator("#tab-rules").click();
+  await page.locator("#panel-rules .version").getByText(/Version|No rules/).waitFor();
+  await page.locator("#rules-text").fill(JSON.stringify(rules));
+  await page.locator("#rules-save").click();
+}
+
+export async function send(page) {
+  await page.locator("#tab-send").click();
+  await page.locator("#panel-send button[type=submit]").click();
+}
+
