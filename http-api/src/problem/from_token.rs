@@ -2,10 +2,14 @@
 
 use wechat::{
     api::Rejection,
+    errcode,
     token::{CallError, CallFailure, RefreshRequestError, TokenError},
 };
 
 use super::Problem;
+
+/// WeChat's errcode for an access_token that it refuses.
+const DEAD_TOKEN: i64 = 40001;
 
 impl From<CallError> for Problem {
     fn from(error: CallError) -> Self {
@@ -33,6 +37,14 @@ impl Problem {
                 errcode: Some(errcode),
                 message,
             }) => Self::from_rejection(&Rejection::at_token_endpoint(*errcode, message.as_str()), now),
+            TokenError::Request(RefreshRequestError::ForcedTooOften { retry_after, .. }) => {
+                let entry = errcode::lookup(DEAD_TOKEN);
+                let remedy = format!("{} / {}", entry.remedy_english, entry.remedy_chinese);
+                let mut problem = Self::set_up(error.to_string()).with_hint(remedy);
+                problem.0.errcode = Some(DEAD_TOKEN);
+                problem.0.retry_after = Some(*retry_after);
+                problem
+            }
             TokenError::Request(RefreshRequestError::Timeout | RefreshRequestError::NoAnswer(_)) => {
                 Self::timeout(error.to_string())
             }

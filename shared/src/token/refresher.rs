@@ -17,7 +17,7 @@ use crate::{
     api::{ApiError, IssuedToken, Rejection, TokenIssuer},
     clock::{Clock, Deadline},
     digest::sha256,
-    errcode::Class,
+    errcode::{BETWEEN_REPLACEMENTS, Class},
     store::{Lease, RefreshFailure, StoreError, StoreErrorKind, StoredToken, Table, TokenItem},
     telemetry::{self, Metric},
 };
@@ -44,7 +44,7 @@ const WAIT_MARGIN: Duration = Duration::from_secs(2);
 const FORCED_A_DAY: usize = 20;
 /// Seconds. WeChat's shortest interval between two forced refreshes.
 /// See [WeChat Docs/获取稳定版接口调用凭据](https://developers.weixin.qq.com/doc/service/api/base/api_getstableaccesstoken.html).
-const FORCED_APART: i64 = 30;
+const FORCED_APART: i64 = BETWEEN_REPLACEMENTS.cast_signed();
 const DAY: i64 = 24 * 3600;
 
 /// The token item of one account, as the refresher needs it. Every write is idempotent, so the refresher may retry one whose

@@ -17,6 +17,7 @@ use super::{Action, ErrorType, UnknownErrorType};
 use crate::{
     api::{ApiError, Rejection},
     clock::{Clock, Deadline},
+    errcode::BETWEEN_REPLACEMENTS,
     secret::Secret,
     store::{StoreError, StoredToken, Table},
 };
@@ -45,6 +46,14 @@ pub enum RefreshRequestError {
     Failed {
         /// WeChat's errcode, if WeChat refused.
         errcode: Option<i64>,
+        /// The message of the run's function error.
+        message: String,
+    },
+    /// WeChat refuses the token, and the run may not replace it again yet.
+    #[error("{message}")]
+    ForcedTooOften {
+        /// Seconds until the next replacement is allowed.
+        retry_after: u64,
         /// The message of the run's function error.
         message: String,
     },
@@ -86,11 +95,21 @@ impl RefreshRequestError {
                 message,
             },
             Err(UnknownErrorType) if is_lambdas_timeout(error_type, &message) => Self::Timeout,
-            Ok(ErrorType::StoreSetUp | ErrorType::OtherRun | ErrorType::ForcedTooOften) | Err(UnknownErrorType) => {
+            Ok(ErrorType::ForcedTooOften) => Self::ForcedTooOften {
+                retry_after: first_number(&message).unwrap_or(BETWEEN_REPLACEMENTS),
+                message,
+            },
+            Ok(ErrorType::StoreSetUp | ErrorType::OtherRun) | Err(UnknownErrorType) => {
                 Self::Failed { errcode: None, message }
             }
         }
     }
+}
+
+/// The first number of a run's message. A function error has no other place for the seconds of `ForcedTooOften`.
+fn first_number(message: &str) -> Option<u64> {
+    let digits = message.split(|c: char| !c.is_ascii_digit());
+    digits.filter_map(|digits| digits.parse().ok()).next()
 }
 
 /// Whether Lambda reports that the function timed out. Some runtimes send this report without a type.

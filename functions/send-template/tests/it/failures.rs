@@ -176,6 +176,16 @@ async fn the_start_and_the_wait_at_the_gateway_are_part_of_a_requests_25_seconds
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
 }
 
+#[tokio::test]
+async fn a_token_that_is_refused_again_and_again_says_when_to_ask_again() {
+    let stage = Stage::with_token().await;
+    let function = &mut stage.function(BINARY).await;
+    stage.wechat.fault(SEND, &json!({"errcode": 40001, "times": 9})).await;
+    let answer = send(function, &message()).await;
+    let told = (&answer.body["errcode"], &answer.body["retry_after"]);
+    assert_eq!((answer.status, told), (503, (&json!(40001), &json!(30))), "{answer:?}");
+}
+
 /// The calls are counted over the replacement of the token, and none is forgotten that may have sent the message.
 #[tokio::test]
 async fn a_dead_token_a_busy_wechat_and_a_dead_token_again_make_three_calls() {
