@@ -43,11 +43,9 @@ impl Caller {
         if let Some(key) = api_key(request.headers(), api_keys) {
             return Some(Self::new(ROOT, key.expose()));
         }
-        let claims = request.jwt_claims()?;
-        let claim = |name: &str| claims.get(name).map(String::as_str).unwrap_or_default();
-        let subject = claim("sub");
+        let jwt = request.jwt()?;
         // Subjects are unique to one issuer only.
-        Some(Self::new(subject, &format!("{}\n{subject}", claim("iss"))))
+        Some(Self::new(&jwt.subject, &format!("{}\n{}", jwt.issuer, jwt.subject)))
     }
 
     /// Returns the anonymous caller of an open route.

@@ -22,7 +22,7 @@ use std::convert::Infallible;
 use http::Response;
 use lambda_runtime::{LambdaEvent, service_fn};
 
-pub use self::request::Request;
+pub use self::request::{Jwt, Request};
 #[cfg(feature = "api")]
 pub use self::{
     access::Caller,

@@ -14,7 +14,7 @@ use std::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::{Deserialize, Deserializer, de::Error as _};
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 use url::form_urlencoded;
 use wechat::clock::Deadline;
 
@@ -23,6 +23,15 @@ use wechat::clock::Deadline;
 const ANSWER_WITHIN: Duration = Duration::from_secs(25);
 /// Milliseconds. The gateway gives up on older requests, so an older time comes from clock skew or a sample event.
 const GATEWAY_TIMEOUT: i64 = 30_000;
+
+/// Whose an accepted JWT is. A claim that it lacks is empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Jwt {
+    /// `iss`.
+    pub issuer: String,
+    /// `sub`.
+    pub subject: String,
+}
 
 /// A request of API Gateway's HTTP API (payload 2.0).
 #[derive(Debug)]
@@ -71,12 +80,12 @@ impl Request {
     pub fn headers(&self) -> &HeaderMap {
         self.headers.get_or_init(|| {
             let raw = self.raw_headers.as_deref();
-            let headers: HashMap<Cow<'_, str>, Cow<'_, str>> = raw
+            let headers: HashMap<Cow<'_, str>, Value> = raw
                 .and_then(|raw| serde_json::from_str(raw.get()).ok())
                 .unwrap_or_default();
             let headers = headers.iter().filter_map(|(name, value)| {
                 let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
-                Some((name, HeaderValue::from_bytes(value.as_bytes()).ok()?))
+                Some((name, HeaderValue::from_bytes(value.as_str()?.as_bytes()).ok()?))
             });
             headers.collect()
         })
@@ -94,19 +103,24 @@ impl Request {
         self.source_ip.as_deref()?.parse().ok()
     }
 
-    /// Returns the claims of the JWT that the gateway's authorizer accepted. Clients cannot forge them.
+    /// Returns the JWT that the gateway's authorizer accepted. Clients cannot forge it.
     #[must_use]
-    pub fn jwt_claims(&self) -> Option<HashMap<String, String>> {
+    pub fn jwt(&self) -> Option<Jwt> {
         #[derive(Deserialize)]
         struct Authorizer {
-            jwt: Option<Jwt>,
+            jwt: Option<Accepted>,
         }
         #[derive(Deserialize)]
-        struct Jwt {
-            claims: Option<HashMap<String, String>>,
+        struct Accepted {
+            claims: Option<HashMap<String, Value>>,
         }
         let authorizer: Authorizer = serde_json::from_str(self.raw_authorizer.as_deref()?.get()).ok()?;
-        Some(authorizer.jwt?.claims.unwrap_or_default())
+        let claims = authorizer.jwt?.claims.unwrap_or_default();
+        let claim = |name: &str| claims.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        Some(Jwt {
+            issuer: claim("iss"),
+            subject: claim("sub"),
+        })
     }
 
     /// Sets the end of the invocation, in epoch milliseconds.
@@ -217,7 +231,7 @@ fn encoded_query(parameters: &RawValue) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 
@@ -266,6 +280,29 @@ mod tests {
         assert_eq!(left(-4_000, 15), Duration::from_secs(15), "the invocation ends sooner");
         for implausible in [-31_000, 1, 3_600_000, i64::MIN / 2] {
             assert_eq!(left(implausible, 29), Duration::from_secs(25), "{implausible}");
+        }
+    }
+
+    #[test]
+    fn a_jwt_names_its_issuer_and_its_subject_whatever_else_it_claims() {
+        let jwt = |authorizer: Value| {
+            let context = json!({"http": {"method": "GET"}, "authorizer": authorizer});
+            read(&changed("/requestContext", context)).unwrap().jwt()
+        };
+        let claims = json!({"iss": "https://one.example", "sub": "u-1", "aud": ["a", "b"], "exp": 1, "verified": true});
+        let accepted = jwt(json!({"jwt": {"claims": claims, "scopes": null}})).unwrap();
+        assert_eq!(
+            (accepted.issuer.as_str(), accepted.subject.as_str()),
+            ("https://one.example", "u-1")
+        );
+        assert_eq!(jwt(json!({"jwt": {"claims": null}})).unwrap().subject, "");
+        for none in [
+            Value::Null,
+            json!({"jwt": null}),
+            json!({"lambda": {"sub": "u-1"}}),
+            json!("jwt"),
+        ] {
+            assert_eq!(jwt(none), None);
         }
     }
 
@@ -322,11 +359,13 @@ mod tests {
     #[test]
     fn headers_that_http_does_not_allow_are_left_out() {
         let headers = |headers: Value| read(&changed("/headers", headers)).unwrap().headers().clone();
-        let read = headers(json!({"Authorization": "Bearer k", "a b": "1", "x": "line\nbreak", "host": "a b"}));
+        let read = headers(
+            json!({"Authorization": "Bearer k", "a b": "1", "x": "line\nbreak", "y": 7, "z": null, "host": "a b"}),
+        );
         assert_eq!(read["authorization"], "Bearer k");
         assert_eq!(read["host"], "a b");
         assert_eq!(read.len(), 2);
-        for broken in [Value::Null, json!([]), json!({"x": 7})] {
+        for broken in [Value::Null, json!([]), json!("x")] {
             assert!(headers(broken).is_empty());
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{fmt::Debug, sync::Arc};
 
-use http::{Method, Response, header::AUTHORIZATION};
+use http::{Response, header::AUTHORIZATION};
 use wechat::{
     clock::Clock,
     live::{Live, State},
@@ -78,10 +78,7 @@ async fn answer<A: Api>(app: &A, request: &Request, caller: Option<Caller>) -> R
     let started = app.clock().now_millis();
     let key = caller.as_ref().map(|caller| caller.name().to_owned());
     let response = route(app, request, caller, started).await;
-    let mut response = response.unwrap_or_else(Problem::into_response);
-    if *request.method() == Method::HEAD {
-        response.body_mut().clear();
-    }
+    let response = response.unwrap_or_else(Problem::into_response);
     let millis = app.clock().now_millis() - started;
     // An unauthorized caller's path may hold anything: it is not logged.
     let path = key.is_some().then(|| brief(request.path()));

@@ -98,9 +98,10 @@ impl Api for App {
         &*self.account.clock
     }
 
-    /// Refuses every path but the doctor while the secret cannot be read: the doctor says what is wrong with it.
+    /// While the secret cannot be read, serves the doctor, who says what is wrong with it, and the description of the API only.
     fn unavailable(&self, path: &'static str) -> Option<Problem> {
-        let error = self.secret.clone().filter(|_| path != doctor::PATH)?;
+        let is_served = [doctor::PATH, openapi::PATH].contains(&path);
+        let error = self.secret.clone().filter(|_| !is_served)?;
         Some(Problem::not_configured(&error.into()))
     }
 }

@@ -23,7 +23,7 @@ pub fn gateway_event(json: &[u8]) {
     let response = now_or_never(http_api::serve(&echo, &request));
     let status = response.status().as_u16();
     assert!([200, 400, 401, 404, 405, 413].contains(&status), "{response:?}");
-    assert!(status == 401 || request.jwt_claims().is_some(), "nobody has the key");
+    assert!(status == 401 || request.jwt().is_some(), "nobody has the key");
 }
 
 /// Polls a future once: it is ready, because nothing here does I/O.

@@ -155,7 +155,8 @@ async fn route(functions: &Functions, path: &str, event: &str) -> Result<http::R
     let request = &serde_json::from_str(event)?;
     Ok(if is_webhook(path) {
         Box::pin(webhook::handle(&functions.webhook, request)).await
-    } else if http_api::is_served(send_template::App::ROUTES, path) {
+    } else if http_api::is_served(send_template::App::ROUTES, path) && !path.ends_with('/') {
+        // With a slash at its end the path is another one in AWS, where only admin takes all of `/api/`.
         Box::pin(http_api::serve(&functions.send_template, request)).await
     } else if http_api::is_served(admin::App::ROUTES, path) {
         Box::pin(http_api::serve(&functions.admin, request)).await

@@ -37,9 +37,13 @@ impl Fault {
     #[must_use]
     pub fn sentence(&self) -> String {
         let (english, chinese) = self.detail.split_once(HALVES).unwrap_or((&self.detail, &self.detail));
-        match &self.field {
-            Some(field) => format!("{field} {english}{HALVES}{field} {chinese}"),
-            None => format!("the body {english}{HALVES}请求体{chinese}"),
+        // `field` may name a member around the faulty one, which would make the sentence false.
+        let member = self.pointer.trim_start_matches('/').replace('/', ".");
+        let member = member.replace("~1", "/").replace("~0", "~");
+        if member.is_empty() {
+            format!("the body {english}{HALVES}请求体{chinese}")
+        } else {
+            format!("{member} {english}{HALVES}{member} {chinese}")
         }
     }
 }
