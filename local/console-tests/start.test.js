@@ -69,7 +69,7 @@ bilingualTest("a fault is shown in the header, and nothing stays dead when it is
 
 bilingualTest("no result outlives its question, and nothing is delivered before it is accepted", async (page, say, bundle) => {
   await page.locator("#send-thing1").waitFor();
-  await page.route("**/api/messages/**", (route) => route.abort());
+  await page.route("**/api/messages/**", (route) => route.fulfill({ status: 503, json: {} }));
   await send(page);
   const steps = page.locator(".steps li");
   await steps.nth(1).getByText(say("status-awaited")).waitFor();
@@ -88,7 +88,7 @@ bilingualTest("no result outlives its question, and nothing is delivered before 
   await page.unrouteAll();
 
   const [{ openid }] = (await callRun(bundle, "GET", "/console/sim/state")).users;
-  await page.route("**/console/sim/state", (route) => route.abort());
+  await page.route("**/console/sim/state", (route) => route.fulfill({ status: 503, json: {} }));
   await callRun(bundle, "POST", "/console/sim/unfollow", { openid });
   await userWrites(page, "还在吗");
   await page.locator(".toast.bad").waitFor();
@@ -268,8 +268,7 @@ bilingualTest("the doctor tells one cause once, and when a callback was accepted
   await page.locator("#tab-doctor").click();
   await page.locator("#examine").click();
   await page.locator(".verdict", { hasText: say("unhealthy", 1) }).waitFor();
-  assert.equal(await page.locator(".checks .bad").count(), 1);
-  assert.equal(await page.locator(".checks .waits").count(), 1);
+  assert.equal(await page.locator(".checks .bad").count(), 1, "one cause, whatever it breaks");
   assert.match(await page.locator(".checks").innerText(), say("save") === "Save" ? /a callback was accepted \d+ s ago/ : /最近一次接受回调是在 \d+ 秒前/);
 });
 
@@ -323,6 +322,8 @@ for (const [locale, title, cancel] of [["en-GB", "Send to a real person?", "Canc
       page.on("request", (request) => request.url().endsWith("/api/sendTemplateMessage") && sent.push(request));
       await page.getByLabel("API key").fill("a-key-of-the-account");
       await page.keyboard.press("Enter");
+      // The templates cannot be read, since there is no WeChat.
+      await page.locator("#panel-send .result.bad").waitFor();
       await page.locator("#send-touser").fill("odhkK64I1uXqoUQjt7QYx4O0yUvs");
       const submit = page.locator("#panel-send button[type=submit]");
       await submit.click();
