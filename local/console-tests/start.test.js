@@ -154,6 +154,34 @@ bilingualTest("keyword rules are edited in a form", async (page, say, bundle) =>
   assert.ok(await page.locator("#add-keyword").isDisabled(), "a form cannot change what is not JSON");
 });
 
+bilingualTest("the menu is edited in a form", async (page, say) => {
+  await page.locator("#tab-menu").click();
+  const panel = page.locator("#panel-menu");
+  await panel.getByText(say("no-menu")).waitFor();
+  await panel.locator("[data-add=top]").click();
+  await panel.getByLabel(say("button-name")).fill("帮助");
+  await panel.getByLabel(say("button-key")).fill("HELP");
+  await panel.locator("[data-add=top]").click();
+  const second = panel.locator("[data-path='1']");
+  await second.getByLabel(say("button-name")).fill("更多");
+  await second.getByLabel(say("button-kind")).selectOption("sub");
+  await panel.locator("[data-add='1']").click();
+  const below = panel.locator("[data-path='1,0']");
+  await below.getByLabel(say("button-kind")).selectOption("view");
+  await below.getByLabel(say("button-name")).fill("官网");
+  await below.getByLabel(say("button-url")).fill("https://example.com/");
+  assert.deepEqual(JSON.parse(await page.locator("#menu-text").inputValue()), { button: [
+    { type: "click", name: "帮助", key: "HELP" },
+    { name: "更多", sub_button: [{ type: "view", name: "官网", url: "https://example.com/" }] },
+  ] });
+  await page.locator("#menu-publish").click();
+  await panel.getByText(say("menu-is-published")).waitFor();
+  await page.locator(".menu-bar").getByRole("button", { name: "更多" }).click();
+  await page.getByRole("menuitem", { name: "官网" }).waitFor();
+  await panel.getByRole("button", { name: say("delete-button", "帮助") }).click();
+  assert.equal(await panel.locator(".form-rows > li").count(), 2);
+});
+
 bilingualTest("what other programs need is copied with a click", async (page, say, bundle) => {
   await page.context().grantPermissions(["clipboard-read", "clipboard-write"]);
   const account = await callRun(bundle, "GET", "/console/sim/account");

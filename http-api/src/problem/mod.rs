@@ -176,7 +176,8 @@ impl Problem {
                  / 请在 WECHAT_SECRET_ID 指向的密钥或函数的环境变量中设置 API_KEYS。",
             );
         }
-        let detail = "send one of API_KEYS as \"Authorization: Bearer KEY\" / 请携带 API_KEYS 之一：Authorization: Bearer KEY";
+        let detail =
+            "send one of API_KEYS as \"Authorization: Bearer KEY\" / 请携带 API_KEYS 之一：Authorization: Bearer KEY";
         Self::new(UNAUTHORIZED, detail)
     }
 

@@ -79,7 +79,11 @@ async fn callbacks_go_where_they_are_sent_until_the_first_address_is_asked_for()
     for wrong in [json!({"url": "ftp://127.0.0.1/"}), json!({"url": "webhook"}), json!({})] {
         assert_eq!(stage.refused("/sim/callback", &wrong).await, 400, "{wrong}");
     }
-    assert_eq!(stage.get("/sim/state").await["callback"]["url"], url, "a refusal changes nothing");
+    assert_eq!(
+        stage.get("/sim/state").await["callback"]["url"],
+        url,
+        "a refusal changes nothing"
+    );
     assert_eq!(stage.post("/sim/callback", json!({"url": null})).await["url"], first);
     stage.post("/sim/message", message).await;
     assert_eq!((elsewhere.pushed().len(), stage.receiver.pushed().len()), (1, 1));

@@ -83,6 +83,15 @@ export function jsonEditor(id, label, changed) {
     get text() {
       return area.value;
     },
+    /** The text's JSON object, or null when it is something else. */
+    get document() {
+      try {
+        const parsed = JSON.parse(area.value);
+        return parsed && typeof parsed === "object" && !Array.isArray(parsed) ? parsed : null;
+      } catch {
+        return null;
+      }
+    },
     get saved() {
       return saved;
     },
