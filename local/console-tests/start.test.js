@@ -335,7 +335,9 @@ bilingualTest("rows, menus and the way past the header go by the keyboard", asyn
   assert.equal(await page.evaluate(() => document.activeElement.id), "main");
 });
 
-for (const [locale, title, cancel] of [["en-GB", "Send to a real person?", "Cancel"], ["zh-CN", "确定发送给真实用户？", "取消"]]) {
+for (const [locale, title, cancel, again] of [
+  ["en-GB", "Send to a real person?", "Cancel", "Do it again"], ["zh-CN", "确定发送给真实用户？", "取消", "重放"],
+]) {
   test(`sending to a real person asks first (${locale})`, { timeout: 60_000 }, async () => {
     const bundle = await startBundle(["--wechat", "http://127.0.0.1:9"], {
       WECHAT_APP_ID: "wx0123456789abcdef",
@@ -364,6 +366,13 @@ for (const [locale, title, cancel] of [["en-GB", "Send to a real person?", "Canc
       await dialog.locator(".primary").click();
       await page.locator("#panel-send .outcome .result.bad").last().waitFor();
       assert.equal(sent.length, 1);
+
+      const row = page.locator(".event.api", { hasText: "sendTemplateMessage" });
+      await row.locator("summary").click();
+      await row.getByRole("button", { name: again }).click();
+      await page.getByRole("dialog").getByRole("button", { name: cancel }).click();
+      await page.getByRole("dialog").waitFor({ state: "detached" });
+      assert.equal(sent.length, 1, "a replay asks too");
     } finally {
       await context.close();
       await bundle.stop();

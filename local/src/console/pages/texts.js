@@ -181,6 +181,7 @@ export const texts = {
   reload: ["Reload", "重新读取"],
   "reload-templates": ["Read the templates again", "重新读取模板"],
   replay: ["Do it again", "重放"],
+  "replay-really-title": ["Do this again on the real account?", "确定在真实账号上重放？"],
   replayed: ["Done again: HTTP {0}", "已重放：HTTP {0}"],
   "reply-as-json": ["The reply is of the type {0}: edit it in the JSON below.", "回复类型为 {0}，请在下方 JSON 中编辑。"],
   "reply-text": ["Reply text", "回复内容"],
