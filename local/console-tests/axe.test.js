@@ -53,6 +53,7 @@ const use = {
     await page.locator("#rules-save").click();
     await page.locator("#panel-rules .faults li").first().waitFor();
   },
+  menu: (page) => page.locator("#panel-menu button", { hasText: /^(Example|示例)$/ }).click(),
   platform: async (page) => {
     await page.locator("[data-fault=quota]").click();
     await page.locator("#end-faults").waitFor();
@@ -70,6 +71,10 @@ const leave = {
     await page.locator("#tab-menu").click();
     await page.getByRole("dialog").waitFor();
     await examine("unsaved changes");
+    await page.locator("[data-choice=discard]").click();
+  },
+  menu: async (page) => {
+    await page.locator("#tab-platform").click();
     await page.locator("[data-choice=discard]").click();
   },
 };

@@ -71,7 +71,7 @@ export async function publishExampleMenu(page) {
 
 export async function saveRules(page, rules) {
   await page.locator("#tab-rules").click();
-  await page.locator("#panel-rules .version").getByText(/Version|No rules/).waitFor();
+  await page.locator("#panel-rules .version").getByText(/Version|No rules|版本|尚未/).waitFor();
   await page.locator("#rules-text").fill(JSON.stringify(rules));
   await page.locator("#rules-save").click();
 }

@@ -10,7 +10,7 @@ const UNDONE = 200;
 /** Creates an editor that calls `changed` after every change of its text. */
 export function jsonEditor(id, label, changed) {
   const area = h("textarea", { id, spellcheck: "false", rows: "16", "aria-label": label, autocapitalize: "off" });
-  const faults = h("ul", { class: "faults", role: "alert", hidden: true });
+  const faults = h("ul", { class: "faults", hidden: true });
   const numbers = h("pre", { class: "numbers", "aria-hidden": "true" });
   const undo = iconButton("undo", t("undo"), () => step(past, future));
   const redo = iconButton("redo", t("redo"), () => step(future, past));
@@ -79,9 +79,18 @@ export function jsonEditor(id, label, changed) {
   return {
     element: h("div", { class: "editor" },
       h("div", { class: "row" }, h("span", { class: "hint grow" }, "JSON"), undo, redo),
-      h("div", { class: "numbered" }, numbers, area), faults),
+      h("div", { class: "numbered" }, numbers, area), h("div", { role: "alert" }, faults)),
     get text() {
       return area.value;
+    },
+    /** The text's JSON object, or null when it is something else. */
+    get document() {
+      try {
+        const parsed = JSON.parse(area.value);
+        return parsed && typeof parsed === "object" && !Array.isArray(parsed) ? parsed : null;
+      } catch {
+        return null;
+      }
     },
     get saved() {
       return saved;

@@ -7,18 +7,18 @@ const MATCHES = ["contains", "exact", "prefix", "regex"];
 
 /** Creates the form of the `keywords` in the editor's document. */
 export function keywordForm(editor) {
-  const rows = h("ol", { class: "keyword-rules" });
+  const rows = h("ol", { class: "form-rows keyword-rules" });
   let shown = null;
 
   /** Changes the rule at the index, and leaves the form as it is: it shows the change already. */
   const set = (index, members) => {
-    const rules = parsed(editor.text);
+    const rules = editor.document;
     rules.keywords[index] = { ...rules.keywords[index], ...members };
     shown = JSON.stringify(rules.keywords);
     editor.change(rules);
   };
   const replaceAll = (change) => {
-    const rules = parsed(editor.text);
+    const rules = editor.document;
     editor.change({ ...rules, keywords: change(rules.keywords ?? []) });
   };
   const add = () => {
@@ -44,11 +44,12 @@ export function keywordForm(editor) {
   };
 
   return {
-    element: h("section", { class: "keyword-form" }, h("h3", {}, t("keyword-rules")), rows, h("div", {}, addButton)),
+    element: h("section", { class: "rows-form" }, h("h3", {}, t("keyword-rules")), rows, h("div", {}, addButton)),
     /** Shows the rules of the editor's text, unless the form has just made them. */
     show() {
-      const list = parsed(editor.text)?.keywords;
-      addButton.disabled = parsed(editor.text) === null;
+      const rules = editor.document;
+      const list = rules?.keywords;
+      addButton.disabled = rules === null;
       const now = JSON.stringify(list);
       if (now === shown) return;
       shown = now;
@@ -60,14 +61,4 @@ export function keywordForm(editor) {
       rows.querySelector("li:last-child textarea")?.focus();
     },
   };
-}
-
-/** The document, or null when the text is not a JSON object. */
-function parsed(text) {
-  try {
-    const document_ = JSON.parse(text);
-    return document_ && typeof document_ === "object" && !Array.isArray(document_) ? document_ : null;
-  } catch {
-    return null;
-  }
 }

@@ -1,6 +1,7 @@
 // The custom menu: edit it as WeChat's own JSON, compare, publish and roll back.
 
 import { call, read } from "./api.js";
+import { menuForm } from "./buttons.js";
 import { busy, button, fill, h, sureButton, toast } from "./dom.js";
 import { jsonEditor } from "./editor.js";
 import { t } from "./i18n.js";
@@ -21,6 +22,7 @@ const EXAMPLE = {
 let etag = null;
 
 const editor = jsonEditor("menu-text", t("menu"), () => renderState());
+const form = menuForm(editor);
 const outcome = h("div", { class: "outcome", "aria-live": "polite" });
 const status = h("span", { class: "version" });
 const publish = button(t("publish"), publishMenu, { class: "primary", id: "menu-publish" });
@@ -29,6 +31,7 @@ export function menuPanel() {
   return h("div", { class: "tool" },
     h("h2", { class: "unseen" }, t("menu")),
     h("div", { class: "row" }, status, h("span", { class: "grow" }), button(t("reload"), reload)),
+    form.element,
     editor.element,
     h("div", { class: "row wrap" }, publish, button(t("what-would-change"), compare), button(t("example"), insertExample),
       h("span", { class: "grow" }), sureButton(t("rollback"), rollBack), sureButton(t("delete"), remove, { class: "danger" })),
@@ -69,6 +72,7 @@ function asPublished(menu) {
 }
 
 function renderState() {
+  form.show();
   const exists = status.dataset.exists === "true";
   fill(status, t(exists ? "menu-published" : "no-menu"), editor.isChanged && h("span", { class: "changed" }, t("changed")));
 }

@@ -21,6 +21,7 @@ macro_rules! files {
 const FILES: &[(&str, &str, &str)] = &files! {
     "activity.js": MODULE,
     "api.js": MODULE,
+    "buttons.js": MODULE,
     "connect.js": MODULE,
     "console.css": CSS,
     "console.js": MODULE,

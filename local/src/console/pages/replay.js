@@ -1,7 +1,7 @@
 // What can be done with a past event: make it happen again, or take it along as a command for a shell.
 
 import { call, run, sim } from "./api.js";
-import { busy, button, copy, h, icon, toast } from "./dom.js";
+import { ask, busy, button, copy, h, icon, toast } from "./dom.js";
 import { elements } from "./format.js";
 import { t } from "./i18n.js";
 import { refreshWorld } from "./world.js";
@@ -14,12 +14,19 @@ export function actions(event) {
   const request = event.request?.is_cut ? null : again(event);
   if (!request) return null;
   const replay = request.send && button([icon("reload"), t("replay")], () => busy(replay, async () => {
+    if (!run.simulated && request.method !== "GET" && !(await isMeant(request))) return;
     const answer = await request.send();
     toast(t("replayed", answer.status), answer.ok ? "good" : "bad");
     refreshWorld();
   }), { class: "small" });
   return h("div", { class: "row wrap" }, replay,
     button([icon("copy"), t("copy-curl")], () => copy(curl(request)), { class: "small" }));
+}
+
+/** Asks before a real account is changed, or a real person gets the message once more. */
+async function isMeant({ method, url }) {
+  const choices = [{ value: true, label: t("replay"), class: "primary" }, { value: false, label: t("cancel") }];
+  return (await ask(t("replay-really-title"), `${method} ${url}`, choices)) === true;
 }
 
 /** How to make the event happen again: {method, url, headers, body, send?}. */
