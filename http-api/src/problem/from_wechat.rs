@@ -26,7 +26,7 @@ impl Problem {
         problem.0.errmsg = Some(errmsg.clone());
         problem.0.rid = errcode::rid(errmsg).map(str::to_owned);
         problem.0.field = errcode::rejected_field(errmsg).map(str::to_owned);
-        problem.0.retry_after = errcode::retry_after(*errcode, now);
+        problem.0.retry_after = entry.retry.seconds(now);
         problem
     }
 

@@ -195,17 +195,19 @@ pub fn is_dead_token(code: i64) -> bool {
 /// Seconds. token-refresher replaces a token that WeChat refuses at most once in this time.
 pub const BETWEEN_REPLACEMENTS: u64 = 30;
 
-/// Seconds until a retry makes sense, with `now` in epoch seconds. `None` when the time is unknown.
-///
-/// Assumes that WeChat renews daily quotas at midnight in China (UTC+8), as the field believes; WeChat does not document the
-/// hour. It does not document either whether a month is a calendar month, so monthly quotas give `None`.
-#[must_use]
-pub fn retry_after(code: i64, now: i64) -> Option<u64> {
-    match lookup(code).retry {
-        Retry::After(pause) => Some(pause.as_secs()),
-        Retry::WithFreshToken => Some(BETWEEN_REPLACEMENTS),
-        Retry::NextDay => Some(seconds_to_midnight_in_china(now)),
-        _ => None,
+impl Retry {
+    /// Seconds until a retry makes sense, with `now` in epoch seconds. `None` when the time is unknown.
+    ///
+    /// Assumes that WeChat renews daily quotas at midnight in China (UTC+8), as the field believes; WeChat does not document
+    /// the hour. It does not document either whether a month is a calendar month, so monthly quotas give `None`.
+    #[must_use]
+    pub fn seconds(self, now: i64) -> Option<u64> {
+        match self {
+            Self::After(pause) => Some(pause.as_secs()),
+            Self::WithFreshToken => Some(BETWEEN_REPLACEMENTS),
+            Self::NextDay => Some(seconds_to_midnight_in_china(now)),
+            _ => None,
+        }
     }
 }
 

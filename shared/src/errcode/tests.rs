@@ -54,6 +54,10 @@ const FIELD_40001: &str = "invalid credential, access_token is invalid or not la
 const FIELD_45009: &str = "reach max api daily quota limit, could get access_token by getStableAccessToken, more \
      details at https://mmbizurl.cn/s/JtxxFh33r rid: 669e5c4c-2bb4e05f-61d6917c";
 
+fn retry_after(code: i64, now: i64) -> Option<u64> {
+    lookup(code).retry.seconds(now)
+}
+
 #[test]
 fn table_is_sorted_and_no_code_occurs_twice() {
     for row in TABLE {
@@ -165,7 +169,11 @@ fn field_40001_token() {
     let entry = lookup(40001);
     assert_eq!((entry.class, entry.retry), (Class::Token, Retry::WithFreshToken));
     assert_eq!(http_status(40001), 503);
-    assert_eq!(retry_after(40001, 0), None);
+    assert_eq!(
+        retry_after(40001, 0),
+        Some(30),
+        "not before the refresher may replace another token"
+    );
     assert!(is_dead_token(40001));
     assert_eq!(rid(FIELD_40001), Some("669df2f1-74be87a6-05e77d20"));
     assert_eq!(denied_address(FIELD_40001), None);
@@ -217,6 +225,9 @@ fn retry_after_is_given_only_where_the_time_is_known() {
         .filter_map(|code| Some((code, retry_after(code, 0)?)))
         .collect();
     let expected = [
+        (40001, 30),
+        (40014, 30),
+        (42001, 30),
         (40241, 60),
         (45009, 57_600),
         (45011, 60),

@@ -163,7 +163,6 @@ async fn a_function_error_tells_what_happened() {
     for (kind, code) in [
         ("WeChat40164", Some(40164)),
         ("WeChat-1", Some(-1)),
-        ("ForcedTooOften", None),
         ("Runtime.ExitError", None),
     ] {
         let (outcome, _) = run([failed(kind)]).await;
@@ -173,6 +172,17 @@ async fn a_function_error_tells_what_happened() {
             }
             other => panic!("{kind}: {other:?}"),
         }
+    }
+    for (message, seconds) in [
+        ("none may be replaced for 27 s (20 times a day)", 27),
+        ("why / 原因", 30),
+    ] {
+        let failed = Scripted::Failed(json!({"errorType": "ForcedTooOften", "errorMessage": message}));
+        let error = run([failed]).await.0.unwrap_err();
+        assert!(
+            matches!(error, RefreshRequestError::ForcedTooOften { retry_after, .. } if retry_after == seconds),
+            "{error:?}"
+        );
     }
     for kind in ["WeChatUnreachable", "StoreUnreachable", "Busy"] {
         let error = run([failed(kind)]).await.0.unwrap_err();
