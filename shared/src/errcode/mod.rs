@@ -86,7 +86,7 @@ pub enum Retry {
     BackOff,
     /// After this time.
     After(Duration),
-    /// When WeChat renews the daily quotas. See [`retry_after`] for the hour.
+    /// When WeChat renews the daily quotas. See [`Retry::seconds`] for the hour.
     NextDay,
     /// When WeChat renews the monthly quota.
     NextMonth,
