@@ -22,6 +22,8 @@ struct Bus {
     entries: Vec<Value>,
     refusals: usize,
     delay: Duration,
+    /// The calls that have come in, those that still wait included.
+    calls: usize,
 }
 
 impl EventBus {
@@ -59,13 +61,24 @@ impl EventBus {
         self.with(|bus| bus.delay = delay);
     }
 
+    /// Waits until a call has come in, which may still wait for its answer.
+    pub async fn called(&self) {
+        while self.with(|bus| bus.calls == 0) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     fn with<T>(&self, act: impl FnOnce(&mut Bus) -> T) -> T {
         act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 async fn put_events(State(state): State<Arc<Mutex<Bus>>>, body: axum::body::Bytes) -> Json<Value> {
-    let delay = state.lock().unwrap_or_else(PoisonError::into_inner).delay;
+    let delay = {
+        let mut bus = state.lock().unwrap_or_else(PoisonError::into_inner);
+        bus.calls += 1;
+        bus.delay
+    };
     tokio::time::sleep(delay).await;
     let request: Value = serde_json::from_slice(&body).unwrap_or_default();
     let entries = request["Entries"].as_array().cloned().unwrap_or_default();
