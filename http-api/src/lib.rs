@@ -28,7 +28,7 @@ pub use self::{
     access::Caller,
     openapi::Operation,
     problem::Problem,
-    routes::{Answer, ApiRequest, BODY_LIMIT, Route, is_served, no_such_path, paths},
+    routes::{Answer, ApiRequest, BODY_LIMIT, Route, is_served},
     serve::{Api, run_api, serve},
 };
 

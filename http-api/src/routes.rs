@@ -185,32 +185,36 @@ fn parameters<'p>(pattern: &'static str, path: &'p str) -> Option<Parameters<'p>
 pub(crate) fn find<'t, 'r, A>(
     tables: &'t [&'t [Route<A>]],
     request: &'r Request,
-) -> Result<(&'t Route<A>, Parameters<'r>), Problem> {
-    let matching = || of_path(tables, request.path());
+) -> Option<(&'t Route<A>, Parameters<'r>)> {
     let method = match *request.method() {
         Method::HEAD => &Method::GET,
         ref method => method,
     };
-    let of_method = matching().filter(|(route, _)| route.method == *method);
-    if let Some(found) = of_method.min_by_key(|(_, parameters)| parameters.len()) {
-        return Ok(found);
-    }
-    let methods: Vec<&str> = matching().map(|(route, _)| route.method.as_str()).collect();
-    Err(if methods.is_empty() {
-        no_such_path(paths(tables), request.path())
+    of_path(tables, request.path())
+        .filter(|(route, _)| route.method == *method)
+        .min_by_key(|(_, parameters)| parameters.len())
+}
+
+/// Returns why no route serves `request`: 405 when its path has other methods, else 404, with the nearest of `known`.
+pub(crate) fn unserved<A>(tables: &[&[Route<A>]], known: &[String], request: &Request) -> Problem {
+    let methods: Vec<&str> = of_path(tables, request.path())
+        .map(|(route, _)| route.method.as_str())
+        .collect();
+    if methods.is_empty() {
+        no_such_path(known, request.path())
     } else {
         Problem::method_not_allowed(&methods)
-    })
+    }
 }
 
 /// Returns the paths of `tables`, with parameters in braces.
-pub fn paths<A>(tables: &[&[Route<A>]]) -> impl Iterator<Item = &'static str> {
-    tables.iter().copied().flatten().map(|route| route.path)
+pub(crate) fn paths<A>(tables: &[&[Route<A>]]) -> Vec<String> {
+    let routes = tables.iter().copied().flatten();
+    routes.map(|route| route.path.to_owned()).collect()
 }
 
-/// 404: `path` is unknown. Suggests the nearest of `known`.
-pub fn no_such_path(known: impl Iterator<Item = &'static str>, path: &str) -> Problem {
-    let known: Vec<&str> = known.collect();
+fn no_such_path(known: &[String], path: &str) -> Problem {
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
     let (english, chinese) = did_you_mean(path.trim_end_matches('/'), &known);
     Problem::not_found(format!("there is no such path{english} / 路径不存在{chinese}"))
 }
@@ -276,9 +280,9 @@ mod tests {
     fn found(method: &str, path: &str) -> Result<Found, Refused> {
         let request = request(method, path, "");
         match find(ROUTES, &request) {
-            Ok((route, parameters)) => Ok((route.path, parameters.first().map(|(_, value)| (*value).to_owned()))),
-            Err(problem) => {
-                let response = problem.into_response();
+            Some((route, parameters)) => Ok((route.path, parameters.first().map(|(_, value)| (*value).to_owned()))),
+            None => {
+                let response = unserved(ROUTES, &paths(ROUTES), &request).into_response();
                 let allow = response.headers().get("allow");
                 let allow = allow.map(|allow| allow.to_str().unwrap().to_owned());
                 Err((response.status().as_u16(), allow))
@@ -320,7 +324,7 @@ mod tests {
 
     #[test]
     fn a_slip_in_a_path_is_told_what_was_meant() {
-        let detail = |path| no_such_path(paths(ROUTES), path).detail().to_owned();
+        let detail = |path| no_such_path(&paths(ROUTES), path).detail().to_owned();
         assert!(detail("/api/meun").contains("did you mean /api/menu?"));
         assert!(detail("/api/Menu/").contains("是否想写 /api/menu？"));
         assert_eq!(detail("/api/orders"), "there is no such path / 路径不存在");

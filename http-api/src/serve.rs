@@ -28,6 +28,11 @@ pub trait Api: Debug + Send + Sync + Sized + 'static {
     /// Returns the clock.
     fn clock(&self) -> &dyn Clock;
 
+    /// Returns the paths, parameters in braces, of which the nearest is suggested to a caller of an unknown path.
+    fn known_paths(&self) -> Vec<String> {
+        routes::paths(Self::ROUTES)
+    }
+
     /// Returns why the route with this path (parameters in braces) cannot be served now, if so.
     fn unavailable(&self, path: &'static str) -> Option<Problem> {
         let _ = path;
@@ -95,10 +100,10 @@ async fn route<A: Api>(
     now: i64,
 ) -> Result<Response<String>, Problem> {
     let found = routes::find(A::ROUTES, request);
-    let is_open = found.as_ref().is_ok_and(|(route, _)| route.is_open);
+    let is_open = found.as_ref().is_some_and(|(route, _)| route.is_open);
     let caller = caller.or_else(|| is_open.then(Caller::anyone));
     let caller = caller.ok_or_else(|| Problem::unauthorized(!app.api_keys().is_empty()))?;
-    let (route, parameters) = found?;
+    let (route, parameters) = found.ok_or_else(|| routes::unserved(A::ROUTES, &app.known_paths(), request))?;
     routes::refuse_unknown_query(route, request)?;
     if let Some(problem) = app.unavailable(route.path) {
         return Err(problem);

@@ -98,6 +98,10 @@ impl Api for App {
         &*self.account.clock
     }
 
+    fn known_paths(&self) -> Vec<String> {
+        openapi::paths()
+    }
+
     /// While the secret cannot be read, serves the doctor, who says what is wrong with it, and the description of the API only.
     fn unavailable(&self, path: &'static str) -> Option<Problem> {
         let is_served = [doctor::PATH, openapi::PATH].contains(&path);

@@ -168,6 +168,12 @@ async fn a_slip_in_a_path_or_a_body_is_told_what_was_meant() {
             .contains("did you mean /api/doctor?"),
         "{problem}"
     );
+    let (_, problem) = admin.get("/api/template").await.parts();
+    let suggested = problem["detail"]
+        .as_str()
+        .unwrap()
+        .contains("did you mean /api/templates?");
+    assert!(suggested, "a path of another function: {problem}");
     let (status, problem) = admin
         .send(&api("PUT", "/api/replies").text("subscribe=hello"))
         .await
