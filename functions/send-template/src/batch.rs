@@ -1,4 +1,4 @@
-//! The sending of one message to many recipients.
+//! The sending of one message to its recipients: the check, the messages, and how far the job has come.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -10,6 +10,7 @@ use std::{
 };
 
 use futures_util::{StreamExt, stream};
+use http::Response;
 use http_api::{Caller, Problem};
 use serde_json::{Value, json};
 use wechat::{
@@ -19,13 +20,16 @@ use wechat::{
     store::{RecipientState, SendState},
     telemetry::{self, Metric},
     token::{CallError, CallFailure},
-    validate::send::SendTemplate,
+    validate::{
+        send::{Recipients, SendTemplate},
+        template::Finding,
+    },
 };
 
 use crate::{
     App,
-    answer::{RecipientResult, Sent},
-    hints,
+    answer::{self, RecipientResult, Sent},
+    hints, templates,
 };
 
 /// Sends in flight at the same time.
@@ -70,6 +74,47 @@ pub(crate) enum Progress {
     NotAttempted,
     /// A retry can complete the job. Holds what is known of each recipient.
     Open(BTreeMap<String, RecipientState>),
+}
+
+/// Checks and sends the message of `job`. Returns the answer, and how far the job has come.
+pub(crate) async fn deliver(app: &App, job: SendJob<'_>) -> (Response<String>, Progress) {
+    let batch = Batch::new(app, job);
+    let tousers = match &job.message.recipients {
+        Recipients::One(touser) => std::slice::from_ref(touser),
+        Recipients::Many(tousers) => tousers,
+    };
+    let mut findings = None;
+    if batch.has_attempts(tousers) {
+        match check(app, job).await {
+            Ok(found) => findings = found,
+            Err(problem) => batch.halt(problem),
+        }
+    }
+    let deliveries = batch.deliver_to_all(tousers).await;
+    let progress = progress(&deliveries);
+    let results = tousers
+        .iter()
+        .filter_map(|touser| deliveries.get(touser).map(|delivery| delivery.result.clone()))
+        .collect();
+    let response = match &job.message.recipients {
+        Recipients::One(_) => answer::to_one(results, findings),
+        Recipients::Many(_) => answer::to_many(results, refusal_for_all(&deliveries), findings),
+    };
+    (response, progress)
+}
+
+/// Returns the findings to answer, or the reason why the message can be sent to nobody.
+async fn check(app: &App, job: SendJob<'_>) -> Result<Option<Vec<Finding>>, Problem> {
+    let SendJob { message, deadline, .. } = job;
+    // Without a token every recipient would fail, each after its own call of token-refresher.
+    if let Err(error) = app.account.tokens.token(deadline).await {
+        return Err(Problem::from_token(&error, app.account.clock.now()));
+    }
+    let findings = templates::check(app, message, deadline).await;
+    if findings.iter().any(Finding::is_refusal) && !message.only_warns {
+        return Err(Problem::template_mismatch(findings));
+    }
+    Ok(Some(findings).filter(|findings| message.only_warns || !findings.is_empty()))
 }
 
 /// The outcome of the message for one recipient.
@@ -120,13 +165,13 @@ enum Plan {
 
 /// The result for one recipient, and its outcome.
 #[derive(Debug)]
-pub(crate) struct Delivery {
-    pub(crate) result: RecipientResult,
+struct Delivery {
+    result: RecipientResult,
     outcome: DeliveryOutcome,
 }
 
 /// Sends the message of one job to its recipients.
-pub(crate) struct Batch<'a> {
+struct Batch<'a> {
     app: &'a App,
     job: SendJob<'a>,
     /// Epoch seconds at which this run began.
@@ -138,7 +183,7 @@ pub(crate) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    pub(crate) fn new(app: &'a App, job: SendJob<'a>) -> Self {
+    fn new(app: &'a App, job: SendJob<'a>) -> Self {
         Self {
             app,
             job,
@@ -149,14 +194,14 @@ impl<'a> Batch<'a> {
     }
 
     /// Whether WeChat has to be asked for any of `tousers`.
-    pub(crate) fn has_attempts(&self, tousers: &[String]) -> bool {
+    fn has_attempts(&self, tousers: &[String]) -> bool {
         tousers
             .iter()
             .any(|touser| matches!(self.plan(touser), Plan::Attempt { .. }))
     }
 
     /// Sends the message to each of `tousers`. A recipient that is named twice gets one message.
-    pub(crate) async fn deliver_to_all(&self, tousers: &[String]) -> HashMap<String, Delivery> {
+    async fn deliver_to_all(&self, tousers: &[String]) -> HashMap<String, Delivery> {
         let distinct: HashSet<&String> = tousers.iter().collect();
         let deliveries: Vec<_> = distinct
             .into_iter()
@@ -252,7 +297,7 @@ impl<'a> Batch<'a> {
     }
 
     /// Stops the batch: no further message is sent. The first reason counts; sends in flight may find it again.
-    pub(crate) fn halt(&self, problem: Problem) {
+    fn halt(&self, problem: Problem) {
         let _ = self.halted.set(problem);
     }
 
@@ -360,7 +405,7 @@ const fn outcome_of(error: &CallError, is_for_all: bool) -> DeliveryOutcome {
 }
 
 /// The problem of a refusal for all recipients, as WeChat gave it to the one that it was asked for.
-pub(crate) fn refusal_for_all(deliveries: &HashMap<String, Delivery>) -> Option<&Problem> {
+fn refusal_for_all(deliveries: &HashMap<String, Delivery>) -> Option<&Problem> {
     deliveries.values().find_map(|delivery| match &delivery.result {
         RecipientResult::Failed { problem, .. } if delivery.outcome == DeliveryOutcome::RefusedForAll => Some(problem),
         _ => None,
@@ -369,7 +414,7 @@ pub(crate) fn refusal_for_all(deliveries: &HashMap<String, Delivery>) -> Option<
 
 /// Judges how far a job has come. A retry must stay possible while an outcome is unknown or a message unsent. The answer is
 /// kept once all recipients are settled.
-pub(crate) fn progress(deliveries: &HashMap<String, Delivery>) -> Progress {
+fn progress(deliveries: &HashMap<String, Delivery>) -> Progress {
     use DeliveryOutcome::{Accepted, NotAttempted, Refused, Unknown};
     let outcomes = || deliveries.values().map(|delivery| delivery.outcome);
     let is_any_accepted = outcomes().any(|outcome| outcome == Accepted);

@@ -12,8 +12,7 @@ use wechat::{
 
 use crate::{
     App,
-    batch::{Progress, SendJob},
-    send,
+    batch::{Progress, SendJob, deliver},
 };
 
 /// Characters. The longest key.
@@ -84,7 +83,7 @@ pub(crate) async fn send_once(
         state: &state,
         deadline,
     };
-    let (response, progress) = send::deliver(app, job).await;
+    let (response, progress) = deliver(app, job).await;
     let outcome = match &progress {
         Progress::Done => SendOutcome::Done(response.status().as_u16(), response.body()),
         Progress::Refused => SendOutcome::Refused,

@@ -1,4 +1,4 @@
-//! `POST /api/sendTemplateMessage`: checks a message, sends it to each recipient and answers a result for each.
+//! `POST /api/sendTemplateMessage`: sends a message to each recipient and answers a result for each.
 
 use http::Response;
 use http_api::{
@@ -6,20 +6,12 @@ use http_api::{
     openapi::{Body, Location, Parameter, Schema},
     route,
 };
-use wechat::{
-    random,
-    store::SendState,
-    validate::{
-        send::{Recipients, SendTemplate},
-        template::Finding,
-    },
-};
+use wechat::{random, store::SendState, validate::send::SendTemplate};
 
 use crate::{
-    App, answer,
-    batch::{self, Batch, Progress, SendJob},
+    App,
+    batch::{SendJob, deliver},
     idempotency::{self, CLIENT_MSG_ID_LENGTH},
-    templates,
 };
 
 pub(crate) const ROUTES: &[Route<App>] = &[
@@ -66,45 +58,4 @@ async fn send_template_message(app: &App, request: &ApiRequest<'_>) -> Result<Re
     };
     let (response, _) = deliver(app, job).await;
     Ok(response)
-}
-
-/// Checks and sends the message of `job`. Returns the answer, and how far the job has come.
-pub(crate) async fn deliver(app: &App, job: SendJob<'_>) -> (Response<String>, Progress) {
-    let batch = Batch::new(app, job);
-    let tousers = match &job.message.recipients {
-        Recipients::One(touser) => std::slice::from_ref(touser),
-        Recipients::Many(tousers) => tousers,
-    };
-    let mut findings = None;
-    if batch.has_attempts(tousers) {
-        match check(app, job).await {
-            Ok(found) => findings = found,
-            Err(problem) => batch.halt(problem),
-        }
-    }
-    let deliveries = batch.deliver_to_all(tousers).await;
-    let progress = batch::progress(&deliveries);
-    let results = tousers
-        .iter()
-        .filter_map(|touser| deliveries.get(touser).map(|delivery| delivery.result.clone()))
-        .collect();
-    let response = match &job.message.recipients {
-        Recipients::One(_) => answer::to_one(results, findings),
-        Recipients::Many(_) => answer::to_many(results, batch::refusal_for_all(&deliveries), findings),
-    };
-    (response, progress)
-}
-
-/// Returns the findings to answer, or the reason why the message can be sent to nobody.
-async fn check(app: &App, job: SendJob<'_>) -> Result<Option<Vec<Finding>>, Problem> {
-    let SendJob { message, deadline, .. } = job;
-    // Without a token every recipient would fail, each after its own call of token-refresher.
-    if let Err(error) = app.account.tokens.token(deadline).await {
-        return Err(Problem::from_token(&error, app.account.clock.now()));
-    }
-    let findings = templates::check(app, message, deadline).await;
-    if findings.iter().any(Finding::is_refusal) && !message.only_warns {
-        return Err(Problem::template_mismatch(findings));
-    }
-    Ok(Some(findings).filter(|findings| message.only_warns || !findings.is_empty()))
 }

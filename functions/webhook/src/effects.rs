@@ -24,10 +24,8 @@ const _: () = assert!(BEFORE_WORKER.as_millis() + HANDING_OVER.as_millis() <= AL
 /// How the effects of a callback ended, when WeChat need not deliver it again.
 #[derive(Debug)]
 pub(crate) enum EffectsOutcome {
-    /// The callback has no effects.
-    NoEffects,
-    /// This delivery ran the effects.
-    Ran,
+    /// This delivery ran the effects, if the callback has any.
+    Done,
     /// An earlier delivery ran the effects.
     Duplicate,
     /// The effects failed for this reason, and `worker` accepted them.
@@ -39,7 +37,7 @@ impl EffectsOutcome {
     pub(crate) fn handed_over(&self) -> Option<String> {
         match self {
             Self::HandedOver(error) => Some(error.to_string()),
-            Self::NoEffects | Self::Ran | Self::Duplicate => None,
+            Self::Done | Self::Duplicate => None,
         }
     }
 }
@@ -62,7 +60,7 @@ impl fmt::Display for EffectsFailed {
 /// Runs the effects of `callback`, if it has any, or hands them over to `worker`.
 pub(crate) async fn run(app: &App, callback: &Callback) -> Result<EffectsOutcome, EffectsFailed> {
     if !app.effects.has_any(callback) {
-        return Ok(EffectsOutcome::NoEffects);
+        return Ok(EffectsOutcome::Done);
     }
     // Boxed: the calls to AWS have a large future. Inside the future of every reply, which is moved many times, it would cost
     // a reply without effects more than all its own work.
@@ -73,7 +71,7 @@ async fn run_or_hand_over(app: &App, callback: &Callback) -> Result<EffectsOutco
     let received_at = app.clock.now();
     let budget = if app.worker.is_some() { BEFORE_WORKER } else { ALONE };
     let failed = match app.effects.run(callback, received_at, budget).await {
-        Ok(Ran::Now) => return Ok(EffectsOutcome::Ran),
+        Ok(Ran::Now) => return Ok(EffectsOutcome::Done),
         Ok(Ran::Before) => return Ok(EffectsOutcome::Duplicate),
         Err(failed) => failed,
     };
