@@ -1,9 +1,12 @@
 //! Callbacks as WeChat makes and signs them, in each mode.
 
-use simulator::Mode;
+use simulator::{
+    Mode,
+    crypto::{Cipher, sign},
+};
 use url::form_urlencoded;
 
-use super::{Request, cipher, sample};
+use super::{Request, sample};
 use crate::{
     account::{AES_KEY, APP_ID, ORIGINAL_ID, TOKEN},
     now,
@@ -125,7 +128,7 @@ impl Callback {
     pub fn signed(self, mode: Mode) -> (Vec<(&'static str, String)>, Vec<u8>) {
         let parts = [self.token.as_str(), &self.timestamp, NONCE];
         let mut query = vec![
-            ("signature", cipher::sign(&parts)),
+            ("signature", sign(&parts)),
             ("timestamp", self.timestamp.clone()),
             ("nonce", NONCE.to_owned()),
             ("openid", "oNotSigned".to_owned()),
@@ -140,8 +143,9 @@ impl Callback {
                     .to_owned()
             }
         };
-        let encrypt = cipher::seal(&self.aes_key, &self.app_id, &self.content);
-        let msg_signature = cipher::sign(&[&parts[..], &[encrypt.as_str()]].concat());
+        let cipher = Cipher::new(&self.aes_key, &self.app_id).unwrap();
+        let encrypt = cipher.encrypt("0123456789abcdef", &self.content);
+        let msg_signature = sign(&[&parts[..], &[encrypt.as_str()]].concat());
         query.push(("encrypt_type", "aes".to_owned()));
         query.push(("msg_signature", msg_signature));
         let clear = self.clear.unwrap_or(clear);

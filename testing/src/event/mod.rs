@@ -1,7 +1,6 @@
 //! What functions are invoked with: the sample events of `events/`, requests of API Gateway, callbacks of WeChat.
 
 mod callback;
-mod cipher;
 
 use std::ops::{Deref, DerefMut};
 
@@ -10,10 +9,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use url::form_urlencoded;
 
-pub use self::{
-    callback::{CREATED_AT, Callback, callback, check, message, message_from, receipt, signed_query, text},
-    cipher::{open, sign},
-};
+pub use self::callback::{CREATED_AT, Callback, callback, check, message, message_from, receipt, signed_query, text};
 use crate::account::API_KEY;
 
 /// The event `events/{name}.json`.

@@ -1,11 +1,11 @@
 //! Requests that are not WeChat's, or not what it sends: refused with 4xx, logged without a secret, survived.
 
 use serde_json::{Value, json};
-use simulator::Mode;
+use simulator::{Mode, crypto::sign};
 use testing::{
     Stage,
     account::{AES_KEY, ORIGINAL_ID, TOKEN},
-    event::{self, CREATED_AT, Request, callback, check, message, receipt, text},
+    event::{CREATED_AT, Request, callback, check, message, receipt, text},
     loopback::nobody,
     now,
 };
@@ -426,7 +426,7 @@ async fn neither_log_nor_answer_tells_a_secret_or_a_text() {
     ] {
         let query = event.query();
         let value = |parameter: &str| query.iter().find(|(name, _)| name == parameter).unwrap().1.as_str();
-        let right = event::sign(&[TOKEN, value("timestamp"), value("nonce")]);
+        let right = sign(&[TOKEN, value("timestamp"), value("nonce")]);
         let answer = webhook.send(&event).await;
         if answer.status != 200 {
             assert!(!answer.body.contains(&right), "{answer:?}");

@@ -1,11 +1,14 @@
 //! The function on its stage, and its answers as WeChat reads them.
 
 use serde_json::Value;
-use simulator::Mode;
+use simulator::{
+    Mode,
+    crypto::{Cipher, sign},
+};
 use testing::{
     Function, Response, Stage,
     account::{AES_KEY, APP_ID, TOKEN},
-    event::{self, callback},
+    event::callback,
     now,
 };
 use wechat::xml::Tree;
@@ -161,8 +164,9 @@ impl Answer {
         let sealed = document(&self.body);
         let part = |name| sealed.text(name).unwrap();
         let parts = [token, part("TimeStamp"), part("Nonce"), part("Encrypt")];
-        assert_eq!(part("MsgSignature"), event::sign(&parts));
-        document(&event::open(aes_key, APP_ID, part("Encrypt")))
+        assert_eq!(part("MsgSignature"), sign(&parts));
+        let cipher = Cipher::new(aes_key, APP_ID).unwrap();
+        document(&cipher.decrypt(part("Encrypt")).unwrap())
     }
 }
 

@@ -94,11 +94,12 @@ impl Cipher {
 
     /// Encrypts `message` to base64; `prefix` is the 16 random characters at the start of the frame.
     #[must_use]
-    pub fn encrypt(&self, prefix: &str, message: &str) -> String {
+    pub fn encrypt(&self, prefix: &str, message: impl AsRef<[u8]>) -> String {
+        let message = message.as_ref();
         let mut frame = Vec::with_capacity(HEADER + message.len() + self.app_id.len() + PAD_BLOCK);
         frame.extend_from_slice(prefix.as_bytes());
         frame.extend_from_slice(&(message.len() as u32).to_be_bytes());
-        frame.extend_from_slice(message.as_bytes());
+        frame.extend_from_slice(message);
         frame.extend_from_slice(self.app_id.as_bytes());
         let pad = PAD_BLOCK - frame.len() % PAD_BLOCK;
         frame.resize(frame.len() + pad, pad as u8);

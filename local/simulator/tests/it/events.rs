@@ -167,7 +167,7 @@ async fn an_account_with_json_is_pushed_json_in_every_mode_and_may_answer_it() {
         let reply = if mode == Mode::Plain {
             clear
         } else {
-            let encrypted = stage.cipher().encrypt("fedcba9876543210", &clear.to_string());
+            let encrypted = stage.cipher().encrypt("fedcba9876543210", clear.to_string());
             let signature = sign(&[&account.token, "1", "n", &encrypted]);
             json!({"Encrypt": encrypted, "MsgSignature": signature, "TimeStamp": 1, "Nonce": "n"})
         };

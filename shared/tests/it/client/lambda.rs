@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 use wechat::{
     aws,
     clock::{Clock, Deadline, SystemClock},
-    token::{Action, LambdaRefresher, RefreshPort, RefreshRequestError},
+    token::{Action, LambdaRefresher, RefreshError, RefreshPort, RefreshRequestError},
 };
 
 /// Lambda's answer to one invocation.
@@ -173,10 +173,8 @@ async fn a_function_error_tells_what_happened() {
             other => panic!("{kind}: {other:?}"),
         }
     }
-    for (message, seconds) in [
-        ("none may be replaced for 27 s (20 times a day)", 27),
-        ("why / 原因", 30),
-    ] {
+    let told = RefreshError::ForcedTooOften { retry_after: 27 }.to_string();
+    for (message, seconds) in [(told.as_str(), 27), ("why / 原因", 30)] {
         let failed = Scripted::Failed(json!({"errorType": "ForcedTooOften", "errorMessage": message}));
         let error = run([failed]).await.0.unwrap_err();
         assert!(
