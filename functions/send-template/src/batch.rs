@@ -367,7 +367,7 @@ impl<'a> Batch<'a> {
         );
         if let Some(msgid) = msgid {
             let template_id = &job.message.template_id;
-            let now = app.account.clock.now();
+            let now = app.account.clock.now_millis();
             let recorded = app.account.table.record_sent(msgid, touser, template_id, now);
             app.write("a sent message", Some(msgid), job.deadline, recorded).await;
         }

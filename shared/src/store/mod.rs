@@ -3,8 +3,11 @@
 //! DynamoDB deletes expired items late, so readers compare the times themselves.
 
 mod arrival;
+mod binding;
 mod callback;
 mod claim;
+mod index;
+mod login;
 mod menu;
 mod message;
 mod refusal;
@@ -12,6 +15,8 @@ mod replies;
 mod send;
 mod templates;
 mod token;
+mod transaction;
+mod user;
 
 use std::{collections::HashMap, error::Error, fmt, sync::Arc};
 
@@ -26,7 +31,10 @@ use aws_sdk_dynamodb::{
 };
 
 pub use self::{
+    binding::{BindOutcome, Binding, BindingState, NewBinding},
     callback::Claim,
+    index::{Cursor, InvalidCursor, Page},
+    login::{Login, LoginClaim, LoginEnd, LoginPurpose},
     menu::{KeptMenu, MenuError, ROLLBACK_CLAIMED_FOR},
     message::{MessageRecord, MessageStatus, Receipt},
     refusal::{REFUSAL_IS_NEWS_FOR, RefusedCallback, Sender},
@@ -34,6 +42,7 @@ pub use self::{
     send::{RecipientState, RecordedAnswer, SendClaim, SendOutcome, SendRequest, SendState},
     templates::ListedTemplates,
     token::{Lease, RefreshFailure, StoredToken, TokenItem},
+    user::{Person, Replaced, USERS_LIMIT, User},
 };
 
 use crate::aws::describe;
@@ -238,11 +247,9 @@ impl StoreError {
         }
     }
 
-    /// Creates the error of a write that is not answered in time.
-    #[cfg(all(test, feature = "client"))]
-    pub(crate) const fn unreachable(operation: &'static str) -> Self {
+    pub(crate) const fn of_kind(kind: StoreErrorKind, operation: &'static str) -> Self {
         Self {
-            kind: StoreErrorKind::Unreachable,
+            kind,
             operation,
             source: None,
         }

@@ -183,10 +183,10 @@ impl Seat {
         world.writes_of_first += usize::from(self.run == RUNS[0]);
         world.changes += 1;
         match loss {
-            Some((_, Loss::Request, _)) => Err(StoreError::unreachable(name)),
+            Some((_, Loss::Request, _)) => Err(StoreError::of_kind(StoreErrorKind::Unreachable, name)),
             Some((_, Loss::Answer, _)) => {
                 write(&mut world);
-                Err(StoreError::unreachable(name))
+                Err(StoreError::of_kind(StoreErrorKind::Unreachable, name))
             }
             None => Ok(write(&mut world)),
         }
