@@ -21,5 +21,5 @@ pub(crate) use self::{fault::LIMIT, place::escape_pointer};
 pub use self::{
     fault::{Fault, in_words},
     place::Place,
-    reader::{EMPTY, Object, Reader, did_you_mean},
+    reader::{EMPTY, Object, Reader, did_you_mean, is_user_id},
 };
