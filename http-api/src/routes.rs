@@ -172,13 +172,23 @@ fn parameters<'p>(pattern: &'static str, path: &'p str) -> Option<Parameters<'p>
     let mut segments = path.split('/');
     for expected in pattern.split('/') {
         let found = segments.next()?;
-        match expected.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
-            Some(name) if !found.is_empty() => parameters.push((name, found)),
-            None if expected == found => {}
-            _ => return None,
+        match segment(expected, found)? {
+            ("", _) => {}
+            parameter => parameters.push(parameter),
         }
     }
     segments.next().is_none().then_some(parameters)
+}
+
+/// Returns the name and the value of the parameter of a segment, which may have text around it. Both are empty when the
+/// segment has none. `None` when the segment does not match.
+fn segment<'p>(expected: &'static str, found: &'p str) -> Option<(&'static str, &'p str)> {
+    let Some((before, rest)) = expected.split_once('{') else {
+        return (expected == found).then_some(("", ""));
+    };
+    let (name, after) = rest.split_once('}')?;
+    let value = found.strip_prefix(before)?.strip_suffix(after)?;
+    (!value.is_empty()).then_some((name, value))
 }
 
 /// Finds the route of `request`. A fixed path wins over one with a parameter. `HEAD` uses the route of `GET`.
@@ -262,6 +272,7 @@ mod tests {
         &[
             route!(GET "/api/messages/{msgid}" => nothing, Operation::NEW),
             route!(GET "/api/messages/last" => nothing, Operation::NEW),
+            route!(GET "/file_{name}.txt" => nothing, Operation::NEW),
         ],
     ];
 
@@ -298,6 +309,8 @@ mod tests {
             found("GET", "/api/messages/42"),
             Ok(("/api/messages/{msgid}", Some("42".to_owned())))
         );
+        assert_eq!(found("GET", "/file_a.txt"), Ok(("/file_{name}.txt", Some("a".to_owned()))));
+        assert!(found("GET", "/file_.txt").is_err() && found("GET", "/file_a.txt.txt/").is_ok());
         assert_eq!(
             found("GET", "/api/messages/last"),
             Ok(("/api/messages/last", None)),
