@@ -8,6 +8,7 @@
 //! | check a send, a menu, the values of a template message | [`validate`] |
 //! | call WeChat for an account | `account` (features `client` and `aws`), over `api` and `token`; [`errcode`] |
 //! | get an access_token | `token` (features `client` and `aws`) |
+//! | say what a caller of `/api` may do | [`api_key`] |
 //! | store and load records | `store` (feature `aws`) |
 //! | run the effects of a callback, or hand them over to `worker` | `effects` (feature `effects`) |
 //! | start a function | [`config`], [`live`], [`telemetry`], `aws` (feature `aws`) |
@@ -19,6 +20,7 @@
 pub mod account;
 #[cfg(feature = "client")]
 pub mod api;
+pub mod api_key;
 #[cfg(feature = "aws")]
 pub mod aws;
 pub mod callback;

@@ -5,6 +5,7 @@
 mod arrival;
 mod callback;
 mod claim;
+mod keys;
 mod menu;
 mod message;
 mod refusal;
@@ -27,6 +28,7 @@ use aws_sdk_dynamodb::{
 
 pub use self::{
     callback::Claim,
+    keys::{CreatedKey, KEYS_LIMIT},
     menu::{KeptMenu, MenuError, ROLLBACK_CLAIMED_FOR},
     message::{MessageRecord, MessageStatus, Receipt},
     refusal::{REFUSAL_IS_NEWS_FOR, RefusedCallback, Sender},
