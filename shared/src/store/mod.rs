@@ -137,7 +137,7 @@ impl Table {
             .update_expression(expression)
             .set_condition_expression(condition.map(str::to_owned))
             .set_expression_attribute_names(names_in(&[expression, condition.unwrap_or_default()]))
-            .set_expression_attribute_values(Some(named(values)))
+            .set_expression_attribute_values(Some(named(values)).filter(|values| !values.is_empty()))
     }
 
     /// Builds a delete.
