@@ -23,6 +23,14 @@ pub fn respond(status: u16, content_type: &'static str, body: String) -> Respons
     response
 }
 
+/// Creates an answer without a body.
+#[must_use]
+pub fn empty(status: StatusCode) -> Response<String> {
+    let mut response = Response::default();
+    *response.status_mut() = status;
+    response
+}
+
 /// A function's response to API Gateway (payload 2.0).
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -7,13 +7,22 @@ use http::{HeaderMap, Method, Response};
 use serde_json::Value;
 use wechat::{clock::Deadline, validate::did_you_mean};
 
-use crate::{Caller, Problem, Request, openapi::Operation};
+use crate::{Caller, Problem, Request, Scope, openapi::Operation};
 
 /// Bytes. The limit of a request's body.
 pub const BODY_LIMIT: usize = 256 * 1024;
 
 /// The future of a handler.
 pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<Response<String>, Problem>> + Send + 'a>>;
+
+/// What a route needs of its caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Nothing: callers need no key.
+    Open,
+    /// One of these scopes.
+    Scopes(&'static [Scope]),
+}
 
 /// One method of one path, with its handler and its description. Created by [`route!`](crate::route).
 #[derive(Debug)]
@@ -22,29 +31,30 @@ pub struct Route<A: 'static> {
     pub method: Method,
     /// The path. A segment in braces is a parameter: `/api/messages/{msgid}`.
     pub path: &'static str,
-    /// Whether callers need no key.
-    pub is_open: bool,
+    /// What the route needs of its caller.
+    pub access: Access,
     /// Answers a request of an authorized caller.
     pub handler: for<'a> fn(&'a A, &'a ApiRequest<'a>) -> Answer<'a>,
     /// The description in `openapi.json`. Its query parameters are the only ones that the route accepts.
     pub operation: Operation,
 }
 
-/// Creates a [`Route`]: `route!(GET "/api/menu" => get, Operation { … })`, where `get` is an async function of the state and
-/// an [`ApiRequest`]. Callers of `route!(open GET …)` need no key.
+/// Creates a [`Route`]: `route!(Menu, GET "/api/menu" => get, Operation { … })`, where `get` is an async function of the state
+/// and an [`ApiRequest`]. Callers need the [`Scope`] `Menu`, or one of `Send | Campaigns`; callers of `route!(open, GET …)` need
+/// no key.
 #[macro_export]
 macro_rules! route {
-    (open $method:ident $path:expr => $handler:path, $operation:expr $(,)?) => {
-        $crate::Route {
-            is_open: true,
-            ..$crate::route!($method $path => $handler, $operation)
-        }
+    (open, $($route:tt)+) => {
+        $crate::route!(@ $crate::Access::Open, $($route)+)
     };
-    ($method:ident $path:expr => $handler:path, $operation:expr $(,)?) => {
+    ($($scope:ident)|+, $($route:tt)+) => {
+        $crate::route!(@ $crate::Access::Scopes(&[$($crate::Scope::$scope),+]), $($route)+)
+    };
+    (@ $access:expr, $method:ident $path:expr => $handler:path, $operation:expr $(,)?) => {
         $crate::Route {
             method: ::http::Method::$method,
             path: $path,
-            is_open: false,
+            access: $access,
             handler: |app, request| ::std::boxed::Box::pin($handler(app, request)),
             operation: $operation,
         }
@@ -205,6 +215,13 @@ pub(crate) fn find<'t, 'r, A>(
         .min_by_key(|(_, parameters)| parameters.len())
 }
 
+/// Returns the path of the routes that have this path, with parameters in braces.
+pub(crate) fn pattern<A>(tables: &[&[Route<A>]], path: &str) -> Option<&'static str> {
+    let routes = of_path(tables, path);
+    let (route, _) = routes.min_by_key(|(_, parameters)| parameters.len())?;
+    Some(route.path)
+}
+
 /// Returns why no route serves `request`: 405 when its path has other methods, else 404, with the nearest of `known`.
 pub(crate) fn unserved<A>(tables: &[&[Route<A>]], known: &[String], request: &Request) -> Problem {
     let methods: Vec<&str> = of_path(tables, request.path())
@@ -266,13 +283,13 @@ mod tests {
     };
     const ROUTES: &[&[Route<()>]] = &[
         &[
-            route!(GET "/api/menu" => nothing, Operation::NEW),
-            route!(POST "/api/menu" => nothing, Operation { parameters: &[DRY_RUN], ..Operation::NEW }),
+            route!(Menu, GET "/api/menu" => nothing, Operation::NEW),
+            route!(Menu, POST "/api/menu" => nothing, Operation { parameters: &[DRY_RUN], ..Operation::NEW }),
         ],
         &[
-            route!(GET "/api/messages/{msgid}" => nothing, Operation::NEW),
-            route!(GET "/api/messages/last" => nothing, Operation::NEW),
-            route!(GET "/file_{name}.txt" => nothing, Operation::NEW),
+            route!(Menu, GET "/api/messages/{msgid}" => nothing, Operation::NEW),
+            route!(Menu, GET "/api/messages/last" => nothing, Operation::NEW),
+            route!(Menu, GET "/file_{name}.txt" => nothing, Operation::NEW),
         ],
     ];
 
@@ -333,6 +350,18 @@ mod tests {
             assert_eq!(found("GET", path), Err((404, None)), "{path}");
         }
         assert!(is_served(ROUTES, "/api/messages/42") && !is_served(ROUTES, "/api/messages"));
+    }
+
+    #[test]
+    fn a_path_with_parameters_is_known_by_its_pattern() {
+        for (path, expected) in [
+            ("/api/messages/42", Some("/api/messages/{msgid}")),
+            ("/api/messages/last", Some("/api/messages/last")),
+            ("/api/menu/", Some("/api/menu")),
+            ("/api/messages/4/2", None),
+        ] {
+            assert_eq!(pattern(ROUTES, path), expected, "{path}");
+        }
     }
 
     #[test]

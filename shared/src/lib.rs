@@ -9,6 +9,7 @@
 //! | call WeChat for an account | `account` (features `client` and `aws`), over `api` and `token`; [`errcode`] |
 //! | get an access_token | `token` (features `client` and `aws`) |
 //! | check the address of a team's own page | `page` (feature `client`) |
+//! | say what a caller of `/api` may do | [`api_key`] |
 //! | store and load records | `store` (feature `aws`) |
 //! | run the effects of a callback, or hand them over to `worker` | `effects` (feature `effects`) |
 //! | start a function | [`config`], [`live`], [`telemetry`], `aws` (feature `aws`) |
@@ -20,6 +21,7 @@
 pub mod account;
 #[cfg(feature = "client")]
 pub mod api;
+pub mod api_key;
 #[cfg(feature = "aws")]
 pub mod aws;
 pub mod callback;
