@@ -33,7 +33,7 @@ pub use self::{
     replies::{SavedReplies, StoredReplies},
     send::{RecipientState, RecordedAnswer, SendClaim, SendOutcome, SendRequest, SendState},
     templates::ListedTemplates,
-    token::{Lease, RefreshFailure, StoredToken, TokenItem},
+    token::{Credential, Lease, RefreshFailure, StoredToken, TokenItem},
 };
 
 use crate::aws::describe;
