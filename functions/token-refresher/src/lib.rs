@@ -167,7 +167,9 @@ impl App {
     }
 
     fn life_in(&self, item: &TokenItem) -> i64 {
-        item.token.as_ref().map_or(0, |token| token.life(self.clock.now()).max(0))
+        item.token
+            .as_ref()
+            .map_or(0, |token| token.life(self.clock.now()).max(0))
     }
 }
 

@@ -51,9 +51,7 @@ impl TicketIssuer {
             return Ok(token);
         }
         let stale = refused.map(Secret::sha256_hex);
-        self.tokens
-            .run(stale.as_deref(), &random::hex::<8>(), deadline)
-            .await?;
+        self.tokens.run(stale.as_deref(), &random::hex::<8>(), deadline).await?;
         // Another run may have taken the token away again.
         let until = self.clock.now();
         self.stored(refused).await?.ok_or(RefreshError::Busy { until })

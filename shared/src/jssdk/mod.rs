@@ -33,13 +33,17 @@ mod tests {
 
     #[test]
     fn the_official_page_is_signed_with_or_without_a_fragment() {
-        let ticket = Secret::new("sM4AOVdWfPE4DxkXGEs8VMCPGGVi4C3VM0P37wVUCFvkVAy_90u5h9nbSlYy3-Sl-HhTdfl2fzFy1AOcHKP7qg");
+        let ticket =
+            Secret::new("sM4AOVdWfPE4DxkXGEs8VMCPGGVi4C3VM0P37wVUCFvkVAy_90u5h9nbSlYy3-Sl-HhTdfl2fzFy1AOcHKP7qg");
         let sign = |url: &str| sign(&ticket, "Wm3WZYTPz0wzccnW", 1_414_587_457, url);
         let official = "0f9de62fce790f9a083d5c99e95740ceb90c27ed";
         for url in ["", "#top", "#a#b"].map(|fragment| format!("http://mp.weixin.qq.com?params=value{fragment}")) {
             assert_eq!(sign(&url), official, "{url}");
         }
-        for url in ["http://mp.weixin.qq.com/?params=value", "http://mp.weixin.qq.com?params=value%23"] {
+        for url in [
+            "http://mp.weixin.qq.com/?params=value",
+            "http://mp.weixin.qq.com?params=value%23",
+        ] {
             assert_ne!(sign(url), official, "{url}");
         }
     }

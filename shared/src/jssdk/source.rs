@@ -37,7 +37,10 @@ impl fmt::Display for TicketError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             TokenError::Refused(rejection) => {
-                write!(f, "WeChat issues no jsapi_ticket / 微信未签发 jsapi_ticket，原因: {rejection}")
+                write!(
+                    f,
+                    "WeChat issues no jsapi_ticket / 微信未签发 jsapi_ticket，原因: {rejection}"
+                )
             }
             TokenError::Request(error) => write!(f, "no jsapi_ticket / jsapi_ticket 获取失败: {error}"),
             error @ (TokenError::Store(_) | TokenError::Missing) => error.fmt(f),

@@ -211,7 +211,9 @@ impl Credential {
     pub async fn record_forced(&self, owner: &str, at: &[i64]) -> Result<bool, StoreError> {
         let ledger = AttributeValue::L(at.iter().map(number).collect());
         let values = [(":owner", text(owner)), (":ledger", ledger)];
-        let update = self.table.update(&self.pk(), "SET forced_at = :ledger", Some(MINE), values);
+        let update = self
+            .table
+            .update(&self.pk(), "SET forced_at = :ledger", Some(MINE), values);
         written_if("UpdateItem", update.send().await)
     }
 
@@ -273,7 +275,9 @@ impl Credential {
                 None => remove = "lease_owner, lease_expires_at, failed_errcode",
             }
         }
-        let update = self.table.update(&self.pk(), &format!("{set} REMOVE {remove}"), Some(MINE), values);
+        let update = self
+            .table
+            .update(&self.pk(), &format!("{set} REMOVE {remove}"), Some(MINE), values);
         written_if("UpdateItem", update.send().await).map(|_| ())
     }
 }

@@ -393,7 +393,12 @@ where
 }
 
 /// Returns the outcome that `item` holds for a run that found `before` when it began. `None` while there is work left.
-fn settled(stale: Option<&str>, before: &TokenItem, item: &TokenItem, now: i64) -> Option<Result<Refreshed, RefreshError>> {
+fn settled(
+    stale: Option<&str>,
+    before: &TokenItem,
+    item: &TokenItem,
+    now: i64,
+) -> Option<Result<Refreshed, RefreshError>> {
     let was_refreshed = item.refreshed_by != before.refreshed_by;
     let lasts = |token: &StoredToken| stale.is_some() || token.life(now) > REFRESH_BELOW;
     if let Some(token) = usable(stale, item, now).filter(|token| was_refreshed || lasts(token)) {

@@ -299,8 +299,7 @@ impl TokenSource {
         let action = Action::Replace {
             stale_token_sha256: refused.sha256_hex(),
         };
-        let usable =
-            |token: &StoredToken| token.life(self.clock.now()) > 0 && !token.value.matches(refused.expose());
+        let usable = |token: &StoredToken| token.life(self.clock.now()) > 0 && !token.value.matches(refused.expose());
         self.get(&action, began_after, deadline, usable, usable).await
     }
 

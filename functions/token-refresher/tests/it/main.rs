@@ -17,7 +17,6 @@ const BINARY: &str = env!("CARGO_BIN_EXE_token-refresher");
 const STABLE_TOKEN: &str = "/cgi-bin/stable_token";
 const CLASSIC_TOKEN: &str = "/cgi-bin/token";
 const TICKET: &str = "/cgi-bin/ticket/getticket";
-const EXCHANGE: &str = "/sns/oauth2/access_token";
 
 async fn stage() -> Stage {
     let mut stage = Stage::new().await;

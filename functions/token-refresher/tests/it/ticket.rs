@@ -47,7 +47,11 @@ async fn many_runs_make_one_call_for_the_ticket() {
     let life = item["expires_at"].as_i64().unwrap() - now();
     assert!((7_180..=7_200).contains(&life), "{life}");
     for answer in answers {
-        assert_eq!(answer, json!({"expires_at": item["expires_at"]}), "and never the ticket");
+        assert_eq!(
+            answer,
+            json!({"expires_at": item["expires_at"]}),
+            "and never the ticket"
+        );
     }
     assert!(functions.iter().all(|function| !function.logs().contains("ticket-1")));
 }
@@ -106,7 +110,10 @@ async fn a_failed_renewal_of_the_one_leaves_the_other_alone() {
     put(&stage, json!({"expires_at": now() - 1})).await;
     ends_in(&stage, 300).await;
     let before = (stage.wechat.calls(STABLE_TOKEN).await, stage.wechat.calls(TICKET).await);
-    stage.wechat.fault(STABLE_TOKEN, &json!({"errcode": 40164, "times": 2})).await;
+    stage
+        .wechat
+        .fault(STABLE_TOKEN, &json!({"errcode": 40164, "times": 2}))
+        .await;
     assert_eq!(function.fail(&schedule()).await.0, "WeChat40164");
     let after = (stage.wechat.calls(STABLE_TOKEN).await, stage.wechat.calls(TICKET).await);
     assert_eq!(after, (before.0 + 1, before.1));
@@ -141,7 +148,12 @@ async fn what_wechat_does_not_issue_is_told_and_not_stored() {
     stage.wechat.fault(TICKET, &json!({"errcode": 48001})).await;
     let (kind, message) = function.fail(&ask()).await;
     assert!(kind == "WeChat48001" && message.contains("getticket"), "{message}");
-    for body in ["<html>", "{}", r#"{"ticket":"","expires_in":7200}"#, r#"{"ticket":"t","expires_in":0}"#] {
+    for body in [
+        "<html>",
+        "{}",
+        r#"{"ticket":"","expires_in":7200}"#,
+        r#"{"ticket":"t","expires_in":0}"#,
+    ] {
         stage.wechat.fault(TICKET, &json!({"body": body})).await;
         assert_eq!(function.fail(&ask()).await.0, "WeChatUnreadable", "{body}");
     }

@@ -74,7 +74,8 @@ mod tests {
             "action_info": {"scene": {"scene_str": "order_42"}},
         });
         assert_eq!(call.body(), Some(expected));
-        let answer = json!({"ticket": "gQ==", "expire_seconds": 604_800, "url": "http://weixin.qq.com/q/x", "newer": 1});
+        let answer =
+            json!({"ticket": "gQ==", "expire_seconds": 604_800, "url": "http://weixin.qq.com/q/x", "newer": 1});
         let code = CreateQrCode::read(answer).unwrap();
         let shown = format!("{call:?} {code:?}");
         assert!(!shown.contains("order_42") && !shown.contains("gQ=="), "{shown}");

@@ -3,11 +3,7 @@
 use std::time::Duration;
 
 use super::script::{Loss, Outcome, Plan, World, a_minute_later, behind_a_dead_run, explore};
-use crate::{
-    api::TokenApi,
-    secret::Secret,
-    token::RefreshError,
-};
+use crate::{api::TokenApi, secret::Secret, token::RefreshError};
 
 const DEAD: &str = "token-dead";
 

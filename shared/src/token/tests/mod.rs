@@ -44,7 +44,12 @@ fn a_run_that_has_waited_fails_as_the_one_it_waited_for() {
 
 #[test]
 fn only_an_event_without_an_action_is_an_ordinary_run() {
-    for event in [json!({"source": "aws.events"}), json!({}), json!(null), json!("refresh")] {
+    for event in [
+        json!({"source": "aws.events"}),
+        json!({}),
+        json!(null),
+        json!("refresh"),
+    ] {
         assert_eq!(Action::from_event(&event), Ok(None), "{event}");
     }
     let replace = Action::Replace {

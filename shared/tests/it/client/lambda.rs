@@ -233,7 +233,10 @@ async fn an_exchange_brings_the_identity_that_the_run_answers() {
     let answer = json!({"openid": "o1", "unionid": "u1", "scope": "snsapi_base", "is_snapshotuser": true});
     let (outcome, lambda) = exchange([Scripted::Throttled, Scripted::Answered(answer)]).await;
     let identity = outcome.unwrap();
-    assert_eq!((identity.openid.as_str(), identity.unionid.as_deref()), ("o1", Some("u1")));
+    assert_eq!(
+        (identity.openid.as_str(), identity.unionid.as_deref()),
+        ("o1", Some("u1"))
+    );
     assert!(identity.is_snapshot);
     let events: Vec<Value> = lambda.asked().into_iter().map(|(_, event)| event).collect();
     let event = json!({"action": "exchange_code", "code": "c0de"});

@@ -153,16 +153,10 @@ async fn a_failure_stays_until_the_next_token() {
         message: "invalid ip 198.51.100.7, not in whitelist".to_owned(),
     };
     assert!(bench.wins("first", NOW).await);
-    stored
-        .release("second", Some(&failure(Some(1))))
-        .await
-        .unwrap();
+    stored.release("second", Some(&failure(Some(1)))).await.unwrap();
     assert_eq!(stored.load().await.unwrap().failure, None, "the lease is another's");
 
-    stored
-        .release("first", Some(&failure(Some(40164))))
-        .await
-        .unwrap();
+    stored.release("first", Some(&failure(Some(40164)))).await.unwrap();
     let item = stored.load().await.unwrap();
     assert_eq!(
         (item.failure, item.lease_expires_at),
