@@ -43,8 +43,8 @@ pub use self::{
     replies::{SavedReplies, StoredReplies},
     send::{RecipientState, RecordedAnswer, SendClaim, SendOutcome, SendRequest, SendState},
     templates::ListedTemplates,
-    token::{Lease, RefreshFailure, StoredToken, TokenItem},
     user::{Person, Replaced, USERS_LIMIT, User},
+    token::{Credential, Lease, RefreshFailure, StoredToken, TokenItem},
 };
 
 use crate::aws::describe;
