@@ -41,9 +41,11 @@
 //! The call of a user's action is answered after the server has answered the callback, with `{"openid", "reply",
 //! "deliveries", "status", "error"?}`. Refusals are `{"error"}` with 400, or 404 for an unknown user.
 
+mod pages;
 mod platform;
 mod state;
 mod users;
+mod web;
 
 use std::sync::Arc;
 
@@ -54,9 +56,11 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{delete, get, post},
 };
+use reqwest::Url;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
 
+pub(crate) use self::pages::pages;
 use crate::{
     platform::{Platform, allowances::Action, notice::Notice, users::User},
     push::Delivery,
@@ -79,6 +83,13 @@ pub(crate) fn routes() -> Router<Arc<Simulation>> {
         .route("/sim/user", post(users::change_user))
         .route("/sim/phones/{openid}", get(users::phone))
         .route("/sim/phones/{openid}/menu", get(users::phone_menu))
+        .route("/sim/phones/{openid}/open", get(pages::open))
+        .route("/sim/authorize", post(web::authorize))
+        .route("/sim/oauth-domains", post(web::oauth_domains))
+        .route("/sim/open-platform", post(web::open_platform))
+        .route("/sim/js-domains", post(web::js_domains))
+        .route("/sim/jssdk/check", post(web::check_js_config))
+        .route("/sim/jweixin.js", get(web::js_sdk))
         .route("/sim/account", get(platform::account))
         .route("/sim/state", get(state::state))
         .route("/sim/calls", get(platform::calls))
@@ -94,6 +105,7 @@ pub(crate) fn routes() -> Router<Arc<Simulation>> {
         )
         .route("/sim/duplicates", post(platform::duplicates))
         .route("/sim/quotas", post(platform::limit_quota))
+        .route("/sim/sizes", post(platform::limit_sizes))
         .route(
             "/sim/faults",
             get(platform::faults)
@@ -113,6 +125,8 @@ type Controlled<T> = Result<Json<T>, ControlError>;
 struct ControlError {
     status: StatusCode,
     error: String,
+    /// The number on the page that WeChat would show.
+    code: Option<u16>,
 }
 
 impl ControlError {
@@ -120,6 +134,7 @@ impl ControlError {
         Self {
             status: StatusCode::BAD_REQUEST,
             error: error.into(),
+            code: None,
         }
     }
 
@@ -127,6 +142,7 @@ impl ControlError {
         Self {
             status: StatusCode::NOT_FOUND,
             error,
+            code: None,
         }
     }
 
@@ -137,7 +153,11 @@ impl ControlError {
 
 impl IntoResponse for ControlError {
     fn into_response(self) -> Response {
-        (self.status, Json(json!({"error": self.error}))).into_response()
+        let mut body = json!({"error": self.error});
+        if let Some(code) = self.code {
+            body["code"] = code.into();
+        }
+        (self.status, Json(body)).into_response()
     }
 }
 
@@ -164,6 +184,10 @@ async fn push(simulation: &Simulation, notice: &Notice) -> Json<Done> {
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ControlError> {
     let body = if body.is_empty() { b"{}" } else { body };
     serde_json::from_slice(body).map_err(|error| ControlError::bad_request(error.to_string()))
+}
+
+fn parse_url(text: &str) -> Result<Url, ControlError> {
+    Url::parse(text).map_err(|error| ControlError::bad_request(format!("`url`: {error}")))
 }
 
 fn user<'a>(platform: &'a mut Platform, openid: &str) -> Result<&'a mut User, ControlError> {
