@@ -9,13 +9,15 @@
 //! | `POST /sim/message` | `{"openid", "type", …}` | the types of [`UserMessage`](crate::platform::notice::UserMessage) with their members; `"article": 1` marks it as sent from an article |
 //! | `POST /sim/tap` | `{"openid", "type", …}` | the types of [`Tap`](crate::push::tap::Tap) with their members; photos and places follow as messages, answered as `followed` |
 //! | `POST /sim/click`, `/sim/view` | `{"openid", "key"}`, `{"openid", "url"}` | the most common taps |
-//! | `POST /sim/scan` | `{"openid", "scene"}` | `SCAN` for a follower, otherwise a subscription |
+//! | `POST /sim/scan` | `{"openid"?, "ticket"}`, `{"openid"?, "url"}` or `{"openid"?, "scene"}` | scans a code that the account has made, named by its ticket or by what its picture says, or a made-up code with this scene: `SCAN` for a follower, otherwise a subscription; without an openid, a new user; 400 for a code that has ended |
 //! | `POST /sim/event` | `{"openid"?, "event", "fields"?}` | any other event, such as `LOCATION`; without an openid, from the system |
 //! | `POST /sim/pay` | `{"openid"}` | allows any number of customer-service messages for 48 hours |
 //! | `POST /sim/block` | `{"openid", "blocked", "errcode"?, "receipt"?}` | template messages are accepted and end as `failed:user block`, or as `receipt` says (`failed:freq limit`); with the errcode 43019, 43101, 43117, 48002, 50002 or 50005, messages are refused |
-//! | `POST /sim/user` | `{"openid", "tags"?, "client_platform_type"?}` | the conditions of conditional menus |
+//! | `POST /sim/user` | `{"openid", "tags"?, "client_platform_type"?}` | the conditions of conditional menus; `tags` are ids as text, and tags that the account lacks are made |
 //! | `GET /sim/phones/{openid}` | | a list of what the phone shows |
 //! | `GET /sim/phones/{openid}/menu` | | the menu that the phone shows: `{"menuid", "button"}` or null |
+//! | `GET /sim/phones/{openid}/open?url=` | | for a browser: makes it this user's phone, by a cookie, and redirects to the link; `snsapi_base` then logs the user in without asking |
+//! | `POST /sim/authorize` | `{"url", "openid"?, "snapshot"?}` | opens a link to the authorize page of web login, `…#wechat_redirect` included, as a user; without an openid, as a new user who does not follow. Answers `{"location", "openid"}`: where the browser is sent, and as whom; 400 with `code` when the page shows an error |
 //!
 //! The platform:
 //!
@@ -32,6 +34,11 @@
 //! | `DELETE /sim/templates/{template_id}` | | |
 //! | `POST`, `DELETE /sim/receipts` | a [`Receipt`](crate::platform::receipts::Receipt) | the results of the next template messages |
 //! | `POST /sim/duplicates` | `{"refused_for_seconds"}` or `null` | refuses the same content to the same user with 40241 for this long (WeChat says 60); off by default |
+//! | `POST /sim/oauth-domains`, `/sim/js-domains` | `{"domains": […]}` or `{"domains": null}` | 网页授权域名 (bare hosts) and JS接口安全域名 (`host` or `host/path`); with null, as at the start, every host passes |
+//! | `POST /sim/open-platform` | `{"bound"}` | binds the account to an open-platform account, so that users have a unionid |
+//! | `POST /sim/jssdk/check` | `{"appId", "timestamp", "nonceStr", "signature", "url"}` | checks a page's `wx.config` as the phone does: `{"ok": true}`, or `{"ok": false, "errMsg"}` with `config:invalid appid`, `config:invalid url domain` or `config:invalid signature` |
+//! | `GET /sim/jweixin.js` | | a small JS-SDK for pages of this machine: `wx.config`, `wx.ready` and `wx.error`, by the check above |
+//! | `POST /sim/sizes` | `{"followers_a_page"?, "permanent_qr_codes"?}` | smaller pages of followers (10,000), and fewer permanent codes (100,000); a missing one restores the platform's own |
 //! | `POST /sim/quotas` | `{"path", "daily_limit"?, "minute_limit"?}` | lower limits: 45009 and 45011 when they are reached |
 //! | `GET`, `POST`, `DELETE /sim/faults` | a [`Fault`](crate::platform::faults::Fault) | `DELETE …?path=` clears those of one path |
 //! | `POST /sim/clock` | `{"advance_seconds"}` | |
@@ -40,6 +47,8 @@
 //!
 //! The call of a user's action is answered after the server has answered the callback, with `{"openid", "reply",
 //! "deliveries", "status", "error"?}`. Refusals are `{"error"}` with 400, or 404 for an unknown user.
+//!
+//! Next to the controls are two pages of WeChat's own hosts: `/connect/oauth2/authorize` and `/cgi-bin/showqrcode`.
 
 mod pages;
 mod platform;
