@@ -15,15 +15,6 @@ use super::{
 pub const EMPTY: &str = "must not be empty / 不能为空";
 const MISSING: &str = "is missing / 缺少该字段";
 
-/// Characters. The longest id that a team gives its user.
-const USER_ID_LIMIT: usize = 128;
-
-/// Whether `text` can be a team's id of a user.
-#[must_use]
-pub fn is_user_id(text: &str) -> bool {
-    (1..=USER_ID_LIMIT).contains(&text.chars().count()) && !text.contains(char::is_control)
-}
-
 /// Collects the faults of one document.
 #[derive(Debug, Default)]
 pub struct Reader {
@@ -158,21 +149,6 @@ impl Reader {
     /// Reads the text `name`, which may be absent or null.
     pub fn optional_text<'v>(&mut self, object: &Object<'_, 'v>, name: &str) -> Option<&'v str> {
         self.text(&object.place.member(name), object.get(name)?)
-    }
-
-    /// Reads the text `name`, which must be a team's id of a user.
-    pub fn user_id<'v>(&mut self, object: &Object<'_, 'v>, name: &str) -> Option<&'v str> {
-        let user = self.required_text(object, name, str::is_empty)?;
-        if !is_user_id(user) {
-            self.fault(
-                &object.place.member(name),
-                format!(
-                    "must be 1 to {USER_ID_LIMIT} characters without control characters \
-                     / 应为 1 至 {USER_ID_LIMIT} 个字符，且不含控制字符"
-                ),
-            );
-        }
-        Some(user)
     }
 
     /// Checks that `text` has at most `limit` bytes of UTF-8.
