@@ -19,7 +19,7 @@ use wechat::{
     validate::{Fault, Place, Reader},
 };
 
-use crate::App;
+use crate::{App, users::read_user};
 
 pub(crate) const ROUTES: &[Route<App>] = &[
     route!(Users, POST "/api/bindings" => create, Operation {
@@ -214,7 +214,7 @@ fn read(app: &App, body: &Value) -> Result<Wanted, Vec<Fault>> {
 
 fn read_binding(app: &App, reader: &mut Reader, body: &Value) -> Option<Wanted> {
     let object = reader.object_of(Place::Root, body, &["user", "expires_in", "return_to"])?;
-    let user = reader.user_id(&object, "user").map(str::to_owned);
+    let user = read_user(reader, &object);
     let place = object.place.member("expires_in");
     let expires_in = match object.get("expires_in") {
         None => Some(DEFAULT_LIFE),

@@ -100,3 +100,7 @@ impl Api for App {
         &*self.account.clock
     }
 }
+
+/// The schemas that this function adds to `openapi.json`.
+#[cfg(feature = "openapi")]
+pub const SCHEMAS: &str = include_str!("schemas.json");

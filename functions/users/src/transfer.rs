@@ -14,7 +14,7 @@ use wechat::{
 
 use crate::{
     App,
-    users::{Shown, WantedPerson},
+    users::{Shown, WantedPerson, read_user},
 };
 
 /// Changes in flight at the same time, when no two of them are about the same user or openid.
@@ -93,7 +93,7 @@ fn read_entries(reader: &mut Reader, body: &Value) -> Option<Vec<Entry>> {
     let entries = list.iter().take(USERS_LIMIT).enumerate();
     let entries = entries.filter_map(|(index, value)| {
         let entry = reader.object_of(place.element(index), value, &["user", "openid", "unionid"])?;
-        let user = reader.user_id(&entry, "user").map(str::to_owned);
+        let user = read_user(reader, &entry);
         let person = WantedPerson::read(reader, &entry);
         Some(Entry {
             user: user?,

@@ -8,11 +8,12 @@ use http_api::{
     openapi::{Body, Location, Parameter, Schema},
     response, route,
 };
+use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use serde_json::Value;
 use wechat::{
     store::{Person, User},
-    validate::{Fault, Object, Place, Reader, is_user_id},
+    validate::{Fault, Object, Place, Reader, is_user_id, user_id},
 };
 
 use crate::{App, transfer};
@@ -164,11 +165,24 @@ impl WantedPerson {
     }
 }
 
-/// Returns the user that the path or the query names.
+/// Reads the member `user`.
+pub(crate) fn read_user(reader: &mut Reader, object: &Object<'_, '_>) -> Option<String> {
+    let place = object.place.member("user");
+    match object.get("user") {
+        Some(user) => user_id(reader, &place, user).map(str::to_owned),
+        None => {
+            reader.missing(&place);
+            None
+        }
+    }
+}
+
+/// Returns the user that the path or the query names. API Gateway hands paths over decoded, some emulators do not; an id with
+/// `%` does not travel in a path.
 fn named<'r>(request: &'r ApiRequest<'_>) -> Result<Cow<'r, str>, Problem> {
     let user = match request.parameter("user") {
         "" => request.query("user").unwrap_or_default(),
-        user => Cow::Borrowed(user),
+        user => percent_decode_str(user).decode_utf8_lossy(),
     };
     if is_user_id(&user) {
         Ok(user)
