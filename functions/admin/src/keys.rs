@@ -150,7 +150,11 @@ async fn delete(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>,
 fn refuse_more_than_own(own: &Grants, wanted: &Grants) -> Result<(), Problem> {
     let lacking: Vec<_> = wanted.scopes.iter().filter(|scope| !own.has(**scope)).collect();
     if !lacking.is_empty() {
-        let names = lacking.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(", ");
+        let names = lacking
+            .iter()
+            .map(|scope| scope.as_str())
+            .collect::<Vec<_>>()
+            .join(", ");
         return Err(Problem::forbidden(format!(
             "you lack the scope {names}, so you cannot give it / 您没有 {names} 权限，无法授予"
         ))
@@ -227,7 +231,9 @@ fn read_name(reader: &mut Reader, object: &Object<'_, '_>) -> Option<String> {
     if length > NAME_LIMIT {
         reader.fault(
             &place,
-            format!("has {length} characters, at most {NAME_LIMIT} are allowed / 共 {length} 个字符，最多 {NAME_LIMIT} 个"),
+            format!(
+                "has {length} characters, at most {NAME_LIMIT} are allowed / 共 {length} 个字符，最多 {NAME_LIMIT} 个"
+            ),
         );
     }
     Some(name.to_owned())
@@ -246,7 +252,12 @@ fn read_scopes(reader: &mut Reader, object: &Object<'_, '_>) -> Option<Vec<Scope
     for (index, value) in list.iter().enumerate() {
         given.extend(reader.known_text(&place.element(index), Some(value), &known));
     }
-    Some(Scope::ALL.into_iter().filter(|scope| given.contains(&scope.as_str())).collect())
+    Some(
+        Scope::ALL
+            .into_iter()
+            .filter(|scope| given.contains(&scope.as_str()))
+            .collect(),
+    )
 }
 
 /// Reads a limit, each entry of which must pass `check`. Absent or null, it limits nothing.
@@ -282,7 +293,9 @@ fn is_path(reader: &mut Reader, place: &Place<'_>, path: &str) -> bool {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
         !["", ".", ".."].contains(&segment) && segment.chars().all(is_plain)
     };
-    let segments = path.strip_prefix('/').map(|rest| rest.strip_suffix('/').unwrap_or(rest));
+    let segments = path
+        .strip_prefix('/')
+        .map(|rest| rest.strip_suffix('/').unwrap_or(rest));
     let is_path = segments.is_some_and(|segments| segments.is_empty() || segments.split('/').all(is_segment));
     if !is_path {
         reader.fault(
