@@ -56,8 +56,10 @@ const KEY_BYTES: usize = 24;
 const ID_BYTES: usize = 8;
 /// Characters. The longest name.
 const NAME_LIMIT: usize = 64;
+/// The most entries of `templates` and of `paths`.
+const LIST_LENGTH: usize = 100;
 /// Bytes. The most that a key's `templates` and `paths` hold together: all keys are in one item.
-const LIMITS_LIMIT: usize = 2048;
+const LISTS_LIMIT: usize = 2048;
 
 /// A key in the answers.
 #[derive(Serialize)]
@@ -150,7 +152,11 @@ async fn delete(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>,
 fn refuse_more_than_own(own: &Grants, wanted: &Grants) -> Result<(), Problem> {
     let lacking: Vec<_> = wanted.scopes.iter().filter(|scope| !own.has(**scope)).collect();
     if !lacking.is_empty() {
-        let names = lacking.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(", ");
+        let names = lacking
+            .iter()
+            .map(|scope| scope.as_str())
+            .collect::<Vec<_>>()
+            .join(", ");
         return Err(Problem::forbidden(format!(
             "you lack the scope {names}, so you cannot give it / 您没有 {names} 权限，无法授予"
         ))
@@ -202,12 +208,12 @@ fn read_key(reader: &mut Reader, body: &Value) -> Option<(String, Grants)> {
     }
     let (name, scopes, templates, paths) = (name?, scopes?, templates?, paths?);
     let bytes: usize = templates.iter().chain(&paths).flatten().map(String::len).sum();
-    if bytes > LIMITS_LIMIT {
+    if bytes > LISTS_LIMIT {
         reader.fault(
             &Place::Root,
             format!(
-                "holds {bytes} bytes in templates and paths together, at most {LIMITS_LIMIT} are allowed \
-                 / 的 templates 与 paths 共 {bytes} 字节，最多 {LIMITS_LIMIT} 字节"
+                "holds {bytes} bytes in templates and paths together, at most {LISTS_LIMIT} are allowed \
+                 / 的 templates 与 paths 共 {bytes} 字节，最多 {LISTS_LIMIT} 字节"
             ),
         );
     }
@@ -227,7 +233,9 @@ fn read_name(reader: &mut Reader, object: &Object<'_, '_>) -> Option<String> {
     if length > NAME_LIMIT {
         reader.fault(
             &place,
-            format!("has {length} characters, at most {NAME_LIMIT} are allowed / 共 {length} 个字符，最多 {NAME_LIMIT} 个"),
+            format!(
+                "has {length} characters, at most {NAME_LIMIT} are allowed / 共 {length} 个字符，最多 {NAME_LIMIT} 个"
+            ),
         );
     }
     Some(name.to_owned())
@@ -246,7 +254,12 @@ fn read_scopes(reader: &mut Reader, object: &Object<'_, '_>) -> Option<Vec<Scope
     for (index, value) in list.iter().enumerate() {
         given.extend(reader.known_text(&place.element(index), Some(value), &known));
     }
-    Some(Scope::ALL.into_iter().filter(|scope| given.contains(&scope.as_str())).collect())
+    Some(
+        Scope::ALL
+            .into_iter()
+            .filter(|scope| given.contains(&scope.as_str()))
+            .collect(),
+    )
 }
 
 /// Reads a limit, each entry of which must pass `check`. Absent or null, it limits nothing.
@@ -260,7 +273,7 @@ fn read_limit(
         return Some(None);
     };
     let place = object.place.member(name);
-    let list = reader.list_of(&place, value, 1..=100)?;
+    let list = reader.list_of(&place, value, 1..=LIST_LENGTH)?;
     let mut entries = Vec::new();
     for (index, value) in list.iter().enumerate() {
         let place = place.element(index);
@@ -282,7 +295,9 @@ fn is_path(reader: &mut Reader, place: &Place<'_>, path: &str) -> bool {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
         !["", ".", ".."].contains(&segment) && segment.chars().all(is_plain)
     };
-    let segments = path.strip_prefix('/').map(|rest| rest.strip_suffix('/').unwrap_or(rest));
+    let segments = path
+        .strip_prefix('/')
+        .map(|rest| rest.strip_suffix('/').unwrap_or(rest));
     let is_path = segments.is_some_and(|segments| segments.is_empty() || segments.split('/').all(is_segment));
     if !is_path {
         reader.fault(

@@ -102,7 +102,10 @@ mod tests {
     #[test]
     fn a_key_that_was_made_is_masked_wherever_it_stands() {
         let key = format!("{KEY_PREFIX}{}", "0f".repeat(24));
-        assert_eq!(body(&format!(r#"{{"name":"shop","key":"{key}"}}"#)), r#"{"name":"shop","key":"wk_…"}"#);
+        assert_eq!(
+            body(&format!(r#"{{"name":"shop","key":"{key}"}}"#)),
+            r#"{"name":"shop","key":"wk_…"}"#
+        );
         assert_eq!(body(&format!("{key} or {key}")), "wk_… or wk_…");
         assert_eq!(query([("key", key.as_str())]), "key=wk_…");
         assert_eq!(path(&format!("/api/keys/{key}")), "/api/keys/wk_…");
