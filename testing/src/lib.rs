@@ -22,7 +22,7 @@ mod stage;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-pub use ::embedded_table::TABLE_NAME;
+pub use ::embedded_table::{TABLE_NAME, create_table};
 pub use function::{Asking, Function, Outcome, Response};
 pub use manual_clock::ManualClock;
 pub use service::{

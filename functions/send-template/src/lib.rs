@@ -10,6 +10,7 @@ mod messages;
 pub mod openapi;
 mod send;
 mod templates;
+mod users;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -28,6 +29,7 @@ use crate::templates::TemplatesCache;
 
 /// The AWS calls that this function makes. Its role in `template.yaml` allows these and no others.
 pub const AWS_CALLS: &[&str] = &[
+    "dynamodb:BatchGetItem",
     "dynamodb:DeleteItem",
     "dynamodb:GetItem",
     "dynamodb:PutItem",

@@ -11,6 +11,7 @@ use serde::Serialize;
 use wechat::{
     api_key::Scope,
     config::ConfigError,
+    errcode,
     validate::{Fault, template::Finding},
 };
 
@@ -36,10 +37,12 @@ macro_rules! kind {
 }
 
 const BAD_REQUEST: Kind = kind!(400, "bad-request", "Bad request / 请求有误");
+const NOT_A_FOLLOWER: Kind = kind!(400, "not-a-follower", "Not a follower / 未关注");
 const TEMPLATE_MISMATCH: Kind = kind!(400, "template-mismatch", "Not what the template takes / 与模板不符");
 const UNAUTHORIZED: Kind = kind!(401, "unauthorized", "Unauthorized / 未授权");
 const FORBIDDEN: Kind = kind!(403, "forbidden", "Forbidden / 无权限");
 const NOT_FOUND: Kind = kind!(404, "not-found", "Not found / 未找到");
+const UNKNOWN_USER: Kind = kind!(404, "unknown-user", "Unknown user / 用户未绑定");
 const METHOD_NOT_ALLOWED: Kind = kind!(405, "method-not-allowed", "Method not allowed / 方法不支持");
 const IN_PROGRESS: Kind = kind!(409, "in-progress", "In progress / 处理中");
 const TOO_MANY: Kind = kind!(409, "too-many", "Too many / 数量已达上限");
@@ -99,6 +102,12 @@ struct Members {
     /// The id by which WeChat recognises a retry of the message, within 10 minutes.
     #[serde(skip_serializing_if = "Option::is_none")]
     client_msg_id: Option<String>,
+    /// The team's id of the user who is the recipient.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
+    /// The openid of this user, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    touser: Option<String>,
     /// The value of the header `Allow`.
     #[serde(skip)]
     allow: Option<String>,
@@ -126,6 +135,8 @@ impl Problem {
             retry_after: None,
             may_have_been_sent: None,
             client_msg_id: None,
+            user: None,
+            touser: None,
             allow: None,
             faults: Vec::new(),
             findings: Vec::new(),
@@ -205,6 +216,28 @@ impl Problem {
     #[must_use]
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::new(NOT_FOUND, detail)
+    }
+
+    /// 404: no openid is bound to the user.
+    #[must_use]
+    pub fn unknown_user() -> Self {
+        let detail = "no openid is bound to this user, so nothing was sent / 该用户未绑定 openid，未发送";
+        Self::new(UNKNOWN_USER, detail).with_hint(
+            "Bind the user: POST /api/bindings makes a QR code and a link for that, PUT /api/users/{user} takes an openid that \
+             you know. / 请先绑定该用户：POST /api/bindings 生成绑定二维码与链接，已知 openid 时用 PUT /api/users/{user} 写入。",
+        )
+    }
+
+    /// 400: the user has unfollowed the account. WeChat was not asked: it refuses such recipients with 43004.
+    #[must_use]
+    pub fn not_a_follower() -> Self {
+        let detail = "this user has unfollowed the account, so nothing was sent / 该用户已取消关注，未发送";
+        let mut problem = Self::new(NOT_A_FOLLOWER, detail).with_hint(
+            "Nothing reaches this user until they follow the account again. \
+             / 该用户重新关注公众号之前，任何消息都无法送达。",
+        );
+        problem.0.errcode = Some(errcode::NOT_A_FOLLOWER);
+        problem
     }
 
     /// 405: the path serves only the methods `allowed`.
@@ -320,6 +353,14 @@ impl Problem {
     fn of_message(mut self, client_msg_id: &str) -> Self {
         self.0.may_have_been_sent = Some(true);
         self.0.client_msg_id = Some(client_msg_id.to_owned());
+        self
+    }
+
+    /// Sets `user` and `touser`: the recipient, a user, and the openid, where it is known.
+    #[must_use]
+    pub fn of_user(mut self, user: String, touser: Option<String>) -> Self {
+        self.0.user = Some(user);
+        self.0.touser = touser;
         self
     }
 

@@ -18,8 +18,9 @@ use aws_sdk_dynamodb::{
         retry::{ReconnectMode, RetryConfig},
     },
     types::{
-        AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TimeToLiveSpecification,
-        TimeToLiveStatus,
+        AttributeDefinition, BillingMode, CreateGlobalSecondaryIndexAction, GlobalSecondaryIndex,
+        GlobalSecondaryIndexUpdate, KeySchemaElement, KeyType, Projection, ProjectionType, ScalarAttributeType,
+        TableDescription, TimeToLiveSpecification, TimeToLiveStatus,
     },
 };
 use dynoxide::Database;
@@ -30,6 +31,8 @@ pub use self::engine::Answer;
 
 /// The table's name.
 pub const TABLE_NAME: &str = "wechat";
+/// The name of the table's index.
+const INDEX_NAME: &str = "index";
 /// The database's file in the data folder.
 const FILE: &str = "wechat.sqlite";
 /// The interval at which expired items are deleted. DynamoDB does this by itself, the engine does not.
@@ -135,29 +138,83 @@ impl Drop for EmbeddedTable {
 }
 
 async fn ensure_table(client: &Client) -> Result<(), StartError> {
-    if client.describe_table().table_name(TABLE_NAME).send().await.is_ok() {
-        return Ok(());
+    if let Ok(found) = client.describe_table().table_name(TABLE_NAME).send().await {
+        let table = found.table.unwrap_or_else(|| TableDescription::builder().build());
+        return if table.global_secondary_indexes().is_empty() {
+            add_index(client).await
+        } else {
+            Ok(())
+        };
     }
-    let partition_key = AttributeDefinition::builder()
-        .attribute_name("pk")
-        .attribute_type(ScalarAttributeType::S)
-        .build()
-        .map_err(no_table)?;
-    let key_schema = KeySchemaElement::builder()
-        .attribute_name("pk")
-        .key_type(KeyType::Hash)
-        .build()
-        .map_err(no_table)?;
+    create_table(client, TABLE_NAME).await
+}
+
+/// Creates a table with the bundle's keys and its index, as `template.yaml` does.
+///
+/// # Errors
+/// [`StartError`] when the service behind `client` refuses.
+pub async fn create_table(client: &Client, name: &str) -> Result<(), StartError> {
+    let index = GlobalSecondaryIndex::builder()
+        .index_name(INDEX_NAME)
+        .set_key_schema(Some(index_keys()?))
+        .projection(keys_only());
     client
         .create_table()
-        .table_name(TABLE_NAME)
-        .attribute_definitions(partition_key)
-        .key_schema(key_schema)
+        .table_name(name)
+        .set_attribute_definitions(Some(key_attributes()?))
+        .key_schema(key("pk", KeyType::Hash)?)
+        .global_secondary_indexes(index.build().map_err(no_table)?)
         .billing_mode(BillingMode::PayPerRequest)
         .send()
         .await
         .map_err(|error| no_table(error.into_service_error()))?;
     Ok(())
+}
+
+/// Adds the index to a table that an earlier version created.
+async fn add_index(client: &Client) -> Result<(), StartError> {
+    let index = CreateGlobalSecondaryIndexAction::builder()
+        .index_name(INDEX_NAME)
+        .set_key_schema(Some(index_keys()?))
+        .projection(keys_only());
+    let update = GlobalSecondaryIndexUpdate::builder().create(index.build().map_err(no_table)?);
+    client
+        .update_table()
+        .table_name(TABLE_NAME)
+        .set_attribute_definitions(Some(key_attributes()?))
+        .global_secondary_index_updates(update.build())
+        .send()
+        .await
+        .map_err(|error| no_table(error.into_service_error()))?;
+    Ok(())
+}
+
+fn key_attributes() -> Result<Vec<AttributeDefinition>, StartError> {
+    let types = [
+        ("pk", ScalarAttributeType::S),
+        ("ipk", ScalarAttributeType::S),
+        ("isk", ScalarAttributeType::N),
+    ];
+    let definitions = types.into_iter().map(|(name, of_type)| {
+        let definition = AttributeDefinition::builder()
+            .attribute_name(name)
+            .attribute_type(of_type);
+        definition.build().map_err(no_table)
+    });
+    definitions.collect()
+}
+
+fn index_keys() -> Result<Vec<KeySchemaElement>, StartError> {
+    Ok(vec![key("ipk", KeyType::Hash)?, key("isk", KeyType::Range)?])
+}
+
+fn key(attribute: &str, of_type: KeyType) -> Result<KeySchemaElement, StartError> {
+    let key = KeySchemaElement::builder().attribute_name(attribute).key_type(of_type);
+    key.build().map_err(no_table)
+}
+
+fn keys_only() -> Projection {
+    Projection::builder().projection_type(ProjectionType::KeysOnly).build()
 }
 
 /// Turns on expiry. Checked separately, because an earlier run may have been killed after it created the table.
@@ -236,6 +293,43 @@ mod tests {
     use aws_sdk_dynamodb::types::AttributeValue;
 
     use super::*;
+
+    #[tokio::test]
+    async fn a_table_of_an_earlier_version_gets_the_index_with_what_is_in_it() {
+        let database = Database::memory().unwrap();
+        let table = EmbeddedTable {
+            engine: Engine(database),
+            sweeper: tokio::spawn(async {}),
+        };
+        let client = table.client();
+        let pk = AttributeDefinition::builder().attribute_name("pk");
+        let create = client.create_table().table_name(TABLE_NAME);
+        let create = create.billing_mode(BillingMode::PayPerRequest);
+        let create = create.attribute_definitions(pk.attribute_type(ScalarAttributeType::S).build().unwrap());
+        create
+            .key_schema(key("pk", KeyType::Hash).unwrap())
+            .send()
+            .await
+            .unwrap();
+        let text = |value: &str| AttributeValue::S(value.to_owned());
+        let put = client.put_item().table_name(TABLE_NAME).item("pk", text("user#1"));
+        let put = put
+            .item("ipk", text("users"))
+            .item("isk", AttributeValue::N("1".to_owned()));
+        put.send().await.unwrap();
+
+        ensure_table(&client).await.unwrap();
+
+        let query = client.query().table_name(TABLE_NAME).index_name(INDEX_NAME);
+        let query = query.key_condition_expression("ipk = :ipk");
+        let found = query
+            .expression_attribute_values(":ipk", text("users"))
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(found.count, 1);
+        ensure_table(&client).await.unwrap();
+    }
 
     #[tokio::test]
     async fn what_was_stored_in_a_folder_is_there_after_a_restart() {

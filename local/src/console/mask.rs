@@ -4,8 +4,9 @@ use serde_json::{Map, Value};
 use wechat::api_key::KEY_PREFIX;
 
 /// JSON members and query parameters whose values are masked.
-const SECRET: [&str; 8] = [
+const SECRET: [&str; 10] = [
     "access_token",
+    "code",
     "refresh_token",
     "secret",
     "appsecret",
@@ -13,6 +14,7 @@ const SECRET: [&str; 8] = [
     "signature",
     "msg_signature",
     "encoding_aes_key",
+    "ticket",
 ];
 const MASK: &str = "…";
 /// Characters after [`KEY_PREFIX`]. A key has more.

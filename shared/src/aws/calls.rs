@@ -11,6 +11,7 @@ use aws_smithy_runtime_api::client::{
     result::ConnectorError,
     runtime_components::RuntimeComponents,
 };
+use serde_json::Value;
 
 /// Restricts `client` to `declared` calls in a debug build. A release build gets `client` unchanged.
 pub(super) fn only(declared: &'static [&'static str], client: SharedHttpClient) -> SharedHttpClient {
@@ -41,30 +42,44 @@ impl HttpClient for DeclaredCalls<SharedHttpClient> {
 
 impl HttpConnector for DeclaredCalls<SharedHttpConnector> {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        match action(&request) {
-            Some(call) if !self.declared.contains(&call.as_str()) => {
+        let calls = actions(&request);
+        match calls.iter().find(|call| !self.declared.contains(&call.as_str())) {
+            Some(call) => {
                 let refused = format!(
                     "{call} is not declared: add it to AWS_CALLS in the function's lib.rs and to its role in template.yaml"
                 );
                 tracing::error!("{refused}");
                 HttpConnectorFuture::ready(Err(ConnectorError::user(refused.into())))
             }
-            call => {
-                call.iter().for_each(|call| record(call));
+            None => {
+                calls.iter().for_each(|call| record(call));
                 self.inner.call(request)
             }
         }
     }
 }
 
-/// Returns the IAM action that `request` needs. `None` for a request for credentials, which needs none.
-fn action(request: &HttpRequest) -> Option<String> {
+/// Returns the IAM actions that `request` needs: none for a request for credentials, one for each write of a transaction.
+/// See [AWS Docs/Using IAM with DynamoDB transactions](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis-iam.html).
+fn actions(request: &HttpRequest) -> Vec<String> {
     let Some(target) = request.headers().get("x-amz-target") else {
         let path = request.uri().split('?').next().unwrap_or_default();
-        return path
-            .ends_with("/invocations")
-            .then(|| "lambda:InvokeFunction".to_owned());
+        let is_invocation = path.ends_with("/invocations");
+        return is_invocation
+            .then(|| "lambda:InvokeFunction".to_owned())
+            .into_iter()
+            .collect();
     };
+    if !target.ends_with(".TransactWriteItems") {
+        return action(target).into_iter().collect();
+    }
+    let body: Value = serde_json::from_slice(request.body().bytes().unwrap_or_default()).unwrap_or_default();
+    let writes = body["TransactItems"].as_array().into_iter().flatten();
+    let kinds = writes.filter_map(|write| write.as_object()?.keys().next());
+    kinds.map(|kind| format!("dynamodb:{kind}Item")).collect()
+}
+
+fn action(target: &str) -> Option<String> {
     let (service, operation) = target.split_once('.')?;
     let prefix = match service.split('_').next() {
         Some("DynamoDB") => "dynamodb",
@@ -126,6 +141,9 @@ mod tests {
             connector.call(request(uri, target)).await.unwrap_err();
             assert_eq!(PASSED_ON.load(Ordering::Relaxed), before + 1, "{uri} {target:?}");
         }
+        let mut transaction = request("https://example.com/", Some("DynamoDB_20120810.TransactWriteItems"));
+        *transaction.body_mut() = r#"{"TransactItems": [{"Put": {}}]}"#.into();
+        assert_eq!(actions(&transaction), ["dynamodb:PutItem"]);
         for (target, call) in [
             ("DynamoDB_20120810.Scan", "dynamodb:Scan"),
             ("AWSEvents.PutEvents", "events:PutEvents"),

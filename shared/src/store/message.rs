@@ -3,11 +3,19 @@
 
 use serde::Serialize;
 
-use super::{Attributes, StoreError, Table, get_number, get_text, number, text, written, written_if};
-use crate::message::DeliveryStatus;
+use super::{
+    Attributes, StoreError, Table, get_number, get_text,
+    index::{Cursor, Page},
+    number, text, written, written_if,
+};
+use crate::{digest::logged_openid, message::DeliveryStatus};
 
 /// Seconds. The lifetime of a record: 30 days.
 const KEPT_FOR: i64 = 30 * 24 * 3600;
+/// The messages that one step of [`Table::forget_messages`] changes.
+const FORGOTTEN_AT_ONCE: i32 = 25;
+
+const FORGET: &str = "SET openid_sha256 = :digest REMOVE touser, ipk, isk";
 
 /// The delivery status of a template message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -107,20 +115,23 @@ impl Table {
     }
 
     /// Records that WeChat accepted a message. Keeps a receipt that came first, and the time of the first send: WeChat answers
-    /// a retry with the same msgid.
+    /// a retry with the same msgid. `now` is in epoch milliseconds.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written.
     pub async fn record_sent(&self, msgid: &str, touser: &str, template_id: &str, now: i64) -> Result<(), StoreError> {
-        let expression = "SET touser = :touser, template_id = :template_id, #ttl = :ttl, \
-                          sent_at = if_not_exists(sent_at, :now), \
+        let expression = "SET touser = :touser, template_id = :template_id, #ttl = :ttl, ipk = :ipk, \
+                          isk = if_not_exists(isk, :isk), sent_at = if_not_exists(sent_at, :now), \
                           #status = if_not_exists(#status, :sent)";
+        let (seconds, millis) = (now.div_euclid(1000), now.rem_euclid(1000));
         let values = [
             (":touser", text(touser)),
             (":template_id", text(template_id)),
-            (":now", number(now)),
-            (":ttl", number(now + KEPT_FOR)),
+            (":now", number(seconds)),
+            (":ttl", number(seconds + KEPT_FOR)),
             (":sent", text(MessageStatus::Sent.as_str())),
+            (":ipk", text(self.messages_to(touser))),
+            (":isk", number(format!("{seconds}.{millis:03}"))),
         ];
         let update = self.update(&self.message_pk(msgid), expression, None, values);
         written("UpdateItem", update.send().await)
@@ -143,6 +154,29 @@ impl Table {
         ];
         let update = self.update(&self.message_pk(receipt.msgid), expression, Some(condition), values);
         written_if("UpdateItem", update.send().await)
+    }
+
+    /// Removes `openid` from a few records of messages to this person; its digest stays, by which log lines name the person.
+    /// Returns where to go on, or `None` when none is left.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be read or written. Some records may have changed.
+    pub async fn forget_messages(&self, openid: &str, after: Option<&Cursor>) -> Result<Option<Cursor>, StoreError> {
+        let Page { entries: pks, next } = self
+            .page_of_keys(&self.messages_to(openid), after, FORGOTTEN_AT_ONCE)
+            .await?;
+        let digest = logged_openid(openid);
+        for pk in &pks {
+            let values = [(":digest", text(&digest)), (":openid", text(openid))];
+            let update = self.update(pk, FORGET, Some("touser = :openid"), values);
+            written_if("UpdateItem", update.send().await)?;
+        }
+        Ok(next)
+    }
+
+    /// The partition of the index with the messages to one person.
+    fn messages_to(&self, openid: &str) -> String {
+        format!("{}#{openid}", self.pk("to"))
     }
 
     fn message_pk(&self, msgid: &str) -> String {

@@ -3,8 +3,11 @@
 //! DynamoDB deletes expired items late, so readers compare the times themselves.
 
 mod arrival;
+mod binding;
 mod callback;
 mod claim;
+mod index;
+mod login;
 mod keys;
 mod menu;
 mod message;
@@ -13,6 +16,8 @@ mod replies;
 mod send;
 mod templates;
 mod token;
+mod transaction;
+mod user;
 
 use std::{collections::HashMap, error::Error, fmt, sync::Arc};
 
@@ -27,7 +32,10 @@ use aws_sdk_dynamodb::{
 };
 
 pub use self::{
+    binding::{BindOutcome, Binding, BindingState, NewBinding},
     callback::Claim,
+    index::{Cursor, InvalidCursor, Page},
+    login::{Login, LoginClaim, LoginEnd, LoginPurpose},
     keys::{CreatedKey, KEYS_LIMIT},
     menu::{KeptMenu, MenuError, ROLLBACK_CLAIMED_FOR},
     message::{MessageRecord, MessageStatus, Receipt},
@@ -35,7 +43,8 @@ pub use self::{
     replies::{SavedReplies, StoredReplies},
     send::{RecipientState, RecordedAnswer, SendClaim, SendOutcome, SendRequest, SendState},
     templates::ListedTemplates,
-    token::{Lease, RefreshFailure, StoredToken, TokenItem},
+    user::{Person, Replaced, USERS_LIMIT, User},
+    token::{Credential, Lease, RefreshFailure, StoredToken, TokenItem},
 };
 
 use crate::aws::describe;
@@ -240,11 +249,9 @@ impl StoreError {
         }
     }
 
-    /// Creates the error of a write that is not answered in time.
-    #[cfg(all(test, feature = "client"))]
-    pub(crate) const fn unreachable(operation: &'static str) -> Self {
+    pub(crate) const fn of_kind(kind: StoreErrorKind, operation: &'static str) -> Self {
         Self {
-            kind: StoreErrorKind::Unreachable,
+            kind,
             operation,
             source: None,
         }

@@ -7,21 +7,20 @@
 //! | `STORE_TABLE` | this table, in the AWS account and region of the standard variables |
 
 mod callbacks;
+mod logins;
 mod keys;
 mod records;
 mod replies;
 mod sends;
 mod token;
+mod users;
 
 use std::{collections::HashMap, future::Future};
 
 use aws_sdk_dynamodb::{
     Client,
     config::{Credentials, Region},
-    types::{
-        AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
-        TimeToLiveSpecification,
-    },
+    types::{AttributeValue, TimeToLiveSpecification},
 };
 use testing::TableServer;
 use tokio::{sync::OnceCell, task::JoinSet};
@@ -31,12 +30,14 @@ use wechat::{random, store::Table};
 const RACERS: usize = 16;
 /// The calls that the suite makes.
 const AWS_CALLS: &[&str] = &[
+    "dynamodb:BatchGetItem",
     "dynamodb:CreateTable",
     "dynamodb:DeleteItem",
     "dynamodb:DescribeTable",
     "dynamodb:DescribeTimeToLive",
     "dynamodb:GetItem",
     "dynamodb:PutItem",
+    "dynamodb:Query",
     "dynamodb:UpdateItem",
     "dynamodb:UpdateTimeToLive",
 ];
@@ -104,20 +105,7 @@ async fn shared_table(client: &Client) -> String {
 }
 
 async fn make_table(client: &Client, name: &str) {
-    let partition_key = AttributeDefinition::builder()
-        .attribute_name("pk")
-        .attribute_type(ScalarAttributeType::S)
-        .build();
-    let key_schema = KeySchemaElement::builder()
-        .attribute_name("pk")
-        .key_type(KeyType::Hash)
-        .build();
-    let create = client
-        .create_table()
-        .table_name(name)
-        .billing_mode(BillingMode::PayPerRequest);
-    let create = create.attribute_definitions(partition_key.unwrap());
-    create.key_schema(key_schema.unwrap()).send().await.unwrap();
+    testing::create_table(client, name).await.unwrap();
     let expiry = TimeToLiveSpecification::builder().attribute_name("ttl").enabled(true);
     let update = client.update_time_to_live().table_name(name);
     let update = update.time_to_live_specification(expiry.build().unwrap());

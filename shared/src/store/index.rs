@@ -1,0 +1,162 @@
+//! The sparse global index `index`: partition key `ipk` (S), sort key `isk` (N), keys only. It finds what has no key of its
+//! own: all users, and the messages to one person. An item has one `ipk`.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+
+use super::{Attributes, StoreError, StoreErrorKind, Table, get_text, named, number, text};
+
+const INDEX: &str = "index";
+/// The most items that DynamoDB returns for one BatchGetItem.
+const BATCH_LIMIT: usize = 100;
+/// How often a batch is asked for the keys that DynamoDB left out, because it throttles or the answer was too large.
+const BATCH_ATTEMPTS: u8 = 4;
+
+/// A position in a partition of the index, after which the next page begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    isk: String,
+    pk: String,
+}
+
+/// A text that is not a cursor of this account and this list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the cursor is not one that an earlier page returned / cursor 不是先前某页返回的值")]
+pub struct InvalidCursor;
+
+/// A page of a list, and where the next one begins. A page may be empty and have a next one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<T> {
+    /// The entries.
+    pub entries: Vec<T>,
+    /// Where the next page begins. `None` after the last page.
+    pub next: Option<Cursor>,
+}
+
+impl Cursor {
+    /// Writes the cursor for a URL. It holds the key of an item without the prefix `prefix`.
+    pub(super) fn to_text(&self, prefix: &str) -> String {
+        let key = self.pk.strip_prefix(prefix).unwrap_or_default();
+        URL_SAFE_NO_PAD.encode(format!("{}#{key}", self.isk))
+    }
+
+    /// Reads a cursor that [`Self::to_text`] wrote.
+    pub(super) fn parse(cursor: &str, prefix: &str) -> Result<Self, InvalidCursor> {
+        let decoded = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| InvalidCursor)?;
+        let decoded = String::from_utf8(decoded).map_err(|_| InvalidCursor)?;
+        let (isk, key) = decoded.split_once('#').ok_or(InvalidCursor)?;
+        let is_number = !isk.is_empty() && isk.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+        if !is_number || key.is_empty() {
+            return Err(InvalidCursor);
+        }
+        Ok(Self {
+            isk: isk.to_owned(),
+            pk: format!("{prefix}{key}"),
+        })
+    }
+}
+
+impl Table {
+    /// Returns the keys of a page of the partition `ipk`, oldest first. The index lags behind the table for some milliseconds.
+    pub(super) async fn page_of_keys(
+        &self,
+        ipk: &str,
+        after: Option<&Cursor>,
+        limit: i32,
+    ) -> Result<Page<String>, StoreError> {
+        let start = after.map(|cursor| {
+            named([
+                ("ipk", text(ipk)),
+                ("isk", AttributeValue::N(cursor.isk.clone())),
+                ("pk", text(&cursor.pk)),
+            ])
+        });
+        let page = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .index_name(INDEX)
+            .key_condition_expression("ipk = :ipk")
+            .expression_attribute_values(":ipk", text(ipk))
+            .set_exclusive_start_key(start)
+            .limit(limit)
+            .send()
+            .await
+            .map_err(|error| StoreError::from_sdk("Query", &error))?;
+        let keys = page.items().iter().filter_map(|item| get_text(item, "pk"));
+        let next = page.last_evaluated_key().and_then(|key| {
+            let isk = key.get("isk")?.as_n().ok()?.clone();
+            let pk = get_text(key, "pk")?.to_owned();
+            Some(Cursor { isk, pk })
+        });
+        Ok(Page {
+            entries: keys.map(str::to_owned).collect(),
+            next,
+        })
+    }
+
+    /// Reads the items with these keys consistently, at most [`BATCH_LIMIT`] different ones. Returns those that exist, by key.
+    pub(super) async fn read_batch(&self, pks: Vec<String>) -> Result<HashMap<String, Attributes>, StoreError> {
+        debug_assert!(pks.len() <= BATCH_LIMIT, "DynamoDB refuses a larger batch");
+        let mut found = HashMap::with_capacity(pks.len());
+        let mut left: Vec<Attributes> = pks.into_iter().map(|pk| named([("pk", text(pk))])).collect();
+        for _ in 0..BATCH_ATTEMPTS {
+            if left.is_empty() {
+                return Ok(found);
+            }
+            let keys = KeysAndAttributes::builder().set_keys(Some(left)).consistent_read(true);
+            let keys = keys
+                .build()
+                .map_err(|error| StoreError::damaged("BatchGetItem", error))?;
+            let read = self
+                .client
+                .batch_get_item()
+                .request_items(&self.name, keys)
+                .send()
+                .await;
+            let mut read = read.map_err(|error| StoreError::from_sdk("BatchGetItem", &error))?;
+            let items = read.responses.as_mut().and_then(|tables| tables.remove(&self.name));
+            for item in items.unwrap_or_default() {
+                if let Some(pk) = get_text(&item, "pk") {
+                    found.insert(pk.to_owned(), item);
+                }
+            }
+            let unread = read
+                .unprocessed_keys
+                .as_mut()
+                .and_then(|tables| tables.remove(&self.name));
+            left = unread.map(|unread| unread.keys).unwrap_or_default();
+        }
+        Err(StoreError::of_kind(StoreErrorKind::Busy, "BatchGetItem"))
+    }
+}
+
+/// The attributes that put an item into the partition `ipk`.
+pub(super) fn indexed<'a>(ipk: String, isk: impl ToString) -> [(&'a str, AttributeValue); 2] {
+    [("ipk", text(ipk)), ("isk", number(isk))]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_survives_its_text_and_only_its_text_is_one() {
+        let cursor = Cursor {
+            isk: "1767225600.123".to_owned(),
+            pk: "user#wx1#用户#1".to_owned(),
+        };
+        assert_eq!(Cursor::parse(&cursor.to_text("user#wx1#"), "user#wx1#"), Ok(cursor));
+        for text in [
+            "",
+            "%",
+            "AAAA",
+            &URL_SAFE_NO_PAD.encode("x#y"),
+            &URL_SAFE_NO_PAD.encode("1#"),
+        ] {
+            assert_eq!(Cursor::parse(text, "user#wx1#"), Err(InvalidCursor), "{text}");
+        }
+    }
+}
