@@ -8,6 +8,7 @@
 //! | check a send, a menu, the values of a template message | [`validate`] |
 //! | call WeChat for an account | `account` (features `client` and `aws`), over `api` and `token`; [`errcode`] |
 //! | get an access_token | `token` (features `client` and `aws`) |
+//! | check the address of a team's own page | `page` (feature `client`) |
 //! | store and load records | `store` (feature `aws`) |
 //! | run the effects of a callback, or hand them over to `worker` | `effects` (feature `effects`) |
 //! | start a function | [`config`], [`live`], [`telemetry`], `aws` (feature `aws`) |
@@ -36,6 +37,8 @@ pub mod json;
 pub mod live;
 pub mod lock;
 pub mod message;
+#[cfg(feature = "client")]
+pub mod page;
 pub mod random;
 pub mod reply;
 pub mod rules;

@@ -7,13 +7,18 @@
 mod callers;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "client")]
+mod users;
 
 use std::{collections::HashMap, error::Error, fmt};
 
 use serde_json::Value;
 
 #[cfg(feature = "client")]
-pub use self::callers::{AdminConfig, ApiConfig, CallerConfig, RefresherConfig};
+pub use self::{
+    callers::{AdminConfig, ApiConfig, CallerConfig, RefresherConfig},
+    users::UsersConfig,
+};
 use crate::{
     callback::{CallbackVerifier, MessageMode, aes::EncodingAesKey},
     secret::Secret,

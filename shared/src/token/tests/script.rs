@@ -15,7 +15,7 @@ use crate::{
     api::{ApiError, IssuedToken, Rejection, TokenApi, TokenIssuer},
     clock::{Clock, Deadline},
     secret::Secret,
-    store::{Lease, RefreshFailure, StoreError, StoredToken, TokenItem},
+    store::{Lease, RefreshFailure, StoreError, StoreErrorKind, StoredToken, TokenItem},
     token::{Action, RefreshError, Refreshed, Refresher, TokenStore},
 };
 
