@@ -5,7 +5,7 @@ use super::{Callback, Content, Event};
 /// The scene of a binding's QR code is this and the binding's id.
 pub const BINDING_SCENE: &str = "bind.";
 
-/// Characters of the longest scene: see [WeChat Docs/生成带参数二维码](https://developers.weixin.qq.com/doc/service/guide/product/qrcode/Generating_a_Parametric_QR_Code.html).
+/// Characters of the longest scene. See [WeChat Docs/生成带参数二维码](https://developers.weixin.qq.com/doc/service/api/qrcode/qrcodes/api_createqrcode).
 const LONGEST_SCENE: usize = 64;
 
 impl Callback {
