@@ -37,7 +37,7 @@ struct Story {
 
 const MSGID: &str = "3400000000893845440";
 
-const STORIES: [Story; 9] = [
+const STORIES: [Story; 10] = [
     Story {
         name: "a delivery receipt",
         program: Program::Webhook,
@@ -52,6 +52,23 @@ const STORIES: [Story; 9] = [
                 callbacks::kept(stage).await;
                 let kept = "the receipt once; the event at least once, with the same `id`";
                 ("the redelivery after 5 s: 200".to_owned(), kept.to_owned())
+            })
+        },
+    },
+    Story {
+        name: "a scan that binds",
+        program: Program::Webhook,
+        before: |stage| Box::pin(stage.begin_binding()),
+        event: |stage| stage.scan().into(),
+        after: |stage, function| {
+            Box::pin(async move {
+                stage.table.end_claims().await;
+                let again = ask(function, &stage.scan()).await;
+                assert!(callbacks::is_bound(&again), "{again:?}");
+                stage.assert_bound().await;
+                assert!(!stage.bus.entries().is_empty(), "the event is lost");
+                let kept = "the user is bound, once; the event at least once, with the same `id`";
+                ("the redelivery after 5 s: 200, `bound`".to_owned(), kept.to_owned())
             })
         },
     },
