@@ -4,21 +4,13 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 use simulator::FOLLOWER;
-use testing::{Fault, Service, Stage, message};
+use testing::{Fault, Service, Stage, message, message_for};
 
 use crate::{
     BINARY, SEND,
     once::{TEN_MINUTES, kill_while_it_sends},
     request, send, send_with_key,
 };
-
-/// The message of [`message`] to one user, or to several.
-fn message_for(member: &str, users: impl Into<Value>) -> Value {
-    let mut body = message();
-    body.as_object_mut().unwrap().remove("touser");
-    body[member] = users.into();
-    body
-}
 
 fn to_user(user: &str) -> Value {
     message_for("user", user)
