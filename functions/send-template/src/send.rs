@@ -16,7 +16,7 @@ use crate::{
 };
 
 pub(crate) const ROUTES: &[Route<App>] = &[
-    route!(POST "/api/sendTemplateMessage" => send_template_message, Operation {
+    route!(Send, POST "/api/sendTemplateMessage" => send_template_message, Operation {
         id: "sendTemplateMessage",
         summary: "Send a template message / 发送模板消息",
         parameters: &[Parameter {
@@ -43,6 +43,12 @@ pub(crate) const ROUTES: &[Route<App>] = &[
 async fn send_template_message(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
     let body = request.json()?;
     let message = &SendTemplate::read(&body).map_err(Problem::faulty_request)?;
+    if !request.caller().grants().allows_template(&message.template_id) {
+        return Err(Problem::forbidden(
+            "the scope send of this key does not include this template / 该密钥的 send 权限不包括此模板",
+        )
+        .with_field("template_id"));
+    }
     let key = idempotency::key(request.headers())?;
     let users = Users::read(app, &message.recipients).await?;
     let users = users.as_ref();

@@ -9,6 +9,7 @@ mod from_wechat;
 use http::{HeaderValue, Response, header};
 use serde::Serialize;
 use wechat::{
+    api_key::Scope,
     config::ConfigError,
     errcode,
     validate::{Fault, template::Finding},
@@ -39,10 +40,12 @@ const BAD_REQUEST: Kind = kind!(400, "bad-request", "Bad request / 请求有误"
 const NOT_A_FOLLOWER: Kind = kind!(400, "not-a-follower", "Not a follower / 未关注");
 const TEMPLATE_MISMATCH: Kind = kind!(400, "template-mismatch", "Not what the template takes / 与模板不符");
 const UNAUTHORIZED: Kind = kind!(401, "unauthorized", "Unauthorized / 未授权");
+const FORBIDDEN: Kind = kind!(403, "forbidden", "Forbidden / 无权限");
 const NOT_FOUND: Kind = kind!(404, "not-found", "Not found / 未找到");
 const UNKNOWN_USER: Kind = kind!(404, "unknown-user", "Unknown user / 用户未绑定");
 const METHOD_NOT_ALLOWED: Kind = kind!(405, "method-not-allowed", "Method not allowed / 方法不支持");
 const IN_PROGRESS: Kind = kind!(409, "in-progress", "In progress / 处理中");
+const TOO_MANY: Kind = kind!(409, "too-many", "Too many / 数量已达上限");
 const CHANGED: Kind = kind!(412, "changed", "Changed meanwhile / 内容已被修改");
 const TOO_LARGE: Kind = kind!(413, "too-large", "Content too large / 请求体过大");
 const KEY_REUSED: Kind = kind!(422, "key-reused", "Idempotency-Key reused / 幂等键重复使用");
@@ -181,15 +184,32 @@ impl Problem {
     #[must_use]
     pub fn unauthorized(has_keys: bool) -> Self {
         if !has_keys {
-            let detail = "API_KEYS is not set, so no key can call / 未设置 API_KEYS，任何密钥都无法调用";
+            let detail = "API_KEYS is not set, and this is not a key of /api/keys \
+                          / 未设置 API_KEYS，且请求未携带 /api/keys 中的有效密钥";
             return Self::new(UNAUTHORIZED, detail).with_hint(
                 "Set API_KEYS in the secret that WECHAT_SECRET_ID names, or in the function's environment. \
                  / 请在 WECHAT_SECRET_ID 指向的密钥或函数的环境变量中设置 API_KEYS。",
             );
         }
-        let detail =
-            "send one of API_KEYS as \"Authorization: Bearer KEY\" / 请携带 API_KEYS 之一：Authorization: Bearer KEY";
+        let detail = "send one of API_KEYS, or a key made by POST /api/keys, as \"Authorization: Bearer KEY\" \
+                      / 请携带 API_KEYS 之一或由 POST /api/keys 创建的密钥：Authorization: Bearer KEY";
         Self::new(UNAUTHORIZED, detail)
+    }
+
+    /// 403: the caller may not do this.
+    #[must_use]
+    pub fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(FORBIDDEN, detail)
+    }
+
+    /// 403: the caller has none of the scopes `needed`.
+    #[must_use]
+    pub fn missing_scope(needed: &[Scope]) -> Self {
+        let names: Vec<_> = needed.iter().map(|scope| scope.as_str()).collect();
+        let (names, named) = (names.join(" or "), names.join(" 或 "));
+        Self::forbidden(format!("the key lacks the scope {names} / 该密钥没有 {named} 权限")).with_hint(
+            "Use a key with that scope, or make one by POST /api/keys. / 请使用具有该权限的密钥，或通过 POST /api/keys 创建。",
+        )
     }
 
     /// 404: there is no such thing.
@@ -201,7 +221,7 @@ impl Problem {
     /// 404: no openid is bound to the user.
     #[must_use]
     pub fn unknown_user() -> Self {
-        let detail = "no openid is bound to this user, so WeChat was not asked / 该用户未绑定 openid，未请求微信";
+        let detail = "no openid is bound to this user / 该用户未绑定 openid";
         Self::new(UNKNOWN_USER, detail).with_hint(
             "Bind the user: POST /api/bindings makes a QR code and a link for that, PUT /api/users/{user} takes an openid that \
              you know. / 请先绑定该用户：POST /api/bindings 生成绑定二维码与链接，已知 openid 时用 PUT /api/users/{user} 写入。",
@@ -236,6 +256,12 @@ impl Problem {
         let mut problem = Self::new(IN_PROGRESS, detail);
         problem.0.retry_after = Some(retry_after);
         problem
+    }
+
+    /// 409: there are as many as there may be.
+    #[must_use]
+    pub fn too_many(detail: impl Into<String>) -> Self {
+        Self::new(TOO_MANY, detail)
     }
 
     /// 412: the content has changed since the caller read it.
