@@ -18,7 +18,7 @@ use axum::{
     response::Response,
 };
 use http::{HeaderValue, StatusCode, header, request::Parts};
-use http_api::{Api as _, access::api_key};
+use http_api::Api as _;
 use tokio::{net::TcpListener, sync::oneshot, time::timeout};
 use wechat::live::State as _;
 
@@ -87,7 +87,7 @@ pub(crate) async fn serve(
 /// Answers with the function that serves the path.
 async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let body = if needs_body(&gateway.functions, &parts) {
+    let body = if needs_body(&gateway.functions, &parts).await {
         body
     } else {
         Body::empty()
@@ -119,13 +119,24 @@ pub(crate) fn is_webhook(path: &str) -> bool {
 
 /// Whether the request's body has to be read. A callback with a bad query and an API call without a valid key are refused by
 /// their head alone, so that strangers cannot hold connections open by sending no body.
-fn needs_body(functions: &Functions, parts: &Parts) -> bool {
-    if is_webhook(parts.uri.path()) {
-        serde_json::from_str(&event::json(parts, b""))
-            .is_ok_and(|request| webhook::needs_body(&functions.webhook, &request))
+async fn needs_body(functions: &Functions, parts: &Parts) -> bool {
+    let path = parts.uri.path();
+    let Ok(request) = &serde_json::from_str(&event::json(parts, b"")) else {
+        return false;
+    };
+    if is_webhook(path) {
+        webhook::needs_body(&functions.webhook, request)
+    } else if is_send_template(path) {
+        http_api::needs_body(&functions.send_template, request).await
     } else {
-        api_key(&parts.headers, functions.send_template.api_keys()).is_some()
+        http_api::needs_body(&functions.admin, request).await
     }
+}
+
+/// Whether send-template serves `path`. With a slash at its end the path is another one in AWS, where only admin takes all of
+/// `/api/`.
+fn is_send_template(path: &str) -> bool {
+    http_api::is_served(send_template::App::ROUTES, path) && !path.ends_with('/')
 }
 
 /// Whether the request may have changed the reply rules: any write below their path, so that a new route needs no entry here.
@@ -155,8 +166,7 @@ async fn route(functions: &Functions, path: &str, event: &str) -> Result<http::R
     let request = &serde_json::from_str(event)?;
     Ok(if is_webhook(path) {
         Box::pin(webhook::handle(&functions.webhook, request)).await
-    } else if http_api::is_served(send_template::App::ROUTES, path) && !path.ends_with('/') {
-        // With a slash at its end the path is another one in AWS, where only admin takes all of `/api/`.
+    } else if is_send_template(path) {
         Box::pin(http_api::serve(&functions.send_template, request)).await
     } else if path.starts_with("/api/") || http_api::is_served(admin::App::ROUTES, path) {
         Box::pin(http_api::serve(&functions.admin, request)).await

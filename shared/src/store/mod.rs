@@ -8,6 +8,7 @@ mod callback;
 mod claim;
 mod index;
 mod login;
+mod keys;
 mod menu;
 mod message;
 mod refusal;
@@ -35,14 +36,15 @@ pub use self::{
     callback::Claim,
     index::{Cursor, InvalidCursor, Page},
     login::{Login, LoginClaim, LoginEnd, LoginPurpose},
+    keys::{CreatedKey, KEYS_LIMIT},
     menu::{KeptMenu, MenuError, ROLLBACK_CLAIMED_FOR},
     message::{MessageRecord, MessageStatus, Receipt},
     refusal::{REFUSAL_IS_NEWS_FOR, RefusedCallback, Sender},
     replies::{SavedReplies, StoredReplies},
     send::{RecipientState, RecordedAnswer, SendClaim, SendOutcome, SendRequest, SendState},
     templates::ListedTemplates,
-    token::{Lease, RefreshFailure, StoredToken, TokenItem},
     user::{Person, Replaced, USERS_LIMIT, User},
+    token::{Credential, Lease, RefreshFailure, StoredToken, TokenItem},
 };
 
 use crate::aws::describe;
@@ -144,7 +146,7 @@ impl Table {
             .update_expression(expression)
             .set_condition_expression(condition.map(str::to_owned))
             .set_expression_attribute_names(names_in(&[expression, condition.unwrap_or_default()]))
-            .set_expression_attribute_values(Some(named(values)))
+            .set_expression_attribute_values(Some(named(values)).filter(|values| !values.is_empty()))
     }
 
     /// Builds a delete.

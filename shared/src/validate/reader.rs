@@ -15,15 +15,6 @@ use super::{
 pub const EMPTY: &str = "must not be empty / 不能为空";
 const MISSING: &str = "is missing / 缺少该字段";
 
-/// Characters. The longest id that a team gives its user.
-const USER_ID_LIMIT: usize = 128;
-
-/// Whether `text` can be a team's id of a user.
-#[must_use]
-pub fn is_user_id(text: &str) -> bool {
-    (1..=USER_ID_LIMIT).contains(&text.chars().count()) && !text.contains(char::is_control)
-}
-
 /// Collects the faults of one document.
 #[derive(Debug, Default)]
 pub struct Reader {
@@ -160,21 +151,6 @@ impl Reader {
         self.text(&object.place.member(name), object.get(name)?)
     }
 
-    /// Reads the text `name`, which must be a team's id of a user.
-    pub fn user_id<'v>(&mut self, object: &Object<'_, 'v>, name: &str) -> Option<&'v str> {
-        let user = self.required_text(object, name, str::is_empty)?;
-        if !is_user_id(user) {
-            self.fault(
-                &object.place.member(name),
-                format!(
-                    "must be 1 to {USER_ID_LIMIT} characters without control characters \
-                     / 应为 1 至 {USER_ID_LIMIT} 个字符，且不含控制字符"
-                ),
-            );
-        }
-        Some(user)
-    }
-
     /// Checks that `text` has at most `limit` bytes of UTF-8.
     pub fn at_most(&mut self, place: &Place<'_>, text: &str, limit: usize) -> bool {
         let (length, is_short) = (text.len(), text.len() <= limit);
@@ -230,7 +206,12 @@ impl Reader {
 
     /// Reads the text `name`, which must be one of `known`.
     pub fn one_of<'k>(&mut self, object: &Object<'_, '_>, name: &str, known: &[&'k str]) -> Option<&'k str> {
-        let given = object.get(name).and_then(Value::as_str);
+        self.known_text(&object.place.member(name), object.get(name), known)
+    }
+
+    /// Reads a text that must be one of `known`.
+    pub fn known_text<'k>(&mut self, place: &Place<'_>, value: Option<&Value>, known: &[&'k str]) -> Option<&'k str> {
+        let given = value.and_then(Value::as_str);
         let found = known.iter().find(|known| Some(**known) == given);
         if found.is_none() {
             let (names, named) = in_both(known);
@@ -239,7 +220,7 @@ impl Reader {
                 [only] => format!("must be {only} / 应为 {only}"),
                 _ => format!("must be one of {names}{meant} / 应为 {named} 之一{meant_too}"),
             };
-            self.fault(&object.place.member(name), detail);
+            self.fault(place, detail);
         }
         found.copied()
     }

@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use embedded_table::TABLE_NAME;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::{TableServer, account::APP_ID, now};
 
@@ -74,6 +75,20 @@ impl Table {
     pub async fn keep_templates(&self, templates: &Value, age: i64) {
         let listed = json!({"templates": templates.to_string(), "listed_at": now() - age, "ttl": now() + 1000});
         self.set("templates", &listed).await;
+    }
+
+    /// Stores API keys as admin does, each with its attributes, such as `name` and `scopes`. A key's id is its last five
+    /// characters.
+    pub async fn save_keys(&self, keys: &[(&str, Value)]) {
+        let entries = keys.iter().map(|(key, attributes)| {
+            let digest: String = Sha256::digest(key).iter().map(|byte| format!("{byte:02x}")).collect();
+            let mut entry = attributes.clone();
+            entry["digest"] = digest.into();
+            entry["created_at"] = now().into();
+            (key[key.len() - 5..].to_owned(), entry)
+        });
+        let entries: Map<String, Value> = entries.collect();
+        self.set("keys", &json!({ "keys": entries })).await;
     }
 
     /// Waits until a delivery has claimed its callback, and returns the name of the claim.

@@ -5,6 +5,7 @@
 mod checked;
 mod events;
 mod failures;
+mod keys;
 mod once;
 mod sending;
 mod settings;

@@ -8,6 +8,7 @@
 
 mod callbacks;
 mod logins;
+mod keys;
 mod records;
 mod replies;
 mod sends;
