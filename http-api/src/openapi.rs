@@ -60,13 +60,16 @@ impl Operation {
         }
         for (status, description, schema) in self.answers {
             let mut answer = json!({"description": description});
-            if let Some(schema) = schema.to_json() {
-                answer["content"] = json!({"application/json": {"schema": schema}});
+            if let Some(content) = schema.to_content() {
+                answer["content"] = content;
             }
             operation["responses"][status.to_string()] = answer;
         }
         for status in COMMON_FAILURES.iter().chain(self.failures) {
-            operation["responses"][status.to_string()] = json!({"$ref": format!("#/components/responses/{status}")});
+            let answer = &mut operation["responses"][status.to_string()];
+            if answer.is_null() {
+                *answer = json!({"$ref": format!("#/components/responses/{status}")});
+            }
         }
         operation
     }
@@ -149,6 +152,10 @@ impl Body {
 pub enum Schema {
     /// No body.
     Empty,
+    /// A page for people.
+    Html,
+    /// A text.
+    Text,
     /// Any object, such as WeChat's answer.
     Object,
     /// A schema of the document.
@@ -158,15 +165,20 @@ pub enum Schema {
 }
 
 impl Schema {
-    fn to_json(self) -> Option<Value> {
-        match self {
-            Self::Empty => None,
-            Self::Object => Some(json!({"type": "object"})),
-            Self::Named(name) => Some(reference(name)),
+    /// Returns the answer's `content`. `None` without a body.
+    fn to_content(self) -> Option<Value> {
+        let (media_type, schema) = match self {
+            Self::Empty => return None,
+            Self::Html => ("text/html", json!({"type": "string"})),
+            Self::Text => ("text/plain", json!({"type": "string"})),
+            Self::Object => ("application/json", json!({"type": "object"})),
+            Self::Named(name) => ("application/json", reference(name)),
             Self::OneOf(names) => {
-                Some(json!({"oneOf": names.iter().map(|name| reference(name)).collect::<Vec<_>>()}))
+                let names: Vec<_> = names.iter().map(|name| reference(name)).collect();
+                ("application/json", json!({ "oneOf": names }))
             }
-        }
+        };
+        Some(json!({media_type: {"schema": schema}}))
     }
 }
 
@@ -225,7 +237,10 @@ fn failures() -> Map<String, Value> {
             "The request is at fault, or WeChat refused it: `field`, `pointer`, `faults` and `errcode` say why",
         ),
         (401, "No key, or a wrong one"),
-        (403, "The key lacks the scope that `detail` names, or is limited to other templates or paths"),
+        (
+            403,
+            "The key lacks the scope that `detail` names, or is limited to other templates or paths",
+        ),
         (404, "There is no such thing"),
         (
             409,

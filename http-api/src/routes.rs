@@ -1,7 +1,7 @@
 //! Tables of routes: the methods and paths that a function serves. An unknown path is 404, an unknown method 405, an unknown
 //! query parameter 400.
 
-use std::{borrow::Cow, pin::Pin};
+use std::{borrow::Cow, pin::Pin, time::Duration};
 
 use http::{HeaderMap, Method, Response};
 use serde_json::Value;
@@ -80,6 +80,26 @@ impl<'a> ApiRequest<'a> {
             deadline,
             parameters,
         }
+    }
+
+    /// Returns the HTTP method: `HEAD` for a request that the route of `GET` answers without a body.
+    #[must_use]
+    pub const fn method(&self) -> &Method {
+        self.request.method()
+    }
+
+    /// Returns the value of a cookie.
+    #[must_use]
+    pub fn cookie(&self, name: &str) -> Option<String> {
+        self.request.cookie(name)
+    }
+
+    /// Whether the request's time is over at `now_millis`.
+    #[must_use]
+    pub fn is_late(&self, now_millis: i64) -> bool {
+        self.deadline
+            .budget(now_millis, Duration::MAX, Duration::ZERO)
+            .is_zero()
     }
 
     /// Returns the caller.
@@ -247,8 +267,11 @@ fn no_such_path(known: &[String], path: &str) -> Problem {
 }
 
 /// Refuses unknown query parameters: a misspelt `dry_run` must not make the change. A `GET` without parameters ignores them,
-/// because browsers' libraries add some to bypass caches.
+/// because browsers' libraries add some to bypass caches, and so does an open route: WeChat adds some to links that are shared.
 pub(crate) fn refuse_unknown_query<A>(route: &Route<A>, request: &Request) -> Result<(), Problem> {
+    if route.access == Access::Open {
+        return Ok(());
+    }
     let mut known = route.operation.query().peekable();
     if route.method == Method::GET && known.peek().is_none() {
         return Ok(());
@@ -326,7 +349,10 @@ mod tests {
             found("GET", "/api/messages/42"),
             Ok(("/api/messages/{msgid}", Some("42".to_owned())))
         );
-        assert_eq!(found("GET", "/file_a.txt"), Ok(("/file_{name}.txt", Some("a".to_owned()))));
+        assert_eq!(
+            found("GET", "/file_a.txt"),
+            Ok(("/file_{name}.txt", Some("a".to_owned())))
+        );
         assert!(found("GET", "/file_.txt").is_err() && found("GET", "/file_a.txt.txt/").is_ok());
         assert_eq!(
             found("GET", "/api/messages/last"),

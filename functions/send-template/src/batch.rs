@@ -163,10 +163,7 @@ enum Plan {
         since: i64,
     },
     /// Does not ask WeChat: no message can reach this user.
-    Refuse {
-        openid: Option<String>,
-        problem: Problem,
-    },
+    Refuse { openid: Option<String>, problem: Problem },
     /// Asks WeChat.
     Attempt {
         openid: String,

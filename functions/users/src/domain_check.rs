@@ -20,7 +20,7 @@ pub(crate) const ROUTES: &[Route<App>] = &[route!(open, GET "/MP_verify_{check}.
         description: "",
         schema: r#"{"type": "string"}"#,
     }],
-    answers: &[(200, "The value of WECHAT_DOMAIN_CHECK, as text", Schema::Empty)],
+    answers: &[(200, "The value of WECHAT_DOMAIN_CHECK, as text", Schema::Text)],
     failures: &[404],
     ..Operation::NEW
 })];

@@ -5,7 +5,7 @@
 //! The state is kept on the server and tied to the browser by a cookie. WeChat may ask `/oauth/back` twice: the first request
 //! claims the login and exchanges WeChat's code, the others wait and get the same answer.
 
-use std::{fmt::Write as _, time::Duration};
+use std::time::Duration;
 
 use http::{HeaderValue, Method, Response, header};
 use http_api::{
@@ -14,6 +14,7 @@ use http_api::{
     response::{self, respond},
     route,
 };
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use wechat::{
     clock::Deadline,
@@ -55,16 +56,26 @@ pub(crate) const ROUTES: &[Route<App>] = &[
         id: "beginLogin",
         summary: "Begin a login, in WeChat's browser / 开始网页登录",
         parameters: &[TO],
-        answers: &[(302, "WeChat's authorize page", Schema::Empty)],
-        failures: &[400],
+        answers: &[
+            (302, "WeChat's authorize page", Schema::Empty),
+            (400, "`to` is not an allowed page", Schema::Html),
+            (502, "The service is not available", Schema::Html),
+            (503, "There is no PUBLIC_URL", Schema::Html),
+        ],
         ..Operation::NEW
     }),
     route!(open, GET "/oauth/back" => back, Operation {
         id: "endLogin",
         summary: "Where WeChat returns to / 微信授权回调",
         parameters: &[CODE, STATE],
-        answers: &[(302, "The team's page, with a one-time code", Schema::Empty)],
-        failures: &[400, 403, 410],
+        answers: &[
+            (200, "The user is bound", Schema::Html),
+            (302, "The team's page, with a one-time code after a login", Schema::Empty),
+            (400, "The login has expired, or began in another browser", Schema::Html),
+            (403, "WeChat shows a snapshot of the page", Schema::Html),
+            (410, "The binding has ended", Schema::Html),
+            (502, "WeChat or the service did not answer as it should", Schema::Html),
+        ],
         ..Operation::NEW
     }),
     route!(open, GET "/bind/{binding}" => bind, Operation {
@@ -76,8 +87,13 @@ pub(crate) const ROUTES: &[Route<App>] = &[
             description: "",
             schema: r#"{"type": "string"}"#,
         }],
-        answers: &[(302, "WeChat's authorize page", Schema::Empty)],
-        failures: &[404, 410],
+        answers: &[
+            (302, "WeChat's authorize page", Schema::Empty),
+            (404, "There is no such binding", Schema::Html),
+            (410, "The binding has ended", Schema::Html),
+            (502, "The service is not available", Schema::Html),
+            (503, "There is no PUBLIC_URL", Schema::Html),
+        ],
         ..Operation::NEW
     }),
     route!(Users, POST "/api/logins/{login}" => redeem, Operation {
@@ -121,7 +137,10 @@ async fn begin(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, 
     Ok(match PageUrl::parse(&to, &app.login_hosts) {
         Ok(page) => authorize(app, request, LoginPurpose::Return(page.as_str().to_owned())).await,
         Err(error) => {
-            tracing::warn!(error = error.with_variable("LOGIN_HOSTS"), "a login asks for a page that it may not return to");
+            tracing::warn!(
+                error = error.with_variable("LOGIN_HOSTS"),
+                "a login asks for a page that it may not return to"
+            );
             html::WRONG_ADDRESS.into_response()
         }
     })
@@ -162,7 +181,8 @@ async fn authorize(app: &App, request: &ApiRequest<'_>, purpose: LoginPurpose) -
     if let Err(error) = app.account.table.create_login(&state, &login).await {
         return failed("a login cannot be stored", &error);
     }
-    let back = encoded(&format!("{public_url}/oauth/back"));
+    let back = format!("{public_url}/oauth/back");
+    let back = utf8_percent_encode(&back, NON_ALPHANUMERIC);
     // WeChat's page needs the parameters in this order.
     let address = format!(
         "{}/connect/oauth2/authorize?appid={}&redirect_uri={back}&response_type=code&scope=snsapi_base&state={state}#wechat_redirect",
@@ -193,20 +213,6 @@ fn redirect(address: &str) -> Response<String> {
     response
 }
 
-/// Encodes a value of a query.
-fn encoded(value: &str) -> String {
-    let mut text = String::with_capacity(value.len());
-    for byte in value.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            text.push(char::from(byte));
-        } else {
-            // Writing to a text cannot fail.
-            let _ = write!(text, "%{byte:02X}");
-        }
-    }
-    text
-}
-
 /// Serves `GET /oauth/back`.
 async fn back(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
     Ok(match end(app, request).await {
@@ -228,7 +234,9 @@ async fn end(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Pa
     if !Secret::new(&*login.browser_sha256).matches(&sha256_hex(browser.as_bytes())) {
         return Err(html::OTHER_BROWSER);
     }
-    let code = request.query("code").filter(|code| !code.is_empty() && code.len() <= LONGEST_CODE);
+    let code = request
+        .query("code")
+        .filter(|code| !code.is_empty() && code.len() <= LONGEST_CODE);
     let code = Code::new(code.ok_or(html::LOGIN_ENDED)?);
     if request.method() == Method::HEAD {
         return Ok(respond(200, "text/html; charset=utf-8", String::new()));
@@ -249,7 +257,9 @@ async fn end(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Pa
             LoginClaim::InProgress => {}
             LoginClaim::Unknown => return Err(html::LOGIN_ENDED),
         }
-        let pause = request.deadline().budget(app.account.clock.now_millis(), LOOK_AGAIN, STORING);
+        let pause = request
+            .deadline()
+            .budget(app.account.clock.now_millis(), LOOK_AGAIN, STORING);
         if waited >= WAIT_AT_MOST || pause.is_zero() {
             return Err(html::FAILED);
         }
@@ -274,7 +284,9 @@ async fn exchange(
             LoginPurpose::Return(_) => {
                 let expires_at = app.now() + CODE_LIFE;
                 let person = person(&identity);
-                let stored = table.end_login_with_code(state, owner, &login.code, person, expires_at).await;
+                let stored = table
+                    .end_login_with_code(state, owner, &login.code, person, expires_at)
+                    .await;
                 let stored = stored.map_err(|error| unavailable("a login cannot be stored", &error))?;
                 return Ok(stored.then_some(LoginEnd::LoggedIn));
             }
@@ -320,9 +332,9 @@ const fn errcode(error: &RefreshRequestError) -> Option<i64> {
 /// Answers every request of a login that has ended in the same way.
 fn answer(login: &Login, end: &LoginEnd) -> Result<Response<String>, Page> {
     match (end, &login.purpose) {
-        (LoginEnd::LoggedIn, LoginPurpose::Return(to)) => {
-            Ok(redirect(&PageUrl::checked_before(to).with_parameter("login", login.code.expose())))
-        }
+        (LoginEnd::LoggedIn, LoginPurpose::Return(to)) => Ok(redirect(
+            &PageUrl::checked_before(to).with_parameter("login", login.code.expose()),
+        )),
         (LoginEnd::Bound(Some(to)), _) => Ok(redirect(&PageUrl::checked_before(to).in_header())),
         (LoginEnd::Bound(None), _) => Ok(html::BOUND.into_response()),
         (LoginEnd::BindingEnded, _) => Err(html::BINDING_ENDED),
@@ -380,14 +392,6 @@ async fn redeem(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>,
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_address_is_encoded_as_a_value_of_a_query() {
-        assert_eq!(
-            encoded("https://wechat.example.com/oauth/back"),
-            "https%3A%2F%2Fwechat.example.com%2Foauth%2Fback"
-        );
-    }
 
     #[test]
     fn each_login_has_a_cookie_of_its_own_that_does_not_show_its_state() {

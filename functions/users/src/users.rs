@@ -8,11 +8,12 @@ use http_api::{
     openapi::{Body, Location, Parameter, Schema},
     response, route,
 };
+use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use serde_json::Value;
 use wechat::{
     store::{Person, User},
-    validate::{Fault, Object, Place, Reader, is_user_id},
+    validate::{Fault, Object, Place, Reader, is_user_id, user_id},
 };
 
 use crate::{App, transfer};
@@ -149,12 +150,17 @@ impl WantedPerson {
     /// Reads the members `openid` and `unionid`.
     pub(crate) fn read(reader: &mut Reader, object: &Object<'_, '_>) -> Option<Self> {
         let openid = reader.required_text(object, "openid", str::is_empty);
-        let unionid = reader.optional_text(object, "unionid").filter(|unionid| !unionid.is_empty());
+        let unionid = reader
+            .optional_text(object, "unionid")
+            .filter(|unionid| !unionid.is_empty());
         for (name, id) in [("openid", openid), ("unionid", unionid)] {
             let is_id = |id: &str| id.len() <= LONGEST_ID && id.bytes().all(|byte| byte.is_ascii_graphic());
             if id.is_some_and(|id| !is_id(id)) {
                 let place = object.place.member(name);
-                reader.fault(&place, "is not an id of WeChat's: letters, digits, - and _ / 应为微信的 id：字母、数字、- 与 _");
+                reader.fault(
+                    &place,
+                    "is not an id of WeChat's: letters, digits, - and _ / 应为微信的 id：字母、数字、- 与 _",
+                );
             }
         }
         Some(Self {
@@ -164,11 +170,24 @@ impl WantedPerson {
     }
 }
 
-/// Returns the user that the path or the query names.
+/// Reads the member `user`.
+pub(crate) fn read_user(reader: &mut Reader, object: &Object<'_, '_>) -> Option<String> {
+    let place = object.place.member("user");
+    match object.get("user") {
+        Some(user) => user_id(reader, &place, user).map(str::to_owned),
+        None => {
+            reader.missing(&place);
+            None
+        }
+    }
+}
+
+/// Returns the user that the path or the query names. API Gateway hands paths over decoded, some emulators do not; an id with
+/// `%` does not travel in a path.
 fn named<'r>(request: &'r ApiRequest<'_>) -> Result<Cow<'r, str>, Problem> {
     let user = match request.parameter("user") {
         "" => request.query("user").unwrap_or_default(),
-        user => Cow::Borrowed(user),
+        user => percent_decode_str(user).decode_utf8_lossy(),
     };
     if is_user_id(&user) {
         Ok(user)
@@ -225,7 +244,12 @@ async fn delete(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>,
     let user = named(request)?;
     let stored = app.account.table.user(&user).await?.ok_or_else(Problem::unknown_user)?;
     forget_messages(app, request, &stored.openid).await?;
-    let deleted = app.account.table.delete_user(&user).await?.ok_or_else(Problem::unknown_user)?;
+    let deleted = app
+        .account
+        .table
+        .delete_user(&user)
+        .await?
+        .ok_or_else(Problem::unknown_user)?;
     forget_messages(app, request, &deleted.openid).await?;
     Ok(response::empty(StatusCode::NO_CONTENT))
 }

@@ -221,7 +221,7 @@ impl Problem {
     /// 404: no openid is bound to the user.
     #[must_use]
     pub fn unknown_user() -> Self {
-        let detail = "no openid is bound to this user, so nothing was sent / 该用户未绑定 openid，未发送";
+        let detail = "no openid is bound to this user / 该用户未绑定 openid";
         Self::new(UNKNOWN_USER, detail).with_hint(
             "Bind the user: POST /api/bindings makes a QR code and a link for that, PUT /api/users/{user} takes an openid that \
              you know. / 请先绑定该用户：POST /api/bindings 生成绑定二维码与链接，已知 openid 时用 PUT /api/users/{user} 写入。",

@@ -4,8 +4,9 @@ use serde_json::{Map, Value};
 use wechat::api_key::KEY_PREFIX;
 
 /// JSON members and query parameters whose values are masked.
-const SECRET: [&str; 8] = [
+const SECRET: [&str; 10] = [
     "access_token",
+    "code",
     "refresh_token",
     "secret",
     "appsecret",
@@ -13,6 +14,7 @@ const SECRET: [&str; 8] = [
     "signature",
     "msg_signature",
     "encoding_aes_key",
+    "ticket",
 ];
 const MASK: &str = "…";
 /// Characters after [`KEY_PREFIX`]. A key has more.
@@ -102,7 +104,10 @@ mod tests {
     #[test]
     fn a_key_that_was_made_is_masked_wherever_it_stands() {
         let key = format!("{KEY_PREFIX}{}", "0f".repeat(24));
-        assert_eq!(body(&format!(r#"{{"name":"shop","key":"{key}"}}"#)), r#"{"name":"shop","key":"wk_…"}"#);
+        assert_eq!(
+            body(&format!(r#"{{"name":"shop","key":"{key}"}}"#)),
+            r#"{"name":"shop","key":"wk_…"}"#
+        );
         assert_eq!(body(&format!("{key} or {key}")), "wk_… or wk_…");
         assert_eq!(query([("key", key.as_str())]), "key=wk_…");
         assert_eq!(path(&format!("/api/keys/{key}")), "/api/keys/wk_…");

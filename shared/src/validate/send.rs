@@ -148,7 +148,10 @@ fn touser(reader: &mut Reader, body: &Object<'_, '_>, value: &Value) -> Option<R
 fn user(reader: &mut Reader, body: &Object<'_, '_>, value: &Value) -> Option<Recipients> {
     let place = body.place.member("user");
     if value.is_array() {
-        reader.fault(&place, "is one user id: name several by users / 只接受一个用户 ID，多个请用 users");
+        reader.fault(
+            &place,
+            "is one user id: name several by users / 只接受一个用户 ID，多个请用 users",
+        );
         return None;
     }
     user_id(reader, &place, value).map(|user| Recipients::User(user.to_owned()))
@@ -156,8 +159,7 @@ fn user(reader: &mut Reader, body: &Object<'_, '_>, value: &Value) -> Option<Rec
 
 fn users(reader: &mut Reader, body: &Object<'_, '_>, value: &Value) -> Option<Recipients> {
     let member = body.place.member("users");
-    let read =
-        |reader: &mut Reader, place: &Place<'_>, value: &Value| user_id(reader, place, value).map(str::to_owned);
+    let read = |reader: &mut Reader, place: &Place<'_>, value: &Value| user_id(reader, place, value).map(str::to_owned);
     list(reader, &Place::Whole(&member), value, read).map(Recipients::Users)
 }
 
@@ -445,7 +447,10 @@ mod tests {
             (json!({}), &["/touser"][..]),
             (json!({"touser": "o", "user": "u"}), &["/user"]),
             (json!({"user": "u", "users": ["u"]}), &["/users"]),
-            (json!({"touser": "o", "user": "u", "users": ["u"]}), &["/user", "/users"]),
+            (
+                json!({"touser": "o", "user": "u", "users": ["u"]}),
+                &["/user", "/users"],
+            ),
             (json!({"touser": "o", "users": ["u", ""]}), &["/users", "/users/1"]),
             (json!({"user": ""}), &["/user"]),
             (json!({"user": "u\n"}), &["/user"]),
@@ -459,7 +464,11 @@ mod tests {
             assert_eq!(of(recipients.clone()), expected, "{recipients}");
         }
         let both = json!({"touser": "o", "user": "u", "template_id": "T"});
-        for body in [json!({"template_id": "T"}), both, json!({"user": ["u"], "template_id": "T"})] {
+        for body in [
+            json!({"template_id": "T"}),
+            both,
+            json!({"user": ["u"], "template_id": "T"}),
+        ] {
             let fault = &refused(&body)[0];
             crate::validate::assert_each_half_says_all(fault, &["touser", "user", "users"]);
         }
