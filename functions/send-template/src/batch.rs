@@ -313,7 +313,7 @@ impl<'a> Batch<'a> {
         let asked_at = self.app.account.clock.now();
         match self.call(&openid).await {
             Ok(msgid) => {
-                let (recipient, sent) = (recipient(openid), Sent::new(msgid, None));
+                let (recipient, sent) = (recipient(openid), Sent::new(msgid));
                 Delivery::new(RecipientResult::Sent { recipient, sent }, DeliveryOutcome::Accepted)
             }
             Err(error) => {
