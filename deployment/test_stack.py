@@ -578,7 +578,8 @@ def test_alarms_and_dashboard_read_metrics_that_the_code_emits():
                 watched.add(read["MetricName"])
                 assert read["Dimensions"][0]["Name"] == "FunctionName"
     assert watched == {
-        "BadSignatures", "Deliveries", "ReplyLatency", "TokenLifeSeconds", "WechatErrcodes", "WhitelistDenied",
+        "BadSignatures", "Deliveries", "ExchangeFailures", "ReplyLatency", "TokenLifeSeconds", "WechatErrcodes",
+        "WhitelistDenied",
     }  # fmt: skip
     for text in texts(json.loads(stack.properties("Dashboard")["DashboardBody"])):
         watched |= set(re.findall(r'\{WechatBundle,FunctionName,\w+\} .* MetricName="(\w+)"', text))

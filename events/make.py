@@ -275,6 +275,8 @@ EVENTS = {
         "action": "replace",
         "stale_token_sha256": hashlib.sha256(b"stale-access-token").hexdigest(),
     },
+    "exchange-code": {"action": "exchange_code", "code": "eventsOAuthCode00000000000000001"},
+    "ticket": {"action": "ticket"},
 }
 
 

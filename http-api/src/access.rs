@@ -1,10 +1,16 @@
-//! Authorizes callers of `/api/*`: one of `API_KEYS`, or a JWT that API Gateway's authorizer has accepted. Credentials in a
-//! query string are ignored.
+//! The callers of `/api/*`: holders of one of `API_KEYS` or of a key that was made at run time, and callers whose JWT API
+//! Gateway's authorizer has accepted. Credentials in a query string are ignored.
+
+use std::sync::Arc;
 
 use http::{HeaderMap, header};
-use wechat::{digest::sha256_hex, secret::Secret};
+use wechat::{
+    api_key::{ApiKey, Grants, Scope},
+    digest::sha256_hex,
+    secret::Secret,
+};
 
-use crate::Request;
+use crate::Jwt;
 
 /// The name in logs of callers with one of `API_KEYS`.
 const ROOT: &str = "root";
@@ -16,51 +22,66 @@ const LOGGED_SUBJECT: usize = 64;
 /// Returns the key of `keys` in the header `Authorization: Bearer KEY`. Compares with all keys, each in constant time.
 #[must_use]
 pub fn api_key<'a>(headers: &HeaderMap, keys: &'a [Secret]) -> Option<&'a Secret> {
-    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, key) = value.split_once(' ')?;
-    let compare = |known, candidate: &'a Secret| {
-        if candidate.matches(key.trim()) {
-            Some(candidate)
-        } else {
-            known
-        }
-    };
-    let known = keys.iter().fold(None, compare);
-    known.filter(|_| scheme.eq_ignore_ascii_case("bearer"))
+    let key = bearer(headers)?;
+    let compare = |known, candidate: &'a Secret| if candidate.matches(key) { Some(candidate) } else { known };
+    keys.iter().fold(None, compare)
 }
 
-/// An authorized caller.
+/// Returns the key in the header `Authorization: Bearer KEY`.
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, key) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
+}
+
+/// A caller.
 #[derive(Clone, Debug)]
 pub struct Caller {
     name: String,
     namespace: String,
+    grants: Grants,
+    key: Option<Arc<ApiKey>>,
 }
 
 impl Caller {
-    /// Authorizes the caller of `request`. `None` when it may not call.
-    #[must_use]
-    pub fn of(request: &Request, api_keys: &[Secret]) -> Option<Self> {
-        if let Some(key) = api_key(request.headers(), api_keys) {
-            return Some(Self::new(ROOT, key.expose()));
+    /// Returns the holder of one of `API_KEYS`, who may do everything.
+    pub(crate) fn root(api_key: &Secret) -> Self {
+        Self::new(ROOT, api_key.expose(), Grants::unlimited(|_| true))
+    }
+
+    /// Returns the holder of a key that was made at run time. The namespace is the id's, so that it is never another key's.
+    pub(crate) fn holder(key: Arc<ApiKey>) -> Self {
+        let identity = format!("key {}", key.id);
+        let caller = Self::new(&key.name, &identity, key.grants.clone());
+        Self {
+            key: Some(key),
+            ..caller
         }
-        let jwt = request.jwt()?;
+    }
+
+    /// Returns the caller whose JWT the gateway has accepted. The gateway checks the JWT's own scopes. The relay takes no JWT.
+    pub(crate) fn of_jwt(jwt: &Jwt) -> Self {
+        let name = &jwt.subject[..jwt.subject.floor_char_boundary(LOGGED_SUBJECT)];
         // Subjects are unique to one issuer only.
-        Some(Self::new(&jwt.subject, &format!("{}\n{}", jwt.issuer, jwt.subject)))
+        let identity = format!("{}\n{}", jwt.issuer, jwt.subject);
+        Self::new(name, &identity, Grants::unlimited(|scope| scope != Scope::Relay))
     }
 
     /// Returns the anonymous caller of an open route.
     pub(crate) fn anyone() -> Self {
-        Self::new("", "")
+        Self::new("", "", Grants::unlimited(|_| false))
     }
 
-    fn new(name: &str, identity: &str) -> Self {
+    fn new(name: &str, identity: &str, grants: Grants) -> Self {
         Self {
-            name: name[..name.floor_char_boundary(LOGGED_SUBJECT)].replace(char::is_control, " "),
+            name: name.replace(char::is_control, " "),
             namespace: sha256_hex(identity.as_bytes())[..NAMESPACE_LENGTH].to_owned(),
+            grants,
+            key: None,
         }
     }
 
-    /// Returns the caller's name in logs: `root` for one of `API_KEYS`, else the JWT's `sub`. Never a key.
+    /// Returns the caller's name in logs: `root` for one of `API_KEYS`, the key's name, or the JWT's `sub`. Never a key.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -71,12 +92,21 @@ impl Caller {
     pub fn namespace(&self) -> &str {
         &self.namespace
     }
+
+    /// Returns what the caller may do.
+    #[must_use]
+    pub const fn grants(&self) -> &Grants {
+        &self.grants
+    }
+
+    /// Returns the caller's key, if it was made at run time.
+    pub(crate) fn key(&self) -> Option<&ApiKey> {
+        self.key.as_deref()
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
-
     use super::*;
 
     fn allowed(authorization: &str) -> bool {
@@ -107,36 +137,43 @@ mod tests {
         assert!(api_key(&HeaderMap::new(), &[]).is_none());
     }
 
-    fn caller(authorization: &str, authorizer: &Value) -> Option<Caller> {
-        let event = json!({
-            "version": "2.0", "rawPath": "/api/menu", "headers": {"authorization": authorization},
-            "requestContext": {"http": {"method": "GET", "path": "/api/menu"}, "authorizer": authorizer},
-            "isBase64Encoded": false,
-        });
-        Caller::of(
-            &serde_json::from_str(&event.to_string()).unwrap(),
-            &[Secret::new("key of the shop"), Secret::new("key of the app")],
-        )
-    }
-
     #[test]
     fn callers_have_names_for_logs_and_namespaces_of_their_own() {
-        let jwt = |claims: Value| json!({"jwt": {"claims": claims, "scopes": null}});
+        let root = |key: &str| Caller::root(&Secret::new(key));
+        let jwt = |issuer: &str, subject: &str| {
+            Caller::of_jwt(&Jwt {
+                issuer: issuer.to_owned(),
+                subject: subject.to_owned(),
+            })
+        };
+        let holder = |id: &str| {
+            Caller::holder(Arc::new(ApiKey {
+                id: id.to_owned(),
+                digest: "d".to_owned(),
+                name: "shop".to_owned(),
+                grants: Grants::unlimited(|_| true),
+                created_at: 0,
+                last_used: None,
+            }))
+        };
         let callers = [
-            caller("Bearer key of the shop", &Value::Null).unwrap(),
-            caller("Bearer key of the app", &Value::Null).unwrap(),
-            caller("", &jwt(json!({"iss": "https://one.example", "sub": "u-1"}))).unwrap(),
-            caller("", &jwt(json!({"iss": "https://two.example", "sub": "u-1"}))).unwrap(),
-            caller("", &jwt(json!({"iss": "https://two.example", "sub": "u-2"}))).unwrap(),
+            root("key of the shop"),
+            root("key of the app"),
+            jwt("https://one.example", "u-1"),
+            jwt("https://two.example", "u-1"),
+            jwt("https://two.example", "u-2"),
+            holder("k1"),
+            holder("k2"),
         ];
         let names: Vec<_> = callers.iter().map(Caller::name).collect();
-        assert_eq!(names, ["root", "root", "u-1", "u-1", "u-2"]);
+        assert_eq!(names, ["root", "root", "u-1", "u-1", "u-2", "shop", "shop"]);
         for (index, one) in callers.iter().enumerate() {
             assert!(!one.namespace().contains("key"));
             for other in &callers[index + 1..] {
                 assert_ne!(one.namespace(), other.namespace());
             }
         }
-        assert!(caller("Bearer another", &Value::Null).is_none());
+        assert!(callers.iter().all(|caller| caller.grants().has(Scope::Keys)));
+        assert!(root("x").grants().has(Scope::Relay) && !callers[2].grants().has(Scope::Relay));
     }
 }

@@ -7,6 +7,8 @@
 #[cfg(feature = "api")]
 pub mod access;
 #[cfg(feature = "api")]
+mod keys;
+#[cfg(feature = "api")]
 pub mod openapi;
 #[cfg(feature = "api")]
 pub mod problem;
@@ -26,11 +28,14 @@ pub use self::request::{Jwt, Request};
 #[cfg(feature = "api")]
 pub use self::{
     access::Caller,
+    keys::{KeyStore, Keys, StoreFuture},
     openapi::Operation,
     problem::Problem,
-    routes::{Answer, ApiRequest, BODY_LIMIT, Route, is_served},
-    serve::{Api, run_api, serve},
+    routes::{Access, Answer, ApiRequest, BODY_LIMIT, Route, is_served},
+    serve::{Api, needs_body, run_api, serve},
 };
+#[cfg(feature = "api")]
+pub use wechat::api_key::Scope;
 
 /// Runs a function behind API Gateway until Lambda ends it. `handler` answers every request.
 ///

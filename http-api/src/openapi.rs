@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::Route;
+use crate::{Access, Route};
 
 /// Failure statuses of every operation.
-const COMMON_FAILURES: [u16; 4] = [401, 502, 503, 504];
+const COMMON_FAILURES: [u16; 5] = [401, 403, 502, 503, 504];
 
 /// The description of a route: its parameters, body and answers.
 #[derive(Clone, Copy, Debug)]
@@ -22,7 +22,7 @@ pub struct Operation {
     pub body: Option<Body>,
     /// The answers of success: status, description, schema.
     pub answers: &'static [(u16, &'static str, Schema)],
-    /// Failure statuses besides 401, 502, 503 and 504.
+    /// Failure statuses besides 401, 403, 502, 503 and 504.
     pub failures: &'static [u16],
 }
 
@@ -55,16 +55,21 @@ impl Operation {
             operation["parameters"] = self.parameters.iter().map(|parameter| parameter.to_json()).collect();
         }
         if let Some(body) = self.body {
-            let schema = Schema::Named(body.schema).to_json();
-            operation["requestBody"] =
-                json!({"required": body.is_required, "content": {"application/json": {"schema": schema}}});
+            let content = json!({"application/json": {"schema": reference(body.schema)}});
+            operation["requestBody"] = json!({"required": body.is_required, "content": content});
         }
         for (status, description, schema) in self.answers {
-            operation["responses"][status.to_string()] =
-                json!({"description": description, "content": {"application/json": {"schema": schema.to_json()}}});
+            let mut answer = json!({"description": description});
+            if let Some(content) = schema.to_content() {
+                answer["content"] = content;
+            }
+            operation["responses"][status.to_string()] = answer;
         }
         for status in COMMON_FAILURES.iter().chain(self.failures) {
-            operation["responses"][status.to_string()] = json!({"$ref": format!("#/components/responses/{status}")});
+            let answer = &mut operation["responses"][status.to_string()];
+            if answer.is_null() {
+                *answer = json!({"$ref": format!("#/components/responses/{status}")});
+            }
         }
         operation
     }
@@ -145,6 +150,12 @@ impl Body {
 /// The schema of an answer.
 #[derive(Clone, Copy, Debug)]
 pub enum Schema {
+    /// No body.
+    Empty,
+    /// A page for people.
+    Html,
+    /// A text.
+    Text,
     /// Any object, such as WeChat's answer.
     Object,
     /// A schema of the document.
@@ -154,14 +165,26 @@ pub enum Schema {
 }
 
 impl Schema {
-    fn to_json(self) -> Value {
-        let reference = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});
-        match self {
-            Self::Object => json!({"type": "object"}),
-            Self::Named(name) => reference(name),
-            Self::OneOf(names) => json!({"oneOf": names.iter().map(|name| reference(name)).collect::<Vec<_>>()}),
-        }
+    /// Returns the answer's `content`. `None` without a body.
+    fn to_content(self) -> Option<Value> {
+        let (media_type, schema) = match self {
+            Self::Empty => return None,
+            Self::Html => ("text/html", json!({"type": "string"})),
+            Self::Text => ("text/plain", json!({"type": "string"})),
+            Self::Object => ("application/json", json!({"type": "object"})),
+            Self::Named(name) => ("application/json", reference(name)),
+            Self::OneOf(names) => {
+                let names: Vec<_> = names.iter().map(|name| reference(name)).collect();
+                ("application/json", json!({ "oneOf": names }))
+            }
+        };
+        Some(json!({media_type: {"schema": schema}}))
     }
+}
+
+/// Refers to a schema of the document.
+fn reference(name: &str) -> Value {
+    json!({"$ref": format!("#/components/schemas/{name}")})
 }
 
 /// Adds a function's routes to the `paths` of a document, tagged with the function's name.
@@ -169,10 +192,16 @@ pub fn add_paths<A>(paths: &mut Map<String, Value>, function: &str, tables: &[&[
     for route in tables.iter().copied().flatten() {
         let path = paths.entry(route.path).or_insert_with(|| json!({}));
         let mut operation = route.operation.to_json(function);
-        if route.is_open {
-            operation["security"] = json!([]);
-        }
+        operation["security"] = security(route.access);
         path[route.method.as_str().to_ascii_lowercase()] = operation;
+    }
+}
+
+/// Describes what a route needs of its caller: a key with one of the scopes.
+fn security(access: Access) -> Value {
+    match access {
+        Access::Open => json!([]),
+        Access::Scopes(scopes) => scopes.iter().map(|scope| json!({"key": [scope.as_str()]})).collect(),
     }
 }
 
@@ -193,7 +222,7 @@ pub fn document(paths: &Map<String, Value>, schemas: &Map<String, Value>) -> Val
         "components": {
             "securitySchemes": {"key": {
                 "type": "http", "scheme": "bearer",
-                "description": "One of API_KEYS, or the token that the gateway's JWT authorizer accepts. Nothing in a query string counts.",
+                "description": "One of API_KEYS, a key of /api/keys with a scope that the operation names, or the token that the gateway's JWT authorizer accepts. Nothing in a query string counts.",
             }},
             "schemas": schemas,
             "responses": failures(),
@@ -208,10 +237,14 @@ fn failures() -> Map<String, Value> {
             "The request is at fault, or WeChat refused it: `field`, `pointer`, `faults` and `errcode` say why",
         ),
         (401, "No key, or a wrong one"),
+        (
+            403,
+            "The key lacks the scope that `detail` names, or is limited to other templates or paths",
+        ),
         (404, "There is no such thing"),
         (
             409,
-            "A request with the same Idempotency-Key, or another rollback, is in progress",
+            "A request with the same Idempotency-Key, or another rollback, is in progress; or there are too many keys",
         ),
         (412, "The rules or the menu have changed since they were read"),
         (413, "The body has more than 256 KiB"),
@@ -227,7 +260,7 @@ fn failures() -> Map<String, Value> {
     let response = |(status, description): (u16, &str)| {
         let mut response = json!({
             "description": description,
-            "content": {"application/problem+json": {"schema": Schema::Named("Problem").to_json()}},
+            "content": {"application/problem+json": {"schema": reference("Problem")}},
         });
         if matches!(status, 409 | 429) {
             response["headers"] = json!({"Retry-After": {

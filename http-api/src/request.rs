@@ -12,7 +12,7 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_json::{Value, value::RawValue};
 use url::form_urlencoded;
@@ -41,6 +41,7 @@ pub struct Request {
     raw_query: String,
     raw_headers: Option<Box<RawValue>>,
     headers: OnceLock<HeaderMap>,
+    raw_cookies: Option<Box<RawValue>>,
     body: Vec<u8>,
     source_ip: Option<String>,
     /// When the gateway received the request, in epoch milliseconds.
@@ -89,6 +90,26 @@ impl Request {
             });
             headers.collect()
         })
+    }
+
+    /// Returns the value of the first cookie `name`. The gateway takes cookies out of the headers; some emulators do not.
+    #[must_use]
+    pub fn cookie(&self, name: &str) -> Option<String> {
+        let raw = self.raw_cookies.as_deref();
+        let cookies: Vec<Cow<'_, str>> = raw
+            .and_then(|raw| serde_json::from_str(raw.get()).ok())
+            .unwrap_or_default();
+        let header = self
+            .headers()
+            .get(header::COOKIE)
+            .and_then(|cookies| cookies.to_str().ok());
+        let cookies = cookies.iter().map(Cow::as_ref).chain(header);
+        let mut pairs = cookies
+            .flat_map(|cookies| cookies.split(';'))
+            .filter_map(|pair| pair.split_once('='));
+        pairs
+            .find(|(found, _)| found.trim() == name)
+            .map(|(_, value)| value.trim().to_owned())
     }
 
     /// Returns the decoded body. Empty when there is none or its base64 is invalid.
@@ -157,6 +178,7 @@ struct Event {
     /// Only for sample events without a raw query. The gateway always sends the raw query.
     query_string_parameters: Option<Box<RawValue>>,
     headers: Option<Box<RawValue>>,
+    cookies: Option<Box<RawValue>>,
     request_context: RequestContext,
     body: Option<String>,
     is_base64_encoded: Option<bool>,
@@ -206,6 +228,7 @@ impl Request {
                 .unwrap_or_default(),
             raw_headers: event.headers,
             headers: OnceLock::new(),
+            raw_cookies: event.cookies,
             body: if event.is_base64_encoded.unwrap_or_default() {
                 STANDARD.decode(body).unwrap_or_default()
             } else {
@@ -329,6 +352,19 @@ mod tests {
         assert_eq!(source(json!("somewhere")), None);
         assert_eq!(source(Value::Null), None);
         assert_eq!(read(&event()).unwrap().source_ip(), None);
+    }
+
+    #[test]
+    fn a_cookie_is_found_where_the_gateway_or_an_emulator_puts_it() {
+        let mut event = event();
+        event["cookies"] = json!(["a=1", "login-1=x=y"]);
+        event["headers"]["cookie"] = json!("b=2; c = 3 ;d");
+        let request = read(&event).unwrap();
+        for (name, value) in [("a", "1"), ("login-1", "x=y"), ("b", "2"), ("c", "3")] {
+            assert_eq!(request.cookie(name).as_deref(), Some(value), "{name}");
+        }
+        assert_eq!(request.cookie("d"), None);
+        assert_eq!(read(&changed("/headers", json!({}))).unwrap().cookie("a"), None);
     }
 
     #[test]

@@ -23,6 +23,14 @@ pub fn respond(status: u16, content_type: &'static str, body: String) -> Respons
     response
 }
 
+/// Creates an answer without a body.
+#[must_use]
+pub fn empty(status: StatusCode) -> Response<String> {
+    let mut response = Response::default();
+    *response.status_mut() = status;
+    response
+}
+
 /// A function's response to API Gateway (payload 2.0).
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -30,16 +38,23 @@ pub struct GatewayResponse {
     status_code: u16,
     #[serde(serialize_with = "write_headers")]
     headers: HeaderMap,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cookies: Vec<String>,
     body: String,
     is_base64_encoded: bool,
 }
 
 impl From<Response<String>> for GatewayResponse {
     fn from(response: Response<String>) -> Self {
-        let (parts, body) = response.into_parts();
+        let (mut parts, body) = response.into_parts();
+        let cookies = parts.headers.remove(header::SET_COOKIE);
+        let cookies = cookies
+            .iter()
+            .filter_map(|cookie| Some(cookie.to_str().ok()?.to_owned()));
         Self {
             status_code: parts.status.as_u16(),
             headers: parts.headers,
+            cookies: cookies.collect(),
             body,
             is_base64_encoded: false,
         }
@@ -69,5 +84,15 @@ mod tests {
         assert_eq!(answer["headers"], json!({"allow": "GET, POST"}));
         assert_eq!(answer["body"], "no");
         assert_eq!(answer["isBase64Encoded"], false);
+        assert_eq!(answer.get("cookies"), None);
+        let response = Response::builder()
+            .header("set-cookie", "a=1; Secure")
+            .body(String::new())
+            .unwrap();
+        let answer = serde_json::to_value(GatewayResponse::from(response)).unwrap();
+        assert_eq!(
+            (&answer["cookies"], &answer["headers"]),
+            (&json!(["a=1; Secure"]), &json!({}))
+        );
     }
 }

@@ -1,19 +1,28 @@
 //! Tables of routes: the methods and paths that a function serves. An unknown path is 404, an unknown method 405, an unknown
 //! query parameter 400.
 
-use std::{borrow::Cow, pin::Pin};
+use std::{borrow::Cow, pin::Pin, time::Duration};
 
 use http::{HeaderMap, Method, Response};
 use serde_json::Value;
 use wechat::{clock::Deadline, validate::did_you_mean};
 
-use crate::{Caller, Problem, Request, openapi::Operation};
+use crate::{Caller, Problem, Request, Scope, openapi::Operation};
 
 /// Bytes. The limit of a request's body.
 pub const BODY_LIMIT: usize = 256 * 1024;
 
 /// The future of a handler.
 pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<Response<String>, Problem>> + Send + 'a>>;
+
+/// What a route needs of its caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Nothing: callers need no key.
+    Open,
+    /// One of these scopes.
+    Scopes(&'static [Scope]),
+}
 
 /// One method of one path, with its handler and its description. Created by [`route!`](crate::route).
 #[derive(Debug)]
@@ -22,29 +31,30 @@ pub struct Route<A: 'static> {
     pub method: Method,
     /// The path. A segment in braces is a parameter: `/api/messages/{msgid}`.
     pub path: &'static str,
-    /// Whether callers need no key.
-    pub is_open: bool,
+    /// What the route needs of its caller.
+    pub access: Access,
     /// Answers a request of an authorized caller.
     pub handler: for<'a> fn(&'a A, &'a ApiRequest<'a>) -> Answer<'a>,
     /// The description in `openapi.json`. Its query parameters are the only ones that the route accepts.
     pub operation: Operation,
 }
 
-/// Creates a [`Route`]: `route!(GET "/api/menu" => get, Operation { … })`, where `get` is an async function of the state and
-/// an [`ApiRequest`]. Callers of `route!(open GET …)` need no key.
+/// Creates a [`Route`]: `route!(Menu, GET "/api/menu" => get, Operation { … })`, where `get` is an async function of the state
+/// and an [`ApiRequest`]. Callers need the [`Scope`] `Menu`, or one of `Send | Campaigns`; callers of `route!(open, GET …)` need
+/// no key.
 #[macro_export]
 macro_rules! route {
-    (open $method:ident $path:expr => $handler:path, $operation:expr $(,)?) => {
-        $crate::Route {
-            is_open: true,
-            ..$crate::route!($method $path => $handler, $operation)
-        }
+    (open, $($route:tt)+) => {
+        $crate::route!(@ $crate::Access::Open, $($route)+)
     };
-    ($method:ident $path:expr => $handler:path, $operation:expr $(,)?) => {
+    ($($scope:ident)|+, $($route:tt)+) => {
+        $crate::route!(@ $crate::Access::Scopes(&[$($crate::Scope::$scope),+]), $($route)+)
+    };
+    (@ $access:expr, $method:ident $path:expr => $handler:path, $operation:expr $(,)?) => {
         $crate::Route {
             method: ::http::Method::$method,
             path: $path,
-            is_open: false,
+            access: $access,
             handler: |app, request| ::std::boxed::Box::pin($handler(app, request)),
             operation: $operation,
         }
@@ -70,6 +80,26 @@ impl<'a> ApiRequest<'a> {
             deadline,
             parameters,
         }
+    }
+
+    /// Returns the HTTP method: `HEAD` for a request that the route of `GET` answers without a body.
+    #[must_use]
+    pub const fn method(&self) -> &Method {
+        self.request.method()
+    }
+
+    /// Returns the value of a cookie.
+    #[must_use]
+    pub fn cookie(&self, name: &str) -> Option<String> {
+        self.request.cookie(name)
+    }
+
+    /// Whether the request's time is over at `now_millis`.
+    #[must_use]
+    pub fn is_late(&self, now_millis: i64) -> bool {
+        self.deadline
+            .budget(now_millis, Duration::MAX, Duration::ZERO)
+            .is_zero()
     }
 
     /// Returns the caller.
@@ -172,13 +202,23 @@ fn parameters<'p>(pattern: &'static str, path: &'p str) -> Option<Parameters<'p>
     let mut segments = path.split('/');
     for expected in pattern.split('/') {
         let found = segments.next()?;
-        match expected.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
-            Some(name) if !found.is_empty() => parameters.push((name, found)),
-            None if expected == found => {}
-            _ => return None,
+        match segment(expected, found)? {
+            ("", _) => {}
+            parameter => parameters.push(parameter),
         }
     }
     segments.next().is_none().then_some(parameters)
+}
+
+/// Returns the name and the value of the parameter of a segment, which may have text around it. Both are empty when the
+/// segment has none. `None` when the segment does not match.
+fn segment<'p>(expected: &'static str, found: &'p str) -> Option<(&'static str, &'p str)> {
+    let Some((before, rest)) = expected.split_once('{') else {
+        return (expected == found).then_some(("", ""));
+    };
+    let (name, after) = rest.split_once('}')?;
+    let value = found.strip_prefix(before)?.strip_suffix(after)?;
+    (!value.is_empty()).then_some((name, value))
 }
 
 /// Finds the route of `request`. A fixed path wins over one with a parameter. `HEAD` uses the route of `GET`.
@@ -193,6 +233,13 @@ pub(crate) fn find<'t, 'r, A>(
     of_path(tables, request.path())
         .filter(|(route, _)| route.method == *method)
         .min_by_key(|(_, parameters)| parameters.len())
+}
+
+/// Returns the path of the routes that have this path, with parameters in braces.
+pub(crate) fn pattern<A>(tables: &[&[Route<A>]], path: &str) -> Option<&'static str> {
+    let routes = of_path(tables, path);
+    let (route, _) = routes.min_by_key(|(_, parameters)| parameters.len())?;
+    Some(route.path)
 }
 
 /// Returns why no route serves `request`: 405 when its path has other methods, else 404, with the nearest of `known`.
@@ -220,8 +267,11 @@ fn no_such_path(known: &[String], path: &str) -> Problem {
 }
 
 /// Refuses unknown query parameters: a misspelt `dry_run` must not make the change. A `GET` without parameters ignores them,
-/// because browsers' libraries add some to bypass caches.
+/// because browsers' libraries add some to bypass caches, and so does an open route: WeChat adds some to links that are shared.
 pub(crate) fn refuse_unknown_query<A>(route: &Route<A>, request: &Request) -> Result<(), Problem> {
+    if route.access == Access::Open {
+        return Ok(());
+    }
     let mut known = route.operation.query().peekable();
     if route.method == Method::GET && known.peek().is_none() {
         return Ok(());
@@ -256,12 +306,13 @@ mod tests {
     };
     const ROUTES: &[&[Route<()>]] = &[
         &[
-            route!(GET "/api/menu" => nothing, Operation::NEW),
-            route!(POST "/api/menu" => nothing, Operation { parameters: &[DRY_RUN], ..Operation::NEW }),
+            route!(Menu, GET "/api/menu" => nothing, Operation::NEW),
+            route!(Menu, POST "/api/menu" => nothing, Operation { parameters: &[DRY_RUN], ..Operation::NEW }),
         ],
         &[
-            route!(GET "/api/messages/{msgid}" => nothing, Operation::NEW),
-            route!(GET "/api/messages/last" => nothing, Operation::NEW),
+            route!(Menu, GET "/api/messages/{msgid}" => nothing, Operation::NEW),
+            route!(Menu, GET "/api/messages/last" => nothing, Operation::NEW),
+            route!(Menu, GET "/file_{name}.txt" => nothing, Operation::NEW),
         ],
     ];
 
@@ -299,6 +350,11 @@ mod tests {
             Ok(("/api/messages/{msgid}", Some("42".to_owned())))
         );
         assert_eq!(
+            found("GET", "/file_a.txt"),
+            Ok(("/file_{name}.txt", Some("a".to_owned())))
+        );
+        assert!(found("GET", "/file_.txt").is_err() && found("GET", "/file_a.txt.txt/").is_ok());
+        assert_eq!(
             found("GET", "/api/messages/last"),
             Ok(("/api/messages/last", None)),
             "a fixed path wins"
@@ -320,6 +376,18 @@ mod tests {
             assert_eq!(found("GET", path), Err((404, None)), "{path}");
         }
         assert!(is_served(ROUTES, "/api/messages/42") && !is_served(ROUTES, "/api/messages"));
+    }
+
+    #[test]
+    fn a_path_with_parameters_is_known_by_its_pattern() {
+        for (path, expected) in [
+            ("/api/messages/42", Some("/api/messages/{msgid}")),
+            ("/api/messages/last", Some("/api/messages/last")),
+            ("/api/menu/", Some("/api/menu")),
+            ("/api/messages/4/2", None),
+        ] {
+            assert_eq!(pattern(ROUTES, path), expected, "{path}");
+        }
     }
 
     #[test]

@@ -1,21 +1,22 @@
 //! Serves `/api`: authorizes the caller, finds the route, turns a [`Problem`] into an answer and logs one line.
 
-use std::{fmt::Debug, sync::Arc};
+use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use http::{Response, header::AUTHORIZATION};
 use wechat::{
     clock::Clock,
     live::{Live, State},
-    secret::Secret,
 };
 
 use crate::{
-    Caller, Problem, Request, Route,
+    Access, Caller, Keys, Problem, Request, Route,
     routes::{self, ApiRequest},
 };
 
 /// Bytes. The longest path in logs.
 const LOGGED_PATH: usize = 128;
+/// How long an answer waits for the note that its caller's key was used today.
+const NOTE_BUDGET: Duration = Duration::from_millis(200);
 
 /// The state of a function behind `/api`.
 pub trait Api: Debug + Send + Sync + Sized + 'static {
@@ -23,7 +24,7 @@ pub trait Api: Debug + Send + Sync + Sized + 'static {
     const ROUTES: &'static [&'static [Route<Self>]];
 
     /// Returns the accepted keys.
-    fn api_keys(&self) -> &[Secret];
+    fn keys(&self) -> &Keys;
 
     /// Returns the clock.
     fn clock(&self) -> &dyn Clock;
@@ -59,16 +60,20 @@ pub async fn run_api<A: Api + State>(live: &Live<A>) -> Result<(), lambda_runtim
     .await
 }
 
+/// Whose a request is. `None` when nothing shows it, an error when the keys cannot be read.
+type Authorized = Result<Option<Caller>, Problem>;
+
 /// Returns the state to serve `request` with, and its caller.
-async fn admit<A: Api + State>(live: &Live<A>, request: &Request) -> Result<(Arc<A>, Option<Caller>), Problem> {
+async fn admit<A: Api + State>(live: &Live<A>, request: &Request) -> Result<(Arc<A>, Authorized), Problem> {
     let app = live.current().await;
     let app = app.map_err(|error| Problem::not_configured(&error))?;
-    let caller = Caller::of(request, app.api_keys());
-    if caller.is_none()
+    let caller = authorize(&*app, request).await;
+    if matches!(caller, Ok(None))
+        && !is_open::<A>(request)
         && request.headers().contains_key(AUTHORIZATION)
         && let Some(newer) = live.instead_of(&app).await
     {
-        let caller = Caller::of(request, newer.api_keys());
+        let caller = authorize(&*newer, request).await;
         return Ok((newer, caller));
     }
     Ok((app, caller))
@@ -76,34 +81,59 @@ async fn admit<A: Api + State>(live: &Live<A>, request: &Request) -> Result<(Arc
 
 /// Answers one request.
 pub async fn serve<A: Api>(app: &A, request: &Request) -> Response<String> {
-    answer(app, request, Caller::of(request, app.api_keys())).await
+    answer(app, request, authorize(app, request).await).await
 }
 
-async fn answer<A: Api>(app: &A, request: &Request, caller: Option<Caller>) -> Response<String> {
+/// Whether the answer to `request` depends on more than its head: callers who may not call are refused without their body.
+pub async fn needs_body<A: Api>(app: &A, request: &Request) -> bool {
+    matches!(authorize(app, request).await, Ok(Some(_)))
+}
+
+/// Returns the caller of `request`. An open route needs none, so its caller is not looked for.
+async fn authorize<A: Api>(app: &A, request: &Request) -> Authorized {
+    if is_open::<A>(request) {
+        return Ok(None);
+    }
+    app.keys().caller(request).await
+}
+
+fn is_open<A: Api>(request: &Request) -> bool {
+    routes::find(A::ROUTES, request).is_some_and(|(route, _)| route.access == Access::Open)
+}
+
+async fn answer<A: Api>(app: &A, request: &Request, caller: Authorized) -> Response<String> {
     let started = app.clock().now_millis();
-    let key = caller.as_ref().map(|caller| caller.name().to_owned());
+    let known = caller.as_ref().ok().and_then(Option::as_ref);
+    let key = known.map(|caller| caller.name().to_owned());
+    let noting = known.and_then(|caller| app.keys().note_use(caller));
     let response = route(app, request, caller, started).await;
     let response = response.unwrap_or_else(Problem::into_response);
+    if let Some(noting) = noting {
+        noting.ends_within(NOTE_BUDGET).await;
+    }
     let millis = app.clock().now_millis() - started;
-    // An unauthorized caller's path may hold anything: it is not logged.
-    let path = key.is_some().then(|| brief(request.path()));
+    // A path may hold ids and codes: its pattern is logged. An unknown path may hold anything: a stranger's is not logged.
+    let unknown = || key.is_some().then(|| brief(request.path()));
+    let path = routes::pattern(A::ROUTES, request.path()).or_else(unknown);
     tracing::info!(
         method = %request.method(), path, key, status = response.status().as_u16(), millis, "request answered"
     );
     response
 }
 
-async fn route<A: Api>(
-    app: &A,
-    request: &Request,
-    caller: Option<Caller>,
-    now: i64,
-) -> Result<Response<String>, Problem> {
+async fn route<A: Api>(app: &A, request: &Request, caller: Authorized, now: i64) -> Result<Response<String>, Problem> {
     let found = routes::find(A::ROUTES, request);
-    let is_open = found.as_ref().is_some_and(|(route, _)| route.is_open);
-    let caller = caller.or_else(|| is_open.then(Caller::anyone));
-    let caller = caller.ok_or_else(|| Problem::unauthorized(!app.api_keys().is_empty()))?;
+    let access = found.as_ref().map(|(route, _)| route.access);
+    let caller = match access {
+        Some(Access::Open) => Caller::anyone(),
+        _ => caller?.ok_or_else(|| Problem::unauthorized(!app.keys().api_keys().is_empty()))?,
+    };
     let (route, parameters) = found.ok_or_else(|| routes::unserved(A::ROUTES, &app.known_paths(), request))?;
+    if let Access::Scopes(needed) = route.access
+        && !needed.iter().any(|scope| caller.grants().has(*scope))
+    {
+        return Err(Problem::missing_scope(needed));
+    }
     routes::refuse_unknown_query(route, request)?;
     if let Some(problem) = app.unavailable(route.path) {
         return Err(problem);

@@ -1,11 +1,15 @@
 //! The account that a run serves: the simulator's, or the one in the process's environment.
 
+use std::net::SocketAddr;
+
 use aws_types::SdkConfig;
 use embedded_table::TABLE_NAME;
 use simulator::{Account, Simulator};
 use wechat::{
     aws::{self, SecretsManager},
-    config::{AdminConfig, CallerConfig, ConfigError, Environment, RefresherConfig, WebhookConfig, WorkerConfig},
+    config::{
+        AdminConfig, CallerConfig, ConfigError, Environment, RefresherConfig, UsersConfig, WebhookConfig, WorkerConfig,
+    },
     live::Secrets as _,
 };
 
@@ -14,12 +18,16 @@ use crate::{LocalError, Options, SIMULATED_API_KEY};
 /// The AWS calls that a run may make. DynamoDB is not among them: the table is embedded.
 const AWS_CALLS: &[&str] = &["events:PutEvents", "secretsmanager:GetSecretValue"];
 
+/// The hosts of pages on this machine.
+const THIS_MACHINE: &str = "127.0.0.1,localhost,[::1]";
+
 /// The configuration of each function, as it reads it from its environment in AWS.
 pub(crate) struct Configs {
     pub(crate) refresher: RefresherConfig,
     pub(crate) webhook: WebhookConfig,
     pub(crate) worker: WorkerConfig,
     pub(crate) caller: CallerConfig,
+    pub(crate) users: UsersConfig,
     pub(crate) admin: AdminConfig,
 }
 
@@ -33,17 +41,26 @@ impl Configs {
         let webhook = WebhookConfig::read(environment);
         let worker = WorkerConfig::read(environment);
         let caller = CallerConfig::read(environment);
+        let users = UsersConfig::read(environment);
         let admin = AdminConfig::read(environment);
-        match (refresher, webhook, worker, caller, admin) {
-            (Ok(refresher), Ok(webhook), Ok(worker), Ok(caller), Ok(admin)) => Ok(Self {
+        match (refresher, webhook, worker, caller, users, admin) {
+            (Ok(refresher), Ok(webhook), Ok(worker), Ok(caller), Ok(users), Ok(admin)) => Ok(Self {
                 refresher,
                 webhook,
                 worker,
                 caller,
+                users,
                 admin,
             }),
-            (refresher, webhook, worker, caller, admin) => {
-                let errors = [refresher.err(), webhook.err(), worker.err(), caller.err(), admin.err()];
+            (refresher, webhook, worker, caller, users, admin) => {
+                let errors = [
+                    refresher.err(),
+                    webhook.err(),
+                    worker.err(),
+                    caller.err(),
+                    users.err(),
+                    admin.err(),
+                ];
                 Err(ConfigError::union(errors.into_iter().flatten()))
             }
         }
@@ -54,7 +71,11 @@ impl Configs {
 ///
 /// # Errors
 /// [`LocalError`] when the secret that the environment names cannot be read.
-pub(crate) async fn environment(options: &Options, simulator: Option<&Simulator>) -> Result<Environment, LocalError> {
+pub(crate) async fn environment(
+    options: &Options,
+    gateway: SocketAddr,
+    simulator: Option<&Simulator>,
+) -> Result<Environment, LocalError> {
     let here = [
         ("TABLE_NAME", TABLE_NAME.to_owned()),
         ("TOKEN_REFRESHER_FUNCTION", "in-process".to_owned()),
@@ -64,7 +85,7 @@ pub(crate) async fn environment(options: &Options, simulator: Option<&Simulator>
         .map(|mode| ("WECHAT_MESSAGE_MODE", mode.as_str().to_owned()));
     match simulator {
         Some(simulator) => {
-            let account = simulated(simulator);
+            let account = simulated(simulator, gateway);
             Ok(Environment::from_pairs(here.into_iter().chain(account).chain(mode)))
         }
         None => {
@@ -76,7 +97,8 @@ pub(crate) async fn environment(options: &Options, simulator: Option<&Simulator>
     }
 }
 
-fn simulated(simulator: &Simulator) -> [(&'static str, String); 6] {
+/// The variables of a simulated run. Its pages are on this machine.
+fn simulated(simulator: &Simulator, gateway: SocketAddr) -> [(&'static str, String); 10] {
     let Account {
         app_id,
         app_secret,
@@ -91,6 +113,10 @@ fn simulated(simulator: &Simulator) -> [(&'static str, String); 6] {
         ("WECHAT_ENCODING_AES_KEY", encoding_aes_key),
         ("WECHAT_API_BASE", simulator.base_url()),
         ("API_KEYS", SIMULATED_API_KEY.to_owned()),
+        ("PUBLIC_URL", format!("http://{gateway}")),
+        ("WECHAT_OPEN_BASE", simulator.base_url()),
+        ("LOGIN_HOSTS", THIS_MACHINE.to_owned()),
+        ("JSSDK_HOSTS", THIS_MACHINE.to_owned()),
     ]
 }
 

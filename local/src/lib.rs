@@ -134,7 +134,7 @@ impl Local {
             Some(_) => None,
             None => Some(start_simulator(options, address, data.as_ref(), &activity).await?),
         };
-        let environment = account::environment(options, simulator.as_ref()).await?;
+        let environment = account::environment(options, address, simulator.as_ref()).await?;
         let mut configs = Configs::read(&environment)?;
         configs.admin.is_simulated = simulator.is_some();
         let has_api_keys = !configs.caller.api_keys.is_empty();
@@ -254,6 +254,7 @@ async fn functions(
         webhook,
         worker,
         caller,
+        users,
         admin,
     } = configs;
     let event_bus = match &webhook.event_bus {
@@ -278,6 +279,7 @@ async fn functions(
             clock.clone(),
         ),
         send_template: send_template::App::new(caller, dynamodb.clone(), port.clone(), clock.clone())?,
+        users: users::App::new(users, dynamodb.clone(), port.clone(), clock.clone())?,
         admin: admin::App::new(admin, dynamodb, port, clock)?,
     };
     Ok((functions, refresher, worker))

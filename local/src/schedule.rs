@@ -2,6 +2,7 @@
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
+use serde_json::Value;
 use token_refresher::App;
 use tokio::{sync::oneshot, time::MissedTickBehavior};
 use wechat::{
@@ -24,7 +25,7 @@ pub(crate) async fn every_minute(refresher: Arc<App>, mut stopped: oneshot::Rece
             _ = &mut stopped => return,
         }
         // The run logs its own failure; the next minute's run is the retry.
-        let _ = refresher.run(&Action::Refresh, Deadline::NONE).await;
+        let _ = refresher.keep(Deadline::NONE).await;
     }
 }
 
@@ -43,7 +44,7 @@ impl RefreshPort for InProcessRefresher {
         &'a self,
         action: &'a Action,
         deadline: Deadline,
-    ) -> Pin<Box<dyn Future<Output = Result<(), RefreshRequestError>> + Send + 'a>> {
+    ) -> Pin<Box<dyn Future<Output = Result<Value, RefreshRequestError>> + Send + 'a>> {
         let (refresher, action) = (Arc::clone(&self.0), action.clone());
         // Spawned, so that the run continues when its caller stops waiting, like a Lambda invocation: it may hold the lease.
         let run = tokio::spawn(async move { refresher.run(&action, deadline).await });
@@ -51,8 +52,7 @@ impl RefreshPort for InProcessRefresher {
             let done = run
                 .await
                 .map_err(|error| RefreshRequestError::from_function_error("Panic", error.to_string()))?;
-            done.map(|_| ())
-                .map_err(|error| RefreshRequestError::from_function_error(&error.error_type(), error.to_string()))
+            done.map_err(|error| RefreshRequestError::from_function_error(&error.error_type(), error.to_string()))
         })
     }
 }

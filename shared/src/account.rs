@@ -37,7 +37,7 @@ impl Account {
         let table = Table::new(dynamodb, config.table, config.app_id);
         Ok(Self {
             client,
-            tokens: TokenSource::new(table.clone(), refresher, Arc::clone(&clock)),
+            tokens: TokenSource::new(&table, refresher, Arc::clone(&clock)),
             table,
             clock,
         })

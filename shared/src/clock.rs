@@ -36,6 +36,25 @@ impl Clock for SystemClock {
     }
 }
 
+/// Seconds. Beijing's time is this far ahead of UTC, all year.
+const BEIJING: i64 = 8 * 3600;
+
+/// Returns the day in Beijing at `now`, in epoch seconds, as `YYYY-MM-DD`.
+#[must_use]
+pub fn beijing_day(now: i64) -> String {
+    // Counts from 0000-03-01, so that a leap day is the last day of its year: 400 years have 146,097 days.
+    let days = now.saturating_add(BEIJING).div_euclid(24 * 3600) + 719_468;
+    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    // Months from March have 31, 30, 31, 30, 31 days, and again: 153 days in five.
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = 400 * era + year_of_era + i64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
 /// Milliseconds. A deadline further in the past is ignored: some local emulators send a constant of 1970.
 const IMPLAUSIBLE_AFTER_MILLIS: i64 = 60_000;
 
@@ -84,6 +103,21 @@ mod tests {
     const NOW: i64 = 1_767_225_600_000;
     const EIGHT: Duration = Duration::from_secs(8);
     const MARGIN: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_day_begins_at_midnight_in_beijing() {
+        for (now, day) in [
+            (0, "1970-01-01"),
+            (951_753_599, "2000-02-28"),
+            (951_753_600, "2000-02-29"),
+            (951_840_000, "2000-03-01"),
+            (1_767_196_799, "2025-12-31"),
+            (1_767_196_800, "2026-01-01"),
+            (4_107_513_600, "2100-03-01"),
+        ] {
+            assert_eq!(beijing_day(now), day, "{now}");
+        }
+    }
 
     #[test]
     fn a_budget_ends_before_the_deadline() {

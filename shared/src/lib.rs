@@ -9,6 +9,8 @@
 //! | call WeChat for an account | `account` (features `client` and `aws`), over `api` and `token`; [`errcode`] |
 //! | get an access_token | `token` (features `client` and `aws`) |
 //! | check the address of a team's own page | `page` (feature `client`) |
+//! | say what a caller of `/api` may do | [`api_key`] |
+//! | exchange an OAuth code, sign a page for the JS-SDK | `oauth` (features `client` and `aws`), [`jssdk`] |
 //! | store and load records | `store` (feature `aws`) |
 //! | run the effects of a callback, or hand them over to `worker` | `effects` (feature `effects`) |
 //! | start a function | [`config`], [`live`], [`telemetry`], `aws` (feature `aws`) |
@@ -20,6 +22,7 @@
 pub mod account;
 #[cfg(feature = "client")]
 pub mod api;
+pub mod api_key;
 #[cfg(feature = "aws")]
 pub mod aws;
 pub mod callback;
@@ -34,9 +37,12 @@ mod error_chain;
 pub mod hex;
 pub mod in_flight;
 pub mod json;
+pub mod jssdk;
 pub mod live;
 pub mod lock;
 pub mod message;
+#[cfg(all(feature = "client", feature = "aws"))]
+pub mod oauth;
 #[cfg(feature = "client")]
 pub mod page;
 pub mod random;

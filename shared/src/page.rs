@@ -61,6 +61,17 @@ pub enum PageError {
     Port,
 }
 
+impl PageError {
+    /// Returns the error with the name of the variable that lists the hosts.
+    #[must_use]
+    pub fn with_variable(self, name: &str) -> String {
+        match self {
+            Self::OtherHost => format!("has a host that {name} does not list / 的主机不在 {name} 中"),
+            Self::Malformed | Self::Port => self.to_string(),
+        }
+    }
+}
+
 /// The address of one of the team's pages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageUrl(String);
@@ -92,6 +103,12 @@ impl PageUrl {
             return Err(PageError::OtherHost);
         }
         Ok(Self(address.to_owned()))
+    }
+
+    /// Wraps an address that [`Self::parse`] has accepted before.
+    #[must_use]
+    pub fn checked_before(address: &str) -> Self {
+        Self(address.to_owned())
     }
 
     /// Returns the address as it was given.

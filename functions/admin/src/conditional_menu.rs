@@ -19,7 +19,7 @@ use crate::{
 };
 
 pub(crate) const ROUTES: &[Route<App>] = &[
-    route!(POST "/api/menu/conditional" => add, Operation {
+    route!(Menu, POST "/api/menu/conditional" => add, Operation {
         id: "addConditionalMenu",
         summary: "Add a conditional menu / 添加个性化菜单",
         body: Some(Body::required("Menu")),
@@ -27,7 +27,7 @@ pub(crate) const ROUTES: &[Route<App>] = &[
         failures: &[400, 413, 429],
         ..Operation::NEW
     }),
-    route!(DELETE "/api/menu/conditional/{menuid}" => delete, Operation {
+    route!(Menu, DELETE "/api/menu/conditional/{menuid}" => delete, Operation {
         id: "deleteConditionalMenu",
         summary: "Delete a conditional menu / 删除个性化菜单",
         parameters: &[Parameter {
@@ -40,7 +40,7 @@ pub(crate) const ROUTES: &[Route<App>] = &[
         failures: &[400, 404, 429],
         ..Operation::NEW
     }),
-    route!(POST "/api/menu/trymatch" => try_match, Operation {
+    route!(Menu, POST "/api/menu/trymatch" => try_match, Operation {
         id: "tryMatchMenu",
         summary: "The menu that a user sees / 测试个性化菜单匹配",
         body: Some(Body::required("MenuUser")),

@@ -1,15 +1,16 @@
-//! `admin`: manages the menu and the reply rules, and checks the set-up (the doctor).
+//! `admin`: manages the menu, the reply rules and the API keys, and checks the set-up (the doctor).
 
 mod conditional_menu;
 mod doctor;
 mod etag;
+mod keys;
 mod menu;
 mod openapi;
 mod replies;
 
 use std::{sync::Arc, time::Duration};
 
-use http_api::{Api, Problem, Route};
+use http_api::{Api, Keys, Problem, Route};
 use wechat::{
     account::Account,
     api::ClientError,
@@ -17,7 +18,6 @@ use wechat::{
     clock::Clock,
     config::{AdminConfig, ConfigError, SecretError},
     live::State,
-    secret::Secret,
     token::RefreshPort,
 };
 
@@ -36,7 +36,7 @@ pub const AWS_CALLS: &[&str] = &[
 #[derive(Debug)]
 pub struct App {
     account: Account,
-    api_keys: Vec<Secret>,
+    keys: Keys,
     refresher: Arc<dyn RefreshPort>,
     /// The webhook's message mode, or what is wrong with its settings. `None` when they cannot be seen from here.
     webhook_mode: Option<Result<MessageMode, ConfigError>>,
@@ -63,9 +63,10 @@ impl App {
             secret,
             is_simulated,
         } = config;
+        let account = Account::open(caller.api, dynamodb, Arc::clone(&refresher), Arc::clone(&clock))?;
         Ok(Self {
-            account: Account::open(caller.api, dynamodb, Arc::clone(&refresher), clock)?,
-            api_keys: caller.api_keys,
+            keys: Keys::new(caller.api_keys, account.table.clone(), clock),
+            account,
             refresher,
             webhook_mode,
             secret,
@@ -86,12 +87,13 @@ impl Api for App {
         menu::ROUTES,
         conditional_menu::ROUTES,
         replies::ROUTES,
+        keys::ROUTES,
         doctor::ROUTES,
         openapi::ROUTES,
     ];
 
-    fn api_keys(&self) -> &[Secret] {
-        &self.api_keys
+    fn keys(&self) -> &Keys {
+        &self.keys
     }
 
     fn clock(&self) -> &dyn Clock {
@@ -110,6 +112,6 @@ impl Api for App {
     }
 }
 
-/// The schemas of this function in `openapi.json`: WeChat's menu, the rules document and the doctor's checks.
+/// The schemas of this function in `openapi.json`: WeChat's menu, the rules document, API keys and the doctor's checks.
 #[cfg(feature = "openapi")]
 pub const SCHEMAS: &str = include_str!("schemas.json");

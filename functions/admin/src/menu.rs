@@ -33,7 +33,7 @@ use crate::{
 const ROLLBACK_BUDGET: Duration = Duration::from_secs(ROLLBACK_CLAIMED_FOR.unsigned_abs() - 3);
 
 pub(crate) const ROUTES: &[Route<App>] = &[
-    route!(GET "/api/menu" => get, Operation {
+    route!(Menu, GET "/api/menu" => get, Operation {
         id: "getMenu",
         summary: "Query the menu / 查询菜单",
         parameters: &[Parameter {
@@ -46,7 +46,7 @@ pub(crate) const ROUTES: &[Route<App>] = &[
         failures: &[400, 404, 429],
         ..Operation::NEW
     }),
-    route!(POST "/api/menu" => create, Operation {
+    route!(Menu, POST "/api/menu" => create, Operation {
         id: "createMenu",
         summary: "Create the menu / 创建菜单",
         parameters: &[IF_MATCH, Parameter {
@@ -60,7 +60,7 @@ pub(crate) const ROUTES: &[Route<App>] = &[
         failures: &[400, 412, 413, 429],
         ..Operation::NEW
     }),
-    route!(DELETE "/api/menu" => delete, Operation {
+    route!(Menu, DELETE "/api/menu" => delete, Operation {
         id: "deleteMenu",
         summary: "Delete the menu / 删除菜单",
         parameters: &[IF_MATCH],
@@ -68,7 +68,7 @@ pub(crate) const ROUTES: &[Route<App>] = &[
         failures: &[400, 404, 412, 429],
         ..Operation::NEW
     }),
-    route!(POST "/api/menu/rollback" => rollback, Operation {
+    route!(Menu, POST "/api/menu/rollback" => rollback, Operation {
         id: "rollBackMenu",
         summary: "Restore the menu before the last change / 恢复上次修改前的菜单",
         description: "A second rollback undoes the first. With the ETag of the menu to replace as If-Match, a retry is refused instead.",

@@ -12,7 +12,7 @@ const DOCUMENT: &str = include_str!("../../../openapi.json");
 /// The path of the document.
 pub(crate) const PATH: &str = "/openapi.json";
 
-pub(crate) const ROUTES: &[Route<App>] = &[route!(open GET PATH => get, Operation {
+pub(crate) const ROUTES: &[Route<App>] = &[route!(open, GET PATH => get, Operation {
     id: "getOpenApi",
     summary: "This document / 本文档",
     answers: &[(200, "The OpenAPI document", Schema::Object)],

@@ -21,13 +21,13 @@ use crate::{
 };
 
 pub(crate) const ROUTES: &[Route<App>] = &[
-    route!(GET "/api/replies" => get, Operation {
+    route!(Replies, GET "/api/replies" => get, Operation {
         id: "getReplies",
         summary: "The reply rules / 查询回复规则",
         answers: &[(200, "The document, or {} when none is stored", Schema::Named("Replies"))],
         ..Operation::NEW
     }),
-    route!(PUT "/api/replies" => put, Operation {
+    route!(Replies, PUT "/api/replies" => put, Operation {
         id: "putReplies",
         summary: "Replace the reply rules / 更新回复规则",
         parameters: &[IF_MATCH],
@@ -36,7 +36,7 @@ pub(crate) const ROUTES: &[Route<App>] = &[
         failures: &[400, 412, 413],
         ..Operation::NEW
     }),
-    route!(POST "/api/replies/rollback" => rollback, Operation {
+    route!(Replies, POST "/api/replies/rollback" => rollback, Operation {
         id: "rollBackReplies",
         summary: "Store an earlier version again / 恢复之前的回复规则",
         description: "A retry after a lost answer changes nothing. Name the version or send If-Match if somebody else may change the rules meanwhile.",
@@ -45,7 +45,7 @@ pub(crate) const ROUTES: &[Route<App>] = &[
         answers: &[(200, "The document as it was stored", Schema::Named("Replies"))],
         failures: &[400, 404, 412, 413],
     }),
-    route!(POST "/api/replies/try" => try_out, Operation {
+    route!(Replies, POST "/api/replies/try" => try_out, Operation {
         id: "tryReplies",
         summary: "What would be replied, and by which rule / 试算回复",
         description: "Changes nothing. The scan of a binding's code (`SCAN` with the key `bind.<id>`) is answered as though it bound.",

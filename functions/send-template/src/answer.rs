@@ -17,6 +17,12 @@ pub(crate) struct Sent {
     /// The message's id, for `GET /api/messages/{msgid}`.
     #[cfg_attr(feature = "openapi", schema(pattern = "^[0-9]+$"))]
     pub(crate) msgid: String,
+    /// The team's id of the user, in the answer to a request with `user`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) user: Option<String>,
+    /// The openid of this user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) touser: Option<String>,
     /// The parts of the message that WeChat may drop or display differently. Absent when there are none. With
     /// `"validate": "warn"` always present, and also with what WeChat would refuse.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -24,12 +30,14 @@ pub(crate) struct Sent {
 }
 
 impl Sent {
-    pub(crate) const fn new(msgid: String, findings: Option<Vec<Finding>>) -> Self {
+    pub(crate) const fn new(msgid: String) -> Self {
         Self {
             errcode: 0,
             errmsg: "ok",
             msgid,
-            findings,
+            user: None,
+            touser: None,
+            findings: None,
         }
     }
 }
@@ -38,12 +46,24 @@ impl Sent {
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub(crate) struct Results {
-    /// The results, in the order of `touser`.
+    /// The results, in the order of `touser` or `users`.
     pub(crate) results: Vec<RecipientResult>,
     /// The parts of the message that WeChat may drop or display differently. Absent when there are none. With
     /// `"validate": "warn"` always present, and also with what WeChat would refuse.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) findings: Option<Vec<Finding>>,
+}
+
+/// Whom a result is about.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub(crate) struct Recipient {
+    /// The team's id of the user. Absent when the request names openids.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) user: Option<String>,
+    /// The recipient's openid. Absent when the user is unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) touser: Option<String>,
 }
 
 /// The result for one of several recipients.
@@ -53,16 +73,18 @@ pub(crate) struct Results {
 pub(crate) enum RecipientResult {
     /// WeChat accepted the message.
     Sent {
-        /// The recipient's openid.
-        touser: String,
+        /// The recipient.
+        #[serde(flatten)]
+        recipient: Recipient,
         /// WeChat's answer.
         #[serde(flatten)]
         sent: Sent,
     },
     /// WeChat did not accept the message, or may have accepted it: `detail` and `hint` say which.
     Failed {
-        /// The recipient's openid.
-        touser: String,
+        /// The recipient.
+        #[serde(flatten)]
+        recipient: Recipient,
         /// The failure.
         #[serde(flatten)]
         problem: Problem,
@@ -73,10 +95,15 @@ pub(crate) enum RecipientResult {
 }
 
 impl RecipientResult {
-    pub(crate) fn failed(touser: &str, problem: Problem) -> Self {
-        Self::Failed {
-            touser: touser.to_owned(),
-            problem,
+    pub(crate) const fn failed(recipient: Recipient, problem: Problem) -> Self {
+        Self::Failed { recipient, problem }
+    }
+
+    /// The recipient's openid, if this run knows it.
+    pub(crate) fn touser(&self) -> Option<&str> {
+        match self {
+            Self::Sent { recipient, .. } | Self::Failed { recipient, .. } => recipient.touser.as_deref(),
+            Self::Known(_) => None,
         }
     }
 
@@ -93,13 +120,26 @@ impl RecipientResult {
 /// Answers a request with one recipient.
 pub(crate) fn to_one(results: Vec<RecipientResult>, findings: Option<Vec<Finding>>) -> Response<String> {
     match results.into_iter().next() {
-        Some(RecipientResult::Sent { sent, .. }) => response::json(200, &Sent { findings, ..sent }),
-        Some(RecipientResult::Failed { problem, .. }) => {
+        Some(RecipientResult::Sent { recipient, sent }) => {
+            let touser = recipient.touser.filter(|_| recipient.user.is_some());
+            let sent = Sent {
+                user: recipient.user,
+                touser,
+                findings,
+                ..sent
+            };
+            response::json(200, &sent)
+        }
+        Some(RecipientResult::Failed { recipient, problem }) => {
             let findings = findings.unwrap_or_default();
             let problem = if findings.is_empty() {
                 problem
             } else {
                 problem.with_findings(findings)
+            };
+            let problem = match recipient.user {
+                Some(user) => problem.of_user(user, recipient.touser),
+                None => problem,
             };
             problem.into_response()
         }

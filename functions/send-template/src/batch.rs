@@ -17,19 +17,18 @@ use wechat::{
     api::{ApiError, TemplateMessage, calls::template::SendTemplateMessage},
     clock::Deadline,
     digest::logged_openid,
+    errcode,
     store::{RecipientState, SendState},
     telemetry::{self, Metric},
     token::{CallError, CallFailure},
-    validate::{
-        send::{Recipients, SendTemplate},
-        template::Finding,
-    },
+    validate::{send::SendTemplate, template::Finding},
 };
 
 use crate::{
     App,
-    answer::{self, RecipientResult, Sent},
+    answer::{self, Recipient, RecipientResult, Sent},
     hints, templates,
+    users::{Address, Users},
 };
 
 /// Sends in flight at the same time.
@@ -47,6 +46,9 @@ const NO_SUCH_PAGE: i64 = 40165;
 /// The hint for recipients that come after a refusal for all.
 const NOT_ATTEMPTED: &str = "WeChat was not asked for this recipient, because it had refused another one for this reason. \
     / 因前面的接收者已因此被拒，未再为该用户请求微信。";
+/// The hint for a user whose message may have been sent: WeChat recognises a retry to the same openid only.
+const SAME_OPENID: &str = "With the client_msg_id alone, repeat it to the same openid (touser), because the user may be bound to \
+    another one by then. / 仅凭 client_msg_id 重试时，请发给同一 openid（touser），因为该用户届时可能已改绑。";
 /// The hint when WeChat could not be reached.
 const NOT_SENT: &str = "Nothing was sent: send it again. / 尚未发送，请重新发送。";
 
@@ -55,6 +57,8 @@ const NOT_SENT: &str = "Nothing was sent: send it again. / 尚未发送，请重
 pub(crate) struct SendJob<'a> {
     pub(crate) caller: &'a Caller,
     pub(crate) message: &'a SendTemplate,
+    /// The users that the message names. `None` when it names openids.
+    pub(crate) users: Option<&'a Users>,
     /// The id by which WeChat recognises a retry.
     pub(crate) client_msg_id: &'a str,
     /// What earlier runs with the same `Idempotency-Key` left.
@@ -79,26 +83,25 @@ pub(crate) enum Progress {
 /// Checks and sends the message of `job`. Returns the answer, and how far the job has come.
 pub(crate) async fn deliver(app: &App, job: SendJob<'_>) -> (Response<String>, Progress) {
     let batch = Batch::new(app, job);
-    let tousers = match &job.message.recipients {
-        Recipients::One(touser) => std::slice::from_ref(touser),
-        Recipients::Many(tousers) => tousers,
-    };
+    let recipients = &job.message.recipients;
+    let names = recipients.names();
     let mut findings = None;
-    if batch.has_attempts(tousers) {
+    if batch.has_attempts(names) {
         match check(app, job).await {
             Ok(found) => findings = found,
             Err(problem) => batch.halt(problem),
         }
     }
-    let deliveries = batch.deliver_to_all(tousers).await;
+    let deliveries = batch.deliver_to_all(names).await;
     let progress = progress(&deliveries);
-    let results = tousers
+    let results = names
         .iter()
-        .filter_map(|touser| deliveries.get(touser).map(|delivery| delivery.result.clone()))
+        .filter_map(|name| deliveries.get(name).map(|delivery| delivery.result.clone()))
         .collect();
-    let response = match &job.message.recipients {
-        Recipients::One(_) => answer::to_one(results, findings),
-        Recipients::Many(_) => answer::to_many(results, refusal_for_all(&deliveries), findings),
+    let response = if recipients.is_list() {
+        answer::to_many(results, refusal_for_all(&deliveries), findings)
+    } else {
+        answer::to_one(results, findings)
     };
     (response, progress)
 }
@@ -124,6 +127,8 @@ enum DeliveryOutcome {
     Accepted,
     /// WeChat refused this recipient.
     Refused,
+    /// The recipient is a user whom no message can reach, so WeChat was not asked. A retry may find the user bound.
+    Unreachable,
     /// WeChat refused the message for every recipient. A retry may send it to this one.
     RefusedForAll,
     /// WeChat was not asked.
@@ -140,7 +145,7 @@ impl DeliveryOutcome {
     const fn name(self) -> &'static str {
         match self {
             Self::Accepted => "Taken",
-            Self::Refused | Self::RefusedForAll => "Refused",
+            Self::Refused | Self::Unreachable | Self::RefusedForAll => "Refused",
             Self::NotAttempted => "NotAsked",
             Self::Unknown { .. } => "Unknown",
         }
@@ -153,11 +158,15 @@ enum Plan {
     Replay(Value),
     /// Does not ask WeChat, which would no longer recognise the retry. The outcome stays unknown.
     LeaveUnknown {
+        openid: String,
         /// Epoch seconds of the first attempt whose outcome is unknown.
         since: i64,
     },
+    /// Does not ask WeChat: no message can reach this user.
+    Refuse { openid: Option<String>, problem: Problem },
     /// Asks WeChat.
     Attempt {
+        openid: String,
         /// Epoch seconds of an earlier attempt whose outcome is unknown.
         unknown_since: Option<i64>,
     },
@@ -168,6 +177,28 @@ enum Plan {
 struct Delivery {
     result: RecipientResult,
     outcome: DeliveryOutcome,
+    /// When WeChat said that the recipient does not follow the account, in epoch seconds.
+    unfollowed_at: Option<i64>,
+}
+
+impl Plan {
+    /// Asks WeChat for the first time.
+    fn attempt(openid: &str) -> Self {
+        Self::Attempt {
+            openid: openid.to_owned(),
+            unknown_since: None,
+        }
+    }
+}
+
+impl Delivery {
+    const fn new(result: RecipientResult, outcome: DeliveryOutcome) -> Self {
+        Self {
+            result,
+            outcome,
+            unfollowed_at: None,
+        }
+    }
 }
 
 /// Sends the message of one job to its recipients.
@@ -193,41 +224,56 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Whether WeChat has to be asked for any of `tousers`.
-    fn has_attempts(&self, tousers: &[String]) -> bool {
-        tousers
-            .iter()
-            .any(|touser| matches!(self.plan(touser), Plan::Attempt { .. }))
+    /// Whether WeChat has to be asked for any of the recipients `names`.
+    fn has_attempts(&self, names: &[String]) -> bool {
+        names.iter().any(|name| matches!(self.plan(name), Plan::Attempt { .. }))
     }
 
-    /// Sends the message to each of `tousers`. A recipient that is named twice gets one message.
-    async fn deliver_to_all(&self, tousers: &[String]) -> HashMap<String, Delivery> {
-        let distinct: HashSet<&String> = tousers.iter().collect();
+    /// Sends the message to each of the recipients `names`. A recipient that is named twice gets one message.
+    async fn deliver_to_all(&self, names: &[String]) -> HashMap<String, Delivery> {
+        let distinct: HashSet<&String> = names.iter().collect();
         let deliveries: Vec<_> = distinct
             .into_iter()
-            .map(|touser| async move { (touser.clone(), self.deliver(touser).await) })
+            .map(|name| async move { (name.clone(), self.deliver(name).await) })
             .collect();
         // Two stages: the next messages go out while earlier ones are recorded.
         stream::iter(deliveries)
             .buffer_unordered(CONCURRENT_SENDS)
-            .map(|(touser, delivery)| async move {
-                self.record(&touser, &delivery).await;
-                (touser, delivery)
+            .map(|(name, delivery)| async move {
+                self.record(&delivery).await;
+                (name, delivery)
             })
-            .buffer_unordered(tousers.len())
+            .buffer_unordered(names.len())
             .collect()
             .await
     }
 
-    /// Decides what to do for `touser`, from what earlier runs left.
-    fn plan(&self, touser: &str) -> Plan {
-        match self.job.state.of(touser) {
+    /// Decides what to do for the recipient `name`, from what earlier runs left. A user stays with the openid that an earlier
+    /// run may have asked WeChat for: a new openid would get a second message.
+    fn plan(&self, name: &str) -> Plan {
+        match self.job.state.of(name) {
             Some(RecipientState::Settled { result }) => Plan::Replay(result),
-            Some(RecipientState::Unknown { since }) if !self.is_safe_to_retry(since) => Plan::LeaveUnknown { since },
-            Some(RecipientState::Unknown { since }) => Plan::Attempt {
-                unknown_since: Some(since),
+            Some(RecipientState::Unknown { since, openid }) => {
+                let openid = openid.unwrap_or_else(|| name.to_owned());
+                if self.is_safe_to_retry(since) {
+                    let unknown_since = Some(since);
+                    Plan::Attempt { openid, unknown_since }
+                } else {
+                    Plan::LeaveUnknown { openid, since }
+                }
+            }
+            None => match self.job.users.map(|users| users.address(name)) {
+                None => Plan::attempt(name),
+                Some(Address::Openid(openid)) => Plan::attempt(openid),
+                Some(Address::Unfollowed(openid)) => Plan::Refuse {
+                    openid: Some(openid.to_owned()),
+                    problem: Problem::not_a_follower(),
+                },
+                Some(Address::Unknown) => Plan::Refuse {
+                    openid: None,
+                    problem: Problem::unknown_user(),
+                },
             },
-            None => Plan::Attempt { unknown_since: None },
         }
     }
 
@@ -236,9 +282,10 @@ impl<'a> Batch<'a> {
         self.started - since < RETRY_IS_SAFE_FOR
     }
 
-    /// Sends the message to `touser`, unless the plan or a halt forbids it.
-    async fn deliver(&self, touser: &str) -> Delivery {
-        let unknown_since = match self.plan(touser) {
+    /// Sends the message to the recipient `name`, unless the plan or a halt forbids it.
+    async fn deliver(&self, name: &str) -> Delivery {
+        let recipient = |openid: String| self.recipient(name, Some(openid));
+        let (openid, unknown_since) = match self.plan(name) {
             Plan::Replay(result) => {
                 let result = RecipientResult::Known(result);
                 let outcome = if result.is_sent() {
@@ -246,28 +293,29 @@ impl<'a> Batch<'a> {
                 } else {
                     DeliveryOutcome::Refused
                 };
-                return Delivery { result, outcome };
+                return Delivery::new(result, outcome);
             }
-            Plan::LeaveUnknown { since } => {
+            Plan::LeaveUnknown { openid, since } => {
                 let problem = Problem::outcome_unknown(self.job.client_msg_id);
-                return Delivery {
-                    result: RecipientResult::failed(touser, problem),
-                    outcome: DeliveryOutcome::Unknown { since },
-                };
+                let result = RecipientResult::failed(recipient(openid), problem);
+                return Delivery::new(result, DeliveryOutcome::Unknown { since });
             }
-            Plan::Attempt { unknown_since } => unknown_since,
+            Plan::Refuse { openid, problem } => {
+                let result = RecipientResult::failed(self.recipient(name, openid), problem);
+                return Delivery::new(result, DeliveryOutcome::Unreachable);
+            }
+            Plan::Attempt { openid, unknown_since } => (openid, unknown_since),
         };
         if let Some(problem) = self.halted.get() {
-            return self.failed(touser, problem.clone(), unknown_since, DeliveryOutcome::NotAttempted);
+            let (problem, outcome) = (problem.clone(), DeliveryOutcome::NotAttempted);
+            return self.failed(recipient(openid), problem, unknown_since, outcome);
         }
-        match self.call(touser).await {
-            Ok(msgid) => Delivery {
-                result: RecipientResult::Sent {
-                    touser: touser.to_owned(),
-                    sent: Sent::new(msgid, None),
-                },
-                outcome: DeliveryOutcome::Accepted,
-            },
+        let asked_at = self.app.account.clock.now();
+        match self.call(&openid).await {
+            Ok(msgid) => {
+                let (recipient, sent) = (recipient(openid), Sent::new(msgid));
+                Delivery::new(RecipientResult::Sent { recipient, sent }, DeliveryOutcome::Accepted)
+            }
             Err(error) => {
                 let unknown_since = unknown_since.or(error.may_have_landed.then_some(self.started));
                 let problem = self.explain(&error);
@@ -275,25 +323,42 @@ impl<'a> Batch<'a> {
                 if is_for_all {
                     self.halt(problem.clone().and_hint(NOT_ATTEMPTED));
                 }
-                self.failed(touser, problem, unknown_since, outcome_of(&error, is_for_all))
+                let outcome = outcome_of(&error, is_for_all);
+                let delivery = self.failed(recipient(openid), problem, unknown_since, outcome);
+                Delivery {
+                    unfollowed_at: is_unfollowed(&error).then_some(asked_at),
+                    ..delivery
+                }
             }
         }
     }
 
+    /// Whom a result for `name` is about.
+    fn recipient(&self, name: &str, touser: Option<String>) -> Recipient {
+        let user = self.job.users.map(|_| name.to_owned());
+        Recipient { user, touser }
+    }
+
     /// Builds the delivery of a failed attempt. When an earlier attempt has an unknown outcome, WeChat may have accepted
     /// that one.
-    fn failed(&self, touser: &str, problem: Problem, unknown_since: Option<i64>, outcome: DeliveryOutcome) -> Delivery {
+    fn failed(
+        &self,
+        recipient: Recipient,
+        problem: Problem,
+        unknown_since: Option<i64>,
+        outcome: DeliveryOutcome,
+    ) -> Delivery {
         let (problem, outcome) = match unknown_since {
             Some(since) => {
-                let problem = Problem::may_have_been_sent(self.job.client_msg_id, &problem);
+                let mut problem = Problem::may_have_been_sent(self.job.client_msg_id, &problem);
+                if recipient.user.is_some() {
+                    problem = problem.and_hint(SAME_OPENID);
+                }
                 (problem, DeliveryOutcome::Unknown { since })
             }
             None => (problem, outcome),
         };
-        Delivery {
-            result: RecipientResult::failed(touser, problem),
-            outcome,
-        }
+        Delivery::new(RecipientResult::failed(recipient, problem), outcome)
     }
 
     /// Stops the batch: no further message is sent. The first reason counts; sends in flight may find it again.
@@ -341,9 +406,9 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Writes one log line and one metric for a message, and stores the record of an accepted one. Best effort: a failure
-    /// must not make the caller send the message again.
-    async fn record(&self, touser: &str, delivery: &Delivery) {
+    /// Writes one log line and one metric for a message, stores the record of an accepted one, and that a recipient does not
+    /// follow. Best effort: a failure must not make the caller send the message again.
+    async fn record(&self, delivery: &Delivery) {
         let Self { app, job, .. } = *self;
         let outcome = delivery.outcome.name();
         let (msgid, errcode) = match &delivery.result {
@@ -351,12 +416,13 @@ impl<'a> Batch<'a> {
             RecipientResult::Failed { problem, .. } => (None, problem.errcode()),
             RecipientResult::Known(_) => return,
         };
+        let touser = delivery.result.touser();
         tracing::info!(
             msgid,
             errcode,
             outcome,
             client_msg_id = job.client_msg_id,
-            openid_sha256 = logged_openid(touser),
+            openid_sha256 = touser.map(logged_openid),
             key = job.caller.name(),
             "template message"
         );
@@ -365,11 +431,17 @@ impl<'a> Batch<'a> {
             Some(("Outcome", outcome)),
             app.account.clock.now_millis(),
         );
+        let Some(touser) = touser else { return };
         if let Some(msgid) = msgid {
             let template_id = &job.message.template_id;
             let now = app.account.clock.now_millis();
             let recorded = app.account.table.record_sent(msgid, touser, template_id, now);
             app.write("a sent message", Some(msgid), job.deadline, recorded).await;
+        }
+        if let Some(at) = delivery.unfollowed_at {
+            let recorded = app.account.table.set_followed(touser, false, at);
+            let what = "that the recipient of a message does not follow";
+            app.write(what, Some(job.client_msg_id), job.deadline, recorded).await;
         }
     }
 
@@ -404,6 +476,11 @@ const fn outcome_of(error: &CallError, is_for_all: bool) -> DeliveryOutcome {
     }
 }
 
+/// Whether WeChat said that the recipient does not follow the account.
+fn is_unfollowed(error: &CallError) -> bool {
+    matches!(&error.cause, CallFailure::Api(error) if error.errcode() == Some(errcode::NOT_A_FOLLOWER))
+}
+
 /// The problem of a refusal for all recipients, as WeChat gave it to the one that it was asked for.
 fn refusal_for_all(deliveries: &HashMap<String, Delivery>) -> Option<&Problem> {
     deliveries.values().find_map(|delivery| match &delivery.result {
@@ -415,33 +492,39 @@ fn refusal_for_all(deliveries: &HashMap<String, Delivery>) -> Option<&Problem> {
 /// Judges how far a job has come. A retry must stay possible while an outcome is unknown or a message unsent. The answer is
 /// kept once all recipients are settled.
 fn progress(deliveries: &HashMap<String, Delivery>) -> Progress {
-    use DeliveryOutcome::{Accepted, NotAttempted, Refused, Unknown};
+    use DeliveryOutcome::{Accepted, NotAttempted, Refused, Unknown, Unreachable};
     let outcomes = || deliveries.values().map(|delivery| delivery.outcome);
     let is_any_accepted = outcomes().any(|outcome| outcome == Accepted);
-    if is_any_accepted && outcomes().all(|outcome| matches!(outcome, Accepted | Refused)) {
+    if is_any_accepted && outcomes().all(|outcome| matches!(outcome, Accepted | Refused | Unreachable)) {
         return Progress::Done;
     }
     if is_any_accepted || outcomes().any(|outcome| matches!(outcome, Unknown { .. })) {
         let states = deliveries
             .iter()
-            .filter_map(|(touser, delivery)| Some((touser.clone(), recipient_state(delivery)?)));
+            .filter_map(|(name, delivery)| Some((name.clone(), recipient_state(name, delivery)?)));
         return Progress::Open(states.collect());
     }
-    if outcomes().all(|outcome| outcome == NotAttempted) {
+    if outcomes().all(|outcome| matches!(outcome, NotAttempted | Unreachable)) {
         Progress::NotAttempted
     } else {
         Progress::Refused
     }
 }
 
-/// What a retry must know of one recipient. `None` when WeChat accepted nothing.
-fn recipient_state(delivery: &Delivery) -> Option<RecipientState> {
+/// What a retry must know of the recipient `name`. `None` when WeChat accepted nothing.
+fn recipient_state(name: &str, delivery: &Delivery) -> Option<RecipientState> {
     match delivery.outcome {
         DeliveryOutcome::Accepted | DeliveryOutcome::Refused => Some(RecipientState::Settled {
             result: json!(delivery.result),
         }),
-        DeliveryOutcome::Unknown { since } => Some(RecipientState::Unknown { since }),
-        DeliveryOutcome::RefusedForAll | DeliveryOutcome::NotAttempted => None,
+        DeliveryOutcome::Unknown { since } => {
+            let openid = delivery.result.touser().filter(|openid| *openid != name);
+            Some(RecipientState::Unknown {
+                since,
+                openid: openid.map(str::to_owned),
+            })
+        }
+        DeliveryOutcome::Unreachable | DeliveryOutcome::RefusedForAll | DeliveryOutcome::NotAttempted => None,
     }
 }
 
@@ -453,16 +536,19 @@ mod tests {
 
     fn progress_of(outcomes: &[DeliveryOutcome]) -> Progress {
         let delivery = |(index, &outcome): (usize, &DeliveryOutcome)| {
-            let touser = index.to_string();
-            let result = RecipientResult::failed(&touser, Problem::not_sent());
-            (touser, Delivery { result, outcome })
+            let recipient = Recipient {
+                user: None,
+                touser: Some(index.to_string()),
+            };
+            let result = RecipientResult::failed(recipient, Problem::not_sent());
+            (index.to_string(), Delivery::new(result, outcome))
         };
         progress(&outcomes.iter().enumerate().map(delivery).collect())
     }
 
     #[test]
     fn one_unknown_outcome_keeps_the_job_open_and_one_accepted_message_closes_it() {
-        use DeliveryOutcome::{Accepted, NotAttempted, Refused, RefusedForAll};
+        use DeliveryOutcome::{Accepted, NotAttempted, Refused, RefusedForAll, Unreachable};
         let unknown = DeliveryOutcome::Unknown { since: SINCE };
         for (outcomes, expected) in [
             (&[Accepted, Accepted][..], Progress::Done),
@@ -471,6 +557,9 @@ mod tests {
             (&[RefusedForAll, NotAttempted], Progress::Refused),
             (&[Refused], Progress::Refused),
             (&[NotAttempted, NotAttempted], Progress::NotAttempted),
+            (&[Accepted, Unreachable], Progress::Done),
+            (&[Refused, Unreachable], Progress::Refused),
+            (&[Unreachable, NotAttempted], Progress::NotAttempted),
         ] {
             assert_eq!(progress_of(outcomes), expected, "{outcomes:?}");
         }
@@ -479,6 +568,7 @@ mod tests {
             (&[Refused, unknown], 2),
             (&[Accepted, NotAttempted], 1),
             (&[Accepted, RefusedForAll, NotAttempted], 1),
+            (&[unknown, Unreachable], 1),
         ] {
             let Progress::Open(states) = progress_of(outcomes) else {
                 panic!("{outcomes:?} is closed");

@@ -13,6 +13,7 @@ use wechat::{
 use crate::{
     App,
     batch::{Progress, SendJob, deliver},
+    users::Users,
 };
 
 /// Characters. The longest key.
@@ -47,16 +48,19 @@ pub(crate) async fn send_once(
     app: &App,
     request: &ApiRequest<'_>,
     message: &SendTemplate,
+    users: Option<&Users>,
     body: &Value,
     key: &str,
 ) -> Result<Response<String>, Problem> {
     let (caller, deadline) = (request.caller(), request.deadline());
     let (owner, fingerprint) = (random::hex::<8>(), &fingerprint(body));
+    let openids = users.map(Users::openids);
     let claim = SendRequest {
         caller: caller.namespace(),
         key,
         fingerprint,
         owner: &owner,
+        openids: openids.as_ref(),
     };
     let claimed = app.account.table.claim_send(&claim, app.account.clock.now()).await;
     let state = match claimed? {
@@ -79,6 +83,7 @@ pub(crate) async fn send_once(
     let job = SendJob {
         caller,
         message,
+        users,
         client_msg_id: &client_msg_id,
         state: &state,
         deadline,

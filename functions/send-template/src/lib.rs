@@ -10,17 +10,17 @@ mod messages;
 pub mod openapi;
 mod send;
 mod templates;
+mod users;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use http_api::{Api, Route};
+use http_api::{Api, Keys, Route};
 use wechat::{
     account::Account,
     api::ClientError,
     clock::{Clock, Deadline},
     config::CallerConfig,
     live::State,
-    secret::Secret,
     store::StoreError,
     token::RefreshPort,
 };
@@ -29,6 +29,7 @@ use crate::templates::TemplatesCache;
 
 /// The AWS calls that this function makes. Its role in `template.yaml` allows these and no others.
 pub const AWS_CALLS: &[&str] = &[
+    "dynamodb:BatchGetItem",
     "dynamodb:DeleteItem",
     "dynamodb:GetItem",
     "dynamodb:PutItem",
@@ -46,7 +47,7 @@ const WRITE_MARGIN: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub struct App {
     account: Account,
-    api_keys: Vec<Secret>,
+    keys: Keys,
     templates: TemplatesCache,
 }
 
@@ -62,9 +63,10 @@ impl App {
         refresher: Arc<dyn RefreshPort>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ClientError> {
+        let account = Account::open(config.api, dynamodb, refresher, Arc::clone(&clock))?;
         Ok(Self {
-            account: Account::open(config.api, dynamodb, refresher, clock)?,
-            api_keys: config.api_keys,
+            keys: Keys::new(config.api_keys, account.table.clone(), clock),
+            account,
             templates: TemplatesCache::default(),
         })
     }
@@ -98,8 +100,8 @@ impl State for App {
 impl Api for App {
     const ROUTES: &'static [&'static [Route<Self>]] = &[send::ROUTES, messages::ROUTES, templates::ROUTES];
 
-    fn api_keys(&self) -> &[Secret] {
-        &self.api_keys
+    fn keys(&self) -> &Keys {
+        &self.keys
     }
 
     fn clock(&self) -> &dyn Clock {

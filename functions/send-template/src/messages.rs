@@ -13,7 +13,7 @@ use wechat::{
 
 use crate::{App, answer::Message};
 
-pub(crate) const ROUTES: &[Route<App>] = &[route!(GET "/api/messages/{msgid}" => get, Operation {
+pub(crate) const ROUTES: &[Route<App>] = &[route!(Send, GET "/api/messages/{msgid}" => get, Operation {
     id: "getMessage",
     summary: "Query the delivery status of a message / 查询送达结果",
     parameters: &[Parameter {
@@ -27,10 +27,16 @@ pub(crate) const ROUTES: &[Route<App>] = &[route!(GET "/api/messages/{msgid}" =>
     ..Operation::NEW
 })];
 
-/// Serves `GET /api/messages/{msgid}`.
+/// Serves `GET /api/messages/{msgid}`. A message of a template that the caller may not use does not exist for the caller.
 async fn get(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
     let msgid = request.parameter("msgid");
-    let record = find(app, msgid).await?.ok_or_else(|| {
+    let record = find(app, msgid).await?;
+    let is_shown = |record: &MessageRecord| {
+        let template_id = record.template_id.as_deref().unwrap_or_default();
+        request.caller().grants().allows_template(template_id)
+    };
+    let record = record.filter(is_shown);
+    let record = record.ok_or_else(|| {
         Problem::not_found("there is no record of this msgid from the last 30 days / 最近 30 天内没有该 msgid 的记录").with_hint(
             "The message may still have been sent: by another program, or while its record could not be written (search \
              the log for \"could not be recorded\"). / 消息仍可能已发送：由其他程序发出，或记录写入失败（请在日志中搜索 \

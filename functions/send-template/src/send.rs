@@ -12,10 +12,11 @@ use crate::{
     App,
     batch::{SendJob, deliver},
     idempotency::{self, CLIENT_MSG_ID_LENGTH},
+    users::Users,
 };
 
 pub(crate) const ROUTES: &[Route<App>] = &[
-    route!(POST "/api/sendTemplateMessage" => send_template_message, Operation {
+    route!(Send, POST "/api/sendTemplateMessage" => send_template_message, Operation {
         id: "sendTemplateMessage",
         summary: "Send a template message / 发送模板消息",
         parameters: &[Parameter {
@@ -26,7 +27,7 @@ pub(crate) const ROUTES: &[Route<App>] = &[
         }],
         body: Some(Body::required("TemplateMessage")),
         answers: &[
-            (200, "WeChat accepted the message; with an array, the message to each recipient", Schema::OneOf(&["Sent", "Results"])),
+            (200, "WeChat accepted the message; with an array or `users`, the message to each recipient", Schema::OneOf(&["Sent", "Results"])),
             (
                 207,
                 "Some recipients failed: see `results`. When all failed for the same reason, the answer is that failure",
@@ -42,8 +43,17 @@ pub(crate) const ROUTES: &[Route<App>] = &[
 async fn send_template_message(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
     let body = request.json()?;
     let message = &SendTemplate::read(&body).map_err(Problem::faulty_request)?;
-    if let Some(key) = idempotency::key(request.headers())? {
-        return idempotency::send_once(app, request, message, &body, key).await;
+    if !request.caller().grants().allows_template(&message.template_id) {
+        return Err(Problem::forbidden(
+            "the scope send of this key does not include this template / 该密钥的 send 权限不包括此模板",
+        )
+        .with_field("template_id"));
+    }
+    let key = idempotency::key(request.headers())?;
+    let users = Users::read(app, &message.recipients).await?;
+    let users = users.as_ref();
+    if let Some(key) = key {
+        return idempotency::send_once(app, request, message, users, &body, key).await;
     }
     let client_msg_id = match &message.client_msg_id {
         Some(id) => id.clone(),
@@ -52,6 +62,7 @@ async fn send_template_message(app: &App, request: &ApiRequest<'_>) -> Result<Re
     let job = SendJob {
         caller: request.caller(),
         message,
+        users,
         client_msg_id: &client_msg_id,
         state: &SendState::default(),
         deadline: request.deadline(),

@@ -26,7 +26,7 @@ use wechat::{
 
 use crate::{App, answer::TemplateList};
 
-pub(crate) const ROUTES: &[Route<App>] = &[route!(GET "/api/templates" => get, Operation {
+pub(crate) const ROUTES: &[Route<App>] = &[route!(Send | Campaigns, GET "/api/templates" => get, Operation {
     id: "listTemplates",
     summary: "The account's templates / 模板列表",
     answers: &[(200, "The templates with their fields", Schema::Named("TemplateList"))],
@@ -62,12 +62,15 @@ impl TemplatesCache {
     }
 }
 
-/// Serves `GET /api/templates`.
+/// Serves `GET /api/templates`: those that the caller may use.
 async fn get(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
     let deadline = request.deadline();
     let templates = app.account.call(&ListTemplates, deadline).await?;
     store(app, &templates, deadline).await;
-    let templates = templates.into_iter().map(Into::into).collect();
+    let grants = request.caller().grants();
+    let templates = templates.into_iter();
+    let templates = templates.filter(|template| grants.allows_template(&template.template_id));
+    let templates = templates.map(Into::into).collect();
     Ok(response::json(200, &TemplateList { templates }))
 }
 

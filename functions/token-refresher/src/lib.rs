@@ -1,19 +1,23 @@
-//! `token-refresher`: keeps a valid access_token in the table. It is the only function that holds the AppSecret.
+//! `token-refresher`: keeps a valid access_token in the table, and a jsapi_ticket once somebody has asked for one; exchanges
+//! OAuth codes. It is the only function that holds the AppSecret.
 
 use std::{sync::Arc, time::Duration};
 
 use lambda_runtime::{Diagnostic, LambdaEvent};
-use serde_json::Value;
+use serde_json::{Value, json};
 use wechat::{
-    api::{ClientError, TokenEndpoint},
+    api::{ApiError, ClientError, TokenEndpoint},
     clock::{Clock, Deadline},
     config::{ConfigError, RefresherConfig},
+    digest::logged_openid,
     errcode,
+    jssdk::TicketIssuer,
     live::{Live, State},
+    oauth::{Code, Identity},
     random,
-    store::Table,
+    store::{Credential, Table, TokenItem},
     telemetry::{self, Metric, Unit},
-    token::{Action, RefreshError, Refreshed, Refresher},
+    token::{Action, ErrorType, RefreshError, Refreshed, Refresher, UnknownAction},
 };
 
 /// The AWS calls that this function makes. Its role in `template.yaml` allows these and no others.
@@ -26,7 +30,9 @@ pub const AWS_CALLS: &[&str] = &[
 /// The function's state, built once per process.
 #[derive(Debug)]
 pub struct App {
-    refresher: Refresher<Table, TokenEndpoint>,
+    endpoint: TokenEndpoint,
+    tokens: Arc<Refresher<Credential, TokenEndpoint>>,
+    tickets: Refresher<Credential, TicketIssuer>,
     table: Table,
     clock: Arc<dyn Clock>,
 }
@@ -43,27 +49,99 @@ impl App {
     ) -> Result<Self, ClientError> {
         let client = config.api.client(Arc::clone(&clock))?;
         let table = Table::new(dynamodb, config.api.table, &config.api.app_id);
-        let issuer = TokenEndpoint::new(client, config.token_api, config.api.app_id, config.app_secret);
-        let refresher = Refresher::new(table.clone(), issuer, Arc::clone(&clock));
+        let endpoint = TokenEndpoint::new(client.clone(), config.token_api, config.api.app_id, config.app_secret);
+        let token = table.access_token();
+        let tokens = Arc::new(Refresher::new(token.clone(), endpoint.clone(), Arc::clone(&clock)));
+        let issuer = TicketIssuer::new(client, token, Arc::clone(&tokens), Arc::clone(&clock));
         Ok(Self {
-            refresher,
+            endpoint,
+            tokens,
+            tickets: Refresher::new(table.jsapi_ticket(), issuer, Arc::clone(&clock)),
             table,
             clock,
         })
     }
 
-    /// Does one run: refreshes or replaces the token if that is due, and reports the result.
+    /// Makes an ordinary run: refreshes the token if that is due, and the ticket if somebody has ever asked for one. A ticket
+    /// that cannot be refreshed fails no run, and a token that cannot be refreshed leaves the ticket its turn.
     ///
     /// # Errors
     /// [`RunError`] when the run left no valid token.
-    pub async fn run(&self, action: &Action, deadline: Deadline) -> Result<Refreshed, RunError> {
-        let owner = random::hex::<8>();
-        let outcome = self.refresher.run(action, &owner, deadline).await;
+    pub async fn keep(&self, deadline: Deadline) -> Result<Refreshed, RunError> {
+        let outcome = self.refresh(None, deadline).await;
+        // Without a token the ticket's refresh would ask WeChat for one again.
+        if outcome.is_ok() || self.token_life().await > 0 {
+            self.keep_ticket(deadline).await;
+        }
+        outcome
+    }
+
+    /// Carries out `action` and returns the answer to its event.
+    ///
+    /// # Errors
+    /// [`RunError`] when it failed, or may have failed.
+    pub async fn run(&self, action: &Action, deadline: Deadline) -> Result<Value, RunError> {
+        Ok(match action {
+            Action::Refresh => json!(self.refresh(None, deadline).await?),
+            Action::Replace { stale_token_sha256 } => json!(self.refresh(Some(stale_token_sha256), deadline).await?),
+            Action::Ticket => json!({"expires_at": self.refresh_ticket(deadline).await?.expires_at}),
+            Action::ExchangeCode { code } => json!(self.exchange_code(code, deadline).await?),
+        })
+    }
+
+    /// Refreshes the token if that is due, or replaces the one whose digest is `stale`, and reports the result.
+    async fn refresh(&self, stale: Option<&str>, deadline: Deadline) -> Result<Refreshed, RunError> {
+        let outcome = self.tokens.run(stale, &random::hex::<8>(), deadline).await;
         match &outcome {
             Ok(done) => self.report(done),
             Err(error) => self.report_failure(error).await,
         }
         Ok(outcome?)
+    }
+
+    async fn keep_ticket(&self, deadline: Deadline) {
+        match self.table.jsapi_ticket().load().await {
+            Ok(item) if item.token.is_none() => {}
+            Ok(_) => {
+                // It reports its own failure; the next minute's run is the retry.
+                let _ = self.refresh_ticket(deadline).await;
+            }
+            Err(error) => tracing::error!(%error, "the ticket could not be read"),
+        }
+    }
+
+    /// Refreshes the ticket if that is due, and reports the result.
+    async fn refresh_ticket(&self, deadline: Deadline) -> Result<Refreshed, RunError> {
+        let outcome = self.tickets.run(None, &random::hex::<8>(), deadline).await;
+        let now = self.clock.now_millis();
+        match &outcome {
+            Ok(done) => {
+                let life_seconds = done.expires_at - self.clock.now();
+                tracing::info!(refreshed = done.refreshed, life_seconds, "the ticket is valid");
+                if done.refreshed {
+                    telemetry::emit(&[Metric::count("TicketRefreshes")], None, now);
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, errcode = error.errcode(), "ticket refresh failed");
+                telemetry::emit(&[Metric::count("TicketFailures")], None, now);
+            }
+        }
+        Ok(outcome?)
+    }
+
+    async fn exchange_code(&self, code: &Code, deadline: Deadline) -> Result<Identity, RunError> {
+        let identity = match self.endpoint.exchange_code(code, deadline).await {
+            Ok(identity) => identity,
+            Err(error) => {
+                // A visitor can cause this function error: the alarms take it off Lambda's count of errors.
+                telemetry::emit(&[Metric::count("ExchangeFailures")], None, self.clock.now_millis());
+                return Err(RunError::Exchange(error));
+            }
+        };
+        let openid = logged_openid(&identity.openid);
+        tracing::info!(openid, is_snapshot = identity.is_snapshot, "a code is exchanged");
+        Ok(identity)
     }
 
     fn report(&self, done: &Refreshed) {
@@ -85,10 +163,19 @@ impl App {
     async fn report_failure(&self, error: &RefreshError) {
         tracing::error!(%error, errcode = error.errcode(), "token refresh failed");
         if let Ok(item) = self.table.token().await {
-            let now = self.clock.now();
-            let life_seconds = item.token.map_or(0, |token| token.life(now).max(0));
-            telemetry::emit(&[life(life_seconds)], None, self.clock.now_millis());
+            telemetry::emit(&[life(self.life_in(&item))], None, self.clock.now_millis());
         }
+    }
+
+    /// The seconds that the stored token has to live. 0 when it has ended, or the table cannot be read.
+    async fn token_life(&self) -> i64 {
+        self.table.token().await.map_or(0, |item| self.life_in(&item))
+    }
+
+    fn life_in(&self, item: &TokenItem) -> i64 {
+        item.token
+            .as_ref()
+            .map_or(0, |token| token.life(self.clock.now()).max(0))
     }
 }
 
@@ -107,13 +194,16 @@ const fn life(seconds: i64) -> Metric {
     }
 }
 
-/// Serves one event: `{"action":"refresh"}`, `{"action":"replace",…}`. Any other event is an ordinary run.
+/// Serves one event: an order as [`Action`] describes them. An event without an `action` is an ordinary run.
 ///
 /// # Errors
 /// [`RunError`], which Lambda reports as a function error with errcode, meaning and remedy.
-pub async fn handle(app: &App, event: LambdaEvent<Value>) -> Result<Refreshed, RunError> {
+pub async fn handle(app: &App, event: LambdaEvent<Value>) -> Result<Value, RunError> {
     let deadline = Deadline::from_lambda(event.context.deadline, app.clock.now_millis());
-    app.run(&Action::from_event(&event.payload), deadline).await
+    match Action::from_event(&event.payload)? {
+        Some(action) => app.run(&action, deadline).await,
+        None => Ok(json!(app.keep(deadline).await?)),
+    }
 }
 
 /// Serves one event with the settings in the secret. When WeChat refuses the AppSecret, reads the secret again and retries
@@ -121,7 +211,7 @@ pub async fn handle(app: &App, event: LambdaEvent<Value>) -> Result<Refreshed, R
 ///
 /// # Errors
 /// [`RunError`], also when the secret gives no settings.
-pub async fn handle_live(live: &Live<App>, event: LambdaEvent<Value>) -> Result<Refreshed, RunError> {
+pub async fn handle_live(live: &Live<App>, event: LambdaEvent<Value>) -> Result<Value, RunError> {
     let app = live.current().await?;
     let outcome = handle(&app, event.clone()).await;
     if !outcome.as_ref().is_err_and(RunError::is_about_the_app_secret) {
@@ -133,7 +223,7 @@ pub async fn handle_live(live: &Live<App>, event: LambdaEvent<Value>) -> Result<
     }
 }
 
-/// Why a run left no valid token.
+/// Why an event failed, or may have failed. It holds no code and no openid.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
@@ -143,6 +233,15 @@ pub enum RunError {
     /// The refresh failed.
     #[error(transparent)]
     Refresh(#[from] RefreshError),
+    /// The code was not exchanged, or its answer was lost.
+    #[error("the code was not exchanged / 未能用 code 换取 openid，原因: {0}")]
+    Exchange(#[source] ApiError),
+    /// This version does not know the action, or it lacks its members.
+    #[error(
+        "unknown or incomplete `action`: use `refresh`, `replace` with `stale_token_sha256`, `ticket`, or `exchange_code` \
+         with `code` / 未知或不完整的 action，可用 refresh、replace（含 stale_token_sha256）、ticket、exchange_code（含 code）"
+    )]
+    UnknownAction,
 }
 
 impl RunError {
@@ -152,13 +251,25 @@ impl RunError {
         match self {
             Self::Config(error) => error.error_type().to_owned(),
             Self::Refresh(error) => error.error_type().to_string(),
+            Self::Exchange(error) => ErrorType::from(error).to_string(),
+            Self::UnknownAction => "UnknownAction".to_owned(),
         }
     }
 
     /// Whether WeChat refused the AppSecret, in this run or in the run for which this one waited.
     fn is_about_the_app_secret(&self) -> bool {
-        let Self::Refresh(error) = self else { return false };
-        error.errcode().is_some_and(errcode::is_about_the_app_secret)
+        let errcode = match self {
+            Self::Refresh(error) => error.errcode(),
+            Self::Exchange(error) => error.errcode(),
+            Self::Config(_) | Self::UnknownAction => None,
+        };
+        errcode.is_some_and(errcode::is_about_the_app_secret)
+    }
+}
+
+impl From<UnknownAction> for RunError {
+    fn from(UnknownAction: UnknownAction) -> Self {
+        Self::UnknownAction
     }
 }
 

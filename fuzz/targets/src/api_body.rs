@@ -59,16 +59,18 @@ fn check_template(request: &SendTemplate) {
 }
 
 fn write(request: &SendTemplate) -> Value {
-    let touser = match &request.recipients {
-        Recipients::One(openid) => json!(openid),
-        Recipients::Many(openids) => {
-            assert!((1..=100).contains(&openids.len()));
-            json!(openids)
-        }
-    };
-    json!({
-        "touser": touser, "template_id": request.template_id, "url": request.url, "miniprogram": request.miniprogram,
+    let mut body = json!({
+        "template_id": request.template_id, "url": request.url, "miniprogram": request.miniprogram,
         "client_msg_id": request.client_msg_id, "data": request.data,
         "validate": request.only_warns.then_some("warn"),
-    })
+    });
+    let (member, recipients) = match &request.recipients {
+        Recipients::Openid(openid) => ("touser", json!(openid)),
+        Recipients::Openids(openids) => ("touser", json!(openids)),
+        Recipients::User(user) => ("user", json!(user)),
+        Recipients::Users(users) => ("users", json!(users)),
+    };
+    assert!((1..=100).contains(&request.recipients.names().len()));
+    body[member] = recipients;
+    body
 }

@@ -1,8 +1,11 @@
 //! Events from API Gateway, or from anyone else who may invoke the function.
 
+use std::sync::Arc;
+
 use http::Response;
-use http_api::{Api, ApiRequest, Operation, Problem, Request, Route, response, route};
+use http_api::{Api, ApiRequest, KeyStore, Keys, Operation, Problem, Request, Route, StoreFuture, response, route};
 use wechat::{
+    api_key::ApiKey,
     callback::CallbackQuery,
     clock::{Clock, SystemClock},
     secret::Secret,
@@ -17,8 +20,9 @@ pub fn gateway_event(json: &[u8]) {
     };
     // The webhook reads the query before it verifies anything.
     let _ = CallbackQuery::from_pairs(request.query());
+    let api_keys = vec![Secret::new("kept from the fuzzer")];
     let echo = Echo {
-        keys: [Secret::new("kept from the fuzzer")],
+        keys: Keys::new(api_keys, NoKeys, Arc::new(SystemClock)),
     };
     let response = now_or_never(http_api::serve(&echo, &request));
     let status = response.status().as_u16();
@@ -38,16 +42,30 @@ fn now_or_never<T>(future: impl Future<Output = T>) -> T {
 /// A function that answers with the body of the request.
 #[derive(Debug)]
 struct Echo {
-    keys: [Secret; 1],
+    keys: Keys,
+}
+
+/// A table without keys.
+#[derive(Debug)]
+struct NoKeys;
+
+impl KeyStore for NoKeys {
+    fn keys(&self) -> StoreFuture<'_, Vec<ApiKey>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn note_use<'a>(&'a self, _: &'a str, _: &'a str) -> StoreFuture<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
 }
 
 impl Api for Echo {
     const ROUTES: &'static [&'static [Route<Self>]] = &[&[
-        route!(GET "/api/menu" => echo, Operation::NEW),
-        route!(POST "/api/menu/{menuid}" => echo, Operation::NEW),
+        route!(Menu, GET "/api/menu" => echo, Operation::NEW),
+        route!(Menu, POST "/api/menu/{menuid}" => echo, Operation::NEW),
     ]];
 
-    fn api_keys(&self) -> &[Secret] {
+    fn keys(&self) -> &Keys {
         &self.keys
     }
 

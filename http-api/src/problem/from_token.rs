@@ -3,6 +3,7 @@
 use wechat::{
     api::Rejection,
     errcode,
+    jssdk::TicketError,
     token::{CallError, CallFailure, RefreshRequestError, TokenError},
 };
 
@@ -30,33 +31,59 @@ impl Problem {
     /// Creates the problem of a missing token. `now` is in epoch seconds.
     #[must_use]
     pub fn from_token(error: &TokenError, now: i64) -> Self {
+        Self::from_search(error, error.to_string(), now)
+    }
+
+    /// Creates the problem of a missing jsapi_ticket. `now` is in epoch seconds.
+    #[must_use]
+    pub fn from_ticket(error: &TicketError, now: i64) -> Self {
+        Self::from_search(&error.0, error.to_string(), now)
+    }
+
+    /// Creates the problem of an OAuth code that `token-refresher` did not exchange. `now` is in epoch seconds.
+    #[must_use]
+    pub fn from_exchange(error: &RefreshRequestError, now: i64) -> Self {
+        Self::from_run(error, error.to_string(), now)
+    }
+
+    fn from_search(error: &TokenError, detail: String, now: i64) -> Self {
         match error {
             TokenError::Store(error) => error.into(),
             TokenError::Refused(rejection) => Self::from_rejection(rejection, now),
-            TokenError::Request(RefreshRequestError::Failed {
+            TokenError::Request(error) => Self::from_run(error, detail, now),
+            _ => Self::refresher_is_set_up_wrong(detail),
+        }
+    }
+
+    /// Creates the problem of a run of token-refresher that brought nothing. `now` is in epoch seconds.
+    fn from_run(error: &RefreshRequestError, detail: String, now: i64) -> Self {
+        match error {
+            RefreshRequestError::Failed {
                 errcode: Some(errcode),
                 message,
-            }) => Self::from_rejection(&Rejection::at_token_endpoint(*errcode, message.as_str()), now),
-            TokenError::Request(RefreshRequestError::ForcedTooOften { retry_after, .. }) => {
+            } => Self::from_rejection(&Rejection::at_token_endpoint(*errcode, message.as_str()), now),
+            RefreshRequestError::ForcedTooOften { retry_after, .. } => {
                 let entry = errcode::lookup(DEAD_TOKEN);
                 let remedy = format!("{} / {}", entry.remedy_english, entry.remedy_chinese);
-                let mut problem = Self::set_up(error.to_string()).with_hint(remedy);
+                let mut problem = Self::set_up(detail).with_hint(remedy);
                 problem.0.errcode = Some(DEAD_TOKEN);
                 problem.0.retry_after = Some(*retry_after);
                 problem
             }
-            TokenError::Request(RefreshRequestError::Timeout | RefreshRequestError::NoAnswer(_)) => {
-                Self::timeout(error.to_string())
-            }
-            TokenError::Request(RefreshRequestError::Lost(_)) => Self::timeout(error.to_string()).with_hint(
+            RefreshRequestError::Timeout | RefreshRequestError::NoAnswer(_) => Self::timeout(detail),
+            RefreshRequestError::Lost(_) => Self::timeout(detail).with_hint(
                 "Ask again; if it stays so, check TOKEN_REFRESHER_FUNCTION, AWS_REGION and the way to AWS Lambda. \
                  / 请稍后重试；若一直如此，请检查 TOKEN_REFRESHER_FUNCTION、AWS_REGION 以及到 AWS Lambda 的网络。",
             ),
-            TokenError::Request(RefreshRequestError::BadAnswer(_)) => Self::bad_answer(error.to_string()),
-            error => Self::set_up(error.to_string()).with_hint(
-                "Look at the log of token-refresher, or ask GET /api/doctor. \
-                 / 请查看 token-refresher 的日志，或访问 GET /api/doctor。",
-            ),
+            RefreshRequestError::BadAnswer(_) => Self::bad_answer(detail),
+            _ => Self::refresher_is_set_up_wrong(detail),
         }
+    }
+
+    fn refresher_is_set_up_wrong(detail: String) -> Self {
+        Self::set_up(detail).with_hint(
+            "Look at the log of token-refresher, or ask GET /api/doctor. \
+             / 请查看 token-refresher 的日志，或访问 GET /api/doctor。",
+        )
     }
 }

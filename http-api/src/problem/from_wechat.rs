@@ -45,7 +45,8 @@ impl Problem {
     }
 
     /// 502: the answer is not WeChat's.
-    pub(super) fn bad_answer(detail: String) -> Self {
+    #[must_use]
+    pub fn bad_answer(detail: impl Into<String>) -> Self {
         Self::new(BAD_ANSWER, detail)
             .with_hint("Check WECHAT_API_BASE and the proxy on the way. / 请检查 WECHAT_API_BASE 与途经的代理。")
     }

@@ -9,7 +9,9 @@ mod from_wechat;
 use http::{HeaderValue, Response, header};
 use serde::Serialize;
 use wechat::{
+    api_key::Scope,
     config::ConfigError,
+    errcode,
     validate::{Fault, template::Finding},
 };
 
@@ -35,11 +37,15 @@ macro_rules! kind {
 }
 
 const BAD_REQUEST: Kind = kind!(400, "bad-request", "Bad request / 请求有误");
+const NOT_A_FOLLOWER: Kind = kind!(400, "not-a-follower", "Not a follower / 未关注");
 const TEMPLATE_MISMATCH: Kind = kind!(400, "template-mismatch", "Not what the template takes / 与模板不符");
 const UNAUTHORIZED: Kind = kind!(401, "unauthorized", "Unauthorized / 未授权");
+const FORBIDDEN: Kind = kind!(403, "forbidden", "Forbidden / 无权限");
 const NOT_FOUND: Kind = kind!(404, "not-found", "Not found / 未找到");
+const UNKNOWN_USER: Kind = kind!(404, "unknown-user", "Unknown user / 用户未绑定");
 const METHOD_NOT_ALLOWED: Kind = kind!(405, "method-not-allowed", "Method not allowed / 方法不支持");
 const IN_PROGRESS: Kind = kind!(409, "in-progress", "In progress / 处理中");
+const TOO_MANY: Kind = kind!(409, "too-many", "Too many / 数量已达上限");
 const CHANGED: Kind = kind!(412, "changed", "Changed meanwhile / 内容已被修改");
 const TOO_LARGE: Kind = kind!(413, "too-large", "Content too large / 请求体过大");
 const KEY_REUSED: Kind = kind!(422, "key-reused", "Idempotency-Key reused / 幂等键重复使用");
@@ -96,6 +102,12 @@ struct Members {
     /// The id by which WeChat recognises a retry of the message, within 10 minutes.
     #[serde(skip_serializing_if = "Option::is_none")]
     client_msg_id: Option<String>,
+    /// The team's id of the user who is the recipient.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
+    /// The openid of this user, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    touser: Option<String>,
     /// The value of the header `Allow`.
     #[serde(skip)]
     allow: Option<String>,
@@ -123,6 +135,8 @@ impl Problem {
             retry_after: None,
             may_have_been_sent: None,
             client_msg_id: None,
+            user: None,
+            touser: None,
             allow: None,
             faults: Vec::new(),
             findings: Vec::new(),
@@ -170,21 +184,60 @@ impl Problem {
     #[must_use]
     pub fn unauthorized(has_keys: bool) -> Self {
         if !has_keys {
-            let detail = "API_KEYS is not set, so no key can call / 未设置 API_KEYS，任何密钥都无法调用";
+            let detail = "API_KEYS is not set, and this is not a key of /api/keys \
+                          / 未设置 API_KEYS，且请求未携带 /api/keys 中的有效密钥";
             return Self::new(UNAUTHORIZED, detail).with_hint(
                 "Set API_KEYS in the secret that WECHAT_SECRET_ID names, or in the function's environment. \
                  / 请在 WECHAT_SECRET_ID 指向的密钥或函数的环境变量中设置 API_KEYS。",
             );
         }
-        let detail =
-            "send one of API_KEYS as \"Authorization: Bearer KEY\" / 请携带 API_KEYS 之一：Authorization: Bearer KEY";
+        let detail = "send one of API_KEYS, or a key made by POST /api/keys, as \"Authorization: Bearer KEY\" \
+                      / 请携带 API_KEYS 之一或由 POST /api/keys 创建的密钥：Authorization: Bearer KEY";
         Self::new(UNAUTHORIZED, detail)
+    }
+
+    /// 403: the caller may not do this.
+    #[must_use]
+    pub fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(FORBIDDEN, detail)
+    }
+
+    /// 403: the caller has none of the scopes `needed`.
+    #[must_use]
+    pub fn missing_scope(needed: &[Scope]) -> Self {
+        let names: Vec<_> = needed.iter().map(|scope| scope.as_str()).collect();
+        let (names, named) = (names.join(" or "), names.join(" 或 "));
+        Self::forbidden(format!("the key lacks the scope {names} / 该密钥没有 {named} 权限")).with_hint(
+            "Use a key with that scope, or make one by POST /api/keys. / 请使用具有该权限的密钥，或通过 POST /api/keys 创建。",
+        )
     }
 
     /// 404: there is no such thing.
     #[must_use]
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::new(NOT_FOUND, detail)
+    }
+
+    /// 404: no openid is bound to the user.
+    #[must_use]
+    pub fn unknown_user() -> Self {
+        let detail = "no openid is bound to this user / 该用户未绑定 openid";
+        Self::new(UNKNOWN_USER, detail).with_hint(
+            "Bind the user: POST /api/bindings makes a QR code and a link for that, PUT /api/users/{user} takes an openid that \
+             you know. / 请先绑定该用户：POST /api/bindings 生成绑定二维码与链接，已知 openid 时用 PUT /api/users/{user} 写入。",
+        )
+    }
+
+    /// 400: the user has unfollowed the account. WeChat was not asked: it refuses such recipients with 43004.
+    #[must_use]
+    pub fn not_a_follower() -> Self {
+        let detail = "this user has unfollowed the account, so WeChat was not asked / 该用户已取消关注，未请求微信";
+        let mut problem = Self::new(NOT_A_FOLLOWER, detail).with_hint(
+            "Nothing reaches this user until they follow the account again. \
+             / 该用户重新关注公众号之前，任何消息都无法送达。",
+        );
+        problem.0.errcode = Some(errcode::NOT_A_FOLLOWER);
+        problem
     }
 
     /// 405: the path serves only the methods `allowed`.
@@ -203,6 +256,12 @@ impl Problem {
         let mut problem = Self::new(IN_PROGRESS, detail);
         problem.0.retry_after = Some(retry_after);
         problem
+    }
+
+    /// 409: there are as many as there may be.
+    #[must_use]
+    pub fn too_many(detail: impl Into<String>) -> Self {
+        Self::new(TOO_MANY, detail)
     }
 
     /// 412: the content has changed since the caller read it.
@@ -294,6 +353,14 @@ impl Problem {
     fn of_message(mut self, client_msg_id: &str) -> Self {
         self.0.may_have_been_sent = Some(true);
         self.0.client_msg_id = Some(client_msg_id.to_owned());
+        self
+    }
+
+    /// Sets `user` and `touser`: the recipient, a user, and the openid, where it is known.
+    #[must_use]
+    pub fn of_user(mut self, user: String, touser: Option<String>) -> Self {
+        self.0.user = Some(user);
+        self.0.touser = touser;
         self
     }
 

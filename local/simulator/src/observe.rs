@@ -44,7 +44,7 @@ pub enum Observation {
     },
 }
 
-/// A call under `/cgi-bin/…` with its answer, unmasked. It holds tokens and secrets, so `Debug` shows only its path.
+/// A call under `/cgi-bin/…` or `/sns/…` with its answer, unmasked. It holds tokens and secrets, so `Debug` shows only its path.
 pub struct ObservedCall {
     /// The HTTP method.
     pub method: String,

@@ -1,7 +1,6 @@
 //! The HTTP server: routes, who may call, and the faults of the connection.
 
 use std::{
-    net::{Ipv4Addr, Ipv6Addr},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -26,7 +25,7 @@ use crate::{
     connection::Connection,
     control,
     observe::{Observation, ObservedCall},
-    platform::{call::Call, notice::Notice},
+    platform::{call::Call, hosts::is_loopback, notice::Notice},
     simulation::Simulation,
 };
 
@@ -34,7 +33,10 @@ const MAX_BODY_BYTES: usize = 1 << 20;
 
 /// The platform and its controls.
 pub(crate) fn router(simulation: Arc<Simulation>) -> Router {
-    guarded(control::routes().route("/cgi-bin/{*path}", any(call)), simulation)
+    let platform = control::pages()
+        .route("/cgi-bin/{*path}", any(call))
+        .route("/sns/{*path}", any(call));
+    guarded(control::routes().merge(platform), simulation)
 }
 
 /// The controls alone.
@@ -112,7 +114,7 @@ async fn deliver_later(simulation: Arc<Simulation>, notice: Notice) {
 
 async fn not_found(uri: Uri) -> Response {
     let error = format!(
-        "no route {}; the platform is at /cgi-bin/…, its controls at /sim/…",
+        "no route {}; the platform is at /cgi-bin/…, /sns/… and /connect/oauth2/authorize, its controls at /sim/…",
         uri.path()
     );
     (StatusCode::NOT_FOUND, Json(json!({"error": error}))).into_response()
@@ -144,52 +146,4 @@ async fn refuse_other_sites(request: Request, next: Next) -> Response {
 
 fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
-}
-
-/// Whether `host[:port]`, as in a `Host` or an `Origin`, names this machine.
-#[must_use]
-pub fn is_loopback(authority: &str) -> bool {
-    if let Some(rest) = authority.strip_prefix('[') {
-        let address = rest
-            .split_once(']')
-            .and_then(|(address, _)| address.parse::<Ipv6Addr>().ok());
-        return address.is_some_and(|address| address.is_loopback());
-    }
-    let host = authority
-        .split_once(':')
-        .map_or(authority, |(host, _)| host)
-        .to_ascii_lowercase();
-    host == "localhost"
-        || host.ends_with(".localhost")
-        || host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_names_and_addresses_of_this_machine_are_loopback() {
-        for host in [
-            "localhost",
-            "LOCALHOST:8001",
-            "127.0.0.1:8001",
-            "127.1.2.3",
-            "[::1]:8001",
-            "sim.localhost:1",
-        ] {
-            assert!(is_loopback(host), "{host}");
-        }
-        for host in [
-            "",
-            "example.com",
-            "127.0.0.1.example.com",
-            "localhost.example.com",
-            "192.168.1.2:8001",
-            "[::2]",
-            "0.0.0.0",
-        ] {
-            assert!(!is_loopback(host), "{host}");
-        }
-    }
 }

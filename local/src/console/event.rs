@@ -141,7 +141,7 @@ impl Event {
             at: began(took),
             millis: millis(took),
             method: parts.method.to_string(),
-            path: path.to_owned(),
+            path: mask::path(path),
             query: mask::query(
                 url_pairs(query)
                     .iter()

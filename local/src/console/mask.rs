@@ -1,10 +1,12 @@
-//! Masks secrets in what the console shows. It finds them by their names.
+//! Masks secrets in what the console shows. It finds them by their names, and API keys by their form.
 
 use serde_json::{Map, Value};
+use wechat::api_key::KEY_PREFIX;
 
 /// JSON members and query parameters whose values are masked.
-const SECRET: [&str; 8] = [
+const SECRET: [&str; 10] = [
     "access_token",
+    "code",
     "refresh_token",
     "secret",
     "appsecret",
@@ -12,10 +14,18 @@ const SECRET: [&str; 8] = [
     "signature",
     "msg_signature",
     "encoding_aes_key",
+    "ticket",
 ];
 const MASK: &str = "…";
+/// Characters after [`KEY_PREFIX`]. A key has more.
+const SHORTEST_KEY: usize = 32;
 /// Bytes. Of a larger body only the size is shown, so that it need not be parsed.
 const READ: usize = 512 * 1024;
+
+/// A path with API keys masked: somebody may give a key in place of its id.
+pub(super) fn path(path: &str) -> String {
+    keys(path)
+}
 
 /// A query as `name=value&…`, percent-decoded, with secrets masked.
 pub(super) fn query<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
@@ -23,7 +33,7 @@ pub(super) fn query<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> 
         let value = if is_secret(name) { MASK } else { value };
         format!("{name}={value}")
     });
-    shown.collect::<Vec<_>>().join("&")
+    keys(&shown.collect::<Vec<_>>().join("&"))
 }
 
 /// A body with secrets masked. A body without secrets stays as it was; one that is not JSON and names a secret is masked
@@ -34,14 +44,30 @@ pub(super) fn body(text: &str) -> String {
     }
     let Ok(json) = serde_json::from_str::<Value>(text) else {
         let names_a_secret = SECRET.iter().any(|name| text.contains(name));
-        return if names_a_secret { MASK } else { text }.to_owned();
+        return if names_a_secret { MASK.to_owned() } else { keys(text) };
     };
     let masked = masked(json.clone());
     if masked == json {
-        text.to_owned()
+        keys(text)
     } else {
-        masked.to_string()
+        keys(&masked.to_string())
     }
+}
+
+/// `text` with API keys masked that were made at run time.
+fn keys(text: &str) -> String {
+    let mut parts = text.split(KEY_PREFIX);
+    let mut shown = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let length = part.bytes().take_while(u8::is_ascii_alphanumeric).count();
+        let (mask, rest) = if length < SHORTEST_KEY {
+            ("", part)
+        } else {
+            (MASK, &part[length..])
+        };
+        shown.extend([KEY_PREFIX, mask, rest]);
+    }
+    shown
 }
 
 fn masked(json: Value) -> Value {
@@ -73,6 +99,19 @@ mod tests {
         );
         assert_eq!(body(r#"{"a":[{"secret":"s3cr3t"}]}"#), r#"{"a":[{"secret":"…"}]}"#);
         assert_eq!(body(r#"{"secret":"s3cr3t""#), "…", "broken JSON");
+    }
+
+    #[test]
+    fn a_key_that_was_made_is_masked_wherever_it_stands() {
+        let key = format!("{KEY_PREFIX}{}", "0f".repeat(24));
+        assert_eq!(
+            body(&format!(r#"{{"name":"shop","key":"{key}"}}"#)),
+            r#"{"name":"shop","key":"wk_…"}"#
+        );
+        assert_eq!(body(&format!("{key} or {key}")), "wk_… or wk_…");
+        assert_eq!(query([("key", key.as_str())]), "key=wk_…");
+        assert_eq!(path(&format!("/api/keys/{key}")), "/api/keys/wk_…");
+        assert_eq!(body("wk_1, wk_中"), "wk_1, wk_中");
     }
 
     #[test]

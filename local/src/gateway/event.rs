@@ -3,6 +3,7 @@
 //! See [AWS Docs/Payload format version](https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html).
 
 use std::{
+    borrow::Cow,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -10,6 +11,7 @@ use std::{
 use axum::extract::ConnectInfo;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderMap, header, request::Parts};
+use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 
 /// The event as JSON.
@@ -18,7 +20,7 @@ pub(super) fn json(parts: &Parts, body: &[u8]) -> String {
 }
 
 fn event(parts: &Parts, body: &[u8]) -> Value {
-    let path = parts.uri.path();
+    let path = &decoded(parts.uri.path());
     let source = source(parts);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut event = json!({
@@ -27,6 +29,7 @@ fn event(parts: &Parts, body: &[u8]) -> Value {
         "rawPath": path,
         "rawQueryString": parts.uri.query().unwrap_or_default(),
         "headers": joined(&parts.headers, source),
+        "cookies": cookies(&parts.headers),
         "requestContext": {
             "accountId": "local",
             "apiId": "local",
@@ -59,6 +62,21 @@ fn event(parts: &Parts, body: &[u8]) -> Value {
     event
 }
 
+/// The path as API Gateway passes it on: percent-decoded.
+fn decoded(path: &str) -> Cow<'_, str> {
+    percent_decode_str(path).decode_utf8().unwrap_or(Cow::Borrowed(path))
+}
+
+/// The cookies, which API Gateway takes out of the headers.
+fn cookies(headers: &HeaderMap) -> Vec<String> {
+    let headers = headers.get_all(header::COOKIE).iter();
+    let texts = headers.filter_map(|cookies| cookies.to_str().ok());
+    texts
+        .flat_map(|cookies| cookies.split(';'))
+        .map(|cookie| cookie.trim().to_owned())
+        .collect()
+}
+
 /// The address of the peer, which may be a reverse proxy. Headers such as `X-Forwarded-For` are not trusted: anyone can send
 /// them.
 fn source(parts: &Parts) -> IpAddr {
@@ -77,7 +95,7 @@ fn joined(headers: &HeaderMap, source: IpAddr) -> Map<String, Value> {
             .collect();
         joined.insert(name.as_str().to_owned(), values.join(",").into());
     }
-    joined.retain(|name, _| name != "forwarded" && !name.starts_with("x-forwarded-"));
+    joined.retain(|name, _| name != "forwarded" && name != "cookie" && !name.starts_with("x-forwarded-"));
     // API Gateway sets these itself. A client's value could form an invalid URL.
     joined.insert("host".to_owned(), "127.0.0.1".into());
     joined.insert("x-forwarded-for".to_owned(), source.to_string().into());

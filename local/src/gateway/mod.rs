@@ -18,7 +18,7 @@ use axum::{
     response::Response,
 };
 use http::{HeaderValue, StatusCode, header, request::Parts};
-use http_api::{Api as _, access::api_key};
+use http_api::Api as _;
 use tokio::{net::TcpListener, sync::oneshot, time::timeout};
 use wechat::live::State as _;
 
@@ -47,7 +47,35 @@ const LOGGED_PATH: usize = 64;
 pub(crate) struct Functions {
     pub(crate) webhook: webhook::App,
     pub(crate) send_template: send_template::App,
+    pub(crate) users: users::App,
     pub(crate) admin: admin::App,
+}
+
+/// Which function serves a path.
+enum Served {
+    Webhook,
+    SendTemplate,
+    Users,
+    Admin,
+    Nobody,
+}
+
+impl Served {
+    /// With a slash at its end a path is another one in AWS, where only admin takes all of `/api/`.
+    fn by(path: &str) -> Self {
+        let is_exact = !path.ends_with('/');
+        if is_webhook(path) {
+            Self::Webhook
+        } else if is_exact && http_api::is_served(send_template::App::ROUTES, path) {
+            Self::SendTemplate
+        } else if is_exact && http_api::is_served(users::App::ROUTES, path) {
+            Self::Users
+        } else if path.starts_with("/api/") || http_api::is_served(admin::App::ROUTES, path) {
+            Self::Admin
+        } else {
+            Self::Nobody
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -87,7 +115,7 @@ pub(crate) async fn serve(
 /// Answers with the function that serves the path.
 async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let body = if needs_body(&gateway.functions, &parts) {
+    let body = if needs_body(&gateway.functions, &parts).await {
         body
     } else {
         Body::empty()
@@ -119,12 +147,16 @@ pub(crate) fn is_webhook(path: &str) -> bool {
 
 /// Whether the request's body has to be read. A callback with a bad query and an API call without a valid key are refused by
 /// their head alone, so that strangers cannot hold connections open by sending no body.
-fn needs_body(functions: &Functions, parts: &Parts) -> bool {
-    if is_webhook(parts.uri.path()) {
-        serde_json::from_str(&event::json(parts, b""))
-            .is_ok_and(|request| webhook::needs_body(&functions.webhook, &request))
-    } else {
-        api_key(&parts.headers, functions.send_template.api_keys()).is_some()
+async fn needs_body(functions: &Functions, parts: &Parts) -> bool {
+    let Ok(request) = &serde_json::from_str(&event::json(parts, b"")) else {
+        return false;
+    };
+    match Served::by(parts.uri.path()) {
+        Served::Webhook => webhook::needs_body(&functions.webhook, request),
+        Served::SendTemplate => http_api::needs_body(&functions.send_template, request).await,
+        Served::Users => http_api::needs_body(&functions.users, request).await,
+        Served::Admin => http_api::needs_body(&functions.admin, request).await,
+        Served::Nobody => false,
     }
 }
 
@@ -153,15 +185,12 @@ async fn serve_function(functions: &Functions, parts: &Parts, body: &[u8]) -> ht
 /// thread.
 async fn route(functions: &Functions, path: &str, event: &str) -> Result<http::Response<String>, serde_json::Error> {
     let request = &serde_json::from_str(event)?;
-    Ok(if is_webhook(path) {
-        Box::pin(webhook::handle(&functions.webhook, request)).await
-    } else if http_api::is_served(send_template::App::ROUTES, path) && !path.ends_with('/') {
-        // With a slash at its end the path is another one in AWS, where only admin takes all of `/api/`.
-        Box::pin(http_api::serve(&functions.send_template, request)).await
-    } else if path.starts_with("/api/") || http_api::is_served(admin::App::ROUTES, path) {
-        Box::pin(http_api::serve(&functions.admin, request)).await
-    } else {
-        message(StatusCode::NOT_FOUND, "Not Found")
+    Ok(match Served::by(path) {
+        Served::Webhook => Box::pin(webhook::handle(&functions.webhook, request)).await,
+        Served::SendTemplate => Box::pin(http_api::serve(&functions.send_template, request)).await,
+        Served::Users => Box::pin(http_api::serve(&functions.users, request)).await,
+        Served::Admin => Box::pin(http_api::serve(&functions.admin, request)).await,
+        Served::Nobody => message(StatusCode::NOT_FOUND, "Not Found"),
     })
 }
 

@@ -259,6 +259,27 @@ async fn connections_that_send_no_body_do_not_keep_wechat_out() {
 }
 
 #[tokio::test]
+async fn a_caller_with_a_wrong_key_is_refused_without_its_body() {
+    let bundle = Bundle::start(Mode::Safe).await;
+    let address = bundle.local.url().strip_prefix("http://").unwrap().to_owned();
+    for key in ["wrong", "wk_0123456789abcdef0123456789abcdef"] {
+        let mut stranger = TcpStream::connect(&address).await.unwrap();
+        let head = format!(
+            "POST /api/menu HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {key}\r\nconnection: close\r\n\
+             content-length: 100\r\n\r\n"
+        );
+        stranger.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        let read = stranger.read_to_string(&mut answer);
+        tokio::time::timeout(Duration::from_secs(10), read)
+            .await
+            .unwrap()
+            .unwrap();
+        assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn a_new_follower_reads_the_greeting_in_every_mode() {
     for mode in [Mode::Plain, Mode::Compat, Mode::Safe] {
         let bundle = Bundle::start(mode).await;
@@ -533,6 +554,7 @@ async fn nothing_under_api_is_served_without_the_key() {
         "/api/menu",
         "/api/replies",
         "/api/doctor",
+        "/api/keys",
     ];
     for path in paths {
         for headers in [&[][..], &[("authorization", "Bearer wrong")]] {

@@ -211,6 +211,31 @@ async fn the_stream_tells_of_callbacks_and_calls_decoded_explained_and_without_s
 }
 
 #[tokio::test]
+async fn a_key_that_is_made_works_and_is_never_shown() {
+    let local = start().await;
+    let mut stream = activity(&local).await;
+    let wanted = json!({"name": "shop", "scopes": ["send"]});
+    let made = json(ask(&local, Method::POST, "/api/keys", wanted).await).await;
+    let key = made["key"].as_str().unwrap();
+    let message = json!({"touser": FOLLOWER, "template_id": "FREE_TEMPLATE_ID", "data": {"greeting": "您好"}});
+    let send = client().post(format!("{}/api/sendTemplateMessage", local.url()));
+    let sent = send.bearer_auth(key).body(message.to_string()).send().await.unwrap();
+    assert_eq!(
+        sent.status(),
+        200,
+        "with a body, which is read for holders of a key only"
+    );
+    let slip = ask(&local, Method::DELETE, &format!("/api/keys/{key}"), Value::Null).await;
+    assert_eq!(slip.status(), 404);
+    let seen = read_until(
+        &mut stream,
+        &["/api/keys/wk_…", "\"path\":\"/api/sendTemplateMessage\""],
+    )
+    .await;
+    assert!(!seen.contains(key), "{seen}");
+}
+
+#[tokio::test]
 async fn a_refused_callback_is_told_of_without_its_signature() {
     let local = start().await;
     let mut stream = activity(&local).await;

@@ -8,10 +8,13 @@ const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../openapi.json");
 fn document() -> Value {
     let mut paths = Map::new();
     openapi::add_paths(&mut paths, "send-template", send_template::App::ROUTES);
+    openapi::add_paths(&mut paths, "users", users::App::ROUTES);
     openapi::add_paths(&mut paths, "admin", admin::App::ROUTES);
     let mut schemas = send_template::openapi::schemas();
-    let of_admin: Map<String, Value> = serde_json::from_str(admin::SCHEMAS).unwrap();
-    schemas.extend(of_admin);
+    for function in [admin::SCHEMAS, users::SCHEMAS] {
+        let of_function: Map<String, Value> = serde_json::from_str(function).unwrap();
+        schemas.extend(of_function);
+    }
     openapi::document(&paths, &schemas)
 }
 

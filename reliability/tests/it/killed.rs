@@ -15,7 +15,7 @@ use testing::{
 use crate::{
     callbacks,
     managing::{kept_menu, menu_name, put_replies, replies, rollback_again, set_menu},
-    refreshing::{TOKEN_PATH, refresh},
+    refreshing::{TICKET_PATH, TOKEN_PATH, issue_tickets, refresh, ticket},
     report::{self, Row},
     sending,
     stage::{Program, Stage, ask, called, send},
@@ -133,6 +133,39 @@ const STORIES: [Story; 10] = [
                 (
                     "the next run, once a lease has ended (45 s): 200".to_owned(),
                     "one token, no lease".to_owned(),
+                )
+            })
+        },
+    },
+    Story {
+        name: "a run of token-refresher for the first ticket",
+        program: Program::TokenRefresher,
+        before: |stage| {
+            Box::pin(async move {
+                issue_tickets(stage).await;
+                let mut function = stage.serving(Program::TokenRefresher).await;
+                let seen = ask(&mut function, &refresh()).await;
+                assert_eq!(seen.status, 200, "{seen:?}");
+                // The next process is waited for by its first request.
+                stage.mend().await;
+            })
+        },
+        event: |_| ticket(),
+        after: |stage, function| {
+            Box::pin(async move {
+                stage.table.end_claims().await;
+                let again = ask(function, &ticket()).await;
+                assert_eq!(again.status, 200, "{again:?}");
+                let calls = stage.wechat.calls(TICKET_PATH).await;
+                assert!(calls <= 2, "{calls} calls of WeChat");
+                let ticket = stage.table.item("ticket").await;
+                assert!(
+                    ticket["generation"] == 1 && ticket.get("lease_expires_at").is_none(),
+                    "{ticket}"
+                );
+                (
+                    "the next run, once a lease has ended (45 s): 200".to_owned(),
+                    "one ticket, no lease".to_owned(),
                 )
             })
         },

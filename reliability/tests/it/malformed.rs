@@ -26,7 +26,7 @@ async fn malformed() {
         (Program::Webhook, "webhook-"),
         (Program::SendTemplate, "send-template,message-status,list-templates"),
         (Program::Admin, "menu-,replies-,doctor"),
-        (Program::TokenRefresher, "refresh-"),
+        (Program::TokenRefresher, "refresh-,ticket,exchange-"),
         (Program::Worker, "worker-"),
     ] {
         cases.extend(kinds.map(|kind| case(program, files, kind)));

@@ -103,6 +103,12 @@ async fn managing() {
         .into_iter()
         .map(|(breaks, fault)| rollback_replies(breaks, fault));
     rows.extend(report::run(rules).await);
+    let keys = table_faults().into_iter().map(|(breaks, fault)| use_key(breaks, fault));
+    rows.extend(report::run(keys).await);
+    let keys = table_faults()
+        .into_iter()
+        .map(|(breaks, fault)| make_key(breaks, fault));
+    rows.extend(report::run(keys).await);
     let mut doctors = Vec::new();
     for service in [Service::Table, Service::WeChat, Service::Lambda] {
         let faults = if service == Service::Table {
@@ -237,6 +243,69 @@ async fn change_replies(breaks: &str, fault: Fault) -> Row {
         "25 s",
         "the new rules, and the earlier versions",
         "the same request: 200",
+    )
+}
+
+/// A key that was made at run time is used at an instance that has not read the keys yet.
+async fn use_key(breaks: &str, fault: Fault) -> Row {
+    const KEY: &str = "wk_0123456789abcdef0123456789abcdef";
+    let stage = Stage::new().await;
+    stage
+        .table
+        .save_keys(&[(KEY, json!({"name": "shop", "scopes": ["menu"]}))])
+        .await;
+    let mut function = stage.serving(Program::Admin).await;
+    assert_eq!(ask(&mut function, &set_menu("old")).await.status, 200);
+    stage.proxy(Service::Table).fail(.., fault);
+    let by_key = get_menu().api_key(KEY);
+    let first = ask(&mut function, &by_key).await;
+    assert!(first.took < ANSWERED_WITHIN, "{breaks}: {first:?}");
+    assert_ne!(first.status, 401, "{breaks}: {first:?}");
+    assert_eq!(ask(&mut function, &get_menu()).await.status, 200, "one of API_KEYS");
+    stage.mend().await;
+    assert_eq!(ask(&mut function, &by_key).await.status, 200, "{breaks}");
+    row(
+        "`GET /api/menu` with a key of `/api/keys`: reading the keys",
+        Service::Table,
+        breaks,
+        &first,
+        "25 s",
+        "nothing is changed; `API_KEYS` work all the while",
+        "the same request: 200",
+    )
+}
+
+async fn make_key(breaks: &str, fault: Fault) -> Row {
+    let stage = Stage::new().await;
+    let mut function = stage.serving(Program::Admin).await;
+    let make = |name: &str| post("/api/keys", &json!({"name": name, "scopes": ["menu"]}));
+    assert_eq!(ask(&mut function, &make("old")).await.status, 201);
+    stage.proxy(Service::Table).fail(.., fault);
+    let first = ask(&mut function, &make("new")).await;
+    assert!(first.took < ANSWERED_WITHIN, "{breaks}: {first:?}");
+    stage.mend().await;
+    assert_eq!(ask(&mut function, &make("again")).await.status, 201, "{breaks}");
+    let listed = ask(&mut function, &get("/api/keys")).await.body;
+    let names: Vec<&Value> = listed["keys"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|key| &key["name"])
+        .collect();
+    let count = |name: &str| names.iter().filter(|listed| **listed == name).count();
+    assert!(
+        count("old") == 1 && count("again") == 1 && count("new") <= 1,
+        "{breaks}: {names:?}"
+    );
+    assert!(count("new") == 1 || first.status != 201, "{breaks}: {names:?}");
+    row(
+        "`POST /api/keys`",
+        Service::Table,
+        breaks,
+        &first,
+        "25 s",
+        "the other keys; of an answer that was lost, a key that nobody has seen",
+        "the same request: 201; `GET /api/keys` shows what to delete",
     )
 }
 

@@ -32,7 +32,7 @@ a proxy before it (`testing::FaultProxy`). `cargo test -p reliability` compares 
 A fault lasts from the step named until it is mended, unless it says *once*. **Within** is a bound that the suite asserts,
 not a measurement. **How service returns** is what the same process does once the fault is over, with no help from
 anyone. The suite does not wait for the end of claims and leases that a run has left, 4 s of a callback's (17 s at
-`worker`), 35 s of a send's, 45 s of the token's: it moves their end to now. The kinds of fault:
+`worker`), 35 s of a send's, 45 s of the token's and the ticket's: it moves their end to now. The kinds of fault:
 
 | a service that … | |
 |---|---|

@@ -17,6 +17,9 @@ pub trait Call: Sync {
     /// Whether the call issues access_tokens, where errcode 40001 means a wrong AppSecret instead of a dead token.
     const ISSUES_TOKENS: bool = false;
 
+    /// Parameters that the query has besides the access_token.
+    const QUERY: &'static [(&'static str, &'static str)] = &[];
+
     /// The JSON body of a POST. A call without a body is a GET.
     fn body(&self) -> Option<Value> {
         None

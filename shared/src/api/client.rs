@@ -41,7 +41,7 @@ const ANSWER_LIMIT: usize = 4 * 1024 * 1024;
 /// Bytes. User ids that are shorter stay in an errmsg, because they may be parts of words. An openid has 28.
 const SHORTEST_USER: usize = 8;
 
-/// An outgoing request. Not `Debug`: it holds the access_token or the AppSecret.
+/// An outgoing request. Not `Debug`: it holds the access_token, or the AppSecret and perhaps an OAuth code.
 pub(super) struct Request<'a> {
     /// The path. It also names the operation in errors and logs.
     pub(super) operation: &'static str,
@@ -53,23 +53,24 @@ pub(super) struct Request<'a> {
 }
 
 impl Request<'_> {
-    /// Returns the texts to mask in a quoted answer: secrets, and the user that the call is about.
+    /// Returns the texts to mask in a quoted answer: secrets, the user that the call is about, and the parameter of a QR code.
     pub(super) fn secrets(&self) -> Vec<&str> {
         let query = self
             .query
             .iter()
-            .filter(|(name, _)| matches!(*name, "access_token" | "secret"));
-        let in_body = |name| {
+            .filter(|(name, _)| matches!(*name, "access_token" | "secret" | "code"));
+        let in_body = |pointer| {
             self.body
                 .as_ref()
-                .and_then(|body| body.get(name))
+                .and_then(|body| body.pointer(pointer))
                 .and_then(Value::as_str)
         };
-        let user = ["touser", "user_id"].into_iter().filter_map(in_body);
+        let user = ["/touser", "/user_id", "/action_info/scene/scene_str"];
+        let user = user.into_iter().filter_map(in_body);
         let user = user.filter(|user| user.len() >= SHORTEST_USER);
         query
             .map(|(_, value)| *value)
-            .chain(in_body("secret"))
+            .chain(in_body("/secret"))
             .chain(user)
             .collect()
     }
@@ -129,7 +130,8 @@ impl Client {
         attempts: u8,
         deadline: Deadline,
     ) -> Result<C::Answer, ApiError> {
-        let query = [("access_token", token.expose())];
+        let mut query = vec![("access_token", token.expose())];
+        query.extend(C::QUERY);
         self.send(call, &query, attempts, deadline).await
     }
 

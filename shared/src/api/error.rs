@@ -188,10 +188,10 @@ mod tests {
         let request = Request {
             operation: "/cgi-bin/stable_token",
             issues_tokens: true,
-            query: &[("access_token", "t0k/en"), ("lang", "zh")],
+            query: &[("access_token", "t0k/en"), ("code", "c0de"), ("lang", "zh")],
             body: Some(body),
         };
-        let echo = "bad request ?access_token=t0k%2Fen {\"secret\":\"s3cr+t\"} t0k/en zh\n2026 ERROR forged";
+        let echo = "bad request ?access_token=t0k%2Fen {\"secret\":\"s3cr+t\"} t0k/en c0de zh\n2026 ERROR forged";
         let error = ApiError::Rejected {
             operation: request.operation,
             rejection: Rejection {
@@ -203,7 +203,7 @@ mod tests {
             after_ambiguous: false,
         };
         let shown = format!("{0} {0:?}", error.without(&request.secrets()));
-        for secret in ["s3cr+t", "t0k/en", "t0k%2Fen", "\n2026"] {
+        for secret in ["s3cr+t", "t0k/en", "c0de", "t0k%2Fen", "\n2026"] {
             assert!(!shown.contains(secret), "{secret} in {shown}");
         }
         assert!(shown.contains(" zh "), "other words stay: {shown}");

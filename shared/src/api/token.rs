@@ -5,7 +5,10 @@ use std::future::Future;
 
 use super::{
     ApiError, Client,
-    calls::token::{GetClassicToken, GetStableToken},
+    calls::{
+        oauth::{Code, ExchangeCode, Identity},
+        token::{GetClassicToken, GetStableToken},
+    },
 };
 use crate::{clock::Deadline, secret::Secret};
 
@@ -25,28 +28,31 @@ pub enum TokenApi {
     Classic,
 }
 
-/// A token as WeChat issued it.
+/// An access_token or a jsapi_ticket as WeChat issued it.
 #[derive(Clone, Debug)]
 pub struct IssuedToken {
-    /// The token.
-    pub access_token: Secret,
+    /// The token or the ticket.
+    pub value: Secret,
     /// Seconds of life left, at most 7,200.
     pub expires_in: i64,
 }
 
-/// A source of new tokens: WeChat, or a script in a test.
+/// A source of new tokens or tickets: WeChat, or a script in a test.
 pub trait TokenIssuer: Send + Sync {
-    /// Asks for the current token, or with `force` for a new one.
+    /// Why WeChat issued none.
+    type Error;
+
+    /// Asks for the current one, or with `force` for a new one.
     ///
     /// # Errors
-    /// [`ApiError`] when WeChat issues no token.
-    fn issue(&self, force: bool, deadline: Deadline) -> impl Future<Output = Result<IssuedToken, ApiError>> + Send;
+    /// [`Self::Error`] when WeChat issues none.
+    fn issue(&self, force: bool, deadline: Deadline) -> impl Future<Output = Result<IssuedToken, Self::Error>> + Send;
 
     /// Whether an ordinary call replaces the token too.
     fn always_replaces(&self) -> bool;
 }
 
-/// The token interface of one account.
+/// The calls of one account that carry its AppSecret: the token interface and the exchange of OAuth codes.
 #[derive(Clone, Debug)]
 pub struct TokenEndpoint {
     client: Client,
@@ -66,9 +72,26 @@ impl TokenEndpoint {
             app_secret,
         }
     }
+
+    /// Exchanges the code that a person's browser has brought from WeChat's authorisation page. Makes one call: a second
+    /// exchange of a code is refused with 40163, also when the first answer was lost.
+    ///
+    /// # Errors
+    /// [`ApiError`] when WeChat refuses, or does not say who the person is.
+    pub async fn exchange_code(&self, code: &Code, deadline: Deadline) -> Result<Identity, ApiError> {
+        let query = [
+            ("appid", self.app_id.as_str()),
+            ("secret", self.app_secret.expose()),
+            ("code", code.expose()),
+            ("grant_type", "authorization_code"),
+        ];
+        self.client.send(&ExchangeCode, &query, 1, deadline).await
+    }
 }
 
 impl TokenIssuer for TokenEndpoint {
+    type Error = ApiError;
+
     async fn issue(&self, force: bool, deadline: Deadline) -> Result<IssuedToken, ApiError> {
         let (app_id, app_secret) = (self.app_id.as_str(), &self.app_secret);
         match self.api {

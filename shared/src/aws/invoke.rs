@@ -59,12 +59,22 @@ impl LambdaFunction {
         }
     }
 
-    /// Runs the function with the event `payload` and waits for its end (synchronous invocation).
+    /// Runs the function with the event `payload` and returns its answer (synchronous invocation). A retry after a lost answer
+    /// may run the function twice.
     ///
     /// # Errors
     /// [`InvokeError`] unless the function certainly succeeded.
-    pub async fn call(&self, payload: Vec<u8>) -> Result<(), InvokeError> {
-        self.invoke(InvocationType::RequestResponse, payload).await
+    pub async fn call(&self, payload: Vec<u8>) -> Result<Vec<u8>, InvokeError> {
+        self.invoke(InvocationType::RequestResponse, payload, FAILED_ATTEMPTS)
+            .await
+    }
+
+    /// Does the same, but never runs the function twice: retries nothing but throttling.
+    ///
+    /// # Errors
+    /// [`InvokeError`] unless the function certainly succeeded.
+    pub async fn call_once(&self, payload: Vec<u8>) -> Result<Vec<u8>, InvokeError> {
+        self.invoke(InvocationType::RequestResponse, payload, 1).await
     }
 
     /// Queues the event `payload`. Lambda runs the function later, with its own retries (asynchronous invocation).
@@ -72,12 +82,18 @@ impl LambdaFunction {
     /// # Errors
     /// [`InvokeError`] unless Lambda certainly queued the event.
     pub async fn post(&self, payload: Vec<u8>) -> Result<(), InvokeError> {
-        self.invoke(InvocationType::Event, payload).await
+        let posted = self.invoke(InvocationType::Event, payload, FAILED_ATTEMPTS).await;
+        posted.map(|_| ())
     }
 
-    /// Invokes the function, and retries throttling and transient failures with backoff and jitter. A retry after a lost
-    /// answer may run the function twice.
-    async fn invoke(&self, kind: InvocationType, payload: Vec<u8>) -> Result<(), InvokeError> {
+    /// Invokes the function, and retries throttling, and other transient failures up to `failed_attempts` attempts, with
+    /// backoff and jitter.
+    async fn invoke(
+        &self,
+        kind: InvocationType,
+        payload: Vec<u8>,
+        failed_attempts: u32,
+    ) -> Result<Vec<u8>, InvokeError> {
         let (mut attempt, is_posted) = (0, kind == InvocationType::Event);
         loop {
             let invoked = self
@@ -99,9 +115,9 @@ impl LambdaFunction {
                 Ok(output) if is_posted && output.status_code != ACCEPTED => {
                     return Err(InvokeError::Lost(format!("status {}", output.status_code)));
                 }
-                Ok(_) => return Ok(()),
+                Ok(output) => return Ok(output.payload.map(Blob::into_inner).unwrap_or_default()),
                 Err(error) => {
-                    let (attempts, failure) = classify(&error);
+                    let (attempts, failure) = classify(&error, failed_attempts);
                     if attempt >= attempts {
                         return Err(failure);
                     }
@@ -120,14 +136,14 @@ fn back_off(attempt: u32) -> Duration {
 }
 
 /// Returns the attempts that such a failure deserves, and the error after the last one.
-fn classify(error: &SdkError<SdkInvokeError>) -> (u32, InvokeError) {
+fn classify(error: &SdkError<SdkInvokeError>, failed_attempts: u32) -> (u32, InvokeError) {
     let is_throttled = error
         .as_service_error()
         .is_some_and(SdkInvokeError::is_too_many_requests_exception);
     if is_throttled {
         (THROTTLED_ATTEMPTS, InvokeError::Throttled)
     } else if is_transient(error) {
-        (FAILED_ATTEMPTS, InvokeError::Lost(describe(error)))
+        (failed_attempts, InvokeError::Lost(describe(error)))
     } else {
         (1, InvokeError::Refused(describe(error)))
     }

@@ -25,6 +25,8 @@ const ABOUT_ACCOUNT_OR_RECIPIENT: [i64; 2] = [50002, 50003];
 
 /// The errcode of an account without a menu.
 pub const NO_MENU: i64 = 46003;
+/// The errcode for a recipient who does not follow the account.
+pub const NOT_A_FOLLOWER: i64 = 43004;
 
 const SECONDS_A_DAY: i64 = 86_400;
 /// Seconds. China keeps UTC+8 all year.

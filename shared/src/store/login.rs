@@ -15,7 +15,7 @@ use super::{
     get_number, get_text, number, text,
     transaction::Transaction,
     user::Person,
-    written,
+    written, written_if,
 };
 use crate::secret::Secret;
 
@@ -213,27 +213,34 @@ impl Table {
             .await
     }
 
-    /// Redeems the one-time code `code` for the request `owner`: returns the openid and the unionid of the person who logged
-    /// in. `None` when there is no such code, it has expired or was redeemed.
+    /// Returns the openid and the unionid of the person for whom the one-time code `code` stands. `None` when there is no such
+    /// code, it has expired or was redeemed.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be read.
+    pub async fn login_person(&self, code: &str, now: i64) -> Result<Option<(String, Option<String>)>, StoreError> {
+        let item = self.read(&self.login_pk(code), true).await?;
+        let item = item.filter(|item| {
+            let expires_at: i64 = get_number(item, "expires_at").unwrap_or(0);
+            expires_at > now && !item.contains_key("owner")
+        });
+        Ok(item.and_then(|item| {
+            let unionid = get_text(&item, "unionid").map(str::to_owned);
+            Some((get_text(&item, "openid")?.to_owned(), unionid))
+        }))
+    }
+
+    /// Redeems the one-time code `code` for the request `owner`. Returns `false` when there is no such code, it has expired or
+    /// another request redeemed it.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written. The code may have been redeemed.
-    pub async fn redeem_login(
-        &self,
-        code: &str,
-        owner: &str,
-        now: i64,
-    ) -> Result<Option<(String, Option<String>)>, StoreError> {
-        let pk = self.login_pk(code);
+    pub async fn redeem_login(&self, code: &str, owner: &str, now: i64) -> Result<bool, StoreError> {
         let condition =
             format!("attribute_exists(openid) AND expires_at > :now AND (attribute_not_exists(#owner) OR {MINE})");
         let values = [(":owner", text(owner)), (":now", number(now))];
-        let update = self.update(&pk, "SET #owner = :owner", Some(&condition), values);
-        let Ok(item) = self.claim(&pk, update).await? else {
-            return Ok(None);
-        };
-        let openid = get_text(&item, "openid").map(str::to_owned);
-        Ok(openid.map(|openid| (openid, get_text(&item, "unionid").map(str::to_owned))))
+        let update = self.update(&self.login_pk(code), "SET #owner = :owner", Some(&condition), values);
+        written_if("UpdateItem", update.send().await)
     }
 
     fn login_pk(&self, id: &str) -> String {

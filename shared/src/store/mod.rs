@@ -7,6 +7,7 @@ mod binding;
 mod callback;
 mod claim;
 mod index;
+mod keys;
 mod login;
 mod menu;
 mod message;
@@ -34,6 +35,7 @@ pub use self::{
     binding::{BindOutcome, Binding, BindingState, NewBinding},
     callback::Claim,
     index::{Cursor, InvalidCursor, Page},
+    keys::{CreatedKey, KEYS_LIMIT},
     login::{Login, LoginClaim, LoginEnd, LoginPurpose},
     menu::{KeptMenu, MenuError, ROLLBACK_CLAIMED_FOR},
     message::{MessageRecord, MessageStatus, Receipt},
@@ -41,7 +43,7 @@ pub use self::{
     replies::{SavedReplies, StoredReplies},
     send::{RecipientState, RecordedAnswer, SendClaim, SendOutcome, SendRequest, SendState},
     templates::ListedTemplates,
-    token::{Lease, RefreshFailure, StoredToken, TokenItem},
+    token::{Credential, Lease, RefreshFailure, StoredToken, TokenItem},
     user::{Person, Replaced, USERS_LIMIT, User},
 };
 
@@ -144,7 +146,7 @@ impl Table {
             .update_expression(expression)
             .set_condition_expression(condition.map(str::to_owned))
             .set_expression_attribute_names(names_in(&[expression, condition.unwrap_or_default()]))
-            .set_expression_attribute_values(Some(named(values)))
+            .set_expression_attribute_values(Some(named(values)).filter(|values| !values.is_empty()))
     }
 
     /// Builds a delete.

@@ -8,13 +8,17 @@
 //!                      -> (crash)     the claim expires: unsettled recipients are unknown since the run began
 //! ```
 //!
+//! A send names its recipients by openid or by user id. A user may be bound to another openid between two runs, so a claim
+//! holds the openids that its run may ask WeChat for, and an unknown outcome holds the openid that it is about: a retry goes on
+//! with that one.
+//!
 //! The SDK retries a write whose answer was lost, and the first attempt may land late, so every write recognises its own run
 //! by the owner. A late claim never changes an item that is done or open. After `refused`, or without an item, it takes the
 //! key and expires by itself.
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::{
@@ -42,6 +46,8 @@ pub struct SendRequest<'a> {
     pub fingerprint: &'a str,
     /// The name of this run.
     pub owner: &'a str,
+    /// The openids that this run may ask WeChat for, by user id. `None` when the send names openids.
+    pub openids: Option<&'a BTreeMap<&'a str, &'a str>>,
 }
 
 /// The recorded answer to a finished send.
@@ -72,18 +78,27 @@ pub enum SendClaim {
 /// The state that earlier runs under a key left. Empty for an unused key.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SendState {
-    /// The recipients' states, by openid.
+    /// The recipients' states, by openid or user id, as the send names them.
     recipients: BTreeMap<String, RecipientState>,
     /// When a crashed run began. Recipients without a state may have been sent the message since then.
     crashed_run_began: Option<i64>,
+    /// The openids that crashed runs may have asked WeChat for, by user id. `None` when the send names openids.
+    openids: Option<BTreeMap<String, String>>,
 }
 
 impl SendState {
-    /// Returns the state of `touser`. `None` when WeChat was not asked to send to them.
+    /// Returns the state of the recipient `name`, an openid or a user id. `None` when WeChat was not asked to send to them.
     #[must_use]
-    pub fn of(&self, touser: &str) -> Option<RecipientState> {
-        let known = self.recipients.get(touser).cloned();
-        known.or_else(|| self.crashed_run_began.map(|since| RecipientState::Unknown { since }))
+    pub fn of(&self, name: &str) -> Option<RecipientState> {
+        if let Some(known) = self.recipients.get(name) {
+            return Some(known.clone());
+        }
+        let since = self.crashed_run_began?;
+        let openid = match &self.openids {
+            Some(openids) => Some(openids.get(name)?.clone()),
+            None => None,
+        };
+        Some(RecipientState::Unknown { since, openid })
     }
 }
 
@@ -100,6 +115,9 @@ pub enum RecipientState {
     Unknown {
         /// When WeChat may first have been asked, in epoch seconds.
         since: i64,
+        /// The openid that WeChat may have been asked for. `None` when the send names openids.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        openid: Option<String>,
     },
 }
 
@@ -118,11 +136,14 @@ pub enum SendOutcome<'a> {
 
 /// What a claim may take over from earlier runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Takeover {
+enum Takeover<'a> {
     /// Nothing: earlier runs left no state.
     Nothing,
     /// The state of an open or crashed run.
-    Open,
+    Open {
+        /// The openids that the crashed run may have asked WeChat for, as JSON.
+        openids: Option<&'a str>,
+    },
 }
 
 impl Table {
@@ -137,8 +158,9 @@ impl Table {
         if !is_abandoned(&existing, request, now) {
             return Ok(read_claim(&existing, request, now));
         }
-        match self.take_send(request, now, Takeover::Open).await? {
-            Ok(item) => read_state(&item, now).map(SendClaim::Won),
+        let openids = get_text(&existing, "openids");
+        match self.take_send(request, now, Takeover::Open { openids }).await? {
+            Ok(item) => read_state(&item, openids, now).map(SendClaim::Won),
             Err(item) => Ok(read_claim(&item, request, now)),
         }
     }
@@ -148,23 +170,42 @@ impl Table {
         &self,
         request: &SendRequest<'_>,
         now: i64,
-        takeover: Takeover,
+        takeover: Takeover<'_>,
     ) -> Result<Result<Attributes, Attributes>, StoreError> {
+        let former = match takeover {
+            Takeover::Nothing => None,
+            Takeover::Open { openids } => openids,
+        };
+        let openids = openids_of_claim(request, former)?;
+        let (set, removed) = match openids {
+            Some(_) => ("openids = :openids, ", ""),
+            None => ("", ", openids"),
+        };
         let (started, condition) = match takeover {
             Takeover::Nothing => (
-                "started_at = :now REMOVE answer, answer_status, recipients",
+                format!("started_at = :now REMOVE answer, answer_status, recipients{removed}"),
                 "attribute_not_exists(pk) OR #ttl <= :now OR (fingerprint = :fingerprint AND #state = :refused) \
-                 OR (#owner = :owner AND #state = :in_progress)",
+                 OR (#owner = :owner AND #state = :in_progress)"
+                    .to_owned(),
             ),
-            // A remaining `started_at` is that of a crashed run.
-            Takeover::Open => (
-                "started_at = if_not_exists(started_at, :now)",
-                "#state = :in_progress AND (#owner = :owner OR (fingerprint = :fingerprint AND claim_expires_at <= :now))",
-            ),
+            // A remaining `started_at` is that of a crashed run, and so are the openids, if they are still those that were read.
+            Takeover::Open { openids } => {
+                let as_read = match openids {
+                    Some(_) => "openids = :former",
+                    None => "attribute_not_exists(openids)",
+                };
+                (
+                    "started_at = if_not_exists(started_at, :now)".to_owned(),
+                    format!(
+                        "#state = :in_progress AND (#owner = :owner \
+                         OR (fingerprint = :fingerprint AND claim_expires_at <= :now AND {as_read}))"
+                    ),
+                )
+            }
         };
         let expression = format!(
             "SET #state = :in_progress, fingerprint = :fingerprint, #owner = :owner, \
-             claim_expires_at = :claim_expires_at, #ttl = :ttl, {started}"
+             claim_expires_at = :claim_expires_at, #ttl = :ttl, {set}{started}"
         );
         let mut values = vec![
             (":in_progress", text("in_progress")),
@@ -177,8 +218,10 @@ impl Table {
         if takeover == Takeover::Nothing {
             values.push((":refused", text("refused")));
         }
+        values.extend(openids.map(|openids| (":openids", text(openids))));
+        values.extend(former.map(|former| (":former", text(former))));
         let pk = self.send_pk(request);
-        let update = self.update(&pk, &expression, Some(condition), values);
+        let update = self.update(&pk, &expression, Some(&condition), values);
         self.claim(&pk, update).await
     }
 
@@ -195,7 +238,7 @@ impl Table {
         let pk = self.send_pk(request);
         let (expression, values) = match outcome {
             SendOutcome::Done(status, body) => (
-                "SET #state = :state, answer = :answer, answer_status = :status REMOVE recipients",
+                "SET #state = :state, answer = :answer, answer_status = :status REMOVE recipients, openids",
                 vec![
                     (":state", text("done")),
                     (":answer", text(body)),
@@ -205,7 +248,7 @@ impl Table {
             SendOutcome::Open(recipients) => {
                 let recipients = json::write(recipients);
                 (
-                    "SET claim_expires_at = :now, recipients = :recipients REMOVE #owner, started_at",
+                    "SET claim_expires_at = :now, recipients = :recipients REMOVE #owner, started_at, openids",
                     vec![(":now", number(now)), (":recipients", text(recipients))],
                 )
             }
@@ -244,11 +287,27 @@ fn read_claim(item: &Attributes, request: &SendRequest<'_>, now: i64) -> SendCla
     }
 }
 
-/// Reads the state in an item that was claimed at `now`.
-fn read_state(item: &Attributes, now: i64) -> Result<SendState, StoreError> {
-    let recipients = get_text(item, "recipients").map_or(Ok(BTreeMap::new()), serde_json::from_str);
+/// Returns the openids that a claim holds, as JSON: those of `request`, and before them those of the crashed run, `former`.
+fn openids_of_claim(request: &SendRequest<'_>, former: Option<&str>) -> Result<Option<String>, StoreError> {
+    let Some(openids) = request.openids else {
+        return Ok(None);
+    };
+    let mut all = openids.clone();
+    let former: BTreeMap<String, String> = read_json(former)?;
+    all.extend(former.iter().map(|(user, openid)| (user.as_str(), openid.as_str())));
+    Ok(Some(json::write(&all)))
+}
+
+/// Reads the state in an item that was claimed at `now`. `openids` are those of the crashed run.
+fn read_state(item: &Attributes, openids: Option<&str>, now: i64) -> Result<SendState, StoreError> {
     Ok(SendState {
-        recipients: recipients.map_err(|error| StoreError::damaged("UpdateItem", error))?,
+        recipients: read_json(get_text(item, "recipients"))?,
         crashed_run_began: get_number(item, "started_at").filter(|began| *began < now),
+        openids: openids.map(|openids| read_json(Some(openids))).transpose()?,
     })
+}
+
+fn read_json<T: Default + DeserializeOwned>(json: Option<&str>) -> Result<T, StoreError> {
+    json.map_or_else(|| Ok(T::default()), serde_json::from_str)
+        .map_err(|error| StoreError::damaged("UpdateItem", error))
 }

@@ -1,11 +1,11 @@
-//! `token#<appid>`: the access_token, the lease of the run that refreshes it, and the ledger of forced refreshes.
+//! `token#<appid>` and `ticket#<appid>`: a credential, the lease of the run that refreshes it, and the ledger of forced
+//! refreshes.
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 
 use super::{Attributes, StoreError, Table, get_number, get_text, is_condition_failure, number, text, written_if};
 use crate::secret::Secret;
 
-const KIND: &str = "token";
 /// The run `:owner` holds the lease.
 const MINE: &str = "lease_owner = :owner";
 
@@ -13,11 +13,21 @@ const MINE: &str = "lease_owner = :owner";
 /// as expired.
 const CLOCK_SKEW: i64 = 60;
 
-/// A stored access_token.
+/// The item of one credential that `token-refresher` keeps alive: the access_token or the jsapi_ticket.
+#[derive(Clone, Debug)]
+pub struct Credential {
+    table: Table,
+    /// The first part of the item's key.
+    kind: &'static str,
+    /// The attribute that holds the credential.
+    attribute: &'static str,
+}
+
+/// A stored credential, called token here whichever it is.
 #[derive(Clone, Debug)]
 pub struct StoredToken {
-    /// The token.
-    pub access_token: Secret,
+    /// The access_token or the jsapi_ticket.
+    pub value: Secret,
     /// When the token expires, in epoch seconds.
     pub expires_at: i64,
     /// When WeChat was last asked for the token, in epoch seconds.
@@ -49,7 +59,7 @@ pub struct RefreshFailure {
     pub message: String,
 }
 
-/// The whole token item.
+/// The whole item of a credential.
 #[derive(Clone, Debug, Default)]
 pub struct TokenItem {
     /// The token, if there is one.
@@ -78,19 +88,20 @@ pub enum Lease {
 }
 
 impl TokenItem {
-    /// Whether [`Table::take_token_lease`] with the same arguments would find the lease held.
+    /// Whether [`Credential::take_lease`] with the same arguments would find the lease held.
     #[must_use]
     pub fn is_leased_by_another(&self, owner: &str, now: i64, until: i64) -> bool {
         let holds = |end: i64| now < end && end <= until.saturating_add(CLOCK_SKEW);
         self.lease_expires_at.is_some_and(holds) && self.lease_owner.as_deref() != Some(owner)
     }
 
-    fn from_attributes(item: &Attributes) -> Self {
+    /// Reads an item whose credential is in `attribute`.
+    fn from_attributes(item: &Attributes, attribute: &str) -> Self {
         let generation = get_number(item, "generation").unwrap_or(0);
-        let token = get_text(item, "access_token")
+        let token = get_text(item, attribute)
             .filter(|token| !token.is_empty())
             .map(|token| StoredToken {
-                access_token: Secret::new(token),
+                value: Secret::new(token),
                 expires_at: get_number(item, "expires_at").unwrap_or(0),
                 refreshed_at: get_number(item, "refreshed_at").unwrap_or(0),
                 generation,
@@ -119,13 +130,48 @@ impl TokenItem {
 }
 
 impl Table {
-    /// Returns the token item, read consistently. Empty when there is none yet.
+    /// Returns the account's access_token.
+    #[must_use]
+    pub fn access_token(&self) -> Credential {
+        Credential {
+            table: self.clone(),
+            kind: "token",
+            attribute: "access_token",
+        }
+    }
+
+    /// Returns the account's jsapi_ticket.
+    #[must_use]
+    pub fn jsapi_ticket(&self) -> Credential {
+        Credential {
+            table: self.clone(),
+            kind: "ticket",
+            attribute: "ticket",
+        }
+    }
+
+    /// Returns the access_token's item; see [`Credential::load`].
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be read.
     pub async fn token(&self) -> Result<TokenItem, StoreError> {
-        let item = self.read(&self.pk(KIND), true).await?;
-        Ok(item.as_ref().map(TokenItem::from_attributes).unwrap_or_default())
+        self.access_token().load().await
+    }
+}
+
+impl Credential {
+    fn pk(&self) -> String {
+        self.table.pk(self.kind)
+    }
+
+    /// Returns the item, read consistently. Empty when there is none yet.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be read.
+    pub async fn load(&self) -> Result<TokenItem, StoreError> {
+        let item = self.table.read(&self.pk(), true).await?;
+        let item = item.map(|item| TokenItem::from_attributes(&item, self.attribute));
+        Ok(item.unwrap_or_default())
     }
 
     /// Takes the lease for the run `owner` until `until`, unless another run holds one that is unexpired at `now`.
@@ -133,7 +179,7 @@ impl Table {
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written.
-    pub async fn take_token_lease(&self, owner: &str, now: i64, until: i64) -> Result<Lease, StoreError> {
+    pub async fn take_lease(&self, owner: &str, now: i64, until: i64) -> Result<Lease, StoreError> {
         let expression = "SET lease_owner = :owner, lease_expires_at = :until";
         let condition = "attribute_not_exists(lease_expires_at) OR lease_expires_at <= :now OR lease_owner = :owner \
                          OR lease_expires_at > :implausible";
@@ -144,11 +190,13 @@ impl Table {
             (":now", number(now)),
         ];
         let update = self
-            .update(&self.pk(KIND), expression, Some(condition), values)
+            .table
+            .update(&self.pk(), expression, Some(condition), values)
             .return_values(ReturnValue::AllNew);
         match update.send().await {
             Ok(output) => {
-                let item = output.attributes.as_ref().map(TokenItem::from_attributes);
+                let item = output.attributes;
+                let item = item.map(|item| TokenItem::from_attributes(&item, self.attribute));
                 Ok(Lease::Won(Box::new(item.unwrap_or_default())))
             }
             Err(error) if is_condition_failure(&error) => Ok(Lease::Held),
@@ -160,10 +208,12 @@ impl Table {
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written.
-    pub async fn record_forced_refreshes(&self, owner: &str, at: &[i64]) -> Result<bool, StoreError> {
+    pub async fn record_forced(&self, owner: &str, at: &[i64]) -> Result<bool, StoreError> {
         let ledger = AttributeValue::L(at.iter().map(number).collect());
         let values = [(":owner", text(owner)), (":ledger", ledger)];
-        let update = self.update(&self.pk(KIND), "SET forced_at = :ledger", Some(MINE), values);
+        let update = self
+            .table
+            .update(&self.pk(), "SET forced_at = :ledger", Some(MINE), values);
         written_if("UpdateItem", update.send().await)
     }
 
@@ -172,30 +222,33 @@ impl Table {
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written. The write may still have landed.
-    pub async fn save_token(&self, owner: &str, read_generation: u64, token: &StoredToken) -> Result<bool, StoreError> {
-        let pk = self.pk(KIND);
-        let expression = "SET access_token = :token, expires_at = :expires_at, refreshed_at = :refreshed_at, \
-                          generation = :generation, refreshed_by = :owner \
-                          REMOVE lease_owner, lease_expires_at, failed_at, failed_owner, failed_type, failed_errcode, \
-                          failed_message";
+    pub async fn save(&self, owner: &str, read_generation: u64, token: &StoredToken) -> Result<bool, StoreError> {
+        let pk = self.pk();
+        let expression = format!(
+            "SET {} = :token, expires_at = :expires_at, refreshed_at = :refreshed_at, generation = :generation, \
+             refreshed_by = :owner \
+             REMOVE lease_owner, lease_expires_at, failed_at, failed_owner, failed_type, failed_errcode, failed_message",
+            self.attribute
+        );
         // A person who edits the item may leave the generation out or write another type.
         let condition = format!("{MINE} AND (generation = :read OR NOT generation >= :first)");
         let values = [
             (":first", number(1)),
             (":owner", text(owner)),
-            (":token", text(token.access_token.expose())),
+            (":token", text(token.value.expose())),
             (":expires_at", number(token.expires_at)),
             (":refreshed_at", number(token.refreshed_at)),
             (":generation", number(token.generation)),
             (":read", number(read_generation)),
         ];
         let update = self
-            .update(&pk, expression, Some(&condition), values)
+            .table
+            .update(&pk, &expression, Some(&condition), values)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         let Err(error) = update.send().await else {
             return Ok(true);
         };
-        let item = self.refused_update(&pk, &error).await?;
+        let item = self.table.refused_update(&pk, &error).await?;
         Ok(get_text(&item, "refreshed_by") == Some(owner))
     }
 
@@ -203,7 +256,7 @@ impl Table {
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written. The lease then expires by itself.
-    pub async fn release_token_lease(&self, owner: &str, failure: Option<&RefreshFailure>) -> Result<(), StoreError> {
+    pub async fn release(&self, owner: &str, failure: Option<&RefreshFailure>) -> Result<(), StoreError> {
         let mut values = vec![(":owner", text(owner))];
         let mut set = String::new();
         let mut remove = "lease_owner, lease_expires_at";
@@ -222,7 +275,9 @@ impl Table {
                 None => remove = "lease_owner, lease_expires_at, failed_errcode",
             }
         }
-        let update = self.update(&self.pk(KIND), &format!("{set} REMOVE {remove}"), Some(MINE), values);
+        let update = self
+            .table
+            .update(&self.pk(), &format!("{set} REMOVE {remove}"), Some(MINE), values);
         written_if("UpdateItem", update.send().await).map(|_| ())
     }
 }

@@ -18,7 +18,7 @@ pub use self::{
     refresher::{RefreshError, Refresher, TokenStore},
     source::{CallError, CallFailure, RefreshPort, RefreshRequestError, TokenError, TokenSource},
 };
-use crate::secret::Secret;
+use crate::api::{ApiError, calls::oauth::Code};
 
 /// An order to `token-refresher`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
@@ -31,32 +31,47 @@ pub enum Action {
         /// SHA-256 of the refused token, in lower-case hex.
         stale_token_sha256: String,
     },
+    /// Make sure that the table has a jsapi_ticket with enough life left.
+    Ticket,
+    /// Exchange an OAuth code for the identity of a person.
+    ExchangeCode {
+        /// The code.
+        code: Code,
+    },
 }
+
+/// The event has an `action` that this version does not know, or one without its members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownAction;
 
 impl Action {
-    /// Reads the action of an event. Any other event, such as a schedule's, is [`Action::Refresh`].
-    #[must_use]
-    pub fn from_event(event: &serde_json::Value) -> Self {
-        Self::deserialize(event).unwrap_or(Self::Refresh)
+    /// Reads the action of an event. `None` for an event without one, such as the schedule's: an ordinary run.
+    ///
+    /// # Errors
+    /// [`UnknownAction`] when the event has an action that cannot be carried out.
+    pub fn from_event(event: &serde_json::Value) -> Result<Option<Self>, UnknownAction> {
+        if event.get("action").is_none() {
+            return Ok(None);
+        }
+        // The decoder's error is dropped: it may quote a code.
+        Self::deserialize(event).map(Some).map_err(|_| UnknownAction)
     }
 
-    /// Whether `token` is the one to replace.
-    fn rejects(&self, token: &Secret) -> bool {
-        match self {
-            Self::Refresh => false,
-            Self::Replace { stale_token_sha256 } => token.sha256_hex().eq_ignore_ascii_case(stale_token_sha256),
-        }
+    /// Whether a second run of the same order does no harm. WeChat refuses a second exchange of a code.
+    #[must_use]
+    pub const fn is_repeatable(&self) -> bool {
+        !matches!(self, Self::ExchangeCode { .. })
     }
 }
 
-/// The result of a run. Never holds the token.
+/// The result of a run that keeps the token or the ticket alive. Never holds either.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub struct Refreshed {
-    /// Whether this run got the token from WeChat.
+    /// Whether this run got it from WeChat.
     pub refreshed: bool,
-    /// The number of the stored token.
+    /// Its number in the table.
     pub generation: u64,
-    /// When the token expires, in epoch seconds.
+    /// When it expires, in epoch seconds.
     pub expires_at: i64,
 }
 
@@ -105,6 +120,18 @@ impl fmt::Display for ErrorType {
         }
         let named = Self::NAMED.iter().find(|(error_type, _)| error_type == self);
         f.write_str(named.map_or("", |(_, name)| name))
+    }
+}
+
+impl From<&ApiError> for ErrorType {
+    fn from(error: &ApiError) -> Self {
+        match error {
+            ApiError::Rejected { rejection, .. } => Self::Refused(rejection.errcode),
+            ApiError::Unreadable { .. } | ApiError::Status { .. } => Self::WeChatUnreadable,
+            ApiError::Timeout { .. } | ApiError::Connection { .. } | ApiError::OutOfTime { .. } => {
+                Self::WeChatUnreachable
+            }
+        }
     }
 }
 

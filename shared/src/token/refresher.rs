@@ -1,4 +1,4 @@
-//! Refreshes the stored access_token. Any number of concurrent runs make one call to WeChat.
+//! Refreshes a stored access_token or jsapi_ticket, called token here. Any number of concurrent runs make one call to WeChat.
 //!
 //! ```text
 //! read ── enough life ──> done
@@ -12,13 +12,14 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use super::{Action, ErrorType, Refreshed};
+use super::{ErrorType, Refreshed};
 use crate::{
     api::{ApiError, IssuedToken, Rejection, TokenIssuer},
     clock::{Clock, Deadline},
     digest::sha256,
     errcode::{BETWEEN_REPLACEMENTS, Class},
-    store::{Lease, RefreshFailure, StoreError, StoreErrorKind, StoredToken, Table, TokenItem},
+    secret::Secret,
+    store::{Credential, Lease, RefreshFailure, StoreError, StoreErrorKind, StoredToken, TokenItem},
     telemetry::{self, Metric},
 };
 
@@ -47,7 +48,7 @@ const FORCED_A_DAY: usize = 20;
 const FORCED_APART: i64 = BETWEEN_REPLACEMENTS.cast_signed();
 const DAY: i64 = 24 * 3600;
 
-/// The token item of one account, as the refresher needs it. Every write is idempotent, so the refresher may retry one whose
+/// The item of one account's token, as the refresher needs it. Every write is idempotent, so the refresher may retry one whose
 /// answer was lost.
 pub trait TokenStore: Send + Sync {
     /// Reads the item consistently.
@@ -90,26 +91,26 @@ pub trait TokenStore: Send + Sync {
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
-/// The token item in the bundle's table.
-impl TokenStore for Table {
+/// The item in the bundle's table.
+impl TokenStore for Credential {
     async fn load(&self) -> Result<TokenItem, StoreError> {
-        self.token().await
+        self.load().await
     }
 
     async fn take_lease(&self, owner: &str, now: i64, until: i64) -> Result<Lease, StoreError> {
-        self.take_token_lease(owner, now, until).await
+        self.take_lease(owner, now, until).await
     }
 
     async fn record_forced(&self, owner: &str, at: &[i64]) -> Result<bool, StoreError> {
-        self.record_forced_refreshes(owner, at).await
+        self.record_forced(owner, at).await
     }
 
     async fn save(&self, owner: &str, read: u64, token: &StoredToken) -> Result<bool, StoreError> {
-        self.save_token(owner, read, token).await
+        self.save(owner, read, token).await
     }
 
     async fn release(&self, owner: &str, failure: Option<&RefreshFailure>) -> Result<(), StoreError> {
-        self.release_token_lease(owner, failure).await
+        self.release(owner, failure).await
     }
 }
 
@@ -118,18 +119,18 @@ impl TokenStore for Table {
 #[non_exhaustive]
 pub enum RefreshError {
     /// The table failed.
-    #[error("the token cannot be refreshed / 无法刷新 access_token，原因: {0}")]
+    #[error("the refresh failed / 刷新失败，原因: {0}")]
     Store(#[from] StoreError),
     /// WeChat issued no token.
-    #[error("the token cannot be refreshed / 无法刷新 access_token，原因: {0}")]
+    #[error("the refresh failed / 刷新失败，原因: {0}")]
     Api(#[from] ApiError),
     /// The run that this one waited for failed.
-    #[error("another run has just failed to refresh the token / 另一个实例刚刚刷新失败: {}", words_of(.0))]
+    #[error("another run has just failed to refresh it / 另一个实例刚刚刷新失败: {}", words_of(.0))]
     OtherRun(RefreshFailure),
     /// Another run holds the lease, and this one could not wait any longer.
     #[error(
-        "another run is refreshing the token; its lease ends at {until} (epoch seconds) \
-         / 另一个实例正在刷新 access_token，其租约于 {until}（epoch 秒）结束"
+        "another run is refreshing it; its lease ends at {until} (epoch seconds) \
+         / 另一个实例正在刷新，其租约于 {until}（epoch 秒）结束"
     )]
     Busy {
         /// When the lease expires, in epoch seconds.
@@ -165,8 +166,7 @@ impl RefreshError {
             return ErrorType::Refused(errcode);
         }
         match self {
-            Self::Api(ApiError::Unreadable { .. } | ApiError::Status { .. }) => ErrorType::WeChatUnreadable,
-            Self::Api(_) => ErrorType::WeChatUnreachable,
+            Self::Api(error) => error.into(),
             Self::Store(error) => match error.kind() {
                 StoreErrorKind::Unreachable | StoreErrorKind::Busy => ErrorType::StoreUnreachable,
                 StoreErrorKind::SetUp | StoreErrorKind::Damaged => ErrorType::StoreSetUp,
@@ -201,17 +201,18 @@ pub struct Refresher<S, I> {
     clock: Arc<dyn Clock>,
 }
 
-impl<S: TokenStore, I: TokenIssuer> Refresher<S, I> {
+impl<S: TokenStore, I: TokenIssuer<Error: Into<RefreshError>>> Refresher<S, I> {
     /// Creates a refresher that gets tokens from `issuer` and stores them in `store`.
     pub const fn new(store: S, issuer: I, clock: Arc<dyn Clock>) -> Self {
         Self { store, issuer, clock }
     }
 
-    /// Makes one run as `owner`, a unique name.
+    /// Makes one run as `owner`, a unique name: makes sure that the stored token has enough life left, or replaces the token
+    /// whose SHA-256 in hex is `stale`, if the store still has it.
     ///
     /// # Errors
     /// [`RefreshError`] when no unexpired token results, or the refused token could not be replaced.
-    pub async fn run(&self, action: &Action, owner: &str, deadline: Deadline) -> Result<Refreshed, RefreshError> {
+    pub async fn run(&self, stale: Option<&str>, owner: &str, deadline: Deadline) -> Result<Refreshed, RefreshError> {
         let before = self.store.load().await?;
         let mut item = before.clone();
         let mut waited = Duration::ZERO;
@@ -219,7 +220,7 @@ impl<S: TokenStore, I: TokenIssuer> Refresher<S, I> {
         let mut leases = 0;
         loop {
             let now = self.clock.now();
-            if let Some(outcome) = settled(action, &before, &item, now) {
+            if let Some(outcome) = settled(stale, &before, &item, now) {
                 return outcome;
             }
             let lease = if item.is_leased_by_another(owner, now, now + LEASE_FOR) {
@@ -229,13 +230,13 @@ impl<S: TokenStore, I: TokenIssuer> Refresher<S, I> {
             };
             match lease {
                 Lease::Won(item) => {
-                    if let Some(done) = self.run_under_lease(action, owner, &before, &item, deadline).await? {
+                    if let Some(done) = self.run_under_lease(stale, owner, &before, &item, deadline).await? {
                         return Ok(done);
                     }
                     leases += 1;
                 }
                 Lease::Held => {
-                    if let Some(token) = usable(action, &item, now) {
+                    if let Some(token) = usable(stale, &item, now) {
                         return Ok(unchanged(token));
                     }
                 }
@@ -256,18 +257,18 @@ impl<S: TokenStore, I: TokenIssuer> Refresher<S, I> {
     /// The part of a run that holds the lease. Returns `None` when the lease expired before the token was stored.
     async fn run_under_lease(
         &self,
-        action: &Action,
+        stale: Option<&str>,
         owner: &str,
         before: &TokenItem,
         item: &TokenItem,
         deadline: Deadline,
     ) -> Result<Option<Refreshed>, RefreshError> {
         let now = self.clock.now();
-        if let Some(outcome) = settled(action, before, item, now) {
+        if let Some(outcome) = settled(stale, before, item, now) {
             self.release(owner, None).await;
             return outcome.map(Some);
         }
-        let outcome = match self.obtain(action, owner, item, deadline).await {
+        let outcome = match self.obtain(stale, owner, item, deadline).await {
             Ok(Some(issued)) => self.store_issued(owner, item, now, issued).await,
             Ok(None) => Ok(None),
             Err(error) => Err(error),
@@ -282,18 +283,18 @@ impl<S: TokenStore, I: TokenIssuer> Refresher<S, I> {
     /// interface replaces the token with every call, which the ledger must then count. Returns `None` when the lease is lost.
     async fn obtain(
         &self,
-        action: &Action,
+        stale: Option<&str>,
         owner: &str,
         item: &TokenItem,
         deadline: Deadline,
     ) -> Result<Option<IssuedToken>, RefreshError> {
         let now = self.clock.now();
         // The ledger limits replacements of unexpired tokens only: it must never delay the refresh of an expired one.
-        let replaces = |token: &StoredToken| token.life(now) > 0 && action.rejects(&token.access_token);
+        let replaces = |token: &StoredToken| token.life(now) > 0 && is_stale(stale, &token.value);
         let is_ordinary = !(self.issuer.always_replaces() && item.token.as_ref().is_some_and(replaces));
         if is_ordinary {
-            let issued = self.issuer.issue(false, deadline).await?;
-            if !action.rejects(&issued.access_token) {
+            let issued = self.issuer.issue(false, deadline).await.map_err(Into::into)?;
+            if !is_stale(stale, &issued.value) {
                 return Ok(Some(issued));
             }
         }
@@ -315,6 +316,7 @@ impl<S: TokenStore, I: TokenIssuer> Refresher<S, I> {
         let issued = match self.issuer.issue(true, deadline).await {
             Ok(issued) => issued,
             Err(error) => {
+                let error = error.into();
                 // WeChat replaced nothing: the ledger must not delay a corrected AppSecret or whitelist. Best effort.
                 if is_refused_for_the_set_up(&error) {
                     ledger.pop();
@@ -322,10 +324,10 @@ impl<S: TokenStore, I: TokenIssuer> Refresher<S, I> {
                         tracing::warn!(%error, "a refused replacement stays in the ledger");
                     }
                 }
-                return Err(error.into());
+                return Err(error);
             }
         };
-        if action.rejects(&issued.access_token) {
+        if is_stale(stale, &issued.value) {
             return Err(RefreshError::ForcedTooOften {
                 retry_after: FORCED_APART,
             });
@@ -344,9 +346,9 @@ impl<S: TokenStore, I: TokenIssuer> Refresher<S, I> {
         let is_same = item
             .token
             .as_ref()
-            .is_some_and(|token| token.access_token.matches(issued.access_token.expose()));
+            .is_some_and(|token| token.value.matches(issued.value.expose()));
         let token = StoredToken {
-            access_token: issued.access_token,
+            value: issued.value,
             expires_at: asked_at.saturating_add(issued.expires_in),
             refreshed_at: asked_at,
             generation: item.generation + u64::from(!is_same),
@@ -391,13 +393,15 @@ where
 }
 
 /// Returns the outcome that `item` holds for a run that found `before` when it began. `None` while there is work left.
-fn settled(action: &Action, before: &TokenItem, item: &TokenItem, now: i64) -> Option<Result<Refreshed, RefreshError>> {
+fn settled(
+    stale: Option<&str>,
+    before: &TokenItem,
+    item: &TokenItem,
+    now: i64,
+) -> Option<Result<Refreshed, RefreshError>> {
     let was_refreshed = item.refreshed_by != before.refreshed_by;
-    let lasts = |token: &StoredToken| match action {
-        Action::Refresh => token.life(now) > REFRESH_BELOW,
-        Action::Replace { .. } => true,
-    };
-    if let Some(token) = usable(action, item, now).filter(|token| was_refreshed || lasts(token)) {
+    let lasts = |token: &StoredToken| stale.is_some() || token.life(now) > REFRESH_BELOW;
+    if let Some(token) = usable(stale, item, now).filter(|token| was_refreshed || lasts(token)) {
         return Some(Ok(unchanged(token)));
     }
     let failure = item.failure.clone().filter(|_| item.failure != before.failure)?;
@@ -405,10 +409,15 @@ fn settled(action: &Action, before: &TokenItem, item: &TokenItem, now: i64) -> O
 }
 
 /// Returns the stored token if it is unexpired and not the refused one.
-fn usable<'a>(action: &Action, item: &'a TokenItem, now: i64) -> Option<&'a StoredToken> {
+fn usable<'a>(stale: Option<&str>, item: &'a TokenItem, now: i64) -> Option<&'a StoredToken> {
     item.token
         .as_ref()
-        .filter(|token| token.life(now) > 0 && !action.rejects(&token.access_token))
+        .filter(|token| token.life(now) > 0 && !is_stale(stale, &token.value))
+}
+
+/// Whether `token` is the one to replace.
+fn is_stale(stale: Option<&str>, token: &Secret) -> bool {
+    stale.is_some_and(|stale| token.sha256_hex().eq_ignore_ascii_case(stale))
 }
 
 /// Describes a recorded failure, an errcode with its meaning and its remedy.
@@ -428,7 +437,8 @@ const fn unchanged(token: &StoredToken) -> Refreshed {
 }
 
 /// Whether WeChat refuses every call because of the set-up: the AppSecret, the IP whitelist or the account.
-fn is_refused_for_the_set_up(error: &ApiError) -> bool {
+fn is_refused_for_the_set_up(error: &RefreshError) -> bool {
+    let RefreshError::Api(error) = error else { return false };
     matches!(error, ApiError::Rejected { rejection, .. } if rejection.entry().class == Class::SetUp)
         && !error.may_have_landed()
 }

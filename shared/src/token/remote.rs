@@ -2,6 +2,8 @@
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
+use serde_json::Value;
+
 use super::{Action, RefreshPort, RefreshRequestError};
 use crate::{
     aws::{InvokeError, LambdaFunction},
@@ -31,9 +33,16 @@ impl LambdaRefresher {
         }
     }
 
-    /// Invokes the function. A second run, after a retry, does no harm: it finds the first one's token.
-    async fn invoke(&self, action: &Action) -> Result<(), RefreshRequestError> {
-        Ok(self.function.call(json::write(action).into_bytes()).await?)
+    /// Invokes the function. A second run, after a retry, finds what the first one stored.
+    async fn invoke(&self, action: &Action) -> Result<Value, RefreshRequestError> {
+        let event = json::write(action).into_bytes();
+        let answer = if action.is_repeatable() {
+            self.function.call(event).await?
+        } else {
+            self.function.call_once(event).await?
+        };
+        // Only some answers are read: their readers tell what is wrong with one that is not JSON.
+        Ok(serde_json::from_slice(&answer).unwrap_or_default())
     }
 }
 
@@ -42,7 +51,7 @@ impl RefreshPort for LambdaRefresher {
         &'a self,
         action: &'a Action,
         deadline: Deadline,
-    ) -> Pin<Box<dyn Future<Output = Result<(), RefreshRequestError>> + Send + 'a>> {
+    ) -> Pin<Box<dyn Future<Output = Result<Value, RefreshRequestError>> + Send + 'a>> {
         let budget = deadline.budget(self.clock.now_millis(), RUN_TIMEOUT, MARGIN);
         Box::pin(async move {
             tokio::time::timeout(budget, self.invoke(action))

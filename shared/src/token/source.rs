@@ -11,6 +11,7 @@ use std::{
     },
 };
 
+use serde_json::Value;
 use tokio::sync::Mutex;
 
 use super::{Action, ErrorType, UnknownErrorType};
@@ -19,7 +20,7 @@ use crate::{
     clock::{Clock, Deadline},
     errcode::BETWEEN_REPLACEMENTS,
     secret::Secret,
-    store::{StoreError, StoredToken, Table},
+    store::{Credential, StoreError, StoredToken, Table},
 };
 
 /// Seconds. A cached token with less life left is stale.
@@ -29,15 +30,16 @@ const CALLS: u8 = 3;
 
 /// A way to run `token-refresher`: as a Lambda function or in this process.
 pub trait RefreshPort: fmt::Debug + Send + Sync {
-    /// Runs `action` and waits for the end of the run.
+    /// Runs `action`, waits for the end of the run and returns its answer. An action that must not be repeated runs once at
+    /// most.
     fn run<'a>(
         &'a self,
         action: &'a Action,
         deadline: Deadline,
-    ) -> Pin<Box<dyn Future<Output = Result<(), RefreshRequestError>> + Send + 'a>>;
+    ) -> Pin<Box<dyn Future<Output = Result<Value, RefreshRequestError>> + Send + 'a>>;
 }
 
-/// Why a run brought no token.
+/// Why a run of `token-refresher` brought nothing.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RefreshRequestError {
@@ -132,7 +134,8 @@ pub enum TokenError {
     Request(#[from] RefreshRequestError),
     /// The run of the refresher succeeded, but the table has no usable token.
     #[error(
-        "no access_token: token-refresher ran, but stored none under this WECHAT_APP_ID and TABLE_NAME / 没有 access_token：token-refresher 已运行但未写入，请核对 WECHAT_APP_ID 与 TABLE_NAME"
+        "token-refresher ran, but stored nothing under this WECHAT_APP_ID and TABLE_NAME \
+         / token-refresher 已运行但未写入，请核对 WECHAT_APP_ID 与 TABLE_NAME"
     )]
     Missing,
 }
@@ -162,10 +165,13 @@ pub enum CallFailure {
     Token(#[from] TokenError),
 }
 
-/// The token cache of one account in one process.
+/// The token cache of one account in one process. A cache of tickets is one too: see
+/// [`TicketSource`](crate::jssdk::TicketSource).
 #[derive(Debug)]
 pub struct TokenSource {
-    table: Table,
+    stored: Credential,
+    /// The order to refresh what is stored.
+    refresh: Action,
     refresher: Arc<dyn RefreshPort>,
     clock: Arc<dyn Clock>,
     /// Locked during a search for a token. Single-flight: many sends with one dead token search once.
@@ -191,9 +197,20 @@ enum Origin {
 impl TokenSource {
     /// Creates a cache over the token in `table`, which `refresher` refreshes.
     #[must_use]
-    pub fn new(table: Table, refresher: Arc<dyn RefreshPort>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(table: &Table, refresher: Arc<dyn RefreshPort>, clock: Arc<dyn Clock>) -> Self {
+        Self::of(table.access_token(), Action::Refresh, refresher, clock)
+    }
+
+    /// Creates a cache over `stored`, which `refresher` refreshes when it gets the order `refresh`.
+    pub(crate) fn of(
+        stored: Credential,
+        refresh: Action,
+        refresher: Arc<dyn RefreshPort>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self {
-            table,
+            stored,
+            refresh,
             refresher,
             clock,
             known: Mutex::default(),
@@ -203,7 +220,7 @@ impl TokenSource {
 
     /// Reads the token into memory at start-up. Best effort: the first request reports a failure.
     pub async fn warm(&self) {
-        match self.table.token().await {
+        match self.stored.load().await {
             Ok(item) => self.known.lock().await.token = item.token.map(|token| (token, Origin::Table)),
             Err(error) => tracing::warn!(%error, "the token could not be read at start-up"),
         }
@@ -268,7 +285,7 @@ impl TokenSource {
         let fresh = |token: &StoredToken| token.life(now) > CACHE_MARGIN;
         let usable = |token: &StoredToken| token.life(self.clock.now()) > 0;
         let began_after = self.searches.load(Ordering::Acquire);
-        self.get(&Action::Refresh, began_after, deadline, fresh, usable)
+        self.get(&self.refresh, began_after, deadline, fresh, usable)
             .await
             .map(|(token, _)| token)
     }
@@ -282,8 +299,7 @@ impl TokenSource {
         let action = Action::Replace {
             stale_token_sha256: refused.sha256_hex(),
         };
-        let usable =
-            |token: &StoredToken| token.life(self.clock.now()) > 0 && !token.access_token.matches(refused.expose());
+        let usable = |token: &StoredToken| token.life(self.clock.now()) > 0 && !token.value.matches(refused.expose());
         self.get(&action, began_after, deadline, usable, usable).await
     }
 
@@ -299,7 +315,7 @@ impl TokenSource {
     ) -> Result<(Secret, Origin), TokenError> {
         let mut known = self.known.lock().await;
         if let Some((token, origin)) = known.token.as_ref().filter(|(token, _)| good(token)) {
-            return Ok((token.access_token.clone(), *origin));
+            return Ok((token.value.clone(), *origin));
         }
         let has_searched = self.searches.load(Ordering::Acquire) != began_after;
         if let Some(failure) = known.failure.as_ref().filter(|_| has_searched) {
@@ -317,7 +333,7 @@ impl TokenSource {
                 failure: Some(failure.clone()),
             },
         };
-        found.map(|(token, origin)| (token.access_token, origin))
+        found.map(|(token, origin)| (token.value, origin))
     }
 
     /// Searches the table. Without a usable token there, runs the refresher and searches the table again.
@@ -327,11 +343,11 @@ impl TokenSource {
         deadline: Deadline,
         usable: impl Fn(&StoredToken) -> bool,
     ) -> Result<(StoredToken, Origin), TokenError> {
-        if let Some(token) = self.table.token().await?.token.filter(&usable) {
+        if let Some(token) = self.stored.load().await?.token.filter(&usable) {
             return Ok((token, Origin::Table));
         }
         let requested = self.refresher.run(action, deadline).await;
-        let item = self.table.token().await?;
+        let item = self.stored.load().await?;
         if let Some(token) = item.token.filter(&usable) {
             return Ok((token, Origin::Refresher));
         }
@@ -346,7 +362,7 @@ impl TokenSource {
                 TokenError::Refused(Rejection::at_token_endpoint(errcode, failure.message))
             }
             (Err(error), _) => error.into(),
-            (Ok(()), _) => TokenError::Missing,
+            (Ok(_), _) => TokenError::Missing,
         })
     }
 }

@@ -5,6 +5,7 @@
 //! | a menu, or the difference between two | [`menu`] |
 //! | a request to send a template message | `send` (feature `client`) |
 //! | a message against the account's templates | [`template`] |
+//! | a team's id of a user | [`user_id`] |
 //! | anything else | [`Reader`] |
 
 mod fault;
@@ -14,6 +15,7 @@ mod reader;
 #[cfg(feature = "client")]
 pub mod send;
 pub mod template;
+mod user;
 
 #[cfg(test)]
 pub(crate) use self::fault::assert_each_half_says_all;
@@ -22,4 +24,5 @@ pub use self::{
     fault::{Fault, in_words},
     place::Place,
     reader::{EMPTY, Object, Reader, did_you_mean},
+    user::{USER_ID_LIMIT, is_user_id, user_id},
 };

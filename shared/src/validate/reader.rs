@@ -206,7 +206,12 @@ impl Reader {
 
     /// Reads the text `name`, which must be one of `known`.
     pub fn one_of<'k>(&mut self, object: &Object<'_, '_>, name: &str, known: &[&'k str]) -> Option<&'k str> {
-        let given = object.get(name).and_then(Value::as_str);
+        self.known_text(&object.place.member(name), object.get(name), known)
+    }
+
+    /// Reads a text that must be one of `known`.
+    pub fn known_text<'k>(&mut self, place: &Place<'_>, value: Option<&Value>, known: &[&'k str]) -> Option<&'k str> {
+        let given = value.and_then(Value::as_str);
         let found = known.iter().find(|known| Some(**known) == given);
         if found.is_none() {
             let (names, named) = in_both(known);
@@ -215,7 +220,7 @@ impl Reader {
                 [only] => format!("must be {only} / 应为 {only}"),
                 _ => format!("must be one of {names}{meant} / 应为 {named} 之一{meant_too}"),
             };
-            self.fault(&object.place.member(name), detail);
+            self.fault(place, detail);
         }
         found.copied()
     }

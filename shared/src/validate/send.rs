@@ -1,20 +1,23 @@
-//! The body of `POST /api/sendTemplateMessage`: WeChat's own form, which also allows an array of recipients and bare texts.
+//! The body of `POST /api/sendTemplateMessage`: WeChat's own form, which also allows several recipients, users in place of
+//! openids, and bare texts.
 //! See [WeChat Docs/发送模板消息](https://developers.weixin.qq.com/doc/service/api/notify/template/api_sendtemplatemessage).
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{EMPTY, Fault, Object, Place, Reader};
+use super::{EMPTY, Fault, Object, Place, Reader, user_id};
 use crate::api::{FieldValue, MiniProgram};
 
 /// Bytes. The limit of a caller's `client_msg_id`. WeChat documents none for template messages.
 const CLIENT_MSG_ID_LIMIT: usize = 64;
 /// The most recipients of one request.
-const RECIPIENTS_LIMIT: usize = 100;
+pub const RECIPIENTS_LIMIT: usize = 100;
 /// The known members. The obsolete `topcolor` is accepted from old callers and ignored.
-pub const KNOWN: [&str; 8] = [
+pub const KNOWN: [&str; 10] = [
     "touser",
+    "user",
+    "users",
     "template_id",
     "url",
     "miniprogram",
@@ -23,6 +26,9 @@ pub const KNOWN: [&str; 8] = [
     "validate",
     "topcolor",
 ];
+
+/// The members of which exactly one names the recipients.
+pub const RECIPIENTS: [&str; 3] = ["touser", "user", "users"];
 
 const HOLDS_BLANKS: &str =
     "holds a line break, a space or an invisible character: leave it out / 含有换行、空格或不可见字符，请删除";
@@ -49,10 +55,31 @@ pub struct SendTemplate {
 /// The recipients. The answer to one has WeChat's form, the answer to a list is a list.
 #[derive(Debug)]
 pub enum Recipients {
-    /// One openid.
-    One(String),
-    /// A list of openids.
-    Many(Vec<String>),
+    /// `touser` with one openid.
+    Openid(String),
+    /// `touser` with a list of openids.
+    Openids(Vec<String>),
+    /// `user`: one id of a user.
+    User(String),
+    /// `users`: a list of ids of users.
+    Users(Vec<String>),
+}
+
+impl Recipients {
+    /// Returns the recipients as the request names them: by openid, or by user id.
+    #[must_use]
+    pub fn names(&self) -> &[String] {
+        match self {
+            Self::Openid(name) | Self::User(name) => std::slice::from_ref(name),
+            Self::Openids(names) | Self::Users(names) => names,
+        }
+    }
+
+    /// Whether the request gives a list.
+    #[must_use]
+    pub const fn is_list(&self) -> bool {
+        matches!(self, Self::Openids(_) | Self::Users(_))
+    }
 }
 
 impl SendTemplate {
@@ -83,28 +110,70 @@ fn read(reader: &mut Reader, body: &Value) -> Option<SendTemplate> {
 }
 
 fn recipients(reader: &mut Reader, body: &Object<'_, '_>) -> Option<Recipients> {
+    let mut given = RECIPIENTS.into_iter().filter(|name| body.get(name).is_some());
+    match given.next() {
+        None => reader.fault(
+            &body.place.member("touser"),
+            "is missing: name the recipients by touser (an openid or several), user or users (ids of your own) \
+             / 缺少接收者：请填写 touser（一个或多个 openid）、user 或 users（自有的用户标识）之一",
+        ),
+        Some(first) => given.for_each(|other| {
+            let detail = format!(
+                "stands beside {first}: name the recipients by one of touser, user and users \
+                 / 与 {first} 同时出现：touser、user、users 只能填写其中一个"
+            );
+            reader.fault(&body.place.member(other), detail);
+        }),
+    }
+    // Reads all three, so that all faults are found.
+    let touser = body.get("touser").and_then(|value| touser(reader, body, value));
+    let user = body.get("user").and_then(|value| user(reader, body, value));
+    let users = body.get("users").and_then(|value| users(reader, body, value));
+    touser.or(user).or(users)
+}
+
+fn touser(reader: &mut Reader, body: &Object<'_, '_>, value: &Value) -> Option<Recipients> {
     let member = body.place.member("touser");
     let place = Place::Whole(&member);
-    match body.get("touser") {
-        None => {
-            reader.missing(&place);
-            None
-        }
-        Some(list @ Value::Array(_)) => {
-            let list = reader.list_of(&place, list, 1..=RECIPIENTS_LIMIT)?;
-            let openids = list.iter().take(RECIPIENTS_LIMIT).enumerate();
-            let openids: Vec<_> = openids
-                .filter_map(|(index, value)| {
-                    openid(reader, &place.element(index), value, "must be an openid / 应为 openid")
-                })
-                .collect();
-            Some(Recipients::Many(openids))
-        }
-        Some(value) => {
-            let detail = "must be an openid or a list of openids / 应为 openid 或 openid 数组";
-            openid(reader, &place, value, detail).map(Recipients::One)
-        }
+    if value.is_array() {
+        let read = |reader: &mut Reader, place: &Place<'_>, value: &Value| {
+            openid(reader, place, value, "must be an openid / 应为 openid")
+        };
+        return list(reader, &place, value, read).map(Recipients::Openids);
     }
+    let detail = "must be an openid or a list of openids / 应为 openid 或 openid 数组";
+    openid(reader, &place, value, detail).map(Recipients::Openid)
+}
+
+fn user(reader: &mut Reader, body: &Object<'_, '_>, value: &Value) -> Option<Recipients> {
+    let place = body.place.member("user");
+    if value.is_array() {
+        reader.fault(
+            &place,
+            "takes one id: list several in users / 只接受一个用户标识，多个请用 users",
+        );
+        return None;
+    }
+    user_id(reader, &place, value).map(|user| Recipients::User(user.to_owned()))
+}
+
+fn users(reader: &mut Reader, body: &Object<'_, '_>, value: &Value) -> Option<Recipients> {
+    let member = body.place.member("users");
+    let read = |reader: &mut Reader, place: &Place<'_>, value: &Value| user_id(reader, place, value).map(str::to_owned);
+    list(reader, &Place::Whole(&member), value, read).map(Recipients::Users)
+}
+
+/// Reads a list of recipients, each by `read`.
+fn list(
+    reader: &mut Reader,
+    place: &Place<'_>,
+    value: &Value,
+    read: impl Fn(&mut Reader, &Place<'_>, &Value) -> Option<String>,
+) -> Option<Vec<String>> {
+    let list = reader.list_of(place, value, 1..=RECIPIENTS_LIMIT)?;
+    let names = list.iter().take(RECIPIENTS_LIMIT).enumerate();
+    let names = names.filter_map(|(index, value)| read(reader, &place.element(index), value));
+    Some(names.collect())
 }
 
 fn openid(reader: &mut Reader, place: &Place<'_>, value: &Value, detail: &str) -> Option<String> {
@@ -352,6 +421,57 @@ mod tests {
             ]
         );
         assert_eq!(SendTemplate::read(&json!({})).unwrap_err().len(), 2);
+    }
+
+    #[test]
+    fn users_are_named_one_or_several_in_place_of_openids() {
+        let read = |name: &str, value: Value| {
+            let mut body = json!({"template_id": "T", "touser": null});
+            body[name] = value;
+            SendTemplate::read(&body).unwrap().recipients
+        };
+        let one = read("user", json!("u-1"));
+        assert!(matches!(&one, Recipients::User(user) if user == "u-1") && !one.is_list());
+        let several = read("users", json!(["u-1", "甲/乙"]));
+        assert!(matches!(several, Recipients::Users(_)) && several.is_list());
+        assert_eq!(several.names(), ["u-1", "甲/乙"]);
+        assert_eq!(read("users", json!(vec!["u"; 100])).names().len(), 100);
+
+        let of = |recipients: Value| {
+            let mut body = json!({"template_id": "T"});
+            let members = recipients.as_object().unwrap().clone();
+            body.as_object_mut().unwrap().extend(members);
+            pointers(&body)
+        };
+        for (recipients, expected) in [
+            (json!({}), &["/touser"][..]),
+            (json!({"touser": "o", "user": "u"}), &["/user"]),
+            (json!({"user": "u", "users": ["u"]}), &["/users"]),
+            (
+                json!({"touser": "o", "user": "u", "users": ["u"]}),
+                &["/user", "/users"],
+            ),
+            (json!({"touser": "o", "users": ["u", ""]}), &["/users", "/users/1"]),
+            (json!({"user": ""}), &["/user"]),
+            (json!({"user": "u\n"}), &["/user"]),
+            (json!({"user": "u".repeat(129)}), &["/user"]),
+            (json!({"user": ["u"]}), &["/user"]),
+            (json!({"users": "u"}), &["/users"]),
+            (json!({"users": []}), &["/users"]),
+            (json!({"users": vec!["u"; 101]}), &["/users"]),
+            (json!({"users": ["u", 7, "u\u{0}"]}), &["/users/1", "/users/2"]),
+        ] {
+            assert_eq!(of(recipients.clone()), expected, "{recipients}");
+        }
+        let both = json!({"touser": "o", "user": "u", "template_id": "T"});
+        for body in [
+            json!({"template_id": "T"}),
+            both,
+            json!({"user": ["u"], "template_id": "T"}),
+        ] {
+            let fault = &refused(&body)[0];
+            crate::validate::assert_each_half_says_all(fault, &["touser", "user", "users"]);
+        }
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use embedded_table::TABLE_NAME;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::{TableServer, account::APP_ID, now};
 
@@ -64,6 +65,13 @@ impl Table {
         delete.send().await.unwrap();
     }
 
+    /// Binds `user` to `openid`, as a scan has.
+    pub async fn bind(&self, user: &str, openid: &str) {
+        let bound = json!({"openid": openid, "bound_at": now()});
+        self.set(&format!("user#{user}"), &bound).await;
+        self.set(&format!("openid#{openid}"), &json!({"user": user})).await;
+    }
+
     /// Stores reply rules.
     pub async fn save_rules(&self, rules: &Value) {
         let attributes = json!({"document": rules.to_string(), "version": 1, "updated_at": now()});
@@ -74,6 +82,20 @@ impl Table {
     pub async fn keep_templates(&self, templates: &Value, age: i64) {
         let listed = json!({"templates": templates.to_string(), "listed_at": now() - age, "ttl": now() + 1000});
         self.set("templates", &listed).await;
+    }
+
+    /// Stores API keys as admin does, each with its attributes, such as `name` and `scopes`. A key's id is its last five
+    /// characters.
+    pub async fn save_keys(&self, keys: &[(&str, Value)]) {
+        let entries = keys.iter().map(|(key, attributes)| {
+            let digest: String = Sha256::digest(key).iter().map(|byte| format!("{byte:02x}")).collect();
+            let mut entry = attributes.clone();
+            entry["digest"] = digest.into();
+            entry["created_at"] = now().into();
+            (key[key.len() - 5..].to_owned(), entry)
+        });
+        let entries: Map<String, Value> = entries.collect();
+        self.set("keys", &json!({ "keys": entries })).await;
     }
 
     /// Waits until a delivery has claimed its callback, and returns the name of the claim.
@@ -138,6 +160,7 @@ fn attribute_of(value: &Value) -> AttributeValue {
         Value::Bool(value) => AttributeValue::Bool(*value),
         Value::String(text) => AttributeValue::S(text.clone()),
         Value::Number(number) => AttributeValue::N(number.to_string()),
+        Value::Bool(value) => AttributeValue::Bool(*value),
         Value::Array(values) => AttributeValue::L(values.iter().map(attribute_of).collect()),
         Value::Object(members) => AttributeValue::M(
             members
@@ -154,6 +177,7 @@ fn json_of(attribute: &AttributeValue) -> Value {
         AttributeValue::Bool(value) => (*value).into(),
         AttributeValue::S(text) => text.as_str().into(),
         AttributeValue::N(number) => serde_json::from_str(number).unwrap(),
+        AttributeValue::Bool(value) => (*value).into(),
         AttributeValue::L(values) => values.iter().map(json_of).collect(),
         AttributeValue::M(members) => members
             .iter()

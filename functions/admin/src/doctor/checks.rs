@@ -235,7 +235,7 @@ pub(super) async fn quota(app: &App, cgi_path: &str, deadline: Deadline) -> Chec
 /// Checks the lengths of the API keys: a guessed key opens the whole API. The key of a simulated run is public.
 pub(super) fn api_keys(app: &App) -> CheckResult {
     let is_short = |key: &&Secret| key.expose().chars().count() < SHORTEST_KEY;
-    let short = app.api_keys.iter().filter(is_short).count();
+    let short = app.keys.api_keys().iter().filter(is_short).count();
     if short > 0 && !app.is_simulated {
         return Err(Problem::set_up(format!(
             "{short} of API_KEYS have fewer than {SHORTEST_KEY} characters and can be guessed \
@@ -245,8 +245,9 @@ pub(super) fn api_keys(app: &App) -> CheckResult {
             "Make new ones, for example with: openssl rand -hex 16. / 请重新生成，例如：openssl rand -hex 16。",
         ));
     }
-    passed(match app.api_keys.len() {
-        0 => "no API key: only callers with a valid JWT are served / 未设置 API_KEYS：仅接受持有效 JWT 的调用方"
+    passed(match app.keys.api_keys().len() {
+        0 => "no API_KEYS: only callers with a valid JWT or a key of /api/keys are served \
+              / 未设置 API_KEYS：仅接受持有效 JWT 或 /api/keys 密钥的调用方"
             .to_owned(),
         keys => format!("{keys} API key(s) / 共 {keys} 个 API 密钥"),
     })

@@ -16,7 +16,7 @@ use crate::App;
 /// The path of the doctor.
 pub(crate) const PATH: &str = "/api/doctor";
 
-pub(crate) const ROUTES: &[Route<App>] = &[route!(GET PATH => examine, Operation {
+pub(crate) const ROUTES: &[Route<App>] = &[route!(Operate, GET PATH => examine, Operation {
     id: "getDoctor",
     summary: "Check the set-up step by step / 检查配置",
     answers: &[(200, "Each check, and how to fix what fails", Schema::Named("Doctor"))],

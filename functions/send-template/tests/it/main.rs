@@ -5,10 +5,12 @@
 mod checked;
 mod events;
 mod failures;
+mod keys;
 mod once;
 mod sending;
 mod settings;
 mod tls;
+mod users;
 
 use serde_json::Value;
 use testing::{

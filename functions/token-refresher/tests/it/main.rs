@@ -4,9 +4,11 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod concurrency;
+mod exchange;
 mod failures;
 mod runs;
 mod start;
+mod ticket;
 
 use serde_json::{Value, json};
 use testing::{Function, Stage, account::APP_SECRET, event::sample};
@@ -14,6 +16,7 @@ use testing::{Function, Stage, account::APP_SECRET, event::sample};
 const BINARY: &str = env!("CARGO_BIN_EXE_token-refresher");
 const STABLE_TOKEN: &str = "/cgi-bin/stable_token";
 const CLASSIC_TOKEN: &str = "/cgi-bin/token";
+const TICKET: &str = "/cgi-bin/ticket/getticket";
 
 async fn stage() -> Stage {
     let mut stage = Stage::new().await;

@@ -56,6 +56,12 @@ pub(super) fn request_by_rid(platform: &mut Platform, call: &Call<'_>) -> Result
         return Err(ApiError::of(76002));
     }
     let logged = platform.calls.refused(&rid).ok_or_else(|| ApiError::of(76001))?;
+    if logged["request_url"]
+        .as_str()
+        .is_some_and(|url| url.starts_with("/sns/"))
+    {
+        return Err(ApiError::of(76022));
+    }
     let age = platform.clock.now() - logged["invoke_time"].as_i64().unwrap_or_default();
     if age >= RID_LIFETIME {
         return Err(ApiError::of(76004));

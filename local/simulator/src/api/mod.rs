@@ -1,16 +1,21 @@
-//! The calls of a server to the platform: `/cgi-bin/…`.
+//! The calls of a server to the platform: `/cgi-bin/…` and `/sns/…`.
 //!
 //! Everything here is synchronous work on [`Platform`]; notices to push afterwards wait in its outbox. This room imports
 //! no other than [`platform`](crate::platform).
 
 mod conditional_menu;
 mod custom_message;
+mod js_ticket;
 mod management;
 mod menu;
+mod oauth;
+mod qr_code;
 mod serve;
+mod tags;
 mod template;
 mod template_library;
 mod token;
+mod users;
 
 use axum::http::Method;
 use serde_json::{Value, json};
@@ -37,6 +42,19 @@ const ENDPOINTS: &[(Method, &str, Needs, Handler)] = &[
     (Method::POST, "/cgi-bin/menu/trymatch", Needs::Verification, conditional_menu::try_match),
     (Method::GET, "/cgi-bin/menu/get", Needs::Verification, menu::get),
     (Method::GET, "/cgi-bin/menu/delete", Needs::Verification, menu::delete),
+    (Method::POST, "/cgi-bin/qrcode/create", Needs::VerifiedService, qr_code::create),
+    (Method::GET, "/cgi-bin/user/get", Needs::Verification, users::list),
+    (Method::GET, "/cgi-bin/user/info", Needs::Verification, users::info),
+    (Method::POST, "/cgi-bin/user/info/batchget", Needs::Verification, users::infos),
+    (Method::POST, "/cgi-bin/tags/create", Needs::Verification, tags::create),
+    (Method::GET, "/cgi-bin/tags/get", Needs::Verification, tags::list),
+    (Method::POST, "/cgi-bin/tags/update", Needs::Verification, tags::update),
+    (Method::POST, "/cgi-bin/tags/delete", Needs::Verification, tags::delete),
+    (Method::POST, "/cgi-bin/user/tag/get", Needs::Verification, tags::members),
+    (Method::POST, "/cgi-bin/tags/members/batchtagging", Needs::Verification, tags::tag),
+    (Method::POST, "/cgi-bin/tags/members/batchuntagging", Needs::Verification, tags::untag),
+    (Method::POST, "/cgi-bin/tags/getidlist", Needs::Verification, tags::of_user),
+    (Method::GET, "/cgi-bin/ticket/getticket", Needs::Nothing, js_ticket::get),
     (Method::GET, "/cgi-bin/get_current_selfmenu_info", Needs::Nothing, menu::current),
     (Method::POST, "/cgi-bin/openapi/quota/get", Needs::Nothing, management::quota),
     (Method::POST, "/cgi-bin/openapi/quota/clear", Needs::Nothing, management::clear_one_quota),
@@ -53,6 +71,7 @@ pub(crate) fn answer(platform: &mut Platform, call: &Call<'_>) -> Result<Value, 
         "/cgi-bin/token" => return token::ordinary(platform, call),
         "/cgi-bin/stable_token" => return token::stable(platform, call),
         "/cgi-bin/clear_quota/v2" => return management::clear_quota_by_secret(platform, call),
+        path if path.starts_with("/sns/") => return oauth::answer(platform, call),
         _ => {}
     }
     let (method, _, needs, handler) = ENDPOINTS

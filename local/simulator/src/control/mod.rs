@@ -9,13 +9,15 @@
 //! | `POST /sim/message` | `{"openid", "type", …}` | the types of [`UserMessage`](crate::platform::notice::UserMessage) with their members; `"article": 1` marks it as sent from an article |
 //! | `POST /sim/tap` | `{"openid", "type", …}` | the types of [`Tap`](crate::push::tap::Tap) with their members; photos and places follow as messages, answered as `followed` |
 //! | `POST /sim/click`, `/sim/view` | `{"openid", "key"}`, `{"openid", "url"}` | the most common taps |
-//! | `POST /sim/scan` | `{"openid", "scene"}` | `SCAN` for a follower, otherwise a subscription |
+//! | `POST /sim/scan` | `{"openid"?, "ticket"}`, `{"openid"?, "url"}` or `{"openid"?, "scene"}` | scans a code that the account has made, named by its ticket or by what its picture says, or a made-up code with this scene: `SCAN` for a follower, otherwise a subscription; without an openid, a new user; 400 for a code that has ended |
 //! | `POST /sim/event` | `{"openid"?, "event", "fields"?}` | any other event, such as `LOCATION`; without an openid, from the system |
 //! | `POST /sim/pay` | `{"openid"}` | allows any number of customer-service messages for 48 hours |
 //! | `POST /sim/block` | `{"openid", "blocked", "errcode"?, "receipt"?}` | template messages are accepted and end as `failed:user block`, or as `receipt` says (`failed:freq limit`); with the errcode 43019, 43101, 43117, 48002, 50002 or 50005, messages are refused |
-//! | `POST /sim/user` | `{"openid", "tags"?, "client_platform_type"?}` | the conditions of conditional menus |
+//! | `POST /sim/user` | `{"openid", "tags"?, "client_platform_type"?}` | the conditions of conditional menus; `tags` are ids as text, and tags that the account lacks are made |
 //! | `GET /sim/phones/{openid}` | | a list of what the phone shows |
 //! | `GET /sim/phones/{openid}/menu` | | the menu that the phone shows: `{"menuid", "button"}` or null |
+//! | `GET /sim/phones/{openid}/open?url=` | | for a browser: makes it this user's phone, by a cookie, and redirects to the link; `snsapi_base` then logs the user in without asking |
+//! | `POST /sim/authorize` | `{"url", "openid"?, "snapshot"?}` | opens a link to the authorize page of web login, `…#wechat_redirect` included, as a user; without an openid, as a new user who does not follow. Answers `{"location", "openid"}`: where the browser is sent, and as whom; 400 with `code` when the page shows an error |
 //!
 //! The platform:
 //!
@@ -32,6 +34,11 @@
 //! | `DELETE /sim/templates/{template_id}` | | |
 //! | `POST`, `DELETE /sim/receipts` | a [`Receipt`](crate::platform::receipts::Receipt) | the results of the next template messages |
 //! | `POST /sim/duplicates` | `{"refused_for_seconds"}` or `null` | refuses the same content to the same user with 40241 for this long (WeChat says 60); off by default |
+//! | `POST /sim/oauth-domains`, `/sim/js-domains` | `{"domains": […]}` or `{"domains": null}` | 网页授权域名 (bare hosts) and JS接口安全域名 (`host` or `host/path`); with null, as at the start, every host passes |
+//! | `POST /sim/open-platform` | `{"bound"}` | binds the account to an open-platform account, so that users have a unionid |
+//! | `POST /sim/jssdk/check` | `{"appId", "timestamp", "nonceStr", "signature", "url"}` | checks a page's `wx.config` as the phone does: `{"ok": true}`, or `{"ok": false, "errMsg"}` with `config:invalid appid`, `config:invalid url domain` or `config:invalid signature` |
+//! | `GET /sim/jweixin.js` | | a small JS-SDK for pages of this machine: `wx.config`, `wx.ready` and `wx.error`, by the check above |
+//! | `POST /sim/sizes` | `{"followers_a_page"?, "permanent_qr_codes"?}` | smaller pages of followers (10,000), and fewer permanent codes (100,000); a missing one restores the platform's own |
 //! | `POST /sim/quotas` | `{"path", "daily_limit"?, "minute_limit"?}` | lower limits: 45009 and 45011 when they are reached |
 //! | `GET`, `POST`, `DELETE /sim/faults` | a [`Fault`](crate::platform::faults::Fault) | `DELETE …?path=` clears those of one path |
 //! | `POST /sim/clock` | `{"advance_seconds"}` | |
@@ -40,10 +47,14 @@
 //!
 //! The call of a user's action is answered after the server has answered the callback, with `{"openid", "reply",
 //! "deliveries", "status", "error"?}`. Refusals are `{"error"}` with 400, or 404 for an unknown user.
+//!
+//! Next to the controls are two pages of WeChat's own hosts: `/connect/oauth2/authorize` and `/cgi-bin/showqrcode`.
 
+mod pages;
 mod platform;
 mod state;
 mod users;
+mod web;
 
 use std::sync::Arc;
 
@@ -54,9 +65,11 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{delete, get, post},
 };
+use reqwest::Url;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
 
+pub(crate) use self::pages::pages;
 use crate::{
     platform::{Platform, allowances::Action, notice::Notice, users::User},
     push::Delivery,
@@ -79,6 +92,13 @@ pub(crate) fn routes() -> Router<Arc<Simulation>> {
         .route("/sim/user", post(users::change_user))
         .route("/sim/phones/{openid}", get(users::phone))
         .route("/sim/phones/{openid}/menu", get(users::phone_menu))
+        .route("/sim/phones/{openid}/open", get(pages::open))
+        .route("/sim/authorize", post(web::authorize))
+        .route("/sim/oauth-domains", post(web::oauth_domains))
+        .route("/sim/open-platform", post(web::open_platform))
+        .route("/sim/js-domains", post(web::js_domains))
+        .route("/sim/jssdk/check", post(web::check_js_config))
+        .route("/sim/jweixin.js", get(web::js_sdk))
         .route("/sim/account", get(platform::account))
         .route("/sim/state", get(state::state))
         .route("/sim/calls", get(platform::calls))
@@ -94,6 +114,7 @@ pub(crate) fn routes() -> Router<Arc<Simulation>> {
         )
         .route("/sim/duplicates", post(platform::duplicates))
         .route("/sim/quotas", post(platform::limit_quota))
+        .route("/sim/sizes", post(platform::limit_sizes))
         .route(
             "/sim/faults",
             get(platform::faults)
@@ -113,6 +134,8 @@ type Controlled<T> = Result<Json<T>, ControlError>;
 struct ControlError {
     status: StatusCode,
     error: String,
+    /// The number on the page that WeChat would show.
+    code: Option<u16>,
 }
 
 impl ControlError {
@@ -120,6 +143,7 @@ impl ControlError {
         Self {
             status: StatusCode::BAD_REQUEST,
             error: error.into(),
+            code: None,
         }
     }
 
@@ -127,6 +151,7 @@ impl ControlError {
         Self {
             status: StatusCode::NOT_FOUND,
             error,
+            code: None,
         }
     }
 
@@ -137,7 +162,11 @@ impl ControlError {
 
 impl IntoResponse for ControlError {
     fn into_response(self) -> Response {
-        (self.status, Json(json!({"error": self.error}))).into_response()
+        let mut body = json!({"error": self.error});
+        if let Some(code) = self.code {
+            body["code"] = code.into();
+        }
+        (self.status, Json(body)).into_response()
     }
 }
 
@@ -164,6 +193,10 @@ async fn push(simulation: &Simulation, notice: &Notice) -> Json<Done> {
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ControlError> {
     let body = if body.is_empty() { b"{}" } else { body };
     serde_json::from_slice(body).map_err(|error| ControlError::bad_request(error.to_string()))
+}
+
+fn parse_url(text: &str) -> Result<Url, ControlError> {
+    Url::parse(text).map_err(|error| ControlError::bad_request(format!("`url`: {error}")))
 }
 
 fn user<'a>(platform: &'a mut Platform, openid: &str) -> Result<&'a mut User, ControlError> {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::{ControlError, Controlled, Shared, parse};
 use crate::{
     platform::{
-        Platform,
+        FOLLOWERS_A_PAGE, Platform,
         account::Account,
         account_type::AccountType,
         faults::Fault,
@@ -97,6 +97,25 @@ pub(super) async fn limit_quota(State(simulation): Shared, body: Bytes) -> Contr
     }
     let (account_type, now) = (platform.account_type, platform.clock.now());
     Ok(Json(json!(platform.quotas.usage(&limit.path, account_type, now))))
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Sizes {
+    followers_a_page: Option<usize>,
+    permanent_qr_codes: Option<usize>,
+}
+
+/// Sets sizes that a test can reach. A missing one restores the platform's own.
+pub(super) async fn limit_sizes(State(simulation): Shared, body: Bytes) -> Controlled<Sizes> {
+    let sizes: Sizes = parse(&body)?;
+    if sizes.followers_a_page == Some(0) {
+        return Err(ControlError::bad_request("`followers_a_page` must be at least 1"));
+    }
+    let platform = &mut *simulation.platform();
+    platform.followers_a_page = sizes.followers_a_page.unwrap_or(FOLLOWERS_A_PAGE);
+    platform.qr_codes.most_permanent = sizes.permanent_qr_codes;
+    Ok(Json(sizes))
 }
 
 pub(super) async fn add_template(State(simulation): Shared, body: Bytes) -> Controlled<Value> {

@@ -3,13 +3,14 @@
 use axum::{Json, extract::State};
 use serde_json::{Value, json};
 
-use super::Shared;
+use super::{Shared, users::tag_texts};
 use crate::platform::{Platform, users::User};
 
 pub(super) async fn state(State(simulation): Shared) -> Json<Value> {
     let platform = &mut *simulation.platform();
     let now = platform.clock.now();
     let channel = &simulation.channel;
+    let (permanent, temporary) = platform.qr_codes.living(now);
     Json(json!({
         "account": {
             "app_id": platform.account.app_id,
@@ -25,6 +26,12 @@ pub(super) async fn state(State(simulation): Shared) -> Json<Value> {
         },
         "tokens": platform.tokens.state(now),
         "users": users(platform, now),
+        "tags": platform.tags.shown(&platform.users),
+        "open_platform": {"bound": platform.has_unionids},
+        "qr_codes": {"permanent": permanent, "temporary": temporary},
+        "oauth_domains": platform.oauth_domains,
+        "js_domains": platform.js_domains,
+        "js_tickets": platform.js_tickets.living(now).count(),
         "menu": platform.menu.as_ref().map(|menu| menu.shown()),
         "templates": platform.templates,
         "quotas": platform.quotas.state(platform.account_type, now),
@@ -44,7 +51,7 @@ fn users(platform: &Platform, now: i64) -> Vec<Value> {
             "blocked": user.refuses_templates,
             "errcode": user.refusal,
             "receipt": user.receipt,
-            "tags": user.tags,
+            "tags": tag_texts(user),
             "client_platform_type": user.client,
             "shown": user.screen.len(),
             "custom_messages": user.allowances.state(now),

@@ -14,8 +14,9 @@ use crate::{
         Platform,
         allowances::Action,
         clock::wall_seconds,
-        notice::{Notice, Scene, UserMessage},
-        users::{self, Client},
+        notice::{Notice, ScannedCode, Scene, UserMessage},
+        qr_codes::make_ticket,
+        users::{self, Client, User},
     },
     push::{json, tap::Tap},
     simulation::Simulation,
@@ -43,18 +44,18 @@ pub(super) async fn follow(State(simulation): Shared, body: Bytes) -> Controlled
                 "an openid has 28 characters: `o`, then letters, digits, - and _",
             ));
         }
-        if !platform.users.follow(&openid) {
+        let now = platform.clock.now();
+        if !platform.users.follow(&openid, now, scene.clone()) {
             return Err(ControlError::bad_request(format!(
                 "{openid} follows the account already"
             )));
         }
         record(platform, &openid, Action::Follow)?;
-        Notice::subscribe(
-            &openid,
-            scene.map(Scene::into_text),
-            wall_seconds(),
-            &mut platform.random,
-        )
+        let code = scene.map(|scene| ScannedCode {
+            scene,
+            ticket: make_ticket(&mut platform.random),
+        });
+        Notice::subscribe(&openid, code.as_ref(), wall_seconds())
     };
     Ok(push(&simulation, &notice).await)
 }
@@ -157,25 +158,53 @@ async fn tapped(simulation: &Simulation, mut members: Map<String, Value>) -> Con
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Scan {
-    openid: String,
-    scene: Scene,
+    openid: Option<String>,
+    scene: Option<Scene>,
+    ticket: Option<String>,
+    url: Option<String>,
 }
 
-/// A scan of a QR code. A user who does not follow becomes a follower.
+/// A scan of a QR code that the account has made, named by its ticket or by what its picture says, or of a made-up code
+/// with this scene. A user who does not follow becomes a follower.
 pub(super) async fn scan(State(simulation): Shared, body: Bytes) -> Controlled<Done> {
-    let Scan { openid, scene } = parse(&body)?;
+    let scan: Scan = parse(&body)?;
     let notice = {
         let platform = &mut *simulation.platform();
-        user(platform, &openid)?;
-        let scene = scene.into_text();
+        let code = scanned_code(platform, &scan)?;
+        let openid = match scan.openid {
+            Some(openid) => openid,
+            None => platform.users.add_stranger(&mut platform.random),
+        };
         record(platform, &openid, Action::Scan)?;
-        if platform.users.follow(&openid) {
-            Notice::subscribe(&openid, Some(scene), wall_seconds(), &mut platform.random)
+        let now = platform.clock.now();
+        if platform.users.follow(&openid, now, Some(code.scene.clone())) {
+            Notice::subscribe(&openid, Some(&code), wall_seconds())
         } else {
-            Notice::scan(&openid, scene, wall_seconds(), &mut platform.random)
+            Notice::scan(&openid, &code, wall_seconds())
         }
     };
     Ok(push(&simulation, &notice).await)
+}
+
+/// The code that is scanned. One that has ended is refused, as on the phone.
+fn scanned_code(platform: &mut Platform, scan: &Scan) -> Result<ScannedCode, ControlError> {
+    let codes = &platform.qr_codes;
+    let code = match (&scan.scene, &scan.ticket, &scan.url) {
+        (Some(scene), None, None) => {
+            return Ok(ScannedCode {
+                scene: scene.clone(),
+                ticket: make_ticket(&mut platform.random),
+            });
+        }
+        (None, Some(ticket), None) => codes.get(ticket),
+        (None, None, Some(url)) => codes.by_url(url),
+        _ => return Err(ControlError::bad_request("name one of `scene`, `ticket` and `url`")),
+    };
+    let code = code.ok_or_else(|| ControlError::not_found("the account has no such QR code".to_owned()))?;
+    if code.has_ended(platform.clock.now()) {
+        return Err(ControlError::bad_request("the QR code has ended / 二维码已过期"));
+    }
+    Ok(code.scanned.clone())
 }
 
 #[derive(Deserialize)]
@@ -278,20 +307,36 @@ struct ChangeUser {
     client_platform_type: Option<Client>,
 }
 
-/// Changes what conditional menus match.
+/// Changes what conditional menus match. Tags that the account lacks are made.
 pub(super) async fn change_user(State(simulation): Shared, body: Bytes) -> Controlled<Value> {
     let change: ChangeUser = parse(&body)?;
+    let ids = change.tags.as_deref().map(tag_ids).transpose()?;
     let platform = &mut *simulation.platform();
+    user(platform, &change.openid)?;
+    for id in ids.iter().flatten() {
+        platform.tags.ensure(*id);
+    }
     let user = user(platform, &change.openid)?;
-    if let Some(tags) = change.tags {
-        user.tags = tags;
+    if let Some(ids) = ids {
+        user.tags = ids;
     }
     if let Some(client) = change.client_platform_type {
         user.client = client;
     }
     Ok(Json(
-        json!({"openid": change.openid, "tags": user.tags, "client_platform_type": user.client}),
+        json!({"openid": change.openid, "tags": tag_texts(user), "client_platform_type": user.client}),
     ))
+}
+
+/// Tags are written as in the `matchrule` of menus: decimal ids, as text.
+fn tag_ids(texts: &[String]) -> Result<Vec<u32>, ControlError> {
+    let id = |text: &String| text.parse().ok();
+    let ids = texts.iter().map(id).collect::<Option<_>>();
+    ids.ok_or_else(|| ControlError::bad_request("`tags` are ids of tags, such as \"100\""))
+}
+
+pub(super) fn tag_texts(user: &User) -> Vec<String> {
+    user.tags.iter().map(ToString::to_string).collect()
 }
 
 pub(super) async fn phone(State(simulation): Shared, Path(openid): Path<String>) -> Controlled<Value> {

@@ -11,7 +11,7 @@ use super::call::Call;
 const REMEMBERED: usize = 5_000;
 /// Bytes. Of a larger body only the size is logged.
 const REMEMBERED_BODY: usize = 16 * 1024;
-const SECRET_NAMES: [&str; 4] = ["access_token", "secret", "appsecret", "refresh_token"];
+const SECRET_NAMES: [&str; 5] = ["access_token", "secret", "appsecret", "refresh_token", "code"];
 const REDACTED: &str = "***";
 
 /// One call and its answer.

@@ -13,6 +13,8 @@ use serde_json::{Value, json};
 pub(crate) struct ApiError {
     pub(crate) errcode: i64,
     pub(crate) errmsg: String,
+    /// `fail_openid_list` of 45171.
+    pub(crate) failed_openids: Vec<String>,
 }
 
 impl ApiError {
@@ -20,6 +22,7 @@ impl ApiError {
         Self {
             errcode,
             errmsg: errmsg.into(),
+            failed_openids: Vec::new(),
         }
     }
 
@@ -38,7 +41,11 @@ impl ApiError {
     }
 
     pub(crate) fn to_json(&self, rid: &str) -> Value {
-        json!({"errcode": self.errcode, "errmsg": format!("{} rid: {rid}", self.errmsg)})
+        let mut json = json!({"errcode": self.errcode, "errmsg": format!("{} rid: {rid}", self.errmsg)});
+        if !self.failed_openids.is_empty() {
+            json["fail_openid_list"] = self.failed_openids.as_slice().into();
+        }
+        json
     }
 }
 
@@ -66,9 +73,14 @@ fn text(errcode: i64) -> &'static str {
         40025 => "invalid sub button name size",
         40026 => "invalid sub button key size",
         40027 => "invalid sub button url size",
+        40029 => "invalid code",
+        40030 => "invalid refresh_token",
+        40032 => "invalid openid list size",
         40033 => "invalid charset. please check your request, if include \\uxxxx will create fail!",
-        40035 => "invalid args",
+        40035 | 40097 => "invalid args",
         40037 => "invalid template_id",
+        40052 => "invalid action name",
+        40053 => "invalid action info",
         40054 => "invalid sub button url domain",
         40055 => "invalid button url domain",
         40066 => "invalid url",
@@ -76,6 +88,7 @@ fn text(errcode: i64) -> &'static str {
         40119 => "invalid use button type",
         40120 => "invalid use sub button type",
         40125 => "invalid appsecret",
+        40163 => "code been used",
         40165 => "invalid weapp pagepath",
         40201 => "invalid check url",
         40202 => "invalid check action",
@@ -87,8 +100,12 @@ fn text(errcode: i64) -> &'static str {
         40249 => "this template msg has been blocked for illegal content",
         41001 => "access_token missing",
         41002 => "appid missing",
+        41003 => "refresh_token missing",
         41004 => "appsecret missing",
+        41008 => "missing code",
         42001 => "access_token expired",
+        42002 => "refresh_token expired",
+        42003 => "code expired",
         43001 => "require GET method",
         43002 => "require POST method",
         43004 => "require subscribe",
@@ -109,11 +126,19 @@ fn text(errcode: i64) -> &'static str {
         45011 => "api minute-quota reach limit, must slower, retry next minute",
         45015 => "response out of time limit or subscription is canceled",
         45026 => "template num exceeds limit",
+        45029 => "qrcode count out of limit",
         45047 => "out of response count limit",
+        45056 => "too many tag",
+        45058 => "can't modify sys tag",
+        45059 => "can not tagging one user too much",
         45072 => "invalid command",
         45080 => "need sending or receiving message in last 30 seconds before typing",
         45081 => "already typing",
         45109 => "This API has been unsupported",
+        45157 => "invalid tag name",
+        45158 => "tag name too long",
+        45159 => "invalid tag id",
+        45171 => "some openid fail",
         46003 => "menu no exist",
         47001 => "data format error",
         47002 => "data format error, do NOT use json unicode encode (\\uxxxx), please use utf8 encoded text",

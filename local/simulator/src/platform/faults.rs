@@ -67,8 +67,8 @@ impl Fault {
         let is_status = |status: u16| status >= 200 && StatusCode::from_u16(status).is_ok();
         if self.path == CALLBACK && (!self.drop || answers || distorts) {
             Err("/callback takes `drop` only")
-        } else if self.path != CALLBACK && !self.path.starts_with("/cgi-bin/") {
-            Err("`path` must begin with /cgi-bin/, or be /callback")
+        } else if self.path != CALLBACK && !self.path.starts_with("/cgi-bin/") && !self.path.starts_with("/sns/") {
+            Err("`path` must begin with /cgi-bin/ or /sns/, or be /callback")
         } else if !answers && !distorts && !self.drop {
             Err("say what fails: errcode, http_status, body, truncated, content_type, delay_ms or drop")
         } else if !self.content_type.as_ref().is_none_or(is_header) {

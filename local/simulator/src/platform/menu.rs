@@ -60,7 +60,10 @@ impl ConditionalMenu {
             .filter(|(_, value)| *value != "")
             .all(|(name, value)| match &**name {
                 "client_platform_type" => *value == json!(user.client),
-                "tag_id" => user.tags.last().is_some_and(|tag| value == tag),
+                "tag_id" => value
+                    .as_str()
+                    .and_then(|id| id.parse().ok())
+                    .is_some_and(|id: u32| user.tags.last() == Some(&id)),
                 _ => false,
             })
     }

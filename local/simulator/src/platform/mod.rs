@@ -6,6 +6,7 @@
 pub(crate) mod account;
 pub(crate) mod account_type;
 pub(crate) mod allowances;
+pub(crate) mod authorize;
 pub(crate) mod call;
 pub(crate) mod calls;
 pub(crate) mod clock;
@@ -13,14 +14,19 @@ pub(crate) mod errcode;
 pub(crate) mod faults;
 pub(crate) mod field_rules;
 pub(crate) mod format;
+pub(crate) mod hosts;
 pub(crate) mod industries;
+pub(crate) mod js_tickets;
 pub(crate) mod mark_fail;
 pub(crate) mod menu;
 pub(crate) mod notice;
+pub(crate) mod oauth;
+pub(crate) mod qr_codes;
 pub(crate) mod quota;
 pub(crate) mod random;
 pub(crate) mod receipts;
 pub(crate) mod sends;
+pub(crate) mod tags;
 pub(crate) mod templates;
 pub(crate) mod tokens;
 pub(crate) mod users;
@@ -37,19 +43,26 @@ use self::{
     clock::Clock,
     faults::Faults,
     format::Format,
+    hosts::Domains,
     industries::Industries,
+    js_tickets::JsTickets,
     mark_fail::MarkFail,
     menu::Menu,
     notice::Notice,
+    oauth::OAuth,
+    qr_codes::QrCodes,
     quota::Quotas,
     random::Random,
     receipts::Receipts,
     sends::Sends,
+    tags::Tags,
     templates::Templates,
     tokens::Tokens,
     users::{FOLLOWER, Users},
 };
 
+/// Followers on a page of their list.
+pub(crate) const FOLLOWERS_A_PAGE: usize = 10_000;
 /// The smallest id of a user's message: 17 digits, as on the platform.
 const FIRST_MSG_ID: u64 = 24_000_000_000_000_000;
 /// The id before the first menu's. All accounts share one sequence, so an account sees gaps of unknown size.
@@ -84,6 +97,18 @@ pub(crate) struct Platform {
     /// Addresses that may fetch tokens; `None` allows all.
     pub(crate) whitelist: Option<Vec<IpAddr>>,
     pub(crate) users: Users,
+    /// Followers on a page of `user/get` and `user/tag/get`.
+    pub(crate) followers_a_page: usize,
+    pub(crate) tags: Tags,
+    /// Whether the account is bound to an open-platform account (微信开放平台), so that its users have a unionid.
+    pub(crate) has_unionids: bool,
+    pub(crate) qr_codes: QrCodes,
+    pub(crate) oauth: OAuth,
+    /// 网页授权域名.
+    pub(crate) oauth_domains: Domains,
+    pub(crate) js_tickets: JsTickets,
+    /// JS接口安全域名.
+    pub(crate) js_domains: Domains,
     pub(crate) menu: Option<Menu>,
     pub(crate) templates: Templates,
     pub(crate) industries: Industries,
@@ -106,18 +131,27 @@ impl Platform {
     pub(crate) fn new(mut random: Random, account: Option<Account>) -> Self {
         let account = account.unwrap_or_else(|| Account::make(&mut random));
         let mut users = Users::default();
-        users.follow(FOLLOWER);
+        let clock = Clock::default();
+        users.follow(FOLLOWER, clock.now(), None);
         let last_msg_id = FIRST_MSG_ID + random.below(FIRST_MSG_ID);
         Self {
             account,
             account_type: AccountType::default(),
             callback_ip: None,
-            clock: Clock::default(),
+            clock,
             random,
             tokens: Tokens::default(),
             quotas: Quotas::default(),
             whitelist: None,
             users,
+            followers_a_page: FOLLOWERS_A_PAGE,
+            tags: Tags::default(),
+            has_unionids: false,
+            qr_codes: QrCodes::default(),
+            oauth: OAuth::default(),
+            oauth_domains: Domains::default(),
+            js_tickets: JsTickets::default(),
+            js_domains: Domains::default(),
             menu: None,
             templates: Templates::default(),
             industries: Industries::default(),

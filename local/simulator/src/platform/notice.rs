@@ -46,7 +46,7 @@ pub(crate) struct Notice {
 }
 
 /// The scene of a QR code, a number or a string. WeChat pushes both as text.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Hash)]
 #[serde(untagged)]
 pub(crate) enum Scene {
     Number(u32),
@@ -54,11 +54,27 @@ pub(crate) enum Scene {
 }
 
 impl Scene {
-    pub(crate) fn into_text(self) -> String {
+    fn text(&self) -> String {
         match self {
             Self::Number(number) => number.to_string(),
-            Self::Text(text) => text,
+            Self::Text(text) => text.clone(),
         }
+    }
+}
+
+/// A QR code of the account, as its events name it.
+#[derive(Clone, Debug)]
+pub(crate) struct ScannedCode {
+    pub(crate) scene: Scene,
+    pub(crate) ticket: String,
+}
+
+impl ScannedCode {
+    fn fields(&self, prefix: &str) -> Fields {
+        vec![
+            event_key(format!("{prefix}{}", self.scene.text())),
+            ("Ticket".into(), Content::text(self.ticket.as_str())),
+        ]
     }
 }
 
@@ -153,10 +169,10 @@ impl Notice {
         }
     }
 
-    /// A new follower; with a scene, one who scanned a QR code.
-    pub(crate) fn subscribe(openid: &str, scene: Option<String>, created_at: i64, random: &mut Random) -> Self {
-        let fields = match scene {
-            Some(scene) => with_ticket(format!("qrscene_{scene}"), random),
+    /// A new follower; with a code, one who scanned it.
+    pub(crate) fn subscribe(openid: &str, code: Option<&ScannedCode>, created_at: i64) -> Self {
+        let fields = match code {
+            Some(code) => code.fields("qrscene_"),
             None => vec![event_key("")],
         };
         Self::event(openid, "subscribe", fields, created_at)
@@ -170,8 +186,8 @@ impl Notice {
     }
 
     /// A follower scans a QR code of the account. Unlike on subscription, the key has no prefix.
-    pub(crate) fn scan(openid: &str, scene: String, created_at: i64, random: &mut Random) -> Self {
-        Self::event(openid, "SCAN", with_ticket(scene, random), created_at)
+    pub(crate) fn scan(openid: &str, code: &ScannedCode, created_at: i64) -> Self {
+        Self::event(openid, "SCAN", code.fields(""), created_at)
     }
 
     /// Marks the message as sent from the article of this number, from 1.
@@ -223,11 +239,4 @@ impl Notice {
 
 pub(crate) fn event_key(key: impl Into<String>) -> Field {
     ("EventKey".into(), Content::text(key))
-}
-
-fn with_ticket(key: String, random: &mut Random) -> Fields {
-    vec![
-        event_key(key),
-        ("Ticket".into(), Content::text(format!("gQ{}==", random.url_safe(92)))),
-    ]
 }

@@ -27,6 +27,11 @@ const DAILY_LIMITS: &[(&str, u64, u64)] = &[
     ("/cgi-bin/menu/trymatch", 20_000, 20_000),
     ("/cgi-bin/message/template/send", 100_000, 100_000),
     ("/cgi-bin/message/custom/send", 500_000, 50_000),
+    ("/cgi-bin/qrcode/create", 100_000, 10_000),
+    ("/cgi-bin/ticket/getticket", 1_000_000, 1_000_000),
+    ("/cgi-bin/user/get", 500, 100),
+    ("/cgi-bin/user/info", 5_000_000, 500_000),
+    ("/cgi-bin/user/info/batchget", 5_000_000, 500_000),
 ];
 /// Calls a minute.
 const MINUTE_LIMITS: &[(&str, u64)] = &[("/cgi-bin/stable_token", 10_000)];

@@ -3,5 +3,7 @@
 pub mod conditional_menu;
 pub mod management;
 pub mod menu;
+pub mod oauth;
+pub mod qr_code;
 pub mod template;
 pub mod token;

@@ -1,4 +1,4 @@
-//! The two calls that issue access_tokens, made by [`TokenEndpoint`](crate::api::TokenEndpoint).
+//! The calls that issue access_tokens, made by [`TokenEndpoint`](crate::api::TokenEndpoint), and jsapi_tickets.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use crate::{
     secret::Secret,
 };
 
-/// Seconds. WeChat's longest life of a token. A longer one, from a relay, would delay the refresh of a dead token.
+/// Seconds. WeChat's longest life of a token or a ticket. A longer one, from a relay, would delay the refresh of a dead token.
 /// See [WeChat Docs/获取稳定版接口调用凭据](https://developers.weixin.qq.com/doc/service/api/base/api_getstableaccesstoken.html).
 const LONGEST_LIFE: i64 = 7200;
 
@@ -58,6 +58,27 @@ impl Call for GetClassicToken {
     }
 }
 
+/// Returns the jsapi_ticket, which signs pages for the JS-SDK, with its remaining life.
+/// See [WeChat Docs/JS-SDK使用权限签名算法](https://developers.weixin.qq.com/doc/offiaccount/OA_Web_Apps/JS-SDK.html).
+#[derive(Clone, Copy, Debug)]
+pub struct GetTicket;
+
+impl Call for GetTicket {
+    type Answer = IssuedToken;
+    const PATH: &'static str = "/cgi-bin/ticket/getticket";
+    const QUERY: &'static [(&'static str, &'static str)] = &[("type", "jsapi")];
+
+    fn read(answer: Value) -> Result<IssuedToken, Unexpected> {
+        #[derive(Deserialize)]
+        struct Issued {
+            ticket: String,
+            expires_in: i64,
+        }
+        let Issued { ticket, expires_in } = decoded(answer)?;
+        living(ticket, expires_in)
+    }
+}
+
 fn issued(answer: Value) -> Result<IssuedToken, Unexpected> {
     #[derive(Deserialize)]
     struct Issued {
@@ -68,11 +89,17 @@ fn issued(answer: Value) -> Result<IssuedToken, Unexpected> {
         access_token,
         expires_in,
     } = decoded(answer)?;
-    if access_token.is_empty() || expires_in <= 0 {
-        return Err(Unexpected("an access_token that is empty or has expired".to_owned()));
+    living(access_token, expires_in)
+}
+
+fn living(value: String, expires_in: i64) -> Result<IssuedToken, Unexpected> {
+    if value.is_empty() || expires_in <= 0 {
+        return Err(Unexpected(
+            "an access_token or a ticket that is empty or has expired".to_owned(),
+        ));
     }
     Ok(IssuedToken {
-        access_token: Secret::new(access_token),
+        value: Secret::new(value),
         expires_in: expires_in.min(LONGEST_LIFE),
     })
 }

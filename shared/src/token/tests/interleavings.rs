@@ -3,19 +3,13 @@
 use std::time::Duration;
 
 use super::script::{Loss, Outcome, Plan, World, a_minute_later, behind_a_dead_run, explore};
-use crate::{
-    api::TokenApi,
-    secret::Secret,
-    token::{Action, RefreshError},
-};
+use crate::{api::TokenApi, secret::Secret, token::RefreshError};
 
 const DEAD: &str = "token-dead";
 
 fn replacing() -> Plan {
     Plan {
-        action: Action::Replace {
-            stale_token_sha256: Secret::new(DEAD).sha256_hex(),
-        },
+        stale: Some(Secret::new(DEAD).sha256_hex()),
         stored: Some((DEAD, 3_000)),
         current: Some(DEAD),
         ..Plan::default()

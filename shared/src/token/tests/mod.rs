@@ -43,20 +43,35 @@ fn a_run_that_has_waited_fails_as_the_one_it_waited_for() {
 }
 
 #[test]
-fn any_other_event_is_an_ordinary_run() {
-    let replace = Action::from_event(&json!({"action": "replace", "stale_token_sha256": "ab"}));
-    assert_eq!(
-        replace,
-        Action::Replace {
-            stale_token_sha256: "ab".to_owned()
-        }
-    );
+fn only_an_event_without_an_action_is_an_ordinary_run() {
     for event in [
-        json!({"action": "refresh"}),
         json!({"source": "aws.events"}),
+        json!({}),
         json!(null),
-        json!({"action": "replace"}),
+        json!("refresh"),
     ] {
-        assert_eq!(Action::from_event(&event), Action::Refresh, "{event}");
+        assert_eq!(Action::from_event(&event), Ok(None), "{event}");
+    }
+    let replace = Action::Replace {
+        stale_token_sha256: "ab".to_owned(),
+    };
+    let exchange = Action::ExchangeCode { code: Code::new("c1") };
+    for (event, action) in [
+        (json!({"action": "refresh"}), Action::Refresh),
+        (json!({"action": "replace", "stale_token_sha256": "ab"}), replace),
+        (json!({"action": "ticket", "newer": 1}), Action::Ticket),
+        (json!({"action": "exchange_code", "code": "c1"}), exchange),
+    ] {
+        assert_eq!(Action::from_event(&event), Ok(Some(action)), "{event}");
+    }
+    for event in [
+        json!({"action": "renew"}),
+        json!({"action": null}),
+        json!({"action": ["refresh"]}),
+        json!({"action": "replace"}),
+        json!({"action": "exchange_code"}),
+        json!({"action": "exchange_code", "code": 1}),
+    ] {
+        assert_eq!(Action::from_event(&event), Err(UnknownAction), "{event}");
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     clock::{Clock, Deadline},
     secret::Secret,
     store::{Lease, RefreshFailure, StoreError, StoreErrorKind, StoredToken, TokenItem},
-    token::{Action, RefreshError, Refreshed, Refresher, TokenStore},
+    token::{RefreshError, Refreshed, Refresher, TokenStore},
 };
 
 /// The start of every script, in epoch seconds.
@@ -28,7 +28,8 @@ const RUNS: [&str; 2] = ["first", "second"];
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub(super) api: TokenApi,
-    pub(super) action: Action,
+    /// The digest of the token that the runs replace.
+    pub(super) stale: Option<String>,
     /// The initial token in the table, with its seconds of life.
     pub(super) stored: Option<(&'static str, i64)>,
     /// The initial token at WeChat's stable interface.
@@ -49,7 +50,7 @@ impl Default for Plan {
     fn default() -> Self {
         Self {
             api: TokenApi::Stable,
-            action: Action::Refresh,
+            stale: None,
             stored: None,
             current: None,
             expires_in: 7_200,
@@ -91,7 +92,7 @@ pub(super) struct World {
 impl World {
     fn new(plan: &Plan) -> Self {
         let token = plan.stored.map(|(token, life)| StoredToken {
-            access_token: Secret::new(token),
+            value: Secret::new(token),
             expires_at: START + life,
             refreshed_at: START - 7_000,
             generation: 7,
@@ -116,7 +117,7 @@ impl World {
     /// Returns the stored token if it is unexpired.
     pub(super) fn working_token(&self) -> Option<&str> {
         let token = self.item.token.as_ref()?;
-        (token.life(self.now()) > 0).then(|| token.access_token.expose())
+        (token.life(self.now()) > 0).then(|| token.value.expose())
     }
 
     /// Whether `step` comes before `other`. A step that did not happen comes last.
@@ -252,6 +253,8 @@ impl TokenStore for Seat {
 }
 
 impl TokenIssuer for Seat {
+    type Error = ApiError;
+
     async fn issue(&self, force: bool, _: Deadline) -> Result<IssuedToken, ApiError> {
         let token = {
             let mut world = self.step("ask").await;
@@ -283,7 +286,7 @@ impl TokenIssuer for Seat {
             });
         }
         Ok(IssuedToken {
-            access_token: Secret::new(token),
+            value: Secret::new(token),
             expires_in: self.plan.expires_in,
         })
     }
@@ -332,10 +335,10 @@ impl Run {
             run: name,
             is_asleep: Arc::clone(&is_asleep),
         };
-        let action = plan.action.clone();
+        let stale = plan.stale.clone();
         let refresher = Refresher::new(seat.clone(), seat.clone(), Arc::new(seat));
         let mut run = Self {
-            future: Box::pin(async move { refresher.run(&action, name, Deadline::NONE).await }),
+            future: Box::pin(async move { refresher.run(stale.as_deref(), name, Deadline::NONE).await }),
             is_asleep,
             asleep_since: None,
             steps: 0,

@@ -20,12 +20,14 @@ use tokio::net::TcpListener;
 use wechat::{
     aws,
     clock::{Clock, Deadline, SystemClock},
+    oauth::{self, Code, Identity},
     token::{Action, LambdaRefresher, RefreshError, RefreshPort, RefreshRequestError},
 };
 
 /// Lambda's answer to one invocation.
 enum Scripted {
     Done,
+    Answered(Value),
     Throttled,
     Failed(Value),
     Refused(u16, &'static str),
@@ -74,6 +76,7 @@ async fn invoke(State(lambda): State<Arc<Lambda>>, uri: Uri, body: Bytes) -> Res
     };
     match scripted.unwrap_or(Scripted::Done) {
         Scripted::Done => "{}".into_response(),
+        Scripted::Answered(answer) => answer.to_string().into_response(),
         Scripted::Throttled => refusal(429, "TooManyRequestsException"),
         Scripted::Refused(status, kind) => refusal(status, kind),
         Scripted::Failed(error) => ([("x-amz-function-error", "Unhandled")], error.to_string()).into_response(),
@@ -84,10 +87,17 @@ async fn invoke(State(lambda): State<Arc<Lambda>>, uri: Uri, body: Bytes) -> Res
     }
 }
 
-async fn run(script: impl IntoIterator<Item = Scripted>) -> (Result<(), RefreshRequestError>, Arc<Lambda>) {
+async fn run(script: impl IntoIterator<Item = Scripted>) -> (Result<Value, RefreshRequestError>, Arc<Lambda>) {
     let (lambda, client) = Lambda::start(script).await;
     let refresher = LambdaRefresher::new(client, "token-refresher", Arc::new(SystemClock));
     (refresher.run(&Action::Refresh, Deadline::NONE).await, lambda)
+}
+
+async fn exchange(script: impl IntoIterator<Item = Scripted>) -> (Result<Identity, RefreshRequestError>, Arc<Lambda>) {
+    let (lambda, client) = Lambda::start(script).await;
+    let refresher = LambdaRefresher::new(client, "token-refresher", ManualClock::new());
+    let outcome = oauth::exchange(&refresher, Code::new("c0de"), Deadline::NONE).await;
+    (outcome, lambda)
 }
 
 #[tokio::test]
@@ -216,4 +226,49 @@ async fn a_failure_of_lambdas_own_is_repeated_once() {
     let error = outcome.unwrap_err();
     assert!(matches!(error, RefreshRequestError::Lost(_)), "{error:?}");
     assert_eq!(lambda.asked().len(), 2);
+}
+
+#[tokio::test]
+async fn an_exchange_brings_the_identity_that_the_run_answers() {
+    let answer = json!({"openid": "o1", "unionid": "u1", "scope": "snsapi_base", "is_snapshotuser": true});
+    let (outcome, lambda) = exchange([Scripted::Throttled, Scripted::Answered(answer)]).await;
+    let identity = outcome.unwrap();
+    assert_eq!(
+        (identity.openid.as_str(), identity.unionid.as_deref()),
+        ("o1", Some("u1"))
+    );
+    assert!(identity.is_snapshot);
+    let events: Vec<Value> = lambda.asked().into_iter().map(|(_, event)| event).collect();
+    let event = json!({"action": "exchange_code", "code": "c0de"});
+    assert_eq!(events, [event.clone(), event], "a throttled function has not run");
+
+    // As a version of token-refresher does that does not know the action.
+    let answer = json!({"refreshed": false, "generation": 1, "expires_at": 1});
+    let error = exchange([Scripted::Answered(answer)]).await.0.unwrap_err();
+    assert!(matches!(error, RefreshRequestError::BadAnswer(_)), "{error:?}");
+}
+
+/// WeChat refuses the second exchange of a code, and the person would be told that their own code is spent.
+#[tokio::test]
+async fn an_exchange_that_may_have_run_is_not_repeated() {
+    let (outcome, lambda) = exchange([Scripted::Refused(500, "ServiceException")]).await;
+    let error = outcome.unwrap_err();
+    assert!(matches!(error, RefreshRequestError::Lost(_)), "{error:?}");
+    assert_eq!(lambda.asked().len(), 1);
+
+    let refused = json!({"errorType": "WeChat40163", "errorMessage": "why / 原因"});
+    let (outcome, lambda) = exchange([Scripted::Failed(refused)]).await;
+    let error = outcome.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            RefreshRequestError::Failed {
+                errcode: Some(40163),
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+    assert!(!format!("{error} {error:?}").contains("c0de"), "{error:?}");
+    assert_eq!(lambda.asked().len(), 1);
 }

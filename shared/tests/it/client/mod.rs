@@ -30,7 +30,7 @@ impl WeChat {
     async fn issue(&self, force: bool) -> Secret {
         let secret = Secret::new(APP_SECRET);
         let endpoint = TokenEndpoint::new(self.client.clone(), TokenApi::Stable, APP_ID, secret);
-        endpoint.issue(force, Deadline::NONE).await.unwrap().access_token
+        endpoint.issue(force, Deadline::NONE).await.unwrap().value
     }
 }
 

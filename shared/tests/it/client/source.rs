@@ -11,12 +11,13 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use serde_json::json;
+use serde_json::{Value, json};
 use testing::{ManualClock, TABLE_NAME, account::APP_ID};
 use wechat::{
     api::{ApiError, Rejection, calls::management::GetCallbackAddresses},
     clock::{Clock, Deadline},
     digest::sha256_hex,
+    jssdk::TicketSource,
     secret::Secret,
     store::Table,
     token::{Action, CallError, CallFailure, RefreshPort, RefreshRequestError, TokenError, TokenSource},
@@ -54,7 +55,7 @@ impl RefreshPort for Scripted {
         &'a self,
         action: &'a Action,
         _: Deadline,
-    ) -> Pin<Box<dyn Future<Output = Result<(), RefreshRequestError>> + Send + 'a>> {
+    ) -> Pin<Box<dyn Future<Output = Result<Value, RefreshRequestError>> + Send + 'a>> {
         Box::pin(async move {
             self.asked.lock().unwrap().push(action.clone());
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -62,10 +63,10 @@ impl RefreshPort for Scripted {
             match next.unwrap_or(Run::Fails(RefreshRequestError::Timeout)) {
                 Run::Stores(token) => {
                     put(&self.table, &token, self.expires_at).await;
-                    Ok(())
+                    Ok(Value::Null)
                 }
                 Run::Fails(error) => Err(error),
-                Run::Lies => Ok(()),
+                Run::Lies => Ok(Value::Null),
             }
         })
     }
@@ -90,7 +91,7 @@ impl Bench {
             asked: Mutex::default(),
         });
         let table = Table::new(embedded.client(), TABLE_NAME, APP_ID);
-        let source = TokenSource::new(table, refresher.clone(), clock.clone());
+        let source = TokenSource::new(&table, refresher.clone(), clock.clone());
         Self {
             embedded,
             clock,
@@ -374,4 +375,33 @@ async fn a_failed_run_is_told_in_wechats_own_words() {
 
     let error = bench.source.token(Deadline::NONE).await.unwrap_err();
     assert!(matches!(error, TokenError::Missing), "{error}");
+}
+
+/// The rest is the token's cache.
+#[tokio::test]
+async fn a_ticket_comes_from_memory_else_from_the_table_else_from_a_run() {
+    let bench = Bench::new([Run::Lies]).await;
+    let table = Table::new(bench.embedded.client(), TABLE_NAME, APP_ID);
+    let source = TicketSource::new(&table, bench.refresher.clone(), bench.clock.clone());
+    bench.put("token", 7_200).await;
+    let asked = (0..8).map(|_| source.ticket(Deadline::NONE));
+    for outcome in join_all(asked).await {
+        let error = outcome.unwrap_err();
+        assert!(matches!(error.0, TokenError::Missing), "{error}");
+    }
+    assert_eq!(bench.asked(), [Action::Ticket], "they share one search");
+
+    let put = async |ticket: &str, life: i64| {
+        let item = json!({"ticket": ticket, "expires_at": bench.clock.now() + life});
+        bench.embedded.set("ticket", &item).await;
+    };
+    put("first", 100).await;
+    for after in [0, 39] {
+        bench.clock.advance(after);
+        assert_eq!(source.ticket(Deadline::NONE).await.unwrap().expose(), "first");
+        put("second", 7_200).await;
+    }
+    bench.clock.advance(1);
+    assert_eq!(source.ticket(Deadline::NONE).await.unwrap().expose(), "second");
+    assert_eq!(bench.asked(), [Action::Ticket]);
 }

@@ -28,7 +28,12 @@ fn request(owner: &str) -> SendRequest<'_> {
         key: "order-1",
         fingerprint: "body 1",
         owner,
+        openids: None,
     }
+}
+
+const fn unknown_since(since: i64) -> RecipientState {
+    RecipientState::Unknown { since, openid: None }
 }
 
 fn answer() -> RecordedAnswer {
@@ -91,7 +96,7 @@ async fn of_many_runs_one_takes_over_from_a_crash() {
     assert_eq!(bench.claim("crashed", NOW).await, first());
     let winners = bench.winners(CLAIM_ENDS).await;
     assert_eq!(winners.len(), 1);
-    assert_eq!(winners[0].of("oAnybody"), Some(RecipientState::Unknown { since: NOW }));
+    assert_eq!(winners[0].of("oAnybody"), Some(unknown_since(NOW)));
 }
 
 #[tokio::test]
@@ -157,7 +162,7 @@ async fn nobody_records_an_answer_for_another_run() {
 #[tokio::test]
 async fn what_is_known_of_each_recipient_outlives_every_claim() {
     let bench = Bench::start().await;
-    let unknown = RecipientState::Unknown { since: NOW };
+    let unknown = unknown_since(NOW);
     let known = BTreeMap::from([("oOne".to_owned(), settled()), ("oTwo".to_owned(), unknown.clone())]);
     bench.claim("first", NOW).await;
     bench.finish("first", SendOutcome::Open(&known), NOW + 8).await;
@@ -169,7 +174,7 @@ async fn what_is_known_of_each_recipient_outlives_every_claim() {
 
     // The second run dies: its first recipient may have received the message since then.
     let state = bench.won("third", NOW + 8 + 35).await;
-    let since_the_second = RecipientState::Unknown { since: NOW + 8 };
+    let since_the_second = unknown_since(NOW + 8);
     assert_eq!(
         (state.of("oOne"), state.of("oTwo"), state.of("oThree")),
         (Some(settled()), Some(unknown), Some(since_the_second.clone()))
@@ -180,6 +185,56 @@ async fn what_is_known_of_each_recipient_outlives_every_claim() {
 
     bench.finish("fourth", SendOutcome::Done(200, BODY), NOW + 80).await;
     assert_eq!(bench.claim("fifth", NOW + 80).await, SendClaim::Done(answer()));
+}
+
+/// Claims a send to users that are bound to `openids` now.
+async fn won_for(bench: &Bench, owner: &str, openids: &[(&str, &str)], now: i64) -> SendState {
+    let openids = openids.iter().copied().collect();
+    let request = SendRequest {
+        openids: Some(&openids),
+        ..request(owner)
+    };
+    match bench.table.claim_send(&request, now).await.unwrap() {
+        SendClaim::Won(state) => state,
+        claim => panic!("{claim:?}"),
+    }
+}
+
+/// A second message would go to the new openid, while the old one may have the first.
+#[tokio::test]
+async fn after_a_crash_a_user_stays_with_the_openid_that_may_have_been_asked_for() {
+    let bench = Bench::start().await;
+    let asked = |since: i64, openid: &str| {
+        let openid = Some(openid.to_owned());
+        Some(RecipientState::Unknown { since, openid })
+    };
+    won_for(&bench, "first", &[("u-1", "o1")], NOW).await;
+    // Both are bound anew, and u-2 for the first time.
+    let state = won_for(&bench, "second", &[("u-1", "o1 new"), ("u-2", "o2")], CLAIM_ENDS).await;
+    assert_eq!((state.of("u-1"), state.of("u-2")), (asked(NOW, "o1"), None));
+    let state = won_for(
+        &bench,
+        "third",
+        &[("u-1", "o1 new"), ("u-2", "o2 new")],
+        CLAIM_ENDS + 35,
+    )
+    .await;
+    assert_eq!(
+        (state.of("u-1"), state.of("u-2"), state.of("u-3")),
+        (asked(NOW, "o1"), asked(NOW, "o2"), None)
+    );
+
+    // A run that ends tells what it knows. What it did not send may go to another openid.
+    let known = BTreeMap::from([("u-1".to_owned(), state.of("u-1").unwrap())]);
+    bench.finish("third", SendOutcome::Open(&known), CLAIM_ENDS + 36).await;
+    let state = won_for(
+        &bench,
+        "fourth",
+        &[("u-1", "o1 new"), ("u-2", "o2 new")],
+        CLAIM_ENDS + 36,
+    )
+    .await;
+    assert_eq!((state.of("u-1"), state.of("u-2")), (asked(NOW, "o1"), None));
 }
 
 /// A caller must neither get the answer of another caller nor block that caller's send.

@@ -12,7 +12,7 @@ const LEASE_FOR: i64 = 45;
 
 fn token(generation: u64) -> StoredToken {
     StoredToken {
-        access_token: Secret::new(format!("token {generation}")),
+        value: Secret::new(format!("token {generation}")),
         expires_at: NOW + 7200,
         refreshed_at: NOW,
         generation,
@@ -21,13 +21,14 @@ fn token(generation: u64) -> StoredToken {
 
 impl Bench {
     async fn wins(&self, owner: &str, now: i64) -> bool {
-        let lease = self.table.take_token_lease(owner, now, now + LEASE_FOR);
+        let token = self.table.access_token();
+        let lease = token.take_lease(owner, now, now + LEASE_FOR);
         matches!(lease.await.unwrap(), Lease::Won(_))
     }
 
     async fn saves(&self, owner: &str, read_generation: u64, token: &StoredToken) -> bool {
-        let save = self.table.save_token(owner, read_generation, token);
-        save.await.unwrap()
+        let item = self.table.access_token();
+        item.save(owner, read_generation, token).await.unwrap()
     }
 }
 
@@ -35,10 +36,10 @@ impl Bench {
 async fn of_many_runs_one_gets_the_lease() {
     let bench = Bench::start().await;
     let leases = race(|run| {
-        let table = bench.table.clone();
+        let token = bench.table.access_token();
         async move {
             let owner = format!("run {run}");
-            let lease = table.take_token_lease(&owner, NOW, NOW + LEASE_FOR).await;
+            let lease = token.take_lease(&owner, NOW, NOW + LEASE_FOR).await;
             matches!(lease.unwrap(), Lease::Won(_))
         }
     })
@@ -64,12 +65,13 @@ async fn the_lease_comes_with_the_item_as_it_is() {
     let bench = Bench::start().await;
     assert!(bench.wins("first", NOW).await);
     assert!(bench.saves("first", 0, &token(1)).await);
-    let lease = bench.table.take_token_lease("second", NOW, NOW + 1);
+    let token = bench.table.access_token();
+    let lease = token.take_lease("second", NOW, NOW + 1);
     let Lease::Won(item) = lease.await.unwrap() else {
         panic!("the lease was given back with the token");
     };
     assert_eq!(item.generation, 1);
-    assert_eq!(item.token.unwrap().access_token.expose(), "token 1");
+    assert_eq!(item.token.unwrap().value.expose(), "token 1");
     assert_eq!(item.refreshed_by.as_deref(), Some("first"));
 }
 
@@ -127,7 +129,8 @@ async fn a_token_written_by_hand_is_replaced_like_any_other() {
 #[tokio::test]
 async fn the_ledger_is_written_by_the_holder_of_the_lease() {
     let bench = Bench::start().await;
-    let record = |owner: &'static str, at: &'static [i64]| bench.table.record_forced_refreshes(owner, at);
+    let token = bench.table.access_token();
+    let record = |owner: &'static str, at: &'static [i64]| token.record_forced(owner, at);
     assert!(!record("first", &[NOW]).await.unwrap(), "there is no lease");
     assert!(bench.wins("first", NOW).await);
     assert!(!record("second", &[NOW]).await.unwrap());
@@ -141,7 +144,7 @@ async fn the_ledger_is_written_by_the_holder_of_the_lease() {
 #[tokio::test]
 async fn a_failure_stays_until_the_next_token() {
     let bench = Bench::start().await;
-    let table = &bench.table;
+    let stored = bench.table.access_token();
     let failure = |errcode: Option<i64>| RefreshFailure {
         at: NOW,
         owner: "first".to_owned(),
@@ -150,27 +153,35 @@ async fn a_failure_stays_until_the_next_token() {
         message: "invalid ip 198.51.100.7, not in whitelist".to_owned(),
     };
     assert!(bench.wins("first", NOW).await);
-    table
-        .release_token_lease("second", Some(&failure(Some(1))))
-        .await
-        .unwrap();
-    assert_eq!(table.token().await.unwrap().failure, None, "the lease is another's");
+    stored.release("second", Some(&failure(Some(1)))).await.unwrap();
+    assert_eq!(stored.load().await.unwrap().failure, None, "the lease is another's");
 
-    table
-        .release_token_lease("first", Some(&failure(Some(40164))))
-        .await
-        .unwrap();
-    let item = table.token().await.unwrap();
+    stored.release("first", Some(&failure(Some(40164)))).await.unwrap();
+    let item = stored.load().await.unwrap();
     assert_eq!(
         (item.failure, item.lease_expires_at),
         (Some(failure(Some(40164))), None)
     );
 
     assert!(bench.wins("first", NOW).await, "the lease was given back");
-    table.release_token_lease("first", Some(&failure(None))).await.unwrap();
-    assert_eq!(table.token().await.unwrap().failure, Some(failure(None)));
+    stored.release("first", Some(&failure(None))).await.unwrap();
+    assert_eq!(stored.load().await.unwrap().failure, Some(failure(None)));
 
     assert!(bench.wins("first", NOW).await);
     assert!(bench.saves("first", 0, &token(1)).await);
-    assert_eq!(table.token().await.unwrap().failure, None);
+    assert_eq!(stored.load().await.unwrap().failure, None);
+}
+
+/// Both are kept in the same way, and nothing of the one may end up in the other.
+#[tokio::test]
+async fn the_ticket_has_an_item_of_its_own() {
+    let bench = Bench::start().await;
+    let ticket = bench.table.jsapi_ticket();
+    assert!(ticket.load().await.unwrap().token.is_none());
+    let lease = ticket.take_lease("first", NOW, NOW + LEASE_FOR).await.unwrap();
+    assert!(matches!(lease, Lease::Won(_)));
+    assert!(bench.wins("second", NOW).await, "the token has a lease of its own");
+    assert!(ticket.save("first", 0, &token(1)).await.unwrap());
+    assert_eq!(ticket.load().await.unwrap().token.unwrap().value.expose(), "token 1");
+    assert!(bench.table.token().await.unwrap().token.is_none());
 }

@@ -1,0 +1,33 @@
+//! The Lambda function `users`.
+
+use std::{process::ExitCode, sync::Arc};
+
+use users::App;
+use wechat::{
+    aws::{self, SdkConfig},
+    clock::SystemClock,
+    config::{ConfigError, Environment, UsersConfig},
+    telemetry,
+    token::LambdaRefresher,
+};
+
+#[tokio::main(flavor = "local")]
+async fn main() -> ExitCode {
+    telemetry::run(async {
+        let live = aws::start(users::AWS_CALLS, build).await?;
+        http_api::run_api(&live).await
+    })
+    .await
+}
+
+fn build(sdk: &SdkConfig, environment: &Environment, _: Option<&App>) -> Result<App, ConfigError> {
+    let config = UsersConfig::read(environment)?;
+    let clock = Arc::new(SystemClock);
+    let refresher = LambdaRefresher::new(
+        aws::lambda_client(sdk),
+        &config.caller.refresher_function,
+        clock.clone(),
+    );
+    let dynamodb = aws_sdk_dynamodb::Client::new(sdk);
+    Ok(App::new(config, dynamodb, Arc::new(refresher), clock)?)
+}

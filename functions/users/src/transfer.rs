@@ -1,0 +1,208 @@
+//! Import and export of bindings: a list of users comes in, pages of all users go out, as JSON or CSV.
+
+use std::{collections::HashSet, fmt::Write as _};
+
+use futures_util::{StreamExt, stream};
+use http::{HeaderValue, Response, header};
+use http_api::{ApiRequest, Problem, response};
+use serde::Serialize;
+use serde_json::Value;
+use wechat::{
+    store::{Page, USERS_LIMIT, User},
+    validate::{Fault, Place, Reader},
+};
+
+use crate::{
+    App,
+    users::{Shown, WantedPerson, read_user},
+};
+
+/// Changes in flight at the same time, when no two of them are about the same user or openid.
+const CONCURRENT_CHANGES: usize = 10;
+
+struct Entry {
+    user: String,
+    person: WantedPerson,
+}
+
+/// The result for one entry.
+#[derive(Serialize)]
+struct ImportResult<'a> {
+    user: &'a str,
+    openid: &'a str,
+    /// 200. Absent for a failure, which has its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    #[serde(flatten)]
+    problem: Option<Problem>,
+}
+
+#[derive(Serialize)]
+struct ImportResults<'a> {
+    results: Vec<ImportResult<'a>>,
+}
+
+/// Serves `POST /api/users`.
+pub(crate) async fn import(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
+    let entries = read(&request.json()?).map_err(Problem::faulty_request)?;
+    let now = app.now();
+    // In order, so that later entries win.
+    let at_once = if are_apart(&entries) { CONCURRENT_CHANGES } else { 1 };
+    let changes = entries.iter().map(|entry| async move {
+        if request.is_late(app.account.clock.now_millis()) {
+            return Err(Problem::timeout(
+                "there was no time left for this entry / 处理该条目前已超时",
+            ));
+        }
+        let stored = app
+            .account
+            .table
+            .put_user(&entry.user, entry.person.person(), now)
+            .await;
+        stored.map(|_| ()).map_err(Problem::from)
+    });
+    let changes: Vec<_> = changes.collect();
+    let outcomes: Vec<_> = stream::iter(changes).buffered(at_once).collect().await;
+    let all_bound = outcomes.iter().all(Result::is_ok);
+    let results = entries.iter().zip(outcomes).map(|(entry, outcome)| ImportResult {
+        user: &entry.user,
+        openid: &entry.person.openid,
+        status: outcome.is_ok().then_some(200),
+        problem: outcome.err(),
+    });
+    let results = ImportResults {
+        results: results.collect(),
+    };
+    Ok(response::json(if all_bound { 200 } else { 207 }, &results))
+}
+
+/// Whether no two entries are about the same user or openid.
+fn are_apart(entries: &[Entry]) -> bool {
+    let (mut users, mut openids) = (HashSet::new(), HashSet::new());
+    entries
+        .iter()
+        .all(|entry| users.insert(&entry.user) && openids.insert(&entry.person.openid))
+}
+
+fn read(body: &Value) -> Result<Vec<Entry>, Vec<Fault>> {
+    let mut reader = Reader::of_request();
+    let read = read_entries(&mut reader, body);
+    reader.finish(read)
+}
+
+fn read_entries(reader: &mut Reader, body: &Value) -> Option<Vec<Entry>> {
+    let object = reader.object_of(Place::Root, body, &["users"])?;
+    let place = object.place.member("users");
+    let Some(list) = object.get("users") else {
+        reader.missing(&place);
+        return None;
+    };
+    let list = reader.list_of(&place, list, 1..=USERS_LIMIT)?;
+    let entries = list.iter().take(USERS_LIMIT).enumerate();
+    let entries = entries.filter_map(|(index, value)| {
+        let entry = reader.object_of(place.element(index), value, &["user", "openid", "unionid"])?;
+        let user = read_user(reader, &entry);
+        let person = WantedPerson::read(reader, &entry);
+        Some(Entry {
+            user: user?,
+            person: person?,
+        })
+    });
+    Some(entries.collect())
+}
+
+#[derive(Serialize)]
+struct UserPage<'a> {
+    users: Vec<Shown<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cursor: Option<&'a str>,
+}
+
+/// Answers a page of all users: CSV for `Accept: text/csv`, with the next page in the header `Link`; else JSON.
+pub(crate) async fn page(
+    app: &App,
+    request: &ApiRequest<'_>,
+    cursor: Option<&str>,
+) -> Result<Response<String>, Problem> {
+    let table = &app.account.table;
+    let after = cursor.map(|cursor| table.parse_users_cursor(cursor)).transpose();
+    let after = after.map_err(|error| Problem::bad_request(error.to_string()).with_field("cursor"))?;
+    let Page { entries, next } = table.page_of_users(after.as_ref()).await?;
+    let next = next.map(|next| table.users_cursor(&next));
+    if !accepts_csv(request) {
+        let page = UserPage {
+            users: entries.iter().map(Shown::from).collect(),
+            cursor: next.as_deref(),
+        };
+        return Ok(response::json(200, &page));
+    }
+    let mut response = response::respond(200, "text/csv; charset=utf-8; header=present", csv(&entries));
+    if let Some(next) = next
+        && let Ok(link) = HeaderValue::from_str(&format!("</api/users?cursor={next}>; rel=\"next\""))
+    {
+        response.headers_mut().insert(header::LINK, link);
+    }
+    Ok(response)
+}
+
+fn accepts_csv(request: &ApiRequest<'_>) -> bool {
+    let accept = request
+        .headers()
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok());
+    let media_types = accept.unwrap_or_default().split(',');
+    media_types
+        .filter_map(|media_type| media_type.split(';').next())
+        .any(|media_type| media_type.trim().eq_ignore_ascii_case("text/csv"))
+}
+
+/// Writes users as CSV (RFC 4180).
+/// See [RFC 4180](https://www.rfc-editor.org/rfc/rfc4180).
+fn csv(users: &[User]) -> String {
+    let mut text = "user,openid,unionid,followed,bound_at\r\n".to_owned();
+    for user in users {
+        let followed = match user.followed {
+            Some(true) => "true",
+            Some(false) => "false",
+            None => "",
+        };
+        let (id, unionid) = (field(&user.user), field(user.unionid.as_deref().unwrap_or_default()));
+        // Writing to a text cannot fail.
+        let _ = write!(
+            text,
+            "{id},{},{unionid},{followed},{}\r\n",
+            field(&user.openid),
+            user.bound_at
+        );
+    }
+    text
+}
+
+fn field(text: &str) -> String {
+    if text.contains(['"', ',', '\r', '\n']) || text.starts_with(' ') || text.ends_with(' ') {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn csv_quotes_what_it_must() {
+        let user = User {
+            user: "张三, \"VIP\"".to_owned(),
+            openid: "o1".to_owned(),
+            unionid: None,
+            followed: Some(false),
+            bound_at: 1_767_225_600,
+        };
+        let text = csv(&[user]);
+        assert_eq!(
+            text,
+            "user,openid,unionid,followed,bound_at\r\n\"张三, \"\"VIP\"\"\",o1,,false,1767225600\r\n"
+        );
+    }
+}

@@ -1,0 +1,271 @@
+//! `/api/users`: which openid each of the team's users has.
+
+use std::borrow::Cow;
+
+use http::{Response, StatusCode};
+use http_api::{
+    ApiRequest, Operation, Problem, Route,
+    openapi::{Body, Location, Parameter, Schema},
+    response, route,
+};
+use percent_encoding::percent_decode_str;
+use serde::Serialize;
+use serde_json::Value;
+use wechat::{
+    store::{Person, User},
+    validate::{Fault, Object, Place, Reader, is_user_id, user_id},
+};
+
+use crate::{App, transfer};
+
+const BY_PATH: Parameter = Parameter {
+    name: "user",
+    location: Location::Path,
+    description: "The team's id of the user. Ids with / ? # or % do not fit into a path: use the query",
+    schema: r#"{"type": "string", "minLength": 1, "maxLength": 128}"#,
+};
+const BY_QUERY: Parameter = Parameter {
+    name: "user",
+    location: Location::Query,
+    description: "The team's id of the user",
+    schema: r#"{"type": "string", "minLength": 1, "maxLength": 128}"#,
+};
+const BY_OPENID: Parameter = Parameter {
+    name: "openid",
+    location: Location::Query,
+    description: "Finds the user who has this openid",
+    schema: r#"{"type": "string"}"#,
+};
+const CURSOR: Parameter = Parameter {
+    name: "cursor",
+    location: Location::Query,
+    description: "The next page of all users, as the one before named it",
+    schema: r#"{"type": "string"}"#,
+};
+
+const DELETE: Operation = Operation {
+    id: "deleteUser",
+    summary: "Delete a user and what is kept of the person / 删除用户及其数据",
+    description: "Unbinds the user, and removes the openid from the records of messages; a digest of it stays, for totals. An answer other than 204 or 404 may have deleted some of it: repeat the request.",
+    parameters: &[BY_PATH],
+    answers: &[(204, "Nothing is left", Schema::Empty)],
+    failures: &[400, 404],
+    ..Operation::NEW
+};
+const PUT: Operation = Operation {
+    id: "putUser",
+    summary: "Bind a user to an openid / 绑定用户与 openid",
+    description: "The user's former openid and the openid's former user are unbound.",
+    parameters: &[BY_PATH],
+    body: Some(Body::required("Person")),
+    answers: &[(200, "The user", Schema::Named("User"))],
+    failures: &[400, 413],
+};
+const GET: Operation = Operation {
+    id: "getUser",
+    summary: "Query a user / 查询用户",
+    parameters: &[BY_PATH],
+    answers: &[(200, "The user", Schema::Named("User"))],
+    failures: &[400, 404],
+    ..Operation::NEW
+};
+
+pub(crate) const ROUTES: &[Route<App>] = &[
+    route!(Users, GET "/api/users/{user}" => get, GET),
+    route!(Users, PUT "/api/users/{user}" => put, PUT),
+    route!(Users, DELETE "/api/users/{user}" => delete, DELETE),
+    route!(Users, GET "/api/users" => find, Operation {
+        id: "findUsers",
+        summary: "Find a user, or page all / 查找用户或分页列出",
+        description: "With user or openid, that user; without, a page of all, as CSV for Accept: text/csv.",
+        parameters: &[BY_QUERY, BY_OPENID, CURSOR],
+        answers: &[(200, "A user, or a page of users", Schema::OneOf(&["User", "UserPage"]))],
+        failures: &[400, 404],
+        ..Operation::NEW
+    }),
+    route!(Users, PUT "/api/users" => put, Operation {
+        id: "putUserByQuery",
+        parameters: &[BY_QUERY],
+        ..PUT
+    }),
+    route!(Users, DELETE "/api/users" => delete, Operation {
+        id: "deleteUserByQuery",
+        parameters: &[BY_QUERY],
+        ..DELETE
+    }),
+    route!(Users, POST "/api/users" => transfer::import, Operation {
+        id: "importUsers",
+        summary: "Bind up to 100 users / 批量导入绑定关系",
+        description: "Later entries win over earlier ones.",
+        body: Some(Body::required("UserImport")),
+        answers: &[
+            (200, "All are bound", Schema::Named("ImportResults")),
+            (207, "Some failed: see `results`", Schema::Named("ImportResults")),
+        ],
+        failures: &[400, 413],
+        ..Operation::NEW
+    }),
+];
+
+/// Characters. The longest openid and unionid that are accepted; WeChat's have 28.
+const LONGEST_ID: usize = 128;
+
+/// A user in the answers.
+#[derive(Serialize)]
+pub(crate) struct Shown<'a> {
+    pub(crate) user: &'a str,
+    pub(crate) openid: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) unionid: Option<&'a str>,
+    pub(crate) followed: Option<bool>,
+    pub(crate) bound_at: i64,
+}
+
+impl<'a> From<&'a User> for Shown<'a> {
+    fn from(user: &'a User) -> Self {
+        Self {
+            user: &user.user,
+            openid: &user.openid,
+            unionid: user.unionid.as_deref(),
+            followed: user.followed,
+            bound_at: user.bound_at,
+        }
+    }
+}
+
+/// A person in a request.
+pub(crate) struct WantedPerson {
+    pub(crate) openid: String,
+    pub(crate) unionid: Option<String>,
+}
+
+impl WantedPerson {
+    pub(crate) fn person(&self) -> Person<'_> {
+        Person {
+            openid: &self.openid,
+            unionid: self.unionid.as_deref(),
+        }
+    }
+
+    /// Reads the members `openid` and `unionid`.
+    pub(crate) fn read(reader: &mut Reader, object: &Object<'_, '_>) -> Option<Self> {
+        let openid = reader.required_text(object, "openid", str::is_empty);
+        let unionid = reader
+            .optional_text(object, "unionid")
+            .filter(|unionid| !unionid.is_empty());
+        for (name, id) in [("openid", openid), ("unionid", unionid)] {
+            let is_id = |id: &str| id.len() <= LONGEST_ID && id.bytes().all(|byte| byte.is_ascii_graphic());
+            if id.is_some_and(|id| !is_id(id)) {
+                let place = object.place.member(name);
+                reader.fault(
+                    &place,
+                    "is not an id of WeChat's: letters, digits, - and _ / 应为微信的 id：字母、数字、- 与 _",
+                );
+            }
+        }
+        Some(Self {
+            openid: openid?.to_owned(),
+            unionid: unionid.map(str::to_owned),
+        })
+    }
+}
+
+/// Reads the member `user`.
+pub(crate) fn read_user(reader: &mut Reader, object: &Object<'_, '_>) -> Option<String> {
+    let place = object.place.member("user");
+    match object.get("user") {
+        Some(user) => user_id(reader, &place, user).map(str::to_owned),
+        None => {
+            reader.missing(&place);
+            None
+        }
+    }
+}
+
+/// Returns the user that the path or the query names. API Gateway hands paths over decoded, some emulators do not; an id with
+/// `%` does not travel in a path.
+fn named<'r>(request: &'r ApiRequest<'_>) -> Result<Cow<'r, str>, Problem> {
+    let user = match request.parameter("user") {
+        "" => request.query("user").unwrap_or_default(),
+        user => percent_decode_str(user).decode_utf8_lossy(),
+    };
+    if is_user_id(&user) {
+        Ok(user)
+    } else {
+        Err(Problem::bad_request(
+            "user must be 1 to 128 characters without control characters / user 应为 1 至 128 个字符，且不含控制字符",
+        )
+        .with_field("user"))
+    }
+}
+
+fn show(user: Option<&User>) -> Result<Response<String>, Problem> {
+    match user {
+        Some(user) => Ok(response::json(200, &Shown::from(user))),
+        None => Err(Problem::unknown_user()),
+    }
+}
+
+/// Serves `GET /api/users/{user}`.
+async fn get(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
+    show(app.account.table.user(&named(request)?).await?.as_ref())
+}
+
+/// Serves `GET /api/users`.
+async fn find(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
+    match (request.query("user"), request.query("openid"), request.query("cursor")) {
+        (Some(_), None, None) => get(app, request).await,
+        (None, Some(openid), None) => show(app.account.table.user_of(&openid).await?.as_ref()),
+        (None, None, cursor) => transfer::page(app, request, cursor.as_deref()).await,
+        _ => Err(Problem::bad_request(
+            "give one of user, openid and cursor / user、openid、cursor 只能使用其中一个",
+        )),
+    }
+}
+
+/// Serves `PUT /api/users/{user}`.
+async fn put(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
+    let user = named(request)?;
+    let wanted = read(&request.json()?).map_err(Problem::faulty_request)?;
+    let stored = app.account.table.put_user(&user, wanted.person(), app.now()).await?;
+    show(Some(&stored))
+}
+
+fn read(body: &Value) -> Result<WantedPerson, Vec<Fault>> {
+    let mut reader = Reader::of_request();
+    let object = reader.object_of(Place::Root, body, &["openid", "unionid"]);
+    let read = object.and_then(|object| WantedPerson::read(&mut reader, &object));
+    reader.finish(read)
+}
+
+/// Serves `DELETE /api/users/{user}`. The messages come first: a request that fails half-way can be repeated. Those that were
+/// sent meanwhile come last.
+async fn delete(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
+    let user = named(request)?;
+    let stored = app.account.table.user(&user).await?.ok_or_else(Problem::unknown_user)?;
+    forget_messages(app, request, &stored.openid).await?;
+    let deleted = app
+        .account
+        .table
+        .delete_user(&user)
+        .await?
+        .ok_or_else(Problem::unknown_user)?;
+    forget_messages(app, request, &deleted.openid).await?;
+    Ok(response::empty(StatusCode::NO_CONTENT))
+}
+
+async fn forget_messages(app: &App, request: &ApiRequest<'_>, openid: &str) -> Result<(), Problem> {
+    let mut next = None;
+    loop {
+        next = app.account.table.forget_messages(openid, next.as_ref()).await?;
+        if next.is_none() {
+            return Ok(());
+        }
+        if request.is_late(app.account.clock.now_millis()) {
+            return Err(Problem::timeout(
+                "the person has more messages than one request can go through / 该用户的消息过多，一次请求未能处理完",
+            )
+            .with_hint("Repeat the request: it goes on. / 请重复此请求以继续。"));
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Gets the jsapi_ticket: from memory, else from the table, else from a run of `token-refresher`.
+
+use std::{fmt, sync::Arc};
+
+use crate::{
+    clock::{Clock, Deadline},
+    secret::Secret,
+    store::Table,
+    token::{Action, RefreshPort, TokenError, TokenSource},
+};
+
+/// The ticket cache of one account in one process. A cached ticket with less than a minute to live is stale.
+#[derive(Debug)]
+pub struct TicketSource(TokenSource);
+
+impl TicketSource {
+    /// Creates a cache over the ticket in `table`, which `refresher` refreshes.
+    #[must_use]
+    pub fn new(table: &Table, refresher: Arc<dyn RefreshPort>, clock: Arc<dyn Clock>) -> Self {
+        Self(TokenSource::of(table.jsapi_ticket(), Action::Ticket, refresher, clock))
+    }
+
+    /// Returns an unexpired ticket. Callers that ask at once share one search, also its failure.
+    ///
+    /// # Errors
+    /// [`TicketError`] when there is no ticket.
+    pub async fn ticket(&self, deadline: Deadline) -> Result<Secret, TicketError> {
+        self.0.token(deadline).await.map_err(TicketError)
+    }
+}
+
+/// Why there is no usable ticket.
+#[derive(Clone, Debug)]
+pub struct TicketError(pub TokenError);
+
+impl fmt::Display for TicketError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            TokenError::Refused(rejection) => {
+                write!(
+                    f,
+                    "WeChat issues no jsapi_ticket / 微信未签发 jsapi_ticket，原因: {rejection}"
+                )
+            }
+            TokenError::Request(error) => write!(f, "no jsapi_ticket / jsapi_ticket 获取失败: {error}"),
+            error @ (TokenError::Store(_) | TokenError::Missing) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for TicketError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
+    }
+}
