@@ -1,6 +1,6 @@
 //! Runs the effects of a callback before its answer. Effects that fail are handed over to `worker`. When it cannot be asked,
-//! the answer is 500 and WeChat delivers again. So it is without `worker`, but for the record of who follows: no reply waits
-//! for that one longer than once.
+//! the answer is 500 and WeChat delivers again. Without `worker` the answer is 500 too, unless only the record of following
+//! failed: the reply goes out then, and the failure is logged and counted.
 
 use std::{fmt, time::Duration};
 

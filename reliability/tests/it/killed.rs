@@ -37,7 +37,7 @@ struct Story {
 
 const MSGID: &str = "3400000000893845440";
 
-const STORIES: [Story; 10] = [
+const STORIES: [Story; 11] = [
     Story {
         name: "a delivery receipt",
         program: Program::Webhook,
