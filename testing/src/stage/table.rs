@@ -157,6 +157,7 @@ fn name(item: &Value) -> &str {
 
 fn attribute_of(value: &Value) -> AttributeValue {
     match value {
+        Value::Bool(value) => AttributeValue::Bool(*value),
         Value::String(text) => AttributeValue::S(text.clone()),
         Value::Number(number) => AttributeValue::N(number.to_string()),
         Value::Bool(value) => AttributeValue::Bool(*value),
@@ -173,6 +174,7 @@ fn attribute_of(value: &Value) -> AttributeValue {
 
 fn json_of(attribute: &AttributeValue) -> Value {
     match attribute {
+        AttributeValue::Bool(value) => (*value).into(),
         AttributeValue::S(text) => text.as_str().into(),
         AttributeValue::N(number) => serde_json::from_str(number).unwrap(),
         AttributeValue::Bool(value) => (*value).into(),
