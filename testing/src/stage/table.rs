@@ -160,7 +160,6 @@ fn attribute_of(value: &Value) -> AttributeValue {
         Value::Bool(value) => AttributeValue::Bool(*value),
         Value::String(text) => AttributeValue::S(text.clone()),
         Value::Number(number) => AttributeValue::N(number.to_string()),
-        Value::Bool(value) => AttributeValue::Bool(*value),
         Value::Array(values) => AttributeValue::L(values.iter().map(attribute_of).collect()),
         Value::Object(members) => AttributeValue::M(
             members
@@ -177,7 +176,6 @@ fn json_of(attribute: &AttributeValue) -> Value {
         AttributeValue::Bool(value) => (*value).into(),
         AttributeValue::S(text) => text.as_str().into(),
         AttributeValue::N(number) => serde_json::from_str(number).unwrap(),
-        AttributeValue::Bool(value) => (*value).into(),
         AttributeValue::L(values) => values.iter().map(json_of).collect(),
         AttributeValue::M(members) => members
             .iter()
