@@ -24,7 +24,14 @@ use testing::{
 use tokio::process::Command;
 
 /// What is built: the functions, and one that does nothing.
-const PACKAGES: [&str; 5] = ["webhook", "token-refresher", "send-template", "admin", "hello"];
+const PACKAGES: [&str; 6] = [
+    "webhook",
+    "token-refresher",
+    "send-template",
+    "users",
+    "admin",
+    "hello",
+];
 /// Processes started for one figure.
 const STARTS: usize = 30;
 /// Replies before those that count.
@@ -205,6 +212,7 @@ fn subjects() -> Vec<Subject> {
         subject("token-refresher", binary("token-refresher"), Mode::Safe, refresh),
         send_template(),
         sending("send-template, to a user", &message_for("user", USER)),
+        subject("users", binary("users"), Mode::Safe, get(&format!("/api/users/{USER}"))),
         subject("admin", binary("admin"), Mode::Safe, get("/api/replies")),
         node(Mode::Plain),
         node(Mode::Safe),
