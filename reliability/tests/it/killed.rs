@@ -285,7 +285,7 @@ async fn killed() {
         }
     }
     report::section(
-        report::TITLES[6],
+        report::TITLES[7],
         "The process is killed when a service has received a request of its, and, in another run, when the service has \
          carried it out. The caller hears nothing, and sends the same request again to a process that has just started.",
         report::run(cases).await,

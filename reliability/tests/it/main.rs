@@ -12,3 +12,4 @@ mod refreshing;
 mod report;
 mod sending;
 mod stage;
+mod users;

@@ -32,7 +32,7 @@ async fn malformed() {
         cases.extend(kinds.map(|kind| case(program, files, kind)));
     }
     report::section(
-        report::TITLES[8],
+        report::TITLES[9],
         "Every file of `events/`, changed in each way in turn, handed to one process. A *function error* is what Lambda \
          reports of an event that is no event of the gateway's: only who may invoke the function can send one.",
         report::run(cases).await,
