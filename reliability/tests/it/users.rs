@@ -160,14 +160,12 @@ impl Broken {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_an_openid_is() {
-    let (bindings, links, logins, redeemed, put) = tokio::join!(
+    let (bindings, links, logins, redeemed, put, imported, deleted, signed, sent) = tokio::join!(
         report::run(Broken::at(&MAKE_BINDING).into_iter().map(make_binding)),
         report::run(Broken::at(&BIND).into_iter().map(bind)),
         report::run(Broken::at(&LOG_IN).into_iter().map(log_in)),
         report::run(Broken::at(&REDEEM).into_iter().map(redeem)),
         report::run(Broken::at(&PUT).into_iter().map(put_user)),
-    );
-    let (imported, deleted, signed, sent) = tokio::join!(
         report::run(Broken::at(&IMPORT).into_iter().map(import)),
         report::run(Broken::at(&DELETE).into_iter().map(delete)),
         report::run(Broken::at(&SIGN).into_iter().map(sign)),
@@ -309,11 +307,14 @@ async fn bind(broken: Broken) -> Row {
     let stage = Stage::new().await;
     let mut function = stage.serving(Program::Users).await;
     let back = open_link(&stage, &mut function).await;
-    let stranger = confirm(&stage, &mut function, &link(), OTHER).await;
+    let stranger = stage.wechat.follower().await;
+    let stranger = confirm(&stage, &mut function, &link(), &stranger).await;
     let first = broken.ask(&stage, &mut function, &back).await;
     assert!(stage.wechat.calls(EXCHANGE_PATH).await <= 1, "{broken:?}");
     let is_bound = !stage.ties().await.is_empty();
-    assert!(is_bound || first.status != 200, "{broken:?}: {first:?}");
+    let is_told = first.status == 200;
+    let answer_is_lost = matches!(broken.fault, Fault::LoseAnswer);
+    assert!(is_bound == is_told || (is_bound && answer_is_lost), "{broken:?}: {first:?}");
     let returns = bind_again(&stage, &mut function, &back).await;
     let refused = ask(&mut function, &stranger).await;
     assert_eq!(refused.status, 410, "{broken:?}: {refused:?}");
@@ -447,7 +448,7 @@ async fn import(broken: Broken) -> Row {
 pub(crate) async fn record_message(stage: &Stage, msgid: &str) {
     let message = json!({
         "touser": FOLLOWER, "template_id": "T", "status": "delivered", "sent_at": now(),
-        "ipk": format!("to#{}#{FOLLOWER}", testing::account::APP_ID), "isk": msgid, "ttl": now() + 1000,
+        "ipk": format!("to#{}#{FOLLOWER}", testing::account::APP_ID), "isk": now(), "ttl": now() + 1000,
     });
     stage.table.set(&format!("message#{msgid}"), &message).await;
 }
