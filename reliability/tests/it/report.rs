@@ -59,6 +59,9 @@ What the rows do not say by themselves:
   either, what fails three times is lost, and a message whose receipt is lost stays `sent`.
 - **Secrets Manager.** The functions of this suite get their secrets from the environment. When Secrets Manager cannot be
   reached, a running function goes on with the values that it read last, and one that starts answers 503 with the cause.
+- **Codes that are good once.** WeChat exchanges a code once, and the back end redeems a one-time code once. When the answer
+  is lost or the process is killed, the code is spent, and the visitor starts again from the link or the page. A link that
+  has bound by then answers 410, and `GET /api/bindings/{binding}` says `bound`.
 - **Rollbacks.** `POST /api/menu/rollback` swaps two menus, and here it is sent without `If-Match`: the same request would undo
   it. With the `ETag` of `GET /api/menu` a repeat is refused with 412. `POST /api/replies/rollback` can be repeated.
 ";
