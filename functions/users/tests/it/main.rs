@@ -12,7 +12,7 @@ use std::ops::{Deref, DerefMut};
 use serde_json::json;
 use testing::{
     Function, Response, Stage,
-    event::{Request, get},
+    event::{Request, get, sample},
 };
 
 const BINARY: &str = env!("CARGO_BIN_EXE_users");
@@ -116,4 +116,17 @@ fn parameter(address: &str, name: &str) -> String {
     let query = query.split('#').next().unwrap();
     let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     pairs.find(|(found, _)| *found == name).unwrap().1.to_owned()
+}
+
+#[tokio::test]
+async fn the_sample_events_are_served() {
+    let mut users = Users::start_with(&[("API_KEYS", "events-key")]).await;
+    for (name, status) in [
+        ("binding-create", 201),
+        ("users-import", 200),
+        ("login-begin", 302),
+        ("jssdk-config", 200),
+    ] {
+        assert_eq!(users.send(&sample(name)).await.status, status, "{name}");
+    }
 }
