@@ -48,6 +48,7 @@ pub(crate) const ROUTES: &[Route<App>] = &[
     route!(Replies, POST "/api/replies/try" => try_out, Operation {
         id: "tryReplies",
         summary: "What would be replied, and by which rule / 试算回复",
+        description: "Changes nothing. The scan of a binding's code (`SCAN` with the key `bind.<id>`) is answered as though it bound.",
         body: Some(Body::required("Attempt")),
         answers: &[(200, "The reply and the pointer to its rule, or nulls", Schema::Object)],
         failures: &[400, 413],
@@ -127,7 +128,8 @@ fn requested_version(request: &Value) -> Result<Option<u64>, Problem> {
     reader.finish(Some(version.flatten())).map_err(Problem::faulty_request)
 }
 
-/// Serves `POST /api/replies/try`: what the stored rules would reply to `{"text":…}` or `{"event":…,"key":…}`.
+/// Serves `POST /api/replies/try`: what the stored rules would reply to `{"text":…}` or `{"event":…,"key":…}`. The scan of a
+/// code that binds is answered as though it bound; nobody is bound.
 async fn try_out(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
     let callback = pretended_callback(&request.json()?)?;
     let (_, rules) = stored_rules(app).await?;

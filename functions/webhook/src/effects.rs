@@ -1,5 +1,6 @@
-//! Runs the effects of a callback before its answer. Effects that fail are handed over to `worker`. Without `worker`, or when
-//! it cannot be asked, the answer is 500 and WeChat delivers again.
+//! Runs the effects of a callback before its answer. Effects that fail are handed over to `worker`. When it cannot be asked,
+//! the answer is 500 and WeChat delivers again. So it is without `worker`, but for the record of who follows: no reply waits
+//! for that one longer than once.
 
 use std::{fmt, time::Duration};
 
@@ -15,7 +16,7 @@ use crate::App;
 /// See [WeChat Docs/被动回复](https://developers.weixin.qq.com/doc/service/guide/product/message/Passive_user_reply_message).
 const ALONE: Duration = Duration::from_secs(2);
 /// Budget of the effects when there is a `worker`. With [`HANDING_OVER`] it is at most [`ALONE`] and [`CLOSING`].
-const BEFORE_WORKER: Duration = Duration::from_millis(1400);
+pub(crate) const BEFORE_WORKER: Duration = Duration::from_millis(1400);
 /// Budget of the asynchronous invocation of `worker`: some 20 ms, the first time a TLS handshake on a small share of a CPU.
 const HANDING_OVER: Duration = Duration::from_secs(1);
 
@@ -30,13 +31,15 @@ pub(crate) enum EffectsOutcome {
     Duplicate,
     /// The effects failed for this reason, and `worker` accepted them.
     HandedOver(EffectError),
+    /// Whether the user follows was not recorded for this reason, and there is no `worker`. Nobody tries again.
+    Lost(EffectError),
 }
 
 impl EffectsOutcome {
-    /// Why the effects were handed over to `worker`, if they were.
-    pub(crate) fn handed_over(&self) -> Option<String> {
+    /// Why the effects failed in this delivery, if they did.
+    pub(crate) const fn error(&self) -> Option<&EffectError> {
         match self {
-            Self::HandedOver(error) => Some(error.to_string()),
+            Self::HandedOver(error) | Self::Lost(error) => Some(error),
             Self::Done | Self::Duplicate => None,
         }
     }
@@ -57,25 +60,29 @@ impl fmt::Display for EffectsFailed {
     }
 }
 
-/// Runs the effects of `callback`, if it has any, or hands them over to `worker`.
-pub(crate) async fn run(app: &App, callback: &Callback) -> Result<EffectsOutcome, EffectsFailed> {
+/// Runs the effects of `callback`, if it has any, or hands them over to `worker`. `spent` is deducted from their budget.
+pub(crate) async fn run(app: &App, callback: &Callback, spent: Duration) -> Result<EffectsOutcome, EffectsFailed> {
     if !app.effects.has_any(callback) {
         return Ok(EffectsOutcome::Done);
     }
     // Boxed: the calls to AWS have a large future. Inside the future of every reply, which is moved many times, it would cost
     // a reply without effects more than all its own work.
-    Box::pin(run_or_hand_over(app, callback)).await
+    Box::pin(run_or_hand_over(app, callback, spent)).await
 }
 
-async fn run_or_hand_over(app: &App, callback: &Callback) -> Result<EffectsOutcome, EffectsFailed> {
+async fn run_or_hand_over(app: &App, callback: &Callback, spent: Duration) -> Result<EffectsOutcome, EffectsFailed> {
     let received_at = app.clock.now();
     let budget = if app.worker.is_some() { BEFORE_WORKER } else { ALONE };
+    let budget = budget.saturating_sub(spent);
     let failed = match app.effects.run(callback, received_at, budget).await {
         Ok(Ran::Now) => return Ok(EffectsOutcome::Done),
         Ok(Ran::Before) => return Ok(EffectsOutcome::Duplicate),
         Err(failed) => failed,
     };
     let Some(worker) = app.worker.as_deref() else {
+        if matches!(failed.error, EffectError::Following(_)) {
+            return Ok(EffectsOutcome::Lost(failed.error));
+        }
         app.effects.give_up(&failed).await;
         return Err(EffectsFailed {
             effects: failed.error,

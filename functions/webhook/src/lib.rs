@@ -1,9 +1,10 @@
 //! `webhook`: verifies, decrypts and answers WeChat's callbacks.
 //!
-//! The reply depends on the rules only. The effects of a callback, in the table and on the event bus, run once: before the
+//! The reply depends on the rules only, but for the scan of a code that binds. The effects of a callback, in the table and on the event bus, run once: before the
 //! answer, because Lambda freezes the process after it, or else in `worker`. The handler never fails: every request gets an
 //! HTTP status.
 
+mod binding;
 mod effects;
 mod notes;
 mod outcome;
@@ -29,10 +30,11 @@ use wechat::{
     telemetry,
 };
 
-use self::{effects::EffectsOutcome, notes::Notes, outcome::Outcome, report::Handled, rules_cache::RulesCache};
+use self::{binding::Scan, notes::Notes, outcome::Outcome, report::Handled, rules_cache::RulesCache};
 
 /// The AWS calls that this function makes. Its role in `template.yaml` allows these and no others.
 pub const AWS_CALLS: &[&str] = &[
+    "dynamodb:BatchGetItem",
     "dynamodb:DeleteItem",
     "dynamodb:GetItem",
     "dynamodb:PutItem",
@@ -50,6 +52,7 @@ const DELIVERED_AGAIN: i64 = 8;
 #[derive(Debug)]
 pub struct App {
     verifier: CallbackVerifier,
+    table: Table,
     effects: Effects,
     worker: Option<Arc<dyn WorkerPort>>,
     rules: RulesCache,
@@ -71,9 +74,10 @@ impl App {
         let table = Table::new(dynamodb, config.table, &config.verifier.app_id);
         let rules = RulesCache::new(table.clone(), Arc::clone(&clock));
         let notes = Notes::new(table.clone(), Arc::clone(&clock));
-        let effects = Effects::new(table, event_bus, Arc::clone(&clock));
+        let effects = Effects::new(table.clone(), event_bus, Arc::clone(&clock));
         Self {
             verifier: config.verifier,
+            table,
             effects,
             worker,
             rules,
@@ -93,7 +97,8 @@ impl App {
 }
 
 impl State for App {
-    /// WeChat hangs up after 5 s, and 3 s may follow: reading the rules, running the effects or handing them over, and a note.
+    /// WeChat hangs up after 5 s, and 3 s may follow: reading the rules, binding, running the effects or handing
+    /// them over, and a note.
     const START_BUDGET: Duration = Duration::from_millis(1700);
 
     /// Reads the rules and opens the connection to the table, so that the first callback need not wait for them. `spent` is
@@ -185,21 +190,30 @@ async fn receive(app: &App, query: Result<CallbackQuery, VerifyError>, body: &[u
     };
     let may_reply = may_reply(&callback);
     let rules = async { if may_reply { app.rules.current().await } else { None } };
-    let (effects, rules) = tokio::join!(effects::run(app, &callback), rules);
-    let is_duplicate = matches!(effects, Ok(EffectsOutcome::Duplicate));
-    let handed_over = effects.as_ref().ok().and_then(EffectsOutcome::handed_over);
+    let work = async {
+        let scan = binding::run(app, &callback).await.map_err(Outcome::ScanFailed)?;
+        let spent = scan.as_ref().map_or(Duration::ZERO, |scan| scan.took);
+        let effects = effects::run(app, &callback, spent).await;
+        Ok((scan, effects.map_err(Outcome::EffectFailed)?))
+    };
+    let (work, rules) = tokio::join!(work, rules);
     let now = app.clock.now();
-    let outcome = match (effects, rules) {
-        (Err(error), _) => Outcome::EffectFailed(error),
-        (Ok(_), Some(rules)) => answer(&callback, &rules, seal.as_ref(), now),
-        (Ok(_), None) if may_reply && now - callback.created_at < DELIVERED_AGAIN => Outcome::RulesUnknown,
-        (Ok(_), None) => Outcome::Acknowledged,
+    let (outcome, scan, effects) = match (work, rules) {
+        (Err(failed), _) => (failed, None, None),
+        (Ok((scan, effects)), rules) => {
+            let outcome = match rules {
+                Some(rules) => answer(&callback, scan.as_ref(), &rules, seal.as_ref(), now),
+                None if may_reply && now - callback.created_at < DELIVERED_AGAIN => Outcome::RulesUnknown,
+                None => Outcome::Acknowledged,
+            };
+            (outcome, scan, Some(effects))
+        }
     };
     Handled {
         outcome,
         callback: Some(callback),
-        is_duplicate,
-        handed_over,
+        scan,
+        effects,
     }
 }
 
@@ -209,8 +223,12 @@ fn may_reply(callback: &Callback) -> bool {
 }
 
 /// Answers with the passive reply that the rules choose, or else with the acknowledgement.
-fn answer(callback: &Callback, rules: &ReplyRules, seal: Option<&Seal>, now: i64) -> Outcome {
-    let Some(answer) = rules.answer(callback) else {
+fn answer(callback: &Callback, scan: Option<&Scan>, rules: &ReplyRules, seal: Option<&Seal>, now: i64) -> Outcome {
+    let answer = match scan {
+        Some(scan) => rules.answer_binding(scan.is_bound()),
+        None => rules.answer(callback),
+    };
+    let Some(answer) = answer else {
         return Outcome::Acknowledged;
     };
     let addresses = Addresses {

@@ -7,7 +7,7 @@ use wechat::{
     message::NotACallback,
 };
 
-use crate::effects::EffectsFailed;
+use crate::{binding::ScanError, effects::EffectsFailed};
 
 /// The body that means "received, no reply". It is never encrypted. See [WeChat Docs/被动回复](https://developers.weixin.qq.com/doc/service/guide/product/message/Passive_user_reply_message).
 const ACKNOWLEDGED: &str = "success";
@@ -32,6 +32,8 @@ pub(crate) enum Outcome {
     NotACallback(NotACallback),
     /// The rules are needed, and no read of them has succeeded yet: WeChat has to deliver again.
     RulesUnknown,
+    /// The scan of a code that binds failed: WeChat has to deliver again.
+    ScanFailed(ScanError),
     /// An effect failed, and `worker` did not take it over: WeChat has to deliver again.
     EffectFailed(EffectsFailed),
     /// Neither GET nor POST.
@@ -67,7 +69,7 @@ impl Outcome {
             Self::Forbidden(_) => "forbidden",
             Self::Refused(_) => "refused",
             Self::Unreadable(_) | Self::NotACallback(_) => "unreadable",
-            Self::RulesUnknown | Self::EffectFailed(_) => "failed",
+            Self::RulesUnknown | Self::ScanFailed(_) | Self::EffectFailed(_) => "failed",
             Self::MethodNotAllowed => "method_not_allowed",
         }
     }
@@ -80,7 +82,7 @@ impl Outcome {
             }
             Self::Forbidden(_) => 403,
             Self::Refused(_) => 400,
-            Self::RulesUnknown | Self::EffectFailed(_) => 500,
+            Self::RulesUnknown | Self::ScanFailed(_) | Self::EffectFailed(_) => 500,
             Self::MethodNotAllowed => 405,
         }
     }
@@ -99,6 +101,7 @@ impl Outcome {
                 "the reply rules have not been read yet, and WeChat will deliver again / 尚未读到回复规则，等待微信重新推送"
                     .to_owned(),
             ),
+            Self::ScanFailed(error) => Some(error.to_string()),
             Self::EffectFailed(error) => Some(error.to_string()),
             Self::Echoed(_) | Self::Replied(_) | Self::Acknowledged | Self::MethodNotAllowed => None,
         }
@@ -120,7 +123,7 @@ impl Outcome {
             Self::Acknowledged | Self::Unreadable(_) | Self::NotACallback(_) => ACKNOWLEDGED,
             Self::Forbidden(_) => "signature verification failed",
             Self::Refused(_) => "not a body that WeChat sends in this mode",
-            Self::RulesUnknown | Self::EffectFailed(_) => "try again",
+            Self::RulesUnknown | Self::ScanFailed(_) | Self::EffectFailed(_) => "try again",
             Self::MethodNotAllowed => "method not allowed",
         };
         text.to_owned()

@@ -6,7 +6,7 @@ use wechat::{
     telemetry::{self, Metric, MetricGroup},
 };
 
-use crate::outcome::Outcome;
+use crate::{binding::Scan, effects::EffectsOutcome, outcome::Outcome};
 
 /// Bytes of a name that are logged. In plain mode the body is not signed, so a stranger can send a long name.
 const LOGGED_NAME: usize = 64;
@@ -17,10 +17,10 @@ pub(crate) struct Handled {
     pub(crate) outcome: Outcome,
     /// The callback in the request, if it could be read.
     pub(crate) callback: Option<Callback>,
-    /// Whether an earlier delivery ran the effects.
-    pub(crate) is_duplicate: bool,
-    /// Why the effects were handed over to `worker`, if they were.
-    pub(crate) handed_over: Option<String>,
+    /// The scan, if the callback was the scan of a code that binds.
+    pub(crate) scan: Option<Scan>,
+    /// How the effects of the callback ended, if WeChat need not deliver it again for them.
+    pub(crate) effects: Option<EffectsOutcome>,
 }
 
 impl From<Outcome> for Handled {
@@ -28,8 +28,8 @@ impl From<Outcome> for Handled {
         Self {
             outcome,
             callback: None,
-            is_duplicate: false,
-            handed_over: None,
+            scan: None,
+            effects: None,
         }
     }
 }
@@ -44,8 +44,9 @@ impl Handled {
             kind.is_some().then(|| Metric::millis("ReplyLatency", millis)),
             matches!(self.outcome, Outcome::Forbidden(_)).then(|| Metric::count("BadSignatures")),
             self.outcome.is_unreadable().then(|| Metric::count("Unreadable")),
-            self.is_duplicate.then(|| Metric::count("Duplicates")),
-            self.handed_over.is_some().then(|| Metric::count("HandedOver")),
+            self.is_duplicate().then(|| Metric::count("Duplicates")),
+            self.is_handed_over().then(|| Metric::count("HandedOver")),
+            self.is_lost().then(|| Metric::count("LostEffects")),
         ];
         let of_all: Vec<Metric> = of_all.into_iter().flatten().collect();
         let callbacks = kind.is_some().then(|| Metric::count("Callbacks"));
@@ -67,12 +68,27 @@ impl Handled {
         telemetry::emit_groups(&groups, now_millis);
     }
 
+    /// Whether an earlier delivery ran the effects.
+    const fn is_duplicate(&self) -> bool {
+        matches!(self.effects, Some(EffectsOutcome::Duplicate))
+    }
+
+    /// Whether the effects were handed over to `worker`.
+    const fn is_handed_over(&self) -> bool {
+        matches!(self.effects, Some(EffectsOutcome::HandedOver(_)))
+    }
+
+    /// Whether an effect failed that nobody tries again.
+    const fn is_lost(&self) -> bool {
+        matches!(self.effects, Some(EffectsOutcome::Lost(_)))
+    }
+
     /// The delivery status of a template message, when this request is the first to report it.
     fn delivery(&self) -> Option<&'static str> {
         let Content::Event(Event::TemplateSendJobFinish { status, .. }) = &self.callback.as_ref()?.content else {
             return None;
         };
-        let is_news = self.outcome.status() == 200 && !self.is_duplicate;
+        let is_news = self.outcome.status() == 200 && !self.is_duplicate();
         is_news.then(|| status.name())
     }
 
@@ -95,11 +111,13 @@ impl Handled {
         let event = callback.and_then(Callback::event_name).map(brief);
         let outcome = self.outcome.name();
         let status = self.outcome.status();
-        let duplicate = self.is_duplicate.then_some(true);
+        let binding = self.scan.as_ref().map(Scan::name);
+        let duplicate = self.is_duplicate().then_some(true);
         let (msgid, receipt) = self.receipt().unzip();
         let openid_sha256 = callback.map(|callback| logged_openid(&callback.from));
-        let handed_over = self.handed_over.is_some().then_some(true);
-        let error = self.outcome.error().or_else(|| self.handed_over.clone());
+        let handed_over = self.is_handed_over().then_some(true);
+        let of_effects = self.effects.as_ref().and_then(EffectsOutcome::error);
+        let error = self.outcome.error().or_else(|| Some(of_effects?.to_string()));
         // `tracing` needs the level at compile time.
         macro_rules! line {
             ($level:ident) => {
@@ -109,6 +127,7 @@ impl Handled {
                     msgid,
                     receipt,
                     openid_sha256,
+                    binding,
                     outcome,
                     status,
                     millis,
@@ -122,6 +141,7 @@ impl Handled {
         match status {
             500.. => line!(error),
             400.. => line!(warn),
+            _ if self.is_lost() => line!(error),
             _ if error.is_some() => line!(warn),
             _ => line!(info),
         }

@@ -8,21 +8,23 @@ mod callback;
 mod document;
 mod event;
 mod rules;
+mod scene;
 
 pub use self::{
     answer::answer, api_body::api_body, callback::verify_and_decrypt, document::parse_document, event::gateway_event,
-    rules::rules,
+    rules::rules, scene::scene,
 };
 
 /// The name of a target and its corpus, and its function.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     ("answer", answer),
     ("api_body", api_body),
     ("gateway_event", gateway_event),
     ("parse_document", parse_document),
     ("rules", rules),
+    ("scene", scene),
     ("verify_and_decrypt", verify_and_decrypt),
 ];

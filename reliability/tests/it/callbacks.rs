@@ -5,8 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::json;
-use testing::{Fault, Service};
+use serde_json::{Value, json};
+use testing::{Fault, Function, Service};
 
 use crate::{
     report::{self, Row, WECHAT_WAITS},
@@ -20,6 +20,12 @@ const STEPS: [(Service, usize, &str); 5] = [
     (Service::EventBus, 1, "receipt: publishing it"),
     (Service::Table, 3, "receipt: noting that it is done"),
     (Service::Table, 4, "receipt: noting when a callback last came"),
+];
+/// What the scan of a code that binds makes the webhook ask of the table, in order.
+const SCAN_STEPS: [(usize, &str); 3] = [
+    (1, "a scan that binds: reading the binding"),
+    (2, "a scan that binds: reading who is who"),
+    (3, "a scan that binds: binding"),
 ];
 const MSGID: &str = "3400000000893845440";
 const WITHIN: &str = "5 s";
@@ -47,6 +53,15 @@ async fn callbacks() {
     };
     let mut rows = report::run(receipts("worker")).await;
     rows.extend(report::run(receipts("")).await);
+    let scans = SCAN_STEPS.into_iter().flat_map(|(step, name)| {
+        let faults = table_faults().into_iter();
+        faults.map(move |(breaks, fault)| scan(step, name, breaks, fault))
+    });
+    rows.extend(report::run(scans).await);
+    for worker in ["worker", ""] {
+        let cases = table_faults().into_iter();
+        rows.extend(report::run(cases.map(|(breaks, fault)| follow(worker, breaks, fault))).await);
+    }
     let starts = table_faults().into_iter().map(|(breaks, fault)| start(breaks, fault));
     rows.extend(report::run(starts).await);
     report::section(
@@ -54,7 +69,9 @@ async fn callbacks() {
         "A delivery receipt claims its effects, records them, publishes them and notes that they are done; now and then the \
          doctor's note of the last callback follows, which nothing waits for longer than 300 ms. What fails of the effects is \
          handed over to `worker`, so that WeChat has its answer; without `WORKER_FUNCTION` the answer is 500. Without an event \
-         bus a reply needs none of that: it comes from the rules in memory. WeChat delivers again 5 s after whatever it takes \
+         bus a reply needs none of that: it comes from the rules in memory. The scan of a code that binds is the one that needs \
+         the table: it is never handed over. When a bound user begins to follow, the greeting waits 0.8 s for the record of it \
+         at most. WeChat delivers again 5 s after whatever it takes \
          for a failure; the suite delivers again in any case.",
         rows,
     );
@@ -114,6 +131,100 @@ pub(crate) async fn kept(stage: &Stage) -> String {
     match events.len() {
         1 => "the receipt and the event, once".to_owned(),
         _ => "the receipt once; the event more than once, with the same `id`".to_owned(),
+    }
+}
+
+/// A follower's scan of a code that binds. Without a bus it has no effects.
+async fn scan(step: usize, name: &'static str, breaks: &'static str, fault: Fault) -> Row {
+    let stage = Stage::new().await;
+    stage.begin_binding().await;
+    let mut webhook = stage.serving_with(Program::Webhook, &[("EVENT_BUS_NAME", "")]).await;
+    stage.proxy(Service::Table).fail(step.., fault);
+    let first = ask(&mut webhook, &stage.scan()).await;
+    assert!(first.took < WECHAT_WAITS, "{name}, {breaks}: {first:?}");
+    stage.mend().await;
+    assert!(stage.lambda.kept().is_empty(), "{name}, {breaks}");
+    if first.status == 200 {
+        stage.assert_bound().await;
+        assert!(is_bound(&first), "{name}, {breaks}: {first:?}");
+    }
+    let again = ask(&mut webhook, &stage.scan()).await;
+    assert!(is_bound(&again), "{name}, {breaks}: {again:?}");
+    stage.assert_bound().await;
+    Row {
+        step: name.to_owned(),
+        breaks: format!("the table {breaks}"),
+        gets: match first.status {
+            200 => "200, `bound`".to_owned(),
+            _ => answer(&first),
+        },
+        within: WITHIN,
+        kept: "the user is bound, once".to_owned(),
+        returns: match first.status {
+            200 => "nothing was missed",
+            _ => "the redelivery after 5 s: 200, `bound`",
+        }
+        .to_owned(),
+    }
+}
+
+/// Whether the reply says that the scan bound.
+pub(crate) fn is_bound(seen: &Seen) -> bool {
+    seen.status == 200 && seen.body.as_str().is_some_and(|body| body.contains("绑定成功"))
+}
+
+/// A bound user begins to follow, and the table breaks when that is recorded.
+async fn follow(worker: &'static str, breaks: &'static str, fault: Fault) -> Row {
+    let stage = Stage::new().await;
+    stage.tie().await;
+    let changes = [("EVENT_BUS_NAME", ""), ("WORKER_FUNCTION", worker)];
+    let mut webhook = stage.serving_with(Program::Webhook, &changes).await;
+    stage.proxy(Service::Table).fail(2.., fault);
+    let event = |name: &str, off| stage.callback("event", &format!("<Event>{name}</Event>"), off);
+    let greeted = ask(&mut webhook, &event("subscribe", 0)).await;
+    assert!(greeted.took < WECHAT_WAITS, "{breaks}: {greeted:?}");
+    let is_greeted = greeted.body.as_str().is_some_and(|body| body.contains("欢迎关注"));
+    assert!(is_greeted, "{breaks}: {greeted:?}");
+    let is_lost = line_of(&webhook, "subscribe").await["level"] == "ERROR";
+    stage.mend().await;
+    let handed_over = stage.run_worker().await;
+    let followed = async || stage.table.item("user#u-1").await["followed"].clone();
+    if !is_lost {
+        assert_eq!(followed().await, true, "{breaks}");
+    }
+    let left = ask(&mut webhook, &event("unsubscribe", 1)).await;
+    assert_eq!((left.status, followed().await), (200, json!(false)), "{breaks}: {left:?}");
+    Row {
+        step: match worker {
+            "" => "a bound user follows: recording it, without `WORKER_FUNCTION`",
+            _ => "a bound user follows: recording it",
+        }
+        .to_owned(),
+        breaks: format!("the table {breaks}"),
+        gets: "200, the greeting".to_owned(),
+        within: WITHIN,
+        kept: match is_lost {
+            true => "that the user follows, or what was known before",
+            false => "that the user follows",
+        }
+        .to_owned(),
+        returns: match (is_lost, handed_over) {
+            (true, _) => "the next event of the user is recorded",
+            (false, 0) => "nothing was missed",
+            (false, _) => "`worker`, by Lambda's next attempt",
+        }
+        .to_owned(),
+    }
+}
+
+/// The function's line about the event `name`, which may come after the answer.
+async fn line_of(webhook: &Function, name: &str) -> Value {
+    loop {
+        let mut lines = webhook.log_lines().into_iter();
+        if let Some(line) = lines.find(|line| line["message"] == "callback" && line["event"] == name) {
+            return line;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 

@@ -56,6 +56,23 @@ const STORIES: [Story; 10] = [
         },
     },
     Story {
+        name: "a scan that binds",
+        program: Program::Webhook,
+        before: |stage| Box::pin(stage.begin_binding()),
+        event: |stage| stage.scan().into(),
+        after: |stage, function| {
+            Box::pin(async move {
+                stage.table.end_claims().await;
+                let again = ask(function, &stage.scan()).await;
+                assert!(callbacks::is_bound(&again), "{again:?}");
+                stage.assert_bound().await;
+                assert!(!stage.bus.entries().is_empty(), "the event is lost");
+                let kept = "the user is bound, once; the event at least once, with the same `id`";
+                ("the redelivery after 5 s: 200, `bound`".to_owned(), kept.to_owned())
+            })
+        },
+    },
+    Story {
         name: "effects that were handed over",
         program: Program::Worker,
         before: nothing,

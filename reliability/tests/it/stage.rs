@@ -156,6 +156,36 @@ impl Stage {
         callback(message_from(FOLLOWER, self.began, "event", &fields)).plain()
     }
 
+    /// Begins the binding of `u-1` whose code the follower scans.
+    pub(crate) async fn begin_binding(&self) {
+        let ends = self.began + 600;
+        let binding = json!({"user": "u-1", "expires_at": ends, "ttl": ends + 24 * 3600});
+        self.table.set("bind#b1", &binding).await;
+    }
+
+    /// The follower's scan of that code, the same at each delivery.
+    pub(crate) fn scan(&self) -> Request {
+        let fields = "<Event>SCAN</Event><EventKey>bind.b1</EventKey><Ticket>t</Ticket>";
+        callback(message_from(FOLLOWER, self.began, "event", fields)).plain()
+    }
+
+    /// Asserts that `u-1` and the follower are tied, and by that code.
+    pub(crate) async fn assert_bound(&self) {
+        for item in ["user#u-1", "bind#b1"] {
+            assert_eq!(self.table.item(item).await["openid"], FOLLOWER, "{item}");
+        }
+        let openid = self.table.item(&format!("openid#{FOLLOWER}")).await;
+        assert_eq!(openid["user"], "u-1");
+    }
+
+    /// Ties `u-1` and the follower, as an import does.
+    pub(crate) async fn tie(&self) {
+        let user = json!({"openid": FOLLOWER, "bound_at": self.began});
+        self.table.set("user#u-1", &user).await;
+        let openid = json!({"user": "u-1"});
+        self.table.set(&format!("openid#{FOLLOWER}"), &openid).await;
+    }
+
     /// The event by which the webhook hands the effects of that receipt over to `worker`.
     pub(crate) fn late_receipt(&self, msgid: &str) -> Value {
         let callback = json!({

@@ -1,7 +1,8 @@
-//! The effects of a callback: recording a delivery receipt, and publishing an event on the bus. `webhook` runs them before it
-//! answers; when they fail, it hands them over to `worker`.
+//! The effects of a callback: recording a delivery receipt, publishing an event on the bus, and recording whether a bound user
+//! follows the account. `webhook` runs them before it answers; when they fail, it hands them over to `worker`.
 //!
-//! A claim in the table makes the effects happen once, however often WeChat or Lambda delivers. They can happen twice when the
+//! The record of following needs no claim: the newest event wins, however often it comes. For the others a claim in the table
+//! makes them happen once, however often WeChat or Lambda delivers. They can happen twice when the
 //! process dies between an effect and closing the claim, or when an answer is lost. This is harmless: the receipt is the same,
 //! and both events on the bus have the same `id`.
 
@@ -35,6 +36,13 @@ const CLAIMED_LONGER: i64 = 2;
 /// The pause before looking again at the claim of another delivery.
 const CLAIM_POLL: Duration = Duration::from_millis(200);
 
+/// How long recording whether a user follows may take. The greeting waits for it.
+const FOLLOWING: Duration = Duration::from_millis(800);
+
+/// Seconds by which the `CreateTime` of an event may be ahead of our clock. In plain mode a stranger can forge one, and the
+/// newest event wins: one of next year would win for a year.
+const AHEAD: i64 = 600;
+
 /// Bytes that the record keeps of `Status`, WeChat's text for the result of a send.
 const LONGEST_WORDS: usize = 200;
 
@@ -54,6 +62,9 @@ pub enum EffectError {
     /// The table did not answer in time.
     #[error("the table did not answer within {0:?} / 数据表未在 {0:?} 内应答")]
     TooLate(Duration),
+    /// Only this failed: whether the user follows the account was not recorded.
+    #[error("whether the user follows the account may not be recorded / 用户的关注状态可能未记录: {0}")]
+    Following(#[source] Box<Self>),
 }
 
 /// Failed effects, and the claim that they may still hold: see [`Effects::give_up`].
@@ -117,15 +128,48 @@ impl Effects {
     /// Whether `callback` has any effects.
     #[must_use]
     pub fn has_any(&self, callback: &Callback) -> bool {
+        self.has_claimed(callback) || following(callback, 0).is_some()
+    }
+
+    /// Whether `callback` has effects that need a claim.
+    fn has_claimed(&self, callback: &Callback) -> bool {
         self.publish() || receipt(callback, 0).is_some()
     }
 
-    /// Runs the effects of `callback`, received at `received_at` (epoch seconds), unless another delivery runs them or has run
-    /// them. Takes at most `budget`, and [`CLOSING`] after a success.
+    /// Runs the effects of `callback`, received at `received_at` (epoch seconds). Those that need a claim are left out when
+    /// another delivery runs them or has run them. Takes at most `budget`, and [`CLOSING`] after a success.
     ///
     /// # Errors
     /// [`Failed`], although the effects may have happened. The caller then gives up the claim with [`Self::give_up`].
+    /// [`EffectError::Following`] when all others have happened.
     pub async fn run(&self, callback: &Callback, received_at: i64, budget: Duration) -> Result<Ran, Failed> {
+        let (ran, followed) = tokio::join!(
+            self.run_claimed(callback, received_at, budget),
+            self.record_following(callback, received_at, budget)
+        );
+        let ran = ran?;
+        followed.map_err(|error| EffectError::Following(Box::new(error)))?;
+        Ok(ran)
+    }
+
+    async fn record_following(
+        &self,
+        callback: &Callback,
+        received_at: i64,
+        budget: Duration,
+    ) -> Result<(), EffectError> {
+        let Some(Following { openid, begins, at }) = following(callback, received_at) else {
+            return Ok(());
+        };
+        let budget = budget.min(FOLLOWING);
+        let recorded = timeout(budget, self.table.set_followed(openid, begins, at)).await;
+        Ok(recorded.map_err(|_| EffectError::TooLate(budget))??)
+    }
+
+    async fn run_claimed(&self, callback: &Callback, received_at: i64, budget: Duration) -> Result<Ran, Failed> {
+        if !self.has_claimed(callback) {
+            return Ok(Ran::Now);
+        }
         let deadline = Instant::now() + budget;
         let key = callback.dedup_key();
         let owner = random::hex::<8>();
@@ -171,7 +215,7 @@ impl Effects {
         }
     }
 
-    /// Runs both effects concurrently. Lets each finish when the other fails: the next run repeats both.
+    /// Runs both effects that need the claim, concurrently. Lets each finish when the other fails: the next run repeats both.
     async fn act(
         &self,
         callback: &Callback,
@@ -247,5 +291,28 @@ fn receipt(callback: &Callback, at: i64) -> Option<Receipt<'_>> {
         status: MessageStatus::from(*status),
         words: &status_text[..status_text.floor_char_boundary(LONGEST_WORDS)],
         at,
+    })
+}
+
+/// When a user began or ceased to follow the account.
+struct Following<'a> {
+    openid: &'a str,
+    begins: bool,
+    /// In epoch seconds.
+    at: i64,
+}
+
+/// Reads `callback`, received at `received_at`, as an event that begins or ends following; `None` when it is another callback
+/// or names no user.
+fn following(callback: &Callback, received_at: i64) -> Option<Following<'_>> {
+    let begins = match &callback.content {
+        Content::Event(Event::Subscribe { .. }) => true,
+        Content::Event(Event::Unsubscribe) => false,
+        _ => return None,
+    };
+    Some(Following {
+        openid: callback.openid()?,
+        begins,
+        at: callback.created_at.min(received_at + AHEAD),
     })
 }

@@ -9,6 +9,7 @@
 //! See [WeChat Docs/接收普通消息](https://developers.weixin.qq.com/doc/offiaccount/Message_Management/Receiving_standard_messages.html)
 //! and [WeChat Docs/接收事件推送](https://developers.weixin.qq.com/doc/offiaccount/Message_Management/Receiving_event_pushes.html).
 
+mod binding;
 mod event;
 mod msgid;
 mod report;
@@ -18,6 +19,7 @@ mod tests;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+pub use binding::{BINDING_SCENE, is_binding_id};
 pub use event::{AuthorizedUser, Event, Pictures, ScanCode, SubscribeChoice};
 pub use msgid::is_msgid;
 pub use report::{
@@ -26,6 +28,9 @@ pub use report::{
 };
 
 use crate::{digest::sha256_hex, xml::Tree};
+
+/// Bytes of the longest openid. A key of the table has room for it.
+const LONGEST_OPENID: usize = 128;
 
 /// A message or an event, with its envelope.
 #[derive(Clone, Debug, PartialEq)]
@@ -187,6 +192,13 @@ impl Callback {
             content: Content::read(&document)?,
             document,
         })
+    }
+
+    /// Returns the openid of the user who sent a message or caused an event. `None` when `FromUserName` is missing, or too
+    /// long for an openid: WeChat's have 28 characters.
+    #[must_use]
+    pub fn openid(&self) -> Option<&str> {
+        (1..=LONGEST_OPENID).contains(&self.from.len()).then_some(&*self.from)
     }
 
     /// Everything that WeChat sent.

@@ -6,7 +6,7 @@ use regex_syntax::hir::Hir;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{fold, lookups};
+use super::{DEFAULT_BIND_FAILED, DEFAULT_BOUND, fold, lookups};
 use crate::{
     reply::{NEWS_LIMIT, Reply, TEXT_LIMIT},
     validate::{Fault, Object, Place, Reader, in_words},
@@ -34,6 +34,8 @@ pub(super) struct RulesDocument {
     pub(super) clicks: HashMap<String, Reply>,
     pub(super) scans: HashMap<String, Reply>,
     pub(super) default: Option<Reply>,
+    pub(super) bound: Option<Reply>,
+    pub(super) bind_failed: Option<Reply>,
 }
 
 #[derive(Debug)]
@@ -90,7 +92,15 @@ impl RulesReader {
     }
 
     fn document(&mut self, value: &Value) -> Option<RulesDocument> {
-        let known = ["subscribe", "keywords", "clicks", "scans", "default"];
+        let known = [
+            "subscribe",
+            "keywords",
+            "clicks",
+            "scans",
+            "default",
+            "bound",
+            "bind_failed",
+        ];
         let document = &self.json.object_of(Place::Root, value, &known)?;
         Some(RulesDocument {
             subscribe: self.optional_reply(document, "subscribe"),
@@ -98,6 +108,8 @@ impl RulesReader {
             clicks: self.replies(document, "clicks"),
             scans: self.replies(document, "scans"),
             default: self.optional_reply(document, "default"),
+            bound: self.reply_or(document, "bound", DEFAULT_BOUND),
+            bind_failed: self.reply_or(document, "bind_failed", DEFAULT_BIND_FAILED),
         })
     }
 
@@ -194,6 +206,15 @@ impl RulesReader {
 
     fn optional_reply(&mut self, document: &Object<'_, '_>, name: &str) -> Option<Reply> {
         self.reply(document.place.member(name), document.get(name)?)
+    }
+
+    /// Reads a reply that has a default. A member that is null stands for no reply.
+    fn reply_or(&mut self, document: &Object<'_, '_>, name: &str, default: &str) -> Option<Reply> {
+        if document.members.contains_key(name) {
+            self.optional_reply(document, name)
+        } else {
+            Some(Reply::text(default))
+        }
     }
 
     fn reply(&mut self, place: Place<'_>, value: &Value) -> Option<Reply> {
@@ -319,12 +340,16 @@ mod tests {
                 "3": {"type": "video", "media_id": "m", "description": "x".repeat(2049)},
             },
             "default": {"type": "sticker"},
+            "bound": "yes",
+            "bind_failed": {"type": "text"},
         });
         let mut found = pointers(&document);
         found.sort();
         assert_eq!(
             found,
             [
+                "/bind_failed/content",
+                "/bound",
                 "/clicks/a~1b/articles",
                 "/default/type",
                 "/greeting",

@@ -14,13 +14,17 @@ use serde::Serialize;
 pub use self::document::RulesError;
 use self::{document::RulesDocument, matcher::KeywordMatcher};
 use crate::{
-    message::{Callback, Content, Event, MessageKind},
+    message::{Callback, Content, Event, MessageKind, is_binding_id},
     reply::Reply,
     validate::escape_pointer,
 };
 
 /// The greeting of an account that has stored no rules.
 const DEFAULT_GREETING: &str = "欢迎关注";
+/// The reply to a scan that bound a user, unless the rules have another.
+const DEFAULT_BOUND: &str = "绑定成功";
+/// The reply to a scan of a code that binds nobody, or nobody any more, unless the rules have another.
+const DEFAULT_BIND_FAILED: &str = "二维码已失效，请重新获取";
 
 /// The compiled rules of an account.
 #[derive(Debug)]
@@ -44,6 +48,8 @@ pub struct Answer<'a> {
 enum Question<'a> {
     Text(&'a str),
     OtherMessage,
+    /// The scan of a code that binds, with the id in its scene.
+    Binding(&'a str),
     Subscribe(Option<&'a str>),
     Scan(&'a str),
     Click(&'a str),
@@ -52,6 +58,9 @@ enum Question<'a> {
 impl<'a> Question<'a> {
     /// Returns `None` for a callback to which no rule can apply.
     fn of(callback: &'a Callback) -> Option<Self> {
+        if let Some(id) = callback.scanned_binding() {
+            return Some(Self::Binding(id));
+        }
         match &callback.content {
             Content::Message(message) => match &message.kind {
                 MessageKind::Text { content, .. } => Some(Self::Text(content)),
@@ -95,12 +104,14 @@ impl ReplyRules {
         Question::of(callback).is_some()
     }
 
-    /// The reply to a callback. On `None` the webhook answers `success`.
+    /// The reply to a callback. On `None` the webhook answers `success`. The rules know no bindings: the scan of a code that
+    /// binds is answered as though it bound, see [`Self::answer_binding`].
     #[must_use]
     pub fn answer(&self, callback: &Callback) -> Option<Answer<'_>> {
         match Question::of(callback)? {
             Question::Text(text) => self.answer_text(text),
             Question::OtherMessage => self.default_answer(),
+            Question::Binding(id) => self.answer_binding(is_binding_id(id)),
             Question::Subscribe(scene) => self.answer_subscribe(scene),
             Question::Scan(scene) => self.answer_scan(scene),
             Question::Click(key) => self.answer_click(key),
@@ -151,6 +162,20 @@ impl ReplyRules {
         })
     }
 
+    /// The reply to the scan of a code that binds, also in place of the greeting.
+    #[must_use]
+    pub fn answer_binding(&self, is_bound: bool) -> Option<Answer<'_>> {
+        let (reply, rule) = if is_bound {
+            (&self.document.bound, "/bound")
+        } else {
+            (&self.document.bind_failed, "/bind_failed")
+        };
+        Some(Answer {
+            reply: reply.as_ref()?,
+            rule: rule.to_owned(),
+        })
+    }
+
     fn default_answer(&self) -> Option<Answer<'_>> {
         let reply = self.document.default.as_ref()?;
         Some(Answer {
@@ -161,10 +186,12 @@ impl ReplyRules {
 }
 
 impl Default for ReplyRules {
-    /// The rules of an account that has stored no rules: only a greeting.
+    /// The rules of an account that has stored no rules: a greeting, and the replies to scans that bind.
     fn default() -> Self {
         let document = RulesDocument {
             subscribe: Some(Reply::text(DEFAULT_GREETING)),
+            bound: Some(Reply::text(DEFAULT_BOUND)),
+            bind_failed: Some(Reply::text(DEFAULT_BIND_FAILED)),
             ..RulesDocument::default()
         };
         Self {
@@ -434,6 +461,36 @@ mod tests {
             None,
             "only a subscription carries the prefix"
         );
+    }
+
+    #[test]
+    fn a_scan_that_binds_has_replies_of_its_own() {
+        let scans = [
+            "<MsgType>event</MsgType><Event>SCAN</Event><EventKey>bind.0f</EventKey>",
+            "<MsgType>event</MsgType><Event>subscribe</Event><EventKey>qrscene_bind.0f</EventKey>",
+        ];
+        let stored = json!({"subscribe": text("hello"), "scans": {"bind.0f": text("scene")}});
+        let own = json!({"bound": text("welcome"), "bind_failed": text("sorry")});
+        let silent = json!({"subscribe": text("hello"), "bound": null, "bind_failed": null});
+        for (rules, bound, failed) in [
+            (ReplyRules::default(), Some("绑定成功"), Some("二维码已失效，请重新获取")),
+            (rules(&stored), Some("绑定成功"), Some("二维码已失效，请重新获取")),
+            (rules(&own), Some("welcome"), Some("sorry")),
+            (rules(&silent), None, None),
+        ] {
+            for fields in scans {
+                assert!(ReplyRules::may_answer(&callback(fields)), "{fields}");
+                assert_eq!(replied(&rules, fields).as_deref(), bound, "as though it bound");
+            }
+            for (is_bound, expected, rule) in [(true, bound, "/bound"), (false, failed, "/bind_failed")] {
+                let answer = rules.answer_binding(is_bound);
+                let expected = expected.map(Reply::text);
+                assert_eq!(answer.as_ref().map(|answer| answer.reply), expected.as_ref());
+                assert!(answer.is_none_or(|answer| answer.rule == rule));
+            }
+        }
+        let odd = "<MsgType>event</MsgType><Event>SCAN</Event><EventKey>bind.no id</EventKey>";
+        assert_eq!(replied(&ReplyRules::default(), odd).unwrap(), "二维码已失效，请重新获取");
     }
 
     #[test]

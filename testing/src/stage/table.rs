@@ -150,6 +150,7 @@ fn name(item: &Value) -> &str {
 
 fn attribute_of(value: &Value) -> AttributeValue {
     match value {
+        Value::Bool(value) => AttributeValue::Bool(*value),
         Value::String(text) => AttributeValue::S(text.clone()),
         Value::Number(number) => AttributeValue::N(number.to_string()),
         Value::Array(values) => AttributeValue::L(values.iter().map(attribute_of).collect()),
@@ -165,6 +166,7 @@ fn attribute_of(value: &Value) -> AttributeValue {
 
 fn json_of(attribute: &AttributeValue) -> Value {
     match attribute {
+        AttributeValue::Bool(value) => (*value).into(),
         AttributeValue::S(text) => text.as_str().into(),
         AttributeValue::N(number) => serde_json::from_str(number).unwrap(),
         AttributeValue::L(values) => values.iter().map(json_of).collect(),

@@ -126,8 +126,17 @@ async fn trying_tells_the_reply_and_its_rule() {
         (200, greeting)
     );
 
+    let bound = json!({"reply": {"type": "text", "content": "绑定成功"}, "rule": "/bound"});
+    let scan = json!({"event": "SCAN", "key": "bind.0123456789abcdef0123456789abcdef"});
+    assert_eq!(
+        admin.post("/api/replies/try", &scan).await.parts(),
+        (200, bound),
+        "as though it bound"
+    );
+
     let reply = json!({"type": "text", "content": "您好"});
     let document = json!({
+        "bound": reply,
         "keywords": [{"match": "prefix", "value": "你", "reply": reply}],
         "clicks": {"HELP": reply},
         "scans": {"42": reply},
@@ -138,6 +147,8 @@ async fn trying_tells_the_reply_and_its_rule() {
         (json!({"text": "再见"}), Value::Null),
         (json!({"event": "CLICK", "key": "HELP"}), json!("/clicks/HELP")),
         (json!({"event": "subscribe", "key": "qrscene_42"}), json!("/scans/42")),
+        (json!({"event": "subscribe", "key": "qrscene_bind.0f"}), json!("/bound")),
+        (json!({"event": "SCAN", "key": "bind.no id"}), json!("/bind_failed")),
     ] {
         assert_eq!(
             admin.post("/api/replies/try", &request).await.body["rule"],

@@ -63,6 +63,39 @@ async fn what_is_handed_over_happens_with_the_time_at_which_it_came_in() {
     assert_eq!(stage.bus.entries()[0]["Time"], event["received_at"]);
 }
 
+/// It may come late, and twice: the newest event wins.
+#[tokio::test]
+async fn an_event_of_following_that_is_handed_over_is_recorded_for_a_bound_user() {
+    let stage = stage().await;
+    let mut worker = start_with(&stage, &[("EVENT_BUS_NAME", "")]).await;
+    let event = |name: &str, at: i64| {
+        let mut event = effects();
+        event["publish"] = json!(false);
+        event["callback"] = json!({
+            "ToUserName": "gh_1", "FromUserName": "o1", "CreateTime": at.to_string(), "MsgType": "event", "Event": name,
+        });
+        event
+    };
+    assert_eq!(worker.succeed(&event("subscribe", 100)).await, done("now"));
+    assert!(stage.table.items().await.is_empty(), "nobody is bound");
+    stage.table.set("user#u-1", &json!({"openid": "o1", "bound_at": 1})).await;
+    stage.table.set("openid#o1", &json!({"user": "u-1"})).await;
+    stage.proxy(Service::Table).fail(1.., Fault::Refuse);
+    assert_eq!(worker.fail(&event("unsubscribe", 110)).await.0, "Effects");
+    stage.mend().await;
+    for (name, at, expected) in [
+        ("subscribe", 100, true),
+        ("unsubscribe", 110, false),
+        ("unsubscribe", 110, false),
+        ("subscribe", 105, false),
+    ] {
+        assert_eq!(worker.succeed(&event(name, at)).await, done("now"));
+        for item in ["user#u-1", "openid#o1"] {
+            assert_eq!(stage.table.item(item).await["followed"], expected, "{name} {at}");
+        }
+    }
+}
+
 /// Lambda promises to deliver at least once.
 #[tokio::test]
 async fn an_event_that_is_delivered_twice_has_its_effects_once() {
