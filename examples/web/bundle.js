@@ -1,7 +1,7 @@
 // The bundle's API. Only the back end calls it, because only the back end may know the key.
 
 /** Where WeChat users and this back end reach the bundle: its PUBLIC_URL. */
-export const BUNDLE_URL = process.env.BUNDLE_URL ?? "http://127.0.0.1:8000";
+export const BUNDLE_URL = new URL(process.env.BUNDLE_URL ?? "http://127.0.0.1:8000").origin;
 
 // `local` is the public key of a simulated run. For a real account make a key with the scopes `users` and `send` alone, and
 // keep it in the environment.
@@ -14,7 +14,6 @@ export class BundleError extends Error {
   constructor(status, problem) {
     super(problem.detail ?? `HTTP ${status}`);
     this.status = status;
-    this.type = problem.type;
   }
 }
 

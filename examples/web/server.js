@@ -20,16 +20,15 @@ const sessions = new Map();
 const files = readFiles(join(import.meta.dirname, "dist"));
 
 const server = createServer(answer);
-server.listen(PORT, "127.0.0.1");
-await new Promise((resolve) => server.once("listening", resolve));
+await new Promise((resolve) => server.listen(PORT, "127.0.0.1", resolve));
 /** The address of this page in the browser, as the bundle's LOGIN_HOSTS lists its host. */
 const PAGE_URL = process.env.PAGE_URL ?? `http://127.0.0.1:${server.address().port}`;
 const isLocal = ["127.0.0.1", "localhost"].includes(new URL(PAGE_URL).hostname);
-// Away from this machine pages are served by https, and then cookies are bound to this very host.
+if (!isLocal) throw new Error("signIn asks for no password: put your own login in its place, then remove this line");
+// With https, `__Host-` keeps other hosts of the same domain from setting these cookies.
 const isHttps = PAGE_URL.startsWith("https:");
 const SESSION = isHttps ? "__Host-session" : "session";
 const ATTEMPT = isHttps ? "__Host-attempt" : "attempt";
-if (!isLocal) throw new Error("signIn asks for no password: put your own login in its place, then remove this line");
 console.log(`ready ${PAGE_URL}`);
 
 const routes = {
@@ -72,7 +71,7 @@ function beginWeChatLogin({ cookies }) {
   cookies.set(ATTEMPT, attempt, ATTEMPT_LIFE);
   const to = new URL("/wechat/back", PAGE_URL);
   to.searchParams.set("attempt", attempt);
-  throw new Redirect(`${BUNDLE_URL}/oauth/login?to=${encodeURIComponent(to.href)}`);
+  return { location: `${BUNDLE_URL}/oauth/login?to=${encodeURIComponent(to.href)}` };
 }
 
 /** The browser is back with a one-time code, which says nothing by itself: the bundle tells this back end, once, who it was. */
@@ -83,14 +82,14 @@ async function endWeChatLogin({ session, query, cookies }) {
   const { user = null } = await redeemLogin(query.get("login") ?? "");
   openSession(cookies, user, session);
   // At once to an address without the code.
-  throw new Redirect("/");
+  return { location: "/" };
 }
 
 /** Makes a code that binds the signed-in user. The session keeps the binding's id: whoever knows it could bind themselves. */
 async function makeBinding({ session }) {
-  const { binding, qr, link, expires_at } = await createBinding(signedIn(session));
+  const { binding, qr, link } = await createBinding(signedIn(session));
   session.binding = binding;
-  return { state: "pending", image: qr?.image ?? null, link, expires_at };
+  return { state: "pending", image: qr?.image ?? null, link };
 }
 
 async function showBinding({ session }) {
@@ -151,33 +150,38 @@ class Refusal extends Error {
   }
 }
 
-class Redirect extends Error {}
-
 async function answer(request, response) {
-  const url = new URL(request.url, "http://localhost");
   for (const [name, value] of Object.entries(securityHeaders())) response.setHeader(name, value);
-  const file = request.method === "GET" && files.get(url.pathname);
-  if (file) {
-    response.writeHead(200, { "content-type": file.type, "cache-control": file.cache }).end(file.content);
-    return;
-  }
-  response.setHeader("cache-control", "no-store");
-  const cookies = readCookies(request, response);
   try {
+    const url = new URL(request.url, PAGE_URL);
+    const file = request.method === "GET" && files.get(url.pathname);
+    if (file) {
+      response.writeHead(200, { "content-type": file.type, "cache-control": file.cache }).end(file.content);
+      return;
+    }
     const route = routes[`${request.method} ${url.pathname}`];
     if (!route) throw new Refusal(404, "没有此页面 / There is no such page");
     const body = request.method === "POST" ? await readBody(request) : {};
+    const cookies = readCookies(request, response);
     const result = await route({ session: findSession(cookies.get(SESSION)), query: url.searchParams, body, cookies });
-    send(response, 200, result);
+    response.setHeader("cache-control", "no-store");
+    if (result.location) response.writeHead(302, { location: result.location }).end();
+    else send(response, 200, result);
   } catch (error) {
-    if (error instanceof Redirect) response.writeHead(302, { location: error.message }).end();
-    else if (error instanceof Refusal) send(response, error.status, { error: error.message });
-    else if (error instanceof BundleError) send(response, error.status < 500 ? 400 : 502, { error: error.message });
-    else {
-      console.error(error);
-      send(response, 502, { error: "服务暂时不可用 / The service is not available for now" });
-    }
+    const [status, text] = problem(error);
+    // A browser that follows a link shows the text, a script reads the member.
+    if (request.headers.accept?.includes("text/html")) response.writeHead(status, { "content-type": "text/plain; charset=utf-8" }).end(text);
+    else send(response, status, { error: text });
   }
+}
+
+/** What the visitor is told: the reason for what they can mend, and nothing of the set-up. */
+function problem(error) {
+  const isTheirs = error instanceof BundleError && [400, 404, 409, 422, 429].includes(error.status);
+  if (isTheirs) return [400, error.message];
+  if (error instanceof Refusal) return [error.status, error.message];
+  console.error(error);
+  return [502, "服务暂时不可用 / The service is not available for now"];
 }
 
 /**

@@ -7,7 +7,9 @@ use embedded_table::TABLE_NAME;
 use simulator::{Account, Simulator};
 use wechat::{
     aws::{self, SecretsManager},
-    config::{AdminConfig, CallerConfig, ConfigError, Environment, RefresherConfig, UsersConfig, WebhookConfig, WorkerConfig},
+    config::{
+        AdminConfig, CallerConfig, ConfigError, Environment, RefresherConfig, UsersConfig, WebhookConfig, WorkerConfig,
+    },
     live::Secrets as _,
 };
 

@@ -113,7 +113,10 @@ mod tests {
     #[test]
     fn a_key_that_was_made_is_masked_wherever_it_stands() {
         let key = format!("{KEY_PREFIX}{}", "0f".repeat(24));
-        assert_eq!(body(&format!(r#"{{"name":"shop","key":"{key}"}}"#)), r#"{"name":"shop","key":"wk_…"}"#);
+        assert_eq!(
+            body(&format!(r#"{{"name":"shop","key":"{key}"}}"#)),
+            r#"{"name":"shop","key":"wk_…"}"#
+        );
         assert_eq!(body(&format!("{key} or {key}")), "wk_… or wk_…");
         assert_eq!(query([("key", key.as_str())]), "key=wk_…");
         assert_eq!(path(&format!("/api/keys/{key}")), "/api/keys/wk_…");
@@ -125,11 +128,9 @@ mod tests {
         assert_eq!(path("/api/bindings/0f0f"), "/api/bindings/…");
         assert_eq!(path("/api/logins/0f0f"), "/api/logins/…");
         assert_eq!(path("/api/bindings"), "/api/bindings");
-        let created = r#"{"binding":"0f","user":"u-1","qr":{"url":"http://weixin.qq.com/q/1"},"link":"http://a/bind/0f"}"#;
-        assert_eq!(
-            body(created),
-            r#"{"binding":"…","link":"…","qr":"…","user":"u-1"}"#
-        );
+        let created =
+            r#"{"binding":"0f","user":"u-1","qr":{"url":"http://weixin.qq.com/q/1"},"link":"http://a/bind/0f"}"#;
+        assert_eq!(body(created), r#"{"binding":"…","link":"…","qr":"…","user":"u-1"}"#);
     }
 
     #[test]

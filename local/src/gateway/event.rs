@@ -71,7 +71,10 @@ fn decoded(path: &str) -> Cow<'_, str> {
 fn cookies(headers: &HeaderMap) -> Vec<String> {
     let headers = headers.get_all(header::COOKIE).iter();
     let texts = headers.filter_map(|cookies| cookies.to_str().ok());
-    texts.flat_map(|cookies| cookies.split(';')).map(|cookie| cookie.trim().to_owned()).collect()
+    texts
+        .flat_map(|cookies| cookies.split(';'))
+        .map(|cookie| cookie.trim().to_owned())
+        .collect()
 }
 
 /// The address of the peer, which may be a reverse proxy. Headers such as `X-Forwarded-For` are not trusted: anyone can send

@@ -271,7 +271,10 @@ async fn a_caller_with_a_wrong_key_is_refused_without_its_body() {
         stranger.write_all(head.as_bytes()).await.unwrap();
         let mut answer = String::new();
         let read = stranger.read_to_string(&mut answer);
-        tokio::time::timeout(Duration::from_secs(10), read).await.unwrap().unwrap();
+        tokio::time::timeout(Duration::from_secs(10), read)
+            .await
+            .unwrap()
+            .unwrap();
         assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
     }
 }

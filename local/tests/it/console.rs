@@ -220,10 +220,18 @@ async fn a_key_that_is_made_works_and_is_never_shown() {
     let message = json!({"touser": FOLLOWER, "template_id": "FREE_TEMPLATE_ID", "data": {"greeting": "您好"}});
     let send = client().post(format!("{}/api/sendTemplateMessage", local.url()));
     let sent = send.bearer_auth(key).body(message.to_string()).send().await.unwrap();
-    assert_eq!(sent.status(), 200, "with a body, which is read for holders of a key only");
+    assert_eq!(
+        sent.status(),
+        200,
+        "with a body, which is read for holders of a key only"
+    );
     let slip = ask(&local, Method::DELETE, &format!("/api/keys/{key}"), Value::Null).await;
     assert_eq!(slip.status(), 404);
-    let seen = read_until(&mut stream, &["/api/keys/wk_…", "\"path\":\"/api/sendTemplateMessage\""]).await;
+    let seen = read_until(
+        &mut stream,
+        &["/api/keys/wk_…", "\"path\":\"/api/sendTemplateMessage\""],
+    )
+    .await;
     assert!(!seen.contains(key), "{seen}");
 }
 

@@ -18,7 +18,7 @@ export function isOfThisMachine(url) {
 export function pageView(openid, url, close) {
   const address = h("input", { id: "page-address", inputmode: "url", value: url, "aria-label": t("page-address"),
     placeholder: `${location.origin}/`, autocomplete: "off", spellcheck: "false" });
-  const frame = h("iframe", { title: t("page-in-phone"), sandbox: "allow-scripts allow-forms allow-same-origin" });
+  const frame = h("iframe", { title: t("page-in-phone") });
   frame.addEventListener("load", () => document.dispatchEvent(new Event("page-shown")));
   const go = () => {
     if (!isOfThisMachine(address.value)) {
