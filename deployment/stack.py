@@ -24,6 +24,7 @@ FUNCTIONS = {
     "TokenRefresherFunction": "token-refresher",
     "SendTemplateFunction": "send-template",
     "AdminFunction": "admin",
+    "UsersFunction": "users",
     "WorkerFunction": "worker",
 }
 

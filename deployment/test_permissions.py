@@ -44,6 +44,8 @@ RESOURCES_OF = {
     ("WebhookFunction", "lambda"): "${WorkerFunction.Arn}",
     ("WorkerFunction", "sqs"): "${LateEffects.Arn}",
 }
+# Calls on an index of the table.
+ON_THE_INDEX = {"dynamodb:Query"}
 OUTSIDE_OF_THE_VPC = ("WebhookFunction", "WorkerFunction")
 MODES = ("None", "Proxy", "ExistingVpc")
 
@@ -97,14 +99,16 @@ def test_a_role_names_the_resources(function, mode):
         assert "*" not in action
         service = action.split(":")[0]
         if service in RESOURCES:
-            assert resource == RESOURCES_OF.get((function, service), RESOURCES[service]), action
+            expected = RESOURCES_OF.get((function, service), RESOURCES[service])
+            assert resource == (f"{expected}/index/index" if action in ON_THE_INDEX else expected), action
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_a_restored_table_takes_the_place_of_the_stacks_own(function):
     stack = Stack(ExistingTableName="restored")
-    (table,) = {resource for action, resource in allowed(stack.statements_of(function)) if action.startswith("dynamodb:")}
-    assert table == "arn:aws:dynamodb:eu-central-1:123456789012:table/restored"
+    table = "arn:aws:dynamodb:eu-central-1:123456789012:table/restored"
+    named = {resource for action, resource in allowed(stack.statements_of(function)) if action.startswith("dynamodb:")}
+    assert table in named and named <= {table, f"{table}/index/index"}
     assert stack.properties(function)["Environment"]["Variables"]["TABLE_NAME"] == "restored"
     assert not stack.of_type("AWS::DynamoDB::Table")
 
@@ -127,8 +131,18 @@ def test_the_gateway_may_call_each_function_for_its_paths_only():
     open_api = stack.properties("OpenApiPermission")
     assert open_api["SourceArn"] == api.removesuffix("*") + "GET/openapi.json"
     assert open_api["FunctionName"] == stack.properties("AdminPermission")["FunctionName"]
-    for name, path in [("Webhook", "/webhook*"), ("SendTemplate", "/api/*"), ("Admin", "/api/*")]:
+    for name, path in [("Webhook", "/webhook*"), ("SendTemplate", "/api/*"), ("Admin", "/api/*"), ("Users", "/api/*")]:
         assert stack.properties(f"{name}Permission")["SourceArn"] == api + path
+    stack = Stack(DomainCheck="AbCdEf0123456789")
+    for name, path in [
+        ("Login", "oauth/*"),
+        ("Bind", "bind/*"),
+        ("Jssdk", "jssdk/config"),
+        ("DomainCheck", "MP_verify_AbCdEf0123456789.txt"),
+    ]:
+        permission = stack.properties(f"{name}Permission")
+        assert permission["SourceArn"] == api.removesuffix("*") + f"GET/{path}"
+        assert permission["FunctionName"] == stack.properties("UsersPermission")["FunctionName"]
 
 
 # The action that makes a resource of a type, where it is not `service:CreateName`.

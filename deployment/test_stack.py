@@ -20,6 +20,9 @@ BROUGHT = {
     "EventBusName": "default",
     "AllowedOrigins": "https://a.example.com,https://b.example.com",
     "ExistingTableName": "restored",
+    "LoginHosts": "shop.example.com,www.example.com",
+    "JssdkHosts": "shop.example.com,www.example.com",
+    "DomainCheck": "AbCdEf0123456789",
 }
 EGRESS = [
     {"EgressMode": "None"},
@@ -119,6 +122,7 @@ ALL = set(FUNCTIONS)
 REFRESHER = {"TokenRefresherFunction"}
 WITH_MODE = {"WebhookFunction", "AdminFunction"}
 WITH_BUS = {"WebhookFunction", "WorkerFunction"}
+USERS = {"UsersFunction"}
 CHANGES = [
     ("WechatAppId", "wxfedcba9876543210", {}, ALL),
     ("MessageMode", "plain", {}, WITH_MODE),
@@ -135,8 +139,11 @@ CHANGES = [
     ("JwtAudience", "other", JWT[1], set()),
     ("JwtSendScope", "other", JWT[1], set()),
     ("JwtAdminScope", "other", JWT[1], set()),
-    ("DomainName", "other.example.com", DOMAIN[1], set()),
+    ("DomainName", "other.example.com", DOMAIN[1], USERS),
     ("CertificateArn", "arn:aws:acm:eu-central-1:123456789012:certificate/2", DOMAIN[1], set()),
+    ("LoginHosts", "shop.example.com", {}, USERS),
+    ("JssdkHosts", "shop.example.com", {}, USERS),
+    ("DomainCheck", "AbCdEf0123456789", {}, USERS),
     ("ThrottleRate", 10, {}, set()),
     ("ExistingTableName", "restored", {}, ALL),
     ("ExistingAppSecretArn", f"{SECRET}app-AbCdEf", {}, REFRESHER),
@@ -181,7 +188,7 @@ def test_an_edit_of_a_branch_that_is_not_taken_changes_nothing():
 def test_everything_calls_the_functions_themselves(stack):
     """An alias would go on with an old version, whose settings no parameter changes: SAM does not see what one refers to."""
     assert not stack.of_type("AWS::Lambda::Version") and not stack.of_type("AWS::Lambda::Alias")
-    for function in ("SendTemplateFunction", "AdminFunction"):
+    for function in ("SendTemplateFunction", "AdminFunction", "UsersFunction"):
         assert stack.properties(function)["Environment"]["Variables"]["TOKEN_REFRESHER_FUNCTION"] == "${TokenRefresherFunction}"
     assert stack.properties("WebhookFunction")["Environment"]["Variables"]["WORKER_FUNCTION"] == "${WorkerFunction}"
     (target,) = stack.properties("TokenRefresherFunctionEveryMinute")["Targets"]
@@ -318,7 +325,8 @@ def test_routes_under_api_take_a_jwt_when_there_is_an_issuer_and_webhook_never(s
             assert route.get("AuthorizationType", "NONE") == "NONE", key
             assert not {"AuthorizerId", "AuthorizationScopes"} & set(route), key
         # Nothing else reaches a function, and all of /api is above.
-        assert re.match(r"\w+ /(webhook/?$|api/|openapi\.json$)", key), key
+        of_users = r"oauth/(login|back)$|bind/\{binding\}$|jssdk/config$|MP_verify_\w{16}\.txt$"
+        assert re.match(rf"\w+ /(webhook/?$|api/|openapi\.json$|{of_users})", key), key
         # A route that took OPTIONS would take preflight requests from API Gateway's own answer.
         assert re.match(r"(GET|POST|PUT|DELETE) /", key), key
     authorizers = stack.of_type("AWS::ApiGatewayV2::Authorizer")
@@ -429,6 +437,13 @@ def test_the_table_and_the_functions_are_what_production_needs(stack):
         assert table["Properties"]["DeletionProtectionEnabled"] is True
         assert table["Properties"]["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
         assert table["Properties"]["TimeToLiveSpecification"] == {"AttributeName": "ttl", "Enabled": True}
+        # The index that shared/src/store/index.rs asks. CloudFormation adds one index an update, without a new table.
+        (index,) = table["Properties"]["GlobalSecondaryIndexes"]
+        keys = {key["KeyType"]: key["AttributeName"] for key in index["KeySchema"]}
+        assert (index["IndexName"], keys) == ("index", {"HASH": "ipk", "RANGE": "isk"})
+        assert index["Projection"] == {"ProjectionType": "KEYS_ONLY"}
+        types = {each["AttributeName"]: each["AttributeType"] for each in table["Properties"]["AttributeDefinitions"]}
+        assert types == {"pk": "S", "ipk": "S", "isk": "N"}
         # The key that DynamoDB owns: any other costs for each call.
         assert "SSESpecification" not in table["Properties"]
     timeouts = {}
@@ -445,7 +460,7 @@ def test_the_table_and_the_functions_are_what_production_needs(stack):
         assert "ReservedConcurrentExecutions" not in properties
     assert timeouts == {
         "WebhookFunction": 5, "TokenRefresherFunction": 30, "SendTemplateFunction": 29, "AdminFunction": 29,
-        "WorkerFunction": 30,
+        "UsersFunction": 29, "WorkerFunction": 30,
     }  # fmt: skip
 
 
@@ -464,6 +479,49 @@ def test_a_domain_replaces_the_addresses_of_the_outputs(stack):
     host = domain or "${HttpApi}.execute-api.%s.%s" % (stack.pseudo["AWS::Region"], stack.pseudo["AWS::URLSuffix"])
     assert stack.outputs["WebhookUrl"] == f"https://{host}/webhook"
     assert ("DomainTarget" in stack.outputs) == bool(domain)
+    # WeChat returns to this address after a login, and a browser keeps the login's cookie for it.
+    assert stack.properties("UsersFunction")["Environment"]["Variables"]["PUBLIC_URL"] == stack.outputs["ApiUrl"]
+
+
+def test_users_gets_the_hosts_and_the_file_that_the_parameters_name(stack):
+    variables = stack.properties("UsersFunction")["Environment"]["Variables"]
+    for name, parameter in [
+        ("LOGIN_HOSTS", "LoginHosts"), ("JSSDK_HOSTS", "JssdkHosts"), ("WECHAT_DOMAIN_CHECK", "DomainCheck"),
+    ]:  # fmt: skip
+        assert variables[name] == stack.parameters[parameter]
+    check = stack.parameters["DomainCheck"]
+    routes = [route["Properties"]["RouteKey"] for route in stack.of_type("AWS::ApiGatewayV2::Route").values()]
+    assert [key for key in routes if "MP_verify" in key] == ([f"GET /MP_verify_{check}.txt"] if check else [])
+
+
+@pytest.mark.parametrize(
+    ("origins", "hosts", "allowed"),
+    [
+        ("", "", None),
+        ("https://a.example.com,http://b.example.com:8080", "", ["https://a.example.com", "http://b.example.com:8080"]),
+        ("", "shop.example.com", ["https://shop.example.com"]),
+        ("", "shop.example.com,www.example.com", ["https://shop.example.com", "https://www.example.com"]),
+        (
+            "https://a.example.com,https://b.example.com",
+            "shop.example.com,www.example.com",
+            ["https://a.example.com", "https://b.example.com", "https://shop.example.com", "https://www.example.com"],
+        ),
+    ],
+)
+def test_pages_that_use_the_js_sdk_may_read_its_configuration(origins, hosts, allowed):
+    """The gateway drops the CORS headers of the functions, so it must know the pages itself."""
+    cors = Stack(AllowedOrigins=origins, JssdkHosts=hosts).properties("HttpApi").get("CorsConfiguration")
+    assert (cors and cors["AllowOrigins"]) == allowed
+
+
+@pytest.mark.parametrize("name", ["LoginHosts", "JssdkHosts"])
+def test_a_list_of_hosts_takes_bare_hosts_only(name):
+    """What the function would refuse at its start is refused before the deployment."""
+    pattern = re.compile(SOURCE["Parameters"][name]["AllowedPattern"])
+    for hosts in ["", "localhost", "shop.example.com", "shop.example.com,www.example.com,127.0.0.1"]:
+        assert pattern.search(hosts), hosts
+    for hosts in ["https://a.example", "a.example/", "a.example:443", "*.example", "a.example,", "a.example, b.example", "a."]:
+        assert not pattern.search(hosts), hosts
 
 
 def test_no_parameter_takes_a_secret():
@@ -530,22 +588,30 @@ def chosen_route(routes, method, path):
 
 def test_the_routes_are_those_of_the_functions():
     """API Gateway takes every operation of openapi.json, which is made of the functions' tables, to its function."""
+    check = "AbCdEf0123456789"
     routes = {
         route["Properties"]["RouteKey"]: route["Properties"]
-        for route in Stack(**JWT[2]).of_type("AWS::ApiGatewayV2::Route").values()
+        for route in Stack(**JWT[2], DomainCheck=check).of_type("AWS::ApiGatewayV2::Route").values()
     }
-    scopes = {"send-template": "wechat/send", "admin": "wechat/admin"}
-    targets = {"send-template": "integrations/${SendTemplateIntegration}", "admin": "integrations/${AdminIntegration}"}
+    scopes = {"send-template": "wechat/send", "admin": "wechat/admin", "users": "wechat/admin"}
+    targets = {
+        "send-template": "integrations/${SendTemplateIntegration}",
+        "admin": "integrations/${AdminIntegration}",
+        "users": "integrations/${UsersIntegration}",
+    }
     for path, methods in json.loads((ROOT / "openapi.json").read_text())["paths"].items():
         for method, operation in methods.items():
-            route = routes[chosen_route(routes, method.upper(), re.sub(r"\{\w+\}", "x", path))]
+            # A variable of a route is a whole segment, so the stack has a route for this one file.
+            asked = re.sub(r"\{\w+\}", "x", path.replace("MP_verify_{check}", f"MP_verify_{check}"))
+            route = routes[chosen_route(routes, method.upper(), asked)]
             (tag,) = operation["tags"]
             scope = None if operation.get("security") == [] else [scopes[tag]]
             assert (route["Target"], route.get("AuthorizationScopes")) == (targets[tag], scope), path
     for path in ("/webhook", "/webhook/"):
         for method in ("GET", "POST"):
             assert routes[chosen_route(routes, method, path)]["Target"] == "integrations/${WebhookIntegration}"
-    for path in ("/", "/api", "/webhook/x", "/apis/menu", "/cgi-bin/token", "/console/"):
+    unknown = ["/", "/api", "/webhook/x", "/apis/menu", "/cgi-bin/token", "/console/", "/bind", "/oauth/x", "/MP_verify_x.txt"]
+    for path in unknown:
         assert chosen_route(routes, "GET", path) is None, path
 
 
@@ -578,7 +644,8 @@ def test_alarms_and_dashboard_read_metrics_that_the_code_emits():
                 watched.add(read["MetricName"])
                 assert read["Dimensions"][0]["Name"] == "FunctionName"
     assert watched == {
-        "BadSignatures", "Deliveries", "ReplyLatency", "TokenLifeSeconds", "WechatErrcodes", "WhitelistDenied",
+        "BadSignatures", "Deliveries", "ExchangeFailures", "ReplyLatency", "TokenLifeSeconds", "WechatErrcodes",
+        "WhitelistDenied",
     }  # fmt: skip
     for text in texts(json.loads(stack.properties("Dashboard")["DashboardBody"])):
         watched |= set(re.findall(r'\{WechatBundle,FunctionName,\w+\} .* MetricName="(\w+)"', text))

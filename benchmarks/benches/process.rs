@@ -14,12 +14,12 @@ use std::{
 
 use benchmarks::usage::{cpu_time, peak_memory};
 use serde_json::{Value, json};
-use simulator::Mode;
+use simulator::{FOLLOWER, Mode};
 use testing::{
     Authority, Function, Outcome, Service, Stage, TlsFront,
     account::{AES_KEY, APP_SECRET, TOKEN},
     event::{Request, callback, get, post, sample, text},
-    message, message_to,
+    message, message_for, message_to,
 };
 use tokio::process::Command;
 
@@ -34,11 +34,14 @@ const REPLIES: usize = 1000;
 const ROUNDS: usize = 20;
 /// Rules that the webhook has.
 const RULES: usize = 100;
+/// The user whom the bound send is for.
+const USER: &str = "user-1";
 const SEND: &str = "/cgi-bin/message/template/send";
 
-/// Recipients of one request, and how long WeChat takes for each.
+/// Recipients of one request, how long WeChat takes for each, and requests that count.
 const RECIPIENTS: usize = 100;
 const DELAY_MILLIS: u64 = 50;
+const BATCHES: usize = 10;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -120,6 +123,7 @@ impl Scene {
         ]);
         let rules = json!({"keywords": (0..RULES).map(rule).collect::<Vec<_>>()});
         stage.table.save_rules(&rules).await;
+        stage.table.bind(USER, FOLLOWER).await;
         let scene = Self {
             secure_wechat: TlsFront::start(&authority, &stage.endpoint(Service::WeChat)).await,
             secure_table: TlsFront::start(&authority, &stage.endpoint(Service::Table)).await,
@@ -183,8 +187,13 @@ fn node(mode: Mode) -> Subject {
 }
 
 fn send_template() -> Subject {
-    let send = post("/api/sendTemplateMessage", &message());
-    subject("send-template", binary("send-template"), Mode::Safe, send)
+    sending("send-template", &message())
+}
+
+/// A send of `body`.
+fn sending(name: &str, body: &Value) -> Subject {
+    let send = post("/api/sendTemplateMessage", body);
+    subject(name, binary("send-template"), Mode::Safe, send)
 }
 
 fn subjects() -> Vec<Subject> {
@@ -195,6 +204,7 @@ fn subjects() -> Vec<Subject> {
         webhook(Mode::Safe),
         subject("token-refresher", binary("token-refresher"), Mode::Safe, refresh),
         send_template(),
+        sending("send-template, to a user", &message_for("user", USER)),
         subject("admin", binary("admin"), Mode::Safe, get("/api/replies")),
         node(Mode::Plain),
         node(Mode::Safe),
@@ -349,26 +359,38 @@ async fn replies(scene: &Scene) -> Result<()> {
 }
 
 async fn hundred_recipients(scene: &Scene) -> Result<()> {
-    let wechat = &scene.stage.wechat;
+    let Stage { wechat, table, .. } = &scene.stage;
     let followers = wechat.followers(RECIPIENTS).await;
+    let users: Vec<_> = (0..RECIPIENTS).map(|index| format!("follower-{index}")).collect();
+    for (user, follower) in users.iter().zip(&followers) {
+        table.bind(user, follower).await;
+    }
     let slow = json!({"delay_ms": DELAY_MILLIS, "times": 1_000_000});
     wechat.fault(SEND, &slow).await;
-    let send = post("/api/sendTemplateMessage", &message_to(followers));
-    let subject = Subject {
-        event: send.into(),
-        ..send_template()
-    };
-    let mut function = scene.run(&subject, Endpoints::Http).await;
-    let mut times = Vec::new();
-    for _ in 0..10 {
-        let began = Instant::now();
-        answered(&mut function, &subject).await?;
-        times.push(began.elapsed());
+    println!("{RECIPIENTS} recipients, WeChat taking {DELAY_MILLIS} ms for each, medians of {BATCHES}:\n");
+    println!("| | latency, ms | CPU, ms |\n|---|--:|--:|");
+    let mut batches = Vec::new();
+    for subject in [
+        sending("openids", &message_to(followers)),
+        sending("users", &message_for("users", users)),
+    ] {
+        let function = scene.run(&subject, Endpoints::Http).await;
+        batches.push((subject, function, Vec::new(), Vec::new()));
     }
-    println!(
-        "{RECIPIENTS} recipients, WeChat taking {DELAY_MILLIS} ms for each: {:.0} ms, median of 10",
-        millis(median(&mut times))
-    );
+    // In turns, as starts are.
+    for _ in 0..BATCHES {
+        for (subject, function, times, cpu) in &mut batches {
+            let pid = function.pid().ok_or("it has ended")?;
+            let (began, before) = (Instant::now(), cpu_time(pid)?);
+            answered(function, subject).await?;
+            times.push(began.elapsed());
+            cpu.push(cpu_time(pid)? - before);
+        }
+    }
+    for (subject, _, times, cpu) in &mut batches {
+        let (time, cpu) = (millis(median(times)), millis(median(cpu)));
+        println!("| {} | {time:.0} | {cpu:.2} |", subject.name);
+    }
     Ok(())
 }
 

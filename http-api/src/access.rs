@@ -52,9 +52,10 @@ impl Caller {
     /// Returns the holder of a key that was made at run time. The namespace is the id's, so that it is never another key's.
     pub(crate) fn holder(key: Arc<ApiKey>) -> Self {
         let identity = format!("key {}", key.id);
+        let caller = Self::new(&key.name, &identity, key.grants.clone());
         Self {
-            key: Some(Arc::clone(&key)),
-            ..Self::new(&key.name, &identity, key.grants.clone())
+            key: Some(key),
+            ..caller
         }
     }
 

@@ -237,7 +237,10 @@ fn failures() -> Map<String, Value> {
             "The request is at fault, or WeChat refused it: `field`, `pointer`, `faults` and `errcode` say why",
         ),
         (401, "No key, or a wrong one"),
-        (403, "The key lacks the scope that `detail` names, or is limited to other templates or paths"),
+        (
+            403,
+            "The key lacks the scope that `detail` names, or is limited to other templates or paths",
+        ),
         (404, "There is no such thing"),
         (
             409,

@@ -96,10 +96,17 @@ impl Request {
     #[must_use]
     pub fn cookie(&self, name: &str) -> Option<String> {
         let raw = self.raw_cookies.as_deref();
-        let cookies: Vec<Cow<'_, str>> = raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
-        let header = self.headers().get(header::COOKIE).and_then(|cookies| cookies.to_str().ok());
+        let cookies: Vec<Cow<'_, str>> = raw
+            .and_then(|raw| serde_json::from_str(raw.get()).ok())
+            .unwrap_or_default();
+        let header = self
+            .headers()
+            .get(header::COOKIE)
+            .and_then(|cookies| cookies.to_str().ok());
         let cookies = cookies.iter().map(Cow::as_ref).chain(header);
-        let mut pairs = cookies.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.split_once('='));
+        let mut pairs = cookies
+            .flat_map(|cookies| cookies.split(';'))
+            .filter_map(|pair| pair.split_once('='));
         pairs
             .find(|(found, _)| found.trim() == name)
             .map(|(_, value)| value.trim().to_owned())

@@ -48,7 +48,9 @@ impl From<Response<String>> for GatewayResponse {
     fn from(response: Response<String>) -> Self {
         let (mut parts, body) = response.into_parts();
         let cookies = parts.headers.remove(header::SET_COOKIE);
-        let cookies = cookies.iter().filter_map(|cookie| Some(cookie.to_str().ok()?.to_owned()));
+        let cookies = cookies
+            .iter()
+            .filter_map(|cookie| Some(cookie.to_str().ok()?.to_owned()));
         Self {
             status_code: parts.status.as_u16(),
             headers: parts.headers,
@@ -83,8 +85,14 @@ mod tests {
         assert_eq!(answer["body"], "no");
         assert_eq!(answer["isBase64Encoded"], false);
         assert_eq!(answer.get("cookies"), None);
-        let response = Response::builder().header("set-cookie", "a=1; Secure").body(String::new()).unwrap();
+        let response = Response::builder()
+            .header("set-cookie", "a=1; Secure")
+            .body(String::new())
+            .unwrap();
         let answer = serde_json::to_value(GatewayResponse::from(response)).unwrap();
-        assert_eq!((&answer["cookies"], &answer["headers"]), (&json!(["a=1; Secure"]), &json!({})));
+        assert_eq!(
+            (&answer["cookies"], &answer["headers"]),
+            (&json!(["a=1; Secure"]), &json!({}))
+        );
     }
 }

@@ -97,7 +97,9 @@ impl<'a> ApiRequest<'a> {
     /// Whether the request's time is over at `now_millis`.
     #[must_use]
     pub fn is_late(&self, now_millis: i64) -> bool {
-        self.deadline.budget(now_millis, Duration::MAX, Duration::ZERO).is_zero()
+        self.deadline
+            .budget(now_millis, Duration::MAX, Duration::ZERO)
+            .is_zero()
     }
 
     /// Returns the caller.
@@ -347,7 +349,10 @@ mod tests {
             found("GET", "/api/messages/42"),
             Ok(("/api/messages/{msgid}", Some("42".to_owned())))
         );
-        assert_eq!(found("GET", "/file_a.txt"), Ok(("/file_{name}.txt", Some("a".to_owned()))));
+        assert_eq!(
+            found("GET", "/file_a.txt"),
+            Ok(("/file_{name}.txt", Some("a".to_owned())))
+        );
         assert!(found("GET", "/file_.txt").is_err() && found("GET", "/file_a.txt.txt/").is_ok());
         assert_eq!(
             found("GET", "/api/messages/last"),

@@ -121,12 +121,7 @@ async fn answer<A: Api>(app: &A, request: &Request, caller: Authorized) -> Respo
     response
 }
 
-async fn route<A: Api>(
-    app: &A,
-    request: &Request,
-    caller: Authorized,
-    now: i64,
-) -> Result<Response<String>, Problem> {
+async fn route<A: Api>(app: &A, request: &Request, caller: Authorized, now: i64) -> Result<Response<String>, Problem> {
     let found = routes::find(A::ROUTES, request);
     let access = found.as_ref().map(|(route, _)| route.access);
     let caller = match access {

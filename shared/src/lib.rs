@@ -41,10 +41,10 @@ pub mod jssdk;
 pub mod live;
 pub mod lock;
 pub mod message;
-#[cfg(feature = "client")]
-pub mod page;
 #[cfg(all(feature = "client", feature = "aws"))]
 pub mod oauth;
+#[cfg(feature = "client")]
+pub mod page;
 pub mod random;
 pub mod reply;
 pub mod rules;

@@ -362,6 +362,8 @@ pub struct Response {
     pub status: u16,
     /// The headers, with names in lower case.
     pub headers: Value,
+    /// The cookies that it sets.
+    pub cookies: Vec<String>,
     /// The JSON of the body, or its text when it is not JSON.
     pub body: Value,
 }
@@ -372,7 +374,9 @@ impl Response {
         let headers = answer["headers"].clone();
         let text = answer["body"].as_str().unwrap_or_default();
         let content_type = headers["content-type"].as_str().unwrap_or_default();
+        let cookies = answer["cookies"].as_array().into_iter().flatten();
         let response = Self {
+            cookies: cookies.map(|cookie| cookie.as_str().unwrap().to_owned()).collect(),
             status: answer["statusCode"].as_u64().unwrap().try_into().unwrap(),
             body: if content_type.contains("json") {
                 serde_json::from_str(text).unwrap()
@@ -399,6 +403,12 @@ impl Response {
     #[must_use]
     pub fn parts(self) -> (u16, Value) {
         (self.status, self.body)
+    }
+
+    /// Where a redirect leads.
+    #[must_use]
+    pub fn location(&self) -> &str {
+        self.headers["location"].as_str().unwrap()
     }
 
     /// The `Content-Type`.

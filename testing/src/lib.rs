@@ -28,7 +28,7 @@ pub use manual_clock::ManualClock;
 pub use service::{
     Authority, EventBus, Fault, FaultProxy, Invoked, LambdaApi, SecretsManager, TableServer, TlsFront, loopback,
 };
-pub use stage::{Service, Setup, Stage, Table, WeChat, message, message_to};
+pub use stage::{Service, Setup, Stage, Table, WeChat, message, message_for, message_to};
 
 /// The time in epoch seconds.
 #[must_use]

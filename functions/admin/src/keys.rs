@@ -56,8 +56,10 @@ const KEY_BYTES: usize = 24;
 const ID_BYTES: usize = 8;
 /// Characters. The longest name.
 const NAME_LIMIT: usize = 64;
+/// The most entries of `templates` and of `paths`.
+const LIST_LENGTH: usize = 100;
 /// Bytes. The most that a key's `templates` and `paths` hold together: all keys are in one item.
-const LIMITS_LIMIT: usize = 2048;
+const LISTS_LIMIT: usize = 2048;
 
 /// A key in the answers.
 #[derive(Serialize)]
@@ -148,23 +150,24 @@ async fn delete(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>,
 
 /// Refuses to give what the caller does not have: a scope, or more templates or paths than the caller's own.
 fn refuse_more_than_own(own: &Grants, wanted: &Grants) -> Result<(), Problem> {
-    let lacking: Vec<_> = wanted.scopes.iter().filter(|scope| !own.has(**scope)).collect();
+    let scopes = wanted.scopes.iter().filter(|scope| !own.has(**scope));
+    let lacking: Vec<_> = scopes.map(|scope| scope.as_str()).collect();
     if !lacking.is_empty() {
-        let names = lacking.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(", ");
+        let names = lacking.join(", ");
         return Err(Problem::forbidden(format!(
             "you lack the scope {names}, so you cannot give it / 您没有 {names} 权限，无法授予"
         ))
         .with_field("scopes"));
     }
     let sends = wanted.has(Scope::Send) || wanted.has(Scope::Campaigns);
-    let all_within = |list: &Option<Vec<String>>, is_used: bool, allows: &dyn Fn(&str) -> bool| match list {
-        Some(list) => list.iter().all(|entry| allows(entry)),
-        None => !is_used,
+    let has_own_templates = match &wanted.templates {
+        Some(templates) => templates.iter().all(|id| own.allows_template(id)),
+        None => own.templates.is_none() || !sends,
     };
-    let has_own_templates =
-        own.templates.is_none() || all_within(&wanted.templates, sends, &|id| own.allows_template(id));
-    let has_own_paths =
-        own.paths.is_none() || all_within(&wanted.paths, wanted.has(Scope::Relay), &|path| own.allows_path(path));
+    let has_own_paths = match &wanted.paths {
+        Some(paths) => paths.iter().all(|path| own.allows_path(path)),
+        None => own.paths.is_none() || !wanted.has(Scope::Relay),
+    };
     for (field, scope, is_own) in [
         ("templates", "send", has_own_templates),
         ("paths", "relay", has_own_paths),
@@ -202,12 +205,12 @@ fn read_key(reader: &mut Reader, body: &Value) -> Option<(String, Grants)> {
     }
     let (name, scopes, templates, paths) = (name?, scopes?, templates?, paths?);
     let bytes: usize = templates.iter().chain(&paths).flatten().map(String::len).sum();
-    if bytes > LIMITS_LIMIT {
+    if bytes > LISTS_LIMIT {
         reader.fault(
             &Place::Root,
             format!(
-                "holds {bytes} bytes in templates and paths together, at most {LIMITS_LIMIT} are allowed \
-                 / 的 templates 与 paths 共 {bytes} 字节，最多 {LIMITS_LIMIT} 字节"
+                "holds {bytes} bytes in templates and paths together, at most {LISTS_LIMIT} are allowed \
+                 / 的 templates 与 paths 共 {bytes} 字节，最多 {LISTS_LIMIT} 字节"
             ),
         );
     }
@@ -227,7 +230,9 @@ fn read_name(reader: &mut Reader, object: &Object<'_, '_>) -> Option<String> {
     if length > NAME_LIMIT {
         reader.fault(
             &place,
-            format!("has {length} characters, at most {NAME_LIMIT} are allowed / 共 {length} 个字符，最多 {NAME_LIMIT} 个"),
+            format!(
+                "has {length} characters, at most {NAME_LIMIT} are allowed / 共 {length} 个字符，最多 {NAME_LIMIT} 个"
+            ),
         );
     }
     Some(name.to_owned())
@@ -246,7 +251,12 @@ fn read_scopes(reader: &mut Reader, object: &Object<'_, '_>) -> Option<Vec<Scope
     for (index, value) in list.iter().enumerate() {
         given.extend(reader.known_text(&place.element(index), Some(value), &known));
     }
-    Some(Scope::ALL.into_iter().filter(|scope| given.contains(&scope.as_str())).collect())
+    Some(
+        Scope::ALL
+            .into_iter()
+            .filter(|scope| given.contains(&scope.as_str()))
+            .collect(),
+    )
 }
 
 /// Reads a limit, each entry of which must pass `check`. Absent or null, it limits nothing.
@@ -260,7 +270,7 @@ fn read_limit(
         return Some(None);
     };
     let place = object.place.member(name);
-    let list = reader.list_of(&place, value, 1..=100)?;
+    let list = reader.list_of(&place, value, 1..=LIST_LENGTH)?;
     let mut entries = Vec::new();
     for (index, value) in list.iter().enumerate() {
         let place = place.element(index);
@@ -282,7 +292,9 @@ fn is_path(reader: &mut Reader, place: &Place<'_>, path: &str) -> bool {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
         !["", ".", ".."].contains(&segment) && segment.chars().all(is_plain)
     };
-    let segments = path.strip_prefix('/').map(|rest| rest.strip_suffix('/').unwrap_or(rest));
+    let segments = path
+        .strip_prefix('/')
+        .map(|rest| rest.strip_suffix('/').unwrap_or(rest));
     let is_path = segments.is_some_and(|segments| segments.is_empty() || segments.split('/').all(is_segment));
     if !is_path {
         reader.fault(

@@ -17,6 +17,12 @@ pub(crate) struct Sent {
     /// The message's id, for `GET /api/messages/{msgid}`.
     #[cfg_attr(feature = "openapi", schema(pattern = "^[0-9]+$"))]
     pub(crate) msgid: String,
+    /// The team's id of the user, in the answer to a request with `user`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) user: Option<String>,
+    /// The openid of this user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) touser: Option<String>,
     /// The parts of the message that WeChat may drop or display differently. Absent when there are none. With
     /// `"validate": "warn"` always present, and also with what WeChat would refuse.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -24,12 +30,14 @@ pub(crate) struct Sent {
 }
 
 impl Sent {
-    pub(crate) const fn new(msgid: String, findings: Option<Vec<Finding>>) -> Self {
+    pub(crate) const fn new(msgid: String) -> Self {
         Self {
             errcode: 0,
             errmsg: "ok",
             msgid,
-            findings,
+            user: None,
+            touser: None,
+            findings: None,
         }
     }
 }
@@ -58,7 +66,7 @@ pub(crate) struct Recipient {
     pub(crate) touser: Option<String>,
 }
 
-/// The result for one of several recipients, or for one user.
+/// The result for one of several recipients.
 #[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -113,11 +121,14 @@ impl RecipientResult {
 pub(crate) fn to_one(results: Vec<RecipientResult>, findings: Option<Vec<Finding>>) -> Response<String> {
     match results.into_iter().next() {
         Some(RecipientResult::Sent { recipient, sent }) => {
-            let sent = Sent { findings, ..sent };
-            match recipient.user {
-                Some(_) => response::json(200, &RecipientResult::Sent { recipient, sent }),
-                None => response::json(200, &sent),
-            }
+            let touser = recipient.touser.filter(|_| recipient.user.is_some());
+            let sent = Sent {
+                user: recipient.user,
+                touser,
+                findings,
+                ..sent
+            };
+            response::json(200, &sent)
         }
         Some(RecipientResult::Failed { recipient, problem }) => {
             let findings = findings.unwrap_or_default();

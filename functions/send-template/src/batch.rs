@@ -163,10 +163,7 @@ enum Plan {
         since: i64,
     },
     /// Does not ask WeChat: no message can reach this user.
-    Refuse {
-        openid: Option<String>,
-        problem: Problem,
-    },
+    Refuse { openid: Option<String>, problem: Problem },
     /// Asks WeChat.
     Attempt {
         openid: String,
@@ -316,7 +313,7 @@ impl<'a> Batch<'a> {
         let asked_at = self.app.account.clock.now();
         match self.call(&openid).await {
             Ok(msgid) => {
-                let (recipient, sent) = (recipient(openid), Sent::new(msgid, None));
+                let (recipient, sent) = (recipient(openid), Sent::new(msgid));
                 Delivery::new(RecipientResult::Sent { recipient, sent }, DeliveryOutcome::Accepted)
             }
             Err(error) => {

@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 
 use http_api::{Problem, openapi::add_schema};
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use utoipa::{
     ToSchema,
-    openapi::schema::{ArrayBuilder, Object, ObjectBuilder, OneOfBuilder, Schema, Type},
+    openapi::schema::{Array, ArrayBuilder, Object, ObjectBuilder, OneOfBuilder, Schema, Type},
+};
+use wechat::validate::{
+    USER_ID_LIMIT,
+    send::{RECIPIENTS, RECIPIENTS_LIMIT},
 };
 
 use crate::answer::{Message, RecipientResult, Results, Sent, TemplateList};
@@ -21,7 +25,13 @@ use crate::answer::{Message, RecipientResult, Results, Sent, TemplateList};
 struct Body {
     /// One openid, or a list of 1 to 100.
     #[schema(schema_with = recipients)]
-    touser: Recipients,
+    touser: Option<Recipients>,
+    /// The team's id of one user, in place of `touser`. The user has to be bound to an openid.
+    #[schema(schema_with = user)]
+    user: Option<String>,
+    /// The ids of 1 to 100 users, in place of `touser`.
+    #[schema(schema_with = users)]
+    users: Option<Vec<String>>,
     /// The id of one of the account's templates.
     #[schema(pattern = r"\S")]
     template_id: String,
@@ -56,11 +66,28 @@ fn recipients() -> Schema {
             .pattern(Some(r"\S"))
             .build()
     };
-    let several = ArrayBuilder::new()
-        .items(openid())
+    OneOfBuilder::new().item(openid()).item(list_of(openid())).into()
+}
+
+fn user() -> Object {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .min_length(Some(1))
+        .max_length(Some(USER_ID_LIMIT))
+        .pattern(Some(r"^\P{Cc}*$"))
+        .build()
+}
+
+fn users() -> Array {
+    list_of(user())
+}
+
+fn list_of(items: Object) -> Array {
+    ArrayBuilder::new()
+        .items(items)
         .min_items(Some(1))
-        .max_items(Some(100));
-    OneOfBuilder::new().item(openid()).item(several).into()
+        .max_items(Some(RECIPIENTS_LIMIT))
+        .build()
 }
 
 /// `"text"` is short for `{"value":"text"}`. Write numbers in quotes.
@@ -100,6 +127,8 @@ enum Validate {
 pub fn schemas() -> Map<String, Value> {
     let mut schemas = Map::new();
     add_schema::<Body>(&mut schemas);
+    // Exactly one of these names the recipients.
+    schemas["TemplateMessage"]["oneOf"] = RECIPIENTS.map(|name| json!({"required": [name]})).to_vec().into();
     add_schema::<Sent>(&mut schemas);
     add_schema::<Results>(&mut schemas);
     add_schema::<RecipientResult>(&mut schemas);
@@ -111,8 +140,6 @@ pub fn schemas() -> Map<String, Value> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
     use wechat::validate::send::{KNOWN, SendTemplate};
 
@@ -138,6 +165,9 @@ mod tests {
                 json!({"touser": "o", "template_id": "T", "url": null, "miniprogram": {}}),
                 true,
             ),
+            (json!({"user": "u", "template_id": "T"}), true),
+            (json!({"users": ["u"], "template_id": "T"}), true),
+            (json!({"users": "u", "template_id": "T"}), false),
             (json!({"touser": "o"}), false),
             (json!({"touser": 7, "template_id": "T"}), false),
             (json!({"touser": "o", "template_id": "T", "other": 1}), false),

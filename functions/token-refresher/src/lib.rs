@@ -113,26 +113,32 @@ impl App {
     /// Refreshes the ticket if that is due, and reports the result.
     async fn refresh_ticket(&self, deadline: Deadline) -> Result<Refreshed, RunError> {
         let outcome = self.tickets.run(None, &random::hex::<8>(), deadline).await;
-        let metric = match &outcome {
+        let now = self.clock.now_millis();
+        match &outcome {
             Ok(done) => {
                 let life_seconds = done.expires_at - self.clock.now();
                 tracing::info!(refreshed = done.refreshed, life_seconds, "the ticket is valid");
-                done.refreshed.then_some("TicketRefreshes")
+                if done.refreshed {
+                    telemetry::emit(&[Metric::count("TicketRefreshes")], None, now);
+                }
             }
             Err(error) => {
                 tracing::error!(%error, errcode = error.errcode(), "ticket refresh failed");
-                Some("TicketFailures")
+                telemetry::emit(&[Metric::count("TicketFailures")], None, now);
             }
-        };
-        if let Some(name) = metric {
-            telemetry::emit(&[Metric::count(name)], None, self.clock.now_millis());
         }
         Ok(outcome?)
     }
 
     async fn exchange_code(&self, code: &Code, deadline: Deadline) -> Result<Identity, RunError> {
-        let identity = self.endpoint.exchange_code(code, deadline).await;
-        let identity = identity.map_err(RunError::Exchange)?;
+        let identity = match self.endpoint.exchange_code(code, deadline).await {
+            Ok(identity) => identity,
+            Err(error) => {
+                // A visitor can cause this function error: the alarms take it off Lambda's count of errors.
+                telemetry::emit(&[Metric::count("ExchangeFailures")], None, self.clock.now_millis());
+                return Err(RunError::Exchange(error));
+            }
+        };
         let openid = logged_openid(&identity.openid);
         tracing::info!(openid, is_snapshot = identity.is_snapshot, "a code is exchanged");
         Ok(identity)

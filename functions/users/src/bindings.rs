@@ -56,6 +56,9 @@ const SHORTEST_LIFE: u32 = 30;
 const LONGEST_LIFE: u32 = 86_400;
 /// WeChat's errcode for an account without the right to make QR codes.
 const NO_RIGHT: i64 = 48001;
+const CANNOT_MAKE_CODES: &str = "WeChat answers 48001: this account may not make QR codes with a parameter. A verified service \
+    account (已认证服务号) or a test account (测试号) may. Give the user the link instead. \
+    / 微信返回 48001：该账号无权生成带参数二维码，需已认证服务号或测试号。请改用链接 link。";
 /// Pixels of the picture's side, at least.
 const PICTURE_SIZE: u32 = 240;
 
@@ -69,7 +72,7 @@ struct Created<'a> {
     qr: Option<Qr>,
     /// Why there is no QR code.
     #[serde(skip_serializing_if = "Option::is_none")]
-    qr_problem: Option<String>,
+    qr_problem: Option<&'static str>,
     link: Option<String>,
 }
 
@@ -130,10 +133,7 @@ async fn create(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>,
     let id = random::hex::<ID_BYTES>();
     let (qr, qr_problem) = match qr_code(app, &id, wanted.expires_in, request.deadline()).await {
         Ok(qr) => (Some(qr), None),
-        Err(problem) if problem.errcode() == Some(NO_RIGHT) => {
-            let hint = problem.hint().unwrap_or_default();
-            (None, Some(format!("{} {hint}", problem.detail())))
-        }
+        Err(problem) if problem.errcode() == Some(NO_RIGHT) => (None, Some(CANNOT_MAKE_CODES)),
         Err(problem) => return Err(problem),
     };
     let expires_at = app.now() + i64::from(wanted.expires_in);
@@ -172,7 +172,10 @@ async fn qr_code(app: &App, id: &str, expire_seconds: u32, deadline: Deadline) -
 /// Draws the QR code of `url` as a `data:` URL. `None` when the text is too long for a code.
 fn picture(url: &str) -> Option<String> {
     let drawing = Drawing::with_error_correction_level(url, EcLevel::M).ok()?;
-    let svg = drawing.render::<svg::Color<'_>>().min_dimensions(PICTURE_SIZE, PICTURE_SIZE).build();
+    let svg = drawing
+        .render::<svg::Color<'_>>()
+        .min_dimensions(PICTURE_SIZE, PICTURE_SIZE)
+        .build();
     Some(format!("data:image/svg+xml;base64,{}", STANDARD.encode(svg)))
 }
 
@@ -185,9 +188,7 @@ async fn get(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Pr
         false => None,
     };
     let binding = binding.ok_or_else(|| {
-        Problem::not_found(
-            "there is no such binding, or it ended more than a day ago / 没有该绑定，或其结束已超过一天",
-        )
+        Problem::not_found("there is no such binding, or it ended more than a day ago / 没有该绑定，或其结束已超过一天")
     })?;
     Ok(response::json(
         200,
@@ -218,19 +219,20 @@ fn read_binding(app: &App, reader: &mut Reader, body: &Value) -> Option<Wanted> 
     let place = object.place.member("expires_in");
     let expires_in = match object.get("expires_in") {
         None => Some(DEFAULT_LIFE),
-        Some(value) => reader.integer(&place, value).and_then(|seconds| u32::try_from(seconds).ok()),
+        Some(value) => reader
+            .integer(&place, value)
+            .and_then(|seconds| u32::try_from(seconds).ok()),
     };
     if !expires_in.is_some_and(|seconds| (SHORTEST_LIFE..=LONGEST_LIFE).contains(&seconds)) {
         reader.fault(
             &place,
-            format!(
-                "must be {SHORTEST_LIFE} to {LONGEST_LIFE} seconds / 应为 {SHORTEST_LIFE} 至 {LONGEST_LIFE} 秒"
-            ),
+            format!("must be {SHORTEST_LIFE} to {LONGEST_LIFE} seconds / 应为 {SHORTEST_LIFE} 至 {LONGEST_LIFE} 秒"),
         );
     }
     let return_to = reader.optional_text(&object, "return_to").and_then(|address| {
         let page = PageUrl::parse(address, &app.login_hosts);
-        let page = page.map_err(|error| reader.fault(&object.place.member("return_to"), error.with_variable("LOGIN_HOSTS")));
+        let page =
+            page.map_err(|error| reader.fault(&object.place.member("return_to"), error.with_variable("LOGIN_HOSTS")));
         page.ok()
     });
     Some(Wanted {
@@ -247,7 +249,9 @@ mod tests {
     #[test]
     fn a_picture_is_drawn_from_the_url_and_scales() {
         let picture = picture("http://weixin.qq.com/q/02abcdefghijklmnop").unwrap();
-        let svg = STANDARD.decode(picture.strip_prefix("data:image/svg+xml;base64,").unwrap()).unwrap();
+        let svg = STANDARD
+            .decode(picture.strip_prefix("data:image/svg+xml;base64,").unwrap())
+            .unwrap();
         let svg = String::from_utf8(svg).unwrap();
         assert!(svg.contains("<svg") && svg.contains("viewBox"), "{svg:.200}");
         assert!(picture.len() < 20_000, "{}", picture.len());

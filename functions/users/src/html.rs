@@ -86,7 +86,10 @@ pub(crate) fn private(mut response: Response<String>) -> Response<String> {
     for (name, value) in [
         (header::CACHE_CONTROL, "no-store"),
         (header::REFERRER_POLICY, "no-referrer"),
-        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'unsafe-inline'",
+        ),
     ] {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }

@@ -48,7 +48,9 @@ async fn config(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>,
 async fn sign(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
     let url = request.query("url").unwrap_or_default();
     if let Err(error) = PageUrl::parse(&url, &app.jssdk_hosts) {
-        return Err(Problem::forbidden(format!("the parameter url {}", error.with_variable("JSSDK_HOSTS"))).with_field("url"));
+        return Err(
+            Problem::forbidden(format!("the parameter url {}", error.with_variable("JSSDK_HOSTS"))).with_field("url"),
+        );
     }
     let ticket = app.tickets.ticket(request.deadline()).await;
     let ticket = ticket.map_err(|error| Problem::from_token(&error.0, app.now()))?;

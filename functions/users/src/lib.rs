@@ -13,14 +13,8 @@ use std::{sync::Arc, time::Duration};
 
 use http_api::{Api, Keys, Route};
 use wechat::{
-    account::Account,
-    api::ClientError,
-    clock::Clock,
-    config::UsersConfig,
-    jssdk::TicketSource,
-    live::State,
-    page::Hosts,
-    token::RefreshPort,
+    account::Account, api::ClientError, clock::Clock, config::UsersConfig, jssdk::TicketSource, live::State,
+    page::Hosts, token::RefreshPort,
 };
 
 /// The AWS calls that this function makes. Its role in `template.yaml` allows these and no others.
@@ -89,8 +83,13 @@ impl State for App {
 }
 
 impl Api for App {
-    const ROUTES: &'static [&'static [Route<Self>]] =
-        &[bindings::ROUTES, users::ROUTES, login::ROUTES, jssdk::ROUTES, domain_check::ROUTES];
+    const ROUTES: &'static [&'static [Route<Self>]] = &[
+        bindings::ROUTES,
+        users::ROUTES,
+        login::ROUTES,
+        jssdk::ROUTES,
+        domain_check::ROUTES,
+    ];
 
     fn keys(&self) -> &Keys {
         &self.keys

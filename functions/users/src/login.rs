@@ -137,7 +137,10 @@ async fn begin(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, 
     Ok(match PageUrl::parse(&to, &app.login_hosts) {
         Ok(page) => authorize(app, request, LoginPurpose::Return(page.as_str().to_owned())).await,
         Err(error) => {
-            tracing::warn!(error = error.with_variable("LOGIN_HOSTS"), "a login asks for a page that it may not return to");
+            tracing::warn!(
+                error = error.with_variable("LOGIN_HOSTS"),
+                "a login asks for a page that it may not return to"
+            );
             html::WRONG_ADDRESS.into_response()
         }
     })
@@ -231,7 +234,9 @@ async fn end(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Pa
     if !Secret::new(&*login.browser_sha256).matches(&sha256_hex(browser.as_bytes())) {
         return Err(html::OTHER_BROWSER);
     }
-    let code = request.query("code").filter(|code| !code.is_empty() && code.len() <= LONGEST_CODE);
+    let code = request
+        .query("code")
+        .filter(|code| !code.is_empty() && code.len() <= LONGEST_CODE);
     let code = Code::new(code.ok_or(html::LOGIN_ENDED)?);
     if request.method() == Method::HEAD {
         return Ok(respond(200, "text/html; charset=utf-8", String::new()));
@@ -252,7 +257,9 @@ async fn end(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Pa
             LoginClaim::InProgress => {}
             LoginClaim::Unknown => return Err(html::LOGIN_ENDED),
         }
-        let pause = request.deadline().budget(app.account.clock.now_millis(), LOOK_AGAIN, STORING);
+        let pause = request
+            .deadline()
+            .budget(app.account.clock.now_millis(), LOOK_AGAIN, STORING);
         if waited >= WAIT_AT_MOST || pause.is_zero() {
             return Err(html::FAILED);
         }
@@ -277,7 +284,9 @@ async fn exchange(
             LoginPurpose::Return(_) => {
                 let expires_at = app.now() + CODE_LIFE;
                 let person = person(&identity);
-                let stored = table.end_login_with_code(state, owner, &login.code, person, expires_at).await;
+                let stored = table
+                    .end_login_with_code(state, owner, &login.code, person, expires_at)
+                    .await;
                 let stored = stored.map_err(|error| unavailable("a login cannot be stored", &error))?;
                 return Ok(stored.then_some(LoginEnd::LoggedIn));
             }
@@ -323,9 +332,9 @@ const fn errcode(error: &RefreshRequestError) -> Option<i64> {
 /// Answers every request of a login that has ended in the same way.
 fn answer(login: &Login, end: &LoginEnd) -> Result<Response<String>, Page> {
     match (end, &login.purpose) {
-        (LoginEnd::LoggedIn, LoginPurpose::Return(to)) => {
-            Ok(redirect(&PageUrl::checked_before(to).with_parameter("login", login.code.expose())))
-        }
+        (LoginEnd::LoggedIn, LoginPurpose::Return(to)) => Ok(redirect(
+            &PageUrl::checked_before(to).with_parameter("login", login.code.expose()),
+        )),
         (LoginEnd::Bound(Some(to)), _) => Ok(redirect(&PageUrl::checked_before(to).in_header())),
         (LoginEnd::Bound(None), _) => Ok(html::BOUND.into_response()),
         (LoginEnd::BindingEnded, _) => Err(html::BINDING_ENDED),

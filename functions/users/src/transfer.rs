@@ -50,9 +50,15 @@ pub(crate) async fn import(app: &App, request: &ApiRequest<'_>) -> Result<Respon
     let at_once = if are_apart(&entries) { CONCURRENT_CHANGES } else { 1 };
     let changes = entries.iter().map(|entry| async move {
         if request.is_late(app.account.clock.now_millis()) {
-            return Err(Problem::timeout("there was no time left for this entry / 处理该条目前已超时"));
+            return Err(Problem::timeout(
+                "there was no time left for this entry / 处理该条目前已超时",
+            ));
         }
-        let stored = app.account.table.put_user(&entry.user, entry.person.person(), now).await;
+        let stored = app
+            .account
+            .table
+            .put_user(&entry.user, entry.person.person(), now)
+            .await;
         stored.map(|_| ()).map_err(Problem::from)
     });
     let changes: Vec<_> = changes.collect();
@@ -73,7 +79,9 @@ pub(crate) async fn import(app: &App, request: &ApiRequest<'_>) -> Result<Respon
 /// Whether no two entries are about the same user or openid.
 fn are_apart(entries: &[Entry]) -> bool {
     let (mut users, mut openids) = (HashSet::new(), HashSet::new());
-    entries.iter().all(|entry| users.insert(&entry.user) && openids.insert(&entry.person.openid))
+    entries
+        .iter()
+        .all(|entry| users.insert(&entry.user) && openids.insert(&entry.person.openid))
 }
 
 fn read(body: &Value) -> Result<Vec<Entry>, Vec<Fault>> {
@@ -138,7 +146,10 @@ pub(crate) async fn page(
 }
 
 fn accepts_csv(request: &ApiRequest<'_>) -> bool {
-    let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    let accept = request
+        .headers()
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok());
     let media_types = accept.unwrap_or_default().split(',');
     media_types
         .filter_map(|media_type| media_type.split(';').next())
@@ -157,7 +168,12 @@ fn csv(users: &[User]) -> String {
         };
         let (id, unionid) = (field(&user.user), field(user.unionid.as_deref().unwrap_or_default()));
         // Writing to a text cannot fail.
-        let _ = write!(text, "{id},{},{unionid},{followed},{}\r\n", field(&user.openid), user.bound_at);
+        let _ = write!(
+            text,
+            "{id},{},{unionid},{followed},{}\r\n",
+            field(&user.openid),
+            user.bound_at
+        );
     }
     text
 }

@@ -150,12 +150,17 @@ impl WantedPerson {
     /// Reads the members `openid` and `unionid`.
     pub(crate) fn read(reader: &mut Reader, object: &Object<'_, '_>) -> Option<Self> {
         let openid = reader.required_text(object, "openid", str::is_empty);
-        let unionid = reader.optional_text(object, "unionid").filter(|unionid| !unionid.is_empty());
+        let unionid = reader
+            .optional_text(object, "unionid")
+            .filter(|unionid| !unionid.is_empty());
         for (name, id) in [("openid", openid), ("unionid", unionid)] {
             let is_id = |id: &str| id.len() <= LONGEST_ID && id.bytes().all(|byte| byte.is_ascii_graphic());
             if id.is_some_and(|id| !is_id(id)) {
                 let place = object.place.member(name);
-                reader.fault(&place, "is not an id of WeChat's: letters, digits, - and _ / 应为微信的 id：字母、数字、- 与 _");
+                reader.fault(
+                    &place,
+                    "is not an id of WeChat's: letters, digits, - and _ / 应为微信的 id：字母、数字、- 与 _",
+                );
             }
         }
         Some(Self {
@@ -239,7 +244,12 @@ async fn delete(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>,
     let user = named(request)?;
     let stored = app.account.table.user(&user).await?.ok_or_else(Problem::unknown_user)?;
     forget_messages(app, request, &stored.openid).await?;
-    let deleted = app.account.table.delete_user(&user).await?.ok_or_else(Problem::unknown_user)?;
+    let deleted = app
+        .account
+        .table
+        .delete_user(&user)
+        .await?
+        .ok_or_else(Problem::unknown_user)?;
     forget_messages(app, request, &deleted.openid).await?;
     Ok(response::empty(StatusCode::NO_CONTENT))
 }

@@ -28,7 +28,9 @@ pub(crate) enum ScanError {
     #[error("a scan could not bind: {0} / 扫码绑定失败")]
     Store(#[from] StoreError),
     /// The table did not answer in time.
-    #[error("a scan could not bind: the table did not answer within {BUDGET:?} / 扫码绑定失败：数据表未在 {BUDGET:?} 内应答")]
+    #[error(
+        "a scan could not bind: the table did not answer within {BUDGET:?} / 扫码绑定失败：数据表未在 {BUDGET:?} 内应答"
+    )]
     TooLate,
 }
 

@@ -7,22 +7,24 @@ mod api_body;
 mod callback;
 mod document;
 mod event;
+mod page_url;
 mod rules;
 mod scene;
 
 pub use self::{
     answer::answer, api_body::api_body, callback::verify_and_decrypt, document::parse_document, event::gateway_event,
-    rules::rules, scene::scene,
+    page_url::page_url, rules::rules, scene::scene,
 };
 
 /// The name of a target and its corpus, and its function.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     ("answer", answer),
     ("api_body", api_body),
     ("gateway_event", gateway_event),
+    ("page_url", page_url),
     ("parse_document", parse_document),
     ("rules", rules),
     ("scene", scene),

@@ -20,7 +20,10 @@ pub fn scene(scene: &[u8]) {
         match callback.scanned_binding() {
             Some(id) => {
                 let key = callback.event_key().expect("it has a scene");
-                assert_eq!(key.strip_prefix("qrscene_").unwrap_or(key), format!("{BINDING_SCENE}{id}"));
+                assert_eq!(
+                    key.strip_prefix("qrscene_").unwrap_or(key),
+                    format!("{BINDING_SCENE}{id}")
+                );
                 assert!(!is_binding_id(id) || id.len() <= 64 && !id.contains(['#', '.', ' ', '\n']));
                 let expected = if is_binding_id(id) { "/bound" } else { "/bind_failed" };
                 assert_eq!(rule.as_deref(), Some(expected));

@@ -221,7 +221,7 @@ impl Problem {
     /// 404: no openid is bound to the user.
     #[must_use]
     pub fn unknown_user() -> Self {
-        let detail = "no openid is bound to this user, so nothing was sent / 该用户未绑定 openid，未发送";
+        let detail = "no openid is bound to this user / 该用户未绑定 openid";
         Self::new(UNKNOWN_USER, detail).with_hint(
             "Bind the user: POST /api/bindings makes a QR code and a link for that, PUT /api/users/{user} takes an openid that \
              you know. / 请先绑定该用户：POST /api/bindings 生成绑定二维码与链接，已知 openid 时用 PUT /api/users/{user} 写入。",
@@ -231,7 +231,7 @@ impl Problem {
     /// 400: the user has unfollowed the account. WeChat was not asked: it refuses such recipients with 43004.
     #[must_use]
     pub fn not_a_follower() -> Self {
-        let detail = "this user has unfollowed the account, so nothing was sent / 该用户已取消关注，未发送";
+        let detail = "this user has unfollowed the account, so WeChat was not asked / 该用户已取消关注，未请求微信";
         let mut problem = Self::new(NOT_A_FOLLOWER, detail).with_hint(
             "Nothing reaches this user until they follow the account again. \
              / 该用户重新关注公众号之前，任何消息都无法送达。",

@@ -193,7 +193,11 @@ async fn follow(worker: &'static str, breaks: &'static str, fault: Fault) -> Row
         assert_eq!(followed().await, true, "{breaks}");
     }
     let left = ask(&mut webhook, &event("unsubscribe", 1)).await;
-    assert_eq!((left.status, followed().await), (200, json!(false)), "{breaks}: {left:?}");
+    assert_eq!(
+        (left.status, followed().await),
+        (200, json!(false)),
+        "{breaks}: {left:?}"
+    );
     Row {
         step: match worker {
             "" => "a bound user follows: recording it, without `WORKER_FUNCTION`",

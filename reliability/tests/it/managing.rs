@@ -103,9 +103,7 @@ async fn managing() {
         .into_iter()
         .map(|(breaks, fault)| rollback_replies(breaks, fault));
     rows.extend(report::run(rules).await);
-    let keys = table_faults()
-        .into_iter()
-        .map(|(breaks, fault)| use_key(breaks, fault));
+    let keys = table_faults().into_iter().map(|(breaks, fault)| use_key(breaks, fault));
     rows.extend(report::run(keys).await);
     let keys = table_faults()
         .into_iter()
@@ -288,9 +286,17 @@ async fn make_key(breaks: &str, fault: Fault) -> Row {
     stage.mend().await;
     assert_eq!(ask(&mut function, &make("again")).await.status, 201, "{breaks}");
     let listed = ask(&mut function, &get("/api/keys")).await.body;
-    let names: Vec<&Value> = listed["keys"].as_array().unwrap().iter().map(|key| &key["name"]).collect();
+    let names: Vec<&Value> = listed["keys"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|key| &key["name"])
+        .collect();
     let count = |name: &str| names.iter().filter(|listed| **listed == name).count();
-    assert!(count("old") == 1 && count("again") == 1 && count("new") <= 1, "{breaks}: {names:?}");
+    assert!(
+        count("old") == 1 && count("again") == 1 && count("new") <= 1,
+        "{breaks}: {names:?}"
+    );
     assert!(count("new") == 1 || first.status != 201, "{breaks}: {names:?}");
     row(
         "`POST /api/keys`",

@@ -473,7 +473,11 @@ mod tests {
         let own = json!({"bound": text("welcome"), "bind_failed": text("sorry")});
         let silent = json!({"subscribe": text("hello"), "bound": null, "bind_failed": null});
         for (rules, bound, failed) in [
-            (ReplyRules::default(), Some("绑定成功"), Some("二维码已失效，请重新获取")),
+            (
+                ReplyRules::default(),
+                Some("绑定成功"),
+                Some("二维码已失效，请重新获取"),
+            ),
             (rules(&stored), Some("绑定成功"), Some("二维码已失效，请重新获取")),
             (rules(&own), Some("welcome"), Some("sorry")),
             (rules(&silent), None, None),
@@ -490,7 +494,10 @@ mod tests {
             }
         }
         let odd = "<MsgType>event</MsgType><Event>SCAN</Event><EventKey>bind.no id</EventKey>";
-        assert_eq!(replied(&ReplyRules::default(), odd).unwrap(), "二维码已失效，请重新获取");
+        assert_eq!(
+            replied(&ReplyRules::default(), odd).unwrap(),
+            "二维码已失效，请重新获取"
+        );
     }
 
     #[test]

@@ -99,9 +99,8 @@ impl Table {
     /// [`StoreError`] when the table cannot be written.
     pub async fn note_api_key_use(&self, id: &str, day: &str) -> Result<(), StoreError> {
         let last_used = format!("#keys.#{id}.last_used");
-        let condition = format!(
-            "attribute_exists(#keys.#{id}) AND (attribute_not_exists({last_used}) OR {last_used} < :day)"
-        );
+        let condition =
+            format!("attribute_exists(#keys.#{id}) AND (attribute_not_exists({last_used}) OR {last_used} < :day)");
         let expression = format!("SET {last_used} = :day");
         let update = self.update(&self.pk(KIND), &expression, Some(&condition), [(":day", text(day))]);
         written_if("UpdateItem", update.send().await).map(|_| ())
@@ -153,7 +152,10 @@ fn read_key(id: &str, entry: &Attributes) -> Option<ApiKey> {
         digest: get_text(entry, "digest")?.to_owned(),
         name: get_text(entry, "name")?.to_owned(),
         grants: Grants {
-            scopes: get_list(entry, "scopes")??.iter().filter_map(|name| Scope::parse(name)).collect(),
+            scopes: get_list(entry, "scopes")??
+                .iter()
+                .filter_map(|name| Scope::parse(name))
+                .collect(),
             templates: get_list(entry, "templates")?,
             paths: get_list(entry, "paths")?,
         },
@@ -172,5 +174,8 @@ fn get_list(entry: &Attributes, name: &str) -> Option<Option<Vec<String>>> {
         return Some(None);
     };
     let texts = list.as_l().ok()?.iter();
-    texts.map(|text| text.as_s().ok().cloned()).collect::<Option<_>>().map(Some)
+    texts
+        .map(|text| text.as_s().ok().cloned())
+        .collect::<Option<_>>()
+        .map(Some)
 }

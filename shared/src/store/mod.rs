@@ -7,8 +7,8 @@ mod binding;
 mod callback;
 mod claim;
 mod index;
-mod login;
 mod keys;
+mod login;
 mod menu;
 mod message;
 mod refusal;
@@ -35,16 +35,16 @@ pub use self::{
     binding::{BindOutcome, Binding, BindingState, NewBinding},
     callback::Claim,
     index::{Cursor, InvalidCursor, Page},
-    login::{Login, LoginClaim, LoginEnd, LoginPurpose},
     keys::{CreatedKey, KEYS_LIMIT},
+    login::{Login, LoginClaim, LoginEnd, LoginPurpose},
     menu::{KeptMenu, MenuError, ROLLBACK_CLAIMED_FOR},
     message::{MessageRecord, MessageStatus, Receipt},
     refusal::{REFUSAL_IS_NEWS_FOR, RefusedCallback, Sender},
     replies::{SavedReplies, StoredReplies},
     send::{RecipientState, RecordedAnswer, SendClaim, SendOutcome, SendRequest, SendState},
     templates::ListedTemplates,
-    user::{Person, Replaced, USERS_LIMIT, User},
     token::{Credential, Lease, RefreshFailure, StoredToken, TokenItem},
+    user::{Person, Replaced, USERS_LIMIT, User},
 };
 
 use crate::aws::describe;

@@ -12,7 +12,7 @@ use crate::api::{FieldValue, MiniProgram};
 /// Bytes. The limit of a caller's `client_msg_id`. WeChat documents none for template messages.
 const CLIENT_MSG_ID_LIMIT: usize = 64;
 /// The most recipients of one request.
-const RECIPIENTS_LIMIT: usize = 100;
+pub const RECIPIENTS_LIMIT: usize = 100;
 /// The known members. The obsolete `topcolor` is accepted from old callers and ignored.
 pub const KNOWN: [&str; 10] = [
     "touser",
@@ -28,7 +28,7 @@ pub const KNOWN: [&str; 10] = [
 ];
 
 /// The members of which exactly one names the recipients.
-const RECIPIENTS: [&str; 3] = ["touser", "user", "users"];
+pub const RECIPIENTS: [&str; 3] = ["touser", "user", "users"];
 
 const HOLDS_BLANKS: &str =
     "holds a line break, a space or an invisible character: leave it out / 含有换行、空格或不可见字符，请删除";
@@ -114,8 +114,8 @@ fn recipients(reader: &mut Reader, body: &Object<'_, '_>) -> Option<Recipients> 
     match given.next() {
         None => reader.fault(
             &body.place.member("touser"),
-            "is missing: name the recipients by touser (openids), user or users (ids of your own) \
-             / 缺少接收者：请填写 touser（openid）、user 或 users（自有用户 ID）之一",
+            "is missing: name the recipients by touser (an openid or several), user or users (ids of your own) \
+             / 缺少接收者：请填写 touser（一个或多个 openid）、user 或 users（自有的用户标识）之一",
         ),
         Some(first) => given.for_each(|other| {
             let detail = format!(
@@ -148,7 +148,10 @@ fn touser(reader: &mut Reader, body: &Object<'_, '_>, value: &Value) -> Option<R
 fn user(reader: &mut Reader, body: &Object<'_, '_>, value: &Value) -> Option<Recipients> {
     let place = body.place.member("user");
     if value.is_array() {
-        reader.fault(&place, "is one user id: name several by users / 只接受一个用户 ID，多个请用 users");
+        reader.fault(
+            &place,
+            "takes one id: list several in users / 只接受一个用户标识，多个请用 users",
+        );
         return None;
     }
     user_id(reader, &place, value).map(|user| Recipients::User(user.to_owned()))
@@ -156,8 +159,7 @@ fn user(reader: &mut Reader, body: &Object<'_, '_>, value: &Value) -> Option<Rec
 
 fn users(reader: &mut Reader, body: &Object<'_, '_>, value: &Value) -> Option<Recipients> {
     let member = body.place.member("users");
-    let read =
-        |reader: &mut Reader, place: &Place<'_>, value: &Value| user_id(reader, place, value).map(str::to_owned);
+    let read = |reader: &mut Reader, place: &Place<'_>, value: &Value| user_id(reader, place, value).map(str::to_owned);
     list(reader, &Place::Whole(&member), value, read).map(Recipients::Users)
 }
 
@@ -445,7 +447,10 @@ mod tests {
             (json!({}), &["/touser"][..]),
             (json!({"touser": "o", "user": "u"}), &["/user"]),
             (json!({"user": "u", "users": ["u"]}), &["/users"]),
-            (json!({"touser": "o", "user": "u", "users": ["u"]}), &["/user", "/users"]),
+            (
+                json!({"touser": "o", "user": "u", "users": ["u"]}),
+                &["/user", "/users"],
+            ),
             (json!({"touser": "o", "users": ["u", ""]}), &["/users", "/users/1"]),
             (json!({"user": ""}), &["/user"]),
             (json!({"user": "u\n"}), &["/user"]),
@@ -459,7 +464,11 @@ mod tests {
             assert_eq!(of(recipients.clone()), expected, "{recipients}");
         }
         let both = json!({"touser": "o", "user": "u", "template_id": "T"});
-        for body in [json!({"template_id": "T"}), both, json!({"user": ["u"], "template_id": "T"})] {
+        for body in [
+            json!({"template_id": "T"}),
+            both,
+            json!({"user": ["u"], "template_id": "T"}),
+        ] {
             let fault = &refused(&body)[0];
             crate::validate::assert_each_half_says_all(fault, &["touser", "user", "users"]);
         }

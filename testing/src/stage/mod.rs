@@ -12,7 +12,7 @@ use tokio::process::Command;
 use self::refresher::Refresher;
 pub use self::{
     table::Table,
-    wechat::{WeChat, message, message_to},
+    wechat::{WeChat, message, message_for, message_to},
 };
 use crate::{
     EventBus, FaultProxy, Function, LambdaApi, SecretsManager,

@@ -65,6 +65,13 @@ impl Table {
         delete.send().await.unwrap();
     }
 
+    /// Binds `user` to `openid`, as a scan has.
+    pub async fn bind(&self, user: &str, openid: &str) {
+        let bound = json!({"openid": openid, "bound_at": now()});
+        self.set(&format!("user#{user}"), &bound).await;
+        self.set(&format!("openid#{openid}"), &json!({"user": user})).await;
+    }
+
     /// Stores reply rules.
     pub async fn save_rules(&self, rules: &Value) {
         let attributes = json!({"document": rules.to_string(), "version": 1, "updated_at": now()});
@@ -153,6 +160,7 @@ fn attribute_of(value: &Value) -> AttributeValue {
         Value::Bool(value) => AttributeValue::Bool(*value),
         Value::String(text) => AttributeValue::S(text.clone()),
         Value::Number(number) => AttributeValue::N(number.to_string()),
+        Value::Bool(value) => AttributeValue::Bool(*value),
         Value::Array(values) => AttributeValue::L(values.iter().map(attribute_of).collect()),
         Value::Object(members) => AttributeValue::M(
             members
@@ -169,6 +177,7 @@ fn json_of(attribute: &AttributeValue) -> Value {
         AttributeValue::Bool(value) => (*value).into(),
         AttributeValue::S(text) => text.as_str().into(),
         AttributeValue::N(number) => serde_json::from_str(number).unwrap(),
+        AttributeValue::Bool(value) => (*value).into(),
         AttributeValue::L(values) => values.iter().map(json_of).collect(),
         AttributeValue::M(members) => members
             .iter()

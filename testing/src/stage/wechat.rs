@@ -123,8 +123,14 @@ pub fn message() -> Value {
 /// A template message to one or several recipients.
 #[must_use]
 pub fn message_to(touser: impl Into<Value>) -> Value {
+    message_for("touser", touser)
+}
+
+/// A template message whose recipients are in `member`: `touser`, `user` or `users`.
+#[must_use]
+pub fn message_for(member: &str, recipients: impl Into<Value>) -> Value {
     json!({
-        "touser": touser.into(),
+        member: recipients.into(),
         "template_id": TEMPLATE_ID,
         "url": "https://example.com/details/1",
         "data": {

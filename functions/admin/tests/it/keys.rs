@@ -37,13 +37,19 @@ async fn a_new_key_works_at_once_in_every_instance_and_is_shown_once() {
     let made = admin.post("/api/keys", &wanted).await.body;
     let key = made["key"].as_str().unwrap().to_owned();
     let rest = key.strip_prefix("wk_").unwrap();
-    assert!(rest.len() >= 32 && rest.chars().all(|c| c.is_ascii_alphanumeric()), "{key}");
+    assert!(
+        rest.len() >= 32 && rest.chars().all(|c| c.is_ascii_alphanumeric()),
+        "{key}"
+    );
     let mut shown = made.clone();
     assert!(shown["created_at"].is_i64() && shown["id"].is_string());
     for name in ["id", "created_at", "key"] {
         shown.as_object_mut().unwrap().remove(name);
     }
-    assert_eq!(shown, json!({"name": "客服 shop", "scopes": ["send", "replies"], "templates": ["T1"]}));
+    assert_eq!(
+        shown,
+        json!({"name": "客服 shop", "scopes": ["send", "replies"], "templates": ["T1"]})
+    );
 
     let used = get("/api/replies").api_key(&key);
     assert_eq!(other.send(&used).await.status, 200);
@@ -55,7 +61,11 @@ async fn a_new_key_works_at_once_in_every_instance_and_is_shown_once() {
     let day = listed[0]["last_used"].as_str().unwrap();
     assert!(day.len() == 10 && day.starts_with("20"), "{day}");
 
-    let line = other.log_lines().into_iter().rfind(|line| line["path"] == "/api/replies").unwrap();
+    let line = other
+        .log_lines()
+        .into_iter()
+        .rfind(|line| line["path"] == "/api/replies")
+        .unwrap();
     assert_eq!(line["key"], "客服 shop");
     let stored = format!("{:?}", admin.stage.table.items().await);
     for place in [stored, admin.logs(), other.logs()] {
@@ -78,7 +88,11 @@ async fn a_deleted_key_is_refused_and_unknown_to_later_deletions() {
     }
     let listed = list(&mut admin).await;
     assert_eq!((listed.len(), &listed[0]["id"]), (1, &json!(kept)));
-    let line = admin.log_lines().into_iter().rfind(|line| line["method"] == "DELETE").unwrap();
+    let line = admin
+        .log_lines()
+        .into_iter()
+        .rfind(|line| line["method"] == "DELETE")
+        .unwrap();
     assert_eq!(line["path"], "/api/keys/{id}");
 }
 
@@ -121,7 +135,10 @@ async fn nobody_gives_more_than_their_own() {
         (json!({"scopes": ["menu"], "templates": ["T3"]}), "templates"),
         (json!({"scopes": ["relay"]}), "paths"),
         (json!({"scopes": ["relay"], "paths": ["/cgi-bin"]}), "paths"),
-        (json!({"scopes": ["relay"], "paths": ["/cgi-bin/menu", "/cgi-bin/menus"]}), "paths"),
+        (
+            json!({"scopes": ["relay"], "paths": ["/cgi-bin/menu", "/cgi-bin/menus"]}),
+            "paths",
+        ),
     ] {
         let mut body = wanted.clone();
         body["name"] = json!("more");
@@ -149,7 +166,10 @@ async fn a_caller_of_the_jwt_authorizer_gives_every_scope_but_relay() {
     assert_eq!(admin.send(&by_jwt(&all)).await.status, 201);
     let refused = admin.send(&by_jwt(&json!(["relay"]))).await;
     assert_eq!(refused.status, 403);
-    assert!(refused.body["detail"].as_str().unwrap().contains("relay"), "{refused:?}");
+    assert!(
+        refused.body["detail"].as_str().unwrap().contains("relay"),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]
@@ -166,11 +186,23 @@ async fn a_faulty_key_is_refused_with_every_fault() {
     assert_eq!(
         pointers,
         [
-            "/expires", "/name", "/scopes/1", "/scopes/2", "/templates", "/paths/0", "/paths/1", "/paths/2", "/paths/3",
-            "/paths/4", "/paths"
+            "/expires",
+            "/name",
+            "/scopes/1",
+            "/scopes/2",
+            "/templates",
+            "/paths/0",
+            "/paths/1",
+            "/paths/2",
+            "/paths/3",
+            "/paths/4",
+            "/paths"
         ]
     );
-    assert!(faults[2]["detail"].as_str().unwrap().contains("did you mean send?"), "{problem}");
+    assert!(
+        faults[2]["detail"].as_str().unwrap().contains("did you mean send?"),
+        "{problem}"
+    );
     let long = "长".repeat(65);
     let many: Vec<String> = (0..60).map(|number| format!("{number:043}")).collect();
     for (body, pointer) in [
@@ -180,15 +212,26 @@ async fn a_faulty_key_is_refused_with_every_fault() {
         (json!({"name": "n"}), "/scopes"),
         (json!({"name": "n", "scopes": []}), "/scopes"),
         (json!({"name": "n", "scopes": "send"}), "/scopes"),
-        (json!({"name": "n", "scopes": ["send"], "paths": ["/cgi-bin"]}), "/paths"),
+        (
+            json!({"name": "n", "scopes": ["send"], "paths": ["/cgi-bin"]}),
+            "/paths",
+        ),
         (json!({"name": "n", "scopes": ["send"], "templates": many}), ""),
         (json!([]), ""),
     ] {
         let (status, problem) = admin.post("/api/keys", &body).await.parts();
-        assert_eq!((status, &problem["faults"][0]["pointer"]), (400, &json!(pointer)), "{problem}");
+        assert_eq!(
+            (status, &problem["faults"][0]["pointer"]),
+            (400, &json!(pointer)),
+            "{problem}"
+        );
     }
     let name = "长".repeat(64);
-    make(&mut admin, &json!({"name": name, "scopes": ["send", "send"], "paths": null})).await;
+    make(
+        &mut admin,
+        &json!({"name": name, "scopes": ["send", "send"], "paths": null}),
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -199,7 +242,11 @@ async fn while_the_keys_cannot_be_read_they_are_not_wrong_and_api_keys_work() {
     admin.stage.proxy(Service::Table).fail(.., Fault::Refuse);
     let unknown = get("/api/menu").api_key("wk_0123456789abcdef0123456789abcdef");
     let (status, problem) = admin.send(&unknown).await.parts();
-    assert_eq!((status, &problem["type"]), (504, &json!("urn:wechat-bundle:timeout")), "{problem}");
+    assert_eq!(
+        (status, &problem["type"]),
+        (504, &json!("urn:wechat-bundle:timeout")),
+        "{problem}"
+    );
     assert_eq!(admin.send(&get("/openapi.json").api_key("wk_0")).await.status, 200);
     assert_eq!(admin.send(&get("/api/menu").api_key("other")).await.status, 401);
     assert_eq!(admin.get("/api/menu").await.status, 404, "WeChat has no menu");

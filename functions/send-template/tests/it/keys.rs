@@ -43,7 +43,11 @@ async fn a_key_sends_and_sees_its_own_templates_only() {
     assert_eq!(function.send(&by(SHOP, get(&path))).await.status, 200);
     let unseen = function.send(&by(OTHER, get(&path))).await;
     assert_eq!((unseen.status, unseen.kind()), (404, "not-found"));
-    assert_eq!(unseen.body, function.get("/api/messages/1").await.body, "as one that was never sent");
+    assert_eq!(
+        unseen.body,
+        function.get("/api/messages/1").await.body,
+        "as one that was never sent"
+    );
 
     let mut templates = Vec::new();
     for key in [SHOP, OTHER] {
@@ -56,7 +60,10 @@ async fn a_key_sends_and_sees_its_own_templates_only() {
     assert!(!all["templates"].as_array().unwrap().is_empty());
 
     let lines = function.log_lines();
-    let answered: Vec<_> = lines.iter().filter(|line| line["message"] == "request answered").collect();
+    let answered: Vec<_> = lines
+        .iter()
+        .filter(|line| line["message"] == "request answered")
+        .collect();
     assert_eq!(answered[0]["key"], TEMPLATE_ID);
     assert_eq!(answered[2]["path"], "/api/messages/{msgid}");
     assert!(!function.logs().contains("wk_"), "{}", function.logs());
@@ -65,22 +72,34 @@ async fn a_key_sends_and_sees_its_own_templates_only() {
 #[tokio::test]
 async fn templates_are_listed_for_campaigns_too_and_nothing_else_is_allowed_them() {
     let stage = Stage::with_token().await;
-    stage.table.save_keys(&[(SHOP, may("campaigns")), (OTHER, may("menu"))]).await;
+    stage
+        .table
+        .save_keys(&[(SHOP, may("campaigns")), (OTHER, may("menu"))])
+        .await;
     let mut function = stage.function(BINARY).await;
     assert_eq!(function.send(&by(SHOP, get("/api/templates"))).await.status, 200);
     let refused = function.send(&by(SHOP, request(&message()))).await;
     assert_eq!(refused.status, 403);
-    assert!(refused.body["detail"].as_str().unwrap().contains("the scope send "), "{refused:?}");
+    assert!(
+        refused.body["detail"].as_str().unwrap().contains("the scope send "),
+        "{refused:?}"
+    );
     let refused = function.send(&by(OTHER, get("/api/templates"))).await;
     assert_eq!(refused.status, 403);
     let detail = refused.body["detail"].as_str().unwrap();
-    assert!(detail.contains("send or campaigns") && detail.contains("send 或 campaigns"), "{detail}");
+    assert!(
+        detail.contains("send or campaigns") && detail.contains("send 或 campaigns"),
+        "{detail}"
+    );
 }
 
 #[tokio::test]
 async fn idempotency_keys_are_a_namespace_of_the_key() {
     let stage = Stage::with_token().await;
-    stage.table.save_keys(&[(SHOP, may("send")), (OTHER, may("send"))]).await;
+    stage
+        .table
+        .save_keys(&[(SHOP, may("send")), (OTHER, may("send"))])
+        .await;
     let mut function = stage.function(BINARY).await;
     let send = |key: &str| by(key, post("/api/sendTemplateMessage", &message()).key("1"));
     let first = function.send(&send(SHOP)).await;

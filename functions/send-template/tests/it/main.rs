@@ -10,6 +10,7 @@ mod once;
 mod sending;
 mod settings;
 mod tls;
+mod users;
 
 use serde_json::Value;
 use testing::{

@@ -8,10 +8,10 @@ use testing::{Function, Response, Stage, account::API_KEY, message, message_to};
 
 use crate::{BINARY, SEND, request, send_with_key};
 
-const TEN_MINUTES: i64 = 600;
+pub(crate) const TEN_MINUTES: i64 = 600;
 
 /// Ends `function` after WeChat has got the message of `event`, and before it answers.
-async fn kill_while_it_sends(stage: &Stage, mut function: Function, event: &Value) {
+pub(crate) async fn kill_while_it_sends(stage: &Stage, mut function: Function, event: &Value) {
     stage.wechat.fault(SEND, &json!({"delay_ms": 20_000})).await;
     tokio::select! {
         answer = function.invoke(event) => panic!("it was not held: {answer:?}"),

@@ -68,7 +68,10 @@ async fn openid_of(stage: &Stage, name: &str) -> Value {
 /// Whether the user follows, as both items say.
 async fn followed(stage: &Stage, name: &str) -> Value {
     let user = user(stage, name).await;
-    let item = stage.table.item(&format!("openid#{}", user["openid"].as_str().unwrap())).await;
+    let item = stage
+        .table
+        .item(&format!("openid#{}", user["openid"].as_str().unwrap()))
+        .await;
     let both = ["followed", "followed_at"].map(|attribute| (&user[attribute], &item[attribute]));
     assert!(both.iter().all(|(user, item)| user == item), "{user} {item}");
     user["followed"].clone()
@@ -143,7 +146,10 @@ async fn a_code_that_binds_nobody_any_more_is_answered_so_and_changes_nothing() 
     let told = webhook.told(9).await;
     let named: Vec<&Value> = told.iter().map(|line| &line["binding"]).collect();
     let expected = ["bound", "used_by_another", "expired", "unknown", "unknown"];
-    assert_eq!(named.into_iter().step_by(2).collect::<Vec<_>>(), expected[..].iter().collect::<Vec<_>>());
+    assert_eq!(
+        named.into_iter().step_by(2).collect::<Vec<_>>(),
+        expected[..].iter().collect::<Vec<_>>()
+    );
 }
 
 /// Others cannot be in the table, so it is not asked.
@@ -210,7 +216,10 @@ async fn a_newer_binding_replaces_the_older_and_what_is_known_of_the_follower_st
     assert_eq!(user(&stage, "u-2").await, Value::Null);
     assert_eq!(stage.table.item("openid#o1").await, Value::Null);
     let binding = stage.table.item("bind#b1").await;
-    assert_eq!((&binding["replaced_openid"], &binding["replaced_user"]), (&json!("o1"), &json!("u-2")));
+    assert_eq!(
+        (&binding["replaced_openid"], &binding["replaced_user"]),
+        (&json!("o1"), &json!("u-2"))
+    );
 }
 
 #[tokio::test]
@@ -265,7 +274,9 @@ async fn a_scan_while_the_table_is_down_or_frozen_is_delivered_again_and_binds_t
         assert!(stage.lambda.kept().is_empty() && stage.bus.entries().is_empty());
         let told = webhook.told(1).await.remove(0);
         assert_eq!(told["level"], "ERROR");
-        assert!(told["error"].as_str().unwrap().contains("DynamoDB") || told["error"].as_str().unwrap().contains("table"));
+        assert!(
+            told["error"].as_str().unwrap().contains("DynamoDB") || told["error"].as_str().unwrap().contains("table")
+        );
 
         stage.mend().await;
         assert_eq!(webhook.post(&xml).await.content(&xml), BOUND);
@@ -302,9 +313,13 @@ async fn a_slow_start_a_slow_binding_and_a_slow_hand_over_still_end_in_time() {
     publish(&mut stage);
     let mut stage = stage.behind_proxies().await;
     begin(&stage, "b1", "u-1").await;
-    stage.proxy(Service::Table).fail(.., Fault::Delay(Duration::from_millis(400)));
+    stage
+        .proxy(Service::Table)
+        .fail(.., Fault::Delay(Duration::from_millis(400)));
     stage.proxy(Service::EventBus).fail(.., Fault::Freeze);
-    stage.proxy(Service::Lambda).fail(.., Fault::Delay(Duration::from_millis(700)));
+    stage
+        .proxy(Service::Lambda)
+        .fail(.., Fault::Delay(Duration::from_millis(700)));
     let _secrets = slow_secret(&mut stage).await;
     let started = Instant::now();
     let xml = first_scan("o1", "b1");
@@ -377,7 +392,10 @@ async fn who_follows_is_handed_over_while_the_table_is_down_and_the_greeting_goe
         let xml = event("o1", "subscribe", now());
         assert_eq!(webhook.post(&xml).await.content(&xml), "欢迎关注");
         assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
-        assert_eq!(webhook.post(&event("o1", "unsubscribe", now())).await, Answer::success());
+        assert_eq!(
+            webhook.post(&event("o1", "unsubscribe", now())).await,
+            Answer::success()
+        );
         let kept = stage.lambda.kept();
         let events: Vec<&Value> = kept.iter().map(|event| &event["callback"]["Event"]).collect();
         assert_eq!(events, ["subscribe", "unsubscribe"]);
@@ -409,12 +427,18 @@ async fn neither_log_nor_answer_tells_a_binding_an_openid_or_a_user() {
     begin(&stage, ID, "user-not-told").await;
     let mut webhook = Webhook::start(&stage).await;
     let mut told = String::new();
-    for xml in [scan("oNotTold", ID), first_scan("oNotTold", ID), scan("oOtherNotTold", ID)] {
+    for xml in [
+        scan("oNotTold", ID),
+        first_scan("oNotTold", ID),
+        scan("oOtherNotTold", ID),
+    ] {
         told += &webhook.post(&xml).await.body;
     }
     stage.proxy(Service::Table).fail(1.., Fault::Refuse);
     told += &webhook.post(&scan("oThird", ID)).await.body;
-    let told = told.replace("<ToUserName><![CDATA[oNotTold]]>", "").replace("<ToUserName><![CDATA[oOtherNotTold]]>", "");
+    let told = told
+        .replace("<ToUserName><![CDATA[oNotTold]]>", "")
+        .replace("<ToUserName><![CDATA[oOtherNotTold]]>", "");
     webhook.told(4).await;
     let told = told + &webhook.0.logs();
     for secret in [ID, "NotTold", "oThird", "user-not-told"] {

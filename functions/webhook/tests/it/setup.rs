@@ -81,7 +81,9 @@ impl Webhook {
     }
 
     pub(crate) async fn send(&mut self, event: &Value) -> Answer {
-        let Response { status, headers, body } = self.0.send(event).await;
+        let Response {
+            status, headers, body, ..
+        } = self.0.send(event).await;
         Answer {
             status,
             content_type: headers["content-type"].as_str().unwrap_or_default().to_owned(),

@@ -78,7 +78,10 @@ async fn an_event_of_following_that_is_handed_over_is_recorded_for_a_bound_user(
     };
     assert_eq!(worker.succeed(&event("subscribe", 100)).await, done("now"));
     assert!(stage.table.items().await.is_empty(), "nobody is bound");
-    stage.table.set("user#u-1", &json!({"openid": "o1", "bound_at": 1})).await;
+    stage
+        .table
+        .set("user#u-1", &json!({"openid": "o1", "bound_at": 1}))
+        .await;
     stage.table.set("openid#o1", &json!({"user": "u-1"})).await;
     stage.proxy(Service::Table).fail(1.., Fault::Refuse);
     assert_eq!(worker.fail(&event("unsubscribe", 110)).await.0, "Effects");

@@ -65,9 +65,15 @@ async fn no_more_keys_are_made_than_an_item_can_hold() {
         let created = table.create_api_key(&key(&format!("k{number}"))).await;
         assert_eq!(created.unwrap(), CreatedKey::Created);
     }
-    assert_eq!(table.create_api_key(&key("another")).await.unwrap(), CreatedKey::TooMany);
+    assert_eq!(
+        table.create_api_key(&key("another")).await.unwrap(),
+        CreatedKey::TooMany
+    );
     assert!(table.delete_api_key("k7").await.unwrap());
-    assert_eq!(table.create_api_key(&key("another")).await.unwrap(), CreatedKey::Created);
+    assert_eq!(
+        table.create_api_key(&key("another")).await.unwrap(),
+        CreatedKey::Created
+    );
 }
 
 #[tokio::test]

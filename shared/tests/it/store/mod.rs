@@ -7,8 +7,8 @@
 //! | `STORE_TABLE` | this table, in the AWS account and region of the standard variables |
 
 mod callbacks;
-mod logins;
 mod keys;
+mod logins;
 mod records;
 mod replies;
 mod sends;

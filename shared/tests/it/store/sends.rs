@@ -212,7 +212,13 @@ async fn after_a_crash_a_user_stays_with_the_openid_that_may_have_been_asked_for
     // Both are bound anew, and u-2 for the first time.
     let state = won_for(&bench, "second", &[("u-1", "o1 new"), ("u-2", "o2")], CLAIM_ENDS).await;
     assert_eq!((state.of("u-1"), state.of("u-2")), (asked(NOW, "o1"), None));
-    let state = won_for(&bench, "third", &[("u-1", "o1 new"), ("u-2", "o2 new")], CLAIM_ENDS + 35).await;
+    let state = won_for(
+        &bench,
+        "third",
+        &[("u-1", "o1 new"), ("u-2", "o2 new")],
+        CLAIM_ENDS + 35,
+    )
+    .await;
     assert_eq!(
         (state.of("u-1"), state.of("u-2"), state.of("u-3")),
         (asked(NOW, "o1"), asked(NOW, "o2"), None)
@@ -221,7 +227,13 @@ async fn after_a_crash_a_user_stays_with_the_openid_that_may_have_been_asked_for
     // A run that ends tells what it knows. What it did not send may go to another openid.
     let known = BTreeMap::from([("u-1".to_owned(), state.of("u-1").unwrap())]);
     bench.finish("third", SendOutcome::Open(&known), CLAIM_ENDS + 36).await;
-    let state = won_for(&bench, "fourth", &[("u-1", "o1 new"), ("u-2", "o2 new")], CLAIM_ENDS + 36).await;
+    let state = won_for(
+        &bench,
+        "fourth",
+        &[("u-1", "o1 new"), ("u-2", "o2 new")],
+        CLAIM_ENDS + 36,
+    )
+    .await;
     assert_eq!((state.of("u-1"), state.of("u-2")), (asked(NOW, "o1"), None));
 }
 
