@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { openConsole, picture, startBundle } from "./browser.js";
-import { bilingualTest, callRun, chrome } from "./stage.js";
+import { bilingualTest, callRun, chrome, consoleTest } from "./stage.js";
 
 async function makeCode(page, user) {
   await page.locator("#tab-bind").click();
@@ -100,14 +100,27 @@ bilingualTest("a link binds in the phone, as the person whose phone it is", asyn
   await page.getByText(say("page-elsewhere")).waitFor();
 });
 
+consoleTest("a link leads to the phone in a narrow window too", { viewport: { width: 375, height: 667 } }, async (page) => {
+  await page.locator(".place-bar [data-place=tools]").click();
+  await makeCode(page, "u-1");
+  await page.locator("#open-link").click();
+  await page.frameLocator(".phone iframe").getByText("绑定成功").waitFor();
+  assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 375);
+});
+
 bilingualTest("what makes somebody a user is masked in the activity", async (page, say) => {
   await makeCode(page, "u-1");
   const link = await page.locator(".binding code").first().innerText();
   const row = page.locator(".event.api", { hasText: "POST /api/bindings" });
   await row.locator("summary").click();
   await row.locator(".event-body").waitFor();
+  assert.equal(await row.getByRole("button", { name: say("replay") }).count(), 1);
   await page.getByRole("checkbox", { name: say("own-reads") }).check();
   await page.locator(".event.api", { hasText: "GET /api/bindings/…" }).first().waitFor();
+  const look = page.locator(".event.api", { hasText: "GET /api/bindings/…" }).first();
+  await look.locator("summary").click();
+  await look.locator(".event-body").waitFor();
+  assert.equal(await look.getByRole("button", { name: say("replay") }).count(), 0, "what is masked cannot be asked again");
   assert.ok(!(await page.locator(".events").innerText()).includes(link.split("/").at(-1)));
 });
 

@@ -88,6 +88,7 @@ function layout() {
   ].filter(Boolean);
   const main = h("main", { id: "main", tabindex: "-1", class: run.simulated ? "places" : "places without-phone" }, places);
   const { nav, go } = placeBar(main);
+  document.addEventListener("show-phone", () => go("phone"));
   document.addEventListener("add-rule", async ({ detail }) => {
     go("tools");
     if (await show("rules")) await addRule(detail);

@@ -53,6 +53,8 @@ export function openPage(url) {
     toast(t("no-follower"));
     return;
   }
+  // In a narrow window the phone may not be shown.
+  document.dispatchEvent(new Event("show-phone"));
   page.dataset.openid = state.openid;
   page.hidden = false;
   fill(page, pageView(state.openid, url, closePage));
@@ -61,14 +63,16 @@ export function openPage(url) {
 
 function closePage() {
   if (page.hidden) return;
+  const hadFocus = page.contains(document.activeElement);
   page.hidden = true;
   fill(page);
-  document.getElementById("open-page").focus();
+  if (hadFocus) document.getElementById("open-page").focus();
 }
 
 /** Scans the QR code with this address: the phone's user, or a stranger, whose phone is shown then. */
 export function scan(url, isStranger) {
   const action = { kind: "note", text: "did-scan-code" };
+  closePage();
   if (isStranger || !state.openid) return newcomerDoes("scan", { url }, action);
   return userDoes("scan", { url }, action);
 }
