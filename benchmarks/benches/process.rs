@@ -24,14 +24,7 @@ use testing::{
 use tokio::process::Command;
 
 /// What is built: the functions, and one that does nothing.
-const PACKAGES: [&str; 6] = [
-    "webhook",
-    "token-refresher",
-    "send-template",
-    "users",
-    "admin",
-    "hello",
-];
+const PACKAGES: [&str; 6] = ["webhook", "token-refresher", "send-template", "users", "admin", "hello"];
 /// Processes started for one figure.
 const STARTS: usize = 30;
 /// Replies before those that count.

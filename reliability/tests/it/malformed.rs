@@ -25,9 +25,10 @@ async fn malformed() {
     for (program, files) in [
         (Program::Webhook, "webhook-"),
         (Program::SendTemplate, "send-template,message-status,list-templates"),
-        (Program::Admin, "menu-,replies-,doctor"),
+        (Program::Admin, "menu-,replies-,keys-,doctor"),
         (Program::TokenRefresher, "refresh-,ticket,exchange-"),
         (Program::Worker, "worker-"),
+        (Program::Users, "binding-,users-,login-,jssdk-"),
     ] {
         cases.extend(kinds.map(|kind| case(program, files, kind)));
     }

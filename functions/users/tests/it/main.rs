@@ -8,7 +8,7 @@ mod users;
 use std::ops::{Deref, DerefMut};
 
 use serde_json::json;
-use testing::{Function, PUBLIC_URL, Stage};
+use testing::{Function, PUBLIC_URL, Stage, event::sample};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_users");
 const SETTINGS: [(&str, &str); 4] = [
@@ -68,5 +68,18 @@ impl Deref for Users {
 impl DerefMut for Users {
     fn deref_mut(&mut self) -> &mut Function {
         &mut self.function
+    }
+}
+
+#[tokio::test]
+async fn the_sample_events_are_served() {
+    let mut users = Users::start_with(&[("API_KEYS", "events-key")]).await;
+    for (name, status) in [
+        ("binding-create", 201),
+        ("users-import", 200),
+        ("login-begin", 302),
+        ("jssdk-config", 200),
+    ] {
+        assert_eq!(users.send(&sample(name)).await.status, status, "{name}");
     }
 }
