@@ -73,6 +73,9 @@ async fn a_person_logs_in_and_the_back_end_learns_who_it_is_once() {
         (200, json!({"openid": FOLLOWER, "user": "u-1"}))
     );
     assert_eq!(redeem(&mut users.function, &login).await.0, 404, "once");
+    let kept = users.stage.table.item(&format!("login#{login}")).await;
+    assert_eq!(kept.get("openid"), None, "who it stood for is not kept");
+    assert_eq!(users.get(&format!("/api/logins/{login}/x")).await.status, 404);
     let logs = format!("{}{}", users.logs(), other.logs());
     for secret in [state, &login, &parameter(&back, "code"), FOLLOWER] {
         assert!(!logs.contains(secret), "{secret}");
