@@ -80,13 +80,15 @@ const IMPORT: [Step; 2] = [
     writes(5, "`POST /api/users`: binding the last"),
 ];
 /// What the deletion of a user with one message makes the function do, in order.
-const DELETE: [Step; 6] = [
+const DELETE: [Step; 8] = [
     reads(1, "`DELETE /api/users/{user}`: reading the user"),
     reads(2, "`DELETE /api/users/{user}`: finding the messages"),
     writes(3, "`DELETE /api/users/{user}`: removing the openid from a message"),
-    reads(4, "`DELETE /api/users/{user}`: reading the user again"),
-    writes(5, "`DELETE /api/users/{user}`: deleting"),
-    reads(6, "`DELETE /api/users/{user}`: finding newer messages"),
+    reads(4, "`DELETE /api/users/{user}`: finding the bindings"),
+    reads(5, "`DELETE /api/users/{user}`: reading the user again"),
+    writes(6, "`DELETE /api/users/{user}`: deleting"),
+    reads(7, "`DELETE /api/users/{user}`: finding newer messages"),
+    reads(8, "`DELETE /api/users/{user}`: finding newer bindings"),
 ];
 const SIGN: [Step; 3] = [
     reads(1, "the first `GET /jssdk/config`: reading the ticket"),
@@ -232,7 +234,11 @@ async fn the_steps_of_users_are_these() {
     record_message(&stage, "1").await;
     assert_eq!(
         requests(&mut function, &deletion()).await,
-        (table(&[get, "Query", update, get, transact, "Query"]), 0, 0)
+        (
+            table(&[get, "Query", update, "Query", get, transact, "Query", "Query"]),
+            0,
+            0
+        )
     );
     assert_eq!(
         requests(&mut function, &put_follower().into()).await,
