@@ -235,7 +235,17 @@ async fn the_steps_of_users_are_these() {
     assert_eq!(
         requests(&mut function, &deletion()).await,
         (
-            table(&[get, "Query", update, "Query", get, transact, "Query", "Query"]),
+            table(&[
+                get,
+                "Query",
+                update,
+                "Query",
+                "DeleteItem",
+                get,
+                transact,
+                "Query",
+                "Query"
+            ]),
             0,
             0
         )
