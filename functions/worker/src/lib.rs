@@ -1,9 +1,13 @@
-//! `worker`: runs the effects of callbacks that failed before the answer. `webhook` hands them over by an asynchronous
-//! invocation.
+//! `worker`: does what callbacks leave to do after the answer.
+//!
+//! The effects of callbacks that failed before the answer: `webhook` hands them over by an asynchronous invocation. What the
+//! team's own code has not taken, by a schedule.
 //!
 //! Lambda retries a failed invocation after 1 and 2 minutes and then moves the event to a queue, which delivers it again
 //! every 15 minutes for 14 days. A run itself does not retry, so that runs that wait during an outage do not use up the
 //! account's concurrency.
+
+mod forwards;
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,16 +18,20 @@ use wechat::{
     clock::{Clock, Deadline},
     config::{ConfigError, WorkerConfig},
     effects::{EffectError, Effects, EventBus, LateEffects, NotLateEffects, Ran},
+    forward::OwnCode,
     live::{Live, State},
-    store::Table,
+    store::{StoreError, Table},
     telemetry::{self, Metric},
 };
+
+use self::forwards::Forwards;
 
 /// The AWS calls that this function makes. Its role in `template.yaml` allows these and no others.
 pub const AWS_CALLS: &[&str] = &[
     "dynamodb:DeleteItem",
     "dynamodb:GetItem",
     "dynamodb:PutItem",
+    "dynamodb:Query",
     "dynamodb:UpdateItem",
     "events:PutEvents",
     "secretsmanager:GetSecretValue",
@@ -34,11 +42,14 @@ pub const AWS_CALLS: &[&str] = &[
 const BUDGET: Duration = Duration::from_secs(15);
 /// What a run leaves of the function's time, to close its claims.
 const MARGIN: Duration = Duration::from_secs(2);
+/// Timeout of connecting to own code.
+const CONNECT: Duration = Duration::from_secs(5);
 
 /// The function's state, built once per process.
 #[derive(Debug)]
 pub struct App {
     effects: Effects,
+    forwards: Forwards,
     table: Table,
     clock: Arc<dyn Clock>,
 }
@@ -46,22 +57,26 @@ pub struct App {
 impl App {
     /// Creates the function that `config` describes, on the table behind `dynamodb`. It publishes to `event_bus`, if there is
     /// one.
-    #[must_use]
+    ///
+    /// # Errors
+    /// [`ConfigError`] when TLS cannot be set up.
     pub fn new(
         config: WorkerConfig,
         dynamodb: aws_sdk_dynamodb::Client,
         event_bus: Option<EventBus>,
         clock: Arc<dyn Clock>,
-    ) -> Self {
+    ) -> Result<Self, ConfigError> {
         let table = Table::new(dynamodb, config.table, config.app_id);
-        Self {
+        let own_code = config.forward.map(|forward| OwnCode::new(forward, CONNECT));
+        Ok(Self {
             effects: Effects::new(table.clone(), event_bus, Arc::clone(&clock)),
+            forwards: Forwards::new(table.clone(), own_code.transpose()?, Arc::clone(&clock)),
             table,
             clock,
-        }
+        })
     }
 
-    /// Serves `event`: `{"action":"effects",…}`; `{"action":"run"}` or no action for work that is due; or the messages of a
+    /// Serves `event`: `{"action":"effects",…}`; `{"action":"run"}` or no action for callbacks that own code has not taken and that are due; or the messages of a
     /// queue that hold such events.
     ///
     /// # Errors
@@ -86,9 +101,8 @@ impl App {
                     Ran::Before => "before",
                 }}))
             }
-            // This version has no work that falls due.
-            None => Ok(json!({})),
-            Some(Value::String(action)) if action == "run" => Ok(json!({})),
+            None => Ok(self.forwards.run(deadline).await?),
+            Some(Value::String(action)) if action == "run" => Ok(self.forwards.run(deadline).await?),
             Some(_) => Err(RunError::UnknownAction),
         }
     }
@@ -183,6 +197,9 @@ pub enum RunError {
     /// The secret could not be read, or the settings are invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The table failed while own code was to be asked again.
+    #[error("own code is not asked again until the next run: {0} / 暂停再次请求自有服务，等待下次运行")]
+    Forwards(#[from] StoreError),
     /// The effects failed, or their answer was lost.
     #[error("the effects of a callback failed, or may have failed: {0} / 回调的后续处理失败或可能失败")]
     Effects(#[from] EffectError),
@@ -210,6 +227,7 @@ impl RunError {
         match self {
             Self::Config(error) => error.error_type(),
             Self::Effects(_) => "Effects",
+            Self::Forwards(_) => "Forwards",
             Self::NoBus => "NoBus",
             Self::NotEffects(_) => "NotEffects",
             Self::NotAMessage => "NotAMessage",

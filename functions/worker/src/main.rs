@@ -25,5 +25,5 @@ fn build(sdk: &SdkConfig, environment: &Environment, _: Option<&App>) -> Result<
     let config = WorkerConfig::read(environment)?;
     let event_bus = config.event_bus.as_deref().map(|name| EventBus::new(sdk, name));
     let dynamodb = aws_sdk_dynamodb::Client::new(sdk);
-    Ok(App::new(config, dynamodb, event_bus, Arc::new(SystemClock)))
+    Ok(App::new(config, dynamodb, event_bus, Arc::new(SystemClock))?)
 }
