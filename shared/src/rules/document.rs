@@ -76,6 +76,16 @@ impl RulesDocument {
     }
 }
 
+/// Reads one reply, as the rules hold it, at `place` of another document.
+///
+/// # Errors
+/// All its faults.
+pub fn parse_reply(place: Place<'_>, value: &Value) -> Result<Reply, Vec<Fault>> {
+    let mut reader = RulesReader::new();
+    let reply = reader.reply(place, value);
+    reader.json.finish(reply)
+}
+
 /// Reads the parts of a rules document.
 struct RulesReader {
     json: Reader,

@@ -11,7 +11,7 @@ mod regexes;
 
 use serde::Serialize;
 
-pub use self::document::RulesError;
+pub use self::document::{RulesError, parse_reply};
 use self::{document::RulesDocument, matcher::KeywordMatcher};
 use crate::{
     message::{Callback, Content, Event, MessageKind, is_binding_id},
