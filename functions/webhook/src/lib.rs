@@ -236,7 +236,7 @@ fn answer(callback: &Callback, scan: Option<&Scan>, rules: &ReplyRules, seal: Op
         from: &callback.to,
         answers_message: callback.event_name().is_none(),
     };
-    let clear = answer.reply.to_xml(addresses, now);
+    let clear = answer.reply.passive.to_xml(addresses, now);
     let Some(seal) = seal else {
         return Outcome::Replied(clear);
     };
