@@ -1,8 +1,8 @@
-//! The configuration of the functions that call WeChat: token-refresher, send-template and admin.
+//! The configuration of the functions that call WeChat: token-refresher, send-template, admin and worker.
 
 use std::sync::Arc;
 
-use super::{ConfigError, ENCODING_AES_KEY, Environment, ForwardUrl, Reader, SecretError, TOKEN};
+use super::{ConfigError, ENCODING_AES_KEY, Environment, ForwardConfig, ForwardUrl, Reader, SecretError, TOKEN};
 use crate::{
     api::{Client, ClientError, DEFAULT_API_BASE, TokenApi, parse_base, parse_proxy},
     callback::MessageMode,
@@ -193,5 +193,36 @@ impl CallerConfig {
             refresher_function,
             api_keys,
         })
+    }
+}
+
+/// The configuration of the worker.
+#[derive(Clone, Debug)]
+pub struct WorkerConfig {
+    /// Account, API and table.
+    pub api: ApiConfig,
+    /// The function token-refresher, by name or ARN. Without it the worker sends no messages, and does its other work.
+    pub refresher_function: Option<String>,
+    /// The EventBridge bus, as in [`WebhookConfig::event_bus`](super::WebhookConfig::event_bus).
+    pub event_bus: Option<String>,
+    /// The team's own code, as in [`WebhookConfig::forward`](super::WebhookConfig::forward).
+    pub forward: Option<ForwardConfig>,
+}
+
+impl WorkerConfig {
+    /// Reads `WECHAT_APP_ID`, `WECHAT_API_BASE`, `HTTPS_PROXY`, `TABLE_NAME`, `TOKEN_REFRESHER_FUNCTION`, `EVENT_BUS_NAME`,
+    /// `FORWARD_URL`, and `FORWARD_SECRET`, also with `_PREVIOUS`.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with all problems.
+    pub fn read(environment: &Environment) -> Result<Self, ConfigError> {
+        let mut reader = Reader::new(environment);
+        let config = Self {
+            api: ApiConfig::read(&mut reader),
+            refresher_function: reader.optional("TOKEN_REFRESHER_FUNCTION").map(str::to_owned),
+            event_bus: reader.optional("EVENT_BUS_NAME").map(str::to_owned),
+            forward: reader.forward(),
+        };
+        reader.finish(config)
     }
 }

@@ -18,7 +18,7 @@ use serde_json::Value;
 pub use self::forward::{ForwardConfig, ForwardUrl, SigningSecret};
 #[cfg(feature = "client")]
 pub use self::{
-    callers::{AdminConfig, ApiConfig, CallerConfig, RefresherConfig},
+    callers::{AdminConfig, ApiConfig, CallerConfig, RefresherConfig, WorkerConfig},
     users::UsersConfig,
 };
 use crate::{
@@ -161,6 +161,16 @@ impl SecretError {
         Self::Unreadable {
             cause: "no answer in time".to_owned(),
             message: String::new(),
+        }
+    }
+}
+
+#[cfg(feature = "forward")]
+impl From<crate::forward::OwnCodeError> for ConfigError {
+    fn from(error: crate::forward::OwnCodeError) -> Self {
+        Self {
+            secret: None,
+            problems: vec![error.to_string()],
         }
     }
 }
@@ -436,36 +446,6 @@ impl WebhookConfig {
             worker_function: reader.optional("WORKER_FUNCTION").map(str::to_owned),
             forward: reader.forward(),
             forward_budget: reader.forward_budget(),
-        };
-        reader.finish(config)
-    }
-}
-
-/// The configuration of the worker.
-#[derive(Clone, Debug)]
-pub struct WorkerConfig {
-    /// The AppID of the account.
-    pub app_id: String,
-    /// The name of the DynamoDB table.
-    pub table: String,
-    /// The EventBridge bus, as in [`WebhookConfig::event_bus`].
-    pub event_bus: Option<String>,
-    /// The team's own code, as in [`WebhookConfig::forward`].
-    pub forward: Option<ForwardConfig>,
-}
-
-impl WorkerConfig {
-    /// Reads `WECHAT_APP_ID`, `TABLE_NAME`, `EVENT_BUS_NAME`, `FORWARD_URL`, and `FORWARD_SECRET`, also with `_PREVIOUS`.
-    ///
-    /// # Errors
-    /// [`ConfigError`] with all problems.
-    pub fn read(environment: &Environment) -> Result<Self, ConfigError> {
-        let mut reader = Reader::new(environment);
-        let config = Self {
-            app_id: reader.app_id(),
-            table: reader.required("TABLE_NAME"),
-            event_bus: reader.optional("EVENT_BUS_NAME").map(str::to_owned),
-            forward: reader.forward(),
         };
         reader.finish(config)
     }

@@ -109,7 +109,7 @@ impl RulesDocument {
 /// All its faults.
 pub fn parse_reply(place: Place<'_>, value: &Value) -> Result<Reply, Vec<Fault>> {
     let mut reader = RulesReader::new();
-    let reply = reader.reply(place, value);
+    let reply = reader.single_reply(place, value);
     reader.json.finish(reply)
 }
 
