@@ -95,7 +95,9 @@ pub(crate) async fn environment(
     match simulator {
         Some(simulator) => {
             let account = simulated(simulator, gateway);
-            let own_code = OWN_CODE.iter().filter_map(|name| Some((*name, std::env::var(name).ok()?)));
+            let own_code = OWN_CODE
+                .iter()
+                .filter_map(|name| Some((*name, std::env::var(name).ok()?)));
             Ok(Environment::from_pairs(
                 here.into_iter().chain(account).chain(mode).chain(own_code),
             ))

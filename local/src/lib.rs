@@ -275,7 +275,13 @@ async fn functions(
     let dynamodb = table.client();
     let refresher = Arc::new(token_refresher::App::new(refresher, dynamodb.clone(), clock.clone())?);
     let port = Arc::new(InProcessRefresher::new(Arc::clone(&refresher)));
-    let worker = ::worker::App::new(worker, dynamodb.clone(), event_bus.clone(), Some(port.clone()), clock.clone())?;
+    let worker = ::worker::App::new(
+        worker,
+        dynamodb.clone(),
+        event_bus.clone(),
+        Some(port.clone()),
+        clock.clone(),
+    )?;
     let worker = Arc::new(InProcessWorker::new(worker));
     let functions = Functions {
         webhook: webhook::App::new(

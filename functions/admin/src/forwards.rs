@@ -88,7 +88,11 @@ async fn list(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, P
     let list = match request.query("state").as_deref() {
         None | Some("waiting") => ForwardList::Waiting,
         Some("dead") => ForwardList::Dead,
-        Some(_) => return Err(Problem::bad_request("state is waiting or dead / state 应为 waiting 或 dead").with_field("state")),
+        Some(_) => {
+            return Err(
+                Problem::bad_request("state is waiting or dead / state 应为 waiting 或 dead").with_field("state"),
+            );
+        }
     };
     let table = &app.account.table;
     let cursor = request.query("cursor");
@@ -119,8 +123,10 @@ async fn retry_all(app: &App, request: &ApiRequest<'_>) -> Result<Response<Strin
     let budget = request.deadline().budget(now, Duration::MAX, ANSWERING);
     let retried = tokio::time::timeout(budget, app.account.table.retry_dead_forwards(now)).await;
     let retried = retried.map_err(|_| {
-        Problem::timeout("there are more dead callbacks than one request can retry / 已放弃的回调过多，一次请求未能处理完")
-            .with_hint("Repeat the request: it goes on. / 请重复此请求以继续。")
+        Problem::timeout(
+            "there are more dead callbacks than one request can retry / 已放弃的回调过多，一次请求未能处理完",
+        )
+        .with_hint("Repeat the request: it goes on. / 请重复此请求以继续。")
     })?;
     Ok(response::json(202, &RetriedForwards { retried: retried? }))
 }

@@ -210,13 +210,18 @@ impl Forwards {
             Ok(None) => return Outcome::NotDue,
             Err(error) => return Outcome::NotClaimed(error),
         };
-        let budget = schedule.wait.min(schedule.end.saturating_duration_since(Instant::now()));
+        let budget = schedule
+            .wait
+            .min(schedule.end.saturating_duration_since(Instant::now()));
         let asked = own_code
             .ask(&id, &body, Showable::TooLate, self.clock.now(), budget)
             .await;
         let (outcome, error) = match asked {
             Asked::Taken(_) => (Outcome::Taken, None),
-            Asked::Gone => (Outcome::Gone, Some("own code answered 410 / 自有服务应答 410".to_owned())),
+            Asked::Gone => (
+                Outcome::Gone,
+                Some("own code answered 410 / 自有服务应答 410".to_owned()),
+            ),
             Asked::NotTaken(error) if attempt.number >= FORWARD_ATTEMPTS => (Outcome::Dead, Some(error.to_string())),
             Asked::NotTaken(error) => (Outcome::Failed, Some(error.to_string())),
         };
@@ -229,7 +234,11 @@ impl Forwards {
         let now = self.clock.now_millis();
         let noted = match error {
             // WeChat's repeats, which may still come, get the reply of the rules.
-            None => self.table.finish_forward(&attempt.id, &OwnReply::LeftToRules, now).await,
+            None => {
+                self.table
+                    .finish_forward(&attempt.id, &OwnReply::LeftToRules, now)
+                    .await
+            }
             Some(error) => {
                 let is_for_good = matches!(outcome, Outcome::Gone);
                 self.table.fail_forward(attempt, error, is_for_good, now).await

@@ -311,16 +311,30 @@ pub(super) async fn own_code(app: &App) -> CheckResult {
     if waiting + dead == 0 {
         return passed(format!("{url} has taken every callback / {url} 已接收全部回调"));
     }
-    let list = if dead > 0 { ForwardList::Dead } else { ForwardList::Waiting };
+    let list = if dead > 0 {
+        ForwardList::Dead
+    } else {
+        ForwardList::Waiting
+    };
     let page = table.page_of_forwards(list, None, now * 1000).await?;
     let mut detail = format!(
         "{url} has not taken some callbacks: {waiting} waiting, {dead} dead \
          / {url} 有未接收的回调：{waiting} 条等待，{dead} 条已放弃"
     );
-    if let Some(error) = page.entries.iter().rev().find_map(|forward| forward.last_error.as_deref()) {
+    if let Some(error) = page
+        .entries
+        .iter()
+        .rev()
+        .find_map(|forward| forward.last_error.as_deref())
+    {
         detail = format!("{detail}: {error}");
     }
-    let oldest = page.entries.iter().map(|forward| now - forward.at).max().unwrap_or_default();
+    let oldest = page
+        .entries
+        .iter()
+        .map(|forward| now - forward.at)
+        .max()
+        .unwrap_or_default();
     if dead == 0 && waiting < MANY_FORWARDS && oldest < LATE_FORWARD {
         return Ok(Passed {
             detail,
