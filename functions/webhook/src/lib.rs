@@ -6,6 +6,7 @@
 
 mod binding;
 mod effects;
+mod further;
 mod notes;
 mod outcome;
 mod report;
@@ -24,8 +25,8 @@ use wechat::{
     live::{Live, State},
     message::Callback,
     random,
-    reply::Addresses,
-    rules::ReplyRules,
+    reply::{Addresses, Reply},
+    rules::{ReplyRules, RuleReply},
     store::Table,
     telemetry,
 };
@@ -177,6 +178,7 @@ fn verify_url(app: &App, query: Result<CallbackQuery, VerifyError>) -> Outcome {
 }
 
 async fn receive(app: &App, query: Result<CallbackQuery, VerifyError>, body: &[u8]) -> Handled {
+    let received = app.clock.now_millis();
     let opened = query
         .map_err(OpenError::from)
         .and_then(|query| app.verifier.open(&query, body, app.clock.now()));
@@ -202,7 +204,13 @@ async fn receive(app: &App, query: Result<CallbackQuery, VerifyError>, body: &[u
         (Err(failed), _) => (failed, None, None),
         (Ok((scan, effects)), rules) => {
             let outcome = match rules {
-                Some(rules) => answer(&callback, scan.as_ref(), &rules, seal.as_ref(), now),
+                Some(rules) => match choose(&callback, scan.as_ref(), &rules) {
+                    Some(reply) => {
+                        further::hand_over(app, &callback, &reply.then, received).await;
+                        answer(&callback, &reply.passive, seal.as_ref(), now)
+                    }
+                    None => Outcome::Acknowledged,
+                },
                 None if may_reply && now - callback.created_at < DELIVERED_AGAIN => Outcome::RulesUnknown,
                 None => Outcome::Acknowledged,
             };
@@ -222,21 +230,23 @@ fn may_reply(callback: &Callback) -> bool {
     !callback.from.is_empty() && !callback.to.is_empty() && ReplyRules::may_answer(callback)
 }
 
-/// Answers with the passive reply that the rules choose, or else with the acknowledgement.
-fn answer(callback: &Callback, scan: Option<&Scan>, rules: &ReplyRules, seal: Option<&Seal>, now: i64) -> Outcome {
+/// The reply that the rules choose.
+fn choose<'r>(callback: &Callback, scan: Option<&Scan>, rules: &'r ReplyRules) -> Option<&'r RuleReply> {
     let answer = match scan {
         Some(scan) => rules.answer_binding(scan.is_bound()),
         None => rules.answer(callback),
     };
-    let Some(answer) = answer else {
-        return Outcome::Acknowledged;
-    };
+    answer.map(|answer| answer.reply)
+}
+
+/// Answers with the passive reply `reply`.
+fn answer(callback: &Callback, reply: &Reply, seal: Option<&Seal>, now: i64) -> Outcome {
     let addresses = Addresses {
         to: &callback.from,
         from: &callback.to,
         answers_message: callback.event_name().is_none(),
     };
-    let clear = answer.reply.passive.to_xml(addresses, now);
+    let clear = reply.to_xml(addresses, now);
     let Some(seal) = seal else {
         return Outcome::Replied(clear);
     };
