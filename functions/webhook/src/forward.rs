@@ -365,6 +365,11 @@ impl Forwarder {
                 breaker.failures += 1;
                 if breaker.failures >= FAILURES {
                     breaker.rests_until = self.clock.now_millis() + REST;
+                    tracing::warn!(
+                        failures = breaker.failures,
+                        "own code is not asked for {} s / {0} 秒内不再请求自有服务",
+                        REST / 1000
+                    );
                 }
             }
             Asked::Gone => {}

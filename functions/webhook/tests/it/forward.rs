@@ -98,7 +98,14 @@ async fn own_code_gets_a_signed_callback_and_its_reply_is_shown() {
 async fn while_a_secret_is_replaced_both_sign() {
     let own_code = OwnCode::start().await;
     let stage = stage(&own_code).await;
-    let mut webhook = Webhook::start_with(&stage, &[("FORWARD_SECRET_PREVIOUS", PREVIOUS_SECRET)]).await;
+    let proxy = nobody();
+    let variables = [
+        ("FORWARD_SECRET_PREVIOUS", PREVIOUS_SECRET),
+        // It is for calls to WeChat.
+        ("HTTPS_PROXY", &*proxy),
+        ("HTTP_PROXY", &*proxy),
+    ];
+    let mut webhook = Webhook::start_with(&stage, &variables).await;
     webhook.post(&click()).await;
     let request = &own_code.requests()[0];
     let both = format!("{} {}", request.signature(SECRET), request.signature(PREVIOUS_SECRET));
@@ -121,6 +128,9 @@ async fn any_answer_2xx_takes_a_callback_and_what_it_says_decides_the_reply() {
         (200, "{\"reply\":{\"type\":\"sticker\"}}", Some(RULES), true),
         (200, &too_long, Some(RULES), true),
     ];
+    // The first callback is also noted for the doctor.
+    webhook.post(&click()).await;
+    let mut warnings = 0;
     for (index, (status, body, reply, is_warned_of)) in cases.into_iter().enumerate() {
         own_code.answer(OwnAnswer::status(status, body));
         stage.mend().await;
@@ -130,14 +140,20 @@ async fn any_answer_2xx_takes_a_callback_and_what_it_says_decides_the_reply() {
             Some(reply) => assert_eq!(answer.content(&xml), reply, "{body:.40}"),
             None => assert_eq!(answer, Answer::success(), "{body:.40}"),
         }
+        // Two writes and no read.
+        assert_eq!(
+            stage.proxy(Service::Table).requests(),
+            ["PutItem", "UpdateItem"],
+            "{body:.40}"
+        );
+        webhook.told(index + 2).await;
+        warnings += usize::from(is_warned_of);
         let logs = webhook.0.logs();
-        let warnings = logs.matches("own code's reply cannot be used").count();
-        assert_eq!(warnings > index.saturating_sub(4), is_warned_of, "{body:.40}: {logs}");
-        let mut calls = stage.proxy(Service::Table).requests();
-        calls.retain(|call| call != "GetItem" || index > 0);
-        // The first request also notes the callback for the doctor.
-        assert_eq!(calls[..2], ["PutItem", "UpdateItem"], "{calls:?}");
-        assert!(calls.len() == 2 || index == 0, "{calls:?}");
+        assert_eq!(
+            logs.matches("own code's reply cannot be used").count(),
+            warnings,
+            "{body:.40}: {logs}"
+        );
     }
     for item in forwards(&stage).await {
         assert_eq!(item["state"], "done");
@@ -145,7 +161,7 @@ async fn any_answer_2xx_takes_a_callback_and_what_it_says_decides_the_reply() {
         assert!(item.get("body").is_none() && item.get("ipk").is_none(), "{item}");
     }
     let connections: Vec<usize> = own_code.requests().iter().map(|request| request.connection).collect();
-    assert_eq!(connections, [1; 7], "the connection is kept");
+    assert_eq!(connections[..6], [1; 6], "the connection is kept");
 }
 
 #[tokio::test]
@@ -457,7 +473,8 @@ async fn a_late_reply_is_shown_by_the_first_delivery_that_can_wait_for_it() {
         tokio::time::sleep(Duration::from_millis(500)).await;
         third.send(&received(&xml, 0)).await
     };
-    let (first, answered) = tokio::join!(first.send(&received(&xml, 0)), repeats);
+    let delivery = received(&xml, 0);
+    let (first, answered) = tokio::join!(first.send(&delivery), repeats);
     assert_eq!(answered.content(&xml), "after a while");
     assert_eq!(first.content(&xml), "after a while", "nobody listens any more");
     assert_eq!(own_code.requests().len(), 1);
