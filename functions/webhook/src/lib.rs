@@ -1,11 +1,12 @@
 //! `webhook`: verifies, decrypts and answers WeChat's callbacks.
 //!
-//! The reply depends on the rules only, but for the scan of a code that binds. The effects of a callback, in the table and on the event bus, run once: before the
-//! answer, because Lambda freezes the process after it, or else in `worker`. The handler never fails: every request gets an
-//! HTTP status.
+//! The reply depends on the rules only, but for the scan of a code that binds and for the team's own code, which may answer in
+//! their place. The effects of a callback, in the table and on the event bus, run once: before the answer, because Lambda freezes
+//! the process after it, or else in `worker`. The handler never fails: every request gets an HTTP status.
 
 mod binding;
 mod effects;
+mod forward;
 mod further;
 mod notes;
 mod outcome;
@@ -21,6 +22,7 @@ use wechat::{
     clock::Clock,
     config::WebhookConfig,
     effects::{Effects, EventBus, WorkerPort},
+    forward::OwnReply,
     hex,
     live::{Live, State},
     message::Callback,
@@ -31,7 +33,9 @@ use wechat::{
     telemetry,
 };
 
-use self::{binding::Scan, notes::Notes, outcome::Outcome, report::Handled, rules_cache::RulesCache};
+use self::{
+    binding::Scan, forward::Forwarder, notes::Notes, outcome::Outcome, report::Handled, rules_cache::RulesCache,
+};
 
 /// The AWS calls that this function makes. Its role in `template.yaml` allows these and no others.
 pub const AWS_CALLS: &[&str] = &[
@@ -56,6 +60,7 @@ pub struct App {
     table: Table,
     effects: Effects,
     worker: Option<Arc<dyn WorkerPort>>,
+    forwarder: Option<Arc<Forwarder>>,
     rules: RulesCache,
     notes: Notes,
     clock: Arc<dyn Clock>,
@@ -76,11 +81,15 @@ impl App {
         let rules = RulesCache::new(table.clone(), Arc::clone(&clock));
         let notes = Notes::new(table.clone(), Arc::clone(&clock));
         let effects = Effects::new(table.clone(), event_bus, Arc::clone(&clock));
+        let forwarder = config
+            .forward
+            .map(|own_code| Forwarder::new(own_code, config.forward_budget, table.clone(), Arc::clone(&clock)));
         Self {
             verifier: config.verifier,
             table,
             effects,
             worker,
+            forwarder: forwarder.map(Arc::new),
             rules,
             notes,
             clock,
@@ -152,7 +161,7 @@ async fn serve(app: &App, request: &Request) -> Handled {
     let query = CallbackQuery::from_pairs(request.query());
     match *request.method() {
         Method::GET => verify_url(app, query).into(),
-        Method::POST => receive(app, query, request.body()).await,
+        Method::POST => receive(app, query, request).await,
         _ => Outcome::MethodNotAllowed.into(),
     }
 }
@@ -177,11 +186,11 @@ fn verify_url(app: &App, query: Result<CallbackQuery, VerifyError>) -> Outcome {
     }
 }
 
-async fn receive(app: &App, query: Result<CallbackQuery, VerifyError>, body: &[u8]) -> Handled {
+async fn receive(app: &App, query: Result<CallbackQuery, VerifyError>, request: &Request) -> Handled {
     let received = app.clock.now_millis();
     let opened = query
         .map_err(OpenError::from)
-        .and_then(|query| app.verifier.open(&query, body, app.clock.now()));
+        .and_then(|query| app.verifier.open(&query, request.body(), app.clock.now()));
     let OpenedCallback { document, seal } = match opened {
         Ok(opened) => opened,
         Err(error) => return Outcome::from(error).into(),
@@ -198,30 +207,41 @@ async fn receive(app: &App, query: Result<CallbackQuery, VerifyError>, body: &[u
         let effects = effects::run(app, &callback, spent).await;
         Ok((scan, effects.map_err(Outcome::EffectFailed)?))
     };
-    let (work, rules) = tokio::join!(work, rules);
+    let forward = forward::run(app, &callback, request);
+    let (work, forwarded, rules) = tokio::join!(work, forward, rules);
     let now = app.clock.now();
-    let (outcome, scan, effects) = match (work, rules) {
-        (Err(failed), _) => (failed, None, None),
-        (Ok((scan, effects)), rules) => {
-            let outcome = match rules {
-                Some(rules) => match choose(&callback, scan.as_ref(), &rules) {
-                    Some(reply) => {
-                        further::hand_over(app, &callback, &reply.then, received).await;
-                        answer(&callback, &reply.passive, seal.as_ref(), now)
-                    }
-                    None => Outcome::Acknowledged,
-                },
-                None if may_reply && now - callback.created_at < DELIVERED_AGAIN => Outcome::RulesUnknown,
-                None => Outcome::Acknowledged,
-            };
-            (outcome, scan, Some(effects))
+    let (failed, scan, effects) = match work {
+        Ok((scan, effects)) => (None, scan, Some(effects)),
+        Err(failed) => (Some(failed), None, None),
+    };
+    let (failed, forwarded) = match forwarded {
+        Ok(forwarded) => (failed, forwarded),
+        Err(error) => (failed.or(Some(Outcome::ForwardFailed(error))), None),
+    };
+    let own = forwarded
+        .as_ref()
+        .map_or(&OwnReply::LeftToRules, |forwarded| forwarded.reply());
+    let outcome = match (failed, own, rules) {
+        (Some(failed), ..) => failed,
+        (None, OwnReply::Reply(reply), _) => answer(&callback, reply, seal.as_ref(), now),
+        (None, OwnReply::LeftToRules, Some(rules)) => match choose(&callback, scan.as_ref(), &rules) {
+            Some(reply) => {
+                further::hand_over(app, &callback, &reply.then, received).await;
+                answer(&callback, &reply.passive, seal.as_ref(), now)
+            }
+            None => Outcome::Acknowledged,
+        },
+        (None, OwnReply::LeftToRules, None) if may_reply && now - callback.created_at < DELIVERED_AGAIN => {
+            Outcome::RulesUnknown
         }
+        (None, OwnReply::Silence, _) | (None, OwnReply::LeftToRules, None) => Outcome::Acknowledged,
     };
     Handled {
         outcome,
         callback: Some(callback),
         scan,
         effects,
+        forwarded,
     }
 }
 

@@ -17,6 +17,7 @@ use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde_json::{Value, json};
 use wechat::{
     account::Account,
+    api::ClientError,
     clock::{Clock, Deadline},
     config::{ConfigError, WorkerConfig},
     effects::{EffectError, Effects, EventBus, FurtherReplies, LateEffects, NotFurtherReplies, NotLateEffects, Ran},
@@ -65,20 +66,20 @@ impl App {
     /// `refresher` when it needs a token, where they are given.
     ///
     /// # Errors
-    /// [`ConfigError`] when TLS cannot be set up.
+    /// [`ClientError`] when the address of the API or of the proxy is not a URL.
     pub fn new(
         config: WorkerConfig,
         dynamodb: aws_sdk_dynamodb::Client,
         event_bus: Option<EventBus>,
         refresher: Option<Arc<dyn RefreshPort>>,
         clock: Arc<dyn Clock>,
-    ) -> Result<Self, ConfigError> {
+    ) -> Result<Self, ClientError> {
         let table = Table::new(dynamodb.clone(), &config.api.table, &config.api.app_id);
         let own_code = config.forward.map(|forward| OwnCode::new(forward, CONNECT));
         let account = refresher.map(|refresher| Account::open(config.api, dynamodb, refresher, Arc::clone(&clock)));
         Ok(Self {
             effects: Effects::new(table.clone(), event_bus, Arc::clone(&clock)),
-            forwards: Forwards::new(table.clone(), own_code.transpose()?, Arc::clone(&clock)),
+            forwards: Forwards::new(table.clone(), own_code, Arc::clone(&clock)),
             account: account.transpose()?,
             table,
             clock,

@@ -31,5 +31,5 @@ fn build(sdk: &SdkConfig, environment: &Environment, _: Option<&App>) -> Result<
         Arc::new(refresher) as Arc<dyn RefreshPort>
     });
     let dynamodb = aws_sdk_dynamodb::Client::new(sdk);
-    App::new(config, dynamodb, event_bus, refresher, clock)
+    Ok(App::new(config, dynamodb, event_bus, refresher, clock)?)
 }

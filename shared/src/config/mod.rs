@@ -165,16 +165,6 @@ impl SecretError {
     }
 }
 
-#[cfg(feature = "forward")]
-impl From<crate::forward::OwnCodeError> for ConfigError {
-    fn from(error: crate::forward::OwnCodeError) -> Self {
-        Self {
-            secret: None,
-            problems: vec![error.to_string()],
-        }
-    }
-}
-
 impl From<SecretError> for ConfigError {
     fn from(error: SecretError) -> Self {
         Self {

@@ -1,6 +1,6 @@
 //! Asks the team's own code.
 
-use std::time::Duration;
+use std::{sync::OnceLock, time::Duration};
 
 use http::StatusCode;
 use tokio::time::timeout;
@@ -18,16 +18,13 @@ const LONGEST_ANSWER: usize = 64 * 1024;
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// The client of the team's own code. It keeps its connection, follows no redirect and uses no proxy.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct OwnCode {
-    http: reqwest::Client,
     config: ForwardConfig,
+    connect_timeout: Duration,
+    /// Made at the first call: a start need not wait for it.
+    http: OnceLock<Result<reqwest::Client, String>>,
 }
-
-/// Why the client could not be created: the TLS stack could not be set up.
-#[derive(Debug, thiserror::Error)]
-#[error("the TLS stack could not be set up: {0}")]
-pub struct OwnCodeError(String);
 
 /// Whether WeChat can still show a reply, which own code is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,17 +88,13 @@ impl Showable {
 
 impl OwnCode {
     /// Creates the client, which gives up connecting after `connect_timeout`.
-    ///
-    /// # Errors
-    /// [`OwnCodeError`].
-    pub fn new(config: ForwardConfig, connect_timeout: Duration) -> Result<Self, OwnCodeError> {
-        let builder = transport::client().map_err(|error| OwnCodeError(error.to_string()))?;
-        let http = builder
-            .connect_timeout(connect_timeout)
-            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
-            .build()
-            .map_err(|error| OwnCodeError(chain(&error.without_url())))?;
-        Ok(Self { http, config })
+    #[must_use]
+    pub const fn new(config: ForwardConfig, connect_timeout: Duration) -> Self {
+        Self {
+            config,
+            connect_timeout,
+            http: OnceLock::new(),
+        }
     }
 
     /// Asks own code once for the callback `id`, and waits at most `budget`. `now` is in epoch seconds. Warns of a reply that
@@ -116,7 +109,7 @@ impl OwnCode {
 
     async fn exchange(&self, id: &str, body: &str, showable: Showable, now: i64) -> Result<Asked, AskError> {
         let request = self
-            .http
+            .client()?
             .post(self.config.url.expose().clone())
             .header("content-type", "application/json; charset=utf-8")
             .header("webhook-id", id)
@@ -148,5 +141,17 @@ impl OwnCode {
             tracing::warn!(%error, "own code's reply cannot be used: the rules reply / 自有服务的回复无法使用，改由规则回复");
             OwnReply::LeftToRules
         })))
+    }
+
+    fn client(&self) -> Result<&reqwest::Client, AskError> {
+        let create = || {
+            let builder = transport::client().map_err(|error| error.to_string())?;
+            let builder = builder
+                .connect_timeout(self.connect_timeout)
+                .pool_idle_timeout(POOL_IDLE_TIMEOUT);
+            builder.build().map_err(|error| chain(&error.without_url()))
+        };
+        let client = self.http.get_or_init(create).as_ref();
+        client.map_err(|error| AskError::BrokenOff(error.clone()))
     }
 }
