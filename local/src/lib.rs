@@ -6,6 +6,7 @@ mod console;
 mod data_folder;
 mod gateway;
 mod options;
+mod own_code;
 mod schedule;
 mod worker;
 
@@ -26,6 +27,7 @@ use self::{
     console::{Activity, Console},
     data_folder::DataFolder,
     gateway::Functions,
+    own_code::OwnCode,
     schedule::InProcessRefresher,
     worker::InProcessWorker,
 };
@@ -138,6 +140,7 @@ impl Local {
         let environment = account::environment(options, address, simulator.as_ref()).await?;
         let mut configs = Configs::read(&environment)?;
         configs.admin.is_simulated = simulator.is_some();
+        let own_code = OwnCode::of(&mut configs, simulator.is_some()).await;
         let has_api_keys = !configs.caller.api_keys.is_empty();
         if !has_api_keys && !options.listen.is_loopback() {
             return Err(LocalError::NoApiKeys(options.listen));
@@ -149,6 +152,7 @@ impl Local {
             Table::new(table.client(), TABLE_NAME, &configs.caller.api.app_id),
             activity,
             simulator.as_ref(),
+            own_code,
         ));
         let (functions, refresher) = functions(configs, &table).await?;
         let worker = Arc::clone(&functions.worker);
