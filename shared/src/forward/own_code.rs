@@ -51,23 +51,25 @@ pub enum Asked {
 #[non_exhaustive]
 pub enum AskError {
     /// Own code answered another status than 2xx.
-    #[error("own code answered {status} / 自有服务应答 {status}{}", hint(*.0), status = .0)]
+    #[error("own code answered {status}{} / 自有服务应答 {status}{}", hint(*.0)[0], hint(*.0)[1], status = .0)]
     Refused(u16),
     /// Own code did not answer in time.
     #[error("own code did not answer within {0:?} / 自有服务未在 {0:?} 内应答")]
     NoAnswer(Duration),
     /// There was no connection, or it broke off before the end of the answer.
     #[error("own code gave no answer / 自有服务没有应答: {0}")]
-    BrokenOff(String),
-}
-
-const fn hint(status: u16) -> &'static str {
+    Bro/// A hint at the cause of an answer with this status, in English and in Chinese.
+const fn hint(status: u16) -> [&'static str; 2] {
     match status {
-        300..=399 => {
-            " (redirects are not followed: set FORWARD_URL to the address itself / 不跟随重定向：请将 FORWARD_URL 设为最终地址)"
-        }
-        401 | 403 => " (is FORWARD_SECRET the secret that it checks? / 是否与其校验所用的 FORWARD_SECRET 一致？)",
-        _ => "",
+        300..=399 => [
+            " (redirects are not followed: set FORWARD_URL to the address itself)",
+            "（不跟随重定向：请将 FORWARD_URL 设为最终地址）",
+        ],
+        401 | 403 => [
+            " (is FORWARD_SECRET the secret that it checks?)",
+            "（FORWARD_SECRET 是否与其校验所用的一致？）",
+        ],
+        _ => ["", ""],
     }
 }
 

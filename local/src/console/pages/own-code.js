@@ -73,7 +73,7 @@ function row({ id, type, from, at, attempts, next_at: next, last_error: error })
   return h("li", { "data-forward": id },
     h("div", { class: "grow" },
       h("span", {}, h("strong", {}, type), " ", h("code", {}, shortOpenid(from)), " ", timeOfDay(at * 1000)),
-      h("span", {}, t("attempts", attempts), " ", next !== null && t("next-attempt", timeOfDay(next * 1000))),
+      h("span", {}, t("attempts", attempts), next !== null && [" · ", t("next-attempt", timeOfDay(next * 1000))]),
       error && h("span", { class: "hint" }, both(error))),
     button(t("retry"), () => retry(id), { class: "small", "aria-label": t("retry-what", type) }),
     sureButton(t("delete"), () => remove(id), { class: "small danger", "aria-label": t("delete-what", type) }));

@@ -256,7 +256,7 @@ export const texts = {
   "tab-connect": ["Connect", "接入"],
   "tab-doctor": ["Doctor", "诊断"],
   "tab-menu": ["Menu", "菜单"],
-  "tab-own-code": ["Own code", "自有服务"],
+  "tab-own-code": ["Code", "转发"],
   "tab-platform": ["Faults", "故障"],
   "tab-rules": ["Rules", "规则"],
   "tab-send": ["Send", "发送"],
