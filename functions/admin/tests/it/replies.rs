@@ -151,7 +151,10 @@ async fn trying_tells_the_reply_and_its_rule() {
     let mut too_many = document.clone();
     too_many["subscribe"]["then"] = json!([with_more]);
     let refused = admin.put("/api/replies", &too_many).await;
-    assert_eq!((refused.status, &refused.body["pointer"]), (400, &json!("/subscribe/then/0/then")));
+    assert_eq!(
+        (refused.status, &refused.body["pointer"]),
+        (400, &json!("/subscribe/then/0/then"))
+    );
     for (request, rule) in [
         (json!({"text": "你好"}), json!("/keywords/0")),
         (json!({"text": "再见"}), Value::Null),

@@ -76,7 +76,10 @@ async fn the_reply_goes_out_in_time_also_when_nobody_takes_the_further_ones() {
         let lost: Vec<&Value> = lines.iter().filter(|line| line["LostReplies"] == json!(1.0)).collect();
         assert_eq!(lost.len(), 1, "{lines:?}");
         let warned = lines.iter().find(|line| {
-            line["level"] == "WARN" && line["error"].as_str().is_some_and(|error| error.contains("WORKER_FUNCTION"))
+            line["level"] == "WARN"
+                && line["error"]
+                    .as_str()
+                    .is_some_and(|error| error.contains("WORKER_FUNCTION"))
         });
         let is_frozen = changes.len() == 2 && changes[1].1 == frozen;
         assert!(warned.is_some() || is_frozen, "{lines:?}");
