@@ -216,7 +216,7 @@ mod tests {
         faults.into_iter().map(|fault| fault.pointer).collect()
     }
 
-    fn of_type(msgtype: &str, content: Value) -> Value {
+    fn of_type(msgtype: &str, content: &Value) -> Value {
         json!({"touser": "o", "msgtype": msgtype, msgtype: content})
     }
 
@@ -251,7 +251,7 @@ mod tests {
             ),
             ("newer", json!({"anything": 1})),
         ] {
-            let mut body = of_type(msgtype, content.clone());
+            let mut body = of_type(msgtype, &content);
             body["customservice"] = json!({"kf_account": "agent1@sheet"});
             body["aimsgcontext"] = json!({"is_ai_msg": 1});
             body["user"] = json!(null);
@@ -325,7 +325,7 @@ mod tests {
                 ],
             ),
         ] {
-            assert_eq!(pointers(&of_type(msgtype, content)), expected, "{msgtype}");
+            assert_eq!(pointers(&of_type(msgtype, &content)), expected, "{msgtype}");
         }
         let mistyped = json!({"touser": "o", "msgtype": "txet", "text": {"content": "x"}});
         let faults = SendCustom::read(&mistyped).unwrap_err();
