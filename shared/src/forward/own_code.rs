@@ -58,7 +58,10 @@ pub enum AskError {
     NoAnswer(Duration),
     /// There was no connection, or it broke off before the end of the answer.
     #[error("own code gave no answer / 自有服务没有应答: {0}")]
-    Bro/// A hint at the cause of an answer with this status, in English and in Chinese.
+    BrokenOff(String),
+}
+
+/// A hint at the cause of an answer with this status, in English and in Chinese.
 const fn hint(status: u16) -> [&'static str; 2] {
     match status {
         300..=399 => [
