@@ -122,6 +122,7 @@ ALL = set(FUNCTIONS)
 REFRESHER = {"TokenRefresherFunction"}
 WITH_MODE = {"WebhookFunction", "AdminFunction"}
 WITH_BUS = {"WebhookFunction", "WorkerFunction"}
+WITH_FORWARD = {"WebhookFunction"}
 USERS = {"UsersFunction"}
 CHANGES = [
     ("WechatAppId", "wxfedcba9876543210", {}, ALL),
@@ -134,6 +135,8 @@ CHANGES = [
     ("ProxyUrl", "http://other.example.com:3128", EGRESS[3], set(CALLERS)),
     ("ApiBase", "https://hk.api.weixin.qq.com", {}, set(CALLERS)),
     ("EventBusName", "default", {}, WITH_BUS),
+    ("ForwardUrl", "https://shop.example.com/wechat", {}, WITH_FORWARD),
+    ("LateReplies", "true", {}, {"WebhookFunction"}),
     ("AllowedOrigins", "https://a.example.com", {}, set()),
     ("JwtIssuer", "https://other.example.com/", JWT[1], set()),
     ("JwtAudience", "other", JWT[1], set()),

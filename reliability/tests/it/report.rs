@@ -177,6 +177,7 @@ pub(crate) const TITLES: [&str; 12] = [
     "Malformed events",
     "Outages longer than WeChat's three deliveries",
     "Sending without an Idempotency-Key",
+    "Callbacks, when own code breaks",
 ];
 
 fn sections_of(document: &str) -> Vec<(&str, &str)> {
