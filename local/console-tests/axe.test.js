@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { axeFindings } from "./browser.js";
 import { consoleTest, userWrites } from "./stage.js";
 
-const TOOLS = ["send", "rules", "menu", "platform", "doctor", "connect"];
+const TOOLS = ["send", "rules", "menu", "bind", "platform", "doctor", "connect"];
 
 for (const locale of ["en-GB", "zh-CN"]) {
   for (const colorScheme of ["light", "dark"]) {
@@ -27,6 +27,10 @@ async function examineAll(page, width) {
   await userWrites(page, "你好");
   await page.locator(".chat .add-rule").waitFor();
   await examine("phone");
+  await page.locator("#open-page").click();
+  await page.locator("#page-address").waitFor();
+  await examine("page in the phone");
+  await page.locator("#page-back").click();
   await go("activity");
   await page.locator(".event summary").first().click();
   await page.locator(".event-body").waitFor();
@@ -54,6 +58,13 @@ const use = {
     await page.locator("#panel-rules .faults li").first().waitFor();
   },
   menu: (page) => page.locator("#panel-menu button", { hasText: /^(Example|示例)$/ }).click(),
+  bind: async (page) => {
+    await page.locator("#bind-user").fill("u-1");
+    await page.locator("#bind-make").click();
+    await page.locator(".qr").waitFor();
+    await page.locator("#scan-with-phone").click();
+    await page.locator(".users [data-user]").waitFor();
+  },
   platform: async (page) => {
     await page.locator("[data-fault=quota]").click();
     await page.locator("#end-faults").waitFor();
@@ -74,7 +85,7 @@ const leave = {
     await page.locator("[data-choice=discard]").click();
   },
   menu: async (page) => {
-    await page.locator("#tab-platform").click();
+    await page.locator("#tab-bind").click();
     await page.locator("[data-choice=discard]").click();
   },
 };

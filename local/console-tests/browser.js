@@ -1,4 +1,4 @@
-// Starts what the tests need: `local` on a free port, and Debian's Chromium.
+// Starts what the tests need: `local` and the example on free ports, and Debian's Chromium.
 
 import { spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -19,8 +19,18 @@ const FLAGS = [
 ];
 
 /** Starts `local` and returns its URL and a function that stops it. */
-export async function startBundle(parameters = [], environment = {}) {
-  const child = spawn(program, ["--port", "0", ...parameters], {
+export function startBundle(parameters = [], environment = {}) {
+  return start(program, ["--port", "0", ...parameters], environment);
+}
+
+/** Starts the back end of examples/web, which `npm run build` has built, on a run of `local`. */
+export function startExample(bundle) {
+  return start(process.execPath, [join(root, "examples/web/server.js")], { PORT: "0", BUNDLE_URL: bundle.url });
+}
+
+/** Starts a program that prints "ready URL". */
+async function start(command, parameters, environment) {
+  const child = spawn(command, parameters, {
     env: { ...process.env, ...environment },
     stdio: ["ignore", "pipe", "pipe"],
   });
@@ -28,12 +38,12 @@ export async function startBundle(parameters = [], environment = {}) {
   child.stderr.on("data", (data) => complaints.push(data));
   const url = await new Promise((resolve, reject) => {
     createInterface({ input: child.stdout }).once("line", (line) => resolve(line.replace(/^ready /, "")));
-    child.once("exit", (code) => reject(new Error(`local ended with ${code}: ${Buffer.concat(complaints)}`)));
+    child.once("exit", (code) => reject(new Error(`${command} ended with ${code}: ${Buffer.concat(complaints)}`)));
   });
   let hasEnded = false;
   child.once("exit", () => { hasEnded = true; });
   const stop = () => new Promise((resolve, reject) => {
-    if (hasEnded) return reject(new Error(`local has ended by itself: ${Buffer.concat(complaints)}`));
+    if (hasEnded) return reject(new Error(`${command} has ended by itself: ${Buffer.concat(complaints)}`));
     child.once("exit", resolve);
     child.kill("SIGTERM");
   });

@@ -28,7 +28,7 @@ function values(text) {
 }
 
 test("every value of the API's texts stands in both halves", () => {
-  const folders = ["functions/admin", "functions/send-template", "shared", "http-api"];
+  const folders = ["functions/admin", "functions/send-template", "functions/users", "shared", "http-api"];
   const files = folders.flatMap((folder) => readdirSync(join(root, folder, "src"), { recursive: true })
     .filter((name) => name.endsWith(".rs") && !name.includes("tests"))
     .map((name) => join(root, folder, "src", name)));

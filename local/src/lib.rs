@@ -147,7 +147,7 @@ impl Local {
             &configs.caller,
             Table::new(table.client(), TABLE_NAME, &configs.caller.api.app_id),
             activity,
-            simulator.as_ref().map(Simulator::controls),
+            simulator.as_ref(),
         ));
         let (functions, refresher, worker) = functions(configs, &table).await?;
         let (stop_schedule, schedule_stopped) = oneshot::channel();

@@ -278,7 +278,7 @@ async fn exchange(
     deadline: Deadline,
 ) -> Result<Option<LoginEnd>, Page> {
     let table = &app.account.table;
-    let end = match oauth::exchange(&*app.refresher, code.clone(), deadline).await {
+    let end = match oauth::exchange(&*app.refresher, code.clone(), deadline.before(STORING)).await {
         Ok(identity) if identity.is_snapshot => LoginEnd::Snapshot,
         Ok(identity) => match &login.purpose {
             LoginPurpose::Return(_) => {
@@ -298,17 +298,18 @@ async fn exchange(
                 }
             }
         },
-        Err(error) => {
-            tracing::error!(%error, "WeChat did not say who logs in");
-            match errcode(&error) {
-                Some(errcode) if ABOUT_THE_CODE.contains(&errcode) => LoginEnd::Refused(errcode),
-                _ => {
-                    // Best effort: the claim expires anyway.
-                    let _ = table.give_up_login(state, owner).await;
-                    return Err(html::WECHAT_REFUSED);
-                }
+        Err(error) => match errcode(&error) {
+            Some(errcode) if ABOUT_THE_CODE.contains(&errcode) => {
+                tracing::warn!(%error, "WeChat refuses a visitor's code");
+                LoginEnd::Refused(errcode)
             }
-        }
+            _ => {
+                tracing::error!(%error, "WeChat did not say who logs in");
+                // Best effort: the claim expires anyway.
+                let _ = table.give_up_login(state, owner).await;
+                return Err(html::WECHAT_REFUSED);
+            }
+        },
     };
     let stored = table.end_login(state, owner, &end).await;
     let stored = stored.map_err(|error| unavailable("the end of a login cannot be stored", &error))?;

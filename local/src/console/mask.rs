@@ -3,8 +3,9 @@
 use serde_json::{Map, Value};
 use wechat::api_key::KEY_PREFIX;
 
-/// JSON members and query parameters whose values are masked.
-const SECRET: [&str; 10] = [
+/// JSON members and query parameters whose values are masked. With a binding's id, link or QR code (`qr`) anyone becomes the
+/// user whom it binds.
+const SECRET: [&str; 13] = [
     "access_token",
     "code",
     "refresh_token",
@@ -15,16 +16,24 @@ const SECRET: [&str; 10] = [
     "msg_signature",
     "encoding_aes_key",
     "ticket",
+    "binding",
+    "link",
+    "qr",
 ];
+/// Paths that end in a secret: a one-time code, a binding's id.
+const SECRET_AFTER: [&str; 2] = ["/api/logins/", "/api/bindings/"];
 const MASK: &str = "…";
 /// Characters after [`KEY_PREFIX`]. A key has more.
 const SHORTEST_KEY: usize = 32;
 /// Bytes. Of a larger body only the size is shown, so that it need not be parsed.
 const READ: usize = 512 * 1024;
 
-/// A path with API keys masked: somebody may give a key in place of its id.
+/// A path with its secrets masked, and API keys: somebody may give a key in place of its id.
 pub(super) fn path(path: &str) -> String {
-    keys(path)
+    match SECRET_AFTER.iter().find(|before| path.starts_with(**before)) {
+        Some(before) => format!("{before}{MASK}"),
+        None => keys(path),
+    }
 }
 
 /// A query as `name=value&…`, percent-decoded, with secrets masked.
@@ -112,6 +121,16 @@ mod tests {
         assert_eq!(query([("key", key.as_str())]), "key=wk_…");
         assert_eq!(path(&format!("/api/keys/{key}")), "/api/keys/wk_…");
         assert_eq!(body("wk_1, wk_中"), "wk_1, wk_中");
+    }
+
+    #[test]
+    fn what_makes_somebody_a_user_is_masked() {
+        assert_eq!(path("/api/bindings/0f0f"), "/api/bindings/…");
+        assert_eq!(path("/api/logins/0f0f"), "/api/logins/…");
+        assert_eq!(path("/api/bindings"), "/api/bindings");
+        let created =
+            r#"{"binding":"0f","user":"u-1","qr":{"url":"http://weixin.qq.com/q/1"},"link":"http://a/bind/0f"}"#;
+        assert_eq!(body(created), r#"{"binding":"…","link":"…","qr":"…","user":"u-1"}"#);
     }
 
     #[test]

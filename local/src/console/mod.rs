@@ -3,7 +3,7 @@
 //! | path | needs the API key | |
 //! |---|---|---|
 //! | `/`, `/console/pages/{file}` | no | the pages, the same for everyone |
-//! | `/console/run` | no | whether the run is simulated, and then its API key, which is public |
+//! | `/console/run` | no | whether the run is simulated, and then the simulator's address and the API key, which is public |
 //! | `/console/state` | yes | the account and its token's lifetime |
 //! | `/console/activity` | yes | requests and calls as they happen, as server-sent events |
 //! | `/console/sim/…` | yes | the simulator's `/sim/…`, so that the pages need no other origin |
@@ -32,7 +32,7 @@ use futures_util::{Stream, StreamExt};
 use http::request::Parts;
 use http_api::Problem;
 use serde_json::{Value, json};
-use simulator::Observer;
+use simulator::{Observer, Simulator};
 use wechat::{
     callback::MessageMode,
     clock::{Clock, SystemClock},
@@ -58,8 +58,16 @@ pub(crate) struct Console {
     decoder: Decoder,
     account: Account,
     table: Table,
-    /// The simulated platform's controls. None with a real account.
-    controls: Option<Router>,
+    /// None with a real account.
+    simulated: Option<Simulated>,
+}
+
+/// The simulated platform of the run.
+#[derive(Debug)]
+struct Simulated {
+    controls: Router,
+    /// Where the phone opens pages: a page in a frame cannot send an API key, so they do not come through the console.
+    url: String,
 }
 
 #[derive(Debug)]
@@ -69,13 +77,13 @@ struct Account {
 }
 
 impl Console {
-    /// Creates the console of the account that the functions serve. `controls` are those of a simulated platform.
+    /// Creates the console of the account that the functions serve, with the controls of the simulated platform if there is one.
     pub(crate) fn new(
         webhook: &WebhookConfig,
         caller: &CallerConfig,
         table: Table,
         activity: Activity,
-        controls: Option<Router>,
+        simulator: Option<&Simulator>,
     ) -> Self {
         let account = Account {
             api_keys: caller.api_keys.clone(),
@@ -86,12 +94,15 @@ impl Console {
             decoder: Decoder::new(&webhook.verifier),
             account,
             table,
-            controls,
+            simulated: simulator.map(|simulator| Simulated {
+                controls: simulator.controls(),
+                url: simulator.base_url(),
+            }),
         }
     }
 
     pub(crate) const fn is_simulated(&self) -> bool {
-        self.controls.is_some()
+        self.simulated.is_some()
     }
 
     /// Shows a request and the function's answer.
@@ -119,8 +130,8 @@ pub(crate) fn routes(console: Arc<Console>) -> Router {
         .route("/console/state", get(state))
         .route("/console/activity", get(stream))
         .with_state(Arc::clone(&console));
-    let data = match console.controls.clone() {
-        Some(controls) => data.nest_service("/console", controls),
+    let data = match &console.simulated {
+        Some(Simulated { controls, .. }) => data.nest_service("/console", controls.clone()),
         None => data,
     };
     let keyed = middleware::from_fn_with_state(Arc::clone(&console), guard::needs_api_key);
@@ -135,8 +146,13 @@ pub(crate) fn routes(console: Arc<Console>) -> Router {
 }
 
 async fn run(State(console): State<Arc<Console>>) -> Json<Value> {
-    let key = console.is_simulated().then_some(SIMULATED_API_KEY);
-    Json(json!({"simulated": console.is_simulated(), "key": key, "version": env!("CARGO_PKG_VERSION")}))
+    let simulator = console.simulated.as_ref().map(|simulated| &simulated.url);
+    Json(json!({
+        "simulated": console.is_simulated(),
+        "key": simulator.map(|_| SIMULATED_API_KEY),
+        "simulator": simulator,
+        "version": env!("CARGO_PKG_VERSION"),
+    }))
 }
 
 async fn state(State(console): State<Arc<Console>>) -> Response {

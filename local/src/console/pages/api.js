@@ -3,13 +3,13 @@
 const STORED = "console.key";
 
 /** The answer of /console/run, with the API key in use. */
-export const run = { simulated: false, key: sessionStorage.getItem(STORED), version: "" };
+export const run = { simulated: false, simulator: null, key: sessionStorage.getItem(STORED), version: "" };
 
 export async function learnRun() {
   const answer = await fetch("/console/run");
   if (!answer.ok) throw new Error(await answer.text());
-  const { simulated, version, key } = await answer.json();
-  Object.assign(run, { simulated, version, key: key ?? run.key });
+  const { simulated, simulator, version, key } = await answer.json();
+  Object.assign(run, { simulated, simulator, version, key: key ?? run.key });
 }
 
 /** Reads the account with this key, and stores the key if it is accepted. */

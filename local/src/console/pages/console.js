@@ -2,6 +2,7 @@
 
 import { activityPanel, followActivity } from "./activity.js";
 import { learnRun, run, tryKey } from "./api.js";
+import { bindPanel, showUsers } from "./bind.js";
 import { connectPanel, showConnection } from "./connect.js";
 import { button, fill, h, tabs } from "./dom.js";
 import { doctorPanel } from "./doctor.js";
@@ -74,6 +75,7 @@ function layout() {
     { name: "send", label: t("tab-send"), panel: sendPanel() },
     { name: "rules", label: t("tab-rules"), panel: rulesPanel(), shown: () => run.key && showRules(), mayLeave: mayLeaveRules },
     { name: "menu", label: t("tab-menu"), panel: menuPanel(), shown: () => run.key && showMenu(), mayLeave: mayLeaveMenu },
+    { name: "bind", label: t("tab-bind"), panel: bindPanel(), shown: () => run.key && showUsers() },
     run.simulated && { name: "platform", label: t("tab-platform"), panel: platformPanel() },
     { name: "doctor", label: t("tab-doctor"), panel: doctorPanel() },
     { name: "connect", label: t("tab-connect"), panel: connectPanel(), shown: () => run.key && showConnection() },
@@ -86,6 +88,7 @@ function layout() {
   ].filter(Boolean);
   const main = h("main", { id: "main", tabindex: "-1", class: run.simulated ? "places" : "places without-phone" }, places);
   const { nav, go } = placeBar(main);
+  document.addEventListener("show-phone", () => go("phone"));
   document.addEventListener("add-rule", async ({ detail }) => {
     go("tools");
     if (await show("rules")) await addRule(detail);

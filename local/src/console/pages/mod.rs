@@ -21,6 +21,7 @@ macro_rules! files {
 const FILES: &[(&str, &str, &str)] = &files! {
     "activity.js": MODULE,
     "api.js": MODULE,
+    "bind.js": MODULE,
     "buttons.js": MODULE,
     "connect.js": MODULE,
     "console.css": CSS,
@@ -35,6 +36,7 @@ const FILES: &[(&str, &str, &str)] = &files! {
     "keywords.js": MODULE,
     "menu.js": MODULE,
     "messages.js": MODULE,
+    "page.js": MODULE,
     "phone.css": CSS,
     "phone.js": MODULE,
     "platform.js": MODULE,

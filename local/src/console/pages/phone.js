@@ -5,6 +5,7 @@ import { button, busy, fill, h, icon, iconButton, moveFocus, put, redraw, toast 
 import { shortOpenid } from "./format.js";
 import { language, t } from "./i18n.js";
 import { note, ownMessage, shownMessage } from "./messages.js";
+import { isOfThisMachine, pageView } from "./page.js";
 import { addRuleButton } from "./rules.js";
 import { loadWorld, refreshWorld, world } from "./world.js";
 
@@ -15,11 +16,13 @@ const state = { run: null, openid: null, screen: [], menu: null, actions: {}, ty
 
 const chat = h("div", { class: "chat", role: "log", "aria-live": "polite", "aria-label": t("chat"), tabindex: "0" });
 const bar = h("div", { class: "phone-bar" });
+const page = h("div", { class: "phone-page", hidden: true });
 const choice = h("select", { "aria-label": t("follower"), on: { change: () => choose(choice.value) } });
 const controls = h("div", { class: "row wrap" });
 
 export function phonePanel() {
-  const header = h("div", { class: "phone-title" }, icon("arrowLeft"), h("strong", {}, t("account-name")), icon("user"));
+  const open = iconButton("globe", t("open-page"), () => openPage(""), { id: "open-page" });
+  const header = h("div", { class: "phone-title" }, icon("arrowLeft"), h("strong", {}, t("account-name")), open);
   const add = button([icon("plus"), t("new-follower")], newFollower, { class: "primary", id: "new-follower" });
   document.addEventListener("world", worldChanged);
   document.addEventListener("language", render);
@@ -32,8 +35,46 @@ export function phonePanel() {
     h("h2", { class: "unseen" }, t("place-phone")),
     h("div", { class: "row" }, choice, add),
     controls,
-    h("div", { class: "phone" }, header, chat, bar),
+    h("div", { class: "phone" }, header, chat, bar, page),
   );
+}
+
+// A link to a page of this machine opens in the phone, the others in a tab of their own.
+chat.addEventListener("click", (event) => {
+  const link = event.target.closest("a");
+  if (!link || !isOfThisMachine(link.href)) return;
+  event.preventDefault();
+  openPage(link.href);
+});
+
+/** Opens an address in the phone as its user; none for an empty field to enter one. */
+export function openPage(url) {
+  if (!state.openid) {
+    toast(t("no-follower"));
+    return;
+  }
+  // In a narrow window the phone may not be shown.
+  document.dispatchEvent(new Event("show-phone"));
+  page.dataset.openid = state.openid;
+  page.hidden = false;
+  fill(page, pageView(state.openid, url, closePage));
+  page.querySelector(url ? "#page-back" : "#page-address").focus();
+}
+
+function closePage() {
+  if (page.hidden) return;
+  const hadFocus = page.contains(document.activeElement);
+  page.hidden = true;
+  fill(page);
+  if (hadFocus) document.getElementById("open-page").focus();
+}
+
+/** Scans the QR code with this address: the phone's user, or a stranger, whose phone is shown then. */
+export function scan(url, isStranger) {
+  const action = { kind: "note", text: "did-scan-code" };
+  closePage();
+  if (isStranger || !state.openid) return newcomerDoes("scan", { url }, action);
+  return userDoes("scan", { url }, action);
 }
 
 /** The openid of the current user. */
@@ -69,11 +110,16 @@ function user() {
   return world?.users.find((candidate) => candidate.openid === state.openid);
 }
 
-async function newFollower() {
-  await act("follow", {}, async (answer) => {
+function newFollower() {
+  return newcomerDoes("follow", {}, { kind: "note", text: "did-follow" });
+}
+
+/** Somebody new does something, and their phone is shown. */
+function newcomerDoes(what, body, action) {
+  return act(what, body, (answer) => {
     state.openid = answer.openid;
     state.screen = [];
-    record(answer.openid, { kind: "note", text: "did-follow" }, 0);
+    record(answer.openid, action, 0);
   });
 }
 
@@ -136,6 +182,7 @@ function keep() {
 function render() {
   keep();
   const { openid, typing } = state;
+  if (page.dataset.openid !== openid) closePage();
   redraw(choice, [openid, language(), world?.users.map((each) => [each.openid, each.follows])], renderUsers);
   redraw(controls, [openid, user()?.follows, user()?.blocked], renderControls);
   redraw(bar, [openid, typing, user()?.follows, state.menu?.button], renderBar);
@@ -281,6 +328,7 @@ function tap(entry) {
     toast(t("not-simulated", entry.type));
     return undefined;
   }
+  if (entry.type === "view" && isOfThisMachine(entry.url)) openPage(entry.url);
   const action = entry.type === "view" ? { text: "did-open", value: entry.url } : { text: "did-tap", value: entry.name };
   return userDoes("tap", { type: entry.type, ...members }, { kind: "note", ...action });
 }

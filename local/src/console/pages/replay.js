@@ -9,9 +9,12 @@ import { refreshWorld } from "./world.js";
 /** What every callback has; the platform writes it anew. */
 const ENVELOPE = ["ToUserName", "FromUserName", "CreateTime", "MsgType", "MsgId", "Event"];
 
-/** The buttons of an event. A body that was cut cannot be sent again, nor can a callback of real users. */
+/**
+ * The buttons of an event. What was cut, or has a secret masked in its path, cannot be sent again, nor can a callback of real
+ * users.
+ */
 export function actions(event) {
-  const request = event.request?.is_cut ? null : again(event);
+  const request = event.request?.is_cut || event.path.includes("…") ? null : again(event);
   if (!request) return null;
   const replay = request.send && button([icon("reload"), t("replay")], () => busy(replay, async () => {
     if (!run.simulated && request.method !== "GET" && !(await isMeant(request))) return;

@@ -16,6 +16,7 @@ const state = { templates: [], sending: 0, isChosen: false };
 const templates = h("select", { id: "send-template", on: { change: () => renderFields() } });
 const follower = h("select", { id: "send-touser", name: "touser", on: { change: () => { state.isChosen = true; } } });
 const openid = h("input", { id: "send-touser", name: "touser", autocomplete: "off", spellcheck: "false", placeholder: "o…", list: "seen-openids" });
+const user = h("input", { id: "send-user", name: "user", autocomplete: "off", spellcheck: "false", maxlength: "128", on: { input: chooseRecipient } });
 const seen = h("datalist", { id: "seen-openids" });
 const fields = h("div", { class: "fields" });
 const url = h("input", { id: "send-url", name: "url", type: "text", inputmode: "url" });
@@ -38,6 +39,7 @@ export function sendPanel() {
     h("form", { class: "form", novalidate: true, on: { submit: send } },
       field("send-template", t("template"), h("div", { class: "row" }, templates, reload)),
       field("send-touser", t("recipient"), recipient),
+      field("send-user", t("or-user-id"), user),
       fields,
       field("send-url", t("link-field"), url),
       h("details", { class: "more-fields" }, h("summary", {}, t("more-options")), field("send-key", "Idempotency-Key", key, t("idempotency-why"))),
@@ -73,6 +75,12 @@ function suggest(user) {
   if ([...seen.children].some((option) => option.value === user)) return;
   seen.prepend(h("option", { value: user }));
   openid.value ||= user;
+}
+
+/** A user id takes the place of the openid. */
+function chooseRecipient() {
+  follower.disabled = user.value.trim() !== "";
+  openid.disabled = follower.disabled;
 }
 
 function template() {
@@ -115,12 +123,13 @@ function valuesOf(content, example) {
 async function send(event) {
   event.preventDefault();
   clearFaults();
-  const recipient = run.simulated ? follower : openid;
+  const id = user.value.trim();
+  const recipient = id ? { user: id } : { touser: (run.simulated ? follower : openid).value.trim() };
   const data = Object.fromEntries([...fields.querySelectorAll("input")].map((input) => [input.name, { value: input.value }]));
-  const request = { touser: recipient.value.trim(), template_id: templates.value, url: url.value.trim() || undefined, data };
+  const request = { ...recipient, template_id: templates.value, url: url.value.trim() || undefined, data };
   const idempotencyKey = key.value.trim();
   const headers = idempotencyKey ? { "idempotency-key": idempotencyKey } : {};
-  if (!run.simulated && !(await isMeant(request.touser))) return;
+  if (!run.simulated && !(await isMeant(id || request.touser))) return;
   state.sending += 1;
   const answer = await busy(submit, () => call("POST", "/api/sendTemplateMessage", request, headers), outcome);
   const code = snippets(JSON.parse(JSON.stringify(request)), idempotencyKey);
@@ -140,9 +149,9 @@ async function send(event) {
 }
 
 /** Asks before a real person's phone rings. */
-async function isMeant(touser) {
+async function isMeant(recipient) {
   const choices = [{ value: true, label: t("send"), class: "primary" }, { value: false, label: t("cancel") }];
-  return (await ask(t("send-really-title"), t("send-really", touser), choices)) === true;
+  return (await ask(t("send-really-title"), t("send-really", recipient), choices)) === true;
 }
 
 /** Shows the message's status until its receipt comes or another message is sent. */
