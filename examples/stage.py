@@ -48,10 +48,12 @@ def free_port():
 
 
 class Example:
-    """One example as its README starts it, with a database of its own."""
+    """One example as its README starts it, with a database of its own; or `code` for Node.js, which listens on port 9000."""
 
-    def __init__(self, name, folder, secret, bundle="http://127.0.0.1:9", port=None):
+    def __init__(self, name, folder, secret, bundle="http://127.0.0.1:9", port=None, code=""):
         self.name, self.secret, self.port = name, secret, port or free_port()
+        self.folder = EXAMPLES / name if name in NAMES else folder
+        self.code = code.replace("9000", str(self.port))
         self.database = folder / "customers.sqlite"
         self.environment = os.environ | {
             "DATABASE": str(self.database),
@@ -72,11 +74,12 @@ class Example:
         commands = {
             "php": ["php", "-S", f"127.0.0.1:{self.port}", "-t", "public"],
             "python": [sys.executable, "-m", "uvicorn", "main:app", "--host", "127.0.0.1", "--port", str(self.port)],
+            "node": ["node", "--input-type=module", "--eval", self.code],
         }
         # A session of its own, whose end is the end of PHP's workers too.
         self.process = subprocess.Popen(
             commands[self.name],
-            cwd=EXAMPLES / self.name,
+            cwd=self.folder,
             env=self.environment,
             stdout=self.log,
             stderr=self.log,
@@ -145,7 +148,7 @@ class Example:
         script = {"php": ["php", "send.php"], "python": [sys.executable, "send.py"]}[self.name]
         done = subprocess.run(
             [*script, *arguments],
-            cwd=EXAMPLES / self.name,
+            cwd=self.folder,
             env=self.environment,
             capture_output=True,
             text=True,

@@ -4,12 +4,13 @@ import concurrent.futures
 import contextlib
 import http.server
 import json
+import re
 import threading
 import time
 
 import pytest
 
-from stage import NAMES, Example, callback, new_secret, signature, text
+from stage import EXAMPLES, NAMES, Example, callback, new_secret, signature, text
 
 ANOTHER = "oCustomer0000000000000000002"
 
@@ -231,3 +232,29 @@ def test_without_a_secret_nothing_is_believed(tmp_path, secret):
         assert example.forward(subscribe, signatures=signature("whsec_", subscribe["id"], now, body), timestamp=now)[0] == 500
     with pytest.raises(AssertionError), Example("python", tmp_path, secret):
         pass
+
+
+def code_of_the_guide(language, kind):
+    (code,) = re.findall(rf"```{kind}\n(.*?)```", (EXAMPLES.parent / f"docs/own-code{language}.md").read_text(), re.DOTALL)
+    return code
+
+
+def test_the_guides_php_is_the_examples():
+    """Without the comments, which the guide says in its text."""
+    example = re.sub(r"\s*// .*", "", (EXAMPLES / "php/public/index.php").read_text()).replace("TOLERANCE", "300")
+    assert code_of_the_guide("", "php") == code_of_the_guide(".zh-CN", "php")
+    assert code_of_the_guide("", "php").rstrip() in example
+
+
+def test_the_guides_node_server_verifies_and_answers(tmp_path):
+    code = code_of_the_guide("", "js")
+    assert code == code_of_the_guide(".zh-CN", "js")
+    with Example("node", tmp_path, new_secret(), code=code) as node:
+        write = text("你好")
+        now, body = int(time.time()), json.dumps(write, ensure_ascii=False).encode()
+        right, wrong = (signature(secret, write["id"], now, body) for secret in (node.secret, new_secret()))
+        assert node.forward(write) == node.forward(write, timestamp=now, signatures=f"{wrong} {right}") == reply("收到：你好")
+        for signatures in (wrong, "v1,", ""):
+            assert node.forward(write, timestamp=now, signatures=signatures) == (401, None), signatures
+        assert node.forward(write, timestamp=now - 310) == (401, None)
+        assert node.forward(callback("image")) == (204, None)
