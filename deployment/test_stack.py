@@ -23,7 +23,7 @@ BROUGHT = {
     "LoginHosts": "shop.example.com,www.example.com",
     "JssdkHosts": "shop.example.com,www.example.com",
     "DomainCheck": "AbCdEf0123456789",
-    "ForwardUrl": "https://shop.example.com/wechat?shop=1",
+    "ForwardUrl": "https://shop.example.com/wechat",
     "ForwardBudgetMs": "13000",
 }
 EGRESS = [
@@ -458,9 +458,10 @@ def test_the_webhook_lives_as_long_as_its_longest_reply(budget):
 
 def test_own_code_is_called_by_https_and_its_address_holds_no_secret():
     pattern = re.compile(SOURCE["Parameters"]["ForwardUrl"]["AllowedPattern"])
-    for url in ["", "https://a.example", "https://a.example:8443/wechat?shop=1&x=@", "https://a.example?x"]:
+    for url in ["", "https://a.example", "https://a.example:8443/wechat/"]:
         assert pattern.search(url), url
-    for url in ["http://a.example/", "https://", "https://user:password@a.example/", "https://a.example/#x", "https://a b/"]:
+    # Whoever may read the stack would see a password in the query.
+    for url in ["http://a.example/", "https://", "https://user:password@a.example/", "https://a.example/?key=1", "https://a b/"]:
         assert not pattern.search(url), url
 
 
