@@ -136,6 +136,8 @@ def test_the_newest_state_wins_in_any_order(example):
     assert example.stored()[0][2] == 0, "leaving wins in the same second"
     example.forward(callback("event.subscribe", at=30))
     assert example.stored()[0][2] == 1
+    example.forward(callback("event.unsubscribe", at=30))
+    assert example.stored()[0][2] == 0, "leaving wins in the same second"
 
 
 def test_what_is_not_known_is_left_to_the_rules(example):

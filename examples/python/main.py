@@ -100,11 +100,9 @@ def customer(db: sqlite3.Connection, openid: str) -> int:
 
 def follows(db: sqlite3.Connection, number: int, follows: bool, at: int) -> None:
     """Keeps the newest state, since callbacks come in any order. Of two in the same second, leaving wins."""
-    db.execute(
-        """UPDATE customers SET follows = :follows, changed_at = :at WHERE number = :number
-        AND (changed_at < :at OR (changed_at = :at AND :follows = 0))""",
-        {"follows": follows, "at": at, "number": number},
-    )
+    older = "<" if follows else "<="
+    state = (follows, at, number, at)
+    db.execute(f"UPDATE customers SET follows = ?, changed_at = ? WHERE number = ? AND changed_at {older} ?", state)
 
 
 def text(content: str) -> str:

@@ -86,9 +86,9 @@ function customer(PDO $db, string $openid): int
 /** Keeps the newest state, since callbacks come in any order. Of two in the same second, leaving wins. */
 function follows(PDO $db, int $number, bool $follows, int $at): void
 {
-    $state = ['follows' => (int) $follows, 'at' => $at, 'number' => $number];
-    query($db, 'UPDATE customers SET follows = :follows, changed_at = :at WHERE number = :number
-        AND (changed_at < :at OR (changed_at = :at AND :follows = 0))', $state);
+    $older = $follows ? '<' : '<=';
+    $state = [(int) $follows, $at, $number, $at];
+    query($db, "UPDATE customers SET follows = ?, changed_at = ? WHERE number = ? AND changed_at {$older} ?", $state);
 }
 
 /** A text reply. The other types are those of the reply rules: image, voice, video, music, news, transfer_customer_service. */
