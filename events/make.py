@@ -230,6 +230,12 @@ EVENTS = {
         "/api/sendTemplateMessage",
         body=TEMPLATE_MESSAGE | {"touser": [OPENID, OPENID[:-1] + "2"]},
     ),
+    "send-custom": api(
+        "POST",
+        "/api/sendCustomMessage",
+        body={"touser": OPENID, "msgtype": "text", "text": {"content": "处理完成"}},
+        headers={"idempotency-key": "case-1-done"},
+    ),
     "message-status": api("GET", f"/api/messages/{MSGID}", route="/api/messages/{msgid}"),
     "list-templates": api("GET", "/api/templates"),
     "binding-create": api("POST", "/api/bindings", body={"user": "1001"}),

@@ -88,7 +88,7 @@ fn write(callback: &Callback, rules: &ReplyRules, now: i64) -> String {
         from: &callback.to,
         answers_message: true,
     };
-    rules.answer(callback).unwrap().reply.to_xml(addresses, now)
+    rules.answer(callback).unwrap().reply.passive.to_xml(addresses, now)
 }
 
 /// `count` rules of all kinds, of which only the last is met.

@@ -157,12 +157,14 @@ impl Request {
         let invocation = self
             .invocation_ends
             .map_or(Deadline::NONE, |ends| Deadline::from_lambda(ends, now_millis));
-        invocation.within(self.arrival(now_millis), ANSWER_WITHIN)
+        invocation.within(self.arrival(now_millis, GATEWAY_TIMEOUT), ANSWER_WITHIN)
     }
 
-    /// Returns when the gateway received the request, in epoch milliseconds. `now_millis` if that time is implausible.
-    fn arrival(&self, now_millis: i64) -> i64 {
-        let plausible = now_millis - GATEWAY_TIMEOUT..=now_millis;
+    /// Returns when the gateway received the request, in epoch milliseconds. `now_millis` if that time is implausible: in the
+    /// future, or more than `oldest` milliseconds ago.
+    #[must_use]
+    pub fn arrival(&self, now_millis: i64, oldest: i64) -> i64 {
+        let plausible = now_millis - oldest..=now_millis;
         self.time_epoch
             .filter(|arrived| plausible.contains(arrived))
             .unwrap_or(now_millis)

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { axeFindings } from "./browser.js";
 import { consoleTest, userWrites } from "./stage.js";
 
-const TOOLS = ["send", "rules", "menu", "bind", "platform", "doctor", "connect"];
+const TOOLS = ["send", "rules", "menu", "bind", "own-code", "platform", "doctor", "connect"];
 
 for (const locale of ["en-GB", "zh-CN"]) {
   for (const colorScheme of ["light", "dark"]) {

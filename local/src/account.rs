@@ -18,6 +18,14 @@ use crate::{LocalError, Options, SIMULATED_API_KEY};
 /// The AWS calls that a run may make. DynamoDB is not among them: the table is embedded.
 const AWS_CALLS: &[&str] = &["events:PutEvents", "secretsmanager:GetSecretValue"];
 
+/// The variables that a simulated run takes from the process's environment.
+const OWN_CODE: &[&str] = &[
+    "FORWARD_URL",
+    "FORWARD_SECRET",
+    "FORWARD_SECRET_PREVIOUS",
+    "FORWARD_BUDGET_MS",
+];
+
 /// The hosts of pages on this machine.
 const THIS_MACHINE: &str = "127.0.0.1,localhost,[::1]";
 
@@ -67,7 +75,8 @@ impl Configs {
     }
 }
 
-/// The environment of the functions: the process's own for a real account, otherwise that of the simulated account.
+/// The environment of the functions: the process's own for a real account, otherwise that of the simulated account with the
+/// process's own code.
 ///
 /// # Errors
 /// [`LocalError`] when the secret that the environment names cannot be read.
@@ -86,7 +95,12 @@ pub(crate) async fn environment(
     match simulator {
         Some(simulator) => {
             let account = simulated(simulator, gateway);
-            Ok(Environment::from_pairs(here.into_iter().chain(account).chain(mode)))
+            let own_code = OWN_CODE
+                .iter()
+                .filter_map(|name| Some((*name, std::env::var(name).ok()?)));
+            Ok(Environment::from_pairs(
+                here.into_iter().chain(account).chain(mode).chain(own_code),
+            ))
         }
         None => {
             let base = options.wechat.clone().map(|base| ("WECHAT_API_BASE", base));

@@ -6,6 +6,7 @@ mod console;
 mod data_folder;
 mod gateway;
 mod options;
+mod own_code;
 mod schedule;
 mod worker;
 
@@ -26,6 +27,7 @@ use self::{
     console::{Activity, Console},
     data_folder::DataFolder,
     gateway::Functions,
+    own_code::OwnCode,
     schedule::InProcessRefresher,
     worker::InProcessWorker,
 };
@@ -110,6 +112,7 @@ pub struct Local {
     simulator: Option<Simulator>,
     stop_schedule: oneshot::Sender<()>,
     schedule: JoinHandle<()>,
+    stop_worker: oneshot::Sender<()>,
     worker: Arc<InProcessWorker>,
     stop_gateway: oneshot::Sender<()>,
     gateway: JoinHandle<()>,
@@ -137,6 +140,7 @@ impl Local {
         let environment = account::environment(options, address, simulator.as_ref()).await?;
         let mut configs = Configs::read(&environment)?;
         configs.admin.is_simulated = simulator.is_some();
+        let own_code = OwnCode::of(&mut configs, simulator.is_some()).await;
         let has_api_keys = !configs.caller.api_keys.is_empty();
         if !has_api_keys && !options.listen.is_loopback() {
             return Err(LocalError::NoApiKeys(options.listen));
@@ -148,10 +152,15 @@ impl Local {
             Table::new(table.client(), TABLE_NAME, &configs.caller.api.app_id),
             activity,
             simulator.as_ref(),
+            own_code,
         ));
-        let (functions, refresher, worker) = functions(configs, &table).await?;
+        let (functions, refresher) = functions(configs, &table).await?;
+        let worker = Arc::clone(&functions.worker);
         let (stop_schedule, schedule_stopped) = oneshot::channel();
         let schedule = tokio::spawn(schedule::every_minute(refresher, schedule_stopped));
+        let (stop_worker, worker_stopped) = oneshot::channel();
+        let running = Arc::clone(&worker);
+        tokio::spawn(async move { running.every_minute(worker_stopped).await });
         let (stop_gateway, stopped) = oneshot::channel();
         let gateway = tokio::spawn(gateway::serve(listener, functions, console, stopped));
         if !has_api_keys {
@@ -162,6 +171,7 @@ impl Local {
             simulator,
             stop_schedule,
             schedule,
+            stop_worker,
             worker,
             stop_gateway,
             gateway,
@@ -185,6 +195,7 @@ impl Local {
     /// Waits at most 3 seconds for the requests in flight, then stops everything.
     pub async fn stop(self) {
         let _ = self.stop_schedule.send(());
+        let _ = self.stop_worker.send(());
         // An error means that the gateway has already ended.
         let _ = self.stop_gateway.send(());
         let simulator = async {
@@ -248,7 +259,7 @@ async fn start_simulator(
 async fn functions(
     configs: Configs,
     table: &EmbeddedTable,
-) -> Result<(Functions, Arc<token_refresher::App>, Arc<InProcessWorker>), LocalError> {
+) -> Result<(Functions, Arc<token_refresher::App>), LocalError> {
     let Configs {
         refresher,
         webhook,
@@ -268,7 +279,13 @@ async fn functions(
     let dynamodb = table.client();
     let refresher = Arc::new(token_refresher::App::new(refresher, dynamodb.clone(), clock.clone())?);
     let port = Arc::new(InProcessRefresher::new(Arc::clone(&refresher)));
-    let worker = ::worker::App::new(worker, dynamodb.clone(), event_bus.clone(), clock.clone());
+    let worker = ::worker::App::new(
+        worker,
+        dynamodb.clone(),
+        event_bus.clone(),
+        Some(port.clone()),
+        clock.clone(),
+    )?;
     let worker = Arc::new(InProcessWorker::new(worker));
     let functions = Functions {
         webhook: webhook::App::new(
@@ -278,9 +295,10 @@ async fn functions(
             Some(worker.clone()),
             clock.clone(),
         ),
+        worker,
         send_template: send_template::App::new(caller, dynamodb.clone(), port.clone(), clock.clone())?,
         users: users::App::new(users, dynamodb.clone(), port.clone(), clock.clone())?,
         admin: admin::App::new(admin, dynamodb, port, clock)?,
     };
-    Ok((functions, refresher, worker))
+    Ok((functions, refresher))
 }

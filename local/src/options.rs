@@ -30,6 +30,10 @@ Environment with --wechat / 使用 --wechat 时读取的环境变量:
   EVENT_BUS_NAME                    an EventBridge bus for every callback / 接收全部回调的 EventBridge 总线
                                     (both need AWS_REGION and credentials / 二者需要 AWS_REGION 与凭证)
 Always / 始终读取:
+  FORWARD_URL, FORWARD_SECRET       your own code for every callback, and whsec_… that signs what it gets
+                                    / 接收全部回调的自有服务，及其签名密钥 whsec_…
+  FORWARD_SECRET_PREVIOUS           signs too while the secret is replaced / 更换密钥期间同时签名
+  FORWARD_BUDGET_MS                 how long it may take for a reply, default 3500 / 等待其回复的毫秒数
   AWS_LAMBDA_LOG_LEVEL              error, warn, info (default), debug / 日志级别";
 
 /// The WeChat bundle on this machine: webhook, token-refresher, send-template and admin behind one address, on an

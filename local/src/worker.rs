@@ -1,9 +1,13 @@
-//! The worker in this process: it retries the failed effects of callbacks until they succeed or the process ends.
+//! The worker in this process: it asks own code every minute for what is due, and retries what the webhook hands over until it
+//! succeeds or the process ends.
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
-use serde_json::Value;
-use tokio::{sync::Semaphore, time::sleep};
+use serde_json::{Value, json};
+use tokio::{
+    sync::{Notify, Semaphore, oneshot},
+    time::{MissedTickBehavior, sleep},
+};
 use wechat::{
     clock::Deadline,
     effects::{HandOverError, WorkerPort},
@@ -16,12 +20,15 @@ const WAITING: usize = 10_000;
 /// The pause before the first retry. Each further pause is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// The interval of the schedule in `template.yaml`.
+const INTERVAL: Duration = Duration::from_secs(60);
 
 /// Runs the worker in this process.
 #[derive(Debug)]
 pub(crate) struct InProcessWorker {
     worker: Arc<App>,
     room: Arc<Semaphore>,
+    is_due: Notify,
 }
 
 impl InProcessWorker {
@@ -29,7 +36,36 @@ impl InProcessWorker {
         Self {
             worker: Arc::new(worker),
             room: Arc::new(Semaphore::new(WAITING)),
+            is_due: Notify::new(),
         }
+    }
+
+    /// Runs every minute and after [`Self::run_soon`], until `stopped` is sent or dropped. A run in progress is cut then: what
+    /// it has claimed is due again when the claim ends.
+    pub(crate) async fn every_minute(&self, mut stopped: oneshot::Receiver<()>) {
+        let mut ticks = tokio::time::interval(INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let event = json!({"action": "run"});
+        let run = async {
+            loop {
+                tokio::select! {
+                    _ = ticks.tick() => {}
+                    () = self.is_due.notified() => {}
+                }
+                if let Err(error) = self.worker.run(&event, Deadline::NONE).await {
+                    tracing::error!(%error, "the run failed");
+                }
+            }
+        };
+        tokio::select! {
+            () = run => {}
+            _ = &mut stopped => {}
+        }
+    }
+
+    /// Has the next run begin at once: something has just become due.
+    pub(crate) fn run_soon(&self) {
+        self.is_due.notify_one();
     }
 
     /// The number of callbacks that wait for a retry.
@@ -47,7 +83,7 @@ impl WorkerPort for InProcessWorker {
             tokio::spawn(async move {
                 let mut pause = FIRST_PAUSE;
                 while let Err(error) = worker.run(&event, Deadline::NONE).await {
-                    tracing::warn!(%error, pause = pause.as_secs(), "effects of a callback failed and will be retried / 回调的后续处理失败，稍后重试");
+                    tracing::warn!(%error, pause = pause.as_secs(), "work on a callback failed and will be retried / 回调的后续处理失败，稍后重试");
                     sleep(pause).await;
                     pause = (2 * pause).min(LONGEST_PAUSE);
                 }

@@ -8,11 +8,12 @@
 //! | check a send, a menu, the values of a template message | [`validate`] |
 //! | call WeChat for an account | `account` (features `client` and `aws`), over `api` and `token`; [`errcode`] |
 //! | get an access_token | `token` (features `client` and `aws`) |
-//! | check the address of a team's own page | `page` (feature `client`) |
+//! | check the address of a team's own page | [`page`] |
 //! | say what a caller of `/api` may do | [`api_key`] |
 //! | exchange an OAuth code, sign a page for the JS-SDK | `oauth` (features `client` and `aws`), [`jssdk`] |
 //! | store and load records | `store` (feature `aws`) |
 //! | run the effects of a callback, or hand them over to `worker` | `effects` (feature `effects`) |
+//! | hand callbacks to the team's own code | `forward` (feature `aws`, to ask it `forward`) |
 //! | start a function | [`config`], [`live`], [`telemetry`], `aws` (feature `aws`) |
 //! | do small things one way | [`digest`], [`hex`], [`json`], [`random`], [`lock`], [`in_flight`] |
 //!
@@ -34,6 +35,8 @@ pub mod effects;
 pub mod errcode;
 #[cfg(any(feature = "aws", feature = "client"))]
 mod error_chain;
+#[cfg(feature = "aws")]
+pub mod forward;
 pub mod hex;
 pub mod in_flight;
 pub mod json;
@@ -43,7 +46,6 @@ pub mod lock;
 pub mod message;
 #[cfg(all(feature = "client", feature = "aws"))]
 pub mod oauth;
-#[cfg(feature = "client")]
 pub mod page;
 pub mod random;
 pub mod reply;

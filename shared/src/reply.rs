@@ -1,17 +1,22 @@
-//! Passive replies (被动回复): the seven types as data, and their XML.
+//! Replies: the seven types as data, the XML of a passive reply (被动回复), and the customer-service messages (客服消息) of one
+//! that is sent later.
 //!
 //! See [WeChat Docs/被动回复用户消息](https://developers.weixin.qq.com/doc/offiaccount/Message_Management/Passive_user_reply_message.html).
 
+use std::iter;
+
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 
-use crate::xml::XmlWriter;
+use crate::xml::{XmlWriter, is_xml_character};
 
-/// Bytes of UTF-8 in a text reply. Instead of a longer text, WeChat shows the user a failure text.
+/// Bytes of UTF-8 in a text. Instead of a longer passive reply, WeChat shows the user a failure text; it refuses a longer
+/// customer-service message with errcode 45002.
 pub const TEXT_LIMIT: usize = 2048;
 /// Articles in a news reply to an event. In a reply to a message WeChat shows only the first.
 pub const NEWS_LIMIT: usize = 8;
 
-/// A passive reply as the reply rules store it, with the field names of WeChat's JSON.
+/// A reply as the reply rules store it, with the field names of WeChat's JSON.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Reply {
@@ -121,6 +126,54 @@ impl Reply {
         })
     }
 
+    /// This reply as customer-service messages in WeChat's JSON, without their recipient: one, or for a text longer than
+    /// [`TEXT_LIMIT`] several. Of several articles WeChat shows the first. None hands the user over to an agent.
+    /// See [WeChat Docs/发送客服消息](https://developers.weixin.qq.com/doc/service/api/customer/message/api_sendcustommessage).
+    #[must_use]
+    pub fn to_custom(&self) -> Vec<Map<String, Value>> {
+        let content = match self {
+            Self::Text { content } => {
+                let content = content.replace("\r\n", "\n").replace(|c| !is_xml_character(c), "");
+                let parts = split_to_bytes(&content, TEXT_LIMIT).filter(|part| !part.trim().is_empty());
+                return parts.map(|part| custom("text", json!({"content": part}))).collect();
+            }
+            Self::Image { media_id } | Self::Voice { media_id } => json!({"media_id": media_id}),
+            Self::Video {
+                media_id,
+                title,
+                description,
+            } => json!({"media_id": media_id, "title": title, "description": description}),
+            Self::Music {
+                title,
+                description,
+                music_url,
+                hq_music_url,
+                thumb_media_id,
+            } => json!({
+                "title": title,
+                "description": description,
+                // WeChat needs both.
+                "musicurl": given(music_url).or(given(hq_music_url)),
+                "hqmusicurl": given(hq_music_url).or(given(music_url)),
+                "thumb_media_id": thumb_media_id,
+            }),
+            Self::News { articles } => {
+                let shown = articles.iter().take(1).map(|article| {
+                    let Article {
+                        title,
+                        description,
+                        pic_url,
+                        url,
+                    } = article;
+                    without_nulls(json!({"title": title, "description": description, "picurl": pic_url, "url": url}))
+                });
+                json!({"articles": shown.collect::<Vec<_>>()})
+            }
+            Self::TransferCustomerService { .. } => return Vec::new(),
+        };
+        vec![custom(self.msg_type(), without_nulls(content))]
+    }
+
     const fn msg_type(&self) -> &'static str {
         match self {
             Self::Text { .. } => "text",
@@ -192,6 +245,27 @@ impl Article {
 /// Cuts `text` to at most `limit` bytes, between two characters.
 fn cut_to_bytes(text: &str, limit: usize) -> &str {
     &text[..text.floor_char_boundary(limit)]
+}
+
+/// Splits `text` into pieces of at most `limit` bytes, between two characters.
+fn split_to_bytes(mut text: &str, limit: usize) -> impl Iterator<Item = &str> {
+    iter::from_fn(move || {
+        let (piece, rest) = text.split_at(text.floor_char_boundary(limit));
+        text = rest;
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
+fn custom(msgtype: &str, content: Value) -> Map<String, Value> {
+    Map::from_iter([("msgtype".to_owned(), msgtype.into()), (msgtype.to_owned(), content)])
+}
+
+/// Leaves out the members of an object that are null.
+fn without_nulls(mut object: Value) -> Value {
+    if let Some(members) = object.as_object_mut() {
+        members.retain(|_, value| !value.is_null());
+    }
+    object
 }
 
 fn write_given(xml: &mut XmlWriter, name: &str, text: &Option<String>) {
@@ -294,6 +368,42 @@ mod tests {
     }
 
     #[test]
+    fn every_type_but_one_is_a_customer_service_message_too() {
+        for (reply, expected) in [
+            (
+                json!({"type": "text", "content": "你\r\n好\u{1}"}),
+                json!([{"msgtype": "text", "text": {"content": "你\n好"}}]),
+            ),
+            (
+                json!({"type": "image", "media_id": "m"}),
+                json!([{"msgtype": "image", "image": {"media_id": "m"}}]),
+            ),
+            (
+                json!({"type": "voice", "media_id": "m"}),
+                json!([{"msgtype": "voice", "voice": {"media_id": "m"}}]),
+            ),
+            (
+                json!({"type": "video", "media_id": "m", "title": "t"}),
+                json!([{"msgtype": "video", "video": {"media_id": "m", "title": "t"}}]),
+            ),
+            (
+                json!({"type": "music", "thumb_media_id": "p", "music_url": "https://e/m", "hq_music_url": ""}),
+                json!([{"msgtype": "music", "music": {
+                    "musicurl": "https://e/m", "hqmusicurl": "https://e/m", "thumb_media_id": "p",
+                }}]),
+            ),
+            (
+                json!({"type": "news", "articles": [{"title": "1", "pic_url": "https://e/p"}, {"title": "2"}]}),
+                json!([{"msgtype": "news", "news": {"articles": [{"title": "1", "picurl": "https://e/p"}]}}]),
+            ),
+            (json!({"type": "transfer_customer_service"}), json!([])),
+        ] {
+            let reply: Reply = serde_json::from_value(reply).unwrap();
+            assert_eq!(json!(reply.to_custom()), expected);
+        }
+    }
+
+    #[test]
     fn a_message_is_answered_with_one_article_only() {
         let article = |title: &str| Article {
             title: title.to_owned(),
@@ -344,6 +454,16 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_long_text_is_split_and_nothing_of_it_is_lost(text in "[a好😀]{0,2000}") {
+            let messages = Reply::text(&text).to_custom();
+            let parts: Vec<&str> = messages.iter().map(|message| message["text"]["content"].as_str().unwrap()).collect();
+            prop_assert_eq!(parts.concat(), text);
+            let (_, full) = parts.split_last().unwrap_or((&"", &[]));
+            prop_assert!(full.iter().all(|part| (TEXT_LIMIT - 3..=TEXT_LIMIT).contains(&part.len())));
+            prop_assert!(parts.iter().all(|part| part.len() <= TEXT_LIMIT));
+        }
+
         #[test]
         fn any_text_arrives_as_it_is_but_for_what_xml_forbids(text in any_text(), to in any_text()) {
             let allowed = |text: &str| text.chars().filter(|&c| is_xml_character(c)).collect::<String>();

@@ -38,13 +38,15 @@ const PATIENCE: Duration = Duration::from_secs(40);
 const INVOCATION: i64 = 30_000;
 
 /// The variables whose values no log, answer or error may show; nor may they show the secrets of the stage.
-const SECRET_VARIABLES: [&str; 7] = [
+const SECRET_VARIABLES: [&str; 9] = [
     "WECHAT_APP_SECRET",
     "WECHAT_TOKEN",
     "WECHAT_TOKEN_PREVIOUS",
     "WECHAT_ENCODING_AES_KEY",
     "WECHAT_ENCODING_AES_KEY_PREVIOUS",
     "API_KEYS",
+    "FORWARD_SECRET",
+    "FORWARD_SECRET_PREVIOUS",
     "AWS_SECRET_ACCESS_KEY",
 ];
 /// A shorter secret could be a part of some other word.

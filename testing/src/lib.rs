@@ -26,7 +26,8 @@ pub use ::embedded_table::{TABLE_NAME, create_table};
 pub use function::{Asking, Function, Outcome, Response};
 pub use manual_clock::ManualClock;
 pub use service::{
-    Authority, EventBus, Fault, FaultProxy, Invoked, LambdaApi, SecretsManager, TableServer, TlsFront, loopback,
+    Authority, EventBus, Fault, FaultProxy, Invoked, LambdaApi, OwnAnswer, OwnCode, OwnRequest, SecretsManager,
+    TableServer, TlsFront, loopback,
 };
 pub use stage::{Service, Setup, Stage, Table, WeChat, message, message_for, message_to};
 

@@ -1,8 +1,9 @@
-//! `admin`: manages the menu, the reply rules and the API keys, and checks the set-up (the doctor).
+//! `admin`: manages the menu, the reply rules, the API keys and the callbacks that own code has not taken, and checks the set-up (the doctor).
 
 mod conditional_menu;
 mod doctor;
 mod etag;
+mod forwards;
 mod keys;
 mod menu;
 mod openapi;
@@ -16,17 +17,19 @@ use wechat::{
     api::ClientError,
     callback::MessageMode,
     clock::Clock,
-    config::{AdminConfig, ConfigError, SecretError},
+    config::{AdminConfig, ConfigError, ForwardUrl, SecretError},
     live::State,
     token::RefreshPort,
 };
 
 /// The AWS calls that this function makes. Its role in `template.yaml` allows these and no others.
 pub const AWS_CALLS: &[&str] = &[
+    "dynamodb:BatchGetItem",
     "dynamodb:DeleteItem",
     "dynamodb:DescribeTimeToLive",
     "dynamodb:GetItem",
     "dynamodb:PutItem",
+    "dynamodb:Query",
     "dynamodb:UpdateItem",
     "lambda:InvokeFunction",
     "secretsmanager:GetSecretValue",
@@ -40,6 +43,8 @@ pub struct App {
     refresher: Arc<dyn RefreshPort>,
     /// The webhook's message mode, or what is wrong with its settings. `None` when they cannot be seen from here.
     webhook_mode: Option<Result<MessageMode, ConfigError>>,
+    /// The address of own code, for the doctor.
+    forward_url: Option<ForwardUrl>,
     /// Why the secret could not be read. Only the doctor is served then.
     secret: Option<SecretError>,
     is_simulated: bool,
@@ -60,6 +65,7 @@ impl App {
         let AdminConfig {
             caller,
             webhook_mode,
+            forward_url,
             secret,
             is_simulated,
         } = config;
@@ -69,6 +75,7 @@ impl App {
             account,
             refresher,
             webhook_mode,
+            forward_url,
             secret,
             is_simulated,
         })
@@ -88,6 +95,7 @@ impl Api for App {
         conditional_menu::ROUTES,
         replies::ROUTES,
         keys::ROUTES,
+        forwards::ROUTES,
         doctor::ROUTES,
         openapi::ROUTES,
     ];
@@ -112,6 +120,6 @@ impl Api for App {
     }
 }
 
-/// The schemas of this function in `openapi.json`: WeChat's menu, the rules document, API keys and the doctor's checks.
+/// The schemas of this function in `openapi.json`: WeChat's menu, the rules document, API keys, callbacks for own code and the doctor's checks.
 #[cfg(feature = "openapi")]
 pub const SCHEMAS: &str = include_str!("schemas.json");

@@ -54,6 +54,33 @@ pub(crate) struct Results {
     pub(crate) findings: Option<Vec<Finding>>,
 }
 
+/// The answer when WeChat accepted a customer-service message: WeChat's own, which has no msgid.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub(crate) struct CustomSent {
+    /// 0.
+    pub(crate) errcode: i64,
+    /// `ok`.
+    pub(crate) errmsg: &'static str,
+    /// The team's id of the user, in the answer to a request with `user`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) user: Option<String>,
+    /// The openid of this user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) touser: Option<String>,
+}
+
+impl CustomSent {
+    pub(crate) fn to(recipient: Recipient) -> Self {
+        Self {
+            errcode: 0,
+            errmsg: "ok",
+            touser: recipient.touser.filter(|_| recipient.user.is_some()),
+            user: recipient.user,
+        }
+    }
+}
+
 /// Whom a result is about.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -64,6 +91,16 @@ pub(crate) struct Recipient {
     /// The recipient's openid. Absent when the user is unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) touser: Option<String>,
+}
+
+impl Recipient {
+    /// Names the user in `problem`. Who named an openid knows it.
+    pub(crate) fn of(self, problem: Problem) -> Problem {
+        match self.user {
+            Some(user) => problem.of_user(user, self.touser),
+            None => problem,
+        }
+    }
 }
 
 /// The result for one of several recipients.
@@ -137,11 +174,7 @@ pub(crate) fn to_one(results: Vec<RecipientResult>, findings: Option<Vec<Finding
             } else {
                 problem.with_findings(findings)
             };
-            let problem = match recipient.user {
-                Some(user) => problem.of_user(user, recipient.touser),
-                None => problem,
-            };
-            problem.into_response()
+            recipient.of(problem).into_response()
         }
         Some(RecipientResult::Known(result)) => {
             let status = result.get("status").and_then(Value::as_u64);

@@ -1,7 +1,7 @@
 //! The sending of one message to its recipients: the check, the messages, and how far the job has come.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{HashMap, HashSet},
     sync::{
         OnceLock,
         atomic::{AtomicBool, Ordering},
@@ -17,7 +17,6 @@ use wechat::{
     api::{ApiError, TemplateMessage, calls::template::SendTemplateMessage},
     clock::Deadline,
     digest::logged_openid,
-    errcode,
     store::{RecipientState, SendState},
     telemetry::{self, Metric},
     token::{CallError, CallFailure},
@@ -27,31 +26,25 @@ use wechat::{
 use crate::{
     App,
     answer::{self, Recipient, RecipientResult, Sent},
-    hints, templates,
-    users::{Address, Users},
+    hints,
+    idempotency::Progress,
+    templates,
+    users::{self, Unreachable, Users},
 };
 
 /// Sends in flight at the same time.
 const CONCURRENT_SENDS: usize = 20;
 /// What the sends leave of the request's time, to record their outcomes.
-const RECORDING: Duration = Duration::from_millis(500);
+pub(crate) const RECORDING: Duration = Duration::from_millis(500);
 /// Seconds. WeChat recognises a `client_msg_id` for 10 minutes; one minute is left for the retry itself.
 /// See [WeChat Docs/发送模板消息](https://developers.weixin.qq.com/doc/service/api/notify/template/api_sendtemplatemessage).
 const RETRY_IS_SAFE_FOR: i64 = 9 * 60;
-/// The errcodes for a mini program that does not exist or is not linked to the account.
-/// See [WeChat Docs/发送模板消息](https://developers.weixin.qq.com/doc/service/api/notify/template/api_sendtemplatemessage).
-const NO_SUCH_APPID: [i64; 2] = [40013, 40166];
-/// The errcode for a page that the mini program does not have.
-const NO_SUCH_PAGE: i64 = 40165;
 /// The hint for recipients that come after a refusal for all.
 const NOT_ATTEMPTED: &str = "WeChat was not asked for this recipient, because it had refused another one for this reason. \
     / 因前面的接收者已因此被拒，未再为该用户请求微信。";
 /// The hint for a user whose message may have been sent: WeChat recognises a retry to the same openid only.
 const SAME_OPENID: &str = "With the client_msg_id alone, repeat it to the same openid (touser), because the user may be bound to \
     another one by then. / 仅凭 client_msg_id 重试时，请发给同一 openid（touser），因为该用户届时可能已改绑。";
-/// The hint when WeChat could not be reached.
-const NOT_SENT: &str = "Nothing was sent: send it again. / 尚未发送，请重新发送。";
-
 /// One message, its recipients, and what is needed to send it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SendJob<'a> {
@@ -65,19 +58,6 @@ pub(crate) struct SendJob<'a> {
     pub(crate) state: &'a SendState,
     /// When the caller must have the answer.
     pub(crate) deadline: Deadline,
-}
-
-/// How far a job has come.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Progress {
-    /// Every recipient is settled, and WeChat accepted at least one message.
-    Done,
-    /// WeChat refused every message that it was asked to send.
-    Refused,
-    /// WeChat was not asked.
-    NotAttempted,
-    /// A retry can complete the job. Holds what is known of each recipient.
-    Open(BTreeMap<String, RecipientState>),
 }
 
 /// Checks and sends the message of `job`. Returns the answer, and how far the job has come.
@@ -163,7 +143,7 @@ enum Plan {
         since: i64,
     },
     /// Does not ask WeChat: no message can reach this user.
-    Refuse { openid: Option<String>, problem: Problem },
+    Refuse(Unreachable),
     /// Asks WeChat.
     Attempt {
         openid: String,
@@ -262,17 +242,9 @@ impl<'a> Batch<'a> {
                     Plan::LeaveUnknown { openid, since }
                 }
             }
-            None => match self.job.users.map(|users| users.address(name)) {
-                None => Plan::attempt(name),
-                Some(Address::Openid(openid)) => Plan::attempt(openid),
-                Some(Address::Unfollowed(openid)) => Plan::Refuse {
-                    openid: Some(openid.to_owned()),
-                    problem: Problem::not_a_follower(),
-                },
-                Some(Address::Unknown) => Plan::Refuse {
-                    openid: None,
-                    problem: Problem::unknown_user(),
-                },
+            None => match self.job.users.map_or(Ok(name), |users| users.openid(name)) {
+                Ok(openid) => Plan::attempt(openid),
+                Err(unreachable) => Plan::Refuse(unreachable),
             },
         }
     }
@@ -300,7 +272,7 @@ impl<'a> Batch<'a> {
                 let result = RecipientResult::failed(recipient(openid), problem);
                 return Delivery::new(result, DeliveryOutcome::Unknown { since });
             }
-            Plan::Refuse { openid, problem } => {
+            Plan::Refuse(Unreachable { openid, problem }) => {
                 let result = RecipientResult::failed(self.recipient(name, openid), problem);
                 return Delivery::new(result, DeliveryOutcome::Unreachable);
             }
@@ -326,7 +298,7 @@ impl<'a> Batch<'a> {
                 let outcome = outcome_of(&error, is_for_all);
                 let delivery = self.failed(recipient(openid), problem, unknown_since, outcome);
                 Delivery {
-                    unfollowed_at: is_unfollowed(&error).then_some(asked_at),
+                    unfollowed_at: users::is_unfollowed(&error).then_some(asked_at),
                     ..delivery
                 }
             }
@@ -368,13 +340,9 @@ impl<'a> Batch<'a> {
 
     /// Builds the problem for a failed attempt, with a hint where the request shows the cause.
     fn explain(&self, error: &CallError) -> Problem {
-        let problem = match &error.cause {
-            CallFailure::Api(ApiError::OutOfTime { .. }) => Problem::not_sent(),
-            CallFailure::Api(ApiError::Connection { .. }) => Problem::from(error).and_hint(NOT_SENT),
-            _ => hints::explain(Problem::from(error), self.job.message, error),
-        };
-        match self.member_at_fault(error) {
-            Some(member) => problem.blaming(member),
+        let problem = hints::explain(hints::problem(error), self.job.message, error);
+        match self.job.message.miniprogram {
+            Some(_) => hints::blame_mini_program(problem, error, "miniprogram"),
             None => problem,
         }
     }
@@ -390,19 +358,6 @@ impl<'a> Batch<'a> {
                     && (!entry.may_be_about_one_recipient() || self.has_doubtful_refusal.swap(true, Ordering::Relaxed))
             }
             _ => false,
-        }
-    }
-
-    /// The member of the request that WeChat refused with an errcode that otherwise blames the set-up.
-    fn member_at_fault(&self, error: &CallError) -> Option<&'static str> {
-        let CallFailure::Api(error) = &error.cause else {
-            return None;
-        };
-        self.job.message.miniprogram.as_ref()?;
-        match error.errcode()? {
-            errcode if NO_SUCH_APPID.contains(&errcode) => Some("miniprogram.appid"),
-            NO_SUCH_PAGE => Some("miniprogram.pagepath"),
-            _ => None,
         }
     }
 
@@ -439,9 +394,7 @@ impl<'a> Batch<'a> {
             app.write("a sent message", Some(msgid), job.deadline, recorded).await;
         }
         if let Some(at) = delivery.unfollowed_at {
-            let recorded = app.account.table.set_followed(touser, false, at);
-            let what = "that the recipient of a message does not follow";
-            app.write(what, Some(job.client_msg_id), job.deadline, recorded).await;
+            users::record_unfollowed(app, touser, at, Some(job.client_msg_id), job.deadline).await;
         }
     }
 
@@ -474,11 +427,6 @@ const fn outcome_of(error: &CallError, is_for_all: bool) -> DeliveryOutcome {
         CallFailure::Api(ApiError::Rejected { .. }) => DeliveryOutcome::Refused,
         _ => DeliveryOutcome::NotAttempted,
     }
-}
-
-/// Whether WeChat said that the recipient does not follow the account.
-fn is_unfollowed(error: &CallError) -> bool {
-    matches!(&error.cause, CallFailure::Api(error) if error.errcode() == Some(errcode::NOT_A_FOLLOWER))
 }
 
 /// The problem of a refusal for all recipients, as WeChat gave it to the one that it was asked for.

@@ -1,4 +1,5 @@
-//! Hints about refusals by WeChat whose cause shows in the request. The errcode alone would mislead the reader.
+//! Problems of failed sends, with hints about refusals whose cause shows in the request: the errcode alone would mislead the
+//! reader.
 //! See [WeChat Docs/发送模板消息](https://developers.weixin.qq.com/doc/service/api/notify/template/api_sendtemplatemessage).
 
 use http_api::Problem;
@@ -10,6 +11,34 @@ use wechat::{
 };
 
 const INVALID_ARGUMENT: i64 = 47003;
+/// The errcodes for a mini program that does not exist or is not linked to the account.
+const NO_SUCH_APPID: [i64; 2] = [40013, 40166];
+/// The errcode for a page that the mini program does not have.
+const NO_SUCH_PAGE: i64 = 40165;
+/// The hint when WeChat could not be reached.
+const NOT_SENT: &str = "Nothing was sent: send it again. / 尚未发送，请重新发送。";
+
+/// Builds the problem of a failed send. Whether an attempt may have been taken is not part of it.
+pub(crate) fn problem(error: &CallError) -> Problem {
+    match &error.cause {
+        CallFailure::Api(ApiError::OutOfTime { .. }) => Problem::not_sent(),
+        CallFailure::Api(ApiError::Connection { .. }) => Problem::from(error).and_hint(NOT_SENT),
+        _ => Problem::from(error),
+    }
+}
+
+/// Blames the request for a refusal about the mini program in its member `name`: the errcodes otherwise blame the set-up.
+pub(crate) fn blame_mini_program(problem: Problem, error: &CallError, name: &str) -> Problem {
+    let errcode = match &error.cause {
+        CallFailure::Api(error) => error.errcode(),
+        CallFailure::Token(_) => None,
+    };
+    match errcode {
+        Some(errcode) if NO_SUCH_APPID.contains(&errcode) => problem.blaming(format!("{name}.appid")),
+        Some(NO_SUCH_PAGE) => problem.blaming(format!("{name}.pagepath")),
+        _ => problem,
+    }
+}
 
 /// Adds the cause of `error` to the hint of `problem`, if `request` shows it.
 pub(crate) fn explain(problem: Problem, request: &SendTemplate, error: &CallError) -> Problem {

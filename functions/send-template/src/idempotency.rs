@@ -1,26 +1,50 @@
 //! `Idempotency-Key`: a request and its retries with the same key send each message once.
 
+use std::collections::BTreeMap;
+
 use http::{HeaderMap, HeaderValue, Response};
-use http_api::{ApiRequest, Problem, response::respond};
+use http_api::{
+    ApiRequest, Caller, Problem,
+    openapi::{Location, Parameter},
+    response::respond,
+};
 use serde_json::Value;
 use wechat::{
     digest::sha256_hex,
     random,
-    store::{RecordedAnswer, SendClaim, SendOutcome, SendRequest},
-    validate::send::SendTemplate,
+    store::{RecipientState, RecordedAnswer, SendClaim, SendOutcome, SendRequest, SendState},
 };
 
-use crate::{
-    App,
-    batch::{Progress, SendJob, deliver},
-    users::Users,
-};
+use crate::{App, users::Users};
 
 /// Characters. The longest key.
 const KEY_LIMIT: usize = 255;
 /// Characters of a `client_msg_id` that this function makes. WeChat states no limit for template messages; 32 is its limit
 /// for the `clientmsgid` of mass messages.
 pub(crate) const CLIENT_MSG_ID_LENGTH: usize = 32;
+
+/// How far a request has come.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// Nothing is left to do: retries get the same answer.
+    Done,
+    /// WeChat refused every message that it was asked to send.
+    Refused,
+    /// WeChat was not asked.
+    NotAttempted,
+    /// A retry can complete the request. Holds what is known of each recipient.
+    Open(BTreeMap<String, RecipientState>),
+}
+
+/// Describes the header, and what it does for an operation.
+pub(crate) const fn parameter(description: &'static str) -> Parameter {
+    Parameter {
+        name: "Idempotency-Key",
+        location: Location::Header,
+        description,
+        schema: r#"{"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"}"#,
+    }
+}
 
 /// The `Idempotency-Key` in `headers`.
 pub(crate) fn key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
@@ -42,21 +66,33 @@ pub(crate) fn key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     key.map(Some).ok_or_else(fault)
 }
 
-/// Sends `message`, read from `body`, to the recipients that earlier requests with `key` have not settled. When all are
-/// settled, answers as the earlier request did.
-pub(crate) async fn send_once(
+/// The `client_msg_id` of a request with `key`: the same for every retry.
+pub(crate) fn client_msg_id(app: &App, caller: &Caller, key: &str) -> String {
+    let name = format!("{} {} {key}", app.account.table.app_id(), caller.namespace());
+    sha256_hex(name.as_bytes())[..CLIENT_MSG_ID_LENGTH].to_owned()
+}
+
+/// Runs `send` unless an earlier request with the same `Idempotency-Key` and `body` is done: then answers as that one did.
+/// `send` gets what earlier requests left, and returns its answer and how far it has come. Without a key, `send` runs.
+/// `message` identifies the message in the log.
+pub(crate) async fn once<F>(
     app: &App,
     request: &ApiRequest<'_>,
-    message: &SendTemplate,
-    users: Option<&Users>,
     body: &Value,
-    key: &str,
-) -> Result<Response<String>, Problem> {
-    let (caller, deadline) = (request.caller(), request.deadline());
+    users: Option<&Users>,
+    message: Option<&str>,
+    send: impl FnOnce(SendState) -> F,
+) -> Result<Response<String>, Problem>
+where
+    F: Future<Output = (Response<String>, Progress)>,
+{
+    let Some(key) = key(request.headers())? else {
+        return Ok(send(SendState::default()).await.0);
+    };
     let (owner, fingerprint) = (random::hex::<8>(), &fingerprint(body));
     let openids = users.map(Users::openids);
     let claim = SendRequest {
-        caller: caller.namespace(),
+        caller: request.caller().namespace(),
         key,
         fingerprint,
         owner: &owner,
@@ -74,21 +110,7 @@ pub(crate) async fn send_once(
         }
         SendClaim::OtherBody => return Err(Problem::key_reused()),
     };
-    let client_msg_id = match &message.client_msg_id {
-        Some(id) => id.clone(),
-        None => sha256_hex(format!("{} {} {key}", app.account.table.app_id(), caller.namespace()).as_bytes())
-            [..CLIENT_MSG_ID_LENGTH]
-            .to_owned(),
-    };
-    let job = SendJob {
-        caller,
-        message,
-        users,
-        client_msg_id: &client_msg_id,
-        state: &state,
-        deadline,
-    };
-    let (response, progress) = deliver(app, job).await;
+    let (response, progress) = send(state).await;
     let outcome = match &progress {
         Progress::Done => SendOutcome::Done(response.status().as_u16(), response.body()),
         Progress::Refused => SendOutcome::Refused,
@@ -96,7 +118,7 @@ pub(crate) async fn send_once(
         Progress::Open(recipients) => SendOutcome::Open(recipients),
     };
     let finished = app.account.table.finish_send(&claim, outcome, app.account.clock.now());
-    app.write("the outcome of a send", Some(&client_msg_id), deadline, finished)
+    app.write("the outcome of a send", message, request.deadline(), finished)
         .await;
     Ok(response)
 }
@@ -106,9 +128,14 @@ fn fingerprint(body: &Value) -> String {
     sha256_hex(body.to_string().as_bytes())
 }
 
-/// Answers as an earlier request did. It was not a problem: only answers to sent messages are recorded.
+/// Answers as an earlier request did.
 fn replay(answer: RecordedAnswer) -> Response<String> {
-    let mut response = respond(answer.status, "application/json", answer.body);
+    let content_type = if answer.status < 400 {
+        "application/json"
+    } else {
+        "application/problem+json"
+    };
+    let mut response = respond(answer.status, content_type, answer.body);
     let headers = response.headers_mut();
     headers.insert("idempotent-replayed", HeaderValue::from_static("true"));
     response

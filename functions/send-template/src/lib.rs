@@ -1,8 +1,9 @@
-//! `send-template`: sends template messages, and answers for each recipient whether WeChat accepted the message, refused
-//! it, or may have accepted it.
+//! `send-template`: sends template messages and customer-service messages, and answers for each recipient whether WeChat
+//! accepted the message, refused it, or may have accepted it.
 
 mod answer;
 mod batch;
+mod custom;
 mod hints;
 mod idempotency;
 mod messages;
@@ -98,7 +99,8 @@ impl State for App {
 }
 
 impl Api for App {
-    const ROUTES: &'static [&'static [Route<Self>]] = &[send::ROUTES, messages::ROUTES, templates::ROUTES];
+    const ROUTES: &'static [&'static [Route<Self>]] =
+        &[send::ROUTES, custom::ROUTES, messages::ROUTES, templates::ROUTES];
 
     fn keys(&self) -> &Keys {
         &self.keys

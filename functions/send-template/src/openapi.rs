@@ -14,7 +14,7 @@ use wechat::validate::{
     send::{RECIPIENTS, RECIPIENTS_LIMIT},
 };
 
-use crate::answer::{Message, RecipientResult, Results, Sent, TemplateList};
+use crate::answer::{CustomSent, Message, RecipientResult, Results, Sent, TemplateList};
 
 // `SendTemplate::read` reads this body by hand, to name every faulty member.
 /// The body of `POST /api/sendTemplateMessage`.
@@ -122,6 +122,45 @@ enum Validate {
     Warn,
 }
 
+/// WeChat's own body. The member that `msgtype` names holds the message, as WeChat's page describes it.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = CustomMessage)]
+#[allow(dead_code, reason = "only the schema is used")]
+struct CustomBody {
+    /// One openid.
+    #[schema(pattern = r"\S")]
+    touser: Option<String>,
+    /// The team's id of one user, in place of `touser`. The user has to be bound to an openid.
+    #[schema(schema_with = user)]
+    user: Option<String>,
+    /// `text`, `image`, `voice`, `video`, `music`, `news`, `mpnews`, `mpnewsarticle`, `msgmenu`, `wxcard`, `miniprogrampage`, or
+    /// another type of WeChat's.
+    #[schema(pattern = r"\S")]
+    msgtype: String,
+    /// The message of the type `text`: at most 2,048 bytes of UTF-8.
+    text: Option<CustomText>,
+    /// The agent in whose name the message is sent.
+    customservice: Option<Agent>,
+    /// WeChat's context of a message that an AI answers.
+    #[schema(value_type = Option<Object>)]
+    aimsgcontext: Option<Value>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[allow(dead_code, reason = "only the schema is used")]
+struct CustomText {
+    #[schema(pattern = r"\S")]
+    content: String,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[allow(dead_code, reason = "only the schema is used")]
+struct Agent {
+    /// Such as `agent1@account`.
+    #[schema(pattern = r"\S")]
+    kf_account: String,
+}
+
 /// Returns the schemas by name.
 #[must_use]
 pub fn schemas() -> Map<String, Value> {
@@ -129,7 +168,10 @@ pub fn schemas() -> Map<String, Value> {
     add_schema::<Body>(&mut schemas);
     // Exactly one of these names the recipients.
     schemas["TemplateMessage"]["oneOf"] = RECIPIENTS.map(|name| json!({"required": [name]})).to_vec().into();
+    add_schema::<CustomBody>(&mut schemas);
+    schemas["CustomMessage"]["oneOf"] = json!([{"required": ["touser"]}, {"required": ["user"]}]);
     add_schema::<Sent>(&mut schemas);
+    add_schema::<CustomSent>(&mut schemas);
     add_schema::<Results>(&mut schemas);
     add_schema::<RecipientResult>(&mut schemas);
     add_schema::<Message>(&mut schemas);

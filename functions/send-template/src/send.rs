@@ -3,7 +3,7 @@
 use http::Response;
 use http_api::{
     ApiRequest, Operation, Problem, Route,
-    openapi::{Body, Location, Parameter, Schema},
+    openapi::{Body, Schema},
     route,
 };
 use wechat::{random, store::SendState, validate::send::SendTemplate};
@@ -19,12 +19,9 @@ pub(crate) const ROUTES: &[Route<App>] = &[
     route!(Send, POST "/api/sendTemplateMessage" => send_template_message, Operation {
         id: "sendTemplateMessage",
         summary: "Send a template message / 发送模板消息",
-        parameters: &[Parameter {
-            name: "Idempotency-Key",
-            location: Location::Header,
-            description: "Retries with the same key within 24 hours send each message once and get the same answer. While the outcome of a message is unknown, or it was not sent, a retry sends that one only. Keys belong to the caller's API key.",
-            schema: r#"{"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"}"#,
-        }],
+        parameters: &[idempotency::parameter(
+            "Retries with the same key within 24 hours send each message once and get the same answer. While the outcome of a message is unknown, or it was not sent, a retry sends that one only. Keys belong to the caller's API key.",
+        )],
         body: Some(Body::required("TemplateMessage")),
         answers: &[
             (200, "WeChat accepted the message; with an array or `users`, the message to each recipient", Schema::OneOf(&["Sent", "Results"])),
@@ -49,24 +46,25 @@ async fn send_template_message(app: &App, request: &ApiRequest<'_>) -> Result<Re
         )
         .with_field("template_id"));
     }
-    let key = idempotency::key(request.headers())?;
+    let (caller, deadline) = (request.caller(), request.deadline());
+    let client_msg_id = match (&message.client_msg_id, idempotency::key(request.headers())?) {
+        (Some(id), _) => id.clone(),
+        (None, Some(key)) => idempotency::client_msg_id(app, caller, key),
+        (None, None) => random::hex::<{ CLIENT_MSG_ID_LENGTH / 2 }>(),
+    };
+    let client_msg_id = client_msg_id.as_str();
     let users = Users::read(app, &message.recipients).await?;
     let users = users.as_ref();
-    if let Some(key) = key {
-        return idempotency::send_once(app, request, message, users, &body, key).await;
-    }
-    let client_msg_id = match &message.client_msg_id {
-        Some(id) => id.clone(),
-        None => random::hex::<{ CLIENT_MSG_ID_LENGTH / 2 }>(),
+    let send = async |state: SendState| {
+        let job = SendJob {
+            caller,
+            message,
+            users,
+            client_msg_id,
+            state: &state,
+            deadline,
+        };
+        deliver(app, job).await
     };
-    let job = SendJob {
-        caller: request.caller(),
-        message,
-        users,
-        client_msg_id: &client_msg_id,
-        state: &SendState::default(),
-        deadline: request.deadline(),
-    };
-    let (response, _) = deliver(app, job).await;
-    Ok(response)
+    idempotency::once(app, request, &body, users, Some(client_msg_id), send).await
 }

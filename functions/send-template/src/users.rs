@@ -1,9 +1,15 @@
-//! The users that a request names in place of openids.
+//! The users that a request names in place of openids, and whether they follow the account.
 
 use std::collections::{BTreeMap, HashMap};
 
 use http_api::Problem;
-use wechat::{store::User, validate::send::Recipients};
+use wechat::{
+    clock::Deadline,
+    errcode,
+    store::User,
+    token::{CallError, CallFailure},
+    validate::send::Recipients,
+};
 
 use crate::App;
 
@@ -14,15 +20,13 @@ const NOT_SENT: &str = "This request has sent nothing: repeat it. / 本次请求
 #[derive(Debug)]
 pub(crate) struct Users(HashMap<String, User>);
 
-/// Where a user can be reached.
+/// A user whom no message can reach.
 #[derive(Debug)]
-pub(crate) enum Address<'a> {
-    /// The user's openid.
-    Openid(&'a str),
-    /// The openid of a user who has unfollowed the account: WeChat refuses every message to it.
-    Unfollowed(&'a str),
-    /// No openid is bound to the user.
-    Unknown,
+pub(crate) struct Unreachable {
+    /// The user's openid. `None` when none is bound to the user.
+    pub(crate) openid: Option<String>,
+    /// The reason.
+    pub(crate) problem: Problem,
 }
 
 impl Users {
@@ -46,21 +50,39 @@ impl Users {
         }
     }
 
-    /// Finds out where `user` can be reached.
-    pub(crate) fn address(&self, user: &str) -> Address<'_> {
+    /// Finds the openid at which `user` can be reached. WeChat refuses every message to a user who has unfollowed the account.
+    pub(crate) fn openid(&self, user: &str) -> Result<&str, Unreachable> {
         match self.0.get(user) {
-            None => Address::Unknown,
-            Some(user) if user.followed == Some(false) => Address::Unfollowed(&user.openid),
-            Some(user) => Address::Openid(&user.openid),
+            None => Err(Unreachable {
+                openid: None,
+                problem: Problem::unknown_user(),
+            }),
+            Some(user) if user.followed == Some(false) => Err(Unreachable {
+                openid: Some(user.openid.clone()),
+                problem: Problem::not_a_follower(),
+            }),
+            Some(user) => Ok(&user.openid),
         }
     }
 
     /// Returns the openids that WeChat may be asked for, by user id.
     pub(crate) fn openids(&self) -> BTreeMap<&str, &str> {
-        let openids = self.0.keys().filter_map(|user| match self.address(user) {
-            Address::Openid(openid) => Some((user.as_str(), openid)),
-            Address::Unfollowed(_) | Address::Unknown => None,
-        });
-        openids.collect()
+        let openids = self.0.keys().map(|user| (user.as_str(), self.openid(user)));
+        openids
+            .filter_map(|(user, openid)| Some((user, openid.ok()?)))
+            .collect()
     }
+}
+
+/// Whether WeChat said that the recipient does not follow the account.
+pub(crate) fn is_unfollowed(error: &CallError) -> bool {
+    matches!(&error.cause, CallFailure::Api(error) if error.errcode() == Some(errcode::NOT_A_FOLLOWER))
+}
+
+/// Records that WeChat said at `at` (epoch seconds) that `openid` does not follow the account. Best effort. `message` identifies
+/// the message in the log.
+pub(crate) async fn record_unfollowed(app: &App, openid: &str, at: i64, message: Option<&str>, deadline: Deadline) {
+    let recorded = app.account.table.set_followed(openid, false, at);
+    let what = "that the recipient of a message does not follow";
+    app.write(what, message, deadline, recorded).await;
 }

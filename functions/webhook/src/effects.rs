@@ -18,7 +18,7 @@ const ALONE: Duration = Duration::from_secs(2);
 /// Budget of the effects when there is a `worker`. With [`HANDING_OVER`] it is at most [`ALONE`] and [`CLOSING`].
 pub(crate) const BEFORE_WORKER: Duration = Duration::from_millis(1400);
 /// Budget of the asynchronous invocation of `worker`: some 20 ms, the first time a TLS handshake on a small share of a CPU.
-const HANDING_OVER: Duration = Duration::from_secs(1);
+pub(crate) const HANDING_OVER: Duration = Duration::from_secs(1);
 
 const _: () = assert!(BEFORE_WORKER.as_millis() + HANDING_OVER.as_millis() <= ALONE.as_millis() + CLOSING.as_millis());
 

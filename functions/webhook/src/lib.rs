@@ -1,11 +1,13 @@
 //! `webhook`: verifies, decrypts and answers WeChat's callbacks.
 //!
-//! The reply depends on the rules only, but for the scan of a code that binds. The effects of a callback, in the table and on the event bus, run once: before the
-//! answer, because Lambda freezes the process after it, or else in `worker`. The handler never fails: every request gets an
-//! HTTP status.
+//! The reply depends on the rules only, but for the scan of a code that binds and for the team's own code, which may answer in
+//! their place. The effects of a callback, in the table and on the event bus, run once: before the answer, because Lambda freezes
+//! the process after it, or else in `worker`. The handler never fails: every request gets an HTTP status.
 
 mod binding;
 mod effects;
+mod forward;
+mod further;
 mod notes;
 mod outcome;
 mod report;
@@ -20,17 +22,20 @@ use wechat::{
     clock::Clock,
     config::WebhookConfig,
     effects::{Effects, EventBus, WorkerPort},
+    forward::OwnReply,
     hex,
     live::{Live, State},
     message::Callback,
     random,
-    reply::Addresses,
-    rules::ReplyRules,
+    reply::{Addresses, Reply},
+    rules::{ReplyRules, RuleReply},
     store::Table,
     telemetry,
 };
 
-use self::{binding::Scan, notes::Notes, outcome::Outcome, report::Handled, rules_cache::RulesCache};
+use self::{
+    binding::Scan, forward::Forwarder, notes::Notes, outcome::Outcome, report::Handled, rules_cache::RulesCache,
+};
 
 /// The AWS calls that this function makes. Its role in `template.yaml` allows these and no others.
 pub const AWS_CALLS: &[&str] = &[
@@ -55,6 +60,7 @@ pub struct App {
     table: Table,
     effects: Effects,
     worker: Option<Arc<dyn WorkerPort>>,
+    forwarder: Option<Arc<Forwarder>>,
     rules: RulesCache,
     notes: Notes,
     clock: Arc<dyn Clock>,
@@ -75,11 +81,15 @@ impl App {
         let rules = RulesCache::new(table.clone(), Arc::clone(&clock));
         let notes = Notes::new(table.clone(), Arc::clone(&clock));
         let effects = Effects::new(table.clone(), event_bus, Arc::clone(&clock));
+        let forwarder = config
+            .forward
+            .map(|own_code| Forwarder::new(own_code, config.forward_budget, table.clone(), Arc::clone(&clock)));
         Self {
             verifier: config.verifier,
             table,
             effects,
             worker,
+            forwarder: forwarder.map(Arc::new),
             rules,
             notes,
             clock,
@@ -151,7 +161,7 @@ async fn serve(app: &App, request: &Request) -> Handled {
     let query = CallbackQuery::from_pairs(request.query());
     match *request.method() {
         Method::GET => verify_url(app, query).into(),
-        Method::POST => receive(app, query, request.body()).await,
+        Method::POST => receive(app, query, request).await,
         _ => Outcome::MethodNotAllowed.into(),
     }
 }
@@ -176,10 +186,11 @@ fn verify_url(app: &App, query: Result<CallbackQuery, VerifyError>) -> Outcome {
     }
 }
 
-async fn receive(app: &App, query: Result<CallbackQuery, VerifyError>, body: &[u8]) -> Handled {
+async fn receive(app: &App, query: Result<CallbackQuery, VerifyError>, request: &Request) -> Handled {
+    let received = app.clock.now_millis();
     let opened = query
         .map_err(OpenError::from)
-        .and_then(|query| app.verifier.open(&query, body, app.clock.now()));
+        .and_then(|query| app.verifier.open(&query, request.body(), app.clock.now()));
     let OpenedCallback { document, seal } = match opened {
         Ok(opened) => opened,
         Err(error) => return Outcome::from(error).into(),
@@ -196,24 +207,41 @@ async fn receive(app: &App, query: Result<CallbackQuery, VerifyError>, body: &[u
         let effects = effects::run(app, &callback, spent).await;
         Ok((scan, effects.map_err(Outcome::EffectFailed)?))
     };
-    let (work, rules) = tokio::join!(work, rules);
+    let forward = forward::run(app, &callback, request);
+    let (work, forwarded, rules) = tokio::join!(work, forward, rules);
     let now = app.clock.now();
-    let (outcome, scan, effects) = match (work, rules) {
-        (Err(failed), _) => (failed, None, None),
-        (Ok((scan, effects)), rules) => {
-            let outcome = match rules {
-                Some(rules) => answer(&callback, scan.as_ref(), &rules, seal.as_ref(), now),
-                None if may_reply && now - callback.created_at < DELIVERED_AGAIN => Outcome::RulesUnknown,
-                None => Outcome::Acknowledged,
-            };
-            (outcome, scan, Some(effects))
+    let (failed, scan, effects) = match work {
+        Ok((scan, effects)) => (None, scan, Some(effects)),
+        Err(failed) => (Some(failed), None, None),
+    };
+    let (failed, forwarded) = match forwarded {
+        Ok(forwarded) => (failed, forwarded),
+        Err(error) => (failed.or(Some(Outcome::ForwardFailed(error))), None),
+    };
+    let own = forwarded
+        .as_ref()
+        .map_or(&OwnReply::LeftToRules, |forwarded| forwarded.reply());
+    let outcome = match (failed, own, rules) {
+        (Some(failed), ..) => failed,
+        (None, OwnReply::Reply(reply), _) => answer(&callback, reply, seal.as_ref(), now),
+        (None, OwnReply::LeftToRules, Some(rules)) => match choose(&callback, scan.as_ref(), &rules) {
+            Some(reply) => {
+                further::hand_over(app, &callback, &reply.then, received).await;
+                answer(&callback, &reply.passive, seal.as_ref(), now)
+            }
+            None => Outcome::Acknowledged,
+        },
+        (None, OwnReply::LeftToRules, None) if may_reply && now - callback.created_at < DELIVERED_AGAIN => {
+            Outcome::RulesUnknown
         }
+        (None, OwnReply::Silence, _) | (None, OwnReply::LeftToRules, None) => Outcome::Acknowledged,
     };
     Handled {
         outcome,
         callback: Some(callback),
         scan,
         effects,
+        forwarded,
     }
 }
 
@@ -222,21 +250,23 @@ fn may_reply(callback: &Callback) -> bool {
     !callback.from.is_empty() && !callback.to.is_empty() && ReplyRules::may_answer(callback)
 }
 
-/// Answers with the passive reply that the rules choose, or else with the acknowledgement.
-fn answer(callback: &Callback, scan: Option<&Scan>, rules: &ReplyRules, seal: Option<&Seal>, now: i64) -> Outcome {
+/// The reply that the rules choose.
+fn choose<'r>(callback: &Callback, scan: Option<&Scan>, rules: &'r ReplyRules) -> Option<&'r RuleReply> {
     let answer = match scan {
         Some(scan) => rules.answer_binding(scan.is_bound()),
         None => rules.answer(callback),
     };
-    let Some(answer) = answer else {
-        return Outcome::Acknowledged;
-    };
+    answer.map(|answer| answer.reply)
+}
+
+/// Answers with the passive reply `reply`.
+fn answer(callback: &Callback, reply: &Reply, seal: Option<&Seal>, now: i64) -> Outcome {
     let addresses = Addresses {
         to: &callback.from,
         from: &callback.to,
         answers_message: callback.event_name().is_none(),
     };
-    let clear = answer.reply.to_xml(addresses, now);
+    let clear = reply.to_xml(addresses, now);
     let Some(seal) = seal else {
         return Outcome::Replied(clear);
     };

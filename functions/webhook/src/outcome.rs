@@ -7,7 +7,7 @@ use wechat::{
     message::NotACallback,
 };
 
-use crate::{binding::ScanError, effects::EffectsFailed};
+use crate::{binding::ScanError, effects::EffectsFailed, forward::ForwardFailed};
 
 /// The body that means "received, no reply". It is never encrypted. See [WeChat Docs/被动回复](https://developers.weixin.qq.com/doc/service/guide/product/message/Passive_user_reply_message).
 const ACKNOWLEDGED: &str = "success";
@@ -36,6 +36,8 @@ pub(crate) enum Outcome {
     ScanFailed(ScanError),
     /// An effect failed, and `worker` did not take it over: WeChat has to deliver again.
     EffectFailed(EffectsFailed),
+    /// Own code has not taken the callback, or not answered it yet: WeChat has to deliver again.
+    ForwardFailed(ForwardFailed),
     /// Neither GET nor POST.
     MethodNotAllowed,
 }
@@ -69,7 +71,7 @@ impl Outcome {
             Self::Forbidden(_) => "forbidden",
             Self::Refused(_) => "refused",
             Self::Unreadable(_) | Self::NotACallback(_) => "unreadable",
-            Self::RulesUnknown | Self::ScanFailed(_) | Self::EffectFailed(_) => "failed",
+            Self::RulesUnknown | Self::ScanFailed(_) | Self::EffectFailed(_) | Self::ForwardFailed(_) => "failed",
             Self::MethodNotAllowed => "method_not_allowed",
         }
     }
@@ -82,7 +84,7 @@ impl Outcome {
             }
             Self::Forbidden(_) => 403,
             Self::Refused(_) => 400,
-            Self::RulesUnknown | Self::ScanFailed(_) | Self::EffectFailed(_) => 500,
+            Self::RulesUnknown | Self::ScanFailed(_) | Self::EffectFailed(_) | Self::ForwardFailed(_) => 500,
             Self::MethodNotAllowed => 405,
         }
     }
@@ -103,6 +105,7 @@ impl Outcome {
             ),
             Self::ScanFailed(error) => Some(error.to_string()),
             Self::EffectFailed(error) => Some(error.to_string()),
+            Self::ForwardFailed(error) => Some(error.to_string()),
             Self::Echoed(_) | Self::Replied(_) | Self::Acknowledged | Self::MethodNotAllowed => None,
         }
     }
@@ -123,7 +126,7 @@ impl Outcome {
             Self::Acknowledged | Self::Unreadable(_) | Self::NotACallback(_) => ACKNOWLEDGED,
             Self::Forbidden(_) => "signature verification failed",
             Self::Refused(_) => "not a body that WeChat sends in this mode",
-            Self::RulesUnknown | Self::ScanFailed(_) | Self::EffectFailed(_) => "try again",
+            Self::RulesUnknown | Self::ScanFailed(_) | Self::EffectFailed(_) | Self::ForwardFailed(_) => "try again",
             Self::MethodNotAllowed => "method not allowed",
         };
         text.to_owned()

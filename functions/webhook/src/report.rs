@@ -6,7 +6,12 @@ use wechat::{
     telemetry::{self, Metric, MetricGroup},
 };
 
-use crate::{binding::Scan, effects::EffectsOutcome, outcome::Outcome};
+use crate::{
+    binding::Scan,
+    effects::EffectsOutcome,
+    forward::{ForwardFailed, Forwarded},
+    outcome::Outcome,
+};
 
 /// Bytes of a name that are logged. In plain mode the body is not signed, so a stranger can send a long name.
 const LOGGED_NAME: usize = 64;
@@ -21,6 +26,8 @@ pub(crate) struct Handled {
     pub(crate) scan: Option<Scan>,
     /// How the effects of the callback ended, if WeChat need not deliver it again for them.
     pub(crate) effects: Option<EffectsOutcome>,
+    /// What came of handing the callback to own code, if there is any and WeChat need not deliver again for it.
+    pub(crate) forwarded: Option<Forwarded>,
 }
 
 impl From<Outcome> for Handled {
@@ -30,6 +37,7 @@ impl From<Outcome> for Handled {
             callback: None,
             scan: None,
             effects: None,
+            forwarded: None,
         }
     }
 }
@@ -47,6 +55,7 @@ impl Handled {
             self.is_duplicate().then(|| Metric::count("Duplicates")),
             self.is_handed_over().then(|| Metric::count("HandedOver")),
             self.is_lost().then(|| Metric::count("LostEffects")),
+            self.forward_metric().map(Metric::count),
         ];
         let of_all: Vec<Metric> = of_all.into_iter().flatten().collect();
         let callbacks = kind.is_some().then(|| Metric::count("Callbacks"));
@@ -83,6 +92,17 @@ impl Handled {
         matches!(self.effects, Some(EffectsOutcome::Lost(_)))
     }
 
+    /// The name of the metric that counts what came of handing the callback to own code. Repeats are not counted.
+    const fn forward_metric(&self) -> Option<&'static str> {
+        match (&self.forwarded, &self.outcome) {
+            (Some(Forwarded::Taken(_)), _) => Some("ForwardsTaken"),
+            (Some(Forwarded::Kept(_)), _) => Some("ForwardsKept"),
+            (Some(Forwarded::Dead), _) => Some("ForwardsDead"),
+            (_, Outcome::ForwardFailed(ForwardFailed::NotKept { .. })) => Some("ForwardsFailed"),
+            _ => None,
+        }
+    }
+
     /// The delivery status of a template message, when this request is the first to report it.
     fn delivery(&self) -> Option<&'static str> {
         let Content::Event(Event::TemplateSendJobFinish { status, .. }) = &self.callback.as_ref()?.content else {
@@ -116,8 +136,12 @@ impl Handled {
         let (msgid, receipt) = self.receipt().unzip();
         let openid_sha256 = callback.map(|callback| logged_openid(&callback.from));
         let handed_over = self.is_handed_over().then_some(true);
+        let own_code = self.forwarded.as_ref().map(Forwarded::name);
         let of_effects = self.effects.as_ref().and_then(EffectsOutcome::error);
-        let error = self.outcome.error().or_else(|| Some(of_effects?.to_string()));
+        let of_own_code = self.forwarded.as_ref().and_then(Forwarded::error);
+        let error = self.outcome.error();
+        let error = error.or_else(|| Some(of_effects?.to_string()));
+        let error = error.or_else(|| Some(of_own_code?.to_string()));
         // `tracing` needs the level at compile time.
         macro_rules! line {
             ($level:ident) => {
@@ -133,6 +157,7 @@ impl Handled {
                     millis,
                     duplicate,
                     handed_over,
+                    own_code,
                     error,
                     "callback"
                 )

@@ -1,9 +1,14 @@
-//! `worker`: runs the effects of callbacks that failed before the answer. `webhook` hands them over by an asynchronous
-//! invocation.
+//! `worker`: does what callbacks leave to do after the answer.
+//!
+//! The effects of callbacks that failed before the answer: `webhook` hands them over by an asynchronous invocation. What the
+//! team's own code has not taken, by a schedule. The replies that follow the passive one.
 //!
 //! Lambda retries a failed invocation after 1 and 2 minutes and then moves the event to a queue, which delivers it again
 //! every 15 minutes for 14 days. A run itself does not retry, so that runs that wait during an outage do not use up the
 //! account's concurrency.
+
+mod forwards;
+mod further;
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,21 +16,29 @@ use futures_util::future::join_all;
 use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde_json::{Value, json};
 use wechat::{
+    account::Account,
+    api::ClientError,
     clock::{Clock, Deadline},
     config::{ConfigError, WorkerConfig},
-    effects::{EffectError, Effects, EventBus, LateEffects, NotLateEffects, Ran},
+    effects::{EffectError, Effects, EventBus, FurtherReplies, LateEffects, NotFurtherReplies, NotLateEffects, Ran},
+    forward::OwnCode,
     live::{Live, State},
-    store::Table,
+    store::{StoreError, Table},
     telemetry::{self, Metric},
+    token::RefreshPort,
 };
+
+use self::{forwards::Forwards, further::FurtherError};
 
 /// The AWS calls that this function makes. Its role in `template.yaml` allows these and no others.
 pub const AWS_CALLS: &[&str] = &[
     "dynamodb:DeleteItem",
     "dynamodb:GetItem",
     "dynamodb:PutItem",
+    "dynamodb:Query",
     "dynamodb:UpdateItem",
     "events:PutEvents",
+    "lambda:InvokeFunction",
     "secretsmanager:GetSecretValue",
 ];
 
@@ -34,34 +47,46 @@ pub const AWS_CALLS: &[&str] = &[
 const BUDGET: Duration = Duration::from_secs(15);
 /// What a run leaves of the function's time, to close its claims.
 const MARGIN: Duration = Duration::from_secs(2);
+/// Timeout of connecting to own code.
+const CONNECT: Duration = Duration::from_secs(5);
 
 /// The function's state, built once per process.
 #[derive(Debug)]
 pub struct App {
     effects: Effects,
+    forwards: Forwards,
+    /// `None` where `TOKEN_REFRESHER_FUNCTION` is not set.
+    account: Option<Account>,
     table: Table,
     clock: Arc<dyn Clock>,
 }
 
 impl App {
-    /// Creates the function that `config` describes, on the table behind `dynamodb`. It publishes to `event_bus`, if there is
-    /// one.
-    #[must_use]
+    /// Creates the function that `config` describes, on the table behind `dynamodb`. It publishes to `event_bus` and asks
+    /// `refresher` when it needs a token, where they are given.
+    ///
+    /// # Errors
+    /// [`ClientError`] when the address of the API or of the proxy is not a URL.
     pub fn new(
         config: WorkerConfig,
         dynamodb: aws_sdk_dynamodb::Client,
         event_bus: Option<EventBus>,
+        refresher: Option<Arc<dyn RefreshPort>>,
         clock: Arc<dyn Clock>,
-    ) -> Self {
-        let table = Table::new(dynamodb, config.table, config.app_id);
-        Self {
+    ) -> Result<Self, ClientError> {
+        let table = Table::new(dynamodb.clone(), &config.api.table, &config.api.app_id);
+        let own_code = config.forward.map(|forward| OwnCode::new(forward, CONNECT));
+        let account = refresher.map(|refresher| Account::open(config.api, dynamodb, refresher, Arc::clone(&clock)));
+        Ok(Self {
             effects: Effects::new(table.clone(), event_bus, Arc::clone(&clock)),
+            forwards: Forwards::new(table.clone(), own_code, Arc::clone(&clock)),
+            account: account.transpose()?,
             table,
             clock,
-        }
+        })
     }
 
-    /// Serves `event`: `{"action":"effects",…}`; `{"action":"run"}` or no action for work that is due; or the messages of a
+    /// Serves `event`: `{"action":"effects",…}`; `{"action":"then",…}`; `{"action":"run"}` or no action for callbacks that own code has not taken and that are due; or the messages of a
     /// queue that hold such events.
     ///
     /// # Errors
@@ -86,9 +111,14 @@ impl App {
                     Ran::Before => "before",
                 }}))
             }
-            // This version has no work that falls due.
-            None => Ok(json!({})),
-            Some(Value::String(action)) if action == "run" => Ok(json!({})),
+            Some(Value::String(action)) if action == "then" => {
+                let further = FurtherReplies::from_event(event)?;
+                let account = self.account.as_ref().ok_or(RunError::NoRefresher)?;
+                let sent = further::send(account, &further, deadline.before(MARGIN)).await?;
+                Ok(json!({"then": sent.map_or_else(|| json!("before"), |sent| json!({"sent": sent}))}))
+            }
+            None => Ok(self.forwards.run(deadline).await?),
+            Some(Value::String(action)) if action == "run" => Ok(self.forwards.run(deadline).await?),
             Some(_) => Err(RunError::UnknownAction),
         }
     }
@@ -183,6 +213,21 @@ pub enum RunError {
     /// The secret could not be read, or the settings are invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The further replies were not sent.
+    #[error("no further reply was sent: {0} / 后续回复均未发送")]
+    Further(#[from] FurtherError),
+    /// Further replies need an access_token.
+    #[error(
+        "further replies cannot be sent: set TOKEN_REFRESHER_FUNCTION to the name of token-refresher \
+         / 无法发送后续回复：请将 TOKEN_REFRESHER_FUNCTION 设为 token-refresher 的函数名"
+    )]
+    NoRefresher,
+    /// The event asks for further replies, and cannot be read.
+    #[error("the event with the action `then` cannot be read: {0} / 无法读取 action 为 then 的事件")]
+    NotFurther(#[from] NotFurtherReplies),
+    /// The table failed while own code was to be asked again.
+    #[error("own code is not asked again until the next run: {0} / 暂停再次请求自有服务，等待下次运行")]
+    Forwards(#[from] StoreError),
     /// The effects failed, or their answer was lost.
     #[error("the effects of a callback failed, or may have failed: {0} / 回调的后续处理失败或可能失败")]
     Effects(#[from] EffectError),
@@ -199,7 +244,7 @@ pub enum RunError {
     #[error("the message of the queue holds no event / 队列消息中没有事件")]
     NotAMessage,
     /// This version does not know the action.
-    #[error("unknown `action`: use `effects` or `run` / 未知的 action，可用 effects 与 run")]
+    #[error("unknown `action`: use `effects`, `then` or `run` / 未知的 action，可用 effects、then 与 run")]
     UnknownAction,
 }
 
@@ -210,6 +255,10 @@ impl RunError {
         match self {
             Self::Config(error) => error.error_type(),
             Self::Effects(_) => "Effects",
+            Self::Forwards(_) => "Forwards",
+            Self::Further(_) => "Further",
+            Self::NoRefresher => "NoRefresher",
+            Self::NotFurther(_) => "NotFurther",
             Self::NoBus => "NoBus",
             Self::NotEffects(_) => "NotEffects",
             Self::NotAMessage => "NotAMessage",

@@ -9,6 +9,7 @@ use wechat::{
     config::{ConfigError, Environment, WorkerConfig},
     effects::EventBus,
     telemetry,
+    token::{LambdaRefresher, RefreshPort},
 };
 use worker::App;
 
@@ -24,6 +25,11 @@ async fn main() -> ExitCode {
 fn build(sdk: &SdkConfig, environment: &Environment, _: Option<&App>) -> Result<App, ConfigError> {
     let config = WorkerConfig::read(environment)?;
     let event_bus = config.event_bus.as_deref().map(|name| EventBus::new(sdk, name));
+    let clock = Arc::new(SystemClock);
+    let refresher = config.refresher_function.as_deref().map(|function| {
+        let refresher = LambdaRefresher::new(aws::lambda_client(sdk), function, clock.clone());
+        Arc::new(refresher) as Arc<dyn RefreshPort>
+    });
     let dynamodb = aws_sdk_dynamodb::Client::new(sdk);
-    Ok(App::new(config, dynamodb, event_bus, Arc::new(SystemClock)))
+    Ok(App::new(config, dynamodb, event_bus, refresher, clock)?)
 }

@@ -1,15 +1,17 @@
-//! Bodies of `/api/*`: sends and menus. Rules documents have their own target.
+//! Bodies of `/api/*`: sends of both kinds and menus. Rules documents have their own target.
 
 use serde_json::{Value, json};
 use wechat::validate::{
-    Fault, menu,
+    Fault,
+    custom::SendCustom,
+    menu,
     send::{Recipients, SendTemplate},
     template::Templates,
 };
 
-/// Reads a body as a send and as a menu.
+/// Reads a body as a send of either kind and as a menu.
 ///
-/// A send that was read, written and read again stays the same; a refusal names the member; a menu equals itself.
+/// A customer-service message is sent as it was given, without its recipient. A template message that was read, written and read again stays the same; a refusal names the member; a menu equals itself.
 pub fn api_body(body: &[u8]) {
     let Ok(body) = serde_json::from_slice::<Value>(body) else {
         return;
@@ -20,6 +22,14 @@ pub fn api_body(body: &[u8]) {
             let written = write(&request);
             let again = SendTemplate::read(&written).expect("what was read can be read again");
             assert_eq!(write(&again), written);
+        }
+        Err(faults) => check_faults(&faults, body.is_object()),
+    }
+    match SendCustom::read(&body) {
+        Ok(request) => {
+            assert!(!request.recipient.first().is_empty() && request.message.contains_key("msgtype"));
+            let is_as_given = |(name, value): (&String, &Value)| body.get(name) == Some(value);
+            assert!(request.message.iter().all(is_as_given));
         }
         Err(faults) => check_faults(&faults, body.is_object()),
     }

@@ -1,14 +1,14 @@
 //! Rules documents, and texts that they answer.
 
 use wechat::{
-    reply::Addresses,
+    reply::{Addresses, Reply},
     rules::{Answer, ReplyRules},
     xml::Tree,
 };
 
 /// Reads a rules document, a line `---` and a text, and asks the rules about the text.
 ///
-/// The rule of every answer exists, and its reply can be read as a document.
+/// The rule of every answer exists, its reply can be read as a document, and WeChat allows as many further messages.
 pub fn rules(input: &[u8]) {
     let Ok(input) = std::str::from_utf8(input) else { return };
     let (document, text) = input.split_once("\n---\n").unwrap_or((input, ""));
@@ -25,13 +25,15 @@ pub fn rules(input: &[u8]) {
     ];
     for Answer { reply, rule } in answers.into_iter().flatten() {
         assert!(json.pointer(&rule).is_some(), "{rule}");
+        let further: Vec<_> = reply.then.iter().flat_map(Reply::to_custom).collect();
+        assert!(further.len() <= 3, "{rule}");
         for answers_message in [true, false] {
             let addresses = Addresses {
                 to: text,
                 from: "gh_1",
                 answers_message,
             };
-            let xml = reply.to_xml(addresses, 1_767_225_600);
+            let xml = reply.passive.to_xml(addresses, 1_767_225_600);
             let read = Tree::parse(xml.as_bytes());
             assert!(read.is_ok_and(|reply| reply.text("MsgType").is_some()), "{xml}");
         }

@@ -338,6 +338,21 @@ impl Problem {
             )
     }
 
+    /// 504: WeChat may have accepted the message, and recognises no repeat of it. `why` is a sentence in English and Chinese. Has
+    /// no `Retry-After` and no errcode, as [`Self::may_have_been_sent`].
+    #[must_use]
+    pub fn may_have_been_sent_once(why: &str) -> Self {
+        let detail = format!("WeChat may have taken the message / 微信可能已受理该消息: {why}");
+        let mut problem = Self::new(MAY_HAVE_BEEN_SENT, detail).with_hint(
+            "WeChat does not recognise a repeat of a customer-service message, so nothing repeats it, and a request with the same \
+             Idempotency-Key gets this answer again. Look whether it has arrived; if not, send it with a new Idempotency-Key. \
+             / 微信无法识别重复的客服消息，因此不会自动重发；相同 Idempotency-Key 的请求会再次得到此应答。请先确认用户是否已收到，未收到再换\
+             新的 Idempotency-Key 重发。",
+        );
+        problem.0.may_have_been_sent = Some(true);
+        problem
+    }
+
     /// 504: WeChat may have accepted the message, and it is too late for a safe retry.
     #[must_use]
     pub fn outcome_unknown(client_msg_id: &str) -> Self {

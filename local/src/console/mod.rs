@@ -5,6 +5,7 @@
 //! | `/`, `/console/pages/{file}` | no | the pages, the same for everyone |
 //! | `/console/run` | no | whether the run is simulated, and then the simulator's address and the API key, which is public |
 //! | `/console/state` | yes | the account and its token's lifetime |
+//! | `/console/own-code` | yes | the address of the team's own code, and in a simulated run the switch that takes it down |
 //! | `/console/activity` | yes | requests and calls as they happen, as server-sent events |
 //! | `/console/sim/…` | yes | the simulator's `/sim/…`, so that the pages need no other origin |
 //!
@@ -31,6 +32,7 @@ use axum::{
 use futures_util::{Stream, StreamExt};
 use http::request::Parts;
 use http_api::Problem;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use simulator::{Observer, Simulator};
 use wechat::{
@@ -46,7 +48,10 @@ use self::{
     activity::Update,
     event::{Decoder, Event},
 };
-use crate::SIMULATED_API_KEY;
+use crate::{
+    SIMULATED_API_KEY,
+    own_code::{OwnCode, OwnCodeSwitch},
+};
 
 /// The interval of keep-alives on the stream: proxies and browsers close a silent one.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -60,6 +65,7 @@ pub(crate) struct Console {
     table: Table,
     /// None with a real account.
     simulated: Option<Simulated>,
+    own_code: OwnCode,
 }
 
 /// The simulated platform of the run.
@@ -84,6 +90,7 @@ impl Console {
         table: Table,
         activity: Activity,
         simulator: Option<&Simulator>,
+        own_code: OwnCode,
     ) -> Self {
         let account = Account {
             api_keys: caller.api_keys.clone(),
@@ -98,6 +105,7 @@ impl Console {
                 controls: simulator.controls(),
                 url: simulator.base_url(),
             }),
+            own_code,
         }
     }
 
@@ -128,6 +136,7 @@ pub(crate) fn observer(activity: &Activity) -> Observer {
 pub(crate) fn routes(console: Arc<Console>) -> Router {
     let data = Router::new()
         .route("/console/state", get(state))
+        .route("/console/own-code", get(own_code).post(switch_own_code))
         .route("/console/activity", get(stream))
         .with_state(Arc::clone(&console));
     let data = match &console.simulated {
@@ -182,6 +191,25 @@ async fn state(State(console): State<Arc<Console>>) -> Response {
         "failure": failure,
     }))
     .into_response()
+}
+
+async fn own_code(State(console): State<Arc<Console>>) -> Json<Value> {
+    let OwnCode { address, switch } = &console.own_code;
+    Json(json!({"address": address, "down": switch.as_ref().map(OwnCodeSwitch::is_down)}))
+}
+
+#[derive(Deserialize)]
+struct Switched {
+    down: bool,
+}
+
+async fn switch_own_code(State(console): State<Arc<Console>>, Json(switched): Json<Switched>) -> Response {
+    let Some(switch) = &console.own_code.switch else {
+        let detail = "own code has no switch in this run / 本次运行没有自有服务开关";
+        return Problem::not_found(detail).into_response().into_response();
+    };
+    switch.set_down(switched.down);
+    own_code(State(Arc::clone(&console))).await.into_response()
 }
 
 /// Streams the last events, then each new one, until the run ends.

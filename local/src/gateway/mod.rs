@@ -17,13 +17,16 @@ use axum::{
     middleware,
     response::Response,
 };
-use http::{HeaderValue, StatusCode, header, request::Parts};
+use http::{HeaderValue, Method, StatusCode, header, request::Parts};
 use http_api::Api as _;
 use tokio::{net::TcpListener, sync::oneshot, time::timeout};
 use wechat::live::State as _;
 
 use self::connections::Limits;
-use crate::console::{self, Console};
+use crate::{
+    console::{self, Console},
+    worker::InProcessWorker,
+};
 
 /// Bytes of a request body. API Gateway takes 10 MiB, but here many callers at once could fill this machine's memory.
 const BODY_LIMIT: usize = 1024 * 1024;
@@ -46,6 +49,7 @@ const LOGGED_PATH: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Functions {
     pub(crate) webhook: webhook::App,
+    pub(crate) worker: Arc<InProcessWorker>,
     pub(crate) send_template: send_template::App,
     pub(crate) users: users::App,
     pub(crate) admin: admin::App,
@@ -136,6 +140,10 @@ async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
         // In AWS the webhook is another process and reads changed rules within 30 s. Here it reads them at once.
         gateway.functions.webhook.warm(Duration::ZERO).await;
     }
+    if response.status().is_success() && may_make_forwards_due(&parts) {
+        // In AWS the worker's schedule finds them within a minute.
+        gateway.functions.worker.run_soon();
+    }
     gateway.console.show(&parts, &body, &response, started.elapsed());
     response.map(Body::from)
 }
@@ -163,6 +171,11 @@ async fn needs_body(functions: &Functions, parts: &Parts) -> bool {
 /// Whether the request may have changed the reply rules: any write below their path, so that a new route needs no entry here.
 fn may_change_rules(parts: &Parts) -> bool {
     !parts.method.is_safe() && parts.uri.path().starts_with("/api/replies")
+}
+
+/// Whether the request may have made callbacks due that own code has not taken.
+fn may_make_forwards_due(parts: &Parts) -> bool {
+    parts.method == Method::POST && parts.uri.path().starts_with("/api/forwards")
 }
 
 async fn serve_function(functions: &Functions, parts: &Parts, body: &[u8]) -> http::Response<String> {

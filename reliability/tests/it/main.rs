@@ -8,6 +8,7 @@ mod killed;
 mod malformed;
 mod managing;
 mod outages;
+mod own_code;
 mod refreshing;
 mod report;
 mod sending;

@@ -160,7 +160,7 @@ fn compare(title: &str, text: &str) {
 }
 
 /// The sections, in their order.
-pub(crate) const TITLES: [&str; 11] = [
+pub(crate) const TITLES: [&str; 12] = [
     "Callbacks, when the table or the event bus breaks",
     "Sending, when the table breaks",
     "Sending, when WeChat breaks",
@@ -172,6 +172,7 @@ pub(crate) const TITLES: [&str; 11] = [
     "Malformed events",
     "Outages longer than WeChat's three deliveries",
     "Sending without an Idempotency-Key",
+    "Callbacks, when own code breaks",
 ];
 
 fn sections_of(document: &str) -> Vec<(&str, &str)> {

@@ -1,8 +1,8 @@
-//! The configuration of the functions that call WeChat: token-refresher, send-template and admin.
+//! The configuration of the functions that call WeChat: token-refresher, send-template, admin and worker.
 
 use std::sync::Arc;
 
-use super::{ConfigError, ENCODING_AES_KEY, Environment, Reader, SecretError, TOKEN, WebhookConfig};
+use super::{ConfigError, ENCODING_AES_KEY, Environment, ForwardConfig, ForwardUrl, Reader, SecretError, TOKEN};
 use crate::{
     api::{Client, ClientError, DEFAULT_API_BASE, TokenApi, parse_base, parse_proxy},
     callback::MessageMode,
@@ -109,6 +109,8 @@ pub struct AdminConfig {
     /// The message mode that the webhook would read from this environment, or its problems; `None` when the environment has
     /// no callback settings.
     pub webhook_mode: Option<Result<MessageMode, ConfigError>>,
+    /// The address of the team's own code, for the doctor.
+    pub forward_url: Option<ForwardUrl>,
     /// Why the secret could not be read, when the doctor can work without it.
     pub secret: Option<SecretError>,
     /// Whether the account is simulated: its API key is then public, and it has no real users. No variable sets this; the
@@ -117,21 +119,35 @@ pub struct AdminConfig {
 }
 
 impl AdminConfig {
-    /// Reads the variables of [`CallerConfig`], and checks the callback settings if there are any. Succeeds without the secret
+    /// Reads the variables of [`CallerConfig`] and `FORWARD_URL`, and checks the callback settings if there are any. Succeeds without the secret
     /// when all needed variables and `API_KEYS` are set directly: the doctor can then report the problem to a holder of a key.
     ///
     /// # Errors
     /// [`ConfigError`] with all problems of admin itself.
     pub fn read(environment: &Environment) -> Result<Self, ConfigError> {
         let visible = environment.get(TOKEN).or(environment.get(ENCODING_AES_KEY)).is_some();
-        let webhook_mode = visible.then(|| WebhookConfig::read(environment).map(|config| config.verifier.mode));
+        let webhook_mode = visible.then(|| {
+            let mut reader = Reader::new(environment);
+            let mode = reader.verifier().mode;
+            reader.finish(mode)
+        });
         let (caller, secret) = match CallerConfig::without_secret(environment) {
-            Some((caller, error)) => (caller, Some(error)),
-            None => (CallerConfig::read(environment)?, None),
+            Some((caller, error)) => (Ok(caller), Some(error)),
+            None => (CallerConfig::read(environment), None),
         };
+        let mut reader = Reader::new(environment);
+        let forward_url = reader.forward_url();
+        let own = ConfigError {
+            secret: None,
+            problems: reader.problems,
+        };
+        if !own.problems.is_empty() {
+            return Err(ConfigError::union(caller.err().into_iter().chain([own])));
+        }
         Ok(Self {
-            caller,
+            caller: caller?,
             webhook_mode,
+            forward_url,
             secret,
             is_simulated: false,
         })
@@ -177,5 +193,36 @@ impl CallerConfig {
             refresher_function,
             api_keys,
         })
+    }
+}
+
+/// The configuration of the worker.
+#[derive(Clone, Debug)]
+pub struct WorkerConfig {
+    /// Account, API and table.
+    pub api: ApiConfig,
+    /// The function token-refresher, by name or ARN. Without it the worker sends no messages, and does its other work.
+    pub refresher_function: Option<String>,
+    /// The EventBridge bus, as in [`WebhookConfig::event_bus`](super::WebhookConfig::event_bus).
+    pub event_bus: Option<String>,
+    /// The team's own code, as in [`WebhookConfig::forward`](super::WebhookConfig::forward).
+    pub forward: Option<ForwardConfig>,
+}
+
+impl WorkerConfig {
+    /// Reads `WECHAT_APP_ID`, `WECHAT_API_BASE`, `HTTPS_PROXY`, `TABLE_NAME`, `TOKEN_REFRESHER_FUNCTION`, `EVENT_BUS_NAME`,
+    /// `FORWARD_URL`, and `FORWARD_SECRET`, also with `_PREVIOUS`.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with all problems.
+    pub fn read(environment: &Environment) -> Result<Self, ConfigError> {
+        let mut reader = Reader::new(environment);
+        let config = Self {
+            api: ApiConfig::read(&mut reader),
+            refresher_function: reader.optional("TOKEN_REFRESHER_FUNCTION").map(str::to_owned),
+            event_bus: reader.optional("EVENT_BUS_NAME").map(str::to_owned),
+            forward: reader.forward(),
+        };
+        reader.finish(config)
     }
 }

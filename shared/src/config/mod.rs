@@ -5,18 +5,20 @@
 
 #[cfg(feature = "client")]
 mod callers;
+mod forward;
 #[cfg(test)]
 mod tests;
 #[cfg(feature = "client")]
 mod users;
 
-use std::{collections::HashMap, error::Error, fmt};
+use std::{collections::HashMap, error::Error, fmt, time::Duration};
 
 use serde_json::Value;
 
+pub use self::forward::{ForwardConfig, ForwardUrl, SigningSecret};
 #[cfg(feature = "client")]
 pub use self::{
-    callers::{AdminConfig, ApiConfig, CallerConfig, RefresherConfig},
+    callers::{AdminConfig, ApiConfig, CallerConfig, RefresherConfig, WorkerConfig},
     users::UsersConfig,
 };
 use crate::{
@@ -345,6 +347,28 @@ impl<'a> Reader<'a> {
         mode
     }
 
+    /// Reads the callback settings.
+    fn verifier(&mut self) -> CallbackVerifier {
+        let app_id = self.app_id();
+        let current = self.required(TOKEN);
+        let previous = self.optional("WECHAT_TOKEN_PREVIOUS");
+        let tokens = std::iter::once(current.as_str())
+            .chain(previous)
+            .map(Secret::new)
+            .collect();
+        let keys = [
+            self.aes_key(ENCODING_AES_KEY),
+            self.aes_key("WECHAT_ENCODING_AES_KEY_PREVIOUS"),
+        ];
+        CallbackVerifier {
+            app_id,
+            tokens,
+            keys: keys.into_iter().flatten().collect(),
+            mode: self.message_mode(),
+            max_clock_skew: self.seconds(MAX_CLOCK_SKEW, DEFAULT_MAX_CLOCK_SKEW),
+        }
+    }
+
     fn seconds(&mut self, name: &str, default: u64) -> u64 {
         match self.optional(name).map(str::parse) {
             None => default,
@@ -390,68 +414,28 @@ pub struct WebhookConfig {
     pub event_bus: Option<String>,
     /// The function `worker`, by name or ARN. It takes over effects that failed.
     pub worker_function: Option<String>,
+    /// The team's own code, which may answer callbacks.
+    pub forward: Option<ForwardConfig>,
+    /// How long own code may take for a reply.
+    pub forward_budget: Duration,
 }
 
 impl WebhookConfig {
     /// Reads `WECHAT_APP_ID`, `WECHAT_TOKEN`, `WECHAT_ENCODING_AES_KEY`, both also with `_PREVIOUS`,
-    /// `WECHAT_MESSAGE_MODE`, `WECHAT_MAX_CLOCK_SKEW`, `TABLE_NAME`, `EVENT_BUS_NAME` and `WORKER_FUNCTION`.
-    ///
-    /// # Errors
-    /// [`ConfigError`] with all problems.
-    pub fn read(environment: &Environment) -> Result<Self, ConfigError> {
-        let mut reader = Reader::new(environment);
-        let app_id = reader.app_id();
-        let current = reader.required(TOKEN);
-        let previous = reader.optional("WECHAT_TOKEN_PREVIOUS");
-        let tokens = std::iter::once(current.as_str())
-            .chain(previous)
-            .map(Secret::new)
-            .collect();
-        let keys = [
-            reader.aes_key(ENCODING_AES_KEY),
-            reader.aes_key("WECHAT_ENCODING_AES_KEY_PREVIOUS"),
-        ];
-        let verifier = CallbackVerifier {
-            app_id,
-            tokens,
-            keys: keys.into_iter().flatten().collect(),
-            mode: reader.message_mode(),
-            max_clock_skew: reader.seconds(MAX_CLOCK_SKEW, DEFAULT_MAX_CLOCK_SKEW),
-        };
-        let table = reader.required("TABLE_NAME");
-        let event_bus = reader.optional("EVENT_BUS_NAME").map(str::to_owned);
-        let worker_function = reader.optional("WORKER_FUNCTION").map(str::to_owned);
-        reader.finish(Self {
-            table,
-            verifier,
-            event_bus,
-            worker_function,
-        })
-    }
-}
-
-/// The configuration of the worker. It holds no secret.
-#[derive(Clone, Debug)]
-pub struct WorkerConfig {
-    /// The AppID of the account.
-    pub app_id: String,
-    /// The name of the DynamoDB table.
-    pub table: String,
-    /// The EventBridge bus, as in [`WebhookConfig::event_bus`].
-    pub event_bus: Option<String>,
-}
-
-impl WorkerConfig {
-    /// Reads `WECHAT_APP_ID`, `TABLE_NAME` and `EVENT_BUS_NAME`.
+    /// `WECHAT_MESSAGE_MODE`, `WECHAT_MAX_CLOCK_SKEW`, `TABLE_NAME`, `EVENT_BUS_NAME`, `WORKER_FUNCTION`, `FORWARD_URL`,
+    /// `FORWARD_SECRET`, also with `_PREVIOUS`, and `FORWARD_BUDGET_MS`.
     ///
     /// # Errors
     /// [`ConfigError`] with all problems.
     pub fn read(environment: &Environment) -> Result<Self, ConfigError> {
         let mut reader = Reader::new(environment);
         let config = Self {
-            app_id: reader.app_id(),
+            verifier: reader.verifier(),
             table: reader.required("TABLE_NAME"),
             event_bus: reader.optional("EVENT_BUS_NAME").map(str::to_owned),
+            worker_function: reader.optional("WORKER_FUNCTION").map(str::to_owned),
+            forward: reader.forward(),
+            forward_budget: reader.forward_budget(),
         };
         reader.finish(config)
     }

@@ -111,6 +111,25 @@ fn the_doctor_does_without_the_secret_where_keys_are_set_directly() {
     assert!(CallerConfig::read(&with_keys).unwrap_err().awaits_secret());
 }
 
+/// The doctor needs no secret of own code's to tell where it is.
+#[cfg(feature = "client")]
+#[test]
+fn admin_knows_the_address_of_own_code_only() {
+    let environment = Environment::from_pairs([
+        (APP_ID, "wx0123456789abcdef"),
+        (TOKEN, "tok"),
+        ("TABLE_NAME", "t"),
+        ("TOKEN_REFRESHER_FUNCTION", "f"),
+        ("FORWARD_URL", "https://example.com/wechat?password=hidden"),
+    ]);
+    let config = AdminConfig::read(&environment).unwrap();
+    assert_eq!(config.forward_url.unwrap().to_string(), "https://example.com/wechat");
+    assert_eq!(config.webhook_mode, Some(Ok(MessageMode::Plain)));
+    let wrong = environment.with([("FORWARD_URL", "nowhere".to_owned()), ("TABLE_NAME", String::new())]);
+    let error = AdminConfig::read(&wrong).unwrap_err().to_string();
+    assert!(error.contains("FORWARD_URL") && error.contains("TABLE_NAME"), "{error}");
+}
+
 #[test]
 fn safe_mode_without_a_key_is_a_problem() {
     let error = webhook(&[(MESSAGE_MODE, "safe")]).unwrap_err().to_string();

@@ -11,10 +11,7 @@ use aws_sdk_eventbridge::{
 };
 use aws_types::SdkConfig;
 
-use crate::{
-    aws,
-    message::{Callback, Content},
-};
+use crate::{aws, message::Callback};
 
 /// The `source` of every event. Rules match on it.
 const SOURCE: &str = "wechat.offiaccount";
@@ -91,15 +88,9 @@ impl EventBus {
     }
 }
 
-/// The detail-type of a callback: `MsgType`, or `event.` and `Event`, as WeChat spells them.
+/// The detail-type of a callback: its type, as WeChat spells it.
 fn detail_type(callback: &Callback) -> String {
-    let name = match (&callback.content, callback.event_name()) {
-        (Content::ThirdPartyPlatform { info_type }, _) => info_type.clone(),
-        (Content::Event(_), Some(event)) => format!("event.{event}"),
-        (Content::Event(_), None) => "event".to_owned(),
-        _ => callback.msg_type().to_owned(),
-    };
-    name.chars().take(MAX_DETAIL_TYPE).collect()
+    callback.type_name().chars().take(MAX_DETAIL_TYPE).collect()
 }
 
 #[cfg(test)]

@@ -74,9 +74,10 @@ impl LateEffects {
     }
 }
 
-/// Hands effects over to `worker`.
+/// Hands work over to `worker`.
 pub trait WorkerPort: fmt::Debug + Send + Sync {
-    /// Makes `worker` run with `event`, a [`LateEffects::event`], with retries until the effects have happened.
+    /// Makes `worker` run with `event`, a [`LateEffects::event`] or a
+    /// [`FurtherReplies::event`](super::FurtherReplies::event), with retries until a run has succeeded.
     fn hand_over(&self, event: Value) -> Pin<Box<dyn Future<Output = Result<(), HandOverError>> + Send + '_>>;
 }
 

@@ -7,6 +7,7 @@
 //! and both events on the bus have the same `id`.
 
 mod event_bus;
+mod further;
 mod late;
 
 use std::{sync::Arc, time::Duration};
@@ -17,6 +18,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 pub use self::late::LambdaWorker;
 pub use self::{
     event_bus::{EventBus, PublishError},
+    further::{FurtherReplies, NotFurtherReplies},
     late::{HandOverError, LateEffects, NotLateEffects, WorkerPort},
 };
 use crate::{

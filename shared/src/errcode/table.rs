@@ -491,10 +491,11 @@ pub(super) static TABLE: &[Row] = &[
     row(45012, Caller, Never, ["The template is too large", "模板大小超限"],
         ["Shorten the template or its values.", "请缩短模板或其内容。"]),
     row(45015, Recipient, Never, ["The time for answering this user is over", "回复时间超过限制"],
-        ["Send a template message, or wait until the user writes: customer messages are open for 48 hours after a \
-          message and for 1 minute after a tap, scan or follow.",
-         "请改用模板消息，或等用户再次发来消息：客服消息仅可在用户发消息后 48 小时内，或点击菜单、扫码、关注后 1 分钟\
-          内发送。"]),
+        ["The person has to act first: write to the account (opens 48 hours), or tap a menu button that sends an event, scan \
+          a QR code of the account or follow it (opens 1 minute). A template message needs none of these. A person who has \
+          unfollowed the account gets nothing.",
+         "须由用户先操作：向公众号发消息（开放 48 小时），或点击会推送事件的菜单、扫描公众号的二维码、关注公众号（开放 1 分钟）。\
+          模板消息不受此限。已取消关注的用户收不到任何消息。"]),
     row(45016, Caller, Never, ["System groups cannot be changed", "系统分组不允许修改"], SYSTEM_GROUP),
     row(45017, Caller, Never, ["The group's name is too long", "分组名字过长"],
         ["Shorten the group's name.", "请缩短分组名。"]),
@@ -513,9 +514,9 @@ pub(super) static TABLE: &[Row] = &[
     row(45035, SetUp, Never, ["The calling address is not registered", "IP 未登记"], WHITELIST),
     row(45047, Recipient, AfterUserMessage,
         ["Too many customer messages since the user's last action", "客服下行条数超限"],
-        ["Wait for the user's next message: 5 customer messages are allowed after a message, 3 after a tap, scan or \
-          follow.",
-         "请等用户再次发来消息：用户发消息后最多可回 5 条，点击菜单、扫码、关注后最多 3 条。"]),
+        ["The person has to act again: a message to the account allows 5 customer messages, a tap on a menu button that sends \
+          an event, a scan or a follow allows 3.",
+         "须由用户再次操作：向公众号发消息后最多可回 5 条，点击会推送事件的菜单、扫码或关注后最多 3 条。"]),
     row(45048, Caller, Never, ["The menu uses a type that is not available", "菜单类型不可用"], BUTTON_TYPE),
     row(45056, Quota, Never, ["The account has too many tags", "标签数超过 100"],
         ["Delete tags that are not needed: an account keeps 100.", "请删除不用的标签，最多 100 个。"]),

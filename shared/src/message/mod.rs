@@ -235,6 +235,17 @@ impl Callback {
         }
     }
 
+    /// The type of the callback in WeChat's spelling: `MsgType`, or `event.` and `Event`, or `InfoType`.
+    #[must_use]
+    pub fn type_name(&self) -> String {
+        match (&self.content, self.event_name()) {
+            (Content::ThirdPartyPlatform { info_type }, _) => info_type.clone(),
+            (Content::Event(_), Some(event)) => format!("event.{event}"),
+            (Content::Event(_), None) => "event".to_owned(),
+            _ => self.msg_type().to_owned(),
+        }
+    }
+
     /// `EventKey` as sent, with its prefix `qrscene_`; `None` when it is missing or empty.
     #[must_use]
     pub fn event_key(&self) -> Option<&str> {

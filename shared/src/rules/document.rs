@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use regex_syntax::hir::Hir;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{DEFAULT_BIND_FAILED, DEFAULT_BOUND, fold, lookups};
@@ -26,16 +26,43 @@ const REPLIES: [&str; 7] = [
     "transfer_customer_service",
 ];
 
+/// The most replies in `then`.
+const THEN_LIMIT: usize = 2;
+/// The most customer-service messages that follow a reply: WeChat allows 3 within a minute of a subscription, a scan or a click.
+/// After a message of the user it would allow 5.
+/// See [WeChat Docs/发送客服消息](https://developers.weixin.qq.com/doc/service/api/customer/message/api_sendcustommessage).
+const MESSAGES_LIMIT: usize = 3;
+
+/// A reply of the rules: the passive one, and those that follow it as customer-service messages.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RuleReply {
+    /// The passive reply.
+    #[serde(flatten)]
+    pub passive: Reply,
+    /// The further replies in order, at most 2.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub then: Vec<Reply>,
+}
+
+impl From<Reply> for RuleReply {
+    fn from(passive: Reply) -> Self {
+        Self {
+            passive,
+            then: Vec::new(),
+        }
+    }
+}
+
 /// The document, decoded. Every member is optional.
 #[derive(Debug, Default)]
 pub(super) struct RulesDocument {
-    pub(super) subscribe: Option<Reply>,
+    pub(super) subscribe: Option<RuleReply>,
     pub(super) keywords: Vec<KeywordRule>,
-    pub(super) clicks: HashMap<String, Reply>,
-    pub(super) scans: HashMap<String, Reply>,
-    pub(super) default: Option<Reply>,
-    pub(super) bound: Option<Reply>,
-    pub(super) bind_failed: Option<Reply>,
+    pub(super) clicks: HashMap<String, RuleReply>,
+    pub(super) scans: HashMap<String, RuleReply>,
+    pub(super) default: Option<RuleReply>,
+    pub(super) bound: Option<RuleReply>,
+    pub(super) bind_failed: Option<RuleReply>,
 }
 
 #[derive(Debug)]
@@ -43,7 +70,7 @@ pub(super) struct KeywordRule {
     pub(super) matches: Match,
     /// Whether case, width and outer spaces count.
     pub(super) strict: bool,
-    pub(super) reply: Reply,
+    pub(super) reply: RuleReply,
 }
 
 /// What a text is compared with: folded, unless the rule is strict.
@@ -76,11 +103,23 @@ impl RulesDocument {
     }
 }
 
+/// Reads one reply, as the rules hold it, at `place` of another document.
+///
+/// # Errors
+/// All its faults.
+pub fn parse_reply(place: Place<'_>, value: &Value) -> Result<Reply, Vec<Fault>> {
+    let mut reader = RulesReader::new();
+    let reply = reader.single_reply(place, value);
+    reader.json.finish(reply)
+}
+
 /// Reads the parts of a rules document.
 struct RulesReader {
     json: Reader,
     /// What the regular expressions may still cost to read.
     lookups_left: usize,
+    /// Whether the reply that is being read is one of `then`.
+    is_further: bool,
 }
 
 impl RulesReader {
@@ -88,6 +127,7 @@ impl RulesReader {
         Self {
             json: Reader::of_document(),
             lookups_left: lookups::LIMIT,
+            is_further: false,
         }
     }
 
@@ -195,7 +235,7 @@ impl RulesReader {
         }
     }
 
-    fn replies(&mut self, document: &Object<'_, '_>, name: &str) -> HashMap<String, Reply> {
+    fn replies(&mut self, document: &Object<'_, '_>, name: &str) -> HashMap<String, RuleReply> {
         let place = document.place.member(name);
         let replies = document.get(name).and_then(|replies| self.json.object(place, replies));
         let replies = replies.iter().flat_map(|replies| replies.members);
@@ -204,29 +244,76 @@ impl RulesReader {
             .collect()
     }
 
-    fn optional_reply(&mut self, document: &Object<'_, '_>, name: &str) -> Option<Reply> {
+    fn optional_reply(&mut self, document: &Object<'_, '_>, name: &str) -> Option<RuleReply> {
         self.reply(document.place.member(name), document.get(name)?)
     }
 
     /// Reads a reply that has a default. A member that is null stands for no reply.
-    fn reply_or(&mut self, document: &Object<'_, '_>, name: &str, default: &str) -> Option<Reply> {
+    fn reply_or(&mut self, document: &Object<'_, '_>, name: &str, default: &str) -> Option<RuleReply> {
         if document.members.contains_key(name) {
             self.optional_reply(document, name)
         } else {
-            Some(Reply::text(default))
+            Some(Reply::text(default).into())
         }
     }
 
-    fn reply(&mut self, place: Place<'_>, value: &Value) -> Option<Reply> {
+    fn reply(&mut self, place: Place<'_>, value: &Value) -> Option<RuleReply> {
+        let Some(then) = value.get("then") else {
+            return self.single_reply(place, value).map(RuleReply::from);
+        };
+        let mut passive = value.clone();
+        if let Some(members) = passive.as_object_mut() {
+            members.remove("then");
+        }
+        // Reads both, so that all faults are found.
+        let passive = self.single_reply(place, &passive);
+        let then = self.further_replies(&place.member("then"), then);
+        Some(RuleReply {
+            passive: passive?,
+            then: then?,
+        })
+    }
+
+    /// Reads `then`, which may be null.
+    fn further_replies(&mut self, place: &Place<'_>, value: &Value) -> Option<Vec<Reply>> {
+        if value.is_null() {
+            return Some(Vec::new());
+        }
+        let replies = self.json.list_of(place, value, 0..=THEN_LIMIT)?;
+        self.is_further = true;
+        let replies = replies.iter().enumerate();
+        let replies = replies.map(|(index, reply)| self.single_reply(place.element(index), reply));
+        let replies: Vec<_> = replies.collect();
+        self.is_further = false;
+        let replies: Vec<_> = replies.into_iter().collect::<Option<_>>()?;
+        let count = replies.iter().map(|reply| reply.to_custom().len()).sum::<usize>();
+        if count > MESSAGES_LIMIT {
+            self.json.fault(
+                place,
+                format!(
+                    "makes {count} customer-service messages, because a text of more than {TEXT_LIMIT} bytes is split: WeChat allows \
+                     {MESSAGES_LIMIT} / 共需 {count} 条客服消息（超过 {TEXT_LIMIT} 字节的文本会拆分），微信最多允许 {MESSAGES_LIMIT} 条"
+                ),
+            );
+        }
+        Some(replies)
+    }
+
+    fn single_reply(&mut self, place: Place<'_>, value: &Value) -> Option<Reply> {
         let before = self.json.count();
         let reply = &self.json.object(place, value)?;
-        match self.json.one_of(reply, "type", &REPLIES)? {
-            "text" => self.texts(reply, &["content"], &[]),
+        // The last type hands the user over to an agent, which is no message.
+        let types = &REPLIES[..REPLIES.len() - usize::from(self.is_further)];
+        match self.json.one_of(reply, "type", types)? {
+            "text" => self.text(reply),
             "image" | "voice" => self.texts(reply, &["media_id"], &[]),
             "video" => self.texts(reply, &["media_id"], &["title", "description"]),
             "music" => {
                 let optional = ["title", "description", "music_url", "hq_music_url"];
                 self.texts(reply, &["thumb_media_id"], &optional);
+                if self.is_further && reply.get("music_url").or(reply.get("hq_music_url")).is_none() {
+                    self.json.missing(&place.member("music_url"));
+                }
             }
             "news" => self.articles(reply),
             _ => self.texts(reply, &[], &["kf_account"]),
@@ -250,12 +337,26 @@ impl RulesReader {
         let Some(articles) = reply.get("articles") else {
             return self.json.missing(&place);
         };
-        let articles = self.json.list_of(&place, articles, 1..=NEWS_LIMIT).unwrap_or_default();
+        // A customer-service message with more is refused with errcode 45008.
+        let most = if self.is_further { 1 } else { NEWS_LIMIT };
+        let articles = self.json.list_of(&place, articles, 1..=most).unwrap_or_default();
         for (index, article) in articles.iter().enumerate() {
             if let Some(article) = self.json.object(place.element(index), article) {
                 self.texts(&article, &["title"], &["description", "pic_url", "url"]);
             }
         }
+    }
+
+    /// Checks a text reply. A further one may be split.
+    fn text(&mut self, reply: &Object<'_, '_>) {
+        self.json.known_members(reply, &["type", "content"]);
+        let text = self
+            .json
+            .required_text(reply, "content", shows_nothing)
+            .unwrap_or_default();
+        let parts = if self.is_further { MESSAGES_LIMIT } else { 1 };
+        let place = reply.place.member("content");
+        self.json.at_most(&place, text, parts * TEXT_LIMIT);
     }
 
     /// Checks that all `required` and only known members are there, each a text, and none too long for a reply.
@@ -396,6 +497,59 @@ mod tests {
     fn a_text_of_exactly_the_limit_is_accepted() {
         let document = json!({"subscribe": {"type": "text", "content": "x".repeat(TEXT_LIMIT)}});
         assert!(RulesDocument::parse(document.to_string().as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn what_cannot_follow_a_reply_is_refused() {
+        let text = |length: usize| json!({"type": "text", "content": "x".repeat(length)});
+        let with = |then: Value| json!({"scans": {"1": {"type": "text", "content": "ok", "then": then}}});
+        for then in [
+            json!(null),
+            json!([]),
+            json!([text(TEXT_LIMIT), text(2 * TEXT_LIMIT)]),
+            json!([text(3 * TEXT_LIMIT)]),
+            json!([{"type": "image", "media_id": "m"}, {"type": "news", "articles": [{"title": "t"}]}]),
+            json!([{"type": "music", "thumb_media_id": "m", "hq_music_url": "https://e/m"}]),
+        ] {
+            let document = with(then.clone()).to_string();
+            assert!(RulesDocument::parse(document.as_bytes()).is_ok(), "{then:.100}");
+        }
+        for (then, expected) in [
+            (text(1), &["/scans/1/then"][..]),
+            (json!([text(1), text(1), text(1)]), &["/scans/1/then"]),
+            (json!([text(TEXT_LIMIT + 1), text(TEXT_LIMIT + 1)]), &["/scans/1/then"]),
+            (json!([text(3 * TEXT_LIMIT + 1)]), &["/scans/1/then/0/content"]),
+            (
+                json!([{"type": "text", "content": "好".repeat(TEXT_LIMIT)}]),
+                &["/scans/1/then"],
+            ),
+            (
+                json!(["x", {"type": "transfer_customer_service"}]),
+                &["/scans/1/then/0", "/scans/1/then/1/type"],
+            ),
+            (
+                json!([{"type": "text", "content": "x", "then": [text(1)]}]),
+                &["/scans/1/then/0/then"],
+            ),
+            (
+                json!([{"type": "news", "articles": [{"title": "1"}, {"title": "2"}]}]),
+                &["/scans/1/then/0/articles"],
+            ),
+            (
+                json!([{"type": "music", "thumb_media_id": "m"}]),
+                &["/scans/1/then/0/music_url"],
+            ),
+        ] {
+            assert_eq!(pointers(&with(then.clone())), expected, "{then:.100}");
+        }
+        let faulty = json!({"subscribe": {"type": "text", "content": "", "then": [{"type": "text"}]}});
+        assert_eq!(pointers(&faulty), ["/subscribe/content", "/subscribe/then/0/content"]);
+        let Err(RulesError::Faults(faults)) =
+            RulesDocument::parse(with(json!([text(3 * TEXT_LIMIT), text(1)])).to_string().as_bytes())
+        else {
+            panic!()
+        };
+        assert_each_half_says_all(&faults[0], &[]);
     }
 
     #[test]

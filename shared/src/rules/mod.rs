@@ -11,7 +11,7 @@ mod regexes;
 
 use serde::Serialize;
 
-pub use self::document::RulesError;
+pub use self::document::{RuleReply, RulesError, parse_reply};
 use self::{document::RulesDocument, matcher::KeywordMatcher};
 use crate::{
     message::{Callback, Content, Event, MessageKind, is_binding_id},
@@ -32,14 +32,14 @@ pub struct ReplyRules {
     document: RulesDocument,
     matcher: KeywordMatcher,
     /// The reply of each keyword rule, in the order of the rules.
-    keyword_replies: Vec<Reply>,
+    keyword_replies: Vec<RuleReply>,
 }
 
 /// A reply and the rule that chose it.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Answer<'a> {
     /// The reply.
-    pub reply: &'a Reply,
+    pub reply: &'a RuleReply,
     /// The JSON pointer of the rule in the rules document, such as `/keywords/3`.
     pub rule: String,
 }
@@ -189,9 +189,9 @@ impl Default for ReplyRules {
     /// The rules of an account that has stored no rules: a greeting, and the replies to scans that bind.
     fn default() -> Self {
         let document = RulesDocument {
-            subscribe: Some(Reply::text(DEFAULT_GREETING)),
-            bound: Some(Reply::text(DEFAULT_BOUND)),
-            bind_failed: Some(Reply::text(DEFAULT_BIND_FAILED)),
+            subscribe: Some(Reply::text(DEFAULT_GREETING).into()),
+            bound: Some(Reply::text(DEFAULT_BOUND).into()),
+            bind_failed: Some(Reply::text(DEFAULT_BIND_FAILED).into()),
             ..RulesDocument::default()
         };
         Self {
@@ -232,7 +232,7 @@ mod tests {
     }
 
     fn replied(rules: &ReplyRules, fields: &str) -> Option<String> {
-        match rules.answer(&callback(fields))?.reply {
+        match &rules.answer(&callback(fields))?.reply.passive {
             Reply::Text { content } => Some(content.clone()),
             other => panic!("{other:?}"),
         }
@@ -489,7 +489,7 @@ mod tests {
             for (is_bound, expected, rule) in [(true, bound, "/bound"), (false, failed, "/bind_failed")] {
                 let answer = rules.answer_binding(is_bound);
                 let expected = expected.map(Reply::text);
-                assert_eq!(answer.as_ref().map(|answer| answer.reply), expected.as_ref());
+                assert_eq!(answer.as_ref().map(|answer| &answer.reply.passive), expected.as_ref());
                 assert!(answer.is_none_or(|answer| answer.rule == rule));
             }
         }
@@ -498,6 +498,31 @@ mod tests {
             replied(&ReplyRules::default(), odd).unwrap(),
             "二维码已失效，请重新获取"
         );
+    }
+
+    #[test]
+    fn every_rule_may_have_further_replies() {
+        let reply = json!({"type": "text", "content": "1", "then": [text("2"), {"type": "image", "media_id": "m"}]});
+        let rules = rules(&json!({
+            "subscribe": reply, "keywords": [{"match": "exact", "value": "a", "reply": reply}], "clicks": {"k": reply},
+            "scans": {"s": reply}, "default": reply, "bound": reply, "bind_failed": reply,
+        }));
+        for answer in [
+            rules.answer_subscribe(None),
+            rules.answer_text("a"),
+            rules.answer_text("b"),
+            rules.answer_click("k"),
+            rules.answer_scan("s"),
+            rules.answer_binding(true),
+            rules.answer_binding(false),
+        ] {
+            let answer = answer.unwrap();
+            assert_eq!(json!(answer.reply), reply, "{}", answer.rule);
+            assert_eq!(
+                (answer.reply.passive.clone(), answer.reply.then.len()),
+                (Reply::text("1"), 2)
+            );
+        }
     }
 
     #[test]

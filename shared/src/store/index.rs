@@ -3,7 +3,10 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use aws_sdk_dynamodb::{
+    operation::query::builders::QueryFluentBuilder,
+    types::{AttributeValue, KeysAndAttributes},
+};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use super::{Attributes, StoreError, StoreErrorKind, Table, get_text, named, number, text};
@@ -59,13 +62,8 @@ impl Cursor {
 }
 
 impl Table {
-    /// Returns the keys of a page of the partition `ipk`, oldest first. The index lags behind the table for some milliseconds.
-    pub(super) async fn page_of_keys(
-        &self,
-        ipk: &str,
-        after: Option<&Cursor>,
-        limit: i32,
-    ) -> Result<Page<String>, StoreError> {
+    /// Builds a query of the partition `ipk` from `after` on, oldest first.
+    pub(super) fn query_index(&self, ipk: &str, after: Option<&Cursor>) -> QueryFluentBuilder {
         let start = after.map(|cursor| {
             named([
                 ("ipk", text(ipk)),
@@ -73,18 +71,19 @@ impl Table {
                 ("pk", text(&cursor.pk)),
             ])
         });
-        let page = self
-            .client
+        self.client
             .query()
             .table_name(&self.name)
             .index_name(INDEX)
             .key_condition_expression("ipk = :ipk")
             .expression_attribute_values(":ipk", text(ipk))
             .set_exclusive_start_key(start)
-            .limit(limit)
-            .send()
-            .await
-            .map_err(|error| StoreError::from_sdk("Query", &error))?;
+    }
+
+    /// Makes a query of the index. The index lags behind the table for some milliseconds.
+    pub(super) async fn read_keys(&self, query: QueryFluentBuilder) -> Result<Page<String>, StoreError> {
+        let page = query.send().await;
+        let page = page.map_err(|error| StoreError::from_sdk("Query", &error))?;
         let keys = page.items().iter().filter_map(|item| get_text(item, "pk"));
         let next = page.last_evaluated_key().and_then(|key| {
             let isk = key.get("isk")?.as_n().ok()?.clone();
@@ -95,6 +94,16 @@ impl Table {
             entries: keys.map(str::to_owned).collect(),
             next,
         })
+    }
+
+    /// Returns the keys of a page of the partition `ipk`, oldest first.
+    pub(super) async fn page_of_keys(
+        &self,
+        ipk: &str,
+        after: Option<&Cursor>,
+        limit: i32,
+    ) -> Result<Page<String>, StoreError> {
+        self.read_keys(self.query_index(ipk, after).limit(limit)).await
     }
 
     /// Reads the items with these keys consistently, at most [`BATCH_LIMIT`] different ones. Returns those that exist, by key.

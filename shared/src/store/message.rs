@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::{
     Attributes, StoreError, Table, get_number, get_text,
     index::{Cursor, Page},
-    number, text, written, written_if,
+    number, seconds, text, written, written_if,
 };
 use crate::{digest::logged_openid, message::DeliveryStatus};
 
@@ -123,15 +123,15 @@ impl Table {
         let expression = "SET touser = :touser, template_id = :template_id, #ttl = :ttl, ipk = :ipk, \
                           isk = if_not_exists(isk, :isk), sent_at = if_not_exists(sent_at, :now), \
                           #status = if_not_exists(#status, :sent)";
-        let (seconds, millis) = (now.div_euclid(1000), now.rem_euclid(1000));
+        let at = now.div_euclid(1000);
         let values = [
             (":touser", text(touser)),
             (":template_id", text(template_id)),
-            (":now", number(seconds)),
-            (":ttl", number(seconds + KEPT_FOR)),
+            (":now", number(at)),
+            (":ttl", number(at + KEPT_FOR)),
             (":sent", text(MessageStatus::Sent.as_str())),
             (":ipk", text(self.messages_to(touser))),
-            (":isk", number(format!("{seconds}.{millis:03}"))),
+            (":isk", seconds(now)),
         ];
         let update = self.update(&self.message_pk(msgid), expression, None, values);
         written("UpdateItem", update.send().await)

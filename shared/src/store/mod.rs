@@ -6,6 +6,7 @@ mod arrival;
 mod binding;
 mod callback;
 mod claim;
+mod forward;
 mod index;
 mod keys;
 mod login;
@@ -34,6 +35,10 @@ use aws_sdk_dynamodb::{
 pub use self::{
     binding::{BindOutcome, Binding, BindingState, NewBinding},
     callback::Claim,
+    forward::{
+        Begun, DueForward, FORWARD_ATTEMPTS, FORWARDS_PAGE, ForwardAttempt, ForwardCounts, ForwardList, ForwardRecord,
+        ForwardState, NewForward,
+    },
     index::{Cursor, InvalidCursor, Page},
     keys::{CreatedKey, KEYS_LIMIT},
     login::{Login, LoginClaim, LoginEnd, LoginPurpose},
@@ -205,12 +210,25 @@ fn number(value: impl ToString) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }
 
+/// Writes epoch milliseconds as epoch seconds with a fraction.
+fn seconds(millis: i64) -> AttributeValue {
+    number(format!("{}.{:03}", millis.div_euclid(1000), millis.rem_euclid(1000)))
+}
+
 fn get_text<'a>(item: &'a Attributes, name: &str) -> Option<&'a str> {
     item.get(name)?.as_s().ok().map(String::as_str)
 }
 
 fn get_number<T: std::str::FromStr>(item: &Attributes, name: &str) -> Option<T> {
     item.get(name)?.as_n().ok()?.parse().ok()
+}
+
+/// Reads epoch seconds with a fraction as epoch milliseconds.
+fn get_millis(item: &Attributes, name: &str) -> Option<i64> {
+    let seconds: f64 = get_number(item, name)?;
+    // An f64 keeps the milliseconds of epoch seconds for 100,000 years.
+    #[expect(clippy::cast_possible_truncation, reason = "a cast from f64 saturates")]
+    Some((seconds * 1000.0).round() as i64)
 }
 
 /// The kind of a failed call to the table.

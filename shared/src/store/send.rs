@@ -124,7 +124,7 @@ pub enum RecipientState {
 /// How a send ended.
 #[derive(Clone, Copy, Debug)]
 pub enum SendOutcome<'a> {
-    /// Every recipient is settled and WeChat accepted at least one message. The answer is recorded.
+    /// Nothing is left to do for a retry: it gets this answer, which is recorded.
     Done(u16, &'a str),
     /// WeChat accepted nothing.
     Refused,

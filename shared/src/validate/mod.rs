@@ -4,10 +4,13 @@
 //! |---|---|
 //! | a menu, or the difference between two | [`menu`] |
 //! | a request to send a template message | `send` (feature `client`) |
+//! | a request to send a customer-service message | `custom` (feature `client`) |
 //! | a message against the account's templates | [`template`] |
 //! | a team's id of a user | [`user_id`] |
 //! | anything else | [`Reader`] |
 
+#[cfg(feature = "client")]
+pub mod custom;
 mod fault;
 pub mod menu;
 mod place;

@@ -75,6 +75,12 @@ impl Recipients {
         }
     }
 
+    /// Returns the first recipient. A list has at least one.
+    #[must_use]
+    pub fn first(&self) -> &str {
+        self.names().first().map_or("", String::as_str)
+    }
+
     /// Whether the request gives a list.
     #[must_use]
     pub const fn is_list(&self) -> bool {
@@ -176,7 +182,7 @@ fn list(
     Some(names.collect())
 }
 
-fn openid(reader: &mut Reader, place: &Place<'_>, value: &Value, detail: &str) -> Option<String> {
+pub(super) fn openid(reader: &mut Reader, place: &Place<'_>, value: &Value, detail: &str) -> Option<String> {
     let Some(openid) = value.as_str().filter(|openid| !is_blank(openid)) else {
         reader.fault(place, detail);
         return None;
@@ -190,7 +196,7 @@ fn openid(reader: &mut Reader, place: &Place<'_>, value: &Value, detail: &str) -
     Some(openid.to_owned())
 }
 
-fn is_blank(text: &str) -> bool {
+pub(super) fn is_blank(text: &str) -> bool {
     text.trim().is_empty()
 }
 

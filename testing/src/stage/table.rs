@@ -98,6 +98,35 @@ impl Table {
         self.set("keys", &json!({ "keys": entries })).await;
     }
 
+    /// Keeps the callback `id` for own code, due since a second, as the webhook does after a failed attempt, with `changes` to
+    /// its attributes.
+    pub async fn keep_forward(&self, id: &str, changes: &Value) {
+        let body = json!({"id": id, "type": "text", "document": {"Content": "do not tell"}});
+        let mut attributes = json!({
+            "state": "waiting",
+            "body": body.to_string(),
+            "type": "text",
+            "from": "o1",
+            "at": now() - 60,
+            "attempts": 1,
+            "last_error": "own code answered 500 / 自有服务应答 500",
+            "ipk": format!("due#{APP_ID}#forward"),
+            "isk": now() - 1,
+        });
+        for (name, value) in changes.as_object().unwrap() {
+            attributes[name] = value.clone();
+        }
+        self.set(&format!("forward#{id}"), &attributes).await;
+    }
+
+    /// Keeps the callback `id` that own code did not take at the last attempt, `age` seconds ago.
+    pub async fn keep_dead_forward(&self, id: &str, age: i64) {
+        let dead = json!({
+            "state": "dead", "attempts": 17, "ipk": format!("due#{APP_ID}#dead"), "isk": now() - age, "ttl": now() + 1000,
+        });
+        self.keep_forward(id, &dead).await;
+    }
+
     /// Waits until a delivery has claimed its callback, and returns the name of the claim.
     pub async fn claimed(&self) -> String {
         loop {

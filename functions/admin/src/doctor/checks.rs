@@ -11,7 +11,7 @@ use wechat::{
     callback::MessageMode,
     clock::Deadline,
     secret::Secret,
-    store::{RefusedCallback, Sender, StoredToken, TokenItem},
+    store::{ForwardList, RefusedCallback, Sender, StoredToken, TokenItem},
     token::{Action, TokenError},
 };
 
@@ -37,6 +37,11 @@ const ADDRESSES_BUDGET: Duration = Duration::from_millis(1500);
 /// Budget of the call in which WeChat tests the callback URL, which is part of a check.
 /// See [WeChat Docs/网络通信检测](https://developers.weixin.qq.com/doc/service/api/base/api_callbackcheck.html).
 const CALLBACK_CHECK_BUDGET: Duration = Duration::from_millis(2700);
+
+/// Waiting callbacks at which the check of own code fails.
+const MANY_FORWARDS: i32 = 100;
+/// Seconds since it came in after which a waiting callback fails the check of own code: it was tried four times.
+const LATE_FORWARD: i64 = 3600;
 
 type CheckResult = Result<Passed, Problem>;
 
@@ -280,6 +285,65 @@ pub(super) async fn callbacks(app: &App) -> CheckResult {
         "Send the account a message and run the check again. If there is still none, check in the console that the server \
          configuration is switched on and that its URL is this stack's WebhookUrl. / 请给公众号发一条消息后再次检查；仍收不到时，请查看公众号后台「服务器配置」\
          是否启用，URL 是否为 WebhookUrl。",
+    ))
+}
+
+/// Checks that own code takes its callbacks. Fails while callbacks are dead, or many wait, or one waits for long. Does not call
+/// own code, which would act on it.
+pub(super) async fn own_code(app: &App) -> CheckResult {
+    let table = &app.account.table;
+    let now = app.account.clock.now();
+    let counts = table.count_forwards().await?;
+    let (waiting, dead) = (counts.waiting, counts.dead);
+    let Some(url) = &app.forward_url else {
+        if waiting + dead == 0 {
+            return passed("not used: FORWARD_URL is not set / 未使用：未设置 FORWARD_URL");
+        }
+        return Err(Problem::set_up(format!(
+            "FORWARD_URL is not set, and callbacks are kept for own code: {waiting} waiting, {dead} dead \
+             / 未设置 FORWARD_URL，但有为自有服务保留的回调：{waiting} 条等待，{dead} 条已放弃"
+        ))
+        .with_hint(
+            "Set FORWARD_URL, or delete them: DELETE /api/forwards/{id}. \
+             / 请设置 FORWARD_URL，或通过 DELETE /api/forwards/{id} 删除。",
+        ));
+    };
+    if waiting + dead == 0 {
+        return passed(format!("{url} has taken every callback / {url} 已接收全部回调"));
+    }
+    let list = if dead > 0 {
+        ForwardList::Dead
+    } else {
+        ForwardList::Waiting
+    };
+    let page = table.page_of_forwards(list, None, now * 1000).await?;
+    let mut detail = format!(
+        "{url} has not taken some callbacks: {waiting} waiting, {dead} dead \
+         / {url} 有未接收的回调：{waiting} 条等待，{dead} 条已放弃"
+    );
+    if let Some(error) = page
+        .entries
+        .iter()
+        .rev()
+        .find_map(|forward| forward.last_error.as_deref())
+    {
+        detail = format!("{detail}: {error}");
+    }
+    let oldest = page
+        .entries
+        .iter()
+        .map(|forward| now - forward.at)
+        .max()
+        .unwrap_or_default();
+    if dead == 0 && waiting < MANY_FORWARDS && oldest < LATE_FORWARD {
+        return Ok(Passed {
+            detail,
+            hint: Some("They are tried again by themselves. / 将自动重试。".to_owned()),
+        });
+    }
+    Err(Problem::set_up(detail).with_hint(
+        "Mend own code first. Then POST /api/forwards/retry asks it again for the dead ones, and waiting ones are asked by \
+         themselves, for 3 days. / 请先修复自有服务，再用 POST /api/forwards/retry 重新转发已放弃的回调；等待中的会在 3 天内自动重试。",
     ))
 }
 

@@ -325,3 +325,40 @@ async fn reply_rules_that_cannot_be_used_are_found() {
         .await;
     assert_failed(&examine(&mut admin).await, "reply rules", &["/subscribe/type"]);
 }
+
+#[tokio::test]
+async fn callbacks_that_own_code_has_not_taken_are_told_and_fail_the_check_when_dead() {
+    let mut admin = Admin::start().await;
+    let report = examine(&mut admin).await;
+    let unused = check(&report, "own code");
+    assert_eq!(unused["ok"], true);
+    assert!(unused["detail"].as_str().unwrap().contains("not used"), "{unused}");
+    admin.stage.table.keep_forward("c1", &json!({})).await;
+    assert_failed(
+        &examine(&mut admin).await,
+        "own code",
+        &["FORWARD_URL is not set", "1 waiting"],
+    );
+
+    let url = ("FORWARD_URL", "https://shop.example.com/wechat?key=hidden");
+    let mut admin = Admin::on(admin.stage, &[url]).await;
+    let report = examine(&mut admin).await;
+    let waiting = check(&report, "own code");
+    assert_eq!(waiting["ok"], true, "own code is asked again by itself: {waiting}");
+    for words in ["shop.example.com/wechat", "1 waiting", "own code answered 500"] {
+        assert!(waiting["detail"].as_str().unwrap().contains(words), "{waiting}");
+    }
+    let late = json!({"at": now() - 3 * 3600, "isk": now() + 3600});
+    admin.stage.table.keep_forward("c1", &late).await;
+    assert_failed(&examine(&mut admin).await, "own code", &["1 waiting", "Mend own code"]);
+
+    admin.stage.table.delete("forward#c1").await;
+    admin.stage.table.keep_dead_forward("c2", 60).await;
+    let report = examine(&mut admin).await;
+    assert_failed(
+        &report,
+        "own code",
+        &["1 dead", "own code answered 500", "/api/forwards/retry"],
+    );
+    assert!(!report.to_string().contains("hidden"), "{report}");
+}

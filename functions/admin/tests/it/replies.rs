@@ -135,13 +135,26 @@ async fn trying_tells_the_reply_and_its_rule() {
     );
 
     let reply = json!({"type": "text", "content": "您好"});
+    let mut with_more = reply.clone();
+    with_more["then"] = json!([{"type": "text", "content": "一".repeat(1000)}, {"type": "image", "media_id": "m"}]);
     let document = json!({
+        "subscribe": with_more,
         "bound": reply,
         "keywords": [{"match": "prefix", "value": "你", "reply": reply}],
         "clicks": {"HELP": reply},
         "scans": {"42": reply},
     });
-    admin.put("/api/replies", &document).await;
+    assert_eq!(admin.put("/api/replies", &document).await.status, 200);
+    assert_eq!(admin.get("/api/replies").await.body, document);
+    let tried = admin.post("/api/replies/try", &json!({"event": "subscribe"})).await;
+    assert_eq!(tried.body, json!({"reply": with_more, "rule": "/subscribe"}));
+    let mut too_many = document.clone();
+    too_many["subscribe"]["then"] = json!([with_more]);
+    let refused = admin.put("/api/replies", &too_many).await;
+    assert_eq!(
+        (refused.status, &refused.body["pointer"]),
+        (400, &json!("/subscribe/then/0/then"))
+    );
     for (request, rule) in [
         (json!({"text": "你好"}), json!("/keywords/0")),
         (json!({"text": "再见"}), Value::Null),

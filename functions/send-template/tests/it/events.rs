@@ -11,6 +11,8 @@ async fn each_sample_event_is_served() {
     for (name, status) in [
         ("list-templates", 200),
         ("message-status", 404),
+        // Nobody of that openid has written to the account.
+        ("send-custom", 400),
         // The simulated account does not have their template.
         ("send-template", 400),
         ("send-template-array", 400),

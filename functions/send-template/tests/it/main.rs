@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod checked;
+mod custom;
 mod events;
 mod failures;
 mod keys;

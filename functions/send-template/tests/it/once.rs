@@ -11,11 +11,16 @@ use crate::{BINARY, SEND, request, send_with_key};
 pub(crate) const TEN_MINUTES: i64 = 600;
 
 /// Ends `function` after WeChat has got the message of `event`, and before it answers.
-pub(crate) async fn kill_while_it_sends(stage: &Stage, mut function: Function, event: &Value) {
-    stage.wechat.fault(SEND, &json!({"delay_ms": 20_000})).await;
+pub(crate) async fn kill_while_it_sends(stage: &Stage, function: Function, event: &Value) {
+    kill_at(SEND, stage, function, event).await;
+}
+
+/// Ends `function` after WeChat has got its call of `path` for `event`, and before it answers.
+pub(crate) async fn kill_at(path: &str, stage: &Stage, mut function: Function, event: &Value) {
+    stage.wechat.fault(path, &json!({"delay_ms": 20_000})).await;
     tokio::select! {
         answer = function.invoke(event) => panic!("it was not held: {answer:?}"),
-        () = async { while stage.wechat.calls(SEND).await == 0 { tokio::time::sleep(Duration::from_millis(10)).await } } => {}
+        () = async { while stage.wechat.calls(path).await == 0 { tokio::time::sleep(Duration::from_millis(10)).await } } => {}
     }
     function.kill().await;
 }

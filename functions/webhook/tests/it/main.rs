@@ -5,6 +5,8 @@
 mod binding;
 mod effects;
 mod events;
+mod forward;
+mod further;
 mod handing_over;
 mod hostile;
 mod outages;

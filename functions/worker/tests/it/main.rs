@@ -1,5 +1,8 @@
 //! The built binary: effects that `webhook` hands over, by Lambda and by a queue, happen once, and failures are told as such.
 
+mod forwards;
+mod further;
+
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};

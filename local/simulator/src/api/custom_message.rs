@@ -31,6 +31,9 @@ const TYPES: &[(&str, &[&str], i64)] = &[
     ),
 ];
 
+/// Bytes of a text. A longer one is 45002.
+const TEXT_LIMIT: usize = 2048;
+
 fn recipient<'a>(platform: &'a mut Platform, openid: &str) -> Result<&'a mut User, ApiError> {
     if !users::is_openid(openid) {
         return Err(ApiError::of(40003));
@@ -62,6 +65,10 @@ pub(super) fn send(platform: &mut Platform, call: &Call<'_>) -> Result<Value, Ap
     };
     if !needed.iter().all(has) {
         return Err(ApiError::of(*errcode));
+    }
+    let content = message.and_then(|message| message.get("content")?.as_str());
+    if *msgtype == "text" && content.is_some_and(|content| content.len() > TEXT_LIMIT) {
+        return Err(ApiError::of(45002));
     }
     if *msgtype == "news"
         && message.is_some_and(|message| message["articles"].as_array().is_some_and(|list| list.len() > 1))

@@ -118,6 +118,7 @@ fn text(errcode: i64) -> &'static str {
         44002 => "empty post data",
         44003 => "empty news data",
         44004 => "empty content",
+        45002 => "content size out of limit",
         45008 => "article size out of limit",
         45009 => {
             "reach max api daily quota limit, could get access_token by \

@@ -125,6 +125,18 @@ async fn tapping_a_menu_message_counts_as_a_tap() {
 }
 
 #[tokio::test]
+async fn a_text_that_is_too_long_is_refused_and_costs_no_allowance() {
+    let stage = Stage::new(Mode::Safe).await;
+    stage.post("/sim/message", text_message("在吗")).await;
+    let text = |length: usize| json!({"touser": FOLLOWER, "msgtype": "text", "text": {"content": "x".repeat(length)}});
+    for _ in 0..5 {
+        assert_eq!(stage.errcode(CUSTOM, text(2049)).await, 45002);
+        assert_eq!(stage.errcode(CUSTOM, text(2048)).await, 0);
+    }
+    assert_eq!(stage.errcode(CUSTOM, text(2048)).await, 45047);
+}
+
+#[tokio::test]
 async fn an_agent_needs_its_full_name() {
     let stage = Stage::new(Mode::Safe).await;
     stage.post("/sim/message", text_message("在吗")).await;

@@ -8,6 +8,7 @@ import { button, fill, h, tabs } from "./dom.js";
 import { doctorPanel } from "./doctor.js";
 import { applyLanguage, both, language, setLanguage, t } from "./i18n.js";
 import { mayLeaveMenu, menuPanel, showMenu } from "./menu.js";
+import { ownCodePanel, showForwards } from "./own-code.js";
 import { phonePanel } from "./phone.js";
 import { faultBar, platformPanel } from "./platform.js";
 import { addRule, mayLeaveRules, rulesPanel, showRules } from "./rules.js";
@@ -76,6 +77,7 @@ function layout() {
     { name: "rules", label: t("tab-rules"), panel: rulesPanel(), shown: () => run.key && showRules(), mayLeave: mayLeaveRules },
     { name: "menu", label: t("tab-menu"), panel: menuPanel(), shown: () => run.key && showMenu(), mayLeave: mayLeaveMenu },
     { name: "bind", label: t("tab-bind"), panel: bindPanel(), shown: () => run.key && showUsers() },
+    { name: "own-code", label: t("tab-own-code"), panel: ownCodePanel(), shown: () => run.key && showForwards() },
     run.simulated && { name: "platform", label: t("tab-platform"), panel: platformPanel() },
     { name: "doctor", label: t("tab-doctor"), panel: doctorPanel() },
     { name: "connect", label: t("tab-connect"), panel: connectPanel(), shown: () => run.key && showConnection() },

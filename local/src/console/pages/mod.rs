@@ -36,6 +36,7 @@ const FILES: &[(&str, &str, &str)] = &files! {
     "keywords.js": MODULE,
     "menu.js": MODULE,
     "messages.js": MODULE,
+    "own-code.js": MODULE,
     "page.js": MODULE,
     "phone.css": CSS,
     "phone.js": MODULE,

@@ -1,6 +1,7 @@
 //! The program as a user starts it, stops it, and as a machine that fails kills it.
 
 mod kill;
+mod own_code;
 mod process;
 mod real_account;
 mod start;

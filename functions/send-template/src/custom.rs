@@ -1,0 +1,176 @@
+//! `POST /api/sendCustomMessage`: sends a customer-service message to one person.
+//!
+//! WeChat recognises no repeat of such a message. So it is sent once: when no clear answer came, the outcome stays unknown, and
+//! requests with the same `Idempotency-Key` are told so again.
+
+use http::Response;
+use http_api::{
+    ApiRequest, Operation, Problem, Route,
+    openapi::{Body, Schema},
+    response, route,
+};
+use serde_json::{Map, Value};
+use wechat::{
+    api::{ApiError, calls::custom_message::SendCustomMessage},
+    digest::logged_openid,
+    store::{RecipientState, SendState},
+    telemetry::{self, Metric},
+    token::{CallError, CallFailure},
+    validate::{custom::SendCustom, send::Recipients},
+};
+
+use crate::{
+    App,
+    answer::{CustomSent, Recipient},
+    batch::RECORDING,
+    hints,
+    idempotency::{self, Progress},
+    users::{self, Unreachable, Users},
+};
+
+pub(crate) const ROUTES: &[Route<App>] = &[
+    route!(Send, POST "/api/sendCustomMessage" => send_custom_message, Operation {
+        id: "sendCustomMessage",
+        summary: "Send a customer-service message / 发送客服消息",
+        parameters: &[idempotency::parameter(
+            "Retries with the same key within 24 hours send the message once and get the same answer, also when the outcome is unknown. A message that WeChat refused, or was not asked to send, a retry sends. Keys belong to the caller's API key.",
+        )],
+        body: Some(Body::required("CustomMessage")),
+        answers: &[(200, "WeChat accepted the message", Schema::Named("CustomSent"))],
+        failures: &[400, 404, 409, 413, 422, 429],
+        ..Operation::NEW
+    }),
+];
+
+/// The type of a message, and its member, that opens a mini program.
+const MINI_PROGRAM: &str = "miniprogrampage";
+/// Why the outcome of a message is unknown whose run did not end.
+const RUN_DID_NOT_END: &str = "the first request with this Idempotency-Key ended before WeChat's answer was recorded \
+     / 使用此 Idempotency-Key 的首次请求中断，未记录微信的应答";
+
+/// Serves `POST /api/sendCustomMessage`.
+async fn send_custom_message(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
+    let body = request.json()?;
+    let SendCustom { recipient, message } = &SendCustom::read(&body).map_err(Problem::faulty_request)?;
+    if request.caller().grants().templates.is_some() {
+        return Err(Problem::forbidden(
+            "the scope send of this key is limited to templates, so it sends no customer-service messages \
+             / 该密钥的 send 权限仅限模板消息，不能发送客服消息",
+        ));
+    }
+    let users = Users::read(app, recipient).await?;
+    let users = users.as_ref();
+    let send = async |state: SendState| deliver(app, request, recipient, users, message, &state).await;
+    idempotency::once(app, request, &body, users, None, send).await
+}
+
+/// How the message fared.
+enum Delivery {
+    /// WeChat accepted it.
+    Accepted,
+    /// WeChat refused it.
+    Refused(Problem),
+    /// WeChat was not asked.
+    NotAttempted(Problem),
+    /// WeChat may have accepted it.
+    Unknown(Problem),
+}
+
+impl Delivery {
+    /// The value of the metrics dimension `Outcome`, the same as for template messages.
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Accepted => "Taken",
+            Self::Refused(_) => "Refused",
+            Self::NotAttempted(_) => "NotAsked",
+            Self::Unknown(_) => "Unknown",
+        }
+    }
+
+    fn errcode(&self) -> Option<i64> {
+        match self {
+            Self::Accepted => Some(0),
+            Self::Refused(problem) | Self::NotAttempted(problem) | Self::Unknown(problem) => problem.errcode(),
+        }
+    }
+}
+
+/// Sends the message, unless an earlier run may have sent it or it cannot reach the recipient.
+async fn deliver(
+    app: &App,
+    request: &ApiRequest<'_>,
+    recipient: &Recipients,
+    users: Option<&Users>,
+    message: &Map<String, Value>,
+    state: &SendState,
+) -> (Response<String>, Progress) {
+    let name = recipient.first();
+    let (touser, delivery) = match state.of(name) {
+        // No run leaves the state of a recipient, so this is one that did not end.
+        Some(RecipientState::Unknown { openid, .. }) => {
+            let touser = openid.unwrap_or_else(|| name.to_owned());
+            let problem = Problem::may_have_been_sent_once(RUN_DID_NOT_END);
+            (Some(touser), Delivery::Unknown(problem))
+        }
+        _ => match users.map_or(Ok(name), |users| users.openid(name)) {
+            Ok(openid) => (Some(openid.to_owned()), send(app, request, openid, message).await),
+            Err(Unreachable { openid, problem }) => (openid, Delivery::NotAttempted(problem)),
+        },
+    };
+    record(app, request, touser.as_deref(), &delivery);
+    let recipient = Recipient {
+        user: users.map(|_| name.to_owned()),
+        touser,
+    };
+    let failed = |problem| recipient.clone().of(problem).into_response();
+    match delivery {
+        Delivery::Accepted => (response::json(200, &CustomSent::to(recipient)), Progress::Done),
+        Delivery::Refused(problem) => (failed(problem), Progress::Refused),
+        Delivery::NotAttempted(problem) => (failed(problem), Progress::NotAttempted),
+        Delivery::Unknown(problem) => (failed(problem), Progress::Done),
+    }
+}
+
+/// Asks WeChat to send the message. A recipient who does not follow the account is recorded.
+async fn send(app: &App, request: &ApiRequest<'_>, openid: &str, message: &Map<String, Value>) -> Delivery {
+    let (asked_at, deadline) = (app.account.clock.now(), request.deadline());
+    let call = SendCustomMessage {
+        touser: openid,
+        message,
+    };
+    let Err(error) = app.account.call(&call, deadline.before(RECORDING)).await else {
+        return Delivery::Accepted;
+    };
+    if users::is_unfollowed(&error) {
+        users::record_unfollowed(app, openid, asked_at, None, deadline).await;
+    }
+    failed(&error, message)
+}
+
+fn failed(error: &CallError, message: &Map<String, Value>) -> Delivery {
+    let problem = hints::problem(error);
+    if error.may_have_landed {
+        return Delivery::Unknown(Problem::may_have_been_sent_once(problem.detail()));
+    }
+    match &error.cause {
+        CallFailure::Api(ApiError::Rejected { .. }) if message.contains_key(MINI_PROGRAM) => {
+            Delivery::Refused(hints::blame_mini_program(problem, error, MINI_PROGRAM))
+        }
+        CallFailure::Api(ApiError::Rejected { .. }) => Delivery::Refused(problem),
+        _ => Delivery::NotAttempted(problem),
+    }
+}
+
+/// Writes one log line and one metric for the message.
+fn record(app: &App, request: &ApiRequest<'_>, touser: Option<&str>, delivery: &Delivery) {
+    let (outcome, errcode) = (delivery.name(), delivery.errcode());
+    tracing::info!(
+        errcode,
+        outcome,
+        openid_sha256 = touser.map(logged_openid),
+        key = request.caller().name(),
+        "customer-service message"
+    );
+    let now = app.account.clock.now_millis();
+    telemetry::emit(&[Metric::count("Sends")], Some(("Outcome", outcome)), now);
+}

@@ -1,0 +1,404 @@
+//! Hands callbacks to the team's own code, at least once, and answers WeChat with its reply.
+//!
+//! A callback is kept in the table before own code is asked. What own code does not take stays there for `worker`. A repeat of a
+//! callback waits for the answer that the first delivery gets, also from another instance.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use http_api::Request;
+use tokio::time::{sleep, timeout};
+use tracing::Instrument as _;
+use wechat::{
+    clock::{Clock, Deadline},
+    config::ForwardConfig,
+    forward::{AskError, Asked, Forward, OwnCode, OwnReply, Showable, can_be_answered},
+    lock::lock,
+    message::Callback,
+    random,
+    store::{Begun, ForwardAttempt, ForwardState, NewForward, StoreError, Table},
+};
+
+use crate::App;
+
+/// Milliseconds. WeChat hangs up so long after a request, and delivers again.
+/// See [WeChat Docs/被动回复](https://developers.weixin.qq.com/doc/service/guide/product/message/Passive_user_reply_message).
+const PATIENCE: i64 = 5000;
+/// Milliseconds from a request's arrival in which it is answered.
+const ANSWERED_WITHIN: i64 = 4700;
+/// Budget of the note about an attempt's outcome.
+const NOTING: Duration = Duration::from_millis(300);
+/// Milliseconds after an attempt for [`NOTING`] and for the note for the doctor.
+const AFTER_ATTEMPT: i64 = 600;
+/// The longest budget with which the first delivery is answered by own code. With a longer one, replies may be late: a repeat is.
+const LATE_ABOVE: Duration = Duration::from_millis(4500);
+/// Budget of keeping a callback before own code is asked: two attempts at the table, or a first connection to it.
+const KEEPING: Duration = Duration::from_secs(1);
+/// How long own code may take for a callback that cannot be answered.
+const UNANSWERABLE: Duration = Duration::from_secs(1);
+/// Own code is not asked with less time left.
+const SHORTEST: Duration = Duration::from_millis(50);
+/// Milliseconds by which a claim outlives the attempt: for [`NOTING`], and clocks that differ. With the default budget the claim of
+/// a dead run ends before WeChat's next delivery.
+const CLAIM_OUTLIVES: i64 = 700;
+/// The pause before looking again at the callback of another delivery: at most 4 times a second.
+const LOOK_EVERY: Duration = Duration::from_millis(260);
+/// Milliseconds. A gateway's time that is older comes from another clock.
+const OLDEST_ARRIVAL: i64 = 10_000;
+/// How long connecting to own code may take.
+const CONNECT: Duration = Duration::from_secs(2);
+
+/// Failures in a row after which own code is not asked for [`REST`].
+const FAILURES: u32 = 5;
+/// Milliseconds.
+const REST: i64 = 30_000;
+
+/// Hands the callbacks of one account to own code.
+#[derive(Debug)]
+pub(crate) struct Forwarder {
+    own_code: OwnCode,
+    budget: Duration,
+    table: Table,
+    clock: Arc<dyn Clock>,
+    breaker: Mutex<Breaker>,
+}
+
+/// Spares own code that is down, and WeChat the wait for it.
+#[derive(Debug, Default)]
+struct Breaker {
+    failures: u32,
+    /// Epoch milliseconds until which own code is not asked.
+    rests_until: i64,
+}
+
+/// What came of handing a callback to own code.
+#[derive(Debug)]
+pub(crate) enum Forwarded {
+    /// Own code took it, and wants this reply.
+    Taken(OwnReply),
+    /// A repeat, which gets the first delivery's reply.
+    Repeat(OwnReply),
+    /// It is kept for `worker`, for this reason: own code did not take it, or was not asked.
+    Kept(Option<AskError>),
+    /// Own code refused it for good.
+    Dead,
+}
+
+/// Why WeChat has to deliver a callback again. Holds no text of users and no openid.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ForwardFailed {
+    /// The callback could not be kept, and own code did not take it.
+    #[error(
+        "own code did not take the callback, which could not be kept / 自有服务未接收回调，且回调未能保存: {table}; {own_code}"
+    )]
+    NotKept { table: KeepError, own_code: RefusedError },
+    /// Own code is still at work on the first delivery, for longer than WeChat waits for this one.
+    #[error("own code is still at work, and WeChat will deliver again / 自有服务仍在处理，等待微信重新推送")]
+    StillAtWork,
+}
+
+/// Why the table was not written. It may be written all the same.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum KeepError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the table did not answer within {0:?} / 数据表未在 {0:?} 内应答")]
+    TooLate(Duration),
+}
+
+/// Why own code did not take a callback.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RefusedError {
+    #[error(transparent)]
+    NotTaken(AskError),
+    #[error("own code answered 410 / 自有服务应答 410")]
+    Gone,
+}
+
+/// The times of one delivery, in epoch milliseconds.
+#[derive(Clone, Copy, Debug)]
+struct Times {
+    /// When the gateway received it.
+    arrival: i64,
+    /// When own code's budget ends.
+    budget_ends: i64,
+    /// When it has to be answered.
+    answer_by: i64,
+}
+
+impl Forwarded {
+    /// The reply that own code chose.
+    pub(crate) const fn reply(&self) -> &OwnReply {
+        match self {
+            Self::Taken(reply) | Self::Repeat(reply) => reply,
+            Self::Kept(_) | Self::Dead => &OwnReply::LeftToRules,
+        }
+    }
+
+    /// The name in the log.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Taken(_) => "taken",
+            Self::Repeat(_) => "repeat",
+            Self::Kept(_) => "kept",
+            Self::Dead => "dead",
+        }
+    }
+
+    /// Why own code did not take the callback, if it was asked.
+    pub(crate) const fn error(&self) -> Option<&AskError> {
+        match self {
+            Self::Kept(error) => error.as_ref(),
+            Self::Taken(_) | Self::Repeat(_) | Self::Dead => None,
+        }
+    }
+}
+
+/// Hands `callback`, which came in `request`, to own code. Returns `None` without own code.
+pub(crate) async fn run(app: &App, callback: &Callback, request: &Request) -> Result<Option<Forwarded>, ForwardFailed> {
+    let Some(forwarder) = &app.forwarder else {
+        return Ok(None);
+    };
+    let now = app.clock.now_millis();
+    let arrival = request.arrival(now, OLDEST_ARRIVAL);
+    // Boxed for the same reason as the effects.
+    Box::pin(forwarder.run(callback, arrival, request.deadline(now)))
+        .await
+        .map(Some)
+}
+
+impl Forwarder {
+    /// Creates the forwarder to own code, which may take `budget` for a reply.
+    pub(crate) fn new(own_code: ForwardConfig, budget: Duration, table: Table, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            own_code: OwnCode::new(own_code, CONNECT),
+            budget,
+            table,
+            clock,
+            breaker: Mutex::default(),
+        }
+    }
+
+    async fn run(
+        self: &Arc<Self>,
+        callback: &Callback,
+        arrival: i64,
+        deadline: Deadline,
+    ) -> Result<Forwarded, ForwardFailed> {
+        let is_answerable = can_be_answered(callback);
+        let times = self.times(arrival, deadline, is_answerable);
+        let showable = if is_answerable {
+            Showable::Expected
+        } else {
+            Showable::TooLate
+        };
+        let forwarded = self.keep_and_ask(callback, times, showable).await?;
+        Ok(match forwarded {
+            Forwarded::Taken(_) if !is_answerable => Forwarded::Taken(OwnReply::LeftToRules),
+            Forwarded::Repeat(_) if !is_answerable => Forwarded::Repeat(OwnReply::LeftToRules),
+            forwarded => forwarded,
+        })
+    }
+
+    fn times(&self, arrival: i64, deadline: Deadline, is_answerable: bool) -> Times {
+        let now = self.clock.now_millis();
+        let in_time = arrival + ANSWERED_WITHIN;
+        let budget_ends = if !is_answerable {
+            (now + millis(UNANSWERABLE)).min(in_time - AFTER_ATTEMPT)
+        } else if self.budget > LATE_ABOVE {
+            arrival + millis(self.budget)
+        } else {
+            (arrival + millis(self.budget)).min(in_time - AFTER_ATTEMPT)
+        };
+        let until = |end: i64, reserve: i64| {
+            let at_most = Duration::from_millis(u64::try_from(end - now).unwrap_or(0));
+            let reserve = Duration::from_millis(u64::try_from(reserve).unwrap_or(0));
+            now + millis(deadline.budget(now, at_most, reserve))
+        };
+        Times {
+            arrival,
+            budget_ends: until(budget_ends, AFTER_ATTEMPT),
+            answer_by: until(in_time, 0),
+        }
+    }
+
+    async fn keep_and_ask(
+        self: &Arc<Self>,
+        callback: &Callback,
+        times: Times,
+        showable: Showable,
+    ) -> Result<Forwarded, ForwardFailed> {
+        let forward = Forward::new(callback);
+        let new = NewForward {
+            id: &forward.id,
+            body: &forward.body,
+            kind: &forward.kind,
+            from: &callback.from,
+        };
+        let now = self.clock.now_millis();
+        let owner = random::hex::<8>();
+        let run = self.may_ask(times).then_some((&*owner, times.claim_ends()));
+        let kept = timeout(KEEPING, self.table.begin_forward(new, now, run)).await;
+        let table = match kept.map_err(|_| KeepError::TooLate(KEEPING)).and_then(|kept| Ok(kept?)) {
+            Ok(Begun::New) if run.is_none() => return Ok(Forwarded::Kept(None)),
+            Ok(Begun::New) => {
+                let attempt = ForwardAttempt {
+                    id: forward.id,
+                    owner,
+                    number: 1,
+                    began: now,
+                };
+                return Ok(self.attempt(attempt, forward.body, times, showable).await);
+            }
+            Ok(Begun::Repeat(state)) => return self.repeat(&forward, state, times, showable).await,
+            Err(error) => error,
+        };
+        let own_code = match self.ask(&forward.id, &forward.body, times, showable).await {
+            Asked::Taken(reply) => {
+                // The callback may be kept: its answer was lost.
+                self.note(self.table.finish_forward(&forward.id, &reply, self.clock.now_millis()))
+                    .await;
+                return Ok(Forwarded::Taken(reply));
+            }
+            Asked::Gone => RefusedError::Gone,
+            Asked::NotTaken(error) => RefusedError::NotTaken(error),
+        };
+        Err(ForwardFailed::NotKept { table, own_code })
+    }
+
+    /// Asks own code for a callback that is kept, and notes what came of it. It goes on in its own task when WeChat hangs up: a
+    /// repeat finds the reply.
+    async fn attempt(
+        self: &Arc<Self>,
+        attempt: ForwardAttempt,
+        body: String,
+        times: Times,
+        showable: Showable,
+    ) -> Forwarded {
+        let this = Arc::clone(self);
+        let attempt = async move {
+            let asked = this.ask(&attempt.id, &body, times, showable).await;
+            let now = this.clock.now_millis();
+            match asked {
+                Asked::Taken(reply) => {
+                    this.note(this.table.finish_forward(&attempt.id, &reply, now)).await;
+                    Forwarded::Taken(reply)
+                }
+                Asked::Gone => {
+                    let gone = RefusedError::Gone.to_string();
+                    this.note(this.table.fail_forward(&attempt, &gone, true, now)).await;
+                    Forwarded::Dead
+                }
+                Asked::NotTaken(error) => {
+                    let reason = error.to_string();
+                    this.note(this.table.fail_forward(&attempt, &reason, false, now)).await;
+                    Forwarded::Kept(Some(error))
+                }
+            }
+        };
+        let attempt = tokio::spawn(attempt.in_current_span());
+        attempt.await.unwrap_or(Forwarded::Kept(None))
+    }
+
+    /// Answers a repeat as the first delivery is answered. Own code is asked again only when the first delivery's run has died.
+    async fn repeat(
+        self: &Arc<Self>,
+        forward: &Forward,
+        mut state: ForwardState,
+        times: Times,
+        showable: Showable,
+    ) -> Result<Forwarded, ForwardFailed> {
+        loop {
+            match state {
+                ForwardState::Taken(reply) => return Ok(Forwarded::Repeat(reply)),
+                ForwardState::Abandoned if self.may_ask(times) => {
+                    let owner = random::hex::<8>();
+                    let now = self.clock.now_millis();
+                    let take_over = self
+                        .table
+                        .take_over_forward(&forward.id, &owner, now, times.claim_ends());
+                    if let Ok(Ok(Some(attempt))) = timeout(KEEPING, take_over).await {
+                        return Ok(self.attempt(attempt, forward.body.clone(), times, showable).await);
+                    }
+                }
+                ForwardState::InProgress(_) if showable == Showable::Expected => {}
+                _ => return Ok(Forwarded::Repeat(OwnReply::LeftToRules)),
+            }
+            let left = times.answer_by - self.clock.now_millis();
+            if left < millis(LOOK_EVERY) {
+                sleep(Duration::from_millis(u64::try_from(left).unwrap_or(0))).await;
+                return match state {
+                    ForwardState::InProgress(until) if until - CLAIM_OUTLIVES > times.arrival + PATIENCE => {
+                        Err(ForwardFailed::StillAtWork)
+                    }
+                    _ => Ok(Forwarded::Repeat(OwnReply::LeftToRules)),
+                };
+            }
+            sleep(LOOK_EVERY).await;
+            let look = self.table.forward_state(&forward.id, self.clock.now_millis());
+            let left = Duration::from_millis(u64::try_from(left).unwrap_or(0)).saturating_sub(LOOK_EVERY);
+            state = match timeout(left, look).await {
+                Ok(Ok(Some(now))) => now,
+                // Somebody deleted it.
+                Ok(Ok(None)) => ForwardState::NotTaken,
+                // Unread, it is as it was.
+                Ok(Err(_)) | Err(_) => state,
+            };
+        }
+    }
+
+    async fn ask(&self, id: &str, body: &str, times: Times, showable: Showable) -> Asked {
+        let now = self.clock.now_millis();
+        let budget = Duration::from_millis(u64::try_from(times.budget_ends - now).unwrap_or(0)).max(SHORTEST);
+        let asked = self
+            .own_code
+            .ask(id, body, showable, now.div_euclid(1000), budget)
+            .await;
+        let mut breaker = lock(&self.breaker);
+        match &asked {
+            Asked::Taken(_) => breaker.failures = 0,
+            // Own code that takes longer for its work than for a reply is not down.
+            Asked::NotTaken(AskError::NoAnswer(_)) if showable == Showable::TooLate => {}
+            Asked::NotTaken(_) => {
+                breaker.failures += 1;
+                if breaker.failures >= FAILURES {
+                    breaker.rests_until = self.clock.now_millis() + REST;
+                    tracing::warn!(
+                        failures = breaker.failures,
+                        "own code is not asked for {} s / {0} 秒内不再请求自有服务",
+                        REST / 1000
+                    );
+                }
+            }
+            Asked::Gone => {}
+        }
+        asked
+    }
+
+    fn may_ask(&self, times: Times) -> bool {
+        let now = self.clock.now_millis();
+        now + millis(SHORTEST) <= times.budget_ends && now >= lock(&self.breaker).rests_until
+    }
+
+    /// Writes the outcome of an attempt, best effort: without it the callback is tried again.
+    async fn note(&self, note: impl Future<Output = Result<bool, StoreError>>) {
+        let error = match timeout(NOTING, note).await {
+            Ok(Ok(_)) => return,
+            Ok(Err(error)) => KeepError::Store(error),
+            Err(_) => KeepError::TooLate(NOTING),
+        };
+        tracing::warn!(%error, "what came of a callback at own code was not noted: it is asked again / 未能记录自有服务的处理结果，将再次请求");
+    }
+}
+
+impl Times {
+    const fn claim_ends(self) -> i64 {
+        self.budget_ends + CLAIM_OUTLIVES
+    }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,58 @@
+//! Hands the replies that follow the passive one over to `worker`, before the answer, because Lambda freezes the process after
+//! it. `worker` sends those of a callback once, so each delivery hands them over. The reply goes out also when this fails: the
+//! failure is logged and counted.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+use wechat::{
+    digest::logged_openid,
+    effects::{FurtherReplies, HandOverError},
+    message::Callback,
+    reply::Reply,
+    telemetry::{self, Metric},
+};
+
+use crate::{App, effects::HANDING_OVER};
+
+/// How long after the callback came in the hand-over may end: when its effects have been handed over too.
+const WITHIN: Duration = Duration::from_millis(2500);
+
+/// Hands over `then`, if there is any, as the replies that follow the one to `callback`. The callback came in at `received`,
+/// epoch milliseconds.
+pub(crate) async fn hand_over(app: &App, callback: &Callback, then: &[Reply], received: i64) {
+    if then.is_empty() {
+        return;
+    }
+    // Boxed, as the effects are: it would make the future of every reply larger.
+    Box::pin(try_to_hand_over(app, callback, then, received)).await;
+}
+
+async fn try_to_hand_over(app: &App, callback: &Callback, then: &[Reply], received: i64) {
+    let now = app.clock.now_millis();
+    let spent = Duration::from_millis(u64::try_from(now - received).unwrap_or(0));
+    let further = FurtherReplies {
+        openid: callback.from.clone(),
+        key: callback.dedup_key(),
+        messages: then.iter().flat_map(Reply::to_custom).collect(),
+        at: app.clock.now(),
+    };
+    let error = match app.worker.as_deref() {
+        None => "WORKER_FUNCTION is not set / 未设置 WORKER_FUNCTION".to_owned(),
+        Some(worker) => {
+            let budget = WITHIN.saturating_sub(spent).min(HANDING_OVER);
+            let handed_over = timeout(budget, worker.hand_over(further.event())).await;
+            match handed_over.unwrap_or(Err(HandOverError::TooLate)) {
+                Ok(()) => return,
+                Err(error) => error.to_string(),
+            }
+        }
+    };
+    let openid_sha256 = logged_openid(&callback.from);
+    tracing::warn!(
+        openid_sha256,
+        error,
+        "the replies that follow the passive one were not handed over"
+    );
+    telemetry::emit(&[Metric::count("LostReplies")], None, now);
+}

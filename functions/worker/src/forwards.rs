@@ -1,0 +1,295 @@
+//! Asks the team's own code again for the callbacks that it has not taken.
+//!
+//! A run claims each callback in the table before it asks, so several runs at once ask each callback once, and a callback whose
+//! run dies is due again when the claim ends. Own code's replies are dropped: WeChat shows none any more.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use serde_json::{Value, json};
+use tokio::{sync::Mutex, time::Instant};
+use wechat::{
+    clock::{Clock, Deadline},
+    forward::{Asked, OwnCode, OwnReply, Showable},
+    random,
+    store::{DueForward, FORWARD_ATTEMPTS, ForwardAttempt, StoreError, Table},
+    telemetry::{self, Metric, Unit},
+};
+
+/// How long a run waits for own code's answer to one callback.
+const WAIT: Duration = Duration::from_secs(20);
+/// Callbacks for which a run asks own code at once. With the pace of the runs it bounds what own code gets when it comes back.
+const AT_ONCE: usize = 10;
+/// Failures in a row after which a run leaves the rest to the next one.
+const GIVE_UP_AFTER: usize = 5;
+/// How long a run takes at most. Where no deadline ends it, the next minute's goes on.
+const LONGEST_RUN: Duration = Duration::from_secs(55);
+/// What a run leaves of the function's time after own code's last answer, to note it. A call to the table takes 2 s at most.
+const MARGIN: Duration = Duration::from_millis(2500);
+/// How long a claim outlasts the wait for the answer: the time to note it, and more than two clocks differ.
+const CLAIMED_LONGER: Duration = Duration::from_secs(5);
+
+/// The callbacks that own code has not taken.
+#[derive(Debug)]
+pub(crate) struct Forwards {
+    table: Table,
+    own_code: Option<OwnCode>,
+    clock: Arc<dyn Clock>,
+    /// Held by a run: events that a queue kept during an outage would otherwise run all at once.
+    running: Mutex<()>,
+    has_warned: AtomicBool,
+}
+
+/// What a run has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    taken: usize,
+    /// Own code is asked again for these, by the schedule.
+    failed: usize,
+    dead: usize,
+}
+
+/// What came of one callback.
+enum Outcome {
+    Taken,
+    Failed,
+    /// Own code failed at the last attempt.
+    Dead,
+    /// Own code refused for good.
+    Gone,
+    /// Another run was faster, or the callback was deleted.
+    NotDue,
+    /// The table failed, so own code was not asked.
+    NotClaimed(StoreError),
+}
+
+/// When a run has to end.
+#[derive(Clone, Copy)]
+struct Schedule {
+    /// How long own code may take for each answer.
+    wait: Duration,
+    /// The last time at which own code can still be given the whole wait.
+    last_start: Instant,
+    /// The end of the last wait.
+    end: Instant,
+}
+
+impl Schedule {
+    fn new(deadline: Deadline, now_millis: i64) -> Self {
+        let time = deadline.budget(now_millis, LONGEST_RUN, MARGIN);
+        // In a short run own code gets less, so that there is time to ask more than once.
+        let wait = WAIT.min(time * 4 / 5);
+        let started = Instant::now();
+        Self {
+            wait,
+            last_start: started + (time - wait),
+            end: started + time,
+        }
+    }
+}
+
+/// A run in progress: what it has done, and how many callbacks it may ask for at once.
+#[derive(Default)]
+struct Progress {
+    tally: Tally,
+    failed_in_a_row: usize,
+    error: Option<StoreError>,
+}
+
+impl Progress {
+    /// The most callbacks to ask for at once. While own code fails, only as many as can still fail in a row.
+    fn room(&self) -> usize {
+        match (&self.error, self.failed_in_a_row) {
+            (Some(_), _) => 0,
+            (None, 0) => AT_ONCE,
+            (None, failed) => GIVE_UP_AFTER.saturating_sub(failed),
+        }
+    }
+
+    fn note(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Taken => self.tally.taken += 1,
+            Outcome::Failed => self.tally.failed += 1,
+            Outcome::Dead | Outcome::Gone => self.tally.dead += 1,
+            Outcome::NotDue | Outcome::NotClaimed(_) => {}
+        }
+        match outcome {
+            Outcome::Taken | Outcome::Gone => self.failed_in_a_row = 0,
+            Outcome::Failed | Outcome::Dead => self.failed_in_a_row += 1,
+            Outcome::NotDue => {}
+            Outcome::NotClaimed(error) => self.error = Some(error),
+        }
+    }
+}
+
+impl Forwards {
+    pub(crate) fn new(table: Table, own_code: Option<OwnCode>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            table,
+            own_code,
+            clock,
+            running: Mutex::new(()),
+            has_warned: AtomicBool::new(false),
+        }
+    }
+
+    /// Asks own code for what is due, until nothing is, own code fails or `deadline` is near. Leaves it to a run of this
+    /// process that is in progress.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table fails. What is due then waits for the next run.
+    pub(crate) async fn run(&self, deadline: Deadline) -> Result<Value, StoreError> {
+        let Ok(_running) = self.running.try_lock() else {
+            return Ok(json!({}));
+        };
+        let Some(own_code) = &self.own_code else {
+            self.leave().await?;
+            return Ok(json!({}));
+        };
+        let schedule = Schedule::new(deadline, self.clock.now_millis());
+        let waiting = self.table.count_forwards().await?.waiting;
+        let mut progress = Progress::default();
+        self.ask_for_all(own_code, schedule, &mut progress).await;
+        let Progress { tally, error, .. } = progress;
+        self.report(tally, waiting);
+        match error {
+            Some(error) => Err(error),
+            None if tally == Tally::default() => Ok(json!({})),
+            None => Ok(json!({"forwards": {"taken": tally.taken, "failed": tally.failed, "dead": tally.dead}})),
+        }
+    }
+
+    async fn ask_for_all(&self, own_code: &OwnCode, schedule: Schedule, progress: &mut Progress) {
+        let mut asking = FuturesUnordered::new();
+        let mut after = None;
+        'run: loop {
+            let page = self.table.due_forwards(self.clock.now_millis(), after.as_ref()).await;
+            let page = match page {
+                Ok(page) => page,
+                Err(error) => {
+                    progress.error = Some(error);
+                    break;
+                }
+            };
+            for id in page.entries {
+                while asking.len() >= progress.room() {
+                    match asking.next().await {
+                        Some(outcome) => progress.note(outcome),
+                        // The run has given up.
+                        None => break 'run,
+                    }
+                }
+                if Instant::now() >= schedule.last_start {
+                    break 'run;
+                }
+                asking.push(self.ask_for(own_code, id, schedule));
+            }
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        while let Some(outcome) = asking.next().await {
+            progress.note(outcome);
+        }
+    }
+
+    async fn ask_for(&self, own_code: &OwnCode, id: String, schedule: Schedule) -> Outcome {
+        let now = self.clock.now_millis();
+        let until = now + millis(schedule.wait + CLAIMED_LONGER);
+        let owner = random::hex::<8>();
+        let claim = self.table.claim_due_forward(&id, &owner, now, until);
+        let DueForward { attempt, body, .. } = match claim.await {
+            Ok(Some(due)) => due,
+            Ok(None) => return Outcome::NotDue,
+            Err(error) => return Outcome::NotClaimed(error),
+        };
+        let budget = schedule
+            .wait
+            .min(schedule.end.saturating_duration_since(Instant::now()));
+        let asked = own_code
+            .ask(&id, &body, Showable::TooLate, self.clock.now(), budget)
+            .await;
+        let (outcome, error) = match asked {
+            Asked::Taken(_) => (Outcome::Taken, None),
+            Asked::Gone => (
+                Outcome::Gone,
+                Some("own code answered 410 / 自有服务应答 410".to_owned()),
+            ),
+            Asked::NotTaken(error) if attempt.number >= FORWARD_ATTEMPTS => (Outcome::Dead, Some(error.to_string())),
+            Asked::NotTaken(error) => (Outcome::Failed, Some(error.to_string())),
+        };
+        self.note(&attempt, &outcome, error.as_deref()).await;
+        outcome
+    }
+
+    /// Notes what own code answered, best effort: a callback that stays claimed is due again when the claim ends.
+    async fn note(&self, attempt: &ForwardAttempt, outcome: &Outcome, error: Option<&str>) {
+        let now = self.clock.now_millis();
+        let noted = match error {
+            // WeChat's repeats, which may still come, get the reply of the rules.
+            None => {
+                self.table
+                    .finish_forward(&attempt.id, &OwnReply::LeftToRules, now)
+                    .await
+            }
+            Some(error) => {
+                let is_for_good = matches!(outcome, Outcome::Gone);
+                self.table.fail_forward(attempt, error, is_for_good, now).await
+            }
+        };
+        if let Err(error) = noted {
+            tracing::error!(
+                %error,
+                "own code's answer was not noted: it is asked again / 自有服务的应答未能记录，将再次请求"
+            );
+        }
+    }
+
+    /// Leaves what is due where it is: there is no own code to ask.
+    async fn leave(&self) -> Result<(), StoreError> {
+        let due = self.table.due_forwards(self.clock.now_millis(), None).await?;
+        if due.entries.is_empty() {
+            return Ok(());
+        }
+        telemetry::emit(&[Metric::count("ForwardsWithoutUrl")], None, self.clock.now_millis());
+        if !self.has_warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "callbacks wait for own code, and FORWARD_URL is not set: set it, or delete them by DELETE /api/forwards/{{id}} \
+                 / 有回调等待转发，但未设置 FORWARD_URL：请设置，或通过 DELETE /api/forwards/{{id}} 删除"
+            );
+        }
+        Ok(())
+    }
+
+    /// `waiting` is how many callbacks waited when the run began.
+    fn report(&self, tally: Tally, waiting: i32) {
+        let Tally { taken, failed, dead } = tally;
+        let mut metrics = vec![counted("WaitingForwards", f64::from(waiting))];
+        if dead > 0 {
+            metrics.push(counted("DeadForwards", dead as f64));
+        }
+        telemetry::emit(&metrics, None, self.clock.now_millis());
+        if tally != Tally::default() {
+            tracing::info!(taken, failed, dead, waiting, "own code was asked again for callbacks");
+        }
+    }
+}
+
+fn counted(name: &'static str, value: f64) -> Metric {
+    Metric {
+        name,
+        unit: Unit::Count,
+        value,
+    }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

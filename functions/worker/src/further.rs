@@ -1,0 +1,151 @@
+//! Sends the replies that follow a passive one, as customer-service messages.
+//!
+//! WeChat recognises no repeat of such a message, so the replies of a callback are begun once: a run that dies half-way, or an
+//! answer that is lost, leaves the rest unsent.
+
+use wechat::{
+    account::Account,
+    api::{ApiError, calls::custom_message::SendCustomMessage},
+    clock::Deadline,
+    digest::logged_openid,
+    effects::FurtherReplies,
+    errcode::{self, Class},
+    random,
+    store::{Claim, StoreError},
+    telemetry::{self, Metric},
+    token::{CallError, CallFailure},
+};
+
+/// Seconds. A claim of a run that dies lasts longer than Lambda's and the queue's next attempts, which then send nothing.
+const CLAIMED_FOR: i64 = 24 * 3600;
+
+/// Why none of the replies was sent. Another run may send them.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FurtherError {
+    /// The table could not be written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// WeChat was not asked.
+    #[error(transparent)]
+    Call(#[from] CallError),
+}
+
+/// How one message fared.
+enum Delivery {
+    Accepted,
+    /// WeChat refused it. `goes_on`: the fault is this message's, so the next one may get through.
+    Refused {
+        errcode: i64,
+        goes_on: bool,
+    },
+    /// WeChat may have accepted it.
+    Unknown(CallError),
+    /// WeChat was not asked.
+    NotAttempted(CallError),
+}
+
+/// Sends the messages in order, unless an earlier run has begun to. Stops when WeChat lets this person get no more. Returns how
+/// many WeChat accepted; `None` when an earlier run has begun.
+///
+/// # Errors
+/// [`FurtherError`] when nothing was sent.
+pub(crate) async fn send(
+    account: &Account,
+    further: &FurtherReplies,
+    deadline: Deadline,
+) -> Result<Option<usize>, FurtherError> {
+    let Account { table, clock, .. } = account;
+    let (key, owner) = (format!("{}#then", further.key), random::hex::<8>());
+    let claimed = table.claim_callback(&key, &owner, clock.now(), CLAIMED_FOR).await;
+    match claimed {
+        Ok(Claim::Won) => {}
+        Ok(Claim::Done | Claim::InProgress) => return Ok(None),
+        Err(error) => {
+            // The claim may be in the table all the same.
+            let _ = table.give_up_callback(&key, &owner).await;
+            return Err(error.into());
+        }
+    }
+    let mut accepted = 0;
+    for (index, message) in further.messages.iter().enumerate() {
+        let call = SendCustomMessage {
+            touser: &further.openid,
+            message,
+        };
+        let delivery = delivery(account.call(&call, deadline).await);
+        record(account, further, index, &delivery);
+        match delivery {
+            Delivery::Accepted => accepted += 1,
+            Delivery::Unknown(_) | Delivery::Refused { goes_on: true, .. } => {}
+            Delivery::NotAttempted(error) if index == 0 => {
+                table.give_up_callback(&key, &owner).await?;
+                return Err(error.into());
+            }
+            Delivery::NotAttempted(_) | Delivery::Refused { goes_on: false, .. } => break,
+        }
+    }
+    if let Err(error) = table.finish_callback(&key, &owner, clock.now()).await {
+        tracing::warn!(%error, "the claim of further replies was not closed, it will expire / 后续回复的处理标记未能关闭，将自行过期");
+    }
+    Ok(Some(accepted))
+}
+
+fn delivery(sent: Result<(), CallError>) -> Delivery {
+    let Err(error) = sent else {
+        return Delivery::Accepted;
+    };
+    if error.may_have_landed {
+        return Delivery::Unknown(error);
+    }
+    match &error.cause {
+        CallFailure::Api(ApiError::Rejected { rejection, .. }) => Delivery::Refused {
+            errcode: rejection.errcode,
+            goes_on: matches!(rejection.entry().class, Class::Caller | Class::Content),
+        },
+        _ => Delivery::NotAttempted(error),
+    }
+}
+
+/// Writes one log line and one metric for the message.
+fn record(account: &Account, further: &FurtherReplies, index: usize, delivery: &Delivery) {
+    let (number, openid_sha256) = (index + 1, logged_openid(&further.openid));
+    let of = further.messages.len();
+    let outcome = match delivery {
+        Delivery::Accepted => {
+            tracing::info!(openid_sha256, number, of, "further reply sent");
+            "Taken"
+        }
+        Delivery::Refused { errcode, .. } => {
+            let explained = errcode::lookup(*errcode);
+            tracing::warn!(
+                errcode,
+                openid_sha256,
+                number,
+                of,
+                "WeChat refused a further reply: {}. {} / 微信拒绝了后续回复：{}。{}",
+                explained.english,
+                explained.remedy_english,
+                explained.chinese,
+                explained.remedy_chinese
+            );
+            "Refused"
+        }
+        Delivery::Unknown(error) => {
+            tracing::warn!(
+                %error,
+                openid_sha256,
+                number,
+                of,
+                "a further reply may have been sent and is not repeated / 后续回复可能已发送，不再重复"
+            );
+            "Unknown"
+        }
+        Delivery::NotAttempted(error) => {
+            tracing::error!(%error, openid_sha256, number, of, "a further reply was not sent / 后续回复未发送");
+            "NotAsked"
+        }
+    };
+    let now = account.clock.now_millis();
+    telemetry::emit(&[Metric::count("Sends")], Some(("Outcome", outcome)), now);
+}

@@ -1,0 +1,98 @@
+// The team's own code: the callbacks that it has not taken, and in a simulated run the switch that takes it down.
+
+import { call, read } from "./api.js";
+import { busy, button, fill, h, redraw, sureButton, toast } from "./dom.js";
+import { shortOpenid, timeOfDay } from "./format.js";
+import { both, language, t } from "./i18n.js";
+import { problemBox } from "./problem.js";
+
+/** The interval between two looks while the panel is open, in milliseconds. */
+const PAUSE = 3000;
+
+/** What the run says of own code, and a page of each list. */
+const state = { ownCode: {}, waiting: [], dead: [], more: {}, loading: 0 };
+
+const about = h("div", {});
+const lists = { waiting: h("ul", { class: "users forwards" }), dead: h("ul", { class: "users forwards" }) };
+const retryAll = button(t("retry-all"), retryDead, { id: "retry-all" });
+const outcome = h("div", { class: "outcome" });
+const panel = h("div", { class: "tool" });
+
+export function ownCodePanel() {
+  document.addEventListener("openid", () => !panel.hidden && showForwards());
+  document.addEventListener("language", render);
+  setInterval(() => !panel.hidden && !document.hidden && showForwards(), PAUSE);
+  return fill(panel,
+    h("h2", {}, t("own-code-title")), h("p", { class: "hint" }, t("own-code-hint")), about, outcome,
+    h("h3", {}, t("forwards-waiting")), lists.waiting,
+    h("div", { class: "place-head" }, h("h3", {}, t("forwards-dead")), h("span", { class: "grow" }), retryAll), lists.dead);
+}
+
+/** Reads the first page of both lists. */
+export async function showForwards() {
+  const loading = ++state.loading;
+  const [ownCode, waiting, dead] = await Promise.all([
+    read("/console/own-code"), read("/api/forwards"), read("/api/forwards?state=dead")]);
+  if (loading !== state.loading) return;
+  const failed = [ownCode, waiting, dead].find((answer) => !answer.ok);
+  fill(outcome, failed && problemBox(failed));
+  if (failed) return;
+  Object.assign(state, { ownCode: ownCode.body, waiting: waiting.body.forwards, dead: dead.body.forwards,
+    more: { waiting: Boolean(waiting.body.cursor), dead: Boolean(dead.body.cursor) } });
+  render();
+}
+
+function render() {
+  redraw(about, [state.ownCode, language()], renderAbout);
+  for (const name of ["waiting", "dead"]) {
+    redraw(lists[name], [state[name], state.more[name], language()], () => fill(lists[name],
+      state[name].length === 0 && h("li", { class: "empty" }, t("no-forwards")),
+      state[name].map(row),
+      state.more[name] && h("li", { class: "empty" }, t("more-forwards"))));
+  }
+  retryAll.disabled = state.dead.length === 0;
+}
+
+function renderAbout() {
+  const { address, down } = state.ownCode;
+  const isDown = h("input", { type: "checkbox", id: "own-code-down", on: { change: () => take(isDown.checked) } });
+  isDown.checked = Boolean(down);
+  fill(about,
+    address ? h("p", {}, h("code", {}, address)) : h("p", { class: "hint" }, t("no-own-code")),
+    typeof down === "boolean" && h("label", { class: "check" }, isDown, " ", t("own-code-down")));
+}
+
+async function take(down) {
+  const answer = await call("POST", "/console/own-code", { down });
+  if (answer.ok) toast(t(down ? "own-code-is-down" : "own-code-is-up"));
+  else toast(both(answer.body.detail), "bad");
+  await showForwards();
+}
+
+function row({ id, type, from, at, attempts, next_at: next, last_error: error }) {
+  return h("li", { "data-forward": id },
+    h("div", { class: "grow" },
+      h("span", {}, h("strong", {}, type), " ", h("code", {}, shortOpenid(from)), " ", timeOfDay(at * 1000)),
+      h("span", {}, t("attempts", attempts), next !== null && [" · ", t("next-attempt", timeOfDay(next * 1000))]),
+      error && h("span", { class: "hint" }, both(error))),
+    button(t("retry"), () => retry(id), { class: "small", "aria-label": t("retry-what", type) }),
+    sureButton(t("delete"), () => remove(id), { class: "small danger", "aria-label": t("delete-what", type) }));
+}
+
+async function retry(id) {
+  said(await call("POST", `/api/forwards/${id}/retry`), "is-due");
+}
+
+async function retryDead() {
+  said(await busy(retryAll, () => call("POST", "/api/forwards/retry")), "are-due");
+}
+
+async function remove(id) {
+  said(await call("DELETE", `/api/forwards/${id}`), "forward-deleted");
+}
+
+async function said(answer, done) {
+  if (answer.ok) toast(t(done), "good");
+  else toast(both(answer.body.detail), "bad");
+  await showForwards();
+}
