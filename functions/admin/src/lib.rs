@@ -60,6 +60,8 @@ impl App {
         let AdminConfig {
             caller,
             webhook_mode,
+            // The doctor does not ask own code yet.
+            forward_url: _,
             secret,
             is_simulated,
         } = config;

@@ -115,6 +115,8 @@ impl Bench {
         let asked = match (ids.len(), requests.len()) {
             (2, 2) => "own code was asked once",
             (2, _) => "own code was asked twice, with the same `webhook-id`",
+            // The proxy answered in its place.
+            _ if kept.starts_with("own code's answer") => "own code was asked once",
             _ => "own code was not reached",
         };
         Row {
