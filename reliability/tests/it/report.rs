@@ -164,7 +164,7 @@ fn compare(title: &str, text: &str) {
 }
 
 /// The sections, in their order.
-pub(crate) const TITLES: [&str; 12] = [
+pub(crate) const TITLES: [&str; 13] = [
     "Callbacks, when the table or the event bus breaks",
     "Sending, when the table breaks",
     "Sending, when WeChat breaks",
