@@ -181,6 +181,14 @@ EFFECTS = {
         "Status": "success",
     },
 }
+# The webhook's invocation of the worker, after a passive reply whose rule has another one after it.
+THEN = {
+    "action": "then",
+    "openid": OPENID,
+    "key": hashlib.sha256(MSGID.encode()).hexdigest(),
+    "messages": [{"msgtype": "text", "text": {"content": "稍后为您处理。"}}],
+    "at": TIMESTAMP,
+}
 # Lambda's message in the queue, after the worker has failed three times.
 RECORD = json.dumps(
     {
@@ -261,6 +269,8 @@ EVENTS = {
         "detail": {},
     },
     "worker-effects": EFFECTS,
+    "worker-then": THEN,
+    "worker-run": {"action": "run"},
     "worker-queue": {
         "Records": [
             {

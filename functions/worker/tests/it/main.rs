@@ -199,7 +199,7 @@ async fn of_a_queue_those_come_again_that_failed() {
 async fn nothing_is_due_and_an_unknown_action_is_an_error() {
     let stage = stage().await;
     let mut worker = start(&stage).await;
-    for event in [json!({"action": "run"}), json!({}), sample("refresh-schedule")] {
+    for event in [sample("worker-run"), json!({}), sample("refresh-schedule")] {
         assert_eq!(worker.succeed(&event).await, json!({}), "{event}");
     }
     for event in [
