@@ -16,11 +16,11 @@ mod sends;
 mod token;
 mod users;
 
-use std::{collections::HashMap, future::Future};
+use std::{collections::HashMap, future::Future, time::Duration};
 
 use aws_sdk_dynamodb::{
     Client,
-    config::{Credentials, Region},
+    config::{Credentials, Region, timeout::TimeoutConfig},
     types::{AttributeValue, TimeToLiveSpecification},
 };
 use testing::TableServer;
@@ -85,11 +85,18 @@ impl Bench {
     }
 }
 
+/// An implementation that serves one request at a time, and copies the table for each transaction, needs longer than DynamoDB.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 fn client_of(endpoint: String) -> Client {
+    let timeouts = TimeoutConfig::builder()
+        .operation_attempt_timeout(PATIENCE)
+        .operation_timeout(PATIENCE);
     let config = aws_sdk_dynamodb::config::Builder::from(&wechat::aws::load(AWS_CALLS))
         .region(Region::new("us-east-1"))
         .credentials_provider(Credentials::new("test", "test", None, None, "test"))
         .endpoint_url(endpoint)
+        .timeout_config(timeouts.build())
         .build();
     Client::from_conf(config)
 }
