@@ -2,7 +2,11 @@
 
 use serde_json::{Value, json};
 use simulator::FOLLOWER;
-use testing::{Fault, Service, Stage, event::{queue, sample}, now};
+use testing::{
+    Fault, Service, Stage,
+    event::{queue, sample},
+    now,
+};
 
 use crate::{start, start_with};
 

@@ -63,10 +63,16 @@ async fn own_code_of_the_environment_answers_and_gets_by_a_retry_what_it_missed(
 
     run.post("/console/own-code", &json!({"down": false})).await;
     let id = waiting[0]["id"].as_str().unwrap();
-    assert_eq!(run.post(&format!("/api/forwards/{id}/retry"), &Value::Null).await.0, 202);
+    assert_eq!(
+        run.post(&format!("/api/forwards/{id}/retry"), &Value::Null).await.0,
+        202
+    );
     own_code.asked(2).await;
     let late = own_code.requests().pop().unwrap();
-    assert_eq!((late.header("webhook-id"), late.header("wechat-reply")), (id, "too-late"));
+    assert_eq!(
+        (late.header("webhook-id"), late.header("wechat-reply")),
+        (id, "too-late")
+    );
     assert_eq!(late.target, "/wechat?key=hidden");
     assert_eq!(late.json()["document"]["Content"], "二");
     assert!(!program.stopped().contains("hidden"));
