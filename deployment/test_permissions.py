@@ -46,7 +46,7 @@ RESOURCES_OF = {
 }
 # Calls on an index of the table.
 ON_THE_INDEX = {"dynamodb:Query"}
-OUTSIDE_OF_THE_VPC = ("WebhookFunction", "WorkerFunction")
+OUTSIDE_OF_THE_VPC = ("WebhookFunction",)
 MODES = ("None", "Proxy", "ExistingVpc")
 
 
@@ -118,10 +118,11 @@ def test_nothing_is_published_without_a_bus(function):
     assert "events:PutEvents" not in {action for action, _ in allowed(Stack().statements_of(function))}
 
 
-def test_only_the_rule_may_send_to_the_dead_letter_queue():
+def test_only_the_rules_may_send_to_the_dead_letter_queue():
     stack = Stack()
     (statement,) = stack.properties("DeadLettersPolicy")["PolicyDocument"]["Statement"]
-    assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": "${TokenRefresherFunctionEveryMinute.Arn}"}}
+    rules = ["${TokenRefresherFunctionEveryMinute.Arn}", "${WorkerFunctionEveryMinute.Arn}"]
+    assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": rules}}
     assert (statement["Action"], statement["Resource"]) == ("sqs:SendMessage", "${DeadLetters.Arn}")
 
 

@@ -23,6 +23,8 @@ BROUGHT = {
     "LoginHosts": "shop.example.com,www.example.com",
     "JssdkHosts": "shop.example.com,www.example.com",
     "DomainCheck": "AbCdEf0123456789",
+    "ForwardUrl": "https://shop.example.com/wechat",
+    "ForwardBudgetMs": "13000",
 }
 EGRESS = [
     {"EgressMode": "None"},
@@ -53,7 +55,8 @@ COMBINATIONS = [
     for parts in itertools.product(EGRESS, JWT, DOMAIN, ARCHITECTURES, [{}, BROUGHT], [{"pseudo": PSEUDO}, {"pseudo": CHINA}])
 ]
 # The functions that call WeChat.
-CALLERS = [name for name in FUNCTIONS if name not in ("WebhookFunction", "WorkerFunction")]
+CALLERS = [name for name in FUNCTIONS if name != "WebhookFunction"]
+SCHEDULED = ("TokenRefresherFunction", "WorkerFunction")
 
 
 def title(chosen):
@@ -122,8 +125,8 @@ ALL = set(FUNCTIONS)
 REFRESHER = {"TokenRefresherFunction"}
 WITH_MODE = {"WebhookFunction", "AdminFunction"}
 WITH_BUS = {"WebhookFunction", "WorkerFunction"}
-WITH_FORWARD = {"WebhookFunction"}
 USERS = {"UsersFunction"}
+WITH_OWN_CODE = {"WebhookFunction", "WorkerFunction", "AdminFunction"}
 CHANGES = [
     ("WechatAppId", "wxfedcba9876543210", {}, ALL),
     ("MessageMode", "plain", {}, WITH_MODE),
@@ -135,8 +138,8 @@ CHANGES = [
     ("ProxyUrl", "http://other.example.com:3128", EGRESS[3], set(CALLERS)),
     ("ApiBase", "https://hk.api.weixin.qq.com", {}, set(CALLERS)),
     ("EventBusName", "default", {}, WITH_BUS),
-    ("ForwardUrl", "https://shop.example.com/wechat", {}, WITH_FORWARD),
-    ("LateReplies", "true", {}, {"WebhookFunction"}),
+    ("ForwardUrl", "https://shop.example.com/wechat", {}, WITH_OWN_CODE),
+    ("ForwardBudgetMs", "13000", {}, {"WebhookFunction"}),
     ("AllowedOrigins", "https://a.example.com", {}, set()),
     ("JwtIssuer", "https://other.example.com/", JWT[1], set()),
     ("JwtAudience", "other", JWT[1], set()),
@@ -191,18 +194,19 @@ def test_an_edit_of_a_branch_that_is_not_taken_changes_nothing():
 def test_everything_calls_the_functions_themselves(stack):
     """An alias would go on with an old version, whose settings no parameter changes: SAM does not see what one refers to."""
     assert not stack.of_type("AWS::Lambda::Version") and not stack.of_type("AWS::Lambda::Alias")
-    for function in ("SendTemplateFunction", "AdminFunction", "UsersFunction"):
+    for function in ("SendTemplateFunction", "AdminFunction", "UsersFunction", "WorkerFunction"):
         assert stack.properties(function)["Environment"]["Variables"]["TOKEN_REFRESHER_FUNCTION"] == "${TokenRefresherFunction}"
     assert stack.properties("WebhookFunction")["Environment"]["Variables"]["WORKER_FUNCTION"] == "${WorkerFunction}"
-    (target,) = stack.properties("TokenRefresherFunctionEveryMinute")["Targets"]
-    assert target["Arn"] == "${TokenRefresherFunction.Arn}"
+    for function in SCHEDULED:
+        (target,) = stack.properties(f"{function}EveryMinute")["Targets"]
+        assert target["Arn"] == f"${{{function}.Arn}}"
     for integration in stack.of_type("AWS::ApiGatewayV2::Integration").values():
         assert re.fullmatch(r"\$\{\w+Function\.Arn\}", integration["Properties"]["IntegrationUri"])
     for permission in stack.of_type("AWS::Lambda::Permission").values():
         assert permission["Properties"]["FunctionName"].strip("${}") in FUNCTIONS
 
 
-def test_all_but_webhook_and_worker_are_in_the_vpc_of_a_vpc_mode(stack):
+def test_all_but_the_webhook_are_in_the_vpc_of_a_vpc_mode(stack):
     expected = (["subnet-1", "subnet-2"], ["sg-1"]) if stack.parameters["EgressMode"] == "ExistingVpc" else None
     for function in set(FUNCTIONS) - set(CALLERS):
         assert "VpcConfig" not in stack.properties(function), function
@@ -307,7 +311,8 @@ def test_each_function_reads_its_own_secret_and_no_value_is_anywhere(stack):
         variables = stack.properties(function)["Environment"]["Variables"]
         secret = app if function == "TokenRefresherFunction" else shared
         assert variables.get("WECHAT_SECRET_ID") == secret, function
-        assert not {"WECHAT_APP_SECRET", "WECHAT_TOKEN", "WECHAT_ENCODING_AES_KEY", "API_KEYS"} & set(variables)
+        secrets = {"WECHAT_APP_SECRET", "WECHAT_TOKEN", "WECHAT_ENCODING_AES_KEY", "API_KEYS", "FORWARD_SECRET"}
+        assert not secrets & set(variables)
     # No dynamic reference either: it would show the value in the function's configuration.
     assert not any("{{resolve:secretsmanager" in text for text in texts([stack.resources, stack.outputs]))
     assert len(stack.of_type("AWS::SecretsManager::Secret")) == (0 if stack.parameters["ExistingAppSecretArn"] else 2)
@@ -348,8 +353,8 @@ def test_alarms_and_what_they_cost_are_there_when_wanted(chosen):
     assert set(alarms) == {
         f"{name}Alarm"
         for name in (
-            "ApiFailing", "CallbacksRefused", "CallbacksSilent", "DeadLetters", "DeliveriesFailing", "FunctionFailing",
-            "LateEffects", "QuotaReached", "RefresherFailing", "RefresherSilent", "TableThrottled", "Throttled",
+            "ApiFailing", "CallbacksRefused", "CallbacksSilent", "DeadForwards", "DeadLetters", "DeliveriesFailing",
+            "FunctionFailing", "LateEffects", "QuotaReached", "RefresherFailing", "RefresherSilent", "TableThrottled", "Throttled",
             "TokenExpiring", "WebhookSlow", "WhitelistDenied", "WorkerFailing",
         )
     }  # fmt: skip
@@ -402,8 +407,9 @@ def test_roles_have_the_boundary(stack):
 
 
 def test_failed_runs_end_in_the_dead_letter_queue(stack):
-    (target,) = stack.properties("TokenRefresherFunctionEveryMinute")["Targets"]
-    assert target["DeadLetterConfig"]["Arn"] == "${DeadLetters.Arn}"
+    for function in SCHEDULED:
+        (target,) = stack.properties(f"{function}EveryMinute")["Targets"]
+        assert target["DeadLetterConfig"]["Arn"] == "${DeadLetters.Arn}"
     asynchronous = stack.properties("TokenRefresherFunctionEventInvokeConfig")
     assert asynchronous["DestinationConfig"]["OnFailure"]["Destination"] == "${DeadLetters.Arn}"
     assert (asynchronous["MaximumEventAgeInSeconds"], asynchronous["MaximumRetryAttempts"]) == (60, 0)
@@ -424,6 +430,39 @@ def test_effects_that_fail_are_tried_again_for_hours_and_then_from_a_queue(stack
     assert (again["EventSourceArn"], again["FunctionName"]) == ("${LateEffects.Arn}", "${WorkerFunction}")
     # One event that fails must not bring back those that did not.
     assert again["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+
+def test_the_worker_runs_every_minute(stack):
+    rule = stack.properties("WorkerFunctionEveryMinute")
+    assert rule["ScheduleExpression"] == "rate(1 minute)"
+    (target,) = rule["Targets"]
+    assert json.loads(target["Input"]) == {"action": "run"}
+
+
+def test_own_code_is_known_to_those_who_call_it_and_to_the_doctor(stack):
+    for function in FUNCTIONS:
+        variables = stack.properties(function)["Environment"]["Variables"]
+        assert variables.get("FORWARD_URL") == (stack.parameters["ForwardUrl"] if function in WITH_OWN_CODE else None), function
+    assert stack.properties("WebhookFunction")["Environment"]["Variables"]["FORWARD_BUDGET_MS"] == (
+        stack.parameters["ForwardBudgetMs"]
+    )
+
+
+@pytest.mark.parametrize("budget", SOURCE["Parameters"]["ForwardBudgetMs"]["AllowedValues"])
+def test_the_webhook_lives_as_long_as_its_longest_reply(budget):
+    timeout = Stack(ForwardBudgetMs=budget).properties("WebhookFunction")["Timeout"]
+    assert timeout == (15 if int(budget) > 4500 else 5)
+    # The function cuts its budget to what a delivery has, or keeps the late reply after it.
+    assert timeout * 1000 >= int(budget) + 500
+
+
+def test_own_code_is_called_by_https_and_its_address_holds_no_secret():
+    pattern = re.compile(SOURCE["Parameters"]["ForwardUrl"]["AllowedPattern"])
+    for url in ["", "https://a.example", "https://a.example:8443/wechat/"]:
+        assert pattern.search(url), url
+    # Whoever may read the stack would see a password in the query.
+    for url in ["http://a.example/", "https://", "https://user:password@a.example/", "https://a.example/?key=1", "https://a b/"]:
+        assert not pattern.search(url), url
 
 
 def test_webhook_and_worker_publish_to_the_same_bus(stack):
@@ -457,13 +496,13 @@ def test_the_table_and_the_functions_are_what_production_needs(stack):
         assert (properties["Runtime"], properties["LoggingConfig"]["LogFormat"]) == ("provided.al2023", "JSON")
         group = properties["LoggingConfig"]["LogGroup"].strip("${}")
         assert stack.properties(group)["RetentionInDays"] == 30
-        traces = "Active" if stack.pseudo is PSEUDO and function != "TokenRefresherFunction" else "PassThrough"
+        traces = "Active" if stack.pseudo is PSEUDO and function not in SCHEDULED else "PassThrough"
         assert properties["TracingConfig"]["Mode"] == traces
         # A new account has no concurrency to reserve.
         assert "ReservedConcurrentExecutions" not in properties
     assert timeouts == {
-        "WebhookFunction": 5, "TokenRefresherFunction": 30, "SendTemplateFunction": 29, "AdminFunction": 29,
-        "UsersFunction": 29, "WorkerFunction": 30,
+        "WebhookFunction": 15 if stack.parameters["ForwardBudgetMs"] == "13000" else 5, "TokenRefresherFunction": 30,
+        "SendTemplateFunction": 29, "AdminFunction": 29, "UsersFunction": 29, "WorkerFunction": 60,
     }  # fmt: skip
 
 
@@ -636,7 +675,7 @@ def test_samconfig_overrides_parameters_that_there_are(environment):
 
 def test_alarms_and_dashboard_read_metrics_that_the_code_emits():
     code = [path.read_text() for folder in ("shared", "functions") for path in (ROOT / folder).rglob("src/**/*.rs")]
-    metric = r'(?:Metric::(?:count|millis)\(|\bname: )"([A-Z]\w+)"'
+    metric = r'(?:Metric::(?:count|millis)\(|\bcounted\(|\bname: )"([A-Z]\w+)"'
     emitted = {name for text in code for name in re.findall(metric, text)}
     stack = Watching()
     watched = set()
@@ -647,8 +686,8 @@ def test_alarms_and_dashboard_read_metrics_that_the_code_emits():
                 watched.add(read["MetricName"])
                 assert read["Dimensions"][0]["Name"] == "FunctionName"
     assert watched == {
-        "BadSignatures", "Deliveries", "ExchangeFailures", "ReplyLatency", "TokenLifeSeconds", "WechatErrcodes",
-        "WhitelistDenied",
+        "BadSignatures", "DeadForwards", "Deliveries", "ExchangeFailures", "ReplyLatency", "TokenLifeSeconds",
+        "WechatErrcodes", "WhitelistDenied",
     }  # fmt: skip
     for text in texts(json.loads(stack.properties("Dashboard")["DashboardBody"])):
         watched |= set(re.findall(r'\{WechatBundle,FunctionName,\w+\} .* MetricName="(\w+)"', text))

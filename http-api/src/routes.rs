@@ -12,6 +12,9 @@ use crate::{Caller, Problem, Request, Scope, openapi::Operation};
 /// Bytes. The limit of a request's body.
 pub const BODY_LIMIT: usize = 256 * 1024;
 
+/// The segments of an unknown path in logs.
+const LOGGED_SEGMENTS: usize = 6;
+
 /// The future of a handler.
 pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<Response<String>, Problem>> + Send + 'a>>;
 
@@ -242,6 +245,17 @@ pub(crate) fn pattern<A>(tables: &[&[Route<A>]], path: &str) -> Option<&'static 
     Some(route.path)
 }
 
+/// Returns an unknown path for the log: its first segments, those that stand in no path of `known` replaced, because they may
+/// be ids and codes of a path that was almost right.
+pub(crate) fn redacted(known: &[String], path: &str) -> String {
+    let is_known = |segment: &str| known.iter().any(|path| path.split('/').any(|known| known == segment));
+    let segments = path.split('/').take(LOGGED_SEGMENTS);
+    let segments: Vec<&str> = segments
+        .map(|segment| if is_known(segment) { segment } else { "*" })
+        .collect();
+    segments.join("/")
+}
+
 /// Returns why no route serves `request`: 405 when its path has other methods, else 404, with the nearest of `known`.
 pub(crate) fn unserved<A>(tables: &[&[Route<A>]], known: &[String], request: &Request) -> Problem {
     let methods: Vec<&str> = of_path(tables, request.path())
@@ -387,6 +401,19 @@ mod tests {
             ("/api/messages/4/2", None),
         ] {
             assert_eq!(pattern(ROUTES, path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_path_is_logged_without_what_may_be_an_id() {
+        for (path, expected) in [
+            ("/api/messages/3000/x", "/api/messages/*/*"),
+            ("/api/mesages/3000", "/api/*/*"),
+            ("/api/menu/{msgid}", "/api/menu/{msgid}"),
+            ("o1", "*"),
+            ("/a/b/c/d/e/f/g", "/*/*/*/*/*"),
+        ] {
+            assert_eq!(redacted(&paths(ROUTES), path), expected);
         }
     }
 

@@ -13,8 +13,6 @@ use crate::{
     routes::{self, ApiRequest},
 };
 
-/// Bytes. The longest path in logs.
-const LOGGED_PATH: usize = 128;
 /// How long an answer waits for the note that its caller's key was used today.
 const NOTE_BUDGET: Duration = Duration::from_millis(200);
 
@@ -113,8 +111,13 @@ async fn answer<A: Api>(app: &A, request: &Request, caller: Authorized) -> Respo
     }
     let millis = app.clock().now_millis() - started;
     // A path may hold ids and codes: its pattern is logged. An unknown path may hold anything: a stranger's is not logged.
-    let unknown = || key.is_some().then(|| brief(request.path()));
-    let path = routes::pattern(A::ROUTES, request.path()).or_else(unknown);
+    let unknown = || {
+        key.is_some()
+            .then(|| routes::redacted(&app.known_paths(), request.path()))
+    };
+    let path = routes::pattern(A::ROUTES, request.path())
+        .map(str::to_owned)
+        .or_else(unknown);
     tracing::info!(
         method = %request.method(), path, key, status = response.status().as_u16(), millis, "request answered"
     );
@@ -140,8 +143,4 @@ async fn route<A: Api>(app: &A, request: &Request, caller: Authorized, now: i64)
     }
     let request = ApiRequest::new(request, caller, request.deadline(now), parameters);
     (route.handler)(app, &request).await
-}
-
-fn brief(path: &str) -> &str {
-    &path[..path.floor_char_boundary(LOGGED_PATH)]
 }

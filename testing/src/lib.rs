@@ -14,6 +14,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 pub mod account;
+mod browser;
 pub mod event;
 mod function;
 mod manual_clock;
@@ -23,6 +24,7 @@ mod stage;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use ::embedded_table::{TABLE_NAME, create_table};
+pub use browser::{Browser, PUBLIC_URL, parameter};
 pub use function::{Asking, Function, Outcome, Response};
 pub use manual_clock::ManualClock;
 pub use service::{

@@ -54,6 +54,8 @@ pub(crate) const ROUTES: &[Route<App>] = &[
 const KEY_BYTES: usize = 24;
 /// Random bytes of an id.
 const ID_BYTES: usize = 8;
+/// The name of `API_KEYS` in logs.
+const ROOT: &str = "root";
 /// Characters. The longest name.
 const NAME_LIMIT: usize = 64;
 /// The most entries of `templates` and of `paths`.
@@ -226,6 +228,12 @@ fn read_name(reader: &mut Reader, object: &Object<'_, '_>) -> Option<String> {
     let name = reader.required_text(object, "name", str::is_empty)?;
     let place = object.place.member("name");
     reader.no_control_characters(&place, name);
+    if name.trim().eq_ignore_ascii_case(ROOT) {
+        reader.fault(
+            &place,
+            "must not be root, the name of API_KEYS in logs / 不能为 root，该名称在日志中代表 API_KEYS",
+        );
+    }
     let length = name.chars().count();
     if length > NAME_LIMIT {
         reader.fault(

@@ -311,9 +311,14 @@ async fn exchange(
             }
         },
     };
-    let stored = table.end_login(state, owner, &end).await;
-    let stored = stored.map_err(|error| unavailable("the end of a login cannot be stored", &error))?;
-    Ok(stored.then_some(end))
+    match table.end_login(state, owner, &end).await {
+        Ok(stored) => Ok(stored.then_some(end)),
+        // The person may be bound by now, and is told so.
+        Err(error) => {
+            tracing::error!(%error, "the end of a login cannot be stored");
+            Ok(Some(end))
+        }
+    }
 }
 
 fn person(identity: &Identity) -> Person<'_> {

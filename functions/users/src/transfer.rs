@@ -28,8 +28,9 @@ struct Entry {
 /// The result for one entry.
 #[derive(Serialize)]
 struct ImportResult<'a> {
-    user: &'a str,
-    openid: &'a str,
+    /// As given, if it is a text.
+    user: Option<&'a str>,
+    openid: Option<&'a str>,
     /// 200. Absent for a failure, which has its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
@@ -42,31 +43,33 @@ struct ImportResults<'a> {
     results: Vec<ImportResult<'a>>,
 }
 
-/// Serves `POST /api/users`.
+/// Serves `POST /api/users`. An entry that is wrong fails by itself.
 pub(crate) async fn import(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
-    let entries = read(&request.json()?).map_err(Problem::faulty_request)?;
+    let body = request.json()?;
+    let values = read(&body).map_err(Problem::faulty_request)?;
+    let entries: Vec<_> = values
+        .iter()
+        .map(|value| read_entry(value).map_err(Problem::faulty_request))
+        .collect();
     let now = app.now();
     // In order, so that later entries win.
     let at_once = if are_apart(&entries) { CONCURRENT_CHANGES } else { 1 };
-    let changes = entries.iter().map(|entry| async move {
+    let changes = entries.into_iter().map(|entry| async move {
+        let Entry { user, person } = entry?;
         if request.is_late(app.account.clock.now_millis()) {
             return Err(Problem::timeout(
                 "there was no time left for this entry / 处理该条目前已超时",
             ));
         }
-        let stored = app
-            .account
-            .table
-            .put_user(&entry.user, entry.person.person(), now)
-            .await;
-        stored.map(|_| ()).map_err(Problem::from)
+        app.account.table.put_user(&user, person.person(), now).await?;
+        Ok(())
     });
     let changes: Vec<_> = changes.collect();
-    let outcomes: Vec<_> = stream::iter(changes).buffered(at_once).collect().await;
+    let outcomes: Vec<Result<(), Problem>> = stream::iter(changes).buffered(at_once).collect().await;
     let all_bound = outcomes.iter().all(Result::is_ok);
-    let results = entries.iter().zip(outcomes).map(|(entry, outcome)| ImportResult {
-        user: &entry.user,
-        openid: &entry.person.openid,
+    let results = values.iter().zip(outcomes).map(|(value, outcome)| ImportResult {
+        user: value["user"].as_str(),
+        openid: value["openid"].as_str(),
         status: outcome.is_ok().then_some(200),
         problem: outcome.err(),
     });
@@ -77,38 +80,41 @@ pub(crate) async fn import(app: &App, request: &ApiRequest<'_>) -> Result<Respon
 }
 
 /// Whether no two entries are about the same user or openid.
-fn are_apart(entries: &[Entry]) -> bool {
+fn are_apart(entries: &[Result<Entry, Problem>]) -> bool {
     let (mut users, mut openids) = (HashSet::new(), HashSet::new());
-    entries
-        .iter()
-        .all(|entry| users.insert(&entry.user) && openids.insert(&entry.person.openid))
+    let mut entries = entries.iter().flatten();
+    entries.all(|entry| users.insert(&entry.user) && openids.insert(&entry.person.openid))
 }
 
-fn read(body: &Value) -> Result<Vec<Entry>, Vec<Fault>> {
+/// Reads the list of entries.
+fn read(body: &Value) -> Result<&[Value], Vec<Fault>> {
     let mut reader = Reader::of_request();
-    let read = read_entries(&mut reader, body);
-    reader.finish(read)
+    let object = reader.object_of(Place::Root, body, &["users"]);
+    let list = object.and_then(|object| {
+        let place = object.place.member("users");
+        match object.get("users") {
+            Some(list) => reader.list_of(&place, list, 1..=USERS_LIMIT),
+            None => {
+                reader.missing(&place);
+                None
+            }
+        }
+    });
+    reader.finish(list)
 }
 
-fn read_entries(reader: &mut Reader, body: &Value) -> Option<Vec<Entry>> {
-    let object = reader.object_of(Place::Root, body, &["users"])?;
-    let place = object.place.member("users");
-    let Some(list) = object.get("users") else {
-        reader.missing(&place);
-        return None;
-    };
-    let list = reader.list_of(&place, list, 1..=USERS_LIMIT)?;
-    let entries = list.iter().take(USERS_LIMIT).enumerate();
-    let entries = entries.filter_map(|(index, value)| {
-        let entry = reader.object_of(place.element(index), value, &["user", "openid", "unionid"])?;
-        let user = read_user(reader, &entry);
-        let person = WantedPerson::read(reader, &entry);
+fn read_entry(value: &Value) -> Result<Entry, Vec<Fault>> {
+    let mut reader = Reader::of_request();
+    let entry = reader.object_of(Place::Root, value, &["user", "openid", "unionid"]);
+    let entry = entry.and_then(|entry| {
+        let user = read_user(&mut reader, &entry);
+        let person = WantedPerson::read(&mut reader, &entry);
         Some(Entry {
             user: user?,
             person: person?,
         })
     });
-    Some(entries.collect())
+    reader.finish(entry)
 }
 
 #[derive(Serialize)]

@@ -8,7 +8,6 @@ use http_api::{
     openapi::{Body, Location, Parameter, Schema},
     response, route,
 };
-use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use serde_json::Value;
 use wechat::{
@@ -46,7 +45,7 @@ const CURSOR: Parameter = Parameter {
 const DELETE: Operation = Operation {
     id: "deleteUser",
     summary: "Delete a user and what is kept of the person / 删除用户及其数据",
-    description: "Unbinds the user, and removes the openid from the records of messages; a digest of it stays, for totals. An answer other than 204 or 404 may have deleted some of it: repeat the request.",
+    description: "Unbinds the user, deletes the user's bindings, and removes the openid from the records of messages; a digest of it stays, for totals. An answer other than 204 or 404 may have deleted some of it: repeat the request.",
     parameters: &[BY_PATH],
     answers: &[(204, "Nothing is left", Schema::Empty)],
     failures: &[400, 404],
@@ -182,12 +181,18 @@ pub(crate) fn read_user(reader: &mut Reader, object: &Object<'_, '_>) -> Option<
     }
 }
 
-/// Returns the user that the path or the query names. API Gateway hands paths over decoded, some emulators do not; an id with
-/// `%` does not travel in a path.
+/// Returns the user that the path or the query names. The gateway hands paths over decoded, so a `%` in one cannot be told from
+/// an encoded character.
 fn named<'r>(request: &'r ApiRequest<'_>) -> Result<Cow<'r, str>, Problem> {
     let user = match request.parameter("user") {
         "" => request.query("user").unwrap_or_default(),
-        user => percent_decode_str(user).decode_utf8_lossy(),
+        user if user.contains('%') => {
+            return Err(Problem::bad_request(
+                "an id with % does not fit into a path: use /api/users?user= / 含 % 的 id 不能放在路径中，请使用 /api/users?user=",
+            )
+            .with_field("user"));
+        }
+        user => Cow::Borrowed(user),
     };
     if is_user_id(&user) {
         Ok(user)
@@ -238,34 +243,39 @@ fn read(body: &Value) -> Result<WantedPerson, Vec<Fault>> {
     reader.finish(read)
 }
 
-/// Serves `DELETE /api/users/{user}`. The messages come first: a request that fails half-way can be repeated. Those that were
-/// sent meanwhile come last.
+/// Serves `DELETE /api/users/{user}`. The user comes last, so that a request that failed half-way can be repeated; then what
+/// came meanwhile.
 async fn delete(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
     let user = named(request)?;
     let stored = app.account.table.user(&user).await?.ok_or_else(Problem::unknown_user)?;
-    forget_messages(app, request, &stored.openid).await?;
+    forget(app, request, &stored).await?;
     let deleted = app
         .account
         .table
         .delete_user(&user)
         .await?
         .ok_or_else(Problem::unknown_user)?;
-    forget_messages(app, request, &deleted.openid).await?;
+    forget(app, request, &deleted).await?;
     Ok(response::empty(StatusCode::NO_CONTENT))
 }
 
-async fn forget_messages(app: &App, request: &ApiRequest<'_>, openid: &str) -> Result<(), Problem> {
-    let mut next = None;
-    loop {
-        next = app.account.table.forget_messages(openid, next.as_ref()).await?;
-        if next.is_none() {
-            return Ok(());
-        }
-        if request.is_late(app.account.clock.now_millis()) {
-            return Err(Problem::timeout(
-                "the person has more messages than one request can go through / 该用户的消息过多，一次请求未能处理完",
-            )
-            .with_hint("Repeat the request: it goes on. / 请重复此请求以继续。"));
-        }
+/// Removes a person from the records of messages, and deletes the user's bindings.
+async fn forget(app: &App, request: &ApiRequest<'_>, user: &User) -> Result<(), Problem> {
+    let table = &app.account.table;
+    let in_time = || match request.is_late(app.account.clock.now_millis()) {
+        false => Ok(()),
+        true => Err(Problem::timeout(
+            "there is more of this person than one request can go through / 该用户的数据过多，一次请求未能处理完",
+        )
+        .with_hint("Repeat the request: it goes on. / 请重复此请求以继续。")),
+    };
+    let mut next = table.forget_messages(&user.openid, None).await?;
+    while next.is_some() {
+        in_time()?;
+        next = table.forget_messages(&user.openid, next.as_ref()).await?;
     }
+    while table.delete_bindings(&user.user).await? {
+        in_time()?;
+    }
+    Ok(())
 }

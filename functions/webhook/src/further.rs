@@ -15,8 +15,8 @@ use wechat::{
 
 use crate::{App, effects::HANDING_OVER};
 
-/// How long after the callback came in the hand-over may end: when its effects have been handed over too.
-const WITHIN: Duration = Duration::from_millis(2500);
+/// How long after the callback came in the hand-over may end. Own code may have taken most of WeChat's 5 seconds.
+const WITHIN: Duration = Duration::from_millis(4500);
 
 /// Hands over `then`, if there is any, as the replies that follow the one to `callback`. The callback came in at `received`,
 /// epoch milliseconds.

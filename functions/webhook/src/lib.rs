@@ -221,20 +221,23 @@ async fn receive(app: &App, query: Result<CallbackQuery, VerifyError>, request: 
     let own = forwarded
         .as_ref()
         .map_or(&OwnReply::LeftToRules, |forwarded| forwarded.reply());
-    let outcome = match (failed, own, rules) {
+    let chosen = match (own, &rules) {
+        (OwnReply::Reply(reply), _) => Some(reply),
+        (OwnReply::LeftToRules, Some(rules)) => choose(&callback, scan.as_ref(), rules),
+        (OwnReply::LeftToRules, None) | (OwnReply::Silence, _) => None,
+    };
+    let outcome = match (failed, own, chosen) {
         (Some(failed), ..) => failed,
-        (None, OwnReply::Reply(reply), _) => answer(&callback, reply, seal.as_ref(), now),
-        (None, OwnReply::LeftToRules, Some(rules)) => match choose(&callback, scan.as_ref(), &rules) {
-            Some(reply) => {
-                further::hand_over(app, &callback, &reply.then, received).await;
-                answer(&callback, &reply.passive, seal.as_ref(), now)
-            }
-            None => Outcome::Acknowledged,
-        },
-        (None, OwnReply::LeftToRules, None) if may_reply && now - callback.created_at < DELIVERED_AGAIN => {
+        (None, _, Some(reply)) => {
+            further::hand_over(app, &callback, &reply.then, received).await;
+            answer(&callback, &reply.passive, seal.as_ref(), now)
+        }
+        (None, OwnReply::LeftToRules, None)
+            if rules.is_none() && may_reply && now - callback.created_at < DELIVERED_AGAIN =>
+        {
             Outcome::RulesUnknown
         }
-        (None, OwnReply::Silence, _) | (None, OwnReply::LeftToRules, None) => Outcome::Acknowledged,
+        (None, _, None) => Outcome::Acknowledged,
     };
     Handled {
         outcome,

@@ -27,7 +27,7 @@ async fn clock() {
     rows.extend(report::run([dead_token()]).await);
     rows.extend(report::run([lease()]).await);
     report::section(
-        report::TITLES[7],
+        report::TITLES[8],
         "The functions read the machine's clock, which the suite leaves as it is: it moves what they compare with it.",
         rows,
     );

@@ -13,3 +13,4 @@ mod refreshing;
 mod report;
 mod sending;
 mod stage;
+mod users;

@@ -25,14 +25,15 @@ async fn malformed() {
     for (program, files) in [
         (Program::Webhook, "webhook-"),
         (Program::SendTemplate, "send-template,message-status,list-templates"),
-        (Program::Admin, "menu-,replies-,doctor"),
+        (Program::Admin, "menu-,replies-,keys-,doctor"),
         (Program::TokenRefresher, "refresh-,ticket,exchange-"),
         (Program::Worker, "worker-"),
+        (Program::Users, "binding-,users-,login-,jssdk-"),
     ] {
         cases.extend(kinds.map(|kind| case(program, files, kind)));
     }
     report::section(
-        report::TITLES[8],
+        report::TITLES[9],
         "Every file of `events/`, changed in each way in turn, handed to one process. A *function error* is what Lambda \
          reports of an event that is no event of the gateway's: only who may invoke the function can send one.",
         report::run(cases).await,

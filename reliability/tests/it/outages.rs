@@ -27,7 +27,7 @@ async fn outages() {
     rows.extend(report::run([1, 2, 3].map(both_down)).await);
     rows.extend(report::run([delivered_twice()]).await);
     report::section(
-        report::TITLES[9],
+        report::TITLES[10],
         "What fails is handed over to `worker` by an asynchronous invocation. Lambda runs it at once, after 1 and after 2 more \
          minutes, and for 6 hours while it throttles or fails itself; then the queue `LateEffects` has it run every 15 \
          minutes for 14 days, since two retries end after 3 minutes. Here it fails at Lambda's attempts and once from the \

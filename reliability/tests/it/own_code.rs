@@ -31,7 +31,7 @@ async fn own_code() {
     });
     rows.extend(report::run(cases).await);
     report::section(
-        report::TITLES[11],
+        report::TITLES[12],
         "A message is kept in the table, own code is asked, and its answer is noted. What own code does not take waits for \
          `worker`, and the rules reply. Without the table own code is asked all the same. WeChat delivers again 5 s after \
          whatever it takes for a failure; the suite delivers again in any case.",
@@ -115,6 +115,8 @@ impl Bench {
         let asked = match (ids.len(), requests.len()) {
             (2, 2) => "own code was asked once",
             (2, _) => "own code was asked twice, with the same `webhook-id`",
+            // The proxy answered in its place.
+            _ if kept.starts_with("own code's answer") => "own code was asked once",
             _ => "own code was not reached",
         };
         Row {

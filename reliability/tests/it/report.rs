@@ -32,7 +32,8 @@ a proxy before it (`testing::FaultProxy`). `cargo test -p reliability` compares 
 A fault lasts from the step named until it is mended, unless it says *once*. **Within** is a bound that the suite asserts,
 not a measurement. **How service returns** is what the same process does once the fault is over, with no help from
 anyone. The suite does not wait for the end of claims and leases that a run has left, 4 s of a callback's (17 s at
-`worker`), 35 s of a send's, 45 s of the token's and the ticket's: it moves their end to now. The kinds of fault:
+`worker`), 30 s of a login's, 35 s of a send's, 45 s of the token's and the ticket's: it moves their end to now. The kinds
+of fault:
 
 | a service that … | |
 |---|---|
@@ -58,6 +59,9 @@ What the rows do not say by themselves:
   either, what fails three times is lost, and a message whose receipt is lost stays `sent`.
 - **Secrets Manager.** The functions of this suite get their secrets from the environment. When Secrets Manager cannot be
   reached, a running function goes on with the values that it read last, and one that starts answers 503 with the cause.
+- **Codes that are good once.** WeChat exchanges a code once, and the back end redeems a one-time code once. When the answer
+  is lost or the process is killed, the code is spent, and the visitor starts again from the link or the page. A link that
+  has bound by then answers 410, and `GET /api/bindings/{binding}` says `bound`.
 - **Rollbacks.** `POST /api/menu/rollback` swaps two menus, and here it is sent without `If-Match`: the same request would undo
   it. With the `ETag` of `GET /api/menu` a repeat is refused with 412. `POST /api/replies/rollback` can be repeated.
 ";
@@ -160,13 +164,14 @@ fn compare(title: &str, text: &str) {
 }
 
 /// The sections, in their order.
-pub(crate) const TITLES: [&str; 12] = [
+pub(crate) const TITLES: [&str; 13] = [
     "Callbacks, when the table or the event bus breaks",
     "Sending, when the table breaks",
     "Sending, when WeChat breaks",
     "Sending, when the token is gone and the refresher breaks",
     "Refreshing the token",
     "Menu, replies and doctor",
+    "Who an openid is",
     "A process that is killed",
     "A clock that is an hour off",
     "Malformed events",

@@ -303,7 +303,7 @@ async fn without_a_key() {
     ];
     let rows = report::run(then.into_iter().map(|(then, fault)| keyless(then, fault))).await;
     report::section(
-        report::TITLES[10],
+        report::TITLES[11],
         "WeChat loses the answer to a message that it has taken, and the function repeats the call with the same \
          `client_msg_id`. When that brings no message id, the answer says `may_have_been_sent` and names the `client_msg_id`: \
          the caller sends once more with it. That this is one message rests on WeChat recognising the `client_msg_id` for 10 \

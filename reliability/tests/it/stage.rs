@@ -1,6 +1,7 @@
 //! The whole deployment on one machine, with a proxy before everything that a function touches.
 
 use std::{
+    collections::BTreeSet,
     ops::Deref,
     time::{Duration, Instant},
 };
@@ -8,7 +9,7 @@ use std::{
 use serde_json::{Value, json};
 use simulator::FOLLOWER;
 use testing::{
-    Fault, Function, Outcome, OwnCode, Service, Setup,
+    Fault, Function, Outcome, OwnCode, PUBLIC_URL, Service, Setup,
     account::{APP_SECRET, ORIGINAL_ID, TOKEN},
     event::{Request, callback, check, message_from, post},
     message, now, now_millis,
@@ -16,6 +17,8 @@ use testing::{
 
 /// The secret that signs what own code gets.
 const FORWARD_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+/// The binding of `u-1`.
+pub(crate) const BINDING: &str = "0123456789abcdef0123456789abcdef";
 
 /// A function of the bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +28,7 @@ pub(crate) enum Program {
     SendTemplate,
     Admin,
     Worker,
+    Users,
 }
 
 impl Program {
@@ -35,6 +39,7 @@ impl Program {
             Self::SendTemplate => env!("CARGO_BIN_EXE_send-template-under-test"),
             Self::Admin => env!("CARGO_BIN_EXE_admin-under-test"),
             Self::Worker => env!("CARGO_BIN_EXE_worker-under-test"),
+            Self::Users => env!("CARGO_BIN_EXE_users-under-test"),
         }
     }
 }
@@ -87,7 +92,12 @@ impl Stage {
             ("WECHAT_MESSAGE_MODE", "plain"),
             ("WORKER_FUNCTION", "worker"),
             ("EVENT_BUS_NAME", "callbacks"),
+            ("PUBLIC_URL", PUBLIC_URL),
+            ("LOGIN_HOSTS", "shop.example.com"),
+            ("JSSDK_HOSTS", "shop.example.com"),
         ]);
+        let open_base = stage.wechat.endpoint();
+        stage.set([("WECHAT_OPEN_BASE", open_base)]);
         let templates = json!({ simulator::TEMPLATE_ID: ["thing1", "time2", "const3"] });
         stage.table.keep_templates(&templates, 0).await;
         Self {
@@ -107,7 +117,7 @@ impl Stage {
         let mut function = self.start(program, changes).await;
         match program {
             Program::Webhook => assert_eq!(function.send(&check(TOKEN)).await.status, 200),
-            Program::SendTemplate | Program::Admin => {
+            Program::SendTemplate | Program::Admin | Program::Users => {
                 assert_eq!(function.get("/api/nothing").await.status, 404);
             }
             Program::Worker => {
@@ -181,26 +191,41 @@ impl Stage {
         callback(message_from(FOLLOWER, self.began, "event", &fields)).plain()
     }
 
-    /// Begins the binding of `u-1` whose code the follower scans.
+    /// Begins the binding of `u-1` whose code the follower scans, or whose link the follower opens.
     pub(crate) async fn begin_binding(&self) {
         let ends = self.began + 600;
         let binding = json!({"user": "u-1", "expires_at": ends, "ttl": ends + 24 * 3600});
-        self.table.set("bind#b1", &binding).await;
+        self.table.set(&format!("bind#{BINDING}"), &binding).await;
     }
 
     /// The follower's scan of that code, the same at each delivery.
     pub(crate) fn scan(&self) -> Request {
-        let fields = "<Event>SCAN</Event><EventKey>bind.b1</EventKey><Ticket>t</Ticket>";
-        callback(message_from(FOLLOWER, self.began, "event", fields)).plain()
+        let fields = format!("<Event>SCAN</Event><EventKey>bind.{BINDING}</EventKey><Ticket>t</Ticket>");
+        callback(message_from(FOLLOWER, self.began, "event", &fields)).plain()
     }
 
-    /// Asserts that `u-1` and the follower are tied, and by that code.
+    /// Asserts that `u-1` and the follower are tied, and by that binding.
     pub(crate) async fn assert_bound(&self) {
-        for item in ["user#u-1", "bind#b1"] {
-            assert_eq!(self.table.item(item).await["openid"], FOLLOWER, "{item}");
+        let binding = self.table.item(&format!("bind#{BINDING}")).await;
+        assert_eq!(binding["openid"], FOLLOWER);
+        assert_eq!(self.ties().await, ties([("u-1", FOLLOWER)]));
+    }
+
+    /// Who is who: pairs of a user and an openid. Asserts that they are tied one to one.
+    pub(crate) async fn ties(&self) -> BTreeSet<(String, String)> {
+        let (mut users, mut openids) = (BTreeSet::new(), BTreeSet::new());
+        for item in self.table.items().await {
+            let mut pk = item["pk"].as_str().unwrap().splitn(3, '#');
+            let (kind, id) = (pk.next().unwrap(), pk.nth(1).unwrap_or_default().to_owned());
+            let other = |name: &str| item[name].as_str().unwrap().to_owned();
+            match kind {
+                "user" => drop(users.insert((id, other("openid")))),
+                "openid" => drop(openids.insert((other("user"), id))),
+                _ => {}
+            }
         }
-        let openid = self.table.item(&format!("openid#{FOLLOWER}")).await;
-        assert_eq!(openid["user"], "u-1");
+        assert_eq!(users, openids, "a user and an openid do not point at each other");
+        users
     }
 
     /// Ties `u-1` and the follower, as an import does.
@@ -219,6 +244,12 @@ impl Stage {
         });
         json!({"action": "effects", "received_at": now(), "publish": true, "callback": callback})
     }
+}
+
+/// What [`Stage::ties`] returns when these pairs are tied.
+pub(crate) fn ties<const N: usize>(pairs: [(&str, &str); N]) -> BTreeSet<(String, String)> {
+    let pairs = pairs.map(|(user, openid)| (user.to_owned(), openid.to_owned()));
+    BTreeSet::from(pairs)
 }
 
 /// The faults of a table.

@@ -4,8 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    reply::Reply,
-    rules::parse_reply,
+    rules::{RuleReply, parse_reply},
     validate::{Fault, Place, in_words},
 };
 
@@ -16,8 +15,8 @@ const MEMBER: &str = "reply";
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OwnReply {
-    /// This reply.
-    Reply(Reply),
+    /// This reply, and those that follow it.
+    Reply(RuleReply),
     /// No reply.
     Silence,
     /// The reply that the rules choose.
@@ -65,10 +64,11 @@ impl OwnReply {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reply::Reply;
 
     #[test]
     fn own_code_replies_or_is_silent_or_leaves_it_to_the_rules() {
-        let text = OwnReply::Reply(Reply::text("你好"));
+        let text = OwnReply::Reply(Reply::text("你好").into());
         for (body, expected) in [
             (r#"{"reply":{"type":"text","content":"你好"}}"#, &text),
             (
@@ -107,7 +107,10 @@ mod tests {
     fn an_answer_survives_the_table() {
         let news = r#"{"reply":{"type":"news","articles":[{"title":"a","url":"https://example.com"}]}}"#;
         let news = OwnReply::read(news.as_bytes()).unwrap();
-        for reply in [news, OwnReply::Silence, OwnReply::LeftToRules] {
+        let more = r#"{"reply":{"type":"text","content":"a","then":[{"type":"text","content":"b"}]}}"#;
+        let more = OwnReply::read(more.as_bytes()).unwrap();
+        assert!(matches!(&more, OwnReply::Reply(reply) if reply.then.len() == 1));
+        for reply in [news, more, OwnReply::Silence, OwnReply::LeftToRules] {
             let kept = serde_json::to_string(&reply).unwrap();
             assert_eq!(serde_json::from_str::<OwnReply>(&kept).unwrap(), reply);
         }

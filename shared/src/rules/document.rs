@@ -34,13 +34,13 @@ const THEN_LIMIT: usize = 2;
 const MESSAGES_LIMIT: usize = 3;
 
 /// A reply of the rules: the passive one, and those that follow it as customer-service messages.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub struct RuleReply {
     /// The passive reply.
     #[serde(flatten)]
     pub passive: Reply,
     /// The further replies in order, at most 2.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub then: Vec<Reply>,
 }
 
@@ -107,9 +107,9 @@ impl RulesDocument {
 ///
 /// # Errors
 /// All its faults.
-pub fn parse_reply(place: Place<'_>, value: &Value) -> Result<Reply, Vec<Fault>> {
+pub fn parse_reply(place: Place<'_>, value: &Value) -> Result<RuleReply, Vec<Fault>> {
     let mut reader = RulesReader::new();
-    let reply = reader.single_reply(place, value);
+    let reply = reader.reply(place, value);
     reader.json.finish(reply)
 }
 

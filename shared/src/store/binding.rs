@@ -1,7 +1,9 @@
 //! `bind#<appid>#<id>`: a code or link that binds a user to the person who scans or opens it, once.
 
 use super::{
-    Attributes, StoreError, Table, get_number, get_text, number, text,
+    Attributes, StoreError, Table, get_number, get_text,
+    index::{Page, indexed},
+    number, text,
     transaction::Transaction,
     user::{ATTEMPTS, Person, Replaced, contended},
     written,
@@ -9,6 +11,9 @@ use super::{
 
 /// Seconds. A binding is kept for a day after its end.
 const KEPT_FOR: i64 = 24 * 3600;
+
+/// The bindings that one step of [`Table::delete_bindings`] deletes.
+const DELETED_AT_ONCE: i32 = 25;
 
 /// A binding to create.
 #[derive(Clone, Copy, Debug)]
@@ -101,12 +106,33 @@ impl Table {
             ("expires_at", number(binding.expires_at)),
             ("ttl", number(binding.expires_at + KEPT_FOR)),
         ];
+        let indexed = indexed(self.bindings_of(binding.user), binding.expires_at);
+        let return_to = binding.return_to.map(|return_to| ("return_to", text(return_to)));
         let put = self.put(&self.binding_pk(binding.id), attributes);
-        let put = match binding.return_to {
-            Some(return_to) => put.item("return_to", text(return_to)),
-            None => put,
-        };
+        let put = indexed
+            .into_iter()
+            .chain(return_to)
+            .fold(put, |put, (name, value)| put.item(name, value));
         written("PutItem", put.send().await)
+    }
+
+    /// Deletes some bindings of a user, pending ones included. Returns whether there may be more.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be read or written. Some bindings may have been deleted.
+    pub async fn delete_bindings(&self, user: &str) -> Result<bool, StoreError> {
+        let Page { entries: pks, next } = self
+            .page_of_keys(&self.bindings_of(user), None, DELETED_AT_ONCE)
+            .await?;
+        for pk in &pks {
+            written("DeleteItem", self.delete(pk).send().await)?;
+        }
+        Ok(next.is_some())
+    }
+
+    /// The partition of the index with the bindings of one user.
+    fn bindings_of(&self, user: &str) -> String {
+        format!("{}#{user}", self.pk("bindings"))
     }
 
     /// Returns a binding, read consistently. `None` when there is none or it was kept long enough.
@@ -136,7 +162,7 @@ impl Table {
                 (None, _) => {}
             }
             let ties = self.ties(&binding.user, person.openid).await?;
-            let (transaction, replaced) = self.tie(Transaction::new(self), &binding.user, person, &ties, Some(id), now);
+            let (transaction, replaced) = self.tie(Transaction::new(self), &binding.user, person, &ties, now);
             let replaced_values = [
                 (":replaced_openid", &replaced.openid),
                 (":replaced_user", &replaced.user),
@@ -162,7 +188,7 @@ impl Table {
         Err(contended())
     }
 
-    pub(super) fn binding_pk(&self, id: &str) -> String {
+    fn binding_pk(&self, id: &str) -> String {
         format!("{}#{id}", self.pk("bind"))
     }
 }

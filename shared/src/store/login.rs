@@ -222,7 +222,7 @@ impl Table {
         let item = self.read(&self.login_pk(code), true).await?;
         let item = item.filter(|item| {
             let expires_at: i64 = get_number(item, "expires_at").unwrap_or(0);
-            expires_at > now && !item.contains_key("owner")
+            expires_at > now
         });
         Ok(item.and_then(|item| {
             let unionid = get_text(&item, "unionid").map(str::to_owned);
@@ -230,16 +230,20 @@ impl Table {
         }))
     }
 
-    /// Redeems the one-time code `code` for the request `owner`. Returns `false` when there is no such code, it has expired or
+    /// Redeems the one-time code `code` for the request `owner`; who it stood for is not kept. Returns `false` when there is no such code, it has expired or
     /// another request redeemed it.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written. The code may have been redeemed.
     pub async fn redeem_login(&self, code: &str, owner: &str, now: i64) -> Result<bool, StoreError> {
-        let condition =
-            format!("attribute_exists(openid) AND expires_at > :now AND (attribute_not_exists(#owner) OR {MINE})");
+        let condition = format!("{MINE} OR (attribute_exists(openid) AND expires_at > :now)");
         let values = [(":owner", text(owner)), (":now", number(now))];
-        let update = self.update(&self.login_pk(code), "SET #owner = :owner", Some(&condition), values);
+        let update = self.update(
+            &self.login_pk(code),
+            "SET #owner = :owner REMOVE openid, unionid",
+            Some(&condition),
+            values,
+        );
         written_if("UpdateItem", update.send().await)
     }
 

@@ -157,7 +157,7 @@ impl Table {
                 return Ok(stored);
             }
             let transaction = Transaction::new(self);
-            let (transaction, _) = self.tie(transaction, user, person, &ties, None, now);
+            let (transaction, _) = self.tie(transaction, user, person, &ties, now);
             if transaction.commit().await? {
                 return Ok(User {
                     user: user.to_owned(),
@@ -171,7 +171,7 @@ impl Table {
         Err(contended())
     }
 
-    /// Deletes a user, the tie to the openid and the binding that made it. Returns the user, or `None` when there is none.
+    /// Deletes a user and the tie to the openid. Returns the user, or `None` when there is none.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be read or written. The user may have been deleted.
@@ -191,12 +191,6 @@ impl Table {
                     IS_GONE_OR_OF_USER,
                     [(":user", text(user))],
                 );
-            let transaction = match get_text(&item, "binding") {
-                Some(binding) => {
-                    transaction.delete(&self.binding_pk(binding), IS_GONE_OR_OF_USER, [(":user", text(user))])
-                }
-                None => transaction,
-            };
             if transaction.commit().await? {
                 return Ok(Some(stored));
             }
@@ -255,7 +249,6 @@ impl Table {
         user: &str,
         person: Person<'_>,
         ties: &Ties,
-        binding: Option<&str>,
         now: i64,
     ) -> (Transaction<'t>, Replaced) {
         let Person { openid, .. } = person;
@@ -271,12 +264,9 @@ impl Table {
         });
 
         let (condition, was) = unchanged("openid", of_user);
-        let optional = [("unionid", ties.unionid(person)), ("binding", binding)];
-        let optional = optional
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, text(value?))));
+        let unionid = ties.unionid(person).map(|unionid| ("unionid", text(unionid)));
         let attributes = [("openid", text(openid)), ("bound_at", number(now))].into_iter();
-        let attributes = attributes.chain(indexed(self.pk("users"), now)).chain(optional);
+        let attributes = attributes.chain(indexed(self.pk("users"), now)).chain(unionid);
         let attributes = attributes.chain(following.clone());
         transaction = transaction.put(&self.user_pk(user), attributes, &condition, was);
 

@@ -78,6 +78,14 @@ impl WeChat {
         self.control("whitelist", &json!({ "ips": ips })).await;
     }
 
+    /// Logs `openid` in on the authorize page at `address`, and returns where WeChat sends the browser.
+    pub async fn authorize(&self, address: &str, openid: &str) -> String {
+        let done = self
+            .control("authorize", &json!({"url": address, "openid": openid}))
+            .await;
+        done["location"].as_str().unwrap().to_owned()
+    }
+
     /// The openid of a new follower.
     pub async fn follower(&self) -> String {
         let done = self.control("follow", &json!({})).await;

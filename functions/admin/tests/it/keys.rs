@@ -208,6 +208,7 @@ async fn a_faulty_key_is_refused_with_every_fault() {
     for (body, pointer) in [
         (json!({"scopes": ["send"]}), "/name"),
         (json!({"name": "", "scopes": ["send"]}), "/name"),
+        (json!({"name": " Root", "scopes": ["send"]}), "/name"),
         (json!({"name": long, "scopes": ["send"]}), "/name"),
         (json!({"name": "n"}), "/scopes"),
         (json!({"name": "n", "scopes": []}), "/scopes"),

@@ -2,9 +2,9 @@
 
 use serde_json::json;
 use simulator::FOLLOWER;
-use testing::{Fault, Service, event::post};
+use testing::{Browser, Fault, PUBLIC_URL, Service, event::post};
 
-use crate::{Browser, PUBLIC_URL, Users, authorize};
+use crate::Users;
 
 #[tokio::test]
 async fn a_code_and_a_link_are_made_for_a_user() {
@@ -127,7 +127,7 @@ async fn a_link_that_is_opened_in_wechat_binds_once_and_returns() {
         )
         .await;
     assert_eq!(opened.status, 302, "{opened:?}");
-    let back = authorize(&users.stage, opened.location(), FOLLOWER).await;
+    let back = users.stage.wechat.authorize(opened.location(), FOLLOWER).await;
     let bound = phone.open(&mut users.function, &back).await;
     assert_eq!(
         (bound.status, bound.location()),
@@ -166,8 +166,8 @@ async fn of_two_people_with_one_link_the_first_is_bound() {
     let (mut first, mut second) = (Browser::default(), Browser::default());
     let one = first.open(&mut users.function, link).await;
     let other = second.open(&mut users.function, link).await;
-    let one = authorize(&users.stage, one.location(), FOLLOWER).await;
-    let other = authorize(&users.stage, other.location(), &stranger).await;
+    let one = users.stage.wechat.authorize(one.location(), FOLLOWER).await;
+    let other = users.stage.wechat.authorize(other.location(), &stranger).await;
     let page = first.open(&mut users.function, &one).await;
     assert_eq!((page.status, page.text().contains("绑定成功")), (200, true));
     assert_eq!(second.open(&mut users.function, &other).await.status, 410);
@@ -182,7 +182,7 @@ async fn a_binding_tells_what_it_replaced() {
     let made = users.post("/api/bindings", &json!({"user": "u-1"})).await.body;
     let mut phone = Browser::default();
     let opened = phone.open(&mut users.function, made["link"].as_str().unwrap()).await;
-    let back = authorize(&users.stage, opened.location(), FOLLOWER).await;
+    let back = users.stage.wechat.authorize(opened.location(), FOLLOWER).await;
     assert_eq!(phone.open(&mut users.function, &back).await.status, 200);
     let shown = users
         .get(&format!("/api/bindings/{}", made["binding"].as_str().unwrap()))

@@ -3,11 +3,12 @@
 use serde_json::json;
 use simulator::FOLLOWER;
 use testing::{
-    Fault, Function, Service,
+    Browser, Fault, Function, PUBLIC_URL, Service,
     event::{api, get, post},
+    parameter,
 };
 
-use crate::{BINARY, Browser, PUBLIC_URL, Users, authorize, parameter};
+use crate::{BINARY, Users};
 
 const TO: &str = "https://shop.example.com/me?tab=orders#/list";
 const TO_ENCODED: &str = "https%3A%2F%2Fshop.example.com%2Fme%3Ftab%3Dorders%23%2Flist";
@@ -20,7 +21,7 @@ fn login_of(to: &str) -> String {
 async fn begin(users: &mut Users, browser: &mut Browser) -> String {
     let opened = browser.open(&mut users.function, &login_of(TO_ENCODED)).await;
     assert_eq!(opened.status, 302, "{opened:?}");
-    authorize(&users.stage, opened.location(), FOLLOWER).await
+    users.stage.wechat.authorize(opened.location(), FOLLOWER).await
 }
 
 async fn redeem(function: &mut Function, code: &str) -> (u16, serde_json::Value) {
@@ -55,7 +56,7 @@ async fn a_person_logs_in_and_the_back_end_learns_who_it_is_once() {
     assert!(!cookie.contains("Domain") && !cookie.contains(state), "{cookie}");
     assert_eq!(opened.headers["cache-control"], "no-store");
 
-    let back = authorize(&users.stage, &address, FOLLOWER).await;
+    let back = users.stage.wechat.authorize(&address, FOLLOWER).await;
     assert!(back.starts_with(&format!("{PUBLIC_URL}/oauth/back?code=")), "{back}");
     let ended = browser.open(&mut users.function, &back).await;
     let to = ended.location().to_owned();
@@ -72,6 +73,9 @@ async fn a_person_logs_in_and_the_back_end_learns_who_it_is_once() {
         (200, json!({"openid": FOLLOWER, "user": "u-1"}))
     );
     assert_eq!(redeem(&mut users.function, &login).await.0, 404, "once");
+    let kept = users.stage.table.item(&format!("login#{login}")).await;
+    assert_eq!(kept.get("openid"), None, "who it stood for is not kept");
+    assert_eq!(users.get(&format!("/api/logins/{login}/x")).await.status, 404);
     let logs = format!("{}{}", users.logs(), other.logs());
     for secret in [state, &login, &parameter(&back, "code"), FOLLOWER] {
         assert!(!logs.contains(secret), "{secret}");
@@ -233,7 +237,7 @@ async fn a_snapshots_identity_is_neither_kept_nor_bound() {
     }
     let made = users.post("/api/bindings", &json!({"user": "u-1"})).await.body;
     let opened = browser.open(&mut users.function, made["link"].as_str().unwrap()).await;
-    let back = authorize(&users.stage, opened.location(), FOLLOWER).await;
+    let back = users.stage.wechat.authorize(opened.location(), FOLLOWER).await;
     assert_eq!(browser.open(&mut users.function, &back).await.status, 403);
     let kept = format!("{:?} {}", users.stage.table.items().await, users.logs());
     assert!(!kept.contains("oVirtual") && !kept.contains("uVirtual"), "{kept:.300}");
@@ -319,8 +323,7 @@ async fn a_preview_of_an_address_spends_nothing() {
     let mut users = Users::start().await;
     let mut browser = Browser::default();
     let back = begin(&mut users, &mut browser).await;
-    let path = back.strip_prefix(PUBLIC_URL).unwrap();
-    let head = browser.request(path).with("/requestContext/http/method", "HEAD");
+    let head = browser.request(&back).with("/requestContext/http/method", "HEAD");
     assert_eq!(users.send(&head.into()).await.status, 200);
     assert_eq!(users.stage.wechat.calls("/sns/oauth2/access_token").await, 0);
     let ended = browser.open(&mut users.function, &back).await;

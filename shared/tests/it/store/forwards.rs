@@ -36,7 +36,7 @@ fn first_attempt(owner: &str) -> ForwardAttempt {
 }
 
 fn reply() -> OwnReply {
-    OwnReply::Reply(Reply::text("hello"))
+    OwnReply::Reply(Reply::text("hello").into())
 }
 
 async fn begin(table: &Table, owner: &str, now: i64) -> Begun {

@@ -249,6 +249,9 @@ async fn of_a_deleted_user_nothing_stays_but_a_digest() {
     }
     table.record_sent("31", "o2", "T", NOW * 1000).await.unwrap();
 
+    begin(table, "b2", "u-1").await;
+    begin(table, "b3", "u-2").await;
+    while table.delete_bindings("u-1").await.unwrap() {}
     let mut next = table.forget_messages("o1", None).await.unwrap();
     while let Some(cursor) = next {
         next = table.forget_messages("o1", Some(&cursor)).await.unwrap();
@@ -256,7 +259,9 @@ async fn of_a_deleted_user_nothing_stays_but_a_digest() {
     assert_eq!(table.delete_user("u-1").await.unwrap(), Some(user("u-1", "o1")));
     assert_eq!(table.delete_user("u-1").await.unwrap(), None);
     assert_eq!(table.user_of("o1").await.unwrap(), None);
-    assert_eq!(table.binding("b1", NOW).await.unwrap(), None);
+    for (id, is_left) in [("b1", false), ("b2", false), ("b3", true)] {
+        assert_eq!(table.binding(id, NOW).await.unwrap().is_some(), is_left, "{id}");
+    }
     for msgid in 1..=30 {
         let record = table.message(&msgid.to_string(), NOW).await.unwrap().unwrap();
         assert_eq!((record.touser, record.status), (None, MessageStatus::Sent));
