@@ -187,40 +187,35 @@ impl Forwarder {
         arrival: i64,
         deadline: Deadline,
     ) -> Result<Forwarded, ForwardFailed> {
-        let is_answerable = can_be_answered(callback);
-        let times = self.times(arrival, deadline, is_answerable);
-        let showable = if is_answerable {
+        let showable = if can_be_answered(callback) {
             Showable::Expected
         } else {
             Showable::TooLate
         };
+        let times = self.times(arrival, deadline, showable);
         let forwarded = self.keep_and_ask(callback, times, showable).await?;
-        Ok(match forwarded {
-            Forwarded::Taken(_) if !is_answerable => Forwarded::Taken(OwnReply::LeftToRules),
-            Forwarded::Repeat(_) if !is_answerable => Forwarded::Repeat(OwnReply::LeftToRules),
-            forwarded => forwarded,
+        Ok(match (showable, forwarded) {
+            (Showable::TooLate, Forwarded::Taken(_)) => Forwarded::Taken(OwnReply::LeftToRules),
+            (Showable::TooLate, Forwarded::Repeat(_)) => Forwarded::Repeat(OwnReply::LeftToRules),
+            (_, forwarded) => forwarded,
         })
     }
 
-    fn times(&self, arrival: i64, deadline: Deadline, is_answerable: bool) -> Times {
+    fn times(&self, arrival: i64, deadline: Deadline, showable: Showable) -> Times {
         let now = self.clock.now_millis();
-        let in_time = arrival + ANSWERED_WITHIN;
-        let budget_ends = if !is_answerable {
-            (now + millis(UNANSWERABLE)).min(in_time - AFTER_ATTEMPT)
-        } else if self.budget > LATE_ABOVE {
-            arrival + millis(self.budget)
-        } else {
-            (arrival + millis(self.budget)).min(in_time - AFTER_ATTEMPT)
+        let budget_ends = match showable {
+            Showable::TooLate => in_time(arrival).min(now + millis(UNANSWERABLE)),
+            Showable::Expected if self.budget > LATE_ABOVE => arrival + millis(self.budget),
+            Showable::Expected => in_time(arrival).min(arrival + millis(self.budget)),
         };
-        let until = |end: i64, reserve: i64| {
-            let at_most = Duration::from_millis(u64::try_from(end - now).unwrap_or(0));
-            let reserve = Duration::from_millis(u64::try_from(reserve).unwrap_or(0));
-            now + millis(deadline.budget(now, at_most, reserve))
+        let before_deadline = |end: i64, reserve: i64| {
+            let left = deadline.budget(now, duration(end - now), duration(reserve));
+            now + millis(left)
         };
         Times {
             arrival,
-            budget_ends: until(budget_ends, AFTER_ATTEMPT),
-            answer_by: until(in_time, 0),
+            budget_ends: before_deadline(budget_ends, AFTER_ATTEMPT),
+            answer_by: before_deadline(arrival + ANSWERED_WITHIN, 0),
         }
     }
 
@@ -254,6 +249,11 @@ impl Forwarder {
             }
             Ok(Begun::Repeat(state)) => return self.repeat(&forward, state, times, showable).await,
             Err(error) => error,
+        };
+        // No repeat would find a late reply.
+        let times = Times {
+            budget_ends: times.budget_ends.min(in_time(times.arrival)),
+            ..times
         };
         let own_code = match self.ask(&forward.id, &forward.body, times, showable).await {
             Asked::Taken(reply) => {
@@ -328,7 +328,7 @@ impl Forwarder {
             }
             let left = times.answer_by - self.clock.now_millis();
             if left < millis(LOOK_EVERY) {
-                sleep(Duration::from_millis(u64::try_from(left).unwrap_or(0))).await;
+                sleep(duration(left)).await;
                 return match state {
                     ForwardState::InProgress(until) if until - CLAIM_OUTLIVES > times.arrival + PATIENCE => {
                         Err(ForwardFailed::StillAtWork)
@@ -338,8 +338,7 @@ impl Forwarder {
             }
             sleep(LOOK_EVERY).await;
             let look = self.table.forward_state(&forward.id, self.clock.now_millis());
-            let left = Duration::from_millis(u64::try_from(left).unwrap_or(0)).saturating_sub(LOOK_EVERY);
-            state = match timeout(left, look).await {
+            state = match timeout(duration(left).saturating_sub(LOOK_EVERY), look).await {
                 Ok(Ok(Some(now))) => now,
                 // Somebody deleted it.
                 Ok(Ok(None)) => ForwardState::NotTaken,
@@ -351,7 +350,7 @@ impl Forwarder {
 
     async fn ask(&self, id: &str, body: &str, times: Times, showable: Showable) -> Asked {
         let now = self.clock.now_millis();
-        let budget = Duration::from_millis(u64::try_from(times.budget_ends - now).unwrap_or(0)).max(SHORTEST);
+        let budget = duration(times.budget_ends - now).max(SHORTEST);
         let asked = self
             .own_code
             .ask(id, body, showable, now.div_euclid(1000), budget)
@@ -397,6 +396,15 @@ impl Times {
     const fn claim_ends(self) -> i64 {
         self.budget_ends + CLAIM_OUTLIVES
     }
+}
+
+/// When an attempt has to end whose reply the same delivery shows, in epoch milliseconds.
+const fn in_time(arrival: i64) -> i64 {
+    arrival + ANSWERED_WITHIN - AFTER_ATTEMPT
+}
+
+fn duration(millis: i64) -> Duration {
+    Duration::from_millis(u64::try_from(millis).unwrap_or(0))
 }
 
 fn millis(duration: Duration) -> i64 {

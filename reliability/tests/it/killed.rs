@@ -3,14 +3,14 @@
 //! For every n, the process is killed once when a service has received its n-th request, and once when the service has carried
 //! it out but not answered.
 
-use std::{future::Future, ops::RangeInclusive, pin::Pin};
+use std::{collections::HashSet, future::Future, ops::RangeInclusive, pin::Pin};
 
 use serde_json::{Value, json};
 use simulator::FOLLOWER;
 use testing::{
     Fault, Function, Service,
     event::{Request, api, post},
-    message,
+    message, now,
 };
 
 use crate::{
@@ -38,7 +38,7 @@ struct Story {
 
 const MSGID: &str = "3400000000893845440";
 
-const STORIES: [Story; 15] = [
+const STORIES: [Story; 17] = [
     Story {
         name: "a delivery receipt",
         program: Program::Webhook,
@@ -88,6 +88,58 @@ const STORIES: [Story; 15] = [
                 callbacks::kept(stage).await;
                 let kept = "the receipt once; the event at least once, with the same `id`";
                 ("Lambda's next attempt, after a minute: 200".to_owned(), kept.to_owned())
+            })
+        },
+    },
+    Story {
+        name: "a run that asks own code again",
+        program: Program::Worker,
+        event: |stage| {
+            Box::pin(async {
+                stage.table.keep_forward("c1", &json!({})).await;
+                json!({"action": "run"})
+            })
+        },
+        after: |stage, function, event| {
+            Box::pin(async move {
+                stage.end_forward_claim("c1").await;
+                let again = ask(function, event).await;
+                assert_eq!(again.status, 200, "{again:?}");
+                assert_eq!(stage.table.item("forward#c1").await["state"], "done");
+                let asked = match stage.own_code.requests().len() {
+                    1 => "own code was asked once",
+                    2 => "own code was asked twice, with the same `webhook-id`",
+                    more => panic!("own code was asked {more} times"),
+                };
+                (
+                    "the next run, once a claim has ended (25 s): 200".to_owned(),
+                    asked.to_owned(),
+                )
+            })
+        },
+    },
+    Story {
+        name: "replies that follow a passive one",
+        program: Program::Worker,
+        event: |stage| {
+            Box::pin(async {
+                stage.follower_writes().await;
+                further_replies()
+            })
+        },
+        after: |stage, function, event| {
+            Box::pin(async move {
+                let again = ask(function, event).await;
+                assert_eq!(again.status, 200, "{again:?}");
+                let mut shown = stage.phone().await;
+                shown.retain(|item| item["type"] == "custom");
+                let texts: HashSet<&str> = shown
+                    .iter()
+                    .filter_map(|item| item["message"]["content"].as_str())
+                    .collect();
+                assert_eq!(texts.len(), shown.len(), "a message came twice: {shown:?}");
+                let kept = format!("{} of 2 messages, none twice", shown.len());
+                ("Lambda's next attempt, after a minute: 200".to_owned(), kept)
             })
         },
     },
@@ -326,6 +378,11 @@ const STORIES: [Story; 15] = [
         },
     },
 ];
+
+fn further_replies() -> Value {
+    let text = |content: &str| json!({"msgtype": "text", "text": {"content": content}});
+    json!({"action": "then", "openid": FOLLOWER, "key": "c1", "messages": [text("one"), text("two")], "at": now()})
+}
 
 /// Makes a request to another process beforehand.
 async fn first(stage: &Stage, event: Request) {

@@ -9,12 +9,14 @@ use std::{
 use serde_json::{Value, json};
 use simulator::FOLLOWER;
 use testing::{
-    Fault, Function, Outcome, PUBLIC_URL, Service, Setup,
+    Fault, Function, Outcome, OwnCode, PUBLIC_URL, Service, Setup,
     account::{APP_SECRET, ORIGINAL_ID, TOKEN},
     event::{Request, callback, check, message_from, post},
     message, now, now_millis,
 };
 
+/// The secret that signs what own code gets.
+const FORWARD_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 /// The binding of `u-1`.
 pub(crate) const BINDING: &str = "0123456789abcdef0123456789abcdef";
 
@@ -55,6 +57,8 @@ pub(crate) const fn called(service: Service) -> &'static str {
 /// The stage of a deployment, each service behind its proxy.
 pub(crate) struct Stage {
     stage: testing::Stage,
+    /// What the worker asks. The webhook does not, unless its variables say so.
+    pub(crate) own_code: OwnCode,
     /// In epoch seconds.
     began: i64,
 }
@@ -70,10 +74,10 @@ impl Deref for Stage {
 impl Stage {
     /// With a living token and the list of templates in the table, as a deployment has after a minute.
     pub(crate) async fn new() -> Self {
-        let Self { stage, began } = Self::without_token().await;
+        let stage = Self::without_token().await;
         Self {
-            stage: stage.token().await,
-            began,
+            stage: stage.stage.token().await,
+            ..stage
         }
     }
 
@@ -96,7 +100,11 @@ impl Stage {
         stage.set([("WECHAT_OPEN_BASE", open_base)]);
         let templates = json!({ simulator::TEMPLATE_ID: ["thing1", "time2", "const3"] });
         stage.table.keep_templates(&templates, 0).await;
-        Self { stage, began: now() }
+        Self {
+            stage,
+            own_code: OwnCode::start().await,
+            began: now(),
+        }
     }
 
     /// Starts a function, waits until it has read what it reads at its start, and counts requests from then on.
@@ -113,7 +121,7 @@ impl Stage {
                 assert_eq!(function.get("/api/nothing").await.status, 404);
             }
             Program::Worker => {
-                function.succeed(&json!({"action": "run"})).await;
+                function.fail(&json!({"action": "none"})).await;
             }
             // Every event would make it refresh the token, so this waits for its first request to the table.
             Program::TokenRefresher => {
@@ -128,12 +136,28 @@ impl Stage {
 
     /// Starts a function with `changes` to its environment.
     pub(crate) async fn start(&self, program: Program, changes: &[(&str, &str)]) -> Function {
-        let secret: &[_] = match program {
+        let own_code = self.own_code.endpoint();
+        let own: &[(&str, &str)] = match program {
             Program::TokenRefresher => &[("WECHAT_APP_SECRET", APP_SECRET)],
+            Program::Worker => &[("FORWARD_URL", &own_code), ("FORWARD_SECRET", FORWARD_SECRET)],
             _ => &[],
         };
-        let changes = [secret, changes].concat();
+        let changes = [own, changes].concat();
         self.function_with(program.path(), &changes).await
+    }
+
+    /// Ends the claim of a run that asked own code for the callback `id`, as it ends by itself after 25 s.
+    pub(crate) async fn end_forward_claim(&self, id: &str) {
+        if self.table.item(&format!("forward#{id}")).await["state"] == "waiting" {
+            let ended = json!({"claim_expires_at": now() - 1, "isk": now() - 1});
+            self.table.set(&format!("forward#{id}"), &ended).await;
+        }
+    }
+
+    /// The follower writes to the account, so it may answer.
+    pub(crate) async fn follower_writes(&self) {
+        let message = json!({"openid": FOLLOWER, "type": "text", "content": "hello"});
+        self.wechat.control("message", &message).await;
     }
 
     /// The template messages that the follower got.

@@ -1,11 +1,14 @@
 //! The team's own code: it gets every callback at least once, and may answer.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json};
 use simulator::Mode;
 use testing::{
-    Fault, OwnAnswer, OwnCode, Service, Stage,
+    Authority, Fault, OwnAnswer, OwnCode, Service, Stage, TlsFront,
     account::ORIGINAL_ID,
     event::{Request, callback, message, receipt, text},
     loopback::nobody,
@@ -111,6 +114,28 @@ async fn while_a_secret_is_replaced_both_sign() {
     let both = format!("{} {}", request.signature(SECRET), request.signature(PREVIOUS_SECRET));
     assert_eq!(request.header("webhook-signature"), both);
     assert_eq!(request.json()["type"], "event.CLICK");
+}
+
+#[tokio::test]
+async fn own_code_behind_tls_is_asked_when_its_certificate_is_trusted() {
+    let own_code = OwnCode::start().await;
+    let stage = stage(&own_code).await;
+    own_code.answer(OwnAnswer::reply("over TLS"));
+    let (trusted, stranger) = (Authority::new(), Authority::new());
+    let roots = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("own-code.pem");
+    std::fs::write(&roots, trusted.pem()).unwrap();
+    for (number, (authority, reply)) in [(trusted, "over TLS"), (stranger, RULES)].into_iter().enumerate() {
+        let front = TlsFront::start(&authority, &own_code.endpoint()).await;
+        let url = format!("{}/wechat", front.endpoint());
+        let variables = [
+            ("FORWARD_URL", url.as_str()),
+            ("SSL_CERT_FILE", roots.to_str().unwrap()),
+        ];
+        let mut webhook = Webhook::start_with(&stage, &variables).await;
+        let xml = text("你好", number as u64);
+        assert_eq!(webhook.post(&xml).await.content(&xml), reply);
+    }
+    assert_eq!(own_code.requests().len(), 1);
 }
 
 #[tokio::test]

@@ -129,4 +129,9 @@ async fn without_a_refresher_or_a_member_the_event_is_an_error_and_the_rest_work
         worker.fail(&json!({"action": "then", "openid": FOLLOWER})).await.0,
         "NotFurther"
     );
+    assert_eq!(
+        worker.succeed(&sample("worker-then")).await,
+        sent(0),
+        "to nobody whom the platform knows"
+    );
 }

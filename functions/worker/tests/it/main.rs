@@ -1,5 +1,7 @@
 //! The built binary: effects that `webhook` hands over, by Lambda and by a queue, happen once, and failures are told as such.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod forwards;
 mod further;
 
