@@ -6,12 +6,15 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
 
-use super::{Attributes, StoreError, Table, get_number, get_text, number, text, written, written_if};
+use super::{Attributes, StoreError, StoreErrorKind, Table, get_number, get_text, number, text, written, written_if};
 use crate::api_key::{ApiKey, Grants, Scope};
 
 const KIND: &str = "keys";
 /// The most keys of one account. With names of 256 bytes and limits of 2 KiB each, they fill 300 KB of an item's 400.
 pub const KEYS_LIMIT: usize = 100;
+
+/// How often a new key is added when others change the map meanwhile.
+const ATTEMPTS: u8 = 20;
 
 /// The outcome of storing a new key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,15 +47,18 @@ impl Table {
     /// # Errors
     /// [`StoreError`] when the table cannot be written. The key may be stored all the same.
     pub async fn create_api_key(&self, key: &ApiKey) -> Result<CreatedKey, StoreError> {
-        let Some(refused) = self.add_key(key).await? else {
-            return Ok(CreatedKey::Created);
-        };
-        if entries(&refused).is_some() {
-            return created(key, &refused);
+        for _ in 0..ATTEMPTS {
+            let Some(refused) = self.add_key(key).await? else {
+                return Ok(CreatedKey::Created);
+            };
+            match entries(&refused) {
+                None => self.begin_keys().await?,
+                // Another run made the map, or deleted a key, since.
+                Some(entries) if entries.len() < KEYS_LIMIT && !entries.contains_key(&key.id) => {}
+                Some(_) => return created(key, &refused),
+            }
         }
-        self.begin_keys().await?;
-        let refused = self.add_key(key).await?;
-        refused.map_or(Ok(CreatedKey::Created), |refused| created(key, &refused))
+        Err(StoreError::of_kind(StoreErrorKind::Busy, "UpdateItem"))
     }
 
     /// Adds `key` to the map. Returns the item when it has no map, the map is full, or the id is taken.
