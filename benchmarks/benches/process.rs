@@ -9,6 +9,7 @@
 use std::{
     env, fs,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
@@ -16,7 +17,7 @@ use benchmarks::usage::{cpu_time, peak_memory};
 use serde_json::{Value, json};
 use simulator::{FOLLOWER, Mode};
 use testing::{
-    Authority, Function, Outcome, Service, Stage, TlsFront,
+    Authority, Function, Outcome, OwnAnswer, OwnCode, Service, Stage, TlsFront,
     account::{AES_KEY, APP_SECRET, TOKEN},
     event::{Request, callback, get, post, sample, text},
     message, message_for, message_to,
@@ -32,6 +33,9 @@ const WARM_UP: usize = 100;
 /// Replies that count, and in how many rounds.
 const REPLIES: usize = 1000;
 const ROUNDS: usize = 20;
+/// The reply of the rules and of own code.
+const REPLY: &str = "你好，有什么可以帮您？";
+const FORWARD_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 /// Rules that the webhook has.
 const RULES: usize = 100;
 /// The user whom the bound send is for.
@@ -103,6 +107,8 @@ fn binary(name: &str) -> PathBuf {
 /// The stage of the functions, and TLS before what they reach.
 struct Scene {
     stage: Stage,
+    /// Answers with the reply that the first rule has.
+    own_code: OwnCode,
     secure_wechat: TlsFront,
     secure_table: TlsFront,
 }
@@ -124,7 +130,10 @@ impl Scene {
         let rules = json!({"keywords": (0..RULES).map(rule).collect::<Vec<_>>()});
         stage.table.save_rules(&rules).await;
         stage.table.bind(USER, FOLLOWER).await;
+        let own_code = OwnCode::start().await;
+        own_code.answer(OwnAnswer::reply(REPLY));
         let scene = Self {
+            own_code,
             secure_wechat: TlsFront::start(&authority, &stage.endpoint(Service::WeChat)).await,
             secure_table: TlsFront::start(&authority, &stage.endpoint(Service::Table)).await,
             stage,
@@ -138,7 +147,10 @@ impl Scene {
     async fn run(&self, subject: &Subject, endpoints: Endpoints) -> Function {
         let mut command = Command::new(&subject.program);
         command.args(&subject.argument);
-        let mode = [("WECHAT_MESSAGE_MODE", name(subject.mode))];
+        let own_code = self.own_code.endpoint();
+        let own_code = [("FORWARD_URL", own_code.as_str()), ("FORWARD_SECRET", FORWARD_SECRET)];
+        let own_code = if subject.asks_own_code { &own_code[..] } else { &[] };
+        let mode = [&[("WECHAT_MESSAGE_MODE", name(subject.mode))], own_code].concat();
         let (wechat, table) = (self.secure_wechat.endpoint(), self.secure_table.endpoint());
         let secure = [
             ("WECHAT_API_BASE", wechat.as_str()),
@@ -157,7 +169,8 @@ fn subject(name: impl Into<String>, program: PathBuf, mode: Mode, event: impl In
         program,
         argument: None,
         mode,
-        event: event.into(),
+        asks_own_code: false,
+        event: Event::Same(event.into()),
     }
 }
 
@@ -171,6 +184,15 @@ const fn name(mode: Mode) -> &'static str {
 
 fn callback_in(mode: Mode) -> Request {
     callback(text("你好", 24_000_000_000_000_001)).in_mode(mode)
+}
+
+/// The webhook with own code behind it, and a message that no delivery has brought before each time.
+fn webhook_with_own_code() -> Subject {
+    Subject {
+        asks_own_code: true,
+        event: Event::NewMessage(AtomicU64::new(24_000_000_000_000_002)),
+        ..subject("webhook, safe, own code", binary("webhook"), Mode::Safe, Value::Null)
+    }
 }
 
 fn webhook(mode: Mode) -> Subject {
@@ -202,6 +224,7 @@ fn subjects() -> Vec<Subject> {
         subject("hello", binary("hello"), Mode::Safe, callback_in(Mode::Safe)),
         webhook(Mode::Plain),
         webhook(Mode::Safe),
+        webhook_with_own_code(),
         subject("token-refresher", binary("token-refresher"), Mode::Safe, refresh),
         send_template(),
         sending("send-template, to a user", &message_for("user", USER)),
@@ -218,7 +241,28 @@ struct Subject {
     program: PathBuf,
     argument: Option<PathBuf>,
     mode: Mode,
-    event: Value,
+    asks_own_code: bool,
+    event: Event,
+}
+
+/// What a function is asked.
+enum Event {
+    /// The same each time.
+    Same(Value),
+    /// A message in safe mode with the next number.
+    NewMessage(AtomicU64),
+}
+
+impl Event {
+    fn next(&self) -> Value {
+        match self {
+            Self::Same(event) => event.clone(),
+            Self::NewMessage(number) => {
+                let number = number.fetch_add(1, Ordering::Relaxed);
+                callback(text("你好", number)).safe().into()
+            }
+        }
+    }
 }
 
 /// How WeChat and the table are reached. With TLS, as on AWS, the system's root certificates have to be read.
@@ -234,7 +278,7 @@ fn rule(index: usize) -> Value {
     } else {
         format!("问题{index}")
     };
-    json!({"match": "exact", "value": value, "reply": {"type": "text", "content": "你好，有什么可以帮您？"}})
+    json!({"match": "exact", "value": value, "reply": {"type": "text", "content": REPLY}})
 }
 
 /// What one start has cost.
@@ -396,7 +440,7 @@ async fn hundred_recipients(scene: &Scene) -> Result<()> {
 }
 
 async fn answered(function: &mut Function, subject: &Subject) -> Result<()> {
-    match function.invoke(&subject.event).await {
+    match function.invoke(&subject.event.next()).await {
         // An event that is not HTTP's has no status.
         Outcome::Answered(answer) if answer["statusCode"].as_u64().unwrap_or(200) == 200 => Ok(()),
         other => Err(format!("{}: {other:?}\n{}", subject.name, function.logs()).into()),

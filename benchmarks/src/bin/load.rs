@@ -1,8 +1,9 @@
 //! Load for a running `local` with its simulated platform: signed callbacks and sends at a steady rate over kept
 //! connections, and what came of it.
 //!
-//! `load PID CALLBACKS SENDS SECONDS`: the process id of `local`, requests a second of each kind, and for how long. It
-//! finds `local` on its default ports.
+//! `load PID CALLBACKS SENDS SECONDS [PORT]`: the process id of `local`, requests a second of each kind, and for how long. It
+//! finds `local` on its default ports. With a port it is the team's own code there too: start `local` with
+//! `FORWARD_URL=http://127.0.0.1:PORT`.
 
 #![expect(clippy::print_stdout, reason = "the figures are the program's output")]
 
@@ -10,7 +11,10 @@ use std::{
     env,
     error::Error,
     process::ExitCode,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -19,6 +23,10 @@ use reqwest::{Client, RequestBuilder};
 use serde_json::Value;
 use simulator::Mode;
 use testing::{event, message};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{TcpListener, TcpStream},
+};
 
 const GATEWAY: &str = "http://127.0.0.1:8000";
 const SIMULATOR: &str = "http://127.0.0.1:8001";
@@ -32,7 +40,7 @@ async fn main() -> ExitCode {
     match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{error}\nusage: load PID CALLBACKS SENDS SECONDS");
+            eprintln!("{error}\nusage: load PID CALLBACKS SENDS SECONDS [PORT]");
             ExitCode::FAILURE
         }
     }
@@ -40,9 +48,16 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), Failure> {
     let numbers: Vec<u32> = env::args().skip(1).map(|text| text.parse()).collect::<Result<_, _>>()?;
-    let [pid, callbacks, sends, seconds] = numbers[..] else {
-        return Err("four numbers are needed".into());
+    let (pid, callbacks, sends, seconds, port) = match numbers[..] {
+        [pid, callbacks, sends, seconds] => (pid, callbacks, sends, seconds, None),
+        [pid, callbacks, sends, seconds, port] => (pid, callbacks, sends, seconds, Some(u16::try_from(port)?)),
+        _ => return Err("four or five numbers are needed".into()),
     };
+    let asked = Arc::new(AtomicU64::new(0));
+    if let Some(port) = port {
+        let listener = TcpListener::bind(("127.0.0.1", port)).await?;
+        tokio::spawn(own_code(listener, Arc::clone(&asked)));
+    }
     let client = Client::builder().no_proxy().build()?;
     let account = client
         .get(format!("{SIMULATOR}/sim/account"))
@@ -64,6 +79,9 @@ async fn run() -> Result<(), Failure> {
     println!("| | a second | errors | p50, ms | p99, ms | max, ms |\n|---|--:|--:|--:|--:|--:|");
     callbacks.print("callbacks", seconds);
     sends.print("sends", seconds);
+    if port.is_some() {
+        println!("\nown code was asked {} times", asked.load(Ordering::Relaxed));
+    }
     println!(
         "\nmemory of local: {:.1} MiB before, {:.1} MiB after, {:.1} MiB at most; {cpu:.2} CPUs",
         mebibytes(memory),
@@ -71,6 +89,39 @@ async fn run() -> Result<(), Failure> {
         mebibytes(peak_memory(pid)?),
     );
     Ok(())
+}
+
+/// Replies to every callback, on connections that stay open.
+async fn own_code(listener: TcpListener, asked: Arc<AtomicU64>) {
+    while let Ok((connection, _)) = listener.accept().await {
+        let asked = Arc::clone(&asked);
+        // A connection ends when `local` closes it.
+        tokio::spawn(async move { answer_all(connection, &asked).await.unwrap_or_default() });
+    }
+}
+
+async fn answer_all(connection: TcpStream, asked: &AtomicU64) -> std::io::Result<()> {
+    const REPLY: &str = r#"{"reply":{"type":"text","content":"own code"}}"#;
+    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{REPLY}", REPLY.len());
+    let mut connection = BufReader::new(connection);
+    loop {
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            if connection.read_line(&mut line).await? == 0 {
+                return Ok(());
+            }
+            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap_or_default();
+            }
+            if line == "\r\n" {
+                break;
+            }
+        }
+        connection.read_exact(&mut vec![0; length]).await?;
+        asked.fetch_add(1, Ordering::Relaxed);
+        connection.write_all(answer.as_bytes()).await?;
+    }
 }
 
 /// What came of the requests of one kind.

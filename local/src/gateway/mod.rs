@@ -42,6 +42,9 @@ const LIMITS: Limits = Limits {
     head: Duration::from_secs(30),
 };
 
+/// Bytes of a request's path that are logged.
+const LOGGED_PATH: usize = 64;
+
 /// The functions that serve HTTP.
 #[derive(Debug)]
 pub(crate) struct Functions {
@@ -179,7 +182,10 @@ async fn serve_function(functions: &Functions, parts: &Parts, body: &[u8]) -> ht
     let path = parts.uri.path();
     let event = event::json(parts, body);
     if !is_webhook(path) && is_stray_check(parts) {
+        // Another path may hold an id.
+        let path = matches!(Served::by(path), Served::Nobody).then(|| &path[..path.floor_char_boundary(LOGGED_PATH)]);
         tracing::warn!(
+            path,
             "WeChat's console checks a URL that is not the webhook's: it must end in /webhook \
              / 微信后台正在校验的 URL 不是本服务的回调地址：服务器地址应以 /webhook 结尾"
         );

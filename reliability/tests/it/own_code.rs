@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use serde_json::json;
-use testing::{Fault, FaultProxy, Function, OwnAnswer, OwnCode, Service, event::Request};
+use testing::{Fault, FaultProxy, Function, OwnAnswer, OwnCode, Service, event::Request, now};
 
 use crate::{
     report::{self, Row, WECHAT_WAITS},
@@ -37,6 +37,39 @@ async fn own_code() {
          whatever it takes for a failure; the suite delivers again in any case.",
         rows,
     );
+}
+
+/// Messages during the outage.
+const MESSAGES: u32 = 20;
+
+/// For an hour own code refuses connections; the attempts of 1, 6, 21 and 81 minutes are made to be due now.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_an_hour_without_own_code_it_gets_every_message_once() {
+    let mut bench = Bench::start().await;
+    bench.proxy.fail(1.., Fault::Refuse);
+    for number in 1..=MESSAGES {
+        let event = bench.message(number);
+        let seen = ask(&mut bench.webhook, &event).await;
+        assert_eq!(reply(&seen), RULES, "{seen:?}");
+    }
+    let url = format!("{}/wechat", bench.proxy.endpoint());
+    let variables = [("FORWARD_URL", url.as_str()), ("FORWARD_SECRET", SECRET)];
+    let mut worker = bench.stage.serving_with(Program::Worker, &variables).await;
+    for _ in 0..4 {
+        bench.make_due().await;
+        assert_eq!(ask(&mut worker, &json!({"action": "run"})).await.status, 200);
+        assert_eq!(bench.waiting().await.len(), MESSAGES as usize, "none is lost or dead");
+    }
+    assert!(bench.own_code.requests().is_empty());
+
+    bench.proxy.mend().await;
+    while !bench.waiting().await.is_empty() {
+        bench.make_due().await;
+        assert_eq!(ask(&mut worker, &json!({"action": "run"})).await.status, 200);
+    }
+    let requests = bench.own_code.requests();
+    let ids: HashSet<&str> = requests.iter().map(|request| request.header("webhook-id")).collect();
+    assert_eq!((requests.len(), ids.len()), (MESSAGES as usize, MESSAGES as usize));
 }
 
 /// The webhook with own code behind a proxy.
@@ -73,6 +106,22 @@ impl Bench {
     fn message(&self, number: u32) -> Request {
         let fields = format!("<Content>hello</Content><MsgId>{number}</MsgId>");
         self.stage.callback("text", &fields, 0)
+    }
+
+    /// The names of the messages that wait for own code.
+    async fn waiting(&self) -> Vec<String> {
+        let items = self.stage.table.items().await;
+        let waiting = items.iter().filter(|item| item["state"] == "waiting");
+        let names = waiting.filter_map(|item| item["pk"].as_str()?.strip_prefix("forward#")?.split_once('#'));
+        names.map(|(_, key)| format!("forward#{key}")).collect()
+    }
+
+    /// Moves the next attempts to now.
+    async fn make_due(&self) {
+        self.stage.table.end_claims().await;
+        for name in self.waiting().await {
+            self.stage.table.set(&name, &json!({"isk": now() - 1})).await;
+        }
     }
 
     /// What the table keeps of the only message so far.
