@@ -74,7 +74,7 @@ fn user() -> Object {
         .schema_type(Type::String)
         .min_length(Some(1))
         .max_length(Some(USER_ID_LIMIT))
-        .pattern(Some(r"^\P{Cc}*$"))
+        .pattern(Some(r"^[^\u0000-\u001F\u007F-\u009F]*$"))
         .build()
 }
 

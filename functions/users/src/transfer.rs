@@ -86,19 +86,21 @@ fn are_apart(entries: &[Result<Entry, Problem>]) -> bool {
     entries.all(|entry| users.insert(&entry.user) && openids.insert(&entry.person.openid))
 }
 
-/// Reads the list of entries.
+/// Reads the list of entries, each an object.
 fn read(body: &Value) -> Result<&[Value], Vec<Fault>> {
     let mut reader = Reader::of_request();
     let object = reader.object_of(Place::Root, body, &["users"]);
     let list = object.and_then(|object| {
         let place = object.place.member("users");
-        match object.get("users") {
-            Some(list) => reader.list_of(&place, list, 1..=USERS_LIMIT),
-            None => {
-                reader.missing(&place);
-                None
-            }
+        let Some(list) = object.get("users") else {
+            reader.missing(&place);
+            return None;
+        };
+        let list = reader.list_of(&place, list, 1..=USERS_LIMIT)?;
+        for (index, entry) in list.iter().enumerate() {
+            reader.object(place.element(index), entry);
         }
+        Some(list)
     });
     reader.finish(list)
 }

@@ -110,7 +110,7 @@ async fn an_import_answers_for_each_entry_and_later_ones_win() {
     assert_eq!(users.get("/api/users?openid=oB").await.body["user"], "u-2");
 
     let mixed = json!({"users": [
-        {"user": "u-3", "openid": "oC"}, {"user": "", "openid": "oD"}, {"user": "u-4"}, 7,
+        {"user": "u-3", "openid": "oC"}, {"user": "", "openid": "oD"}, {"user": "u-4"}, {},
     ]});
     let (status, answer) = users.post("/api/users", &mixed).await.parts();
     let statuses: Vec<_> = answer["results"]
@@ -137,6 +137,7 @@ async fn an_import_answers_for_each_entry_and_later_ones_win() {
         json!({"users": []}),
         json!({}),
         json!({"users": [{"user": "u", "openid": "o"}], "more": 1}),
+        json!({"users": [{"user": "u", "openid": "o"}, 7]}),
     ] {
         assert_eq!(users.post("/api/users", &body).await.status, 400);
     }
