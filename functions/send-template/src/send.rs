@@ -31,7 +31,7 @@ pub(crate) const ROUTES: &[Route<App>] = &[
                 Schema::Named("Results"),
             ),
         ],
-        failures: &[400, 409, 413, 422, 429],
+        failures: &[400, 404, 409, 413, 422, 429],
         ..Operation::NEW
     }),
 ];
