@@ -28,14 +28,14 @@ bilingualTest("a user is bound by a scan of the phone, found, written to, and un
   await callRun(bundle, "PUT", "/api/users?user=u-2", { openid: "o-of-somebody-else" });
   await page.locator("#find-user").fill(openid);
   await page.locator("#find-user").press("Enter");
-  await page.locator(".users li").nth(1).waitFor({ state: "detached" });
+  await page.locator("#panel-bind .users li").nth(1).waitFor({ state: "detached" });
   await page.locator("[data-user='用户/1']").waitFor();
   await page.locator("#find-user").fill("nobody");
   await page.locator("#find-user").press("Enter");
-  await page.locator(".users", { hasText: say("no-such-user") }).waitFor();
+  await page.locator("#panel-bind .users", { hasText: say("no-such-user") }).waitFor();
   await page.locator("#find-user").fill("");
   await page.locator("#find-user").press("Enter");
-  await page.locator(".users li").nth(1).waitFor();
+  await page.locator("#panel-bind .users li").nth(1).waitFor();
 
   await page.locator("#tab-send").click();
   await page.locator("#send-user").fill("用户/1");
