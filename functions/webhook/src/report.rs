@@ -97,7 +97,7 @@ impl Handled {
         match (&self.forwarded, &self.outcome) {
             (Some(Forwarded::Taken(_)), _) => Some("ForwardsTaken"),
             (Some(Forwarded::Kept(_)), _) => Some("ForwardsKept"),
-            (Some(Forwarded::Dead), _) => Some("ForwardsDead"),
+            (Some(Forwarded::Dead), _) => Some("DeadForwards"),
             (_, Outcome::ForwardFailed(ForwardFailed::NotKept { .. })) => Some("ForwardsFailed"),
             _ => None,
         }

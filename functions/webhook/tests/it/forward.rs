@@ -252,6 +252,8 @@ async fn a_callback_that_own_code_refuses_for_good_is_dead() {
     assert_eq!(forward(&stage).await["state"], "dead");
     assert_eq!(webhook.post(&xml).await.content(&xml), RULES);
     assert_eq!(own_code.requests().len(), 1);
+    // The alarm counts this name in the webhook and in the worker.
+    assert!(webhook.0.metrics().iter().any(|line| line["DeadForwards"] == 1.0));
 }
 
 #[tokio::test]
