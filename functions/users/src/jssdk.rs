@@ -8,7 +8,7 @@ use http_api::{
     response, route,
 };
 use serde::Serialize;
-use wechat::{jssdk, page::PageUrl, random};
+use wechat::{jssdk, page::PageUrl, random, validate::Fault};
 
 use crate::App;
 
@@ -48,12 +48,11 @@ async fn config(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>,
 async fn sign(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
     let url = request.query("url").unwrap_or_default();
     if let Err(error) = PageUrl::parse(&url, &app.jssdk_hosts) {
-        return Err(
-            Problem::forbidden(format!("the parameter url {}", error.with_variable("JSSDK_HOSTS"))).with_field("url"),
-        );
+        let fault = Fault::new("/url", error.with_variable("JSSDK_HOSTS"));
+        return Err(Problem::forbidden(fault.sentence()).with_field("url"));
     }
     let ticket = app.tickets.ticket(request.deadline()).await;
-    let ticket = ticket.map_err(|error| Problem::from_token(&error.0, app.now()))?;
+    let ticket = ticket.map_err(|error| Problem::from_ticket(&error, app.now()))?;
     let (nonce_str, timestamp) = (random::hex::<NONCE_BYTES>(), app.now());
     let config = Config {
         app_id: app.account.table.app_id(),

@@ -40,12 +40,6 @@ impl Problem {
         Self::from_search(&error.0, error.to_string(), now)
     }
 
-    /// Creates the problem of an OAuth code that `token-refresher` did not exchange. `now` is in epoch seconds.
-    #[must_use]
-    pub fn from_exchange(error: &RefreshRequestError, now: i64) -> Self {
-        Self::from_run(error, error.to_string(), now)
-    }
-
     fn from_search(error: &TokenError, detail: String, now: i64) -> Self {
         match error {
             TokenError::Store(error) => error.into(),

@@ -49,6 +49,11 @@ async fn only_pages_of_listed_hosts_are_signed_and_may_read_the_answer() {
         let refused = users.send(&ask(url).into()).await;
         assert_eq!((refused.status, refused.kind()), (403, "forbidden"), "{url}");
     }
+    let refused = users.send(&ask("https://evil.example/").into()).await;
+    assert_eq!(
+        refused.body["detail"],
+        "url has a host that JSSDK_HOSTS does not list / url 的主机不在 JSSDK_HOSTS 中"
+    );
     for (origin, allowed) in [
         ("https://shop.example.com", true),
         ("https://evil.example", false),
