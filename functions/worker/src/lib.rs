@@ -86,8 +86,8 @@ impl App {
         })
     }
 
-    /// Serves `event`: `{"action":"effects",…}`; `{"action":"then",…}`; `{"action":"run"}` or no action for callbacks that own code has not taken and that are due; or the messages of a
-    /// queue that hold such events.
+    /// Serves `event`: `{"action":"effects",…}`; `{"action":"then",…}`; `{"action":"run"}` or no action for callbacks that own
+    /// code has not taken and that are due; or the messages of a queue that hold such events.
     ///
     /// # Errors
     /// [`RunError`] when the event failed, or may have failed. For messages the answer names the failed ones instead.

@@ -230,8 +230,8 @@ impl Table {
         }))
     }
 
-    /// Redeems the one-time code `code` for the request `owner`; who it stood for is not kept. Returns `false` when there is no such code, it has expired or
-    /// another request redeemed it.
+    /// Redeems the one-time code `code` for the request `owner`; who it stood for is not kept. Returns `false` when there is
+    /// no such code, it has expired or another request redeemed it.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written. The code may have been redeemed.
