@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use url::form_urlencoded;
+use url::{Url, form_urlencoded};
 
 /// Bytes. The longest address.
 const LONGEST: usize = 2048;
@@ -207,9 +207,17 @@ fn is_host(text: &str) -> bool {
     text.split('.').all(is_label)
 }
 
+/// Whether what is sent to `url` is safe on its way: the scheme is https, or http to this machine.
+pub(crate) fn is_https_or_local(url: &Url) -> bool {
+    match url.scheme() {
+        "https" => url.has_host(),
+        "http" => url.host_str().is_some_and(is_loopback),
+        _ => false,
+    }
+}
+
 /// Whether `host` is this machine.
-#[must_use]
-pub fn is_loopback(host: &str) -> bool {
+fn is_loopback(host: &str) -> bool {
     if let Some(address) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
         return address
             .parse::<std::net::Ipv6Addr>()

@@ -119,8 +119,9 @@ pub struct AdminConfig {
 }
 
 impl AdminConfig {
-    /// Reads the variables of [`CallerConfig`] and `FORWARD_URL`, and checks the callback settings if there are any. Succeeds without the secret
-    /// when all needed variables and `API_KEYS` are set directly: the doctor can then report the problem to a holder of a key.
+    /// Reads the variables of [`CallerConfig`] and `FORWARD_URL`, and checks the callback settings if there are any. Succeeds
+    /// without the secret when all needed variables and `API_KEYS` are set directly: the doctor can then report the problem
+    /// to a holder of a key.
     ///
     /// # Errors
     /// [`ConfigError`] with all problems of admin itself.
@@ -185,14 +186,16 @@ impl CallerConfig {
     /// [`ConfigError`] with all problems.
     pub fn read(environment: &Environment) -> Result<Self, ConfigError> {
         let mut reader = Reader::new(environment);
-        let api = ApiConfig::read(&mut reader);
-        let refresher_function = reader.required("TOKEN_REFRESHER_FUNCTION");
-        let api_keys = reader.api_keys();
-        reader.finish(Self {
-            api,
-            refresher_function,
-            api_keys,
-        })
+        let config = Self::from_reader(&mut reader);
+        reader.finish(config)
+    }
+
+    pub(super) fn from_reader(reader: &mut Reader<'_>) -> Self {
+        Self {
+            api: ApiConfig::read(reader),
+            refresher_function: reader.required("TOKEN_REFRESHER_FUNCTION"),
+            api_keys: reader.api_keys(),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use url::Url;
 
 use super::Reader;
-use crate::page::is_loopback;
+use crate::page::is_https_or_local;
 
 const URL: &str = "FORWARD_URL";
 const SECRET: &str = "FORWARD_SECRET";
@@ -44,12 +44,7 @@ impl ForwardUrl {
     #[must_use]
     pub fn parse(address: &str) -> Option<Self> {
         let url = Url::parse(address).ok()?;
-        let is_safe = match url.scheme() {
-            "https" => url.has_host(),
-            "http" => url.host_str().is_some_and(is_loopback),
-            _ => false,
-        };
-        (is_safe && url.username().is_empty() && url.password().is_none()).then_some(Self(url))
+        (is_https_or_local(&url) && url.username().is_empty() && url.password().is_none()).then_some(Self(url))
     }
 
     /// The whole address, for the one place that calls it.

@@ -1,7 +1,7 @@
 //! The configuration of `users`.
 
 use super::{CallerConfig, ConfigError, Environment, Reader};
-use crate::page::{Hosts, PageUrl, is_loopback};
+use crate::page::{Hosts, PageUrl, is_https_or_local};
 
 /// WeChat's host of the authorize page.
 const DEFAULT_OPEN_BASE: &str = "https://open.weixin.qq.com";
@@ -33,9 +33,9 @@ impl UsersConfig {
     /// # Errors
     /// [`ConfigError`] with all problems.
     pub fn read(environment: &Environment) -> Result<Self, ConfigError> {
-        let caller = CallerConfig::read(environment);
         let mut reader = Reader::new(environment);
-        let own = Own {
+        let config = Self {
+            caller: CallerConfig::from_reader(&mut reader),
             public_url: reader.public_url(),
             open_base: reader
                 .base("WECHAT_OPEN_BASE")
@@ -44,27 +44,8 @@ impl UsersConfig {
             jssdk_hosts: reader.hosts("JSSDK_HOSTS"),
             domain_check: reader.domain_check(),
         };
-        match (caller, reader.finish(own)) {
-            (Ok(caller), Ok(own)) => Ok(Self {
-                caller,
-                public_url: own.public_url,
-                open_base: own.open_base,
-                login_hosts: own.login_hosts,
-                jssdk_hosts: own.jssdk_hosts,
-                domain_check: own.domain_check,
-            }),
-            (caller, own) => Err(ConfigError::union(caller.err().into_iter().chain(own.err()))),
-        }
+        reader.finish(config)
     }
-}
-
-/// What `users` has besides the caller's configuration.
-struct Own {
-    public_url: Option<String>,
-    open_base: String,
-    login_hosts: Hosts,
-    jssdk_hosts: Hosts,
-    domain_check: Option<String>,
 }
 
 impl Reader<'_> {
@@ -93,11 +74,8 @@ impl Reader<'_> {
 
     fn base(&mut self, name: &str) -> Option<String> {
         let base = self.optional(name)?.trim_end_matches('/');
-        let is_base = url::Url::parse(base).is_ok_and(|url| {
-            let is_local = url.host_str().is_some_and(is_loopback);
-            (url.scheme() == "https" || (url.scheme() == "http" && is_local))
-                && url.query().or(url.fragment()).is_none()
-        });
+        let is_base =
+            url::Url::parse(base).is_ok_and(|url| is_https_or_local(&url) && url.query().or(url.fragment()).is_none());
         if !is_base {
             self.problem(
                 name,
