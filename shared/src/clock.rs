@@ -28,12 +28,18 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     fn now_millis(&self) -> i64 {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
+        millis(since_epoch)
     }
 
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(tokio::time::sleep(duration))
     }
+}
+
+/// Returns the milliseconds of `duration`, as times of a [`Clock`] are counted.
+#[must_use]
+pub fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Seconds. Beijing's time is this far ahead of UTC, all year.
@@ -76,15 +82,14 @@ impl Deadline {
     /// The earlier of this deadline and the end of `at_most` from now.
     #[must_use]
     pub fn within(self, now_millis: i64, at_most: Duration) -> Self {
-        let end = now_millis.saturating_add(i64::try_from(at_most.as_millis()).unwrap_or(i64::MAX));
+        let end = now_millis.saturating_add(millis(at_most));
         Self(Some(self.0.map_or(end, |deadline| deadline.min(end))))
     }
 
     /// This deadline moved earlier by `reserve`, the time for the work after it.
     #[must_use]
     pub fn before(self, reserve: Duration) -> Self {
-        let reserve = i64::try_from(reserve.as_millis()).unwrap_or(i64::MAX);
-        Self(self.0.map(|deadline| deadline.saturating_sub(reserve)))
+        Self(self.0.map(|deadline| deadline.saturating_sub(millis(reserve))))
     }
 
     /// The time budget of a step: `at_most`, or less when the step must end `margin` before the deadline.

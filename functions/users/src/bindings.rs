@@ -13,6 +13,7 @@ use serde_json::Value;
 use wechat::{
     api::calls::qr_code::{CreateQrCode, QrCode},
     clock::Deadline,
+    message::BINDING_SCENE,
     page::PageUrl,
     random,
     store::{BindingState, NewBinding, Replaced},
@@ -48,8 +49,6 @@ pub(crate) const ROUTES: &[Route<App>] = &[
 
 /// Random bytes of a binding's id.
 const ID_BYTES: usize = 16;
-/// What precedes the id in the scene of a QR code.
-const SCENE_PREFIX: &str = "bind.";
 /// Seconds.
 const DEFAULT_LIFE: u32 = 600;
 const SHORTEST_LIFE: u32 = 30;
@@ -157,7 +156,7 @@ async fn create(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>,
 }
 
 async fn qr_code(app: &App, id: &str, expire_seconds: u32, deadline: Deadline) -> Result<Qr, Problem> {
-    let scene = format!("{SCENE_PREFIX}{id}");
+    let scene = format!("{BINDING_SCENE}{id}");
     let call = CreateQrCode {
         scene: &scene,
         expire_seconds,

@@ -12,9 +12,9 @@ use http_api::Request;
 use tokio::time::{sleep, timeout};
 use tracing::Instrument as _;
 use wechat::{
-    clock::{Clock, Deadline},
+    clock::{Clock, Deadline, millis},
     config::ForwardConfig,
-    forward::{AskError, Asked, Forward, OwnCode, OwnReply, Showable, can_be_answered},
+    forward::{AskError, Asked, Forward, GONE, OwnCode, OwnReply, Showable, can_be_answered},
     lock::lock,
     message::Callback,
     random,
@@ -113,7 +113,7 @@ pub(crate) enum KeepError {
 pub(crate) enum RefusedError {
     #[error(transparent)]
     NotTaken(AskError),
-    #[error("own code answered 410 / 自有服务应答 410")]
+    #[error("{GONE}")]
     Gone,
 }
 
@@ -405,8 +405,4 @@ const fn in_time(arrival: i64) -> i64 {
 
 fn duration(millis: i64) -> Duration {
     Duration::from_millis(u64::try_from(millis).unwrap_or(0))
-}
-
-fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

@@ -15,8 +15,8 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use serde_json::{Value, json};
 use tokio::{sync::Mutex, time::Instant};
 use wechat::{
-    clock::{Clock, Deadline},
-    forward::{Asked, OwnCode, OwnReply, Showable},
+    clock::{Clock, Deadline, millis},
+    forward::{Asked, GONE, OwnCode, OwnReply, Showable},
     random,
     store::{DueForward, FORWARD_ATTEMPTS, ForwardAttempt, StoreError, Table},
     telemetry::{self, Metric, Unit},
@@ -218,10 +218,7 @@ impl Forwards {
             .await;
         let (outcome, error) = match asked {
             Asked::Taken(_) => (Outcome::Taken, None),
-            Asked::Gone => (
-                Outcome::Gone,
-                Some("own code answered 410 / 自有服务应答 410".to_owned()),
-            ),
+            Asked::Gone => (Outcome::Gone, Some(GONE.to_owned())),
             Asked::NotTaken(error) if attempt.number >= FORWARD_ATTEMPTS => (Outcome::Dead, Some(error.to_string())),
             Asked::NotTaken(error) => (Outcome::Failed, Some(error.to_string())),
         };
@@ -288,8 +285,4 @@ fn counted(name: &'static str, value: f64) -> Metric {
         unit: Unit::Count,
         value,
     }
-}
-
-fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

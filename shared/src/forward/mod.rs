@@ -12,7 +12,7 @@ mod signature;
 use serde_json::{Value, json};
 
 #[cfg(feature = "forward")]
-pub use self::own_code::{AskError, Asked, OwnCode, Showable};
+pub use self::own_code::{AskError, Asked, GONE, OwnCode, Showable};
 pub use self::reply::{InvalidReply, OwnReply};
 use crate::message::{Callback, Content, Event};
 

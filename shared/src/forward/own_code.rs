@@ -35,6 +35,9 @@ pub enum Showable {
     TooLate,
 }
 
+/// The error of a callback that is dead because of [`Asked::Gone`].
+pub const GONE: &str = "own code answered 410 / 自有服务应答 410";
+
 /// What came of asking own code.
 #[derive(Debug)]
 pub enum Asked {
