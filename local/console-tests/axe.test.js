@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { axeFindings } from "./browser.js";
 import { consoleTest, userWrites } from "./stage.js";
 
-const TOOLS = ["send", "rules", "menu", "bind", "own-code", "platform", "doctor", "connect"];
+const TOOLS = ["send", "campaigns", "rules", "menu", "bind", "own-code", "platform", "doctor", "connect"];
 
 for (const locale of ["en-GB", "zh-CN"]) {
   for (const colorScheme of ["light", "dark"]) {
@@ -51,6 +51,7 @@ const use = {
     await page.locator("#panel-send button[type=submit]").click();
     await page.locator(".steps .done").nth(1).waitFor();
   },
+  campaigns: (page) => page.locator("#new-campaign > summary").click(),
   rules: async (page) => {
     await page.locator("#panel-rules button", { hasText: /^(Example|示例)$/ }).click();
     await page.locator("#rules-text").fill('{"keywords": [{"match": "no", "value": "a", "reply": 1}]}');

@@ -203,7 +203,7 @@ consoleTest("everything fits a phone's screen", { viewport: { width: 375, height
   await fits();
   await picture(page, "narrow-activity");
   await places.getByRole("button", { name: "Tools" }).click();
-  for (const tool of ["Rules", "Menu", "Faults", "Doctor", "Send"]) {
+  for (const tool of ["Campaigns", "Rules", "Menu", "Faults", "Doctor", "Send"]) {
     await page.getByRole("tab", { name: tool }).click();
     await fits();
   }
@@ -225,7 +225,7 @@ consoleTest("a message can be sent by the keyboard alone", {}, async (page) => {
   };
   await tabTo("[role=tab][aria-selected=true]");
   await page.keyboard.press("ArrowRight");
-  assert.equal(await focused(), "tab-rules");
+  assert.equal(await focused(), "tab-campaigns");
   await page.keyboard.press("ArrowLeft");
   await tabTo("#send-thing1");
   await page.keyboard.press("Control+A");

@@ -56,6 +56,19 @@ impl Account {
             .await
     }
 
+    /// Makes `call` with the access_token and replaces a token that WeChat refuses, but retries nothing: the caller decides
+    /// when a repeat is safe.
+    ///
+    /// # Errors
+    /// [`CallError`] when the call fails or there is no token.
+    pub async fn attempt<C: Call>(&self, call: &C, deadline: Deadline) -> Result<C::Answer, CallError> {
+        self.tokens
+            .call(deadline, |token, _| async move {
+                self.client.call(call, &token, 1, deadline).await
+            })
+            .await
+    }
+
     /// Makes `call` once and replaces no token: for calls whose answer the request can do without.
     ///
     /// # Errors

@@ -7,6 +7,8 @@
 //! | choose a passive reply and write it | [`rules`], [`reply`] |
 //! | check a send, a menu, the values of a template message | [`validate`] |
 //! | call WeChat for an account | `account` (features `client` and `aws`), over `api` and `token`; [`errcode`] |
+//! | say what a campaign is and how far it has come | `campaign` (features `client` and `aws`) |
+//! | send a message and say how it fared | `sending` (features `client` and `aws`) |
 //! | get an access_token | `token` (features `client` and `aws`) |
 //! | check the address of a team's own page | [`page`] |
 //! | say what a caller of `/api` may do | [`api_key`] |
@@ -27,6 +29,8 @@ pub mod api_key;
 #[cfg(feature = "aws")]
 pub mod aws;
 pub mod callback;
+#[cfg(all(feature = "client", feature = "aws"))]
+pub mod campaign;
 pub mod clock;
 pub mod config;
 pub mod digest;
@@ -51,6 +55,8 @@ pub mod random;
 pub mod reply;
 pub mod rules;
 pub mod secret;
+#[cfg(all(feature = "client", feature = "aws"))]
+pub mod sending;
 #[cfg(feature = "aws")]
 pub mod store;
 pub mod telemetry;

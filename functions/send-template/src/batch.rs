@@ -17,8 +17,8 @@ use wechat::{
     api::{ApiError, TemplateMessage, calls::template::SendTemplateMessage},
     clock::Deadline,
     digest::logged_openid,
-    store::{RecipientState, SendState},
-    telemetry::{self, Metric},
+    sending::{Outcome, is_unfollowed},
+    store::{RecipientState, SendState, SentMessage},
     token::{CallError, CallFailure},
     validate::{send::SendTemplate, template::Finding},
 };
@@ -29,7 +29,7 @@ use crate::{
     hints,
     idempotency::Progress,
     templates,
-    users::{self, Unreachable, Users},
+    users::{NOT_FOLLOWING, Unreachable, Users},
 };
 
 /// Sends in flight at the same time.
@@ -121,13 +121,12 @@ enum DeliveryOutcome {
 }
 
 impl DeliveryOutcome {
-    /// The value of the metrics dimension `Outcome`, which dashboards show.
-    const fn name(self) -> &'static str {
+    const fn outcome(self) -> Outcome {
         match self {
-            Self::Accepted => "Taken",
-            Self::Refused | Self::Unreachable | Self::RefusedForAll => "Refused",
-            Self::NotAttempted => "NotAsked",
-            Self::Unknown { .. } => "Unknown",
+            Self::Accepted => Outcome::Accepted,
+            Self::Refused | Self::Unreachable | Self::RefusedForAll => Outcome::Refused,
+            Self::NotAttempted => Outcome::NotAttempted,
+            Self::Unknown { .. } => Outcome::Unknown,
         }
     }
 }
@@ -298,7 +297,7 @@ impl<'a> Batch<'a> {
                 let outcome = outcome_of(&error, is_for_all);
                 let delivery = self.failed(recipient(openid), problem, unknown_since, outcome);
                 Delivery {
-                    unfollowed_at: users::is_unfollowed(&error).then_some(asked_at),
+                    unfollowed_at: is_unfollowed(&error).then_some(asked_at),
                     ..delivery
                 }
             }
@@ -365,7 +364,7 @@ impl<'a> Batch<'a> {
     /// follow. Best effort: a failure must not make the caller send the message again.
     async fn record(&self, delivery: &Delivery) {
         let Self { app, job, .. } = *self;
-        let outcome = delivery.outcome.name();
+        let outcome = delivery.outcome.outcome();
         let (msgid, errcode) = match &delivery.result {
             RecipientResult::Sent { sent, .. } => (Some(sent.msgid.as_str()), Some(sent.errcode)),
             RecipientResult::Failed { problem, .. } => (None, problem.errcode()),
@@ -375,26 +374,29 @@ impl<'a> Batch<'a> {
         tracing::info!(
             msgid,
             errcode,
-            outcome,
+            outcome = outcome.name(),
             client_msg_id = job.client_msg_id,
             openid_sha256 = touser.map(logged_openid),
             key = job.caller.name(),
             "template message"
         );
-        telemetry::emit(
-            &[Metric::count("Sends")],
-            Some(("Outcome", outcome)),
-            app.account.clock.now_millis(),
-        );
+        let now = app.account.clock.now_millis();
+        outcome.count(1, now);
         let Some(touser) = touser else { return };
         if let Some(msgid) = msgid {
-            let template_id = &job.message.template_id;
-            let now = app.account.clock.now_millis();
-            let recorded = app.account.table.record_sent(msgid, touser, template_id, now);
+            let sent = SentMessage {
+                msgid,
+                touser,
+                template_id: &job.message.template_id,
+                campaign: None,
+            };
+            let recorded = app.account.table.record_sent(sent, now);
             app.write("a sent message", Some(msgid), job.deadline, recorded).await;
         }
         if let Some(at) = delivery.unfollowed_at {
-            users::record_unfollowed(app, touser, at, Some(job.client_msg_id), job.deadline).await;
+            let recorded = app.account.table.set_followed(touser, false, at);
+            app.write(NOT_FOLLOWING, Some(job.client_msg_id), job.deadline, recorded)
+                .await;
         }
     }
 

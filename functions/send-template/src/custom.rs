@@ -11,11 +11,10 @@ use http_api::{
 };
 use serde_json::{Map, Value};
 use wechat::{
-    api::{ApiError, calls::custom_message::SendCustomMessage},
+    api::calls::custom_message::SendCustomMessage,
     digest::logged_openid,
+    sending::{Outcome, is_unfollowed},
     store::{RecipientState, SendState},
-    telemetry::{self, Metric},
-    token::{CallError, CallFailure},
     validate::{custom::SendCustom, send::Recipients},
 };
 
@@ -25,7 +24,7 @@ use crate::{
     batch::RECORDING,
     hints,
     idempotency::{self, Progress},
-    users::{self, Unreachable, Users},
+    users::{NOT_FOLLOWING, Unreachable, Users},
 };
 
 pub(crate) const ROUTES: &[Route<App>] = &[
@@ -77,13 +76,12 @@ enum Delivery {
 }
 
 impl Delivery {
-    /// The value of the metrics dimension `Outcome`, the same as for template messages.
-    const fn name(&self) -> &'static str {
+    const fn outcome(&self) -> Outcome {
         match self {
-            Self::Accepted => "Taken",
-            Self::Refused(_) => "Refused",
-            Self::NotAttempted(_) => "NotAsked",
-            Self::Unknown(_) => "Unknown",
+            Self::Accepted => Outcome::Accepted,
+            Self::Refused(_) => Outcome::Refused,
+            Self::NotAttempted(_) => Outcome::NotAttempted,
+            Self::Unknown(_) => Outcome::Unknown,
         }
     }
 
@@ -138,39 +136,35 @@ async fn send(app: &App, request: &ApiRequest<'_>, openid: &str, message: &Map<S
         touser: openid,
         message,
     };
-    let Err(error) = app.account.call(&call, deadline.before(RECORDING)).await else {
+    let sent = app.account.call(&call, deadline.before(RECORDING)).await;
+    let outcome = Outcome::of(&sent);
+    let Err(error) = sent else {
         return Delivery::Accepted;
     };
-    if users::is_unfollowed(&error) {
-        users::record_unfollowed(app, openid, asked_at, None, deadline).await;
+    if is_unfollowed(&error) {
+        let recorded = app.account.table.set_followed(openid, false, asked_at);
+        app.write(NOT_FOLLOWING, None, deadline, recorded).await;
     }
-    failed(&error, message)
-}
-
-fn failed(error: &CallError, message: &Map<String, Value>) -> Delivery {
-    let problem = hints::problem(error);
-    if error.may_have_landed {
-        return Delivery::Unknown(Problem::may_have_been_sent_once(problem.detail()));
-    }
-    match &error.cause {
-        CallFailure::Api(ApiError::Rejected { .. }) if message.contains_key(MINI_PROGRAM) => {
-            Delivery::Refused(hints::blame_mini_program(problem, error, MINI_PROGRAM))
+    let problem = hints::problem(&error);
+    match outcome {
+        Outcome::Unknown => Delivery::Unknown(Problem::may_have_been_sent_once(problem.detail())),
+        Outcome::Refused if message.contains_key(MINI_PROGRAM) => {
+            Delivery::Refused(hints::blame_mini_program(problem, &error, MINI_PROGRAM))
         }
-        CallFailure::Api(ApiError::Rejected { .. }) => Delivery::Refused(problem),
-        _ => Delivery::NotAttempted(problem),
+        Outcome::Refused => Delivery::Refused(problem),
+        Outcome::Accepted | Outcome::NotAttempted => Delivery::NotAttempted(problem),
     }
 }
 
 /// Writes one log line and one metric for the message.
 fn record(app: &App, request: &ApiRequest<'_>, touser: Option<&str>, delivery: &Delivery) {
-    let (outcome, errcode) = (delivery.name(), delivery.errcode());
+    let (outcome, errcode) = (delivery.outcome(), delivery.errcode());
     tracing::info!(
         errcode,
-        outcome,
+        outcome = outcome.name(),
         openid_sha256 = touser.map(logged_openid),
         key = request.caller().name(),
         "customer-service message"
     );
-    let now = app.account.clock.now_millis();
-    telemetry::emit(&[Metric::count("Sends")], Some(("Outcome", outcome)), now);
+    outcome.count(1, app.account.clock.now_millis());
 }

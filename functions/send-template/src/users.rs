@@ -3,16 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 
 use http_api::Problem;
-use wechat::{
-    clock::Deadline,
-    errcode,
-    store::User,
-    token::{CallError, CallFailure},
-    validate::send::Recipients,
-};
+use wechat::{store::User, validate::send::Recipients};
 
 use crate::App;
 
+/// What is recorded of a recipient whom WeChat refuses for that reason.
+pub(crate) const NOT_FOLLOWING: &str = "that the recipient of a message does not follow";
 /// The hint when the users cannot be read. An earlier request may have sent the message.
 const NOT_SENT: &str = "This request has sent nothing: repeat it. / 本次请求未发送任何消息，请重试。";
 
@@ -72,17 +68,4 @@ impl Users {
             .filter_map(|(user, openid)| Some((user, openid.ok()?)))
             .collect()
     }
-}
-
-/// Whether WeChat said that the recipient does not follow the account.
-pub(crate) fn is_unfollowed(error: &CallError) -> bool {
-    matches!(&error.cause, CallFailure::Api(error) if error.errcode() == Some(errcode::NOT_A_FOLLOWER))
-}
-
-/// Records that WeChat said at `at` (epoch seconds) that `openid` does not follow the account. Best effort. `message` identifies
-/// the message in the log.
-pub(crate) async fn record_unfollowed(app: &App, openid: &str, at: i64, message: Option<&str>, deadline: Deadline) {
-    let recorded = app.account.table.set_followed(openid, false, at);
-    let what = "that the recipient of a message does not follow";
-    app.write(what, message, deadline, recorded).await;
 }

@@ -19,7 +19,7 @@ use wechat::{
     forward::{Asked, GONE, OwnCode, OwnReply, Showable},
     random,
     store::{DueForward, FORWARD_ATTEMPTS, ForwardAttempt, StoreError, Table},
-    telemetry::{self, Metric, Unit},
+    telemetry::{self, Metric},
 };
 
 /// How long a run waits for own code's answer to one callback.
@@ -268,21 +268,14 @@ impl Forwards {
     /// `waiting` is how many callbacks waited when the run began.
     fn report(&self, tally: Tally, waiting: i32) {
         let Tally { taken, failed, dead } = tally;
-        let mut metrics = vec![counted("WaitingForwards", f64::from(waiting))];
+        let waiting = usize::try_from(waiting).unwrap_or_default();
+        let mut metrics = vec![Metric::counted("WaitingForwards", waiting)];
         if dead > 0 {
-            metrics.push(counted("DeadForwards", dead as f64));
+            metrics.push(Metric::counted("DeadForwards", dead));
         }
         telemetry::emit(&metrics, None, self.clock.now_millis());
         if tally != Tally::default() {
             tracing::info!(taken, failed, dead, waiting, "own code was asked again for callbacks");
         }
-    }
-}
-
-fn counted(name: &'static str, value: f64) -> Metric {
-    Metric {
-        name,
-        unit: Unit::Count,
-        value,
     }
 }

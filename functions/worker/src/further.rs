@@ -5,15 +5,15 @@
 
 use wechat::{
     account::Account,
-    api::{ApiError, calls::custom_message::SendCustomMessage},
+    api::calls::custom_message::SendCustomMessage,
     clock::Deadline,
     digest::logged_openid,
     effects::FurtherReplies,
     errcode::{self, Class},
     random,
+    sending::{Outcome, refusal},
     store::{Claim, StoreError},
-    telemetry::{self, Metric},
-    token::{CallError, CallFailure},
+    token::CallError,
 };
 
 /// Seconds. A claim of a run that dies lasts longer than Lambda's and the queue's next attempts, which then send nothing.
@@ -29,20 +29,6 @@ pub enum FurtherError {
     /// WeChat was not asked.
     #[error(transparent)]
     Call(#[from] CallError),
-}
-
-/// How one message fared.
-enum Delivery {
-    Accepted,
-    /// WeChat refused it. `goes_on`: the fault is this message's, so the next one may get through.
-    Refused {
-        errcode: i64,
-        goes_on: bool,
-    },
-    /// WeChat may have accepted it.
-    Unknown(CallError),
-    /// WeChat was not asked.
-    NotAttempted(CallError),
 }
 
 /// Sends the messages in order, unless an earlier run has begun to. Stops when WeChat lets this person get no more. Returns how
@@ -73,16 +59,17 @@ pub(crate) async fn send(
             touser: &further.openid,
             message,
         };
-        let delivery = delivery(account.call(&call, deadline).await);
-        record(account, further, index, &delivery);
-        match delivery {
-            Delivery::Accepted => accepted += 1,
-            Delivery::Unknown(_) | Delivery::Refused { goes_on: true, .. } => {}
-            Delivery::NotAttempted(error) if index == 0 => {
+        let sent = account.call(&call, deadline).await;
+        record(account, further, index, &sent);
+        match (Outcome::of(&sent), sent) {
+            (_, Ok(())) => accepted += 1,
+            (Outcome::NotAttempted, Err(error)) if index == 0 => {
                 table.give_up_callback(&key, &owner).await?;
                 return Err(error.into());
             }
-            Delivery::NotAttempted(_) | Delivery::Refused { goes_on: false, .. } => break,
+            (Outcome::NotAttempted, _) => break,
+            (Outcome::Refused, Err(error)) if !is_about_the_message(&error) => break,
+            _ => {}
         }
     }
     if let Err(error) = table.finish_callback(&key, &owner, clock.now()).await {
@@ -91,35 +78,29 @@ pub(crate) async fn send(
     Ok(Some(accepted))
 }
 
-fn delivery(sent: Result<(), CallError>) -> Delivery {
-    let Err(error) = sent else {
-        return Delivery::Accepted;
-    };
-    if error.may_have_landed {
-        return Delivery::Unknown(error);
-    }
-    match &error.cause {
-        CallFailure::Api(ApiError::Rejected { rejection, .. }) => Delivery::Refused {
-            errcode: rejection.errcode,
-            goes_on: matches!(rejection.entry().class, Class::Caller | Class::Content),
-        },
-        _ => Delivery::NotAttempted(error),
-    }
+/// Whether WeChat refused this message, so that the next one may get through.
+fn is_about_the_message(error: &CallError) -> bool {
+    let class = refusal(error).map(|rejection| rejection.entry().class);
+    matches!(class, Some(Class::Caller | Class::Content))
 }
 
 /// Writes one log line and one metric for the message.
-fn record(account: &Account, further: &FurtherReplies, index: usize, delivery: &Delivery) {
+fn record(account: &Account, further: &FurtherReplies, index: usize, sent: &Result<(), CallError>) {
     let (number, openid_sha256) = (index + 1, logged_openid(&further.openid));
     let of = further.messages.len();
-    let outcome = match delivery {
-        Delivery::Accepted => {
-            tracing::info!(openid_sha256, number, of, "further reply sent");
-            "Taken"
-        }
-        Delivery::Refused { errcode, .. } => {
-            let explained = errcode::lookup(*errcode);
-            tracing::warn!(
-                errcode,
+    let outcome = Outcome::of(sent);
+    match sent {
+        Ok(()) => tracing::info!(openid_sha256, number, of, "further reply sent"),
+        Err(error) if outcome == Outcome::Unknown => tracing::warn!(
+            %error,
+            openid_sha256,
+            number,
+            of,
+            "a further reply may have been sent and is not repeated / 后续回复可能已发送，不再重复"
+        ),
+        Err(error) => match refusal(error).map(|rejection| errcode::lookup(rejection.errcode)) {
+            Some(explained) => tracing::warn!(
+                errcode = explained.code,
                 openid_sha256,
                 number,
                 of,
@@ -128,24 +109,11 @@ fn record(account: &Account, further: &FurtherReplies, index: usize, delivery: &
                 explained.remedy_english,
                 explained.chinese,
                 explained.remedy_chinese
-            );
-            "Refused"
-        }
-        Delivery::Unknown(error) => {
-            tracing::warn!(
-                %error,
-                openid_sha256,
-                number,
-                of,
-                "a further reply may have been sent and is not repeated / 后续回复可能已发送，不再重复"
-            );
-            "Unknown"
-        }
-        Delivery::NotAttempted(error) => {
-            tracing::error!(%error, openid_sha256, number, of, "a further reply was not sent / 后续回复未发送");
-            "NotAsked"
-        }
-    };
-    let now = account.clock.now_millis();
-    telemetry::emit(&[Metric::count("Sends")], Some(("Outcome", outcome)), now);
+            ),
+            None => {
+                tracing::error!(%error, openid_sha256, number, of, "a further reply was not sent / 后续回复未发送");
+            }
+        },
+    }
+    outcome.count(1, account.clock.now_millis());
 }

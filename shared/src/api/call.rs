@@ -17,8 +17,11 @@ pub trait Call: Sync {
     /// Whether the call issues access_tokens, where errcode 40001 means a wrong AppSecret instead of a dead token.
     const ISSUES_TOKENS: bool = false;
 
-    /// Parameters that the query has besides the access_token.
-    const QUERY: &'static [(&'static str, &'static str)] = &[];
+
+    /// The parameters that the query has besides the access_token.
+    fn query(&self) -> Vec<(&'static str, &str)> {
+        Vec::new()
+    }
 
     /// The JSON body of a POST. A call without a body is a GET.
     fn body(&self) -> Option<Value> {

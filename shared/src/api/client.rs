@@ -131,7 +131,7 @@ impl Client {
         deadline: Deadline,
     ) -> Result<C::Answer, ApiError> {
         let mut query = vec![("access_token", token.expose())];
-        query.extend(C::QUERY);
+        query.extend(call.query());
         self.send(call, &query, attempts, deadline).await
     }
 

@@ -1,10 +1,9 @@
 //! The effects of a callback: recording a delivery receipt, publishing an event on the bus, and recording whether a bound user
 //! follows the account. `webhook` runs them before it answers; when they fail, it hands them over to `worker`.
 //!
-//! The record of following needs no claim: the newest event wins, however often it comes. For the others a claim in the table
-//! makes them happen once, however often WeChat or Lambda delivers. They can happen twice when the
-//! process dies between an effect and closing the claim, or when an answer is lost. This is harmless: the receipt is the same,
-//! and both events on the bus have the same `id`.
+//! A receipt is the same however often it comes, and of the events of following the newest wins, so neither needs a claim. For an
+//! event on the bus a claim in the table makes it happen once, however often WeChat or Lambda delivers. It can happen twice when
+//! the process dies between the event and closing the claim, or when an answer is lost. This is harmless: both have the same `id`.
 
 mod event_bus;
 mod further;
@@ -130,28 +129,44 @@ impl Effects {
     /// Whether `callback` has any effects.
     #[must_use]
     pub fn has_any(&self, callback: &Callback) -> bool {
-        self.has_claimed(callback) || following(callback, 0).is_some()
+        self.publish() || receipt(callback, 0).is_some() || following(callback, 0).is_some()
     }
 
-    /// Whether `callback` has effects that need a claim.
-    fn has_claimed(&self, callback: &Callback) -> bool {
-        self.publish() || receipt(callback, 0).is_some()
-    }
-
-    /// Runs the effects of `callback`, received at `received_at` (epoch seconds). Those that need a claim are left out when
-    /// another delivery runs them or has run them. Takes at most `budget`, and [`CLOSING`] after a success.
+    /// Runs the effects of `callback`, received at `received_at` (epoch seconds). The event is left out when another delivery
+    /// publishes it or has published it. Takes at most `budget`, and [`CLOSING`] after a success.
     ///
     /// # Errors
     /// [`Failed`], although the effects may have happened. The caller then gives up the claim with [`Self::give_up`].
     /// [`EffectError::Following`] when all others have happened.
     pub async fn run(&self, callback: &Callback, received_at: i64, budget: Duration) -> Result<Ran, Failed> {
-        let (ran, followed) = tokio::join!(
+        let (ran, recorded, followed) = tokio::join!(
             self.run_claimed(callback, received_at, budget),
+            self.record_receipt(callback, received_at, budget),
             self.record_following(callback, received_at, budget)
         );
         let ran = ran?;
+        recorded?;
         followed.map_err(|error| EffectError::Following(Box::new(error)))?;
         Ok(ran)
+    }
+
+    async fn record_receipt(
+        &self,
+        callback: &Callback,
+        received_at: i64,
+        budget: Duration,
+    ) -> Result<(), EffectError> {
+        let Some(receipt) = receipt(callback, received_at) else {
+            return Ok(());
+        };
+        let recorded = timeout(budget, self.table.record_receipt(receipt)).await;
+        if !recorded.map_err(|_| EffectError::TooLate(budget))?? {
+            tracing::warn!(
+                "a receipt was not recorded: its user is not the recipient of the message; is this URL also in the console of \
+                 another account? / 回执的用户与消息的接收者不符，未予记录：是否有其他公众号的服务器配置指向了此 URL？"
+            );
+        }
+        Ok(())
     }
 
     async fn record_following(
@@ -169,9 +184,9 @@ impl Effects {
     }
 
     async fn run_claimed(&self, callback: &Callback, received_at: i64, budget: Duration) -> Result<Ran, Failed> {
-        if !self.has_claimed(callback) {
+        let Some(bus) = &self.event_bus else {
             return Ok(Ran::Now);
-        }
+        };
         let deadline = Instant::now() + budget;
         let key = callback.dedup_key();
         let owner = random::hex::<8>();
@@ -181,13 +196,14 @@ impl Effects {
             Claim::InProgress => return Err(EffectError::InProgress.into()),
         }
         let claim = Claimed { key, owner };
-        match self.act(callback, received_at, budget, deadline).await {
+        let published = timeout_at(deadline, bus.publish(callback, received_at)).await;
+        match published.unwrap_or(Err(PublishError::TooLate)) {
             Ok(()) => {
                 self.close(&claim, true).await;
                 Ok(Ran::Now)
             }
             Err(error) => Err(Failed {
-                error,
+                error: error.into(),
                 claim: Some(claim),
             }),
         }
@@ -215,41 +231,6 @@ impl Effects {
             }
             sleep(CLAIM_POLL).await;
         }
-    }
-
-    /// Runs both effects that need the claim, concurrently. Lets each finish when the other fails: the next run repeats both.
-    async fn act(
-        &self,
-        callback: &Callback,
-        received_at: i64,
-        budget: Duration,
-        deadline: Instant,
-    ) -> Result<(), EffectError> {
-        let record = async {
-            match receipt(callback, received_at) {
-                Some(receipt) => timeout_at(deadline, self.table.record_receipt(receipt))
-                    .await
-                    .map_err(|_| EffectError::TooLate(budget))?
-                    .map_err(EffectError::from),
-                None => Ok(true),
-            }
-        };
-        let publish = async {
-            match &self.event_bus {
-                Some(bus) => timeout_at(deadline, bus.publish(callback, received_at))
-                    .await
-                    .unwrap_or(Err(PublishError::TooLate)),
-                None => Ok(()),
-            }
-        };
-        let (recorded, published) = tokio::join!(record, publish);
-        if !recorded? {
-            tracing::warn!(
-                "a receipt was not recorded: its user is not the recipient of the message; is this URL also in the console of \
-                 another account? / 回执的用户与消息的接收者不符，未予记录：是否有其他公众号的服务器配置指向了此 URL？"
-            );
-        }
-        Ok(published?)
     }
 
     /// Closes the claim, best effort: it expires anyway. A redelivery waits until then, and then repeats the effects.

@@ -39,6 +39,24 @@ pub struct Page<T> {
 }
 
 impl Cursor {
+    /// Reads the place of an item.
+    fn of(item: &Attributes) -> Option<Self> {
+        Some(Self {
+            isk: item.get("isk")?.as_n().ok()?.clone(),
+            pk: get_text(item, "pk")?.to_owned(),
+        })
+    }
+
+    /// Returns the key of the item.
+    pub(super) fn pk(&self) -> &str {
+        &self.pk
+    }
+
+    /// Returns the sort key.
+    pub(super) fn at(&self) -> f64 {
+        self.isk.parse().unwrap_or_default()
+    }
+
     /// Writes the cursor for a URL. It holds the key of an item without the prefix `prefix`.
     pub(super) fn to_text(&self, prefix: &str) -> String {
         let key = self.pk.strip_prefix(prefix).unwrap_or_default();
@@ -82,17 +100,21 @@ impl Table {
 
     /// Makes a query of the index. The index lags behind the table for some milliseconds.
     pub(super) async fn read_keys(&self, query: QueryFluentBuilder) -> Result<Page<String>, StoreError> {
+        let Page { entries, next } = self.read_places(query).await?;
+        let keys = entries.into_iter().map(|place| place.pk);
+        Ok(Page {
+            entries: keys.collect(),
+            next,
+        })
+    }
+
+    /// Makes a query of the index, as [`Self::read_keys`], and returns the places of the items too.
+    pub(super) async fn read_places(&self, query: QueryFluentBuilder) -> Result<Page<Cursor>, StoreError> {
         let page = query.send().await;
         let page = page.map_err(|error| StoreError::from_sdk("Query", &error))?;
-        let keys = page.items().iter().filter_map(|item| get_text(item, "pk"));
-        let next = page.last_evaluated_key().and_then(|key| {
-            let isk = key.get("isk")?.as_n().ok()?.clone();
-            let pk = get_text(key, "pk")?.to_owned();
-            Some(Cursor { isk, pk })
-        });
         Ok(Page {
-            entries: keys.map(str::to_owned).collect(),
-            next,
+            entries: page.items().iter().filter_map(Cursor::of).collect(),
+            next: page.last_evaluated_key().and_then(Cursor::of),
         })
     }
 

@@ -1,17 +1,25 @@
-//! `message#<appid>#<msgid>`: the delivery status of a template message.
+//! `message#<appid>#<msgid>`: the delivery status of a template message. The index finds the messages to one person, by the
+//! time of the send.
 //! See [WeChat Docs/模板消息](https://developers.weixin.qq.com/doc/offiaccount/Message_Management/Template_Message_Interface.html).
 
+use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 use serde::Serialize;
 
 use super::{
     Attributes, StoreError, Table, get_number, get_text,
-    index::{Cursor, Page},
+    index::{Cursor, InvalidCursor, Page, indexed},
     number, seconds, text, written, written_if,
 };
 use crate::{digest::logged_openid, message::DeliveryStatus};
 
 /// Seconds. The lifetime of a record: 30 days.
 const KEPT_FOR: i64 = 30 * 24 * 3600;
+/// Messages in a page of a person's history.
+pub const MESSAGES_PAGE: usize = 100;
+/// Seconds. How long after the first attempt a receipt without a record can be the one of a lost answer.
+const RECEIPT_COMES_WITHIN: i64 = 15 * 60;
+/// Seconds by which the clocks of two processes may differ.
+const CLOCK_SKEW: i64 = 60;
 /// The messages that one step of [`Table::forget_messages`] changes.
 const FORGOTTEN_AT_ONCE: i32 = 25;
 
@@ -73,6 +81,21 @@ pub struct MessageRecord {
     pub finished_at: Option<i64>,
     /// WeChat's text for the outcome, such as `failed:user block`.
     pub receipt: Option<String>,
+    /// The id of the campaign that the message belongs to.
+    pub campaign: Option<String>,
+}
+
+/// A message that WeChat accepted.
+#[derive(Clone, Copy, Debug)]
+pub struct SentMessage<'a> {
+    /// WeChat's id of it.
+    pub msgid: &'a str,
+    /// The recipient's openid.
+    pub touser: &'a str,
+    /// The template's id.
+    pub template_id: &'a str,
+    /// The id of the campaign that it belongs to.
+    pub campaign: Option<&'a str>,
 }
 
 /// A delivery receipt (TEMPLATESENDJOBFINISH).
@@ -91,7 +114,7 @@ pub struct Receipt<'a> {
 }
 
 impl MessageRecord {
-    fn from_attributes(item: &Attributes) -> Option<Self> {
+    pub(super) fn from_attributes(item: &Attributes) -> Option<Self> {
         Some(Self {
             touser: get_text(item, "touser").map(str::to_owned),
             template_id: get_text(item, "template_id").map(str::to_owned),
@@ -99,6 +122,7 @@ impl MessageRecord {
             sent_at: get_number(item, "sent_at"),
             finished_at: get_number(item, "finished_at"),
             receipt: get_text(item, "receipt").map(str::to_owned),
+            campaign: get_text(item, "campaign").map(str::to_owned),
         })
     }
 }
@@ -114,46 +138,171 @@ impl Table {
         Ok(alive.as_ref().and_then(MessageRecord::from_attributes))
     }
 
+    /// Returns those of at most 100 messages that have a record, by msgid, in one read.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be read.
+    pub async fn messages(&self, msgids: &[&str]) -> Result<Vec<(String, MessageRecord)>, StoreError> {
+        let pks = msgids.iter().map(|msgid| self.message_pk(msgid)).collect();
+        self.read_messages(pks).await
+    }
+
+    /// Returns a page of the messages to one person at `now` (epoch seconds), the newest first, by msgid.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be read.
+    pub async fn page_of_messages(
+        &self,
+        openid: &str,
+        after: Option<&Cursor>,
+        now: i64,
+    ) -> Result<Page<(String, MessageRecord)>, StoreError> {
+        let limit = i32::try_from(MESSAGES_PAGE).unwrap_or(i32::MAX);
+        let query = self.query_index(&self.messages_to(openid), after).limit(limit);
+        let Page { entries: pks, next } = self.read_keys(query.scan_index_forward(false)).await?;
+        let mut entries = self.read_messages(pks).await?;
+        entries.retain(|(_, message)| message.sent_at.or(message.finished_at).is_some_and(|at| at + KEPT_FOR > now));
+        Ok(Page { entries, next })
+    }
+
+    /// Reads the cursor of a page of messages.
+    ///
+    /// # Errors
+    /// [`InvalidCursor`] when it is not [`Self::messages_cursor`]'s.
+    pub fn parse_messages_cursor(&self, cursor: &str) -> Result<Cursor, InvalidCursor> {
+        Cursor::parse(cursor, &self.message_pk(""))
+    }
+
+    /// Writes the cursor of a page of messages for a URL.
+    #[must_use]
+    pub fn messages_cursor(&self, cursor: &Cursor) -> String {
+        cursor.to_text(&self.message_pk(""))
+    }
+
+    /// Returns the message of a campaign to one person whose answer was lost, asked for first at `since` (epoch seconds): one
+    /// that a run recorded, or else one of which only the receipt is known.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be read.
+    pub async fn find_message(
+        &self,
+        campaign: &str,
+        openid: &str,
+        since: i64,
+    ) -> Result<Option<(String, MessageRecord)>, StoreError> {
+        let query = self
+            .query_index(&self.messages_to(openid), None)
+            .key_condition_expression("ipk = :ipk AND isk >= :since")
+            .expression_attribute_values(":since", number(since - CLOCK_SKEW))
+            .limit(i32::try_from(MESSAGES_PAGE).unwrap_or(i32::MAX));
+        let found = self.read_messages(self.read_keys(query).await?.entries).await?;
+        let is_recorded = |(_, message): &&(String, MessageRecord)| message.campaign.as_deref() == Some(campaign);
+        let is_receipt_alone = |(_, message): &&(String, MessageRecord)| {
+            let came = message.finished_at.unwrap_or(i64::MAX);
+            message.template_id.is_none() && came <= since + RECEIPT_COMES_WITHIN
+        };
+        let recorded = found.iter().find(is_recorded);
+        Ok(recorded.or_else(|| found.iter().find(is_receipt_alone)).cloned())
+    }
+
+    /// Reads records, in the order of `pks`.
+    pub(super) async fn read_messages(&self, pks: Vec<String>) -> Result<Vec<(String, MessageRecord)>, StoreError> {
+        let items = self.read_batch(pks.clone()).await?;
+        let prefix = self.message_pk("");
+        let messages = pks.iter().filter_map(|pk| {
+            let message = MessageRecord::from_attributes(items.get(pk)?)?;
+            Some((pk.strip_prefix(&prefix)?.to_owned(), message))
+        });
+        Ok(messages.collect())
+    }
+
     /// Records that WeChat accepted a message. Keeps a receipt that came first, and the time of the first send: WeChat answers
     /// a retry with the same msgid. `now` is in epoch milliseconds.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written.
-    pub async fn record_sent(&self, msgid: &str, touser: &str, template_id: &str, now: i64) -> Result<(), StoreError> {
+    pub async fn record_sent(&self, sent: SentMessage<'_>, now: i64) -> Result<(), StoreError> {
         let expression = "SET touser = :touser, template_id = :template_id, #ttl = :ttl, ipk = :ipk, \
                           isk = if_not_exists(isk, :isk), sent_at = if_not_exists(sent_at, :now), \
                           #status = if_not_exists(#status, :sent)";
         let at = now.div_euclid(1000);
-        let values = [
-            (":touser", text(touser)),
-            (":template_id", text(template_id)),
+        let mut values = vec![
+            (":touser", text(sent.touser)),
+            (":template_id", text(sent.template_id)),
             (":now", number(at)),
             (":ttl", number(at + KEPT_FOR)),
             (":sent", text(MessageStatus::Sent.as_str())),
-            (":ipk", text(self.messages_to(touser))),
+            (":ipk", text(self.messages_to(sent.touser))),
             (":isk", seconds(now)),
         ];
-        let update = self.update(&self.message_pk(msgid), expression, None, values);
+        let of_campaign = sent.campaign.map(|campaign| {
+            values.push((":campaign", text(campaign)));
+            format!("{expression}, campaign = :campaign")
+        });
+        let expression = of_campaign.as_deref().unwrap_or(expression);
+        let update = self.update(&self.message_pk(sent.msgid), expression, None, values);
         written("UpdateItem", update.send().await)
     }
 
-    /// Records a receipt, and creates the record if the receipt comes before the send is recorded. Returns `false` and changes
-    /// nothing when the recipient differs: openids are unique to an account, so the receipt is another account's.
+    /// Records a receipt, and creates the record if the receipt comes before the send is recorded. A message that did not arrive
+    /// is listed among the problems of its day. Returns `false` and changes nothing when the recipient differs: openids are
+    /// unique to an account, so the receipt is another account's.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written.
     pub async fn record_receipt(&self, receipt: Receipt<'_>) -> Result<bool, StoreError> {
-        let expression = "SET #status = :status, finished_at = :at, receipt = :words, #ttl = if_not_exists(#ttl, :ttl)";
-        let condition = "attribute_not_exists(touser) OR touser = :openid";
-        let values = [
-            (":status", text(receipt.status.as_str())),
-            (":openid", text(receipt.openid)),
-            (":at", number(receipt.at)),
-            (":words", text(receipt.words)),
-            (":ttl", number(receipt.at + KEPT_FOR)),
-        ];
-        let update = self.update(&self.message_pk(receipt.msgid), expression, Some(condition), values);
-        written_if("UpdateItem", update.send().await)
+        let pk = self.message_pk(receipt.msgid);
+        let is_recorded = self.write_receipt(&pk, receipt).await?;
+        if is_recorded && matches!(receipt.status, MessageStatus::Blocked | MessageStatus::Failed) {
+            self.note_problem(&pk, receipt.at).await?;
+        }
+        Ok(is_recorded)
+    }
+
+    /// Writes a receipt into the record of its message, unless it has one. In the usual order of events this is one write.
+    async fn write_receipt(&self, pk: &str, receipt: Receipt<'_>) -> Result<bool, StoreError> {
+        const SET: &str = "SET #status = :status, finished_at = :at, receipt = :words";
+        let values = || {
+            [
+                (":status", text(receipt.status.as_str())),
+                (":at", number(receipt.at)),
+                (":words", text(receipt.words)),
+            ]
+        };
+        let is_recipient = (":openid", text(receipt.openid));
+        let condition = "touser = :openid AND attribute_not_exists(finished_at)";
+        for _ in 0..2 {
+            let update = self
+                .update(pk, SET, Some(condition), values().into_iter().chain([is_recipient.clone()]))
+                .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+            let Err(error) = update.send().await else {
+                return Ok(true);
+            };
+            let item = self.refused_update(pk, &error).await?;
+            if let Some(touser) = get_text(&item, "touser") {
+                return Ok(touser == receipt.openid);
+            }
+            if !item.is_empty() {
+                // Its recipient asked to be forgotten.
+                let update = self.update(pk, SET, Some("attribute_not_exists(touser)"), values());
+                return written_if("UpdateItem", update.send().await);
+            }
+            let created = [
+                ("status", text(receipt.status.as_str())),
+                ("finished_at", number(receipt.at)),
+                ("receipt", text(receipt.words)),
+                ("touser", text(receipt.openid)),
+                ("ttl", number(receipt.at + KEPT_FOR)),
+            ];
+            let place = indexed(self.messages_to(receipt.openid), receipt.at).into_iter();
+            let put = place.fold(self.put(pk, created), |put, (name, value)| put.item(name, value));
+            let put = put.condition_expression("attribute_not_exists(pk)");
+            if written_if("PutItem", put.send().await)? {
+                return Ok(true);
+            }
+            // The send was recorded meanwhile.
+        }
+        Ok(true)
     }
 
     /// Removes `openid` from a few records of messages to this person; its digest stays, by which log lines name the person.
@@ -179,7 +328,7 @@ impl Table {
         format!("{}#{openid}", self.pk("to"))
     }
 
-    fn message_pk(&self, msgid: &str) -> String {
+    pub(super) fn message_pk(&self, msgid: &str) -> String {
         format!("{}#{msgid}", self.pk("message"))
     }
 }

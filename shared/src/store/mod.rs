@@ -5,6 +5,8 @@
 mod arrival;
 mod binding;
 mod callback;
+#[cfg(feature = "client")]
+mod campaign;
 mod claim;
 mod forward;
 mod index;
@@ -12,8 +14,11 @@ mod keys;
 mod login;
 mod menu;
 mod message;
+mod problem;
 mod refusal;
 mod replies;
+#[cfg(feature = "client")]
+mod scheduled;
 mod send;
 mod templates;
 mod token;
@@ -32,6 +37,14 @@ use aws_sdk_dynamodb::{
     types::{AttributeValue, TimeToLiveStatus},
 };
 
+#[cfg(feature = "client")]
+pub use self::{
+    campaign::{
+        CAMPAIGNS_PAGE, CHUNKS_AT_ONCE, LeasedByAnother, LeasedCampaign, NewState, PartOutcome, StoredLedger,
+    },
+    problem::{PROBLEMS_PAGE, ProblemRecord},
+    scheduled::{ScheduledEnd, ScheduledMessage, ScheduledState},
+};
 pub use self::{
     binding::{BindOutcome, Binding, BindingState, NewBinding},
     callback::Claim,
@@ -43,7 +56,7 @@ pub use self::{
     keys::{CreatedKey, KEYS_LIMIT},
     login::{Login, LoginClaim, LoginEnd, LoginPurpose},
     menu::{KeptMenu, MenuError, ROLLBACK_CLAIMED_FOR},
-    message::{MessageRecord, MessageStatus, Receipt},
+    message::{MESSAGES_PAGE, MessageRecord, MessageStatus, Receipt, SentMessage},
     refusal::{REFUSAL_IS_NEWS_FOR, RefusedCallback, Sender},
     replies::{SavedReplies, StoredReplies},
     send::{RecipientState, RecordedAnswer, SendClaim, SendOutcome, SendRequest, SendState},

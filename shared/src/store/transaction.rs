@@ -43,6 +43,18 @@ impl<'t> Transaction<'t> {
         self.with(put.map(|put| TransactWriteItem::builder().put(put).build()))
     }
 
+    /// Adds a put, which replaces the item.
+    pub(super) fn put_always<'a>(
+        self,
+        pk: &str,
+        attributes: impl IntoIterator<Item = (&'a str, AttributeValue)>,
+    ) -> Self {
+        let attributes = attributes.into_iter().chain([("pk", text(pk))]);
+        let put = Put::builder().table_name(&self.table.name).set_item(Some(named(attributes)));
+        let put = put.build();
+        self.with(put.map(|put| TransactWriteItem::builder().put(put).build()))
+    }
+
     /// Adds an update by `expression`, if `condition` holds.
     pub(super) fn update<'a>(
         self,

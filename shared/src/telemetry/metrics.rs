@@ -50,6 +50,16 @@ impl Metric {
         }
     }
 
+    /// Counts `events` events.
+    #[must_use]
+    pub const fn counted(name: &'static str, events: usize) -> Self {
+        Self {
+            name,
+            unit: Unit::Count,
+            value: events as f64,
+        }
+    }
+
     /// A duration in milliseconds.
     #[must_use]
     pub const fn millis(name: &'static str, millis: i64) -> Self {

@@ -25,31 +25,43 @@ export function authorization() {
   return run.key ? { authorization: `Bearer ${run.key}` } : {};
 }
 
-/** Makes a call and returns {ok, status, body, etag}. The status is 0 when there is no connection. */
+/**
+ * Makes a call and returns {ok, status, body, text, etag, next}. The body is sent as JSON, a text and a Blob as they are; `next`
+ * is the path of the next page. The status is 0 when there is no connection.
+ */
 export async function call(method, path, body, headers = {}) {
   const options = { method, headers: { ...authorization(), ...headers } };
   if (body !== undefined) {
-    options.body = typeof body === "string" ? body : JSON.stringify(body);
-    options.headers["content-type"] = "application/json";
+    options.body = typeof body === "string" || body instanceof Blob ? body : JSON.stringify(body);
+    options.headers["content-type"] ??= "application/json";
   }
   try {
     const answer = await fetch(path, options);
     if (answer.status === 401) document.dispatchEvent(new Event("unauthorized"));
     const text = await answer.text();
-    return { ok: answer.ok, status: answer.status, body: parse(text), etag: answer.headers.get("etag") };
+    const { ok, status, headers: sent } = answer;
+    return { ok, status, body: parse(text), text, etag: sent.get("etag"), next: nextPage(sent.get("link")) };
   } catch (error) {
-    return { ok: false, status: 0, body: { detail: error.message }, etag: null };
+    return { ok: false, status: 0, body: { detail: error.message }, text: "", etag: null, next: null };
   }
 }
 
 /** Reads something for the page itself. The activity hides these reads by default. */
-export function read(path) {
-  return call("GET", path, undefined, { "x-console-read": "1" });
+export function read(path, headers = {}) {
+  return call("GET", path, undefined, { ...headers, "x-console-read": "1" });
 }
 
 /** Calls a control of the simulated platform. */
 export function sim(method, path, body) {
   return call(method, `/console/sim/${path}`, body);
+}
+
+/** The path in `<…>; rel="next"`. The host is left out: a proxy may have another name than this page knows. */
+function nextPage(link) {
+  const [, address] = link?.match(/<([^>]*)>[^,]*;\s*rel="?next"?/) ?? [];
+  if (!address) return null;
+  const { pathname, search } = new URL(address, location.href);
+  return pathname + search;
 }
 
 function parse(text) {

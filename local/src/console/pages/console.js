@@ -3,6 +3,7 @@
 import { activityPanel, followActivity } from "./activity.js";
 import { learnRun, run, tryKey } from "./api.js";
 import { bindPanel, showUsers } from "./bind.js";
+import { campaignsPanel, showCampaigns } from "./campaigns.js";
 import { connectPanel, showConnection } from "./connect.js";
 import { button, fill, h, tabs } from "./dom.js";
 import { doctorPanel } from "./doctor.js";
@@ -12,7 +13,8 @@ import { ownCodePanel, showForwards } from "./own-code.js";
 import { phonePanel } from "./phone.js";
 import { faultBar, platformPanel } from "./platform.js";
 import { addRule, mayLeaveRules, rulesPanel, showRules } from "./rules.js";
-import { loadTemplates, sendPanel } from "./send.js";
+import { sendPanel } from "./send.js";
+import { loadTemplates } from "./template.js";
 import { loadAccount, tokenBar } from "./token.js";
 import { refreshWorld } from "./world.js";
 
@@ -74,6 +76,7 @@ function header() {
 function layout() {
   const tools = [
     { name: "send", label: t("tab-send"), panel: sendPanel() },
+    { name: "campaigns", label: t("tab-campaigns"), panel: campaignsPanel(), shown: () => run.key && showCampaigns() },
     { name: "rules", label: t("tab-rules"), panel: rulesPanel(), shown: () => run.key && showRules(), mayLeave: mayLeaveRules },
     { name: "menu", label: t("tab-menu"), panel: menuPanel(), shown: () => run.key && showMenu(), mayLeave: mayLeaveMenu },
     { name: "bind", label: t("tab-bind"), panel: bindPanel(), shown: () => run.key && showUsers() },

@@ -1,4 +1,6 @@
-// Formats bodies, times and names.
+// Formats bodies, times, numbers and names.
+
+import { Phrase } from "./i18n.js";
 
 /** Indents JSON as text, without parsing it: numbers above 2^53 would lose digits. */
 export function prettyJson(text) {
@@ -70,6 +72,17 @@ export function timeOfDay(millis) {
   const time = new Date(millis);
   const two = (number) => String(number).padStart(2, "0");
   return `${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}`;
+}
+
+/** The date and time of epoch seconds. */
+export function dateTime(seconds) {
+  const time = new Date(seconds * 1000);
+  return new Phrase(time.toLocaleString("en-GB"), time.toLocaleString("zh-CN"));
+}
+
+/** A number with commas, which both languages use. */
+export function count(number) {
+  return number.toLocaleString("en");
 }
 
 export function took(millis) {

@@ -1,29 +1,28 @@
 // The form that sends a template message, built from the account's templates, and the message's delivery.
 
 import { call, read, run } from "./api.js";
-import { ask, busy, fill, h, icon, iconButton, redraw } from "./dom.js";
+import { ask, busy, fill, h, icon, redraw } from "./dom.js";
 import { shortOpenid, timeOfDay } from "./format.js";
 import { both, language, t } from "./i18n.js";
 import { currentUser } from "./phone.js";
 import { problemBox } from "./problem.js";
 import { snippets } from "./snippets.js";
+import { field, loadTemplates, templateForm } from "./template.js";
 import { world } from "./world.js";
 
 const POLL_FOR = 30_000;
 
-const state = { templates: [], sending: 0, isChosen: false };
+const state = { sending: 0, isChosen: false };
 
-const templates = h("select", { id: "send-template", on: { change: () => renderFields() } });
+const template = templateForm("send");
 const follower = h("select", { id: "send-touser", name: "touser", on: { change: () => { state.isChosen = true; } } });
 const openid = h("input", { id: "send-touser", name: "touser", autocomplete: "off", spellcheck: "false", placeholder: "o…", list: "seen-openids" });
 const user = h("input", { id: "send-user", name: "user", autocomplete: "off", spellcheck: "false", maxlength: "128", on: { input: chooseRecipient } });
 const seen = h("datalist", { id: "seen-openids" });
-const fields = h("div", { class: "fields" });
 const url = h("input", { id: "send-url", name: "url", type: "text", inputmode: "url" });
 const key = h("input", { id: "send-key", name: "idempotency-key", autocomplete: "off", maxlength: "200" });
 const submit = h("button", { type: "submit", class: "primary wide" }, icon("send"), t("send"));
 const outcome = h("div", { class: "outcome", "aria-live": "polite" });
-const head = h("div", { class: "outcome" });
 
 export function sendPanel() {
   document.addEventListener("world", renderFollowers);
@@ -32,33 +31,18 @@ export function sendPanel() {
   document.addEventListener("openid", (event) => suggest(event.detail));
   const recipient = run.simulated ? follower : [openid, seen];
   if (run.simulated) url.value = "https://example.com/details/1";
-  const reload = iconButton("reload", t("reload-templates"), loadTemplates);
   return h("div", { class: "tool" },
     h("h2", { class: "unseen" }, t("template-message")),
-    head,
+    template.head,
     h("form", { class: "form", novalidate: true, on: { submit: send } },
-      field("send-template", t("template"), h("div", { class: "row" }, templates, reload)),
+      template.choice,
       field("send-touser", t("recipient"), recipient),
       field("send-user", t("or-user-id"), user),
-      fields,
+      template.inputs,
       field("send-url", t("link-field"), url),
       h("details", { class: "more-fields" }, h("summary", {}, t("more-options")), field("send-key", "Idempotency-Key", key, t("idempotency-why"))),
       submit),
     outcome);
-}
-
-export async function loadTemplates() {
-  const answer = await read("/api/templates");
-  if (!answer.ok) {
-    fill(head, problemBox(answer));
-    return;
-  }
-  fill(head);
-  state.templates = answer.body.templates;
-  const options = state.templates.map((template) => h("option", { value: template.template_id }, template.title));
-  fill(templates, options);
-  if (options.length === 0) fill(head, h("p", { class: "empty" }, t("no-templates")));
-  renderFields();
 }
 
 function renderFollowers() {
@@ -83,50 +67,12 @@ function chooseRecipient() {
   openid.disabled = follower.disabled;
 }
 
-function template() {
-  return state.templates.find((candidate) => candidate.template_id === templates.value);
-}
-
-function renderFields() {
-  const { fields: names = [], content = "", example = "" } = template() ?? {};
-  const examples = valuesOf(content, example);
-  fill(fields, names.map((name) => {
-    const input = h("input", { id: `send-${name}`, name, autocomplete: "off", value: examples[name] ?? "" });
-    return field(input.id, h("span", {}, labelOf(content, name), h("code", {}, name)), input);
-  }));
-}
-
-/** A field with its label, its hint and a place for its fault. */
-function field(id, label, control, hint) {
-  return h("div", { class: "field", "data-field": id }, h("label", { for: id }, label), control,
-    hint && h("p", { class: "hint" }, hint), h("p", { class: "fault", id: `${id}-fault`, hidden: true }));
-}
-
-/** The label before the placeholder, as in "审核事项:{{thing1.DATA}}". */
-function labelOf(content, name) {
-  const line = content.split("\n").find((candidate) => candidate.includes(`{{${name}.DATA}}`)) ?? "";
-  return line.split("{{")[0].replace(/[:：\s]+$/, "");
-}
-
-/** The values of the placeholders in the template's example. */
-function valuesOf(content, example) {
-  const lines = example.split("\n");
-  const values = {};
-  content.split("\n").forEach((line, index) => {
-    const name = line.match(/\{\{(\w+)\.DATA\}\}/)?.[1];
-    const [before] = line.split("{{");
-    if (name && lines[index]?.startsWith(before)) values[name] = lines[index].slice(before.length);
-  });
-  return values;
-}
-
 async function send(event) {
   event.preventDefault();
-  clearFaults();
+  template.clearFaults();
   const id = user.value.trim();
   const recipient = id ? { user: id } : { touser: (run.simulated ? follower : openid).value.trim() };
-  const data = Object.fromEntries([...fields.querySelectorAll("input")].map((input) => [input.name, { value: input.value }]));
-  const request = { ...recipient, template_id: templates.value, url: url.value.trim() || undefined, data };
+  const request = { ...recipient, template_id: template.id, url: url.value.trim() || undefined, data: template.data };
   const idempotencyKey = key.value.trim();
   const headers = idempotencyKey ? { "idempotency-key": idempotencyKey } : {};
   if (!run.simulated && !(await isMeant(id || request.touser))) return;
@@ -136,10 +82,10 @@ async function send(event) {
   if (!answer.ok) {
     fill(outcome, problemBox(answer), code);
     outcome.firstChild.scrollIntoView({ block: "nearest" });
-    showFaults(answer.body)?.focus();
+    template.showFaults(answer.body)?.focus();
     return;
   }
-  showFaults(answer.body);
+  template.showFaults(answer.body);
   const status = h("div", { class: "result" });
   fill(outcome, status, code);
   const sending = state.sending;
@@ -181,31 +127,4 @@ function showDelivery(element, message) {
     message.meaning && h("p", {}, both(message.meaning)),
     message.receipt && h("p", { class: "hint" }, `${t("receipt")}: ${message.receipt}`),
     h("dl", { class: "facts" }, h("dt", {}, "msgid"), h("dd", {}, message.msgid)));
-}
-
-/** Shows faults and warnings at their fields ("data.thing1.value" at the input of thing1), and returns the first field. */
-function showFaults(body) {
-  const faults = body.faults?.map(({ field, detail }) => ({ field, rule: detail }));
-  const findings = body.findings ?? faults ?? [{ field: body.field, rule: body.detail }];
-  let first = null;
-  for (const { field: name = "", rule } of findings) {
-    const id = `send-${name.replace(/^data\./, "").replace(/\.value$/, "").replace("template_id", "template")}`;
-    const input = document.getElementById(id);
-    const place = document.getElementById(`${id}-fault`);
-    if (!input || !place) continue;
-    input.setAttribute("aria-invalid", "true");
-    input.setAttribute("aria-describedby", place.id);
-    place.hidden = false;
-    fill(place, both(rule));
-    first ??= input;
-  }
-  return first;
-}
-
-function clearFaults() {
-  for (const place of document.querySelectorAll(".form .fault")) place.hidden = true;
-  for (const input of document.querySelectorAll(".form [aria-invalid]")) {
-    input.removeAttribute("aria-invalid");
-    input.removeAttribute("aria-describedby");
-  }
 }

@@ -2,6 +2,7 @@
 
 pub mod conditional_menu;
 pub mod custom_message;
+pub mod followers;
 pub mod management;
 pub mod menu;
 pub mod oauth;

@@ -15,7 +15,7 @@ use crate::{
 
 /// A template message to one recipient, as `message/template/send` takes it.
 /// See [WeChat Docs/发送模板消息](https://developers.weixin.qq.com/doc/service/api/notify/template/api_sendtemplatemessage).
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub struct TemplateMessage {
     /// The recipient's openid.
     pub touser: String,
@@ -45,12 +45,12 @@ pub struct MiniProgram {
 }
 
 /// The value of one field.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub struct FieldValue {
     /// The text.
     pub value: String,
     /// `#RRGGBB`. Obsolete for category templates (类目模板); test accounts still show it.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub color: Option<String>,
 }
 

@@ -66,7 +66,10 @@ pub struct GetTicket;
 impl Call for GetTicket {
     type Answer = IssuedToken;
     const PATH: &'static str = "/cgi-bin/ticket/getticket";
-    const QUERY: &'static [(&'static str, &'static str)] = &[("type", "jsapi")];
+
+    fn query(&self) -> Vec<(&'static str, &str)> {
+        vec![("type", "jsapi")]
+    }
 
     fn read(answer: Value) -> Result<IssuedToken, Unexpected> {
         #[derive(Deserialize)]

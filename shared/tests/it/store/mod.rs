@@ -25,13 +25,17 @@ use aws_sdk_dynamodb::{
 };
 use testing::TableServer;
 use tokio::{sync::OnceCell, task::JoinSet};
-use wechat::{random, store::Table};
+use wechat::{
+    random,
+    store::{SentMessage, Table},
+};
 
 /// The number of tasks that race for one item.
 const RACERS: usize = 16;
 /// The calls that the suite makes.
 const AWS_CALLS: &[&str] = &[
     "dynamodb:BatchGetItem",
+    "dynamodb:BatchWriteItem",
     "dynamodb:CreateTable",
     "dynamodb:DeleteItem",
     "dynamodb:DescribeTable",
@@ -44,6 +48,16 @@ const AWS_CALLS: &[&str] = &[
 ];
 /// Epoch seconds. The present of the tests, far ahead so that a real table does not expire their items.
 const NOW: i64 = 4_000_000_000;
+
+/// A message that WeChat accepted.
+const fn sent_to<'a>(msgid: &'a str, touser: &'a str, template_id: &'a str) -> SentMessage<'a> {
+    SentMessage {
+        msgid,
+        touser,
+        template_id,
+        campaign: None,
+    }
+}
 
 /// The table with an account that no other test uses.
 struct Bench {

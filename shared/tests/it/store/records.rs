@@ -9,7 +9,7 @@ use wechat::{
     },
 };
 
-use super::{Bench, NOW, number, race, text};
+use super::{Bench, NOW, number, race, sent_to, text};
 
 /// Epoch milliseconds.
 const NOW_MILLIS: i64 = NOW * 1000;
@@ -38,6 +38,7 @@ fn delivered() -> MessageRecord {
         sent_at: Some(NOW),
         finished_at: Some(NOW + 1),
         receipt: Some("success".to_owned()),
+        campaign: None,
     }
 }
 
@@ -50,9 +51,9 @@ async fn a_receipt_counts_whether_it_comes_after_the_record_or_before() {
         if receipt_first {
             assert!(table.record_receipt(receipt).await.unwrap());
             let early = table.message(&msgid, NOW + 1).await.unwrap().unwrap();
-            assert_eq!((early.status, early.touser), (MessageStatus::Delivered, None));
+            assert_eq!((early.status, early.touser), (MessageStatus::Delivered, Some(OPENID.to_owned())));
         }
-        table.record_sent(&msgid, OPENID, "template", NOW_MILLIS).await.unwrap();
+        table.record_sent(sent_to(&msgid, OPENID, "template"), NOW_MILLIS).await.unwrap();
         if !receipt_first {
             let sent = table.message(&msgid, NOW).await.unwrap().unwrap();
             assert_eq!((sent.status, sent.finished_at), (MessageStatus::Sent, None));
@@ -66,11 +67,11 @@ async fn a_receipt_counts_whether_it_comes_after_the_record_or_before() {
 async fn a_repeat_keeps_the_time_of_the_first_send_and_undoes_no_receipt() {
     let Bench { table, .. } = &Bench::start().await;
     let msgid = fresh_msgid();
-    table.record_sent(&msgid, OPENID, "template", NOW_MILLIS).await.unwrap();
+    table.record_sent(sent_to(&msgid, OPENID, "template"), NOW_MILLIS).await.unwrap();
     let receipt = receipt(&msgid, MessageStatus::Delivered, "success", NOW + 1);
     assert!(table.record_receipt(receipt).await.unwrap());
     table
-        .record_sent(&msgid, OPENID, "template", NOW_MILLIS + 60_000)
+        .record_sent(sent_to(&msgid, OPENID, "template"), NOW_MILLIS + 60_000)
         .await
         .unwrap();
     assert_eq!(table.message(&msgid, NOW + 60).await.unwrap(), Some(delivered()));
@@ -84,7 +85,7 @@ async fn of_a_record_and_its_receipt_at_the_same_time_neither_is_lost() {
         let (table, msgid) = (bench.table.clone(), msgid.clone());
         async move {
             if racer % 2 == 0 {
-                table.record_sent(&msgid, OPENID, "template", NOW_MILLIS).await.unwrap();
+                table.record_sent(sent_to(&msgid, OPENID, "template"), NOW_MILLIS).await.unwrap();
             } else {
                 let receipt = receipt(&msgid, MessageStatus::Delivered, "success", NOW + 1);
                 assert!(table.record_receipt(receipt).await.unwrap());
@@ -102,9 +103,9 @@ async fn a_receipt_changes_only_a_message_that_this_account_sent_to_that_user() 
     let table = &bench.table;
     let other_table = &Table::new(bench.client.clone(), &bench.name, "wxfedcba9876543210");
     let msgid = fresh_msgid();
-    let sent = async |table: &Table| table.record_sent(&msgid, OPENID, "template", NOW_MILLIS).await;
-    sent(table).await.unwrap();
-    sent(other_table).await.unwrap();
+    let record = async |table: &Table| table.record_sent(sent_to(&msgid, OPENID, "template"), NOW_MILLIS).await;
+    record(table).await.unwrap();
+    record(other_table).await.unwrap();
     let own = receipt(&msgid, MessageStatus::Blocked, "failed:user block", NOW + 1);
     let foreign = Receipt {
         openid: "oOfAnotherAccount",
@@ -125,7 +126,7 @@ async fn a_message_is_kept_for_thirty_days() {
     assert_eq!(bench.table.message(&msgid, NOW).await.unwrap(), None);
     bench
         .table
-        .record_sent(&msgid, OPENID, "template", NOW_MILLIS)
+        .record_sent(sent_to(&msgid, OPENID, "template"), NOW_MILLIS)
         .await
         .unwrap();
     let blocked = receipt(&msgid, MessageStatus::Blocked, "failed:user block", NOW + DAY);

@@ -2,7 +2,7 @@
 
 use wechat::store::{BindOutcome, Binding, BindingState, MessageStatus, NewBinding, Person, Replaced, Table, User};
 
-use super::{Bench, NOW, RACERS, race};
+use super::{Bench, NOW, RACERS, race, sent_to};
 
 const fn person(openid: &str) -> Person<'_> {
     Person { openid, unionid: None }
@@ -243,11 +243,11 @@ async fn of_a_deleted_user_nothing_stays_but_a_digest() {
     bound(table, "b1", "o1", NOW).await;
     for msgid in 1..=30 {
         table
-            .record_sent(&msgid.to_string(), "o1", "T", NOW * 1000)
+            .record_sent(sent_to(&msgid.to_string(), "o1", "T"), NOW * 1000)
             .await
             .unwrap();
     }
-    table.record_sent("31", "o2", "T", NOW * 1000).await.unwrap();
+    table.record_sent(sent_to("31", "o2", "T"), NOW * 1000).await.unwrap();
 
     begin(table, "b2", "u-1").await;
     begin(table, "b3", "u-2").await;

@@ -1,0 +1,101 @@
+// Loads a campaign's recipients, from CSV files or from a list of openids, in parts that fit one request.
+
+import { call } from "./api.js";
+import { busy, button, fill, h, toast } from "./dom.js";
+import { csvParts } from "./csv.js";
+import { count } from "./format.js";
+import { t } from "./i18n.js";
+import { problemBox } from "./problem.js";
+
+/** The controls that load recipients into the draft at `path`. `loaded` is called after every change of the list. */
+export function loader(path, fields, loaded) {
+  const files = h("input", { type: "file", id: "campaign-files", accept: ".csv,.txt,text/csv", multiple: true,
+    on: { change: () => loadFiles([...files.files]) } });
+  const openids = h("textarea", { id: "campaign-openids", rows: "4", spellcheck: "false", placeholder: "o…" });
+  const add = button(t("load-openids"), () => loadOpenids(), { id: "load-openids" });
+  const outcome = h("div", { class: "outcome" });
+  const controls = h("fieldset", {}, h("legend", { class: "unseen" }, t("load-title")),
+    h("div", { class: "drop", on: { dragover: (event) => event.preventDefault(), drop: dropped } },
+      h("label", { for: "campaign-files" }, t("load-files")), files,
+      h("p", { class: "hint" }, t("load-hint"), " ", h("code", {}, ["touser", ...fields].join()))),
+    h("div", { class: "field" }, h("label", { for: "campaign-openids" }, t("load-lines-label")), openids), add);
+
+  function dropped(event) {
+    event.preventDefault();
+    if (!controls.disabled) loadFiles([...event.dataTransfer.files]);
+  }
+
+  async function loadFiles(list) {
+    const all = await Promise.all(list.map(async (file) => ({ name: file.name, bytes: new Uint8Array(await file.arrayBuffer()) })));
+    await load(all);
+    // The same file can be chosen again.
+    files.value = "";
+  }
+
+  async function loadOpenids() {
+    if (!openids.value.trim()) {
+      openids.focus();
+      return;
+    }
+    const bytes = new TextEncoder().encode(`touser\n${openids.value.split(/\s+/).filter(Boolean).join("\n")}`);
+    if (await load([{ name: `openids-${await fingerprint(bytes)}`, bytes, headerLine: 0 }])) openids.value = "";
+  }
+
+  /** Loads one file after the other, and stops at the first problem. Returns whether there was none. */
+  function load(list) {
+    return busy(controls, async () => {
+      const total = await loadAll(list);
+      if (total !== null) toast(t("load-total", count(total)), "good");
+      await loaded();
+      return total !== null;
+    }, outcome);
+  }
+
+  async function loadAll(list) {
+    let total = null;
+    for (const { name, bytes, headerLine } of list) {
+      const parts = isUtf8(bytes) ? csvParts(bytes, headerLine) : [];
+      if (parts.length === 0) {
+        fill(outcome, h("p", { class: "result bad", role: "alert" }, t(isUtf8(bytes) ? "load-nothing" : "load-not-utf8", name)));
+        return null;
+      }
+      for (const [index, part] of parts.entries()) {
+        fill(outcome, h("progress", { max: parts.length, value: index, "aria-label": t("load-part", name, index + 1, parts.length) }),
+          h("p", { class: "hint" }, t("load-part", name, index + 1, parts.length)));
+        const query = new URLSearchParams({ part: `${name}-${index + 1}` });
+        const answer = await call("POST", `${path}/recipients?${query}`, new Blob(part.bytes), { "content-type": "text/csv" });
+        if (!answer.ok) {
+          fill(outcome, h("p", {}, place(name, part, answer.body)), problemBox(answer));
+          return null;
+        }
+        ({ total } = answer.body);
+      }
+    }
+    fill(outcome);
+    return total;
+  }
+
+  return h("section", { class: "tool" }, h("h3", {}, t("load-title")), controls, outcome);
+}
+
+/** Where a refused part, or the line of it that the API names, stands in the file. Line 1 of each part is the header. */
+function place(name, { first, last }, { detail }) {
+  const line = Number(/\bline (\d+)/.exec(detail)?.[1] ?? 0);
+  return line > 1 ? t("load-line", name, count(first + line - 2)) : t("load-lines", name, count(first), count(last));
+}
+
+/** Excel's plain "CSV" is in the encoding of the country: sent as it is, it would be refused or garbled. */
+function isUtf8(bytes) {
+  try {
+    new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** A name for pasted openids: the same ones again complete an interrupted upload, others are added. */
+async function fingerprint(bytes) {
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+  return [...digest.subarray(0, 8)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}

@@ -1,0 +1,467 @@
+//! Campaigns: one template message to any number of people, with the truth about each of them.
+//!
+//! An audience is kept in chunks of at most [`CHUNK`] entries. Each chunk has a [`Ledger`] with the state of its entries, and
+//! the totals of a campaign are the sum of its ledgers. `send-template` serves the API, `worker` loads, sends and settles.
+
+mod ledger;
+mod recipient;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+pub use self::{
+    ledger::{Change, Ledger, Mark, RecipientState, Totals},
+    recipient::{CHUNK, CHUNK_BYTES, OWN_DATA_BYTES, Recipient, into_chunks},
+};
+use crate::{
+    api::{FieldValue, MiniProgram, TemplateMessage},
+    digest::sha256_hex,
+};
+
+/// Characters of a message's `client_msg_id`. WeChat states no limit for template messages; 32 is its limit for the
+/// `clientmsgid` of mass messages.
+const CLIENT_MSG_ID: usize = 32;
+
+/// The state of a campaign.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CampaignState {
+    /// It can be changed, and has not been started.
+    Draft,
+    /// The audience is being read, and people who are in it twice are found.
+    Loading,
+    /// The audience is known or is read later, and the start is in the future.
+    Scheduled,
+    /// The first few messages go out, and their receipts are awaited.
+    Canary,
+    /// Messages go out.
+    Running,
+    /// No message goes out until something outside changes: see [`WaitingFor`].
+    Waiting,
+    /// Somebody has paused it.
+    Paused,
+    /// WeChat refuses the message, or too many people: somebody has to look.
+    Stopped,
+    /// Every person has had a turn.
+    Done,
+    /// Somebody has cancelled it.
+    Cancelled,
+}
+
+/// What a waiting campaign waits for.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WaitingFor {
+    /// The next day's quota.
+    Quota,
+    /// The IP whitelist (40164).
+    Whitelist,
+    /// A usable access_token.
+    Token,
+    /// WeChat itself, which does not answer.
+    Platform,
+}
+
+/// Who gets the message.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Audience {
+    /// Those whom the parts name.
+    List,
+    /// All followers at the time of the start.
+    Followers,
+    /// The followers with this tag at the time of the start.
+    Tag(u32),
+}
+
+/// The first few messages, whose receipts decide whether the others go out.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+pub struct Canary {
+    /// Messages.
+    pub count: u32,
+    /// Seconds to wait for their receipts.
+    pub wait: u32,
+}
+
+/// What everybody gets, unless their own data replaces a field.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+pub struct Content {
+    /// The id of one of the account's templates.
+    pub template_id: String,
+    /// The page that a tap opens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// The mini program that a tap opens instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub miniprogram: Option<MiniProgram>,
+    /// The fields, by name.
+    #[serde(default)]
+    pub data: BTreeMap<String, FieldValue>,
+}
+
+/// What the caller decides when the campaign is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// A name for people.
+    pub name: String,
+    /// The message.
+    pub content: Content,
+    /// Who gets it.
+    pub audience: Audience,
+    /// Messages a second.
+    pub pace: u32,
+    /// When the first message may go out, in epoch seconds. `None` for at once.
+    pub start_at: Option<i64>,
+    /// The first few messages. `None` without any.
+    pub canary: Option<Canary>,
+    /// Calls of the day's quota that are left to single sends. `None` for 1 %, at most 1,000.
+    pub keep_for_single_sends: Option<u64>,
+}
+
+/// A campaign as the table keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Campaign {
+    /// Its id.
+    pub id: String,
+    /// What it is.
+    pub plan: Plan,
+    /// In epoch seconds.
+    pub created_at: i64,
+    /// Its state.
+    pub state: CampaignState,
+    /// What it waits for, in the state [`CampaignState::Waiting`].
+    pub waiting_for: Option<WaitingFor>,
+    /// When a waiting one goes on or looks again, in epoch seconds.
+    pub resumes_at: Option<i64>,
+    /// Why it stopped or waits, in English and Chinese.
+    pub reason: Option<String>,
+    /// Entries of its complete parts, people named twice included.
+    pub entries: u64,
+    /// Chunks that have a number. Those of `incomplete` parts do not count.
+    pub chunks: u32,
+    /// The first chunk and the number of chunks of each part that was begun and not completed.
+    pub incomplete: BTreeSet<(u32, u32)>,
+    /// When it was started, in epoch seconds.
+    pub started_at: Option<i64>,
+    /// When it ended, in epoch seconds.
+    pub finished_at: Option<i64>,
+    /// How far the work on it has come.
+    pub progress: Progress,
+    /// Counts what callers of the API have changed: the worker notices that way.
+    pub changes: u64,
+    /// When the run that works on it ends, in epoch seconds.
+    pub run_ends_at: Option<i64>,
+}
+
+/// How far the work on a campaign has come. Only the run that holds the lease changes it.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(default)]
+pub struct Progress {
+    /// The step of loading that is next.
+    pub loading: Loading,
+    /// People. Known after loading.
+    pub recipients: u64,
+    /// The state of each of them. The sum is `recipients`.
+    pub totals: Totals,
+    /// The refused ones by errcode, or by `unknown-user`.
+    pub refusals: BTreeMap<String, u64>,
+    /// All chunks before this one are sent.
+    pub position: u32,
+    /// When the canary's receipts are judged, in epoch seconds. 0 when its messages are not all sent.
+    pub canary_ends: i64,
+    /// Whether the canary's receipts were judged.
+    pub is_canary_over: bool,
+    /// Looks for receipts since the last message.
+    pub looks: u32,
+    /// When the next look for receipts is due, in epoch seconds. `None` when none is.
+    pub looks_at: Option<i64>,
+    /// Probes since the wait began.
+    pub probes: u32,
+    /// The state to return to when the people whose outcome was unknown have been sent the message again.
+    pub resending: Option<CampaignState>,
+    /// Whether the unknown ones are still to be queued again.
+    pub is_requeueing: bool,
+    /// Chunks that are deleted already.
+    pub deleted: u32,
+}
+
+/// A step of loading. Every step can be repeated.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase", tag = "step")]
+pub enum Loading {
+    /// Not begun.
+    #[default]
+    Ahead,
+    /// Reads followers after this openid.
+    Followers {
+        /// The last openid of the page before. Empty for the first page.
+        after: String,
+    },
+    /// Resolves users from this chunk on.
+    Users {
+        /// The chunk.
+        chunk: u32,
+    },
+    /// Finds people who are in the audience twice.
+    Duplicates {
+        /// The share of all people that is looked at: this one of `passes`.
+        pass: u32,
+        /// The number of shares.
+        passes: u32,
+        /// Different people found in earlier passes.
+        people: u64,
+    },
+    /// The audience is known.
+    Over,
+}
+
+impl CampaignState {
+    /// The name that the API and the table use.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Draft => "draft",
+            Self::Loading => "loading",
+            Self::Scheduled => "scheduled",
+            Self::Canary => "canary",
+            Self::Running => "running",
+            Self::Waiting => "waiting",
+            Self::Paused => "paused",
+            Self::Stopped => "stopped",
+            Self::Done => "done",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// All states.
+    pub const ALL: [Self; 10] = [
+        Self::Draft,
+        Self::Loading,
+        Self::Scheduled,
+        Self::Canary,
+        Self::Running,
+        Self::Waiting,
+        Self::Paused,
+        Self::Stopped,
+        Self::Done,
+        Self::Cancelled,
+    ];
+
+    /// Reads a name.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text)
+    }
+
+    /// Whether a run has work to do: messages may go out now or later, without anybody's order.
+    #[must_use]
+    pub const fn is_active(self) -> bool {
+        matches!(
+            self,
+            Self::Loading | Self::Scheduled | Self::Canary | Self::Running | Self::Waiting
+        )
+    }
+
+    /// Whether messages go out.
+    #[must_use]
+    pub const fn sends(self) -> bool {
+        matches!(self, Self::Canary | Self::Running)
+    }
+
+    /// Whether it has ended. A stopped one can be resumed, and counts as ended too.
+    #[must_use]
+    pub const fn has_ended(self) -> bool {
+        matches!(self, Self::Stopped | Self::Done | Self::Cancelled)
+    }
+}
+
+impl WaitingFor {
+    /// The name that the API and the table use.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Quota => "quota",
+            Self::Whitelist => "whitelist",
+            Self::Token => "token",
+            Self::Platform => "platform",
+        }
+    }
+
+    /// Reads a name.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Quota, Self::Whitelist, Self::Token, Self::Platform]
+            .into_iter()
+            .find(|waiting| waiting.as_str() == text)
+    }
+}
+
+impl Campaign {
+    /// The state in which work goes on at `now`: after a start, a pause, a wait or a stop.
+    #[must_use]
+    pub fn state_of_work(&self, now: i64) -> CampaignState {
+        let Self { plan, progress, .. } = self;
+        let is_early = plan.start_at.is_some_and(|start| now < start);
+        let is_loaded = progress.loading == Loading::Over;
+        match (is_loaded, is_early) {
+            // Followers are read when the campaign is due.
+            (false, true) if plan.audience != Audience::List => CampaignState::Scheduled,
+            (false, _) => CampaignState::Loading,
+            (true, true) => CampaignState::Scheduled,
+            (true, false) if plan.canary.is_some() && !progress.is_canary_over => CampaignState::Canary,
+            (true, false) => CampaignState::Running,
+        }
+    }
+
+    /// Whether the chunk belongs to a part that was not completed.
+    #[must_use]
+    pub fn skips(&self, chunk: u32) -> bool {
+        let mut incomplete = self.incomplete.iter();
+        incomplete.any(|(first, count)| (*first..first.saturating_add(*count)).contains(&chunk))
+    }
+
+    /// Calls of the day's quota that this campaign leaves to single sends, when the day has `daily_limit`.
+    #[must_use]
+    pub fn reserve(&self, daily_limit: u64) -> u64 {
+        const MOST: u64 = 1_000;
+        let kept = self.plan.keep_for_single_sends;
+        kept.unwrap_or_else(|| (daily_limit / 100).min(MOST))
+    }
+
+    /// People, or in a draft entries.
+    #[must_use]
+    pub fn recipients(&self) -> u64 {
+        if self.progress.loading == Loading::Over {
+            self.progress.recipients
+        } else {
+            self.entries
+        }
+    }
+
+    /// The state of each person. Before the audience is known, everybody is queued.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        if self.progress.loading == Loading::Over {
+            self.progress.totals
+        } else {
+            Totals {
+                queued: self.entries,
+                ..Totals::default()
+            }
+        }
+    }
+
+    /// The message to one recipient whose openid is known. Own data replaces the campaign's member by member.
+    #[must_use]
+    pub fn message(&self, app_id: &str, openid: &str, own: &BTreeMap<String, FieldValue>) -> TemplateMessage {
+        let Content {
+            template_id,
+            url,
+            miniprogram,
+            data,
+        } = &self.plan.content;
+        let mut data = data.clone();
+        data.extend(own.clone());
+        TemplateMessage {
+            touser: openid.to_owned(),
+            template_id: template_id.clone(),
+            url: url.clone(),
+            miniprogram: miniprogram.clone(),
+            client_msg_id: client_msg_id(app_id, &self.id, openid),
+            data,
+        }
+    }
+}
+
+/// The `client_msg_id` of a campaign's message to one person: the same at every attempt.
+fn client_msg_id(app_id: &str, campaign: &str, openid: &str) -> String {
+    let mut id = sha256_hex(format!("{app_id} {campaign} {openid}").as_bytes());
+    id.truncate(CLIENT_MSG_ID);
+    id
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(crate) fn campaign(audience: Audience) -> Campaign {
+        Campaign {
+            id: "c1".to_owned(),
+            plan: Plan {
+                name: "n".to_owned(),
+                content: Content {
+                    template_id: "T".to_owned(),
+                    url: None,
+                    miniprogram: None,
+                    data: BTreeMap::new(),
+                },
+                audience,
+                pace: 50,
+                start_at: None,
+                canary: None,
+                keep_for_single_sends: None,
+            },
+            created_at: 0,
+            state: CampaignState::Draft,
+            waiting_for: None,
+            resumes_at: None,
+            reason: None,
+            entries: 0,
+            chunks: 0,
+            incomplete: BTreeSet::new(),
+            started_at: None,
+            finished_at: None,
+            progress: Progress::default(),
+            changes: 0,
+            run_ends_at: None,
+        }
+    }
+
+    #[test]
+    fn a_list_is_loaded_at_once_and_followers_when_the_campaign_is_due() {
+        let mut list = campaign(Audience::List);
+        list.plan.start_at = Some(100);
+        assert_eq!(list.state_of_work(50), CampaignState::Loading);
+        list.progress.loading = Loading::Over;
+        assert_eq!(list.state_of_work(50), CampaignState::Scheduled);
+        assert_eq!(list.state_of_work(100), CampaignState::Running);
+
+        let mut followers = campaign(Audience::Followers);
+        followers.plan.start_at = Some(100);
+        assert_eq!(followers.state_of_work(50), CampaignState::Scheduled);
+        assert_eq!(followers.state_of_work(100), CampaignState::Loading);
+        followers.plan.canary = Some(Canary { count: 10, wait: 60 });
+        followers.progress.loading = Loading::Over;
+        assert_eq!(followers.state_of_work(100), CampaignState::Canary);
+        followers.progress.is_canary_over = true;
+        assert_eq!(followers.state_of_work(100), CampaignState::Running);
+    }
+
+    #[test]
+    fn the_reserve_is_one_per_cent_and_at_most_a_thousand_unless_given() {
+        let mut campaign = campaign(Audience::List);
+        assert_eq!(campaign.reserve(50_000), 500);
+        assert_eq!(campaign.reserve(10_000_000), 1_000);
+        campaign.plan.keep_for_single_sends = Some(7);
+        assert_eq!(campaign.reserve(50_000), 7);
+    }
+
+    #[test]
+    fn own_data_replaces_the_campaigns_member_by_member() {
+        let text = |value: &str| FieldValue {
+            value: value.to_owned(),
+            color: None,
+        };
+        let mut campaign = campaign(Audience::List);
+        campaign.plan.content.data = BTreeMap::from([("a".to_owned(), text("1")), ("b".to_owned(), text("2"))]);
+        let own = BTreeMap::from([("b".to_owned(), text("3"))]);
+        let message = campaign.message("wx1", "o1", &own);
+        assert_eq!((&*message.data["a"].value, &*message.data["b"].value), ("1", "3"));
+        assert_eq!(message.client_msg_id.len(), 32);
+        assert_ne!(
+            message.client_msg_id,
+            campaign.message("wx1", "o2", &own).client_msg_id
+        );
+    }
+}

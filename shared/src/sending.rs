@@ -1,0 +1,103 @@
+//! What the functions that send messages have in common: how a send fared, and what is recorded of it.
+
+use crate::{
+    api::{ApiError, Rejection, TemplateMessage},
+    errcode::NOT_A_FOLLOWER,
+    store::{SentMessage, StoreError, Table},
+    telemetry::{self, Metric},
+    token::{CallError, CallFailure},
+};
+
+/// How a send fared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// WeChat accepted the message.
+    Accepted,
+    /// WeChat refused the message.
+    Refused,
+    /// WeChat may have accepted the message.
+    Unknown,
+    /// WeChat was not asked.
+    NotAttempted,
+}
+
+impl Outcome {
+    /// Judges the result of a call that sends a message. `may_have_landed` has the last word: a later refusal does not rule
+    /// out that an earlier attempt was accepted.
+    #[must_use]
+    pub const fn of<T>(sent: &Result<T, CallError>) -> Self {
+        match sent {
+            Ok(_) => Self::Accepted,
+            Err(CallError {
+                may_have_landed: true, ..
+            }) => Self::Unknown,
+            Err(CallError {
+                cause: CallFailure::Api(ApiError::Rejected { .. }),
+                ..
+            }) => Self::Refused,
+            Err(_) => Self::NotAttempted,
+        }
+    }
+
+    /// The value of the metrics dimension `Outcome`, which dashboards show.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Accepted => "Taken",
+            Self::Refused => "Refused",
+            Self::Unknown => "Unknown",
+            Self::NotAttempted => "NotAsked",
+        }
+    }
+
+    /// Counts `sends` messages with this outcome in the metric `Sends`.
+    pub fn count(self, sends: usize, now_millis: i64) {
+        if sends > 0 {
+            telemetry::emit(&[Metric::counted("Sends", sends)], Some(("Outcome", self.name())), now_millis);
+        }
+    }
+}
+
+/// Returns WeChat's refusal, if the call failed with one.
+#[must_use]
+pub const fn refusal(error: &CallError) -> Option<&Rejection> {
+    match &error.cause {
+        CallFailure::Api(ApiError::Rejected { rejection, .. }) => Some(rejection),
+        _ => None,
+    }
+}
+
+/// Whether WeChat said that the recipient does not follow the account.
+#[must_use]
+pub fn is_unfollowed(error: &CallError) -> bool {
+    refusal(error).is_some_and(|rejection| rejection.errcode == NOT_A_FOLLOWER)
+}
+
+/// Records what WeChat answered to a template message that it was asked for at `asked_at` (epoch seconds): the message, if it
+/// was accepted, or that the recipient does not follow. `now_millis` is in epoch milliseconds. `campaign` is the id of the
+/// campaign that the message belongs to.
+///
+/// # Errors
+/// [`StoreError`] when the table cannot be written.
+pub async fn record(
+    table: &Table,
+    message: &TemplateMessage,
+    campaign: Option<&str>,
+    sent: &Result<String, CallError>,
+    asked_at: i64,
+    now_millis: i64,
+) -> Result<(), StoreError> {
+    match sent {
+        Ok(msgid) => {
+            let sent = SentMessage {
+                msgid,
+                touser: &message.touser,
+                template_id: &message.template_id,
+                campaign,
+            };
+            table.record_sent(sent, now_millis).await
+        }
+        Err(error) if is_unfollowed(error) => table.set_followed(&message.touser, false, asked_at).await,
+        Err(_) => Ok(()),
+    }
+}

@@ -1,0 +1,819 @@
+//! `campaign#<appid>#<id>`: a campaign, its audience and its ledgers.
+//!
+//! | item | what |
+//! |---|---|
+//! | `campaign#<appid>#<id>` | the campaign: what callers decide, its state, how far the work has come, the lease of the run that works on it; in the index's partition `campaigns#<appid>` by the time of its making |
+//! | `…#due` | when the worker has to look at it next: in `due#<appid>#campaign` |
+//! | `…#part#<name>` | a part of the audience that a caller has sent: its digest, its chunks, whether it is complete |
+//! | `…#chunk#<n>` | at most 100 entries of the audience |
+//! | `…#ledger#<n>` | the state of those entries, from the first change on |
+//!
+//! Callers change the state and count `changes`. A run changes it only while `changes` is what it has read, so an order is never
+//! overwritten. Ledgers are written by the run that holds the lease, under the version that it has read.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt::Write as _,
+    time::Duration,
+};
+
+use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, PutRequest, ReturnValue, WriteRequest};
+use serde::de::DeserializeOwned;
+
+use super::{
+    Attributes, StoreError, StoreErrorKind, Table,
+    claim::{FREE, MINE},
+    get_number, get_text,
+    index::{Cursor, InvalidCursor, Page, indexed},
+    is_condition_failure, named, number, text,
+    transaction::Transaction,
+    user::contended,
+    written, written_if,
+};
+use crate::{
+    campaign::{Audience, Campaign, CampaignState, Canary, Content, Ledger, Plan, Progress, Recipient, WaitingFor},
+    json,
+};
+
+/// Campaigns in a page of the list.
+pub const CAMPAIGNS_PAGE: usize = 100;
+/// Chunks or ledgers that one read returns.
+pub const CHUNKS_AT_ONCE: usize = 100;
+/// Items of one BatchWriteItem.
+const WRITES_AT_ONCE: usize = 25;
+/// How often a batch is sent for the writes that DynamoDB left out.
+const WRITE_ATTEMPTS: u32 = 8;
+/// The pause before the second attempt. It doubles each time.
+const WRITE_PAUSE: Duration = Duration::from_millis(50);
+/// Seconds. How long the name of a part is remembered. The audience itself is kept as long as the campaign.
+const PART_REMEMBERED_FOR: i64 = 60 * 24 * 3600;
+/// How often a change is tried when others are faster.
+const ATTEMPTS: u8 = 20;
+
+/// A change of a campaign's state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewState {
+    /// The state.
+    pub state: CampaignState,
+    /// What it waits for.
+    pub waiting_for: Option<WaitingFor>,
+    /// When a waiting one goes on or looks again, in epoch seconds.
+    pub resumes_at: Option<i64>,
+    /// Why it stopped or waits.
+    pub reason: Option<String>,
+    /// When it was started, if that is news.
+    pub started_at: Option<i64>,
+    /// When it ended. `None` when it goes on.
+    pub finished_at: Option<i64>,
+}
+
+impl NewState {
+    /// A state that needs no reason.
+    #[must_use]
+    pub const fn plain(state: CampaignState) -> Self {
+        Self {
+            state,
+            waiting_for: None,
+            resumes_at: None,
+            reason: None,
+            started_at: None,
+            finished_at: None,
+        }
+    }
+}
+
+/// What became of a part that a caller has sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PartOutcome {
+    /// It is complete. Holds the entries of all complete parts.
+    Complete(u64),
+    /// A part with this name has other content.
+    OtherContent,
+    /// The campaign is no draft any more, or there is none.
+    NotADraft,
+}
+
+/// A ledger, and the version under which it may be replaced.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoredLedger {
+    /// The ledger.
+    pub ledger: Ledger,
+    /// 0 for one that is not stored yet.
+    pub version: u64,
+}
+
+impl Campaign {
+    fn from_attributes(id: &str, item: &Attributes) -> Option<Self> {
+        fn json<T: DeserializeOwned>(item: &Attributes, name: &str) -> Option<T> {
+            serde_json::from_str(get_text(item, name)?).ok()
+        }
+        let incomplete = item.get("incomplete").and_then(|set| set.as_ss().ok());
+        let incomplete = incomplete.into_iter().flatten().filter_map(|range| parse_range(range));
+        Some(Self {
+            id: id.to_owned(),
+            plan: Plan {
+                name: get_text(item, "name")?.to_owned(),
+                content: json::<Content>(item, "content")?,
+                audience: json::<Audience>(item, "audience")?,
+                pace: get_number(item, "pace")?,
+                start_at: get_number(item, "start_at"),
+                canary: json::<Canary>(item, "canary"),
+                keep_for_single_sends: get_number(item, "keep_for_single_sends"),
+            },
+            created_at: get_number(item, "created_at")?,
+            state: CampaignState::parse(get_text(item, "state")?)?,
+            waiting_for: get_text(item, "waiting_for").and_then(WaitingFor::parse),
+            resumes_at: get_number(item, "resumes_at"),
+            reason: get_text(item, "reason").map(str::to_owned),
+            entries: get_number(item, "entries").unwrap_or(0),
+            chunks: get_number(item, "chunks").unwrap_or(0),
+            incomplete: incomplete.collect(),
+            started_at: get_number(item, "started_at"),
+            finished_at: get_number(item, "finished_at"),
+            progress: json::<Progress>(item, "progress").unwrap_or_default(),
+            changes: get_number(item, "changes").unwrap_or(0),
+            run_ends_at: get_number(item, "run_ends_at"),
+        })
+    }
+}
+
+fn range(first: u32, count: usize) -> String {
+    format!("{first}+{count}")
+}
+
+fn parse_range(range: &str) -> Option<(u32, u32)> {
+    let (first, count) = range.split_once('+')?;
+    Some((first.parse().ok()?, count.parse().ok()?))
+}
+
+impl Table {
+    /// Creates a campaign, a draft.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be written. The campaign may exist.
+    pub async fn create_campaign(&self, id: &str, plan: &Plan, now_millis: i64) -> Result<(), StoreError> {
+        let attributes = [
+            ("name", text(&plan.name)),
+            ("content", text(json::write(&plan.content))),
+            ("audience", text(json::write(&plan.audience))),
+            ("pace", number(plan.pace)),
+            ("created_at", number(now_millis.div_euclid(1000))),
+            ("state", text(CampaignState::Draft.as_str())),
+            ("entries", number(0)),
+            ("chunks", number(0)),
+            ("changes", number(0)),
+        ];
+        let start_at = plan.start_at.map(|at| ("start_at", number(at)));
+        let canary = plan.canary.map(|canary| ("canary", text(json::write(&canary))));
+        let reserve = plan
+            .keep_for_single_sends
+            .map(|calls| ("keep_for_single_sends", number(calls)));
+        let place = indexed(self.pk("campaigns"), format!("{}.{:03}", now_millis.div_euclid(1000), now_millis.rem_euclid(1000)));
+        let more = place.into_iter().chain(start_at).chain(canary).chain(reserve);
+        let pk = self.campaign_pk(id);
+        let put = more.fold(self.put(&pk, attributes), |put, (name, value)| put.item(name, value));
+        written("PutItem", put.send().await)
+    }
+
+    /// Returns a campaign, read consistently.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be read.
+    pub async fn campaign(&self, id: &str) -> Result<Option<Campaign>, StoreError> {
+        let item = self.read(&self.campaign_pk(id), true).await?;
+        Ok(item
+            .filter(|item| !item.contains_key("deleted"))
+            .and_then(|item| Campaign::from_attributes(id, &item)))
+    }
+
+    /// Returns a page of campaigns, the newest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be read.
+    pub async fn page_of_campaigns(&self, after: Option<&Cursor>) -> Result<Page<Campaign>, StoreError> {
+        let query = self.query_index(&self.pk("campaigns"), after).scan_index_forward(false);
+        let limit = i32::try_from(CAMPAIGNS_PAGE).unwrap_or(i32::MAX);
+        let Page { entries: pks, next } = self.read_keys(query.limit(limit)).await?;
+        let items = self.read_batch(pks.clone()).await?;
+        let prefix = self.campaign_pk("");
+        let entries = pks.iter().filter_map(|pk| {
+            let item = items.get(pk).filter(|item| !item.contains_key("deleted"))?;
+            Campaign::from_attributes(pk.strip_prefix(&prefix)?, item)
+        });
+        Ok(Page {
+            entries: entries.collect(),
+            next,
+        })
+    }
+
+    /// Reads the cursor of a page of campaigns.
+    ///
+    /// # Errors
+    /// [`InvalidCursor`] when it is not [`Self::campaigns_cursor`]'s.
+    pub fn parse_campaigns_cursor(&self, cursor: &str) -> Result<Cursor, InvalidCursor> {
+        Cursor::parse(cursor, &self.campaign_pk(""))
+    }
+
+    /// Writes the cursor of a page of campaigns for a URL.
+    #[must_use]
+    pub fn campaigns_cursor(&self, cursor: &Cursor) -> String {
+        cursor.to_text(&self.campaign_pk(""))
+    }
+
+    /// Stores a part of a draft's audience: as a whole, or nothing of it counts. The same part again completes one that was
+    /// interrupted. `digest` is that of its content, `now` in epoch seconds.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be read or written. The part may be complete.
+    pub async fn put_part(
+        &self,
+        id: &str,
+        name: &str,
+        digest: &str,
+        chunks: &[Vec<Recipient>],
+        now: i64,
+    ) -> Result<PartOutcome, StoreError> {
+        let (pk, part_pk) = (self.campaign_pk(id), self.part_pk(id, name));
+        let entries: usize = chunks.iter().map(Vec::len).sum();
+        let is_draft = "#state = :draft";
+        let draft = (":draft", text(CampaignState::Draft.as_str()));
+        for _ in 0..ATTEMPTS {
+            let mut items = self.read_batch(vec![pk.clone(), part_pk.clone()]).await?;
+            let campaign = items.remove(&pk).filter(|item| !item.contains_key("deleted"));
+            let Some(campaign) = campaign.as_ref().and_then(|item| Campaign::from_attributes(id, item)) else {
+                return Ok(PartOutcome::NotADraft);
+            };
+            let Some(part) = items.remove(&part_pk) else {
+                if campaign.state != CampaignState::Draft {
+                    return Ok(PartOutcome::NotADraft);
+                }
+                self.begin_part(&campaign, &part_pk, digest, chunks.len(), now).await?;
+                continue;
+            };
+            if get_text(&part, "digest") != Some(digest) {
+                return Ok(PartOutcome::OtherContent);
+            }
+            if part.contains_key("complete") {
+                return Ok(PartOutcome::Complete(campaign.entries));
+            }
+            if campaign.state != CampaignState::Draft {
+                return Ok(PartOutcome::NotADraft);
+            }
+            let first: u32 = get_number(&part, "first").unwrap_or(0);
+            self.put_chunks(id, first, chunks).await?;
+            let set = [range(first, chunks.len())];
+            let complete = Transaction::new(self)
+                .update(
+                    &part_pk,
+                    "SET complete = :true",
+                    "attribute_not_exists(complete)",
+                    [(":true", AttributeValue::Bool(true))],
+                )
+                .update(
+                    &pk,
+                    "SET entries = entries + :entries DELETE incomplete :range",
+                    is_draft,
+                    [
+                        (":entries", number(entries)),
+                        (":range", AttributeValue::Ss(set.to_vec())),
+                        draft.clone(),
+                    ],
+                );
+            if complete.commit().await? {
+                return Ok(PartOutcome::Complete(campaign.entries + entries as u64));
+            }
+        }
+        Err(contended())
+    }
+
+    /// Reserves the numbers of a part's chunks. Does nothing when others were faster.
+    async fn begin_part(
+        &self,
+        campaign: &Campaign,
+        part_pk: &str,
+        digest: &str,
+        chunks: usize,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        let set = [range(campaign.chunks, chunks)];
+        let attributes = [
+            ("digest", text(digest)),
+            ("first", number(campaign.chunks)),
+            ("ttl", number(now + PART_REMEMBERED_FOR)),
+        ];
+        let values = [
+            (":chunks", number(campaign.chunks as usize + chunks)),
+            (":were", number(campaign.chunks)),
+            (":range", AttributeValue::Ss(set.to_vec())),
+            (":draft", text(CampaignState::Draft.as_str())),
+        ];
+        let begin = Transaction::new(self)
+            .put(part_pk, attributes, "attribute_not_exists(pk)", [])
+            .update(
+                &self.campaign_pk(&campaign.id),
+                "SET chunks = :chunks ADD incomplete :range",
+                "chunks = :were AND #state = :draft",
+                values,
+            );
+        begin.commit().await.map(|_| ())
+    }
+
+    /// Writes chunks, the first under the number `first`. Chunks that are there are replaced.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be written. Some of them may be written.
+    pub async fn put_chunks(&self, id: &str, first: u32, chunks: &[Vec<Recipient>]) -> Result<(), StoreError> {
+        let puts = (first..).zip(chunks).map(|(chunk, recipients)| {
+            let item = named([
+                ("pk", text(self.chunk_pk(id, chunk))),
+                ("entries", text(json::write(recipients))),
+            ]);
+            let put = PutRequest::builder().set_item(Some(item)).build();
+            put.map(|put| WriteRequest::builder().put_request(put).build())
+        });
+        let puts: Result<Vec<WriteRequest>, _> = puts.collect();
+        let puts = puts.map_err(|error| StoreError::damaged("BatchWriteItem", error))?;
+        for batch in puts.chunks(WRITES_AT_ONCE) {
+            self.write_batch(batch.to_vec()).await?;
+        }
+        Ok(())
+    }
+
+    /// Returns those chunks of `numbers` that exist, at most [`CHUNKS_AT_ONCE`] of them, by number.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be read.
+    pub async fn chunks(
+        &self,
+        id: &str,
+        numbers: impl IntoIterator<Item = u32>,
+    ) -> Result<BTreeMap<u32, Vec<Recipient>>, StoreError> {
+        let found = self.numbered(numbers, |number| self.chunk_pk(id, number)).await?;
+        let chunks = found.into_iter().map(|(chunk, item)| {
+            let entries = serde_json::from_str(get_text(&item, "entries").unwrap_or_default());
+            let entries = entries.map_err(|error| StoreError::damaged("BatchGetItem", error))?;
+            Ok((chunk, entries))
+        });
+        chunks.collect()
+    }
+
+    /// Returns those ledgers of `numbers` that are stored, at most [`CHUNKS_AT_ONCE`] of them, by the number of their chunk.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be read.
+    pub async fn ledgers(
+        &self,
+        id: &str,
+        numbers: impl IntoIterator<Item = u32>,
+    ) -> Result<BTreeMap<u32, StoredLedger>, StoreError> {
+        let found = self.numbered(numbers, |number| self.ledger_pk(id, number)).await?;
+        let ledgers = found.into_iter().map(|(chunk, item)| {
+            let ledger = serde_json::from_str(get_text(&item, "ledger").unwrap_or_default());
+            let ledger = ledger.map_err(|error| StoreError::damaged("BatchGetItem", error))?;
+            let version = get_number(&item, "version").unwrap_or(0);
+            Ok((chunk, StoredLedger { ledger, version }))
+        });
+        ledgers.collect()
+    }
+
+    async fn numbered(
+        &self,
+        numbers: impl IntoIterator<Item = u32>,
+        pk: impl Fn(u32) -> String,
+    ) -> Result<BTreeMap<u32, Attributes>, StoreError> {
+        let by_pk: HashMap<String, u32> = numbers.into_iter().map(|number| (pk(number), number)).collect();
+        let items = self.read_batch(by_pk.keys().cloned().collect()).await?;
+        let numbered = items
+            .into_iter()
+            .filter_map(|(pk, item)| Some((*by_pk.get(&pk)?, item)));
+        Ok(numbered.collect())
+    }
+
+    /// Replaces a ledger, written by the run `owner`. Returns its new version, or `None` when another run has replaced it.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be written. The ledger may be replaced, and the same call again is safe.
+    pub async fn put_ledger(
+        &self,
+        id: &str,
+        chunk: u32,
+        ledger: &StoredLedger,
+        owner: &str,
+    ) -> Result<Option<u64>, StoreError> {
+        let pk = self.ledger_pk(id, chunk);
+        let version = ledger.version + 1;
+        let attributes = [
+            ("ledger", text(json::write(&ledger.ledger))),
+            ("version", number(version)),
+            ("owner", text(owner)),
+        ];
+        // The SDK retries a write whose answer was lost.
+        let condition = format!("attribute_not_exists(pk) OR version = :version OR ({MINE} AND version = :next)");
+        let values = named([
+            (":version", number(ledger.version)),
+            (":next", number(version)),
+            (":owner", text(owner)),
+        ]);
+        let put = self
+            .put(&pk, attributes)
+            .condition_expression(&condition)
+            .expression_attribute_names("#owner", "owner")
+            .set_expression_attribute_values(Some(values));
+        Ok(written_if("PutItem", put.send().await)?.then_some(version))
+    }
+
+    /// Changes the state of a campaign by a caller's order, if it is in one of the states `from`, and has the worker look at it
+    /// at `due` (epoch seconds). `decide` returns the new state, or an error that is the answer. Returns the campaign as it was
+    /// read when the order does not suit its state.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be read or written. The change may have happened.
+    pub async fn change_campaign<E>(
+        &self,
+        id: &str,
+        due: i64,
+        decide: impl Fn(&Campaign) -> Result<(NewState, Progress), E>,
+    ) -> Result<Option<Result<Campaign, E>>, StoreError> {
+        for _ in 0..ATTEMPTS {
+            let Some(mut campaign) = self.campaign(id).await? else {
+                return Ok(None);
+            };
+            let (state, progress) = match decide(&campaign) {
+                Ok(decided) => decided,
+                Err(refused) => return Ok(Some(Err(refused))),
+            };
+            let (mut set, mut removed, mut values) = state_change(&state);
+            set.push_str(", changes = :next");
+            values.extend([(":next", number(campaign.changes + 1)), (":changes", number(campaign.changes))]);
+            if progress != campaign.progress {
+                // Only a run writes the progress: none may hold the lease.
+                set.push_str(", progress = :progress");
+                removed.push_str(", #owner, claim_expires_at");
+                values.push((":progress", text(json::write(&progress))));
+            }
+            let change = Transaction::new(self)
+                .update(
+                    &self.campaign_pk(id),
+                    &format!("SET {set} REMOVE {removed}"),
+                    "changes = :changes AND attribute_not_exists(deleted)",
+                    values,
+                )
+                .put_always(&self.due_pk(id), self.due_place(due));
+            if change.commit().await? {
+                apply(&mut campaign, &state);
+                campaign.progress = progress;
+                campaign.changes += 1;
+                return Ok(Some(Ok(campaign)));
+            }
+        }
+        Err(contended())
+    }
+
+    /// Marks a campaign as deleted: nobody sees it any more, and the worker deletes its items. `may_be_deleted` decides on the
+    /// campaign as it is.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be read or written. It may be marked.
+    pub async fn delete_campaign(
+        &self,
+        id: &str,
+        now: i64,
+        may_be_deleted: impl Fn(&Campaign) -> bool,
+    ) -> Result<Option<Result<(), Campaign>>, StoreError> {
+        for _ in 0..ATTEMPTS {
+            let Some(campaign) = self.campaign(id).await? else {
+                return Ok(None);
+            };
+            if !may_be_deleted(&campaign) {
+                return Ok(Some(Err(campaign)));
+            }
+            let delete = Transaction::new(self)
+                .update(
+                    &self.campaign_pk(id),
+                    "SET deleted = :now, changes = changes + :one REMOVE ipk, isk",
+                    "changes = :changes AND attribute_not_exists(deleted)",
+                    [(":now", number(now)), (":one", number(1)), (":changes", number(campaign.changes))],
+                )
+                .put_always(&self.due_pk(id), self.due_place(now));
+            if delete.commit().await? {
+                return Ok(Some(Ok(())));
+            }
+        }
+        Err(contended())
+    }
+
+    /// Returns the ids of a page of campaigns that are due at `now` (epoch seconds), the longest due first.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be read.
+    pub async fn due_campaigns(&self, now: i64) -> Result<Vec<String>, StoreError> {
+        let query = self
+            .query_index(&self.due_campaigns_partition(), None)
+            .key_condition_expression("ipk = :ipk AND isk <= :now")
+            .expression_attribute_values(":now", number(now));
+        let limit = i32::try_from(CAMPAIGNS_PAGE).unwrap_or(i32::MAX);
+        let found = self.read_keys(query.limit(limit)).await?.entries;
+        let prefix = self.campaign_pk("");
+        let ids = found
+            .iter()
+            .filter_map(|pk| pk.strip_prefix(&prefix)?.strip_suffix("#due"));
+        Ok(ids.map(str::to_owned).collect())
+    }
+
+    /// Takes the lease of a campaign for the run `owner` until `until`. The run itself ends at `ends`. Times are in epoch
+    /// seconds. Returns the campaign and whether its last run has died; `Err` when another run holds the lease; `None` when the
+    /// campaign is gone.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be written.
+    pub async fn lease_campaign(
+        &self,
+        id: &str,
+        owner: &str,
+        now: i64,
+        until: i64,
+        ends: i64,
+    ) -> Result<Option<Result<LeasedCampaign, LeasedByAnother>>, StoreError> {
+        let pk = self.campaign_pk(id);
+        let Some(item) = self.read(&pk, true).await? else {
+            return Ok(None);
+        };
+        let has_died = item.contains_key("owner");
+        let values = [
+            (":owner", text(owner)),
+            (":now", number(now)),
+            (":until", number(until)),
+            (":ends", number(ends)),
+        ];
+        let condition = format!("attribute_exists(pk) AND ({FREE} OR {MINE})");
+        let update = self.update(
+            &pk,
+            "SET #owner = :owner, claim_expires_at = :until, run_ends_at = :ends",
+            Some(&condition),
+            values,
+        );
+        match self.claim(&pk, update).await? {
+            Ok(item) => Ok(Campaign::from_attributes(id, &item).map(|campaign| {
+                Ok(LeasedCampaign {
+                    campaign,
+                    has_died,
+                    is_deleted: item.contains_key("deleted"),
+                })
+            })),
+            Err(item) if item.is_empty() => Ok(None),
+            Err(item) => Ok(Some(Err(LeasedByAnother {
+                run_ends_at: get_number(&item, "run_ends_at"),
+            }))),
+        }
+    }
+
+    /// Renews the lease of the run `owner` until `until` (epoch seconds) and stores how far it has come. Returns the campaign as
+    /// it is now, or `None` when another run has the lease.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be written. The run must not send without a lease.
+    pub async fn renew_campaign(
+        &self,
+        id: &str,
+        owner: &str,
+        progress: &Progress,
+        until: i64,
+    ) -> Result<Option<Campaign>, StoreError> {
+        let values = [
+            (":owner", text(owner)),
+            (":until", number(until)),
+            (":progress", text(json::write(progress))),
+        ];
+        let update = self
+            .update(
+                &self.campaign_pk(id),
+                "SET claim_expires_at = :until, progress = :progress",
+                Some(MINE),
+                values,
+            )
+            .return_values(ReturnValue::AllNew);
+        match update.send().await {
+            Ok(output) => Ok(output
+                .attributes
+                .filter(|item| !item.contains_key("deleted"))
+                .and_then(|item| Campaign::from_attributes(id, &item))),
+            Err(error) if is_condition_failure(&error) => Ok(None),
+            Err(error) => Err(StoreError::from_sdk("UpdateItem", &error)),
+        }
+    }
+
+    /// Stores the chunks and entries that a run has read from WeChat, and how far it has come. Returns `false` when another run
+    /// has the lease.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be written.
+    pub async fn extend_campaign(
+        &self,
+        id: &str,
+        owner: &str,
+        progress: &Progress,
+        chunks: u32,
+        entries: u64,
+    ) -> Result<bool, StoreError> {
+        let values = [
+            (":owner", text(owner)),
+            (":progress", text(json::write(progress))),
+            (":chunks", number(chunks)),
+            (":entries", number(entries)),
+        ];
+        let update = self.update(
+            &self.campaign_pk(id),
+            "SET progress = :progress, chunks = :chunks, entries = :entries",
+            Some(MINE),
+            values,
+        );
+        written_if("UpdateItem", update.send().await)
+    }
+
+    /// Stores a state that the run `owner` has come to. `due` (epoch seconds) ends the run's lease and says when the worker has
+    /// to look at the campaign next, `None` keeps the lease. Returns `false`, and changes nothing, when a caller has changed the
+    /// campaign since `changes` was read, or another run has the lease.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be written. The change may have happened.
+    pub async fn advance_campaign(
+        &self,
+        campaign: &Campaign,
+        owner: &str,
+        state: &NewState,
+        due: Option<i64>,
+    ) -> Result<bool, StoreError> {
+        let (set, mut removed, mut values) = state_change(state);
+        values.extend([
+            (":owner", text(owner)),
+            (":changes", number(campaign.changes)),
+            (":progress", text(json::write(&campaign.progress))),
+        ]);
+        if due.is_some() {
+            removed.push_str(", #owner, claim_expires_at, run_ends_at");
+        }
+        let expression = format!("SET {set}, progress = :progress REMOVE {removed}");
+        let condition = format!("{MINE} AND changes = :changes");
+        let pk = self.campaign_pk(&campaign.id);
+        let Some(due) = due else {
+            let update = self.update(&pk, &expression, Some(&condition), values);
+            return written_if("UpdateItem", update.send().await);
+        };
+        Transaction::new(self)
+            .update(&pk, &expression, &condition, values)
+            .put_always(&self.due_pk(&campaign.id), self.due_place(due))
+            .commit()
+            .await
+    }
+
+    /// Deletes the chunks and ledgers with the numbers `chunks` of a campaign.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be written. Some of them may be deleted.
+    pub async fn delete_chunks(&self, id: &str, chunks: impl IntoIterator<Item = u32>) -> Result<(), StoreError> {
+        let pks = chunks
+            .into_iter()
+            .flat_map(|chunk| [self.chunk_pk(id, chunk), self.ledger_pk(id, chunk)]);
+        let deletes: Result<Vec<WriteRequest>, _> = pks
+            .map(|pk| {
+                let delete = DeleteRequest::builder().key("pk", text(pk)).build();
+                delete.map(|delete| WriteRequest::builder().delete_request(delete).build())
+            })
+            .collect();
+        let deletes = deletes.map_err(|error| StoreError::damaged("BatchWriteItem", error))?;
+        for batch in deletes.chunks(WRITES_AT_ONCE) {
+            self.write_batch(batch.to_vec()).await?;
+        }
+        Ok(())
+    }
+
+    /// Deletes what is left of a campaign after [`Self::delete_chunks`]. Its parts end by themselves.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be written.
+    pub async fn forget_campaign(&self, id: &str) -> Result<(), StoreError> {
+        for pk in [self.due_pk(id), self.campaign_pk(id)] {
+            written("DeleteItem", self.delete(&pk).send().await)?;
+        }
+        Ok(())
+    }
+
+    /// Makes at most 25 writes, each on its own. Repeats those that DynamoDB leaves out because it throttles.
+    async fn write_batch(&self, mut left: Vec<WriteRequest>) -> Result<(), StoreError> {
+        const OPERATION: &str = "BatchWriteItem";
+        let mut pause = WRITE_PAUSE;
+        for attempt in 0..WRITE_ATTEMPTS {
+            if left.is_empty() {
+                return Ok(());
+            }
+            if attempt > 0 {
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+            }
+            let write = self.client.batch_write_item().request_items(&self.name, left);
+            let written = write.send().await;
+            let mut written = written.map_err(|error| StoreError::from_sdk(OPERATION, &error))?;
+            let unwritten = written.unprocessed_items.as_mut();
+            left = unwritten.and_then(|tables| tables.remove(&self.name)).unwrap_or_default();
+        }
+        if left.is_empty() {
+            return Ok(());
+        }
+        Err(StoreError::of_kind(StoreErrorKind::Busy, OPERATION))
+    }
+
+    fn due_place(&self, due: i64) -> [(&'static str, AttributeValue); 2] {
+        indexed(self.due_campaigns_partition(), due)
+    }
+
+    fn due_campaigns_partition(&self) -> String {
+        format!("{}#campaign", self.pk("due"))
+    }
+
+    fn campaign_pk(&self, id: &str) -> String {
+        format!("{}#{id}", self.pk("campaign"))
+    }
+
+    fn due_pk(&self, id: &str) -> String {
+        format!("{}#due", self.campaign_pk(id))
+    }
+
+    fn part_pk(&self, id: &str, name: &str) -> String {
+        format!("{}#part#{name}", self.campaign_pk(id))
+    }
+
+    fn chunk_pk(&self, id: &str, chunk: u32) -> String {
+        format!("{}#chunk#{chunk}", self.campaign_pk(id))
+    }
+
+    fn ledger_pk(&self, id: &str, chunk: u32) -> String {
+        format!("{}#ledger#{chunk}", self.campaign_pk(id))
+    }
+}
+
+/// A campaign whose lease this run holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeasedCampaign {
+    /// The campaign.
+    pub campaign: Campaign,
+    /// Whether the run before has died: its totals may be behind its ledgers.
+    pub has_died: bool,
+    /// Whether somebody has deleted it.
+    pub is_deleted: bool,
+}
+
+/// Another run holds a campaign's lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeasedByAnother {
+    /// When that run ends, in epoch seconds.
+    pub run_ends_at: Option<i64>,
+}
+
+/// The expressions of a change of state: what it sets, what it removes, and its values. Something is always removed: nothing
+/// waits that has ended.
+fn state_change(state: &NewState) -> (String, String, Vec<(&'static str, AttributeValue)>) {
+    let mut set = "#state = :state".to_owned();
+    let mut removed = Vec::new();
+    let mut values = vec![(":state", text(state.state.as_str()))];
+    let optional = [
+        ("waiting_for", ":waiting_for", state.waiting_for.map(|waiting| text(waiting.as_str()))),
+        ("resumes_at", ":resumes_at", state.resumes_at.map(number)),
+        ("reason", ":reason", state.reason.as_ref().map(text)),
+        ("finished_at", ":finished_at", state.finished_at.map(number)),
+    ];
+    for (name, value_name, value) in optional {
+        match value {
+            Some(value) => {
+                // Writing to a text cannot fail.
+                let _ = write!(set, ", {name} = {value_name}");
+                values.push((value_name, value));
+            }
+            None => removed.push(name),
+        }
+    }
+    if let Some(started_at) = state.started_at {
+        set.push_str(", started_at = :started_at");
+        values.push((":started_at", number(started_at)));
+    }
+    (set, removed.join(", "), values)
+}
+
+fn apply(campaign: &mut Campaign, state: &NewState) {
+    campaign.state = state.state;
+    campaign.waiting_for = state.waiting_for;
+    campaign.resumes_at = state.resumes_at;
+    campaign.reason.clone_from(&state.reason);
+    campaign.finished_at = state.finished_at;
+    campaign.started_at = state.started_at.or(campaign.started_at);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_survives_its_text() {
+        assert_eq!(parse_range(&range(7, 80)), Some((7, 80)));
+        assert_eq!(parse_range("7"), None);
+    }
+}

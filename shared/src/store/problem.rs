@@ -1,0 +1,130 @@
+//! `problem#<appid>#<kind>#<id>`: a message that did not arrive. It holds nothing but its place in the index, in the day's
+//! partitions `problems#<appid>#<day>#<shard>`, and the key of what it is about: `message#…` or `scheduled#…`.
+
+#[cfg(feature = "client")]
+use std::cmp::Ordering;
+
+use super::{StoreError, Table, index::indexed, number, written};
+#[cfg(feature = "client")]
+use super::{
+    MessageRecord, ScheduledMessage,
+    index::{Cursor, InvalidCursor, Page},
+};
+use crate::{clock::beijing_day, digest};
+
+/// Partitions of a day: a campaign that fails may bring hundreds of problems a second.
+const SHARDS: u32 = 4;
+/// Seconds. As long as messages are kept.
+const KEPT_FOR: i64 = 30 * 24 * 3600;
+/// Problems in a page.
+#[cfg(feature = "client")]
+pub const PROBLEMS_PAGE: usize = 100;
+
+/// A message that did not arrive.
+#[cfg(feature = "client")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProblemRecord {
+    /// WeChat accepted it, and its receipt says that it was blocked or failed. With its msgid.
+    Message(String, MessageRecord),
+    /// A scheduled message that was not sent. With its id.
+    Scheduled(String, ScheduledMessage),
+}
+
+impl Table {
+    /// Lists what has the key `pk`, a message or a scheduled one, among the problems of the day of `at` (epoch seconds).
+    pub(super) async fn note_problem(&self, pk: &str, at: i64) -> Result<(), StoreError> {
+        let digest = digest::sha256(pk.as_bytes());
+        let [shard, high, low, ..] = digest.map(u32::from);
+        let put = self.put(&self.problem_pk(pk), [("ttl", number(at + KEPT_FOR))]);
+        let partition = self.problems_of(&beijing_day(at), shard % SHARDS);
+        // A fraction that hardly any two share: pages of several partitions begin after one place.
+        let place = format!("{at}.{:05}", high * 256 + low);
+        let put = indexed(partition, place)
+            .into_iter()
+            .fold(put, |put, (name, value)| put.item(name, value));
+        written("PutItem", put.send().await)
+    }
+
+    fn problems_of(&self, day: &str, shard: u32) -> String {
+        format!("{}#{day}#{shard}", self.pk("problems"))
+    }
+
+    fn problem_pk(&self, of: &str) -> String {
+        format!("{}#{of}", self.pk("problem"))
+    }
+}
+
+#[cfg(feature = "client")]
+impl Table {
+    /// Returns a page of the problems of a day in Beijing (`YYYY-MM-DD`), the newest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be read.
+    pub async fn page_of_problems(
+        &self,
+        day: &str,
+        after: Option<&Cursor>,
+    ) -> Result<Page<ProblemRecord>, StoreError> {
+        let mut found: Vec<Cursor> = Vec::new();
+        let mut has_more = false;
+        for shard in 0..SHARDS {
+            let query = self
+                .query_index(&self.problems_of(day, shard), after)
+                .scan_index_forward(false)
+                .limit(i32::try_from(PROBLEMS_PAGE).unwrap_or(i32::MAX));
+            let page = self.read_places(query).await?;
+            found.extend(page.entries);
+            has_more |= page.next.is_some();
+        }
+        found.sort_by(|a, b| newest_first(a, b));
+        has_more |= found.len() > PROBLEMS_PAGE;
+        found.truncate(PROBLEMS_PAGE);
+        let next = found.last().filter(|_| has_more).cloned();
+        Ok(Page {
+            entries: self.read_problems(&found).await?,
+            next,
+        })
+    }
+
+    /// Reads the cursor of a page of problems.
+    ///
+    /// # Errors
+    /// [`InvalidCursor`] when it is not [`Self::problems_cursor`]'s.
+    pub fn parse_problems_cursor(&self, cursor: &str) -> Result<Cursor, InvalidCursor> {
+        Cursor::parse(cursor, &self.problem_pk(""))
+    }
+
+    /// Writes the cursor of a page of problems for a URL.
+    #[must_use]
+    pub fn problems_cursor(&self, cursor: &Cursor) -> String {
+        cursor.to_text(&self.problem_pk(""))
+    }
+
+    async fn read_problems(&self, places: &[Cursor]) -> Result<Vec<ProblemRecord>, StoreError> {
+        let prefix = self.problem_pk("");
+        let pks: Vec<String> = places
+            .iter()
+            .filter_map(|place| place.pk().strip_prefix(&prefix).map(str::to_owned))
+            .collect();
+        let items = self.read_batch(pks.clone()).await?;
+        let (messages, scheduled) = (self.message_pk(""), self.scheduled_pk(""));
+        let problems = pks.iter().filter_map(|pk| {
+            let item = items.get(pk)?;
+            match (pk.strip_prefix(&messages), pk.strip_prefix(&scheduled)) {
+                (Some(msgid), _) => {
+                    MessageRecord::from_attributes(item).map(|message| ProblemRecord::Message(msgid.to_owned(), message))
+                }
+                (_, Some(id)) => ScheduledMessage::from_attributes(item)
+                    .map(|message| ProblemRecord::Scheduled(id.to_owned(), message)),
+                _ => None,
+            }
+        });
+        Ok(problems.collect())
+    }
+}
+
+#[cfg(feature = "client")]
+/// Orders two places as a query from the newest on does: by time, then by key.
+fn newest_first(a: &Cursor, b: &Cursor) -> Ordering {
+    b.at().total_cmp(&a.at()).then_with(|| b.pk().cmp(a.pk()))
+}

@@ -1,0 +1,306 @@
+//! `scheduled#<appid>#<id>`: a template message to one person that goes out later. The index finds those that are due.
+//!
+//! ```text
+//! waiting -> claimed by a run -> sent, failed, unknown   kept for 30 days
+//!         -> cancelled
+//!            (crash: the claim expires; a repeat is safe for 9 minutes after the first attempt, then it is unknown)
+//! ```
+
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use super::{
+    Attributes, StoreError, Table,
+    claim::{FREE, MINE},
+    get_number, get_text,
+    index::{Cursor, Page, indexed},
+    number, text, written_if,
+};
+use crate::{api::TemplateMessage, campaign::Recipient, json};
+
+/// Seconds. How long the outcome is kept.
+const KEPT_FOR: i64 = 30 * 24 * 3600;
+/// Scheduled messages in a page of those that are due.
+const PAGE: i32 = 100;
+
+/// The state of a scheduled message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ScheduledState {
+    /// It waits for its time, or is being sent.
+    Waiting,
+    /// WeChat accepted it.
+    Sent,
+    /// It was not sent, and will not be.
+    Failed,
+    /// WeChat may have accepted it.
+    Unknown,
+    /// Somebody cancelled it.
+    Cancelled,
+}
+
+/// A scheduled message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScheduledMessage {
+    /// What WeChat is sent. `touser` is empty for a user, who is resolved when the message is sent.
+    pub message: TemplateMessage,
+    /// The team's id of the user, for a message that names one.
+    pub user: Option<String>,
+    /// When it is to go out, in epoch seconds.
+    pub send_at: i64,
+    /// The name of the key that scheduled it.
+    pub key: String,
+    /// The digest of the request, to recognise a repeat.
+    pub fingerprint: String,
+    /// Its state.
+    pub state: ScheduledState,
+    /// When WeChat was first asked, in epoch seconds. Only while a repeat is safe or the outcome is unknown.
+    pub asked_at: Option<i64>,
+    /// WeChat's id of it.
+    pub msgid: Option<String>,
+    /// The errcode with which WeChat refused last.
+    pub errcode: Option<i64>,
+}
+
+/// How an attempt at a scheduled message ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScheduledEnd<'a> {
+    /// WeChat accepted it.
+    Sent {
+        /// The openid that it went to.
+        touser: &'a str,
+        /// WeChat's id of it.
+        msgid: &'a str,
+    },
+    /// It will not be sent.
+    Failed(Option<i64>),
+    /// WeChat may have accepted it, and a repeat is not safe any more.
+    Unknown(Option<i64>),
+    /// It is tried again at this time (epoch seconds). Whether WeChat may have accepted it already.
+    Again {
+        /// When.
+        at: i64,
+        /// Whether the time of the first attempt stays.
+        may_have_landed: bool,
+        /// The errcode with which WeChat refused.
+        errcode: Option<i64>,
+    },
+}
+
+impl ScheduledState {
+    const ALL: [Self; 5] = [Self::Waiting, Self::Sent, Self::Failed, Self::Unknown, Self::Cancelled];
+
+    /// The name that the API and the table use.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Sent => "sent",
+            Self::Failed => "failed",
+            Self::Unknown => "unknown",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl ScheduledMessage {
+    pub(super) fn from_attributes(item: &Attributes) -> Option<Self> {
+        let state = get_text(item, "state")?;
+        let mut message: TemplateMessage = serde_json::from_str(get_text(item, "message")?).ok()?;
+        if let Some(openid) = get_text(item, "touser") {
+            openid.clone_into(&mut message.touser);
+        }
+        Some(Self {
+            message,
+            user: get_text(item, "user").map(str::to_owned),
+            send_at: get_number(item, "send_at")?,
+            key: get_text(item, "key").unwrap_or_default().to_owned(),
+            fingerprint: get_text(item, "fingerprint").unwrap_or_default().to_owned(),
+            state: ScheduledState::ALL.into_iter().find(|known| known.as_str() == state)?,
+            asked_at: get_number(item, "asked_at"),
+            msgid: get_text(item, "msgid").map(str::to_owned),
+            errcode: get_number(item, "errcode"),
+        })
+    }
+
+    /// The recipient, as an entry of an audience.
+    #[must_use]
+    pub fn recipient(&self) -> Recipient {
+        Recipient {
+            openid: Some(self.message.touser.clone()).filter(|openid| !openid.is_empty()),
+            user: self.user.clone(),
+            ..Recipient::default()
+        }
+    }
+}
+
+impl Table {
+    /// Schedules a message. Returns the one that is there when the id is taken.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be written. The message may be scheduled.
+    pub async fn schedule_message(
+        &self,
+        id: &str,
+        scheduled: &ScheduledMessage,
+    ) -> Result<Option<ScheduledMessage>, StoreError> {
+        let pk = self.scheduled_pk(id);
+        let attributes = [
+            ("message", text(json::write(&scheduled.message))),
+            ("send_at", number(scheduled.send_at)),
+            ("key", text(&scheduled.key)),
+            ("fingerprint", text(&scheduled.fingerprint)),
+            ("state", text(ScheduledState::Waiting.as_str())),
+        ];
+        let user = scheduled.user.as_ref().map(|user| ("user", text(user)));
+        let more = indexed(self.due_scheduled_partition(), scheduled.send_at).into_iter();
+        let put = more
+            .chain(user)
+            .fold(self.put(&pk, attributes), |put, (name, value)| put.item(name, value));
+        if written_if("PutItem", put.condition_expression("attribute_not_exists(pk)").send().await)? {
+            return Ok(None);
+        }
+        self.scheduled_message(id).await
+    }
+
+    /// Returns a scheduled message, read consistently.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be read.
+    pub async fn scheduled_message(&self, id: &str) -> Result<Option<ScheduledMessage>, StoreError> {
+        let item = self.read(&self.scheduled_pk(id), true).await?;
+        Ok(item.as_ref().and_then(ScheduledMessage::from_attributes))
+    }
+
+    /// Cancels a scheduled message that no run has begun to send. Returns whether it is cancelled.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be written.
+    pub async fn cancel_scheduled(&self, id: &str, now: i64) -> Result<bool, StoreError> {
+        let values = [
+            (":waiting", text(ScheduledState::Waiting.as_str())),
+            (":cancelled", text(ScheduledState::Cancelled.as_str())),
+            (":now", number(now)),
+            (":ttl", number(now + KEPT_FOR)),
+        ];
+        let condition = format!("#state = :cancelled OR (#state = :waiting AND attribute_not_exists(asked_at) AND ({FREE}))");
+        let update = self.update(
+            &self.scheduled_pk(id),
+            "SET #state = :cancelled, #ttl = :ttl REMOVE ipk, isk",
+            Some(&condition),
+            values,
+        );
+        written_if("UpdateItem", update.send().await)
+    }
+
+    /// Returns the ids of a page of messages that are due at `now` (epoch seconds), the longest due first.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be read.
+    pub async fn due_scheduled(&self, now: i64, after: Option<&Cursor>) -> Result<Page<String>, StoreError> {
+        let query = self
+            .query_index(&self.due_scheduled_partition(), after)
+            .key_condition_expression("ipk = :ipk AND isk <= :now")
+            .expression_attribute_values(":now", number(now))
+            .limit(PAGE);
+        let Page { entries, next } = self.read_keys(query).await?;
+        let prefix = self.scheduled_pk("");
+        let ids = entries.iter().filter_map(|pk| pk.strip_prefix(&prefix));
+        Ok(Page {
+            entries: ids.map(str::to_owned).collect(),
+            next,
+        })
+    }
+
+    /// Claims a due message for the run `owner` until `until`, and notes `now` as the time of the first attempt unless there was
+    /// one. `None` when it is not due any more, or another run was faster.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be written. Nothing may be sent then.
+    pub async fn claim_scheduled(
+        &self,
+        id: &str,
+        owner: &str,
+        now: i64,
+        until: i64,
+    ) -> Result<Option<ScheduledMessage>, StoreError> {
+        let values = [
+            (":waiting", text(ScheduledState::Waiting.as_str())),
+            (":owner", text(owner)),
+            (":now", number(now)),
+            (":until", number(until)),
+        ];
+        let condition = format!("#state = :waiting AND isk <= :now AND ({FREE} OR {MINE})");
+        let pk = self.scheduled_pk(id);
+        let update = self.update(
+            &pk,
+            "SET #owner = :owner, claim_expires_at = :until, isk = :until, asked_at = if_not_exists(asked_at, :now)",
+            Some(&condition),
+            values,
+        );
+        match self.claim(&pk, update).await? {
+            Ok(item) => Ok(ScheduledMessage::from_attributes(&item)),
+            Err(item) if get_text(&item, "owner") == Some(owner) => Ok(ScheduledMessage::from_attributes(&item)),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Records how the attempt of the run `owner` ended at `now`. One that failed is listed among the day's problems.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be written. The message is then due again when the claim ends.
+    pub async fn finish_scheduled(
+        &self,
+        id: &str,
+        owner: &str,
+        end: ScheduledEnd<'_>,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        let pk = self.scheduled_pk(id);
+        let mut values: Vec<(&str, AttributeValue)> = Vec::new();
+        let errcode = match end {
+            ScheduledEnd::Sent { .. } => None,
+            ScheduledEnd::Failed(errcode) | ScheduledEnd::Unknown(errcode) | ScheduledEnd::Again { errcode, .. } => errcode,
+        };
+        let set_errcode = match errcode {
+            Some(errcode) => {
+                values.push((":errcode", number(errcode)));
+                ", errcode = :errcode"
+            }
+            None => "",
+        };
+        let ended = |state: ScheduledState| [(":state", text(state.as_str())), (":ttl", number(now + KEPT_FOR))];
+        let end_it = "#state = :state, #ttl = :ttl";
+        let expression = match end {
+            ScheduledEnd::Sent { touser, msgid } => {
+                values.extend(ended(ScheduledState::Sent));
+                values.extend([(":touser", text(touser)), (":msgid", text(msgid))]);
+                format!("SET {end_it}, touser = :touser, msgid = :msgid REMOVE ipk, isk, #owner, claim_expires_at, errcode")
+            }
+            ScheduledEnd::Failed(_) => {
+                values.extend(ended(ScheduledState::Failed));
+                format!("SET {end_it}{set_errcode} REMOVE ipk, isk, #owner, claim_expires_at")
+            }
+            ScheduledEnd::Unknown(_) => {
+                values.extend(ended(ScheduledState::Unknown));
+                format!("SET {end_it}{set_errcode} REMOVE ipk, isk, #owner, claim_expires_at")
+            }
+            ScheduledEnd::Again { at, may_have_landed, .. } => {
+                values.push((":at", number(at)));
+                let forget = if may_have_landed { "" } else { ", asked_at" };
+                format!("SET isk = :at{set_errcode} REMOVE #owner, claim_expires_at{forget}")
+            }
+        };
+        if matches!(end, ScheduledEnd::Failed(_) | ScheduledEnd::Unknown(_)) {
+            self.note_problem(&pk, now).await?;
+        }
+        self.update_claimed(&pk, owner, &expression, values).await
+    }
+
+    pub(super) fn scheduled_pk(&self, id: &str) -> String {
+        format!("{}#{id}", self.pk("scheduled"))
+    }
+
+    fn due_scheduled_partition(&self) -> String {
+        format!("{}#scheduled", self.pk("due"))
+    }
+}
