@@ -502,7 +502,7 @@ def test_the_table_and_the_functions_are_what_production_needs(stack):
         assert "ReservedConcurrentExecutions" not in properties
     assert timeouts == {
         "WebhookFunction": 15 if stack.parameters["ForwardBudgetMs"] == "13000" else 5, "TokenRefresherFunction": 30,
-        "SendTemplateFunction": 29, "AdminFunction": 29, "UsersFunction": 29, "WorkerFunction": 60,
+        "SendTemplateFunction": 29, "AdminFunction": 29, "UsersFunction": 29, "WorkerFunction": 150,
     }  # fmt: skip
 
 

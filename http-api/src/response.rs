@@ -1,5 +1,7 @@
 //! HTTP answers. Each has its content type, and `nosniff` keeps browsers from guessing another one.
 
+use std::borrow::Cow;
+
 use http::{HeaderMap, Response, StatusCode, header};
 use serde::{Serialize, Serializer};
 
@@ -21,6 +23,28 @@ pub fn respond(status: u16, content_type: &'static str, body: String) -> Respons
     let no_sniff = header::HeaderValue::from_static("nosniff");
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, no_sniff);
     response
+}
+
+/// Creates an answer of CSV with a header (RFC 4180). `next` is the address of the next page.
+/// See [RFC 4180](https://www.rfc-editor.org/rfc/rfc4180).
+#[must_use]
+pub fn csv(rows: String, next: Option<&str>) -> Response<String> {
+    let mut response = respond(200, "text/csv; charset=utf-8; header=present", rows);
+    let link = next.map(|next| header::HeaderValue::from_str(&format!("<{next}>; rel=\"next\"")));
+    if let Some(Ok(link)) = link {
+        response.headers_mut().insert(header::LINK, link);
+    }
+    response
+}
+
+/// Writes a cell of CSV, in quotes where it needs them.
+#[must_use]
+pub fn csv_cell(text: &str) -> Cow<'_, str> {
+    if text.contains(['"', ',', '\r', '\n']) || text.starts_with(' ') || text.ends_with(' ') {
+        format!("\"{}\"", text.replace('"', "\"\"")).into()
+    } else {
+        text.into()
+    }
 }
 
 /// Creates an answer without a body.

@@ -3,7 +3,7 @@
 
 use std::{borrow::Cow, pin::Pin, time::Duration};
 
-use http::{HeaderMap, Method, Response};
+use http::{HeaderMap, HeaderName, Method, Response};
 use serde_json::Value;
 use wechat::{clock::Deadline, validate::did_you_mean};
 
@@ -144,6 +144,24 @@ impl<'a> ApiRequest<'a> {
         json(self.request.body())
     }
 
+    /// Returns the body as text.
+    ///
+    /// # Errors
+    /// [`Problem`] 413 when it has more than [`BODY_LIMIT`] bytes, 400 when it is not UTF-8.
+    pub fn text(&self) -> Result<&'a str, Problem> {
+        text(self.request.body())
+    }
+
+    /// Whether the header `name` names the media type `media_type`, with or without parameters.
+    #[must_use]
+    pub fn names_media_type(&self, name: HeaderName, media_type: &str) -> bool {
+        let value = self.headers().get(name).and_then(|value| value.to_str().ok());
+        let named = value.unwrap_or_default().split(',');
+        named
+            .filter_map(|named| named.split(';').next())
+            .any(|named| named.trim().eq_ignore_ascii_case(media_type))
+    }
+
     /// Parses the body as JSON. An empty body is null.
     ///
     /// # Errors
@@ -157,12 +175,15 @@ impl<'a> ApiRequest<'a> {
     }
 }
 
-fn json(body: &[u8]) -> Result<Value, Problem> {
+fn text(body: &[u8]) -> Result<&str, Problem> {
     if body.len() > BODY_LIMIT {
         return Err(Problem::too_large(BODY_LIMIT));
     }
-    let body =
-        str::from_utf8(body).map_err(|_| Problem::bad_request("the body is not UTF-8 / 请求体须为 UTF-8 编码"))?;
+    str::from_utf8(body).map_err(|_| Problem::bad_request("the body is not UTF-8 / 请求体须为 UTF-8 编码"))
+}
+
+fn json(body: &[u8]) -> Result<Value, Problem> {
+    let body = text(body)?;
     serde_json::from_str(body).map_err(|error| Problem::bad_request(not_json(body, &error)))
 }
 

@@ -1,11 +1,12 @@
-//! The worker in this process: it asks own code every minute for what is due, and retries what the webhook hands over until it
-//! succeeds or the process ends.
+//! The worker in this process: it does every minute what is due, and retries what the webhook hands over until it succeeds or the
+//! process ends.
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use tokio::{
     sync::{Notify, Semaphore, oneshot},
+    task::JoinSet,
     time::{MissedTickBehavior, sleep},
 };
 use wechat::{
@@ -40,26 +41,26 @@ impl InProcessWorker {
         }
     }
 
-    /// Runs every minute and after [`Self::run_soon`], until `stopped` is sent or dropped. A run in progress is cut then: what
-    /// it has claimed is due again when the claim ends.
+    /// Begins a run every minute and after [`Self::run_soon`], until `stopped` is sent or dropped. A run of a campaign takes longer,
+    /// so runs overlap, as they do in AWS. Runs in progress are cut at the end: what they have claimed is due again when the claim
+    /// ends.
     pub(crate) async fn every_minute(&self, mut stopped: oneshot::Receiver<()>) {
         let mut ticks = tokio::time::interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let event = json!({"action": "run"});
-        let run = async {
-            loop {
-                tokio::select! {
-                    _ = ticks.tick() => {}
-                    () = self.is_due.notified() => {}
-                }
-                if let Err(error) = self.worker.run(&event, Deadline::NONE).await {
+        let mut runs = JoinSet::new();
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = self.is_due.notified() => {}
+                Some(_) = runs.join_next() => continue,
+                _ = &mut stopped => return,
+            }
+            let worker = Arc::clone(&self.worker);
+            runs.spawn(async move {
+                if let Err(error) = worker.run(&json!({"action": "run"}), Deadline::NONE).await {
                     tracing::error!(%error, "the run failed");
                 }
-            }
-        };
-        tokio::select! {
-            () = run => {}
-            _ = &mut stopped => {}
+            });
         }
     }
 

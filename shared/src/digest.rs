@@ -10,7 +10,9 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
     hex::encode(&sha256(bytes))
 }
 
-pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
+/// The SHA-256 of `bytes`.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 

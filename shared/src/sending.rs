@@ -53,7 +53,11 @@ impl Outcome {
     /// Counts `sends` messages with this outcome in the metric `Sends`.
     pub fn count(self, sends: usize, now_millis: i64) {
         if sends > 0 {
-            telemetry::emit(&[Metric::counted("Sends", sends)], Some(("Outcome", self.name())), now_millis);
+            telemetry::emit(
+                &[Metric::counted("Sends", sends)],
+                Some(("Outcome", self.name())),
+                now_millis,
+            );
         }
     }
 }

@@ -210,7 +210,17 @@ pub(crate) fn to_many(
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub(crate) struct Message {
-    pub(crate) msgid: String,
+    /// WeChat's id of the message. Null for a scheduled one that was not sent.
+    pub(crate) msgid: Option<String>,
+    /// The id of a scheduled message that was not sent. Absent otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) scheduled: Option<String>,
+    /// The errcode with which WeChat refused a scheduled message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) errcode: Option<i64>,
+    /// The id of the campaign that the message belongs to. Absent otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) campaign: Option<String>,
     /// The recipient's openid. Null when only the receipt is known.
     pub(crate) touser: Option<String>,
     /// The template's id. Null when only the receipt is known.
@@ -229,6 +239,16 @@ pub(crate) struct Message {
     pub(crate) reason: Option<&'static str>,
     /// The meaning of the status and what to do, in English and Chinese.
     pub(crate) meaning: &'static str,
+}
+
+/// A page of messages.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub(crate) struct MessagePage {
+    pub(crate) messages: Vec<Message>,
+    /// For the next page. Absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cursor: Option<String>,
 }
 
 /// The account's templates.

@@ -28,7 +28,7 @@ use crate::{
     answer::{self, Recipient, RecipientResult, Sent},
     hints,
     idempotency::Progress,
-    templates,
+    templates::{self, Checked},
     users::{NOT_FOLLOWING, Unreachable, Users},
 };
 
@@ -93,7 +93,7 @@ async fn check(app: &App, job: SendJob<'_>) -> Result<Option<Vec<Finding>>, Prob
     if let Err(error) = app.account.tokens.token(deadline).await {
         return Err(Problem::from_token(&error, app.account.clock.now()));
     }
-    let findings = templates::check(app, message, deadline).await;
+    let findings = templates::check(app, Checked::of(message), deadline).await;
     if findings.iter().any(Finding::is_refusal) && !message.only_warns {
         return Err(Problem::template_mismatch(findings));
     }

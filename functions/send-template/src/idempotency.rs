@@ -124,7 +124,7 @@ where
 }
 
 /// A digest of the content of `body`: order and layout of its members do not matter.
-fn fingerprint(body: &Value) -> String {
+pub(crate) fn fingerprint(body: &Value) -> String {
     sha256_hex(body.to_string().as_bytes())
 }
 

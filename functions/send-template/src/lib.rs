@@ -1,14 +1,17 @@
-//! `send-template`: sends template messages and customer-service messages, and answers for each recipient whether WeChat
-//! accepted the message, refused it, or may have accepted it.
+//! `send-template`: sends template messages and customer-service messages, now, later, or to a million people, and answers for each
+//! recipient whether WeChat accepted the message, refused it, or may have accepted it.
 
 mod answer;
 mod batch;
+mod campaigns;
 mod custom;
 mod hints;
 mod idempotency;
 mod messages;
 #[cfg(feature = "openapi")]
 pub mod openapi;
+mod recipients;
+mod scheduled;
 mod send;
 mod templates;
 mod users;
@@ -31,9 +34,11 @@ use crate::templates::TemplatesCache;
 /// The AWS calls that this function makes. Its role in `template.yaml` allows these and no others.
 pub const AWS_CALLS: &[&str] = &[
     "dynamodb:BatchGetItem",
+    "dynamodb:BatchWriteItem",
     "dynamodb:DeleteItem",
     "dynamodb:GetItem",
     "dynamodb:PutItem",
+    "dynamodb:Query",
     "dynamodb:UpdateItem",
     "lambda:InvokeFunction",
     "secretsmanager:GetSecretValue",
@@ -99,8 +104,15 @@ impl State for App {
 }
 
 impl Api for App {
-    const ROUTES: &'static [&'static [Route<Self>]] =
-        &[send::ROUTES, custom::ROUTES, messages::ROUTES, templates::ROUTES];
+    const ROUTES: &'static [&'static [Route<Self>]] = &[
+        send::ROUTES,
+        custom::ROUTES,
+        scheduled::ROUTES,
+        messages::ROUTES,
+        templates::ROUTES,
+        campaigns::ROUTES,
+        recipients::ROUTES,
+    ];
 
     fn keys(&self) -> &Keys {
         &self.keys

@@ -1,4 +1,4 @@
-//! `GET /api/messages/{msgid}`: the record of a message, with its delivery status.
+//! `/api/messages`: the record of a message with its delivery status, a person's history, and a day's problems.
 
 use http::Response;
 use http_api::{
@@ -8,34 +8,65 @@ use http_api::{
 };
 use wechat::{
     message::{DeliveryStatus, is_msgid},
-    store::{MessageRecord, MessageStatus},
+    store::{InvalidCursor, MessageRecord, MessageStatus, ProblemRecord},
 };
 
-use crate::{App, answer::Message};
+use crate::{
+    App,
+    answer::{Message, MessagePage},
+    campaigns::CURSOR,
+};
 
-pub(crate) const ROUTES: &[Route<App>] = &[route!(Send, GET "/api/messages/{msgid}" => get, Operation {
-    id: "getMessage",
-    summary: "Query the delivery status of a message / 查询送达结果",
-    parameters: &[Parameter {
-        name: "msgid",
-        location: Location::Path,
-        description: "",
-        schema: r#"{"type": "string", "pattern": "^[0-9]{1,20}$"}"#,
-    }],
-    answers: &[(200, "The record, kept for 30 days", Schema::Named("Message"))],
-    failures: &[404],
-    ..Operation::NEW
-})];
+pub(crate) const ROUTES: &[Route<App>] = &[
+    route!(Send, GET "/api/messages/{msgid}" => get, Operation {
+        id: "getMessage",
+        summary: "Query the delivery status of a message / 查询送达结果",
+        parameters: &[Parameter {
+            name: "msgid",
+            location: Location::Path,
+            description: "",
+            schema: r#"{"type": "string", "pattern": "^[0-9]{1,20}$"}"#,
+        }],
+        answers: &[(200, "The record, kept for 30 days", Schema::Named("Message"))],
+        failures: &[404],
+        ..Operation::NEW
+    }),
+    route!(Send, GET "/api/messages" => list, Operation {
+        id: "listMessages",
+        summary: "What was sent to one person, or what failed on one day / 某人的发送记录，或某日的失败消息",
+        description: "With one of touser, user and problems. The newest first, at most 100 a page; a page may be empty and have a cursor.",
+        parameters: &[
+            Parameter {
+                name: "touser",
+                location: Location::Query,
+                description: "An openid",
+                schema: r#"{"type": "string", "minLength": 1}"#,
+            },
+            Parameter {
+                name: "user",
+                location: Location::Query,
+                description: "The team's id of a user",
+                schema: r#"{"type": "string", "minLength": 1, "maxLength": 128}"#,
+            },
+            Parameter {
+                name: "problems",
+                location: Location::Query,
+                description: "A day in Beijing: that day's messages that are `failed` or `blocked`",
+                schema: r#"{"type": "string", "format": "date"}"#,
+            },
+            CURSOR,
+        ],
+        answers: &[(200, "A page", Schema::Named("MessagePage"))],
+        failures: &[400, 404],
+        ..Operation::NEW
+    }),
+];
 
 /// Serves `GET /api/messages/{msgid}`. A message of a template that the caller may not use does not exist for the caller.
 async fn get(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
     let msgid = request.parameter("msgid");
     let record = find(app, msgid).await?;
-    let is_shown = |record: &MessageRecord| {
-        let template_id = record.template_id.as_deref().unwrap_or_default();
-        request.caller().grants().allows_template(template_id)
-    };
-    let record = record.filter(is_shown);
+    let record = record.filter(|record| is_shown(request, record));
     let record = record.ok_or_else(|| {
         Problem::not_found("there is no record of this msgid from the last 30 days / 最近 30 天内没有该 msgid 的记录").with_hint(
             "The message may still have been sent: by another program, or while its record could not be written (search \
@@ -43,10 +74,23 @@ async fn get(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Pr
              could not be recorded）。",
         )
     })?;
+    Ok(response::json(200, &shown(msgid.to_owned(), record)))
+}
+
+/// Whether the caller may use the template of a message.
+fn is_shown(request: &ApiRequest<'_>, record: &MessageRecord) -> bool {
+    let template_id = record.template_id.as_deref().unwrap_or_default();
+    request.caller().grants().allows_template(template_id)
+}
+
+fn shown(msgid: String, record: MessageRecord) -> Message {
     let is_frequency = record.status == MessageStatus::Failed
         && record.receipt.as_deref().map(DeliveryStatus::parse) == Some(DeliveryStatus::FrequencyLimited);
-    let message = Message {
-        msgid: msgid.to_owned(),
+    Message {
+        msgid: Some(msgid),
+        scheduled: None,
+        errcode: None,
+        campaign: record.campaign,
         touser: record.touser,
         template_id: record.template_id,
         status: record.status,
@@ -59,8 +103,99 @@ async fn get(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Pr
         } else {
             meaning(record.status)
         },
+    }
+}
+
+/// What a list of messages is about.
+enum Wanted {
+    To(String),
+    ProblemsOf(String),
+}
+
+/// Serves `GET /api/messages`.
+async fn list(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
+    let page = match wanted(app, request).await? {
+        Wanted::To(openid) => history(app, request, &openid).await?,
+        Wanted::ProblemsOf(day) => problems(app, request, &day).await?,
     };
-    Ok(response::json(200, &message))
+    Ok(response::json(200, &page))
+}
+
+async fn wanted(app: &App, request: &ApiRequest<'_>) -> Result<Wanted, Problem> {
+    let given = ["touser", "user", "problems"].map(|name| request.query(name).filter(|value| !value.is_empty()));
+    match given {
+        [Some(openid), None, None] => Ok(Wanted::To(openid.into_owned())),
+        [None, Some(user), None] => {
+            let user = app.account.table.user(&user).await?;
+            Ok(Wanted::To(user.ok_or_else(Problem::unknown_user)?.openid))
+        }
+        [None, None, Some(day)] if is_day(&day) => Ok(Wanted::ProblemsOf(day.into_owned())),
+        [None, None, Some(_)] => Err(Problem::bad_request(
+            "problems must be a day in Beijing: YYYY-MM-DD / problems 应为北京时间的日期：YYYY-MM-DD",
+        )
+        .with_field("problems")),
+        _ => Err(Problem::bad_request(
+            "give one of touser, user and problems / 请填写 touser、user、problems 之一",
+        )),
+    }
+}
+
+fn is_day(day: &str) -> bool {
+    let parts: Vec<&str> = day.split('-').collect();
+    let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
+    let is_number = |part: &&str| part.bytes().all(|byte| byte.is_ascii_digit());
+    lengths == [4, 2, 2] && parts.iter().all(is_number)
+}
+
+async fn history(app: &App, request: &ApiRequest<'_>, openid: &str) -> Result<MessagePage, Problem> {
+    let table = &app.account.table;
+    let cursor = request.query("cursor");
+    let after = cursor.map(|cursor| table.parse_messages_cursor(&cursor)).transpose();
+    let now = app.account.clock.now();
+    let page = table
+        .page_of_messages(openid, after.map_err(bad_cursor)?.as_ref(), now)
+        .await?;
+    let messages = page.entries.into_iter().filter(|(_, record)| is_shown(request, record));
+    Ok(MessagePage {
+        messages: messages.map(|(msgid, record)| shown(msgid, record)).collect(),
+        cursor: page.next.map(|next| table.messages_cursor(&next)),
+    })
+}
+
+async fn problems(app: &App, request: &ApiRequest<'_>, day: &str) -> Result<MessagePage, Problem> {
+    let table = &app.account.table;
+    let cursor = request.query("cursor");
+    let after = cursor.map(|cursor| table.parse_problems_cursor(&cursor)).transpose();
+    let page = table.page_of_problems(day, after.map_err(bad_cursor)?.as_ref()).await?;
+    let grants = request.caller().grants();
+    let messages = page.entries.into_iter().filter_map(|problem| match problem {
+        ProblemRecord::Message(msgid, record) => is_shown(request, &record).then(|| shown(msgid, record)),
+        ProblemRecord::Scheduled(id, scheduled) => {
+            let template_id = scheduled.message.template_id;
+            grants.allows_template(&template_id).then(|| Message {
+                msgid: None,
+                scheduled: Some(id),
+                errcode: scheduled.errcode,
+                campaign: None,
+                touser: Some(scheduled.message.touser).filter(|openid| !openid.is_empty()),
+                template_id: Some(template_id),
+                status: MessageStatus::Failed,
+                sent_at: None,
+                finished_at: None,
+                receipt: None,
+                reason: None,
+                meaning: NOT_SENT,
+            })
+        }
+    });
+    Ok(MessagePage {
+        messages: messages.collect(),
+        cursor: page.next.map(|next| table.problems_cursor(&next)),
+    })
+}
+
+fn bad_cursor(error: InvalidCursor) -> Problem {
+    Problem::bad_request(error.to_string()).with_field("cursor")
 }
 
 /// Reads the record of a message. `None` without a read when `msgid` cannot be one.
@@ -71,6 +206,9 @@ async fn find(app: &App, msgid: &str) -> Result<Option<MessageRecord>, Problem> 
     let record = app.account.table.message(msgid, app.account.clock.now()).await;
     record.map_err(Problem::from)
 }
+
+/// The meaning of a scheduled message that was not sent.
+const NOT_SENT: &str = "It was not sent: see its errcode, and GET /api/scheduled/{id}. / 未发送，原因见 errcode 与 GET /api/scheduled/{id}。";
 
 /// The meaning of a message that WeChat accepted and then dropped because its recipient had received too many.
 const TOO_FREQUENT: &str = "WeChat accepted it, then dropped it because this user has received too many messages: do not send it \

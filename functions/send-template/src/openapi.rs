@@ -7,14 +7,22 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use utoipa::{
     ToSchema,
-    openapi::schema::{Array, ArrayBuilder, Object, ObjectBuilder, OneOfBuilder, Schema, Type},
+    openapi::{
+        KnownFormat, SchemaFormat,
+        schema::{AdditionalProperties, Array, ArrayBuilder, Object, ObjectBuilder, OneOfBuilder, Schema, Type},
+    },
 };
 use wechat::validate::{
     USER_ID_LIMIT,
     send::{RECIPIENTS, RECIPIENTS_LIMIT},
 };
 
-use crate::answer::{CustomSent, Message, RecipientResult, Results, Sent, TemplateList};
+use crate::{
+    answer::{CustomSent, Message, MessagePage, RecipientResult, Results, Sent, TemplateList},
+    campaigns::{CampaignPage, Preview},
+    recipients::{LoadedPart, RecipientPage},
+    scheduled::{Scheduled, ScheduledStatus},
+};
 
 // `SendTemplate::read` reads this body by hand, to name every faulty member.
 /// The body of `POST /api/sendTemplateMessage`.
@@ -45,6 +53,9 @@ struct Body {
     /// WeChat sends one message per openid and id within 10 minutes. Derived from the Idempotency-Key when absent.
     #[schema(max_length = 64)]
     client_msg_id: Option<String>,
+    /// When the message is to go out: RFC 3339 with a zone, or epoch seconds, up to a year ahead. For one recipient.
+    #[schema(schema_with = time)]
+    send_at: Option<Time>,
     /// `warn` sends the message even if WeChat will refuse it, and always answers the findings.
     validate: Option<Validate>,
     /// Obsolete: accepted and ignored.
@@ -57,6 +68,22 @@ struct Body {
 enum Recipients {
     One(String),
     Many(Vec<String>),
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "only the schema is used")]
+enum Time {
+    Rfc3339(String),
+    Seconds(i64),
+}
+
+fn time() -> Schema {
+    let text = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)));
+    let seconds = ObjectBuilder::new().schema_type(Type::Integer);
+    OneOfBuilder::new().item(text).item(seconds).into()
 }
 
 fn recipients() -> Schema {
@@ -161,6 +188,113 @@ struct Agent {
     kf_account: String,
 }
 
+// `campaign::read` reads this body by hand.
+/// The body of `POST /api/campaigns`.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = NewCampaign)]
+#[allow(dead_code, reason = "only the schema is used")]
+struct CampaignBody {
+    /// A name for people.
+    #[schema(pattern = r"^\s*\S[^\u0000-\u001F\u007F-\u009F]*$", max_length = 100)]
+    name: String,
+    /// The id of one of the account's templates.
+    #[schema(pattern = r"\S")]
+    template_id: String,
+    /// The values of the template's fields, by field name. People's own data replaces them member by member.
+    data: Option<BTreeMap<String, Field>>,
+    /// The page that a tap opens: http or https.
+    #[schema(pattern = "^$|^[Hh][Tt][Tt][Pp][Ss]?://.")]
+    url: Option<String>,
+    /// The mini program that a tap opens, in place of `url`. Ignored without an appid.
+    miniprogram: Option<MiniProgram>,
+    /// `"list"` for those whom `/recipients` loads, `"followers"` for all, or `{"tag": 134}` for those with a tag.
+    #[schema(schema_with = audience)]
+    audience: AudienceBody,
+    /// Messages a second. 50 when absent.
+    #[schema(minimum = 1, maximum = 1000)]
+    pace: Option<u32>,
+    /// When the first message may go out: RFC 3339 with a zone, or epoch seconds. At once when absent.
+    #[schema(schema_with = time)]
+    start_at: Option<Time>,
+    /// The first messages, whose receipts are awaited. When more than one in ten is `failed`, the campaign stops.
+    canary: Option<CanaryBody>,
+    /// Calls of the day's quota that are left to single sends. 1 % of it when absent, at most 1,000.
+    #[schema(minimum = 0)]
+    keep_for_single_sends: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(dead_code, reason = "only the schema is used")]
+enum AudienceBody {
+    List,
+    Followers,
+    Tag(u32),
+}
+
+fn audience() -> Schema {
+    let text = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(["list", "followers"]));
+    let tag = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0));
+    let tag = tag.maximum(Some(u32::MAX));
+    let tagged = ObjectBuilder::new().property("tag", tag).required("tag");
+    let tagged = tagged.additional_properties(Some(AdditionalProperties::FreeForm(false)));
+    OneOfBuilder::new().item(text).item(tagged).into()
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "only the schema is used")]
+struct CanaryBody {
+    /// Messages.
+    #[schema(minimum = 1, maximum = 100_000)]
+    count: u32,
+    /// Seconds.
+    #[schema(minimum = 0, maximum = 86_400)]
+    wait: u32,
+}
+
+// `recipients::read_json` reads this body by hand.
+/// A part of a campaign's audience.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = RecipientsPart)]
+#[allow(dead_code, reason = "only the schema is used")]
+struct PartBody {
+    /// The name of the part.
+    #[schema(pattern = r"^\s*\S[^\u0000-\u001F\u007F-\u009F]*$", max_length = 32)]
+    part: String,
+    #[schema(min_items = 1)]
+    recipients: Vec<EntryBody>,
+}
+
+/// What [`EntryBody::Openid`] may be.
+const OPENID: &str = r"^[^\s,，;；|]+$";
+
+/// An openid, or a recipient with own data: at most 2 KiB, which replaces the campaign's member by member.
+#[derive(Deserialize, ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "only the schema is used")]
+enum EntryBody {
+    Openid(String),
+    Person(PersonBody),
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "only the schema is used")]
+struct PersonBody {
+    /// An openid.
+    #[schema(pattern = r"^[^\s,，;；|]+$")]
+    touser: Option<String>,
+    /// The team's id of a user, in place of `touser`.
+    #[schema(schema_with = user)]
+    user: Option<String>,
+    data: Option<BTreeMap<String, Field>>,
+}
+
 /// Returns the schemas by name.
 #[must_use]
 pub fn schemas() -> Map<String, Value> {
@@ -170,6 +304,17 @@ pub fn schemas() -> Map<String, Value> {
     schemas["TemplateMessage"]["oneOf"] = RECIPIENTS.map(|name| json!({"required": [name]})).to_vec().into();
     add_schema::<CustomBody>(&mut schemas);
     schemas["CustomMessage"]["oneOf"] = json!([{"required": ["touser"]}, {"required": ["user"]}]);
+    add_schema::<CampaignBody>(&mut schemas);
+    add_schema::<PartBody>(&mut schemas);
+    schemas["EntryBody"]["oneOf"][0]["pattern"] = OPENID.into();
+    schemas["PersonBody"]["oneOf"] = json!([{"required": ["touser"]}, {"required": ["user"]}]);
+    add_schema::<CampaignPage>(&mut schemas);
+    add_schema::<Preview>(&mut schemas);
+    add_schema::<LoadedPart>(&mut schemas);
+    add_schema::<RecipientPage>(&mut schemas);
+    add_schema::<Scheduled<'_>>(&mut schemas);
+    add_schema::<ScheduledStatus>(&mut schemas);
+    add_schema::<MessagePage>(&mut schemas);
     add_schema::<Sent>(&mut schemas);
     add_schema::<CustomSent>(&mut schemas);
     add_schema::<Results>(&mut schemas);

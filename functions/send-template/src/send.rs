@@ -12,6 +12,7 @@ use crate::{
     App,
     batch::{SendJob, deliver},
     idempotency::{self, CLIENT_MSG_ID_LENGTH},
+    scheduled,
     users::Users,
 };
 
@@ -24,6 +25,7 @@ pub(crate) const ROUTES: &[Route<App>] = &[
         )],
         body: Some(Body::required("TemplateMessage")),
         answers: &[
+            (202, "With `send_at`: the message is scheduled. The same id for the same Idempotency-Key", Schema::Named("Scheduled")),
             (200, "WeChat accepted the message; with an array or `users`, the message to each recipient", Schema::OneOf(&["Sent", "Results"])),
             (
                 207,
@@ -47,6 +49,9 @@ async fn send_template_message(app: &App, request: &ApiRequest<'_>) -> Result<Re
         .with_field("template_id"));
     }
     let (caller, deadline) = (request.caller(), request.deadline());
+    if let Some(send_at) = message.send_at {
+        return scheduled::schedule(app, request, &body, message, send_at).await;
+    }
     let client_msg_id = match (&message.client_msg_id, idempotency::key(request.headers())?) {
         (Some(id), _) => id.clone(),
         (None, Some(key)) => idempotency::client_msg_id(app, caller, key),

@@ -5,6 +5,7 @@
 //! stop a message that WeChat would accept.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -13,7 +14,7 @@ use http::Response;
 use http_api::{ApiRequest, Operation, Problem, Route, openapi::Schema, response, route};
 use tokio::time::timeout;
 use wechat::{
-    api::{Template, calls::template::ListTemplates},
+    api::{FieldValue, Template, calls::template::ListTemplates},
     clock::Deadline,
     lock::lock,
     store::ListedTemplates,
@@ -44,6 +45,22 @@ const LIST_BUDGET: Duration = Duration::from_secs(1);
 const LIST_MARGIN: Duration = Duration::from_secs(3);
 /// How long start-up may wait for the list in the table.
 const START_BUDGET: Duration = Duration::from_millis(1500);
+
+/// What of a message is checked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Checked<'a> {
+    pub(crate) template_id: &'a str,
+    pub(crate) data: &'a BTreeMap<String, FieldValue>,
+}
+
+impl<'a> Checked<'a> {
+    pub(crate) fn of(message: &'a SendTemplate) -> Self {
+        Self {
+            template_id: &message.template_id,
+            data: &message.data,
+        }
+    }
+}
 
 /// Caches the templates of one account.
 #[derive(Debug, Default)]
@@ -85,17 +102,17 @@ pub(crate) async fn warm(app: &App) {
 
 /// Finds what WeChat would refuse, may refuse or would drop in the message. Finds nothing when the template is unknown and
 /// WeChat does not list the templates.
-pub(crate) async fn check(app: &App, request: &SendTemplate, deadline: Deadline) -> Vec<Finding> {
+pub(crate) async fn check(app: &App, message: Checked<'_>, deadline: Deadline) -> Vec<Finding> {
     let known = app.templates.lock(|state| state.listed.clone());
     let known = known.map(|listed| {
-        let has_template = listed.templates.contains(&request.template_id);
+        let has_template = listed.templates.contains(message.template_id);
         let is_fresh = has_template && app.account.clock.now() - listed.listed_at < FRESH_FOR;
-        (findings(&listed, request), has_template, is_fresh)
+        (findings(&listed, message), has_template, is_fresh)
     });
     match known {
         Some((findings, _, is_fresh)) if is_fresh || !findings.iter().any(Finding::is_refusal) => findings,
         known => match list(app, deadline).await {
-            Some(listed) => findings(&listed, request),
+            Some(listed) => findings(&listed, message),
             None => known
                 .filter(|(_, has_template, _)| *has_template)
                 .map(|(findings, ..)| findings)
@@ -104,10 +121,10 @@ pub(crate) async fn check(app: &App, request: &SendTemplate, deadline: Deadline)
     }
 }
 
-fn findings(listed: &ListedTemplates, request: &SendTemplate) -> Vec<Finding> {
-    let data = request.data.iter();
+fn findings(listed: &ListedTemplates, message: Checked<'_>) -> Vec<Finding> {
+    let data = message.data.iter();
     let data = data.map(|(name, field)| (name.as_str(), field.value.as_str()));
-    listed.templates.check(&request.template_id, data)
+    listed.templates.check(message.template_id, data)
 }
 
 /// Asks WeChat for the list, unless that failed less than [`RETRY_AFTER`] ago.

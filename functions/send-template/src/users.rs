@@ -46,6 +46,11 @@ impl Users {
         }
     }
 
+    /// Whether an openid is bound to `user`.
+    pub(crate) fn knows(&self, user: &str) -> bool {
+        self.0.contains_key(user)
+    }
+
     /// Finds the openid at which `user` can be reached. WeChat refuses every message to a user who has unfollowed the account.
     pub(crate) fn openid(&self, user: &str) -> Result<&str, Unreachable> {
         match self.0.get(user) {

@@ -3,8 +3,11 @@
 use std::{collections::HashSet, fmt::Write as _};
 
 use futures_util::{StreamExt, stream};
-use http::{HeaderValue, Response, header};
-use http_api::{ApiRequest, Problem, response};
+use http::{Response, header};
+use http_api::{
+    ApiRequest, Problem,
+    response::{self, csv_cell},
+};
 use serde::Serialize;
 use serde_json::Value;
 use wechat::{
@@ -137,31 +140,15 @@ pub(crate) async fn page(
     let after = after.map_err(|error| Problem::bad_request(error.to_string()).with_field("cursor"))?;
     let Page { entries, next } = table.page_of_users(after.as_ref()).await?;
     let next = next.map(|next| table.users_cursor(&next));
-    if !accepts_csv(request) {
+    if !request.names_media_type(header::ACCEPT, "text/csv") {
         let page = UserPage {
             users: entries.iter().map(Shown::from).collect(),
             cursor: next.as_deref(),
         };
         return Ok(response::json(200, &page));
     }
-    let mut response = response::respond(200, "text/csv; charset=utf-8; header=present", csv(&entries));
-    if let Some(next) = next
-        && let Ok(link) = HeaderValue::from_str(&format!("</api/users?cursor={next}>; rel=\"next\""))
-    {
-        response.headers_mut().insert(header::LINK, link);
-    }
-    Ok(response)
-}
-
-fn accepts_csv(request: &ApiRequest<'_>) -> bool {
-    let accept = request
-        .headers()
-        .get(header::ACCEPT)
-        .and_then(|accept| accept.to_str().ok());
-    let media_types = accept.unwrap_or_default().split(',');
-    media_types
-        .filter_map(|media_type| media_type.split(';').next())
-        .any(|media_type| media_type.trim().eq_ignore_ascii_case("text/csv"))
+    let next = next.map(|next| format!("/api/users?cursor={next}"));
+    Ok(response::csv(csv(&entries), next.as_deref()))
 }
 
 /// Writes users as CSV (RFC 4180).
@@ -174,24 +161,19 @@ fn csv(users: &[User]) -> String {
             Some(false) => "false",
             None => "",
         };
-        let (id, unionid) = (field(&user.user), field(user.unionid.as_deref().unwrap_or_default()));
+        let (id, unionid) = (
+            csv_cell(&user.user),
+            csv_cell(user.unionid.as_deref().unwrap_or_default()),
+        );
         // Writing to a text cannot fail.
         let _ = write!(
             text,
             "{id},{},{unionid},{followed},{}\r\n",
-            field(&user.openid),
+            csv_cell(&user.openid),
             user.bound_at
         );
     }
     text
-}
-
-fn field(text: &str) -> String {
-    if text.contains(['"', ',', '\r', '\n']) || text.starts_with(' ') || text.ends_with(' ') {
-        format!("\"{}\"", text.replace('"', "\"\""))
-    } else {
-        text.to_owned()
-    }
 }
 
 #[cfg(test)]

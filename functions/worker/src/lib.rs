@@ -1,20 +1,22 @@
-//! `worker`: does what callbacks leave to do after the answer.
+//! `worker`: does what is due, by a schedule, and what callbacks leave to do after the answer.
 //!
-//! The effects of callbacks that failed before the answer: `webhook` hands them over by an asynchronous invocation. What the
-//! team's own code has not taken, by a schedule. The replies that follow the passive one.
+//! Every minute: scheduled messages, campaigns, and callbacks that the team's own code has not taken. By an asynchronous invocation
+//! of `webhook`: the effects of callbacks that failed before the answer, and the replies that follow the passive one.
 //!
 //! Lambda retries a failed invocation after 1 and 2 minutes and then moves the event to a queue, which delivers it again
 //! every 15 minutes for 14 days. A run itself does not retry, so that runs that wait during an outage do not use up the
 //! account's concurrency.
 
+mod campaigns;
 mod forwards;
 mod further;
+mod scheduled;
 
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use lambda_runtime::{Diagnostic, LambdaEvent};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use wechat::{
     account::Account,
     api::ClientError,
@@ -32,6 +34,8 @@ use self::{forwards::Forwards, further::FurtherError};
 
 /// The AWS calls that this function makes. Its role in `template.yaml` allows these and no others.
 pub const AWS_CALLS: &[&str] = &[
+    "dynamodb:BatchGetItem",
+    "dynamodb:BatchWriteItem",
     "dynamodb:DeleteItem",
     "dynamodb:GetItem",
     "dynamodb:PutItem",
@@ -86,8 +90,8 @@ impl App {
         })
     }
 
-    /// Serves `event`: `{"action":"effects",…}`; `{"action":"then",…}`; `{"action":"run"}` or no action for callbacks that own
-    /// code has not taken and that are due; or the messages of a queue that hold such events.
+    /// Serves `event`: `{"action":"effects",…}`; `{"action":"then",…}`; `{"action":"run"}` or no action for what is due; or the
+    /// messages of a queue that hold such events.
     ///
     /// # Errors
     /// [`RunError`] when the event failed, or may have failed. For messages the answer names the failed ones instead.
@@ -117,10 +121,26 @@ impl App {
                 let sent = further::send(account, &further, deadline.before(MARGIN)).await?;
                 Ok(json!({"then": sent.map_or_else(|| json!("before"), |sent| json!({"sent": sent}))}))
             }
-            None => Ok(self.forwards.run(deadline).await?),
-            Some(Value::String(action)) if action == "run" => Ok(self.forwards.run(deadline).await?),
+            None => self.run_due(deadline).await,
+            Some(Value::String(action)) if action == "run" => self.run_due(deadline).await,
             Some(_) => Err(RunError::UnknownAction),
         }
+    }
+
+    /// Does what is due. Neither own code nor messages wait for the other.
+    async fn run_due(&self, deadline: Deadline) -> Result<Value, RunError> {
+        let messages = async {
+            match &self.account {
+                Some(account) => run_messages(account, deadline).await,
+                None => Ok(Map::new()),
+            }
+        };
+        let (forwards, messages) = tokio::join!(self.forwards.run(deadline), messages);
+        let mut done = messages.map_err(RunError::Messages)?;
+        if let Value::Object(forwards) = forwards? {
+            done.extend(forwards);
+        }
+        Ok(Value::Object(done))
     }
 
     async fn run_effects(&self, late: LateEffects, deadline: Deadline) -> Result<Ran, RunError> {
@@ -157,6 +177,20 @@ impl App {
         tracing::error!(%error, "the event in a message failed: the queue delivers it again");
         Some(json!({"itemIdentifier": message["messageId"]}))
     }
+}
+
+/// Sends the messages that are due: single ones first.
+async fn run_messages(account: &Account, deadline: Deadline) -> Result<Map<String, Value>, StoreError> {
+    let mut done = Map::new();
+    let turns = scheduled::run_due(account, deadline).await?;
+    if turns > 0 {
+        done.insert("scheduled".to_owned(), turns.into());
+    }
+    let campaigns = campaigns::run_due(account, deadline).await?;
+    if campaigns > 0 {
+        done.insert("campaigns".to_owned(), campaigns.into());
+    }
+    Ok(done)
 }
 
 impl State for App {
@@ -228,6 +262,9 @@ pub enum RunError {
     /// The table failed while own code was to be asked again.
     #[error("own code is not asked again until the next run: {0} / 暂停再次请求自有服务，等待下次运行")]
     Forwards(#[from] StoreError),
+    /// The table failed while messages were to be sent.
+    #[error("messages that are due wait for the next run: {0} / 到期的消息等待下次运行")]
+    Messages(#[source] StoreError),
     /// The effects failed, or their answer was lost.
     #[error("the effects of a callback failed, or may have failed: {0} / 回调的后续处理失败或可能失败")]
     Effects(#[from] EffectError),
@@ -257,6 +294,7 @@ impl RunError {
             Self::Effects(_) => "Effects",
             Self::Forwards(_) => "Forwards",
             Self::Further(_) => "Further",
+            Self::Messages(_) => "Messages",
             Self::NoRefresher => "NoRefresher",
             Self::NotFurther(_) => "NotFurther",
             Self::NoBus => "NoBus",

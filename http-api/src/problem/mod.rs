@@ -45,6 +45,7 @@ const NOT_FOUND: Kind = kind!(404, "not-found", "Not found / 未找到");
 const UNKNOWN_USER: Kind = kind!(404, "unknown-user", "Unknown user / 用户未绑定");
 const METHOD_NOT_ALLOWED: Kind = kind!(405, "method-not-allowed", "Method not allowed / 方法不支持");
 const IN_PROGRESS: Kind = kind!(409, "in-progress", "In progress / 处理中");
+const CONFLICT: Kind = kind!(409, "conflict", "Not in this state / 当前状态不允许");
 const TOO_MANY: Kind = kind!(409, "too-many", "Too many / 数量已达上限");
 const CHANGED: Kind = kind!(412, "changed", "Changed meanwhile / 内容已被修改");
 const TOO_LARGE: Kind = kind!(413, "too-large", "Content too large / 请求体过大");
@@ -256,6 +257,12 @@ impl Problem {
         let mut problem = Self::new(IN_PROGRESS, detail);
         problem.0.retry_after = Some(retry_after);
         problem
+    }
+
+    /// 409: the state of what the request is about does not allow it.
+    #[must_use]
+    pub fn conflict(detail: impl Into<String>) -> Self {
+        Self::new(CONFLICT, detail)
     }
 
     /// 409: there are as many as there may be.

@@ -35,6 +35,7 @@ fn run(database: &Database, operation: &str, request: &[u8]) -> dynoxide::Result
         "UpdateItem" => call(request, |request| database.update_item(request)),
         "DeleteItem" => call(request, |request| database.delete_item(request)),
         "BatchGetItem" => call(request, |request| database.batch_get_item(request)),
+        "BatchWriteItem" => call(request, |request| database.batch_write_item(request)),
         "TransactWriteItems" => call(request, |request| database.transact_write_items(request)),
         "Query" => call(request, |request| database.query(request)),
         "Scan" => call(request, |request| database.scan(request)),

@@ -17,7 +17,7 @@ use axum::{
     middleware,
     response::Response,
 };
-use http::{HeaderValue, Method, StatusCode, header, request::Parts};
+use http::{HeaderValue, StatusCode, header, request::Parts};
 use http_api::Api as _;
 use tokio::{net::TcpListener, sync::oneshot, time::timeout};
 use wechat::live::State as _;
@@ -140,7 +140,7 @@ async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
         // In AWS the webhook is another process and reads changed rules within 30 s. Here it reads them at once.
         gateway.functions.webhook.warm(Duration::ZERO).await;
     }
-    if response.status().is_success() && may_make_forwards_due(&parts) {
+    if response.status().is_success() && may_make_due(&parts) {
         // In AWS the worker's schedule finds them within a minute.
         gateway.functions.worker.run_soon();
     }
@@ -173,9 +173,11 @@ fn may_change_rules(parts: &Parts) -> bool {
     !parts.method.is_safe() && parts.uri.path().starts_with("/api/replies")
 }
 
-/// Whether the request may have made callbacks due that own code has not taken.
-fn may_make_forwards_due(parts: &Parts) -> bool {
-    parts.method == Method::POST && parts.uri.path().starts_with("/api/forwards")
+/// Whether the request may have made something due for the worker: callbacks that own code has not taken, or a campaign.
+fn may_make_due(parts: &Parts) -> bool {
+    let path = parts.uri.path();
+    let is_order = path.starts_with("/api/campaigns/") && !path.ends_with("/recipients");
+    !parts.method.is_safe() && (path.starts_with("/api/forwards") || is_order)
 }
 
 async fn serve_function(functions: &Functions, parts: &Parts, body: &[u8]) -> http::Response<String> {

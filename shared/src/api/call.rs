@@ -17,7 +17,6 @@ pub trait Call: Sync {
     /// Whether the call issues access_tokens, where errcode 40001 means a wrong AppSecret instead of a dead token.
     const ISSUES_TOKENS: bool = false;
 
-
     /// The parameters that the query has besides the access_token.
     fn query(&self) -> Vec<(&'static str, &str)> {
         Vec::new()

@@ -218,7 +218,9 @@ impl Ledger {
     /// Returns the positions with a mark that `is_wanted`.
     pub fn positions(&self, is_wanted: impl Fn(Mark) -> bool) -> impl Iterator<Item = usize> {
         let marks = self.marks.iter().enumerate();
-        marks.filter(move |(_, mark)| is_wanted(**mark)).map(|(position, _)| position)
+        marks
+            .filter(move |(_, mark)| is_wanted(**mark))
+            .map(|(position, _)| position)
     }
 
     /// Returns the msgid at a position.
@@ -266,6 +268,11 @@ impl Ledger {
             self.errcodes.remove(position);
         }
         unknown.len() as u64
+    }
+
+    /// Queues the entry at a position for a resend.
+    pub fn queue_again(&mut self, position: usize) {
+        self.set(position, Mark::Again);
     }
 
     /// Changes the state of the entry at a position.
@@ -332,13 +339,23 @@ mod letters {
     use super::Mark;
 
     pub(super) fn serialize<S: Serializer>(marks: &[Mark], serializer: S) -> Result<S::Ok, S::Error> {
-        let letter = |mark: &Mark| Mark::LETTERS.iter().find(|(known, _)| known == mark).map(|(_, letter)| *letter);
+        let letter = |mark: &Mark| {
+            Mark::LETTERS
+                .iter()
+                .find(|(known, _)| known == mark)
+                .map(|(_, letter)| *letter)
+        };
         serializer.serialize_str(&marks.iter().filter_map(letter).collect::<String>())
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Mark>, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let mark = |letter: char| Mark::LETTERS.iter().find(|(_, known)| *known == letter).map(|(mark, _)| *mark);
+        let mark = |letter: char| {
+            Mark::LETTERS
+                .iter()
+                .find(|(_, known)| *known == letter)
+                .map(|(mark, _)| *mark)
+        };
         let marks: Option<Vec<Mark>> = text.chars().map(mark).collect();
         marks.ok_or_else(|| D::Error::custom("an unknown mark in a ledger"))
     }
@@ -372,7 +389,10 @@ mod tests {
             ledger.apply(2, Change::Unknown(100, None));
             ledger.apply(3, Change::Requeued);
         });
-        assert_eq!((totals.sent, totals.refused, totals.unknown, totals.queued), (1, 1, 1, 1));
+        assert_eq!(
+            (totals.sent, totals.refused, totals.unknown, totals.queued),
+            (1, 1, 1, 1)
+        );
         assert_eq!(refusals, BTreeMap::from([("43004".to_owned(), 1)]));
         let (totals, _) = step(&|ledger| {
             ledger.apply(0, Change::Receipt(Mark::Delivered));

@@ -172,6 +172,10 @@ pub struct Progress {
     pub canary_ends: i64,
     /// Whether the canary's receipts were judged.
     pub is_canary_over: bool,
+    /// Whether WeChat has accepted any message.
+    pub has_accepted: bool,
+    /// Refusals before the first acceptance.
+    pub refused_first: u32,
     /// Looks for receipts since the last message.
     pub looks: u32,
     /// When the next look for receipts is due, in epoch seconds. `None` when none is.
@@ -321,14 +325,6 @@ impl Campaign {
         incomplete.any(|(first, count)| (*first..first.saturating_add(*count)).contains(&chunk))
     }
 
-    /// Calls of the day's quota that this campaign leaves to single sends, when the day has `daily_limit`.
-    #[must_use]
-    pub fn reserve(&self, daily_limit: u64) -> u64 {
-        const MOST: u64 = 1_000;
-        let kept = self.plan.keep_for_single_sends;
-        kept.unwrap_or_else(|| (daily_limit / 100).min(MOST))
-    }
-
     /// People, or in a draft entries.
     #[must_use]
     pub fn recipients(&self) -> u64 {
@@ -372,6 +368,13 @@ impl Campaign {
             data,
         }
     }
+}
+
+/// Calls of the day's quota that a campaign leaves to single sends: `kept`, or else 1 % of `daily_limit`, at most 1,000.
+#[must_use]
+pub fn reserve(kept: Option<u64>, daily_limit: u64) -> u64 {
+    const MOST: u64 = 1_000;
+    kept.unwrap_or_else(|| (daily_limit / 100).min(MOST))
 }
 
 /// The `client_msg_id` of a campaign's message to one person: the same at every attempt.
@@ -440,11 +443,9 @@ mod tests {
 
     #[test]
     fn the_reserve_is_one_per_cent_and_at_most_a_thousand_unless_given() {
-        let mut campaign = campaign(Audience::List);
-        assert_eq!(campaign.reserve(50_000), 500);
-        assert_eq!(campaign.reserve(10_000_000), 1_000);
-        campaign.plan.keep_for_single_sends = Some(7);
-        assert_eq!(campaign.reserve(50_000), 7);
+        assert_eq!(reserve(None, 50_000), 500);
+        assert_eq!(reserve(None, 10_000_000), 1_000);
+        assert_eq!(reserve(Some(7), 50_000), 7);
     }
 
     #[test]
@@ -459,9 +460,6 @@ mod tests {
         let message = campaign.message("wx1", "o1", &own);
         assert_eq!((&*message.data["a"].value, &*message.data["b"].value), ("1", "3"));
         assert_eq!(message.client_msg_id.len(), 32);
-        assert_ne!(
-            message.client_msg_id,
-            campaign.message("wx1", "o2", &own).client_msg_id
-        );
+        assert_ne!(message.client_msg_id, campaign.message("wx1", "o2", &own).client_msg_id);
     }
 }

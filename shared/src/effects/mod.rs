@@ -150,12 +150,7 @@ impl Effects {
         Ok(ran)
     }
 
-    async fn record_receipt(
-        &self,
-        callback: &Callback,
-        received_at: i64,
-        budget: Duration,
-    ) -> Result<(), EffectError> {
+    async fn record_receipt(&self, callback: &Callback, received_at: i64, budget: Duration) -> Result<(), EffectError> {
         let Some(receipt) = receipt(callback, received_at) else {
             return Ok(());
         };

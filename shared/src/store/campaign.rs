@@ -168,7 +168,10 @@ impl Table {
         let reserve = plan
             .keep_for_single_sends
             .map(|calls| ("keep_for_single_sends", number(calls)));
-        let place = indexed(self.pk("campaigns"), format!("{}.{:03}", now_millis.div_euclid(1000), now_millis.rem_euclid(1000)));
+        let place = indexed(
+            self.pk("campaigns"),
+            format!("{}.{:03}", now_millis.div_euclid(1000), now_millis.rem_euclid(1000)),
+        );
         let more = place.into_iter().chain(start_at).chain(canary).chain(reserve);
         let pk = self.campaign_pk(id);
         let put = more.fold(self.put(&pk, attributes), |put, (name, value)| put.item(name, value));
@@ -444,7 +447,10 @@ impl Table {
             };
             let (mut set, mut removed, mut values) = state_change(&state);
             set.push_str(", changes = :next");
-            values.extend([(":next", number(campaign.changes + 1)), (":changes", number(campaign.changes))]);
+            values.extend([
+                (":next", number(campaign.changes + 1)),
+                (":changes", number(campaign.changes)),
+            ]);
             if progress != campaign.progress {
                 // Only a run writes the progress: none may hold the lease.
                 set.push_str(", progress = :progress");
@@ -492,7 +498,11 @@ impl Table {
                     &self.campaign_pk(id),
                     "SET deleted = :now, changes = changes + :one REMOVE ipk, isk",
                     "changes = :changes AND attribute_not_exists(deleted)",
-                    [(":now", number(now)), (":one", number(1)), (":changes", number(campaign.changes))],
+                    [
+                        (":now", number(now)),
+                        (":one", number(1)),
+                        (":changes", number(campaign.changes)),
+                    ],
                 )
                 .put_always(&self.due_pk(id), self.due_place(now));
             if delete.commit().await? {
@@ -714,7 +724,9 @@ impl Table {
             let written = write.send().await;
             let mut written = written.map_err(|error| StoreError::from_sdk(OPERATION, &error))?;
             let unwritten = written.unprocessed_items.as_mut();
-            left = unwritten.and_then(|tables| tables.remove(&self.name)).unwrap_or_default();
+            left = unwritten
+                .and_then(|tables| tables.remove(&self.name))
+                .unwrap_or_default();
         }
         if left.is_empty() {
             return Ok(());
@@ -776,7 +788,11 @@ fn state_change(state: &NewState) -> (String, String, Vec<(&'static str, Attribu
     let mut removed = Vec::new();
     let mut values = vec![(":state", text(state.state.as_str()))];
     let optional = [
-        ("waiting_for", ":waiting_for", state.waiting_for.map(|waiting| text(waiting.as_str()))),
+        (
+            "waiting_for",
+            ":waiting_for",
+            state.waiting_for.map(|waiting| text(waiting.as_str())),
+        ),
         ("resumes_at", ":resumes_at", state.resumes_at.map(number)),
         ("reason", ":reason", state.reason.as_ref().map(text)),
         ("finished_at", ":finished_at", state.finished_at.map(number)),

@@ -161,7 +161,12 @@ impl Table {
         let query = self.query_index(&self.messages_to(openid), after).limit(limit);
         let Page { entries: pks, next } = self.read_keys(query.scan_index_forward(false)).await?;
         let mut entries = self.read_messages(pks).await?;
-        entries.retain(|(_, message)| message.sent_at.or(message.finished_at).is_some_and(|at| at + KEPT_FOR > now));
+        entries.retain(|(_, message)| {
+            message
+                .sent_at
+                .or(message.finished_at)
+                .is_some_and(|at| at + KEPT_FOR > now)
+        });
         Ok(Page { entries, next })
     }
 
@@ -273,7 +278,12 @@ impl Table {
         let condition = "touser = :openid AND attribute_not_exists(finished_at)";
         for _ in 0..2 {
             let update = self
-                .update(pk, SET, Some(condition), values().into_iter().chain([is_recipient.clone()]))
+                .update(
+                    pk,
+                    SET,
+                    Some(condition),
+                    values().into_iter().chain([is_recipient.clone()]),
+                )
                 .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
             let Err(error) = update.send().await else {
                 return Ok(true);

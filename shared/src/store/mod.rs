@@ -37,14 +37,6 @@ use aws_sdk_dynamodb::{
     types::{AttributeValue, TimeToLiveStatus},
 };
 
-#[cfg(feature = "client")]
-pub use self::{
-    campaign::{
-        CAMPAIGNS_PAGE, CHUNKS_AT_ONCE, LeasedByAnother, LeasedCampaign, NewState, PartOutcome, StoredLedger,
-    },
-    problem::{PROBLEMS_PAGE, ProblemRecord},
-    scheduled::{ScheduledEnd, ScheduledMessage, ScheduledState},
-};
 pub use self::{
     binding::{BindOutcome, Binding, BindingState, NewBinding},
     callback::Claim,
@@ -63,6 +55,12 @@ pub use self::{
     templates::ListedTemplates,
     token::{Credential, Lease, RefreshFailure, StoredToken, TokenItem},
     user::{Person, Replaced, USERS_LIMIT, User},
+};
+#[cfg(feature = "client")]
+pub use self::{
+    campaign::{CAMPAIGNS_PAGE, CHUNKS_AT_ONCE, LeasedByAnother, LeasedCampaign, NewState, PartOutcome, StoredLedger},
+    problem::{PROBLEMS_PAGE, ProblemRecord},
+    scheduled::{ScheduledEnd, ScheduledMessage, ScheduledState},
 };
 
 use crate::aws::describe;

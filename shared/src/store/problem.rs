@@ -4,12 +4,12 @@
 #[cfg(feature = "client")]
 use std::cmp::Ordering;
 
-use super::{StoreError, Table, index::indexed, number, written};
 #[cfg(feature = "client")]
 use super::{
     MessageRecord, ScheduledMessage,
     index::{Cursor, InvalidCursor, Page},
 };
+use super::{StoreError, Table, index::indexed, number, written};
 use crate::{clock::beijing_day, digest};
 
 /// Partitions of a day: a campaign that fails may bring hundreds of problems a second.
@@ -60,11 +60,7 @@ impl Table {
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be read.
-    pub async fn page_of_problems(
-        &self,
-        day: &str,
-        after: Option<&Cursor>,
-    ) -> Result<Page<ProblemRecord>, StoreError> {
+    pub async fn page_of_problems(&self, day: &str, after: Option<&Cursor>) -> Result<Page<ProblemRecord>, StoreError> {
         let mut found: Vec<Cursor> = Vec::new();
         let mut has_more = false;
         for shard in 0..SHARDS {
@@ -76,7 +72,7 @@ impl Table {
             found.extend(page.entries);
             has_more |= page.next.is_some();
         }
-        found.sort_by(|a, b| newest_first(a, b));
+        found.sort_by(newest_first);
         has_more |= found.len() > PROBLEMS_PAGE;
         found.truncate(PROBLEMS_PAGE);
         let next = found.last().filter(|_| has_more).cloned();
@@ -111,9 +107,8 @@ impl Table {
         let problems = pks.iter().filter_map(|pk| {
             let item = items.get(pk)?;
             match (pk.strip_prefix(&messages), pk.strip_prefix(&scheduled)) {
-                (Some(msgid), _) => {
-                    MessageRecord::from_attributes(item).map(|message| ProblemRecord::Message(msgid.to_owned(), message))
-                }
+                (Some(msgid), _) => MessageRecord::from_attributes(item)
+                    .map(|message| ProblemRecord::Message(msgid.to_owned(), message)),
                 (_, Some(id)) => ScheduledMessage::from_attributes(item)
                     .map(|message| ProblemRecord::Scheduled(id.to_owned(), message)),
                 _ => None,

@@ -156,7 +156,10 @@ impl Table {
         let put = more
             .chain(user)
             .fold(self.put(&pk, attributes), |put, (name, value)| put.item(name, value));
-        if written_if("PutItem", put.condition_expression("attribute_not_exists(pk)").send().await)? {
+        if written_if(
+            "PutItem",
+            put.condition_expression("attribute_not_exists(pk)").send().await,
+        )? {
             return Ok(None);
         }
         self.scheduled_message(id).await
@@ -182,7 +185,8 @@ impl Table {
             (":now", number(now)),
             (":ttl", number(now + KEPT_FOR)),
         ];
-        let condition = format!("#state = :cancelled OR (#state = :waiting AND attribute_not_exists(asked_at) AND ({FREE}))");
+        let condition =
+            format!("#state = :cancelled OR (#state = :waiting AND attribute_not_exists(asked_at) AND ({FREE}))");
         let update = self.update(
             &self.scheduled_pk(id),
             "SET #state = :cancelled, #ttl = :ttl REMOVE ipk, isk",
@@ -259,7 +263,9 @@ impl Table {
         let mut values: Vec<(&str, AttributeValue)> = Vec::new();
         let errcode = match end {
             ScheduledEnd::Sent { .. } => None,
-            ScheduledEnd::Failed(errcode) | ScheduledEnd::Unknown(errcode) | ScheduledEnd::Again { errcode, .. } => errcode,
+            ScheduledEnd::Failed(errcode) | ScheduledEnd::Unknown(errcode) | ScheduledEnd::Again { errcode, .. } => {
+                errcode
+            }
         };
         let set_errcode = match errcode {
             Some(errcode) => {
@@ -274,7 +280,9 @@ impl Table {
             ScheduledEnd::Sent { touser, msgid } => {
                 values.extend(ended(ScheduledState::Sent));
                 values.extend([(":touser", text(touser)), (":msgid", text(msgid))]);
-                format!("SET {end_it}, touser = :touser, msgid = :msgid REMOVE ipk, isk, #owner, claim_expires_at, errcode")
+                format!(
+                    "SET {end_it}, touser = :touser, msgid = :msgid REMOVE ipk, isk, #owner, claim_expires_at, errcode"
+                )
             }
             ScheduledEnd::Failed(_) => {
                 values.extend(ended(ScheduledState::Failed));
@@ -284,13 +292,15 @@ impl Table {
                 values.extend(ended(ScheduledState::Unknown));
                 format!("SET {end_it}{set_errcode} REMOVE ipk, isk, #owner, claim_expires_at")
             }
-            ScheduledEnd::Again { at, may_have_landed, .. } => {
+            ScheduledEnd::Again {
+                at, may_have_landed, ..
+            } => {
                 values.push((":at", number(at)));
                 let forget = if may_have_landed { "" } else { ", asked_at" };
                 format!("SET isk = :at{set_errcode} REMOVE #owner, claim_expires_at{forget}")
             }
         };
-        if matches!(end, ScheduledEnd::Failed(_) | ScheduledEnd::Unknown(_)) {
+        if matches!(end, ScheduledEnd::Failed(_)) {
             self.note_problem(&pk, now).await?;
         }
         self.update_claimed(&pk, owner, &expression, values).await

@@ -50,7 +50,9 @@ impl<'t> Transaction<'t> {
         attributes: impl IntoIterator<Item = (&'a str, AttributeValue)>,
     ) -> Self {
         let attributes = attributes.into_iter().chain([("pk", text(pk))]);
-        let put = Put::builder().table_name(&self.table.name).set_item(Some(named(attributes)));
+        let put = Put::builder()
+            .table_name(&self.table.name)
+            .set_item(Some(named(attributes)));
         let put = put.build();
         self.with(put.map(|put| TransactWriteItem::builder().put(put).build()))
     }

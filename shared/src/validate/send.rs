@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{EMPTY, Fault, Object, Place, Reader, user_id};
 use crate::api::{FieldValue, MiniProgram};
@@ -14,7 +15,7 @@ const CLIENT_MSG_ID_LIMIT: usize = 64;
 /// The most recipients of one request.
 pub const RECIPIENTS_LIMIT: usize = 100;
 /// The known members. The obsolete `topcolor` is accepted from old callers and ignored.
-pub const KNOWN: [&str; 10] = [
+pub const KNOWN: [&str; 11] = [
     "touser",
     "user",
     "users",
@@ -22,6 +23,7 @@ pub const KNOWN: [&str; 10] = [
     "url",
     "miniprogram",
     "client_msg_id",
+    "send_at",
     "data",
     "validate",
     "topcolor",
@@ -46,6 +48,8 @@ pub struct SendTemplate {
     pub miniprogram: Option<MiniProgram>,
     /// The caller's id of the message, by which WeChat recognises a retry.
     pub client_msg_id: Option<String>,
+    /// When the message is to go out, in epoch seconds. `None` for now.
+    pub send_at: Option<i64>,
     /// The fields, by name.
     pub data: BTreeMap<String, FieldValue>,
     /// `"validate": "warn"`: send the message in spite of findings, and return them as warnings.
@@ -104,7 +108,13 @@ fn read(reader: &mut Reader, body: &Value) -> Option<SendTemplate> {
     let body = &reader.object_of(Place::Root, body, &KNOWN)?;
     // Reads all members before a missing one returns, so that all faults are found.
     let (recipients, template_id) = (recipients(reader, body), template_id(reader, body));
+    let send_at = time(reader, body, "send_at");
+    if send_at.is_some() && recipients.as_ref().is_some_and(Recipients::is_list) {
+        let detail = "takes one recipient: a campaign sends to many (POST /api/campaigns) / 仅支持一个接收者，多人请使用群发任务（POST /api/campaigns）";
+        reader.fault(&body.place.member("send_at"), detail);
+    }
     Some(SendTemplate {
+        send_at,
         url: url(reader, body),
         miniprogram: miniprogram(reader, body),
         client_msg_id: client_msg_id(reader, body),
@@ -206,7 +216,7 @@ fn optional_text<'v>(reader: &mut Reader, object: &Object<'_, 'v>, name: &str) -
 }
 
 /// Reads the id. WeChat says only "invalid" of an id that was copied with a line break or an invisible character.
-fn template_id(reader: &mut Reader, body: &Object<'_, '_>) -> Option<String> {
+pub(super) fn template_id(reader: &mut Reader, body: &Object<'_, '_>) -> Option<String> {
     let id = reader.required_text(body, "template_id", is_blank)?;
     if holds_blanks(id) {
         reader.fault(&body.place.member("template_id"), HOLDS_BLANKS);
@@ -229,7 +239,7 @@ fn client_msg_id(reader: &mut Reader, body: &Object<'_, '_>) -> Option<String> {
     Some(id.to_owned())
 }
 
-fn url(reader: &mut Reader, body: &Object<'_, '_>) -> Option<String> {
+pub(super) fn url(reader: &mut Reader, body: &Object<'_, '_>) -> Option<String> {
     let url = optional_text(reader, body, "url")?;
     let place = body.place.member("url");
     reader.web_address(&place, url);
@@ -237,8 +247,29 @@ fn url(reader: &mut Reader, body: &Object<'_, '_>) -> Option<String> {
     Some(url.to_owned())
 }
 
+/// Reads a time: RFC 3339, or epoch seconds. Returns epoch seconds.
+pub(super) fn time(reader: &mut Reader, body: &Object<'_, '_>, name: &str) -> Option<i64> {
+    let value = body.get(name)?;
+    let time = match value {
+        Value::String(text) => OffsetDateTime::parse(text, &Rfc3339)
+            .ok()
+            .map(OffsetDateTime::unix_timestamp),
+        value => value.as_i64(),
+    };
+    // The years that a date has, so that a time can be written as one.
+    let time = time.filter(|time| OffsetDateTime::from_unix_timestamp(*time).is_ok());
+    if time.is_none() {
+        reader.fault(
+            &body.place.member(name),
+            "must be a time: RFC 3339 with a zone (2026-12-01T09:00:00+08:00), or Unix seconds \
+             / 应为时间：带时区的 RFC 3339（2026-12-01T09:00:00+08:00）或 Unix 秒",
+        );
+    }
+    time
+}
+
 /// Reads the mini program. An empty object counts as absent, because WeChat refuses an empty appid.
-fn miniprogram(reader: &mut Reader, body: &Object<'_, '_>) -> Option<MiniProgram> {
+pub(super) fn miniprogram(reader: &mut Reader, body: &Object<'_, '_>) -> Option<MiniProgram> {
     let value = body.get("miniprogram")?;
     let is_empty = |value: &Value| value.is_null() || value == "";
     let member = body.place.member("miniprogram");
@@ -260,7 +291,7 @@ fn miniprogram(reader: &mut Reader, body: &Object<'_, '_>) -> Option<MiniProgram
     })
 }
 
-fn data(reader: &mut Reader, body: &Object<'_, '_>) -> BTreeMap<String, FieldValue> {
+pub(super) fn data(reader: &mut Reader, body: &Object<'_, '_>) -> BTreeMap<String, FieldValue> {
     let place = body.place.member("data");
     let fields = body.get("data").and_then(|fields| reader.object(place, fields));
     let fields = fields.iter().flat_map(|fields| fields.members);

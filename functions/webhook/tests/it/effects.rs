@@ -71,7 +71,10 @@ async fn a_receipt_that_comes_before_its_send_is_kept() {
     assert_eq!(webhook.post(&early).await, Answer::success());
     // The send writes its attributes, and `status` only if there is none.
     let record = record(&stage, msgid).await;
-    assert_eq!((&record["status"], &record["touser"]), (&json!("blocked"), &json!("oUser")));
+    assert_eq!(
+        (&record["status"], &record["touser"]),
+        (&json!("blocked"), &json!("oUser"))
+    );
     assert_eq!(record.get("template_id"), None);
 }
 

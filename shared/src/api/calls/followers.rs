@@ -93,10 +93,16 @@ mod tests {
         let middle = page(json!({"total": 3, "count": 2, "data": {"openid": ["a", "b"]}, "next_openid": "b"}));
         assert_eq!((middle.openids.len(), middle.next.as_deref()), (2, Some("b")));
         for (last, openids) in [
-            (json!({"total": 3, "count": 1, "data": {"openid": ["c"]}, "next_openid": ""}), 1),
+            (
+                json!({"total": 3, "count": 1, "data": {"openid": ["c"]}, "next_openid": ""}),
+                1,
+            ),
             (json!({"total": 3, "count": 1, "data": {"openid": ["c"]}}), 1),
             (json!({"total": 3, "count": 0, "next_openid": "c"}), 0),
-            (json!({"total": 0, "count": 0, "data": {"openid": []}, "next_openid": ""}), 0),
+            (
+                json!({"total": 0, "count": 0, "data": {"openid": []}, "next_openid": ""}),
+                0,
+            ),
         ] {
             let page = page(last.clone());
             assert_eq!((page.openids.len(), page.next), (openids, None), "{last}");

@@ -51,9 +51,15 @@ async fn a_receipt_counts_whether_it_comes_after_the_record_or_before() {
         if receipt_first {
             assert!(table.record_receipt(receipt).await.unwrap());
             let early = table.message(&msgid, NOW + 1).await.unwrap().unwrap();
-            assert_eq!((early.status, early.touser), (MessageStatus::Delivered, Some(OPENID.to_owned())));
+            assert_eq!(
+                (early.status, early.touser),
+                (MessageStatus::Delivered, Some(OPENID.to_owned()))
+            );
         }
-        table.record_sent(sent_to(&msgid, OPENID, "template"), NOW_MILLIS).await.unwrap();
+        table
+            .record_sent(sent_to(&msgid, OPENID, "template"), NOW_MILLIS)
+            .await
+            .unwrap();
         if !receipt_first {
             let sent = table.message(&msgid, NOW).await.unwrap().unwrap();
             assert_eq!((sent.status, sent.finished_at), (MessageStatus::Sent, None));
@@ -67,7 +73,10 @@ async fn a_receipt_counts_whether_it_comes_after_the_record_or_before() {
 async fn a_repeat_keeps_the_time_of_the_first_send_and_undoes_no_receipt() {
     let Bench { table, .. } = &Bench::start().await;
     let msgid = fresh_msgid();
-    table.record_sent(sent_to(&msgid, OPENID, "template"), NOW_MILLIS).await.unwrap();
+    table
+        .record_sent(sent_to(&msgid, OPENID, "template"), NOW_MILLIS)
+        .await
+        .unwrap();
     let receipt = receipt(&msgid, MessageStatus::Delivered, "success", NOW + 1);
     assert!(table.record_receipt(receipt).await.unwrap());
     table
@@ -85,7 +94,10 @@ async fn of_a_record_and_its_receipt_at_the_same_time_neither_is_lost() {
         let (table, msgid) = (bench.table.clone(), msgid.clone());
         async move {
             if racer % 2 == 0 {
-                table.record_sent(sent_to(&msgid, OPENID, "template"), NOW_MILLIS).await.unwrap();
+                table
+                    .record_sent(sent_to(&msgid, OPENID, "template"), NOW_MILLIS)
+                    .await
+                    .unwrap();
             } else {
                 let receipt = receipt(&msgid, MessageStatus::Delivered, "success", NOW + 1);
                 assert!(table.record_receipt(receipt).await.unwrap());

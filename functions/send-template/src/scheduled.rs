@@ -1,0 +1,209 @@
+//! Messages with `send_at`: schedules them, tells their state and cancels them. `worker` sends them.
+
+use http::{Response, StatusCode};
+use http_api::{
+    ApiRequest, Operation, Problem, Route,
+    openapi::{Location, Parameter, Schema},
+    response, route,
+};
+use serde::Serialize;
+use serde_json::Value;
+use wechat::{
+    api::TemplateMessage,
+    digest::sha256_hex,
+    random,
+    store::{ScheduledMessage, ScheduledState},
+    validate::{
+        send::{Recipients, SendTemplate},
+        template::Finding,
+    },
+};
+
+use crate::{
+    App,
+    idempotency::{self, CLIENT_MSG_ID_LENGTH, Progress},
+    templates::{self, Checked},
+    users::Users,
+};
+
+/// Seconds. A message can be scheduled for a year ahead.
+const AHEAD: i64 = 366 * 24 * 3600;
+/// Characters of an id.
+const ID_LENGTH: usize = 32;
+
+const ID: Parameter = Parameter {
+    name: "id",
+    location: Location::Path,
+    description: "The id that the request with `send_at` got",
+    schema: r#"{"type": "string", "pattern": "^[0-9a-f]{1,32}$"}"#,
+};
+
+pub(crate) const ROUTES: &[Route<App>] = &[
+    route!(Send, GET "/api/scheduled/{id}" => get, Operation {
+        id: "getScheduled",
+        summary: "The state of a scheduled message / 查询定时消息",
+        parameters: &[ID],
+        answers: &[(200, "The message, kept for 30 days after its end", Schema::Named("ScheduledStatus"))],
+        failures: &[404],
+        ..Operation::NEW
+    }),
+    route!(Send, DELETE "/api/scheduled/{id}" => cancel, Operation {
+        id: "cancelScheduled",
+        summary: "Cancel a scheduled message / 取消定时消息",
+        parameters: &[ID],
+        answers: &[(204, "It will not be sent", Schema::Empty)],
+        failures: &[404, 409],
+        ..Operation::NEW
+    }),
+];
+
+/// The answer to a request with `send_at`.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub(crate) struct Scheduled<'a> {
+    /// For `/api/scheduled/{id}`.
+    scheduled: &'a str,
+    /// In epoch seconds.
+    send_at: i64,
+    /// The parts of the message that WeChat may drop or display differently. Absent when there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    findings: Vec<Finding>,
+}
+
+/// The state of a scheduled message.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub(crate) struct ScheduledStatus {
+    scheduled: String,
+    /// `waiting`, `sent`, `failed`, `unknown` or `cancelled`.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    state: ScheduledState,
+    /// In epoch seconds.
+    send_at: i64,
+    /// Null for a user, until the message is sent.
+    touser: Option<String>,
+    /// The team's id of the user, for a message that names one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    msgid: Option<String>,
+    /// The errcode with which WeChat refused last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errcode: Option<i64>,
+}
+
+/// Schedules `message` for `send_at`, unless it could never be sent.
+pub(crate) async fn schedule(
+    app: &App,
+    request: &ApiRequest<'_>,
+    body: &Value,
+    message: &SendTemplate,
+    send_at: i64,
+) -> Result<Response<String>, Problem> {
+    let now = app.account.clock.now();
+    if send_at < now || send_at > now + AHEAD {
+        let detail = "send_at must lie ahead, by a year at most / send_at 应为将来的时间，最多一年";
+        return Err(Problem::bad_request(detail).with_field("send_at"));
+    }
+    let users = Users::read(app, &message.recipients).await?;
+    let user = match &message.recipients {
+        Recipients::User(user) if users.as_ref().is_some_and(|users| !users.knows(user)) => {
+            return Err(Problem::unknown_user());
+        }
+        Recipients::User(user) => Some(user.clone()),
+        _ => None,
+    };
+    let findings = templates::check(app, Checked::of(message), request.deadline()).await;
+    if findings.iter().any(Finding::is_refusal) && !message.only_warns {
+        return Err(Problem::template_mismatch(findings));
+    }
+    let id = &match idempotency::key(request.headers())? {
+        Some(key) => {
+            let name = format!("{} {} {key}", app.account.table.app_id(), request.caller().namespace());
+            sha256_hex(format!("scheduled {name}").as_bytes())[..ID_LENGTH].to_owned()
+        }
+        None => random::hex::<{ ID_LENGTH / 2 }>(),
+    };
+    let client_msg_id = message.client_msg_id.clone();
+    let scheduled = &ScheduledMessage {
+        message: TemplateMessage {
+            touser: if user.is_some() {
+                String::new()
+            } else {
+                message.recipients.first().to_owned()
+            },
+            template_id: message.template_id.clone(),
+            url: message.url.clone(),
+            miniprogram: message.miniprogram.clone(),
+            client_msg_id: client_msg_id.unwrap_or_else(|| id[..CLIENT_MSG_ID_LENGTH].to_owned()),
+            data: message.data.clone(),
+        },
+        user,
+        send_at,
+        key: request.caller().name().to_owned(),
+        fingerprint: idempotency::fingerprint(body),
+        state: ScheduledState::Waiting,
+        asked_at: None,
+        msgid: None,
+        errcode: None,
+    };
+    let findings = &findings;
+    let put = async |_| {
+        let stored = app.account.table.schedule_message(id, scheduled).await;
+        let answer = match stored {
+            Ok(Some(other)) if other.fingerprint != scheduled.fingerprint => Problem::key_reused().into_response(),
+            Ok(_) => {
+                let answer = Scheduled {
+                    scheduled: id,
+                    send_at,
+                    findings: findings.clone(),
+                };
+                return (response::json(202, &answer), Progress::Done);
+            }
+            Err(error) => Problem::from(error).into_response(),
+        };
+        (answer, Progress::NotAttempted)
+    };
+    idempotency::once(app, request, body, None, Some(id), put).await
+}
+
+/// Finds a scheduled message. One of a template that the caller may not use does not exist for the caller.
+async fn find(app: &App, request: &ApiRequest<'_>) -> Result<ScheduledMessage, Problem> {
+    let found = app.account.table.scheduled_message(request.parameter("id")).await?;
+    let grants = request.caller().grants();
+    found
+        .filter(|found| grants.allows_template(&found.message.template_id))
+        .ok_or_else(|| Problem::not_found("there is no such scheduled message / 没有该定时消息"))
+}
+
+/// Serves `GET /api/scheduled/{id}`.
+async fn get(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
+    let found = find(app, request).await?;
+    let status = ScheduledStatus {
+        scheduled: request.parameter("id").to_owned(),
+        state: found.state,
+        send_at: found.send_at,
+        touser: Some(found.message.touser).filter(|openid| !openid.is_empty()),
+        user: found.user,
+        msgid: found.msgid,
+        errcode: found.errcode,
+    };
+    Ok(response::json(200, &status))
+}
+
+/// Serves `DELETE /api/scheduled/{id}`.
+async fn cancel(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
+    find(app, request).await?;
+    let cancelled = app
+        .account
+        .table
+        .cancel_scheduled(request.parameter("id"), app.account.clock.now())
+        .await?;
+    if cancelled {
+        Ok(response::empty(StatusCode::NO_CONTENT))
+    } else {
+        Err(Problem::conflict(
+            "it is being sent, or has been / 正在发送或已发送，无法取消",
+        ))
+    }
+}

@@ -1,0 +1,397 @@
+//! Judges WeChat's answers: which are about one recipient, which about the campaign, and when there are too many refusals.
+
+use std::{collections::VecDeque, time::Duration};
+
+use wechat::{
+    api::{ApiError, Rejection},
+    campaign::{Change, WaitingFor},
+    errcode::{self, Class, Retry},
+    sending::refusal,
+    token::{CallError, CallFailure, TokenError},
+};
+
+/// Refusals from the very first answer on that stop a campaign.
+const FIRST: u32 = 50;
+/// Answers in a row of which half may be refusals.
+const WINDOW: usize = 200;
+/// Attempts in a row without a clear answer after which WeChat is taken to be down.
+const SILENT: u32 = 30;
+/// Milliseconds without a clear answer after which a few such attempts are enough.
+const SILENT_FOR: i64 = 20_000;
+const SILENT_FEW: u32 = 3;
+/// The errcode for an address that the account's whitelist lacks.
+const NOT_WHITELISTED: i64 = 40164;
+/// The errcode for a message that WeChat has just accepted, or just refused, for this recipient.
+const DUPLICATE: i64 = 40241;
+
+/// What an answer means for the campaign.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It goes on.
+    GoesOn,
+    /// It goes on, slower.
+    Slower,
+    /// No message goes out until something outside changes.
+    Waits(WaitingFor, String),
+    /// Somebody has to look.
+    Stops(String),
+}
+
+/// What WeChat's answer to one attempt means for the recipient and for the campaign.
+pub(crate) struct Judgement {
+    pub(crate) change: Change,
+    pub(crate) verdict: Verdict,
+}
+
+/// The answers of a campaign.
+#[derive(Debug)]
+pub(crate) struct Judge {
+    /// Whether WeChat has accepted any message.
+    pub(crate) has_accepted: bool,
+    /// Refusals before the first acceptance.
+    pub(crate) refused_first: u32,
+    /// The last answers of this run: whether each was a refusal.
+    last: VecDeque<bool>,
+    /// An errcode that is about everybody if it comes for a second recipient.
+    doubtful: Option<i64>,
+    silent: u32,
+    silent_since: i64,
+}
+
+impl Judge {
+    pub(crate) fn new(has_accepted: bool, refused_first: u32) -> Self {
+        Self {
+            has_accepted,
+            refused_first,
+            last: VecDeque::with_capacity(WINDOW),
+            doubtful: None,
+            silent: 0,
+            silent_since: 0,
+        }
+    }
+
+    /// Judges the answer to an attempt. WeChat was first asked for the recipient at `asked_at` (epoch seconds); `is_repeat` says
+    /// whether an earlier attempt may have been accepted. `now` is in epoch milliseconds.
+    pub(crate) fn judge(
+        &mut self,
+        sent: Result<String, CallError>,
+        asked_at: i64,
+        is_repeat: bool,
+        now: i64,
+    ) -> Judgement {
+        let error = match sent {
+            Ok(msgid) => {
+                let verdict = self.answered(false);
+                return Judgement {
+                    change: Change::Sent(msgid),
+                    verdict,
+                };
+            }
+            Err(error) => error,
+        };
+        let rejection = refusal(&error);
+        let errcode = rejection.map(|rejection| rejection.errcode.to_string());
+        if error.may_have_landed {
+            return Judgement {
+                change: Change::Unknown(asked_at, errcode),
+                verdict: self.no_clear_answer(now, Verdict::Slower),
+            };
+        }
+        // A refusal of a repeat does not say what became of the first attempt.
+        let still_unknown = |change| {
+            if is_repeat {
+                Change::Unknown(asked_at, errcode.clone())
+            } else {
+                change
+            }
+        };
+        let Some(rejection) = rejection else {
+            return Judgement {
+                change: still_unknown(Change::Requeued),
+                verdict: self.not_asked(&error, now),
+            };
+        };
+        let verdict = self.about_the_campaign(rejection);
+        let change = if verdict == Verdict::GoesOn || rejection.errcode == DUPLICATE {
+            Change::Refused(rejection.errcode.to_string())
+        } else {
+            Change::Requeued
+        };
+        let verdict = match (verdict, &change) {
+            (Verdict::GoesOn, Change::Refused(_)) => self.answered(true),
+            (verdict, _) => verdict,
+        };
+        Judgement {
+            change: still_unknown(change),
+            verdict,
+        }
+    }
+
+    /// Judges a failed call that is not about a recipient, such as one for a list of followers.
+    pub(crate) fn judge_call(&mut self, error: CallError, now: i64) -> Verdict {
+        let words = error.to_string();
+        match self.judge(Err(error), 0, false, now).verdict {
+            Verdict::GoesOn => Verdict::Stops(words),
+            Verdict::Slower => Verdict::Waits(WaitingFor::Platform, words),
+            verdict => verdict,
+        }
+    }
+
+    fn about_the_campaign(&mut self, rejection: &Rejection) -> Verdict {
+        let entry = rejection.entry();
+        let reason = || in_words(rejection.errcode);
+        match (entry.class, entry.retry) {
+            _ if rejection.errcode == NOT_WHITELISTED => Verdict::Waits(WaitingFor::Whitelist, reason()),
+            (Class::Token, _) => Verdict::Waits(WaitingFor::Token, reason()),
+            (Class::Quota, Retry::NextDay) => Verdict::Waits(WaitingFor::Quota, reason()),
+            (Class::Quota, Retry::After(_)) => Verdict::Slower,
+            _ if entry.may_be_about_one_recipient() && self.doubtful.replace(rejection.errcode).is_none() => {
+                Verdict::GoesOn
+            }
+            _ if entry.refuses_everybody() => Verdict::Stops(reason()),
+            _ => Verdict::GoesOn,
+        }
+    }
+
+    /// Counts a clear answer about one recipient.
+    fn answered(&mut self, is_refusal: bool) -> Verdict {
+        self.silent = 0;
+        if self.last.len() == WINDOW {
+            self.last.pop_front();
+        }
+        self.last.push_back(is_refusal);
+        if !is_refusal {
+            self.has_accepted = true;
+            return Verdict::GoesOn;
+        }
+        if !self.has_accepted {
+            self.refused_first += 1;
+            if self.refused_first >= FIRST {
+                return Verdict::Stops(format!(
+                    "WeChat refused all of the first {FIRST} recipients: see the refusals / 前 {FIRST} 位接收者均被微信拒绝，请查看拒绝原因"
+                ));
+            }
+        }
+        let refused = self.last.iter().filter(|is_refusal| **is_refusal).count();
+        if self.last.len() == WINDOW && refused * 2 >= WINDOW {
+            return Verdict::Stops(format!(
+                "WeChat refused {refused} of {WINDOW} recipients in a row: see the refusals / 连续 {WINDOW} 位接收者中有 {refused} 位被微信拒绝，请查看拒绝原因"
+            ));
+        }
+        Verdict::GoesOn
+    }
+
+    fn not_asked(&mut self, error: &CallError, now: i64) -> Verdict {
+        match &error.cause {
+            CallFailure::Token(error) => {
+                let waiting = if is_whitelist(error) {
+                    WaitingFor::Whitelist
+                } else {
+                    WaitingFor::Token
+                };
+                Verdict::Waits(waiting, error.to_string())
+            }
+            // The run is about to end.
+            CallFailure::Api(ApiError::OutOfTime { .. }) => Verdict::GoesOn,
+            CallFailure::Api(_) => self.no_clear_answer(now, Verdict::Slower),
+        }
+    }
+
+    fn no_clear_answer(&mut self, now: i64, else_: Verdict) -> Verdict {
+        if self.silent == 0 {
+            self.silent_since = now;
+        }
+        self.silent += 1;
+        let is_down = self.silent >= SILENT || (self.silent >= SILENT_FEW && now - self.silent_since >= SILENT_FOR);
+        if is_down {
+            let reason = "WeChat gives no clear answer / 微信没有给出明确应答";
+            return Verdict::Waits(WaitingFor::Platform, reason.to_owned());
+        }
+        else_
+    }
+}
+
+/// Whether the token cannot be had because of the IP whitelist.
+fn is_whitelist(error: &TokenError) -> bool {
+    use wechat::token::RefreshRequestError::Failed;
+    match error {
+        TokenError::Refused(rejection) => rejection.errcode == NOT_WHITELISTED,
+        TokenError::Request(Failed { errcode, .. }) => *errcode == Some(NOT_WHITELISTED),
+        _ => false,
+    }
+}
+
+/// Says in English and Chinese what an errcode means and what to do.
+pub(crate) fn in_words(errcode: i64) -> String {
+    let explained = errcode::lookup(errcode);
+    format!(
+        "{errcode}: {}. {} / {}。{}",
+        explained.english, explained.remedy_english, explained.chinese, explained.remedy_chinese
+    )
+}
+
+/// Seconds from one probe of a waiting campaign to the next: 30 s, and twice as long each time up to 5 minutes.
+pub(crate) fn until_next_probe(probes: u32) -> i64 {
+    const LONGEST: i64 = 300;
+    (30_i64 << probes.min(4)).min(LONGEST)
+}
+
+/// Epoch seconds at which a campaign that waits for quota goes on: soon after midnight in Beijing. WeChat does not document the
+/// hour at which it renews quotas, so in the first hour of a day it is asked again sooner.
+pub(crate) fn quota_returns_at(now: i64) -> i64 {
+    const SOON: Duration = Duration::from_secs(5 * 60);
+    const FIRST_HOUR: u64 = 23 * 3600;
+    let to_midnight = Retry::NextDay.seconds(now).unwrap_or(3600);
+    let wait = if to_midnight > FIRST_HOUR {
+        SOON.as_secs()
+    } else {
+        to_midnight + 10
+    };
+    now + i64::try_from(wait).unwrap_or(3600)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_767_225_600_000;
+    const ASKED: i64 = NOW / 1000;
+
+    fn refused(errcode: i64) -> Result<String, CallError> {
+        let rejection = Rejection {
+            errcode,
+            errmsg: String::new(),
+            at_token_endpoint: false,
+        };
+        let error = ApiError::Rejected {
+            operation: "/send",
+            rejection,
+            calls: 1,
+            after_ambiguous: false,
+        };
+        let may_have_landed = error.may_have_landed();
+        Err(CallError {
+            cause: error.into(),
+            may_have_landed,
+            at: ASKED,
+        })
+    }
+
+    fn judge() -> Judge {
+        Judge::new(false, 0)
+    }
+
+    #[test]
+    fn each_errcode_is_about_one_recipient_or_about_all() {
+        for (errcode, change, waits) in [
+            (43004, Change::Refused("43004".to_owned()), None),
+            (47003, Change::Refused("47003".to_owned()), None),
+            (40003, Change::Refused("40003".to_owned()), None),
+            (43117, Change::Refused("43117".to_owned()), None),
+            (40241, Change::Refused("40241".to_owned()), None),
+            (45009, Change::Requeued, Some(WaitingFor::Quota)),
+            (40164, Change::Requeued, Some(WaitingFor::Whitelist)),
+            (40001, Change::Requeued, Some(WaitingFor::Token)),
+        ] {
+            let judged = judge().judge(refused(errcode), ASKED, false, NOW);
+            assert_eq!(judged.change, change, "{errcode}");
+            match (judged.verdict, waits) {
+                (Verdict::Waits(waiting, _), Some(expected)) => assert_eq!(waiting, expected, "{errcode}"),
+                (verdict, None) => assert_eq!(verdict, Verdict::GoesOn, "{errcode}"),
+                (verdict, _) => panic!("{errcode}: {verdict:?}"),
+            }
+        }
+        for errcode in [40249, 43116, 40037, 48001, 43106] {
+            let judged = judge().judge(refused(errcode), ASKED, false, NOW);
+            assert_eq!(judged.change, Change::Requeued, "{errcode}");
+            let Verdict::Stops(reason) = judged.verdict else {
+                panic!("{errcode} goes on");
+            };
+            assert!(
+                reason.starts_with(&errcode.to_string()) && reason.contains(" / "),
+                "{reason}"
+            );
+        }
+        for errcode in [45011, -1] {
+            assert_eq!(
+                judge().judge(refused(errcode), ASKED, false, NOW).verdict,
+                Verdict::Slower
+            );
+        }
+    }
+
+    #[test]
+    fn what_may_have_been_accepted_stays_unknown_whatever_a_repeat_brings() {
+        let first = judge().judge(refused(-1), ASKED, false, NOW);
+        assert_eq!(first.change, Change::Unknown(ASKED, Some("-1".to_owned())));
+        for errcode in [40241, 43004, 45009, 40164] {
+            let repeat = judge().judge(refused(errcode), ASKED, true, NOW);
+            assert_eq!(repeat.change, Change::Unknown(ASKED, Some(errcode.to_string())));
+        }
+        let accepted = judge().judge(Ok("7".to_owned()), ASKED, true, NOW);
+        assert_eq!(accepted.change, Change::Sent("7".to_owned()));
+    }
+
+    #[test]
+    fn fifty_refusals_from_the_start_or_half_of_two_hundred_stop_it() {
+        let mut all = judge();
+        let stopped = (1..=60).find(|_| {
+            let judged = all.judge(refused(43004), ASKED, false, NOW);
+            matches!(judged.verdict, Verdict::Stops(_))
+        });
+        assert_eq!(stopped, Some(50));
+
+        let mut half = judge();
+        let stopped = (0..400).find(|turn| {
+            let sent = if turn % 2 == 0 {
+                Ok("7".to_owned())
+            } else {
+                refused(43004)
+            };
+            matches!(half.judge(sent, ASKED, false, NOW).verdict, Verdict::Stops(_))
+        });
+        assert_eq!(stopped, Some(199));
+
+        let mut fewer = judge();
+        for turn in 0..1_000 {
+            let sent = if turn % 5 > 1 {
+                Ok("7".to_owned())
+            } else {
+                refused(43004)
+            };
+            assert_eq!(fewer.judge(sent, ASKED, false, NOW).verdict, Verdict::GoesOn);
+        }
+    }
+
+    #[test]
+    fn a_code_about_the_account_or_one_recipient_counts_from_the_second_on() {
+        let mut judge = judge();
+        assert_eq!(judge.judge(refused(50002), ASKED, false, NOW).verdict, Verdict::GoesOn);
+        let second = judge.judge(refused(50002), ASKED, false, NOW);
+        assert!(matches!(second.verdict, Verdict::Stops(_)));
+    }
+
+    #[test]
+    fn silence_waits_for_the_platform() {
+        let mut judge = judge();
+        for _ in 1..SILENT {
+            assert_eq!(judge.judge(refused(-1), ASKED, false, NOW).verdict, Verdict::Slower);
+        }
+        let verdict = judge.judge(refused(-1), ASKED, false, NOW).verdict;
+        assert!(matches!(verdict, Verdict::Waits(WaitingFor::Platform, _)));
+        let mut slow = Judge::new(true, 0);
+        assert_eq!(slow.judge(refused(-1), ASKED, false, NOW).verdict, Verdict::Slower);
+        assert_eq!(slow.judge(refused(-1), ASKED, false, NOW).verdict, Verdict::Slower);
+        let verdict = slow.judge(refused(-1), ASKED, false, NOW + SILENT_FOR).verdict;
+        assert!(matches!(verdict, Verdict::Waits(WaitingFor::Platform, _)));
+    }
+
+    #[test]
+    fn quota_comes_back_soon_after_midnight_in_beijing() {
+        // 2025-12-31 16:00 UTC is midnight in Beijing.
+        let midnight = 1_767_196_800;
+        assert_eq!(quota_returns_at(midnight - 60), midnight + 10);
+        assert_eq!(quota_returns_at(midnight - 20 * 3600), midnight + 10);
+        assert_eq!(quota_returns_at(midnight + 10), midnight + 310);
+    }
+}

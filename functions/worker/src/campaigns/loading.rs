@@ -1,0 +1,260 @@
+//! Reads the audience: followers from WeChat, users from the table, and finds people who are in it twice. Every step can be
+//! repeated, and memory does not grow with the audience.
+
+use std::collections::HashSet;
+
+use wechat::{
+    api::calls::followers::{Followers, GetFollowers, GetTagged},
+    campaign::{Audience, CHUNK, Change, Loading, Mark, Recipient, into_chunks},
+    digest::sha256,
+    errcode::NOT_A_FOLLOWER,
+    store::{CHUNKS_AT_ONCE, NewState, StoredLedger, USERS_LIMIT},
+    token::CallError,
+};
+
+use super::{
+    judge::Judge,
+    run::{Ended, Run},
+};
+
+/// Entries of an audience whose people are compared in one pass. A larger audience takes several passes, so that the set of those
+/// already seen stays below some 10 MB.
+const COMPARED_AT_ONCE: u64 = 250_000;
+/// The reason for a user to whom nobody is bound.
+const UNKNOWN_USER: &str = "unknown-user";
+
+impl Run<'_> {
+    /// Reads the audience, and goes to the state that follows.
+    pub(super) async fn load(&self) -> Result<(), Ended> {
+        while self.may_go_on() {
+            let (step, audience, chunks) = {
+                let campaign = self.campaign();
+                (
+                    campaign.progress.loading.clone(),
+                    campaign.plan.audience,
+                    campaign.chunks,
+                )
+            };
+            match step {
+                Loading::Ahead => {
+                    self.campaign().progress.loading = match audience {
+                        Audience::List => Loading::Users { chunk: 0 },
+                        Audience::Followers | Audience::Tag(_) => Loading::Followers { after: String::new() },
+                    };
+                }
+                Loading::Followers { after } => match self.followers(audience, &after).await {
+                    Ok(page) => self.add_followers(&after, page).await?,
+                    Err(error) => {
+                        let verdict = Judge::new(true, 0).judge_call(error, self.now());
+                        return self.follow(verdict, None).await;
+                    }
+                },
+                Loading::Users { chunk } if chunk < chunks => {
+                    let next = chunks.min(chunk + CHUNK_STEP);
+                    self.resolve_users(chunk..next).await?;
+                    self.campaign().progress.loading = Loading::Users { chunk: next };
+                }
+                Loading::Users { .. } => self.begin_passes(),
+                Loading::Duplicates { pass, passes, people } => self.find_duplicates(pass, passes, people).await?,
+                Loading::Over => {
+                    self.recount().await?;
+                    return self.begin().await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on to the first message, or ends a campaign with nobody in its audience.
+    async fn begin(&self) -> Result<(), Ended> {
+        let people = self.campaign().progress.recipients;
+        tracing::info!(
+            campaign = self.id(),
+            people,
+            "the audience of a campaign is loaded / 群发任务接收者加载完毕"
+        );
+        if people > 0 {
+            return self.resume().await;
+        }
+        let reason = "there is nobody in the audience / 没有接收者";
+        self.enter(NewState {
+            reason: Some(reason.to_owned()),
+            finished_at: Some(self.seconds()),
+            ..NewState::plain(wechat::campaign::CampaignState::Done)
+        })
+        .await
+    }
+
+    async fn followers(&self, audience: Audience, after: &str) -> Result<Followers, CallError> {
+        match audience {
+            Audience::Tag(tag) => self.account.call(&GetTagged { tag, after }, self.deadline).await,
+            Audience::List | Audience::Followers => self.account.call(&GetFollowers { after }, self.deadline).await,
+        }
+    }
+
+    /// Adds a page of followers to the audience. A repeat replaces what a run that died has written.
+    async fn add_followers(&self, after: &str, page: Followers) -> Result<(), Ended> {
+        let Followers { openids, next } = page;
+        let count = openids.len() as u64;
+        let chunks = into_chunks(openids.into_iter().map(Recipient::of).collect());
+        let (id, first, entries) = {
+            let campaign = self.campaign();
+            (campaign.id.clone(), campaign.chunks, campaign.entries)
+        };
+        let table = &self.account.table;
+        table.put_chunks(&id, first, &chunks).await?;
+        let progress = {
+            let mut campaign = self.campaign();
+            campaign.chunks = first + u32::try_from(chunks.len()).unwrap_or(u32::MAX);
+            campaign.entries = entries + count;
+            campaign.progress.loading = match next.filter(|next| next != after) {
+                Some(next) => Loading::Followers { after: next },
+                None => Loading::Users { chunk: campaign.chunks },
+            };
+            (campaign.progress.clone(), campaign.chunks, campaign.entries)
+        };
+        let (progress, chunks, entries) = progress;
+        if table
+            .extend_campaign(&id, &self.owner, &progress, chunks, entries)
+            .await?
+        {
+            Ok(())
+        } else {
+            Err(Ended::Lost)
+        }
+    }
+
+    fn begin_passes(&self) {
+        let mut campaign = self.campaign();
+        let passes = campaign.entries.div_ceil(COMPARED_AT_ONCE).max(1);
+        campaign.progress.loading = Loading::Duplicates {
+            pass: 0,
+            passes: u32::try_from(passes).unwrap_or(u32::MAX),
+            people: 0,
+        };
+    }
+
+    /// Resolves the users that these chunks name. Nothing reaches one who is not bound, or has unfollowed.
+    async fn resolve_users(&self, chunks: std::ops::Range<u32>) -> Result<(), Ended> {
+        let id = self.id();
+        let table = &self.account.table;
+        for (chunk, mut recipients) in table.chunks(&id, chunks).await? {
+            let wanted: Vec<&str> = recipients.iter().filter_map(|entry| entry.user.as_deref()).collect();
+            if wanted.is_empty() {
+                continue;
+            }
+            const { assert!(CHUNK <= USERS_LIMIT, "one read resolves the users of a chunk") };
+            let users = table.users(&wanted).await?;
+            let mut refused = Vec::new();
+            for (position, entry) in recipients.iter_mut().enumerate() {
+                let Some(user) = &entry.user else { continue };
+                match users.get(user) {
+                    None => refused.push((position, UNKNOWN_USER.to_owned())),
+                    Some(user) => {
+                        entry.openid = Some(user.openid.clone());
+                        if user.followed == Some(false) {
+                            refused.push((position, NOT_A_FOLLOWER.to_string()));
+                        }
+                    }
+                }
+            }
+            table.put_chunks(&id, chunk, std::slice::from_ref(&recipients)).await?;
+            if !refused.is_empty() {
+                let mut stored = self.ledger(&id, chunk, recipients.len()).await?;
+                for (position, errcode) in refused {
+                    stored.ledger.apply(position, Change::Refused(errcode));
+                }
+                self.put_ledger(&id, chunk, &stored).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds, of a share of all people, those who are in the audience twice. The first entry stays.
+    async fn find_duplicates(&self, pass: u32, passes: u32, people: u64) -> Result<(), Ended> {
+        let (id, chunks) = {
+            let campaign = self.campaign();
+            (campaign.id.clone(), campaign.chunks)
+        };
+        let mut seen = HashSet::new();
+        let table = &self.account.table;
+        let mut from = 0;
+        while from < chunks {
+            if !self.may_go_on() {
+                return Ok(());
+            }
+            let to = chunks.min(from + CHUNK_STEP);
+            let counted = (from..to).filter(|chunk| !self.campaign().skips(*chunk));
+            let found = table.chunks(&id, counted.clone()).await?;
+            let mut ledgers = table.ledgers(&id, found.keys().copied()).await?;
+            for (chunk, recipients) in found {
+                let stored = ledgers.remove(&chunk).unwrap_or_else(|| new_ledger(recipients.len()));
+                let mut changed = stored.clone();
+                for (position, recipient) in recipients.iter().enumerate() {
+                    let name = identity(recipient);
+                    let is_dropped = stored.ledger.marks().get(position) == Some(&Mark::Duplicate);
+                    if share_of(name, passes) == pass && !is_dropped && !seen.insert(name) {
+                        changed.ledger.drop_duplicate(position);
+                    }
+                }
+                if changed != stored {
+                    self.put_ledger(&id, chunk, &changed).await?;
+                }
+            }
+            from = to;
+        }
+        let people = people + seen.len() as u64;
+        let mut campaign = self.campaign();
+        campaign.progress.loading = if pass + 1 < passes {
+            Loading::Duplicates {
+                pass: pass + 1,
+                passes,
+                people,
+            }
+        } else {
+            campaign.progress.recipients = people;
+            Loading::Over
+        };
+        Ok(())
+    }
+
+    /// Returns the ledger of a chunk with `entries` entries.
+    pub(super) async fn ledger(&self, id: &str, chunk: u32, entries: usize) -> Result<StoredLedger, Ended> {
+        let mut found = self.account.table.ledgers(id, [chunk]).await?;
+        Ok(found.remove(&chunk).unwrap_or_else(|| new_ledger(entries)))
+    }
+
+    /// Stores a ledger, and returns it under its new version.
+    pub(super) async fn put_ledger(&self, id: &str, chunk: u32, stored: &StoredLedger) -> Result<StoredLedger, Ended> {
+        let put = self.account.table.put_ledger(id, chunk, stored, &self.owner).await?;
+        let version = put.ok_or(Ended::Lost)?;
+        Ok(StoredLedger {
+            version,
+            ledger: stored.ledger.clone(),
+        })
+    }
+}
+
+/// Chunks of one step.
+#[expect(clippy::cast_possible_truncation, reason = "it is 100")]
+pub(super) const CHUNK_STEP: u32 = CHUNKS_AT_ONCE as u32;
+
+fn new_ledger(entries: usize) -> StoredLedger {
+    StoredLedger {
+        ledger: wechat::campaign::Ledger::new(entries),
+        version: 0,
+    }
+}
+
+/// A short name of a person. No two people share one: it is half of a SHA-256.
+fn identity(recipient: &Recipient) -> u128 {
+    let (kind, name) = recipient.identity();
+    let digest = sha256(format!("{kind} {name}").as_bytes());
+    let (half, _) = digest.split_at(16);
+    half.iter().fold(0, |number, byte| number << 8 | u128::from(*byte))
+}
+
+/// The pass that looks at a person.
+fn share_of(name: u128, passes: u32) -> u32 {
+    u32::try_from((name >> 64) % u128::from(passes.max(1))).unwrap_or(0)
+}

@@ -1,0 +1,103 @@
+//! Runs the campaigns that are due: loads their audience, sends, and looks what became of the messages.
+//!
+//! The table is the queue and the ledger. A run holds the lease of a campaign and is the only one that works on it; it writes into
+//! a chunk's ledger whom it is about to ask WeChat for, and after that what WeChat answered. So a run that dies loses nothing: the
+//! next one repeats what was in flight, under the same `client_msg_id`, while WeChat recognises it.
+//!
+//! | to see | read |
+//! |---|---|
+//! | how a campaign goes from one state to the next | `run` |
+//! | how the audience is read | `loading` |
+//! | how messages go out | `sending`, at the turn that `line` gives |
+//! | what WeChat's answers mean | `judge` |
+//! | how receipts move the totals | `settling` |
+
+mod judge;
+mod line;
+mod loading;
+mod pace;
+mod run;
+mod sending;
+mod settling;
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use wechat::{
+    account::Account,
+    clock::{Deadline, millis},
+    random,
+    store::StoreError,
+};
+
+use self::run::Run;
+
+/// How long a run takes at most. Where no deadline ends it, a later one goes on.
+const LONGEST_RUN: Duration = Duration::from_secs(600);
+/// What a run leaves of the function's time: for WeChat's last answers, and to record them.
+const MARGIN: Duration = Duration::from_secs(10);
+/// Seconds. A lease ends this long after its holder's last sign of life.
+pub(crate) const LEASE: i64 = 30;
+/// Seconds. A run that finds a campaign leased waits for it when the other run ends within this time: longer than the schedule's
+/// interval, so that the hand-over takes no minute.
+const HAND_OVER_WITHIN: i64 = 65;
+/// The pause between two looks at a lease that is about to end.
+const LEASE_POLL: Duration = Duration::from_millis(500);
+
+/// Works on every campaign that is due, all at the same time, until nothing is left to do or `deadline` is near. Returns how many
+/// campaigns it has worked on.
+///
+/// # Errors
+/// [`StoreError`] when the table cannot be read. What one campaign meets is logged, and delays no other.
+pub(crate) async fn run_due(account: &Account, deadline: Deadline) -> Result<usize, StoreError> {
+    let now = account.clock.now_millis();
+    let due = account.table.due_campaigns(now.div_euclid(1000)).await?;
+    let time = deadline.budget(now, LONGEST_RUN, Duration::ZERO);
+    let ends = now + millis(time - MARGIN.min(time / 3));
+    let others = due.len();
+    let runs = due.iter().map(|id| async move {
+        match work_on(account, id, others, ends, deadline).await {
+            Ok(has_worked) => usize::from(has_worked),
+            Err(error) => {
+                tracing::error!(campaign = id, %error, "a campaign could not go on, the next run tries again / 任务暂时无法继续，下次运行重试");
+                0
+            }
+        }
+    });
+    Ok(join_all(runs).await.into_iter().sum())
+}
+
+/// Takes the lease of a campaign and works on it. Waits for another run that is about to end.
+async fn work_on(
+    account: &Account,
+    id: &str,
+    campaigns: usize,
+    ends: i64,
+    deadline: Deadline,
+) -> Result<bool, StoreError> {
+    let owner = random::hex::<8>();
+    loop {
+        let now = account.clock.now_millis();
+        let seconds = now.div_euclid(1000);
+        let leased = account
+            .table
+            .lease_campaign(id, &owner, seconds, seconds + LEASE, ends.div_euclid(1000))
+            .await?;
+        match leased {
+            None => return Ok(false),
+            Some(Ok(leased)) => {
+                return Run::new(account, owner, leased, campaigns, ends, deadline)
+                    .work()
+                    .await
+                    .map(|()| true);
+            }
+            Some(Err(other)) => {
+                let is_about_to_end = other.run_ends_at.is_some_and(|at| at <= seconds + HAND_OVER_WITHIN);
+                if !is_about_to_end || now + millis(LEASE_POLL) >= ends {
+                    return Ok(false);
+                }
+                account.clock.sleep(LEASE_POLL).await;
+            }
+        }
+    }
+}

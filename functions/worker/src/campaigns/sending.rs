@@ -1,0 +1,396 @@
+//! Sends the messages of a campaign, chunk by chunk.
+//!
+//! Before WeChat is asked for the recipients of a chunk, they are written down as in flight, with the time. After that the outcomes
+//! are written. A repeat goes out only while WeChat recognises its `client_msg_id`.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    time::Duration,
+};
+
+use futures_util::{
+    FutureExt, StreamExt,
+    future::{Either, join_all, select},
+    stream::FuturesUnordered,
+};
+use tokio::sync::Semaphore;
+use wechat::{
+    api::{TemplateMessage, calls::template::SendTemplateMessage},
+    campaign::{CHUNK, Change, Mark, Recipient},
+    sending::{self, Outcome},
+    store::StoredLedger,
+};
+
+use super::{
+    judge::{Judgement, Verdict},
+    run::{Ended, Run},
+};
+
+/// Seconds. WeChat recognises a `client_msg_id` for 10 minutes; one minute is left for the repeat itself.
+/// See [WeChat Docs/发送模板消息](https://developers.weixin.qq.com/doc/service/api/notify/template/api_sendtemplatemessage).
+pub(super) const REPEAT_IS_SAFE_FOR: i64 = 9 * 60;
+/// Chunks whose messages go out at the same time. With [`CHUNK`] it bounds the messages in flight.
+const CHUNKS_SENDING: usize = 6;
+/// Chunks in work, those included that only repeat unknown outcomes.
+const CHUNKS_OPEN: usize = 40;
+/// Seconds of the pace that a chunk is cut into: what is written down as in flight is asked for soon.
+const CLAIMED_AHEAD: u32 = 10;
+/// The fewest recipients that are claimed at once.
+const LEAST_CLAIM: usize = 10;
+/// The pause before the first repeat of an unknown outcome. It doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// How often a ledger or a record is written when the table fails, and the pause after the first failure.
+const WRITE_ATTEMPTS: u32 = 6;
+const WRITE_PAUSE: Duration = Duration::from_millis(300);
+/// Seconds from the last message of a chunk to the looks for its receipts, while the campaign goes on.
+const LOOKS_AFTER: [i64; 2] = [4, 60];
+/// The longest pause between two looks for what is due.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// What a task of a phase has done.
+enum Task {
+    /// Sent to a chunk. Whether none of its recipients is left.
+    Sent(u32, Result<bool, Ended>),
+    /// Looked for the receipts of a chunk.
+    Looked(Result<(), Ended>),
+}
+
+/// Takes the next look that is due.
+fn due_look(looks: &mut VecDeque<(i64, u32)>, now: i64) -> Option<u32> {
+    let due = looks.iter().position(|(at, _)| *at <= now)?;
+    looks.remove(due).map(|(_, chunk)| chunk)
+}
+
+/// A chunk in work.
+struct Open {
+    chunk: u32,
+    recipients: Vec<Recipient>,
+    stored: StoredLedger,
+}
+
+impl Run<'_> {
+    /// Sends until every recipient has had a turn, this phase's messages are sent, or something ends it. Returns the verdict that
+    /// ended it, if one did.
+    pub(super) async fn send_messages(&self) -> Result<Option<Verdict>, Ended> {
+        if self.campaign().progress.is_requeueing {
+            self.requeue_unknown().await?;
+        }
+        let (first, chunks) = {
+            let campaign = self.campaign();
+            (campaign.progress.position, campaign.chunks)
+        };
+        let sending = Semaphore::new(CHUNKS_SENDING);
+        let mut tasks = FuturesUnordered::new();
+        let mut next = first;
+        let mut done = BTreeSet::new();
+        let mut looks = VecDeque::new();
+        let (mut is_looking, mut failure) = (false, None);
+        loop {
+            while failure.is_none() && self.may_go_on() && next < chunks && tasks.len() < CHUNKS_OPEN {
+                let sent = self.send_chunk(next, &sending).map(move |sent| Task::Sent(next, sent));
+                tasks.push(sent.left_future());
+                next += 1;
+                if tasks.len() > CHUNKS_SENDING && sending.available_permits() == 0 {
+                    break;
+                }
+            }
+            if !is_looking
+                && self.may_go_on()
+                && let Some(chunk) = due_look(&mut looks, self.seconds())
+            {
+                is_looking = true;
+                tasks.push(self.settle_chunk(chunk).map(Task::Looked).right_future());
+            }
+            let tick = self.account.clock.sleep(LOOK_EVERY);
+            match select(tasks.next(), tick).await {
+                Either::Right(_) => {}
+                Either::Left((None, _)) => break,
+                Either::Left((Some(Task::Sent(chunk, Ok(is_done))), _)) => {
+                    if is_done {
+                        done.insert(chunk);
+                        looks.extend(LOOKS_AFTER.map(|after| (self.seconds() + after, chunk)));
+                    }
+                    let progress = &mut self.campaign().progress;
+                    while done.remove(&progress.position) {
+                        progress.position += 1;
+                    }
+                }
+                Either::Left((Some(Task::Looked(Ok(()))), _)) => is_looking = false,
+                Either::Left((Some(Task::Sent(_, Err(error)) | Task::Looked(Err(error))), _)) => {
+                    self.conclude(Verdict::GoesOn);
+                    failure.get_or_insert(error);
+                }
+            }
+        }
+        match failure {
+            Some(error) => Err(error),
+            None => Ok(self.concluded()),
+        }
+    }
+
+    /// Sends to the recipients of one chunk. Returns whether none is left.
+    async fn send_chunk(&self, chunk: u32, sending: &Semaphore) -> Result<bool, Ended> {
+        // A semaphore of this function is never closed.
+        let turn = sending.acquire().await.ok();
+        if !self.may_go_on() {
+            return Ok(false);
+        }
+        if self.campaign().skips(chunk) {
+            return Ok(true);
+        }
+        let id = self.id();
+        let recipients = self.account.table.chunks(&id, [chunk]).await?.remove(&chunk);
+        let Some(recipients) = recipients else {
+            return Ok(true);
+        };
+        let stored = self.ledger(&id, chunk, recipients.len()).await?;
+        let mut open = Open {
+            chunk,
+            recipients,
+            stored,
+        };
+        self.take_over(&id, &mut open).await?;
+        while self.may_go_on() {
+            let wanted = self.wanted(&open);
+            if wanted.is_empty() {
+                break;
+            }
+            let before = open.stored.clone();
+            self.send_claimed(&id, &mut open, &wanted).await?;
+            // When nothing got through, the next round waits for a moment.
+            if self.wanted(&open).len() == wanted.len() && before.ledger.marks() == open.stored.ledger.marks() {
+                self.pause(FIRST_PAUSE).await;
+            }
+        }
+        drop(turn);
+        self.repeat_unknown(&id, &mut open).await?;
+        let is_left = |mark| matches!(mark, Mark::Queued | Mark::Again | Mark::InFlight);
+        let resends = self.campaign().progress.resending.is_some();
+        let is_left = |mark| if resends { mark == Mark::Again } else { is_left(mark) };
+        let has_repeats = !self.repeatable(&open).is_empty();
+        Ok(!has_repeats && open.stored.ledger.positions(is_left).next().is_none())
+    }
+
+    /// Takes over what a dead run has left in flight: it may have been sent.
+    async fn take_over(&self, id: &str, open: &mut Open) -> Result<(), Ended> {
+        let now = self.seconds();
+        let ledger = &open.stored.ledger;
+        let unknown: Vec<(usize, i64)> = ledger
+            .positions(|mark| matches!(mark, Mark::InFlight | Mark::Unknown))
+            .filter_map(|position| Some((position, ledger.asked_at(position)?)))
+            .collect();
+        let before = open.stored.clone();
+        for (position, asked_at) in unknown {
+            let was_in_flight = before.ledger.marks().get(position) == Some(&Mark::InFlight);
+            if was_in_flight {
+                open.stored.ledger.apply(position, Change::Unknown(asked_at, None));
+            }
+            let openid = open.recipients.get(position).and_then(|entry| entry.openid.clone());
+            if let Some(openid) = openid
+                && now - asked_at >= REPEAT_IS_SAFE_FOR
+            {
+                self.find_lost(id, &mut open.stored, position, &openid, asked_at)
+                    .await?;
+            }
+        }
+        if open.stored != before {
+            self.store(id, open, &before).await?;
+        }
+        Ok(())
+    }
+
+    /// The recipients to ask WeChat for next: a part of the chunk.
+    fn wanted(&self, open: &Open) -> Vec<usize> {
+        let campaign = self.campaign();
+        let resends = campaign.progress.resending.is_some();
+        let is_wanted = |mark| mark == Mark::Again || (mark == Mark::Queued && !resends);
+        let most = usize::try_from(campaign.plan.pace.saturating_mul(CLAIMED_AHEAD)).unwrap_or(CHUNK);
+        let wanted = open.stored.ledger.positions(is_wanted);
+        wanted.take(most.clamp(LEAST_CLAIM, CHUNK)).collect()
+    }
+
+    /// The recipients whose outcome is unknown and who can be asked for again.
+    fn repeatable(&self, open: &Open) -> Vec<(usize, i64)> {
+        let now = self.seconds();
+        let ledger = &open.stored.ledger;
+        ledger
+            .positions(|mark| mark == Mark::Unknown)
+            .filter_map(|position| Some((position, ledger.asked_at(position)?)))
+            .filter(|(_, asked_at)| now - asked_at < REPEAT_IS_SAFE_FOR)
+            .collect()
+    }
+
+    /// Writes recipients down as in flight, asks WeChat for each, and writes the outcomes.
+    async fn send_claimed(&self, id: &str, open: &mut Open, wanted: &[usize]) -> Result<(), Ended> {
+        if !self.may_send() {
+            self.pause(FIRST_PAUSE).await;
+            return Ok(());
+        }
+        let now = self.seconds();
+        let before = open.stored.clone();
+        let was_wanted: Vec<Mark> = wanted
+            .iter()
+            .filter_map(|position| before.ledger.marks().get(*position).copied())
+            .collect();
+        open.stored.ledger.claim(wanted, now);
+        self.store(id, open, &before).await?;
+        let claimed = open.stored.clone();
+        let sends = wanted.iter().map(|position| self.send_one(open, *position, now, false));
+        let changes = join_all(sends).await;
+        for ((position, was), change) in wanted.iter().zip(was_wanted).zip(changes) {
+            let change = change.unwrap_or(Change::Requeued);
+            let stays_again = change == Change::Requeued && was == Mark::Again;
+            open.stored.ledger.apply(*position, change);
+            if stays_again {
+                open.stored.ledger.queue_again(*position);
+            }
+        }
+        self.store(id, open, &claimed).await
+    }
+
+    /// Repeats unknown outcomes while WeChat recognises a repeat.
+    async fn repeat_unknown(&self, id: &str, open: &mut Open) -> Result<(), Ended> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let unknown = self.repeatable(open);
+            if unknown.is_empty() || !self.pause(pause).await {
+                return Ok(());
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            let before = open.stored.clone();
+            let sends = unknown
+                .iter()
+                .map(|(position, asked_at)| self.send_one(open, *position, *asked_at, true));
+            let changes = join_all(sends).await;
+            for ((position, _), change) in unknown.iter().zip(changes) {
+                if let Some(change) = change {
+                    open.stored.ledger.apply(*position, change);
+                }
+            }
+            if open.stored != before {
+                self.store(id, open, &before).await?;
+            }
+        }
+    }
+
+    /// Waits for a turn and asks WeChat for one recipient, for whom it was first asked at `asked_at` (epoch seconds). `None` when it
+    /// was not asked.
+    async fn send_one(&self, open: &Open, position: usize, asked_at: i64, is_repeat: bool) -> Option<Change> {
+        let Recipient { openid, data, .. } = open.recipients.get(position)?;
+        let message = self
+            .campaign()
+            .message(self.account.table.app_id(), openid.as_deref()?, data);
+        if !self.take_turn().await || self.seconds() - asked_at >= REPEAT_IS_SAFE_FOR {
+            return None;
+        }
+        let asked_now = self.seconds();
+        let call = SendTemplateMessage(&message);
+        let sent = self.account.attempt(&call, self.deadline).await;
+        let outcome = Outcome::of(&sent);
+        outcome.count(1, self.now());
+        if outcome == Outcome::Accepted || sent.as_ref().is_err_and(sending::is_unfollowed) {
+            self.record(&message, &sent, asked_now).await;
+        }
+        let now = self.now();
+        let Judgement { change, verdict } = {
+            let mut judge = wechat::lock::lock(&self.judge);
+            let judged = judge.judge(sent, asked_at, is_repeat, now);
+            let progress = &mut self.campaign().progress;
+            progress.has_accepted = judge.has_accepted;
+            progress.refused_first = judge.refused_first;
+            judged
+        };
+        match verdict {
+            Verdict::GoesOn => {}
+            Verdict::Slower => self.line.lock().await.pace.slow_down(now),
+            verdict => self.conclude(verdict),
+        }
+        Some(change)
+    }
+
+    /// Waits for the turn of one message. Returns whether it may go out.
+    async fn take_turn(&self) -> bool {
+        let mut line = self.line.lock().await;
+        if !self.may_go_on() {
+            return false;
+        }
+        let kept = self.campaign().plan.keep_for_single_sends;
+        match line.check_quota(self.account, kept, self.deadline).await {
+            Verdict::GoesOn | Verdict::Slower => {}
+            verdict => {
+                self.conclude(verdict);
+                return false;
+            }
+        }
+        let Some(wait) = line.take(self.now()) else {
+            return false;
+        };
+        if wait > 0 && !self.pause(Duration::from_millis(wait)).await {
+            return false;
+        }
+        self.may_send()
+    }
+
+    /// Records what WeChat answered, best effort: the ledger has it too.
+    async fn record(&self, message: &TemplateMessage, sent: &Result<String, wechat::token::CallError>, asked_at: i64) {
+        let id = self.id();
+        let mut pause = WRITE_PAUSE;
+        for attempt in 1..=WRITE_ATTEMPTS {
+            let now = self.now();
+            let recorded = sending::record(&self.account.table, message, Some(&id), sent, asked_at, now).await;
+            match recorded {
+                Ok(()) => return,
+                Err(error) if attempt == WRITE_ATTEMPTS || !self.has_time() => {
+                    tracing::error!(campaign = id, %error, "a sent message could not be recorded");
+                    return;
+                }
+                Err(_) => self.account.clock.sleep(pause).await,
+            }
+            pause *= 2;
+        }
+    }
+
+    /// Stores a chunk's ledger and moves its people in the totals. What WeChat has answered must not be lost, so a table that fails
+    /// is asked again.
+    async fn store(&self, id: &str, open: &mut Open, before: &StoredLedger) -> Result<(), Ended> {
+        let mut pause = WRITE_PAUSE;
+        for attempt in 1..=WRITE_ATTEMPTS {
+            match self.put_ledger(id, open.chunk, &open.stored).await {
+                Ok(stored) => {
+                    open.stored = stored;
+                    self.count(before, &open.stored);
+                    return Ok(());
+                }
+                Err(Ended::Store(error)) if attempt < WRITE_ATTEMPTS && self.has_time() => {
+                    tracing::warn!(campaign = id, %error, "a ledger could not be written, it is written again");
+                    self.account.clock.sleep(pause).await;
+                    pause *= 2;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Queues those again whose outcome is unknown: somebody wants that.
+    async fn requeue_unknown(&self) -> Result<(), Ended> {
+        let (id, chunks) = {
+            let campaign = self.campaign();
+            (campaign.id.clone(), campaign.chunks)
+        };
+        for chunk in 0..chunks {
+            let mut found = self.account.table.ledgers(&id, [chunk]).await?;
+            let Some(before) = found.remove(&chunk) else { continue };
+            let mut stored = before.clone();
+            if stored.ledger.requeue_unknown() > 0 {
+                let stored = self.put_ledger(&id, chunk, &stored).await?;
+                self.count(&before, &stored);
+            }
+        }
+        let mut campaign = self.campaign();
+        campaign.progress.is_requeueing = false;
+        campaign.progress.position = 0;
+        Ok(())
+    }
+}

@@ -1,0 +1,203 @@
+//! Looks what became of the messages: receipts move people from `sent` to `delivered`, `blocked` or `failed`, and find messages
+//! whose answer was lost.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use wechat::{
+    campaign::{Change, Mark, Totals},
+    store::{MessageRecord, MessageStatus, StoredLedger},
+};
+
+use super::{
+    loading::CHUNK_STEP,
+    run::{Ended, Run},
+    sending::REPEAT_IS_SAFE_FOR,
+};
+
+/// Seconds from one look for receipts to the next. Receipts usually come within seconds.
+const LOOKS: [i64; 14] = [
+    60, 60, 60, 60, 60, 300, 300, 900, 3_600, 3_600, 21_600, 21_600, 86_400, 172_800,
+];
+/// Pauses before the looks that a run makes itself once the last message is sent.
+const FIRST_LOOKS: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
+
+impl Run<'_> {
+    /// Looks for receipts now and in the next seconds, and says when the next look is due.
+    pub(super) async fn look_for_receipts(&self) -> Result<(), Ended> {
+        let (now, looks, is_due) = {
+            let campaign = self.campaign();
+            let now = self.seconds();
+            let is_due = campaign.progress.looks_at.is_none_or(|at| at <= now);
+            (now, campaign.progress.looks, is_due)
+        };
+        if !is_due {
+            return Ok(());
+        }
+        self.settle().await?;
+        for pause in FIRST_LOOKS {
+            if looks > 0 || !self.waits_for_receipts() || !self.pause(pause).await {
+                break;
+            }
+            self.settle().await?;
+        }
+        let next = LOOKS.get(usize::try_from(looks).unwrap_or(usize::MAX)).copied();
+        let waits = self.waits_for_receipts();
+        let mut campaign = self.campaign();
+        campaign.progress.looks = looks + 1;
+        campaign.progress.looks_at = next.filter(|_| waits).map(|pause| now + pause);
+        Ok(())
+    }
+
+    fn waits_for_receipts(&self) -> bool {
+        let totals = self.campaign().progress.totals;
+        totals.sent + totals.unknown > 0
+    }
+
+    /// Looks for the receipts of all messages.
+    pub(super) async fn settle(&self) -> Result<(), Ended> {
+        let (id, chunks) = {
+            let campaign = self.campaign();
+            (campaign.id.clone(), campaign.chunks)
+        };
+        let mut from = 0;
+        while from < chunks && self.has_time() {
+            let to = chunks.min(from + CHUNK_STEP);
+            let ledgers = self.account.table.ledgers(&id, from..to).await?;
+            for (chunk, stored) in ledgers {
+                self.settle_ledger(&id, chunk, stored).await?;
+            }
+            from = to;
+        }
+        Ok(())
+    }
+
+    /// Looks for the receipts of one chunk that no task works on.
+    pub(super) async fn settle_chunk(&self, chunk: u32) -> Result<(), Ended> {
+        let id = self.id();
+        let mut found = self.account.table.ledgers(&id, [chunk]).await?;
+        match found.remove(&chunk) {
+            Some(stored) => self.settle_ledger(&id, chunk, stored).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn settle_ledger(&self, id: &str, chunk: u32, stored: StoredLedger) -> Result<(), Ended> {
+        let mut changed = stored.clone();
+        let table = &self.account.table;
+        let ledger = &stored.ledger;
+        let sent: BTreeMap<&str, usize> = ledger
+            .positions(|mark| mark == Mark::Sent)
+            .filter_map(|position| Some((ledger.msgid(position)?, position)))
+            .collect();
+        if !sent.is_empty() {
+            for (msgid, message) in table.messages(&sent.keys().copied().collect::<Vec<_>>()).await? {
+                let receipt = receipt_of(&message);
+                if let (Some(position), Some(mark)) = (sent.get(msgid.as_str()), receipt) {
+                    changed.ledger.apply(*position, Change::Receipt(mark));
+                }
+            }
+        }
+        let now = self.seconds();
+        let lost: Vec<(usize, i64)> = ledger
+            .positions(|mark| mark == Mark::Unknown)
+            .filter_map(|position| Some((position, ledger.asked_at(position)?)))
+            .filter(|(_, asked_at)| now - asked_at >= REPEAT_IS_SAFE_FOR)
+            .collect();
+        if !lost.is_empty() {
+            let recipients = table.chunks(id, [chunk]).await?.remove(&chunk).unwrap_or_default();
+            for (position, asked_at) in lost {
+                let openid = recipients.get(position).and_then(|entry| entry.openid.as_deref());
+                if let Some(openid) = openid {
+                    self.find_lost(id, &mut changed, position, openid, asked_at).await?;
+                }
+            }
+        }
+        if changed != stored {
+            self.put_ledger(id, chunk, &changed).await?;
+            self.count(&stored, &changed);
+        }
+        Ok(())
+    }
+
+    /// Looks for the message of a recipient whose answer was lost: a record of it, or its receipt.
+    pub(super) async fn find_lost(
+        &self,
+        id: &str,
+        stored: &mut StoredLedger,
+        position: usize,
+        openid: &str,
+        asked_at: i64,
+    ) -> Result<(), Ended> {
+        let table = &self.account.table;
+        let Some((msgid, message)) = table.find_message(id, openid, asked_at).await? else {
+            return Ok(());
+        };
+        if message.campaign.is_none() {
+            let template_id = self.campaign().plan.content.template_id.clone();
+            let sent = wechat::store::SentMessage {
+                msgid: &msgid,
+                touser: openid,
+                template_id: &template_id,
+                campaign: Some(id),
+            };
+            table.record_sent(sent, asked_at * 1000).await?;
+        }
+        stored.ledger.apply(position, Change::Sent(msgid));
+        if let Some(mark) = receipt_of(&message) {
+            stored.ledger.apply(position, Change::Receipt(mark));
+        }
+        Ok(())
+    }
+
+    /// Moves the people whose state has changed in the totals.
+    pub(super) fn count(&self, before: &StoredLedger, after: &StoredLedger) {
+        let progress = &mut self.campaign().progress;
+        after
+            .ledger
+            .count_changes(&before.ledger, &mut progress.totals, &mut progress.refusals);
+    }
+
+    /// Counts all ledgers anew: the totals of a run that died may be behind them.
+    pub(super) async fn recount(&self) -> Result<(), Ended> {
+        let (id, chunks) = {
+            let campaign = self.campaign();
+            (campaign.id.clone(), campaign.chunks)
+        };
+        let mut totals = Totals::default();
+        let mut refusals = BTreeMap::new();
+        let mut from = 0;
+        while from < chunks {
+            let to = chunks.min(from + CHUNK_STEP);
+            for stored in self.account.table.ledgers(&id, from..to).await?.into_values() {
+                let ledger = &stored.ledger;
+                let states = ledger.marks().iter().enumerate();
+                for (position, state) in states.filter_map(|(position, mark)| Some((position, mark.state()?))) {
+                    *totals.of(state) += 1;
+                    if state == wechat::campaign::RecipientState::Refused
+                        && let Some(errcode) = ledger.errcode(position)
+                    {
+                        *refusals.entry(errcode.to_owned()).or_default() += 1;
+                    }
+                }
+            }
+            from = to;
+        }
+        let progress = &mut self.campaign().progress;
+        // Chunks without a ledger are queued.
+        totals.queued = 0;
+        totals.queued = progress.recipients.saturating_sub(totals.all());
+        progress.totals = totals;
+        progress.refusals = refusals;
+        Ok(())
+    }
+}
+
+/// The receipt in a record, if it has come.
+fn receipt_of(message: &MessageRecord) -> Option<Mark> {
+    match message.status {
+        MessageStatus::Sent => None,
+        MessageStatus::Delivered => Some(Mark::Delivered),
+        MessageStatus::Blocked => Some(Mark::Blocked),
+        MessageStatus::Failed => Some(Mark::Failed),
+    }
+}

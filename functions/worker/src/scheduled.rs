@@ -1,0 +1,155 @@
+//! Sends the scheduled messages that are due, each once.
+
+use futures_util::{StreamExt, stream};
+use wechat::{
+    account::Account,
+    api::calls::template::SendTemplateMessage,
+    clock::Deadline,
+    digest::logged_openid,
+    errcode::{Class, NOT_A_FOLLOWER, Retry},
+    random,
+    sending::{self, Outcome, refusal},
+    store::{ScheduledEnd, ScheduledMessage, StoreError},
+    token::CallError,
+};
+
+/// Messages that a run sends at the same time.
+const AT_ONCE: usize = 20;
+/// Seconds. A claim outlasts a call and the note of its outcome.
+const CLAIMED_FOR: i64 = 30;
+/// Seconds. WeChat recognises a `client_msg_id` for 10 minutes; one minute is left for the repeat itself.
+/// See [WeChat Docs/发送模板消息](https://developers.weixin.qq.com/doc/service/api/notify/template/api_sendtemplatemessage).
+const REPEAT_IS_SAFE_FOR: i64 = 9 * 60;
+/// Seconds after its time for which a message is tried that WeChat does not take for now.
+const TRIED_FOR: i64 = 6 * 3600;
+/// Seconds to the next attempt: when an outcome is unknown, when WeChat or the set-up has to recover, and when a quota is used up.
+const AFTER_UNKNOWN: i64 = 20;
+const AFTER_TROUBLE: i64 = 60;
+const AFTER_QUOTA: i64 = 300;
+/// The errcode for an address that the account's whitelist lacks.
+const NOT_WHITELISTED: i64 = 40164;
+
+/// Sends what is due. Returns how many messages had a turn.
+///
+/// # Errors
+/// [`StoreError`] when the table fails. What is due then waits for the next run.
+pub(crate) async fn run_due(account: &Account, deadline: Deadline) -> Result<usize, StoreError> {
+    let mut turns = 0;
+    let mut after = None;
+    loop {
+        let now = account.clock.now();
+        let page = account.table.due_scheduled(now, after.as_ref()).await?;
+        let sends = page.entries.into_iter().map(|id| send(account, id, deadline));
+        let sends: Vec<_> = sends.collect();
+        let sent: Vec<Result<bool, StoreError>> = stream::iter(sends).buffer_unordered(AT_ONCE).collect().await;
+        for had_turn in sent {
+            turns += usize::from(had_turn?);
+        }
+        after = page.next;
+        if after.is_none() {
+            return Ok(turns);
+        }
+    }
+}
+
+/// Sends one message, unless another run is faster.
+async fn send(account: &Account, id: String, deadline: Deadline) -> Result<bool, StoreError> {
+    let Account { table, clock, .. } = account;
+    let (owner, now) = (random::hex::<8>(), clock.now());
+    let claimed = table.claim_scheduled(&id, &owner, now, now + CLAIMED_FOR).await?;
+    let Some(scheduled) = claimed else {
+        return Ok(false);
+    };
+    let asked_at = scheduled.asked_at.unwrap_or(now);
+    let is_repeat = asked_at < now;
+    if is_repeat && now - asked_at >= REPEAT_IS_SAFE_FOR {
+        report(&scheduled, Outcome::Unknown, None);
+        let end = ScheduledEnd::Unknown(scheduled.errcode);
+        table.finish_scheduled(&id, &owner, end, now).await?;
+        return Ok(true);
+    }
+    let mut message = scheduled.message.clone();
+    if let Some(user) = &scheduled.user {
+        match table.user(user).await? {
+            Some(user) if user.followed != Some(false) => message.touser = user.openid,
+            found => {
+                let errcode = found.map(|_| NOT_A_FOLLOWER);
+                report(&scheduled, Outcome::Refused, errcode);
+                table
+                    .finish_scheduled(&id, &owner, ScheduledEnd::Failed(errcode), now)
+                    .await?;
+                return Ok(true);
+            }
+        }
+    }
+    let sent = account.attempt(&SendTemplateMessage(&message), deadline).await;
+    let now = clock.now();
+    let outcome = Outcome::of(&sent);
+    outcome.count(1, clock.now_millis());
+    let errcode = sent.as_ref().err().and_then(refusal).map(|rejection| rejection.errcode);
+    report(&scheduled, outcome, errcode);
+    if let Err(error) = sending::record(table, &message, None, &sent, asked_at, clock.now_millis()).await {
+        tracing::error!(%error, scheduled = id, "a sent message could not be recorded");
+    }
+    let end = match &sent {
+        Ok(msgid) => ScheduledEnd::Sent {
+            touser: &message.touser,
+            msgid,
+        },
+        Err(error) => end_of(error, &scheduled, asked_at, is_repeat, now),
+    };
+    table.finish_scheduled(&id, &owner, end, now).await?;
+    Ok(true)
+}
+
+/// Judges a failed attempt, made at `now`. WeChat was first asked at `asked_at`.
+fn end_of(
+    error: &CallError,
+    scheduled: &ScheduledMessage,
+    asked_at: i64,
+    is_repeat: bool,
+    now: i64,
+) -> ScheduledEnd<'static> {
+    let rejection = refusal(error);
+    let errcode = rejection.map(|rejection| rejection.errcode);
+    let may_have_landed = error.may_have_landed || is_repeat;
+    let pause = rejection.map_or(Some(AFTER_TROUBLE), |rejection| {
+        let entry = rejection.entry();
+        match (entry.class, entry.retry) {
+            (Class::Quota, Retry::NextDay) => Some(AFTER_QUOTA),
+            (Class::Quota, Retry::After(_)) | (Class::Token | Class::Platform, _) => Some(AFTER_TROUBLE),
+            _ => (rejection.errcode == NOT_WHITELISTED).then_some(AFTER_TROUBLE),
+        }
+    });
+    if may_have_landed {
+        let at = now + AFTER_UNKNOWN;
+        return match pause {
+            Some(_) if at - asked_at < REPEAT_IS_SAFE_FOR => ScheduledEnd::Again {
+                at,
+                may_have_landed,
+                errcode,
+            },
+            _ => ScheduledEnd::Unknown(errcode),
+        };
+    }
+    match pause {
+        Some(pause) if now + pause <= scheduled.send_at + TRIED_FOR => ScheduledEnd::Again {
+            at: now + pause,
+            may_have_landed,
+            errcode,
+        },
+        _ => ScheduledEnd::Failed(errcode),
+    }
+}
+
+fn report(scheduled: &ScheduledMessage, outcome: Outcome, errcode: Option<i64>) {
+    let openid = &scheduled.message.touser;
+    tracing::info!(
+        outcome = outcome.name(),
+        errcode,
+        client_msg_id = scheduled.message.client_msg_id,
+        openid_sha256 = (!openid.is_empty()).then(|| logged_openid(openid)),
+        key = scheduled.key,
+        "scheduled message"
+    );
+}
