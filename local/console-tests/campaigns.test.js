@@ -57,12 +57,12 @@ bilingualTest("a campaign reaches everyone of a file, and its results are export
 
   await upload(page, "touser,thing1\n,无人\n");
   await page.locator("#panel-campaigns .result.bad", { hasText: "400" }).waitFor();
-  await page.getByText("会员.csv").waitFor();
+  await page.getByText(say("load-line", "会员.csv", 2)).waitFor();
   await page.locator(".campaign-status", { hasText: say("load-total", 0) }).waitFor();
   await page.locator("#campaign-files").setInputFiles({ name: "gbk.csv", mimeType: "text/csv", buffer: Buffer.from([0xbb, 0xe1, 0xd4, 0xb1]) });
   await page.getByText(say("load-not-utf8", "gbk.csv")).waitFor();
 
-  const file = `\ufefftouser,thing1\r\n${openids[0]},"只给\n你"\r\n${openids[1]},\r\n${openids[2]},\r\n`;
+  const file = `\ufefftouser,thing1\r\n${openids[0]},"只给你, ""你"""\r\n${openids[1]},\r\n${openids[2]},\r\n`;
   for (const _ of ["once", "and again: nobody is loaded twice"]) {
     await upload(page, file);
     await page.locator(".toast", { hasText: say("load-total", 3) }).waitFor();

@@ -4,10 +4,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { csvParts } from "../src/console/pages/csv.js";
 
-/** The parts of a text as [text, first line, last line]. */
+/** The parts of a text as [text, line of the first row, last line]. */
 function cut(text, ...limits) {
   return csvParts(new TextEncoder().encode(text), ...limits)
-    .map(({ bytes, first, last }) => [Buffer.concat(bytes).toString(), first, last]);
+    .map(({ bytes, lines, last }) => [Buffer.concat(bytes).toString(), lines[0], last]);
 }
 
 test("a small file is one part, with or without a last line end", () => {
@@ -30,6 +30,12 @@ test("every part has the header, no part is larger than the limit, and nothing i
 test("a part has at most as many rows as the API takes", () => {
   const parts = cut(`user\n${"1\n".repeat(20_000)}`);
   assert.deepEqual(parts.map(([, first, last]) => [first, last]), [[2, 8001], [8002, 16_001], [16_002, 20_001]]);
+});
+
+test("a row is known by the line in which it begins, and an empty line is no row", () => {
+  const [{ lines, last }] = csvParts(new TextEncoder().encode("touser,a\r\no1,\"1\n2\"\r\n\r\no2,b\r\n\r\n"));
+  assert.deepEqual([lines, last], [[2, 5], 5]);
+  assert.deepEqual(cut("touser\n\n\r\n"), []);
 });
 
 test("a line end inside quotes is not the end of a row", () => {

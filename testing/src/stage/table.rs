@@ -204,6 +204,7 @@ fn json_of(attribute: &AttributeValue) -> Value {
     match attribute {
         AttributeValue::Bool(value) => (*value).into(),
         AttributeValue::S(text) => text.as_str().into(),
+        AttributeValue::Ss(texts) => texts.clone().into(),
         AttributeValue::N(number) => serde_json::from_str(number).unwrap(),
         AttributeValue::L(values) => values.iter().map(json_of).collect(),
         AttributeValue::M(members) => members

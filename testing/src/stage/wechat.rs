@@ -94,11 +94,9 @@ impl WeChat {
 
     /// The openids of `count` new followers.
     pub async fn followers(&self, count: usize) -> Vec<String> {
-        let mut followers = Vec::with_capacity(count);
-        for _ in 0..count {
-            followers.push(self.follower().await);
-        }
-        followers
+        let added = self.control("followers", &json!({ "count": count })).await;
+        let openids = added["openids"].as_array().unwrap().iter();
+        openids.map(|openid| openid.as_str().unwrap().to_owned()).collect()
     }
 
     /// The calls that the platform has received.

@@ -25,8 +25,6 @@ const ASK_FOR: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub(crate) struct Line {
     pub(crate) pace: Pace,
-    /// Messages that may still go out in this phase. `None` for any number.
-    pub(crate) limit: Option<u64>,
     /// Messages until WeChat is asked for the quota.
     until_asked: u64,
     /// When it was asked, in epoch milliseconds.
@@ -39,7 +37,6 @@ impl Line {
     pub(crate) const fn new(pace: Pace, campaigns: u64) -> Self {
         Self {
             pace,
-            limit: None,
             until_asked: 0,
             asked_at: 0,
             campaigns,
@@ -81,12 +78,9 @@ impl Line {
         Verdict::GoesOn
     }
 
-    /// Takes the next turn, if the phase has one left. Returns how long to wait for it, in milliseconds.
-    pub(crate) fn take(&mut self, now: i64) -> Option<u64> {
-        if let Some(limit) = &mut self.limit {
-            *limit = limit.checked_sub(1)?;
-        }
+    /// Takes the next turn. Returns how long to wait for it, in milliseconds.
+    pub(crate) fn take(&mut self, now: i64) -> u64 {
         self.until_asked = self.until_asked.saturating_sub(1);
-        Some(self.pace.take(now))
+        self.pace.take(now)
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Mutex, MutexGuard,
-        atomic::{AtomicBool, AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -53,6 +53,8 @@ pub(crate) struct Run<'a> {
     has_order: AtomicBool,
     pub(crate) judge: Mutex<Judge>,
     pub(crate) line: tokio::sync::Mutex<Line>,
+    /// Messages that may still go out in this phase.
+    left_of_phase: AtomicUsize,
     /// When the last successful sign of life began, in epoch milliseconds.
     alive_at: AtomicI64,
 }
@@ -104,6 +106,7 @@ impl<'a> Run<'a> {
             campaign: Mutex::new(campaign),
             verdict: Mutex::new(None),
             has_order: AtomicBool::new(false),
+            left_of_phase: AtomicUsize::new(usize::MAX),
             alive_at: AtomicI64::new(now),
         }
     }
@@ -166,6 +169,23 @@ impl<'a> Run<'a> {
     /// Ends this phase, unless it has ended.
     pub(crate) fn conclude(&self, verdict: Verdict) {
         lock(&self.verdict).get_or_insert(verdict);
+    }
+
+    /// Limits the messages of this phase.
+    fn limit_phase(&self, messages: usize) {
+        self.left_of_phase.store(messages, Ordering::Relaxed);
+    }
+
+    /// Messages that may still go out in this phase.
+    pub(crate) fn left_of_phase(&self) -> usize {
+        self.left_of_phase.load(Ordering::Relaxed)
+    }
+
+    /// Takes one message of this phase, if any is left. Called by one task at a time.
+    pub(crate) fn take_of_phase(&self) -> bool {
+        let left = self.left_of_phase();
+        self.limit_phase(left.saturating_sub(1));
+        left > 0
     }
 
     /// Why this phase has ended, if something has ended it.
@@ -300,13 +320,13 @@ impl<'a> Run<'a> {
         if !is_loaded {
             return self.resume().await;
         }
-        self.line.lock().await.limit = Some(1);
-        let verdict = self.send_messages().await?;
-        self.line.lock().await.limit = None;
-        match verdict {
+        self.limit_phase(1);
+        let verdict = self.send_messages().await;
+        self.limit_phase(usize::MAX);
+        match verdict? {
             // A probe that fails in another way, or cannot be made, is a wait for that.
             Some(verdict @ (Verdict::Waits(..) | Verdict::Stops(_))) => self.follow(verdict, waiting_for).await,
-            Some(_) => Ok(()),
+            Some(Verdict::GoesOn | Verdict::Slower) => Ok(()),
             None => {
                 self.campaign().progress.probes = 0;
                 self.resume().await
@@ -346,10 +366,10 @@ impl<'a> Run<'a> {
         };
         let left = u64::from(canary.count).saturating_sub(asked);
         if left > 0 && !self.is_sent() {
-            self.line.lock().await.limit = Some(left);
-            let verdict = self.send_messages().await?;
-            self.line.lock().await.limit = None;
-            if let Some(verdict) = verdict {
+            self.limit_phase(usize::try_from(left).unwrap_or(usize::MAX));
+            let verdict = self.send_messages().await;
+            self.limit_phase(usize::MAX);
+            if let Some(verdict) = verdict? {
                 return self.follow(verdict, None).await;
             }
             return Ok(());

@@ -87,7 +87,8 @@ impl Run<'_> {
         let mut looks = VecDeque::new();
         let (mut is_looking, mut failure) = (false, None);
         loop {
-            while failure.is_none() && self.may_go_on() && next < chunks && tasks.len() < CHUNKS_OPEN {
+            let may_open = || self.may_go_on() && self.left_of_phase() > 0;
+            while failure.is_none() && may_open() && next < chunks && tasks.len() < CHUNKS_OPEN {
                 let sent = self.send_chunk(next, &sending).map(move |sent| Task::Sent(next, sent));
                 tasks.push(sent.left_future());
                 next += 1;
@@ -206,8 +207,9 @@ impl Run<'_> {
         let resends = campaign.progress.resending.is_some();
         let is_wanted = |mark| mark == Mark::Again || (mark == Mark::Queued && !resends);
         let most = usize::try_from(campaign.plan.pace.saturating_mul(CLAIMED_AHEAD)).unwrap_or(CHUNK);
+        let most = most.clamp(LEAST_CLAIM, CHUNK).min(self.left_of_phase());
         let wanted = open.stored.ledger.positions(is_wanted);
-        wanted.take(most.clamp(LEAST_CLAIM, CHUNK)).collect()
+        wanted.take(most).collect()
     }
 
     /// The recipients whose outcome is unknown and who can be asked for again.
@@ -254,7 +256,7 @@ impl Run<'_> {
         let mut pause = FIRST_PAUSE;
         loop {
             let unknown = self.repeatable(open);
-            if unknown.is_empty() || !self.pause(pause).await {
+            if unknown.is_empty() || self.left_of_phase() == 0 || !self.pause(pause).await {
                 return Ok(());
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -323,9 +325,10 @@ impl Run<'_> {
                 return false;
             }
         }
-        let Some(wait) = line.take(self.now()) else {
+        if !self.take_of_phase() {
             return false;
-        };
+        }
+        let wait = line.take(self.now());
         if wait > 0 && !self.pause(Duration::from_millis(wait)).await {
             return false;
         }

@@ -19,7 +19,7 @@ const LOOKS: [i64; 14] = [
     60, 60, 60, 60, 60, 300, 300, 900, 3_600, 3_600, 21_600, 21_600, 86_400, 172_800,
 ];
 /// Pauses before the looks that a run makes itself once the last message is sent.
-const FIRST_LOOKS: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
+const FIRST_LOOKS: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(3)];
 
 impl Run<'_> {
     /// Looks for receipts now and in the next seconds, and says when the next look is due.

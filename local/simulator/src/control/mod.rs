@@ -5,6 +5,7 @@
 //! | call | body | |
 //! |---|---|---|
 //! | `POST /sim/follow` | `{"openid"?, "scene"?}` | a user subscribes; with a scene, through a QR code |
+//! | `POST /sim/followers` | `{"count"}` | adds followers, at most 1,000,000, and pushes nothing; answers `{"openids"}` |
 //! | `POST /sim/unfollow` | `{"openid"}` | |
 //! | `POST /sim/message` | `{"openid", "type", …}` | the types of [`UserMessage`](crate::platform::notice::UserMessage) with their members; `"article": 1` marks it as sent from an article |
 //! | `POST /sim/tap` | `{"openid", "type", …}` | the types of [`Tap`](crate::push::tap::Tap) with their members; photos and places follow as messages, answered as `followed` |
@@ -80,6 +81,7 @@ use crate::{
 pub(crate) fn routes() -> Router<Arc<Simulation>> {
     Router::new()
         .route("/sim/follow", post(users::follow))
+        .route("/sim/followers", post(users::add_followers))
         .route("/sim/unfollow", post(users::unfollow))
         .route("/sim/message", post(users::message))
         .route("/sim/tap", post(users::tap))

@@ -24,6 +24,8 @@ use crate::{
 
 /// The errcodes of refused messages to one user: refused by the user, by the account, or for their frequency.
 const REFUSALS: [i64; 6] = [43019, 43101, 43117, 48002, 50002, 50005];
+/// An answer of some 30 MB.
+const MOST_FOLLOWERS_AT_ONCE: u32 = 1_000_000;
 /// The elements that every event has.
 const ENVELOPE: [&str; 5] = ["ToUserName", "FromUserName", "CreateTime", "MsgType", "Event"];
 
@@ -58,6 +60,36 @@ pub(super) async fn follow(State(simulation): Shared, body: Bytes) -> Controlled
         Notice::subscribe(&openid, code.as_ref(), wall_seconds())
     };
     Ok(push(&simulation, &notice).await)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Crowd {
+    count: u32,
+}
+
+#[derive(Serialize)]
+pub(super) struct Openids {
+    openids: Vec<String>,
+}
+
+/// Adds followers who were there before the account had a server: nothing is pushed.
+pub(super) async fn add_followers(State(simulation): Shared, body: Bytes) -> Controlled<Openids> {
+    let Crowd { count } = parse(&body)?;
+    if count > MOST_FOLLOWERS_AT_ONCE {
+        let error = format!("at most {MOST_FOLLOWERS_AT_ONCE} at once");
+        return Err(ControlError::bad_request(error));
+    }
+    let platform = &mut *simulation.platform();
+    let now = platform.clock.now();
+    let openids = (0..count).map(|_| {
+        let openid = users::make_openid(&mut platform.random);
+        platform.users.follow(&openid, now, None);
+        openid
+    });
+    Ok(Json(Openids {
+        openids: openids.collect(),
+    }))
 }
 
 #[derive(Deserialize, Serialize)]

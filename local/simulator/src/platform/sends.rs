@@ -1,6 +1,6 @@
 //! The template messages sent lately: repeats by `client_msg_id`, and the same content twice.
 
-use std::collections::{HashMap, hash_map::Entry};
+use std::collections::{HashMap, VecDeque, hash_map::Entry};
 
 use super::random::Random;
 
@@ -17,6 +17,8 @@ pub(crate) struct Sends {
     last: u64,
     /// Message id and time of sending, by openid and `client_msg_id`.
     recent: HashMap<(String, String), (u64, i64)>,
+    /// The keys of `recent`, the oldest first.
+    order: VecDeque<(String, String)>,
     /// Seconds for which the same content to the same user is refused; `None` lets it pass.
     pub(crate) duplicates_refused_for: Option<u32>,
     contents: HashMap<(String, String), i64>,
@@ -25,7 +27,17 @@ pub(crate) struct Sends {
 impl Sends {
     /// The message id of an earlier send with this `client_msg_id` to this user.
     pub(crate) fn repeated(&mut self, openid: &str, client_msg_id: &str, now: i64) -> Option<u64> {
-        self.recent.retain(|_, (_, sent_at)| now - *sent_at < REPEAT_WINDOW);
+        while let Some(oldest) = self.order.front() {
+            let is_old = self
+                .recent
+                .get(oldest)
+                .is_none_or(|(_, sent_at)| now - sent_at >= REPEAT_WINDOW);
+            if !is_old {
+                break;
+            }
+            self.recent.remove(oldest);
+            self.order.pop_front();
+        }
         let key = (openid.to_owned(), client_msg_id.to_owned());
         self.recent.get(&key).map(|(msgid, _)| *msgid)
     }
@@ -49,7 +61,9 @@ impl Sends {
     pub(crate) fn record(&mut self, openid: &str, client_msg_id: String, now: i64, random: &mut Random) -> u64 {
         self.last = self.last.max(FIRST_MSGID) + 1 + random.below(1_000_000_000);
         if !client_msg_id.is_empty() {
-            self.recent.insert((openid.to_owned(), client_msg_id), (self.last, now));
+            let key = (openid.to_owned(), client_msg_id);
+            self.order.push_back(key.clone());
+            self.recent.insert(key, (self.last, now));
         }
         self.last
     }

@@ -127,15 +127,20 @@ export function campaignView(id, close) {
 }
 
 function statusOf(campaign) {
-  const { state, recipients, waiting_for: waitingFor, resumes_at: resumesAt, start_at: startAt, reason } = campaign;
+  const { state, waiting_for: waitingFor, resumes_at: resumesAt, start_at: startAt, reason } = campaign;
   return [
     h("div", {}, stateOf(campaign)),
-    state === "draft" && campaign.audience === "list" && h("p", {}, t("load-total", count(recipients))),
+    state === "draft" && h("p", {}, audienceOf(campaign)),
     state === "scheduled" && startAt && h("p", {}, t("starts-at", dateTime(startAt))),
     state === "waiting" && waitingFor && h("p", {}, t(`waits-for-${waitingFor}`)),
     resumesAt && h("p", {}, t("resumes-at", dateTime(resumesAt))),
     reason && h("p", {}, both(reason)),
   ];
+}
+
+function audienceOf({ audience, recipients }) {
+  if (audience === "list") return t("load-total", count(recipients));
+  return audience.tag === undefined ? t("audience-followers") : [t("audience-tag"), ` ${audience.tag}`];
 }
 
 /** Shows whom the campaign reaches and what it costs, and lets it start then. */
@@ -163,12 +168,13 @@ function previewed({ recipients, message, findings = [], seconds, quota }) {
     ...(quota ? [
       [t("quota"), t("quota-use", count(quota.used), count(quota.daily_limit), count(quota.remain))],
       [t("reserve"), count(quota.reserve)],
-      [t("days"), quota.days],
+      quota.days !== undefined && [t("days"), quota.days],
     ] : [[t("quota"), t("quota-unknown")]]),
-  ];
+  ].filter(Boolean);
   return h("div", { class: "result", id: "dry-run-result" }, factList(facts),
     message && [
-      h("h4", {}, t("first-message", message.touser)), h("pre", { tabindex: "0" }, messageText(message)),
+      h("h4", {}, message.touser ? t("first-message", message.touser) : t("first-message-unknown")),
+      h("pre", { tabindex: "0" }, messageText(message)),
       message.url && h("p", {}, t("link-field"), " ", h("code", {}, message.url)),
     ],
     findings.map(({ field, rule }) => h("p", { class: "fault" }, h("code", {}, field), " ", both(rule))));
@@ -191,7 +197,8 @@ function progressView() {
     const now = { at: performance.now(), tried: tried(campaign) };
     const seconds = last ? (now.at - last.at) / 1000 : 0;
     if (last && seconds < 1) return;
-    rate = last && (now.tried - last.tried) / seconds;
+    // A resend puts people back into the queue.
+    rate = last && Math.max(0, now.tried - last.tried) / seconds;
     last = now;
   };
 
@@ -216,7 +223,8 @@ function progressView() {
 function totalsTable(totals) {
   return h("table", { class: "totals" }, h("caption", { class: "unseen" }, t("totals")),
     h("tbody", {}, RECIPIENT.map((state) => h("tr", { "data-total": state },
-      h("th", { scope: "row" }, t(`status-${state}`)), h("td", { class: "number" }, count(totals[state])), h("td", { class: "hint" }, t(`means-${state}`))))));
+      h("th", { scope: "row" }, t(`status-${state}`)), h("td", { class: "number" }, count(totals[state])),
+      h("td", { class: "hint" }, t(`means-${state}`))))));
 }
 
 function refusalList(refusals) {
@@ -249,6 +257,7 @@ function recipientList(path, name) {
 
   /** Follows the pages and saves them as one file. Every page has the header; the file has it once. */
   async function saveAll() {
+    const file = `${name}${choice.value && `-${choice.value}`}.csv`;
     const pages = [];
     let header = "";
     for (let next = of(); next;) {
@@ -264,7 +273,7 @@ function recipientList(path, name) {
     }
     fill(outcome);
     // Excel takes a file without the mark for one in the encoding of the country.
-    saveFile(`${name}${choice.value && `-${choice.value}`}.csv`, ["\ufeff", ...pages]);
+    saveFile(file, ["\ufeff", ...pages]);
   }
 
   return h("details", { class: "more-fields", id: "campaign-recipients", on: { toggle: (event) => event.target.open && load() } },

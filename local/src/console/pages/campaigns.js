@@ -15,7 +15,7 @@ const PAUSE = 2000;
 const state = { campaigns: [], cursor: null, loading: 0, isPaged: false, isLooking: false, view: null };
 
 const template = templateForm("campaign", "campaign-data");
-const name = input("name", { maxlength: "128", autocomplete: "off" });
+const name = input("name", { maxlength: "100", autocomplete: "off" });
 const url = input("url", { inputmode: "url" });
 const audience = h("select", { id: "campaign-audience", on: { change: showTag } },
   ["list", "followers", "tag"].map((each) => h("option", { value: each }, t(`audience-${each}`))));
@@ -30,7 +30,7 @@ const make = h("button", { type: "submit", class: "primary wide", id: "campaign-
 const outcome = h("div", { class: "outcome" });
 const creation = h("details", { class: "more-fields", id: "new-campaign" });
 const failure = h("div", { class: "outcome" });
-const list = h("ul", { class: "users" });
+const list = h("ul", { class: "users campaigns" });
 const overview = h("div", { class: "tool" });
 const panel = h("div", { class: "tool" });
 

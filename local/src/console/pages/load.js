@@ -4,8 +4,15 @@ import { call } from "./api.js";
 import { busy, button, fill, h, toast } from "./dom.js";
 import { csvParts } from "./csv.js";
 import { count } from "./format.js";
-import { t } from "./i18n.js";
+import { both, t } from "./i18n.js";
 import { problemBox } from "./problem.js";
+
+/** Characters of a file's name in the name of a part, which has 128 at most. */
+const NAME = 120;
+/** Faults that are shown of a part. */
+const SHOWN = 10;
+/** A row in the pointer of a fault: "/line 3", with the header in line 1, or "/recipients/1", from 0. */
+const ROW = /^\/(line |recipients\/)(\d+)\/?/;
 
 /** The controls that load recipients into the draft at `path`. `loaded` is called after every change of the list. */
 export function loader(path, fields, loaded) {
@@ -62,10 +69,10 @@ export function loader(path, fields, loaded) {
       for (const [index, part] of parts.entries()) {
         fill(outcome, h("progress", { max: parts.length, value: index, "aria-label": t("load-part", name, index + 1, parts.length) }),
           h("p", { class: "hint" }, t("load-part", name, index + 1, parts.length)));
-        const query = new URLSearchParams({ part: `${name}-${index + 1}` });
+        const query = new URLSearchParams({ part: `${name.slice(0, NAME)}-${index + 1}` });
         const answer = await call("POST", `${path}/recipients?${query}`, new Blob(part.bytes), { "content-type": "text/csv" });
         if (!answer.ok) {
-          fill(outcome, h("p", {}, place(name, part, answer.body)), problemBox(answer));
+          fill(outcome, refusal(name, part, answer));
           return null;
         }
         ({ total } = answer.body);
@@ -78,10 +85,20 @@ export function loader(path, fields, loaded) {
   return h("section", { class: "tool" }, h("h3", {}, t("load-title")), controls, outcome);
 }
 
-/** Where a refused part, or the line of it that the API names, stands in the file. Line 1 of each part is the header. */
-function place(name, { first, last }, { detail }) {
-  const line = Number(/\bline (\d+)/.exec(detail)?.[1] ?? 0);
-  return line > 1 ? t("load-line", name, count(first + line - 2)) : t("load-lines", name, count(first), count(last));
+/** Why a part is refused. The faults are shown with their lines in the file: the API counts those of the part. */
+function refusal(name, part, { status, body }) {
+  const { faults = [], detail } = body;
+  return [problemBox({ status, body: { ...body, detail: faults.length > 0 ? "" : detail } }),
+    h("ul", { class: "load-faults" }, faults.slice(0, SHOWN).map(({ pointer, detail: what }) => h("li", {},
+      place(name, part, pointer), " ", h("code", {}, pointer.replace(ROW, "")), " ", both(what))),
+      faults.length === 0 && h("li", {}, t("load-lines", name, count(part.lines[0]), count(part.last))))];
+}
+
+/** Where the row of a pointer stands in the file. */
+function place(name, { lines, last }, pointer) {
+  const [, kind, number] = pointer.match(ROW) ?? [];
+  const line = kind === "line " ? lines[0] + Number(number) - 2 : lines[number];
+  return line === undefined ? t("load-lines", name, count(lines[0]), count(last)) : t("load-line", name, count(line));
 }
 
 /** Excel's plain "CSV" is in the encoding of the country: sent as it is, it would be refused or garbled. */

@@ -143,6 +143,7 @@ export const texts = {
   "find-user": ["User id or openid", "用户 id 或 openid"],
   "finished-at": ["Ended", "结束时间"],
   "first-message": ["What {0} gets", "{0} 将收到"],
+  "first-message-unknown": ["The message", "消息内容"],
   follow: ["Follow", "关注"],
   follower: ["Follower", "用户"],
   follows: ["follows", "已关注"],
