@@ -136,8 +136,9 @@ impl App {
             }
         };
         let (forwards, messages) = tokio::join!(self.forwards.run(deadline), messages);
+        let forwards = forwards?;
         let mut done = messages.map_err(RunError::Messages)?;
-        if let Value::Object(forwards) = forwards? {
+        if let Value::Object(forwards) = forwards {
             done.extend(forwards);
         }
         Ok(Value::Object(done))

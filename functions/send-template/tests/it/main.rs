@@ -2,10 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod campaigns;
 mod checked;
 mod custom;
 mod events;
 mod failures;
+mod history;
 mod keys;
 mod once;
 mod sending;

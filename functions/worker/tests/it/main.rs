@@ -5,6 +5,7 @@
 mod campaigns;
 mod forwards;
 mod further;
+mod scheduled;
 
 use std::time::{Duration, Instant};
 

@@ -7,6 +7,7 @@
 //! | `STORE_TABLE` | this table, in the AWS account and region of the standard variables |
 
 mod callbacks;
+mod campaigns;
 mod forwards;
 mod keys;
 mod logins;

@@ -1,0 +1,175 @@
+//! Messages with `send_at`, a person's history, and a day's problems.
+
+use serde_json::{Value, json};
+use simulator::FOLLOWER;
+use testing::{Stage, account::APP_ID, message, message_for, message_to, now};
+use wechat::{
+    clock::beijing_day,
+    store::{MessageStatus, Receipt, Table},
+};
+
+use crate::{BINARY, SEND, send, send_with_key};
+
+fn at(send_at: Value) -> Value {
+    let mut message = message();
+    message["send_at"] = send_at;
+    message
+}
+
+#[tokio::test]
+async fn a_message_with_a_time_is_scheduled_once_for_a_key() {
+    let stage = Stage::with_token().await;
+    let function = &mut stage.function(BINARY).await;
+    let send_at = now() + 3600;
+    let first = send_with_key(function, &at(json!(send_at)), "order-1").await;
+    let id = first.body["scheduled"].as_str().unwrap().to_owned();
+    assert_eq!(
+        (first.status, &first.body["send_at"]),
+        (202, &json!(send_at)),
+        "{first:?}"
+    );
+    let again = send_with_key(function, &at(json!(send_at)), "order-1").await;
+    assert_eq!((again.status, &again.body["scheduled"]), (202, &json!(id)));
+    let other = send_with_key(function, &at(json!(send_at + 1)), "order-1").await;
+    assert_eq!((other.status, other.kind()), (422, "key-reused"));
+
+    let path = format!("/api/scheduled/{id}");
+    let waiting = function.get(&path).await;
+    let expected = json!({"scheduled": id, "state": "waiting", "send_at": send_at, "touser": FOLLOWER});
+    assert_eq!(waiting.parts(), (200, expected));
+    assert_eq!(function.delete(&path).await.status, 204);
+    assert_eq!(function.get(&path).await.body["state"], "cancelled");
+    assert_eq!(function.get("/api/scheduled/ffff").await.status, 404);
+    assert_eq!(function.delete("/api/scheduled/ffff").await.status, 404);
+    assert_eq!(stage.wechat.calls(SEND).await, 0);
+}
+
+#[tokio::test]
+async fn one_that_is_being_sent_cannot_be_cancelled() {
+    let stage = Stage::with_token().await;
+    let function = &mut stage.function(BINARY).await;
+    let scheduled = send(function, &at(json!("2099-01-01T09:00:00+08:00"))).await;
+    assert_eq!(scheduled.status, 400, "more than a year ahead");
+    let scheduled = send(function, &at(json!(now() + 60))).await;
+    let id = scheduled.body["scheduled"].as_str().unwrap().to_owned();
+    let claimed = json!({"asked_at": now(), "owner": "run", "claim_expires_at": now() + 30});
+    stage.table.set(&format!("scheduled#{id}"), &claimed).await;
+    let refused = function.delete(&format!("/api/scheduled/{id}")).await;
+    assert_eq!((refused.status, refused.kind()), (409, "conflict"));
+}
+
+#[tokio::test]
+async fn what_could_never_be_sent_is_refused_now() {
+    let stage = Stage::with_token().await;
+    let function = &mut stage.function(BINARY).await;
+    let soon = json!(now() + 60);
+    let with = |mut body: Value| {
+        body["send_at"] = soon.clone();
+        body
+    };
+    let mut long = with(message());
+    long["data"]["thing1"] = json!("长".repeat(21));
+    for (body, status, field) in [
+        (at(json!(now() - 60)), 400, Some("send_at")),
+        (at(json!("tomorrow")), 400, Some("send_at")),
+        (with(message_to(json!([FOLLOWER, "o2"]))), 400, Some("send_at")),
+        (long, 400, Some("data.thing1.value")),
+        (with(message_for("user", "nobody")), 404, None),
+    ] {
+        let refused = send(function, &body).await;
+        assert_eq!(
+            (refused.status, refused.body["field"].as_str()),
+            (status, field),
+            "{refused:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_persons_messages_are_listed_the_newest_first_by_openid_and_by_user() {
+    let stage = Stage::with_token().await;
+    stage.table.bind("u-1", FOLLOWER).await;
+    let function = &mut stage.function(BINARY).await;
+    let mut msgids = Vec::new();
+    for _ in 0..3 {
+        msgids.push(send(function, &message()).await.body["msgid"].clone());
+    }
+    msgids.reverse();
+    for query in [format!("touser={FOLLOWER}"), "user=u-1".to_owned()] {
+        let listed = function.get(&format!("/api/messages?{query}")).await;
+        let found: Vec<Value> = listed.body["messages"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|message| message["msgid"].clone())
+            .collect();
+        assert_eq!(found, msgids, "{listed:?}");
+        assert_eq!(listed.body.get("cursor"), None);
+    }
+    assert_eq!(
+        function.get("/api/messages?touser=o2").await.body,
+        json!({"messages": []})
+    );
+    assert_eq!(function.get("/api/messages?user=nobody").await.status, 404);
+    for wrong in [
+        "",
+        "?touser=o1&user=u-1",
+        "?problems=today",
+        "?problems=2026-1-1",
+        "?touser=o1&cursor=x",
+    ] {
+        assert_eq!(
+            function.get(&format!("/api/messages{wrong}")).await.status,
+            400,
+            "{wrong}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_days_problems_are_all_there_page_by_page() {
+    let stage = Stage::with_token().await;
+    let table = Table::new(stage.table.client(), "wechat", APP_ID);
+    let at = now();
+    for index in 0..230 {
+        let msgid = (1_000 + index).to_string();
+        let receipt = Receipt {
+            msgid: &msgid,
+            openid: FOLLOWER,
+            status: if index % 2 == 0 {
+                MessageStatus::Blocked
+            } else {
+                MessageStatus::Failed
+            },
+            words: "failed:user block",
+            at: at - index % 3,
+        };
+        assert!(table.record_receipt(receipt).await.unwrap());
+        let delivered = Receipt {
+            msgid: &(5_000 + index).to_string(),
+            status: MessageStatus::Delivered,
+            ..receipt
+        };
+        assert!(table.record_receipt(delivered).await.unwrap());
+    }
+    let function = &mut stage.function(BINARY).await;
+    let mut found = std::collections::BTreeSet::new();
+    for day in std::collections::BTreeSet::from([beijing_day(at), beijing_day(at - 2)]) {
+        let mut path = format!("/api/messages?problems={day}");
+        loop {
+            let page = function.get(&path).await.body;
+            for message in page["messages"].as_array().unwrap() {
+                assert!(["blocked", "failed"].contains(&message["status"].as_str().unwrap()));
+                assert!(
+                    found.insert(message["msgid"].as_str().unwrap().to_owned()),
+                    "twice: {message}"
+                );
+            }
+            let Some(cursor) = page["cursor"].as_str() else { break };
+            path = format!("/api/messages?problems={day}&cursor={cursor}");
+        }
+    }
+    assert_eq!(found.len(), 230);
+    let other = function.get("/api/messages?problems=2020-01-01").await;
+    assert_eq!(other.body, json!({"messages": []}));
+}

@@ -1,0 +1,247 @@
+//! Scheduled messages: sent in time, once, and what cannot be known is said.
+
+use serde_json::{Value, json};
+use simulator::{FOLLOWER, TEMPLATE_ID};
+use testing::{Fault, Function, Service, Stage, account::APP_ID, now};
+use wechat::{
+    api::{FieldValue, TemplateMessage},
+    clock::beijing_day,
+    store::{ProblemRecord, ScheduledMessage, ScheduledState, Table},
+};
+
+use crate::start;
+
+const SEND: &str = "/cgi-bin/message/template/send";
+const ID: &str = "s1";
+
+struct Bench {
+    stage: Stage,
+    table: Table,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let stage = Stage::with_token().await.behind_proxies().await;
+        let table = Table::new(stage.table.client(), "wechat", APP_ID);
+        Self { stage, table }
+    }
+
+    /// Schedules a message to [`FOLLOWER`], or to `user`, for `seconds` from now.
+    async fn schedule(&self, seconds: i64, user: Option<&str>) {
+        let data = [("thing1", "项目审核"), ("time2", "10:00"), ("const3", "通过")];
+        let field = |(name, value): (&str, &str)| {
+            let value = FieldValue {
+                value: value.to_owned(),
+                color: None,
+            };
+            (name.to_owned(), value)
+        };
+        let scheduled = ScheduledMessage {
+            message: TemplateMessage {
+                touser: if user.is_some() { "" } else { FOLLOWER }.to_owned(),
+                template_id: TEMPLATE_ID.to_owned(),
+                url: None,
+                miniprogram: None,
+                client_msg_id: "m1".to_owned(),
+                data: data.map(field).into(),
+            },
+            user: user.map(str::to_owned),
+            send_at: now() + seconds,
+            key: "root".to_owned(),
+            fingerprint: "f".to_owned(),
+            state: ScheduledState::Waiting,
+            asked_at: None,
+            msgid: None,
+            errcode: None,
+        };
+        assert_eq!(self.table.schedule_message(ID, &scheduled).await.unwrap(), None);
+    }
+
+    async fn message(&self) -> ScheduledMessage {
+        self.table.scheduled_message(ID).await.unwrap().unwrap()
+    }
+
+    async fn phone(&self) -> usize {
+        self.stage.wechat.phone(FOLLOWER).await.len()
+    }
+
+    /// Makes the message due now, as time does, with its first attempt `ago` seconds ago, if there was one.
+    async fn is_due(&self, ago: i64) {
+        let name = format!("scheduled#{ID}");
+        let item = self.stage.table.item(&name).await;
+        let mut changes = json!({"isk": now()});
+        if item.get("claim_expires_at").is_some() {
+            changes["claim_expires_at"] = now().into();
+        }
+        if item.get("asked_at").is_some() {
+            changes["asked_at"] = (now() - ago).into();
+        }
+        self.stage.table.set(&name, &changes).await;
+    }
+}
+
+async fn run(worker: &mut Function) -> Value {
+    worker.succeed(&json!({"action": "run"})).await
+}
+
+#[tokio::test]
+async fn it_is_sent_when_it_is_due_and_once() {
+    let bench = Bench::new().await;
+    let mut worker = start(&bench.stage).await;
+    bench.schedule(60, None).await;
+    assert_eq!(run(&mut worker).await, json!({}));
+    bench.is_due(0).await;
+    assert_eq!(run(&mut worker).await, json!({"scheduled": 1}));
+    assert_eq!(run(&mut worker).await, json!({}));
+    let sent = bench.message().await;
+    assert_eq!((sent.state, bench.phone().await), (ScheduledState::Sent, 1));
+    let record = bench.table.message(&sent.msgid.unwrap(), now()).await.unwrap().unwrap();
+    assert_eq!(record.touser.as_deref(), Some(FOLLOWER));
+    let logs = worker.logs();
+    assert!(logs.contains("scheduled message") && !logs.contains(FOLLOWER), "{logs}");
+}
+
+#[tokio::test]
+async fn a_user_is_resolved_when_the_message_is_sent() {
+    let bench = Bench::new().await;
+    let mut worker = start(&bench.stage).await;
+    bench.schedule(0, Some("u-1")).await;
+    bench.stage.table.bind("u-1", FOLLOWER).await;
+    run(&mut worker).await;
+    let sent = bench.message().await;
+    assert_eq!(
+        (sent.state, sent.message.touser.as_str()),
+        (ScheduledState::Sent, FOLLOWER)
+    );
+}
+
+#[tokio::test]
+async fn what_wechat_does_not_take_for_now_is_tried_again_for_six_hours() {
+    for errcode in [45009, 45011, 40164, 42001] {
+        let bench = Bench::new().await;
+        let mut worker = start(&bench.stage).await;
+        bench.schedule(0, None).await;
+        bench
+            .stage
+            .wechat
+            .fault(SEND, &json!({"errcode": errcode, "times": 10}))
+            .await;
+        run(&mut worker).await;
+        let waits = bench.message().await;
+        assert_eq!(
+            (waits.state, waits.asked_at),
+            (ScheduledState::Waiting, None),
+            "{errcode}"
+        );
+        bench.stage.wechat.clear_faults().await;
+        bench.is_due(0).await;
+        run(&mut worker).await;
+        assert_eq!(
+            (bench.message().await.state, bench.phone().await),
+            (ScheduledState::Sent, 1),
+            "{errcode}"
+        );
+    }
+    let bench = Bench::new().await;
+    let mut worker = start(&bench.stage).await;
+    bench.schedule(0, None).await;
+    bench
+        .stage
+        .table
+        .set(&format!("scheduled#{ID}"), &json!({"send_at": now() - 6 * 3600}))
+        .await;
+    bench
+        .stage
+        .wechat
+        .fault(SEND, &json!({"errcode": 45009, "times": 10}))
+        .await;
+    run(&mut worker).await;
+    let failed = bench.message().await;
+    assert_eq!((failed.state, failed.errcode), (ScheduledState::Failed, Some(45009)));
+}
+
+#[tokio::test]
+async fn a_refused_one_fails_and_is_among_the_days_problems() {
+    let bench = Bench::new().await;
+    let mut worker = start(&bench.stage).await;
+    bench.schedule(0, None).await;
+    bench
+        .stage
+        .wechat
+        .fault(SEND, &json!({"errcode": 43004, "times": 1}))
+        .await;
+    run(&mut worker).await;
+    let failed = bench.message().await;
+    assert_eq!((failed.state, failed.errcode), (ScheduledState::Failed, Some(43004)));
+    let problems = bench.table.page_of_problems(&beijing_day(now()), None).await.unwrap();
+    let [ProblemRecord::Scheduled(id, _)] = &problems.entries[..] else {
+        panic!("{problems:?}");
+    };
+    assert_eq!(id, ID);
+}
+
+#[tokio::test]
+async fn an_unknown_outcome_is_repeated_while_wechat_recognises_it_and_then_said() {
+    let bench = Bench::new().await;
+    let mut worker = start(&bench.stage).await;
+    bench.schedule(0, None).await;
+    bench.stage.proxy(Service::WeChat).fail(1.., Fault::LoseAnswer);
+    run(&mut worker).await;
+    let waits = bench.message().await;
+    assert!(
+        waits.state == ScheduledState::Waiting && waits.asked_at.is_some(),
+        "{waits:?}"
+    );
+    assert!(
+        !bench.table.cancel_scheduled(ID, now()).await.unwrap(),
+        "it may have been sent"
+    );
+    bench.is_due(600).await;
+    run(&mut worker).await;
+    assert_eq!(bench.message().await.state, ScheduledState::Unknown);
+    assert_eq!(bench.phone().await, 1);
+
+    let bench = Bench::new().await;
+    let mut worker = start(&bench.stage).await;
+    bench.schedule(0, None).await;
+    bench.stage.proxy(Service::WeChat).fail(1..=1, Fault::LoseAnswer);
+    run(&mut worker).await;
+    bench.is_due(60).await;
+    run(&mut worker).await;
+    assert_eq!(
+        (bench.message().await.state, bench.phone().await),
+        (ScheduledState::Sent, 1)
+    );
+}
+
+#[tokio::test]
+async fn a_cancelled_one_is_not_sent() {
+    let bench = Bench::new().await;
+    let mut worker = start(&bench.stage).await;
+    bench.schedule(60, None).await;
+    assert!(bench.table.cancel_scheduled(ID, now()).await.unwrap());
+    assert!(bench.table.cancel_scheduled(ID, now()).await.unwrap(), "twice is once");
+    run(&mut worker).await;
+    assert_eq!(
+        (bench.message().await.state, bench.phone().await),
+        (ScheduledState::Cancelled, 0)
+    );
+}
+
+#[tokio::test]
+async fn of_two_runs_at_once_one_sends() {
+    let bench = Bench::new().await;
+    let (mut one, mut two) = (start(&bench.stage).await, start(&bench.stage).await);
+    bench.schedule(0, None).await;
+    bench
+        .stage
+        .wechat
+        .fault(SEND, &json!({"delay_ms": 500, "times": 2}))
+        .await;
+    tokio::join!(run(&mut one), run(&mut two));
+    assert_eq!(
+        (bench.message().await.state, bench.phone().await),
+        (ScheduledState::Sent, 1)
+    );
+    assert_eq!(bench.stage.wechat.calls(SEND).await, 1);
+}
