@@ -18,15 +18,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use benchmarks::usage::{cpu_time, peak_memory, resident_memory};
+use benchmarks::{
+    stub,
+    usage::{cpu_time, peak_memory, resident_memory},
+};
 use reqwest::{Client, RequestBuilder};
 use serde_json::Value;
 use simulator::Mode;
 use testing::{event, message};
-use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::{TcpListener, TcpStream},
-};
+use tokio::net::TcpListener;
 
 const GATEWAY: &str = "http://127.0.0.1:8000";
 const SIMULATOR: &str = "http://127.0.0.1:8001";
@@ -56,7 +56,7 @@ async fn run() -> Result<(), Failure> {
     let asked = Arc::new(AtomicU64::new(0));
     if let Some(port) = port {
         let listener = TcpListener::bind(("127.0.0.1", port)).await?;
-        tokio::spawn(own_code(listener, Arc::clone(&asked)));
+        tokio::spawn(stub::serve(listener, own_reply, Duration::ZERO, Arc::clone(&asked)));
     }
     let client = Client::builder().no_proxy().build()?;
     let account = client
@@ -91,37 +91,9 @@ async fn run() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Replies to every callback, on connections that stay open.
-async fn own_code(listener: TcpListener, asked: Arc<AtomicU64>) {
-    while let Ok((connection, _)) = listener.accept().await {
-        let asked = Arc::clone(&asked);
-        // A connection ends when `local` closes it.
-        tokio::spawn(async move { answer_all(connection, &asked).await.unwrap_or_default() });
-    }
-}
-
-async fn answer_all(connection: TcpStream, asked: &AtomicU64) -> std::io::Result<()> {
-    const REPLY: &str = r#"{"reply":{"type":"text","content":"own code"}}"#;
-    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{REPLY}", REPLY.len());
-    let mut connection = BufReader::new(connection);
-    loop {
-        let mut length = 0;
-        loop {
-            let mut line = String::new();
-            if connection.read_line(&mut line).await? == 0 {
-                return Ok(());
-            }
-            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-                length = value.trim().parse().unwrap_or_default();
-            }
-            if line == "\r\n" {
-                break;
-            }
-        }
-        connection.read_exact(&mut vec![0; length]).await?;
-        asked.fetch_add(1, Ordering::Relaxed);
-        connection.write_all(answer.as_bytes()).await?;
-    }
+/// Own code's reply to every callback.
+fn own_reply(_: &str, _: u64) -> String {
+    r#"{"reply":{"type":"text","content":"own code"}}"#.to_owned()
 }
 
 /// What came of the requests of one kind.

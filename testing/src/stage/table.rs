@@ -19,6 +19,12 @@ impl Table {
         Self(Arc::new(TableServer::start().await))
     }
 
+    /// The server.
+    #[must_use]
+    pub fn server(&self) -> &TableServer {
+        &self.0
+    }
+
     /// Its URL.
     #[must_use]
     pub fn endpoint(&self) -> String {

@@ -8,14 +8,14 @@
 //! |---|---|
 //! | how a campaign goes from one state to the next | `run` |
 //! | how the audience is read | `loading` |
-//! | how messages go out | `sending`, at the turn that `line` gives |
+//! | how messages go out | `sending`, at the turn that `pace` and `quota` give |
 //! | what WeChat's answers mean | `judge` |
 //! | how receipts move the totals | `settling` |
 
 mod judge;
-mod line;
 mod loading;
 mod pace;
+mod quota;
 mod run;
 mod sending;
 mod settling;

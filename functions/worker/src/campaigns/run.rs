@@ -19,8 +19,8 @@ use wechat::{
 use super::{
     LEASE,
     judge::{Judge, Verdict, quota_returns_at, until_next_probe},
-    line::Line,
     pace::Pace,
+    quota::Quota,
 };
 
 /// The pause between two signs of life. A caller's order is noticed at one, so a pause works within this time and a call.
@@ -52,7 +52,9 @@ pub(crate) struct Run<'a> {
     /// Whether a caller has changed the campaign in this phase. Changed under the lock of `campaign`.
     has_order: AtomicBool,
     pub(crate) judge: Mutex<Judge>,
-    pub(crate) line: tokio::sync::Mutex<Line>,
+    pub(crate) quota: Mutex<Quota>,
+    /// The line in which messages wait for their turn, one after the other.
+    pub(crate) pace: tokio::sync::Mutex<Pace>,
     /// Messages that may still go out in this phase.
     left_of_phase: AtomicUsize,
     /// When the last successful sign of life began, in epoch milliseconds.
@@ -102,7 +104,8 @@ impl<'a> Run<'a> {
             is_deleted,
             has_died,
             judge: Mutex::new(Judge::new(has_accepted, refused_first)),
-            line: tokio::sync::Mutex::new(Line::new(pace, campaigns as u64)),
+            quota: Mutex::new(Quota::new(campaigns as u64)),
+            pace: tokio::sync::Mutex::new(pace),
             campaign: Mutex::new(campaign),
             verdict: Mutex::new(None),
             has_order: AtomicBool::new(false),

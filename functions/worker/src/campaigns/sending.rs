@@ -17,12 +17,14 @@ use tokio::sync::Semaphore;
 use wechat::{
     api::{TemplateMessage, calls::template::SendTemplateMessage},
     campaign::{CHUNK, Change, Mark, Recipient},
+    lock::lock,
     sending::{self, Outcome},
     store::StoredLedger,
 };
 
 use super::{
     judge::{Judgement, Verdict},
+    quota,
     run::{Ended, Run},
 };
 
@@ -54,6 +56,8 @@ enum Task {
     Sent(u32, Result<bool, Ended>),
     /// Looked for the receipts of a chunk.
     Looked(Result<(), Ended>),
+    /// Asked WeChat for the quota.
+    Asked,
 }
 
 /// Takes the next look that is due.
@@ -85,12 +89,12 @@ impl Run<'_> {
         let mut next = first;
         let mut done = BTreeSet::new();
         let mut looks = VecDeque::new();
-        let (mut is_looking, mut failure) = (false, None);
+        let (mut is_looking, mut is_asking, mut failure) = (false, false, None);
         loop {
             let may_open = || self.may_go_on() && self.left_of_phase() > 0;
             while failure.is_none() && may_open() && next < chunks && tasks.len() < CHUNKS_OPEN {
                 let sent = self.send_chunk(next, &sending).map(move |sent| Task::Sent(next, sent));
-                tasks.push(sent.left_future());
+                tasks.push(sent.boxed());
                 next += 1;
                 if tasks.len() > CHUNKS_SENDING && sending.available_permits() == 0 {
                     break;
@@ -101,7 +105,11 @@ impl Run<'_> {
                 && let Some(chunk) = due_look(&mut looks, self.seconds())
             {
                 is_looking = true;
-                tasks.push(self.settle_chunk(chunk).map(Task::Looked).right_future());
+                tasks.push(self.settle_chunk(chunk).map(Task::Looked).boxed());
+            }
+            if !is_asking && self.may_go_on() && !tasks.is_empty() && lock(&self.quota).is_low(self.now()) {
+                is_asking = true;
+                tasks.push(self.ask_quota().map(|()| Task::Asked).boxed());
             }
             let tick = self.account.clock.sleep(LOOK_EVERY);
             match select(tasks.next(), tick).await {
@@ -117,6 +125,7 @@ impl Run<'_> {
                         progress.position += 1;
                     }
                 }
+                Either::Left((Some(Task::Asked), _)) => is_asking = false,
                 Either::Left((Some(Task::Looked(Ok(()))), _)) => is_looking = false,
                 Either::Left((Some(Task::Sent(_, Err(error)) | Task::Looked(Err(error))), _)) => {
                     self.conclude(Verdict::GoesOn);
@@ -289,6 +298,7 @@ impl Run<'_> {
         let asked_now = self.seconds();
         let call = SendTemplateMessage(&message);
         let sent = self.account.attempt(&call, self.deadline).await;
+        lock(&self.quota).answered();
         let outcome = Outcome::of(&sent);
         outcome.count(1, self.now());
         if outcome == Outcome::Accepted || sent.as_ref().is_err_and(sending::is_unfollowed) {
@@ -296,7 +306,7 @@ impl Run<'_> {
         }
         let now = self.now();
         let Judgement { change, verdict } = {
-            let mut judge = wechat::lock::lock(&self.judge);
+            let mut judge = lock(&self.judge);
             let judged = judge.judge(sent, asked_at, is_repeat, now);
             let progress = &mut self.campaign().progress;
             progress.has_accepted = judge.has_accepted;
@@ -305,7 +315,7 @@ impl Run<'_> {
         };
         match verdict {
             Verdict::GoesOn => {}
-            Verdict::Slower => self.line.lock().await.pace.slow_down(now),
+            Verdict::Slower => self.pace.lock().await.slow_down(now),
             verdict => self.conclude(verdict),
         }
         Some(change)
@@ -313,26 +323,43 @@ impl Run<'_> {
 
     /// Waits for the turn of one message. Returns whether it may go out.
     async fn take_turn(&self) -> bool {
-        let mut line = self.line.lock().await;
+        let mut pace = self.pace.lock().await;
         if !self.may_go_on() {
             return false;
         }
-        let kept = self.campaign().plan.keep_for_single_sends;
-        match line.check_quota(self.account, kept, self.deadline).await {
-            Verdict::GoesOn | Verdict::Slower => {}
-            verdict => {
-                self.conclude(verdict);
+        while lock(&self.quota).is_unknown(self.now()) {
+            self.ask_quota().await;
+            if !self.may_go_on() {
                 return false;
             }
         }
         if !self.take_of_phase() {
             return false;
         }
-        let wait = line.take(self.now());
+        let wait = pace.take(self.now());
         if wait > 0 && !self.pause(Duration::from_millis(wait)).await {
             return false;
         }
-        self.may_send()
+        let may_send = self.may_send();
+        if may_send {
+            lock(&self.quota).take();
+        }
+        may_send
+    }
+
+    /// Asks WeChat how much of the quota is left, and waits for another day when that is nothing.
+    async fn ask_quota(&self) {
+        lock(&self.quota).begin();
+        let today = quota::ask(self.account, self.deadline).await;
+        let kept = self.campaign().plan.keep_for_single_sends;
+        match lock(&self.quota).learn(today, kept, self.now()) {
+            Verdict::GoesOn => {}
+            verdict => self.conclude(verdict),
+        }
+        // What is in flight may be all that is left: WeChat counts it in a moment.
+        if lock(&self.quota).is_unknown(self.now()) {
+            self.account.clock.sleep(LOOK_EVERY).await;
+        }
     }
 
     /// Records what WeChat answered, best effort: the ledger has it too.

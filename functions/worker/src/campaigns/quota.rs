@@ -1,0 +1,196 @@
+//! How much of the day's quota a campaign may still use. WeChat is asked at least every 1,000 messages and every minute, and what is
+//! kept for single sends is never taken.
+
+use std::time::Duration;
+
+use wechat::{
+    account::Account,
+    api::{
+        Call,
+        calls::{
+            management::{GetQuota, Quota as Today},
+            template::SendTemplateMessage,
+        },
+    },
+    campaign::{WaitingFor, reserve},
+    clock::Deadline,
+};
+
+use super::judge::Verdict;
+
+/// Messages after which WeChat is asked for the quota again.
+const ASK_AFTER: u64 = 1_000;
+/// Messages that are left when it is asked while others go out.
+const ASK_AHEAD: u64 = 400;
+/// Milliseconds after which it is asked again, and after which it is asked while messages go out.
+const ASK_EVERY: i64 = 60_000;
+const ASK_EARLY: i64 = 45_000;
+/// How long a campaign waits for the quota. Without an answer it goes on.
+const ASK_FOR: Duration = Duration::from_secs(3);
+
+/// What a run knows of the day's quota.
+#[derive(Debug)]
+pub(crate) struct Quota {
+    /// Messages until WeChat has to be asked.
+    left: u64,
+    /// When it was asked, in epoch milliseconds.
+    asked_at: i64,
+    /// Messages that have taken their turn and have no answer: WeChat may not have counted them.
+    in_flight: u64,
+    /// While WeChat is asked: the messages that took their turn since.
+    taken_meanwhile: Option<u64>,
+    /// Campaigns that share what is left of the quota.
+    campaigns: u64,
+}
+
+impl Quota {
+    pub(crate) const fn new(campaigns: u64) -> Self {
+        Self {
+            left: 0,
+            asked_at: 0,
+            in_flight: 0,
+            taken_meanwhile: None,
+            campaigns,
+        }
+    }
+
+    /// Whether WeChat has to be asked before the next message.
+    pub(crate) const fn is_unknown(&self, now: i64) -> bool {
+        self.left == 0 || now - self.asked_at >= ASK_EVERY
+    }
+
+    /// Whether WeChat should be asked soon, and is not being asked.
+    pub(crate) const fn is_low(&self, now: i64) -> bool {
+        self.taken_meanwhile.is_none() && self.left > 0 && (self.left < ASK_AHEAD || now - self.asked_at >= ASK_EARLY)
+    }
+
+    /// Takes one message of what is left.
+    pub(crate) fn take(&mut self) {
+        self.left = self.left.saturating_sub(1);
+        self.in_flight += 1;
+        self.taken_meanwhile = self.taken_meanwhile.map(|taken| taken + 1);
+    }
+
+    /// WeChat has answered a message, or it did not go out after all.
+    pub(crate) const fn answered(&mut self) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+    }
+
+    /// Notes that WeChat is being asked.
+    pub(crate) const fn begin(&mut self) {
+        // Those in flight count as taken since: WeChat may not have counted them.
+        self.taken_meanwhile = Some(self.in_flight);
+    }
+
+    /// Takes in WeChat's answer; an account that may not ask has no reserve, and WeChat's own refusal ends its day. `kept` are the
+    /// calls that the campaign leaves to single sends.
+    pub(crate) fn learn(&mut self, today: Option<Today>, kept: Option<u64>, now: i64) -> Verdict {
+        let taken = self.taken_meanwhile.take().unwrap_or_default();
+        self.asked_at = now;
+        let Some(today) = today else {
+            self.left = ASK_AFTER;
+            return Verdict::GoesOn;
+        };
+        let reserve = reserve(kept, today.daily_limit);
+        let left = today.remain.saturating_sub(reserve).saturating_sub(taken);
+        // Several campaigns take a share each, and ask again.
+        self.left = (left / self.campaigns.max(1)).min(ASK_AFTER);
+        if self.left > 0 || taken > 0 {
+            return Verdict::GoesOn;
+        }
+        let Today {
+            daily_limit, remain, ..
+        } = today;
+        Verdict::Waits(
+            WaitingFor::Quota,
+            format!(
+                "{remain} calls are left of today's {daily_limit}, and {reserve} are kept for single sends \
+                 / 今日额度 {daily_limit} 次剩余 {remain} 次，其中为单条发送保留 {reserve} 次"
+            ),
+        )
+    }
+}
+
+/// Asks WeChat for today's quota.
+pub(crate) async fn ask(account: &Account, deadline: Deadline) -> Option<Today> {
+    let call = GetQuota {
+        cgi_path: SendTemplateMessage::PATH,
+    };
+    let asked = tokio::time::timeout(ASK_FOR, account.call_once(&call, deadline)).await;
+    asked.ok()?.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_767_225_600_000;
+
+    fn today(remain: u64) -> Option<Today> {
+        Some(Today {
+            daily_limit: 100_000,
+            used: 100_000 - remain,
+            remain,
+        })
+    }
+
+    /// Takes what is left, as if WeChat counted each message when it is answered. Returns how many went out.
+    fn drain(quota: &mut Quota, mut remain: u64, latency: usize) -> u64 {
+        let (mut sent, mut in_flight) = (0, 0);
+        loop {
+            if quota.is_unknown(NOW) {
+                quota.begin();
+                if matches!(quota.learn(today(remain), Some(1_000), NOW), Verdict::Waits(..)) {
+                    return sent;
+                }
+            }
+            if quota.left > 0 {
+                quota.take();
+                (sent, in_flight) = (sent + 1, in_flight + 1);
+            }
+            if in_flight > latency || quota.left == 0 {
+                while in_flight > 0 {
+                    quota.answered();
+                    (remain, in_flight) = (remain - 1, in_flight - 1);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_never_taken_whatever_is_in_flight() {
+        for latency in [0, 1, 150, 600] {
+            let sent = drain(&mut Quota::new(1), 4_321, latency);
+            assert_eq!(sent, 3_321, "{latency} in flight");
+        }
+        assert_eq!(drain(&mut Quota::new(3), 1_002, 0), 0, "too little for a share");
+    }
+
+    #[test]
+    fn what_goes_out_while_wechat_is_asked_is_counted() {
+        let mut quota = Quota::new(1);
+        quota.begin();
+        quota.learn(today(5_000), None, NOW);
+        assert_eq!(quota.left, 1_000);
+        for _ in 0..700 {
+            quota.take();
+        }
+        assert!(quota.is_low(NOW));
+        quota.begin();
+        assert!(!quota.is_low(NOW), "it is being asked");
+        for _ in 0..50 {
+            quota.take();
+        }
+        quota.learn(today(1_800), None, NOW);
+        assert_eq!(quota.left, 50, "800 above the reserve, of which 750 are under way");
+    }
+
+    #[test]
+    fn it_is_asked_every_minute_and_an_account_that_may_not_ask_goes_on() {
+        let mut quota = Quota::new(1);
+        assert!(quota.is_unknown(NOW));
+        assert_eq!(quota.learn(None, None, NOW), Verdict::GoesOn);
+        assert!(!quota.is_unknown(NOW + 59_999) && quota.is_unknown(NOW + 60_000));
+        assert!(quota.is_low(NOW + 45_000));
+    }
+}
