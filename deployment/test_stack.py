@@ -353,7 +353,7 @@ def test_alarms_and_what_they_cost_are_there_when_wanted(chosen):
     assert set(alarms) == {
         f"{name}Alarm"
         for name in (
-            "ApiFailing", "CallbacksRefused", "CallbacksSilent", "DeadForwards", "DeadLetters", "DeliveriesFailing",
+            "ApiFailing", "CallbacksRefused", "CampaignStopped", "CallbacksSilent", "DeadForwards", "DeadLetters", "DeliveriesFailing",
             "FunctionFailing", "LateEffects", "QuotaReached", "RefresherFailing", "RefresherSilent", "TableThrottled", "Throttled",
             "TokenExpiring", "WebhookSlow", "WhitelistDenied", "WorkerFailing",
         )
@@ -686,7 +686,7 @@ def test_alarms_and_dashboard_read_metrics_that_the_code_emits():
                 watched.add(read["MetricName"])
                 assert read["Dimensions"][0]["Name"] == "FunctionName"
     assert watched == {
-        "BadSignatures", "DeadForwards", "Deliveries", "ExchangeFailures", "ReplyLatency", "TokenLifeSeconds",
+        "BadSignatures", "CampaignStops", "DeadForwards", "Deliveries", "ExchangeFailures", "ReplyLatency", "TokenLifeSeconds",
         "WechatErrcodes", "WhitelistDenied",
     }  # fmt: skip
     for text in texts(json.loads(stack.properties("Dashboard")["DashboardBody"])):

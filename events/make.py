@@ -144,6 +144,15 @@ TEMPLATE_MESSAGE = {
     },
 }
 
+CAMPAIGN = {
+    "name": "停水通知",
+    "template_id": TEMPLATE_ID,
+    "data": TEMPLATE_MESSAGE["data"],
+    "audience": "list",
+    "pace": 50,
+    "canary": {"count": 20, "wait": 60},
+}
+
 MENU = {
     "button": [
         {"type": "click", "name": "帮助", "key": "MENU_HELP"},
@@ -245,7 +254,10 @@ EVENTS = {
         headers={"idempotency-key": "case-1-done"},
     ),
     "message-status": api("GET", f"/api/messages/{MSGID}", route="/api/messages/{msgid}"),
+    "message-history": api("GET", "/api/messages", query={"touser": OPENID}),
     "list-templates": api("GET", "/api/templates"),
+    "campaign-create": api("POST", "/api/campaigns", body=CAMPAIGN),
+    "campaigns-list": api("GET", "/api/campaigns"),
     "binding-create": api("POST", "/api/bindings", body={"user": "1001"}),
     "users-import": api("POST", "/api/users", body={"users": [{"user": "1001", "openid": OPENID}]}),
     "login-begin": http("GET", "/oauth/login", query={"to": "https://shop.example.com/back"}),

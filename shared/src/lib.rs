@@ -7,7 +7,7 @@
 //! | choose a passive reply and write it | [`rules`], [`reply`] |
 //! | check a send, a menu, the values of a template message | [`validate`] |
 //! | call WeChat for an account | `account` (features `client` and `aws`), over `api` and `token`; [`errcode`] |
-//! | say what a campaign is and how far it has come | `campaign` (features `client` and `aws`) |
+//! | say what a campaign is and how far it has come | `campaign` (feature `client`) |
 //! | send a message and say how it fared | `sending` (features `client` and `aws`) |
 //! | get an access_token | `token` (features `client` and `aws`) |
 //! | check the address of a team's own page | [`page`] |
@@ -29,7 +29,7 @@ pub mod api_key;
 #[cfg(feature = "aws")]
 pub mod aws;
 pub mod callback;
-#[cfg(all(feature = "client", feature = "aws"))]
+#[cfg(feature = "client")]
 pub mod campaign;
 pub mod clock;
 pub mod config;

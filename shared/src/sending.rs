@@ -22,6 +22,9 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// All outcomes.
+    pub const ALL: [Self; 4] = [Self::Accepted, Self::Refused, Self::Unknown, Self::NotAttempted];
+
     /// Judges the result of a call that sends a message. `may_have_landed` has the last word: a later refusal does not rule
     /// out that an earlier attempt was accepted.
     #[must_use]

@@ -1,21 +1,32 @@
-//! Bodies of `/api/*`: sends of both kinds and menus. Rules documents have their own target.
+//! Bodies of `/api/*`: sends of both kinds, campaigns and parts of their audience, menus. Rules documents have their own target.
 
 use serde_json::{Value, json};
-use wechat::validate::{
-    Fault,
-    custom::SendCustom,
-    menu,
-    send::{Recipients, SendTemplate},
-    template::Templates,
+use wechat::{
+    campaign::{CHUNK, into_chunks},
+    validate::{
+        Fault, campaign,
+        custom::SendCustom,
+        menu,
+        recipients::{self, Part},
+        send::{Recipients, SendTemplate},
+        template::Templates,
+    },
 };
 
-/// Reads a body as a send of either kind and as a menu.
+/// Reads a body as a send of either kind, as a campaign, as a part of an audience in JSON and in CSV, and as a menu.
 ///
-/// A customer-service message is sent as it was given, without its recipient. A template message that was read, written and read again stays the same; a refusal names the member; a menu equals itself.
+/// Every entry of an audience names one person, and none is lost when they are cut into chunks. A customer-service message is sent as it was given, without its recipient. A template message that was read, written and read again stays the same; a refusal names the member; a menu equals itself.
 pub fn api_body(body: &[u8]) {
+    if let Ok(text) = str::from_utf8(body) {
+        check_part(recipients::read_csv("1", text));
+    }
     let Ok(body) = serde_json::from_slice::<Value>(body) else {
         return;
     };
+    check_part(recipients::read_json(&body));
+    if let Err(faults) = campaign::read(&body) {
+        check_faults(&faults, body.is_object());
+    }
     match SendTemplate::read(&body) {
         Ok(request) => {
             check_template(&request);
@@ -39,6 +50,24 @@ pub fn api_body(body: &[u8]) {
     assert!(menu::difference(&body, &body).is_empty());
     for change in menu::difference(&Value::Null, &body) {
         assert!(body.pointer(&change.pointer).is_some(), "{}", change.pointer);
+    }
+}
+
+fn check_part(part: Result<Part, Vec<Fault>>) {
+    match part {
+        Ok(part) => {
+            let count = part.recipients.len();
+            for entry in &part.recipients {
+                assert!(entry.openid.is_some() != entry.user.is_some() && !entry.identity().1.is_empty());
+            }
+            let chunks = into_chunks(part.recipients);
+            assert_eq!(chunks.iter().map(Vec::len).sum::<usize>(), count);
+            assert!(chunks.iter().all(|chunk| (1..=CHUNK).contains(&chunk.len())));
+        }
+        Err(faults) => {
+            assert!(!faults.is_empty());
+            check_faults(&faults, false);
+        }
     }
 }
 

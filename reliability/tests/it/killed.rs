@@ -14,7 +14,7 @@ use testing::{
 };
 
 use crate::{
-    callbacks,
+    callbacks, campaigns,
     managing::{kept_menu, menu_name, put_replies, replies, rollback_again, set_menu},
     refreshing::{TICKET_PATH, TOKEN_PATH, issue_tickets, refresh, ticket},
     report::{self, Row},
@@ -36,9 +36,16 @@ struct Story {
     after: for<'a> fn(&'a Stage, &'a mut Function, &'a Value) -> Work<'a, (String, String)>,
 }
 
+impl Story {
+    /// Whether the process makes its requests in a fixed order. A run of the schedule does several things at once.
+    fn is_in_order(self) -> bool {
+        !self.name.starts_with("a run that ")
+    }
+}
+
 const MSGID: &str = "3400000000893845440";
 
-const STORIES: [Story; 17] = [
+const STORIES: [Story; 20] = [
     Story {
         name: "a delivery receipt",
         program: Program::Webhook,
@@ -52,6 +59,64 @@ const STORIES: [Story; 17] = [
                 callbacks::kept(stage).await;
                 let kept = "the receipt once; the event at least once, with the same `id`";
                 ("the redelivery after 5 s: 200".to_owned(), kept.to_owned())
+            })
+        },
+    },
+    Story {
+        name: "a part of a campaign's audience",
+        program: Program::SendTemplate,
+        event: |stage| {
+            Box::pin(async {
+                campaigns::draft(stage).await;
+                campaigns::part()
+            })
+        },
+        after: |stage, function, event| {
+            Box::pin(async move {
+                let again = ask(function, event).await;
+                assert_eq!(again.body["total"], campaigns::PEOPLE, "{again:?}");
+                campaigns::assert_loaded(stage).await;
+                ("the same request: 200".to_owned(), "the part, once".to_owned())
+            })
+        },
+    },
+    Story {
+        name: "the start of a campaign",
+        program: Program::SendTemplate,
+        event: |stage| {
+            Box::pin(async {
+                campaigns::loaded(stage).await;
+                campaigns::order("start")
+            })
+        },
+        after: |stage, function, event| {
+            Box::pin(async move {
+                let again = ask(function, event).await;
+                assert!(matches!(again.status, 200 | 409), "{again:?}");
+                campaigns::finish(stage).await;
+                campaigns::assert_sent_once(stage).await;
+                let returns = "the same request: 200, or 409 when it was started";
+                (returns.to_owned(), "each person gets one message".to_owned())
+            })
+        },
+    },
+    Story {
+        name: "a run that sends a scheduled message",
+        program: Program::Worker,
+        event: |stage| {
+            Box::pin(async {
+                campaigns::schedule(stage).await;
+                json!({"action": "run"})
+            })
+        },
+        after: |stage, function, event| {
+            Box::pin(async move {
+                campaigns::end_scheduled_claim(stage).await;
+                assert_eq!(ask(function, event).await.status, 200);
+                let state = campaigns::scheduled_state(stage).await;
+                assert_eq!((stage.phone().await.len(), state), (1, json!("sent")));
+                let returns = "the next run, once a claim has ended (30 s)";
+                (returns.to_owned(), "one message".to_owned())
             })
         },
     },
@@ -416,8 +481,12 @@ async fn killed() {
                     (Fault::Freeze, "has received it"),
                     (Fault::WithholdAnswer, "has carried it out"),
                 ] {
-                    let step = format!("{}: no. {} to {}, {request}", story.name, index + 1, called(service));
-                    cases.push(kill(story, service, index + 1..=index + 1, step, fault, words));
+                    let number = index + 1;
+                    let step = match story.is_in_order() {
+                        true => format!("{}: no. {number} to {}, {request}", story.name, called(service)),
+                        false => format!("{}: a request to {}", story.name, called(service)),
+                    };
+                    cases.push(kill(story, service, number..=number, step, fault, words));
                 }
             }
         }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod callbacks;
+mod campaigns;
 mod clock;
 mod killed;
 mod malformed;

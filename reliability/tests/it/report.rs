@@ -32,8 +32,8 @@ a proxy before it (`testing::FaultProxy`). `cargo test -p reliability` compares 
 A fault lasts from the step named until it is mended, unless it says *once*. **Within** is a bound that the suite asserts,
 not a measurement. **How service returns** is what the same process does once the fault is over, with no help from
 anyone. The suite does not wait for the end of claims and leases that a run has left, 4 s of a callback's (17 s at
-`worker`), 30 s of a login's, 35 s of a send's, 45 s of the token's and the ticket's: it moves their end to now. The kinds
-of fault:
+`worker`), 30 s of a login's, of a campaign's and of a scheduled message's, 35 s of a send's, 45 s of the token's and the
+ticket's: it moves their end to now. The kinds of fault:
 
 | a service that … | |
 |---|---|
@@ -164,7 +164,7 @@ fn compare(title: &str, text: &str) {
 }
 
 /// The sections, in their order.
-pub(crate) const TITLES: [&str; 13] = [
+pub(crate) const TITLES: [&str; 14] = [
     "Callbacks, when the table or the event bus breaks",
     "Sending, when the table breaks",
     "Sending, when WeChat breaks",
@@ -178,6 +178,7 @@ pub(crate) const TITLES: [&str; 13] = [
     "Outages longer than WeChat's three deliveries",
     "Sending without an Idempotency-Key",
     "Callbacks, when own code breaks",
+    "Campaigns",
 ];
 
 fn sections_of(document: &str) -> Vec<(&str, &str)> {

@@ -139,13 +139,14 @@ impl Effects {
     /// [`Failed`], although the effects may have happened. The caller then gives up the claim with [`Self::give_up`].
     /// [`EffectError::Following`] when all others have happened.
     pub async fn run(&self, callback: &Callback, received_at: i64, budget: Duration) -> Result<Ran, Failed> {
-        let (ran, recorded, followed) = tokio::join!(
+        let began = Instant::now();
+        self.record_receipt(callback, received_at, budget).await?;
+        let budget = budget.saturating_sub(began.elapsed());
+        let (ran, followed) = tokio::join!(
             self.run_claimed(callback, received_at, budget),
-            self.record_receipt(callback, received_at, budget),
             self.record_following(callback, received_at, budget)
         );
         let ran = ran?;
-        recorded?;
         followed.map_err(|error| EffectError::Following(Box::new(error)))?;
         Ok(ran)
     }

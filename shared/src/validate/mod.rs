@@ -4,13 +4,13 @@
 //! |---|---|
 //! | a menu, or the difference between two | [`menu`] |
 //! | a request to send a template message | `send` (feature `client`) |
-//! | a campaign, and a part of its audience | `campaign`, `recipients` (features `client` and `aws`) |
+//! | a campaign, and a part of its audience | `campaign`, `recipients` (feature `client`) |
 //! | a request to send a customer-service message | `custom` (feature `client`) |
 //! | a message against the account's templates | [`template`] |
 //! | a team's id of a user | [`user_id`] |
 //! | anything else | [`Reader`] |
 
-#[cfg(all(feature = "client", feature = "aws"))]
+#[cfg(feature = "client")]
 pub mod campaign;
 #[cfg(feature = "client")]
 pub mod custom;
@@ -18,7 +18,7 @@ mod fault;
 pub mod menu;
 mod place;
 mod reader;
-#[cfg(all(feature = "client", feature = "aws"))]
+#[cfg(feature = "client")]
 pub mod recipients;
 #[cfg(feature = "client")]
 pub mod send;

@@ -13,7 +13,9 @@ use wechat::{
     campaign::{Campaign, CampaignState, Loading, Progress, WaitingFor},
     clock::Deadline,
     lock::lock,
+    sending::Outcome,
     store::{LeasedCampaign, NewState, StoreError},
+    telemetry::{self, Metric},
 };
 
 use super::{
@@ -53,6 +55,8 @@ pub(crate) struct Run<'a> {
     has_order: AtomicBool,
     pub(crate) judge: Mutex<Judge>,
     pub(crate) quota: Mutex<Quota>,
+    /// How the sends fared that the metrics do not count yet.
+    pub(crate) outcomes: Mutex<Vec<Outcome>>,
     /// The line in which messages wait for their turn, one after the other.
     pub(crate) pace: tokio::sync::Mutex<Pace>,
     /// Messages that may still go out in this phase.
@@ -105,6 +109,7 @@ impl<'a> Run<'a> {
             has_died,
             judge: Mutex::new(Judge::new(has_accepted, refused_first)),
             quota: Mutex::new(Quota::new(campaigns as u64)),
+            outcomes: Mutex::default(),
             pace: tokio::sync::Mutex::new(pace),
             campaign: Mutex::new(campaign),
             verdict: Mutex::new(None),
@@ -449,6 +454,7 @@ impl<'a> Run<'a> {
             }
             Verdict::Stops(reason) => {
                 tracing::error!(campaign = self.id(), reason, "a campaign stopped / 群发任务已停止");
+                telemetry::emit(&[Metric::count("CampaignStops")], None, self.now());
                 self.enter(NewState {
                     reason: Some(reason),
                     finished_at: Some(now),

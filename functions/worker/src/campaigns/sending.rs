@@ -300,7 +300,7 @@ impl Run<'_> {
         let sent = self.account.attempt(&call, self.deadline).await;
         lock(&self.quota).answered();
         let outcome = Outcome::of(&sent);
-        outcome.count(1, self.now());
+        lock(&self.outcomes).push(outcome);
         if outcome == Outcome::Accepted || sent.as_ref().is_err_and(sending::is_unfollowed) {
             self.record(&message, &sent, asked_now).await;
         }
@@ -384,6 +384,7 @@ impl Run<'_> {
     /// Stores a chunk's ledger and moves its people in the totals. What WeChat has answered must not be lost, so a table that fails
     /// is asked again.
     async fn store(&self, id: &str, open: &mut Open, before: &StoredLedger) -> Result<(), Ended> {
+        self.report_outcomes();
         let mut pause = WRITE_PAUSE;
         for attempt in 1..=WRITE_ATTEMPTS {
             match self.put_ledger(id, open.chunk, &open.stored).await {
@@ -401,6 +402,15 @@ impl Run<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Counts in the metrics how the sends since the last ledger fared: one line for each outcome, not for each message.
+    fn report_outcomes(&self) {
+        let outcomes = std::mem::take(&mut *lock(&self.outcomes));
+        for outcome in Outcome::ALL {
+            let sends = outcomes.iter().filter(|sent| **sent == outcome).count();
+            outcome.count(sends, self.now());
+        }
     }
 
     /// Queues those again whose outcome is unknown: somebody wants that.

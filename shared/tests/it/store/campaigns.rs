@@ -206,7 +206,7 @@ async fn one_run_holds_the_lease_and_an_order_is_never_overwritten() {
         None,
         "the lease is given back"
     );
-    assert_eq!(table.due_campaigns(NOW + 9).await.unwrap(), [id.clone()]);
+    assert_eq!(&table.due_campaigns(NOW + 9).await.unwrap(), std::slice::from_ref(id));
 
     // A lease whose holder died ends by itself, and the next holder is told.
     table
