@@ -59,8 +59,10 @@ async fn main() -> Result<()> {
     if !std::process::Command::new(cargo).args(build).status()?.success() {
         return Err("worker cannot be built".into());
     }
-    println!("| | recipients | messages a second | CPU of the worker a message, µs | peak memory of the worker, MiB |");
-    println!("|---|--:|--:|--:|--:|");
+    println!(
+        "| | recipients | messages a second | CPU of the worker a message, µs | log a message, bytes | peak memory of the worker, MiB |"
+    );
+    println!("|---|--:|--:|--:|--:|--:|");
     speed("WeChat at once", Duration::ZERO, UNBOUNDED, 30_000).await?;
     speed("WeChat after 150 ms, pace 1,000", LATENCY, 1_000, 20_000).await?;
     println!("\n| | recipients | seconds | peak memory of the worker, MiB |\n|---|--:|--:|--:|");
@@ -196,8 +198,9 @@ async fn speed(name: &str, delay: Duration, pace: u32, recipients: u32) -> Resul
     let rate = f64::from(recipients) / (last - first).as_secs_f64();
     let cpu = (cpu_time(pid)? - cpu) / recipients;
     let memory = peak_memory(pid)? as f64 / 1024.0;
+    let log = worker.logs().len() / recipients as usize;
     println!(
-        "| {name} | {recipients} | {rate:.0} | {} | {memory:.1} |",
+        "| {name} | {recipients} | {rate:.0} | {} | {log} | {memory:.1} |",
         cpu.as_micros()
     );
     Ok(())

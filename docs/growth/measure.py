@@ -36,7 +36,7 @@ TOKEN = {
 def write_units(request):
     """One unit for each kilobyte of the item's names and values, as far as the request holds them, and one for the index."""
     values = request.get("Item") or request.get("ExpressionAttributeValues", {}) | request["Key"]
-    size = sum(len(name) + len(next(iter(value.values())).encode()) for name, value in values.items())
+    size = sum(len(name) + len(str(next(iter(value.values()))).encode()) for name, value in values.items())
     is_indexed = "ipk" in values or ":ipk" in values
     return -(-size // 1024) + is_indexed
 

@@ -48,11 +48,13 @@ impl Cursor {
     }
 
     /// Returns the key of the item.
+    #[cfg(feature = "client")]
     pub(super) fn pk(&self) -> &str {
         &self.pk
     }
 
     /// Returns the sort key.
+    #[cfg(feature = "client")]
     pub(super) fn at(&self) -> f64 {
         self.isk.parse().unwrap_or_default()
     }

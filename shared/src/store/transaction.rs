@@ -44,6 +44,7 @@ impl<'t> Transaction<'t> {
     }
 
     /// Adds a put, which replaces the item.
+    #[cfg(feature = "client")]
     pub(super) fn put_always<'a>(
         self,
         pk: &str,
