@@ -169,6 +169,7 @@ fn plan(pace: u32, start_at: Option<i64>) -> Plan {
         start_at,
         canary: None,
         keep_for_single_sends: None,
+        only_warns: false,
     }
 }
 

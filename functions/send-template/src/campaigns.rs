@@ -18,7 +18,7 @@ use wechat::{
             template::SendTemplateMessage,
         },
     },
-    campaign::{Audience, Campaign, CampaignState, Progress, Totals, WaitingFor, reserve},
+    campaign::{Audience, Campaign, CampaignState, Loading, Progress, Totals, WaitingFor, reserve},
     random,
     store::{NewState, Page},
     validate::{campaign, template::Finding},
@@ -291,7 +291,7 @@ async fn create(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>,
         // People's own data may bring what the campaign's lacks.
         findings.retain(|finding| finding.given.is_some());
     }
-    if findings.iter().any(Finding::is_refusal) {
+    if findings.iter().any(Finding::is_refusal) && !plan.only_warns {
         return Err(Problem::template_mismatch(findings));
     }
     let id = random::hex::<8>();
@@ -346,7 +346,7 @@ async fn preview(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>
         data: &message.data,
     };
     let findings = templates::check(app, checked, request.deadline()).await;
-    let known = campaign.plan.audience == Audience::List || campaign.started_at.is_some();
+    let known = campaign.plan.audience == Audience::List || campaign.progress.loading == Loading::Over;
     let recipients = known.then(|| campaign.recipients());
     let quota = quota(app, request).await.map(|quota| {
         let reserve = reserve(campaign.plan.keep_for_single_sends, quota.daily_limit);
@@ -384,7 +384,7 @@ async fn quota(app: &App, request: &ApiRequest<'_>) -> Option<Quota> {
     let call = GetQuota {
         cgi_path: SendTemplateMessage::PATH,
     };
-    let asked = timeout(QUOTA_BUDGET, app.account.call_once(&call, request.deadline())).await;
+    let asked = timeout(QUOTA_BUDGET, app.account.attempt(&call, request.deadline())).await;
     asked.ok()?.ok()
 }
 
@@ -464,7 +464,7 @@ async fn resend(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>,
     find(app, request).await?;
     let now = app.account.clock.now();
     let decide = |campaign: &Campaign| {
-        if !campaign.state.has_ended() || campaign.progress.resending.is_some() {
+        if !campaign.state.has_ended() {
             return Err(not_in(campaign.state));
         }
         if campaign.progress.totals.unknown == 0 {

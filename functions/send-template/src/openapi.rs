@@ -222,6 +222,8 @@ struct CampaignBody {
     /// Calls of the day's quota that are left to single sends. 1 % of it when absent, at most 1,000.
     #[schema(minimum = 0)]
     keep_for_single_sends: Option<u64>,
+    /// `warn` takes values that WeChat will refuse by its rules for fields: a test account takes them.
+    validate: Option<Validate>,
 }
 
 #[derive(Deserialize)]

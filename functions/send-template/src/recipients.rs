@@ -126,8 +126,11 @@ async fn load(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, P
     } else {
         recipients::read_json(&request.json()?)
     };
-    let Part { name, recipients } = part.map_err(Problem::faulty_request)?;
-    check(app, request, &campaign, &recipients).await?;
+    let part = part.map_err(Problem::faulty_request)?;
+    if !campaign.plan.only_warns {
+        check(app, request, &campaign, &part).await?;
+    }
+    let Part { name, recipients, .. } = part;
     let count = recipients.len();
     let digest = sha256_hex(json::write(&recipients).as_bytes());
     let chunks = into_chunks(recipients);
@@ -152,19 +155,13 @@ async fn load(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, P
     }
 }
 
-/// Refuses values that WeChat would refuse, and messages that lack a field, before anybody gets one.
-async fn check(
-    app: &App,
-    request: &ApiRequest<'_>,
-    campaign: &Campaign,
-    recipients: &[Recipient],
-) -> Result<(), Problem> {
+/// Refuses values that WeChat would refuse, messages that lack a field, and columns that are no field, before anybody gets one.
+async fn check(app: &App, request: &ApiRequest<'_>, campaign: &Campaign, part: &Part) -> Result<(), Problem> {
     let mut seen = HashSet::new();
-    let mut faults = Vec::new();
-    for (position, recipient) in recipients.iter().enumerate() {
-        let own = json::write(&recipient.data);
+    let mut faults: Vec<Fault> = Vec::new();
+    for (position, recipient) in part.recipients.iter().enumerate() {
         // Many have the same own data, most have none.
-        if !seen.insert(own) {
+        if !seen.insert(json::write(&recipient.data)) {
             continue;
         }
         let mut data = campaign.plan.content.data.clone();
@@ -173,12 +170,23 @@ async fn check(
             template_id: &campaign.plan.content.template_id,
             data: &data,
         };
+        let is_column = |finding: &Finding| {
+            let of_row = recipient
+                .data
+                .keys()
+                .any(|name| finding.field == format!("data.{name}"));
+            part.lines.is_some() && of_row && finding.is_extra_field()
+        };
         let findings = templates::check(app, checked, request.deadline()).await;
-        if let Some(finding) = findings.iter().find(|finding| finding.is_refusal()) {
-            faults.push(fault(position, finding));
-            if faults.len() >= PAGE {
-                break;
-            }
+        for finding in findings
+            .iter()
+            .filter(|finding| finding.is_refusal() || is_column(finding))
+        {
+            let pointer = format!("{}{}", part.place(position), finding.pointer);
+            faults.push(Fault::new(pointer, finding.rule.clone()));
+        }
+        if faults.len() >= PAGE {
+            break;
         }
     }
     if faults.is_empty() {
@@ -186,13 +194,6 @@ async fn check(
     } else {
         Err(Problem::faulty_request(faults))
     }
-}
-
-fn fault(position: usize, finding: &Finding) -> Fault {
-    Fault::new(
-        format!("/recipients/{position}{}", finding.pointer),
-        finding.rule.clone(),
-    )
 }
 
 /// Returns the first recipient of a list.

@@ -183,11 +183,12 @@ impl App {
 /// Sends the messages that are due: single ones first.
 async fn run_messages(account: &Account, deadline: Deadline) -> Result<Map<String, Value>, StoreError> {
     let mut done = Map::new();
-    let turns = scheduled::run_due(account, deadline).await?;
+    let turns = scheduled::run_due(account, deadline).await;
+    let campaigns = campaigns::run_due(account, deadline).await?;
+    let turns = turns?;
     if turns > 0 {
         done.insert("scheduled".to_owned(), turns.into());
     }
-    let campaigns = campaigns::run_due(account, deadline).await?;
     if campaigns > 0 {
         done.insert("campaigns".to_owned(), campaigns.into());
     }

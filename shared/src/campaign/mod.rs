@@ -117,6 +117,8 @@ pub struct Plan {
     pub canary: Option<Canary>,
     /// Calls of the day's quota that are left to single sends. `None` for 1 %, at most 1,000.
     pub keep_for_single_sends: Option<u64>,
+    /// `"validate": "warn"`: what WeChat would refuse by its rules for fields is loaded and sent all the same.
+    pub only_warns: bool,
 }
 
 /// A campaign as the table keeps it.
@@ -164,6 +166,8 @@ pub struct Progress {
     pub recipients: u64,
     /// The state of each of them. The sum is `recipients`.
     pub totals: Totals,
+    /// People who were refused while the audience was loaded: WeChat was not asked for them.
+    pub refused_at_loading: u64,
     /// The refused ones by errcode, or by `unknown-user`.
     pub refusals: BTreeMap<String, u64>,
     /// All chunks before this one are sent.
@@ -313,7 +317,9 @@ impl Campaign {
             (false, true) if plan.audience != Audience::List => CampaignState::Scheduled,
             (false, _) => CampaignState::Loading,
             (true, true) => CampaignState::Scheduled,
-            (true, false) if plan.canary.is_some() && !progress.is_canary_over => CampaignState::Canary,
+            (true, false) if plan.canary.is_some() && !progress.is_canary_over && progress.resending.is_none() => {
+                CampaignState::Canary
+            }
             (true, false) => CampaignState::Running,
         }
     }
@@ -404,6 +410,7 @@ mod tests {
                 start_at: None,
                 canary: None,
                 keep_for_single_sends: None,
+                only_warns: false,
             },
             created_at: 0,
             state: CampaignState::Draft,

@@ -24,7 +24,7 @@ use crate::{
     clock::Clock,
     message::{Callback, Content, Event, is_msgid},
     random,
-    store::{Claim, MessageStatus, Receipt, StoreError, Table},
+    store::{Claim, MessageStatus, Receipt, Recorded, StoreError, Table},
 };
 
 /// The time to close the claim after the effects' budget.
@@ -140,7 +140,7 @@ impl Effects {
     /// [`EffectError::Following`] when all others have happened.
     pub async fn run(&self, callback: &Callback, received_at: i64, budget: Duration) -> Result<Ran, Failed> {
         let began = Instant::now();
-        self.record_receipt(callback, received_at, budget).await?;
+        let recorded = self.record_receipt(callback, received_at, budget).await?;
         let budget = budget.saturating_sub(began.elapsed());
         let (ran, followed) = tokio::join!(
             self.run_claimed(callback, received_at, budget),
@@ -148,21 +148,31 @@ impl Effects {
         );
         let ran = ran?;
         followed.map_err(|error| EffectError::Following(Box::new(error)))?;
-        Ok(ran)
+        // Without a bus a receipt is all that can have happened before.
+        Ok(match recorded {
+            Some(Recorded::Before) if !self.publish() => Ran::Before,
+            _ => ran,
+        })
     }
 
-    async fn record_receipt(&self, callback: &Callback, received_at: i64, budget: Duration) -> Result<(), EffectError> {
+    async fn record_receipt(
+        &self,
+        callback: &Callback,
+        received_at: i64,
+        budget: Duration,
+    ) -> Result<Option<Recorded>, EffectError> {
         let Some(receipt) = receipt(callback, received_at) else {
-            return Ok(());
+            return Ok(None);
         };
         let recorded = timeout(budget, self.table.record_receipt(receipt)).await;
-        if !recorded.map_err(|_| EffectError::TooLate(budget))?? {
+        let recorded = recorded.map_err(|_| EffectError::TooLate(budget))??;
+        if recorded == Recorded::No {
             tracing::warn!(
                 "a receipt was not recorded: its user is not the recipient of the message; is this URL also in the console of \
                  another account? / 回执的用户与消息的接收者不符，未予记录：是否有其他公众号的服务器配置指向了此 URL？"
             );
         }
-        Ok(())
+        Ok(Some(recorded))
     }
 
     async fn record_following(

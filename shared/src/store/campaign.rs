@@ -22,7 +22,7 @@ use serde::de::DeserializeOwned;
 
 use super::{
     Attributes, StoreError, StoreErrorKind, Table,
-    claim::{FREE, MINE},
+    claim::{FREE, MINE, send_between_transactions},
     get_number, get_text,
     index::{Cursor, InvalidCursor, Page, indexed},
     is_condition_failure, named, number, text,
@@ -119,6 +119,7 @@ impl Campaign {
                 start_at: get_number(item, "start_at"),
                 canary: json::<Canary>(item, "canary"),
                 keep_for_single_sends: get_number(item, "keep_for_single_sends"),
+                only_warns: item.get("only_warns").is_some_and(|value| value.as_bool() == Ok(&true)),
             },
             created_at: get_number(item, "created_at")?,
             state: CampaignState::parse(get_text(item, "state")?)?,
@@ -162,6 +163,7 @@ impl Table {
             ("entries", number(0)),
             ("chunks", number(0)),
             ("changes", number(0)),
+            ("only_warns", AttributeValue::Bool(plan.only_warns)),
         ];
         let start_at = plan.start_at.map(|at| ("start_at", number(at)));
         let canary = plan.canary.map(|canary| ("canary", text(json::write(&canary))));
@@ -588,7 +590,7 @@ impl Table {
         owner: &str,
         progress: &Progress,
         until: i64,
-    ) -> Result<Option<Campaign>, StoreError> {
+    ) -> Result<Option<LeasedCampaign>, StoreError> {
         let values = [
             (":owner", text(owner)),
             (":until", number(until)),
@@ -602,11 +604,16 @@ impl Table {
                 values,
             )
             .return_values(ReturnValue::AllNew);
-        match update.send().await {
-            Ok(output) => Ok(output
-                .attributes
-                .filter(|item| !item.contains_key("deleted"))
-                .and_then(|item| Campaign::from_attributes(id, &item))),
+        match send_between_transactions(update).await {
+            Ok(output) => {
+                let item = output.attributes.unwrap_or_default();
+                let campaign = Campaign::from_attributes(id, &item);
+                Ok(campaign.map(|campaign| LeasedCampaign {
+                    campaign,
+                    has_died: false,
+                    is_deleted: item.contains_key("deleted"),
+                }))
+            }
             Err(error) if is_condition_failure(&error) => Ok(None),
             Err(error) => Err(StoreError::from_sdk("UpdateItem", &error)),
         }
@@ -637,7 +644,7 @@ impl Table {
             Some(MINE),
             values,
         );
-        written_if("UpdateItem", update.send().await)
+        written_if("UpdateItem", send_between_transactions(update).await)
     }
 
     /// Stores a state that the run `owner` has come to. `due` (epoch seconds) ends the run's lease and says when the worker has
@@ -667,7 +674,7 @@ impl Table {
         let pk = self.campaign_pk(&campaign.id);
         let Some(due) = due else {
             let update = self.update(&pk, &expression, Some(&condition), values);
-            return written_if("UpdateItem", update.send().await);
+            return written_if("UpdateItem", send_between_transactions(update).await);
         };
         Transaction::new(self)
             .update(&pk, &expression, &condition, values)
@@ -702,7 +709,7 @@ impl Table {
     /// # Errors
     /// [`StoreError`] when the table cannot be written.
     pub async fn forget_campaign(&self, id: &str) -> Result<(), StoreError> {
-        for pk in [self.due_pk(id), self.campaign_pk(id)] {
+        for pk in [self.campaign_pk(id), self.due_pk(id)] {
             written("DeleteItem", self.delete(&pk).send().await)?;
         }
         Ok(())

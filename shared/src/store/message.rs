@@ -113,6 +113,25 @@ pub struct Receipt<'a> {
     pub at: i64,
 }
 
+/// What became of a receipt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// It is recorded.
+    Now,
+    /// An earlier delivery of it was recorded.
+    Before,
+    /// It is another account's: the recipient of the message differs, and openids are unique to an account.
+    No,
+}
+
+impl Recorded {
+    /// Whether it is recorded, now or before.
+    #[must_use]
+    pub fn is_recorded(self) -> bool {
+        self != Self::No
+    }
+}
+
 impl MessageRecord {
     pub(super) fn from_attributes(item: &Attributes) -> Option<Self> {
         Some(Self {
@@ -250,22 +269,21 @@ impl Table {
     }
 
     /// Records a receipt, and creates the record if the receipt comes before the send is recorded. A message that did not arrive
-    /// is listed among the problems of its day. Returns `false` and changes nothing when the recipient differs: openids are
-    /// unique to an account, so the receipt is another account's.
+    /// is listed among the problems of its day.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written.
-    pub async fn record_receipt(&self, receipt: Receipt<'_>) -> Result<bool, StoreError> {
+    pub async fn record_receipt(&self, receipt: Receipt<'_>) -> Result<Recorded, StoreError> {
         let pk = self.message_pk(receipt.msgid);
-        let is_recorded = self.write_receipt(&pk, receipt).await?;
-        if is_recorded && matches!(receipt.status, MessageStatus::Blocked | MessageStatus::Failed) {
+        let recorded = self.write_receipt(&pk, receipt).await?;
+        if recorded.is_recorded() && matches!(receipt.status, MessageStatus::Blocked | MessageStatus::Failed) {
             self.note_problem(&pk, receipt.at).await?;
         }
-        Ok(is_recorded)
+        Ok(recorded)
     }
 
     /// Writes a receipt into the record of its message, unless it has one. In the usual order of events this is one write.
-    async fn write_receipt(&self, pk: &str, receipt: Receipt<'_>) -> Result<bool, StoreError> {
+    async fn write_receipt(&self, pk: &str, receipt: Receipt<'_>) -> Result<Recorded, StoreError> {
         const SET: &str = "SET #status = :status, finished_at = :at, receipt = :words";
         let values = || {
             [
@@ -286,16 +304,21 @@ impl Table {
                 )
                 .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
             let Err(error) = update.send().await else {
-                return Ok(true);
+                return Ok(Recorded::Now);
             };
             let item = self.refused_update(pk, &error).await?;
             if let Some(touser) = get_text(&item, "touser") {
-                return Ok(touser == receipt.openid);
+                return Ok(if touser == receipt.openid {
+                    Recorded::Before
+                } else {
+                    Recorded::No
+                });
             }
             if !item.is_empty() {
                 // Its recipient asked to be forgotten.
                 let update = self.update(pk, SET, Some("attribute_not_exists(touser)"), values());
-                return written_if("UpdateItem", update.send().await);
+                written_if("UpdateItem", update.send().await)?;
+                return Ok(Recorded::Now);
             }
             let created = [
                 ("status", text(receipt.status.as_str())),
@@ -308,11 +331,11 @@ impl Table {
             let put = place.fold(self.put(pk, created), |put, (name, value)| put.item(name, value));
             let put = put.condition_expression("attribute_not_exists(pk)");
             if written_if("PutItem", put.send().await)? {
-                return Ok(true);
+                return Ok(Recorded::Now);
             }
             // The send was recorded meanwhile.
         }
-        Ok(true)
+        Ok(Recorded::Now)
     }
 
     /// Removes `openid` from a few records of messages to this person; its digest stays, by which log lines name the person.

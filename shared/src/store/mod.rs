@@ -48,7 +48,7 @@ pub use self::{
     keys::{CreatedKey, KEYS_LIMIT},
     login::{Login, LoginClaim, LoginEnd, LoginPurpose},
     menu::{KeptMenu, MenuError, ROLLBACK_CLAIMED_FOR},
-    message::{MESSAGES_PAGE, MessageRecord, MessageStatus, Receipt, SentMessage},
+    message::{MESSAGES_PAGE, MessageRecord, MessageStatus, Receipt, Recorded, SentMessage},
     refusal::{REFUSAL_IS_NEWS_FOR, RefusedCallback, Sender},
     replies::{SavedReplies, StoredReplies},
     send::{RecipientState, RecordedAnswer, SendClaim, SendOutcome, SendRequest, SendState},

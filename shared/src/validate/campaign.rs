@@ -16,7 +16,7 @@ pub const CANARY_WAIT_LIMIT: u64 = 24 * 3600;
 /// Messages. The largest canary.
 pub const CANARY_COUNT_LIMIT: u64 = 100_000;
 /// The known members.
-pub const KNOWN: [&str; 10] = [
+pub const KNOWN: [&str; 11] = [
     "name",
     "template_id",
     "data",
@@ -27,6 +27,7 @@ pub const KNOWN: [&str; 10] = [
     "start_at",
     "canary",
     "keep_for_single_sends",
+    "validate",
 ];
 
 /// Reads the body, already parsed as JSON.
@@ -58,6 +59,7 @@ fn plan(reader: &mut Reader, body: &Value) -> Option<Plan> {
         start_at: send::time(reader, body, "start_at"),
         canary: canary(reader, body),
         keep_for_single_sends: integer(reader, body, "keep_for_single_sends", 0, u64::MAX),
+        only_warns: body.get("validate").is_some() && reader.one_of(body, "validate", &["warn"]).is_some(),
         name: name?.to_owned(),
         audience: audience?,
     })

@@ -29,6 +29,19 @@ pub struct Part {
     pub name: String,
     /// Its entries.
     pub recipients: Vec<Recipient>,
+    /// The lines of the entries, if it came as CSV.
+    pub lines: Option<Vec<u64>>,
+}
+
+impl Part {
+    /// Returns the JSON pointer to an entry, or for CSV one that names its line.
+    #[must_use]
+    pub fn place(&self, position: usize) -> String {
+        match self.lines.as_ref().and_then(|lines| lines.get(position)) {
+            Some(line) => format!("/line {line}"),
+            None => format!("/recipients/{position}"),
+        }
+    }
 }
 
 /// Reads a part from a JSON body.
@@ -59,6 +72,7 @@ fn part(reader: &mut Reader, body: &Value) -> Option<Part> {
     Some(Part {
         name: name?.to_owned(),
         recipients,
+        lines: None,
     })
 }
 
@@ -116,14 +130,16 @@ pub fn read_csv(name: &str, csv: &str) -> Result<Part, Vec<Fault>> {
     let mut reader = Reader::of_request();
     part_name(&mut reader, &Place::Root.member("part"), name);
     let recipients = table(&mut reader, csv.strip_prefix('\u{feff}').unwrap_or(csv));
-    let part = recipients.map(|recipients| Part {
+    let part = recipients.map(|(recipients, lines)| Part {
         name: name.to_owned(),
         recipients,
+        lines: Some(lines),
     });
     reader.finish(part)
 }
 
-fn table(reader: &mut Reader, csv: &str) -> Option<Vec<Recipient>> {
+/// Reads the rows and their lines.
+fn table(reader: &mut Reader, csv: &str) -> Option<(Vec<Recipient>, Vec<u64>)> {
     let mut rows = ReaderBuilder::new()
         .flexible(true)
         .has_headers(false)
@@ -137,7 +153,7 @@ fn table(reader: &mut Reader, csv: &str) -> Option<Vec<Recipient>> {
         return None;
     };
     let columns = columns(reader, &header)?;
-    let mut recipients = Vec::new();
+    let (mut recipients, mut lines) = (Vec::new(), Vec::new());
     for row in rows {
         // The text is UTF-8 and rows may have any length, so nothing else can be wrong with one.
         let Ok(row) = row else { continue };
@@ -151,12 +167,15 @@ fn table(reader: &mut Reader, csv: &str) -> Option<Vec<Recipient>> {
             );
             continue;
         }
-        recipients.extend(row_entry(reader, &columns, &row, line));
+        if let Some(entry) = row_entry(reader, &columns, &row, line) {
+            recipients.push(entry);
+            lines.push(line);
+        }
     }
     if recipients.is_empty() && reader.count() == 0 {
         reader.fault(&Place::Root, "has no recipient below its header / 表头之下没有接收者");
     }
-    Some(recipients)
+    Some((recipients, lines))
 }
 
 /// What the cells of a row are.

@@ -160,6 +160,24 @@ async fn a_part_is_loaded_whole_or_not_at_all_and_once() {
     assert_eq!(loaded.parts(), (200, json!({"part": "2", "recipients": 2, "total": 4})));
     let bad = load_csv(function, &id, "3", "touser\no6\n\"\"\n").await;
     assert_eq!((bad.status, &bad.body["pointer"]), (400, &json!("/line 3")), "{bad:?}");
+    let bad = load_csv(
+        function,
+        &id,
+        "3",
+        &format!("touser,thing1\no6,ok\no7,{}\n", "长".repeat(21)),
+    )
+    .await;
+    assert_eq!(
+        (bad.status, &bad.body["pointer"]),
+        (400, &json!("/line 3/data/thing1/value")),
+        "{bad:?}"
+    );
+    let misspelt = load_csv(function, &id, "3", "touser,thing9\no6,x\n").await;
+    assert_eq!(
+        (misspelt.status, &misspelt.body["pointer"]),
+        (400, &json!("/line 2/data/thing9")),
+        "{misspelt:?}"
+    );
     let nameless = load_csv(function, &id, "", "touser\no6\n").await;
     assert_eq!(nameless.status, 400);
 
@@ -226,6 +244,14 @@ async fn a_message_that_wechat_would_refuse_is_no_campaign() {
         (400, &json!("/recipients/0/data/thing1")),
         "{bare:?}"
     );
+    // A test account takes any value.
+    let mut long = with(
+        "data",
+        json!({"thing1": "长".repeat(21), "time2": "10:00", "const3": "通过"}),
+    );
+    long["validate"] = json!("warn");
+    let id = create(function, &long).await;
+    assert_eq!(load(function, &id, "1", json!(["o1"])).await.status, 200);
     let all = json!({"name": "n", "template_id": TEMPLATE_ID, "audience": "followers", "data": {"thing1": "一"}});
     assert_eq!(function.post("/api/campaigns", &all).await.status, 400);
 }

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, time::Duration};
 use wechat::{
     api::{ApiError, Rejection},
     campaign::{Change, WaitingFor},
-    errcode::{self, Class, Retry},
+    errcode::{Class, Retry},
     sending::refusal,
     token::{CallError, CallFailure, TokenError},
 };
@@ -23,6 +23,9 @@ const SILENT_FEW: u32 = 3;
 const NOT_WHITELISTED: i64 = 40164;
 /// The errcode for a message that WeChat has just accepted, or just refused, for this recipient.
 const DUPLICATE: i64 = 40241;
+
+/// Why a campaign waits for WeChat.
+pub(crate) const NO_CLEAR_ANSWER: &str = "WeChat gives no clear answer / 微信没有给出明确应答";
 
 /// What an answer means for the campaign.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +53,8 @@ pub(crate) struct Judge {
     pub(crate) has_accepted: bool,
     /// Refusals before the first acceptance.
     pub(crate) refused_first: u32,
+    /// Answers that say what became of a message.
+    pub(crate) clear_answers: u64,
     /// The last answers of this run: whether each was a refusal.
     last: VecDeque<bool>,
     /// An errcode that is about everybody if it comes for a second recipient.
@@ -63,6 +68,7 @@ impl Judge {
         Self {
             has_accepted,
             refused_first,
+            clear_answers: 0,
             last: VecDeque::with_capacity(WINDOW),
             doubtful: None,
             silent: 0,
@@ -129,9 +135,9 @@ impl Judge {
 
     /// Judges a failed call that is not about a recipient, such as one for a list of followers.
     pub(crate) fn judge_call(&mut self, error: CallError, now: i64) -> Verdict {
-        let words = error.to_string();
+        let (words, is_refusal) = (error.to_string(), refusal(&error).is_some());
         match self.judge(Err(error), 0, false, now).verdict {
-            Verdict::GoesOn => Verdict::Stops(words),
+            Verdict::GoesOn if is_refusal => Verdict::Stops(words),
             Verdict::Slower => Verdict::Waits(WaitingFor::Platform, words),
             verdict => verdict,
         }
@@ -139,7 +145,7 @@ impl Judge {
 
     fn about_the_campaign(&mut self, rejection: &Rejection) -> Verdict {
         let entry = rejection.entry();
-        let reason = || in_words(rejection.errcode);
+        let reason = || in_words(rejection);
         match (entry.class, entry.retry) {
             _ if rejection.errcode == NOT_WHITELISTED => Verdict::Waits(WaitingFor::Whitelist, reason()),
             (Class::Token, _) => Verdict::Waits(WaitingFor::Token, reason()),
@@ -156,6 +162,7 @@ impl Judge {
     /// Counts a clear answer about one recipient.
     fn answered(&mut self, is_refusal: bool) -> Verdict {
         self.silent = 0;
+        self.clear_answers += 1;
         if self.last.len() == WINDOW {
             self.last.pop_front();
         }
@@ -189,7 +196,11 @@ impl Judge {
                 } else {
                     WaitingFor::Token
                 };
-                Verdict::Waits(waiting, error.to_string())
+                let reason = match error {
+                    TokenError::Refused(rejection) => in_words(rejection),
+                    error => error.to_string(),
+                };
+                Verdict::Waits(waiting, reason)
             }
             // The run is about to end.
             CallFailure::Api(ApiError::OutOfTime { .. }) => Verdict::GoesOn,
@@ -204,8 +215,7 @@ impl Judge {
         self.silent += 1;
         let is_down = self.silent >= SILENT || (self.silent >= SILENT_FEW && now - self.silent_since >= SILENT_FOR);
         if is_down {
-            let reason = "WeChat gives no clear answer / 微信没有给出明确应答";
-            return Verdict::Waits(WaitingFor::Platform, reason.to_owned());
+            return Verdict::Waits(WaitingFor::Platform, NO_CLEAR_ANSWER.to_owned());
         }
         else_
     }
@@ -221,11 +231,12 @@ fn is_whitelist(error: &TokenError) -> bool {
     }
 }
 
-/// Says in English and Chinese what an errcode means and what to do.
-pub(crate) fn in_words(errcode: i64) -> String {
-    let explained = errcode::lookup(errcode);
+/// Says in English and Chinese what WeChat refused, why, and what to do.
+fn in_words(rejection: &Rejection) -> String {
+    let Rejection { errcode, errmsg, .. } = rejection;
+    let explained = rejection.entry();
     format!(
-        "{errcode}: {}. {} / {}。{}",
+        "{errcode} ({errmsg}): {}. {} / {errcode}（{errmsg}）：{}。{}",
         explained.english, explained.remedy_english, explained.chinese, explained.remedy_chinese
     )
 }

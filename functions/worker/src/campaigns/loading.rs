@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use wechat::{
     api::calls::followers::{Followers, GetFollowers, GetTagged},
-    campaign::{Audience, CHUNK, Change, Loading, Mark, Recipient, into_chunks},
+    campaign::{Audience, CHUNK, CampaignState, Change, Loading, Mark, Recipient, into_chunks},
     digest::sha256,
     errcode::NOT_A_FOLLOWER,
     store::{CHUNKS_AT_ONCE, NewState, StoredLedger, USERS_LIMIT},
@@ -58,6 +58,10 @@ impl Run<'_> {
                 Loading::Duplicates { pass, passes, people } => self.find_duplicates(pass, passes, people).await?,
                 Loading::Over => {
                     self.recount().await?;
+                    {
+                        let progress = &mut self.campaign().progress;
+                        progress.refused_at_loading = progress.totals.refused;
+                    }
                     return self.begin().await;
                 }
             }
@@ -77,12 +81,12 @@ impl Run<'_> {
             return self.resume().await;
         }
         let reason = "there is nobody in the audience / 没有接收者";
-        self.enter(NewState {
+        let done = NewState {
             reason: Some(reason.to_owned()),
             finished_at: Some(self.seconds()),
-            ..NewState::plain(wechat::campaign::CampaignState::Done)
-        })
-        .await
+            ..NewState::plain(CampaignState::Done)
+        };
+        self.enter(done, |_| {}).await.map(|_| ())
     }
 
     async fn followers(&self, audience: Audience, after: &str) -> Result<Followers, CallError> {
@@ -114,6 +118,7 @@ impl Run<'_> {
             (campaign.progress.clone(), campaign.chunks, campaign.entries)
         };
         let (progress, chunks, entries) = progress;
+        let _one_at_a_time = self.writing.lock().await;
         if table
             .extend_campaign(&id, &self.owner, &progress, chunks, entries)
             .await?
@@ -138,7 +143,8 @@ impl Run<'_> {
     async fn resolve_users(&self, chunks: std::ops::Range<u32>) -> Result<(), Ended> {
         let id = self.id();
         let table = &self.account.table;
-        for (chunk, mut recipients) in table.chunks(&id, chunks).await? {
+        let counted = chunks.filter(|chunk| !self.campaign().skips(*chunk));
+        for (chunk, mut recipients) in table.chunks(&id, counted).await? {
             let wanted: Vec<&str> = recipients.iter().filter_map(|entry| entry.user.as_deref()).collect();
             if wanted.is_empty() {
                 continue;

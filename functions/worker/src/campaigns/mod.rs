@@ -54,9 +54,8 @@ pub(crate) async fn run_due(account: &Account, deadline: Deadline) -> Result<usi
     let due = account.table.due_campaigns(now.div_euclid(1000)).await?;
     let time = deadline.budget(now, LONGEST_RUN, Duration::ZERO);
     let ends = now + millis(time - MARGIN.min(time / 3));
-    let others = due.len();
     let runs = due.iter().map(|id| async move {
-        match work_on(account, id, others, ends, deadline).await {
+        match work_on(account, id, ends, deadline).await {
             Ok(has_worked) => usize::from(has_worked),
             Err(error) => {
                 tracing::error!(campaign = id, %error, "a campaign could not go on, the next run tries again / 任务暂时无法继续，下次运行重试");
@@ -68,13 +67,7 @@ pub(crate) async fn run_due(account: &Account, deadline: Deadline) -> Result<usi
 }
 
 /// Takes the lease of a campaign and works on it. Waits for another run that is about to end.
-async fn work_on(
-    account: &Account,
-    id: &str,
-    campaigns: usize,
-    ends: i64,
-    deadline: Deadline,
-) -> Result<bool, StoreError> {
+async fn work_on(account: &Account, id: &str, ends: i64, deadline: Deadline) -> Result<bool, StoreError> {
     let owner = random::hex::<8>();
     loop {
         let now = account.clock.now_millis();
@@ -84,9 +77,10 @@ async fn work_on(
             .lease_campaign(id, &owner, seconds, seconds + LEASE, ends.div_euclid(1000))
             .await?;
         match leased {
-            None => return Ok(false),
+            // A run that deleted it has died before its last step.
+            None => return account.table.forget_campaign(id).await.map(|()| false),
             Some(Ok(leased)) => {
-                return Run::new(account, owner, leased, campaigns, ends, deadline)
+                return Run::new(account, owner, leased, ends, deadline)
                     .work()
                     .await
                     .map(|()| true);

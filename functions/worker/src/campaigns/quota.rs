@@ -39,18 +39,15 @@ pub(crate) struct Quota {
     in_flight: u64,
     /// While WeChat is asked: the messages that took their turn since.
     taken_meanwhile: Option<u64>,
-    /// Campaigns that share what is left of the quota.
-    campaigns: u64,
 }
 
 impl Quota {
-    pub(crate) const fn new(campaigns: u64) -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             left: 0,
             asked_at: 0,
             in_flight: 0,
             taken_meanwhile: None,
-            campaigns,
         }
     }
 
@@ -83,8 +80,9 @@ impl Quota {
     }
 
     /// Takes in WeChat's answer; an account that may not ask has no reserve, and WeChat's own refusal ends its day. `kept` are the
-    /// calls that the campaign leaves to single sends.
-    pub(crate) fn learn(&mut self, today: Option<Today>, kept: Option<u64>, now: i64) -> Verdict {
+    /// calls that the campaign leaves to single sends. Each of the `others`, campaigns that send too, may hold as much as this one
+    /// may be granted at once.
+    pub(crate) fn learn(&mut self, today: Option<Today>, kept: Option<u64>, others: u64, now: i64) -> Verdict {
         let taken = self.taken_meanwhile.take().unwrap_or_default();
         self.asked_at = now;
         let Some(today) = today else {
@@ -92,10 +90,11 @@ impl Quota {
             return Verdict::GoesOn;
         };
         let reserve = reserve(kept, today.daily_limit);
-        let left = today.remain.saturating_sub(reserve).saturating_sub(taken);
-        // Several campaigns take a share each, and ask again.
-        self.left = (left / self.campaigns.max(1)).min(ASK_AFTER);
-        if self.left > 0 || taken > 0 {
+        let at_once = (today.daily_limit / 100).clamp(1, ASK_AFTER);
+        let held = taken + others * at_once;
+        let left = today.remain.saturating_sub(reserve).saturating_sub(held);
+        self.left = left.min(if others == 0 { ASK_AFTER } else { at_once });
+        if self.left > 0 || (taken > 0 && today.remain > reserve) {
             return Verdict::GoesOn;
         }
         let Today {
@@ -116,7 +115,7 @@ pub(crate) async fn ask(account: &Account, deadline: Deadline) -> Option<Today> 
     let call = GetQuota {
         cgi_path: SendTemplateMessage::PATH,
     };
-    let asked = tokio::time::timeout(ASK_FOR, account.call_once(&call, deadline)).await;
+    let asked = tokio::time::timeout(ASK_FOR, account.attempt(&call, deadline)).await;
     asked.ok()?.ok()
 }
 
@@ -140,7 +139,7 @@ mod tests {
         loop {
             if quota.is_unknown(NOW) {
                 quota.begin();
-                if matches!(quota.learn(today(remain), Some(1_000), NOW), Verdict::Waits(..)) {
+                if matches!(quota.learn(today(remain), Some(1_000), 0, NOW), Verdict::Waits(..)) {
                     return sent;
                 }
             }
@@ -160,17 +159,21 @@ mod tests {
     #[test]
     fn what_is_kept_is_never_taken_whatever_is_in_flight() {
         for latency in [0, 1, 150, 600] {
-            let sent = drain(&mut Quota::new(1), 4_321, latency);
+            let sent = drain(&mut Quota::new(), 4_321, latency);
             assert_eq!(sent, 3_321, "{latency} in flight");
         }
-        assert_eq!(drain(&mut Quota::new(3), 1_002, 0), 0, "too little for a share");
+        let mut one_of_three = Quota::new();
+        one_of_three.learn(today(4_000), Some(1_000), 2, NOW);
+        assert_eq!(one_of_three.left, 1_000, "the others may hold 1,000 each");
+        let waits = one_of_three.learn(today(3_000), Some(1_000), 2, NOW);
+        assert!(matches!(waits, Verdict::Waits(..)), "all that is left may be theirs");
     }
 
     #[test]
     fn what_goes_out_while_wechat_is_asked_is_counted() {
-        let mut quota = Quota::new(1);
+        let mut quota = Quota::new();
         quota.begin();
-        quota.learn(today(5_000), None, NOW);
+        quota.learn(today(5_000), None, 0, NOW);
         assert_eq!(quota.left, 1_000);
         for _ in 0..700 {
             quota.take();
@@ -181,15 +184,15 @@ mod tests {
         for _ in 0..50 {
             quota.take();
         }
-        quota.learn(today(1_800), None, NOW);
+        quota.learn(today(1_800), None, 0, NOW);
         assert_eq!(quota.left, 50, "800 above the reserve, of which 750 are under way");
     }
 
     #[test]
     fn it_is_asked_every_minute_and_an_account_that_may_not_ask_goes_on() {
-        let mut quota = Quota::new(1);
+        let mut quota = Quota::new();
         assert!(quota.is_unknown(NOW));
-        assert_eq!(quota.learn(None, None, NOW), Verdict::GoesOn);
+        assert_eq!(quota.learn(None, None, 0, NOW), Verdict::GoesOn);
         assert!(!quota.is_unknown(NOW + 59_999) && quota.is_unknown(NOW + 60_000));
         assert!(quota.is_low(NOW + 45_000));
     }

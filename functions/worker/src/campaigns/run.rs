@@ -20,7 +20,7 @@ use wechat::{
 
 use super::{
     LEASE,
-    judge::{Judge, Verdict, quota_returns_at, until_next_probe},
+    judge::{Judge, NO_CLEAR_ANSWER, Verdict, quota_returns_at, until_next_probe},
     pace::Pace,
     quota::Quota,
 };
@@ -35,6 +35,8 @@ const SLICE: Duration = Duration::from_millis(200);
 const KEPT_FOR: i64 = 30 * 24 * 3600;
 /// Seconds. A wait up to this long is waited for by the run itself.
 const SHORT_WAIT: i64 = 20;
+/// Why a campaign is stopped that had stopped before its unknown outcomes were sent again.
+const RESENT: &str = "the unknown outcomes were sent again; resume goes on with the rest / 结果未知的消息已重发，resume 可继续发送其余消息";
 /// How often a state is written when callers are faster.
 const ATTEMPTS: u8 = 20;
 
@@ -45,7 +47,7 @@ pub(crate) struct Run<'a> {
     pub(crate) deadline: Deadline,
     /// When the last message may go out, in epoch milliseconds.
     ends: i64,
-    is_deleted: bool,
+    is_deleted: AtomicBool,
     has_died: bool,
     /// The campaign, with the progress of this run.
     campaign: Mutex<Campaign>,
@@ -57,8 +59,11 @@ pub(crate) struct Run<'a> {
     pub(crate) quota: Mutex<Quota>,
     /// How the sends fared that the metrics do not count yet.
     pub(crate) outcomes: Mutex<Vec<Outcome>>,
+    pub(crate) pace: Mutex<Pace>,
     /// The line in which messages wait for their turn, one after the other.
-    pub(crate) pace: tokio::sync::Mutex<Pace>,
+    pub(crate) line: tokio::sync::Mutex<()>,
+    /// Held while the campaign is written, so that an older progress never replaces a newer one.
+    pub(crate) writing: tokio::sync::Mutex<()>,
     /// Messages that may still go out in this phase.
     left_of_phase: AtomicUsize,
     /// When the last successful sign of life began, in epoch milliseconds.
@@ -84,7 +89,6 @@ impl<'a> Run<'a> {
         account: &'a Account,
         owner: String,
         leased: LeasedCampaign,
-        campaigns: usize,
         ends: i64,
         deadline: Deadline,
     ) -> Self {
@@ -105,12 +109,14 @@ impl<'a> Run<'a> {
             owner,
             deadline,
             ends,
-            is_deleted,
+            is_deleted: AtomicBool::new(is_deleted),
             has_died,
             judge: Mutex::new(Judge::new(has_accepted, refused_first)),
-            quota: Mutex::new(Quota::new(campaigns as u64)),
+            quota: Mutex::new(Quota::new()),
             outcomes: Mutex::default(),
-            pace: tokio::sync::Mutex::new(pace),
+            pace: Mutex::new(pace),
+            line: tokio::sync::Mutex::default(),
+            writing: tokio::sync::Mutex::default(),
             campaign: Mutex::new(campaign),
             verdict: Mutex::new(None),
             has_order: AtomicBool::new(false),
@@ -157,6 +163,10 @@ impl<'a> Run<'a> {
 
     pub(crate) fn seconds(&self) -> i64 {
         self.now().div_euclid(1000)
+    }
+
+    fn is_deleted(&self) -> bool {
+        self.is_deleted.load(Ordering::Relaxed)
     }
 
     /// Whether there is time left.
@@ -218,6 +228,7 @@ impl<'a> Run<'a> {
     async fn keep_lease(&self) {
         loop {
             self.account.clock.sleep(SIGN_OF_LIFE).await;
+            let _one_at_a_time = self.writing.lock().await;
             let began = self.now();
             let (id, progress, changes) = {
                 let campaign = self.campaign();
@@ -226,7 +237,8 @@ impl<'a> Run<'a> {
             let until = began.div_euclid(1000) + LEASE;
             let table = &self.account.table;
             match table.renew_campaign(&id, &self.owner, &progress, until).await {
-                Ok(Some(stored)) => {
+                Ok(Some(LeasedCampaign { is_deleted, .. })) if is_deleted && !self.is_deleted() => return,
+                Ok(Some(LeasedCampaign { campaign: stored, .. })) => {
                     self.alive_at.store(began, Ordering::Relaxed);
                     if stored.changes != changes {
                         self.take_order(stored);
@@ -247,7 +259,14 @@ impl<'a> Run<'a> {
     fn take_order(&self, stored: Campaign) {
         let mut campaign = self.campaign();
         let progress = std::mem::take(&mut campaign.progress);
-        *campaign = Campaign { progress, ..stored };
+        // Only the run adds chunks, and what it has added may be newer.
+        let Campaign { chunks, entries, .. } = *campaign;
+        *campaign = Campaign {
+            progress,
+            chunks,
+            entries,
+            ..stored
+        };
         self.has_order.store(true, Ordering::Relaxed);
         drop(campaign);
         self.conclude(Verdict::GoesOn);
@@ -255,7 +274,7 @@ impl<'a> Run<'a> {
 
     /// Takes the campaign from state to state while there is something to do.
     async fn advance(&self) -> Result<(), Ended> {
-        if self.is_deleted {
+        if self.is_deleted() {
             return self.sweep().await;
         }
         if self.has_died {
@@ -301,6 +320,9 @@ impl<'a> Run<'a> {
                     let now = self.seconds();
                     let finished_at = self.campaign().finished_at;
                     if finished_at.is_some_and(|at| now >= at + KEPT_FOR) {
+                        // From now on nobody sees it.
+                        self.is_deleted.store(true, Ordering::Relaxed);
+                        self.account.table.delete_campaign(&self.id(), now, |_| true).await?;
                         return self.sweep().await;
                     }
                     self.look_for_receipts().await?;
@@ -316,7 +338,7 @@ impl<'a> Run<'a> {
     /// Goes on with the work: a start, or the end of a wait.
     pub(crate) async fn resume(&self) -> Result<(), Ended> {
         let state = self.campaign().state_of_work(self.seconds());
-        self.enter(NewState::plain(state)).await
+        self.enter(NewState::plain(state), |_| {}).await.map(|_| ())
     }
 
     /// Sends one message to see whether WeChat takes it again.
@@ -328,16 +350,24 @@ impl<'a> Run<'a> {
         if !is_loaded {
             return self.resume().await;
         }
+        let answers = lock(&self.judge).clear_answers;
         self.limit_phase(1);
         let verdict = self.send_messages().await;
         self.limit_phase(usize::MAX);
+        let is_answered = lock(&self.judge).clear_answers > answers;
         match verdict? {
             // A probe that fails in another way, or cannot be made, is a wait for that.
             Some(verdict @ (Verdict::Waits(..) | Verdict::Stops(_))) => self.follow(verdict, waiting_for).await,
             Some(Verdict::GoesOn | Verdict::Slower) => Ok(()),
-            None => {
+            None if is_answered || self.is_sent() => {
                 self.campaign().progress.probes = 0;
                 self.resume().await
+            }
+            None if !self.has_time() => Ok(()),
+            None => {
+                let waiting_for = waiting_for.unwrap_or(WaitingFor::Platform);
+                let verdict = Verdict::Waits(waiting_for, NO_CLEAR_ANSWER.to_owned());
+                self.follow(verdict, Some(waiting_for)).await
             }
         }
     }
@@ -363,10 +393,12 @@ impl<'a> Run<'a> {
             let Progress {
                 totals,
                 recipients,
+                refused_at_loading,
                 canary_ends,
                 ..
             } = campaign.progress;
-            (campaign.plan.canary, recipients - totals.queued, canary_ends)
+            let asked = recipients.saturating_sub(totals.queued + refused_at_loading);
+            (campaign.plan.canary, asked, canary_ends)
         };
         let Some(canary) = canary else {
             self.campaign().progress.is_canary_over = true;
@@ -394,11 +426,7 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         self.settle().await?;
-        let totals = {
-            let mut campaign = self.campaign();
-            campaign.progress.is_canary_over = true;
-            campaign.progress.totals
-        };
+        let totals = self.campaign().progress.totals;
         let receipts = totals.delivered + totals.blocked + totals.failed;
         if totals.failed * 10 > receipts {
             let reason = format!(
@@ -406,9 +434,31 @@ impl<'a> Run<'a> {
                  / 首批 {receipts} 条回执中有 {} 条发送失败，请查看 state=failed 的接收者",
                 totals.failed, totals.failed
             );
-            return self.follow(Verdict::Stops(reason), None).await;
+            tracing::error!(
+                campaign = self.id(),
+                reason,
+                "the canary of a campaign failed / 群发任务试发失败"
+            );
+            let stopped = self.stopped(reason);
+            return self
+                .enter(stopped, |progress| progress.is_canary_over = true)
+                .await
+                .map(|_| ());
         }
-        self.resume().await
+        let running = NewState::plain(CampaignState::Running);
+        self.enter(running, |progress| progress.is_canary_over = true)
+            .await
+            .map(|_| ())
+    }
+
+    /// The state of a campaign that stops now.
+    fn stopped(&self, reason: String) -> NewState {
+        telemetry::emit(&[Metric::count("CampaignStops")], None, self.now());
+        NewState {
+            reason: Some(reason),
+            finished_at: Some(self.seconds()),
+            ..NewState::plain(CampaignState::Stopped)
+        }
     }
 
     /// Whether every recipient has had a turn.
@@ -444,37 +494,31 @@ impl<'a> Run<'a> {
                     reason,
                     "a campaign waits / 群发任务等待中"
                 );
-                self.enter(NewState {
+                let waiting = NewState {
                     waiting_for: Some(waiting_for),
                     resumes_at: Some(resumes_at),
                     reason: Some(reason),
                     ..NewState::plain(CampaignState::Waiting)
-                })
-                .await
+                };
+                self.enter(waiting, |_| {}).await.map(|_| ())
             }
             Verdict::Stops(reason) => {
                 tracing::error!(campaign = self.id(), reason, "a campaign stopped / 群发任务已停止");
-                telemetry::emit(&[Metric::count("CampaignStops")], None, self.now());
-                self.enter(NewState {
-                    reason: Some(reason),
-                    finished_at: Some(now),
-                    ..NewState::plain(CampaignState::Stopped)
-                })
-                .await
+                // Whoever resumes it has looked at the refusals.
+                self.enter(self.stopped(reason), |progress| progress.refused_first = 0)
+                    .await
+                    .map(|_| ())
             }
         }
     }
 
-    /// Ends the campaign: every recipient has had a turn.
+    /// Ends the campaign: every recipient has had a turn. A resend ends in the state that the campaign had before.
     pub(crate) async fn finish(&self) -> Result<(), Ended> {
         self.recount().await?;
         let (state, totals) = {
-            let mut campaign = self.campaign();
-            campaign.progress.looks = 0;
-            let resending = campaign.progress.resending.take();
-            let is_left = campaign.progress.totals.queued > 0;
-            let state = resending.filter(|_| is_left).unwrap_or(CampaignState::Done);
-            (state, campaign.progress.totals)
+            let Progress { resending, totals, .. } = self.campaign().progress;
+            let before = resending.filter(|_| totals.queued > 0);
+            (before.unwrap_or(CampaignState::Done), totals)
         };
         tracing::info!(
             campaign = self.id(),
@@ -482,16 +526,27 @@ impl<'a> Run<'a> {
             ?totals,
             "a campaign has ended / 群发任务已结束"
         );
-        self.enter(NewState {
+        let ended = NewState {
+            reason: (state == CampaignState::Stopped).then(|| RESENT.to_owned()),
             finished_at: Some(self.seconds()),
             ..NewState::plain(state)
-        })
-        .await
+        };
+        let again = |progress: &mut Progress| {
+            progress.looks = 0;
+            progress.looks_at = None;
+            progress.resending = None;
+            // A resume goes through all chunks for those who are queued.
+            if state != CampaignState::Done {
+                progress.position = 0;
+            }
+        };
+        self.enter(ended, again).await.map(|_| ())
     }
 
-    /// Writes the state that this run has come to. A caller who was faster wins.
-    pub(crate) async fn enter(&self, state: NewState) -> Result<(), Ended> {
-        self.write_state(&state, None).await.map(|_| ())
+    /// Writes the state that this run has come to, with a change of the progress. Returns whether it did: a caller who was faster
+    /// wins.
+    pub(crate) async fn enter(&self, state: NewState, change: impl Fn(&mut Progress)) -> Result<bool, Ended> {
+        self.write_state(&state, None, &change).await
     }
 
     /// Gives the lease back. The campaign is due again at `due` (epoch seconds) or, if that is sooner, at the next look for
@@ -507,7 +562,7 @@ impl<'a> Run<'a> {
         let mut due = due;
         for _ in 0..ATTEMPTS {
             let state = self.as_it_is();
-            if self.write_state(&state, Some(due)).await? {
+            if self.write_state(&state, Some(due), &|_| {}).await? {
                 break;
             }
             self.has_order.store(false, Ordering::Relaxed);
@@ -531,18 +586,26 @@ impl<'a> Run<'a> {
 
     /// Writes `state`, unless a caller has changed the campaign in this phase: then returns `false`. `due` (epoch seconds) gives
     /// the lease back.
-    async fn write_state(&self, state: &NewState, due: Option<i64>) -> Result<bool, Ended> {
+    async fn write_state(
+        &self,
+        state: &NewState,
+        due: Option<i64>,
+        change: &impl Fn(&mut Progress),
+    ) -> Result<bool, Ended> {
+        let _one_at_a_time = self.writing.lock().await;
         for _ in 0..ATTEMPTS {
-            let campaign = {
+            let mut campaign = {
                 let campaign = self.campaign();
                 if self.has_order.load(Ordering::Relaxed) {
                     return Ok(false);
                 }
                 campaign.clone()
             };
+            change(&mut campaign.progress);
             let table = &self.account.table;
             if table.advance_campaign(&campaign, &self.owner, state, due).await? {
                 let mut campaign = self.campaign();
+                change(&mut campaign.progress);
                 if !self.has_order.load(Ordering::Relaxed) {
                     campaign.state = state.state;
                     campaign.waiting_for = state.waiting_for;
@@ -554,10 +617,9 @@ impl<'a> Run<'a> {
             }
             // A caller was faster, or it is this run's own write, whose answer was lost.
             let until = self.seconds() + LEASE;
-            let renewed = table
-                .renew_campaign(&campaign.id, &self.owner, &campaign.progress, until)
-                .await?;
-            let Some(stored) = renewed else {
+            let own = self.campaign().progress.clone();
+            let renewed = table.renew_campaign(&campaign.id, &self.owner, &own, until).await?;
+            let Some(LeasedCampaign { campaign: stored, .. }) = renewed else {
                 return if due.is_some() { Ok(true) } else { Err(Ended::Lost) };
             };
             if stored.changes != campaign.changes {

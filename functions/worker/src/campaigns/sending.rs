@@ -24,6 +24,7 @@ use wechat::{
 
 use super::{
     judge::{Judgement, Verdict},
+    loading::CHUNK_STEP,
     quota,
     run::{Ended, Run},
 };
@@ -39,6 +40,8 @@ const CHUNKS_OPEN: usize = 40;
 const CLAIMED_AHEAD: u32 = 10;
 /// The fewest recipients that are claimed at once.
 const LEAST_CLAIM: usize = 10;
+/// Recipients that are claimed until WeChat has accepted a message: it may refuse everybody.
+const FIRST_CLAIM: usize = 50;
 /// The pause before the first repeat of an unknown outcome. It doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -79,9 +82,14 @@ impl Run<'_> {
     pub(super) async fn send_messages(&self) -> Result<Option<Verdict>, Ended> {
         if self.campaign().progress.is_requeueing {
             self.requeue_unknown().await?;
+            if self.campaign().progress.is_requeueing {
+                return Ok(self.concluded());
+            }
         }
         let (first, chunks) = {
-            let campaign = self.campaign();
+            let mut campaign = self.campaign();
+            campaign.progress.looks = 0;
+            campaign.progress.looks_at = None;
             (campaign.progress.position, campaign.chunks)
         };
         let sending = Semaphore::new(CHUNKS_SENDING);
@@ -91,8 +99,13 @@ impl Run<'_> {
         let mut looks = VecDeque::new();
         let (mut is_looking, mut is_asking, mut failure) = (false, false, None);
         loop {
+            let most = if self.campaign().progress.has_accepted {
+                CHUNKS_OPEN
+            } else {
+                1
+            };
             let may_open = || self.may_go_on() && self.left_of_phase() > 0;
-            while failure.is_none() && may_open() && next < chunks && tasks.len() < CHUNKS_OPEN {
+            while failure.is_none() && may_open() && next < chunks && tasks.len() < most {
                 let sent = self.send_chunk(next, &sending).map(move |sent| Task::Sent(next, sent));
                 tasks.push(sent.boxed());
                 next += 1;
@@ -217,6 +230,11 @@ impl Run<'_> {
         let is_wanted = |mark| mark == Mark::Again || (mark == Mark::Queued && !resends);
         let most = usize::try_from(campaign.plan.pace.saturating_mul(CLAIMED_AHEAD)).unwrap_or(CHUNK);
         let most = most.clamp(LEAST_CLAIM, CHUNK).min(self.left_of_phase());
+        let most = if campaign.progress.has_accepted {
+            most
+        } else {
+            most.min(FIRST_CLAIM)
+        };
         let wanted = open.stored.ledger.positions(is_wanted);
         wanted.take(most).collect()
     }
@@ -250,7 +268,13 @@ impl Run<'_> {
         let sends = wanted.iter().map(|position| self.send_one(open, *position, now, false));
         let changes = join_all(sends).await;
         for ((position, was), change) in wanted.iter().zip(was_wanted).zip(changes) {
-            let change = change.unwrap_or(Change::Requeued);
+            let change = match change.unwrap_or(Change::Requeued) {
+                // The refusal of a resend does not say what became of the first message, and is not repeated.
+                Change::Refused(errcode) if was == Mark::Again => {
+                    Change::Unknown(now - REPEAT_IS_SAFE_FOR, Some(errcode))
+                }
+                change => change,
+            };
             let stays_again = change == Change::Requeued && was == Mark::Again;
             open.stored.ledger.apply(*position, change);
             if stays_again {
@@ -270,12 +294,19 @@ impl Run<'_> {
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
             let before = open.stored.clone();
+            // Receipts of the others in this chunk need not wait for the repeats.
+            open.stored = match self.with_receipts(id, open.chunk, &before).await {
+                Ok(stored) => stored,
+                Err(Ended::Store(_)) => before.clone(),
+                Err(error) => return Err(error),
+            };
             let sends = unknown
                 .iter()
                 .map(|(position, asked_at)| self.send_one(open, *position, *asked_at, true));
             let changes = join_all(sends).await;
             for ((position, _), change) in unknown.iter().zip(changes) {
-                if let Some(change) = change {
+                let is_unknown = open.stored.ledger.marks().get(*position) == Some(&Mark::Unknown);
+                if let Some(change) = change.filter(|_| is_unknown) {
                     open.stored.ledger.apply(*position, change);
                 }
             }
@@ -292,7 +323,11 @@ impl Run<'_> {
         let message = self
             .campaign()
             .message(self.account.table.app_id(), openid.as_deref()?, data);
-        if !self.take_turn().await || self.seconds() - asked_at >= REPEAT_IS_SAFE_FOR {
+        if !self.take_turn().await {
+            return None;
+        }
+        if self.seconds() - asked_at >= REPEAT_IS_SAFE_FOR {
+            lock(&self.quota).answered();
             return None;
         }
         let asked_now = self.seconds();
@@ -315,7 +350,7 @@ impl Run<'_> {
         };
         match verdict {
             Verdict::GoesOn => {}
-            Verdict::Slower => self.pace.lock().await.slow_down(now),
+            Verdict::Slower => lock(&self.pace).slow_down(now),
             verdict => self.conclude(verdict),
         }
         Some(change)
@@ -323,7 +358,7 @@ impl Run<'_> {
 
     /// Waits for the turn of one message. Returns whether it may go out.
     async fn take_turn(&self) -> bool {
-        let mut pace = self.pace.lock().await;
+        let _in_line = self.line.lock().await;
         if !self.may_go_on() {
             return false;
         }
@@ -336,7 +371,7 @@ impl Run<'_> {
         if !self.take_of_phase() {
             return false;
         }
-        let wait = pace.take(self.now());
+        let wait = lock(&self.pace).take(self.now());
         if wait > 0 && !self.pause(Duration::from_millis(wait)).await {
             return false;
         }
@@ -351,8 +386,10 @@ impl Run<'_> {
     async fn ask_quota(&self) {
         lock(&self.quota).begin();
         let today = quota::ask(self.account, self.deadline).await;
+        let due = self.account.table.due_campaigns(self.seconds()).await;
+        let others = due.map_or(0, |due| due.len().saturating_sub(1)) as u64;
         let kept = self.campaign().plan.keep_for_single_sends;
-        match lock(&self.quota).learn(today, kept, self.now()) {
+        match lock(&self.quota).learn(today, kept, others, self.now()) {
             Verdict::GoesOn => {}
             verdict => self.conclude(verdict),
         }
@@ -419,15 +456,22 @@ impl Run<'_> {
             let campaign = self.campaign();
             (campaign.id.clone(), campaign.chunks)
         };
-        for chunk in 0..chunks {
-            let mut found = self.account.table.ledgers(&id, [chunk]).await?;
-            let Some(before) = found.remove(&chunk) else { continue };
-            let mut stored = before.clone();
-            if stored.ledger.requeue_unknown() > 0 {
-                let stored = self.put_ledger(&id, chunk, &stored).await?;
-                self.count(&before, &stored);
+        let mut from = 0;
+        while from < chunks {
+            if !self.may_go_on() {
+                return Ok(());
             }
+            let to = chunks.min(from + CHUNK_STEP);
+            for (chunk, before) in self.account.table.ledgers(&id, from..to).await? {
+                let mut stored = before.clone();
+                if stored.ledger.requeue_unknown() > 0 {
+                    self.put_ledger(&id, chunk, &stored).await?;
+                }
+            }
+            from = to;
         }
+        // The order that began the resend may have replaced newer totals.
+        self.recount().await?;
         let mut campaign = self.campaign();
         campaign.progress.is_requeueing = false;
         campaign.progress.position = 0;

@@ -82,9 +82,30 @@ impl Run<'_> {
     }
 
     async fn settle_ledger(&self, id: &str, chunk: u32, stored: StoredLedger) -> Result<(), Ended> {
+        let changed = self.with_receipts(id, chunk, &stored).await?;
+        if changed != stored {
+            self.put_ledger(id, chunk, &changed).await?;
+            self.count(&stored, &changed);
+        }
+        Ok(())
+    }
+
+    /// Returns a ledger with the receipts that have come, and with the lost messages that are found.
+    pub(super) async fn with_receipts(
+        &self,
+        id: &str,
+        chunk: u32,
+        stored: &StoredLedger,
+    ) -> Result<StoredLedger, Ended> {
         let mut changed = stored.clone();
         let table = &self.account.table;
-        let ledger = &stored.ledger;
+        // No task works on this chunk, so what is in flight was left by a run that died.
+        let in_flight: Vec<usize> = stored.ledger.positions(|mark| mark == Mark::InFlight).collect();
+        for position in in_flight {
+            let asked_at = stored.ledger.asked_at(position).unwrap_or_default();
+            changed.ledger.apply(position, Change::Unknown(asked_at, None));
+        }
+        let ledger = changed.ledger.clone();
         let sent: BTreeMap<&str, usize> = ledger
             .positions(|mark| mark == Mark::Sent)
             .filter_map(|position| Some((ledger.msgid(position)?, position)))
@@ -112,11 +133,7 @@ impl Run<'_> {
                 }
             }
         }
-        if changed != stored {
-            self.put_ledger(id, chunk, &changed).await?;
-            self.count(&stored, &changed);
-        }
-        Ok(())
+        Ok(changed)
     }
 
     /// Looks for the message of a recipient whose answer was lost: a record of it, or its receipt.
@@ -168,7 +185,8 @@ impl Run<'_> {
         let mut from = 0;
         while from < chunks {
             let to = chunks.min(from + CHUNK_STEP);
-            for stored in self.account.table.ledgers(&id, from..to).await?.into_values() {
+            let counted = (from..to).filter(|chunk| !self.campaign().skips(*chunk));
+            for stored in self.account.table.ledgers(&id, counted).await?.into_values() {
                 let ledger = &stored.ledger;
                 let states = ledger.marks().iter().enumerate();
                 for (position, state) in states.filter_map(|(position, mark)| Some((position, mark.state()?))) {

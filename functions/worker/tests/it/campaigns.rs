@@ -46,6 +46,7 @@ fn plan() -> Plan {
         start_at: None,
         canary: None,
         keep_for_single_sends: None,
+        only_warns: false,
     }
 }
 
@@ -127,7 +128,7 @@ impl Bench {
                     words: "success",
                     at: now(),
                 };
-                assert!(self.table.record_receipt(receipt).await.unwrap());
+                assert!(self.table.record_receipt(receipt).await.unwrap().is_recorded());
             }
         }
     }

@@ -56,6 +56,12 @@ impl Finding {
         self.errcode.is_some()
     }
 
+    /// Whether it is about a field that the template does not have, which WeChat drops.
+    #[must_use]
+    pub fn is_extra_field(&self) -> bool {
+        self.given.is_some() && self.pointer.starts_with("/data/") && !self.pointer.ends_with("/value")
+    }
+
     fn missing(name: &str) -> Self {
         let is_required = rules::is_required(name);
         let rule = if is_required {

@@ -49,7 +49,7 @@ async fn a_receipt_counts_whether_it_comes_after_the_record_or_before() {
         let msgid = fresh_msgid();
         let receipt = receipt(&msgid, MessageStatus::Delivered, "success", NOW + 1);
         if receipt_first {
-            assert!(table.record_receipt(receipt).await.unwrap());
+            assert!(table.record_receipt(receipt).await.unwrap().is_recorded());
             let early = table.message(&msgid, NOW + 1).await.unwrap().unwrap();
             assert_eq!(
                 (early.status, early.touser),
@@ -63,7 +63,7 @@ async fn a_receipt_counts_whether_it_comes_after_the_record_or_before() {
         if !receipt_first {
             let sent = table.message(&msgid, NOW).await.unwrap().unwrap();
             assert_eq!((sent.status, sent.finished_at), (MessageStatus::Sent, None));
-            assert!(table.record_receipt(receipt).await.unwrap());
+            assert!(table.record_receipt(receipt).await.unwrap().is_recorded());
         }
         assert_eq!(table.message(&msgid, NOW + 1).await.unwrap(), Some(delivered()));
     }
@@ -78,7 +78,7 @@ async fn a_repeat_keeps_the_time_of_the_first_send_and_undoes_no_receipt() {
         .await
         .unwrap();
     let receipt = receipt(&msgid, MessageStatus::Delivered, "success", NOW + 1);
-    assert!(table.record_receipt(receipt).await.unwrap());
+    assert!(table.record_receipt(receipt).await.unwrap().is_recorded());
     table
         .record_sent(sent_to(&msgid, OPENID, "template"), NOW_MILLIS + 60_000)
         .await
@@ -100,7 +100,7 @@ async fn of_a_record_and_its_receipt_at_the_same_time_neither_is_lost() {
                     .unwrap();
             } else {
                 let receipt = receipt(&msgid, MessageStatus::Delivered, "success", NOW + 1);
-                assert!(table.record_receipt(receipt).await.unwrap());
+                assert!(table.record_receipt(receipt).await.unwrap().is_recorded());
             }
         }
     })
@@ -123,10 +123,10 @@ async fn a_receipt_changes_only_a_message_that_this_account_sent_to_that_user() 
         openid: "oOfAnotherAccount",
         ..own
     };
-    assert!(!table.record_receipt(foreign).await.unwrap());
+    assert!(!table.record_receipt(foreign).await.unwrap().is_recorded());
     let status = async |table: &Table| table.message(&msgid, NOW).await.unwrap().unwrap().status;
     assert_eq!(status(table).await, MessageStatus::Sent);
-    assert!(table.record_receipt(own).await.unwrap());
+    assert!(table.record_receipt(own).await.unwrap().is_recorded());
     assert_eq!(status(table).await, MessageStatus::Blocked);
     assert_eq!(status(other_table).await, MessageStatus::Sent);
 }
@@ -142,7 +142,7 @@ async fn a_message_is_kept_for_thirty_days() {
         .await
         .unwrap();
     let blocked = receipt(&msgid, MessageStatus::Blocked, "failed:user block", NOW + DAY);
-    assert!(bench.table.record_receipt(blocked).await.unwrap());
+    assert!(bench.table.record_receipt(blocked).await.unwrap().is_recorded());
     let item = bench.item(format!("message#{}#{msgid}", bench.app_id)).await.unwrap();
     assert_eq!(
         (text(&item, "status"), number(&item, "ttl")),
