@@ -89,6 +89,17 @@ impl Bench {
         ordered.await.unwrap().unwrap().unwrap();
     }
 
+    /// Has those whose outcome is unknown sent to again.
+    async fn resend(&self) {
+        let again = self.table.change_campaign(ID, now(), |campaign| {
+            let mut progress = campaign.progress.clone();
+            progress.resending = Some(campaign.state);
+            progress.is_requeueing = true;
+            Ok::<_, ()>((NewState::plain(CampaignState::Running), progress))
+        });
+        again.await.unwrap().unwrap().unwrap();
+    }
+
     async fn campaign(&self) -> Campaign {
         self.table.campaign(ID).await.unwrap().unwrap()
     }
@@ -415,6 +426,37 @@ async fn what_is_kept_for_single_sends_is_never_taken() {
     assert_eq!(of(bench.totals().await), expected([("sent", 87), ("queued", 63)]));
 }
 
+#[tokio::test]
+async fn two_campaigns_at_once_leave_what_is_kept() {
+    let bench = Bench::new().await;
+    let openids = bench.stage.wechat.followers(150).await;
+    bench
+        .stage
+        .wechat
+        .control("quotas", &json!({"path": SEND, "daily_limit": 120}))
+        .await;
+    let reserved = || Plan {
+        keep_for_single_sends: Some(33),
+        pace: 50,
+        ..plan()
+    };
+    let other = Plan {
+        audience: Audience::Followers,
+        ..reserved()
+    };
+    bench.table.create_campaign("c2", &other, now_millis()).await.unwrap();
+    let start = |campaign: &Campaign| {
+        let state = NewState::plain(campaign.state_of_work(now()));
+        Ok::<_, ()>((state, campaign.progress.clone()))
+    };
+    bench.table.change_campaign("c2", now(), start).await.unwrap();
+    bench.started(reserved(), &openids).await;
+    run(&mut bench.worker().await).await;
+    assert_eq!(bench.campaign().await.waiting_for, Some(WaitingFor::Quota));
+    let sends = bench.sends().await;
+    assert!((120 - 33 - 2..=120 - 33).contains(&sends), "{sends}");
+}
+
 /// An account may lack the permission for `quota/get`: WeChat's own refusal ends the day then.
 #[tokio::test]
 async fn without_an_answer_about_the_quota_it_goes_on() {
@@ -493,6 +535,136 @@ async fn a_message_that_was_refused_as_a_repeat_may_have_been_sent() {
     assert_eq!((totals.sent, totals.unknown), (2, 1), "{totals:?}");
 }
 
+#[tokio::test]
+async fn receipts_are_taken_in_while_another_outcome_is_asked_for_again() {
+    let bench = Bench::new().await;
+    let openids = bench.stage.wechat.followers(20).await;
+    let fault = json!({"errcode": -1, "after": 19, "times": 1000});
+    bench.stage.wechat.fault(SEND, &fault).await;
+    bench.started(Plan { pace: 20, ..plan() }, &openids).await;
+    let mut worker = bench.worker().await;
+    let receipts = async {
+        while bench.sends().await < 20 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        bench.receipts(&openids, MessageStatus::Delivered).await;
+        // A look at what the run has written so far, before it ends.
+        for _ in 0..100 {
+            if bench.totals().await.delivered == 19 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("{:?}", bench.totals().await);
+    };
+    let event = json!({"action": "run"});
+    tokio::join!(worker.invoke_within(&event, 22_000), receipts);
+    let totals = bench.totals().await;
+    assert_eq!(
+        (totals.delivered, totals.queued + totals.unknown),
+        (19, 1),
+        "{totals:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_probe_without_a_clear_answer_is_no_success() {
+    let bench = Bench::new().await;
+    let openids = bench.stage.wechat.followers(30).await;
+    let fault = json!({"errcode": 42001, "after": 10, "times": 1000});
+    bench.stage.wechat.fault(SEND, &fault).await;
+    bench.started(Plan { pace: 100, ..plan() }, &openids).await;
+    let mut worker = bench.worker().await;
+    run(&mut worker).await;
+    assert_eq!(bench.campaign().await.waiting_for, Some(WaitingFor::Token));
+
+    bench.stage.wechat.clear_faults().await;
+    bench
+        .stage
+        .wechat
+        .fault(SEND, &json!({"errcode": -1, "times": 1000}))
+        .await;
+    let before = bench.sends().await;
+    bench.wait_is_over().await;
+    run(&mut worker).await;
+    let campaign = bench.campaign().await;
+    assert_eq!(campaign.state, CampaignState::Waiting, "{campaign:?}");
+    assert_eq!(campaign.progress.probes, 1);
+    assert_eq!(bench.sends().await, before + 1, "one message for one probe");
+
+    bench.stage.wechat.clear_faults().await;
+    bench.wait_is_over().await;
+    run(&mut worker).await;
+    assert_eq!(of(bench.totals().await), expected([("sent", 30)]));
+    assert!(bench.received(&openids).await.iter().all(|count| *count == 1));
+}
+
+#[tokio::test]
+async fn a_stopped_campaign_that_resends_loses_nobody() {
+    let bench = Bench::new().await;
+    let openids = bench.stage.wechat.followers(120).await;
+    bench
+        .stage
+        .wechat
+        .fault(SEND, &json!({"errcode": 40249, "after": 40, "times": 1000}))
+        .await;
+    bench.started(Plan { pace: 20, ..plan() }, &openids).await;
+    kill_while_it_sends(&bench, 20).await;
+    for openid in &openids {
+        for message in bench.stage.wechat.phone(openid).await {
+            let msgid = message["msgid"].as_str().unwrap();
+            bench.stage.table.delete(&format!("message#{msgid}")).await;
+        }
+    }
+    bench.age(TEN_MINUTES).await;
+    let mut worker = bench.worker().await;
+    run(&mut worker).await;
+    let stopped = bench.totals().await;
+    assert_eq!(bench.campaign().await.state, CampaignState::Stopped);
+    assert!(stopped.unknown > 0 && stopped.queued > 0, "{stopped:?}");
+
+    // WeChat refuses those of whom a message may have arrived: that stays open.
+    bench.stage.wechat.clear_faults().await;
+    bench
+        .stage
+        .wechat
+        .fault(SEND, &json!({"errcode": 43004, "times": 1}))
+        .await;
+    bench.resend().await;
+    run(&mut worker).await;
+    let resent = bench.totals().await;
+    assert_eq!(bench.campaign().await.state, CampaignState::Stopped);
+    assert_eq!(
+        (resent.unknown, resent.refused, resent.queued),
+        (1, 0, stopped.queued),
+        "{resent:?}"
+    );
+    assert_eq!(resent.sent, stopped.sent + stopped.unknown - 1);
+
+    bench.order(None).await;
+    run(&mut worker).await;
+    let totals = bench.totals().await;
+    assert_eq!((totals.sent, totals.unknown, totals.queued), (119, 1, 0), "{totals:?}");
+}
+
+#[tokio::test]
+async fn what_was_in_flight_when_a_campaign_was_cancelled_is_counted_in_the_end() {
+    let bench = Bench::new().await;
+    let openids = bench.stage.wechat.followers(60).await;
+    bench.started(Plan { pace: 30, ..plan() }, &openids).await;
+    kill_while_it_sends(&bench, 30).await;
+    bench.order(Some(CampaignState::Cancelled)).await;
+    bench.age(TEN_MINUTES).await;
+    bench.is_due().await;
+    run(&mut bench.worker().await).await;
+    assert_eq!(bench.campaign().await.state, CampaignState::Cancelled);
+    let totals = bench.totals().await;
+    let received: usize = bench.received(&openids).await.iter().sum();
+    assert!(totals.sent + totals.unknown >= received as u64, "{totals:?}");
+    assert_eq!(received, bench.sends().await, "nothing goes out after the order");
+}
+
 /// Kills the worker while it sends, and returns when it is dead.
 async fn kill_while_it_sends(bench: &Bench, sends: usize) {
     let mut worker = bench.worker().await;
@@ -564,13 +736,7 @@ async fn what_a_dead_run_sent_long_ago_is_counted_by_its_records_and_receipts_or
     assert!(bench.received(&openids).await.iter().all(|count| *count <= 1));
 
     // By choice they are sent again.
-    let again = bench.table.change_campaign(ID, now(), |campaign| {
-        let mut progress = campaign.progress.clone();
-        progress.resending = Some(campaign.state);
-        progress.is_requeueing = true;
-        Ok::<_, ()>((NewState::plain(CampaignState::Running), progress))
-    });
-    again.await.unwrap().unwrap().unwrap();
+    bench.resend().await;
     run(&mut bench.worker().await).await;
     let campaign = bench.campaign().await;
     assert_eq!(
@@ -696,6 +862,27 @@ async fn a_canary_whose_receipts_say_failed_stops_it_and_a_good_one_goes_on() {
         let sends = if state == CampaignState::Stopped { 10 } else { 50 };
         assert_eq!(bench.sends().await, sends);
     }
+}
+
+#[tokio::test]
+async fn the_canary_goes_to_as_many_as_was_said_whoever_is_refused_before() {
+    let bench = Bench::new().await;
+    let openids = bench.stage.wechat.followers(30).await;
+    let nobody = (0..20).map(|number| Recipient {
+        user: Some(format!("nobody-{number}")),
+        ..Recipient::default()
+    });
+    let part: Vec<Recipient> = nobody.chain(openids.iter().cloned().map(Recipient::of)).collect();
+    let canary = Plan {
+        canary: Some(Canary { count: 10, wait: 600 }),
+        ..plan()
+    };
+    bench.draft(canary, &[part]).await;
+    bench.order(None).await;
+    run(&mut bench.worker().await).await;
+    assert_eq!(bench.campaign().await.state, CampaignState::Canary);
+    let totals = [("sent", 10), ("refused", 20), ("queued", 20)];
+    assert_eq!(of(bench.totals().await), expected(totals));
 }
 
 #[tokio::test]
