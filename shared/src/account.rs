@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    api::{Call, Client, ClientError},
+    api::{ApiError, Call, Client, ClientError},
     clock::{Clock, Deadline},
     config::ApiConfig,
     store::Table,
@@ -62,9 +62,28 @@ impl Account {
     /// # Errors
     /// [`CallError`] when the call fails or there is no token.
     pub async fn attempt<C: Call>(&self, call: &C, deadline: Deadline) -> Result<C::Answer, CallError> {
+        self.attempt_in_turn(call, deadline, || async { true }).await
+    }
+
+    /// As [`Self::attempt`], but waits for `turn` before each request to WeChat, when it has the token, which may have taken long.
+    /// Asks no more once `turn` returns `false`.
+    ///
+    /// # Errors
+    /// [`CallError`] when the call fails or there is no token; its cause is [`ApiError::OutOfTime`] when `turn` returns `false`.
+    pub async fn attempt_in_turn<C: Call, F: Future<Output = bool>>(
+        &self,
+        call: &C,
+        deadline: Deadline,
+        turn: impl Fn() -> F,
+    ) -> Result<C::Answer, CallError> {
+        let turn = &turn;
         self.tokens
             .call(deadline, |token, _| async move {
-                self.client.call(call, &token, 1, deadline).await
+                if turn().await {
+                    self.client.call(call, &token, 1, deadline).await
+                } else {
+                    Err(ApiError::OutOfTime { operation: C::PATH })
+                }
             })
             .await
     }

@@ -68,9 +68,9 @@ impl Quota {
         self.taken_meanwhile = self.taken_meanwhile.map(|taken| taken + 1);
     }
 
-    /// WeChat has answered a message, or it did not go out after all.
-    pub(crate) const fn answered(&mut self) {
-        self.in_flight = self.in_flight.saturating_sub(1);
+    /// WeChat has answered `messages` that had taken their turn.
+    pub(crate) const fn answered(&mut self, messages: u64) {
+        self.in_flight = self.in_flight.saturating_sub(messages);
     }
 
     /// Notes that WeChat is being asked.
@@ -149,7 +149,7 @@ mod tests {
             }
             if in_flight > latency || quota.left == 0 {
                 while in_flight > 0 {
-                    quota.answered();
+                    quota.answered(1);
                     (remain, in_flight) = (remain - 1, in_flight - 1);
                 }
             }

@@ -199,7 +199,7 @@ impl<'a> Run<'a> {
         self.left_of_phase.load(Ordering::Relaxed)
     }
 
-    /// Takes one message of this phase, if any is left. Called by one task at a time.
+    /// Takes one message of this phase, if any is left. All sends of a run share one task.
     pub(crate) fn take_of_phase(&self) -> bool {
         let left = self.left_of_phase();
         self.limit_phase(left.saturating_sub(1));

@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeSet, VecDeque},
+    sync::atomic::{AtomicI64, AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -15,11 +16,12 @@ use futures_util::{
 };
 use tokio::sync::Semaphore;
 use wechat::{
-    api::{TemplateMessage, calls::template::SendTemplateMessage},
+    api::{ApiError, TemplateMessage, calls::template::SendTemplateMessage},
     campaign::{CHUNK, Change, Mark, Recipient},
     lock::lock,
     sending::{self, Outcome},
     store::StoredLedger,
+    token::{CallError, CallFailure},
 };
 
 use super::{
@@ -316,24 +318,31 @@ impl Run<'_> {
         }
     }
 
-    /// Waits for a turn and asks WeChat for one recipient, for whom it was first asked at `asked_at` (epoch seconds). `None` when it
-    /// was not asked.
+    /// Asks WeChat for one recipient, for whom it was first asked at `asked_at` (epoch seconds). `None` when it was not asked.
     async fn send_one(&self, open: &Open, position: usize, asked_at: i64, is_repeat: bool) -> Option<Change> {
         let Recipient { openid, data, .. } = open.recipients.get(position)?;
         let message = self
             .campaign()
             .message(self.account.table.app_id(), openid.as_deref()?, data);
-        if !self.take_turn().await {
+        if !self.may_go_on() || !self.take_of_phase() {
             return None;
         }
-        if self.seconds() - asked_at >= REPEAT_IS_SAFE_FOR {
-            lock(&self.quota).answered();
-            return None;
-        }
-        let asked_now = self.seconds();
+        // A second turn is for the token that replaces a dead one.
+        let (turns, asked_now) = (AtomicU64::new(0), AtomicI64::new(asked_at));
+        let turn = || async {
+            let is_taken = self.take_turn(asked_at).await;
+            turns.fetch_add(is_taken.into(), Ordering::Relaxed);
+            asked_now.store(self.seconds(), Ordering::Relaxed);
+            is_taken
+        };
         let call = SendTemplateMessage(&message);
-        let sent = self.account.attempt(&call, self.deadline).await;
-        lock(&self.quota).answered();
+        let sent = self.account.attempt_in_turn(&call, self.deadline, turn).await;
+        let (turns, asked_now) = (turns.into_inner(), asked_now.into_inner());
+        lock(&self.quota).answered(turns);
+        let is_out_of_turn = |error: &CallError| matches!(error.cause, CallFailure::Api(ApiError::OutOfTime { .. }));
+        if turns == 0 && sent.as_ref().is_err_and(is_out_of_turn) {
+            return None;
+        }
         let outcome = Outcome::of(&sent);
         lock(&self.outcomes).push(outcome);
         if outcome == Outcome::Accepted || sent.as_ref().is_err_and(sending::is_unfollowed) {
@@ -356,8 +365,9 @@ impl Run<'_> {
         Some(change)
     }
 
-    /// Waits for the turn of one message. Returns whether it may go out.
-    async fn take_turn(&self) -> bool {
+    /// Waits for the turn of one message, for which WeChat was first asked at `asked_at` (epoch seconds). Returns whether it may go
+    /// out.
+    async fn take_turn(&self, asked_at: i64) -> bool {
         let _in_line = self.line.lock().await;
         if !self.may_go_on() {
             return false;
@@ -368,14 +378,11 @@ impl Run<'_> {
                 return false;
             }
         }
-        if !self.take_of_phase() {
-            return false;
-        }
         let wait = lock(&self.pace).take(self.now());
         if wait > 0 && !self.pause(Duration::from_millis(wait)).await {
             return false;
         }
-        let may_send = self.may_send();
+        let may_send = self.may_send() && self.seconds() - asked_at < REPEAT_IS_SAFE_FOR;
         if may_send {
             lock(&self.quota).take();
         }

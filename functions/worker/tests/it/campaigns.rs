@@ -834,6 +834,60 @@ async fn after_a_pause_no_message_goes_out_and_after_a_resume_the_rest_does() {
     assert!(bench.received(&openids).await.iter().all(|count| *count == 1));
 }
 
+/// Messages that WeChat refused for the token wait for the next one, which may take longer than a pause may.
+#[tokio::test]
+async fn a_message_that_waits_for_a_token_does_not_go_out_after_a_pause() {
+    let bench = Bench::new().await;
+    let openids = bench.stage.wechat.followers(150).await;
+    bench.started(Plan { pace: 50, ..plan() }, &openids).await;
+    let mut worker = bench.worker().await;
+    let pause = async {
+        while bench.sends().await < 20 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let slow = Fault::Delay(Duration::from_secs(8));
+        bench.stage.proxy(Service::Lambda).fail(.., slow);
+        bench.stage.wechat.control("token/invalidate", &json!({})).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        bench.order(Some(CampaignState::Paused)).await;
+        now()
+    };
+    let event = json!({"action": "run"});
+    let (_, paused_at) = tokio::join!(worker.invoke_within(&event, 20_000), pause);
+    let last = send_times(&bench).await.into_iter().max().unwrap();
+    assert!(last - paused_at <= 5, "{} s after the pause", last - paused_at);
+    assert_eq!(bench.campaign().await.state, CampaignState::Paused);
+    bench.stage.mend().await;
+    bench.order(None).await;
+    run(&mut worker).await;
+    assert_eq!(of(bench.totals().await), expected([("sent", 150)]));
+    assert!(bench.received(&openids).await.iter().all(|count| *count == 1));
+}
+
+#[tokio::test]
+async fn those_who_waited_for_a_token_go_out_at_the_pace() {
+    let bench = Bench::new().await;
+    let openids = bench.stage.wechat.followers(150).await;
+    bench.started(Plan { pace: 30, ..plan() }, &openids).await;
+    let mut worker = bench.worker().await;
+    let lose_token = async {
+        while bench.sends().await < 20 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let slow = Fault::Delay(Duration::from_secs(4));
+        bench.stage.proxy(Service::Lambda).fail(.., slow);
+        bench.stage.wechat.control("token/invalidate", &json!({})).await;
+    };
+    let event = json!({"action": "run"});
+    tokio::join!(worker.invoke_within(&event, 22_000), lose_token);
+    assert_eq!(of(bench.totals().await), expected([("sent", 150)]));
+    let mut by_second: BTreeMap<i64, i64> = BTreeMap::new();
+    for at in send_times(&bench).await {
+        *by_second.entry(at).or_default() += 1;
+    }
+    assert!(by_second.values().all(|count| *count <= 36), "{by_second:?}");
+}
+
 #[tokio::test]
 async fn a_canary_whose_receipts_say_failed_stops_it_and_a_good_one_goes_on() {
     for (status, state) in [
