@@ -9,7 +9,7 @@ use super::{
     MessageRecord, ScheduledMessage,
     index::{Cursor, InvalidCursor, Page},
 };
-use super::{StoreError, Table, index::indexed, number, written};
+use super::{StoreError, Table, index::indexed, number, written_if};
 use crate::{clock::beijing_day, digest};
 
 /// Partitions of a day: a campaign that fails may bring hundreds of problems a second.
@@ -31,7 +31,8 @@ pub enum ProblemRecord {
 }
 
 impl Table {
-    /// Lists what has the key `pk`, a message or a scheduled one, among the problems of the day of `at` (epoch seconds).
+    /// Lists what has the key `pk`, a message or a scheduled one, among the problems of the day of `at` (epoch seconds), unless it
+    /// is listed.
     pub(super) async fn note_problem(&self, pk: &str, at: i64) -> Result<(), StoreError> {
         let digest = digest::sha256(pk.as_bytes());
         let [shard, high, low, ..] = digest.map(u32::from);
@@ -42,7 +43,8 @@ impl Table {
         let put = indexed(partition, place)
             .into_iter()
             .fold(put, |put, (name, value)| put.item(name, value));
-        written("PutItem", put.send().await)
+        let put = put.condition_expression("attribute_not_exists(pk)");
+        written_if("PutItem", put.send().await).map(|_| ())
     }
 
     fn problems_of(&self, day: &str, shard: u32) -> String {

@@ -318,9 +318,10 @@ async fn a_problem_is_listed_on_its_day_once() {
         words: "w",
         at,
     };
-    for _ in 0..2 {
+    let next_day = NOW + 24 * 3600;
+    for delivered_at in [NOW, next_day] {
         table
-            .record_receipt(receipt("1", MessageStatus::Failed, NOW))
+            .record_receipt(receipt("1", MessageStatus::Failed, delivered_at))
             .await
             .unwrap();
     }
@@ -329,7 +330,7 @@ async fn a_problem_is_listed_on_its_day_once() {
         .await
         .unwrap();
     table
-        .record_receipt(receipt("3", MessageStatus::Blocked, NOW + 24 * 3600))
+        .record_receipt(receipt("3", MessageStatus::Blocked, next_day))
         .await
         .unwrap();
     let page = table.page_of_problems(&beijing_day(NOW), None).await.unwrap();
