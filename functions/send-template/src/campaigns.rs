@@ -144,7 +144,7 @@ pub(crate) struct Shown {
     id: String,
     name: String,
     template_id: String,
-    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    #[cfg_attr(feature = "openapi", schema(schema_with = crate::openapi::audience))]
     audience: Audience,
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     state: CampaignState,

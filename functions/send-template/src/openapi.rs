@@ -235,7 +235,7 @@ enum AudienceBody {
     Tag(u32),
 }
 
-fn audience() -> Schema {
+pub(crate) fn audience() -> Schema {
     let text = ObjectBuilder::new()
         .schema_type(Type::String)
         .enum_values(Some(["list", "followers"]));
