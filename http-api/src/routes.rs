@@ -5,7 +5,7 @@ use std::{borrow::Cow, pin::Pin, time::Duration};
 
 use http::{HeaderMap, HeaderName, Method, Response};
 use serde_json::Value;
-use wechat::{clock::Deadline, validate::did_you_mean};
+use wechat::{clock::Deadline, store::InvalidCursor, validate::did_you_mean};
 
 use crate::{Caller, Problem, Request, Scope, openapi::Operation};
 
@@ -127,6 +127,16 @@ impl<'a> ApiRequest<'a> {
     #[must_use]
     pub fn query(&self, name: &str) -> Option<Cow<'_, str>> {
         self.request.query_value(name)
+    }
+
+    /// Reads the query parameter `cursor`, by which a list goes on after its last page. `None` for the first page.
+    ///
+    /// # Errors
+    /// [`Problem`] 400 when no earlier page returned the cursor.
+    pub fn cursor<C>(&self, parse: impl FnOnce(&str) -> Result<C, InvalidCursor>) -> Result<Option<C>, Problem> {
+        const NAME: &str = "cursor";
+        let parsed = self.query(NAME).map(|cursor| parse(&cursor)).transpose();
+        parsed.map_err(|error| Problem::bad_request(error.to_string()).with_field(NAME))
     }
 
     /// Returns the path's segment at `{name}`. Empty when the route has no such parameter.

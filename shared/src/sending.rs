@@ -1,12 +1,28 @@
 //! What the functions that send messages have in common: how a send fared, and what is recorded of it.
 
+use std::time::Duration;
+
 use crate::{
-    api::{ApiError, Rejection, TemplateMessage},
+    account::Account,
+    api::{
+        ApiError, Call, Rejection, TemplateMessage,
+        calls::{
+            management::{GetQuota, Quota},
+            template::SendTemplateMessage,
+        },
+    },
+    clock::Deadline,
     errcode::NOT_A_FOLLOWER,
     store::{SentMessage, StoreError, Table},
     telemetry::{self, Metric},
     token::{CallError, CallFailure},
 };
+
+/// Seconds. WeChat recognises a `client_msg_id` for 10 minutes; one minute is left for the repeat itself.
+/// See [WeChat Docs/发送模板消息](https://developers.weixin.qq.com/doc/service/api/notify/template/api_sendtemplatemessage).
+pub const REPEAT_IS_SAFE_FOR: i64 = 9 * 60;
+/// How long WeChat has to say how much of the quota is left. Whoever asks goes on without an answer.
+const QUOTA_BUDGET: Duration = Duration::from_secs(3);
 
 /// How a send fared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +94,15 @@ pub const fn refusal(error: &CallError) -> Option<&Rejection> {
 #[must_use]
 pub fn is_unfollowed(error: &CallError) -> bool {
     refusal(error).is_some_and(|rejection| rejection.errcode == NOT_A_FOLLOWER)
+}
+
+/// Asks WeChat for today's quota of template messages, for 3 seconds at most. `None` when it does not say.
+pub async fn quota_today(account: &Account, deadline: Deadline) -> Option<Quota> {
+    let call = GetQuota {
+        cgi_path: SendTemplateMessage::PATH,
+    };
+    let asked = tokio::time::timeout(QUOTA_BUDGET, account.attempt(&call, deadline)).await;
+    asked.ok()?.ok()
 }
 
 /// Records what WeChat answered to a template message that it was asked for at `asked_at` (epoch seconds): the message, if it

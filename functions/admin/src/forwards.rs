@@ -95,9 +95,7 @@ async fn list(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, P
         }
     };
     let table = &app.account.table;
-    let cursor = request.query("cursor");
-    let after = cursor.map(|cursor| table.parse_forwards_cursor(&cursor)).transpose();
-    let after = after.map_err(|error| Problem::bad_request(error.to_string()).with_field("cursor"))?;
+    let after = request.cursor(|cursor| table.parse_forwards_cursor(cursor))?;
     let now = app.account.clock.now_millis();
     let Page { entries, next } = table.page_of_forwards(list, after.as_ref(), now).await?;
     let page = ForwardPage {

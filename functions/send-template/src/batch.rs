@@ -17,7 +17,7 @@ use wechat::{
     api::{ApiError, TemplateMessage, calls::template::SendTemplateMessage},
     clock::Deadline,
     digest::logged_openid,
-    sending::{Outcome, is_unfollowed},
+    sending::{Outcome, REPEAT_IS_SAFE_FOR, is_unfollowed},
     store::{RecipientState, SendState, SentMessage},
     token::{CallError, CallFailure},
     validate::{send::SendTemplate, template::Finding},
@@ -36,9 +36,6 @@ use crate::{
 const CONCURRENT_SENDS: usize = 20;
 /// What the sends leave of the request's time, to record their outcomes.
 pub(crate) const RECORDING: Duration = Duration::from_millis(500);
-/// Seconds. WeChat recognises a `client_msg_id` for 10 minutes; one minute is left for the retry itself.
-/// See [WeChat Docs/发送模板消息](https://developers.weixin.qq.com/doc/service/api/notify/template/api_sendtemplatemessage).
-const RETRY_IS_SAFE_FOR: i64 = 9 * 60;
 /// The hint for recipients that come after a refusal for all.
 const NOT_ATTEMPTED: &str = "WeChat was not asked for this recipient, because it had refused another one for this reason. \
     / 因前面的接收者已因此被拒，未再为该用户请求微信。";
@@ -250,7 +247,7 @@ impl<'a> Batch<'a> {
 
     /// Whether WeChat still recognises a retry of an attempt at `since`.
     const fn is_safe_to_retry(&self, since: i64) -> bool {
-        self.started - since < RETRY_IS_SAFE_FOR
+        self.started - since < REPEAT_IS_SAFE_FOR
     }
 
     /// Sends the message to the recipient `name`, unless the plan or a halt forbids it.

@@ -1,6 +1,6 @@
 //! `/api/campaigns`: makes campaigns and changes their state. `worker` does the work.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use http::{Response, StatusCode};
 use http_api::{
@@ -9,17 +9,11 @@ use http_api::{
     response, route,
 };
 use serde::Serialize;
-use tokio::time::timeout;
 use wechat::{
-    api::{
-        Call, TemplateMessage,
-        calls::{
-            management::{GetQuota, Quota},
-            template::SendTemplateMessage,
-        },
-    },
+    api::{TemplateMessage, calls::management::Quota},
     campaign::{Audience, Campaign, CampaignState, Loading, Progress, Totals, WaitingFor, reserve},
     random,
+    sending::quota_today,
     store::{NewState, Page},
     validate::{campaign, template::Finding},
 };
@@ -43,8 +37,6 @@ pub(crate) const CURSOR: Parameter = Parameter {
     description: "The `cursor` of the page before",
     schema: r#"{"type": "string", "minLength": 1}"#,
 };
-/// How long a start or a preview waits for the quota. Without an answer it goes on.
-const QUOTA_BUDGET: Duration = Duration::from_secs(3);
 
 /// The order that a path gives.
 const fn order(id: &'static str, summary: &'static str, description: &'static str) -> Operation {
@@ -304,9 +296,7 @@ async fn create(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>,
 
 async fn list(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
     let table = &app.account.table;
-    let cursor = request.query("cursor");
-    let after = cursor.map(|cursor| table.parse_campaigns_cursor(&cursor)).transpose();
-    let after = after.map_err(|error| Problem::bad_request(error.to_string()).with_field("cursor"))?;
+    let after = request.cursor(|cursor| table.parse_campaigns_cursor(cursor))?;
     let Page { entries, next } = table.page_of_campaigns(after.as_ref()).await?;
     let campaigns = entries.into_iter().filter(|campaign| is_shown(request, campaign));
     let page = CampaignPage {
@@ -348,7 +338,7 @@ async fn preview(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>
     let findings = templates::check(app, checked, request.deadline()).await;
     let known = campaign.plan.audience == Audience::List || campaign.progress.loading == Loading::Over;
     let recipients = known.then(|| campaign.recipients());
-    let quota = quota(app, request).await.map(|quota| {
+    let quota = quota_today(&app.account, request.deadline()).await.map(|quota| {
         let reserve = reserve(campaign.plan.keep_for_single_sends, quota.daily_limit);
         QuotaPreview {
             daily_limit: quota.daily_limit,
@@ -379,19 +369,10 @@ fn days(people: u64, quota: Quota, reserve: u64) -> Option<u64> {
     (a_day > 0).then(|| 1 + later.div_ceil(a_day))
 }
 
-/// Asks WeChat for today's quota of template messages.
-async fn quota(app: &App, request: &ApiRequest<'_>) -> Option<Quota> {
-    let call = GetQuota {
-        cgi_path: SendTemplateMessage::PATH,
-    };
-    let asked = timeout(QUOTA_BUDGET, app.account.attempt(&call, request.deadline())).await;
-    asked.ok()?.ok()
-}
-
 async fn start(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
     let campaign = find(app, request).await?;
     if campaign.state == CampaignState::Draft
-        && let Some(quota) = quota(app, request).await
+        && let Some(quota) = quota_today(&app.account, request.deadline()).await
     {
         let reserve = reserve(campaign.plan.keep_for_single_sends, quota.daily_limit);
         if quota.daily_limit <= reserve {

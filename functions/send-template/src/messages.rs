@@ -8,7 +8,7 @@ use http_api::{
 };
 use wechat::{
     message::{DeliveryStatus, is_msgid},
-    store::{InvalidCursor, MessageRecord, MessageStatus, ProblemRecord},
+    store::{MessageRecord, MessageStatus, ProblemRecord},
 };
 
 use crate::{
@@ -149,12 +149,9 @@ fn is_day(day: &str) -> bool {
 
 async fn history(app: &App, request: &ApiRequest<'_>, openid: &str) -> Result<MessagePage, Problem> {
     let table = &app.account.table;
-    let cursor = request.query("cursor");
-    let after = cursor.map(|cursor| table.parse_messages_cursor(&cursor)).transpose();
+    let after = request.cursor(|cursor| table.parse_messages_cursor(cursor))?;
     let now = app.account.clock.now();
-    let page = table
-        .page_of_messages(openid, after.map_err(bad_cursor)?.as_ref(), now)
-        .await?;
+    let page = table.page_of_messages(openid, after.as_ref(), now).await?;
     let messages = page.entries.into_iter().filter(|(_, record)| is_shown(request, record));
     Ok(MessagePage {
         messages: messages.map(|(msgid, record)| shown(msgid, record)).collect(),
@@ -164,9 +161,8 @@ async fn history(app: &App, request: &ApiRequest<'_>, openid: &str) -> Result<Me
 
 async fn problems(app: &App, request: &ApiRequest<'_>, day: &str) -> Result<MessagePage, Problem> {
     let table = &app.account.table;
-    let cursor = request.query("cursor");
-    let after = cursor.map(|cursor| table.parse_problems_cursor(&cursor)).transpose();
-    let page = table.page_of_problems(day, after.map_err(bad_cursor)?.as_ref()).await?;
+    let after = request.cursor(|cursor| table.parse_problems_cursor(cursor))?;
+    let page = table.page_of_problems(day, after.as_ref()).await?;
     let grants = request.caller().grants();
     let messages = page.entries.into_iter().filter_map(|problem| match problem {
         ProblemRecord::Message(msgid, record) => is_shown(request, &record).then(|| shown(msgid, record)),
@@ -192,10 +188,6 @@ async fn problems(app: &App, request: &ApiRequest<'_>, day: &str) -> Result<Mess
         messages: messages.collect(),
         cursor: page.next.map(|next| table.problems_cursor(&next)),
     })
-}
-
-fn bad_cursor(error: InvalidCursor) -> Problem {
-    Problem::bad_request(error.to_string()).with_field("cursor")
 }
 
 /// Reads the record of a message. `None` without a read when `msgid` cannot be one.

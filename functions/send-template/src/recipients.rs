@@ -14,7 +14,7 @@ use wechat::{
     campaign::{Audience, Campaign, Mark, Recipient, RecipientState, into_chunks},
     digest::sha256_hex,
     json,
-    store::{CHUNKS_AT_ONCE, PartOutcome},
+    store::{CHUNKS_AT_ONCE, InvalidCursor, PartOutcome},
     validate::{
         Fault,
         recipients::{self, Part},
@@ -210,10 +210,7 @@ async fn list(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, P
     let state = state
         .map(|state| RecipientState::parse(&state).ok_or_else(unknown_state))
         .transpose()?;
-    let cursor = request.query("cursor");
-    let from = cursor
-        .map(|cursor| parse_cursor(&cursor).ok_or_else(bad_cursor))
-        .transpose()?;
+    let from = request.cursor(|cursor| parse_cursor(cursor).ok_or(InvalidCursor))?;
     let campaign = find(app, request).await?;
     let (people, next) = people(app, &campaign, state, from.unwrap_or_default()).await?;
     let cursor = next.map(|(chunk, position)| format!("{chunk}-{position}"));
@@ -237,11 +234,6 @@ fn unknown_state() -> Problem {
     let names: Vec<&str> = RecipientState::ALL.into_iter().map(RecipientState::as_str).collect();
     let (names, named) = (names.join(", "), names.join("、"));
     Problem::bad_request(format!("state must be one of {names} / state 应为 {named} 之一")).with_field("state")
-}
-
-fn bad_cursor() -> Problem {
-    Problem::bad_request("the cursor is not one that an earlier page returned / cursor 不是先前某页返回的值")
-        .with_field("cursor")
 }
 
 /// The chunk and the position in it at which a page begins.

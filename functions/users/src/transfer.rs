@@ -130,14 +130,9 @@ struct UserPage<'a> {
 }
 
 /// Answers a page of all users: CSV for `Accept: text/csv`, with the next page in the header `Link`; else JSON.
-pub(crate) async fn page(
-    app: &App,
-    request: &ApiRequest<'_>,
-    cursor: Option<&str>,
-) -> Result<Response<String>, Problem> {
+pub(crate) async fn page(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
     let table = &app.account.table;
-    let after = cursor.map(|cursor| table.parse_users_cursor(cursor)).transpose();
-    let after = after.map_err(|error| Problem::bad_request(error.to_string()).with_field("cursor"))?;
+    let after = request.cursor(|cursor| table.parse_users_cursor(cursor))?;
     let Page { entries, next } = table.page_of_users(after.as_ref()).await?;
     let next = next.map(|next| table.users_cursor(&next));
     if !request.names_media_type(header::ACCEPT, "text/csv") {

@@ -221,7 +221,7 @@ async fn find(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, P
     match (request.query("user"), request.query("openid"), request.query("cursor")) {
         (Some(_), None, None) => get(app, request).await,
         (None, Some(openid), None) => show(app.account.table.user_of(&openid).await?.as_ref()),
-        (None, None, cursor) => transfer::page(app, request, cursor.as_deref()).await,
+        (None, None, _) => transfer::page(app, request).await,
         _ => Err(Problem::bad_request(
             "give one of user, openid and cursor / user、openid、cursor 只能使用其中一个",
         )),

@@ -6,9 +6,9 @@ use wechat::{
     api::calls::template::SendTemplateMessage,
     clock::Deadline,
     digest::logged_openid,
-    errcode::{Class, NOT_A_FOLLOWER, Retry},
+    errcode::{Class, NOT_A_FOLLOWER, NOT_WHITELISTED, Retry},
     random,
-    sending::{self, Outcome, refusal},
+    sending::{self, Outcome, REPEAT_IS_SAFE_FOR, refusal},
     store::{ScheduledEnd, ScheduledMessage, StoreError},
     token::CallError,
 };
@@ -17,17 +17,12 @@ use wechat::{
 const AT_ONCE: usize = 20;
 /// Seconds. A claim outlasts a call and the note of its outcome.
 const CLAIMED_FOR: i64 = 30;
-/// Seconds. WeChat recognises a `client_msg_id` for 10 minutes; one minute is left for the repeat itself.
-/// See [WeChat Docs/发送模板消息](https://developers.weixin.qq.com/doc/service/api/notify/template/api_sendtemplatemessage).
-const REPEAT_IS_SAFE_FOR: i64 = 9 * 60;
 /// Seconds after its time for which a message is tried that WeChat does not take for now.
 const TRIED_FOR: i64 = 6 * 3600;
 /// Seconds to the next attempt: when an outcome is unknown, when WeChat or the set-up has to recover, and when a quota is used up.
 const AFTER_UNKNOWN: i64 = 20;
 const AFTER_TROUBLE: i64 = 60;
 const AFTER_QUOTA: i64 = 300;
-/// The errcode for an address that the account's whitelist lacks.
-const NOT_WHITELISTED: i64 = 40164;
 
 /// Sends what is due. Returns how many messages had a turn.
 ///

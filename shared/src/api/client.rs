@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     clock::{Clock, Deadline},
-    errcode::NO_MENU,
+    errcode::{NO_MENU, NOT_WHITELISTED},
     error_chain::chain,
     secret::Secret,
     telemetry::{self, Metric},
@@ -32,9 +32,6 @@ const SHORTEST_CALL: Duration = Duration::from_millis(50);
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 /// The wait before the first retry. It doubles each time.
 const BACK_OFF: Duration = Duration::from_millis(500);
-/// The errcode for a caller whose address is not in the account's IP whitelist.
-/// See [WeChat Docs/IP白名单](https://developers.weixin.qq.com/doc/oplatform/developers/basic_func/ip_whitelist).
-const NOT_WHITELISTED: i64 = 40164;
 /// Bytes. A longer answer is not WeChat's.
 const ANSWER_LIMIT: usize = 4 * 1024 * 1024;
 

@@ -27,6 +27,9 @@ const ABOUT_ACCOUNT_OR_RECIPIENT: [i64; 2] = [50002, 50003];
 pub const NO_MENU: i64 = 46003;
 /// The errcode for a recipient who does not follow the account.
 pub const NOT_A_FOLLOWER: i64 = 43004;
+/// The errcode for a caller whose address is not in the account's IP whitelist.
+/// See [WeChat Docs/IP白名单](https://developers.weixin.qq.com/doc/oplatform/developers/basic_func/ip_whitelist).
+pub const NOT_WHITELISTED: i64 = 40164;
 
 const SECONDS_A_DAY: i64 = 86_400;
 /// Seconds. China keeps UTC+8 all year.

@@ -427,9 +427,8 @@ impl Table {
         Ok(written_if("PutItem", put.send().await)?.then_some(version))
     }
 
-    /// Changes the state of a campaign by a caller's order, if it is in one of the states `from`, and has the worker look at it
-    /// at `due` (epoch seconds). `decide` returns the new state, or an error that is the answer. Returns the campaign as it was
-    /// read when the order does not suit its state.
+    /// Changes a campaign by a caller's order, and has the worker look at it at `due` (epoch seconds). `decide` returns the new
+    /// state and progress, or the error that is the answer. Returns the changed campaign, or `None` when there is none.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be read or written. The change may have happened.

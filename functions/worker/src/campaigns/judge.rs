@@ -5,7 +5,7 @@ use std::{collections::VecDeque, time::Duration};
 use wechat::{
     api::{ApiError, Rejection},
     campaign::{Change, WaitingFor},
-    errcode::{Class, Retry},
+    errcode::{Class, NOT_WHITELISTED, Retry},
     sending::refusal,
     token::{CallError, CallFailure, TokenError},
 };
@@ -19,8 +19,6 @@ const SILENT: u32 = 30;
 /// Milliseconds without a clear answer after which a few such attempts are enough.
 const SILENT_FOR: i64 = 20_000;
 const SILENT_FEW: u32 = 3;
-/// The errcode for an address that the account's whitelist lacks.
-const NOT_WHITELISTED: i64 = 40164;
 /// The errcode for a message that WeChat has just accepted, or just refused, for this recipient.
 const DUPLICATE: i64 = 40241;
 

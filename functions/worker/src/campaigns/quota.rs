@@ -1,19 +1,9 @@
 //! How much of the day's quota a campaign may still use. WeChat is asked at least every 1,000 messages and every minute, and what is
 //! kept for single sends is never taken.
 
-use std::time::Duration;
-
 use wechat::{
-    account::Account,
-    api::{
-        Call,
-        calls::{
-            management::{GetQuota, Quota as Today},
-            template::SendTemplateMessage,
-        },
-    },
+    api::calls::management::Quota as Today,
     campaign::{WaitingFor, reserve},
-    clock::Deadline,
 };
 
 use super::judge::Verdict;
@@ -25,8 +15,6 @@ const ASK_AHEAD: u64 = 400;
 /// Milliseconds after which it is asked again, and after which it is asked while messages go out.
 const ASK_EVERY: i64 = 60_000;
 const ASK_EARLY: i64 = 45_000;
-/// How long a campaign waits for the quota. Without an answer it goes on.
-const ASK_FOR: Duration = Duration::from_secs(3);
 
 /// What a run knows of the day's quota.
 #[derive(Debug)]
@@ -108,15 +96,6 @@ impl Quota {
             ),
         )
     }
-}
-
-/// Asks WeChat for today's quota.
-pub(crate) async fn ask(account: &Account, deadline: Deadline) -> Option<Today> {
-    let call = GetQuota {
-        cgi_path: SendTemplateMessage::PATH,
-    };
-    let asked = tokio::time::timeout(ASK_FOR, account.attempt(&call, deadline)).await;
-    asked.ok()?.ok()
 }
 
 #[cfg(test)]

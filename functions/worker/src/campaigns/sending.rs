@@ -19,7 +19,7 @@ use wechat::{
     api::{ApiError, TemplateMessage, calls::template::SendTemplateMessage},
     campaign::{CHUNK, Change, Mark, Recipient},
     lock::lock,
-    sending::{self, Outcome},
+    sending::{self, Outcome, REPEAT_IS_SAFE_FOR},
     store::StoredLedger,
     token::{CallError, CallFailure},
 };
@@ -27,13 +27,9 @@ use wechat::{
 use super::{
     judge::{Judgement, Verdict},
     loading::CHUNK_STEP,
-    quota,
     run::{Ended, Run},
 };
 
-/// Seconds. WeChat recognises a `client_msg_id` for 10 minutes; one minute is left for the repeat itself.
-/// See [WeChat Docs/发送模板消息](https://developers.weixin.qq.com/doc/service/api/notify/template/api_sendtemplatemessage).
-pub(super) const REPEAT_IS_SAFE_FOR: i64 = 9 * 60;
 /// Chunks whose messages go out at the same time. With [`CHUNK`] it bounds the messages in flight.
 const CHUNKS_SENDING: usize = 6;
 /// Chunks in work, those included that only repeat unknown outcomes.
@@ -392,7 +388,7 @@ impl Run<'_> {
     /// Asks WeChat how much of the quota is left, and waits for another day when that is nothing.
     async fn ask_quota(&self) {
         lock(&self.quota).begin();
-        let today = quota::ask(self.account, self.deadline).await;
+        let today = sending::quota_today(self.account, self.deadline).await;
         let due = self.account.table.due_campaigns(self.seconds()).await;
         let others = due.map_or(0, |due| due.len().saturating_sub(1)) as u64;
         let kept = self.campaign().plan.keep_for_single_sends;

@@ -5,13 +5,13 @@ use std::{collections::BTreeMap, time::Duration};
 
 use wechat::{
     campaign::{Change, Mark, Totals},
+    sending::REPEAT_IS_SAFE_FOR,
     store::{MessageRecord, MessageStatus, StoredLedger},
 };
 
 use super::{
     loading::CHUNK_STEP,
     run::{Ended, Run},
-    sending::REPEAT_IS_SAFE_FOR,
 };
 
 /// Seconds from one look for receipts to the next. Receipts usually come within seconds.

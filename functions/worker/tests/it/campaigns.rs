@@ -128,6 +128,20 @@ impl Bench {
         self.stage.wechat.calls(SEND).await
     }
 
+    /// Waits until WeChat has been asked for so many messages.
+    async fn until_sends(&self, sends: usize) {
+        while self.sends().await < sends {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Kills the token, and has token-refresher answer late with the next one.
+    async fn lose_token_for(&self, seconds: u64) {
+        let slow = Fault::Delay(Duration::from_secs(seconds));
+        self.stage.proxy(Service::Lambda).fail(.., slow);
+        self.stage.wechat.control("token/invalidate", &json!({})).await;
+    }
+
     /// The receipts of all messages on the phones of `openids`, as the webhook records them.
     async fn receipts(&self, openids: &[String], status: MessageStatus) {
         for openid in openids {
@@ -544,9 +558,7 @@ async fn receipts_are_taken_in_while_another_outcome_is_asked_for_again() {
     bench.started(Plan { pace: 20, ..plan() }, &openids).await;
     let mut worker = bench.worker().await;
     let receipts = async {
-        while bench.sends().await < 20 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        bench.until_sends(20).await;
         tokio::time::sleep(Duration::from_millis(200)).await;
         bench.receipts(&openids, MessageStatus::Delivered).await;
         // A look at what the run has written so far, before it ends.
@@ -671,9 +683,7 @@ async fn kill_while_it_sends(bench: &Bench, sends: usize) {
     tokio::select! {
         done = run(&mut worker) => panic!("it was not killed: {done}"),
         () = async {
-            while bench.sends().await < sends {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
+            bench.until_sends(sends).await;
         } => {}
     }
     worker.kill().await;
@@ -781,6 +791,14 @@ async fn send_times(bench: &Bench) -> Vec<i64> {
     sends.map(|call| call["at"].as_i64().unwrap()).collect()
 }
 
+async fn sends_by_second(bench: &Bench) -> BTreeMap<i64, i64> {
+    let mut by_second = BTreeMap::new();
+    for at in send_times(bench).await {
+        *by_second.entry(at).or_default() += 1;
+    }
+    by_second
+}
+
 async fn clients(bench: &Bench) -> Vec<String> {
     let calls = bench.stage.wechat.all_calls().await;
     let sends = calls.iter().filter(|call| call["path"] == SEND);
@@ -796,11 +814,7 @@ async fn the_pace_is_kept_in_every_second_of_a_run() {
     bench.started(Plan { pace: 40, ..plan() }, &openids).await;
     let mut worker = bench.worker().await;
     worker.invoke_within(&json!({"action": "run"}), 22_000).await;
-    let times = send_times(&bench).await;
-    let mut by_second: BTreeMap<i64, i64> = BTreeMap::new();
-    for at in &times {
-        *by_second.entry(*at).or_default() += 1;
-    }
+    let by_second = sends_by_second(&bench).await;
     assert!(by_second.values().all(|count| *count <= 60), "{by_second:?}");
     let whole: Vec<i64> = by_second.values().copied().skip(1).take(10).collect();
     let sum: i64 = whole.iter().sum();
@@ -814,9 +828,7 @@ async fn after_a_pause_no_message_goes_out_and_after_a_resume_the_rest_does() {
     bench.started(Plan { pace: 20, ..plan() }, &openids).await;
     let mut worker = bench.worker().await;
     let pause = async {
-        while bench.sends().await < 20 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        bench.until_sends(20).await;
         bench.order(Some(CampaignState::Paused)).await;
         now()
     };
@@ -842,12 +854,8 @@ async fn a_message_that_waits_for_a_token_does_not_go_out_after_a_pause() {
     bench.started(Plan { pace: 50, ..plan() }, &openids).await;
     let mut worker = bench.worker().await;
     let pause = async {
-        while bench.sends().await < 20 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        let slow = Fault::Delay(Duration::from_secs(8));
-        bench.stage.proxy(Service::Lambda).fail(.., slow);
-        bench.stage.wechat.control("token/invalidate", &json!({})).await;
+        bench.until_sends(20).await;
+        bench.lose_token_for(8).await;
         tokio::time::sleep(Duration::from_secs(1)).await;
         bench.order(Some(CampaignState::Paused)).await;
         now()
@@ -871,20 +879,13 @@ async fn those_who_waited_for_a_token_go_out_at_the_pace() {
     bench.started(Plan { pace: 30, ..plan() }, &openids).await;
     let mut worker = bench.worker().await;
     let lose_token = async {
-        while bench.sends().await < 20 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        let slow = Fault::Delay(Duration::from_secs(4));
-        bench.stage.proxy(Service::Lambda).fail(.., slow);
-        bench.stage.wechat.control("token/invalidate", &json!({})).await;
+        bench.until_sends(20).await;
+        bench.lose_token_for(4).await;
     };
     let event = json!({"action": "run"});
     tokio::join!(worker.invoke_within(&event, 22_000), lose_token);
     assert_eq!(of(bench.totals().await), expected([("sent", 150)]));
-    let mut by_second: BTreeMap<i64, i64> = BTreeMap::new();
-    for at in send_times(&bench).await {
-        *by_second.entry(at).or_default() += 1;
-    }
+    let by_second = sends_by_second(&bench).await;
     assert!(by_second.values().all(|count| *count <= 36), "{by_second:?}");
 }
 
@@ -903,9 +904,7 @@ async fn a_canary_whose_receipts_say_failed_stops_it_and_a_good_one_goes_on() {
         bench.started(canary, &openids).await;
         let mut worker = bench.worker().await;
         let receipts = async {
-            while bench.sends().await < 10 {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
+            bench.until_sends(10).await;
             tokio::time::sleep(Duration::from_millis(500)).await;
             assert_eq!(bench.sends().await, 10);
             bench.receipts(&openids, status).await;
