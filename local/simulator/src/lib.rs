@@ -1,9 +1,9 @@
 //! A twin of the WeChat platform for development and tests.
 //!
-//! It serves a made-up Official Account on loopback: the platform's API under `/cgi-bin/…` and `/sns/…`, the page of web
-//! login at `/connect/oauth2/authorize`, and a control API under `/sim/…` that plays the users, shows their phones, and
-//! makes the platform fail. It keeps the platform's rules (token lifetimes, quotas, whitelist, template fields, menu
-//! limits, three deliveries of a callback) and its three message modes.
+//! It serves a made-up Official Account on loopback: the platform's API (`/cgi-bin/…`, `/sns/…`), the page of web login
+//! at `/connect/oauth2/authorize`, and a control API under `/sim/…` that plays the users, shows their phones, and makes
+//! the platform fail. It keeps the platform's rules (token lifetimes, quotas, whitelist, template fields, menu limits,
+//! three deliveries of a callback) and its three message modes.
 //!
 //! It is written from the protocol alone and shares no code with the crate `wechat`, so that a misunderstanding on one
 //! side shows on the other.
@@ -14,7 +14,7 @@
 //! |---|---|
 //! | `platform` | the state and its rules |
 //! | `push` | callbacks: delivering notices, reading replies |
-//! | `api` | `/cgi-bin/…` and `/sns/…`: answering calls |
+//! | `api` | `/cgi-bin/…`, `/sns/…` and unknown paths: answering calls |
 //! | `control` | `/sim/…`: playing the users, making the platform fail; the pages that users see |
 
 mod api;

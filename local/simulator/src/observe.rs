@@ -44,7 +44,7 @@ pub enum Observation {
     },
 }
 
-/// A call under `/cgi-bin/…` or `/sns/…` with its answer, unmasked. It holds tokens and secrets, so `Debug` shows only its path.
+/// A server's call with its answer, unmasked. It holds tokens and secrets, so `Debug` shows only its path.
 pub struct ObservedCall {
     /// The HTTP method.
     pub method: String,
@@ -52,12 +52,16 @@ pub struct ObservedCall {
     pub path: String,
     /// The parameters, decoded.
     pub query: Vec<(String, String)>,
+    /// The body's `Content-Type`; empty without one.
+    pub request_type: String,
     /// The body.
     pub request: Vec<u8>,
     /// The HTTP status; none when the connection was dropped.
     pub status: Option<u16>,
-    /// The answer's body.
-    pub response: String,
+    /// The answer's `Content-Type`.
+    pub response_type: String,
+    /// The answer's body: JSON, or a file.
+    pub response: Vec<u8>,
     /// Whether a fault was due.
     pub is_fault: bool,
     /// The time from the call to the answer.

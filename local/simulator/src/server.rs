@@ -11,7 +11,7 @@ use axum::{
     extract::{ConnectInfo, DefaultBodyLimit, Query, Request, State},
     http::{
         HeaderMap, HeaderName, Method, StatusCode, Uri,
-        header::{CONTENT_TYPE, HOST, ORIGIN},
+        header::{CONTENT_DISPOSITION, CONTENT_TYPE, HOST, ORIGIN},
     },
     middleware::{self, Next},
     response::{IntoResponse, Response},
@@ -21,32 +21,34 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use crate::{
-    api,
+    api::{self, Answer},
     connection::Connection,
     control,
     observe::{Observation, ObservedCall},
-    platform::{call::Call, hosts::is_loopback, notice::Notice},
+    platform::{call::Call, form::Form, hosts::is_loopback, notice::Notice},
     simulation::Simulation,
 };
 
-const MAX_BODY_BYTES: usize = 1 << 20;
+/// Bytes. More than any upload that WeChat takes, so that a file which is too large is answered with its errcode.
+const MAX_BODY_BYTES: usize = 64 << 20;
 
-/// The platform and its controls.
+/// The platform and its controls. Every other path is a server's call, as on the platform's host.
 pub(crate) fn router(simulation: Arc<Simulation>) -> Router {
-    let platform = control::pages()
-        .route("/cgi-bin/{*path}", any(call))
-        .route("/sns/{*path}", any(call));
-    guarded(control::routes().merge(platform), simulation)
+    let routes = control::routes()
+        .merge(control::pages())
+        .route("/sim/{*path}", any(not_found))
+        .route("/connect/{*path}", any(not_found))
+        .fallback(call);
+    guarded(routes, simulation)
 }
 
 /// The controls alone.
 pub(crate) fn controls(simulation: Arc<Simulation>) -> Router {
-    guarded(control::routes(), simulation)
+    guarded(control::routes().fallback(not_found), simulation)
 }
 
 fn guarded(routes: Router<Arc<Simulation>>, simulation: Arc<Simulation>) -> Router {
     routes
-        .fallback(not_found)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(middleware::from_fn(refuse_other_sites))
         .layer(middleware::from_fn_with_state(
@@ -62,14 +64,18 @@ async fn call(
     method: Method,
     uri: Uri,
     query: Query<Vec<(String, String)>>,
+    headers: HeaderMap,
     body: Bytes,
 ) -> Response {
     let started = Instant::now();
+    let request_type = header(&headers, &CONTENT_TYPE).unwrap_or_default();
+    let form = Form::read(request_type, &body).await;
     let call = Call {
         method: &method,
         path: uri.path(),
         query: &query,
         body: &body,
+        form: form.as_ref(),
         peer: connection.peer.ip(),
     };
     let (answer, fault, notices) = {
@@ -93,15 +99,26 @@ async fn call(
             method: method.to_string(),
             path: uri.path().to_owned(),
             query: query.0.clone(),
+            request_type: request_type.to_owned(),
             request: body.to_vec(),
             status: (!drops).then_some(answer.status),
-            response: answer.body.clone(),
+            response_type: answer.content_type.to_string(),
+            response: answer.body.to_vec(),
             is_fault,
             took: started.elapsed(),
         })
     });
+    into_response(answer)
+}
+
+fn into_response(answer: Answer) -> Response {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    (status, [(CONTENT_TYPE, answer.content_type.into_owned())], answer.body).into_response()
+    let mut response = (status, [(CONTENT_TYPE, answer.content_type.into_owned())], answer.body).into_response();
+    let disposition = answer.content_disposition.and_then(|value| value.try_into().ok());
+    response
+        .headers_mut()
+        .extend(disposition.map(|disposition| (CONTENT_DISPOSITION, disposition)));
+    response
 }
 
 async fn deliver_later(simulation: Arc<Simulation>, notice: Notice) {
@@ -114,7 +131,7 @@ async fn deliver_later(simulation: Arc<Simulation>, notice: Notice) {
 
 async fn not_found(uri: Uri) -> Response {
     let error = format!(
-        "no route {}; the platform is at /cgi-bin/…, /sns/… and /connect/oauth2/authorize, its controls at /sim/…",
+        "no route {}; the controls are at /sim/…, a page of the platform is at /connect/oauth2/authorize",
         uri.path()
     );
     (StatusCode::NOT_FOUND, Json(json!({"error": error}))).into_response()

@@ -214,7 +214,9 @@ impl Event {
 
     fn of_call(call: &ObservedCall) -> Self {
         let answered = call.status.is_some();
-        let errcode = answered.then(|| errcode_of(&call.response)).flatten();
+        let errcode = answered
+            .then(|| errcode_of(&String::from_utf8_lossy(&call.response)))
+            .flatten();
         let lookup = if [GetStableToken::PATH, GetClassicToken::PATH].contains(&call.path.as_str()) {
             errcode::lookup_at_token_endpoint
         } else {
@@ -227,9 +229,9 @@ impl Event {
             method: call.method.clone(),
             path: call.path.clone(),
             query: mask::query(call.query.iter().map(|(name, value)| (name.as_str(), value.as_str()))),
-            request: shown(&mask::body(&String::from_utf8_lossy(&call.request))),
+            request: shown_file_or_text(&call.request_type, &call.request),
             response: if answered {
-                shown(&mask::body(&call.response))
+                shown_file_or_text(&call.response_type, &call.response)
             } else {
                 Shown::default()
             },
@@ -273,6 +275,15 @@ fn shown(text: &str) -> Shown {
     }
 }
 
+/// A text with its secrets masked, or the type and the size of files, which are not text.
+fn shown_file_or_text(content_type: &str, body: &[u8]) -> Shown {
+    let kind = content_type.split(';').next().unwrap_or_default();
+    match str::from_utf8(body) {
+        Ok(text) if kind != "multipart/form-data" => shown(&mask::body(text)),
+        _ => shown(&format!("({kind}, {} bytes)", body.len())),
+    }
+}
+
 fn cut(text: &str) -> (String, bool) {
     let end = text.floor_char_boundary(SHOWN);
     (text[..end].to_owned(), end < text.len())
@@ -289,4 +300,21 @@ fn began(took: Duration) -> i64 {
 fn millis(took: Duration) -> f64 {
     let micros = u32::try_from(took.as_micros()).unwrap_or(u32::MAX);
     f64::from(micros) / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_shown_by_their_type_and_size() {
+        let shown = |content_type: &str, body: &[u8]| shown_file_or_text(content_type, body).text;
+        assert_eq!(shown("image/png", b"\x89PNG"), "(image/png, 4 bytes)");
+        assert_eq!(
+            shown("multipart/form-data; boundary=a", b"--a--"),
+            "(multipart/form-data, 5 bytes)"
+        );
+        assert_eq!(shown("text/plain", br#"{"secret":"s"}"#), r#"{"secret":"…"}"#);
+        assert_eq!(shown("", b""), "");
+    }
 }

@@ -2,19 +2,25 @@
 
 use std::borrow::Cow;
 
-use serde_json::Value;
+use axum::body::Bytes;
 
-use crate::platform::{Platform, call::Call, errcode::ApiError, faults::Fault};
+use super::Reply;
+use crate::platform::{Platform, call::Call, errcode::ApiError, faults::Fault, media::File};
 
 /// One in this many successful answers is `text/plain`: a client must not judge by the content type.
 const TEXT_EVERY: u64 = 4;
+
+/// The APIs that answer with files.
+const DOWNLOADS: [&str; 2] = ["/cgi-bin/media/get", "/cgi-bin/material/get_material"];
 
 /// An HTTP answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) content_type: Cow<'static, str>,
-    pub(crate) body: String,
+    /// Of a file.
+    pub(crate) content_disposition: Option<String>,
+    pub(crate) body: Bytes,
     errcode: Option<i64>,
 }
 
@@ -25,7 +31,7 @@ pub(crate) fn serve(platform: &mut Platform, call: &Call<'_>) -> (Answer, Option
         Some(answer) => answer,
         None => {
             let result = super::answer(platform, call);
-            render(platform, result)
+            render(platform, call, result)
         }
     };
     if let Some(fault) = &fault {
@@ -40,7 +46,8 @@ pub(crate) fn serve(platform: &mut Platform, call: &Call<'_>) -> (Answer, Option
     let now = platform.clock.now();
     platform.calls.record(call, now, status, errcode);
     if errcode.is_some_and(|errcode| errcode != 0) {
-        platform.calls.record_refused(call, now, &answer.body);
+        let body = String::from_utf8_lossy(&answer.body);
+        platform.calls.record_refused(call, now, &body);
     }
     (answer, fault)
 }
@@ -53,7 +60,7 @@ fn faulty_answer(platform: &mut Platform, fault: &Fault, call: &Call<'_>) -> Opt
             None if errcode == 40164 => ApiError::not_whitelisted(call.peer),
             None => ApiError::of(errcode),
         };
-        render(platform, Err(error))
+        render(platform, call, Err(error))
     } else if let Some(body) = &fault.body {
         html(200, body.clone())
     } else {
@@ -65,23 +72,37 @@ fn faulty_answer(platform: &mut Platform, fault: &Fault, call: &Call<'_>) -> Opt
 }
 
 /// Renders a result as HTTP 200: errors as `text/plain`, and some of the other answers too.
-fn render(platform: &mut Platform, result: Result<Value, ApiError>) -> Answer {
+fn render(platform: &mut Platform, call: &Call<'_>, result: Result<Reply, ApiError>) -> Answer {
     let (json, errcode) = match result {
-        Ok(json) => (json, 0),
+        Ok(Reply::File(file)) => return download(file),
+        Ok(Reply::Json(json)) => (json, 0),
         Err(error) => (error.to_json(&rid(platform)), error.errcode),
     };
     platform.answered += 1;
     let is_text = errcode != 0 || platform.answered.is_multiple_of(TEXT_EVERY);
-    let content_type = if is_text {
-        "text/plain"
-    } else {
-        "application/json; encoding=utf-8"
+    let content_type = match is_text {
+        false => "application/json; encoding=utf-8",
+        // SDKs tell a refused download from a file by the whole header.
+        true if DOWNLOADS.contains(&call.path) => "text/plain",
+        true => "text/plain; charset=utf-8",
     };
     Answer {
         status: 200,
         content_type: content_type.into(),
-        body: json.to_string(),
+        content_disposition: None,
+        body: json.to_string().into(),
         errcode: Some(errcode),
+    }
+}
+
+/// Answers with the bytes of a file.
+fn download(file: File) -> Answer {
+    Answer {
+        status: 200,
+        content_type: file.content_type.into(),
+        content_disposition: Some(format!("attachment; filename=\"{}\"", file.name)),
+        body: file.bytes,
+        errcode: None,
     }
 }
 
@@ -94,7 +115,9 @@ fn rid(platform: &mut Platform) -> String {
 /// Applies a fault to an answer that the platform has given.
 fn distort(answer: &mut Answer, fault: &Fault) {
     if fault.truncated {
-        let middle = answer.body.floor_char_boundary(answer.body.len() / 2);
+        let middle = answer.body.len() / 2;
+        let text = str::from_utf8(&answer.body);
+        let middle = text.map_or(middle, |text| text.floor_char_boundary(middle));
         answer.body.truncate(middle);
         answer.errcode = None;
     }
@@ -107,7 +130,8 @@ fn html(status: u16, body: String) -> Answer {
     Answer {
         status,
         content_type: "text/html".into(),
-        body,
+        content_disposition: None,
+        body: body.into(),
         errcode: None,
     }
 }

@@ -1,11 +1,14 @@
 //! The followers: lists of them, and what WeChat says of each.
 //!
 //! See [WeChat Docs/获取用户列表](https://developers.weixin.qq.com/doc/offiaccount/User_Management/Getting_a_User_List.html)
-//! and [WeChat Docs/获取用户基本信息](https://developers.weixin.qq.com/doc/offiaccount/User_Management/Get_users_basic_information_UnionID.html).
+//! and [WeChat Docs/获取用户基本信息](https://developers.weixin.qq.com/doc/offiaccount/User_Management/Get_users_basic_information_UnionID.html),
+//! and for their remarks
+//! [WeChat Docs/设置用户备注名](https://developers.weixin.qq.com/doc/offiaccount/User_Management/Configuring_user_notes.html).
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::ok;
 use crate::platform::{
     Platform,
     call::Call,
@@ -16,6 +19,8 @@ use crate::platform::{
 
 /// Users of one `user/info/batchget`.
 const MOST_INFOS: usize = 100;
+/// Bytes. A remark must be shorter.
+const REMARK_LIMIT: usize = 30;
 
 #[derive(Deserialize)]
 struct BatchGet {
@@ -61,6 +66,18 @@ pub(super) fn infos(platform: &mut Platform, call: &Call<'_>) -> Result<Value, A
     Ok(json!({"user_info_list": infos?}))
 }
 
+/// Gives a follower a remark; an empty one takes it away. 40092 for a remark that is too long.
+pub(super) fn rename(platform: &mut Platform, call: &Call<'_>) -> Result<Value, ApiError> {
+    let (openid, remark) = (call.text("openid")?, call.text("remark")?);
+    let user = platform.users.get_mut(&openid).filter(|user| user.follows);
+    let user = user.ok_or_else(|| ApiError::of(40003))?;
+    if remark.len() >= REMARK_LIMIT {
+        return Err(ApiError::of(40092));
+    }
+    user.remark = remark;
+    Ok(ok())
+}
+
 /// Nothing but the openid of one who does not follow. Names and pictures are no longer delivered.
 fn info_of(platform: &Platform, openid: &str) -> Result<Value, ApiError> {
     let user = platform.users.get(openid).ok_or_else(|| ApiError::of(40003))?;
@@ -82,7 +99,7 @@ fn info_of(platform: &Platform, openid: &str) -> Result<Value, ApiError> {
         "openid": openid,
         "language": "zh_CN",
         "subscribe_time": subscription.at,
-        "remark": "",
+        "remark": user.remark,
         "groupid": 0,
         "tagid_list": user.tags,
         "subscribe_scene": way,

@@ -25,7 +25,7 @@
 //! | call | body | |
 //! |---|---|---|
 //! | `GET /sim/account` | | the account, with its secrets |
-//! | `GET /sim/state` | | the platform's state: users, menu, templates, quotas, tokens, faults, … |
+//! | `GET /sim/state` | | the platform's state: users, menu, templates, files, articles, quotas, tokens, faults, … |
 //! | `GET /sim/calls` | | a list of the calls received |
 //! | `POST /sim/account-type` | `{"type"}` | `verified_service`, `unverified_service`, `verified_subscription`, `unverified_subscription` or `test`; an API that the account may not call answers 48001 |
 //! | `POST /sim/data-format` | `{"format"}` | `xml` or `json`: 数据格式 of the callbacks |

@@ -11,6 +11,7 @@ pub(super) async fn state(State(simulation): Shared) -> Json<Value> {
     let now = platform.clock.now();
     let channel = &simulation.channel;
     let (permanent, temporary) = platform.qr_codes.living(now);
+    let (temporary_media, permanent_media) = platform.media.counts(now);
     Json(json!({
         "account": {
             "app_id": platform.account.app_id,
@@ -32,6 +33,8 @@ pub(super) async fn state(State(simulation): Shared) -> Json<Value> {
         "oauth_domains": platform.oauth_domains,
         "js_domains": platform.js_domains,
         "js_tickets": platform.js_tickets.living(now).count(),
+        "media": {"temporary": temporary_media, "permanent": permanent_media},
+        "articles": {"drafts": platform.drafts.all().len(), "published": platform.publications.living().count()},
         "menu": platform.menu.as_ref().map(|menu| menu.shown()),
         "templates": platform.templates,
         "quotas": platform.quotas.state(platform.account_type, now),

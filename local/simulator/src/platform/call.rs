@@ -6,7 +6,10 @@ use axum::http::Method;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::errcode::ApiError;
+use super::{
+    errcode::ApiError,
+    form::{Form, Upload},
+};
 
 /// One HTTP request.
 pub(crate) struct Call<'a> {
@@ -14,6 +17,8 @@ pub(crate) struct Call<'a> {
     pub(crate) path: &'a str,
     pub(crate) query: &'a [(String, String)],
     pub(crate) body: &'a [u8],
+    /// The fields of a body of `multipart/form-data`.
+    pub(crate) form: Option<&'a Form>,
     pub(crate) peer: IpAddr,
 }
 
@@ -22,6 +27,20 @@ impl Call<'_> {
     pub(crate) fn query(&self, name: &str) -> &str {
         let pair = self.query.iter().find(|(key, _)| key == name);
         pair.map_or("", |(_, value)| value)
+    }
+
+    /// The query parameter of that name, or the form's field. EasyWeChat sends `type` as a field, and wechatpy sends
+    /// `description` in the query.
+    pub(crate) fn query_or_field(&self, name: &str) -> &str {
+        match (self.query(name), self.form) {
+            ("", Some(form)) => form.text(name),
+            (value, _) => value,
+        }
+    }
+
+    /// The uploaded file, the form's field `media`: 41005 when it is missing, 44001 when it is empty.
+    pub(crate) fn media(&self) -> Result<Upload<'_>, ApiError> {
+        self.form.ok_or_else(|| ApiError::of(41005))?.media()
     }
 
     /// Parses the body: 44002 for an empty one, 47001 when it is not the JSON that the API takes.
@@ -78,6 +97,7 @@ mod tests {
                 path: "",
                 query: &[],
                 body: body.as_bytes(),
+                form: None,
                 peer: [127, 0, 0, 1].into(),
             }
             .escapes_text()

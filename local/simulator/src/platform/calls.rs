@@ -11,7 +11,6 @@ use super::call::Call;
 const REMEMBERED: usize = 5_000;
 /// Bytes. Of a larger body only the size is logged.
 const REMEMBERED_BODY: usize = 16 * 1024;
-const SECRET_NAMES: [&str; 5] = ["access_token", "secret", "appsecret", "refresh_token", "code"];
 const REDACTED: &str = "***";
 
 /// One call and its answer.
@@ -22,7 +21,7 @@ pub(crate) struct Entry {
     method: String,
     path: String,
     query: Map<String, Value>,
-    /// The JSON body, or its size; null when it was empty or not JSON.
+    /// The JSON body, or the size of a large one and of an upload; null when it was empty or neither.
     body: Value,
     /// The HTTP status answered; null when the connection was dropped.
     status: Option<u16>,
@@ -71,7 +70,11 @@ impl Calls {
             "invoke_time": at,
             "cost_in_ms": 1,
             "request_url": format!("{}{masked}", call.path),
-            "request_body": if body.is_null() { String::new() } else { body.to_string() },
+            "request_body": match body {
+                Value::Null => String::new(),
+                Value::String(size) => size,
+                json => json.to_string(),
+            },
             "response_body": answer,
             "client_ip": call.peer.to_canonical(),
         }));
@@ -89,7 +92,7 @@ impl Calls {
 }
 
 fn body_of(call: &Call<'_>) -> Value {
-    if call.body.len() > REMEMBERED_BODY {
+    if call.form.is_some() || call.body.len() > REMEMBERED_BODY {
         return format!("{} bytes", call.body.len()).into();
     }
     serde_json::from_slice(call.body).map_or(Value::Null, redact)
@@ -105,7 +108,7 @@ fn redact(value: Value) -> Value {
 
 fn redact_members(members: Map<String, Value>) -> Map<String, Value> {
     let redacted = |(name, value): (String, Value)| {
-        let value = if SECRET_NAMES.contains(&name.as_str()) {
+        let value = if is_secret(&name) {
             Value::from(REDACTED)
         } else {
             redact(value)
@@ -113,4 +116,9 @@ fn redact_members(members: Map<String, Value>) -> Map<String, Value> {
         (name, value)
     };
     members.into_iter().map(redacted).collect()
+}
+
+/// Whether a member of this name holds a token, an AppSecret or a user's code.
+fn is_secret(name: &str) -> bool {
+    name.ends_with("token") || name.ends_with("secret") || matches!(name, "code" | "js_code")
 }

@@ -58,8 +58,13 @@ fn text(errcode: i64) -> &'static str {
         }
         40002 => "invalid grant_type",
         40003 => "invalid openid",
+        40004 => "invalid media type",
+        40005 => "invalid file type",
         40007 => "invalid media_id",
         40008 => "invalid message type",
+        40009 => "invalid image size",
+        40010 => "invalid voice size",
+        40012 => "invalid thumb size",
         40013 => "invalid appid",
         40014 => "invalid access_token",
         40016 => "invalid button size",
@@ -85,6 +90,7 @@ fn text(errcode: i64) -> &'static str {
         40055 => "invalid button url domain",
         40066 => "invalid url",
         40073 => "invalid card id",
+        40092 => "invalid remark name",
         40119 => "invalid use button type",
         40120 => "invalid use sub button type",
         40125 => "invalid appsecret",
@@ -102,6 +108,7 @@ fn text(errcode: i64) -> &'static str {
         41002 => "appid missing",
         41003 => "refresh_token missing",
         41004 => "appsecret missing",
+        41005 => "media data missing",
         41008 => "missing code",
         42001 => "access_token expired",
         42002 => "refresh_token expired",
@@ -115,10 +122,15 @@ fn text(errcode: i64) -> &'static str {
         43106 => "not allow to add template, for punishment",
         43116 => "This template_id is banned",
         43117 => "Sending messages to this openid too frequently,please try later",
+        44001 => "empty media data",
         44002 => "empty post data",
         44003 => "empty news data",
         44004 => "empty content",
+        45001 => "media size out of limit",
         45002 => "content size out of limit",
+        45003 => "title size out of limit",
+        45004 => "description size out of limit",
+        45005 => "url size out of limit",
         45008 => "article size out of limit",
         45009 => {
             "reach max api daily quota limit, could get access_token by \
@@ -135,6 +147,10 @@ fn text(errcode: i64) -> &'static str {
         45072 => "invalid command",
         45080 => "need sending or receiving message in last 30 seconds before typing",
         45081 => "already typing",
+        45106 => {
+            "This API has been unsupported. For more details, please view \
+             https://mp.weixin.qq.com/cgi-bin/announce?action=getannouncement&announce_id=11644831863qFQSh&version=&lang=zh_CN"
+        }
         45109 => "This API has been unsupported",
         45157 => "invalid tag name",
         45158 => "tag name too long",
@@ -164,6 +180,9 @@ fn text(errcode: i64) -> &'static str {
         76021 => "cgi_path not found",
         76022 => "no permission for this cgi_path",
         89503 => "this call needs admin confirmation",
+        9_410_010 => "long_data size out of limit",
+        9_410_011 => "expire_seconds out of limit",
+        9_410_012 => "short_key not exist",
         _ => "error",
     }
 }

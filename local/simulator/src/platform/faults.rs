@@ -26,7 +26,7 @@ pub(crate) struct Fault {
     /// Answer this text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) body: Option<String>,
-    /// Cut the answer in half, so that it is not JSON.
+    /// Cut the answer in half, so that it is not JSON, or not the whole file.
     #[serde(default, skip_serializing_if = "is_false")]
     pub(crate) truncated: bool,
     /// Send the answer with this `Content-Type`.
@@ -50,6 +50,11 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
+/// Whether a fault can happen on the path. Controls and pages that a browser opens have none.
+fn is_called_by_servers(path: &str) -> bool {
+    path.starts_with('/') && !path.starts_with("/sim/") && !path.starts_with("/connect/")
+}
+
 fn is_zero(number: &u32) -> bool {
     *number == 0
 }
@@ -67,8 +72,8 @@ impl Fault {
         let is_status = |status: u16| status >= 200 && StatusCode::from_u16(status).is_ok();
         if self.path == CALLBACK && (!self.drop || answers || distorts) {
             Err("/callback takes `drop` only")
-        } else if self.path != CALLBACK && !self.path.starts_with("/cgi-bin/") && !self.path.starts_with("/sns/") {
-            Err("`path` must begin with /cgi-bin/ or /sns/, or be /callback")
+        } else if !is_called_by_servers(&self.path) {
+            Err("`path` must begin with /, and be neither a control, /sim/…, nor a page, /connect/…")
         } else if !answers && !distorts && !self.drop {
             Err("say what fails: errcode, http_status, body, truncated, content_type, delay_ms or drop")
         } else if !self.content_type.as_ref().is_none_or(is_header) {
@@ -89,7 +94,7 @@ impl Fault {
     /// Whether the fault is due on a call of this path. A fault that still lets calls pass counts this one.
     fn is_due_on(&mut self, path: &str) -> bool {
         let matches = match self.path.strip_suffix('*') {
-            Some(prefix) => path.starts_with(prefix),
+            Some(prefix) => path != CALLBACK && path.starts_with(prefix),
             None => self.path == path,
         };
         let is_due = self.after == 0;

@@ -23,7 +23,7 @@ impl JsTickets {
     /// the same one too.
     pub(crate) fn issue(&mut self, now: i64, random: &mut Random) -> String {
         self.0.retain(|(_, ends_at)| now < *ends_at);
-        let ticket = random.url_safe(86);
+        let ticket = make(random);
         self.0.push((ticket.clone(), now + LIFETIME));
         ticket
     }
@@ -33,6 +33,11 @@ impl JsTickets {
         let living = self.0.iter().filter(move |(_, ends_at)| now < *ends_at);
         living.map(|(ticket, _)| ticket.as_str())
     }
+}
+
+/// A ticket of any type.
+pub(crate) fn make(random: &mut Random) -> String {
+    random.url_safe(86)
 }
 
 /// What a page passes to `wx.config`, and the page's URL.

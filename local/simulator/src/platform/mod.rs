@@ -1,4 +1,5 @@
-//! What the platform keeps: the account, its users, tokens, quotas, menus, templates and ordered failures.
+//! What the platform keeps: the account, its users, tokens, quotas, menus, templates, files, articles and ordered
+//! failures.
 //!
 //! Everything here is plain state and its rules. This room imports no other room: [`api`](crate::api) answers calls
 //! with it, [`push`](crate::push) delivers its notices, [`control`](crate::control) changes it.
@@ -6,6 +7,7 @@
 pub(crate) mod account;
 pub(crate) mod account_type;
 pub(crate) mod allowances;
+pub(crate) mod articles;
 pub(crate) mod authorize;
 pub(crate) mod call;
 pub(crate) mod calls;
@@ -13,11 +15,13 @@ pub(crate) mod clock;
 pub(crate) mod errcode;
 pub(crate) mod faults;
 pub(crate) mod field_rules;
+pub(crate) mod form;
 pub(crate) mod format;
 pub(crate) mod hosts;
 pub(crate) mod industries;
 pub(crate) mod js_tickets;
 pub(crate) mod mark_fail;
+pub(crate) mod media;
 pub(crate) mod menu;
 pub(crate) mod notice;
 pub(crate) mod oauth;
@@ -26,6 +30,7 @@ pub(crate) mod quota;
 pub(crate) mod random;
 pub(crate) mod receipts;
 pub(crate) mod sends;
+pub(crate) mod short_keys;
 pub(crate) mod tags;
 pub(crate) mod templates;
 pub(crate) mod tokens;
@@ -39,6 +44,7 @@ use std::{
 use self::{
     account::Account,
     account_type::AccountType,
+    articles::{Drafts, Publications},
     calls::Calls,
     clock::Clock,
     faults::Faults,
@@ -47,6 +53,7 @@ use self::{
     industries::Industries,
     js_tickets::JsTickets,
     mark_fail::MarkFail,
+    media::Media,
     menu::Menu,
     notice::Notice,
     oauth::OAuth,
@@ -55,6 +62,7 @@ use self::{
     random::Random,
     receipts::Receipts,
     sends::Sends,
+    short_keys::ShortKeys,
     tags::Tags,
     templates::Templates,
     tokens::Tokens,
@@ -110,6 +118,10 @@ pub(crate) struct Platform {
     /// JS接口安全域名.
     pub(crate) js_domains: Domains,
     pub(crate) menu: Option<Menu>,
+    pub(crate) media: Media,
+    pub(crate) drafts: Drafts,
+    pub(crate) publications: Publications,
+    pub(crate) short_keys: ShortKeys,
     pub(crate) templates: Templates,
     pub(crate) industries: Industries,
     pub(crate) sends: Sends,
@@ -153,6 +165,10 @@ impl Platform {
             js_tickets: JsTickets::default(),
             js_domains: Domains::default(),
             menu: None,
+            media: Media::default(),
+            drafts: Drafts::default(),
+            publications: Publications::default(),
+            short_keys: ShortKeys::default(),
             templates: Templates::default(),
             industries: Industries::default(),
             sends: Sends::default(),

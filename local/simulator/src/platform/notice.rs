@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::random::Random;
+use super::{articles::Publication, random::Random};
 
 /// The value of an element: XML writes text into CDATA and numbers bare.
 #[derive(Clone)]
@@ -208,6 +208,32 @@ impl Notice {
         Self {
             awaits_reply: false,
             ..Self::event(openid, "TEMPLATESENDJOBFINISH", fields, created_at)
+        }
+    }
+
+    /// `PUBLISHJOBFINISH` of a publication that succeeded. It comes from the system, so its openid is nobody's.
+    pub(crate) fn publication(openid: &str, publication: &Publication, created_at: i64) -> Self {
+        let articles = publication.urls().zip(1..).map(|(url, index)| {
+            let article = fields([
+                ("idx", Content::Number(index.to_string())),
+                ("article_url", Content::text(url)),
+            ]);
+            ("item".into(), Content::Group(article))
+        });
+        let count = ("count".into(), Content::Number(publication.urls().count().to_string()));
+        let info = fields([
+            ("publish_id", Content::Number(publication.publish_id.to_string())),
+            ("publish_status", Content::Number("0".to_owned())),
+            ("article_id", Content::text(publication.article_id.as_str())),
+            (
+                "article_detail",
+                Content::Group(std::iter::once(count).chain(articles).collect()),
+            ),
+        ]);
+        let fields = fields([("PublishEventInfo", Content::Group(info))]);
+        Self {
+            awaits_reply: false,
+            ..Self::event(openid, "PUBLISHJOBFINISH", fields, created_at)
         }
     }
 

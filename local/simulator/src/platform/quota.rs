@@ -29,9 +29,14 @@ const DAILY_LIMITS: &[(&str, u64, u64)] = &[
     ("/cgi-bin/message/custom/send", 500_000, 50_000),
     ("/cgi-bin/qrcode/create", 100_000, 10_000),
     ("/cgi-bin/ticket/getticket", 1_000_000, 1_000_000),
+    ("/cgi-bin/media/upload", 100_000, 500),
+    ("/cgi-bin/media/get", 200_000, 1_000),
+    ("/cgi-bin/draft/add", 1_000, 1_000),
+    ("/cgi-bin/freepublish/submit", 100, 100),
     ("/cgi-bin/user/get", 500, 100),
     ("/cgi-bin/user/info", 5_000_000, 500_000),
     ("/cgi-bin/user/info/batchget", 5_000_000, 500_000),
+    ("/cgi-bin/user/info/updateremark", 10_000, 10_000),
 ];
 /// Calls a minute.
 const MINUTE_LIMITS: &[(&str, u64)] = &[("/cgi-bin/stable_token", 10_000)];

@@ -88,6 +88,8 @@ pub(crate) struct User {
     /// The ids of the account's tags on the user. Menus look at the last one.
     pub(crate) tags: Vec<u32>,
     pub(crate) client: Client,
+    /// The account's own name for the user.
+    pub(crate) remark: String,
     pub(crate) allowances: Allowances,
     pub(crate) screen: VecDeque<Shown>,
 }

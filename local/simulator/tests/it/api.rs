@@ -15,7 +15,7 @@ async fn errors_come_as_http_200_plain_text_with_a_request_id() {
     let stage = Stage::new(Mode::Safe).await;
     let response = stage.http.get(stage.url("/cgi-bin/menu/get")).send().await.unwrap();
     assert_eq!(response.status(), 200);
-    assert_eq!(response.headers()["content-type"], "text/plain");
+    assert_eq!(response.headers()["content-type"], "text/plain; charset=utf-8");
     let answer: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
     assert_eq!(answer["errcode"], 41001);
     let (text, rid) = answer["errmsg"].as_str().unwrap().split_once(" rid: ").unwrap();
@@ -210,4 +210,58 @@ async fn a_used_up_quota_is_45009() {
         assert_eq!(errcode(&stage.get(&path).await), 0);
     }
     assert_eq!(errcode(&stage.get(&path).await), 45009);
+}
+
+#[tokio::test]
+async fn paths_outside_of_the_known_prefixes_are_answered_with_an_errcode() {
+    let stage = Stage::new(Mode::Safe).await;
+    for path in [
+        "/customservice/kfaccount/add",
+        "/datacube/getusersummary",
+        "/wxa/getwxacode",
+        "/wxaapi/newtmpl/gettemplate",
+        "/card/create",
+        "/",
+    ] {
+        let query = format!("{path}?access_token={}", stage.token().await);
+        let (status, answer) = stage.send(Method::POST, &query, "{}".to_owned()).await;
+        assert_eq!((status, errcode(&answer)), (200, 40066), "{path}");
+        let calls = stage.get("/sim/calls").await;
+        let logged = calls.as_array().unwrap().last().unwrap();
+        assert_eq!((&logged["path"], &logged["errcode"]), (&json!(path), &json!(40066)));
+        assert_eq!(logged["query"]["access_token"], "***");
+    }
+    let foreign = stage
+        .http
+        .get(stage.url("/wxa/getwxacode"))
+        .header("host", "example.com");
+    assert_eq!(foreign.send().await.unwrap().status(), 403, "guarded as all paths are");
+    for path in ["/sim/nothing", "/sim/phones", "/connect/nothing"] {
+        let (status, answer) = stage.send(Method::GET, path, String::new()).await;
+        assert_eq!(status, 404, "{path}");
+        assert!(answer["error"].is_string(), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn every_prefix_can_fail_on_demand() {
+    let stage = Stage::new(Mode::Safe).await;
+    stage.fault(json!({"path": "/customservice/*", "errcode": -1})).await;
+    stage
+        .fault(json!({"path": "/datacube/getusersummary", "http_status": 502}))
+        .await;
+    assert_eq!(stage.errcode("/customservice/kfaccount/add", "{}").await, -1);
+    let (status, _) = stage
+        .send(Method::POST, "/datacube/getusersummary", String::new())
+        .await;
+    assert_eq!(status, 502);
+}
+
+#[tokio::test]
+async fn the_account_has_no_agents() {
+    let stage = Stage::new(Mode::Safe).await;
+    let all = stage.get_api("/cgi-bin/customservice/getkflist").await;
+    assert_eq!(all, json!({"kf_list": []}));
+    let online = stage.get_api("/cgi-bin/customservice/getonlinekflist").await;
+    assert_eq!(online, json!({"kf_online_list": []}));
 }

@@ -64,6 +64,7 @@ async fn faults_that_could_not_happen_are_refused() {
         json!({"path": "/callback", "drop": true, "delay_ms": 5}),
         json!({"path": "/callback", "drop": true, "times": 0}),
         json!({"path": "/callback"}),
+        json!({"path": "/connect/oauth2/authorize", "errcode": -1}),
     ] {
         assert_eq!(stage.refused("/sim/faults", &fault).await, 400, "{fault}");
     }
@@ -113,5 +114,5 @@ async fn answers_without_an_error_come_as_plain_text_too() {
     }
     types.sort();
     types.dedup();
-    assert_eq!(types, ["application/json; encoding=utf-8", "text/plain"]);
+    assert_eq!(types, ["application/json; encoding=utf-8", "text/plain; charset=utf-8"]);
 }

@@ -251,3 +251,26 @@ async fn menus_and_tags_are_about_the_same_tags() {
     let wrong = json!({"openid": FOLLOWER, "tags": ["vip"]});
     assert_eq!(stage.refused("/sim/user", &wrong).await, 400);
 }
+
+#[tokio::test]
+async fn a_remark_is_shown_with_the_follower() {
+    let stage = Stage::new(Mode::Safe).await;
+    let path = "/cgi-bin/user/info/updateremark";
+    let named = |openid: &str, remark: &str| json!({"openid": openid, "remark": remark});
+    let shown = async || {
+        let path = format!(
+            "/cgi-bin/user/info?access_token={}&openid={FOLLOWER}",
+            stage.token().await
+        );
+        stage.get(&path).await["remark"].clone()
+    };
+    assert_eq!(shown().await, "");
+    assert_eq!(stage.errcode(path, named(FOLLOWER, "老客户")).await, 0);
+    assert_eq!(shown().await, "老客户");
+    // 30 bytes: ten characters of three.
+    assert_eq!(stage.errcode(path, named(FOLLOWER, &"客".repeat(10))).await, 40092);
+    assert_eq!(stage.errcode(path, named("never", "a")).await, 40003);
+    assert_eq!(shown().await, "老客户");
+    assert_eq!(stage.errcode(path, named(FOLLOWER, "")).await, 0);
+    assert_eq!(shown().await, "");
+}

@@ -47,6 +47,13 @@ async fn a_ticket_signs_until_its_own_end() {
     assert_eq!(check(&stage, &config(&stage, &first, PAGE)).await, refused);
     assert_eq!(check(&stage, &config(&stage, &second, PAGE)).await, ok);
     assert_eq!(errcode(&get(&stage, "other").await), 40097);
+    let card = get(&stage, "wx_card").await;
+    assert_eq!((&card["errcode"], &card["expires_in"]), (&json!(0), &json!(7_200)));
+    assert_eq!(
+        check(&stage, &config(&stage, card["ticket"].as_str().unwrap(), PAGE)).await,
+        refused,
+        "a card's ticket signs no page"
+    );
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 
 mod account_types;
 mod api;
+mod articles;
 mod callbacks;
 mod control;
 mod events;
@@ -11,11 +12,13 @@ mod faults;
 mod followers;
 mod js_sdk;
 mod management;
+mod materials;
 mod menus;
 mod oauth;
 mod observe;
 mod qr_codes;
 mod rooms;
+mod short_keys;
 mod stage;
 mod state;
 mod template_messages;

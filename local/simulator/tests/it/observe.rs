@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex};
 
 use serde_json::json;
-use simulator::{Mode, Observation, Observer};
+use simulator::{Mode, Observation, ObservedCall, Observer};
 
-use crate::stage::{Scripted, Stage, text_message};
+use crate::stage::{Form, Scripted, Stage, text_message};
 
 fn line(observation: Observation) -> String {
     match observation {
@@ -34,4 +34,31 @@ async fn the_observer_hears_of_every_call_and_of_every_delivery_that_failed() {
             "delivery 1 Some(500)",
         ]
     );
+}
+
+#[tokio::test]
+async fn the_observer_hears_of_files_with_their_types() {
+    let told: Arc<Mutex<Vec<ObservedCall>>> = Arc::default();
+    let heard = Arc::clone(&told);
+    let observer = Observer::new(move |observation| {
+        if let Observation::Call(call) = observation {
+            heard.lock().unwrap().push(call);
+        }
+    });
+    let stage = Stage::observed(Mode::Plain, Some(observer)).await;
+    let form = Form::file("a.gif", b"GIF\xff");
+    let answer = stage.upload("/cgi-bin/media/upload", "&type=image", &form).await;
+    let token = stage.token().await;
+    let media_id = answer["media_id"].as_str().unwrap();
+    stage
+        .get(&format!("/cgi-bin/media/get?access_token={token}&media_id={media_id}"))
+        .await;
+    let told = told.lock().unwrap();
+    let [_, upload, _, download] = &**told else {
+        panic!("{told:?}")
+    };
+    assert_eq!(upload.request_type, Form::CONTENT_TYPE);
+    assert_eq!(upload.request, form.body);
+    assert_eq!(download.response_type, "image/gif");
+    assert_eq!(download.response, b"GIF\xff");
 }

@@ -187,6 +187,15 @@ impl Stage {
         self.send(Method::POST, &path, body.to_string()).await.1
     }
 
+    /// Uploads a form with a living token. `query` follows the token: `&type=image`.
+    pub(crate) async fn upload(&self, path: &str, query: &str, form: &Form) -> Value {
+        let url = self.url(&format!("{path}?access_token={}{query}", self.token().await));
+        let request = self.http.post(url).header("content-type", Form::CONTENT_TYPE);
+        let response = request.body(form.body.clone()).send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        serde_json::from_str(&response.text().await.unwrap()).unwrap()
+    }
+
     /// The errcode of a POST with a living token; 0 for an answer without one.
     pub(crate) async fn errcode(&self, path: &str, body: impl ToString) -> i64 {
         errcode(&self.post_api(path, body).await)
@@ -247,6 +256,43 @@ impl Stage {
         Scripted::Body(format!(
             "<xml><Encrypt><![CDATA[{encrypted}]]></Encrypt><MsgSignature><![CDATA[{signature}]]></MsgSignature><TimeStamp>1</TimeStamp><Nonce><![CDATA[nonce]]></Nonce></xml>"
         ))
+    }
+}
+
+/// A body of `multipart/form-data`, written as curl does.
+pub(crate) struct Form {
+    pub(crate) body: Vec<u8>,
+}
+
+impl Form {
+    pub(crate) const CONTENT_TYPE: &str = "multipart/form-data; boundary=------------------------d74496d66958873e";
+
+    /// A form with the file `media`.
+    pub(crate) fn file(name: &str, bytes: &[u8]) -> Self {
+        Self::part(&format!("name=\"media\"; filename=\"{name}\""), bytes)
+    }
+
+    /// A form with one part, whose `Content-Disposition` ends so.
+    pub(crate) fn part(disposition: &str, bytes: &[u8]) -> Self {
+        let head = format!(
+            "--------------------------d74496d66958873e\r\nContent-Disposition: form-data; {disposition}\r\n\
+             Content-Type: application/octet-stream\r\n\r\n"
+        );
+        let end = b"\r\n--------------------------d74496d66958873e--\r\n";
+        Self {
+            body: [head.as_bytes(), bytes, end].concat(),
+        }
+    }
+
+    /// Puts a text field before the other parts.
+    pub(crate) fn with_field(self, name: &str, value: &str) -> Self {
+        let field = format!(
+            "--------------------------d74496d66958873e\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n\
+             {value}\r\n"
+        );
+        Self {
+            body: [field.as_bytes(), &self.body].concat(),
+        }
     }
 }
 
