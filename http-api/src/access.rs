@@ -19,10 +19,14 @@ const NAMESPACE_LENGTH: usize = 16;
 /// Bytes. The longest subject of a JWT in logs.
 const LOGGED_SUBJECT: usize = 64;
 
-/// Returns the key of `keys` in the header `Authorization: Bearer KEY`. Compares with all keys, each in constant time.
+/// Returns the key of `keys` in the header `Authorization: Bearer KEY`.
 #[must_use]
 pub fn api_key<'a>(headers: &HeaderMap, keys: &'a [Secret]) -> Option<&'a Secret> {
-    let key = bearer(headers)?;
+    matching(bearer(headers)?, keys)
+}
+
+/// Returns the one of `keys` that `key` is. Compares with all of them, each in constant time.
+pub(crate) fn matching<'a>(key: &str, keys: &'a [Secret]) -> Option<&'a Secret> {
     let compare = |known, candidate: &'a Secret| if candidate.matches(key) { Some(candidate) } else { known };
     keys.iter().fold(None, compare)
 }
@@ -102,6 +106,12 @@ impl Caller {
     /// Returns the caller's key, if it was made at run time.
     pub(crate) fn key(&self) -> Option<&ApiKey> {
         self.key.as_deref()
+    }
+
+    /// Returns the id of the caller's key, if it was made at run time.
+    #[must_use]
+    pub fn key_id(&self) -> Option<&str> {
+        Some(&self.key()?.id)
     }
 }
 

@@ -7,7 +7,7 @@
 //! - `API_KEYS` are compared first and never wait for the table.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     fmt,
     pin::Pin,
     sync::{Arc, Mutex},
@@ -25,7 +25,7 @@ use wechat::{
 
 use crate::{
     Caller, Problem, Request,
-    access::{api_key, bearer},
+    access::{bearer, matching},
 };
 
 /// Milliseconds for which a copy of the keys serves.
@@ -70,8 +70,8 @@ pub struct Keys {
 /// What the readings have brought.
 #[derive(Debug)]
 struct Known {
-    /// The keys by their digests: the copy, as the last successful reading brought it.
-    keys: HashMap<String, Arc<ApiKey>>,
+    /// The copy, as the last successful reading brought it.
+    keys: Vec<Arc<ApiKey>>,
     /// Milliseconds. Start of that reading.
     read_at: i64,
     /// The ids of the keys whose use was noted since that reading.
@@ -84,6 +84,13 @@ struct Known {
     ended: (u64, Option<Problem>),
 }
 
+impl Known {
+    fn holder(&self, is_meant: impl Fn(&ApiKey) -> bool) -> Option<Caller> {
+        let key = self.keys.iter().find(|key| is_meant(key))?;
+        Some(Caller::holder(Arc::clone(key)))
+    }
+}
+
 impl Keys {
     /// Accepts `api_keys`, and the keys in `store`.
     pub fn new(api_keys: Vec<Secret>, store: impl KeyStore + 'static, clock: Arc<dyn Clock>) -> Self {
@@ -92,7 +99,7 @@ impl Keys {
             store: Arc::new(store),
             clock,
             known: Mutex::new(Known {
-                keys: HashMap::new(),
+                keys: Vec::new(),
                 read_at: i64::MIN,
                 noted: HashSet::new(),
                 begun: 0,
@@ -114,43 +121,67 @@ impl Keys {
     /// # Errors
     /// [`Problem`] when the request has a key that was made at run time, and the keys cannot be read.
     pub async fn caller(&self, request: &Request) -> Result<Option<Caller>, Problem> {
-        if let Some(key) = api_key(request.headers(), &self.api_keys) {
-            return Ok(Some(Caller::root(key)));
-        }
-        let key = bearer(request.headers()).filter(|key| key.starts_with(KEY_PREFIX));
-        if let Some(key) = key
-            && let Some(key) = self.find(key).await?
+        if let Some(key) = bearer(request.headers())
+            && let Some(caller) = self.holder(key).await?
         {
-            return Ok(Some(Caller::holder(key)));
+            return Ok(Some(caller));
         }
         Ok(request.jwt().as_ref().map(Caller::of_jwt))
     }
 
-    /// Finds a key by its digest. The time of the comparison tells something about stored digests at most, and nobody can
-    /// choose a key by the beginning of its SHA-256.
-    async fn find(&self, key: &str) -> Result<Option<Arc<ApiKey>>, Problem> {
+    /// Returns the holder of `key`. `None` when it is no key.
+    ///
+    /// # Errors
+    /// [`Problem`] when it may have been made at run time, and the keys cannot be read.
+    pub async fn holder(&self, key: &str) -> Result<Option<Caller>, Problem> {
+        if let Some(key) = matching(key, &self.api_keys) {
+            return Ok(Some(Caller::root(key)));
+        }
+        if !key.starts_with(KEY_PREFIX) {
+            return Ok(None);
+        }
+        // The time of the comparison tells something about stored digests at most, and nobody can choose a key by the beginning
+        // of its SHA-256.
         let digest = sha256_hex(key.as_bytes());
-        let (found, begun) = self.fresh(&digest);
+        self.find(|key| key.digest == digest).await
+    }
+
+    /// Returns the holder of the key with this id. `None` when there is none any more.
+    ///
+    /// # Errors
+    /// [`Problem`] when the keys cannot be read.
+    pub async fn holder_of_id(&self, id: &str) -> Result<Option<Caller>, Problem> {
+        self.find(|key| key.id == id).await
+    }
+
+    /// Returns the holder of the one of `API_KEYS` that `is_meant`.
+    pub fn root(&self, is_meant: impl Fn(&Secret) -> bool) -> Option<Caller> {
+        let key = self.api_keys.iter().find(|key| is_meant(key))?;
+        Some(Caller::root(key))
+    }
+
+    async fn find(&self, is_meant: impl Fn(&ApiKey) -> bool) -> Result<Option<Caller>, Problem> {
+        let (found, begun) = self.fresh(&is_meant);
         if found.is_some() {
             return Ok(found);
         }
         let _turn = self.reading.lock().await;
         // A reading that was under way has ended.
-        let (found, _) = self.fresh(&digest);
+        let (found, _) = self.fresh(&is_meant);
         if found.is_some() {
             return Ok(found);
         }
         self.read_after(begun).await?;
-        Ok(lock(&self.known).keys.get(&digest).cloned())
+        Ok(lock(&self.known).holder(&is_meant))
     }
 
-    /// Returns the key, if the copy is fresh and has it, and the number of readings that have begun.
-    fn fresh(&self, digest: &str) -> (Option<Arc<ApiKey>>, u64) {
+    /// Returns the holder, if the copy is fresh and has the key, and the number of readings that have begun.
+    fn fresh(&self, is_meant: impl Fn(&ApiKey) -> bool) -> (Option<Caller>, u64) {
         let now = self.clock.now_millis();
         let known = lock(&self.known);
         let is_fresh = (0..FRESH_FOR).contains(&now.saturating_sub(known.read_at));
-        let found = known.keys.get(digest).filter(|_| is_fresh);
-        (found.cloned(), known.begun)
+        let found = if is_fresh { known.holder(is_meant) } else { None };
+        (found, known.begun)
     }
 
     /// Reads the keys, unless a reading has ended that began after the one with the number `begun`. A key may have been made
@@ -178,8 +209,7 @@ impl Keys {
         let read = self.store.keys().await;
         let mut known = lock(&self.known);
         known.ended = (number, read.as_ref().err().cloned());
-        let keys = read?.into_iter().map(|key| (key.digest.clone(), Arc::new(key)));
-        known.keys = keys.collect();
+        known.keys = read?.into_iter().map(Arc::new).collect();
         known.read_at = began_at;
         known.noted.clear();
         Ok(())
@@ -187,7 +217,7 @@ impl Keys {
 
     /// Begins to note that the caller has used its key today, best effort and once a day: at most once for each reading
     /// until a reading shows it.
-    pub(crate) fn note_use(&self, caller: &Caller) -> Option<InFlight> {
+    pub fn note_use(&self, caller: &Caller) -> Option<InFlight> {
         let key = caller.key()?;
         let today = beijing_day(self.clock.now());
         if key.last_used.as_ref() >= Some(&today) || !lock(&self.known).noted.insert(key.id.clone()) {

@@ -24,7 +24,6 @@ use std::convert::Infallible;
 use http::Response;
 use lambda_runtime::{LambdaEvent, service_fn};
 
-pub use self::request::{Jwt, Request};
 #[cfg(feature = "api")]
 pub use self::{
     access::Caller,
@@ -34,6 +33,10 @@ pub use self::{
     routes::{Access, Answer, ApiRequest, BODY_LIMIT, Route, is_served},
     serve::{Api, needs_body, run_api, serve},
 };
+pub use self::{
+    request::{Jwt, Request},
+    response::GatewayResponse,
+};
 #[cfg(feature = "api")]
 pub use wechat::api_key::Scope;
 
@@ -41,15 +44,16 @@ pub use wechat::api_key::Scope;
 ///
 /// # Errors
 /// [`lambda_runtime::Error`] when Lambda's Runtime API cannot be used.
-pub async fn run<H, F>(handler: H) -> Result<(), lambda_runtime::Error>
+pub async fn run<H, F, B>(handler: H) -> Result<(), lambda_runtime::Error>
 where
     H: Fn(Request) -> F,
-    F: Future<Output = Response<String>> + Send,
+    F: Future<Output = Response<B>> + Send,
+    GatewayResponse: From<Response<B>>,
 {
     // Boxed: an inline future would exceed the compiler's limit on nested types in its callers.
     Box::pin(lambda_runtime::run(service_fn(|event: LambdaEvent<Request>| {
         let response = handler(event.payload.within_invocation(event.context.deadline));
-        async { Ok::<_, Infallible>(response::GatewayResponse::from(response.await)) }
+        async { Ok::<_, Infallible>(GatewayResponse::from(response.await)) }
     })))
     .await
 }

@@ -64,6 +64,12 @@ impl Request {
         &self.path
     }
 
+    /// Returns the query, as the gateway sends it.
+    #[must_use]
+    pub fn raw_query(&self) -> &str {
+        &self.raw_query
+    }
+
     /// Returns the URL-decoded pairs of the query, in order, with duplicates.
     #[must_use]
     pub fn query(&self) -> form_urlencoded::Parse<'_> {

@@ -2,8 +2,12 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, Response, StatusCode, header};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use http::{HeaderMap, Response, StatusCode, header, response::Parts};
 use serde::{Serialize, Serializer};
+
+/// Bytes. A longer text is encoded in base64: JSON would write some of its characters with six bytes.
+const TEXT_LIMIT: usize = 512 * 1024;
 
 /// Creates a JSON answer.
 #[must_use]
@@ -68,9 +72,8 @@ pub struct GatewayResponse {
     is_base64_encoded: bool,
 }
 
-impl From<Response<String>> for GatewayResponse {
-    fn from(response: Response<String>) -> Self {
-        let (mut parts, body) = response.into_parts();
+impl GatewayResponse {
+    fn new(mut parts: Parts, body: String, is_base64_encoded: bool) -> Self {
         let cookies = parts.headers.remove(header::SET_COOKIE);
         let cookies = cookies
             .iter()
@@ -80,7 +83,25 @@ impl From<Response<String>> for GatewayResponse {
             headers: parts.headers,
             cookies: cookies.collect(),
             body,
-            is_base64_encoded: false,
+            is_base64_encoded,
+        }
+    }
+}
+
+impl From<Response<String>> for GatewayResponse {
+    fn from(response: Response<String>) -> Self {
+        let (parts, body) = response.into_parts();
+        Self::new(parts, body, false)
+    }
+}
+
+impl From<Response<Vec<u8>>> for GatewayResponse {
+    fn from(response: Response<Vec<u8>>) -> Self {
+        let (parts, body) = response.into_parts();
+        match String::from_utf8(body) {
+            Ok(text) if text.len() <= TEXT_LIMIT => Self::new(parts, text, false),
+            Ok(text) => Self::new(parts, STANDARD.encode(text), true),
+            Err(error) => Self::new(parts, STANDARD.encode(error.as_bytes()), true),
         }
     }
 }
@@ -118,5 +139,21 @@ mod tests {
             (&answer["cookies"], &answer["headers"]),
             (&json!(["a=1; Secure"]), &json!({}))
         );
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_travel_in_base64() {
+        let answer = |body: &[u8]| {
+            let response = GatewayResponse::from(Response::new(body.to_vec()));
+            let answer = serde_json::to_value(response).unwrap();
+            (
+                answer["body"].as_str().unwrap().to_owned(),
+                answer["isBase64Encoded"].clone(),
+            )
+        };
+        assert_eq!(answer("你".as_bytes()), ("你".to_owned(), json!(false)));
+        assert_eq!(answer(&[0xff, 0]), ("/wA=".to_owned(), json!(true)));
+        let (long, is_encoded) = answer(&[1; TEXT_LIMIT + 1]);
+        assert!(long.starts_with("AQEB") && is_encoded == json!(true));
     }
 }

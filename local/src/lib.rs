@@ -296,7 +296,8 @@ async fn functions(
             clock.clone(),
         ),
         worker,
-        send_template: send_template::App::new(caller, dynamodb.clone(), port.clone(), clock.clone())?,
+        send_template: send_template::App::new(caller.clone(), dynamodb.clone(), port.clone(), clock.clone())?,
+        relay: relay::App::new(caller, dynamodb.clone(), port.clone(), clock.clone())?,
         users: users::App::new(users, dynamodb.clone(), port.clone(), clock.clone())?,
         admin: admin::App::new(admin, dynamodb, port, clock)?,
     };

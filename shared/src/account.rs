@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "relay")]
+use crate::api::{RawAnswer, RawCall};
 use crate::{
     api::{ApiError, Call, Client, ClientError},
     clock::{Clock, Deadline},
@@ -95,5 +97,18 @@ impl Account {
     pub async fn call_once<C: Call>(&self, call: &C, deadline: Deadline) -> Result<C::Answer, CallFailure> {
         let token = self.tokens.token(deadline).await?;
         Ok(self.client.call(call, &token, 1, deadline).await?)
+    }
+
+    /// Passes on `call` with the access_token. Replaces a token that WeChat refuses, and repeats nothing else.
+    ///
+    /// # Errors
+    /// [`CallError`] when there is no answer to pass on or no token.
+    #[cfg(feature = "relay")]
+    pub async fn pass(&self, call: &RawCall<'_>, deadline: Deadline) -> Result<RawAnswer, CallError> {
+        self.tokens
+            .call(deadline, |token, _| async move {
+                self.client.pass(call, &token, deadline).await
+            })
+            .await
     }
 }

@@ -57,7 +57,7 @@ async fn sign(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, P
     let config = Config {
         app_id: app.account.table.app_id(),
         timestamp,
-        signature: jssdk::sign(&ticket, &nonce_str, timestamp, &url),
+        signature: jssdk::sign(&ticket.value, &nonce_str, timestamp, &url),
         nonce_str,
     };
     Ok(response::json(200, &config))

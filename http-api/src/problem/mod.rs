@@ -443,6 +443,27 @@ impl Problem {
         self.0.errcode
     }
 
+    /// Returns WeChat's errmsg.
+    #[must_use]
+    pub fn errmsg(&self) -> Option<&str> {
+        self.0.errmsg.as_deref()
+    }
+
+    /// Makes this a failure of the bundle, for a caller who is not at fault: without WeChat's code, on which an SDK would act, and
+    /// with a status of 500 or more.
+    #[must_use]
+    pub fn not_the_callers(mut self) -> Self {
+        if let Some(errcode) = self.0.errcode.take() {
+            self.0.detail = format!("errcode {errcode}: {}", self.0.detail);
+        }
+        self.0.errmsg = None;
+        self.0.field = None;
+        if self.0.status < 500 {
+            self.0.status = SET_UP.status;
+        }
+        self
+    }
+
     /// Whether both are the same kind of failure, so that one can represent both.
     #[must_use]
     pub fn is_like(&self, other: &Self) -> bool {

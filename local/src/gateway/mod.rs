@@ -12,15 +12,16 @@ use std::{
 
 use axum::{
     Router,
-    body::{Body, to_bytes},
+    body::{Body, Bytes, to_bytes},
     extract::{Request, State},
     middleware,
     response::Response,
 };
+use futures_util::stream;
 use http::{HeaderValue, StatusCode, header, request::Parts};
 use http_api::Api as _;
 use tokio::{net::TcpListener, sync::oneshot, time::timeout};
-use wechat::live::State as _;
+use wechat::{api::ApiError, live::State as _};
 
 use self::connections::Limits;
 use crate::{
@@ -52,6 +53,7 @@ pub(crate) struct Functions {
     pub(crate) worker: Arc<InProcessWorker>,
     pub(crate) send_template: send_template::App,
     pub(crate) users: users::App,
+    pub(crate) relay: relay::App,
     pub(crate) admin: admin::App,
 }
 
@@ -60,6 +62,7 @@ enum Served {
     Webhook,
     SendTemplate,
     Users,
+    Relay,
     Admin,
     Nobody,
 }
@@ -74,6 +77,8 @@ impl Served {
             Self::SendTemplate
         } else if is_exact && http_api::is_served(users::App::ROUTES, path) {
             Self::Users
+        } else if relay::is_served(path) {
+            Self::Relay
         } else if path.starts_with("/api/") || http_api::is_served(admin::App::ROUTES, path) {
             Self::Admin
         } else {
@@ -119,20 +124,24 @@ pub(crate) async fn serve(
 /// Answers with the function that serves the path.
 async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let body = if needs_body(&gateway.functions, &parts).await {
-        body
+    if matches!(Served::by(parts.uri.path()), Served::Relay) {
+        return relayed(&gateway.functions.relay, &parts, body)
+            .await
+            .unwrap_or_else(refused);
+    }
+    let limit = if needs_body(&gateway.functions, &parts).await {
+        BODY_LIMIT
     } else {
-        Body::empty()
+        0
     };
     let time_limit = if is_webhook(parts.uri.path()) {
         CALLBACK_TIMEOUT
     } else {
         BODY_TIMEOUT
     };
-    let body = match timeout(time_limit, to_bytes(body, BODY_LIMIT)).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(_)) => return message(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large").map(Body::from),
-        Err(_) => return message(StatusCode::REQUEST_TIMEOUT, "Request Timeout").map(Body::from),
+    let body = match read(body, limit, time_limit).await {
+        Ok(body) => body,
+        Err(status) => return refused(status),
     };
     let started = Instant::now();
     let response = serve_function(&gateway.functions, &parts, &body).await;
@@ -146,6 +155,48 @@ async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
     }
     gateway.console.show(&parts, &body, &response, started.elapsed());
     response.map(Body::from)
+}
+
+/// Answers with the relay, whose bodies are files too, and of any size: an answer that does not end soon is passed on in parts.
+async fn relayed(relay: &relay::App, parts: &Parts, body: Body) -> Result<Response, StatusCode> {
+    let limit = match serde_json::from_str(&event::json(parts, b"")) {
+        Ok(head) => relay::body_limit(relay, &head).await,
+        Err(_) => 0,
+    };
+    let body = read(body, limit, BODY_TIMEOUT).await?;
+    let request = serde_json::from_str(&event::json(parts, &body));
+    let response = relay::serve(relay, &request.map_err(|_| StatusCode::BAD_REQUEST)?).await;
+    let (parts, mut body) = response.into_parts();
+    let body = if body.is_whole() {
+        let whole = body.chunk().await.map_err(|_| StatusCode::BAD_GATEWAY)?;
+        Body::from(whole.unwrap_or_default())
+    } else {
+        Body::from_stream(stream::try_unfold(body, |mut body| async {
+            let chunk = body.chunk().await?;
+            Ok::<_, ApiError>(chunk.map(|chunk| (chunk, body)))
+        }))
+    };
+    Ok(Response::from_parts(parts, body))
+}
+
+/// Reads a body of at most `limit` bytes; nothing of it when that is 0.
+async fn read(body: Body, limit: usize, time_limit: Duration) -> Result<Bytes, StatusCode> {
+    if limit == 0 {
+        return Ok(Bytes::new());
+    }
+    match timeout(time_limit, to_bytes(body, limit)).await {
+        Ok(read) => read.map_err(|_| StatusCode::PAYLOAD_TOO_LARGE),
+        Err(_) => Err(StatusCode::REQUEST_TIMEOUT),
+    }
+}
+
+/// Answers as API Gateway does in place of a function.
+fn refused(status: StatusCode) -> Response {
+    let text = match status {
+        StatusCode::PAYLOAD_TOO_LARGE => "Request Entity Too Large",
+        status => status.canonical_reason().unwrap_or_default(),
+    };
+    message(status, text).map(Body::from)
 }
 
 /// Whether `path` is the webhook's, also with the trailing slash that many enter in WeChat's console.
@@ -164,7 +215,7 @@ async fn needs_body(functions: &Functions, parts: &Parts) -> bool {
         Served::SendTemplate => http_api::needs_body(&functions.send_template, request).await,
         Served::Users => http_api::needs_body(&functions.users, request).await,
         Served::Admin => http_api::needs_body(&functions.admin, request).await,
-        Served::Nobody => false,
+        Served::Relay | Served::Nobody => false,
     }
 }
 
@@ -207,7 +258,7 @@ async fn route(functions: &Functions, path: &str, event: &str) -> Result<http::R
         Served::SendTemplate => Box::pin(http_api::serve(&functions.send_template, request)).await,
         Served::Users => Box::pin(http_api::serve(&functions.users, request)).await,
         Served::Admin => Box::pin(http_api::serve(&functions.admin, request)).await,
-        Served::Nobody => message(StatusCode::NOT_FOUND, "Not Found"),
+        Served::Relay | Served::Nobody => message(StatusCode::NOT_FOUND, "Not Found"),
     })
 }
 

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     clock::{Clock, Deadline},
-    errcode::{NO_MENU, NOT_WHITELISTED},
+    errcode::{Errcode, NO_MENU, NOT_WHITELISTED},
     error_chain::chain,
     secret::Secret,
     telemetry::{self, Metric},
@@ -76,9 +76,9 @@ impl Request<'_> {
 /// A client of one base URL. Clones are cheap and share connections.
 #[derive(Clone, Debug)]
 pub struct Client {
-    http: reqwest::Client,
+    pub(super) http: reqwest::Client,
     base: Url,
-    clock: Arc<dyn Clock>,
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 /// Why a client could not be created.
@@ -195,6 +195,22 @@ impl Client {
         let operation = request.operation;
         let started = self.clock.now_millis();
         let outcome = self.exchange_once(request, timeout).await;
+        let refusal = match &outcome {
+            Err(ApiError::Rejected { rejection, .. }) => Some(rejection.entry()),
+            _ => None,
+        };
+        let millis = self.measure(operation, started, refusal);
+        match &outcome {
+            Ok(_) => tracing::debug!(operation, millis, "WeChat call"),
+            // A normal answer to a query of the menu.
+            Err(error) if error.errcode() == Some(NO_MENU) => tracing::debug!(operation, millis, "there is no menu"),
+            Err(error) => tracing::warn!(operation, millis, errcode = error.errcode(), %error, "WeChat call failed"),
+        }
+        outcome
+    }
+
+    /// Writes the metrics of an attempt that began at `started`. Returns how many milliseconds it took.
+    pub(super) fn measure(&self, operation: &'static str, started: i64, refusal: Option<Errcode>) -> i64 {
         let now = self.clock.now_millis();
         let millis = now - started;
         telemetry::emit(
@@ -202,27 +218,27 @@ impl Client {
             Some(("Operation", operation)),
             now,
         );
-        match &outcome {
-            Ok(_) => tracing::debug!(operation, millis, "WeChat call"),
-            // A normal answer to a query of the menu.
-            Err(error) if error.errcode() == Some(NO_MENU) => tracing::debug!(operation, millis, "there is no menu"),
-            Err(error) => tracing::warn!(operation, millis, errcode = error.errcode(), %error, "WeChat call failed"),
-        }
-        if let Err(ApiError::Rejected { rejection, .. }) = &outcome {
-            let class = rejection.entry().class.name();
-            telemetry::emit(&[Metric::count("WechatErrcodes")], Some(("Class", class)), now);
-            if rejection.errcode == NOT_WHITELISTED {
+        if let Some(refusal) = refusal {
+            let class = Some(("Class", refusal.class.name()));
+            telemetry::emit(&[Metric::count("WechatErrcodes")], class, now);
+            if refusal.code == NOT_WHITELISTED {
                 telemetry::emit(&[Metric::count("WhitelistDenied")], None, now);
             }
         }
-        outcome
+        millis
+    }
+
+    /// Returns the address of a path of WeChat's.
+    pub(super) fn url(&self, path: &str) -> Url {
+        let mut url = self.base.clone();
+        let path = format!("{}{path}", url.path().trim_end_matches('/'));
+        url.set_path(&path);
+        url
     }
 
     async fn exchange_once(&self, request: &Request<'_>, timeout: Duration) -> Result<Value, ApiError> {
         let operation = request.operation;
-        let mut url = self.base.clone();
-        let path = format!("{}{operation}", url.path().trim_end_matches('/'));
-        url.set_path(&path);
+        let mut url = self.url(operation);
         if !request.query.is_empty() {
             url.query_pairs_mut().extend_pairs(request.query);
         }

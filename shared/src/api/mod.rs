@@ -10,9 +10,13 @@ mod call;
 pub mod calls;
 mod client;
 mod error;
+#[cfg(feature = "relay")]
+mod raw;
 mod token;
 
 pub(crate) use self::client::{parse_base, parse_proxy};
+#[cfg(feature = "relay")]
+pub use self::raw::{RawAnswer, RawCall};
 pub use self::{
     answer::{Rejection, read as read_answer},
     call::{Call, Unexpected},

@@ -4,8 +4,7 @@ use std::{fmt, sync::Arc};
 
 use crate::{
     clock::{Clock, Deadline},
-    secret::Secret,
-    store::Table,
+    store::{StoredToken, Table},
     token::{Action, RefreshPort, TokenError, TokenSource},
 };
 
@@ -24,8 +23,8 @@ impl TicketSource {
     ///
     /// # Errors
     /// [`TicketError`] when there is no ticket.
-    pub async fn ticket(&self, deadline: Deadline) -> Result<Secret, TicketError> {
-        self.0.token(deadline).await.map_err(TicketError)
+    pub async fn ticket(&self, deadline: Deadline) -> Result<StoredToken, TicketError> {
+        self.0.stored_token(deadline).await.map_err(TicketError)
     }
 }
 

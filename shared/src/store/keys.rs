@@ -1,15 +1,21 @@
-//! `keys#<appid>`: the API keys that were made at run time, in one map by their ids, as digests.
+//! `keys#<appid>`: the API keys that were made at run time, in one map by their ids, as digests; and the secret with which the relay
+//! signs its tokens.
 //!
 //! Each write changes one entry of the map, so that two of them never undo one another.
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 
 use super::{Attributes, StoreError, StoreErrorKind, Table, get_number, get_text, number, text, written, written_if};
-use crate::api_key::{ApiKey, Grants, Scope};
+use crate::{
+    api_key::{ApiKey, Grants, Scope},
+    secret::Secret,
+};
 
 const KIND: &str = "keys";
+/// The attribute with the secret of the relay's tokens.
+const RELAY_SECRET: &str = "relay_secret";
 /// The most keys of one account. With names of 256 bytes and limits of 2 KiB each, they fill 300 KB of an item's 400.
 pub const KEYS_LIMIT: usize = 100;
 
@@ -110,6 +116,32 @@ impl Table {
         let expression = format!("SET {last_used} = :day");
         let update = self.update(&self.pk(KIND), &expression, Some(&condition), [(":day", text(day))]);
         written_if("UpdateItem", update.send().await).map(|_| ())
+    }
+}
+
+impl Table {
+    /// Returns the secret with which the relay signs its tokens: the stored one, or else `candidate`, which is stored then. Of two
+    /// callers at once both get the same.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be read or written.
+    pub async fn relay_secret(&self, candidate: &Secret) -> Result<Secret, StoreError> {
+        let pk = self.pk(KIND);
+        let item = self.read(&pk, true).await?;
+        if let Some(secret) = item.as_ref().and_then(|item| get_text(item, RELAY_SECRET)) {
+            return Ok(Secret::new(secret));
+        }
+        let expression = format!("SET {RELAY_SECRET} = if_not_exists({RELAY_SECRET}, :candidate)");
+        let update = self.update(&pk, &expression, None, [(":candidate", text(candidate.expose()))]);
+        let written = update.return_values(ReturnValue::UpdatedNew).send().await;
+        let written = written.map_err(|error| StoreError::from_sdk("UpdateItem", &error))?;
+        let stored = written
+            .attributes
+            .as_ref()
+            .and_then(|item| get_text(item, RELAY_SECRET));
+        stored
+            .map(Secret::new)
+            .ok_or_else(|| StoreError::damaged("UpdateItem", "the relay's secret was not stored"))
     }
 }
 

@@ -16,6 +16,7 @@ mod menu;
 mod message;
 mod problem;
 mod refusal;
+mod relayed;
 mod replies;
 #[cfg(feature = "client")]
 mod scheduled;
@@ -50,6 +51,7 @@ pub use self::{
     menu::{KeptMenu, MenuError, ROLLBACK_CLAIMED_FOR},
     message::{MESSAGES_PAGE, MessageRecord, MessageStatus, Receipt, Recorded, SentMessage},
     refusal::{REFUSAL_IS_NEWS_FOR, RefusedCallback, Sender},
+    relayed::RelayedCalls,
     replies::{SavedReplies, StoredReplies},
     send::{RecipientState, RecordedAnswer, SendClaim, SendOutcome, SendRequest, SendState},
     templates::ListedTemplates,

@@ -281,6 +281,11 @@ impl TokenSource {
     /// # Errors
     /// [`TokenError`] when there is no token.
     pub async fn token(&self, deadline: Deadline) -> Result<Secret, TokenError> {
+        self.stored_token(deadline).await.map(|token| token.value)
+    }
+
+    /// As [`Self::token`], with what is stored of the token.
+    pub(crate) async fn stored_token(&self, deadline: Deadline) -> Result<StoredToken, TokenError> {
         let now = self.clock.now();
         let fresh = |token: &StoredToken| token.life(now) > CACHE_MARGIN;
         let usable = |token: &StoredToken| token.life(self.clock.now()) > 0;
@@ -300,7 +305,8 @@ impl TokenSource {
             stale_token_sha256: refused.sha256_hex(),
         };
         let usable = |token: &StoredToken| token.life(self.clock.now()) > 0 && !token.value.matches(refused.expose());
-        self.get(&action, began_after, deadline, usable, usable).await
+        let found = self.get(&action, began_after, deadline, usable, usable).await?;
+        Ok((found.0.value, found.1))
     }
 
     /// Returns the cached token while it is `good`, else searches for a `usable` one. Single-flight: a caller that began when
@@ -312,10 +318,10 @@ impl TokenSource {
         deadline: Deadline,
         good: impl Fn(&StoredToken) -> bool,
         usable: impl Fn(&StoredToken) -> bool,
-    ) -> Result<(Secret, Origin), TokenError> {
+    ) -> Result<(StoredToken, Origin), TokenError> {
         let mut known = self.known.lock().await;
-        if let Some((token, origin)) = known.token.as_ref().filter(|(token, _)| good(token)) {
-            return Ok((token.value.clone(), *origin));
+        if let Some(found) = known.token.as_ref().filter(|(token, _)| good(token)) {
+            return Ok(found.clone());
         }
         let has_searched = self.searches.load(Ordering::Acquire) != began_after;
         if let Some(failure) = known.failure.as_ref().filter(|_| has_searched) {
@@ -333,7 +339,7 @@ impl TokenSource {
                 failure: Some(failure.clone()),
             },
         };
-        found.map(|(token, origin)| (token.value, origin))
+        found
     }
 
     /// Searches the table. Without a usable token there, runs the refresher and searches the table again.

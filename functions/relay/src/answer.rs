@@ -1,0 +1,170 @@
+//! The answers: WeChat's own as they came, refusals in WeChat's form, and failures of the bundle.
+
+use http::{HeaderMap, Response, StatusCode};
+use http_api::{Problem, response};
+use serde_json::{Value, json};
+use wechat::{
+    api::{ApiError, RawAnswer},
+    errcode::NOT_WHITELISTED,
+    token::CallError,
+};
+
+use crate::log::CallLog;
+
+/// Bytes. The longest answer that fits into the 6 MB of a Lambda function's answer, in base64.
+const LONGEST_IN_LAMBDA: usize = 4_500_000;
+
+/// The errcode for a wrong, revoked or ended token: some SDKs renew theirs at this one alone.
+pub(crate) const DEAD_TOKEN: i64 = 40001;
+/// The errcode for a key that is none.
+pub(crate) const WRONG_SECRET: i64 = 40125;
+/// The errcode for what the caller may not do.
+pub(crate) const UNAUTHORIZED: i64 = 48001;
+
+/// What is answered.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// JSON of the bundle's own.
+    Own(Value),
+    /// WeChat's answer.
+    WeChats(Box<RawAnswer>),
+}
+
+/// Why there is no such answer.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The caller is refused, in WeChat's form.
+    Refused { errcode: i64, errmsg: String },
+    /// The bundle, or WeChat, cannot answer.
+    Problem(Problem),
+}
+
+impl Failure {
+    pub(crate) fn refused(errcode: i64, errmsg: impl Into<String>) -> Self {
+        let errmsg = errmsg.into();
+        Self::Refused { errcode, errmsg }
+    }
+
+    /// Whether the reason is a key or a token that is unknown here.
+    pub(crate) const fn is_unknown_key(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused {
+                errcode: DEAD_TOKEN | WRONG_SECRET,
+                ..
+            }
+        )
+    }
+}
+
+impl From<Problem> for Failure {
+    /// Of what WeChat says to the bundle, callers see one code: 40164, which names the address to put on the whitelist. At others
+    /// an SDK would renew its token, or look for the fault in its own settings.
+    fn from(problem: Problem) -> Self {
+        match (problem.errcode(), problem.errmsg()) {
+            (Some(NOT_WHITELISTED), Some(errmsg)) => Self::refused(NOT_WHITELISTED, errmsg),
+            _ => Self::Problem(problem.not_the_callers()),
+        }
+    }
+}
+
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        Problem::from(error).into()
+    }
+}
+
+/// The body of an answer, read in chunks. The call is logged when it is dropped.
+#[derive(Debug)]
+pub struct Body {
+    source: Source,
+    log: CallLog,
+}
+
+#[derive(Debug)]
+enum Source {
+    Whole(Vec<u8>),
+    WeChats(Box<RawAnswer>),
+}
+
+impl Body {
+    /// Whether the next chunk is the last.
+    #[must_use]
+    pub const fn is_whole(&self) -> bool {
+        match &self.source {
+            Source::Whole(_) => true,
+            Source::WeChats(answer) => answer.is_whole(),
+        }
+    }
+
+    /// Returns the next chunk, `None` after the last.
+    ///
+    /// # Errors
+    /// [`ApiError`] when WeChat's answer breaks off, or does not end in time.
+    pub async fn chunk(&mut self) -> Result<Option<Vec<u8>>, ApiError> {
+        let chunk = match &mut self.source {
+            Source::Whole(bytes) => Some(std::mem::take(bytes)).filter(|bytes| !bytes.is_empty()),
+            Source::WeChats(answer) => answer.chunk().await?,
+        };
+        self.log.response_bytes += chunk.as_ref().map_or(0, Vec::len);
+        Ok(chunk)
+    }
+}
+
+/// Creates the answer to a call, whose body logs it.
+pub(crate) fn respond(answer: Result<Answer, Failure>, mut log: CallLog) -> Response<Body> {
+    let (status, headers, source) = match answer {
+        Ok(Answer::WeChats(answer)) => {
+            log.errcode = answer.errcode;
+            (answer.status, answer.headers.clone(), Source::WeChats(answer))
+        }
+        Ok(Answer::Own(json)) => {
+            log.errcode = Some(0);
+            parts(response::json(200, &json))
+        }
+        Err(Failure::Refused { errcode, errmsg }) => {
+            log.errcode = Some(errcode);
+            parts(response::json(200, &json!({"errcode": errcode, "errmsg": errmsg})))
+        }
+        Err(Failure::Problem(problem)) => parts(problem.into_response()),
+    };
+    log.status = status.as_u16();
+    let mut response = Response::new(Body { source, log });
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+fn parts(response: Response<String>) -> (StatusCode, HeaderMap, Source) {
+    let (parts, body) = response.into_parts();
+    (parts.status, parts.headers, Source::Whole(body.into_bytes()))
+}
+
+/// Reads the whole body, for a platform that sends none in parts. An answer that is too long for it, or has no end, is 502 or 504.
+pub(crate) async fn collected(response: Response<Body>) -> Response<Vec<u8>> {
+    let (parts, mut body) = response.into_parts();
+    let mut bytes = Vec::new();
+    let problem = loop {
+        match body.chunk().await {
+            Ok(Some(chunk)) if bytes.len() + chunk.len() > LONGEST_IN_LAMBDA => break too_long(),
+            Ok(Some(chunk)) if bytes.is_empty() => bytes = chunk,
+            Ok(Some(chunk)) => bytes.extend(chunk),
+            Ok(None) => return Response::from_parts(parts, bytes),
+            Err(error) => break Problem::from_api(&error, 0),
+        }
+    };
+    let response = problem.into_response();
+    body.log.status = response.status().as_u16();
+    response.map(String::into_bytes)
+}
+
+fn too_long() -> Problem {
+    Problem::bad_answer(format!(
+        "WeChat's answer has more than {LONGEST_IN_LAMBDA} bytes, which AWS Lambda cannot answer with \
+         / 微信的应答超过 {LONGEST_IN_LAMBDA} 字节，AWS Lambda 无法返回"
+    ))
+    .with_hint(
+        "Ask for less at once, or run the relay on one machine (cargo run -p local), which has no such limit. \
+         / 请减少单次请求的数据量，或在单机上运行（cargo run -p local），单机没有此限制。",
+    )
+}

@@ -1,0 +1,71 @@
+//! The log line of a call.
+
+use std::sync::Arc;
+
+use http::Method;
+use http_api::{Caller, Request};
+use wechat::{
+    clock::Clock,
+    relay::path::{self, PathError},
+};
+
+/// A call that is under way. Its line is logged when this is dropped, with the last of the answer: the key's name, path, errcode,
+/// time and sizes, but no query, no body and no token.
+#[derive(Debug)]
+pub(crate) struct CallLog {
+    clock: Arc<dyn Clock>,
+    started: i64,
+    method: Method,
+    /// The path, once it is known that a holder of a key has called it.
+    path: Option<String>,
+    key: Option<String>,
+    request_bytes: usize,
+    pub(crate) status: u16,
+    pub(crate) errcode: Option<i64>,
+    pub(crate) response_bytes: usize,
+}
+
+impl CallLog {
+    pub(crate) fn begin(clock: Arc<dyn Clock>, request: &Request) -> Self {
+        Self {
+            started: clock.now_millis(),
+            clock,
+            method: request.method().clone(),
+            path: None,
+            key: None,
+            request_bytes: request.body().len(),
+            status: 0,
+            errcode: None,
+            response_bytes: 0,
+        }
+    }
+
+    /// Notes the path, unless it has a form in which it could be anything.
+    pub(crate) fn called(&mut self, path: &str) {
+        let is_plain = path::check(path) != Err(PathError::Form);
+        self.path = is_plain.then(|| path.to_owned());
+    }
+
+    pub(crate) fn by(&mut self, caller: &Caller) {
+        self.key = Some(caller.name().to_owned());
+    }
+}
+
+impl Drop for CallLog {
+    fn drop(&mut self) {
+        let millis = self.clock.now_millis() - self.started;
+        let Self {
+            method,
+            path,
+            key,
+            request_bytes,
+            status,
+            errcode,
+            response_bytes,
+            ..
+        } = self;
+        tracing::info!(
+            %method, path, key, status, errcode, millis, request_bytes, response_bytes, "call relayed"
+        );
+    }
+}

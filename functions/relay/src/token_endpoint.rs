@@ -1,0 +1,102 @@
+//! The two endpoints that issue tokens: opaque ones, for a key of the bundle in place of the AppSecret, without a call to WeChat.
+//!
+//! See [WeChat Docs/获取接口调用凭据](https://developers.weixin.qq.com/doc/offiaccount/Basic_Information/Get_access_token.html) and
+//! [WeChat Docs/获取稳定版接口调用凭据](https://developers.weixin.qq.com/doc/service/api/base/api_getstableaccesstoken.html).
+
+use std::borrow::Cow;
+
+use http::Method;
+use http_api::{Request, Scope};
+use serde::Deserialize;
+use serde_json::json;
+use wechat::relay::token::{Holder, LIFETIME};
+
+use crate::{
+    App,
+    answer::{Answer, Failure, UNAUTHORIZED, WRONG_SECRET},
+    calls::noted,
+    log::CallLog,
+};
+
+/// `GET`, with a query.
+pub(crate) const ORDINARY: &str = "/cgi-bin/token";
+/// `POST`, with JSON.
+pub(crate) const STABLE: &str = "/cgi-bin/stable_token";
+
+/// Who asks for a token. Members that are missing are empty. Not `Debug`: it holds a key.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Credentials<'a> {
+    grant_type: Cow<'a, str>,
+    appid: Cow<'a, str>,
+    secret: Cow<'a, str>,
+}
+
+/// Serves `GET /cgi-bin/token`.
+pub(crate) async fn ordinary(app: &App, request: &Request, log: &mut CallLog) -> Result<Answer, Failure> {
+    log.called(ORDINARY);
+    if *request.method() != Method::GET {
+        return Err(Failure::refused(43001, "require GET method / 需要 GET 请求"));
+    }
+    let value = |name| request.query_value(name).unwrap_or_default();
+    let credentials = Credentials {
+        grant_type: value("grant_type"),
+        appid: value("appid"),
+        secret: value("secret"),
+    };
+    issue(app, &credentials, log).await
+}
+
+/// Serves `POST /cgi-bin/stable_token`. `force_refresh` changes nothing: a new token ends no other.
+pub(crate) async fn stable(app: &App, request: &Request, log: &mut CallLog) -> Result<Answer, Failure> {
+    log.called(STABLE);
+    if *request.method() != Method::POST {
+        return Err(Failure::refused(43002, "require POST method / 需要 POST 请求"));
+    }
+    if request.body().is_empty() {
+        return Err(Failure::refused(44002, "empty post data / 请求体为空"));
+    }
+    // The parser's error is dropped: it may quote the key.
+    let credentials = serde_json::from_slice(request.body());
+    let credentials = credentials.map_err(|_| Failure::refused(47001, "data format error / 请求体不是合法的 JSON"))?;
+    issue(app, &credentials, log).await
+}
+
+async fn issue(app: &App, asked: &Credentials<'_>, log: &mut CallLog) -> Result<Answer, Failure> {
+    let refused = |errcode, errmsg: &str| Err(Failure::refused(errcode, errmsg));
+    if !matches!(&*asked.grant_type, "" | "client_credential") {
+        return refused(40002, "invalid grant_type / grant_type 应为 client_credential");
+    }
+    if asked.appid.is_empty() {
+        return refused(41002, "appid missing / 缺少 appid");
+    }
+    if asked.appid != app.account.table.app_id() {
+        return refused(
+            40013,
+            "invalid appid: this relay serves another account / appid 有误：此中继服务于另一账号",
+        );
+    }
+    if asked.secret.is_empty() {
+        return refused(41004, "appsecret missing / 缺少 secret");
+    }
+    let caller = app.keys.holder(&asked.secret).await?.ok_or_else(|| {
+        let errmsg = "invalid appsecret: the secret must be a key of this bundle with the scope relay \
+                      / secret 有误：应为本服务签发的、具有 relay 权限的密钥";
+        Failure::refused(WRONG_SECRET, errmsg)
+    })?;
+    log.by(&caller);
+    if !caller.grants().has(Scope::Relay) {
+        return refused(
+            UNAUTHORIZED,
+            "api unauthorized: the key lacks the scope relay / 该密钥没有 relay 权限",
+        );
+    }
+    let opaque = app.opaque().await?;
+    let holder = match caller.key_id() {
+        Some(id) => Holder::Key(id.to_owned()),
+        None => Holder::Root(opaque.mark(&asked.secret)),
+    };
+    let token = opaque.issue(&holder, app.account.clock.now());
+    noted(app.keys.note_use(&caller)).await;
+    Ok(Answer::Own(json!({"access_token": token, "expires_in": LIFETIME})))
+}

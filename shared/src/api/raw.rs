@@ -1,0 +1,358 @@
+//! Calls that are passed on as they came, and their answers as WeChat gave them, but for the access_token: the client puts it
+//! into the call, and hides it in the answer.
+
+use std::{fmt, time::Duration};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use memchr::memmem;
+use reqwest::StatusCode;
+use serde::Deserialize;
+use serde_json::Value;
+use url::form_urlencoded;
+
+use super::{ApiError, Client, Rejection, error::transport_error};
+use crate::{clock::Deadline, errcode, secret::Secret};
+
+/// The name of all these calls in errors and metrics. Their paths are too many for a metric.
+const OPERATION: &str = "relay";
+/// Bytes. An answer is read so far before any of it is passed on: WeChat's refusals are shorter.
+const READ_AHEAD: usize = 1024 * 1024;
+/// The headers of an answer that are passed on.
+const PASSED_ON: [HeaderName; 3] = [header::CONTENT_TYPE, header::CONTENT_DISPOSITION, header::LOCATION];
+
+/// A call that is passed on. `Debug` shows only its path: the query and the body may hold anything.
+pub struct RawCall<'a> {
+    /// The HTTP method.
+    pub method: &'a Method,
+    /// The path, which needs no encoding.
+    pub path: &'a str,
+    /// The query around the value of the access_token.
+    pub query: (&'a str, &'a str),
+    /// The header Content-Type.
+    pub content_type: Option<&'a HeaderValue>,
+    /// The body.
+    pub body: &'a [u8],
+    /// What takes the place of the access_token in the answer.
+    pub stand_in: &'a str,
+    /// Earlier access_tokens, which are hidden in the answer too.
+    pub earlier: &'a [Secret],
+}
+
+/// An answer of WeChat's. Its body is read in chunks; dropping it hangs up. `Debug` shows only its status.
+pub struct RawAnswer {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// Content-Type, Content-Disposition and Location, as far as the answer has them.
+    pub headers: HeaderMap,
+    /// The errcode of a refusal, 0 of a success in JSON, else `None`.
+    pub errcode: Option<i64>,
+    /// The access_token with which the call was made.
+    pub access_token: Secret,
+    body: Body,
+}
+
+/// The body of an answer.
+struct Body {
+    hidden: Hidden,
+    /// What was read and not yet handed out.
+    held: Vec<u8>,
+    /// Where the rest comes from. `None` at its end.
+    rest: Option<reqwest::Response>,
+}
+
+impl fmt::Debug for RawCall<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RawCall")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for RawAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RawAnswer")
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
+}
+
+impl RawAnswer {
+    /// Whether the whole body was read: the next chunk is the last.
+    #[must_use]
+    pub const fn is_whole(&self) -> bool {
+        self.body.rest.is_none()
+    }
+
+    /// Returns the next chunk of the body, `None` after the last.
+    ///
+    /// # Errors
+    /// [`ApiError`] when the answer breaks off, or does not end in time.
+    pub async fn chunk(&mut self) -> Result<Option<Vec<u8>>, ApiError> {
+        loop {
+            let Body { hidden, held, rest } = &mut self.body;
+            let chunk = hidden.replaced(held, rest.is_none());
+            if !chunk.is_empty() {
+                return Ok(Some(chunk));
+            }
+            if rest.is_none() {
+                return Ok(None);
+            }
+            self.body.read_more().await?;
+        }
+    }
+}
+
+impl Body {
+    /// Reads the next chunk, or finds the end.
+    async fn read_more(&mut self) -> Result<(), ApiError> {
+        let Some(response) = &mut self.rest else {
+            return Ok(());
+        };
+        match response.chunk().await {
+            Ok(Some(chunk)) => self.held.extend_from_slice(&chunk),
+            Ok(None) => self.rest = None,
+            Err(error) if error.is_timeout() => return Err(transport_error(OPERATION, error)),
+            Err(_) => {
+                return Err(ApiError::Unreadable {
+                    operation: OPERATION,
+                    detail: "it breaks off".to_owned(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the whole body, if it is short enough to be a refusal.
+    async fn read_ahead(&mut self) -> Result<(), ApiError> {
+        while self.rest.is_some() && self.held.len() < READ_AHEAD {
+            self.read_more().await?;
+        }
+        Ok(())
+    }
+}
+
+impl Client {
+    /// Passes on `call` with `token`, once.
+    ///
+    /// # Errors
+    /// [`ApiError`] when WeChat refuses the token or does not answer, or its answer breaks off. Other refusals are answers.
+    pub async fn pass(&self, call: &RawCall<'_>, token: &Secret, deadline: Deadline) -> Result<RawAnswer, ApiError> {
+        let operation = OPERATION;
+        let started = self.clock.now_millis();
+        let budget = deadline.budget(started, Duration::MAX, Duration::ZERO);
+        let outcome = if budget.is_zero() {
+            Err(ApiError::OutOfTime { operation })
+        } else {
+            self.pass_once(call, token, budget).await
+        };
+        let refusal = match &outcome {
+            Ok(answer) => answer.errcode.filter(|errcode| *errcode != 0),
+            Err(error) => error.errcode(),
+        };
+        self.measure(operation, started, refusal.map(errcode::lookup));
+        if let Err(error) = &outcome {
+            tracing::warn!(operation, errcode = error.errcode(), %error, "WeChat call failed");
+        }
+        outcome
+    }
+
+    async fn pass_once(&self, call: &RawCall<'_>, token: &Secret, budget: Duration) -> Result<RawAnswer, ApiError> {
+        let mut url = self.url(call.path);
+        let (before, after) = call.query;
+        url.set_query(Some(&format!("{before}{}{after}", encoded(token))));
+        let mut request = self.http.request(call.method.clone(), url).timeout(budget);
+        if let Some(content_type) = call.content_type {
+            request = request.header(header::CONTENT_TYPE, content_type);
+        }
+        let response = request.body(call.body.to_vec()).send().await;
+        let response = response.map_err(|error| transport_error(OPERATION, error))?;
+        let status = response.status();
+        if response.headers().contains_key(header::CONTENT_ENCODING) {
+            return Err(ApiError::Unreadable {
+                operation: OPERATION,
+                detail: "compressed, though nobody asked for that".to_owned(),
+            });
+        }
+        let hidden = Hidden::new(token, call);
+        let headers = passed_on(response.headers(), &hidden);
+        let mut body = Body {
+            hidden,
+            held: Vec::new(),
+            rest: Some(response),
+        };
+        body.read_ahead().await?;
+        let errcode = if body.rest.is_none() {
+            errcode_in(&body.held)
+        } else {
+            None
+        };
+        if let Some(errcode) = errcode.filter(|errcode| errcode::is_dead_token(*errcode)) {
+            return Err(ApiError::Rejected {
+                operation: OPERATION,
+                rejection: Rejection {
+                    errcode,
+                    errmsg: String::new(),
+                    at_token_endpoint: false,
+                },
+                calls: 1,
+                after_ambiguous: false,
+            });
+        }
+        Ok(RawAnswer {
+            status,
+            headers,
+            errcode,
+            access_token: token.clone(),
+            body,
+        })
+    }
+}
+
+fn passed_on(headers: &HeaderMap, hidden: &Hidden) -> HeaderMap {
+    let passed_on = PASSED_ON.into_iter().filter_map(|name| {
+        let value = headers.get(&name)?;
+        let value = hidden.replaced(&mut value.as_bytes().to_vec(), true);
+        Some((name, HeaderValue::from_bytes(&value).ok()?))
+    });
+    passed_on.collect()
+}
+
+/// Reads the errcode of an answer: 0 when the JSON has none, `None` for an answer that is no JSON object.
+fn errcode_in(body: &[u8]) -> Option<i64> {
+    #[derive(Deserialize)]
+    struct Answer {
+        errcode: Option<Value>,
+    }
+    let body = body.trim_ascii_start();
+    if !body.starts_with(b"{") {
+        return None;
+    }
+    let answer: Answer = serde_json::from_slice(body).ok()?;
+    match answer.errcode {
+        None => Some(0),
+        Some(Value::String(text)) => text.parse().ok(),
+        Some(number) => number.as_i64(),
+    }
+}
+
+fn encoded(token: &Secret) -> String {
+    form_urlencoded::byte_serialize(token.expose().as_bytes()).collect()
+}
+
+/// The texts that must not be in an answer, and what takes their place.
+struct Hidden {
+    texts: Vec<memmem::Finder<'static>>,
+    stand_in: String,
+}
+
+impl Hidden {
+    /// Hides `token` and the earlier ones, also as a query would have them.
+    fn new(token: &Secret, call: &RawCall<'_>) -> Self {
+        let tokens = std::iter::once(token).chain(call.earlier);
+        let mut texts: Vec<String> = tokens
+            .flat_map(|token| [token.expose().to_owned(), encoded(token)])
+            .filter(|text| !text.is_empty())
+            .collect();
+        texts.sort();
+        texts.dedup();
+        let finders = texts.iter().map(|text| memmem::Finder::new(text).into_owned());
+        Self {
+            texts: finders.collect(),
+            stand_in: call.stand_in.to_owned(),
+        }
+    }
+
+    /// Takes from `held` what can be handed out, with the stand-in in place of each hidden text. Unless this is the end, it
+    /// leaves the last bytes, in which a hidden text may have begun.
+    fn replaced(&self, held: &mut Vec<u8>, is_end: bool) -> Vec<u8> {
+        let mut done = Vec::new();
+        let mut from = 0;
+        while let Some((at, length)) = self.first(&held[from..]) {
+            done.extend_from_slice(&held[from..from + at]);
+            done.extend_from_slice(self.stand_in.as_bytes());
+            from += at + length;
+        }
+        let longest = self.texts.iter().map(|text| text.needle().len()).max().unwrap_or(1);
+        let until = if is_end {
+            held.len()
+        } else {
+            from.max((held.len() + 1).saturating_sub(longest))
+        };
+        if done.is_empty() && from == 0 && is_end {
+            return std::mem::take(held);
+        }
+        done.extend_from_slice(&held[from..until]);
+        held.drain(..until);
+        done
+    }
+
+    /// Finds the first hidden text: where it begins, and its length.
+    fn first(&self, bytes: &[u8]) -> Option<(usize, usize)> {
+        let texts = self.texts.iter();
+        texts
+            .filter_map(|text| Some((text.find(bytes)?, text.needle().len())))
+            .min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hidden(token: &str, earlier: &[Secret]) -> Hidden {
+        let call = RawCall {
+            method: &Method::GET,
+            path: "/cgi-bin/x",
+            query: ("access_token=", ""),
+            content_type: None,
+            body: b"",
+            stand_in: "OPAQUE",
+            earlier,
+        };
+        Hidden::new(&Secret::new(token), &call)
+    }
+
+    /// What comes out of an answer that comes in chunks of `size` bytes.
+    fn passed(hidden: &Hidden, answer: &[u8], size: usize) -> Vec<u8> {
+        let (mut held, mut out) = (Vec::new(), Vec::new());
+        for chunk in answer.chunks(size) {
+            held.extend_from_slice(chunk);
+            out.extend(hidden.replaced(&mut held, false));
+        }
+        out.extend(hidden.replaced(&mut held, true));
+        out
+    }
+
+    #[test]
+    fn the_token_is_hidden_wherever_the_chunks_cut_it() {
+        let hidden = hidden("TOK-abc", &[Secret::new("TOK-b"), Secret::new("OLD/1")]);
+        let answer = b"TOK-abc,\xff\x00TOK-bTOK-abcTOK,OLD/1 OLD%2F1;TOK-ab";
+        for size in 1..=answer.len() {
+            assert_eq!(
+                passed(&hidden, answer, size),
+                b"OPAQUE,\xff\x00OPAQUEOPAQUETOK,OPAQUE OPAQUE;TOK-ab",
+                "{size}"
+            );
+        }
+    }
+
+    #[test]
+    fn other_bytes_stay_as_they_are() {
+        let hidden = hidden("TOK-abc", &[]);
+        let answer: Vec<u8> = (0..=255).cycle().take(3_000).collect();
+        for size in [1, 7, 1_000, 3_000] {
+            assert_eq!(passed(&hidden, &answer, size), answer);
+        }
+    }
+
+    #[test]
+    fn an_errcode_is_read_where_there_is_one() {
+        let errcode = |body: &str| errcode_in(body.as_bytes());
+        assert_eq!(errcode(r#" {"errcode":40001,"errmsg":"x"}"#), Some(40001));
+        assert_eq!(errcode(r#"{"errcode":"40001"}"#), Some(40001));
+        assert_eq!(errcode(r#"{"total":1}"#), Some(0));
+        for other in ["[1]", "<html>", "", "{", "\u{89}PNG"] {
+            assert_eq!(errcode(other), None, "{other}");
+        }
+    }
+}
