@@ -262,6 +262,10 @@ EVENTS = {
     "users-import": api("POST", "/api/users", body={"users": [{"user": "1001", "openid": OPENID}]}),
     "login-begin": http("GET", "/oauth/login", query={"to": "https://shop.example.com/back"}),
     "jssdk-config": http("GET", "/jssdk/config", query={"url": "https://shop.example.com/page"}),
+    "relay-token": http(
+        "GET", "/cgi-bin/token", query={"grant_type": "client_credential", "appid": APP_ID, "secret": API_KEY}
+    ),
+    "relay-call": http("GET", "/cgi-bin/menu/get", query={"access_token": "what-relay-token-is-answered-with"}),
     "keys-create": api("POST", "/api/keys", body={"name": "shop", "scopes": ["send", "users"]}),
     "menu-create": api("POST", "/api/menu", body=MENU),
     "menu-get": api("GET", "/api/menu"),

@@ -12,7 +12,7 @@ use std::{
 use axum::{
     Router,
     body::{Body, Bytes},
-    extract::State,
+    extract::{DefaultBodyLimit, State},
     http::{Response as HttpResponse, StatusCode},
     routing::{get, post},
 };
@@ -34,6 +34,9 @@ use crate::{
 
 /// How long a test waits for a function.
 const PATIENCE: Duration = Duration::from_secs(40);
+/// Bytes. Lambda takes no longer answer from a function.
+/// See [AWS Docs/Lambda quotas](https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html).
+const LONGEST_ANSWER: usize = 6 * 1024 * 1024;
 /// Milliseconds. The time to the deadline of an invocation, unless a test says otherwise.
 const INVOCATION: i64 = 30_000;
 
@@ -119,6 +122,7 @@ impl Function {
             .route("/2018-06-01/runtime/invocation/{id}/response", post(answered))
             .route("/2018-06-01/runtime/invocation/{id}/error", post(failed))
             .route("/2018-06-01/runtime/init/error", post(init_failed))
+            .layer(DefaultBodyLimit::max(LONGEST_ANSWER))
             .with_state(api);
         let api = loopback::serve(router).await;
 

@@ -1,0 +1,53 @@
+//! Answers that cannot be handed on: broken, compressed, or too long for Lambda.
+
+use testing::{Response, Stage};
+
+use crate::{BINARY, SHOP, call, line, raw_server::RawServer, save_keys, token_of};
+
+/// The answer to a call that WeChat answers with these bytes.
+async fn answer_to(bytes: Vec<u8>) -> Response {
+    let mut stage = Stage::with_token().await;
+    let server = RawServer::start().await;
+    server.replaces_wechat(&mut stage);
+    server.answer(bytes);
+    save_keys(&stage).await;
+    let mut function = stage.function(BINARY).await;
+    let token = token_of(&mut function, SHOP).await;
+    let response = function
+        .send(&call("GET", &format!("/cgi-bin/media/get?access_token={token}")))
+        .await;
+    assert_eq!(server.received().len(), 1, "a call that may have acted is not repeated");
+    assert_eq!(line(&function)["status"], response.status);
+    assert_eq!(response.body.get("errcode"), None, "{response:?}");
+    response
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_502() {
+    for bytes in [
+        b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"errcode\":0".to_vec(),
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nabc".to_vec(),
+        [
+            b"HTTP/1.1 200 OK\r\ncontent-length: 3000000\r\n\r\n".to_vec(),
+            vec![0; 2_000_000],
+        ]
+        .concat(),
+        b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 2\r\n\r\n{}".to_vec(),
+    ] {
+        assert_eq!(answer_to(bytes).await.status, 502);
+    }
+    assert_eq!(answer_to(b"not HTTP".to_vec()).await.status, 504, "no answer at all");
+}
+
+#[tokio::test]
+async fn an_answer_that_lambda_cannot_give_is_an_error_that_says_so() {
+    let answer = |length: usize| {
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-type: video/mp4\r\ncontent-length: {length}\r\n\r\n");
+        [head.into_bytes(), vec![7; length]].concat()
+    };
+    assert_eq!(answer_to(answer(4_500_000)).await.status, 200);
+    let refused = answer_to(answer(4_500_001)).await;
+    assert_eq!(refused.status, 502);
+    let detail = refused.body["detail"].as_str().unwrap();
+    assert!(detail.contains("4500000") && detail.contains("AWS Lambda"), "{detail}");
+}
