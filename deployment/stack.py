@@ -25,8 +25,11 @@ FUNCTIONS = {
     "SendTemplateFunction": "send-template",
     "AdminFunction": "admin",
     "UsersFunction": "users",
+    "RelayFunction": "relay",
     "WorkerFunction": "worker",
 }
+# The relay's routes and permissions, with the first segment of their paths.
+RELAYED = {"CgiBin": "cgi-bin", "CustomerService": "customservice", "DataCube": "datacube", "Wxa": "wxa", "WxaApi": "wxaapi"}
 
 PSEUDO = {
     "AWS::StackName": "wechat",

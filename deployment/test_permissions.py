@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from stack import CHINA, FUNCTIONS, ROOT, Egress, Stack, Watching
+from stack import CHINA, FUNCTIONS, RELAYED, ROOT, Egress, Stack, Watching
 
 # Calls that Lambda itself makes with a function's role. The function's code makes none of them.
 BY_LAMBDA = {
@@ -144,6 +144,10 @@ def test_the_gateway_may_call_each_function_for_its_paths_only():
         permission = stack.properties(f"{name}Permission")
         assert permission["SourceArn"] == api.removesuffix("*") + f"GET/{path}"
         assert permission["FunctionName"] == stack.properties("UsersPermission")["FunctionName"]
+    for name, prefix in RELAYED.items():
+        permission = stack.properties(f"{name}Permission")
+        assert permission["SourceArn"] == f"{api}/{prefix}/*"
+        assert permission["FunctionName"] == stack.resources["RelayIntegration"]["Properties"]["IntegrationUri"].replace(".Arn", "")
 
 
 # The action that makes a resource of a type, where it is not `service:CreateName`.

@@ -8,7 +8,7 @@ import tomllib
 
 import pytest
 
-from stack import CHINA, FUNCTIONS, PSEUDO, ROOT, SOURCE, SOURCES, Egress, Stack, Watching, cycle, references, texts
+from stack import CHINA, FUNCTIONS, PSEUDO, RELAYED, ROOT, SOURCE, SOURCES, Egress, Stack, Watching, cycle, references, texts
 
 EIP = "eipalloc-0123456789abcdef0"
 SECRET = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:"
@@ -194,7 +194,7 @@ def test_an_edit_of_a_branch_that_is_not_taken_changes_nothing():
 def test_everything_calls_the_functions_themselves(stack):
     """An alias would go on with an old version, whose settings no parameter changes: SAM does not see what one refers to."""
     assert not stack.of_type("AWS::Lambda::Version") and not stack.of_type("AWS::Lambda::Alias")
-    for function in ("SendTemplateFunction", "AdminFunction", "UsersFunction", "WorkerFunction"):
+    for function in ("SendTemplateFunction", "AdminFunction", "UsersFunction", "RelayFunction", "WorkerFunction"):
         assert stack.properties(function)["Environment"]["Variables"]["TOKEN_REFRESHER_FUNCTION"] == "${TokenRefresherFunction}"
     assert stack.properties("WebhookFunction")["Environment"]["Variables"]["WORKER_FUNCTION"] == "${WorkerFunction}"
     for function in SCHEDULED:
@@ -332,6 +332,9 @@ def test_routes_under_api_take_a_jwt_when_there_is_an_issuer_and_webhook_never(s
         else:
             assert route.get("AuthorizationType", "NONE") == "NONE", key
             assert not {"AuthorizerId", "AuthorizationScopes"} & set(route), key
+        if route["Target"] == "integrations/${RelayIntegration}":
+            assert re.fullmatch(rf"ANY /({'|'.join(RELAYED.values())})/\{{path\+\}}", key), key
+            continue
         # Nothing else reaches a function, and all of /api is above.
         of_users = r"oauth/(login|back)$|bind/\{binding\}$|jssdk/config$|MP_verify_\w{16}\.txt$"
         assert re.match(rf"\w+ /(webhook/?$|api/|openapi\.json$|{of_users})", key), key
@@ -502,7 +505,7 @@ def test_the_table_and_the_functions_are_what_production_needs(stack):
         assert "ReservedConcurrentExecutions" not in properties
     assert timeouts == {
         "WebhookFunction": 15 if stack.parameters["ForwardBudgetMs"] == "13000" else 5, "TokenRefresherFunction": 30,
-        "SendTemplateFunction": 29, "AdminFunction": 29, "UsersFunction": 29, "WorkerFunction": 150,
+        "SendTemplateFunction": 29, "AdminFunction": 29, "UsersFunction": 29, "RelayFunction": 29, "WorkerFunction": 150,
     }  # fmt: skip
 
 
@@ -623,7 +626,7 @@ def chosen_route(routes, method, path):
     """The route that API Gateway takes: a full match, then one with a greedy variable."""
     for pattern, key in [(r"\{\w+\}", "[^/]+"), (r"\{\w+\+\}", ".+")]:
         for route in routes:
-            if re.fullmatch(re.sub(pattern, key, route), f"{method} {path}"):
+            if re.fullmatch(re.sub(pattern, key, route.replace("ANY", method)), f"{method} {path}"):
                 return route
     return None
 
@@ -652,7 +655,11 @@ def test_the_routes_are_those_of_the_functions():
     for path in ("/webhook", "/webhook/"):
         for method in ("GET", "POST"):
             assert routes[chosen_route(routes, method, path)]["Target"] == "integrations/${WebhookIntegration}"
-    unknown = ["/", "/api", "/webhook/x", "/apis/menu", "/cgi-bin/token", "/console/", "/bind", "/oauth/x", "/MP_verify_x.txt"]
+    for prefix in RELAYED.values():
+        for method, path in [("GET", f"/{prefix}/token"), ("POST", f"/{prefix}/a/b/c"), ("DELETE", f"/{prefix}/a")]:
+            route = routes[chosen_route(routes, method, path)]
+            assert (route["Target"], route.get("AuthorizationType", "NONE")) == ("integrations/${RelayIntegration}", "NONE")
+    unknown = ["/", "/api", "/webhook/x", "/apis/menu", "/cgi-bin", "/sns/auth", "/console/", "/bind", "/oauth/x", "/MP_verify_x.txt"]
     for path in unknown:
         assert chosen_route(routes, "GET", path) is None, path
 

@@ -124,9 +124,9 @@ pub(crate) fn respond(answer: Result<Answer, Failure>, mut log: CallLog) -> Resp
         }
         Err(Failure::Refused { errcode, errmsg }) => {
             log.errcode = Some(errcode);
-            parts(response::json(200, &json!({"errcode": errcode, "errmsg": errmsg})))
+            parts(response::json(200, &refusal(errcode, &errmsg)))
         }
-        Err(Failure::Problem(problem)) => parts(problem.into_response()),
+        Err(Failure::Problem(problem)) => parts(outage(&problem)),
     };
     log.status = status.as_u16();
     let mut response = Response::new(Body { source, log });
@@ -138,6 +138,24 @@ pub(crate) fn respond(answer: Result<Answer, Failure>, mut log: CallLog) -> Resp
 fn parts(response: Response<String>) -> (StatusCode, HeaderMap, Source) {
     let (parts, body) = response.into_parts();
     (parts.status, parts.headers, Source::Whole(body.into_bytes()))
+}
+
+fn refusal(errcode: i64, errmsg: &str) -> Value {
+    json!({"errcode": errcode, "errmsg": errmsg})
+}
+
+/// Answers what no caller is to blame for: its status, and in WeChat's form that status as an errcode which WeChat does not use. Many
+/// SDKs look at the errcode alone: without one they would take a call whose answer was lost for a success.
+pub(crate) fn outage(problem: &Problem) -> Response<String> {
+    let hint = problem.hint().map(|hint| format!(". {hint}")).unwrap_or_default();
+    let errmsg = format!("{}{hint}", problem.detail());
+    response::json(problem.status(), &refusal(problem.status().into(), &errmsg))
+}
+
+/// Answers a call whose body has more than `limit` bytes.
+#[must_use]
+pub fn too_large(limit: usize) -> Response<String> {
+    outage(&Problem::too_large(limit))
 }
 
 /// Reads the whole body, for a platform that sends none in parts. An answer that is too long for it, or has no end, is 502 or 504.
@@ -153,9 +171,8 @@ pub(crate) async fn collected(response: Response<Body>) -> Response<Vec<u8>> {
             Err(error) => break Problem::from_api(&error, 0),
         }
     };
-    let response = problem.into_response();
-    body.log.status = response.status().as_u16();
-    response.map(String::into_bytes)
+    body.log.status = problem.status();
+    outage(&problem).map(String::into_bytes)
 }
 
 fn too_long() -> Problem {

@@ -1,8 +1,8 @@
 //! `relay`: WeChat's own API for programs that have an SDK of their own. They set the API's host to the bundle, and use a key of
 //! the bundle as the AppSecret. They get opaque tokens ([`wechat::relay::token`]); their calls go to WeChat with the real one.
 //!
-//! WeChat answers with HTTP 200 and an errcode, so refusals here do too. What only the bundle is to blame for is 5xx, and never a
-//! code at which an SDK would renew its token or repeat a call that may have acted.
+//! WeChat answers with HTTP 200 and an errcode, so refusals here do too. What only the bundle is to blame for is 5xx, with an errcode
+//! that WeChat does not use: never one at which an SDK would renew its token, or repeat a call that may have acted.
 
 mod answer;
 mod calls;
@@ -28,7 +28,7 @@ use wechat::{
     token::RefreshPort,
 };
 
-pub use self::answer::Body;
+pub use self::answer::{Body, too_large};
 use self::{
     answer::{Answer, Failure},
     calls::Recent,
@@ -124,7 +124,7 @@ pub async fn run(live: &Live<App>) -> Result<(), lambda_runtime::Error> {
 async fn answer_live(live: &Live<App>, request: Request) -> Response<Vec<u8>> {
     match serve_live(live, &request).await {
         Ok(response) => answer::collected(response).await,
-        Err(problem) => problem.into_response().map(String::into_bytes),
+        Err(problem) => answer::outage(&problem).map(String::into_bytes),
     }
 }
 

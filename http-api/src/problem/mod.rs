@@ -437,6 +437,12 @@ impl Problem {
         &self.0.detail
     }
 
+    /// Returns the HTTP status.
+    #[must_use]
+    pub const fn status(&self) -> u16 {
+        self.0.status
+    }
+
     /// Returns the errcode with which WeChat refused or would have refused.
     #[must_use]
     pub fn errcode(&self) -> Option<i64> {

@@ -163,7 +163,10 @@ async fn relayed(relay: &relay::App, parts: &Parts, body: Body) -> Result<Respon
         Ok(head) => relay::body_limit(relay, &head).await,
         Err(_) => 0,
     };
-    let body = read(body, limit, BODY_TIMEOUT).await?;
+    let body = match read(body, limit, BODY_TIMEOUT).await {
+        Err(StatusCode::PAYLOAD_TOO_LARGE) => return Ok(relay::too_large(limit).map(Body::from)),
+        read => read?,
+    };
     let request = serde_json::from_str(&event::json(parts, &body));
     let response = relay::serve(relay, &request.map_err(|_| StatusCode::BAD_REQUEST)?).await;
     let (parts, mut body) = response.into_parts();

@@ -1,7 +1,7 @@
 //! Dead tokens, and a WeChat, a table or a token-refresher that does not answer: never a code at which an SDK would renew its
 //! token or repeat a call.
 
-use serde_json::{Value, json};
+use serde_json::json;
 use testing::{Fault, Response, Service, Stage};
 
 use crate::{Relay, SHOP, call, errcode, json_of, line, save_keys};
@@ -9,11 +9,12 @@ use crate::{Relay, SHOP, call, errcode, json_of, line, save_keys};
 const MENU: &str = "/cgi-bin/menu/get";
 const USERS: &str = "/cgi-bin/user/get";
 
-/// Checks that a failure is the bundle's: a status, and no errcode in it that an SDK could act on.
+/// Checks that a failure is the bundle's: a status, and as its errcode, which SDKs need to see a failure, the same number.
 fn assert_outage(response: &Response, status: u16) {
     assert_eq!(response.status, status, "{response:?}");
-    assert_eq!(response.content_type(), "application/problem+json");
-    assert_eq!(response.body.get("errcode"), None, "{response:?}");
+    assert_eq!(response.content_type(), "application/json");
+    assert_eq!(response.body["errcode"], status, "{response:?}");
+    assert!(!response.body["errmsg"].as_str().unwrap().is_empty());
 }
 
 async fn behind_proxies() -> (Relay, String) {
@@ -55,30 +56,38 @@ async fn a_token_that_stays_dead_is_an_outage() {
 
 #[tokio::test]
 async fn what_refuses_the_bundle_is_told_in_a_way_that_blames_no_caller() {
-    for (code, expected) in [(40164, None), (40125, Some(503)), (45009, Some(503)), (-1, Some(503))] {
-        let stage = Stage::new().await;
-        stage
-            .wechat
-            .fault("/cgi-bin/stable_token", &json!({"errcode": code, "times": 99}))
-            .await;
-        let mut relay = Relay::on(stage).await;
-        let token = relay.caller(SHOP).await;
+    for (code, status) in [(40125, 503), (40013, 503), (45009, 503), (-1, 502)] {
+        let (mut relay, token) = without_token(code).await;
         let request = call("GET", &format!("{MENU}?access_token={token}"));
         let response = relay.function.send(&request).await;
-        match expected {
-            Some(_) => {
-                assert!(response.status >= 500, "{response:?}");
-                assert_eq!(response.body.get("errcode"), None, "{response:?}");
-            }
-            None => {
-                assert_eq!(errcode(&response), 40164);
-                assert!(
-                    response.body["errmsg"].as_str().unwrap().contains("not in whitelist"),
-                    "{response:?}"
-                );
-            }
-        }
+        assert_outage(&response, status);
+        assert!(
+            response.body["errmsg"].as_str().unwrap().contains(&code.to_string()),
+            "{response:?}"
+        );
     }
+}
+
+#[tokio::test]
+async fn the_address_that_is_not_whitelisted_is_told_as_wechat_does() {
+    let (mut relay, token) = without_token(40164).await;
+    let response = relay
+        .function
+        .send(&call("GET", &format!("{MENU}?access_token={token}")))
+        .await;
+    assert_eq!(errcode(&response), 40164);
+    let errmsg = json_of(&response)["errmsg"].as_str().unwrap().to_owned();
+    assert!(errmsg.starts_with("invalid ip 127.0.0.1"), "{errmsg}");
+}
+
+/// The relay while WeChat refuses the bundle a token, and the access_token of a caller.
+async fn without_token(code: i64) -> (Relay, String) {
+    let stage = Stage::new().await;
+    let refused = json!({"errcode": code, "times": 99});
+    stage.wechat.fault("/cgi-bin/stable_token", &refused).await;
+    let mut relay = Relay::on(stage).await;
+    let token = relay.caller(SHOP).await;
+    (relay, token)
 }
 
 #[tokio::test]
@@ -124,5 +133,5 @@ async fn keys_that_cannot_be_read_are_no_wrong_keys() {
     };
     let response = relay.function.send(&crate::get_token(SHOP)).await;
     assert!(response.status >= 500, "{response:?}");
-    assert_eq!(response.body.get("errcode").unwrap_or(&Value::Null), &Value::Null);
+    assert_outage(&response, response.status);
 }
