@@ -1,11 +1,11 @@
 //! Tables of routes: the methods and paths that a function serves. An unknown path is 404, an unknown method 405, an unknown
 //! query parameter 400.
 
-use std::{borrow::Cow, pin::Pin, time::Duration};
+use std::{borrow::Cow, fmt, pin::Pin, time::Duration};
 
 use http::{HeaderMap, HeaderName, Method, Response};
 use serde_json::Value;
-use wechat::{clock::Deadline, store::InvalidCursor, validate::did_you_mean};
+use wechat::{clock::Deadline, validate::did_you_mean};
 
 use crate::{Caller, Problem, Request, Scope, openapi::Operation};
 
@@ -133,7 +133,7 @@ impl<'a> ApiRequest<'a> {
     ///
     /// # Errors
     /// [`Problem`] 400 when no earlier page returned the cursor.
-    pub fn cursor<C>(&self, parse: impl FnOnce(&str) -> Result<C, InvalidCursor>) -> Result<Option<C>, Problem> {
+    pub fn cursor<C, E: fmt::Display>(&self, parse: impl FnOnce(&str) -> Result<C, E>) -> Result<Option<C>, Problem> {
         const NAME: &str = "cursor";
         let parsed = self.query(NAME).map(|cursor| parse(&cursor)).transpose();
         parsed.map_err(|error| Problem::bad_request(error.to_string()).with_field(NAME))

@@ -6,3 +6,4 @@ mod bundle;
 mod console;
 mod openapi;
 mod program;
+mod relay;

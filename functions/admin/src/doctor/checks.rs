@@ -9,9 +9,9 @@ use wechat::{
         template::ListTemplates,
     },
     callback::MessageMode,
-    clock::Deadline,
+    clock::{Deadline, beijing_day},
     secret::Secret,
-    store::{ForwardList, RefusedCallback, Sender, StoredToken, TokenItem},
+    store::{ForwardList, RefusedCallback, RelayedCalls, Sender, StoredToken, TokenItem},
     token::{Action, TokenError},
 };
 
@@ -344,6 +344,27 @@ pub(super) async fn own_code(app: &App) -> CheckResult {
     Err(Problem::set_up(detail).with_hint(
         "Mend own code first. Then POST /api/forwards/retry asks it again for the dead ones, and waiting ones are asked by \
          themselves, for 3 days. / 请先修复自有服务，再用 POST /api/forwards/retry 重新转发已放弃的回调；等待中的会在 3 天内自动重试。",
+    ))
+}
+
+/// Tells how many calls the relay has passed on today for each key. It never fails: callers see their failures themselves.
+pub(super) async fn relay(app: &App) -> CheckResult {
+    let table = &app.account.table;
+    let day = beijing_day(app.account.clock.now());
+    let counted = table.relayed_calls(&day).await?;
+    if counted.is_empty() {
+        return passed("no call was relayed today / 今日没有中继调用");
+    }
+    let keys = table.api_keys().await?;
+    let lines = counted.iter().map(|RelayedCalls { key, calls, failed }| {
+        let known = keys.iter().find(|known| known.id == *key);
+        let name = known.map_or(key, |known| &known.name);
+        format!("{name} {calls} ({failed})")
+    });
+    let lines: Vec<String> = lines.collect();
+    passed(format!(
+        "relayed today (Beijing time), in brackets what failed / 今日中继调用次数，括号内为失败次数: {}",
+        lines.join(", ")
     ))
 }
 

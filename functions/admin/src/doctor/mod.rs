@@ -102,12 +102,13 @@ async fn examine(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>
         .collect();
     checks.push(Check::new("configuration", checks::configuration(app)));
     checks.push(Check::new("API keys", checks::api_keys(app)));
-    let (table, rules, expiry, callbacks, own_code) = tokio::join!(
+    let (table, rules, expiry, callbacks, own_code, relay) = tokio::join!(
         within("table", CHECK_BUDGET, checks::table(app)),
         within("reply rules", CHECK_BUDGET, checks::reply_rules(app)),
         within("table expiry", CHECK_BUDGET, checks::table_expiry(app)),
         within("callbacks", CHECK_BUDGET, checks::callbacks(app)),
         within("own code", CHECK_BUDGET, checks::own_code(app)),
+        within("relay", CHECK_BUDGET, checks::relay(app)),
     );
     let token = within("token", TOKEN_BUDGET, checks::token(app, deadline)).await;
     let has_token = token.ok;
@@ -116,7 +117,7 @@ async fn examine(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>
         within("last refused callback", CHECK_BUDGET, refused),
         with_token(app, has_token, deadline),
     );
-    checks.extend([table, rules, expiry, callbacks, refused, own_code, token]);
+    checks.extend([table, rules, expiry, callbacks, refused, own_code, relay, token]);
     checks.extend(with_token);
     let ok = checks.iter().all(|check| check.ok);
     Ok(response::json(200, &json!({"ok": ok, "checks": checks})))

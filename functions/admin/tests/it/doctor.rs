@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use testing::{account::API_KEY, now};
+use wechat::clock::beijing_day;
 
 use crate::Admin;
 
@@ -361,4 +362,31 @@ async fn callbacks_that_own_code_has_not_taken_are_told_and_fail_the_check_when_
         &["1 dead", "own code answered 500", "/api/forwards/retry"],
     );
     assert!(!report.to_string().contains("hidden"), "{report}");
+}
+
+#[tokio::test]
+async fn relayed_calls_are_told_by_the_names_of_their_keys() {
+    let mut admin = Admin::start().await;
+    assert!(
+        check(&examine(&mut admin).await, "relay")
+            .to_string()
+            .contains("no call was relayed")
+    );
+    let key = json!({"name": "老商城 shop", "scopes": ["relay"]});
+    admin
+        .stage
+        .table
+        .save_keys(&[("wk_000000000000000000000000000shop1", key)])
+        .await;
+    let counted = json!({"calls_shop1": 1203, "failed_shop1": 4, "calls_root": 7, "failed_root": 0, "calls_gone1": 2});
+    let day = beijing_day(now());
+    admin.stage.table.set(&format!("relay#{day}"), &counted).await;
+    let report = examine(&mut admin).await;
+    let relay = check(&report, "relay");
+    assert_eq!(relay["ok"], true);
+    let detail = relay["detail"].as_str().unwrap();
+    assert!(
+        detail.ends_with("老商城 shop 1203 (4), root 7 (0), gone1 2 (0)"),
+        "{detail}"
+    );
 }

@@ -1,0 +1,89 @@
+//! The relay on one machine: files of any size that WeChat takes, which AWS Lambda could not pass on.
+
+use local::{Local, Options, SIMULATED_API_KEY};
+use reqwest::{Client, Response};
+use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+struct Relay {
+    local: Local,
+    http: Client,
+    token: String,
+}
+
+impl Relay {
+    async fn start() -> Self {
+        let options = Options {
+            port: 0,
+            ..Options::default()
+        };
+        let local = Local::start(&options).await.unwrap();
+        let http = Client::builder().no_proxy().build().unwrap();
+        let account = http.get(format!("{}/sim/account", local.simulator_url().unwrap()));
+        let account: Value = serde_json::from_str(&account.send().await.unwrap().text().await.unwrap()).unwrap();
+        let app_id = account["app_id"].as_str().unwrap();
+        let query = format!("grant_type=client_credential&appid={app_id}&secret={SIMULATED_API_KEY}");
+        let issued = http.get(format!("{}/cgi-bin/token?{query}", local.url()));
+        let issued: Value = serde_json::from_str(&issued.send().await.unwrap().text().await.unwrap()).unwrap();
+        let token = issued["access_token"].as_str().unwrap().to_owned();
+        Self { local, http, token }
+    }
+
+    fn url(&self, path: &str, query: &str) -> String {
+        format!("{}{path}?access_token={}{query}", self.local.url(), self.token)
+    }
+
+    async fn upload(&self, file: &[u8]) -> Response {
+        let head = "--b\r\nContent-Disposition: form-data; name=\"media\"; filename=\"a.png\"\r\n\r\n";
+        let form = [head.as_bytes(), file, b"\r\n--b--\r\n"].concat();
+        let request = self.http.post(self.url("/cgi-bin/media/upload", "&type=image"));
+        let request = request.header("content-type", "multipart/form-data; boundary=b");
+        request.body(form).send().await.unwrap()
+    }
+}
+
+async fn json(response: Response) -> Value {
+    serde_json::from_str(&response.text().await.unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn a_file_that_lambda_could_not_pass_on_comes_back_whole() {
+    let relay = Relay::start().await;
+    let file: Vec<u8> = (0..=250).cycle().take(9_500_000).collect();
+    let uploaded = json(relay.upload(&file).await).await;
+    let media_id = uploaded["media_id"].as_str().unwrap_or_else(|| panic!("{uploaded}"));
+    let url = relay.url("/cgi-bin/media/get", &format!("&media_id={media_id}"));
+    let response = relay.http.get(url).send().await.unwrap();
+    assert_eq!(response.headers()["content-type"], "image/png");
+    assert!(response.bytes().await.unwrap() == file, "another file");
+    relay.local.stop().await;
+}
+
+#[tokio::test]
+async fn a_call_that_is_too_large_is_a_failure_in_wechats_form_too() {
+    let relay = Relay::start().await;
+    let response = relay.upload(&vec![0; 33 * 1024 * 1024]).await;
+    assert_eq!(response.status(), 413);
+    let answer = json(response).await;
+    assert_eq!(answer["errcode"], 413, "{answer}");
+    relay.local.stop().await;
+}
+
+#[tokio::test]
+async fn a_stranger_is_refused_without_the_body() {
+    let relay = Relay::start().await;
+    let address = relay.local.url();
+    let address = address.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = "POST /cgi-bin/media/upload?access_token=nobodys HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 1000000\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = [0; 4096];
+    let length = stream.read(&mut answer).await.unwrap();
+    let answer = String::from_utf8_lossy(&answer[..length]);
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    drop(stream);
+    relay.local.stop().await;
+}
