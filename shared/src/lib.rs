@@ -12,7 +12,7 @@
 //! | get an access_token | `token` (features `client` and `aws`) |
 //! | check the address of a team's own page | [`page`] |
 //! | say what a caller of `/api` may do | [`api_key`] |
-//! | hand WeChat's API to programs with a key of ours | `relay` (feature `relay`) |
+//! | hand WeChat's API to programs with a key of ours | [`relay`] (its tokens: feature `relay`) |
 //! | exchange an OAuth code, sign a page for the JS-SDK | `oauth` (features `client` and `aws`), [`jssdk`] |
 //! | store and load records | `store` (feature `aws`) |
 //! | run the effects of a callback, or hand them over to `worker` | `effects` (feature `effects`) |
@@ -53,7 +53,6 @@ pub mod message;
 pub mod oauth;
 pub mod page;
 pub mod random;
-#[cfg(feature = "relay")]
 pub mod relay;
 pub mod reply;
 pub mod rules;

@@ -12,6 +12,7 @@ use wechat::{
     api_key::{ApiKey, Grants, KEY_PREFIX},
     digest::sha256_hex,
     random,
+    relay::path::is_segment,
     store::{CreatedKey, KEYS_LIMIT},
     validate::{Fault, Object, Place, Reader},
 };
@@ -296,10 +297,6 @@ fn read_limit(
 
 /// Checks that the relay can serve `path` or something below it: others would allow nothing.
 fn is_path(reader: &mut Reader, place: &Place<'_>, path: &str) -> bool {
-    let is_segment = |segment: &str| {
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
-        !["", ".", ".."].contains(&segment) && segment.chars().all(is_plain)
-    };
     let segments = path
         .strip_prefix('/')
         .map(|rest| rest.strip_suffix('/').unwrap_or(rest));

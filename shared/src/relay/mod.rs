@@ -3,4 +3,5 @@
 
 pub mod path;
 pub mod query;
+#[cfg(feature = "relay")]
 pub mod token;

@@ -37,7 +37,7 @@ pub enum PathError {
 /// [`PathError`] when it is not.
 pub fn check(path: &str) -> Result<(), PathError> {
     let rest = path.strip_prefix('/').ok_or(PathError::Form)?;
-    if !rest.split('/').all(is_plain) {
+    if !rest.split('/').all(is_segment) {
         return Err(PathError::Form);
     }
     let (prefix, rest) = rest.split_once('/').ok_or(PathError::Form)?;
@@ -56,7 +56,9 @@ fn is_or_is_below(path: &str, above: &str) -> bool {
     below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
 }
 
-fn is_plain(segment: &str) -> bool {
+/// Whether a relayed path can have this segment: letters, digits, `_`, `-` and `.`, but neither `.` nor `..`.
+#[must_use]
+pub fn is_segment(segment: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
     !matches!(segment, "" | "." | "..") && segment.bytes().all(is_plain)
 }
