@@ -114,11 +114,8 @@ fn errcode(response: &Response) -> i64 {
 
 /// The last line of the log about a call.
 fn line(function: &Function) -> Value {
-    let lines = function.log_lines().into_iter();
-    lines
-        .filter(|line| line["message"] == "call relayed")
-        .next_back()
-        .unwrap()
+    let mut lines = function.log_lines().into_iter();
+    lines.rfind(|line| line["message"] == "call relayed").unwrap()
 }
 
 #[tokio::test]
