@@ -12,6 +12,7 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_json::{Value, value::RawValue};
@@ -42,7 +43,7 @@ pub struct Request {
     raw_headers: Option<Box<RawValue>>,
     headers: OnceLock<HeaderMap>,
     raw_cookies: Option<Box<RawValue>>,
-    body: Vec<u8>,
+    body: Bytes,
     source_ip: Option<String>,
     /// When the gateway received the request, in epoch milliseconds.
     time_epoch: Option<i64>,
@@ -122,6 +123,19 @@ impl Request {
     #[must_use]
     pub fn body(&self) -> &[u8] {
         &self.body
+    }
+
+    /// Returns the decoded body, which clones share.
+    #[must_use]
+    pub fn shared_body(&self) -> Bytes {
+        self.body.clone()
+    }
+
+    /// Sets the body: a gateway in this process need not encode a file to pass it on.
+    #[must_use]
+    pub fn with_body(mut self, body: Bytes) -> Self {
+        self.body = body;
+        self
     }
 
     /// Returns the client's address, as the gateway saw it.
@@ -238,9 +252,9 @@ impl Request {
             headers: OnceLock::new(),
             raw_cookies: event.cookies,
             body: if event.is_base64_encoded.unwrap_or_default() {
-                STANDARD.decode(body).unwrap_or_default()
+                STANDARD.decode(body).unwrap_or_default().into()
             } else {
-                body.into_bytes()
+                body.into()
             },
             source_ip,
             time_epoch,

@@ -106,12 +106,12 @@ impl From<Response<Vec<u8>>> for GatewayResponse {
     }
 }
 
-/// Writes one value for each name, because no answer sets a header twice.
+/// Writes one value for each name, because no answer sets a header twice. A value that is not UTF-8 is left out: JSON cannot hold it.
 fn write_headers<S: Serializer>(headers: &HeaderMap, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(
         headers
             .iter()
-            .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))),
+            .filter_map(|(name, value)| Some((name.as_str(), str::from_utf8(value.as_bytes()).ok()?))),
     )
 }
 

@@ -105,6 +105,14 @@ impl Account {
     /// [`CallError`] when there is no answer to pass on or no token.
     #[cfg(feature = "relay")]
     pub async fn pass(&self, call: &RawCall<'_>, deadline: Deadline) -> Result<RawAnswer, CallError> {
+        let token = self.tokens.stored_token(deadline).await.map_err(|error| CallError {
+            cause: error.into(),
+            may_have_landed: false,
+            at: self.clock.now(),
+        })?;
+        if let Some(previous) = &token.previous {
+            call.hidden.hide(previous);
+        }
         self.tokens
             .call(deadline, |token, _| async move {
                 self.client.pass(call, &token, deadline).await

@@ -299,8 +299,8 @@ fn read_limit(
 fn is_path(reader: &mut Reader, place: &Place<'_>, path: &str) -> bool {
     let segments = path
         .strip_prefix('/')
-        .map(|rest| rest.strip_suffix('/').unwrap_or(rest));
-    let is_path = segments.is_some_and(|segments| segments.is_empty() || segments.split('/').all(is_segment));
+        .and_then(|rest| rest.strip_suffix('/').or(Some(rest)));
+    let is_path = path == "/" || segments.is_some_and(|segments| segments.split('/').all(is_segment));
     if !is_path {
         reader.fault(
             place,

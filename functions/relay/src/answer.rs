@@ -33,10 +33,11 @@ pub(crate) enum Answer {
 /// Why there is no such answer.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The caller is refused, in WeChat's form.
+    /// The caller is refused, as WeChat does it: HTTP 200 and an errcode.
     Refused { errcode: i64, errmsg: String },
-    /// The bundle, or WeChat, cannot answer.
-    Problem(Problem),
+    /// The bundle or WeChat cannot answer. The status is the errcode too, and no errcode of WeChat's: many SDKs look at that alone,
+    /// and would take a call whose answer was lost for a success.
+    Outage { status: u16, errmsg: String },
 }
 
 impl Failure {
@@ -47,13 +48,23 @@ impl Failure {
 
     /// Whether the reason is a key or a token that is unknown here.
     pub(crate) const fn is_unknown_key(&self) -> bool {
-        matches!(
-            self,
-            Self::Refused {
-                errcode: DEAD_TOKEN | WRONG_SECRET,
-                ..
-            }
-        )
+        matches!(self.errcode(), DEAD_TOKEN | WRONG_SECRET)
+    }
+
+    const fn errcode(&self) -> i64 {
+        match self {
+            Self::Refused { errcode, .. } => *errcode,
+            Self::Outage { status, .. } => *status as i64,
+        }
+    }
+
+    pub(crate) fn into_response(self) -> Response<String> {
+        let errcode = self.errcode();
+        let (status, errmsg) = match self {
+            Self::Refused { errmsg, .. } => (200, errmsg),
+            Self::Outage { status, errmsg } => (status, errmsg),
+        };
+        response::json(status, &json!({"errcode": errcode, "errmsg": errmsg}))
     }
 }
 
@@ -61,9 +72,14 @@ impl From<Problem> for Failure {
     /// Of what WeChat says to the bundle, callers see one code: 40164, which names the address to put on the whitelist. At others
     /// an SDK would renew its token, or look for the fault in its own settings.
     fn from(problem: Problem) -> Self {
-        match (problem.errcode(), problem.errmsg()) {
-            (Some(NOT_WHITELISTED), Some(errmsg)) => Self::refused(NOT_WHITELISTED, errmsg),
-            _ => Self::Problem(problem.not_the_callers()),
+        if let (Some(NOT_WHITELISTED), Some(errmsg)) = (problem.errcode(), problem.errmsg()) {
+            return Self::refused(NOT_WHITELISTED, errmsg);
+        }
+        let problem = problem.not_the_callers();
+        let hint = problem.hint().map(|hint| format!(". {hint}")).unwrap_or_default();
+        Self::Outage {
+            status: problem.status(),
+            errmsg: format!("{}{hint}", problem.detail()),
         }
     }
 }
@@ -122,11 +138,10 @@ pub(crate) fn respond(answer: Result<Answer, Failure>, mut log: CallLog) -> Resp
             log.errcode = Some(0);
             parts(response::json(200, &json))
         }
-        Err(Failure::Refused { errcode, errmsg }) => {
-            log.errcode = Some(errcode);
-            parts(response::json(200, &refusal(errcode, &errmsg)))
+        Err(failure) => {
+            log.errcode = Some(failure.errcode());
+            parts(failure.into_response())
         }
-        Err(Failure::Problem(problem)) => parts(outage(&problem)),
     };
     log.status = status.as_u16();
     let mut response = Response::new(Body { source, log });
@@ -138,24 +153,6 @@ pub(crate) fn respond(answer: Result<Answer, Failure>, mut log: CallLog) -> Resp
 fn parts(response: Response<String>) -> (StatusCode, HeaderMap, Source) {
     let (parts, body) = response.into_parts();
     (parts.status, parts.headers, Source::Whole(body.into_bytes()))
-}
-
-fn refusal(errcode: i64, errmsg: &str) -> Value {
-    json!({"errcode": errcode, "errmsg": errmsg})
-}
-
-/// Answers what no caller is to blame for: its status, and in WeChat's form that status as an errcode which WeChat does not use. Many
-/// SDKs look at the errcode alone: without one they would take a call whose answer was lost for a success.
-pub(crate) fn outage(problem: &Problem) -> Response<String> {
-    let hint = problem.hint().map(|hint| format!(". {hint}")).unwrap_or_default();
-    let errmsg = format!("{}{hint}", problem.detail());
-    response::json(problem.status(), &refusal(problem.status().into(), &errmsg))
-}
-
-/// Answers a call whose body has more than `limit` bytes.
-#[must_use]
-pub fn too_large(limit: usize) -> Response<String> {
-    outage(&Problem::too_large(limit))
 }
 
 /// Reads the whole body, for a platform that sends none in parts. An answer that is too long for it, or has no end, is 502 or 504.
@@ -171,8 +168,11 @@ pub(crate) async fn collected(response: Response<Body>) -> Response<Vec<u8>> {
             Err(error) => break Problem::from_api(&error, 0),
         }
     };
-    body.log.status = problem.status();
-    outage(&problem).map(String::into_bytes)
+    let failure = Failure::from(problem);
+    body.log.errcode = Some(failure.errcode());
+    let response = failure.into_response();
+    body.log.status = response.status().as_u16();
+    response.map(String::into_bytes)
 }
 
 fn too_long() -> Problem {

@@ -1,20 +1,16 @@
 //! Calls with an opaque token: who may make them, and their way to WeChat with the real one.
 
-use std::sync::Mutex;
-
-use http::header;
+use http::{Method, header};
 use http_api::{Caller, Problem, Request, Scope};
 use serde_json::json;
 use wechat::{
     api::RawCall,
     in_flight::InFlight,
-    lock::lock,
     relay::{
         path,
         query::{Query, QueryError},
         token::Holder,
     },
-    secret::Secret,
 };
 
 use crate::{
@@ -25,29 +21,18 @@ use crate::{
 
 /// The path of the jsapi_ticket, which the bundle keeps for everybody.
 const TICKET: &str = "/cgi-bin/ticket/getticket";
-/// How many access_tokens are hidden in answers: the current one and those before, which may live on for some minutes.
-const HIDDEN_TOKENS: usize = 3;
-
-/// The last access_tokens with which this process has called WeChat, the current one last.
-#[derive(Debug, Default)]
-pub(crate) struct Recent(Mutex<Vec<Secret>>);
-
-impl Recent {
-    fn tokens(&self) -> Vec<Secret> {
-        lock(&self.0).clone()
-    }
-
-    fn note(&self, token: &Secret) {
-        let mut tokens = lock(&self.0);
-        if tokens.last().is_some_and(|last| last.expose() == token.expose()) {
-            return;
-        }
-        tokens.push(token.clone());
-        if tokens.len() > HIDDEN_TOKENS {
-            tokens.remove(0);
-        }
-    }
-}
+/// The methods that are relayed. WeChat's API has the first two; CONNECT would open a tunnel.
+const METHODS: [Method; 7] = [
+    Method::GET,
+    Method::POST,
+    Method::HEAD,
+    Method::PUT,
+    Method::PATCH,
+    Method::DELETE,
+    Method::OPTIONS,
+];
+/// Bytes. A longer query is refused: HTTP libraries send none of any length.
+const LONGEST_QUERY: usize = 16 * 1024;
 
 /// Who makes a call, and where its token stands.
 struct Identified<'a> {
@@ -58,14 +43,18 @@ struct Identified<'a> {
 /// Whether the call may be made, as far as its head tells.
 pub(crate) async fn is_allowed(app: &App, request: &Request) -> bool {
     let identified = identify(app, request).await;
-    identified.is_ok_and(|identified| check_path(request.path(), Some(&identified.caller)).is_ok())
+    identified.is_ok_and(|identified| check(request, Some(&identified.caller)).is_ok())
 }
 
-/// Checks the path as it will be sent, whoever calls.
-fn check_path(path: &str, caller: Option<&Caller>) -> Result<(), Failure> {
+/// Checks the path as it will be sent, and the method, whoever calls.
+fn check(request: &Request, caller: Option<&Caller>) -> Result<(), Failure> {
+    let path = request.path();
     let refused = |why: &str| Err(Failure::refused(UNAUTHORIZED, format!("api unauthorized: {why}")));
     if let Err(error) = path::check(path) {
         return refused(&error.to_string());
+    }
+    if !METHODS.contains(request.method()) {
+        return refused("this HTTP method is not relayed / 不转发此 HTTP 方法");
     }
     if caller.is_some_and(|caller| !caller.grants().allows_path(path)) {
         return refused("the key's paths do not allow this path / 该密钥的 paths 不允许调用此接口");
@@ -74,7 +63,14 @@ fn check_path(path: &str, caller: Option<&Caller>) -> Result<(), Failure> {
 }
 
 async fn identify<'a>(app: &App, request: &'a Request) -> Result<Identified<'a>, Failure> {
-    let query = Query::parse(request.raw_query()).map_err(|error| match error {
+    let query = request.raw_query();
+    if query.len() > LONGEST_QUERY || query.bytes().any(|byte| byte.is_ascii_control()) {
+        return Err(Failure::refused(
+            40035,
+            "invalid args: the query is too long or has control characters / 查询参数过长或含控制字符",
+        ));
+    }
+    let query = Query::parse(query).map_err(|error| match error {
         QueryError::Missing => Failure::refused(41001, error.to_string()),
         QueryError::Several => Failure::refused(40035, format!("invalid args: {error}")),
     })?;
@@ -97,12 +93,12 @@ async fn identify<'a>(app: &App, request: &'a Request) -> Result<Identified<'a>,
 /// Serves a call.
 pub(crate) async fn relay(app: &App, request: &Request, log: &mut CallLog) -> Result<Answer, Failure> {
     let identified = identify(app, request).await;
+    log.called(request.path());
     let caller = identified.as_ref().ok().map(|identified| &identified.caller);
     if let Some(caller) = caller {
         log.by(caller);
-        log.called(request.path());
     }
-    check_path(request.path(), caller)?;
+    check(request, caller)?;
     let Identified { caller, query } = identified?;
     let noting = app.keys.note_use(&caller);
     let counting = app.counts.count(&caller);
@@ -147,18 +143,16 @@ async fn ticket(app: &App, request: &Request) -> Result<Answer, Failure> {
 }
 
 async fn pass(app: &App, request: &Request, query: &Query<'_>) -> Result<Answer, Failure> {
-    let earlier = app.recent.tokens();
     let call = RawCall {
         method: request.method(),
         path: request.path(),
         query: (query.before, query.after),
         content_type: request.headers().get(header::CONTENT_TYPE),
-        body: request.body(),
+        body: request.shared_body(),
         stand_in: &query.access_token,
-        earlier: &earlier,
+        hidden: &app.hidden,
     };
     let deadline = request.deadline(app.account.clock.now_millis());
     let answer = app.account.pass(&call, deadline).await?;
-    app.recent.note(&answer.access_token);
     Ok(Answer::WeChats(Box::new(answer)))
 }

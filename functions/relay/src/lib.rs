@@ -12,12 +12,12 @@ mod token_endpoint;
 
 use std::{sync::Arc, time::Duration};
 
-use http::{Method, Response};
+use http::{Method, Response, StatusCode};
 use http_api::{Keys, Problem, Request};
 use tokio::sync::OnceCell;
 use wechat::{
     account::Account,
-    api::ClientError,
+    api::{ClientError, HiddenTokens},
     clock::Clock,
     config::CallerConfig,
     jssdk::TicketSource,
@@ -28,10 +28,9 @@ use wechat::{
     token::RefreshPort,
 };
 
-pub use self::answer::{Body, too_large};
+pub use self::answer::Body;
 use self::{
     answer::{Answer, Failure},
-    calls::Recent,
     counts::Counts,
     log::CallLog,
 };
@@ -60,7 +59,7 @@ pub struct App {
     keys: Keys,
     tickets: TicketSource,
     opaque: OnceCell<OpaqueTokens>,
-    recent: Recent,
+    hidden: HiddenTokens,
     counts: Counts,
 }
 
@@ -81,7 +80,7 @@ impl App {
             keys: Keys::new(config.api_keys, account.table.clone(), Arc::clone(&clock)),
             tickets: TicketSource::new(&account.table, refresher, Arc::clone(&clock)),
             opaque: OnceCell::new(),
-            recent: Recent::default(),
+            hidden: HiddenTokens::default(),
             counts: Counts::new(account.table.clone(), clock),
             account,
         })
@@ -124,7 +123,7 @@ pub async fn run(live: &Live<App>) -> Result<(), lambda_runtime::Error> {
 async fn answer_live(live: &Live<App>, request: Request) -> Response<Vec<u8>> {
     match serve_live(live, &request).await {
         Ok(response) => answer::collected(response).await,
-        Err(problem) => answer::outage(&problem).map(String::into_bytes),
+        Err(problem) => Failure::from(problem).into_response().map(String::into_bytes),
     }
 }
 
@@ -146,6 +145,21 @@ pub async fn serve(app: &App, request: &Request) -> Response<Body> {
     let mut log = CallLog::begin(Arc::clone(&app.account.clock), request);
     let answer = Box::pin(route(app, request, &mut log)).await;
     answer::respond(answer, log)
+}
+
+/// Answers a request whose body could not be read: with the status 413 when it has more than `limit` bytes, 408 when it did not come
+/// in time, 400 when it broke off.
+#[must_use]
+pub fn unread(app: &App, request: &Request, status: StatusCode, limit: usize) -> Response<Body> {
+    let errmsg = match status {
+        StatusCode::PAYLOAD_TOO_LARGE => format!("the body has more than {limit} bytes / 请求体超过 {limit} 字节"),
+        StatusCode::REQUEST_TIMEOUT => "the body did not come in time / 请求体未在限定时间内到达".to_owned(),
+        _ => "the body broke off, or is not HTTP / 请求体不完整，或不符合 HTTP".to_owned(),
+    };
+    let mut log = CallLog::begin(Arc::clone(&app.account.clock), request);
+    log.called(request.path());
+    let status = status.as_u16();
+    answer::respond(Err(Failure::Outage { status, errmsg }), log)
 }
 
 /// Whether this function serves `path`.

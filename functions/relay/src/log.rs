@@ -9,6 +9,9 @@ use wechat::{
     relay::path::{self, PathError},
 };
 
+/// Bytes. A longer path is not logged.
+const LONGEST_PATH: usize = 128;
+
 /// A call that is under way. Its line is logged when this is dropped, with the last of the answer: the key's name, path, errcode,
 /// time and sizes, but no query, no body and no token.
 #[derive(Debug)]
@@ -16,7 +19,7 @@ pub(crate) struct CallLog {
     clock: Arc<dyn Clock>,
     started: i64,
     method: Method,
-    /// The path, once it is known that a holder of a key has called it.
+    /// The path, if it could be an API's.
     path: Option<String>,
     key: Option<String>,
     request_bytes: usize,
@@ -40,9 +43,9 @@ impl CallLog {
         }
     }
 
-    /// Notes the path, unless it has a form in which it could be anything.
+    /// Notes the path, unless it is so long, or of such a form, that it could be anything.
     pub(crate) fn called(&mut self, path: &str) {
-        let is_plain = path::check(path) != Err(PathError::Form);
+        let is_plain = path.len() <= LONGEST_PATH && path::check(path) != Err(PathError::Form);
         self.path = is_plain.then(|| path.to_owned());
     }
 

@@ -23,13 +23,13 @@ pub(crate) const ORDINARY: &str = "/cgi-bin/token";
 /// `POST`, with JSON.
 pub(crate) const STABLE: &str = "/cgi-bin/stable_token";
 
-/// Who asks for a token. Members that are missing are empty. Not `Debug`: it holds a key.
+/// Who asks for a token. Not `Debug`: it holds a key.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Credentials<'a> {
-    grant_type: Cow<'a, str>,
-    appid: Cow<'a, str>,
-    secret: Cow<'a, str>,
+    grant_type: Option<Cow<'a, str>>,
+    appid: Option<Cow<'a, str>>,
+    secret: Option<Cow<'a, str>>,
 }
 
 /// Serves `GET /cgi-bin/token`.
@@ -38,7 +38,7 @@ pub(crate) async fn ordinary(app: &App, request: &Request, log: &mut CallLog) ->
     if *request.method() != Method::GET {
         return Err(Failure::refused(43001, "require GET method / 需要 GET 请求"));
     }
-    let value = |name| request.query_value(name).unwrap_or_default();
+    let value = |name| request.query_value(name);
     let credentials = Credentials {
         grant_type: value("grant_type"),
         appid: value("appid"),
@@ -56,30 +56,35 @@ pub(crate) async fn stable(app: &App, request: &Request, log: &mut CallLog) -> R
     if request.body().is_empty() {
         return Err(Failure::refused(44002, "empty post data / 请求体为空"));
     }
+    let text = str::from_utf8(request.body()).unwrap_or_default();
+    let text = text.trim_start_matches('\u{feff}').trim_start();
     // The parser's error is dropped: it may quote the key.
-    let credentials = serde_json::from_slice(request.body());
-    let credentials = credentials.map_err(|_| Failure::refused(47001, "data format error / 请求体不是合法的 JSON"))?;
+    let credentials = text.starts_with('{').then(|| serde_json::from_str(text).ok()).flatten();
+    let credentials =
+        credentials.ok_or_else(|| Failure::refused(47001, "data format error / 请求体不是合法的 JSON 对象"))?;
     issue(app, &credentials, log).await
 }
 
 async fn issue(app: &App, asked: &Credentials<'_>, log: &mut CallLog) -> Result<Answer, Failure> {
     let refused = |errcode, errmsg: &str| Err(Failure::refused(errcode, errmsg));
-    if !matches!(&*asked.grant_type, "" | "client_credential") {
+    let [grant_type, appid, secret] =
+        [&asked.grant_type, &asked.appid, &asked.secret].map(|value| value.as_deref().unwrap_or_default());
+    if !matches!(grant_type, "" | "client_credential") {
         return refused(40002, "invalid grant_type / grant_type 应为 client_credential");
     }
-    if asked.appid.is_empty() {
+    if appid.is_empty() {
         return refused(41002, "appid missing / 缺少 appid");
     }
-    if asked.appid != app.account.table.app_id() {
+    if appid != app.account.table.app_id() {
         return refused(
             40013,
             "invalid appid: this relay serves another account / appid 有误：此中继服务于另一账号",
         );
     }
-    if asked.secret.is_empty() {
+    if secret.is_empty() {
         return refused(41004, "appsecret missing / 缺少 secret");
     }
-    let caller = app.keys.holder(&asked.secret).await?.ok_or_else(|| {
+    let caller = app.keys.holder(secret).await?.ok_or_else(|| {
         let errmsg = "invalid appsecret: the secret must be a key of this bundle with the scope relay \
                       / secret 有误：应为本服务签发的、具有 relay 权限的密钥";
         Failure::refused(WRONG_SECRET, errmsg)
@@ -94,7 +99,7 @@ async fn issue(app: &App, asked: &Credentials<'_>, log: &mut CallLog) -> Result<
     let opaque = app.opaque().await?;
     let holder = match caller.key_id() {
         Some(id) => Holder::Key(id.to_owned()),
-        None => Holder::Root(opaque.mark(&asked.secret)),
+        None => Holder::Root(opaque.mark(secret)),
     };
     let token = opaque.issue(&holder, app.account.clock.now());
     noted(app.keys.note_use(&caller)).await;

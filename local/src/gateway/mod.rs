@@ -12,15 +12,19 @@ use std::{
 
 use axum::{
     Router,
-    body::{Body, Bytes, to_bytes},
+    body::{Body, Bytes},
     extract::{Request, State},
     middleware,
     response::Response,
 };
-use futures_util::stream;
-use http::{HeaderValue, StatusCode, header, request::Parts};
+use futures_util::{StreamExt as _, stream};
+use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
 use http_api::Api as _;
-use tokio::{net::TcpListener, sync::oneshot, time::timeout};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, oneshot},
+    time::timeout,
+};
 use wechat::{api::ApiError, live::State as _};
 
 use self::connections::Limits;
@@ -33,6 +37,12 @@ use crate::{
 const BODY_LIMIT: usize = 1024 * 1024;
 /// The time for a body to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// The time for the body of a call of the relay to arrive: all that the call may take.
+const RELAYED_BODY_TIMEOUT: Duration = Duration::from_secs(25);
+/// Bytes. A larger body of a call of the relay needs one of [`LARGE_CALLS`] places.
+const LARGE: usize = 1024 * 1024;
+/// Calls of the relay with large bodies at once: 256 MiB at most.
+const LARGE_CALLS: usize = 8;
 /// The time for a callback's body to arrive: WeChat hangs up after this.
 const CALLBACK_TIMEOUT: Duration = Duration::from_secs(5);
 /// 512 connections are far more than a reverse proxy, a browser and scripts hold, and half of the usual limit of 1,024 open
@@ -91,6 +101,8 @@ impl Served {
 struct Gateway {
     functions: Functions,
     console: Arc<Console>,
+    /// Places for calls of the relay with large bodies: others wait, so that many files at once do not fill the memory.
+    large_calls: Semaphore,
 }
 
 /// Serves the functions and the console until `stopped` is sent or dropped.
@@ -104,6 +116,7 @@ pub(crate) async fn serve(
     let gateway = Arc::new(Gateway {
         functions,
         console: Arc::clone(&console),
+        large_calls: Semaphore::new(LARGE_CALLS),
     });
     let router = Router::new()
         .fallback(answer)
@@ -125,9 +138,7 @@ pub(crate) async fn serve(
 async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     if matches!(Served::by(parts.uri.path()), Served::Relay) {
-        return relayed(&gateway.functions.relay, &parts, body)
-            .await
-            .unwrap_or_else(refused);
+        return relayed(&gateway, &parts, body).await;
     }
     let limit = if needs_body(&gateway.functions, &parts).await {
         BODY_LIMIT
@@ -158,28 +169,47 @@ async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
 }
 
 /// Answers with the relay, whose bodies are files too, and of any size: an answer that does not end soon is passed on in parts.
-async fn relayed(relay: &relay::App, parts: &Parts, body: Body) -> Result<Response, StatusCode> {
-    let limit = match serde_json::from_str(&event::json(parts, b"")) {
-        Ok(head) => relay::body_limit(relay, &head).await,
-        Err(_) => 0,
+async fn relayed(gateway: &Gateway, parts: &Parts, body: Body) -> Response {
+    let relay = &gateway.functions.relay;
+    // The head is read before the body comes, so the time that a request may take begins here.
+    let Ok(head) = serde_json::from_str(&event::json(parts, b"")) else {
+        return refused(StatusCode::BAD_REQUEST);
     };
-    let body = match read(body, limit, BODY_TIMEOUT).await {
-        Err(StatusCode::PAYLOAD_TOO_LARGE) => return Ok(relay::too_large(limit).map(Body::from)),
-        read => read?,
+    let limit = relay::body_limit(relay, &head).await;
+    // Held until the answer begins.
+    let _turn = match limit > LARGE && !is_small(&parts.headers) {
+        true => gateway.large_calls.acquire().await.ok(),
+        false => None,
     };
-    let request = serde_json::from_str(&event::json(parts, &body));
-    let response = relay::serve(relay, &request.map_err(|_| StatusCode::BAD_REQUEST)?).await;
+    let response = match read(body, limit, RELAYED_BODY_TIMEOUT).await {
+        Ok(body) => relay::serve(relay, &head.with_body(body)).await,
+        Err(status) => relay::unread(relay, &head, status, limit),
+    };
     let (parts, mut body) = response.into_parts();
     let body = if body.is_whole() {
-        let whole = body.chunk().await.map_err(|_| StatusCode::BAD_GATEWAY)?;
-        Body::from(whole.unwrap_or_default())
+        match body.chunk().await {
+            Ok(whole) => Body::from(whole.unwrap_or_default()),
+            Err(_) => return refused(StatusCode::BAD_GATEWAY),
+        }
     } else {
         Body::from_stream(stream::try_unfold(body, |mut body| async {
             let chunk = body.chunk().await?;
             Ok::<_, ApiError>(chunk.map(|chunk| (chunk, body)))
         }))
     };
-    Ok(Response::from_parts(parts, body))
+    Response::from_parts(parts, body)
+}
+
+/// Whether the request says that its body is so small that many of them fit into memory.
+fn is_small(headers: &HeaderMap) -> bool {
+    let length = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok());
+    let length: Option<usize> = length.and_then(|length| length.parse().ok());
+    // Without a length a body is chunked, or there is none.
+    length.map_or(!headers.contains_key(header::TRANSFER_ENCODING), |length| {
+        length <= LARGE
+    })
 }
 
 /// Reads a body of at most `limit` bytes; nothing of it when that is 0.
@@ -187,10 +217,20 @@ async fn read(body: Body, limit: usize, time_limit: Duration) -> Result<Bytes, S
     if limit == 0 {
         return Ok(Bytes::new());
     }
-    match timeout(time_limit, to_bytes(body, limit)).await {
-        Ok(read) => read.map_err(|_| StatusCode::PAYLOAD_TOO_LARGE),
-        Err(_) => Err(StatusCode::REQUEST_TIMEOUT),
-    }
+    let whole = async {
+        let mut chunks = body.into_data_stream();
+        let mut whole = Vec::new();
+        while let Some(chunk) = chunks.next().await {
+            whole.extend_from_slice(&chunk.map_err(|_| StatusCode::BAD_REQUEST)?);
+            if whole.len() > limit {
+                return Err(StatusCode::PAYLOAD_TOO_LARGE);
+            }
+        }
+        Ok(whole.into())
+    };
+    timeout(time_limit, whole)
+        .await
+        .unwrap_or(Err(StatusCode::REQUEST_TIMEOUT))
 }
 
 /// Answers as API Gateway does in place of a function.

@@ -36,6 +36,17 @@ impl Relay {
         format!("{}{path}?access_token={}{query}", self.local.url(), self.token)
     }
 
+    /// What is answered to these bytes.
+    async fn answer_to(&self, bytes: &str) -> String {
+        let address = self.local.url();
+        let address = address.strip_prefix("http://").unwrap();
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(bytes.as_bytes()).await.unwrap();
+        let mut answer = [0; 4096];
+        let length = stream.read(&mut answer).await.unwrap();
+        String::from_utf8_lossy(&answer[..length]).into_owned()
+    }
+
     async fn upload(&self, file: &[u8]) -> Response {
         let head = "--b\r\nContent-Disposition: form-data; name=\"media\"; filename=\"a.png\"\r\n\r\n";
         let form = [head.as_bytes(), file, b"\r\n--b--\r\n"].concat();
@@ -75,15 +86,26 @@ async fn a_call_that_is_too_large_is_a_failure_in_wechats_form_too() {
 #[tokio::test]
 async fn a_stranger_is_refused_without_the_body() {
     let relay = Relay::start().await;
-    let address = relay.local.url();
-    let address = address.strip_prefix("http://").unwrap();
-    let mut stream = TcpStream::connect(address).await.unwrap();
     let head = "POST /cgi-bin/media/upload?access_token=nobodys HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 1000000\r\n\r\n";
-    stream.write_all(head.as_bytes()).await.unwrap();
-    let mut answer = [0; 4096];
-    let length = stream.read(&mut answer).await.unwrap();
-    let answer = String::from_utf8_lossy(&answer[..length]);
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    drop(stream);
+    let answer = relay.answer_to(head).await;
+    assert!(
+        answer.starts_with("HTTP/1.1 200") && answer.contains("40001"),
+        "{answer}"
+    );
+    relay.local.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_a_failure_in_wechats_form_too() {
+    let relay = Relay::start().await;
+    let token = &relay.token;
+    let head = format!(
+        "POST /cgi-bin/media/upload?access_token={token} HTTP/1.1\r\nhost: 127.0.0.1\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n"
+    );
+    let answer = relay.answer_to(&head).await;
+    assert!(
+        answer.starts_with("HTTP/1.1 400") && answer.contains("\"errcode\":400"),
+        "{answer}"
+    );
     relay.local.stop().await;
 }

@@ -16,7 +16,7 @@ mod token;
 
 pub(crate) use self::client::{parse_base, parse_proxy};
 #[cfg(feature = "relay")]
-pub use self::raw::{RawAnswer, RawCall};
+pub use self::raw::{HiddenTokens, RawAnswer, RawCall};
 pub use self::{
     answer::{Rejection, read as read_answer},
     call::{Call, Unexpected},

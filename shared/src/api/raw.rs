@@ -1,8 +1,9 @@
 //! Calls that are passed on as they came, and their answers as WeChat gave them, but for the access_token: the client puts it
 //! into the call, and hides it in the answer.
 
-use std::{fmt, time::Duration};
+use std::{error::Error as _, fmt, sync::Mutex, time::Duration};
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use memchr::memmem;
 use reqwest::StatusCode;
@@ -11,12 +12,16 @@ use serde_json::Value;
 use url::form_urlencoded;
 
 use super::{ApiError, Client, Rejection, error::transport_error};
-use crate::{clock::Deadline, errcode, secret::Secret};
+use crate::{clock::Deadline, errcode, lock::lock, secret::Secret};
 
 /// The name of all these calls in errors and metrics. Their paths are too many for a metric.
 const OPERATION: &str = "relay";
 /// Bytes. An answer is read so far before any of it is passed on: WeChat's refusals are shorter.
 const READ_AHEAD: usize = 1024 * 1024;
+/// Some servers put it before JSON.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+/// How many access_tokens are hidden in answers.
+const HIDDEN_TOKENS: usize = 4;
 /// The headers of an answer that are passed on.
 const PASSED_ON: [HeaderName; 3] = [header::CONTENT_TYPE, header::CONTENT_DISPOSITION, header::LOCATION];
 
@@ -31,11 +36,29 @@ pub struct RawCall<'a> {
     /// The header Content-Type.
     pub content_type: Option<&'a HeaderValue>,
     /// The body.
-    pub body: &'a [u8],
-    /// What takes the place of the access_token in the answer.
+    pub body: Bytes,
+    /// What takes the place of an access_token in the answer.
     pub stand_in: &'a str,
-    /// Earlier access_tokens, which are hidden in the answer too.
-    pub earlier: &'a [Secret],
+    /// The access_tokens that are hidden in the answer: those of earlier calls, and those of this one.
+    pub hidden: &'a HiddenTokens,
+}
+
+/// The last access_tokens of a process. WeChat accepts the one before the current one for some minutes more.
+#[derive(Debug, Default)]
+pub struct HiddenTokens(Mutex<Vec<Secret>>);
+
+impl HiddenTokens {
+    /// Hides `token` from now on.
+    pub fn hide(&self, token: &Secret) {
+        let mut tokens = lock(&self.0);
+        if tokens.iter().any(|hidden| hidden.expose() == token.expose()) {
+            return;
+        }
+        tokens.push(token.clone());
+        if tokens.len() > HIDDEN_TOKENS {
+            tokens.remove(0);
+        }
+    }
 }
 
 /// An answer of WeChat's. Its body is read in chunks; dropping it hangs up. `Debug` shows only its status.
@@ -46,8 +69,6 @@ pub struct RawAnswer {
     pub headers: HeaderMap,
     /// The errcode of a refusal, 0 of a success in JSON, else `None`.
     pub errcode: Option<i64>,
-    /// The access_token with which the call was made.
-    pub access_token: Secret,
     body: Body,
 }
 
@@ -112,12 +133,7 @@ impl Body {
             Ok(Some(chunk)) => self.held.extend_from_slice(&chunk),
             Ok(None) => self.rest = None,
             Err(error) if error.is_timeout() => return Err(transport_error(OPERATION, error)),
-            Err(_) => {
-                return Err(ApiError::Unreadable {
-                    operation: OPERATION,
-                    detail: "it breaks off".to_owned(),
-                });
-            }
+            Err(_) => return Err(broken("it breaks off")),
         }
         Ok(())
     }
@@ -140,6 +156,7 @@ impl Client {
         let operation = OPERATION;
         let started = self.clock.now_millis();
         let budget = deadline.budget(started, Duration::MAX, Duration::ZERO);
+        call.hidden.hide(token);
         let outcome = if budget.is_zero() {
             Err(ApiError::OutOfTime { operation })
         } else {
@@ -164,16 +181,19 @@ impl Client {
         if let Some(content_type) = call.content_type {
             request = request.header(header::CONTENT_TYPE, content_type);
         }
-        let response = request.body(call.body.to_vec()).send().await;
-        let response = response.map_err(|error| transport_error(OPERATION, error))?;
-        let status = response.status();
-        if response.headers().contains_key(header::CONTENT_ENCODING) {
-            return Err(ApiError::Unreadable {
-                operation: OPERATION,
-                detail: "compressed, though nobody asked for that".to_owned(),
-            });
+        if call.body.is_empty() && !matches!(*call.method, Method::GET | Method::HEAD) {
+            request = request.header(header::CONTENT_LENGTH, 0);
         }
-        let hidden = Hidden::new(token, call);
+        let response = request.body(call.body.clone()).send().await.map_err(failed_head)?;
+        let status = response.status();
+        if status.is_informational() {
+            return Err(broken("an answer that promises another one"));
+        }
+        let encoding = response.headers().get(header::CONTENT_ENCODING);
+        if encoding.is_some_and(|encoding| !matches!(encoding.as_bytes(), b"" | b"identity")) {
+            return Err(broken("compressed, though nobody asked for that"));
+        }
+        let hidden = Hidden::new(call);
         let headers = passed_on(response.headers(), &hidden);
         let mut body = Body {
             hidden,
@@ -202,10 +222,28 @@ impl Client {
             status,
             headers,
             errcode,
-            access_token: token.clone(),
             body,
         })
     }
+}
+
+fn broken(detail: &str) -> ApiError {
+    ApiError::Unreadable {
+        operation: OPERATION,
+        detail: detail.to_owned(),
+    }
+}
+
+/// Tells an answer that is not HTTP from no answer.
+fn failed_head(error: reqwest::Error) -> ApiError {
+    let mut cause = error.source();
+    while let Some(found) = cause {
+        if found.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse) {
+            return broken("not HTTP");
+        }
+        cause = found.source();
+    }
+    transport_error(OPERATION, error)
 }
 
 fn passed_on(headers: &HeaderMap, hidden: &Hidden) -> HeaderMap {
@@ -223,7 +261,7 @@ fn errcode_in(body: &[u8]) -> Option<i64> {
     struct Answer {
         errcode: Option<Value>,
     }
-    let body = body.trim_ascii_start();
+    let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body).trim_ascii_start();
     if !body.starts_with(b"{") {
         return None;
     }
@@ -231,8 +269,14 @@ fn errcode_in(body: &[u8]) -> Option<i64> {
     match answer.errcode {
         None => Some(0),
         Some(Value::String(text)) => text.parse().ok(),
-        Some(number) => number.as_i64(),
+        Some(number) => number.as_i64().or_else(|| whole(number.as_f64()?)),
     }
+}
+
+/// Reads a number that is written with a fraction of zero.
+fn whole(number: f64) -> Option<i64> {
+    #[expect(clippy::cast_possible_truncation, reason = "a cast from f64 saturates")]
+    (number.fract() == 0.0).then_some(number as i64)
 }
 
 fn encoded(token: &Secret) -> String {
@@ -246,10 +290,11 @@ struct Hidden {
 }
 
 impl Hidden {
-    /// Hides `token` and the earlier ones, also as a query would have them.
-    fn new(token: &Secret, call: &RawCall<'_>) -> Self {
-        let tokens = std::iter::once(token).chain(call.earlier);
+    /// Hides the tokens, also as a query would have them.
+    fn new(call: &RawCall<'_>) -> Self {
+        let tokens = lock(&call.hidden.0).clone();
         let mut texts: Vec<String> = tokens
+            .iter()
             .flat_map(|token| [token.expose().to_owned(), encoded(token)])
             .filter(|text| !text.is_empty())
             .collect();
@@ -299,17 +344,21 @@ impl Hidden {
 mod tests {
     use super::*;
 
-    fn hidden(token: &str, earlier: &[Secret]) -> Hidden {
+    fn hidden(tokens: &[&str]) -> Hidden {
+        let hidden = HiddenTokens::default();
+        for token in tokens {
+            hidden.hide(&Secret::new(*token));
+        }
         let call = RawCall {
             method: &Method::GET,
             path: "/cgi-bin/x",
             query: ("access_token=", ""),
             content_type: None,
-            body: b"",
+            body: Bytes::new(),
             stand_in: "OPAQUE",
-            earlier,
+            hidden: &hidden,
         };
-        Hidden::new(&Secret::new(token), &call)
+        Hidden::new(&call)
     }
 
     /// What comes out of an answer that comes in chunks of `size` bytes.
@@ -325,7 +374,7 @@ mod tests {
 
     #[test]
     fn the_token_is_hidden_wherever_the_chunks_cut_it() {
-        let hidden = hidden("TOK-abc", &[Secret::new("TOK-b"), Secret::new("OLD/1")]);
+        let hidden = hidden(&["TOK-abc", "TOK-b", "OLD/1"]);
         let answer = b"TOK-abc,\xff\x00TOK-bTOK-abcTOK,OLD/1 OLD%2F1;TOK-ab";
         for size in 1..=answer.len() {
             assert_eq!(
@@ -338,7 +387,7 @@ mod tests {
 
     #[test]
     fn other_bytes_stay_as_they_are() {
-        let hidden = hidden("TOK-abc", &[]);
+        let hidden = hidden(&["TOK-abc"]);
         let answer: Vec<u8> = (0..=255).cycle().take(3_000).collect();
         for size in [1, 7, 1_000, 3_000] {
             assert_eq!(passed(&hidden, &answer, size), answer);
@@ -350,6 +399,8 @@ mod tests {
         let errcode = |body: &str| errcode_in(body.as_bytes());
         assert_eq!(errcode(r#" {"errcode":40001,"errmsg":"x"}"#), Some(40001));
         assert_eq!(errcode(r#"{"errcode":"40001"}"#), Some(40001));
+        assert_eq!(errcode("\u{feff}{\"errcode\":40001.0}"), Some(40001));
+        assert_eq!(errcode(r#"{"errcode":0.5}"#), None);
         assert_eq!(errcode(r#"{"total":1}"#), Some(0));
         for other in ["[1]", "<html>", "", "{", "\u{89}PNG"] {
             assert_eq!(errcode(other), None, "{other}");

@@ -16,6 +16,8 @@ use crate::{
 const KIND: &str = "keys";
 /// The attribute with the secret of the relay's tokens.
 const RELAY_SECRET: &str = "relay_secret";
+/// Characters. A shorter one could be guessed.
+const SHORTEST_RELAY_SECRET: usize = 32;
 /// The most keys of one account. With names of 256 bytes and limits of 2 KiB each, they fill 300 KB of an item's 400.
 pub const KEYS_LIMIT: usize = 100;
 
@@ -128,21 +130,30 @@ impl Table {
     pub async fn relay_secret(&self, candidate: &Secret) -> Result<Secret, StoreError> {
         let pk = self.pk(KIND);
         let item = self.read(&pk, true).await?;
-        if let Some(secret) = item.as_ref().and_then(|item| get_text(item, RELAY_SECRET)) {
-            return Ok(Secret::new(secret));
+        if let Some(stored) = item.as_ref().and_then(|item| item.get(RELAY_SECRET)) {
+            return relay_secret_in(stored);
         }
         let expression = format!("SET {RELAY_SECRET} = if_not_exists({RELAY_SECRET}, :candidate)");
         let update = self.update(&pk, &expression, None, [(":candidate", text(candidate.expose()))]);
         let written = update.return_values(ReturnValue::UpdatedNew).send().await;
         let written = written.map_err(|error| StoreError::from_sdk("UpdateItem", &error))?;
-        let stored = written
-            .attributes
-            .as_ref()
-            .and_then(|item| get_text(item, RELAY_SECRET));
-        stored
-            .map(Secret::new)
-            .ok_or_else(|| StoreError::damaged("UpdateItem", "the relay's secret was not stored"))
+        let stored = written.attributes.as_ref().and_then(|item| item.get(RELAY_SECRET));
+        relay_secret_in(stored.unwrap_or(&AttributeValue::Null(true)))
     }
+}
+
+/// Reads the relay's secret. One that could be guessed was not written by the relay.
+fn relay_secret_in(stored: &AttributeValue) -> Result<Secret, StoreError> {
+    let secret = stored
+        .as_s()
+        .ok()
+        .filter(|secret| secret.len() >= SHORTEST_RELAY_SECRET);
+    secret.map(|secret| Secret::new(secret.as_str())).ok_or_else(|| {
+        StoreError::damaged(
+            "GetItem",
+            format!("{RELAY_SECRET} is not one of the relay's: delete it"),
+        )
+    })
 }
 
 /// Reads why `key` was not added to `item`. The SDK repeats a write whose answer was lost: then the key is there.

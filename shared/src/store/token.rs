@@ -9,6 +9,9 @@ use crate::secret::Secret;
 /// The run `:owner` holds the lease.
 const MINE: &str = "lease_owner = :owner";
 
+/// The attribute with the token before the current one.
+const PREVIOUS: &str = "previous_token";
+
 /// Seconds. Tolerated clock skew. A lease that ends later than `until + CLOCK_SKEW` was written by a fast clock and counts
 /// as expired.
 const CLOCK_SKEW: i64 = 60;
@@ -34,6 +37,8 @@ pub struct StoredToken {
     pub refreshed_at: i64,
     /// Increases by one with each new token.
     pub generation: u64,
+    /// The token before this one, which WeChat may accept for some minutes more.
+    pub previous: Option<Secret>,
 }
 
 impl StoredToken {
@@ -105,6 +110,7 @@ impl TokenItem {
                 expires_at: get_number(item, "expires_at").unwrap_or(0),
                 refreshed_at: get_number(item, "refreshed_at").unwrap_or(0),
                 generation,
+                previous: get_text(item, PREVIOUS).map(Secret::new),
             });
         let forced_at = item
             .get("forced_at")
@@ -224,9 +230,16 @@ impl Credential {
     /// [`StoreError`] when the table cannot be written. The write may still have landed.
     pub async fn save(&self, owner: &str, read_generation: u64, token: &StoredToken) -> Result<bool, StoreError> {
         let pk = self.pk();
+        let previous = token
+            .previous
+            .as_ref()
+            .map(|previous| (":previous", text(previous.expose())));
+        let set_previous = previous
+            .as_ref()
+            .map_or(String::new(), |_| format!(", {PREVIOUS} = :previous"));
         let expression = format!(
             "SET {} = :token, expires_at = :expires_at, refreshed_at = :refreshed_at, generation = :generation, \
-             refreshed_by = :owner \
+             refreshed_by = :owner{set_previous} \
              REMOVE lease_owner, lease_expires_at, failed_at, failed_owner, failed_type, failed_errcode, failed_message",
             self.attribute
         );
@@ -241,6 +254,7 @@ impl Credential {
             (":generation", number(token.generation)),
             (":read", number(read_generation)),
         ];
+        let values = values.into_iter().chain(previous);
         let update = self
             .table
             .update(&pk, &expression, Some(&condition), values)

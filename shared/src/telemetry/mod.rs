@@ -31,7 +31,7 @@ pub use self::{
 /// The log levels of libraries, independent of `AWS_LAMBDA_LOG_LEVEL`: HTTP libraries log headers at `debug`, and the Lambda
 /// runtime logs whole events at `trace`. The runtime's span at `info` puts the request id into every line.
 const LIBRARIES: &str =
-    "hyper=warn,aws=warn,h2=warn,rustls=warn,lambda_runtime=warn,lambda_runtime::layers::trace=info";
+    "hyper=warn,hyper_util=error,aws=warn,h2=warn,rustls=warn,lambda_runtime=warn,lambda_runtime::layers::trace=info";
 
 thread_local! {
     /// The lines that [`at_once`] has collected so far.

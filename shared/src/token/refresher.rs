@@ -352,6 +352,10 @@ impl<S: TokenStore, I: TokenIssuer<Error: Into<RefreshError>>> Refresher<S, I> {
             expires_at: asked_at.saturating_add(issued.expires_in),
             refreshed_at: asked_at,
             generation: item.generation + u64::from(!is_same),
+            previous: item.token.as_ref().and_then(|token| {
+                let replaced = Some(token.value.clone()).filter(|_| !is_same);
+                replaced.or_else(|| token.previous.clone())
+            }),
         };
         let saved = retry_once(|| self.store.save(owner, item.generation, &token)).await?;
         Ok(saved.then_some(Refreshed {

@@ -35,10 +35,14 @@ async fn an_answer_that_breaks_off_is_502() {
         ]
         .concat(),
         b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 2\r\n\r\n{}".to_vec(),
+        b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n".to_vec(),
+        b"HTTP/1.1 200 OK\r\na: \0\r\n\r\n".to_vec(),
+        b"not HTTP, but an answer of some length\r\n\r\n".to_vec(),
     ] {
-        assert_eq!(answer_to(bytes).await.status, 502);
+        let shown = String::from_utf8_lossy(&bytes[..20]).into_owned();
+        assert_eq!(answer_to(bytes).await.status, 502, "{shown}");
     }
-    assert_eq!(answer_to(b"not HTTP".to_vec()).await.status, 504, "no answer at all");
+    assert_eq!(answer_to(Vec::new()).await.status, 504, "no answer at all");
 }
 
 #[tokio::test]

@@ -155,8 +155,6 @@ async fn the_real_token_is_hidden_wherever_an_answer_shows_it() {
 async fn a_token_that_was_replaced_stays_hidden() {
     let (server, mut relay, token, real) = before_raw_server().await;
     let request = call("GET", &format!("/cgi-bin/x?access_token={token}"));
-    server.answer_with("200 OK", "", b"{}");
-    relay.function.send(&request).await;
     relay.stage.wechat.control("token/invalidate", &json!({})).await;
     server.answer_with("200 OK", "", br#"{"errcode":40001,"errmsg":"invalid credential"}"#);
     server.answer_with("200 OK", "", format!("{{\"old\":\"{real}\"}}").as_bytes());
@@ -166,6 +164,49 @@ async fn a_token_that_was_replaced_stays_hidden() {
         server.last().line,
         server.received()[0].line,
         "the call was made again with another token"
+    );
+    server.answer_with("200 OK", "", format!("{{\"old\":\"{real}\"}}").as_bytes());
+    let answer = relay.function.succeed(&request).await;
+    assert_eq!(answer["body"], json!({ "old": token }).to_string(), "the next one too");
+}
+
+#[tokio::test]
+async fn the_token_before_the_one_in_the_table_is_hidden_by_a_new_instance_too() {
+    const OLD: &str = "96_the-token-before-this-one";
+    let (server, relay, token, _) = before_raw_server().await;
+    relay.stage.table.set("token", &json!({ "previous_token": OLD })).await;
+    let mut fresh = relay.stage.function(BINARY).await;
+    server.answer_with("200 OK", "", format!("{{\"request_url\":\"{OLD}\"}}").as_bytes());
+    let request = call("POST", &format!("/cgi-bin/openapi/rid/get?access_token={token}"));
+    let answer = fresh.succeed(&request).await;
+    assert_eq!(answer["body"], json!({ "request_url": token }).to_string());
+}
+
+#[tokio::test]
+async fn a_call_without_a_body_says_so() {
+    let (server, mut relay, token, _) = before_raw_server().await;
+    for (method, length) in [("POST", Some("0")), ("DELETE", Some("0")), ("GET", None)] {
+        server.answer_with("200 OK", "", b"{}");
+        relay
+            .function
+            .send(&call(method, &format!("/cgi-bin/x?access_token={token}")))
+            .await;
+        assert_eq!(server.last().header("content-length"), length, "{method}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_name_comes_back_in_any_script() {
+    let (server, mut relay, token, _) = before_raw_server().await;
+    let headers = "content-disposition: attachment; filename=\"图片.jpg\"\r\ncontent-encoding: identity\r\n";
+    server.answer_with("200 OK", headers, b"x");
+    let answer = relay
+        .function
+        .succeed(&call("GET", &format!("/cgi-bin/x?access_token={token}")))
+        .await;
+    assert_eq!(
+        answer["headers"]["content-disposition"],
+        "attachment; filename=\"图片.jpg\""
     );
 }
 

@@ -35,6 +35,29 @@ async fn what_could_reach_another_path_never_leaves() {
 }
 
 #[tokio::test]
+async fn a_method_that_is_none_of_wechats_never_leaves_nor_shows_the_query() {
+    let mut relay = Relay::start().await;
+    let token = relay.caller(MENUS).await;
+    let before = relay.stage.wechat.all_calls().await.len();
+    for method in ["CONNECT", "TRACE", "PROPFIND"] {
+        let request = call(method, &format!("/cgi-bin/menu/get?q=private&access_token={token}"));
+        assert_eq!(errcode(&relay.function.send(&request).await), 48001, "{method}");
+    }
+    assert_eq!(relay.stage.wechat.all_calls().await.len(), before);
+    assert!(!relay.logs().contains("private"));
+}
+
+#[tokio::test]
+async fn a_query_that_is_not_one_is_refused() {
+    let mut relay = Relay::start().await;
+    let token = relay.caller(SHOP).await;
+    for more in ["a\tb".to_owned(), "\n".to_owned(), "x".repeat(20_000)] {
+        let request = call("GET", &format!("/cgi-bin/menu/get?access_token={token}&q={more}"));
+        assert_eq!(errcode(&relay.function.send(&request).await), 40035);
+    }
+}
+
+#[tokio::test]
 async fn a_key_reaches_its_own_paths_only() {
     let mut relay = Relay::start().await;
     let token = relay.caller(MENUS).await;

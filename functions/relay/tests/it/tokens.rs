@@ -89,6 +89,8 @@ async fn who_gets_no_token_is_told_why_as_wechat_does() {
         (json!({"appid": APP_ID}), 41004),
         (json!({"appid": "wx1", "secret": SHOP}), 40013),
         (json!({"appid": 1, "secret": SHOP}), 47001),
+        (json!({"appid": APP_ID, "secret": null}), 41004),
+        (json!(["client_credential", APP_ID, SHOP]), 47001),
         (Value::Null, 44002),
     ] {
         assert_eq!(errcode(&stable(&mut relay.function, &body).await), expected, "{body}");
@@ -112,6 +114,22 @@ async fn instances_that_start_at_once_take_each_others_tokens() {
         stored["relay_secret"].as_str().unwrap().len() >= 32,
         "a secret that cannot be guessed"
     );
+}
+
+#[tokio::test]
+async fn a_secret_that_could_be_guessed_signs_nothing() {
+    let mut stage = Stage::with_token().await;
+    stage.set([("API_KEYS", "a-root-key-of-this-test")]);
+    for damaged in ["", "short"] {
+        stage.table.set("keys", &json!({ "relay_secret": damaged })).await;
+        let mut function = stage.function(BINARY).await;
+        let response = function.send(&get_token("a-root-key-of-this-test")).await;
+        assert!(response.status >= 500, "{response:?}");
+        assert!(
+            response.body["errmsg"].as_str().unwrap().contains("relay_secret"),
+            "{response:?}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! What a run does when WeChat answers as it should.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use testing::{Outcome, Stage, event::sample, now};
 
 use crate::{
@@ -120,6 +120,21 @@ async fn a_refused_token_is_replaced_by_an_ordinary_call_when_that_brings_anothe
     let again = function.succeed(&replacement).await;
     assert_eq!((&again["refreshed"], &again["generation"]), (&json!(false), &json!(2)));
     assert_eq!((calls(&stage).await, forced_calls(&stage).await), (2, 0));
+}
+
+#[tokio::test]
+async fn the_token_before_the_current_one_is_remembered() {
+    let stage = stage().await;
+    let mut function = refreshed(&stage).await;
+    let first = token(&stage).await;
+    assert_eq!(first["previous_token"], Value::Null);
+    stage.wechat.control("token/invalidate", &json!({})).await;
+    function.succeed(&replace(&stage).await).await;
+    assert_eq!(token(&stage).await["previous_token"], first["access_token"]);
+    // The same token with more life is no other one.
+    put(&stage, json!({"expires_at": now() + 99})).await;
+    function.succeed(&refresh()).await;
+    assert_eq!(token(&stage).await["previous_token"], first["access_token"]);
 }
 
 #[tokio::test]

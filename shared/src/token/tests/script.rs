@@ -96,6 +96,7 @@ impl World {
             expires_at: START + life,
             refreshed_at: START - 7_000,
             generation: 7,
+            previous: None,
         });
         let generation = if token.is_some() { 7 } else { 0 };
         Self {

@@ -398,10 +398,10 @@ async fn a_ticket_comes_from_memory_else_from_the_table_else_from_a_run() {
     put("first", 100).await;
     for after in [0, 39] {
         bench.clock.advance(after);
-        assert_eq!(source.ticket(Deadline::NONE).await.unwrap().expose(), "first");
+        assert_eq!(source.ticket(Deadline::NONE).await.unwrap().value.expose(), "first");
         put("second", 7_200).await;
     }
     bench.clock.advance(1);
-    assert_eq!(source.ticket(Deadline::NONE).await.unwrap().expose(), "second");
+    assert_eq!(source.ticket(Deadline::NONE).await.unwrap().value.expose(), "second");
     assert_eq!(bench.asked(), [Action::Ticket]);
 }

@@ -16,6 +16,7 @@ fn token(generation: u64) -> StoredToken {
         expires_at: NOW + 7200,
         refreshed_at: NOW,
         generation,
+        previous: None,
     }
 }
 
