@@ -11,6 +11,7 @@ mod managing;
 mod outages;
 mod own_code;
 mod refreshing;
+mod relay;
 mod report;
 mod sending;
 mod stage;

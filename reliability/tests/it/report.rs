@@ -164,7 +164,7 @@ fn compare(title: &str, text: &str) {
 }
 
 /// The sections, in their order.
-pub(crate) const TITLES: [&str; 14] = [
+pub(crate) const TITLES: [&str; 15] = [
     "Callbacks, when the table or the event bus breaks",
     "Sending, when the table breaks",
     "Sending, when WeChat breaks",
@@ -179,6 +179,7 @@ pub(crate) const TITLES: [&str; 14] = [
     "Sending without an Idempotency-Key",
     "Callbacks, when own code breaks",
     "Campaigns",
+    "Programs behind the relay",
 ];
 
 fn sections_of(document: &str) -> Vec<(&str, &str)> {

@@ -29,6 +29,7 @@ pub(crate) enum Program {
     Admin,
     Worker,
     Users,
+    Relay,
 }
 
 impl Program {
@@ -40,6 +41,7 @@ impl Program {
             Self::Admin => env!("CARGO_BIN_EXE_admin-under-test"),
             Self::Worker => env!("CARGO_BIN_EXE_worker-under-test"),
             Self::Users => env!("CARGO_BIN_EXE_users-under-test"),
+            Self::Relay => env!("CARGO_BIN_EXE_relay-under-test"),
         }
     }
 }
@@ -120,6 +122,7 @@ impl Stage {
             Program::SendTemplate | Program::Admin | Program::Users => {
                 assert_eq!(function.get("/api/nothing").await.status, 404);
             }
+            Program::Relay => assert_eq!(function.get("/cgi-bin/nothing").await.status, 200),
             Program::Worker => {
                 function.fail(&json!({"action": "none"})).await;
             }

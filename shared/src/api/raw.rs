@@ -22,6 +22,8 @@ const READ_AHEAD: usize = 1024 * 1024;
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 /// How many access_tokens are hidden in answers.
 const HIDDEN_TOKENS: usize = 4;
+/// Time that a call leaves for the rest of the request.
+const DEADLINE_MARGIN: Duration = Duration::from_millis(250);
 /// The headers of an answer that are passed on.
 const PASSED_ON: [HeaderName; 3] = [header::CONTENT_TYPE, header::CONTENT_DISPOSITION, header::LOCATION];
 
@@ -155,7 +157,7 @@ impl Client {
     pub async fn pass(&self, call: &RawCall<'_>, token: &Secret, deadline: Deadline) -> Result<RawAnswer, ApiError> {
         let operation = OPERATION;
         let started = self.clock.now_millis();
-        let budget = deadline.budget(started, Duration::MAX, Duration::ZERO);
+        let budget = deadline.budget(started, Duration::MAX, DEADLINE_MARGIN);
         call.hidden.hide(token);
         let outcome = if budget.is_zero() {
             Err(ApiError::OutOfTime { operation })
