@@ -1,13 +1,16 @@
 """Measures one invocation: its CPU, its calls to DynamoDB, EventBridge and WeChat, and its bytes of log.
 
-    cargo build --release -p webhook -p send-template
+    cargo build --release -p webhook -p send-template -p relay
     python3 docs/growth/measure.py target/release
 
 It plays everything that a function talks to, on loopback: the Lambda Runtime API, DynamoDB, EventBridge and WeChat, all of
 which answer at once. CPU is the process's, from /proc, so it needs Linux. TLS is not included.
 """
 
+import base64
 import collections
+import hashlib
+import hmac
 import json
 import os
 import pathlib
@@ -31,6 +34,19 @@ TOKEN = {
     "refreshed_at": {"N": "1767225600"},
     "generation": {"N": "1"},
 }
+APP_ID = "wx0123456789abcdef"
+API_KEY = "events-key"
+RELAY_SECRET = "0123456789abcdef" * 4
+
+
+def relay_token():
+    """The token that the relay issues for API_KEY."""
+
+    def sign(purpose, text):
+        return hmac.new(RELAY_SECRET.encode(), f"{purpose}\n{APP_ID}\n{text}".encode(), hashlib.sha256).digest()
+
+    signed = f"r-{sign('root', API_KEY)[:16].hex()}.{int(time.time()) + 7200}"
+    return f"{signed}.{base64.urlsafe_b64encode(sign('token', signed)).decode().rstrip('=')}"
 
 
 def write_units(request):
@@ -61,6 +77,8 @@ class World:
             return {"FailedEntryCount": 0, "Entries": [{"EventId": "1"}]}
         if name == "GetItem" and body["Key"]["pk"]["S"].startswith("token#"):
             return {"Item": TOKEN}
+        if name == "GetItem" and body["Key"]["pk"]["S"].startswith("keys#"):
+            return {"Item": {"relay_secret": {"S": RELAY_SECRET}}}
         return {}
 
     def wechat(self, path):
@@ -133,7 +151,7 @@ def measure(binary, event, invocations, **variables):
         "AWS_LAMBDA_RUNTIME_API": address, "AWS_LAMBDA_FUNCTION_NAME": "f", "AWS_LAMBDA_FUNCTION_VERSION": "1",
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256", "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "a",
         "AWS_SECRET_ACCESS_KEY": "b", "AWS_ENDPOINT_URL": f"http://{address}", "WECHAT_API_BASE": f"http://{address}",
-        "WECHAT_APP_ID": "wx0123456789abcdef", "WECHAT_TOKEN": "eventsToken01", "API_KEYS": "events-key",
+        "WECHAT_APP_ID": APP_ID, "WECHAT_TOKEN": "eventsToken01", "API_KEYS": API_KEY,
         "WECHAT_ENCODING_AES_KEY": "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG", "WECHAT_MAX_CLOCK_SKEW": "0",
         "TABLE_NAME": "t", "TOKEN_REFRESHER_FUNCTION": "r",
     } | variables
@@ -183,7 +201,9 @@ def main():
             event["headers"]["idempotency-key"] = "order-1"
         return event
 
-    webhook, sender = str(binaries / "webhook"), str(binaries / "send-template")
+    relayed = sample("relay-call")
+    relayed["rawQueryString"] = f"access_token={relay_token()}"
+    webhook, sender, relay = (str(binaries / name) for name in ("webhook", "send-template", "relay"))
     subjects = {
         "reply in safe mode": (webhook, sample("webhook-safe-mode"), 500, {"WECHAT_MESSAGE_MODE": "safe"}),
         "reply, published to a bus": (webhook, sample("webhook-text"), 500, {"WECHAT_MESSAGE_MODE": "plain", "EVENT_BUS_NAME": "b"}),
@@ -192,6 +212,7 @@ def main():
         "send to one": (sender, send(1, False), 300, {}),
         "send to one, with a key": (sender, send(1, True), 300, {}),
         "send to 100, with a key": (sender, send(100, True), 30, {}),
+        "relayed call": (relay, relayed, 500, {}),
     }
     for name, (binary, event, invocations, variables) in subjects.items():
         print(json.dumps({"subject": name} | measure(binary, event, invocations, **variables)), flush=True)

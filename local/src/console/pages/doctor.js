@@ -8,7 +8,7 @@ import { problemBox } from "./problem.js";
 const CHINESE = {
   configuration: "配置", "API keys": "API 密钥", callbacks: "收到的回调", secret: "密钥", "reply rules": "回复规则", table: "数据表", "table expiry": "数据过期（TTL）", "last refused callback": "最近被拒的回调", token: "access_token",
   "refresh on demand": "按需刷新", templates: "消息模板", menu: "自定义菜单", "callback URL": "回调地址", "send quota": "发送额度",
-  "token quota": "token 额度",
+  "token quota": "token 额度", "own code": "自有服务", relay: "中继",
 };
 
 const report = h("div", { class: "report", "aria-live": "polite" }, h("p", { class: "empty" }, t("doctor-empty")));
