@@ -245,7 +245,8 @@ fn sending(name: &str, body: &Value) -> Subject {
 
 fn subjects(scene: &Scene) -> Vec<Subject> {
     let refresh = sample("refresh-schedule");
-    let relayed = get(&format!("/cgi-bin/user/get?access_token={}", scene.relay_token));
+    let query = format!("access_token={}&openid={FOLLOWER}", scene.relay_token);
+    let relayed = get(&format!("/cgi-bin/user/info?{query}"));
     vec![
         subject("hello", binary("hello"), Mode::Safe, callback_in(Mode::Safe)),
         webhook(Mode::Plain),
