@@ -75,6 +75,14 @@ impl Operation {
     }
 }
 
+/// The query parameter that [`ApiRequest::cursor`](crate::ApiRequest::cursor) reads.
+pub const CURSOR: Parameter = Parameter {
+    name: "cursor",
+    location: Location::Query,
+    description: "The `cursor` of the page before",
+    schema: r#"{"type": "string", "minLength": 1}"#,
+};
+
 /// The location of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Location {

@@ -7,7 +7,10 @@ use http::{HeaderMap, HeaderName, Method, Response};
 use serde_json::Value;
 use wechat::{clock::Deadline, validate::did_you_mean};
 
-use crate::{Caller, Problem, Request, Scope, openapi::Operation};
+use crate::{
+    Caller, Problem, Request, Scope,
+    openapi::{CURSOR, Operation},
+};
 
 /// Bytes. The limit of a request's body.
 pub const BODY_LIMIT: usize = 256 * 1024;
@@ -134,7 +137,7 @@ impl<'a> ApiRequest<'a> {
     /// # Errors
     /// [`Problem`] 400 when no earlier page returned the cursor.
     pub fn cursor<C, E: fmt::Display>(&self, parse: impl FnOnce(&str) -> Result<C, E>) -> Result<Option<C>, Problem> {
-        const NAME: &str = "cursor";
+        const NAME: &str = CURSOR.name;
         let parsed = self.query(NAME).map(|cursor| parse(&cursor)).transpose();
         parsed.map_err(|error| Problem::bad_request(error.to_string()).with_field(NAME))
     }

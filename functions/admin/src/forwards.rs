@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{Response, StatusCode};
 use http_api::{
     ApiRequest, Operation, Problem, Route,
-    openapi::{Location, Parameter, Schema},
+    openapi::{CURSOR, Location, Parameter, Schema},
     response, route,
 };
 use serde::Serialize;
@@ -31,12 +31,7 @@ pub(crate) const ROUTES: &[Route<App>] = &[
                 description: "waiting: own code will be asked again. dead: it will not, unless somebody retries it",
                 schema: r#"{"type": "string", "enum": ["waiting", "dead"], "default": "waiting"}"#,
             },
-            Parameter {
-                name: "cursor",
-                location: Location::Query,
-                description: "The next page, as the one before named it",
-                schema: r#"{"type": "string"}"#,
-            },
+            CURSOR,
         ],
         answers: &[(200, "A page: waiting ones by their next attempt, dead ones by the time of their last", Schema::Named("ForwardPage"))],
         failures: &[400],

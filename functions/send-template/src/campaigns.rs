@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use http::{Response, StatusCode};
 use http_api::{
     ApiRequest, Operation, Problem, Route,
-    openapi::{Body, Location, Parameter, Schema},
+    openapi::{Body, CURSOR, Location, Parameter, Schema},
     response, route,
 };
 use serde::Serialize;
@@ -29,13 +29,6 @@ pub(crate) const CAMPAIGN: Parameter = Parameter {
     location: Location::Path,
     description: "The campaign's id",
     schema: r#"{"type": "string", "pattern": "^[0-9a-f]{1,32}$"}"#,
-};
-/// The parameter of all lists.
-pub(crate) const CURSOR: Parameter = Parameter {
-    name: "cursor",
-    location: Location::Query,
-    description: "The `cursor` of the page before",
-    schema: r#"{"type": "string", "minLength": 1}"#,
 };
 
 /// The order that a path gives.

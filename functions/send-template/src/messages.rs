@@ -3,7 +3,7 @@
 use http::Response;
 use http_api::{
     ApiRequest, Operation, Problem, Route,
-    openapi::{Location, Parameter, Schema},
+    openapi::{CURSOR, Location, Parameter, Schema},
     response, route,
 };
 use wechat::{
@@ -14,7 +14,6 @@ use wechat::{
 use crate::{
     App,
     answer::{Message, MessagePage},
-    campaigns::CURSOR,
 };
 
 pub(crate) const ROUTES: &[Route<App>] = &[

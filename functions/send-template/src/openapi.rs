@@ -266,7 +266,7 @@ struct CanaryBody {
 #[allow(dead_code, reason = "only the schema is used")]
 struct PartBody {
     /// The name of the part.
-    #[schema(pattern = r"^\s*\S[^\u0000-\u001F\u007F-\u009F]*$", max_length = 32)]
+    #[schema(pattern = r"^\s*\S[^\u0000-\u001F\u007F-\u009F]*$", max_length = 128)]
     part: String,
     #[schema(min_items = 1)]
     recipients: Vec<EntryBody>,

@@ -5,7 +5,7 @@ use std::{collections::HashSet, fmt::Write as _};
 use http::{Response, header};
 use http_api::{
     ApiRequest, Operation, Problem, Route,
-    openapi::{Body, Location, Parameter, Schema},
+    openapi::{Body, CURSOR, Location, Parameter, Schema},
     response::{self, csv_cell},
     route,
 };
@@ -24,7 +24,7 @@ use wechat::{
 
 use crate::{
     App,
-    campaigns::{CAMPAIGN, CURSOR, find},
+    campaigns::{CAMPAIGN, find},
     templates::{self, Checked},
 };
 

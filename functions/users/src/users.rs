@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use http::{Response, StatusCode};
 use http_api::{
     ApiRequest, Operation, Problem, Route,
-    openapi::{Body, Location, Parameter, Schema},
+    openapi::{Body, CURSOR, Location, Parameter, Schema},
     response, route,
 };
 use serde::Serialize;
@@ -33,12 +33,6 @@ const BY_OPENID: Parameter = Parameter {
     name: "openid",
     location: Location::Query,
     description: "Finds the user who has this openid",
-    schema: r#"{"type": "string"}"#,
-};
-const CURSOR: Parameter = Parameter {
-    name: "cursor",
-    location: Location::Query,
-    description: "The next page of all users, as the one before named it",
     schema: r#"{"type": "string"}"#,
 };
 
