@@ -1,13 +1,13 @@
 // Starts what the tests need: `local` and the example on free ports, and Debian's Chromium.
 
-import { spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
+
+import { start } from "./program.js";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const program = process.env.LOCAL_PROGRAM ?? join(root, "target/debug/local");
@@ -26,28 +26,6 @@ export function startBundle(parameters = [], environment = {}) {
 /** Starts the back end of examples/web, which `npm run build` has built, on a run of `local`. */
 export function startExample(bundle) {
   return start(process.execPath, [join(root, "examples/web/server.js")], { PORT: "0", BUNDLE_URL: bundle.url });
-}
-
-/** Starts a program that prints "ready URL". */
-async function start(command, parameters, environment) {
-  const child = spawn(command, parameters, {
-    env: { ...process.env, ...environment },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  const complaints = [];
-  child.stderr.on("data", (data) => complaints.push(data));
-  const url = await new Promise((resolve, reject) => {
-    createInterface({ input: child.stdout }).once("line", (line) => resolve(line.replace(/^ready /, "")));
-    child.once("exit", (code) => reject(new Error(`${command} ended with ${code}: ${Buffer.concat(complaints)}`)));
-  });
-  let hasEnded = false;
-  child.once("exit", () => { hasEnded = true; });
-  const stop = () => new Promise((resolve, reject) => {
-    if (hasEnded) return reject(new Error(`${command} has ended by itself: ${Buffer.concat(complaints)}`));
-    child.once("exit", resolve);
-    child.kill("SIGTERM");
-  });
-  return { url, stop };
 }
 
 /** Starts a browser with a temporary profile. */

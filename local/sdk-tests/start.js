@@ -4,16 +4,16 @@
 // itself with its AppSecret, which tells a fault of the relay from one of the simulator or of a test.
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { test } from "node:test";
 import { setTimeout } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { crc32, deflateSync } from "node:zlib";
+
+import { start } from "../console-tests/program.js";
 
 const program = process.env.LOCAL_BINARY ?? fileURLToPath(new URL("../../target/debug/local", import.meta.url));
 const withoutRelay = Boolean(process.env.WITHOUT_RELAY);
@@ -70,26 +70,6 @@ function run(name, options, body) {
       rmSync(folder, { recursive: true });
     }
   });
-}
-
-/** Starts a program that prints "ready URL". */
-async function start(command, parameters) {
-  const child = spawn(command, parameters, { stdio: ["ignore", "pipe", "pipe"] });
-  const complaints = [];
-  child.stderr.on("data", (data) => complaints.push(data));
-  const url = await new Promise((resolve, reject) => {
-    createInterface({ input: child.stdout }).once("line", (line) => resolve(line.replace(/^ready /, "")));
-    child.once("error", reject);
-    child.once("exit", (code) => reject(new Error(`${command} ended with ${code}: ${Buffer.concat(complaints)}`)));
-  });
-  let hasEnded = false;
-  child.once("exit", () => { hasEnded = true; });
-  const stop = () => new Promise((resolve, reject) => {
-    if (hasEnded) return reject(new Error(`${command} has ended by itself: ${Buffer.concat(complaints)}`));
-    child.once("exit", resolve);
-    child.kill("SIGTERM");
-  });
-  return { url, stop };
 }
 
 /** The answer as JSON. */

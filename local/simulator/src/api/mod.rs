@@ -123,9 +123,18 @@ pub(crate) fn answer(platform: &mut Platform, call: &Call<'_>) -> Result<Reply, 
     json.map(Reply::Json)
 }
 
+fn download_of(path: &str) -> Option<&'static (Method, &'static str, Needs, Download)> {
+    DOWNLOADS.iter().find(|(_, download, ..)| *download == path)
+}
+
+/// Whether the API at `path` may answer with a file.
+fn is_download(path: &str) -> bool {
+    download_of(path).is_some()
+}
+
 /// Answers a call of an API that needs an access token: 40066 for a path that no API has.
 fn answer_with_token(platform: &mut Platform, call: &Call<'_>) -> Result<Reply, ApiError> {
-    if let Some((method, _, needs, download)) = DOWNLOADS.iter().find(|(_, path, ..)| *path == call.path) {
+    if let Some((method, _, needs, download)) = download_of(call.path) {
         admit(platform, call, method, *needs)?;
         return download(platform, call);
     }

@@ -10,9 +10,6 @@ use crate::platform::{Platform, call::Call, errcode::ApiError, faults::Fault, me
 /// One in this many successful answers is `text/plain`: a client must not judge by the content type.
 const TEXT_EVERY: u64 = 4;
 
-/// The APIs that answer with files.
-const DOWNLOADS: [&str; 2] = ["/cgi-bin/media/get", "/cgi-bin/material/get_material"];
-
 /// An HTTP answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
@@ -83,7 +80,7 @@ fn render(platform: &mut Platform, call: &Call<'_>, result: Result<Reply, ApiErr
     let content_type = match is_text {
         false => "application/json; encoding=utf-8",
         // SDKs tell a refused download from a file by the whole header.
-        true if DOWNLOADS.contains(&call.path) => "text/plain",
+        true if super::is_download(call.path) => "text/plain",
         true => "text/plain; charset=utf-8",
     };
     Answer {
