@@ -1,4 +1,4 @@
-//! The configuration of the functions that call WeChat: token-refresher, send-template, admin and worker.
+//! The configuration of the functions that call WeChat: token-refresher, send-template, admin, relay and worker.
 
 use std::sync::Arc;
 
@@ -104,7 +104,7 @@ impl RefresherConfig {
 /// The configuration of admin.
 #[derive(Debug)]
 pub struct AdminConfig {
-    /// The configuration that admin and send-template have in common.
+    /// What every function behind `/api` and the relay need.
     pub caller: CallerConfig,
     /// The message mode that the webhook would read from this environment, or its problems; `None` when the environment has
     /// no callback settings.
@@ -155,7 +155,7 @@ impl AdminConfig {
     }
 }
 
-/// The configuration of send-template, and part of admin's.
+/// The configuration of send-template and relay, and part of admin's and users'.
 #[derive(Clone, Debug)]
 pub struct CallerConfig {
     /// Account, API and table.
