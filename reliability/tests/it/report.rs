@@ -42,7 +42,7 @@ ticket's: it moves their end to now. The kinds of fault:
 | throttles | `ProvisionedThroughputExceededException` or `ThrottlingException`; AWS Lambda: `TooManyRequestsException` |
 | freezes | takes the request, and never answers |
 | is slow | answers after 300 ms |
-| is very slow | answers after 1 s, when the table's client has given up the attempt |
+| is very slow | answers after 1.2 s, when the table's client has given up the attempt |
 | answers garbage | a page of HTML with status 200 |
 | loses its answers | carries the request out, and breaks the connection instead of an answer |
 

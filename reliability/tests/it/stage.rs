@@ -281,7 +281,7 @@ pub(crate) fn service_faults() -> Vec<(&'static str, Fault)> {
         ("resets connections", Fault::Reset),
         ("freezes", Fault::Freeze),
         ("is slow", Fault::Delay(Duration::from_millis(300))),
-        ("is very slow", Fault::Delay(Duration::from_secs(1))),
+        ("is very slow", Fault::Delay(Duration::from_millis(1_200))),
         ("answers garbage", garbage()),
         ("loses its answers", Fault::LoseAnswer),
     ]
