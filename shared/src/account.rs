@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
-#[cfg(feature = "relay")]
-use crate::api::{RawAnswer, RawCall};
 use crate::{
     api::{ApiError, Call, Client, ClientError},
     clock::{Clock, Deadline},
     config::ApiConfig,
     store::Table,
     token::{CallError, CallFailure, RefreshPort, TokenSource},
+};
+#[cfg(feature = "relay")]
+use crate::{
+    api::{RawAnswer, RawCall},
+    token::TokenError,
 };
 
 /// One account. A process opens it once.
@@ -105,18 +108,29 @@ impl Account {
     /// [`CallError`] when there is no answer to pass on or no token.
     #[cfg(feature = "relay")]
     pub async fn pass(&self, call: &RawCall<'_>, deadline: Deadline) -> Result<RawAnswer, CallError> {
-        let token = self.tokens.stored_token(deadline).await.map_err(|error| CallError {
+        let failed = |error: TokenError, may_have_landed| CallError {
             cause: error.into(),
-            may_have_landed: false,
+            may_have_landed,
             at: self.clock.now(),
-        })?;
+        };
+        let token = self.tokens.stored_token(deadline).await;
+        let token = token.map_err(|error| failed(error, false))?;
         if let Some(previous) = &token.previous {
             call.hidden.hide(previous);
         }
-        self.tokens
-            .call(deadline, |token, _| async move {
-                self.client.pass(call, &token, deadline).await
-            })
-            .await
+        let answer = self.tokens.call(deadline, |token, _| async move {
+            self.client.pass(call, &token, deadline).await
+        });
+        let mut answer = answer.await?;
+        if answer.shows("access_token") {
+            // Another instance may have a newer one, which this process has not seen.
+            let item = self.table.token().await.map_err(|error| failed(error.into(), true))?;
+            if let Some(token) = item.token {
+                call.hidden.hide(&token.value);
+                token.previous.iter().for_each(|previous| call.hidden.hide(previous));
+            }
+            answer.hide(call.hidden);
+        }
+        Ok(answer)
     }
 }

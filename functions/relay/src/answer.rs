@@ -35,7 +35,7 @@ pub(crate) enum Answer {
 pub(crate) enum Failure {
     /// The caller is refused, as WeChat does it: HTTP 200 and an errcode.
     Refused { errcode: i64, errmsg: String },
-    /// The bundle or WeChat cannot answer. The status is the errcode too, and no errcode of WeChat's: many SDKs look at that alone,
+    /// The bundle or WeChat cannot answer, or the body did not come. The status is the errcode too, and no errcode of WeChat's: many SDKs look at that alone,
     /// and would take a call whose answer was lost for a success.
     Outage { status: u16, errmsg: String },
 }
@@ -58,6 +58,16 @@ impl Failure {
         }
     }
 
+    /// Adds that the call may have been carried out: WeChat has it, and its answer is lost.
+    fn of_a_call_made(mut self) -> Self {
+        if let Self::Outage { errmsg, .. } = &mut self {
+            errmsg.push_str(
+                ". The call may have been carried out: look before you repeat it / 该次调用可能已经生效，重试之前请先查询",
+            );
+        }
+        self
+    }
+
     pub(crate) fn into_response(self) -> Response<String> {
         let errcode = self.errcode();
         let (status, errmsg) = match self {
@@ -73,7 +83,9 @@ impl From<Problem> for Failure {
     /// an SDK would renew its token, or look for the fault in its own settings.
     fn from(problem: Problem) -> Self {
         if let (Some(NOT_WHITELISTED), Some(errmsg)) = (problem.errcode(), problem.errmsg()) {
-            return Self::refused(NOT_WHITELISTED, errmsg);
+            // The rid is of a call with the AppSecret, which WeChat may show to who looks it up.
+            let (words, _) = errmsg.split_once("rid:").unwrap_or((errmsg, ""));
+            return Self::refused(NOT_WHITELISTED, words.trim_end_matches([' ', ',']));
         }
         let problem = problem.not_the_callers();
         let hint = problem.hint().map(|hint| format!(". {hint}")).unwrap_or_default();
@@ -86,7 +98,13 @@ impl From<Problem> for Failure {
 
 impl From<CallError> for Failure {
     fn from(error: CallError) -> Self {
-        Problem::from(error).into()
+        let may_have_landed = error.may_have_landed;
+        let failure = Self::from(Problem::from(error));
+        if may_have_landed {
+            failure.of_a_call_made()
+        } else {
+            failure
+        }
     }
 }
 
@@ -120,7 +138,13 @@ impl Body {
     pub async fn chunk(&mut self) -> Result<Option<Vec<u8>>, ApiError> {
         let chunk = match &mut self.source {
             Source::Whole(bytes) => Some(std::mem::take(bytes)).filter(|bytes| !bytes.is_empty()),
-            Source::WeChats(answer) => answer.chunk().await?,
+            Source::WeChats(answer) => {
+                let chunk = answer.chunk().await;
+                if let Err(error) = &chunk {
+                    self.log.errcode = Some(Problem::from_api(error, 0).status().into());
+                }
+                chunk?
+            }
         };
         self.log.response_bytes += chunk.as_ref().map_or(0, Vec::len);
         Ok(chunk)
@@ -168,7 +192,7 @@ pub(crate) async fn collected(response: Response<Body>) -> Response<Vec<u8>> {
             Err(error) => break Problem::from_api(&error, 0),
         }
     };
-    let failure = Failure::from(problem);
+    let failure = Failure::from(problem).of_a_call_made();
     body.log.errcode = Some(failure.errcode());
     let response = failure.into_response();
     body.log.status = response.status().as_u16();

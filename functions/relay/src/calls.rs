@@ -21,29 +21,47 @@ use crate::{
 
 /// The path of the jsapi_ticket, which the bundle keeps for everybody.
 const TICKET: &str = "/cgi-bin/ticket/getticket";
+/// The path by which a refused call is looked up, with its parameters.
+const LOOK_UP: &str = "/cgi-bin/openapi/rid/get";
 /// The methods that are relayed. WeChat's API has the first two; CONNECT would open a tunnel.
-const METHODS: [Method; 7] = [
+const METHODS: [Method; 6] = [
     Method::GET,
     Method::POST,
     Method::HEAD,
     Method::PUT,
     Method::PATCH,
     Method::DELETE,
-    Method::OPTIONS,
 ];
 /// Bytes. A longer query is refused: HTTP libraries send none of any length.
 const LONGEST_QUERY: usize = 16 * 1024;
 
 /// Who makes a call, and where its token stands.
-struct Identified<'a> {
+pub(crate) struct Admitted<'a> {
     caller: Caller,
     query: Query<'a>,
 }
 
-/// Whether the call may be made, as far as its head tells.
-pub(crate) async fn is_allowed(app: &App, request: &Request) -> bool {
-    let identified = identify(app, request).await;
-    identified.is_ok_and(|identified| check(request, Some(&identified.caller)).is_ok())
+/// Why a call is not made, and who wanted to make it, if that is known.
+pub(crate) struct Refused {
+    pub(crate) caller: Option<Caller>,
+    pub(crate) failure: Failure,
+}
+
+/// Decides by the head of a request whether the call is made.
+pub(crate) async fn admit<'a>(app: &App, request: &'a Request) -> Result<Admitted<'a>, Refused> {
+    match identify(app, request).await {
+        Ok(admitted) => match check(request, Some(&admitted.caller)) {
+            Ok(()) => Ok(admitted),
+            Err(failure) => Err(Refused {
+                caller: Some(admitted.caller),
+                failure,
+            }),
+        },
+        Err(failure) => Err(Refused {
+            caller: None,
+            failure: check(request, None).err().unwrap_or(failure),
+        }),
+    }
 }
 
 /// Checks the path as it will be sent, and the method, whoever calls.
@@ -62,7 +80,7 @@ fn check(request: &Request, caller: Option<&Caller>) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn identify<'a>(app: &App, request: &'a Request) -> Result<Identified<'a>, Failure> {
+async fn identify<'a>(app: &App, request: &'a Request) -> Result<Admitted<'a>, Failure> {
     let query = request.raw_query();
     if query.len() > LONGEST_QUERY || query.bytes().any(|byte| byte.is_ascii_control()) {
         return Err(Failure::refused(
@@ -81,7 +99,7 @@ async fn identify<'a>(app: &App, request: &'a Request) -> Result<Identified<'a>,
         Some(Holder::Root(mark)) => app.keys.root(|key| opaque.mark(key.expose()) == mark),
     };
     match caller.filter(|caller| caller.grants().has(Scope::Relay)) {
-        Some(caller) => Ok(Identified { caller, query }),
+        Some(caller) => Ok(Admitted { caller, query }),
         None => Err(Failure::refused(
             DEAD_TOKEN,
             "invalid credential: the access_token is not this relay's, or it has ended, or its key is revoked; get a new one \
@@ -92,24 +110,16 @@ async fn identify<'a>(app: &App, request: &'a Request) -> Result<Identified<'a>,
 
 /// Serves a call.
 pub(crate) async fn relay(app: &App, request: &Request, log: &mut CallLog) -> Result<Answer, Failure> {
-    let identified = identify(app, request).await;
     log.called(request.path());
-    let caller = identified.as_ref().ok().map(|identified| &identified.caller);
-    if let Some(caller) = caller {
-        log.by(caller);
-    }
-    check(request, caller)?;
-    let Identified { caller, query } = identified?;
+    let Admitted { caller, query } = admit(app, request).await.map_err(|refused| log.refused(refused))?;
+    log.by(&caller);
     let noting = app.keys.note_use(&caller);
-    let counting = app.counts.count(&caller);
+    let counting = log.count_in(&app.counts, &caller);
     let answer = if request.path() == TICKET && request.query_value("type").as_deref() == Some("jsapi") {
         ticket(app, request).await
     } else {
         pass(app, request, &query).await
     };
-    if has_failed(&answer) {
-        app.counts.count_failure(&caller);
-    }
     tokio::join!(noted(noting), noted(counting));
     answer
 }
@@ -118,14 +128,6 @@ pub(crate) async fn relay(app: &App, request: &Request, log: &mut CallLog) -> Re
 pub(crate) async fn noted(note: Option<InFlight>) {
     if let Some(note) = note {
         note.ends_within(NOTE_BUDGET).await;
-    }
-}
-
-const fn has_failed(answer: &Result<Answer, Failure>) -> bool {
-    match answer {
-        Ok(Answer::Own(_)) => false,
-        Ok(Answer::WeChats(answer)) => !matches!(answer.errcode, None | Some(0)) || answer.status.as_u16() >= 400,
-        Err(_) => true,
     }
 }
 
@@ -154,5 +156,11 @@ async fn pass(app: &App, request: &Request, query: &Query<'_>) -> Result<Answer,
     };
     let deadline = request.deadline(app.account.clock.now_millis());
     let answer = app.account.pass(&call, deadline).await?;
+    if request.path().eq_ignore_ascii_case(LOOK_UP) && answer.shows("secret") {
+        return Err(Failure::refused(
+            76022,
+            "no permission for this cgi_path: this call carried a secret of the bundle's / 无权查看：该次调用带有本服务的密钥",
+        ));
+    }
     Ok(Answer::WeChats(Box::new(answer)))
 }

@@ -23,7 +23,7 @@ const APART: i64 = 1_000;
 const ROOT: &str = "root";
 
 /// The calls that this process has counted.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Counts(Arc<Shared>);
 
 /// Shared by calls and by the write under way, which may outlive the call that began it.

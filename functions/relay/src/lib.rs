@@ -1,8 +1,8 @@
 //! `relay`: WeChat's own API for programs that have an SDK of their own. They set the API's host to the bundle, and use a key of
 //! the bundle as the AppSecret. They get opaque tokens ([`wechat::relay::token`]); their calls go to WeChat with the real one.
 //!
-//! WeChat answers with HTTP 200 and an errcode, so refusals here do too. What only the bundle is to blame for is 5xx, with an errcode
-//! that WeChat does not use: never one at which an SDK would renew its token, or repeat a call that may have acted.
+//! WeChat answers with HTTP 200 and an errcode, so refusals here do too. What only the bundle is to blame for is 5xx, and a body that does
+//! not come 4xx, with an errcode that WeChat does not use: never one at which an SDK would renew its token, or repeat a call that may have acted.
 
 mod answer;
 mod calls;
@@ -147,13 +147,16 @@ pub async fn serve(app: &App, request: &Request) -> Response<Body> {
     answer::respond(answer, log)
 }
 
-/// Answers a request whose body could not be read: with the status 413 when it has more than `limit` bytes, 408 when it did not come
-/// in time, 400 when it broke off.
+/// Answers a request whose body was not read: with the status 413 when it has more than `limit` bytes, 408 when it did not come in time,
+/// 503 when too many come at once, 400 when it broke off.
 #[must_use]
 pub fn unread(app: &App, request: &Request, status: StatusCode, limit: usize) -> Response<Body> {
     let errmsg = match status {
         StatusCode::PAYLOAD_TOO_LARGE => format!("the body has more than {limit} bytes / 请求体超过 {limit} 字节"),
         StatusCode::REQUEST_TIMEOUT => "the body did not come in time / 请求体未在限定时间内到达".to_owned(),
+        StatusCode::SERVICE_UNAVAILABLE => {
+            "too many large calls at once: nothing was sent / 大请求过多，未发送".to_owned()
+        }
         _ => "the body broke off, or is not HTTP / 请求体不完整，或不符合 HTTP".to_owned(),
     };
     let mut log = CallLog::begin(Arc::clone(&app.account.clock), request);
@@ -169,16 +172,24 @@ pub fn is_served(path: &str) -> bool {
     segments.next().is_some_and(|first| path::PREFIXES.contains(&first)) && segments.next().is_some()
 }
 
-/// Returns how many bytes of body the answer to `request`, whose body has not arrived yet, may depend on. 0 for callers who may
-/// not call: a stranger may never send the body.
-pub async fn body_limit(app: &App, request: &Request) -> usize {
-    if request.path() == token_endpoint::STABLE && *request.method() == Method::POST {
-        return TOKEN_REQUEST_LIMIT;
+/// Returns how many bytes of body the answer to `request`, whose body has not arrived yet, may depend on.
+///
+/// # Errors
+/// The answer to a caller who may not call: a stranger may never send the body.
+pub async fn body_limit(app: &App, request: &Request) -> Result<usize, Response<Body>> {
+    match (request.path(), request.method()) {
+        (token_endpoint::STABLE, &Method::POST) => return Ok(TOKEN_REQUEST_LIMIT),
+        (token_endpoint::STABLE | token_endpoint::ORDINARY, _) => return Ok(0),
+        _ => {}
     }
-    if calls::is_allowed(app, request).await {
-        CALL_LIMIT
-    } else {
-        0
+    match calls::admit(app, request).await {
+        Ok(_) => Ok(CALL_LIMIT),
+        Err(refused) => {
+            let mut log = CallLog::begin(Arc::clone(&app.account.clock), request);
+            log.called(request.path());
+            let failure = log.refused(refused);
+            Err(answer::respond(Err(failure), log))
+        }
     }
 }
 

@@ -6,8 +6,11 @@ use http::Method;
 use http_api::{Caller, Request};
 use wechat::{
     clock::Clock,
+    in_flight::InFlight,
     relay::path::{self, PathError},
 };
+
+use crate::{answer::Failure, calls::Refused, counts::Counts};
 
 /// Bytes. A longer path is not logged.
 const LONGEST_PATH: usize = 128;
@@ -26,6 +29,8 @@ pub(crate) struct CallLog {
     pub(crate) status: u16,
     pub(crate) errcode: Option<i64>,
     pub(crate) response_bytes: usize,
+    /// Where a failure is counted, and whose.
+    counted: Option<(Counts, Caller)>,
 }
 
 impl CallLog {
@@ -40,6 +45,7 @@ impl CallLog {
             status: 0,
             errcode: None,
             response_bytes: 0,
+            counted: None,
         }
     }
 
@@ -52,10 +58,31 @@ impl CallLog {
     pub(crate) fn by(&mut self, caller: &Caller) {
         self.key = Some(caller.name().to_owned());
     }
+
+    /// Notes who was refused, and returns why.
+    pub(crate) fn refused(&mut self, refused: Refused) -> Failure {
+        if let Some(caller) = &refused.caller {
+            self.by(caller);
+        }
+        refused.failure
+    }
+
+    /// Counts the call, and at its end its failure too. Returns the write of it, if that begins at once.
+    pub(crate) fn count_in(&mut self, counts: &Counts, caller: &Caller) -> Option<InFlight> {
+        self.counted = Some((counts.clone(), caller.clone()));
+        counts.count(caller)
+    }
+
+    const fn has_failed(&self) -> bool {
+        self.status >= 400 || !matches!(self.errcode, None | Some(0))
+    }
 }
 
 impl Drop for CallLog {
     fn drop(&mut self) {
+        if let Some((counts, caller)) = self.counted.take().filter(|_| self.has_failed()) {
+            counts.count_failure(&caller);
+        }
         let millis = self.clock.now_millis() - self.started;
         let Self {
             method,

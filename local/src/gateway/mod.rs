@@ -22,7 +22,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
 use http_api::Api as _;
 use tokio::{
     net::TcpListener,
-    sync::{Semaphore, oneshot},
+    sync::{Semaphore, SemaphorePermit, oneshot},
     time::timeout,
 };
 use wechat::{api::ApiError, live::State as _};
@@ -41,6 +41,8 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 const RELAYED_BODY_TIMEOUT: Duration = Duration::from_secs(25);
 /// Bytes. A larger body of a call of the relay needs one of [`LARGE_CALLS`] places.
 const LARGE: usize = 1024 * 1024;
+/// How long a call with a large body waits for a place.
+const LARGE_CALL_WAITS: Duration = Duration::from_secs(10);
 /// Calls of the relay with large bodies at once: 256 MiB at most.
 const LARGE_CALLS: usize = 8;
 /// The time for a callback's body to arrive: WeChat hangs up after this.
@@ -175,15 +177,15 @@ async fn relayed(gateway: &Gateway, parts: &Parts, body: Body) -> Response {
     let Ok(head) = serde_json::from_str(&event::json(parts, b"")) else {
         return refused(StatusCode::BAD_REQUEST);
     };
-    let limit = relay::body_limit(relay, &head).await;
-    // Held until the answer begins.
-    let _turn = match limit > LARGE && !is_small(&parts.headers) {
-        true => gateway.large_calls.acquire().await.ok(),
-        false => None,
-    };
-    let response = match read(body, limit, RELAYED_BODY_TIMEOUT).await {
-        Ok(body) => relay::serve(relay, &head.with_body(body)).await,
-        Err(status) => relay::unread(relay, &head, status, limit),
+    let response = match relay::body_limit(relay, &head).await {
+        Err(refused) => refused,
+        Ok(limit) => {
+            let is_large = limit > LARGE && !is_small(&parts.headers);
+            match read_in_turn(gateway, body, limit, is_large).await {
+                Ok((body, _turn)) => relay::serve(relay, &head.with_body(body)).await,
+                Err(status) => relay::unread(relay, &head, status, limit),
+            }
+        }
     };
     let (parts, mut body) = response.into_parts();
     let body = if body.is_whole() {
@@ -198,6 +200,24 @@ async fn relayed(gateway: &Gateway, parts: &Parts, body: Body) -> Response {
         }))
     };
     Response::from_parts(parts, body)
+}
+
+/// Reads the body of a call, which has all of its time for that. A large one waits for its turn, which ends when that is dropped.
+async fn read_in_turn(
+    gateway: &Gateway,
+    body: Body,
+    limit: usize,
+    is_large: bool,
+) -> Result<(Bytes, Option<SemaphorePermit<'_>>), StatusCode> {
+    let began = Instant::now();
+    let turn = if is_large {
+        let turn = timeout(LARGE_CALL_WAITS, gateway.large_calls.acquire()).await;
+        Some(turn.ok().and_then(Result::ok).ok_or(StatusCode::SERVICE_UNAVAILABLE)?)
+    } else {
+        None
+    };
+    let left = RELAYED_BODY_TIMEOUT.saturating_sub(began.elapsed());
+    Ok((read(body, limit, left).await?, turn))
 }
 
 /// Whether the request says that its body is so small that many of them fit into memory.

@@ -61,6 +61,20 @@ impl HiddenTokens {
             tokens.remove(0);
         }
     }
+
+    /// Returns what to look for: the tokens, also as a query would have them.
+    fn texts(&self) -> Vec<memmem::Finder<'static>> {
+        let tokens = lock(&self.0).clone();
+        let mut texts: Vec<String> = tokens
+            .iter()
+            .flat_map(|token| [token.expose().to_owned(), encoded(token)])
+            .filter(|text| !text.is_empty())
+            .collect();
+        texts.sort();
+        texts.dedup();
+        let finders = texts.iter().map(|text| memmem::Finder::new(text).into_owned());
+        finders.collect()
+    }
 }
 
 /// An answer of WeChat's. Its body is read in chunks; dropping it hangs up. `Debug` shows only its status.
@@ -104,6 +118,17 @@ impl RawAnswer {
     #[must_use]
     pub const fn is_whole(&self) -> bool {
         self.body.rest.is_none()
+    }
+
+    /// Whether `text` is in what was read of the body so far: all of it, unless it is long.
+    #[must_use]
+    pub fn shows(&self, text: &str) -> bool {
+        memmem::find(&self.body.held, text.as_bytes()).is_some()
+    }
+
+    /// Hides the tokens that `hidden` has by now.
+    pub(crate) fn hide(&mut self, hidden: &HiddenTokens) {
+        self.body.hidden.texts = hidden.texts();
     }
 
     /// Returns the next chunk of the body, `None` after the last.
@@ -292,19 +317,9 @@ struct Hidden {
 }
 
 impl Hidden {
-    /// Hides the tokens, also as a query would have them.
     fn new(call: &RawCall<'_>) -> Self {
-        let tokens = lock(&call.hidden.0).clone();
-        let mut texts: Vec<String> = tokens
-            .iter()
-            .flat_map(|token| [token.expose().to_owned(), encoded(token)])
-            .filter(|text| !text.is_empty())
-            .collect();
-        texts.sort();
-        texts.dedup();
-        let finders = texts.iter().map(|text| memmem::Finder::new(text).into_owned());
         Self {
-            texts: finders.collect(),
+            texts: call.hidden.texts(),
             stand_in: call.stand_in.to_owned(),
         }
     }

@@ -183,6 +183,29 @@ async fn the_token_before_the_one_in_the_table_is_hidden_by_a_new_instance_too()
 }
 
 #[tokio::test]
+async fn a_token_that_this_instance_has_not_seen_is_hidden() {
+    const NEW: &str = "97_the-token-of-another-instance";
+    let (server, mut relay, token, _) = before_raw_server().await;
+    let request = call("POST", &format!("/cgi-bin/openapi/rid/get?access_token={token}"));
+    server.answer_with("200 OK", "", b"{}");
+    relay.function.succeed(&request).await;
+    relay.stage.table.set("token", &json!({ "access_token": NEW })).await;
+    let url = |token: &str| format!("{{\"request_url\":\"/x?access_token={token}\"}}");
+    server.answer_with("200 OK", "", url(NEW).as_bytes());
+    assert_eq!(relay.function.succeed(&request).await["body"], url(&token));
+}
+
+#[tokio::test]
+async fn a_call_that_carried_the_app_secret_is_not_shown() {
+    let (server, mut relay, token, _) = before_raw_server().await;
+    for path in ["/cgi-bin/openapi/rid/get", "/cgi-bin/Openapi/rid/get"] {
+        let request = call("POST", &format!("{path}?access_token={token}"));
+        server.answer_with("200 OK", "", br#"{"request":{"request_body":"{\"secret\":\"0123\"}"}}"#);
+        assert_eq!(errcode(&relay.function.send(&request).await), 76022);
+    }
+}
+
+#[tokio::test]
 async fn a_call_without_a_body_says_so() {
     let (server, mut relay, token, _) = before_raw_server().await;
     for (method, length) in [("POST", Some("0")), ("DELETE", Some("0")), ("GET", None)] {

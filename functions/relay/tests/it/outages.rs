@@ -17,6 +17,13 @@ fn assert_outage(response: &Response, status: u16) {
     assert!(!response.body["errmsg"].as_str().unwrap().is_empty());
 }
 
+fn may_have_landed(response: &Response) -> bool {
+    response.body["errmsg"]
+        .as_str()
+        .unwrap()
+        .contains("may have been carried out")
+}
+
 async fn behind_proxies() -> (Relay, String) {
     let stage = Stage::with_token().await.behind_proxies().await;
     let mut relay = Relay::on(stage).await;
@@ -78,6 +85,10 @@ async fn the_address_that_is_not_whitelisted_is_told_as_wechat_does() {
     assert_eq!(errcode(&response), 40164);
     let errmsg = json_of(&response)["errmsg"].as_str().unwrap().to_owned();
     assert!(errmsg.starts_with("invalid ip 127.0.0.1"), "{errmsg}");
+    assert!(
+        !errmsg.contains("rid"),
+        "the rid is of a call with the AppSecret: {errmsg}"
+    );
 }
 
 /// The relay while WeChat refuses the bundle a token, and the access_token of a caller.
@@ -99,12 +110,15 @@ async fn a_wechat_that_does_not_answer_is_504_and_asked_once() {
         relay.stage.proxy(proxy).fail(1.., fault);
         let response = relay.function.ask(request.clone()).within(700).await;
         assert_outage(&response, 504);
+        assert!(may_have_landed(&response), "{response:?}");
         assert_eq!(relay.stage.proxy(proxy).requests().len(), 1);
     }
-    for fault in [Fault::Reset, Fault::LoseAnswer, Fault::Refuse] {
+    for (fault, is_sent) in [(Fault::Reset, true), (Fault::LoseAnswer, true), (Fault::Refuse, false)] {
         relay.stage.mend().await;
         relay.stage.proxy(proxy).fail(1.., fault);
-        assert_outage(&relay.function.send(&request).await, 504);
+        let response = relay.function.send(&request).await;
+        assert_outage(&response, 504);
+        assert_eq!(may_have_landed(&response), is_sent, "{response:?}");
         assert!(relay.stage.proxy(proxy).requests().len() <= 1);
     }
     assert_eq!(line(&relay.function)["status"], 504);
