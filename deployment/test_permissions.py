@@ -131,6 +131,9 @@ def test_the_gateway_may_call_each_function_for_its_paths_only():
     api = "arn:aws:execute-api:eu-central-1:123456789012:${HttpApi}/*/*"
     open_api = stack.properties("OpenApiPermission")
     assert open_api["SourceArn"] == api.removesuffix("*") + "GET/openapi.json"
+    console = stack.properties("ConsolePermission")
+    assert console["SourceArn"] == api.removesuffix("*") + "GET/console*"
+    assert console["FunctionName"] == open_api["FunctionName"]
     assert open_api["FunctionName"] == stack.properties("AdminPermission")["FunctionName"]
     for name, path in [("Webhook", "/webhook*"), ("SendTemplate", "/api/*"), ("Admin", "/api/*"), ("Users", "/api/*")]:
         assert stack.properties(f"{name}Permission")["SourceArn"] == api + path

@@ -336,8 +336,9 @@ def test_routes_under_api_take_a_jwt_when_there_is_an_issuer_and_webhook_never(s
             assert re.fullmatch(rf"ANY /({'|'.join(RELAYED.values())})/\{{path\+\}}", key), key
             continue
         # Nothing else reaches a function, and all of /api is above.
+        of_console = r"console/?$|console/pages/\{file\}$"
         of_users = r"oauth/(login|back)$|bind/\{binding\}$|jssdk/config$|MP_verify_\w{16}\.txt$"
-        assert re.match(rf"\w+ /(webhook/?$|api/|openapi\.json$|{of_users})", key), key
+        assert re.match(rf"\w+ /(webhook/?$|api/|openapi\.json$|{of_console}|{of_users})", key), key
         # A route that took OPTIONS would take preflight requests from API Gateway's own answer.
         assert re.match(r"(GET|POST|PUT|DELETE) /", key), key
     authorizers = stack.of_type("AWS::ApiGatewayV2::Authorizer")
@@ -652,6 +653,9 @@ def test_the_routes_are_those_of_the_functions():
             (tag,) = operation["tags"]
             scope = None if operation.get("security") == [] else [scopes[tag]]
             assert (route["Target"], route.get("AuthorizationScopes")) == (targets[tag], scope), path
+    for path in ("/console", "/console/", "/console/pages/console.js"):
+        route = routes[chosen_route(routes, "GET", path)]
+        assert (route["Target"], route.get("AuthorizationType", "NONE")) == ("integrations/${AdminIntegration}", "NONE")
     for path in ("/webhook", "/webhook/"):
         for method in ("GET", "POST"):
             assert routes[chosen_route(routes, method, path)]["Target"] == "integrations/${WebhookIntegration}"
@@ -659,7 +663,7 @@ def test_the_routes_are_those_of_the_functions():
         for method, path in [("GET", f"/{prefix}/token"), ("POST", f"/{prefix}/a/b/c"), ("DELETE", f"/{prefix}/a")]:
             route = routes[chosen_route(routes, method, path)]
             assert (route["Target"], route.get("AuthorizationType", "NONE")) == ("integrations/${RelayIntegration}", "NONE")
-    unknown = ["/", "/api", "/webhook/x", "/apis/menu", "/cgi-bin", "/sns/auth", "/console/", "/bind", "/oauth/x", "/MP_verify_x.txt"]
+    unknown = ["/", "/api", "/webhook/x", "/apis/menu", "/cgi-bin", "/sns/auth", "/console/pages", "/console/x", "/bind", "/oauth/x", "/MP_verify_x.txt"]
     for path in unknown:
         assert chosen_route(routes, "GET", path) is None, path
 

@@ -116,8 +116,8 @@ bilingualTest("what makes somebody a user is masked in the activity", async (pag
   await row.locator(".event-body").waitFor();
   assert.equal(await row.getByRole("button", { name: say("replay") }).count(), 1);
   await page.getByRole("checkbox", { name: say("own-reads") }).check();
-  await page.locator(".event.api", { hasText: "GET /api/bindings/…" }).first().waitFor();
-  const look = page.locator(".event.api", { hasText: "GET /api/bindings/…" }).first();
+  await page.locator(".event.api", { hasText: "GET /api/bindings/…" }).last().waitFor();
+  const look = page.locator(".event.api", { hasText: "GET /api/bindings/…" }).last();
   await look.locator("summary").click();
   await look.locator(".event-body").waitFor();
   assert.equal(await look.getByRole("button", { name: say("replay") }).count(), 0, "what is masked cannot be asked again");

@@ -254,7 +254,7 @@ test("a real account's console asks for the key, and has no phone", { timeout: 6
   try {
     await page.getByLabel("API key").fill("wrong");
     await page.keyboard.press("Enter");
-    await page.getByText("This is not one of API_KEYS.").waitFor();
+    await page.getByText("This is no key of this bundle.").waitFor();
     await page.getByLabel("API key").fill("a-key-of-the-account");
     await page.keyboard.press("Enter");
     await page.getByText("wx0123456789abcdef").waitFor();

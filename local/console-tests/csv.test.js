@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { csvParts } from "../src/console/pages/csv.js";
+import { csvParts } from "../../console/pages/csv.js";
 
 /** The parts of a text as [text, line of the first row, last line]. */
 function cut(text, ...limits) {

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { test } from "node:test";
-import { texts } from "../src/console/pages/texts.js";
+import { texts } from "../../console/pages/texts.js";
 import { openConsole, picture, startBundle } from "./browser.js";
 import { chrome, consoleTest, userWrites } from "./stage.js";
 

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { texts } from "../src/console/pages/texts.js";
+import { texts } from "../../console/pages/texts.js";
 import { openConsole, picture, startBrowser, startBundle } from "./browser.js";
 
 let started;
@@ -30,8 +30,7 @@ export function consoleTest(name, options, body) {
       await body(page, bundle);
       assert.deepEqual(problems, [], "errors in the browser's console");
     } catch (error) {
-      await picture(page, `failed-${name.replace(/\W+/g, "-")}`);
-      throw error;
+      throw await failing(page, name, error);
     } finally {
       await context.close();
       await bundle.stop();
@@ -39,19 +38,31 @@ export function consoleTest(name, options, body) {
   });
 }
 
-/** The same test in English and in Chinese. `say` gives a text of the console in the test's language. */
-export function bilingualTest(name, body) {
+/** Takes a picture of the page on which the test fails. */
+export async function failing(page, name, error) {
+  await picture(page, `failed-${name.replace(/\W+/g, "-")}`);
+  return error;
+}
+
+/** Makes a test for English and for Chinese. `say` gives a text of the console in the test's language. */
+export function bilingual(name, make) {
   for (const [index, locale] of ["en-GB", "zh-CN"].entries()) {
     const say = (text, ...values) => texts[text][index].replace(/\{(\d)\}/g, (_, at) => values[at]);
-    consoleTest(`${name} (${locale})`, { locale }, (page, bundle) => body(page, say, bundle));
+    make(`${name} (${locale})`, locale, say);
   }
+}
+
+/** The same test in English and in Chinese. */
+export function bilingualTest(name, body) {
+  bilingual(name, (title, locale, say) => consoleTest(title, { locale }, (page, bundle) => body(page, say, bundle)));
 }
 
 /** Calls the run: the API, or a control of the simulated platform. */
 export async function callRun(bundle, method, path, body) {
   const headers = { authorization: "Bearer local", "content-type": "application/json" };
   const answer = await fetch(`${bundle.url}${path}`, { method, headers, body: body && JSON.stringify(body) });
-  return answer.json();
+  const text = await answer.text();
+  return text ? JSON.parse(text) : null;
 }
 
 /** Lets the user on the phone write. */

@@ -7,8 +7,8 @@ import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 
 globalThis.localStorage = { getItem: () => "en" };
-const { both } = await import("../src/console/pages/i18n.js");
-const { texts } = await import("../src/console/pages/texts.js");
+const { both } = await import("../../console/pages/i18n.js");
+const { texts } = await import("../../console/pages/texts.js");
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 /** Values that have a name for each language. */

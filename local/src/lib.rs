@@ -17,10 +17,10 @@ use std::{
     time::Duration,
 };
 
-use embedded_table::{EmbeddedTable, StartError, TABLE_NAME};
+use embedded_table::{EmbeddedTable, StartError};
 use simulator::{Settings, Simulator};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time::timeout};
-use wechat::{api::ClientError, clock::SystemClock, config::ConfigError, effects::EventBus, store::Table};
+use wechat::{api::ClientError, clock::SystemClock, config::ConfigError, effects::EventBus};
 
 use self::{
     account::Configs,
@@ -149,7 +149,6 @@ impl Local {
         let console = Arc::new(Console::new(
             &configs.webhook,
             &configs.caller,
-            Table::new(table.client(), TABLE_NAME, &configs.caller.api.app_id),
             activity,
             simulator.as_ref(),
             own_code,

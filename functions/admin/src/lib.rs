@@ -1,6 +1,8 @@
 //! `admin`: manages the menu, the reply rules, the API keys and the callbacks that own code has not taken, and checks the set-up (the doctor).
 
+mod account;
 mod conditional_menu;
+mod console;
 mod doctor;
 mod etag;
 mod forwards;
@@ -98,6 +100,8 @@ impl Api for App {
         forwards::ROUTES,
         doctor::ROUTES,
         openapi::ROUTES,
+        account::ROUTES,
+        console::ROUTES,
     ];
 
     fn keys(&self) -> &Keys {
@@ -112,9 +116,17 @@ impl Api for App {
         openapi::paths()
     }
 
-    /// While the secret cannot be read, serves the doctor, who says what is wrong with it, and the description of the API only.
+    /// While the secret cannot be read, serves the doctor, who says what is wrong with it, the console that asks it, and the
+    /// description of the API only.
     fn unavailable(&self, path: &'static str) -> Option<Problem> {
-        let is_served = [doctor::PATH, openapi::PATH].contains(&path);
+        let is_served = [
+            doctor::PATH,
+            openapi::PATH,
+            account::PATH,
+            console::PATH,
+            console::FILES,
+        ]
+        .contains(&path);
         let error = self.secret.clone().filter(|_| !is_served)?;
         Some(Problem::not_configured(&error.into()))
     }

@@ -99,7 +99,7 @@ impl Simulator {
         format!("http://{}", self.address)
     }
 
-    /// The control API, `/sim/…`, for a program that serves it together with its own pages.
+    /// The control API without its `/sim`, for a program that serves it together with its own pages.
     pub fn controls(&self) -> Router {
         self.controls.clone()
     }

@@ -34,9 +34,8 @@ const MAX_BODY_BYTES: usize = 64 << 20;
 
 /// The platform and its controls. Every other path is a server's call, as on the platform's host.
 pub(crate) fn router(simulation: Arc<Simulation>) -> Router {
-    let routes = control::routes()
-        .merge(control::pages())
-        .route("/sim/{*path}", any(not_found))
+    let routes = control::pages()
+        .nest("/sim", control::routes().fallback(not_found))
         .route("/connect/{*path}", any(not_found))
         .fallback(call);
     guarded(routes, simulation)
@@ -131,7 +130,7 @@ async fn deliver_later(simulation: Arc<Simulation>, notice: Notice) {
 
 async fn not_found(uri: Uri) -> Response {
     let error = format!(
-        "no route {}; the controls are at /sim/…, a page of the platform is at /connect/oauth2/authorize",
+        "no route {}; the controls are below /sim, a page of the platform is at /connect/oauth2/authorize",
         uri.path()
     );
     (StatusCode::NOT_FOUND, Json(json!({"error": error}))).into_response()

@@ -63,10 +63,10 @@ pub(super) async fn this_machine_only(
 
 /// Refuses callers without an API key.
 pub(super) async fn needs_api_key(State(console): State<Arc<Console>>, request: Request, next: Next) -> Response {
-    if api_key(request.headers(), &console.account.api_keys).is_some() {
+    if api_key(request.headers(), &console.api_keys).is_some() {
         next.run(request).await
     } else {
-        Problem::unauthorized(!console.account.api_keys.is_empty())
+        Problem::unauthorized(!console.api_keys.is_empty())
             .into_response()
             .into_response()
     }

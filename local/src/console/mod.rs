@@ -2,9 +2,8 @@
 //!
 //! | path | needs the API key | |
 //! |---|---|---|
-//! | `/`, `/console/pages/{file}` | no | the pages, the same for everyone |
+//! | `/`, `/console/pages/local/{file}` | no | the pages, the same for everyone. They load those that `admin` serves |
 //! | `/console/run` | no | whether the run is simulated, and then the simulator's address and the API key, which is public |
-//! | `/console/state` | yes | the account and its token's lifetime |
 //! | `/console/own-code` | yes | the address of the team's own code, and in a simulated run the switch that takes it down |
 //! | `/console/activity` | yes | requests and calls as they happen, as server-sent events |
 //! | `/console/sim/…` | yes | the simulator's `/sim/…`, so that the pages need no other origin |
@@ -15,13 +14,12 @@ mod activity;
 mod event;
 mod guard;
 mod mask;
-mod pages;
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
-    extract::State,
+    extract::{Path, State},
     middleware,
     response::{
         IntoResponse, Response, Sse,
@@ -30,17 +28,14 @@ use axum::{
     routing::get,
 };
 use futures_util::{Stream, StreamExt};
-use http::request::Parts;
+use http::{StatusCode, header, request::Parts};
 use http_api::Problem;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use simulator::{Observer, Simulator};
 use wechat::{
-    callback::MessageMode,
-    clock::{Clock, SystemClock},
     config::{CallerConfig, WebhookConfig},
     secret::Secret,
-    store::Table,
 };
 
 pub(crate) use self::activity::Activity;
@@ -61,8 +56,7 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 pub(crate) struct Console {
     activity: Activity,
     decoder: Decoder,
-    account: Account,
-    table: Table,
+    api_keys: Vec<Secret>,
     /// None with a real account.
     simulated: Option<Simulated>,
     own_code: OwnCode,
@@ -76,31 +70,19 @@ struct Simulated {
     url: String,
 }
 
-#[derive(Debug)]
-struct Account {
-    api_keys: Vec<Secret>,
-    mode: MessageMode,
-}
-
 impl Console {
     /// Creates the console of the account that the functions serve, with the controls of the simulated platform if there is one.
     pub(crate) fn new(
         webhook: &WebhookConfig,
         caller: &CallerConfig,
-        table: Table,
         activity: Activity,
         simulator: Option<&Simulator>,
         own_code: OwnCode,
     ) -> Self {
-        let account = Account {
-            api_keys: caller.api_keys.clone(),
-            mode: webhook.verifier.mode,
-        };
         Self {
             activity,
             decoder: Decoder::new(&webhook.verifier),
-            account,
-            table,
+            api_keys: caller.api_keys.clone(),
             simulated: simulator.map(|simulator| Simulated {
                 controls: simulator.controls(),
                 url: simulator.base_url(),
@@ -135,23 +117,37 @@ pub(crate) fn observer(activity: &Activity) -> Observer {
 /// The console's routes.
 pub(crate) fn routes(console: Arc<Console>) -> Router {
     let data = Router::new()
-        .route("/console/state", get(state))
         .route("/console/own-code", get(own_code).post(switch_own_code))
         .route("/console/activity", get(stream))
         .with_state(Arc::clone(&console));
     let data = match &console.simulated {
-        Some(Simulated { controls, .. }) => data.nest_service("/console", controls.clone()),
+        Some(Simulated { controls, .. }) => data.nest_service("/console/sim", controls.clone()),
         None => data,
     };
     let keyed = middleware::from_fn_with_state(Arc::clone(&console), guard::needs_api_key);
     let open = Router::new()
-        .route("/", get(pages::index))
-        .route("/console/pages/{file}", get(pages::file))
+        .route("/", get(index))
+        .route("/console/pages/local/{file}", get(file))
         .route("/console/run", get(run))
         .with_state(Arc::clone(&console));
     open.merge(data.layer(keyed))
         .layer(middleware::from_fn_with_state(console, guard::this_machine_only))
         .layer(middleware::map_response(guard::harden))
+}
+
+async fn index() -> Response {
+    page(::console::INDEX)
+}
+
+async fn file(Path(name): Path<String>) -> Response {
+    page(&name)
+}
+
+fn page(name: &str) -> Response {
+    match ::console::local::file(name) {
+        Some(file) => ([(header::CONTENT_TYPE, file.content_type)], file.content).into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
 }
 
 async fn run(State(console): State<Arc<Console>>) -> Json<Value> {
@@ -162,35 +158,6 @@ async fn run(State(console): State<Arc<Console>>) -> Json<Value> {
         "simulator": simulator,
         "version": env!("CARGO_PKG_VERSION"),
     }))
-}
-
-async fn state(State(console): State<Arc<Console>>) -> Response {
-    let item = match console.table.token().await {
-        Ok(item) => item,
-        Err(error) => return Problem::from(&error).into_response().into_response(),
-    };
-    let token = item.token.map(|token| {
-        json!({
-            "generation": token.generation,
-            "expires_at": token.expires_at,
-            "refreshed_at": token.refreshed_at,
-        })
-    });
-    let failure = item.failure.map(|failure| {
-        json!({
-            "at": failure.at,
-            "errcode": failure.errcode,
-            "message": failure.message,
-        })
-    });
-    Json(json!({
-        "app_id": console.table.app_id(),
-        "mode": console.account.mode.as_str(),
-        "now": SystemClock.now(),
-        "token": token,
-        "failure": failure,
-    }))
-    .into_response()
 }
 
 async fn own_code(State(console): State<Arc<Console>>) -> Json<Value> {

@@ -11,6 +11,7 @@ use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use simulator::FOLLOWER;
 use tokio::time::timeout;
+use url::Url;
 
 const KEY: (&str, &str) = ("authorization", "Bearer local");
 /// Everything here takes milliseconds.
@@ -86,26 +87,35 @@ async fn every_page_is_served_whole_and_lets_the_browser_load_nothing_else() {
     assert_eq!(page.headers()["x-content-type-options"], "nosniff");
     assert_eq!(page.headers()["cache-control"], "no-store");
 
-    let mut names = vec!["icon.svg".to_owned(), "console.js".to_owned()];
+    let pages = Url::parse(&local.url()).unwrap().join("/console/pages/").unwrap();
+    let first = [
+        "icon.svg",
+        "console.css",
+        "local/phone.css",
+        "local/local.js",
+        "console.js",
+    ];
+    let mut files: Vec<Url> = first.iter().map(|name| pages.join(name).unwrap()).collect();
     let mut seen = 0;
-    while let Some(name) = names.get(seen).cloned() {
+    while let Some(url) = files.get(seen).cloned() {
         seen += 1;
-        let file = get(&local.url(), &format!("/console/pages/{name}"))
-            .send()
-            .await
-            .unwrap();
-        assert_eq!(file.status(), 200, "{name}");
-        assert!(file.headers().contains_key("content-security-policy"), "{name}");
-        for import in file.text().await.unwrap().split("from \"./").skip(1) {
-            let import = import.split('"').next().unwrap().to_owned();
-            if !names.contains(&import) {
-                names.push(import);
+        let file = client().get(url.as_str()).send().await.unwrap();
+        assert_eq!(file.status(), 200, "{url}");
+        assert!(file.headers().contains_key("content-security-policy"), "{url}");
+        let text = file.text().await.unwrap();
+        let imports = text.split('"').skip(1).step_by(2);
+        for import in imports.filter(|text| text.starts_with('.') && text.ends_with(".js")) {
+            let import = url.join(import).unwrap();
+            if !files.contains(&import) {
+                files.push(import);
             }
         }
     }
-    assert!(names.len() > 10, "{names:?}");
-    let absent = get(&local.url(), "/console/pages/..%2Fmod.rs").send().await.unwrap();
-    assert_eq!(absent.status(), 404);
+    assert!(files.len() > 30, "{files:?}");
+    for (absent, status) in [("none.js", 404), ("local/none.js", 404), ("..%2Flib.rs", 401)] {
+        let answer = client().get(pages.join(absent).unwrap().as_str()).send().await;
+        assert_eq!(answer.unwrap().status(), status, "{absent}");
+    }
 }
 
 #[tokio::test]
@@ -113,9 +123,9 @@ async fn only_this_machines_own_pages_get_anywhere() {
     let local = start().await;
     for path in [
         "/",
-        "/console/pages/console.js",
+        "/console/pages/local/local.js",
         "/console/run",
-        "/console/state",
+        "/console/own-code",
         "/console/activity",
     ] {
         let request = get(&local.url(), path)
@@ -124,7 +134,7 @@ async fn only_this_machines_own_pages_get_anywhere() {
         assert_eq!(request.send().await.unwrap().status(), 403, "{path}");
     }
     for path in [
-        "/console/state",
+        "/console/own-code",
         "/console/activity",
         "/console/sim/state",
         "/console/sim/account",
@@ -201,7 +211,7 @@ async fn the_stream_tells_of_callbacks_and_calls_decoded_explained_and_without_s
     }
     find("call", "/cgi-bin/message/template/send", json!(0));
     find("api", "/api/sendTemplateMessage", json!(0));
-    let state = get(&local.url(), "/console/state")
+    let state = get(&local.url(), "/api/account")
         .header(KEY.0, KEY.1)
         .send()
         .await
@@ -328,7 +338,7 @@ async fn a_real_accounts_console_is_shut_to_tunnels_and_proxies_and_to_whoever_h
         ("x-real-ip", "203.0.113.9"),
         ("cf-connecting-ip", "203.0.113.9"),
     ] {
-        for path in ["/", "/console/run", "/console/state", "/console/activity"] {
+        for path in ["/", "/console/run", "/console/own-code", "/console/activity"] {
             let answer = get(&account.url, path)
                 .header(key.0, key.1)
                 .header(name, value)
@@ -357,12 +367,12 @@ async fn a_real_accounts_console_is_shut_to_tunnels_and_proxies_and_to_whoever_h
         .await
         .unwrap();
     assert!(run.contains("\"simulated\":false") && !run.contains("a-key"), "{run}");
-    for path in ["/console/state", "/console/activity", "/console/sim/state"] {
+    for path in ["/console/own-code", "/console/activity", "/console/sim/state"] {
         let local_key = get(&account.url, path).header(KEY.0, KEY.1);
         let status = local_key.send().await.unwrap().status();
         assert!([401, 404].contains(&status.as_u16()), "{path}: {status}");
     }
-    let state = get(&account.url, "/console/state")
+    let state = get(&account.url, "/api/account")
         .header(key.0, key.1)
         .send()
         .await

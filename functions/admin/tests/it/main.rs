@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod console;
 mod doctor;
 mod forwards;
 mod keys;

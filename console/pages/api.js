@@ -1,24 +1,29 @@
-// The HTTP calls of the pages: /api/* like any client, /console/*, and the simulator through /console/sim/*.
+// The HTTP calls of the pages: /api/* like any client, and in a run on one machine /console/* and the simulator through /console/sim/*.
 
 const STORED = "console.key";
 
-/** The answer of /console/run, with the API key in use. */
-export const run = { simulated: false, simulator: null, key: sessionStorage.getItem(STORED), version: "" };
+/** The API key in use, and in a run on one machine the answer of /console/run. */
+export const run = { isLocal: false, simulated: false, simulator: null, key: sessionStorage.getItem(STORED), version: "" };
 
 export async function learnRun() {
   const answer = await fetch("/console/run");
   if (!answer.ok) throw new Error(await answer.text());
   const { simulated, simulator, version, key } = await answer.json();
-  Object.assign(run, { simulated, simulator, version, key: key ?? run.key });
+  Object.assign(run, { isLocal: true, simulated, simulator, version, key: key ?? run.key });
 }
 
 /** Reads the account with this key, and stores the key if it is accepted. */
 export async function tryKey(key) {
   run.key = key;
-  const answer = await read("/console/state");
+  const answer = await read("/api/account");
   if (answer.ok) sessionStorage.setItem(STORED, key);
   else run.key = null;
   return answer;
+}
+
+export function forgetKey() {
+  run.key = null;
+  sessionStorage.removeItem(STORED);
 }
 
 export function authorization() {

@@ -1,8 +1,8 @@
 // The messages on a phone: bubbles, news, template messages. Nothing that was sent becomes markup.
 
-import { h, icon } from "./dom.js";
-import { timeOfDay } from "./format.js";
-import { t } from "./i18n.js";
+import { h, icon } from "../dom.js";
+import { timeOfDay } from "../format.js";
+import { t } from "../i18n.js";
 
 /** A message of the account, from /sim/phones. */
 export function shownMessage(shown) {

@@ -1,6 +1,6 @@
 // The simulated platform's state, read again after every event.
 
-import { read } from "./api.js";
+import { read } from "../api.js";
 
 /** The latest answer of /sim/state; null before the first. */
 export let world = null;

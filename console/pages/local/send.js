@@ -1,13 +1,13 @@
 // The form that sends a template message, built from the account's templates, and the message's delivery.
 
-import { call, read, run } from "./api.js";
-import { ask, busy, fill, h, icon, redraw } from "./dom.js";
-import { shortOpenid, timeOfDay } from "./format.js";
-import { both, language, t } from "./i18n.js";
+import { call, read, run } from "../api.js";
+import { ask, busy, fill, h, icon, redraw } from "../dom.js";
+import { shortOpenid, timeOfDay } from "../format.js";
+import { both, language, t } from "../i18n.js";
 import { currentUser } from "./phone.js";
-import { problemBox } from "./problem.js";
+import { problemBox } from "../problem.js";
 import { snippets } from "./snippets.js";
-import { field, loadTemplates, templateForm } from "./template.js";
+import { field, loadTemplates, templateForm } from "../template.js";
 import { world } from "./world.js";
 
 const POLL_FOR = 30_000;

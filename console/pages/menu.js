@@ -5,7 +5,6 @@ import { menuForm } from "./buttons.js";
 import { busy, button, fill, h, sureButton, toast } from "./dom.js";
 import { jsonEditor } from "./editor.js";
 import { t } from "./i18n.js";
-import { showMenuBar } from "./phone.js";
 import { problemBox } from "./problem.js";
 
 const EXAMPLE = {
@@ -98,7 +97,7 @@ async function publishMenu() {
   etag = (await read("/api/menu")).etag;
   status.dataset.exists = "true";
   renderState();
-  showMenuBar();
+  document.dispatchEvent(new Event("menu-published"));
   fill(outcome, h("p", { class: "result good" }, t("menu-is-published")));
 }
 

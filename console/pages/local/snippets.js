@@ -1,8 +1,8 @@
 // Shows code that sends the same message as the form.
 
-import { run } from "./api.js";
-import { copy, fill, h, iconButton, tabs } from "./dom.js";
-import { t } from "./i18n.js";
+import { run } from "../api.js";
+import { copy, fill, h, iconButton, tabs } from "../dom.js";
+import { t } from "../i18n.js";
 
 const PATH = "/api/sendTemplateMessage";
 

@@ -1,8 +1,8 @@
 // A page in the phone: an address, opened by the person whose phone it is.
 
-import { run } from "./api.js";
-import { h, iconButton, toast } from "./dom.js";
-import { t } from "./i18n.js";
+import { run } from "../api.js";
+import { h, iconButton, toast } from "../dom.js";
+import { t } from "../i18n.js";
 
 /** Pages of other hosts would leave this machine, and most refuse to be framed. */
 const THIS_MACHINE = ["127.0.0.1", "localhost"];

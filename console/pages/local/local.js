@@ -1,22 +1,26 @@
-// The console: lays out the panels and keeps them up to date.
+// The console of a run on one machine: the phone, what happens, and the tools.
 
 import { activityPanel, followActivity } from "./activity.js";
-import { learnRun, run, tryKey } from "./api.js";
-import { bindPanel, showUsers } from "./bind.js";
-import { campaignsPanel, showCampaigns } from "./campaigns.js";
+import { learnRun, run } from "../api.js";
+import { bindPanel, showUsers } from "../bind.js";
+import { campaignsPanel, showCampaigns } from "../campaigns.js";
 import { connectPanel, showConnection } from "./connect.js";
-import { button, fill, h, tabs } from "./dom.js";
-import { doctorPanel } from "./doctor.js";
-import { applyLanguage, both, language, setLanguage, t } from "./i18n.js";
-import { mayLeaveMenu, menuPanel, showMenu } from "./menu.js";
-import { ownCodePanel, showForwards } from "./own-code.js";
+import { button, fill, h, tabs } from "../dom.js";
+import { accountName, header, keyForm, skipLink } from "../frame.js";
+import { doctorPanel } from "../doctor.js";
+import { applyLanguage, t } from "../i18n.js";
+import { mayLeaveMenu, menuPanel, showMenu } from "../menu.js";
+import { ownCodePanel, showForwards } from "../own-code.js";
 import { phonePanel } from "./phone.js";
-import { faultBar, platformPanel } from "./platform.js";
-import { addRule, mayLeaveRules, rulesPanel, showRules } from "./rules.js";
+import { faultBar, killButton, platformPanel } from "./platform.js";
+import { addRule, mayLeaveRules, rulesPanel, showRules } from "../rules.js";
 import { sendPanel } from "./send.js";
-import { loadTemplates } from "./template.js";
-import { loadAccount, tokenBar } from "./token.js";
-import { refreshWorld } from "./world.js";
+import { loadTemplates } from "../template.js";
+import { followAccount, loadAccount, showRefused, tokenBar } from "../token.js";
+import { refreshWorld, world } from "./world.js";
+
+/** The interval between two looks at the token, in milliseconds. */
+const PAUSE = 5000;
 
 const account = h("span", { class: "account" });
 
@@ -27,17 +31,14 @@ async function start() {
     document.body.replaceChildren(h("main", { class: "refused" }, h("h1", {}, t("refused")), h("p", {}, error.message)));
     return;
   }
-  document.body.replaceChildren(skipLink(), header(), ...layout());
+  document.body.replaceChildren(skipLink(), top(), ...layout());
   applyLanguage();
   document.addEventListener("unauthorized", askForKey);
   document.addEventListener("recovered", loadAccount);
+  document.addEventListener("world", () => showRefused(world.tokens?.stable?.alive === false));
+  followAccount(PAUSE);
   if (run.key) begin();
   else askForKey();
-}
-
-/** The first stop of the keyboard: leads past the header. */
-function skipLink() {
-  return h("a", { class: "skip", href: "#main" }, t("skip"));
 }
 
 /** Starts everything that needs the API key. */
@@ -58,19 +59,12 @@ function happened() {
 async function showAccount() {
   const loaded = await loadAccount();
   if (!loaded) return;
-  fill(account, h("code", {}, loaded.app_id), h("span", { class: "mode" }, t(`mode-${loaded.mode}`)));
+  fill(account, accountName(loaded));
 }
 
-function header() {
-  const toggle = button(language() === "zh" ? "English" : "中文", () => {
-    setLanguage(language() === "zh" ? "en" : "zh");
-    fill(toggle, language() === "zh" ? "English" : "中文");
-  }, { class: "small", id: "language" });
-  return h("header", { class: "top" },
-    h("img", { src: "/console/pages/icon.svg", alt: "", width: "28", height: "28" }),
-    h("h1", {}, "WeChat bundle"),
-    h("span", { class: `badge ${run.simulated ? "" : "real"}` }, t(run.simulated ? "simulated" : "real-account")),
-    account, h("span", { class: "grow" }), run.simulated && faultBar(), tokenBar(), toggle);
+function top() {
+  return header(h("span", { class: `badge ${run.simulated ? "" : "real"}` }, t(run.simulated ? "simulated" : "real-account")),
+    account, h("span", { class: "grow" }), run.simulated && faultBar(), tokenBar(run.simulated && killButton()));
 }
 
 function layout() {
@@ -118,26 +112,12 @@ function placeBar(main) {
 /** Asks for the API key: the page knows only that of a simulated run. */
 function askForKey() {
   if (document.querySelector("dialog[open]")) return;
-  const input = h("input", { type: "password", id: "api-key", autocomplete: "off", required: true });
-  const fault = h("p", { class: "fault", id: "api-key-fault", role: "alert" });
-  const submit = async (event) => {
-    event.preventDefault();
-    const answer = await tryKey(input.value.trim());
-    if (answer.ok) {
-      dialog.close();
-      begin();
-      return;
-    }
-    fill(fault, answer.status === 401 ? t("wrong-key") : both(answer.body.detail ?? ""));
-    input.setAttribute("aria-invalid", "true");
-    input.setAttribute("aria-describedby", fault.id);
-    input.select();
+  const title = [h("h2", { id: "key-title" }, t("key-title")), h("p", { class: "hint" }, t("key-hint"))];
+  const accepted = () => {
+    dialog.close();
+    begin();
   };
-  const dialog = h("dialog", { "aria-labelledby": "key-title", on: { close: () => dialog.remove() } },
-    h("form", { class: "form", on: { submit } },
-      h("h2", { id: "key-title" }, t("key-title")), h("p", { class: "hint" }, t("key-hint")),
-      h("div", { class: "field" }, h("label", { for: "api-key" }, "API key"), input, fault),
-      h("button", { type: "submit", class: "primary wide" }, t("open-console"))));
+  const dialog = h("dialog", { "aria-labelledby": "key-title", on: { close: () => dialog.remove() } }, keyForm(title, accepted));
   document.body.append(dialog);
   dialog.showModal();
 }

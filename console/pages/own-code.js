@@ -1,7 +1,7 @@
 // The team's own code: the callbacks that it has not taken, and in a simulated run the switch that takes it down.
 
-import { call, read } from "./api.js";
-import { busy, button, fill, h, redraw, sureButton, toast } from "./dom.js";
+import { call, read, run } from "./api.js";
+import { busy, button, fill, h, isShown, redraw, sureButton, toast } from "./dom.js";
 import { shortOpenid, timeOfDay } from "./format.js";
 import { both, language, t } from "./i18n.js";
 import { problemBox } from "./problem.js";
@@ -9,8 +9,8 @@ import { problemBox } from "./problem.js";
 /** The interval between two looks while the panel is open, in milliseconds. */
 const PAUSE = 3000;
 
-/** What the run says of own code, and a page of each list. */
-const state = { ownCode: {}, waiting: [], dead: [], more: {}, loading: 0 };
+/** What a run on one machine says of own code, and a page of each list. */
+const state = { ownCode: null, waiting: [], dead: [], more: {}, loading: 0 };
 
 const about = h("div", {});
 const lists = { waiting: h("ul", { class: "users forwards" }), dead: h("ul", { class: "users forwards" }) };
@@ -19,9 +19,9 @@ const outcome = h("div", { class: "outcome" });
 const panel = h("div", { class: "tool" });
 
 export function ownCodePanel() {
-  document.addEventListener("openid", () => !panel.hidden && showForwards());
+  document.addEventListener("openid", () => isShown(panel) && showForwards());
   document.addEventListener("language", render);
-  setInterval(() => !panel.hidden && !document.hidden && showForwards(), PAUSE);
+  setInterval(() => isShown(panel) && showForwards(), PAUSE);
   return fill(panel,
     h("h2", {}, t("own-code-title")), h("p", { class: "hint" }, t("own-code-hint")), about, outcome,
     h("h3", {}, t("forwards-waiting")), lists.waiting,
@@ -32,7 +32,7 @@ export function ownCodePanel() {
 export async function showForwards() {
   const loading = ++state.loading;
   const [ownCode, waiting, dead] = await Promise.all([
-    read("/console/own-code"), read("/api/forwards"), read("/api/forwards?state=dead")]);
+    run.isLocal ? read("/console/own-code") : { ok: true, body: null }, read("/api/forwards"), read("/api/forwards?state=dead")]);
   if (loading !== state.loading) return;
   const failed = [ownCode, waiting, dead].find((answer) => !answer.ok);
   fill(outcome, failed && problemBox(failed));
@@ -54,6 +54,7 @@ function render() {
 }
 
 function renderAbout() {
+  if (!state.ownCode) return;
   const { address, down } = state.ownCode;
   const isDown = h("input", { type: "checkbox", id: "own-code-down", on: { change: () => take(isDown.checked) } });
   isDown.checked = Boolean(down);

@@ -1,10 +1,9 @@
 // Binds the team's users to people on WeChat by a QR code or a link, and shows who is bound.
 
 import { call, read, run } from "./api.js";
-import { busy, button, copy, fill, h, icon, iconButton, redraw, sureButton, toast } from "./dom.js";
+import { busy, button, copy, fill, h, icon, iconButton, isShown, redraw, sureButton, toast } from "./dom.js";
 import { shortOpenid } from "./format.js";
 import { language, t } from "./i18n.js";
-import { openPage, scan } from "./phone.js";
 import { problemBox } from "./problem.js";
 
 /** The pause between two looks at a binding, in milliseconds. It grows, because each look is a request in the activity. */
@@ -43,7 +42,7 @@ function somethingHappened() {
   state.soon ??= setTimeout(() => {
     state.soon = null;
     if (state.binding) look(state.binding);
-    if (!panel.hidden) showUsers();
+    if (isShown(panel)) showUsers();
   }, 120);
 }
 
@@ -59,9 +58,9 @@ async function makeBinding(event) {
   state.binding = binding;
   const { qr, link } = binding;
   const phone = run.simulated && h("div", { class: "row wrap" },
-    qr && button(t("scan-with-phone"), () => scan(qr.url, false), { id: "scan-with-phone" }),
-    qr && button(t("scan-as-stranger"), () => scan(qr.url, true), { id: "scan-as-stranger" }),
-    link && button(t("open-in-phone"), () => openPage(link), { id: "open-link" }));
+    qr && button(t("scan-with-phone"), () => onPhone("scan", { url: qr.url, isStranger: false }), { id: "scan-with-phone" }),
+    qr && button(t("scan-as-stranger"), () => onPhone("scan", { url: qr.url, isStranger: true }), { id: "scan-as-stranger" }),
+    link && button(t("open-in-phone"), () => onPhone("open-page", { url: link }), { id: "open-link" }));
   fill(outcome, h("div", { class: "result binding" },
     qr && h("img", { class: "qr", src: qr.image, alt: t("qr-code", binding.user), width: "220", height: "220" }),
     // The API says it in both languages.
@@ -71,6 +70,11 @@ async function makeBinding(event) {
   showState(binding);
   outcome.scrollIntoView({ block: "nearest" });
   await follow(binding);
+}
+
+/** Lets the phone do something. */
+function onPhone(event, detail) {
+  document.dispatchEvent(new CustomEvent(event, { detail }));
 }
 
 /** Looks at the binding until it ends, or until another one is made. */

@@ -2,7 +2,7 @@
 
 import { call, read } from "./api.js";
 import { campaignView, mayChange, progressOf, stateOf } from "./campaign.js";
-import { busy, button, fill, h, icon, redraw, toast } from "./dom.js";
+import { busy, button, fill, h, icon, isShown, redraw, toast } from "./dom.js";
 import { count, dateTime } from "./format.js";
 import { both, t } from "./i18n.js";
 import { problemBox } from "./problem.js";
@@ -92,7 +92,7 @@ async function showMore() {
 
 /** Reads again what is shown and may change. Waits for a slow answer; a list of several pages stays as it is. */
 async function lookAgain() {
-  if (panel.hidden || document.hidden || state.isLooking) return;
+  if (!isShown(panel) || state.isLooking) return;
   state.isLooking = true;
   if (state.view?.mayChange) await state.view.look();
   else if (!state.view && !state.isPaged && state.campaigns.some(mayChange)) await showCampaigns();

@@ -66,6 +66,11 @@ export function fill(element, ...children) {
   return put(element, ...children);
 }
 
+/** Whether somebody may see the element. */
+export function isShown(element) {
+  return !document.hidden && !element.closest("[hidden]");
+}
+
 const drawn = new WeakMap();
 
 /** Draws only when `shown` has changed, so that an open list stays open; gives a lost focus back. */

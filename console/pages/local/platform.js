@@ -1,8 +1,8 @@
 // The controls of the simulated platform: faults, the whitelist, the clock.
 
-import { read, sim } from "./api.js";
-import { button, fill, h, iconButton, redraw, toast } from "./dom.js";
-import { language, t } from "./i18n.js";
+import { read, sim } from "../api.js";
+import { button, fill, h, iconButton, redraw, toast } from "../dom.js";
+import { language, t } from "../i18n.js";
 import { refreshWorld, world } from "./world.js";
 
 const SEND = "/cgi-bin/message/template/send";
@@ -38,6 +38,15 @@ const times = h("input", { id: "fault-times", type: "number", min: "1", max: "10
 export function faultBar() {
   document.addEventListener("world", renderBar);
   return bar;
+}
+
+/** The button that makes WeChat refuse the token. */
+export function killButton() {
+  return button(t("kill-token"), async () => {
+    const answer = await sim("POST", "token/invalidate", {});
+    if (answer.ok) toast(t("token-killed"));
+    refreshWorld();
+  }, { class: "small danger", id: "kill-token", title: t("kill-token-why") });
 }
 
 export function platformPanel() {

@@ -1,9 +1,9 @@
 // What can be done with a past event: make it happen again, or take it along as a command for a shell.
 
-import { call, run, sim } from "./api.js";
-import { ask, busy, button, copy, h, icon, toast } from "./dom.js";
-import { elements } from "./format.js";
-import { t } from "./i18n.js";
+import { call, run, sim } from "../api.js";
+import { ask, busy, button, copy, h, icon, toast } from "../dom.js";
+import { elements } from "../format.js";
+import { t } from "../i18n.js";
 import { refreshWorld } from "./world.js";
 
 /** What every callback has; the platform writes it anew. */

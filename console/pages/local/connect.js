@@ -1,9 +1,9 @@
 // What other programs need to connect: addresses, keys and openids, each with a copy button.
 
-import { call, run, sim } from "./api.js";
-import { busy, button, copy, fill, h, iconButton, redraw } from "./dom.js";
-import { language, t } from "./i18n.js";
-import { account } from "./token.js";
+import { call, run, sim } from "../api.js";
+import { busy, button, copy, fill, h, iconButton, redraw } from "../dom.js";
+import { language, t } from "../i18n.js";
+import { account } from "../token.js";
 import { refreshWorld, world } from "./world.js";
 
 const MASKED = "••••••";

@@ -1,12 +1,12 @@
 // The phone: one follower at a time, the chat with the account, and the account's menu as WeChat shows it.
 
-import { read, sim } from "./api.js";
-import { button, busy, fill, h, icon, iconButton, moveFocus, put, redraw, toast } from "./dom.js";
-import { shortOpenid } from "./format.js";
-import { language, t } from "./i18n.js";
-import { note, ownMessage, shownMessage } from "./messages.js";
+import { read, sim } from "../api.js";
+import { button, busy, fill, h, icon, iconButton, moveFocus, put, redraw, toast } from "../dom.js";
+import { shortOpenid } from "../format.js";
+import { language, t } from "../i18n.js";
+import { note, ownMessage, shownMessage } from "./bubbles.js";
 import { isOfThisMachine, pageView } from "./page.js";
-import { addRuleButton } from "./rules.js";
+import { addRuleButton } from "../rules.js";
 import { loadWorld, refreshWorld, world } from "./world.js";
 
 const STORED = "console.phone";
@@ -26,6 +26,9 @@ export function phonePanel() {
   const add = button([icon("plus"), t("new-follower")], newFollower, { class: "primary", id: "new-follower" });
   document.addEventListener("world", worldChanged);
   document.addEventListener("language", render);
+  document.addEventListener("scan", ({ detail }) => scan(detail.url, detail.isStranger));
+  document.addEventListener("open-page", ({ detail }) => openPage(detail.url));
+  document.addEventListener("menu-published", showMenuBar);
   document.addEventListener("run", (event) => forgetOtherRuns(event.detail));
   document.addEventListener("keydown", (event) => event.key === "Escape" && closePopups());
   document.addEventListener("click", (event) => event.target.closest(".popup-owner") || closePopups());
@@ -48,7 +51,7 @@ chat.addEventListener("click", (event) => {
 });
 
 /** Opens an address in the phone as its user; none for an empty field to enter one. */
-export function openPage(url) {
+function openPage(url) {
   if (!state.openid) {
     toast(t("no-follower"));
     return;
@@ -70,7 +73,7 @@ function closePage() {
 }
 
 /** Scans the QR code with this address: the phone's user, or a stranger, whose phone is shown then. */
-export function scan(url, isStranger) {
+function scan(url, isStranger) {
   const action = { kind: "note", text: "did-scan-code" };
   closePage();
   if (isStranger || !state.openid) return newcomerDoes("scan", { url }, action);
@@ -255,7 +258,7 @@ function switchButton(name, typing) {
 }
 
 /** Shows the menu in place of the keyboard, as WeChat does. */
-export function showMenuBar() {
+function showMenuBar() {
   state.typing = false;
 }
 

@@ -1,0 +1,124 @@
+// Messages: found by msgid, by person, or as the problems of a day; each with its story.
+
+import { read } from "./api.js";
+import { busy, button, fill, h, icon, toast } from "./dom.js";
+import { dateTime, shortOpenid, span } from "./format.js";
+import { both, t } from "./i18n.js";
+import { problemBox } from "./problem.js";
+
+/** Seconds that Beijing is ahead of UTC: the API's days are Beijing's. */
+const BEIJING = 8 * 3600;
+const KINDS = { delivered: "good", blocked: "bad", failed: "bad" };
+
+/** The ways to look for messages: what is entered, and what is asked. */
+const WAYS = {
+  openid: (value) => ({ touser: value }),
+  user: (value) => ({ user: value }),
+  msgid: null,
+  problems: (value) => ({ problems: value }),
+};
+
+const way = h("select", { id: "messages-by", "aria-label": t("messages-by"), on: { change: changeWay } },
+  Object.keys(WAYS).map((each) => h("option", { value: each }, t(`by-${each}`))));
+const value = h("input", { id: "messages-of", required: true, autocomplete: "off", spellcheck: "false", "aria-label": t("messages-of") });
+const day = h("input", { id: "messages-day", type: "date", "aria-label": t("messages-day"), hidden: true });
+const find = h("button", { type: "submit", class: "primary", id: "messages-find" }, t("search"));
+const outcome = h("div", { class: "outcome", "aria-live": "polite" });
+const list = h("ul", { class: "users messages" });
+const story = h("section", { class: "story", hidden: true });
+const overview = h("div", { class: "tool" });
+const panel = h("div", { class: "tool" });
+
+/** The open search: its query, and the number of its last reading. */
+const state = { query: null, reading: 0 };
+
+export function messagesPanel() {
+  day.value = new Date((Date.now() / 1000 + BEIJING) * 1000).toISOString().slice(0, 10);
+  const search = (event) => {
+    event.preventDefault();
+    look();
+  };
+  fill(overview, h("h2", {}, t("messages-title")), h("p", { class: "hint" }, t("messages-hint")),
+    h("form", { class: "row wrap", role: "search", on: { submit: search } }, way, h("div", { class: "grow field" }, value, day), find), outcome, list);
+  return fill(panel, overview, story);
+}
+
+function changeWay() {
+  const isDay = way.value === "problems";
+  day.hidden = !isDay;
+  value.hidden = isDay;
+  value.required = !isDay;
+  value.inputMode = way.value === "msgid" ? "numeric" : "text";
+}
+
+async function look() {
+  const wanted = value.value.trim();
+  fill(list);
+  if (way.value === "msgid") {
+    const answer = await busy(find, () => read(`/api/messages/${encodeURIComponent(wanted)}`), outcome);
+    if (answer.ok) open(answer.body);
+    else fill(outcome, problemBox(answer));
+    return;
+  }
+  state.query = WAYS[way.value](way.value === "problems" ? day.value : wanted);
+  await busy(find, () => readPage(null), outcome);
+}
+
+/** Reads a page of the open search, and shows it below the others. */
+async function readPage(cursor) {
+  const reading = ++state.reading;
+  const query = new URLSearchParams({ ...state.query, ...(cursor && { cursor }) });
+  const answer = await read(`/api/messages?${query}`);
+  if (reading !== state.reading) return;
+  list.querySelector(".more")?.remove();
+  if (!answer.ok) {
+    if (cursor) toast(both(answer.body.detail), "bad");
+    else fill(outcome, problemBox(answer));
+    return;
+  }
+  const { messages, cursor: next } = answer.body;
+  list.append(...messages.map(row));
+  if (next) list.append(h("li", { class: "more" }, button(t("more-messages"), () => readPage(next))));
+  else if (list.childElementCount === 0) list.append(h("li", { class: "empty" }, t(state.query.problems ? "no-problems" : "no-messages")));
+}
+
+function row(message) {
+  const { touser, template_id: template, sent_at: sent, finished_at: finished } = message;
+  const at = sent ?? finished;
+  return h("li", { "data-message": message.msgid ?? message.scheduled },
+    h("div", { class: "grow" },
+      button(at ? dateTime(at) : t("time-unknown"), () => open(message), { class: "small message-name" }),
+      h("span", { class: "hint" }, touser && h("code", { title: touser }, shortOpenid(touser)), " ", template && h("code", {}, template))),
+    pill(message));
+}
+
+function pill({ status }) {
+  return h("span", { class: `pill ${KINDS[status] ?? ""}`, "data-status": status }, t(`message-${status}`));
+}
+
+/** Shows a message from its send to its receipt, with what to do. */
+function open(message) {
+  const { msgid, scheduled, touser, template_id: template, campaign, errcode, sent_at: sent, finished_at: finished, receipt, meaning } = message;
+  const title = h("h2", { tabindex: "-1" }, msgid ? `msgid ${msgid}` : t("scheduled-message", scheduled ?? ""));
+  const facts = [["openid", touser], [t("template-id"), template], [t("campaign"), campaign], ["errcode", errcode], [t("receipt"), receipt]]
+    .filter(([, fact]) => fact !== null && fact !== undefined);
+  const steps = [
+    [t("step-accepted"), sent],
+    [t("step-receipt"), finished, sent && finished && t("after", span(finished - sent))],
+  ];
+  fill(story, h("div", { class: "row" }, title, h("span", { class: "grow" }), pill(message)),
+    h("ol", { class: "steps" }, steps.map(([step, at, after]) => h("li", { class: at ? "done" : "" }, icon(at ? "check" : "pause"),
+      h("span", {}, step, ": ", at ? dateTime(at) : t("not-yet"), after && [" ", after])))),
+    h("div", { class: "remedy" }, h("strong", {}, t("meaning")), h("p", {}, both(meaning))),
+    h("dl", { class: "facts" }, facts.map(([name, fact]) => [h("dt", {}, name), h("dd", {}, h("code", {}, String(fact)))])),
+    h("div", { class: "row" }, button(t("back-to-list"), close, { id: "message-close" })));
+  overview.hidden = true;
+  story.hidden = false;
+  title.focus();
+}
+
+function close() {
+  story.hidden = true;
+  overview.hidden = false;
+  find.focus();
+}

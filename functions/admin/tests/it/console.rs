@@ -1,0 +1,77 @@
+//! The console's pages and the account that they begin with.
+
+use serde_json::json;
+use testing::{account::APP_ID, event::api};
+
+use crate::Admin;
+
+fn page(path: &str) -> testing::event::Request {
+    api("GET", path).keyless()
+}
+
+#[tokio::test]
+async fn the_console_is_served_to_anybody_and_loads_nothing_of_others() {
+    let mut admin = Admin::start().await;
+    for (path, content_type) in [
+        ("/console", "text/html; charset=utf-8"),
+        ("/console/", "text/html; charset=utf-8"),
+        ("/console/pages/console.js", "text/javascript; charset=utf-8"),
+        ("/console/pages/console.css", "text/css; charset=utf-8"),
+        ("/console/pages/icon.svg", "image/svg+xml"),
+    ] {
+        let answer = admin.function.send(&page(path)).await;
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+        assert_eq!(answer.content_type(), content_type, "{path}");
+        let policy = answer.headers["content-security-policy"].as_str().unwrap();
+        assert!(
+            policy.contains("default-src 'self'") && policy.contains("frame-ancestors 'none'"),
+            "{policy}"
+        );
+        assert!(!policy.contains("unsafe") && !policy.contains("frame-src"), "{policy}");
+        assert_eq!(answer.headers["x-content-type-options"], "nosniff");
+        let text = answer.body.as_str().unwrap();
+        assert!(
+            !text.contains("<script>") && !text.contains(" style="),
+            "{path}: nothing inline"
+        );
+    }
+    for path in ["/console/pages/phone.js", "/console/pages/lib.rs", "/console/pages/.."] {
+        assert_eq!(admin.function.send(&page(path)).await.status, 404, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_browser_has_is_not_sent_again() {
+    let mut admin = Admin::start().await;
+    let first = admin.function.send(&page("/console/pages/texts.js")).await;
+    let etag = first.headers["etag"].as_str().unwrap().to_owned();
+    assert_eq!(first.headers["cache-control"], "no-cache");
+    let again = page("/console/pages/texts.js").header("if-none-match", &etag);
+    let again = admin.function.send(&again).await;
+    assert_eq!((again.status, again.body.as_str()), (304, Some("")));
+    assert_eq!(again.headers["etag"], etag.as_str());
+    let other = page("/console/pages/dom.js").header("if-none-match", &etag);
+    assert_eq!(admin.function.send(&other).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_caller_learns_the_accounts_state_and_what_it_may_do() {
+    const KEY: &str = "wk_000000000000000000000000000relay1";
+    let mut admin = Admin::start().await;
+    admin
+        .stage
+        .table
+        .save_keys(&[(KEY, json!({"name": "shop", "scopes": ["relay"]}))])
+        .await;
+    let answer = admin.function.send(&api("GET", "/api/account")).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(answer.body["app_id"], APP_ID);
+    assert_eq!(answer.body["token"]["generation"], 1);
+    assert!(answer.body["token"]["expires_at"].as_i64() > answer.body["now"].as_i64());
+    assert!(answer.body["token"].get("access_token").is_none());
+    assert_eq!(answer.body["caller"]["scopes"].as_array().unwrap().len(), 8);
+    let shop = api("GET", "/api/account").api_key(KEY);
+    let answer = admin.function.send(&shop).await;
+    assert_eq!(answer.body["caller"], json!({"name": "shop", "scopes": ["relay"]}));
+    assert_eq!(admin.function.send(&page("/api/account")).await.status, 401);
+}

@@ -1,0 +1,196 @@
+// The console at /console/, as admin serves it in AWS: signing in, and each screen.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { axeFindings, openConsole, picture, startBundle } from "./browser.js";
+import { bilingual, callRun, chrome, failing } from "./stage.js";
+
+const KEY = "local";
+
+/** A test with its own run, on the deployed console, in English and in Chinese. */
+function deployedTest(name, body, options = {}) {
+  bilingual(name, async (title, locale, say) => {
+    test(title, { timeout: 120_000 }, async () => {
+      const bundle = await startBundle();
+      const { page, context, problems } = await openConsole(chrome().browser, `${bundle.url}/console/`, { locale, ...options });
+      page.setDefaultTimeout(15_000);
+      try {
+        await body({ page, bundle, say });
+        assert.deepEqual(problems, [], "errors in the browser's console");
+      } catch (error) {
+        throw await failing(page, title, error);
+      } finally {
+        await context.close();
+        await bundle.stop();
+      }
+    });
+  });
+}
+
+async function signIn(page, say, key = KEY) {
+  await page.locator("#api-key").fill(key);
+  await page.getByRole("button", { name: say("open-console") }).click();
+  await page.locator("#sign-out").waitFor();
+}
+
+/** Makes a key with these scopes. */
+async function keyOf(bundle, ...scopes) {
+  return (await callRun(bundle, "POST", "/api/keys", { name: scopes.join("-"), scopes })).key;
+}
+
+async function sendTo(bundle, touser) {
+  const [template] = (await callRun(bundle, "GET", "/api/templates")).templates;
+  const data = Object.fromEntries(template.fields.map((field) => [field, { value: field.startsWith("time") ? "15:01" : "1" }]));
+  const answer = await callRun(bundle, "POST", "/api/sendTemplateMessage", { touser, template_id: template.template_id, data, validate: "warn" });
+  assert.ok(answer.msgid, JSON.stringify(answer));
+  return answer;
+}
+
+/** Waits until the record of the message says what became of it. */
+async function ended(bundle, msgid) {
+  for (let look = 0; look < 100; look += 1) {
+    const record = await callRun(bundle, "GET", `/api/messages/${msgid}`);
+    if (record.receipt) return record;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  throw new Error("no receipt");
+}
+
+const tab = (page, name) => page.locator(`#tab-${name}`).click();
+
+deployedTest("nothing is shown without a key, and a wrong one is refused", async ({ page, say }) => {
+  await page.locator("#api-key").fill("wrong");
+  await page.keyboard.press("Enter");
+  await page.getByText(say("wrong-key")).waitFor();
+  assert.equal(await page.locator("[role=tab], .token, code").count(), 0);
+  assert.deepEqual(await axeFindings(page), []);
+  await signIn(page, say);
+  assert.equal(await page.locator(".phone").count(), 0, "there is no phone");
+  await page.reload();
+  await page.locator("#sign-out").click();
+  await page.locator("#api-key").waitFor();
+  await page.reload();
+  await page.locator("#api-key").waitFor();
+});
+
+deployedTest("a key sees what its scopes allow, and is signed out when it is refused", async ({ page, bundle, say }) => {
+  const key = await keyOf(bundle, "send", "menu");
+  await signIn(page, say, key);
+  assert.deepEqual(await page.locator("[role=tab]").evaluateAll((tabs) => tabs.map((each) => each.id)), ["tab-messages", "tab-menu"]);
+  assert.equal(await page.locator("#signed-in").innerText(), "send-menu");
+  // A revoked key is refused within 30 s.
+  await page.route("**/api/menu", (route) => route.fulfill({ status: 401, json: {} }));
+  await tab(page, "menu");
+  await page.locator("#api-key").waitFor();
+});
+
+deployedTest("a key of the relay alone is told that there is nothing for it", async ({ page, bundle, say }) => {
+  await signIn(page, say, await keyOf(bundle, "relay"));
+  await page.getByText(say("no-screens", "relay")).waitFor();
+});
+
+deployedTest("a message is found by msgid, by person and among the day's problems", async ({ page, bundle, say }) => {
+  const [{ openid }] = (await callRun(bundle, "GET", "/console/sim/state")).users;
+  const delivered = await sendTo(bundle, openid);
+  await ended(bundle, delivered.msgid);
+  await callRun(bundle, "POST", "/console/sim/receipts", { status: "failed:user block", times: 1 });
+  const blocked = await sendTo(bundle, openid);
+  await ended(bundle, blocked.msgid);
+
+  await signIn(page, say);
+  await page.locator("#messages-of").fill(openid);
+  await page.locator("#messages-find").click();
+  await page.locator(`[data-message="${delivered.msgid}"] [data-status=delivered]`).waitFor();
+  const row = page.locator(`[data-message="${blocked.msgid}"]`);
+  await row.locator("[data-status=blocked]").waitFor();
+  await row.getByRole("button").click();
+  await page.getByText("failed:user block").waitFor();
+  assert.equal(await page.locator(".story .done").count(), 2, "accepted, and its receipt");
+  assert.deepEqual(await axeFindings(page), []);
+  await picture(page, "deployed-message");
+  await page.locator("#message-close").click();
+
+  await page.locator("#messages-by").selectOption("problems");
+  await page.locator("#messages-find").click();
+  await row.waitFor();
+  assert.equal(await page.locator("[data-message]").count(), 1);
+
+  await page.locator("#messages-by").selectOption("msgid");
+  await page.locator("#messages-of").fill(delivered.msgid);
+  await page.locator("#messages-find").click();
+  await page.getByText(`msgid ${delivered.msgid}`).waitFor();
+  await page.locator("#message-close").click();
+  await page.locator("#messages-of").fill("12345");
+  await page.locator("#messages-find").click();
+  await page.locator(".result.bad").getByText(say("what-to-do")).waitFor();
+});
+
+deployedTest("a key is made, shown once, limited and revoked", async ({ page, bundle, say }) => {
+  await signIn(page, say);
+  await tab(page, "keys");
+  await page.getByText(say("no-keys")).waitFor();
+  await page.locator("#key-name").fill("shop");
+  await page.locator("#scope-relay").check();
+  await page.locator("#key-paths").fill("/cgi-bin/menu\n/cgi-bin/user");
+  await page.locator("#key-make").click();
+  const key = await page.locator("#new-key").innerText();
+  assert.match(key, /^wk_/);
+  const row = page.locator(".keys li", { hasText: "shop" });
+  await row.getByText("/cgi-bin/menu, /cgi-bin/user").waitFor();
+  assert.deepEqual(await axeFindings(page), []);
+  const { keys } = await callRun(bundle, "GET", "/api/keys");
+  assert.deepEqual(keys.map(({ name, scopes, paths }) => ({ name, scopes, paths })),
+    [{ name: "shop", scopes: ["relay"], paths: ["/cgi-bin/menu", "/cgi-bin/user"] }]);
+  const revoke = row.getByRole("button");
+  await revoke.click();
+  await revoke.click();
+  await page.getByText(say("no-keys")).waitFor();
+});
+
+deployedTest("each other screen shows what the bundle has", async ({ page, bundle, say }) => {
+  const [{ openid }] = (await callRun(bundle, "GET", "/console/sim/state")).users;
+  await callRun(bundle, "POST", "/api/users", { users: [{ user: "u-1", openid }] });
+  await callRun(bundle, "PUT", "/api/replies", { subscribe: { type: "text", content: "欢迎" } });
+  await signIn(page, say);
+  await tab(page, "users");
+  await page.locator("[data-user=u-1]").waitFor();
+  await tab(page, "rules");
+  await page.waitForFunction(() => document.querySelector("#rules-text")?.value.includes("欢迎"));
+  await tab(page, "menu");
+  await page.locator("#panel-menu .version, #panel-menu [data-exists]").first().waitFor();
+  await tab(page, "own-code");
+  await page.locator("#panel-own-code .empty", { hasText: say("no-forwards") }).first().waitFor();
+  await tab(page, "campaigns");
+  await page.getByText(say("no-campaigns")).waitFor();
+  await tab(page, "doctor");
+  await page.locator("#examine").click();
+  await page.locator(".verdict").waitFor();
+  await picture(page, "deployed-doctor");
+  await page.locator(".token .number").waitFor();
+});
+
+for (const colorScheme of ["light", "dark"]) {
+  for (const width of [320, 1440]) {
+    deployedTest(`axe finds nothing on any screen (${colorScheme}, ${width} px)`, async ({ page, say }) => {
+      await signIn(page, say);
+      const names = await page.locator("[role=tab]").evaluateAll((tabs) => tabs.map((each) => each.id.slice("tab-".length)));
+      assert.equal(names.length, 8);
+      for (const name of names) {
+        await tab(page, name);
+        await page.locator(`#panel-${name} h2`).first().waitFor({ state: "attached" });
+        assert.deepEqual(await axeFindings(page), [], name);
+        assert.ok(await page.evaluate(() => document.documentElement.scrollWidth) <= width, `${name} is too wide`);
+      }
+    }, { colorScheme, viewport: { width, height: 900 } });
+  }
+}
+
+deployedTest("a screen that cannot be loaded says so", async ({ page, say }) => {
+  await page.route("**/keys.js", (route) => route.fulfill({ status: 503, body: "" }));
+  await signIn(page, say);
+  await tab(page, "keys");
+  await page.getByText(say("not-loaded")).waitFor();
+  await page.unroute("**/keys.js");
+  await page.getByRole("button", { name: say("try-again") }).click();
+  await page.locator("#key-name").waitFor();
+});
