@@ -1,6 +1,6 @@
 //! The console's pages, compiled into the binary: HTML, CSS and JavaScript modules as they are in the folder `pages`.
 //!
-//! `admin` serves [`file`] at `/console/`: what an operator needs of a deployed bundle. `local` serves [`local`] besides: the phone and
+//! `admin` serves [`file()`] at `/console/`: what an operator needs of a deployed bundle. `local` serves the module `local` besides: the phone and
 //! what goes with it. No page holds data or a secret: they read the API with the key of whoever opens them.
 
 /// A file of the console.
