@@ -25,7 +25,7 @@ pub(crate) const ROUTES: &[Route<App>] = &[route!(
 #[derive(Serialize)]
 struct Account<'a> {
     app_id: &'a str,
-    /// `plain`, `compatible` or `safe`; null when it cannot be seen from here.
+    /// `plain`, `compat` or `safe`; null when it cannot be seen from here.
     mode: Option<&'static str>,
     /// The server's time, in epoch seconds.
     now: i64,

@@ -2,6 +2,7 @@
 
 use http_api::{Api as _, openapi};
 use serde_json::{Map, Value};
+use wechat::callback::MessageMode;
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../openapi.json");
 
@@ -30,6 +31,14 @@ fn openapi_json_is_current() {
         checked_in == document,
         "openapi.json is not current: run WRITE_OPENAPI=1 cargo test -p local --test it openapi"
     );
+}
+
+#[test]
+fn an_accounts_mode_is_one_that_the_webhook_has() {
+    let schemas: Value = serde_json::from_str(admin::SCHEMAS).unwrap();
+    let modes = [MessageMode::Plain, MessageMode::Compat, MessageMode::Safe].map(MessageMode::as_str);
+    let described = &schemas["Account"]["properties"]["mode"]["enum"];
+    assert_eq!(*described, serde_json::json!([modes[0], modes[1], modes[2], null]));
 }
 
 #[test]
