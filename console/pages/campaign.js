@@ -6,6 +6,7 @@ import { count, dateTime, span } from "./format.js";
 import { both, t } from "./i18n.js";
 import { loader } from "./load.js";
 import { problemBox } from "./problem.js";
+import { statusPill } from "./status.js";
 import { messageText, templateOf } from "./template.js";
 
 const STOPPABLE = ["loading", "scheduled", "canary", "running", "waiting"];
@@ -282,10 +283,9 @@ function recipientList(path, name) {
 }
 
 function recipientRow({ touser, user, state, msgid, errcode }) {
-  const kind = { delivered: "good", blocked: "bad", failed: "bad", refused: "bad" }[state] ?? "";
   return h("li", {},
     h("div", { class: "grow" }, user && h("strong", {}, user), h("code", {}, touser ?? ""), msgid && h("span", { class: "hint" }, `msgid ${msgid}`)),
-    errcode && h("code", {}, String(errcode)), h("span", { class: `pill ${kind}` }, t(`status-${state}`)));
+    errcode && h("code", {}, String(errcode)), statusPill(state));
 }
 
 function saveFile(name, parts) {

@@ -5,10 +5,10 @@ import { busy, button, fill, h, icon, toast } from "./dom.js";
 import { dateTime, shortOpenid, span } from "./format.js";
 import { both, t } from "./i18n.js";
 import { problemBox } from "./problem.js";
+import { statusPill } from "./status.js";
 
-/** Seconds that Beijing is ahead of UTC: the API's days are Beijing's. */
-const BEIJING = 8 * 3600;
-const KINDS = { delivered: "good", blocked: "bad", failed: "bad" };
+/** Milliseconds that Beijing is ahead of UTC: the API's days are Beijing's. */
+const BEIJING = 8 * 3_600_000;
 
 /** The ways to look for messages: what is entered, and what is asked. */
 const WAYS = {
@@ -33,7 +33,7 @@ const panel = h("div", { class: "tool" });
 const state = { query: null, reading: 0 };
 
 export function messagesPanel() {
-  day.value = new Date((Date.now() / 1000 + BEIJING) * 1000).toISOString().slice(0, 10);
+  day.value = new Date(Date.now() + BEIJING).toISOString().slice(0, 10);
   const search = (event) => {
     event.preventDefault();
     look();
@@ -89,11 +89,7 @@ function row(message) {
     h("div", { class: "grow" },
       button(at ? dateTime(at) : t("time-unknown"), () => open(message), { class: "small message-name" }),
       h("span", { class: "hint" }, touser && h("code", { title: touser }, shortOpenid(touser)), " ", template && h("code", {}, template))),
-    pill(message));
-}
-
-function pill({ status }) {
-  return h("span", { class: `pill ${KINDS[status] ?? ""}`, "data-status": status }, t(`message-${status}`));
+    statusPill(message.status));
 }
 
 /** Shows a message from its send to its receipt, with what to do. */
@@ -106,7 +102,7 @@ function open(message) {
     [t("step-accepted"), sent],
     [t("step-receipt"), finished, sent && finished && t("after", span(finished - sent))],
   ];
-  fill(story, h("div", { class: "row" }, title, h("span", { class: "grow" }), pill(message)),
+  fill(story, h("div", { class: "row" }, title, h("span", { class: "grow" }), statusPill(message.status)),
     h("ol", { class: "steps" }, steps.map(([step, at, after]) => h("li", { class: at ? "done" : "" }, icon(at ? "check" : "pause"),
       h("span", {}, step, ": ", at ? dateTime(at) : t("not-yet"), after && [" ", after])))),
     h("div", { class: "remedy" }, h("strong", {}, t("meaning")), h("p", {}, both(meaning))),

@@ -1,7 +1,7 @@
 //! The console's pages, compiled into the binary: HTML, CSS and JavaScript modules as they are in the folder `pages`.
 //!
-//! `admin` serves [`file()`] at `/console/`: what an operator needs of a deployed bundle. `local` serves the module `local` besides: the phone and
-//! what goes with it. No page holds data or a secret: they read the API with the key of whoever opens them.
+//! `admin` serves [`file()`] at `/console/`: what an operator needs of a deployed bundle. `local` serves the module `local` besides:
+//! the phone and what goes with it. No page holds data or a secret: they read the API with the key of whoever opens them.
 
 /// A file of the console.
 #[derive(Clone, Copy, Debug)]
@@ -17,10 +17,17 @@ pub struct File {
 /// The name of the page at `/console/`.
 pub const INDEX: &str = "index.html";
 
-/// The page's `Content-Security-Policy`: scripts, styles and data come from its origin, nothing is inline, and nobody may frame it.
-/// The pictures of QR codes are `data:` URLs.
-pub const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; \
-    form-action 'none'; frame-ancestors 'none'";
+/// Scripts, styles and data come from the page's origin, nothing is inline, and nobody may frame it. The pictures of QR codes are
+/// `data:` URLs.
+macro_rules! policy {
+    () => {
+        "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'none'; \
+         frame-ancestors 'none'"
+    };
+}
+
+/// The page's `Content-Security-Policy`.
+pub const CONTENT_SECURITY_POLICY: &str = policy!();
 
 const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
@@ -64,6 +71,7 @@ const FILES: &[File] = files! { "":
     "pointer.js" MODULE,
     "problem.js" MODULE,
     "rules.js" MODULE,
+    "status.js" MODULE,
     "template.js" MODULE,
     "texts.js" MODULE,
     "token.js" MODULE,
@@ -79,6 +87,12 @@ pub fn file(name: &str) -> Option<&'static File> {
 #[cfg(feature = "local")]
 pub mod local {
     use super::{CSS, File, HTML, MODULE, find};
+
+    /// The page's `Content-Security-Policy`: that of the console, and the phone frames pages of this machine.
+    pub const CONTENT_SECURITY_POLICY: &str = concat!(
+        policy!(),
+        "; frame-src http://127.0.0.1:* http://localhost:* https://127.0.0.1:* https://localhost:*"
+    );
 
     const FILES: &[File] = files! { "local/":
         "activity.js" MODULE,

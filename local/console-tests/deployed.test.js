@@ -1,30 +1,14 @@
 // The console at /console/, as admin serves it in AWS: signing in, and each screen.
 
 import assert from "node:assert/strict";
-import { test } from "node:test";
-import { axeFindings, openConsole, picture, startBundle } from "./browser.js";
-import { bilingual, callRun, chrome, failing } from "./stage.js";
+import { axeFindings, picture } from "./browser.js";
+import { bilingualTest, callRun } from "./stage.js";
 
 const KEY = "local";
 
-/** A test with its own run, on the deployed console, in English and in Chinese. */
+/** A test of the deployed console, in English and in Chinese. */
 function deployedTest(name, body, options = {}) {
-  bilingual(name, async (title, locale, say) => {
-    test(title, { timeout: 120_000 }, async () => {
-      const bundle = await startBundle();
-      const { page, context, problems } = await openConsole(chrome().browser, `${bundle.url}/console/`, { locale, ...options });
-      page.setDefaultTimeout(15_000);
-      try {
-        await body({ page, bundle, say });
-        assert.deepEqual(problems, [], "errors in the browser's console");
-      } catch (error) {
-        throw await failing(page, title, error);
-      } finally {
-        await context.close();
-        await bundle.stop();
-      }
-    });
-  });
+  bilingualTest(name, (page, say, bundle) => body({ page, say, bundle }), { path: "/console/", ...options });
 }
 
 async function signIn(page, say, key = KEY) {

@@ -20,17 +20,18 @@ export function chrome() {
   return started;
 }
 
-/** A test with its own run and page. It fails on any error in the browser's console. */
-export function consoleTest(name, options, body) {
+/** A test with its own run and a page at `path`. It fails on any error in the browser's console. */
+export function consoleTest(name, { path = "", ...options }, body) {
   test(name, { timeout: 120_000 }, async () => {
     const bundle = await startBundle();
-    const { page, context, problems } = await openConsole(started.browser, bundle.url, options);
+    const { page, context, problems } = await openConsole(started.browser, `${bundle.url}${path}`, options);
     page.setDefaultTimeout(15_000);
     try {
       await body(page, bundle);
       assert.deepEqual(problems, [], "errors in the browser's console");
     } catch (error) {
-      throw await failing(page, name, error);
+      await picture(page, `failed-${name.replace(/\W+/g, "-")}`);
+      throw error;
     } finally {
       await context.close();
       await bundle.stop();
@@ -38,23 +39,12 @@ export function consoleTest(name, options, body) {
   });
 }
 
-/** Takes a picture of the page on which the test fails. */
-export async function failing(page, name, error) {
-  await picture(page, `failed-${name.replace(/\W+/g, "-")}`);
-  return error;
-}
-
-/** Makes a test for English and for Chinese. `say` gives a text of the console in the test's language. */
-export function bilingual(name, make) {
+/** The same test in English and in Chinese. `say` gives a text of the console in the test's language. */
+export function bilingualTest(name, body, options = {}) {
   for (const [index, locale] of ["en-GB", "zh-CN"].entries()) {
     const say = (text, ...values) => texts[text][index].replace(/\{(\d)\}/g, (_, at) => values[at]);
-    make(`${name} (${locale})`, locale, say);
+    consoleTest(`${name} (${locale})`, { locale, ...options }, (page, bundle) => body(page, say, bundle));
   }
-}
-
-/** The same test in English and in Chinese. */
-export function bilingualTest(name, body) {
-  bilingual(name, (title, locale, say) => consoleTest(title, { locale }, (page, bundle) => body(page, say, bundle)));
 }
 
 /** Calls the run: the API, or a control of the simulated platform. */

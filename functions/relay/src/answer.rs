@@ -35,8 +35,8 @@ pub(crate) enum Answer {
 pub(crate) enum Failure {
     /// The caller is refused, as WeChat does it: HTTP 200 and an errcode.
     Refused { errcode: i64, errmsg: String },
-    /// The bundle or WeChat cannot answer, or the body did not come. The status is the errcode too, and no errcode of WeChat's: many SDKs look at that alone,
-    /// and would take a call whose answer was lost for a success.
+    /// The bundle or WeChat cannot answer, or the body did not come. The status is the errcode too, and no errcode of WeChat's: many
+    /// SDKs look at that alone, and would take a call whose answer was lost for a success.
     Outage { status: u16, errmsg: String },
 }
 

@@ -1,8 +1,9 @@
 //! `relay`: WeChat's own API for programs that have an SDK of their own. They set the API's host to the bundle, and use a key of
 //! the bundle as the AppSecret. They get opaque tokens ([`wechat::relay::token`]); their calls go to WeChat with the real one.
 //!
-//! WeChat answers with HTTP 200 and an errcode, so refusals here do too. What only the bundle is to blame for is 5xx, and a body that does
-//! not come 4xx, with an errcode that WeChat does not use: never one at which an SDK would renew its token, or repeat a call that may have acted.
+//! WeChat answers with HTTP 200 and an errcode, so refusals here do too. What only the bundle is to blame for is 5xx, and a body that
+//! does not come 4xx, with an errcode that WeChat does not use: never one at which an SDK would renew its token, or repeat a call that
+//! may have acted.
 
 mod answer;
 mod calls;

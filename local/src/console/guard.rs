@@ -13,6 +13,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
+use ::console::local::CONTENT_SECURITY_POLICY;
 use axum::{
     extract::{ConnectInfo, Request, State},
     middleware::Next,
@@ -23,12 +24,6 @@ use http_api::{Problem, access::api_key};
 
 use super::Console;
 use crate::gateway::access;
-
-/// Allows scripts, styles and data from this origin only, nothing inline, and nobody to frame the console. The pictures of QR
-/// codes are `data:` URLs, and the phone frames pages of this machine.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; img-src 'self' data:; \
-    frame-src http://127.0.0.1:* http://localhost:* https://127.0.0.1:* https://localhost:*; \
-    object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Headers that proxies and tunnels add. A name that ends in `-` is a prefix.
 const PROXY_HEADERS: [&str; 7] = [

@@ -18,7 +18,8 @@ pub struct StoredLedger {
 }
 
 impl Table {
-    /// Returns those ledgers of `numbers` that are stored, at most [`CHUNKS_AT_ONCE`](super::CHUNKS_AT_ONCE) of them, by the number of their chunk.
+    /// Returns those ledgers of `numbers` that are stored, at most [`CHUNKS_AT_ONCE`](super::CHUNKS_AT_ONCE) of them, by the number of
+    /// their chunk.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be read.
