@@ -2,8 +2,8 @@
 
 const STORED = "console.key";
 
-/** The API key in use, and in a run on one machine the answer of /console/run. */
-export const run = { isLocal: false, simulated: false, simulator: null, key: sessionStorage.getItem(STORED), version: "" };
+/** The API key or JWT in use and what renews it, and in a run on one machine the answer of /console/run. */
+export const run = { isLocal: false, simulated: false, simulator: null, key: sessionStorage.getItem(STORED), fresh: null, version: "" };
 
 export async function learnRun() {
   const answer = await fetch("/console/run");
@@ -16,9 +16,15 @@ export async function learnRun() {
 export async function tryKey(key) {
   run.key = key;
   const answer = await read("/api/account");
-  if (answer.ok) sessionStorage.setItem(STORED, key);
+  if (answer.ok) keepKey(key);
   else run.key = null;
   return answer;
+}
+
+/** Uses this key from now on, in this tab. */
+export function keepKey(key) {
+  run.key = key;
+  sessionStorage.setItem(STORED, key);
 }
 
 export function forgetKey() {
@@ -35,6 +41,7 @@ export function authorization() {
  * is the path of the next page. The status is 0 when there is no connection.
  */
 export async function call(method, path, body, headers = {}) {
+  await run.fresh?.();
   const options = { method, headers: { ...authorization(), ...headers } };
   if (body !== undefined) {
     options.body = typeof body === "string" || body instanceof Blob ? body : JSON.stringify(body);

@@ -1,10 +1,11 @@
-// The console at /console/: asks for a key, then shows what that key may do. Each screen is loaded when it is opened.
+// The console at /console/: signs in, then shows what that allows. Each screen is loaded when it is opened.
 
 import { forgetKey, read, run } from "./api.js";
 import { button, fill, h, tabs } from "./dom.js";
 import { accountName, header, keyForm, skipLink } from "./frame.js";
 import { applyLanguage, t } from "./i18n.js";
 import { problemBox } from "./problem.js";
+import { forgetSignIn, keepAlive, learnSignIn, leaveToSignIn, returnFromSignIn } from "./sign-in.js";
 import { followAccount, showToken, tokenBar } from "./token.js";
 
 /** The interval between two looks at the token, in milliseconds. */
@@ -48,18 +49,41 @@ const SCREENS = [
 ];
 
 async function start() {
-  const answer = run.key ? await read("/api/account") : { ok: false, status: 401 };
-  if (answer.ok) show(answer.body);
-  else if (answer.status === 401) askForKey();
-  else document.body.replaceChildren(header(), h("main", { id: "main", class: "entrance" }, problemBox(answer), button(t("try-again"), start)));
+  try {
+    const signIn = await learnSignIn();
+    const fault = await returnFromSignIn(signIn);
+    keepAlive();
+    const answer = run.key ? await read("/api/account") : { ok: false, status: 401 };
+    if (answer.ok) show(answer.body);
+    else if (fault || !run.key) askToSignIn(signIn, fault);
+    else if ([401, 403].includes(answer.status)) askToSignIn(signIn, refusal(signIn));
+    else sayWhy(answer);
+  } catch (error) {
+    sayWhy({ ok: false, status: 0, body: { detail: error.message } });
+  }
   applyLanguage();
 }
 
-function askForKey() {
-  const title = [h("h2", {}, t("sign-in")), h("p", { class: "hint" }, t("sign-in-hint"))];
+function sayWhy(answer) {
+  document.body.replaceChildren(header(), h("main", { id: "main", class: "entrance" }, problemBox(answer), button(t("try-again"), start)));
+}
+
+function refusal({ issuer }) {
+  return issuer ? t("token-refused") : t("wrong-key");
+}
+
+function askToSignIn(signIn, fault) {
+  const { issuer, client_id: clientId } = signIn;
+  const alert = h("p", { class: "fault", id: "sign-in-fault", role: "alert" }, fault);
+  const leave = async () => fill(alert, await leaveToSignIn(signIn));
+  const title = [h("h2", {}, t("sign-in")), h("p", { class: "hint" }, t(issuer ? "sign-in-hint-jwt" : "sign-in-hint", issuer && new URL(issuer).host))];
+  const form = keyForm(clientId ? [] : title, show, { label: issuer ? t("access-token") : "API key", refused: refusal(signIn) });
+  const ways = clientId
+    ? [title, button(t("sign-in"), leave, { class: "primary wide", id: "sign-in" }), alert, h("details", {}, h("summary", {}, t("sign-in-by-token")), form)]
+    : [alert, form];
   document.body.replaceChildren(header(h("span", { class: "grow" })),
-    h("main", { id: "main", class: "entrance" }, h("section", { class: "place" }, h("div", { class: "tool" }, keyForm(title, show)))));
-  document.getElementById("api-key").focus();
+    h("main", { id: "main", class: "entrance" }, h("section", { class: "place" }, h("div", { class: "tool" }, ways))));
+  document.getElementById(clientId ? "sign-in" : "api-key").focus();
 }
 
 function show(account) {
@@ -72,16 +96,22 @@ function show(account) {
   } else {
     fill(main, h("p", { class: "empty" }, t("no-screens", name)));
   }
-  document.addEventListener("unauthorized", signOut);
+  document.addEventListener("unauthorized", sayEnded, { once: true });
   showToken(account);
   followAccount(PAUSE);
   document.body.replaceChildren(skipLink(), header(h("span", { class: "account" }, accountName(account)), h("span", { class: "grow" }),
     tokenBar(), h("span", { class: "hint", id: "signed-in" }, name), button(t("sign-out"), signOut, { class: "small", id: "sign-out" })), main);
 }
 
+/** Leaves the page as it is: it may hold what was not saved. */
+function sayEnded() {
+  document.body.prepend(h("div", { class: "result bad ended", role: "alert" }, h("p", {}, t("session-ended")), button(t("sign-in-again"), signOut, { class: "small" })));
+}
+
 /** Forgets the key, and what it showed. */
 function signOut() {
   forgetKey();
+  forgetSignIn();
   location.reload();
 }
 

@@ -25,8 +25,8 @@ export function accountName({ app_id: appId, mode }) {
   return [h("code", {}, appId), mode && h("span", { class: "mode" }, t(`mode-${mode}`))];
 }
 
-/** The form that asks for an API key, under a title of its page. `accepted` is called with the account. */
-export function keyForm(title, accepted) {
+/** The form that asks for an API key, or a JWT, under a title of its page. `accepted` is called with the account. */
+export function keyForm(title, accepted, { label = "API key", refused = t("wrong-key") } = {}) {
   const input = h("input", { type: "password", id: "api-key", autocomplete: "off", required: true });
   const fault = h("p", { class: "fault", id: "api-key-fault", role: "alert" });
   const submit = async (event) => {
@@ -36,12 +36,12 @@ export function keyForm(title, accepted) {
       accepted(answer.body);
       return;
     }
-    fill(fault, answer.status === 401 ? t("wrong-key") : both(answer.body.detail ?? ""));
+    fill(fault, [401, 403].includes(answer.status) ? refused : both(answer.body.detail ?? answer.body.message ?? ""));
     input.setAttribute("aria-invalid", "true");
     input.setAttribute("aria-describedby", fault.id);
     input.select();
   };
   return h("form", { class: "form", on: { submit } }, title,
-    h("div", { class: "field" }, h("label", { for: "api-key" }, "API key"), input, fault),
+    h("div", { class: "field" }, h("label", { for: "api-key" }, label), input, fault),
     h("button", { type: "submit", class: "primary wide" }, t("open-console")));
 }

@@ -71,6 +71,7 @@ const FILES: &[File] = files! { "":
     "pointer.js" MODULE,
     "problem.js" MODULE,
     "rules.js" MODULE,
+    "sign-in.js" MODULE,
     "status.js" MODULE,
     "template.js" MODULE,
     "texts.js" MODULE,

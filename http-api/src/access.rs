@@ -154,6 +154,7 @@ mod tests {
             Caller::of_jwt(&Jwt {
                 issuer: issuer.to_owned(),
                 subject: subject.to_owned(),
+                scopes: Vec::new(),
             })
         };
         let holder = |id: &str| {

@@ -32,6 +32,8 @@ pub struct Jwt {
     pub issuer: String,
     /// `sub`.
     pub subject: String,
+    /// `scope`, or `scp` with issuers that call it so.
+    pub scopes: Vec<String>,
 }
 
 /// A request of API Gateway's HTTP API (payload 2.0).
@@ -158,9 +160,17 @@ impl Request {
         let authorizer: Authorizer = serde_json::from_str(self.raw_authorizer.as_deref()?.get()).ok()?;
         let claims = authorizer.jwt?.claims.unwrap_or_default();
         let claim = |name: &str| claims.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let text = |name: &str| claims.get(name).map(Value::to_string).unwrap_or_default();
         Some(Jwt {
             issuer: claim("iss"),
             subject: claim("sub"),
+            // API Gateway writes a list as the text "[one two]".
+            scopes: [text("scope"), text("scp")]
+                .iter()
+                .flat_map(|all| all.split(['"', ' ', ',', '[', ']']))
+                .filter(|scope| !scope.is_empty())
+                .map(str::to_owned)
+                .collect(),
         })
     }
 
@@ -341,6 +351,14 @@ mod tests {
             ("https://one.example", "u-1")
         );
         assert_eq!(jwt(json!({"jwt": {"claims": null}})).unwrap().subject, "");
+        for scopes in [
+            json!({"scope": "openid wechat/send"}),
+            json!({"scp": ["openid", "wechat/send"]}),
+            json!({"scp": "[openid wechat/send]"}),
+        ] {
+            let accepted = jwt(json!({"jwt": {"claims": scopes}})).unwrap();
+            assert_eq!(accepted.scopes, ["openid", "wechat/send"], "{scopes}");
+        }
         for none in [
             Value::Null,
             json!({"jwt": null}),

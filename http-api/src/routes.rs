@@ -8,7 +8,7 @@ use serde_json::Value;
 use wechat::{clock::Deadline, validate::did_you_mean};
 
 use crate::{
-    Caller, Problem, Request, Scope,
+    Caller, Jwt, Problem, Request, Scope,
     openapi::{CURSOR, Operation},
 };
 
@@ -112,6 +112,12 @@ impl<'a> ApiRequest<'a> {
     #[must_use]
     pub const fn caller(&self) -> &Caller {
         &self.caller
+    }
+
+    /// Returns the JWT that the gateway's authorizer accepted.
+    #[must_use]
+    pub fn jwt(&self) -> Option<Jwt> {
+        self.request.jwt()
     }
 
     /// Returns the request's deadline.

@@ -9,7 +9,7 @@ import { chromium } from "playwright-core";
 
 import { start } from "./program.js";
 
-const root = fileURLToPath(new URL("../..", import.meta.url));
+export const root = fileURLToPath(new URL("../..", import.meta.url));
 const program = process.env.LOCAL_PROGRAM ?? join(root, "target/debug/local");
 const pictures = process.env.PICTURES ?? join(root, ".ci/artefacts/console");
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");

@@ -65,6 +65,7 @@ deployedTest("a key sees what its scopes allow, and is signed out when it is ref
   // A revoked key is refused within 30 s.
   await page.route("**/api/menu", (route) => route.fulfill({ status: 401, json: {} }));
   await tab(page, "menu");
+  await page.getByRole("button", { name: say("sign-in-again") }).click();
   await page.locator("#api-key").waitFor();
 });
 

@@ -41,10 +41,15 @@ export function consoleTest(name, { path = "", ...options }, body) {
 
 /** The same test in English and in Chinese. `say` gives a text of the console in the test's language. */
 export function bilingualTest(name, body, options = {}) {
-  for (const [index, locale] of ["en-GB", "zh-CN"].entries()) {
-    const say = (text, ...values) => texts[text][index].replace(/\{(\d)\}/g, (_, at) => values[at]);
-    consoleTest(`${name} (${locale})`, { locale, ...options }, (page, bundle) => body(page, say, bundle));
+  for (const locale of ["en-GB", "zh-CN"]) {
+    consoleTest(`${name} (${locale})`, { locale, ...options }, (page, bundle) => body(page, sayIn(locale), bundle));
   }
+}
+
+/** Gives the console's texts in this language. */
+export function sayIn(locale) {
+  const index = locale === "zh-CN" ? 1 : 0;
+  return (text, ...values) => texts[text][index].replace(/\{(\d)\}/g, (_, at) => values[at]);
 }
 
 /** Calls the run: the API, or a control of the simulated platform. */

@@ -58,7 +58,11 @@ impl Configs {
                 worker,
                 caller,
                 users,
-                admin,
+                // No JWT authorizer stands before this machine's API.
+                admin: AdminConfig {
+                    staff_login: None,
+                    ..admin
+                },
             }),
             (refresher, webhook, worker, caller, users, admin) => {
                 let errors = [

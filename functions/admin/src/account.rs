@@ -61,6 +61,8 @@ async fn get(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Pr
     let table = &app.account.table;
     let item = table.token().await?;
     let caller = request.caller();
+    let jwt = app.staff_login.as_ref().zip(request.jwt());
+    let may = |scope| jwt.as_ref().is_none_or(|(login, jwt)| login.grants(scope, &jwt.scopes));
     Ok(response::json(
         200,
         &Account {
@@ -79,7 +81,13 @@ async fn get(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Pr
             }),
             caller: Caller {
                 name: caller.name(),
-                scopes: caller.grants().scopes.iter().map(|scope| scope.as_str()).collect(),
+                scopes: caller
+                    .grants()
+                    .scopes
+                    .iter()
+                    .filter(|scope| may(**scope))
+                    .map(|scope| scope.as_str())
+                    .collect(),
             },
         },
     ))

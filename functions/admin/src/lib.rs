@@ -19,7 +19,7 @@ use wechat::{
     api::ClientError,
     callback::MessageMode,
     clock::Clock,
-    config::{AdminConfig, ConfigError, ForwardUrl, SecretError},
+    config::{AdminConfig, ConfigError, ForwardUrl, SecretError, StaffLogin},
     live::State,
     token::RefreshPort,
 };
@@ -47,6 +47,7 @@ pub struct App {
     webhook_mode: Option<Result<MessageMode, ConfigError>>,
     /// The address of own code, for the doctor.
     forward_url: Option<ForwardUrl>,
+    staff_login: Option<StaffLogin>,
     /// Why the secret could not be read. Only the doctor is served then.
     secret: Option<SecretError>,
     is_simulated: bool,
@@ -68,6 +69,7 @@ impl App {
             caller,
             webhook_mode,
             forward_url,
+            staff_login,
             secret,
             is_simulated,
         } = config;
@@ -78,6 +80,7 @@ impl App {
             refresher,
             webhook_mode,
             forward_url,
+            staff_login,
             secret,
             is_simulated,
         })

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{ConfigError, ENCODING_AES_KEY, Environment, ForwardConfig, ForwardUrl, Reader, SecretError, TOKEN};
+use super::{
+    ConfigError, ENCODING_AES_KEY, Environment, ForwardConfig, ForwardUrl, Reader, SecretError, StaffLogin, TOKEN,
+};
 use crate::{
     api::{Client, ClientError, DEFAULT_API_BASE, TokenApi, parse_base, parse_proxy},
     callback::MessageMode,
@@ -111,6 +113,8 @@ pub struct AdminConfig {
     pub webhook_mode: Option<Result<MessageMode, ConfigError>>,
     /// The address of the team's own code, for the doctor.
     pub forward_url: Option<ForwardUrl>,
+    /// The staff's OIDC login, for the console.
+    pub staff_login: Option<StaffLogin>,
     /// Why the secret could not be read, when the doctor can work without it.
     pub secret: Option<SecretError>,
     /// Whether the account is simulated: its API key is then public, and it has no real users. No variable sets this; the
@@ -119,7 +123,7 @@ pub struct AdminConfig {
 }
 
 impl AdminConfig {
-    /// Reads the variables of [`CallerConfig`] and `FORWARD_URL`, and checks the callback settings if there are any. Succeeds
+    /// Reads the variables of [`CallerConfig`], `FORWARD_URL` and those of the staff's login, and checks the callback settings if there are any. Succeeds
     /// without the secret when all needed variables and `API_KEYS` are set directly: the doctor can then report the problem
     /// to a holder of a key.
     ///
@@ -138,6 +142,7 @@ impl AdminConfig {
         };
         let mut reader = Reader::new(environment);
         let forward_url = reader.forward_url();
+        let staff_login = reader.staff_login();
         let own = ConfigError {
             secret: None,
             problems: reader.problems,
@@ -149,6 +154,7 @@ impl AdminConfig {
             caller: caller?,
             webhook_mode,
             forward_url,
+            staff_login,
             secret,
             is_simulated: false,
         })

@@ -6,6 +6,8 @@
 #[cfg(feature = "client")]
 mod callers;
 mod forward;
+#[cfg(feature = "client")]
+mod staff_login;
 #[cfg(test)]
 mod tests;
 #[cfg(feature = "client")]
@@ -19,6 +21,7 @@ pub use self::forward::{ForwardConfig, ForwardUrl, SigningSecret};
 #[cfg(feature = "client")]
 pub use self::{
     callers::{AdminConfig, ApiConfig, CallerConfig, RefresherConfig, WorkerConfig},
+    staff_login::StaffLogin,
     users::UsersConfig,
 };
 use crate::{

@@ -1,7 +1,10 @@
 //! The console's pages and the account that they begin with.
 
 use serde_json::json;
-use testing::{account::APP_ID, event::api};
+use testing::{
+    account::APP_ID,
+    event::{api, get},
+};
 
 use crate::Admin;
 
@@ -74,4 +77,65 @@ async fn a_caller_learns_the_accounts_state_and_what_it_may_do() {
     let answer = admin.function.send(&shop).await;
     assert_eq!(answer.body["caller"], json!({"name": "shop", "scopes": ["relay"]}));
     assert_eq!(admin.function.send(&page("/api/account")).await.status, 401);
+}
+
+const STAFF_LOGIN: &[(&str, &str)] = &[
+    ("JWT_ISSUER", "https://login.example.com/staff"),
+    ("JWT_AUDIENCE", "wechat,shop"),
+    ("JWT_SEND_SCOPE", "wechat/send"),
+    ("JWT_ADMIN_SCOPE", "wechat/admin"),
+    ("JWT_CLIENT_ID", "console"),
+    ("JWT_TOKEN_ORIGIN", "https://token.example.com"),
+];
+
+#[tokio::test]
+async fn the_console_is_told_how_staff_sign_in_and_may_call_their_issuer_alone() {
+    let mut admin = Admin::start_with(STAFF_LOGIN).await;
+    let answer = admin.function.send(&page("/console/pages/sign-in.json")).await;
+    assert_eq!(answer.content_type(), "application/json");
+    assert_eq!(
+        answer.body,
+        json!({
+            "issuer": "https://login.example.com/staff", "client_id": "console", "audience": "wechat",
+            "scope": "openid wechat/send wechat/admin",
+        })
+    );
+    let policy = |answer: testing::Response| answer.headers["content-security-policy"].as_str().unwrap().to_owned();
+    let index = policy(admin.function.send(&page("/console/")).await);
+    let calls = "; connect-src 'self' https://login.example.com https://token.example.com";
+    assert!(index.ends_with(calls), "{index}");
+
+    let mut admin = Admin::start().await;
+    let answer = admin.function.send(&page("/console/pages/sign-in.json")).await;
+    assert_eq!(
+        answer.body,
+        json!({"issuer": null, "client_id": null, "audience": null, "scope": null})
+    );
+    let index = policy(admin.function.send(&page("/console/")).await);
+    assert!(index.ends_with("; connect-src 'self'"), "{index}");
+}
+
+#[tokio::test]
+async fn staff_see_what_the_gateway_lets_their_token_call() {
+    let mut admin = Admin::start_with(STAFF_LOGIN).await;
+    for (scope, expected) in [
+        ("openid wechat/send", json!(["send", "campaigns"])),
+        ("wechat/admin", json!(["users", "menu", "replies", "operate", "keys"])),
+    ] {
+        let claims = json!({"sub": "ann", "scope": scope});
+        let account = get("/api/account")
+            .jwt()
+            .with("/requestContext/authorizer/jwt/claims", claims);
+        let answer = admin.function.send(&account).await;
+        assert_eq!(answer.body["caller"], json!({"name": "ann", "scopes": expected}));
+    }
+}
+
+#[tokio::test]
+async fn a_login_that_is_set_half_is_refused_at_the_start() {
+    let mut admin = Admin::start_with(&STAFF_LOGIN[..2]).await;
+    assert_eq!(admin.exit_code().await, Some(1));
+    for name in ["JWT_SEND_SCOPE", "JWT_ADMIN_SCOPE"] {
+        assert!(admin.logs().contains(name), "{}", admin.logs());
+    }
 }
