@@ -102,13 +102,13 @@ fn every_direct_dependency_is_justified_and_used() {
         .into_iter()
         .filter(|name| !workspace.contains(&format!("\n{name} = {{ path = ")))
         .collect();
-    let document = read("DEPENDENCIES.md");
+    let document = read("docs/dependencies.md");
     let listed: BTreeSet<String> = document
         .lines()
         .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
         .map(str::to_owned)
         .collect();
-    assert_eq!(external, listed, "Cargo.toml and DEPENDENCIES.md");
+    assert_eq!(external, listed, "Cargo.toml and docs/dependencies.md");
 
     let used: BTreeSet<String> = members()
         .iter()
