@@ -1,8 +1,8 @@
-"""The tables of GROWTH.md: what growth costs, and how fast the bundle can send and answer.
+"""The tables of docs/growth.md: what growth costs, and how fast the bundle can send and answer.
 
     python3 docs/growth/model.py            prints them
-    python3 docs/growth/model.py --write    writes them into GROWTH.md
-    python3 docs/growth/model.py --check    fails when GROWTH.md holds others
+    python3 docs/growth/model.py --write    writes them into docs/growth.md
+    python3 docs/growth/model.py --check    fails when docs/growth.md holds others
 
 It needs only the standard library. Its results do not vary: the simulation's random generator is seeded.
 """
@@ -13,7 +13,7 @@ import pathlib
 import random
 import sys
 
-DOCUMENT = pathlib.Path(__file__).parents[2] / "GROWTH.md"
+DOCUMENT = pathlib.Path(__file__).parents[1] / "growth.md"
 MILLION = 1_000_000
 
 # US dollars: AWS list prices in us-east-1 without free tiers, as of 2026-11. Check them before you rely on them.
@@ -390,7 +390,7 @@ def main():
         DOCUMENT.write_text(filled(DOCUMENT.read_text(), parts))
     elif "--check" in sys.argv:
         if filled(DOCUMENT.read_text(), parts) != DOCUMENT.read_text():
-            sys.exit("GROWTH.md holds other tables: run python3 docs/growth/model.py --write")
+            sys.exit("docs/growth.md holds other tables: run python3 docs/growth/model.py --write")
     else:
         for name, text in parts.items():
             print(f"## {name}\n\n{text}\n")

@@ -1,4 +1,5 @@
-//! What the documents say of the tree is so: every test that they name exists, every dependency is accounted for.
+//! What the documents say of the tree is so: every test, file and heading that they name exists, every dependency is accounted
+//! for, and every guide is there in both languages.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -102,13 +103,13 @@ fn every_direct_dependency_is_justified_and_used() {
         .into_iter()
         .filter(|name| !workspace.contains(&format!("\n{name} = {{ path = ")))
         .collect();
-    let document = read("DEPENDENCIES.md");
+    let document = read("docs/dependencies.md");
     let listed: BTreeSet<String> = document
         .lines()
         .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
         .map(str::to_owned)
         .collect();
-    assert_eq!(external, listed, "Cargo.toml and DEPENDENCIES.md");
+    assert_eq!(external, listed, "Cargo.toml and docs/dependencies.md");
 
     let used: BTreeSet<String> = members()
         .iter()
@@ -142,4 +143,185 @@ fn every_package_forbids_unsafe_code() {
         let manifest = fs::read_to_string(member.join("Cargo.toml")).unwrap();
         assert!(manifest.contains("[lints]\nworkspace = true"), "{member:?}");
     }
+}
+
+/// Guides that are in English alone: figures, what tests and models write, and what only maintainers read.
+const ENGLISH_ONLY: [&str; 4] = [
+    "docs/dependencies.md",
+    "docs/growth.md",
+    "docs/measurements.md",
+    "docs/reliability.md",
+];
+
+/// What the tests compare of a Markdown document.
+#[derive(Default)]
+struct Markdown {
+    /// The level and the anchor of each heading.
+    headings: Vec<(usize, String)>,
+    /// The targets of all links and pictures.
+    links: Vec<String>,
+    code_blocks: usize,
+    table_rows: usize,
+}
+
+impl Markdown {
+    fn parse(text: &str) -> Self {
+        let mut markdown = Self::default();
+        let mut prose = String::new();
+        let mut fence: Option<&str> = None;
+        for line in text.lines() {
+            let content = line.trim_start();
+            let backticks = &content[..content.len() - content.trim_start_matches('`').len()];
+            if let Some(open) = fence {
+                if backticks.len() >= open.len() && content.trim_end() == backticks {
+                    fence = None;
+                }
+            } else if backticks.len() >= 3 {
+                fence = Some(backticks);
+                markdown.code_blocks += 1;
+            } else {
+                markdown.read_line(line);
+                prose.push_str(line);
+                prose.push('\n');
+            }
+        }
+        // A code span ends with its paragraph at the latest.
+        for paragraph in prose.split("\n\n") {
+            let outside_code = paragraph.split('`').step_by(2);
+            let targets = outside_code.flat_map(|text| text.split("](").skip(1));
+            markdown
+                .links
+                .extend(targets.filter_map(|rest| Some(rest.split_once(')')?.0.to_owned())));
+        }
+        markdown
+    }
+
+    fn read_line(&mut self, line: &str) {
+        let level = line.len() - line.trim_start_matches('#').len();
+        if let Some(title) = line[level..].strip_prefix(' ').filter(|_| (1..=6).contains(&level)) {
+            let anchor = anchor(title);
+            let earlier = self.headings.iter().filter(|(_, other)| *other == anchor).count();
+            let suffix = if earlier == 0 {
+                String::new()
+            } else {
+                format!("-{earlier}")
+            };
+            self.headings.push((level, anchor + &suffix));
+        }
+        self.table_rows += usize::from(line.trim_start().starts_with('|'));
+    }
+
+    /// The headings of each level, the code blocks and the table rows, for people who compare two documents.
+    fn shape(&self) -> String {
+        let levels = [1, 2, 3, 4, 5, 6].map(|level| self.headings.iter().filter(|(other, _)| *other == level).count());
+        let (code_blocks, table_rows) = (self.code_blocks, self.table_rows);
+        format!("headings by level {levels:?}, code blocks {code_blocks}, table rows {table_rows}")
+    }
+}
+
+/// The anchor that GitHub gives a heading: letters, digits, `_` and `-` of any script in lower case, and `-` for each space.
+fn anchor(title: &str) -> String {
+    // Of a link the text counts, not the target.
+    let mut parts = title.split("](");
+    let text: String = parts.next().into_iter().collect();
+    let text = parts.fold(text, |text, rest| {
+        text + rest.split_once(')').map_or(rest, |(_, after)| after)
+    });
+    text.trim()
+        .to_lowercase()
+        .chars()
+        .filter(|letter| letter.is_alphanumeric() || matches!(letter, '_' | '-' | ' '))
+        .map(|letter| if letter == ' ' { '-' } else { letter })
+        .collect()
+}
+
+/// The Markdown files below `folder`, as paths from the root. Leaves out what tools put there.
+fn documents_below(folder: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(root().join(folder)).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().into_string().unwrap();
+        let path = if folder.is_empty() {
+            name.clone()
+        } else {
+            format!("{folder}/{name}")
+        };
+        if entry.file_type().unwrap().is_dir() {
+            let is_hidden = name.starts_with('.') && name != ".github";
+            if !is_hidden && name != "target" && name != "node_modules" {
+                found.extend(documents_below(&path));
+            }
+        } else if name.ends_with(".md") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// Says what is wrong with a link of `document`, if anything is. Links to other hosts are not followed.
+fn broken(document: &str, link: &str) -> Option<String> {
+    if link.contains("://") || link.starts_with("mailto:") {
+        return None;
+    }
+    let (file, wanted) = link
+        .split_once('#')
+        .map_or((link, None), |(file, anchor)| (file, Some(anchor)));
+    let path = match file {
+        "" => root().join(document),
+        file => root().join(document).parent().unwrap().join(file),
+    };
+    if !path.exists() {
+        return Some(format!("{document}: {link}: there is no such file"));
+    }
+    let wanted = wanted?;
+    let has_heading = path.extension().is_some_and(|extension| extension == "md")
+        && Markdown::parse(&fs::read_to_string(&path).unwrap())
+            .headings
+            .iter()
+            .any(|(_, anchor)| anchor == wanted);
+    (!has_heading).then(|| format!("{document}: {link}: there is no such heading"))
+}
+
+#[test]
+fn every_link_leads_to_a_file_and_a_heading() {
+    assert_eq!(anchor("使用同一 AppID 的其他程序"), "使用同一-appid-的其他程序");
+    assert_eq!(anchor("1. `sam deploy`, and [then](x.md)?"), "1-sam-deploy-and-then");
+    let documents = documents_below("");
+    assert!(documents.len() > 30, "{documents:?}");
+    let faults: Vec<String> = documents
+        .iter()
+        .flat_map(|document| {
+            let links = Markdown::parse(&read(document)).links;
+            links.into_iter().filter_map(|link| broken(document, &link))
+        })
+        .collect();
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn every_guide_has_a_twin_of_the_same_shape() {
+    let documents: BTreeSet<String> = documents_below("").into_iter().collect();
+    let twin = |document: &str| document.replace(".md", ".zh-CN.md");
+    let (chinese, english): (Vec<&String>, Vec<&String>) =
+        documents.iter().partition(|name| name.ends_with(".zh-CN.md"));
+    for document in &chinese {
+        let original = document.replace(".zh-CN.md", ".md");
+        assert!(documents.contains(&original), "{document} is the twin of nothing");
+    }
+    for document in ENGLISH_ONLY {
+        assert!(documents.contains(document), "there is no {document}");
+    }
+    let for_users = |name: &str| name.starts_with("docs/") && !ENGLISH_ONLY.contains(&name);
+    let mut faults = Vec::new();
+    for document in english {
+        if documents.contains(&twin(document)) {
+            let shapes = [document, &twin(document)].map(|name| Markdown::parse(&read(name)).shape());
+            if shapes[0] != shapes[1] {
+                faults.push(format!("{document}: {}; its twin: {}", shapes[0], shapes[1]));
+            }
+        } else if for_users(document) || ["README.md", "SECURITY.md"].contains(&document.as_str()) {
+            faults.push(format!("{document} has no twin in Chinese"));
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
 }

@@ -1,4 +1,4 @@
-//! Breaks each service that the built functions touch, at each step, and compares the outcome with `RELIABILITY.md`.
+//! Breaks each service that the built functions touch, at each step, and compares the outcome with `docs/reliability.md`.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,4 +1,4 @@
-//! `RELIABILITY.md`: what the suite has observed, and the comparison with it.
+//! `docs/reliability.md`: what the suite has observed, and the comparison with it.
 //!
 //! Each section is one test's, so that tests run side by side and a single one can be run or rewritten.
 
@@ -12,7 +12,7 @@ use std::{
 use futures_util::{StreamExt, stream};
 use tokio::sync::Semaphore;
 
-const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../RELIABILITY.md");
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reliability.md");
 /// Cases that run at the same time, in all tests: more, and a busy machine would be the outage.
 static ROOM: Semaphore = Semaphore::const_new(8);
 static DOCUMENT: Mutex<()> = Mutex::new(());
@@ -158,7 +158,7 @@ fn compare(title: &str, text: &str) {
         .collect();
     assert!(
         old == new,
-        "RELIABILITY.md, section \"{title}\", says something else; WRITE_RELIABILITY=1 writes it anew:\n{}",
+        "docs/reliability.md, section \"{title}\", says something else; WRITE_RELIABILITY=1 writes it anew:\n{}",
         difference.join("\n")
     );
 }
