@@ -34,6 +34,8 @@ pub mod callback;
 pub mod campaign;
 pub mod clock;
 pub mod config;
+#[cfg(feature = "aws")]
+pub mod counts;
 pub mod digest;
 #[cfg(feature = "effects")]
 pub mod effects;

@@ -7,7 +7,6 @@
 
 mod answer;
 mod calls;
-mod counts;
 mod log;
 mod token_endpoint;
 
@@ -21,18 +20,19 @@ use wechat::{
     api::{ClientError, HiddenTokens},
     clock::Clock,
     config::CallerConfig,
+    counts::DailyCounts,
     jssdk::TicketSource,
     live::{Live, State},
     random,
     relay::{path, token::OpaqueTokens},
     secret::Secret,
+    store::Counted,
     token::RefreshPort,
 };
 
 pub use self::answer::Body;
 use self::{
     answer::{Answer, Failure},
-    counts::Counts,
     log::CallLog,
 };
 
@@ -61,7 +61,7 @@ pub struct App {
     tickets: TicketSource,
     opaque: OnceCell<OpaqueTokens>,
     hidden: HiddenTokens,
-    counts: Counts,
+    counts: DailyCounts,
 }
 
 impl App {
@@ -82,7 +82,7 @@ impl App {
             tickets: TicketSource::new(&account.table, refresher, Arc::clone(&clock)),
             opaque: OnceCell::new(),
             hidden: HiddenTokens::default(),
-            counts: Counts::new(account.table.clone(), clock),
+            counts: DailyCounts::new(Counted::Relayed, 1, account.table.clone(), clock),
             account,
         })
     }

@@ -6,14 +6,17 @@ use http::Method;
 use http_api::{Caller, Request};
 use wechat::{
     clock::Clock,
+    counts::DailyCounts,
     in_flight::InFlight,
     relay::path::{self, PathError},
 };
 
-use crate::{answer::Failure, calls::Refused, counts::Counts};
+use crate::{answer::Failure, calls::Refused};
 
 /// Bytes. A longer path is not logged.
 const LONGEST_PATH: usize = 128;
+/// The id under which calls with `API_KEYS` are counted.
+const ROOT: &str = "root";
 
 /// A call that is under way. Its line is logged when this is dropped, with the last of the answer: the key's name, path, errcode,
 /// time and sizes, but no query, no body and no token.
@@ -29,8 +32,8 @@ pub(crate) struct CallLog {
     pub(crate) status: u16,
     pub(crate) errcode: Option<i64>,
     pub(crate) response_bytes: usize,
-    /// Where a failure is counted, and whose.
-    counted: Option<(Counts, Caller)>,
+    /// Where a failure is counted, and for which key.
+    counted: Option<(DailyCounts, String)>,
 }
 
 impl CallLog {
@@ -68,9 +71,11 @@ impl CallLog {
     }
 
     /// Counts the call, and at its end its failure too. Returns the write of it, if that begins at once.
-    pub(crate) fn count_in(&mut self, counts: &Counts, caller: &Caller) -> Option<InFlight> {
-        self.counted = Some((counts.clone(), caller.clone()));
-        counts.count(caller)
+    pub(crate) fn count_in(&mut self, counts: &DailyCounts, caller: &Caller) -> Option<InFlight> {
+        let key = caller.key_id().unwrap_or(ROOT).to_owned();
+        let counting = counts.count(&format!("calls_{key}"));
+        self.counted = Some((counts.clone(), key));
+        counting
     }
 
     const fn has_failed(&self) -> bool {
@@ -80,8 +85,8 @@ impl CallLog {
 
 impl Drop for CallLog {
     fn drop(&mut self) {
-        if let Some((counts, caller)) = self.counted.take().filter(|_| self.has_failed()) {
-            counts.count_failure(&caller);
+        if let Some((counts, key)) = self.counted.take().filter(|_| self.has_failed()) {
+            let _ = counts.count(&format!("failed_{key}"));
         }
         let millis = self.clock.now_millis() - self.started;
         let Self {

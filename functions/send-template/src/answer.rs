@@ -251,6 +251,26 @@ pub(crate) struct MessagePage {
     pub(crate) cursor: Option<String>,
 }
 
+/// The receipts of the last days.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub(crate) struct DeliveryDays {
+    /// The oldest first, and today last.
+    pub(crate) days: Vec<DeliveryDay>,
+}
+
+/// The receipts of one day.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub(crate) struct DeliveryDay {
+    /// The day in Beijing, `YYYY-MM-DD`.
+    pub(crate) day: String,
+    pub(crate) delivered: u64,
+    /// The recipients block the account's messages.
+    pub(crate) blocked: u64,
+    pub(crate) failed: u64,
+}
+
 /// The account's templates.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

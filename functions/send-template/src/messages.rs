@@ -8,12 +8,12 @@ use http_api::{
 };
 use wechat::{
     message::{DeliveryStatus, is_msgid},
-    store::{MessageRecord, MessageStatus, ProblemRecord},
+    store::{Deliveries, MessageRecord, MessageStatus, ProblemRecord},
 };
 
 use crate::{
     App,
-    answer::{Message, MessagePage},
+    answer::{DeliveryDay, DeliveryDays, Message, MessagePage},
 };
 
 pub(crate) const ROUTES: &[Route<App>] = &[
@@ -59,7 +59,18 @@ pub(crate) const ROUTES: &[Route<App>] = &[
         failures: &[400, 404],
         ..Operation::NEW
     }),
+    route!(Send, GET "/api/deliveries" => deliveries, Operation {
+        id: "listDeliveries",
+        summary: "How many messages arrived on each of the last 30 days, and how many did not / 最近 30 天每日的送达与失败数",
+        description: "By WeChat's receipts, on days in Beijing. In a burst of more than 20 receipts an instance counts once a second; \
+                      if it ends before, a few are missing. The records and the totals of a campaign are exact.",
+        answers: &[(200, "The days", Schema::Named("DeliveryDays"))],
+        ..Operation::NEW
+    }),
 ];
+
+/// Days that `GET /api/deliveries` tells of: as many as a record is kept.
+const DAYS: u8 = 30;
 
 /// Serves `GET /api/messages/{msgid}`. A message of a template that the caller may not use does not exist for the caller.
 async fn get(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
@@ -103,6 +114,30 @@ fn shown(msgid: String, record: MessageRecord) -> Message {
             meaning(record.status)
         },
     }
+}
+
+/// Serves `GET /api/deliveries`. The totals are of all templates, so a key for some of them may not see them.
+async fn deliveries(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
+    if request.caller().grants().templates.is_some() {
+        return Err(Problem::forbidden(
+            "the key is limited to some templates, and these are totals of all / 该密钥限定了模板，而此处为全部模板的合计",
+        ));
+    }
+    let days = app.account.table.deliveries(DAYS, app.account.clock.now()).await?;
+    let days = days.into_iter().map(
+        |Deliveries {
+             day,
+             delivered,
+             blocked,
+             failed,
+         }| DeliveryDay {
+            day,
+            delivered,
+            blocked,
+            failed,
+        },
+    );
+    Ok(response::json(200, &DeliveryDays { days: days.collect() }))
 }
 
 /// What a list of messages is about.

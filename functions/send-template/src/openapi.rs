@@ -18,7 +18,7 @@ use wechat::validate::{
 };
 
 use crate::{
-    answer::{CustomSent, Message, MessagePage, RecipientResult, Results, Sent, TemplateList},
+    answer::{CustomSent, DeliveryDays, Message, MessagePage, RecipientResult, Results, Sent, TemplateList},
     campaigns::{CampaignPage, Preview},
     recipients::{LoadedPart, RecipientPage},
     scheduled::{Scheduled, ScheduledStatus},
@@ -322,6 +322,7 @@ pub fn schemas() -> Map<String, Value> {
     add_schema::<Results>(&mut schemas);
     add_schema::<RecipientResult>(&mut schemas);
     add_schema::<Message>(&mut schemas);
+    add_schema::<DeliveryDays>(&mut schemas);
     add_schema::<TemplateList>(&mut schemas);
     add_schema::<Problem>(&mut schemas);
     schemas

@@ -22,9 +22,11 @@ pub use self::{
 };
 use crate::{
     clock::Clock,
+    counts::DailyCounts,
+    in_flight::InFlight,
     message::{Callback, Content, Event, is_msgid},
     random,
-    store::{Claim, MessageStatus, Receipt, Recorded, StoreError, Table},
+    store::{Claim, Counted, MessageStatus, Receipt, Recorded, StoreError, Table},
 };
 
 /// The time to close the claim after the effects' budget.
@@ -43,6 +45,9 @@ const FOLLOWING: Duration = Duration::from_millis(800);
 /// Seconds by which the `CreateTime` of an event may be ahead of our clock. In plain mode a stranger can forge one, and the
 /// newest event wins: one of next year would win for a year.
 const AHEAD: i64 = 600;
+
+/// The receipts that a process counts one by one before it counts those of a second together.
+const BURST: u16 = 20;
 
 /// Bytes that the record keeps of `Status`, WeChat's text for the result of a send.
 const LONGEST_WORDS: usize = 200;
@@ -106,14 +111,16 @@ pub enum Ran {
 pub struct Effects {
     table: Table,
     event_bus: Option<EventBus>,
+    deliveries: DailyCounts,
     clock: Arc<dyn Clock>,
 }
 
 impl Effects {
     /// Creates the runner of effects in `table` and on `event_bus`, if there is one.
     #[must_use]
-    pub const fn new(table: Table, event_bus: Option<EventBus>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(table: Table, event_bus: Option<EventBus>, clock: Arc<dyn Clock>) -> Self {
         Self {
+            deliveries: DailyCounts::new(Counted::Deliveries, BURST, table.clone(), Arc::clone(&clock)),
             table,
             event_bus,
             clock,
@@ -141,10 +148,14 @@ impl Effects {
     pub async fn run(&self, callback: &Callback, received_at: i64, budget: Duration) -> Result<Ran, Failed> {
         let began = Instant::now();
         let recorded = self.record_receipt(callback, received_at, budget).await?;
+        let counting = (recorded == Some(Recorded::Now))
+            .then(|| self.count_delivery(callback))
+            .flatten();
         let budget = budget.saturating_sub(began.elapsed());
-        let (ran, followed) = tokio::join!(
+        let (ran, followed, _) = tokio::join!(
             self.run_claimed(callback, received_at, budget),
-            self.record_following(callback, received_at, budget)
+            self.record_following(callback, received_at, budget),
+            counting.unwrap_or_else(InFlight::none).ends_within(budget),
         );
         let ran = ran?;
         followed.map_err(|error| EffectError::Following(Box::new(error)))?;
@@ -173,6 +184,11 @@ impl Effects {
             );
         }
         Ok(Some(recorded))
+    }
+
+    /// Counts what became of a message. The record of the message is the truth; the count is for a look at a day.
+    fn count_delivery(&self, callback: &Callback) -> Option<InFlight> {
+        self.deliveries.count(receipt(callback, 0)?.status.as_str())
     }
 
     async fn record_following(

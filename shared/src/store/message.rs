@@ -50,7 +50,7 @@ impl From<DeliveryStatus> for MessageStatus {
 }
 
 impl MessageStatus {
-    const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Sent => "sent",
             Self::Delivered => "delivered",

@@ -8,6 +8,7 @@ mod callback;
 #[cfg(feature = "client")]
 mod campaign;
 mod claim;
+mod counts;
 mod forward;
 mod index;
 mod keys;
@@ -16,7 +17,6 @@ mod menu;
 mod message;
 mod problem;
 mod refusal;
-mod relayed;
 mod replies;
 #[cfg(feature = "client")]
 mod scheduled;
@@ -41,6 +41,7 @@ use aws_sdk_dynamodb::{
 pub use self::{
     binding::{BindOutcome, Binding, BindingState, NewBinding},
     callback::Claim,
+    counts::{Counted, Deliveries, RelayedCalls},
     forward::{
         Begun, DueForward, FORWARD_ATTEMPTS, FORWARDS_PAGE, ForwardAttempt, ForwardCounts, ForwardList, ForwardRecord,
         ForwardState, NewForward,
@@ -51,7 +52,6 @@ pub use self::{
     menu::{KeptMenu, MenuError, ROLLBACK_CLAIMED_FOR},
     message::{MESSAGES_PAGE, MessageRecord, MessageStatus, Receipt, Recorded, SentMessage},
     refusal::{REFUSAL_IS_NEWS_FOR, RefusedCallback, Sender},
-    relayed::RelayedCalls,
     replies::{SavedReplies, StoredReplies},
     send::{RecipientState, RecordedAnswer, SendClaim, SendOutcome, SendRequest, SendState},
     templates::ListedTemplates,

@@ -4,7 +4,11 @@
 //! stack has: issuer, audience, end and scopes are checked, the signature is not.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "whoever starts it reads its output")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "whoever starts it reads its output"
+)]
 
 use std::{env, process::ExitCode, sync::Arc};
 

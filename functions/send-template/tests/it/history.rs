@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use simulator::FOLLOWER;
-use testing::{Stage, account::APP_ID, message, message_for, message_to, now};
+use testing::{Stage, account::APP_ID, event::get, message, message_for, message_to, now};
 use wechat::{
     clock::beijing_day,
     store::{MessageStatus, Receipt, Table},
@@ -124,6 +124,36 @@ async fn a_persons_messages_are_listed_the_newest_first_by_openid_and_by_user() 
             "{wrong}"
         );
     }
+}
+
+#[tokio::test]
+async fn the_last_30_days_tell_what_arrived_and_what_did_not() {
+    let stage = Stage::with_token().await;
+    let today = now();
+    for (ago, counts) in [
+        (0, json!({"delivered": 7, "blocked": 2})),
+        (29, json!({"failed": 3})),
+        (30, json!({"delivered": 99})),
+    ] {
+        let day = beijing_day(today - ago * 24 * 3600);
+        stage.table.set(&format!("deliveries#{day}"), &counts).await;
+    }
+    let function = &mut stage.function(BINARY).await;
+    let answer = function.get("/api/deliveries").await;
+    let days = answer.body["days"].as_array().unwrap();
+    assert_eq!(days.len(), 30);
+    assert_eq!(
+        days[29],
+        json!({"day": beijing_day(today), "delivered": 7, "blocked": 2, "failed": 0})
+    );
+    assert_eq!((&days[0]["failed"], &days[0]["delivered"]), (&json!(3), &json!(0)));
+    assert!(days[1..29].iter().all(|day| day["delivered"] == 0), "{days:?}");
+
+    const LIMITED: &str = "wk_00000000000000000000000limited1";
+    let limited = json!({"name": "shop", "scopes": ["send"], "templates": ["a"]});
+    stage.table.save_keys(&[(LIMITED, limited)]).await;
+    let refused = function.ask(get("/api/deliveries").api_key(LIMITED)).await;
+    assert_eq!(refused.status, 403, "these are totals of all templates");
 }
 
 #[tokio::test]

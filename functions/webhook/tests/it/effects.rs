@@ -11,6 +11,7 @@ use testing::{
     loopback::{frozen, nobody},
     now,
 };
+use wechat::clock::beijing_day;
 
 use crate::setup::{Answer, Webhook, kept, publish, set_mode, stage};
 
@@ -51,6 +52,13 @@ async fn receipts_tell_what_became_of_messages() {
         assert_eq!((&record["status"], &record["receipt"]), (&json!(status), &json!(words)));
         assert!((record["finished_at"].as_i64().unwrap() - now()).abs() < 60);
     }
+    assert_eq!(
+        webhook.post(&receipt("3", "failed: system failed")).await,
+        Answer::success()
+    );
+    let day = stage.table.item(&format!("deliveries#{}", beijing_day(now()))).await;
+    let counted = ["delivered", "blocked", "failed"].map(|status| day[status].as_i64().unwrap());
+    assert_eq!(counted, [1, 1, 2], "each once: {day}");
     let first = record(&stage, "1").await;
     assert_eq!(first["touser"], "oUser", "the rest of the record stays");
     assert!(first["sent_at"].is_i64());

@@ -8,6 +8,7 @@
 
 mod callbacks;
 mod campaigns;
+mod counts;
 mod forwards;
 mod keys;
 mod logins;
