@@ -88,6 +88,31 @@ events:
 pictures: _local _chromium _console-packages
     cd local/console-tests && node picture.js
 
+# Builds `local` for another Linux: just program aarch64-unknown-linux-gnu
+[group('release')]
+program target: tools-release
+    # glibc 2.17 is the oldest that Rust supports; Alibaba Cloud Linux 2, TencentOS 2 and CentOS 7 have it.
+    PATH=$PWD/.ci/venv-release/bin:$PATH cargo zigbuild --release --locked -p local --target "$1.2.17"
+
+# Builds the functions, and packs them with the templates: just lambda arm64
+[group('release')]
+lambda architecture: tools-release tools-sam
+    #!/usr/bin/env bash
+    set -euo pipefail
+    case $1 in arm64) target=aarch64 ;; x86_64) target=x86_64 ;; *) exit 2 ;; esac
+    # One by one, as SAM builds them: together, each would get the features that any of them needs. With glibc's version they
+    # are linked for Lambda's, also when this machine has a newer one.
+    for folder in functions/*/; do
+      PATH=$PWD/.ci/venv-release/bin:$PATH cargo lambda build --release --locked --package "$(basename "$folder")" \
+        --target $target-unknown-linux-gnu.2.34
+    done
+    {{ bin }}/python deployment/pack.py "$1" "target/wechat-bundle-lambda-$1.zip"
+
+# Prints the CHANGELOG's section of a version, which must be Cargo.toml's: just notes 0.2.0
+[group('release')]
+notes version:
+    @python3 .ci/notes.py "$1"
+
 # Installs below .ci what the checks need besides Rust, Python and Node
 [group('checks')]
 tools: tools-sam tools-moto tools-schemathesis tools-sdks tools-examples tools-deny tools-actionlint
