@@ -325,3 +325,46 @@ fn every_guide_has_a_twin_of_the_same_shape() {
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
+
+#[test]
+fn every_check_of_ci_run_runs_on_github_too() {
+    let script = read(".ci/run");
+    let checks: BTreeSet<&str> = script
+        .lines()
+        .filter_map(|line| line.strip_prefix("step \"")?.split_once(" $just "))
+        .map(|(_, recipe)| recipe)
+        .filter(|recipe| *recipe != "--version")
+        .collect();
+    assert!(checks.len() > 15, "{checks:?}");
+    let workflow = read(".github/workflows/ci.yml");
+    let run: BTreeSet<&str> = workflow
+        .lines()
+        .filter_map(|line| line.trim_start().strip_prefix("recipes: "))
+        .flat_map(|recipes| recipes.split(' '))
+        .collect();
+    let missing: Vec<_> = checks.difference(&run).collect();
+    assert!(missing.is_empty(), "in .ci/run, and not in ci.yml: {missing:?}");
+}
+
+#[test]
+fn every_file_that_contributing_names_exists() {
+    let english = read("CONTRIBUTING.md");
+    // A path has a slash, and no wildcard, list or command around it.
+    let paths = |text: &str| -> BTreeSet<String> {
+        quoted(text)
+            .filter(|quoted| quoted.contains('/') && !quoted.contains([' ', '*', '{', ':', '<']))
+            .filter(|quoted| !quoted.starts_with('/') && !quoted.contains('…'))
+            .map(str::to_owned)
+            .collect()
+    };
+    let named = paths(&english);
+    assert!(named.len() > 30, "{named:?}");
+    for path in &named {
+        assert!(root().join(path).exists(), "CONTRIBUTING.md: there is no {path}");
+    }
+    assert_eq!(
+        paths(&read("CONTRIBUTING.zh-CN.md")),
+        named,
+        "CONTRIBUTING.md and CONTRIBUTING.zh-CN.md"
+    );
+}
