@@ -2,12 +2,14 @@
 
 import { call, read } from "./api.js";
 import { busy, button, fill, h, icon, redraw, sureButton, toast } from "./dom.js";
-import { count, dateTime, span } from "./format.js";
+import { rateLine, shareBar, swatch } from "./chart.js";
+import { count, span } from "./format.js";
 import { both, t } from "./i18n.js";
 import { loader } from "./load.js";
 import { problemBox } from "./problem.js";
 import { statusPill } from "./status.js";
 import { messageText, templateOf } from "./template.js";
+import { dateTime } from "./time.js";
 
 const STOPPABLE = ["loading", "scheduled", "canary", "running", "waiting"];
 const ENDED = ["stopped", "done", "cancelled"];
@@ -21,6 +23,8 @@ const ACTIONS = {
 };
 /** The states of a recipient. */
 const RECIPIENT = ["queued", "sent", "delivered", "blocked", "failed", "refused", "unknown"];
+/** How many looks the line of the rate shows. */
+const RATES = 150;
 /** The reasons to refuse a recipient that the page explains. */
 const REFUSALS = ["40003", "43004", "43117", "47003", "unknown-user"];
 
@@ -189,9 +193,10 @@ function factList(facts) {
 function progressView() {
   const bar = h("div", {});
   const facts = h("div", {});
+  const line = h("div", {});
   const totals = h("div", { class: "tool" });
+  const rates = [];
   let last = null;
-  let rate = null;
 
   /** Messages a second since the look before, which is a second old at least: a click may look again at once. */
   const measure = (campaign) => {
@@ -199,7 +204,8 @@ function progressView() {
     const seconds = last ? (now.at - last.at) / 1000 : 0;
     if (last && seconds < 1) return;
     // A resend puts people back into the queue.
-    rate = last && Math.max(0, now.tried - last.tried) / seconds;
+    if (last) rates.push(Math.max(0, now.tried - last.tried) / seconds);
+    if (rates.length > RATES) rates.shift();
     last = now;
   };
 
@@ -209,22 +215,30 @@ function progressView() {
     const { recipients, pace, started_at: started, finished_at: finished, remaining_seconds: remaining } = campaign;
     const shown = [
       [t("tried"), t("of-all", count(tried(campaign)), count(recipients))],
-      isSending && rate !== null && [t("rate"), t("rate-of-pace", rate.toFixed(1), pace)],
+      isSending && rates.length > 0 && [t("rate"), t("rate-of-pace", rates.at(-1).toFixed(1), pace)],
       isSending && typeof remaining === "number" && [t("remaining"), span(remaining)],
       started && [t("started-at"), dateTime(started)],
       finished && [t("finished-at"), dateTime(finished)],
     ].filter(Boolean);
     redraw(bar, [campaign.state, recipients, tried(campaign)], () => fill(bar, progressOf(campaign)));
     redraw(facts, shown, () => fill(facts, factList(shown)));
-    redraw(totals, [campaign.totals, campaign.refusals], () => fill(totals, totalsTable(campaign.totals), refusalList(campaign.refusals ?? {})));
+    redraw(line, rates, () => fill(line, rates.length > 1 && h("figure", { class: "chart" },
+      h("figcaption", { class: "hint" }, t("rate-so-far", pace)), rateLine(t("rate"), rates, pace))));
+    redraw(totals, [campaign.totals, campaign.refusals], () => fill(totals, shareBar(t("totals"), inOrder(campaign.totals)),
+      totalsTable(campaign.totals), refusalList(campaign.refusals ?? {})));
   };
-  return { element: h("section", { class: "tool" }, bar, facts, totals), show };
+  return { element: h("section", { class: "tool" }, bar, facts, line, totals), show };
+}
+
+/** The totals with what is good first and what waits last. */
+function inOrder(totals) {
+  return Object.fromEntries([...RECIPIENT.slice(1), RECIPIENT[0]].map((state) => [state, totals[state]]));
 }
 
 function totalsTable(totals) {
   return h("table", { class: "totals" }, h("caption", { class: "unseen" }, t("totals")),
     h("tbody", {}, RECIPIENT.map((state) => h("tr", { "data-total": state },
-      h("th", { scope: "row" }, t(`status-${state}`)), h("td", { class: "number" }, count(totals[state])),
+      h("th", { scope: "row" }, swatch(state), t(`status-${state}`)), h("td", { class: "number" }, count(totals[state])),
       h("td", { class: "hint" }, t(`means-${state}`))))));
 }
 

@@ -3,10 +3,11 @@
 import { call, read } from "./api.js";
 import { campaignView, mayChange, progressOf, stateOf } from "./campaign.js";
 import { busy, button, fill, h, icon, isShown, redraw, toast } from "./dom.js";
-import { count, dateTime } from "./format.js";
+import { count } from "./format.js";
 import { both, t } from "./i18n.js";
 import { problemBox } from "./problem.js";
 import { field, templateForm } from "./template.js";
+import { dateTime, epochOf } from "./time.js";
 
 /** The interval between two looks while the panel is open, in milliseconds. */
 const PAUSE = 2000;
@@ -154,7 +155,7 @@ function request() {
     url: url.value.trim() || undefined,
     audience: audience.value === "tag" ? { tag: number(tag) } : audience.value,
     pace: number(pace),
-    start_at: startAt.value ? Math.floor(new Date(startAt.value).getTime() / 1000) : undefined,
+    start_at: startAt.value ? epochOf(startAt.value) : undefined,
     canary: canaryCount.value ? { count: number(canaryCount), wait: number(canaryWait) } : undefined,
     keep_for_single_sends: number(reserve),
   };

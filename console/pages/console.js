@@ -14,8 +14,8 @@ const PAUSE = 60_000;
 /** The screens, with the scope that each needs and what it shows: {panel, shown?, mayLeave?}. */
 const SCREENS = [
   { name: "messages", scope: "send", load: async () => {
-    const { messagesPanel } = await import("./messages.js");
-    return { panel: messagesPanel() };
+    const { messagesPanel, showDeliveries } = await import("./messages.js");
+    return { panel: messagesPanel(), shown: showDeliveries };
   } },
   { name: "campaigns", scope: "campaigns", load: async () => {
     const [{ campaignsPanel, showCampaigns }, { loadTemplates }] = await Promise.all([import("./campaigns.js"), import("./template.js")]);

@@ -1,6 +1,4 @@
-// Formats bodies, times, numbers and names.
-
-import { Phrase } from "./i18n.js";
+// Formats bodies, numbers and names.
 
 /** Indents JSON as text, without parsing it: numbers above 2^53 would lose digits. */
 export function prettyJson(text) {
@@ -66,18 +64,6 @@ export function pretty(text) {
   const start = text.trimStart()[0];
   if (start === "<") return prettyXml(text) ?? text;
   return start === "{" || start === "[" ? prettyJson(text) : text;
-}
-
-export function timeOfDay(millis) {
-  const time = new Date(millis);
-  const two = (number) => String(number).padStart(2, "0");
-  return `${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}`;
-}
-
-/** The date and time of epoch seconds. */
-export function dateTime(seconds) {
-  const time = new Date(seconds * 1000);
-  return new Phrase(time.toLocaleString("en-GB"), time.toLocaleString("zh-CN"));
 }
 
 /** A number with commas, which both languages use. */

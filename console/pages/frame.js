@@ -3,6 +3,7 @@
 import { tryKey } from "./api.js";
 import { button, fill, h } from "./dom.js";
 import { both, language, setLanguage, t } from "./i18n.js";
+import { zoneChoice } from "./time.js";
 
 /** The first stop of the keyboard: leads past the header. */
 export function skipLink() {
@@ -17,7 +18,7 @@ export function header(...content) {
   }, { class: "small", id: "language" });
   return h("header", { class: "top" },
     h("img", { src: "/console/pages/icon.svg", alt: "", width: "28", height: "28" }),
-    h("h1", {}, "WeChat bundle"), content, toggle);
+    h("h1", {}, "WeChat bundle"), content, zoneChoice(), toggle);
 }
 
 /** The AppID and the message mode in the header. */

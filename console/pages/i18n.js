@@ -5,9 +5,25 @@ import { texts } from "./texts.js";
 const STORED = "console.language";
 
 export class Phrase {
+  #english;
+  #chinese;
+
+  /** Each is a text, or a function that gives one: what it shows may change with the reader's choices. */
   constructor(english, chinese) {
-    this.english = english;
-    this.chinese = chinese;
+    this.#english = english;
+    this.#chinese = chinese;
+  }
+
+  get english() {
+    return textOf(this.#english);
+  }
+
+  get chinese() {
+    return textOf(this.#chinese);
+  }
+
+  toJSON() {
+    return [this.english, this.chinese];
   }
 
   toString() {
@@ -15,13 +31,17 @@ export class Phrase {
   }
 }
 
+function textOf(text) {
+  return typeof text === "function" ? text() : text;
+}
+
 /** The phrase of that name, with `values`, which may be Phrases too, in place of {0}, {1}, … */
 export function t(name, ...values) {
   const [english, chinese] = texts[name];
   const fill = (text, pick) => text.replace(/\{(\d)\}/g, (_, index) => pick(values[index]));
   return new Phrase(
-    fill(english, (value) => (value instanceof Phrase ? value.english : String(value))),
-    fill(chinese, (value) => (value instanceof Phrase ? value.chinese : String(value))),
+    () => fill(english, (value) => (value instanceof Phrase ? value.english : String(value))),
+    () => fill(chinese, (value) => (value instanceof Phrase ? value.chinese : String(value))),
   );
 }
 

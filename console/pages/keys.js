@@ -2,9 +2,10 @@
 
 import { call, read } from "./api.js";
 import { busy, button, copy, fill, h, iconButton, redraw, sureButton, toast } from "./dom.js";
-import { dateTime } from "./format.js";
+
 import { both, t } from "./i18n.js";
 import { problemBox } from "./problem.js";
+import { dateTime } from "./time.js";
 
 const SCOPES = ["send", "campaigns", "users", "menu", "replies", "operate", "relay", "keys"];
 

@@ -1,14 +1,13 @@
 // Messages: found by msgid, by person, or as the problems of a day; each with its story.
 
 import { read } from "./api.js";
-import { busy, button, fill, h, icon, toast } from "./dom.js";
-import { dateTime, shortOpenid, span } from "./format.js";
+import { busy, button, fill, h, icon, redraw, toast } from "./dom.js";
+import { dayChart } from "./chart.js";
+import { shortOpenid, span } from "./format.js";
 import { both, t } from "./i18n.js";
 import { problemBox } from "./problem.js";
 import { statusPill } from "./status.js";
-
-/** Milliseconds that Beijing is ahead of UTC: the API's days are Beijing's. */
-const BEIJING = 8 * 3_600_000;
+import { dateTime, today } from "./time.js";
 
 /** The ways to look for messages: what is entered, and what is asked. */
 const WAYS = {
@@ -27,20 +26,39 @@ const outcome = h("div", { class: "outcome", "aria-live": "polite" });
 const list = h("ul", { class: "users messages" });
 const story = h("section", { class: "story", hidden: true });
 const overview = h("div", { class: "tool" });
+const chart = h("div", {});
 const panel = h("div", { class: "tool" });
 
 /** The open search: its query, and the number of its last reading. */
 const state = { query: null, reading: 0 };
 
 export function messagesPanel() {
-  day.value = new Date(Date.now() + BEIJING).toISOString().slice(0, 10);
+  day.value = today();
   const search = (event) => {
     event.preventDefault();
     look();
   };
-  fill(overview, h("h2", {}, t("messages-title")), h("p", { class: "hint" }, t("messages-hint")),
+  fill(overview, h("h2", {}, t("messages-title")), chart, h("p", { class: "hint" }, t("messages-hint")),
     h("form", { class: "row wrap", role: "search", on: { submit: search } }, way, h("div", { class: "grow field" }, value, day), find), outcome, list);
   return fill(panel, overview, story);
+}
+
+/** Draws the days again. A key for some templates may not see them. */
+export async function showDeliveries() {
+  const answer = await read("/api/deliveries");
+  const days = answer.body?.days ?? [];
+  const isEmpty = days.every(({ delivered, blocked, failed }) => delivered + blocked + failed === 0);
+  redraw(chart, answer.body, () => {
+    if (answer.ok) fill(chart, isEmpty ? h("p", { class: "empty" }, t("no-deliveries")) : dayChart(days, showProblems));
+    else fill(chart, answer.status !== 403 && problemBox(answer));
+  });
+}
+
+function showProblems(of) {
+  way.value = "problems";
+  day.value = of;
+  changeWay();
+  look();
 }
 
 function changeWay() {

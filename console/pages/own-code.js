@@ -2,15 +2,16 @@
 
 import { call, read, run } from "./api.js";
 import { busy, button, fill, h, isShown, redraw, sureButton, toast } from "./dom.js";
-import { shortOpenid, timeOfDay } from "./format.js";
+import { shortOpenid } from "./format.js";
 import { both, language, t } from "./i18n.js";
 import { problemBox } from "./problem.js";
+import { dateTime } from "./time.js";
 
 /** The interval between two looks while the panel is open, in milliseconds. */
 const PAUSE = 3000;
 
-/** What a run on one machine says of own code, and a page of each list. */
-const state = { ownCode: null, waiting: [], dead: [], more: {}, loading: 0 };
+/** The address of own code, in a run on one machine whether it is taken down, and a page of each list. */
+const state = { ownCode: {}, waiting: [], dead: [], more: {}, loading: 0 };
 
 const about = h("div", {});
 const lists = { waiting: h("ul", { class: "users forwards" }), dead: h("ul", { class: "users forwards" }) };
@@ -32,12 +33,12 @@ export function ownCodePanel() {
 export async function showForwards() {
   const loading = ++state.loading;
   const [ownCode, waiting, dead] = await Promise.all([
-    run.isLocal ? read("/console/own-code") : { ok: true, body: null }, read("/api/forwards"), read("/api/forwards?state=dead")]);
+    run.isLocal ? read("/console/own-code") : { ok: true, body: {} }, read("/api/forwards"), read("/api/forwards?state=dead")]);
   if (loading !== state.loading) return;
   const failed = [ownCode, waiting, dead].find((answer) => !answer.ok);
   fill(outcome, failed && problemBox(failed));
   if (failed) return;
-  Object.assign(state, { ownCode: ownCode.body, waiting: waiting.body.forwards, dead: dead.body.forwards,
+  Object.assign(state, { ownCode: { address: waiting.body.own_code, ...ownCode.body }, waiting: waiting.body.forwards, dead: dead.body.forwards,
     more: { waiting: Boolean(waiting.body.cursor), dead: Boolean(dead.body.cursor) } });
   render();
 }
@@ -54,7 +55,6 @@ function render() {
 }
 
 function renderAbout() {
-  if (!state.ownCode) return;
   const { address, down } = state.ownCode;
   const isDown = h("input", { type: "checkbox", id: "own-code-down", on: { change: () => take(isDown.checked) } });
   isDown.checked = Boolean(down);
@@ -73,8 +73,8 @@ async function take(down) {
 function row({ id, type, from, at, attempts, next_at: next, last_error: error }) {
   return h("li", { "data-forward": id },
     h("div", { class: "grow" },
-      h("span", {}, h("strong", {}, type), " ", h("code", {}, shortOpenid(from)), " ", timeOfDay(at * 1000)),
-      h("span", {}, t("attempts", attempts), next !== null && [" · ", t("next-attempt", timeOfDay(next * 1000))]),
+      h("span", {}, h("strong", {}, type), " ", h("code", {}, shortOpenid(from)), " ", dateTime(at)),
+      h("span", {}, t("attempts", attempts), next !== null && [" · ", t("next-attempt", dateTime(next))]),
       error && h("span", { class: "hint" }, both(error))),
     button(t("retry"), () => retry(id), { class: "small", "aria-label": t("retry-what", type) }),
     sureButton(t("delete"), () => remove(id), { class: "small danger", "aria-label": t("delete-what", type) }));

@@ -51,6 +51,7 @@ const FILES: &[File] = files! { "":
     "buttons.js" MODULE,
     "campaign.js" MODULE,
     "campaigns.js" MODULE,
+    "chart.js" MODULE,
     "console.css" CSS,
     "console.js" MODULE,
     "csv.js" MODULE,
@@ -75,6 +76,7 @@ const FILES: &[File] = files! { "":
     "status.js" MODULE,
     "template.js" MODULE,
     "texts.js" MODULE,
+    "time.js" MODULE,
     "token.js" MODULE,
 };
 

@@ -110,6 +110,53 @@ deployedTest("a message is found by msgid, by person and among the day's problem
   await page.locator(".result.bad").getByText(say("what-to-do")).waitFor();
 });
 
+deployedTest("deliveries are drawn day by day, and a day leads to its problems", async ({ page, bundle, say }) => {
+  await signIn(page, say);
+  await page.getByText(say("no-deliveries")).waitFor();
+  const [{ openid }] = (await callRun(bundle, "GET", "/console/sim/state")).users;
+  await ended(bundle, (await sendTo(bundle, openid)).msgid);
+  await callRun(bundle, "POST", "/console/sim/receipts", { status: "failed:user block", times: 1 });
+  const blocked = await sendTo(bundle, openid);
+  await ended(bundle, blocked.msgid);
+  const { days } = await callRun(bundle, "GET", "/api/deliveries");
+  const { day, ...counts } = days.at(-1);
+  assert.deepEqual(counts, { delivered: 1, blocked: 1, failed: 0 });
+  await tab(page, "campaigns");
+  await tab(page, "messages");
+  const last = page.locator(".chart g").last();
+  await last.locator(".of-blocked").waitFor();
+  assert.equal(await page.locator(".chart .part.of-delivered").count(), 1, "one day has some");
+  assert.equal(await last.locator("title").textContent(), say("day-outcomes", day, 1, 1, 0));
+  await page.locator(".chart summary").click();
+  assert.deepEqual(await axeFindings(page), []);
+  await page.locator(".chart tbody button", { hasText: day }).click();
+  await page.locator(`[data-message="${blocked.msgid}"]`).waitFor();
+  assert.equal(await page.locator("[data-message]").count(), 1);
+  await picture(page, "deployed-chart");
+});
+
+deployedTest("times are Beijing's, or this computer's where its reader says so", async ({ page, bundle, say }) => {
+  const [{ openid }] = (await callRun(bundle, "GET", "/console/sim/state")).users;
+  const { msgid } = await sendTo(bundle, openid);
+  const { sent_at: sent } = await ended(bundle, msgid);
+  await signIn(page, say);
+  await page.locator("#messages-of").fill(openid);
+  await page.locator("#messages-find").click();
+  const hour = (zone) => new Date(sent * 1000).toLocaleTimeString("en-GB", { timeZone: zone });
+  const time = page.locator(`[data-message="${msgid}"] .message-name`);
+  await time.getByText(hour("Asia/Shanghai")).waitFor();
+  await page.locator("#zone").selectOption("own");
+  await time.getByText(hour("America/New_York")).waitFor();
+  await page.reload();
+  assert.equal(await page.locator("#zone").inputValue(), "own");
+  // What is entered is in the zone that is shown.
+  const chosen = await page.evaluate(async () => (await import("/console/pages/time.js")).epochOf("2027-01-05T09:00"));
+  assert.equal(chosen, Date.UTC(2027, 0, 5, 14) / 1000);
+  await page.locator("#zone").selectOption("beijing");
+  const beijing = await page.evaluate(async () => (await import("/console/pages/time.js")).epochOf("2027-01-05T09:00"));
+  assert.equal(beijing, Date.UTC(2027, 0, 5, 1) / 1000);
+}, { timezoneId: "America/New_York" });
+
 deployedTest("a key is made, shown once, limited and revoked", async ({ page, bundle, say }) => {
   await signIn(page, say);
   await tab(page, "keys");

@@ -2,11 +2,12 @@
 
 import { authorization, run } from "../api.js";
 import { button, fill, h, icon, iconButton, moveFocus } from "../dom.js";
-import { elements, pretty, shortOpenid, timeOfDay, took } from "../format.js";
+import { elements, pretty, shortOpenid, took } from "../format.js";
 import { Phrase, t } from "../i18n.js";
 import { actions } from "./replay.js";
 import { addRuleButton } from "../rules.js";
 import { texts } from "../texts.js";
+import { timeOfDay } from "../time.js";
 
 const REMEMBERED = 400;
 /** errcode "no menu". Not a failure: an account needs no menu. */

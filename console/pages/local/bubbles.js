@@ -1,8 +1,9 @@
 // The messages on a phone: bubbles, news, template messages. Nothing that was sent becomes markup.
 
 import { h, icon } from "../dom.js";
-import { timeOfDay } from "../format.js";
+
 import { t } from "../i18n.js";
+import { timeOfDay } from "../time.js";
 
 /** A message of the account, from /sim/phones. */
 export function shownMessage(shown) {

@@ -4,6 +4,7 @@ import { read, sim } from "../api.js";
 import { button, fill, h, iconButton, redraw, toast } from "../dom.js";
 import { language, t } from "../i18n.js";
 import { refreshWorld, world } from "./world.js";
+import { dateTime } from "../time.js";
 
 const SEND = "/cgi-bin/message/template/send";
 /** An address reserved for documentation, so that this machine never has it. */
@@ -116,9 +117,8 @@ function render() {
     h("span", { class: "pill bad" }, receipt.status ?? "—"), h("span", { class: "grow" }, t("msg-receipt")), h("span", {}, t("times", receipt.times))));
   items.push(...receipts);
   fill(active, restricted, items, !restricted && items.length === 0 && h("li", { class: "empty" }, t("no-faults")));
-  const now = new Date(world.clock.now * 1000).toLocaleString(document.documentElement.lang, { hour12: false });
   const ahead = world.clock.advanced_seconds;
-  fill(clock, h("b", {}, now), " ", ahead > 0 && h("span", { class: "changed" }, t("ahead", (ahead / 3600).toFixed(0))));
+  fill(clock, h("b", {}, dateTime(world.clock.now)), " ", ahead > 0 && h("span", { class: "changed" }, t("ahead", (ahead / 3600).toFixed(0))));
 }
 
 function renderBar() {

@@ -2,13 +2,14 @@
 
 import { call, read, run } from "../api.js";
 import { ask, busy, fill, h, icon, redraw } from "../dom.js";
-import { shortOpenid, timeOfDay } from "../format.js";
+import { shortOpenid } from "../format.js";
 import { both, language, t } from "../i18n.js";
 import { currentUser } from "./phone.js";
 import { problemBox } from "../problem.js";
 import { snippets } from "./snippets.js";
 import { field, loadTemplates, templateForm } from "../template.js";
 import { world } from "./world.js";
+import { timeOfDay } from "../time.js";
 
 const POLL_FOR = 30_000;
 

@@ -68,6 +68,8 @@ const ANSWERING: Duration = Duration::from_millis(500);
 
 #[derive(Serialize)]
 struct ForwardPage<'a> {
+    /// The address of own code without its query; null without `FORWARD_URL`.
+    own_code: Option<String>,
     forwards: &'a [ForwardRecord],
     #[serde(skip_serializing_if = "Option::is_none")]
     cursor: Option<String>,
@@ -94,6 +96,7 @@ async fn list(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, P
     let now = app.account.clock.now_millis();
     let Page { entries, next } = table.page_of_forwards(list, after.as_ref(), now).await?;
     let page = ForwardPage {
+        own_code: app.forward_url.as_ref().map(ToString::to_string),
         forwards: &entries,
         cursor: next.map(|next| table.forwards_cursor(&next)),
     };

@@ -88,7 +88,9 @@ async fn answer(State(function): State<Arc<Mutex<Function>>>, parts: Parts, body
             }
         }
     }
-    let answer = function.lock().await.succeed(&request).await;
+    // In a task of its own: a browser that hangs up must not leave its answer to the next request.
+    let exchange = async move { function.lock_owned().await.succeed(&request).await };
+    let answer = tokio::spawn(exchange).await.unwrap();
     let status = u16::try_from(answer["statusCode"].as_u64().unwrap()).unwrap();
     let mut response = Response::builder().status(status);
     for (name, value) in answer["headers"].as_object().unwrap() {

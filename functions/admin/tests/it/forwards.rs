@@ -32,7 +32,7 @@ async fn is_due_anew(admin: &Admin, id: &str) -> bool {
 #[tokio::test]
 async fn each_list_has_what_is_known_of_its_callbacks_but_no_text() {
     let mut admin = Admin::start().await;
-    assert_eq!(list(&mut admin, "").await, json!({"forwards": []}));
+    assert_eq!(list(&mut admin, "").await, json!({"forwards": [], "own_code": null}));
     let (at, next_at) = (now() - 300, now() + 900);
     let waiting = json!({"at": at, "isk": next_at, "type": "event.CLICK", "attempts": 3});
     admin.stage.table.keep_forward("c1", &waiting).await;
@@ -40,7 +40,7 @@ async fn each_list_has_what_is_known_of_its_callbacks_but_no_text() {
     let expected = json!({"forwards": [{
         "id": "c1", "type": "event.CLICK", "from": "o1", "at": at, "attempts": 3, "next_at": next_at,
         "last_error": "own code answered 500 / 自有服务应答 500",
-    }]});
+    }], "own_code": null});
     assert_eq!(list(&mut admin, "").await, expected);
     assert_eq!(list(&mut admin, "?state=waiting").await, expected);
     let dead = list(&mut admin, "?state=dead").await;
@@ -55,6 +55,11 @@ async fn each_list_has_what_is_known_of_its_callbacks_but_no_text() {
         assert_eq!((status, &problem["field"]), (400, &json!(field)), "{query}");
     }
     assert!(!admin.logs().contains("do not tell"));
+
+    let variables = [("FORWARD_URL", "https://shop.example.com/wechat?key=hidden")];
+    let mut admin = Admin::start_with(&variables).await;
+    let page = list(&mut admin, "").await;
+    assert_eq!(page["own_code"], "https://shop.example.com/wechat", "without its query");
 }
 
 #[tokio::test]
