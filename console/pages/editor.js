@@ -76,10 +76,12 @@ export function jsonEditor(id, label, changed) {
     }));
   };
 
+  // Until it holds what is stored, a change would replace that unseen.
+  const element = h("div", { class: "editor", inert: true },
+    h("div", { class: "row" }, h("span", { class: "hint grow" }, "JSON"), undo, redo),
+    h("div", { class: "numbered" }, numbers, area), h("div", { role: "alert" }, faults));
   return {
-    element: h("div", { class: "editor" },
-      h("div", { class: "row" }, h("span", { class: "hint grow" }, "JSON"), undo, redo),
-      h("div", { class: "numbered" }, numbers, area), h("div", { role: "alert" }, faults)),
+    element,
     get text() {
       return area.value;
     },
@@ -104,10 +106,12 @@ export function jsonEditor(id, label, changed) {
       area.value = saved;
       past.length = 0;
       future.length = 0;
+      element.inert = false;
       show();
     },
     /** Changes the text as if it was typed, so that it can be undone. */
     change(document_) {
+      if (element.inert) return;
       area.value = JSON.stringify(document_, null, 2);
       area.dispatchEvent(new Event("input"));
     },

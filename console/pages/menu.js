@@ -50,12 +50,14 @@ export function showMenu() {
   if (!editor.isChanged) loadMenu();
 }
 
-export async function loadMenu() {
+async function loadMenu(replacesChanges = false) {
   const answer = await read("/api/menu");
   if (!answer.ok && answer.status !== 404) {
     fill(outcome, problemBox(answer));
     return;
   }
+  // Somebody began to write while this was read.
+  if (editor.isChanged && !replacesChanges) return;
   fill(outcome);
   etag = answer.etag;
   editor.load(answer.ok ? asPublished(answer.body.menu) : { button: [] });
@@ -130,7 +132,7 @@ async function rollBack() {
     return;
   }
   toast(t("menu-rolled-back"), "good");
-  await loadMenu();
+  await loadMenu(true);
 }
 
 async function remove() {
@@ -140,5 +142,5 @@ async function remove() {
     return;
   }
   toast(t("menu-deleted"), "good");
-  await loadMenu();
+  await loadMenu(true);
 }

@@ -44,17 +44,19 @@ export function rulesPanel() {
 let loading = null;
 
 /** Reads the stored rules. Callers at the same time share one read, so that no late answer replaces a change. */
-function loadRules() {
-  loading ??= readRules().finally(() => { loading = null; });
+function loadRules(replacesChanges = false) {
+  loading ??= readRules(replacesChanges).finally(() => { loading = null; });
   return loading;
 }
 
-async function readRules() {
+async function readRules(replacesChanges) {
   const answer = await read("/api/replies");
   if (!answer.ok) {
     fill(outcome, problemBox(answer));
     return;
   }
+  // Somebody began to write while this was read.
+  if (editor.isChanged && !replacesChanges) return;
   fill(outcome);
   etag = answer.etag;
   editor.load(answer.body);
@@ -137,7 +139,7 @@ async function store(expected) {
 /** The choices when somebody else has stored rules since these were read. */
 function conflict(answer) {
   return h("div", {}, problemBox(answer), h("div", { class: "row wrap" },
-    button(t("take-theirs"), loadRules), button(t("compare-theirs"), compareTheirs),
+    button(t("take-theirs"), () => loadRules(true)), button(t("compare-theirs"), compareTheirs),
     sureButton(t("overwrite"), () => store("*"), { class: "danger" })));
 }
 

@@ -82,3 +82,11 @@ export async function axeFindings(page) {
   return violations.flatMap(({ id, nodes }) => nodes.map(({ target, failureSummary }) => (
     `${id}: ${target.join(" ")}: ${failureSummary.split("\n").slice(1).join(" ").trim()}`)));
 }
+
+/** Calls the run: the API, or a control of the simulated platform. */
+export async function callRun(bundle, method, path, body) {
+  const headers = { authorization: "Bearer local", "content-type": "application/json" };
+  const answer = await fetch(`${bundle.url}${path}`, { method, headers, body: body && JSON.stringify(body) });
+  const text = await answer.text();
+  return text ? JSON.parse(text) : null;
+}

@@ -217,6 +217,24 @@ for (const colorScheme of ["light", "dark"]) {
   }
 }
 
+deployedTest("what is stored is never replaced unseen: before it is read, nothing can be written", async ({ page, bundle, say }) => {
+  await callRun(bundle, "PUT", "/api/replies", { subscribe: { type: "text", content: "欢迎" } });
+  let answer;
+  const held = new Promise((resolve) => { answer = resolve; });
+  await page.route("**/api/replies", async (route) => {
+    await held;
+    await route.continue();
+  });
+  await signIn(page, say);
+  await tab(page, "rules");
+  assert.ok(await page.locator(".editor").evaluate((editor) => editor.inert));
+  answer();
+  await page.waitForFunction(() => document.querySelector("#rules-text").value.includes("欢迎"));
+  await page.locator("#rules-text").fill("{}");
+  await tab(page, "rules");
+  assert.equal(await page.locator("#rules-text").inputValue(), "{}", "another look keeps what is being written");
+});
+
 deployedTest("a screen that cannot be loaded says so", async ({ page, say }) => {
   await page.route("**/keys.js", (route) => route.fulfill({ status: 503, body: "" }));
   await signIn(page, say);

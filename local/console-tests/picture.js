@@ -1,7 +1,7 @@
-// Takes the documents' screenshots of the console. Run `node picture.js` in this folder after `cargo build -p local`.
+// Takes the documents' screenshots of the console: `.ci/just pictures`, or `node picture.js` in this folder after `cargo build -p local`.
 
 import { fileURLToPath } from "node:url";
-import { openConsole, startBrowser, startBundle } from "./browser.js";
+import { callRun, openConsole, startBrowser, startBundle } from "./browser.js";
 
 const docs = fileURLToPath(new URL("../../docs/", import.meta.url));
 const rules = {
@@ -10,11 +10,18 @@ const rules = {
 };
 
 const chrome = await startBrowser();
-for (const [name, locale] of [["console", "en-GB"], ["console.zh-CN", "zh-CN"]]) {
+for (const [suffix, locale] of [["", "en-GB"], [".zh-CN", "zh-CN"]]) {
+  await pictureOfLocalRun(`console${suffix}`, locale);
+  await pictureOfDeployedConsole(`console-deployed${suffix}`, locale);
+}
+await chrome.stop();
+
+async function pictureOfLocalRun(name, locale) {
   const bundle = await startBundle();
   const { page, context } = await openConsole(chrome.browser, bundle.url, { locale, viewport: { width: 1440, height: 880 } });
   await page.locator("#send-thing1").waitFor();
   await page.locator("#tab-menu").click();
+  await page.locator("#panel-menu").getByText(/No menu yet|尚无菜单/).waitFor();
   await page.locator("#panel-menu button", { hasText: /Example|示例/ }).click();
   await page.locator("#menu-publish").click();
   await page.locator("#panel-menu .result.good").waitFor();
@@ -46,4 +53,26 @@ for (const [name, locale] of [["console", "en-GB"], ["console.zh-CN", "zh-CN"]])
   await context.close();
   await bundle.stop();
 }
-await chrome.stop();
+
+/** The messages of one person, among others that did not arrive. */
+async function pictureOfDeployedConsole(name, locale) {
+  const bundle = await startBundle();
+  const [{ openid }] = (await callRun(bundle, "GET", "/console/sim/state")).users;
+  const [template] = (await callRun(bundle, "GET", "/api/templates")).templates;
+  const outcomes = ["success", "success", "failed:user block", "success", "failed: system failed", "success", "success"];
+  for (const [index, status] of outcomes.entries()) {
+    await callRun(bundle, "POST", "/console/sim/receipts", { status, times: 1 });
+    const data = Object.fromEntries(template.fields.map((field) => [field, { value: field.startsWith("time") ? `15:0${index}` : "1" }]));
+    await callRun(bundle, "POST", "/api/sendTemplateMessage", { touser: openid, template_id: template.template_id, data, validate: "warn" });
+  }
+  const { page, context } = await openConsole(chrome.browser, `${bundle.url}/console/`, { locale, viewport: { width: 1100, height: 820 } });
+  await page.locator("#api-key").fill("local");
+  await page.keyboard.press("Enter");
+  await page.locator("#messages-of").fill(openid);
+  await page.locator("#messages-find").click();
+  await page.locator("[data-message]").nth(outcomes.length - 1).waitFor();
+  await page.mouse.move(550, 5);
+  await page.screenshot({ path: `${docs}${name}.png` });
+  await context.close();
+  await bundle.stop();
+}

@@ -5,6 +5,8 @@ import { after, before, test } from "node:test";
 import { texts } from "../../console/pages/texts.js";
 import { openConsole, picture, startBrowser, startBundle } from "./browser.js";
 
+export { callRun } from "./browser.js";
+
 let started;
 
 before(async () => {
@@ -50,14 +52,6 @@ export function bilingualTest(name, body, options = {}) {
 export function sayIn(locale) {
   const index = locale === "zh-CN" ? 1 : 0;
   return (text, ...values) => texts[text][index].replace(/\{(\d)\}/g, (_, at) => values[at]);
-}
-
-/** Calls the run: the API, or a control of the simulated platform. */
-export async function callRun(bundle, method, path, body) {
-  const headers = { authorization: "Bearer local", "content-type": "application/json" };
-  const answer = await fetch(`${bundle.url}${path}`, { method, headers, body: body && JSON.stringify(body) });
-  const text = await answer.text();
-  return text ? JSON.parse(text) : null;
 }
 
 /** Lets the user on the phone write. */

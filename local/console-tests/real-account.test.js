@@ -1,0 +1,136 @@
+// The console of a run with `--wechat`: the account and its followers are on a platform elsewhere, which a second run plays.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { axeFindings, openConsole, picture, startBundle } from "./browser.js";
+import { callRun, chrome, sayIn } from "./stage.js";
+
+const KEY = "key-of-an-operator-0001";
+
+/** Starts the platform, and the bundle of an account on it: {platform, bundle, call}. */
+async function startBoth() {
+  const platform = await startBundle();
+  const account = await callRun(platform, "GET", "/console/sim/account");
+  const { simulator } = await (await fetch(`${platform.url}/console/run`)).json();
+  const bundle = await startBundle(["--wechat", simulator], {
+    WECHAT_APP_ID: account.app_id, WECHAT_APP_SECRET: account.app_secret, WECHAT_TOKEN: account.token,
+    WECHAT_ENCODING_AES_KEY: account.encoding_aes_key, API_KEYS: KEY,
+  });
+  await callRun(platform, "POST", "/console/sim/callback", { url: `${bundle.url}/webhook` });
+  const call = async (method, path, body) => {
+    const headers = { authorization: `Bearer ${KEY}`, "content-type": "application/json" };
+    const answer = await fetch(`${bundle.url}${path}`, { method, headers, body: body && JSON.stringify(body) });
+    const text = await answer.text();
+    assert.ok(answer.ok, `${method} ${path}: ${answer.status} ${text}`);
+    return text && JSON.parse(text);
+  };
+  return { platform, bundle, call, stop: async () => { await bundle.stop(); await platform.stop(); } };
+}
+
+function realTest(name, body) {
+  for (const locale of ["en-GB", "zh-CN"]) {
+    test(`${name} (${locale})`, { timeout: 120_000 }, async () => {
+      const both = await startBoth();
+      const { page, context, problems } = await openConsole(chrome().browser, `${both.bundle.url}/console/`, { locale });
+      page.setDefaultTimeout(15_000);
+      try {
+        await page.locator("#api-key").fill(KEY);
+        await page.keyboard.press("Enter");
+        await page.locator("#sign-out").waitFor();
+        await body({ page, say: sayIn(locale), ...both });
+        assert.deepEqual(await axeFindings(page), []);
+        assert.deepEqual(problems, [], "errors in the browser's console");
+      } catch (error) {
+        await picture(page, `failed-${name.replace(/\W+/g, "-")}`);
+        throw error;
+      } finally {
+        await context.close();
+        await both.stop();
+      }
+    });
+  }
+}
+
+const tab = (page, name) => page.locator(`#tab-${name}`).click();
+
+async function message(call, touser) {
+  const [template] = (await call("GET", "/api/templates")).templates;
+  const data = Object.fromEntries(template.fields.map((field) => [field, { value: field.startsWith("time") ? "15:01" : "1" }]));
+  return { touser, template_id: template.template_id, data, validate: "warn" };
+}
+
+realTest("a message that was blocked is found, with why", async ({ page, say, platform, call }) => {
+  const [{ openid }] = (await callRun(platform, "GET", "/console/sim/state")).users;
+  await callRun(platform, "POST", "/console/sim/receipts", { status: "failed:user block", times: 1 });
+  const { msgid } = await call("POST", "/api/sendTemplateMessage", await message(call, openid));
+  await page.locator("#messages-of").fill(openid);
+  await page.locator("#messages-find").click();
+  const row = page.locator(`[data-message="${msgid}"]`);
+  await row.locator("[data-status=blocked]").or(row.locator("[data-status=sent]")).waitFor();
+  await row.getByRole("button").click();
+  await page.getByText(`msgid ${msgid}`).waitFor();
+  await page.locator("#message-close").click();
+  await tab(page, "campaigns");
+  await tab(page, "messages");
+  await page.locator(".chart .of-blocked").first().waitFor();
+  await page.locator("#messages-by").selectOption("problems");
+  await page.locator("#messages-find").click();
+  await row.locator("[data-status=blocked]").waitFor();
+  await page.getByText(say("messages-title")).waitFor();
+});
+
+realTest("a rule and a menu that are made here answer the followers there", async ({ page, say, platform }) => {
+  const [{ openid }] = (await callRun(platform, "GET", "/console/sim/state")).users;
+  await tab(page, "rules");
+  await page.locator("#panel-rules .version").waitFor();
+  await page.locator("#rules-text").fill(JSON.stringify({ default: { type: "text", content: "稍后回复您" } }));
+  await page.locator("#rules-save").click();
+  await page.locator("#panel-rules .result.good").waitFor();
+  await callRun(platform, "POST", "/console/sim/message", { openid, type: "text", content: "在吗" });
+  const phone = await callRun(platform, "GET", `/console/sim/phones/${openid}`);
+  assert.match(JSON.stringify(phone), /稍后回复您/);
+  await tab(page, "menu");
+  await page.locator("#panel-menu").getByText(say("no-menu")).waitFor();
+  await page.locator("#panel-menu button", { hasText: /Example|示例/ }).click();
+  await page.locator("#menu-publish").click();
+  await page.locator("#panel-menu .result.good").waitFor();
+  const menu = await callRun(platform, "GET", `/console/sim/phones/${openid}/menu`);
+  assert.ok(menu.button.length > 0);
+});
+
+realTest("a user is bound by a code that is scanned there", async ({ page, platform, call }) => {
+  const [{ openid }] = (await callRun(platform, "GET", "/console/sim/state")).users;
+  const { qr } = await call("POST", "/api/bindings", { user: "u-1" });
+  await callRun(platform, "POST", "/console/sim/scan", { openid, url: qr.url });
+  await tab(page, "users");
+  await page.locator("[data-user=u-1]").waitFor();
+});
+
+realTest("a campaign that is started here reaches everybody there", async ({ page, platform, call }) => {
+  const { openids } = await callRun(platform, "POST", "/console/sim/followers", { count: 3 });
+  const { touser: _, ...content } = await message(call, "");
+  const { id } = await call("POST", "/api/campaigns", { name: "通知", audience: "list", pace: 100, ...content });
+  await call("POST", `/api/campaigns/${id}/recipients`, { part: "1", recipients: openids });
+  await tab(page, "campaigns");
+  await page.locator(".campaign-name", { hasText: "通知" }).click();
+  await page.locator("#dry-run").click();
+  await page.locator("#campaign-start").click();
+  await page.locator("#campaign-start").click();
+  await page.locator("[data-total=delivered] .number", { hasText: "3" }).waitFor();
+  await page.locator(".drawing .of-delivered").waitFor();
+});
+
+realTest("keys, own code and the doctor work on a real account", async ({ page, say, call }) => {
+  await tab(page, "keys");
+  await page.locator("#key-name").fill("shop");
+  await page.locator("#scope-send").check();
+  await page.locator("#key-make").click();
+  assert.match(await page.locator("#new-key").innerText(), /^wk_/);
+  assert.deepEqual((await call("GET", "/api/keys")).keys.map(({ name }) => name), ["shop"]);
+  await tab(page, "own-code");
+  await page.locator("#panel-own-code").getByText(say("no-own-code")).waitFor();
+  await tab(page, "doctor");
+  await page.locator("#examine").click();
+  await page.locator(".verdict").waitFor();
+  await page.locator("#panel-doctor").getByText(/calls left today|配额剩余/).first().waitFor();
+});
