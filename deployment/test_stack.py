@@ -693,7 +693,7 @@ def test_samconfig_overrides_parameters_that_there_are(environment):
 
 def test_alarms_and_dashboard_read_metrics_that_the_code_emits():
     code = [path.read_text() for folder in ("shared", "functions") for path in (ROOT / folder).rglob("src/**/*.rs")]
-    metric = r'(?:Metric::(?:count|millis)\(|\bcounted\(|\bname: )"([A-Z]\w+)"'
+    metric = r'(?:Metric::(?:count|millis|level)\(|\bcounted\(|\bname: )"([A-Z]\w+)"'
     emitted = {name for text in code for name in re.findall(metric, text)}
     stack = Watching()
     watched = set()

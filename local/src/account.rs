@@ -154,7 +154,15 @@ async fn process_with_secret() -> Result<Environment, LocalError> {
 /// # Errors
 /// [`LocalError`] when no region is set: every call would fail.
 pub(crate) fn aws_sdk(variable: &'static str) -> Result<SdkConfig, LocalError> {
-    let sdk = aws::load(AWS_CALLS);
+    aws_sdk_for(variable, AWS_CALLS)
+}
+
+/// The same, for `calls`.
+///
+/// # Errors
+/// [`LocalError`] when no region is set.
+pub(crate) fn aws_sdk_for(variable: &'static str, calls: &'static [&'static str]) -> Result<SdkConfig, LocalError> {
+    let sdk = aws::load(calls);
     match sdk.region() {
         Some(_) => Ok(sdk),
         None => Err(LocalError::NoRegion { variable }),

@@ -74,6 +74,15 @@ impl DataFolder {
         }
     }
 
+    /// Locks a folder that exists.
+    ///
+    /// # Errors
+    /// [`DataError`] when there is none, or another process uses it.
+    pub(crate) fn existing(path: &Path) -> Result<Self, DataError> {
+        std::fs::read_dir(path).map_err(|source| unusable(path, source))?;
+        Self::open(path)
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -127,6 +136,11 @@ fn private() -> OpenOptions {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options
+}
+
+/// Creates a file that must not exist, for this user only.
+pub(crate) fn new_private(path: &Path) -> io::Result<File> {
+    private().create_new(true).open(path)
 }
 
 fn unusable(path: &Path, source: io::Error) -> DataError {

@@ -2,9 +2,11 @@
 //! refresher on its schedule, against a simulated WeChat platform or the real one.
 
 mod account;
+mod commands;
 mod console;
 mod data_folder;
 mod gateway;
+mod metrics;
 mod options;
 mod own_code;
 mod schedule;
@@ -32,15 +34,13 @@ use self::{
     worker::InProcessWorker,
 };
 pub use self::{
+    commands::{CommandError, Outcome, check, run},
     data_folder::DataError,
-    options::{LogFormat, Mode, Options},
+    options::{Command, LogFormat, Mode, Options},
 };
 
 /// The API key of a run with the simulated platform.
 pub const SIMULATED_API_KEY: &str = "local";
-
-/// How long open connections may take to finish when the bundle stops: people wait for Ctrl-C.
-const GRACE: Duration = Duration::from_secs(3);
 
 /// Why the bundle could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -113,6 +113,7 @@ pub struct Local {
     stop_schedule: oneshot::Sender<()>,
     schedule: JoinHandle<()>,
     stop_worker: oneshot::Sender<()>,
+    worker_runs: JoinHandle<()>,
     worker: Arc<InProcessWorker>,
     stop_gateway: oneshot::Sender<()>,
     gateway: JoinHandle<()>,
@@ -127,9 +128,7 @@ impl Local {
     /// # Errors
     /// [`LocalError`] says in one line why the bundle cannot start.
     pub async fn start(options: &Options) -> Result<Self, LocalError> {
-        if options.wechat.is_none() && !options.listen.is_loopback() {
-            return Err(LocalError::SimulatorElsewhere(options.listen));
-        }
+        Self::check_addresses(options)?;
         let data = options.data.as_deref().map(DataFolder::open).transpose()?;
         let (listener, address) = listen(options.listen, options.port).await?;
         let activity = Activity::new();
@@ -141,10 +140,8 @@ impl Local {
         let mut configs = Configs::read(&environment)?;
         configs.admin.is_simulated = simulator.is_some();
         let own_code = OwnCode::of(&mut configs, simulator.is_some()).await;
+        check_keys(&configs, options)?;
         let has_api_keys = !configs.caller.api_keys.is_empty();
-        if !has_api_keys && !options.listen.is_loopback() {
-            return Err(LocalError::NoApiKeys(options.listen));
-        }
         let table = EmbeddedTable::start(data.as_ref().map(DataFolder::path)).await?;
         let console = Arc::new(Console::new(
             &configs.webhook,
@@ -159,9 +156,9 @@ impl Local {
         let schedule = tokio::spawn(schedule::every_minute(refresher, schedule_stopped));
         let (stop_worker, worker_stopped) = oneshot::channel();
         let running = Arc::clone(&worker);
-        tokio::spawn(async move { running.every_minute(worker_stopped).await });
+        let worker_runs = tokio::spawn(async move { running.every_minute(worker_stopped).await });
         let (stop_gateway, stopped) = oneshot::channel();
-        let gateway = tokio::spawn(gateway::serve(listener, functions, console, stopped));
+        let gateway = tokio::spawn(gateway::serve(listener, functions, console, table.client(), stopped));
         if !has_api_keys {
             tracing::warn!("API_KEYS is not set: /api answers 401 to everyone / 未设置 API_KEYS，/api 一律返回 401");
         }
@@ -171,12 +168,29 @@ impl Local {
             stop_schedule,
             schedule,
             stop_worker,
+            worker_runs,
             worker,
             stop_gateway,
             gateway,
             _table: table,
             _data: data,
         })
+    }
+
+    /// Checks that the options fit together.
+    pub(crate) const fn check_addresses(options: &Options) -> Result<(), LocalError> {
+        if options.wechat.is_none() && !options.listen.is_loopback() {
+            return Err(LocalError::SimulatorElsewhere(options.listen));
+        }
+        Ok(())
+    }
+
+    /// Reads the settings of a real account as a start does, and starts nothing.
+    pub(crate) async fn settings(options: &Options) -> Result<Configs, LocalError> {
+        let address = SocketAddr::new(options.listen, options.port);
+        let configs = Configs::read(&account::environment(options, address, None).await?)?;
+        check_keys(&configs, options)?;
+        Ok(configs)
     }
 
     /// The gateway's URL.
@@ -191,22 +205,21 @@ impl Local {
         self.simulator.as_ref().map(Simulator::base_url)
     }
 
-    /// Waits at most 3 seconds for the requests in flight, then stops everything.
-    pub async fn stop(self) {
+    /// Takes no further request, waits at most `grace` for the requests and the sends in flight, and stops everything.
+    pub async fn stop(self, grace: Duration) {
         let _ = self.stop_schedule.send(());
         let _ = self.stop_worker.send(());
         // An error means that the gateway has already ended.
         let _ = self.stop_gateway.send(());
-        let simulator = async {
-            // The refresher's run in flight may still call the simulator.
-            let _ = self.schedule.await;
+        let ended = async {
+            let _ = tokio::join!(self.gateway, self.worker_runs, self.schedule);
+            // What was in flight may have called it.
             if let Some(simulator) = self.simulator {
                 simulator.shutdown().await;
             }
         };
-        let ended = async { tokio::join!(self.gateway, simulator) };
-        if timeout(GRACE, ended).await.is_err() {
-            tracing::warn!("connections that were still open are cut / 仍打开的连接已被断开");
+        if timeout(grace, ended).await.is_err() {
+            tracing::warn!("what was still in flight is cut / 仍在进行中的请求已被中断");
         }
         let lost = self.worker.waiting();
         if lost > 0 {
@@ -217,6 +230,14 @@ impl Local {
             );
         }
     }
+}
+
+/// Checks that a gateway for other machines has keys.
+fn check_keys(configs: &Configs, options: &Options) -> Result<(), LocalError> {
+    if configs.caller.api_keys.is_empty() && !options.listen.is_loopback() {
+        return Err(LocalError::NoApiKeys(options.listen));
+    }
+    Ok(())
 }
 
 async fn listen(ip: IpAddr, port: u16) -> Result<(TcpListener, SocketAddr), LocalError> {

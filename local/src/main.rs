@@ -3,17 +3,22 @@
 use std::{
     io::{self, Write},
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::Parser;
-use local::{Local, LogFormat, Options, SIMULATED_API_KEY};
+use local::{Local, LogFormat, Options, Outcome, SIMULATED_API_KEY};
 #[cfg(unix)]
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix;
 use tracing_subscriber::{Layer as _, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 use wechat::telemetry::{self, JsonLines};
 
 /// The exit code for a command line that cannot be used.
 const USAGE: u8 = 2;
+/// How long what is in flight may take when somebody at the terminal stops the program, or a simulated run is stopped.
+const SHORT_GRACE: Duration = Duration::from_secs(3);
+/// How long it may take when a service manager stops a real account's run: as long as an API request takes at most.
+const LONG_GRACE: Duration = Duration::from_secs(25);
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -29,14 +34,21 @@ async fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
     };
+    if options.check || options.command.is_some() {
+        return command(&options).await;
+    }
     start_logging(options.log);
     match Local::start(&options).await {
         Ok(local) => {
             // Handlers first: a signal that came after "ready" and before them would kill the process.
-            let stop_requested = stop_requested();
+            let mut signals = StopSignals::install();
             announce(&local, &options);
-            stop_requested.await;
-            local.stop().await;
+            let is_patient = signals.next().await == Signal::Terminate && options.wechat.is_some();
+            let grace = if is_patient { LONG_GRACE } else { SHORT_GRACE };
+            tokio::select! {
+                () = local.stop(grace) => {}
+                _ = signals.next() => tracing::warn!("stopped at once by a second signal / 收到第二个信号，立即停止"),
+            }
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -46,6 +58,25 @@ async fn main() -> ExitCode {
             } else {
                 ExitCode::FAILURE
             }
+        }
+    }
+}
+
+/// Does what the command line asks for in place of a run.
+async fn command(options: &Options) -> ExitCode {
+    let ended = match &options.command {
+        Some(command) => local::run(command, options).await,
+        None => local::check(options).await,
+    };
+    match ended {
+        Ok(Outcome { text, is_good }) => {
+            // The reader may have closed the pipe.
+            let _ = writeln!(io::stdout(), "{text}");
+            if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
         }
     }
 }
@@ -102,21 +133,42 @@ fn announce(local: &Local, options: &Options) {
     let _ = writeln!(io::stdout(), "ready {url}");
 }
 
-/// Installs the handlers of Ctrl-C and SIGTERM at once; the future waits for one of them.
-fn stop_requested() -> impl Future<Output = ()> {
+/// What asks the program to stop.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Signal {
+    /// Ctrl-C.
+    Interrupt,
+    /// SIGTERM, from a service manager.
+    Terminate,
+}
+
+/// The handlers of Ctrl-C and SIGTERM.
+struct StopSignals {
     #[cfg(unix)]
-    let terminate = signal(SignalKind::terminate());
-    #[cfg(unix)]
-    let interrupt = signal(SignalKind::interrupt());
-    async {
+    handlers: Option<(unix::Signal, unix::Signal)>,
+}
+
+impl StopSignals {
+    /// Installs the handlers.
+    fn install() -> Self {
+        Self {
+            #[cfg(unix)]
+            handlers: unix::signal(unix::SignalKind::interrupt())
+                .and_then(|interrupt| Ok((interrupt, unix::signal(unix::SignalKind::terminate())?)))
+                .ok(),
+        }
+    }
+
+    /// Waits for a signal.
+    async fn next(&mut self) -> Signal {
         #[cfg(unix)]
-        if let (Ok(mut terminate), Ok(mut interrupt)) = (terminate, interrupt) {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            return;
+        if let Some((interrupt, terminate)) = &mut self.handlers {
+            return tokio::select! {
+                _ = interrupt.recv() => Signal::Interrupt,
+                _ = terminate.recv() => Signal::Terminate,
+            };
         }
         let _ = tokio::signal::ctrl_c().await;
+        Signal::Interrupt
     }
 }

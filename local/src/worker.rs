@@ -5,7 +5,7 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use tokio::{
-    sync::{Notify, Semaphore, oneshot},
+    sync::{Notify, RwLock, Semaphore, oneshot},
     task::JoinSet,
     time::{MissedTickBehavior, sleep},
 };
@@ -29,6 +29,8 @@ const INTERVAL: Duration = Duration::from_secs(60);
 pub(crate) struct InProcessWorker {
     worker: Arc<App>,
     room: Arc<Semaphore>,
+    /// Held for reading by each attempt on a callback, so that a stop can wait for those under way.
+    attempts: Arc<RwLock<()>>,
     is_due: Notify,
 }
 
@@ -37,13 +39,14 @@ impl InProcessWorker {
         Self {
             worker: Arc::new(worker),
             room: Arc::new(Semaphore::new(WAITING)),
+            attempts: Arc::default(),
             is_due: Notify::new(),
         }
     }
 
     /// Begins a run every minute and after [`Self::run_soon`], until `stopped` is sent or dropped. A run of a campaign takes longer,
-    /// so runs overlap, as they do in AWS. Runs in progress are cut at the end: what they have claimed is due again when the claim
-    /// ends.
+    /// so runs overlap, as they do in AWS. At the end, runs in progress send nothing new and record what is in flight; one that is
+    /// cut then leaves its claims, and they are due again when they end.
     pub(crate) async fn every_minute(&self, mut stopped: oneshot::Receiver<()>) {
         let mut ticks = tokio::time::interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -53,7 +56,7 @@ impl InProcessWorker {
                 _ = ticks.tick() => {}
                 () = self.is_due.notified() => {}
                 Some(_) = runs.join_next() => continue,
-                _ = &mut stopped => return,
+                _ = &mut stopped => break,
             }
             let worker = Arc::clone(&self.worker);
             runs.spawn(async move {
@@ -62,6 +65,10 @@ impl InProcessWorker {
                 }
             });
         }
+        self.worker.stop();
+        while runs.join_next().await.is_some() {}
+        // Never given back: no further attempt begins.
+        std::mem::forget(Arc::clone(&self.attempts).write_owned().await);
     }
 
     /// Has the next run begin at once: something has just become due.
@@ -80,10 +87,14 @@ impl WorkerPort for InProcessWorker {
         Box::pin(async move {
             let room = Arc::clone(&self.room).try_acquire_owned();
             let room = room.map_err(|_| HandOverError::Full(WAITING))?;
-            let worker = Arc::clone(&self.worker);
+            let (worker, attempts) = (Arc::clone(&self.worker), Arc::clone(&self.attempts));
             tokio::spawn(async move {
                 let mut pause = FIRST_PAUSE;
-                while let Err(error) = worker.run(&event, Deadline::NONE).await {
+                let attempt = async || {
+                    let _attempt = attempts.read().await;
+                    worker.run(&event, Deadline::NONE).await
+                };
+                while let Err(error) = attempt().await {
                     tracing::warn!(%error, pause = pause.as_secs(), "work on a callback failed and will be retried / 回调的后续处理失败，稍后重试");
                     sleep(pause).await;
                     pause = (2 * pause).min(LONGEST_PAUSE);

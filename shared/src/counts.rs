@@ -62,6 +62,7 @@ impl DailyCounts {
     }
 
     /// Counts one `name`, of ASCII letters, digits and `_`. Returns the write of it, if that begins at once.
+    #[must_use = "who may be frozen after the answer waits for the write"]
     pub fn count(&self, name: &str) -> Option<InFlight> {
         let mut state = lock(&self.0.state);
         *state.waiting.entry(name.to_owned()).or_default() += 1;

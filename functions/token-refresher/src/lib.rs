@@ -187,11 +187,7 @@ impl State for App {
 }
 
 const fn life(seconds: i64) -> Metric {
-    Metric {
-        name: "TokenLifeSeconds",
-        unit: Unit::Seconds,
-        value: seconds as f64,
-    }
+    Metric::level("TokenLifeSeconds", Unit::Seconds, seconds)
 }
 
 /// Serves one event: an order as [`Action`] describes them. An event without an `action` is an ordinary run.

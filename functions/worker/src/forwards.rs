@@ -19,7 +19,7 @@ use wechat::{
     forward::{Asked, GONE, OwnCode, OwnReply, Showable},
     random,
     store::{DueForward, FORWARD_ATTEMPTS, ForwardAttempt, StoreError, Table},
-    telemetry::{self, Metric},
+    telemetry::{self, Metric, Unit},
 };
 
 /// How long a run waits for own code's answer to one callback.
@@ -268,8 +268,7 @@ impl Forwards {
     /// `waiting` is how many callbacks waited when the run began.
     fn report(&self, tally: Tally, waiting: i32) {
         let Tally { taken, failed, dead } = tally;
-        let waiting = usize::try_from(waiting).unwrap_or_default();
-        let mut metrics = vec![Metric::counted("WaitingForwards", waiting)];
+        let mut metrics = vec![Metric::level("WaitingForwards", Unit::Count, waiting.into())];
         if dead > 0 {
             metrics.push(Metric::counted("DeadForwards", dead));
         }

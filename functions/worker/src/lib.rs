@@ -12,7 +12,13 @@ mod forwards;
 mod further;
 mod scheduled;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::future::join_all;
 use lambda_runtime::{Diagnostic, LambdaEvent};
@@ -63,6 +69,7 @@ pub struct App {
     account: Option<Account>,
     table: Table,
     clock: Arc<dyn Clock>,
+    is_stopping: AtomicBool,
 }
 
 impl App {
@@ -87,7 +94,14 @@ impl App {
             account: account.transpose()?,
             table,
             clock,
+            is_stopping: AtomicBool::new(false),
         })
+    }
+
+    /// Has runs of campaigns end as at their deadline, for a process that is about to end: no further message goes out, and those in
+    /// flight are recorded. The next process goes on.
+    pub fn stop(&self) {
+        self.is_stopping.store(true, Ordering::Relaxed);
     }
 
     /// Serves `event`: `{"action":"effects",…}`; `{"action":"then",…}`; `{"action":"run"}` or no action for what is due; or the
@@ -131,7 +145,7 @@ impl App {
     async fn run_due(&self, deadline: Deadline) -> Result<Value, RunError> {
         let messages = async {
             match &self.account {
-                Some(account) => run_messages(account, deadline).await,
+                Some(account) => run_messages(account, deadline, &self.is_stopping).await,
                 None => Ok(Map::new()),
             }
         };
@@ -181,10 +195,14 @@ impl App {
 }
 
 /// Sends the messages that are due: single ones first.
-async fn run_messages(account: &Account, deadline: Deadline) -> Result<Map<String, Value>, StoreError> {
+async fn run_messages(
+    account: &Account,
+    deadline: Deadline,
+    is_stopping: &AtomicBool,
+) -> Result<Map<String, Value>, StoreError> {
     let mut done = Map::new();
     let turns = scheduled::run_due(account, deadline).await;
-    let campaigns = campaigns::run_due(account, deadline).await?;
+    let campaigns = campaigns::run_due(account, deadline, is_stopping).await?;
     let turns = turns?;
     if turns > 0 {
         done.insert("scheduled".to_owned(), turns.into());

@@ -6,6 +6,7 @@
 //! The engine is SQLite with a write-ahead log and `synchronous = FULL`: a write that was answered is on disk and survives
 //! a crash of the process or the machine.
 
+mod backup;
 mod connector;
 mod engine;
 
@@ -27,7 +28,10 @@ use dynoxide::Database;
 use tokio::task::JoinHandle;
 
 use self::connector::Connector;
-pub use self::engine::Answer;
+pub use self::{
+    backup::{BackupError, backup},
+    engine::Answer,
+};
 
 /// The table's name.
 pub const TABLE_NAME: &str = "wechat";

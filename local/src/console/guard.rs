@@ -37,7 +37,7 @@ const PROXY_HEADERS: [&str; 7] = [
 ];
 
 /// Refuses requests that do not come from a browser on this machine.
-pub(super) async fn this_machine_only(
+pub(crate) async fn this_machine_only(
     State(console): State<Arc<Console>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     request: Request,
@@ -51,7 +51,7 @@ pub(super) async fn this_machine_only(
     }
     (
         StatusCode::FORBIDDEN,
-        "the console serves this machine only, at 127.0.0.1 or localhost and through no proxy / 控制台仅限本机直接访问",
+        "this page is for this machine only, at 127.0.0.1 or localhost and through no proxy / 此页面仅限本机直接访问",
     )
         .into_response()
 }

@@ -12,7 +12,7 @@
 
 mod activity;
 mod event;
-mod guard;
+pub(crate) mod guard;
 mod mask;
 
 use std::{convert::Infallible, sync::Arc, time::Duration};

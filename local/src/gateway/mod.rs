@@ -4,6 +4,7 @@
 pub(crate) mod access;
 mod connections;
 mod event;
+mod probes;
 
 use std::{
     sync::Arc,
@@ -28,6 +29,7 @@ use tokio::{
 use wechat::{api::ApiError, live::State as _};
 
 use self::connections::Limits;
+pub(crate) use self::probes::HEALTH;
 use crate::{
     console::{self, Console},
     worker::InProcessWorker,
@@ -112,6 +114,7 @@ pub(crate) async fn serve(
     listener: TcpListener,
     functions: Functions,
     console: Arc<Console>,
+    table: aws_sdk_dynamodb::Client,
     stopped: oneshot::Receiver<()>,
 ) {
     functions.webhook.warm(Duration::ZERO).await;
@@ -128,7 +131,8 @@ pub(crate) async fn serve(
             Arc::clone(&console),
             access::loopback_only,
         ))
-        .merge(console::routes(Arc::clone(&console)));
+        .merge(console::routes(Arc::clone(&console)))
+        .merge(probes::routes(table, Arc::clone(&console)));
     let stopped = async move {
         let _ = stopped.await;
         console.close();

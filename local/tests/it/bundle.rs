@@ -530,7 +530,7 @@ async fn a_simulated_run_misses_no_callbacks_and_no_better_key() {
     };
     let first = Bundle::start_with(options.clone()).await;
     let state = first.sim(Method::GET, "/sim/state", Value::Null).await;
-    first.local.stop().await;
+    first.local.stop(crate::GRACE).await;
     let table = EmbeddedTable::start(Some(data.path())).await.unwrap();
     let app_id = state["account"]["app_id"].as_str().unwrap();
     let noted = table.client().put_item().table_name(TABLE_NAME);
@@ -627,7 +627,7 @@ async fn a_run_with_a_data_folder_goes_on_where_the_last_one_ended() {
     let first = Bundle::start_with(options.clone()).await;
     assert_eq!(first.api(Method::PUT, "/api/replies", &rules).await.status, 200);
     let sent = first.api(Method::POST, "/api/sendTemplateMessage", SEND_TEMPLATE).await;
-    first.local.stop().await;
+    first.local.stop(crate::GRACE).await;
 
     let second = Bundle::start_with(options).await;
     let followed = second.sim(Method::POST, "/sim/follow", json!({})).await;
@@ -636,7 +636,7 @@ async fn a_run_with_a_data_folder_goes_on_where_the_last_one_ended() {
         .await;
     let msgid = sent.json()["msgid"].as_str().unwrap().to_owned();
     let record = second.api(Method::GET, &format!("/api/messages/{msgid}"), "").await;
-    second.local.stop().await;
+    second.local.stop(crate::GRACE).await;
     std::fs::remove_dir_all(&folder).unwrap();
     assert_eq!(followed["reply"]["Content"], "老朋友");
     assert_eq!(record.status, 200);

@@ -264,7 +264,7 @@ async fn an_open_stream_does_not_keep_the_run_from_ending() {
     let local = start().await;
     let mut stream = activity(&local).await;
     read_until(&mut stream, &["event: hello"]).await;
-    timeout(PATIENCE, local.stop()).await.unwrap();
+    timeout(PATIENCE, local.stop(crate::GRACE)).await.unwrap();
     let rest = timeout(PATIENCE, async { while let Ok(Some(_)) = stream.chunk().await {} }).await;
     assert!(rest.is_ok(), "the stream has ended too");
 }

@@ -7,3 +7,6 @@ mod console;
 mod openapi;
 mod program;
 mod relay;
+
+/// What a run may still do when it is stopped.
+const GRACE: std::time::Duration = std::time::Duration::from_secs(3);

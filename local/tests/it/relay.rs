@@ -70,7 +70,7 @@ async fn a_file_that_lambda_could_not_pass_on_comes_back_whole() {
     let response = relay.http.get(url).send().await.unwrap();
     assert_eq!(response.headers()["content-type"], "image/png");
     assert!(response.bytes().await.unwrap() == file, "another file");
-    relay.local.stop().await;
+    relay.local.stop(crate::GRACE).await;
 }
 
 #[tokio::test]
@@ -80,7 +80,7 @@ async fn a_call_that_is_too_large_is_a_failure_in_wechats_form_too() {
     assert_eq!(response.status(), 413);
     let answer = json(response).await;
     assert_eq!(answer["errcode"], 413, "{answer}");
-    relay.local.stop().await;
+    relay.local.stop(crate::GRACE).await;
 }
 
 #[tokio::test]
@@ -92,7 +92,7 @@ async fn a_stranger_is_refused_without_the_body() {
         answer.starts_with("HTTP/1.1 200") && answer.contains("40001"),
         "{answer}"
     );
-    relay.local.stop().await;
+    relay.local.stop(crate::GRACE).await;
 }
 
 #[tokio::test]
@@ -107,5 +107,5 @@ async fn a_body_that_breaks_off_is_a_failure_in_wechats_form_too() {
         answer.starts_with("HTTP/1.1 400") && answer.contains("\"errcode\":400"),
         "{answer}"
     );
-    relay.local.stop().await;
+    relay.local.stop(crate::GRACE).await;
 }

@@ -1,6 +1,6 @@
-//! Metrics in CloudWatch's embedded metric format (EMF).
+//! Metrics in CloudWatch's embedded metric format (EMF), or for a collector in this process.
 
-use std::{io::Write as _, sync::OnceLock};
+use std::{fmt::Debug, io::Write as _, sync::OnceLock};
 
 use serde::Serialize;
 
@@ -14,6 +14,20 @@ const FUNCTION_NAME: &str = "FunctionName";
 
 /// The function's name. Set only in a Lambda function, because only CloudWatch reads metric lines.
 static FUNCTION: OnceLock<String> = OnceLock::new();
+
+/// What takes the metrics of a process outside Lambda.
+static COLLECTOR: OnceLock<Box<dyn Collector>> = OnceLock::new();
+
+/// Takes metrics in place of CloudWatch.
+pub trait Collector: Debug + Send + Sync {
+    /// Takes one value, with its dimension if it has one.
+    fn take(&self, metric: Metric, dimension: Option<(&'static str, &str)>);
+}
+
+/// Hands all metrics of this process to `collector` from now on. The first one stays.
+pub fn collect(collector: impl Collector + 'static) {
+    let _ = COLLECTOR.set(Box::new(collector));
+}
 
 /// The unit of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -37,6 +51,9 @@ pub struct Metric {
     /// The value in this unit.
     #[serde(skip)]
     pub value: f64,
+    /// Whether the value is a level that replaces the last one, not an event to add.
+    #[serde(skip)]
+    pub is_level: bool,
 }
 
 impl Metric {
@@ -47,6 +64,7 @@ impl Metric {
             name,
             unit: Unit::Count,
             value: 1.0,
+            is_level: false,
         }
     }
 
@@ -57,6 +75,18 @@ impl Metric {
             name,
             unit: Unit::Count,
             value: events as f64,
+            is_level: false,
+        }
+    }
+
+    /// A level: how much there is now.
+    #[must_use]
+    pub const fn level(name: &'static str, unit: Unit, value: i64) -> Self {
+        Self {
+            name,
+            unit,
+            value: value as f64,
+            is_level: true,
         }
     }
 
@@ -67,6 +97,7 @@ impl Metric {
             name,
             unit: Unit::Milliseconds,
             value: millis as f64,
+            is_level: false,
         }
     }
 }
@@ -81,14 +112,21 @@ pub struct MetricGroup<'a> {
     pub metrics: &'a [Metric],
 }
 
-/// Emits `metrics` with `dimension` and the function's name. Does nothing outside a Lambda function.
+/// Emits `metrics` with `dimension` and the function's name. Does nothing outside a Lambda function without a collector.
 pub fn emit(metrics: &[Metric], dimension: Option<(&'static str, &str)>, now_millis: i64) {
     emit_groups(&[MetricGroup { dimension, metrics }], now_millis);
 }
 
 /// Emits all `groups` in one line, which is cheaper to write and to store than one line each. No two groups may have the same
-/// dimension or a metric of the same name. Does nothing outside a Lambda function.
+/// dimension or a metric of the same name. Does nothing outside a Lambda function without a collector.
 pub fn emit_groups(groups: &[MetricGroup<'_>], now_millis: i64) {
+    if let Some(collector) = COLLECTOR.get() {
+        for group in groups {
+            for metric in group.metrics {
+                collector.take(*metric, group.dimension);
+            }
+        }
+    }
     let line = FUNCTION.get().and_then(|function| line(function, groups, now_millis));
     if let Some(line) = line {
         // A metric that cannot be written must not fail the request.

@@ -25,7 +25,7 @@ use tracing_subscriber::{
 
 pub use self::{
     lines::JsonLines,
-    metrics::{Metric, MetricGroup, Unit, emit, emit_groups},
+    metrics::{Collector, Metric, MetricGroup, Unit, collect, emit, emit_groups},
 };
 
 /// The log levels of libraries, independent of `AWS_LAMBDA_LOG_LEVEL`: HTTP libraries log headers at `debug`, and the Lambda

@@ -20,7 +20,10 @@ mod run;
 mod sending;
 mod settling;
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use futures_util::future::join_all;
 use wechat::{
@@ -44,18 +47,22 @@ const HAND_OVER_WITHIN: i64 = 65;
 /// The pause between two looks at a lease that is about to end.
 const LEASE_POLL: Duration = Duration::from_millis(500);
 
-/// Works on every campaign that is due, all at the same time, until nothing is left to do or `deadline` is near. Returns how many
-/// campaigns it has worked on.
+/// Works on every campaign that is due, all at the same time, until nothing is left to do, `deadline` is near or `is_stopping` is
+/// set. Returns how many campaigns it has worked on.
 ///
 /// # Errors
 /// [`StoreError`] when the table cannot be read. What one campaign meets is logged, and delays no other.
-pub(crate) async fn run_due(account: &Account, deadline: Deadline) -> Result<usize, StoreError> {
+pub(crate) async fn run_due(
+    account: &Account,
+    deadline: Deadline,
+    is_stopping: &AtomicBool,
+) -> Result<usize, StoreError> {
     let now = account.clock.now_millis();
     let due = account.table.due_campaigns(now.div_euclid(1000)).await?;
     let time = deadline.budget(now, LONGEST_RUN, Duration::ZERO);
     let ends = now + millis(time - MARGIN.min(time / 3));
     let runs = due.iter().map(|id| async move {
-        match work_on(account, id, ends, deadline).await {
+        match work_on(account, id, ends, deadline, is_stopping).await {
             Ok(has_worked) => usize::from(has_worked),
             Err(error) => {
                 tracing::error!(campaign = id, %error, "a campaign could not go on, the next run tries again / 任务暂时无法继续，下次运行重试");
@@ -67,7 +74,13 @@ pub(crate) async fn run_due(account: &Account, deadline: Deadline) -> Result<usi
 }
 
 /// Takes the lease of a campaign and works on it. Waits for another run that is about to end.
-async fn work_on(account: &Account, id: &str, ends: i64, deadline: Deadline) -> Result<bool, StoreError> {
+async fn work_on(
+    account: &Account,
+    id: &str,
+    ends: i64,
+    deadline: Deadline,
+    is_stopping: &AtomicBool,
+) -> Result<bool, StoreError> {
     let owner = random::hex::<8>();
     loop {
         let now = account.clock.now_millis();
@@ -80,14 +93,15 @@ async fn work_on(account: &Account, id: &str, ends: i64, deadline: Deadline) -> 
             // A run that deleted it has died before its last step.
             None => return account.table.forget_campaign(id).await.map(|()| false),
             Some(Ok(leased)) => {
-                return Run::new(account, owner, leased, ends, deadline)
+                return Run::new(account, owner, leased, ends, deadline, is_stopping)
                     .work()
                     .await
                     .map(|()| true);
             }
             Some(Err(other)) => {
                 let is_about_to_end = other.run_ends_at.is_some_and(|at| at <= seconds + HAND_OVER_WITHIN);
-                if !is_about_to_end || now + millis(LEASE_POLL) >= ends {
+                let is_over = now + millis(LEASE_POLL) >= ends || is_stopping.load(Ordering::Relaxed);
+                if !is_about_to_end || is_over {
                     return Ok(false);
                 }
                 account.clock.sleep(LEASE_POLL).await;

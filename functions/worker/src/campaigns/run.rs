@@ -47,6 +47,8 @@ pub(crate) struct Run<'a> {
     pub(crate) deadline: Deadline,
     /// When the last message may go out, in epoch milliseconds.
     ends: i64,
+    /// Whether the process is about to end, so that no further message may go out.
+    is_stopping: &'a AtomicBool,
     is_deleted: AtomicBool,
     has_died: bool,
     /// The campaign, with the progress of this run.
@@ -91,6 +93,7 @@ impl<'a> Run<'a> {
         leased: LeasedCampaign,
         ends: i64,
         deadline: Deadline,
+        is_stopping: &'a AtomicBool,
     ) -> Self {
         let LeasedCampaign {
             campaign,
@@ -109,6 +112,7 @@ impl<'a> Run<'a> {
             owner,
             deadline,
             ends,
+            is_stopping,
             is_deleted: AtomicBool::new(is_deleted),
             has_died,
             judge: Mutex::new(Judge::new(has_accepted, refused_first)),
@@ -171,7 +175,7 @@ impl<'a> Run<'a> {
 
     /// Whether there is time left.
     pub(crate) fn has_time(&self) -> bool {
-        self.now() < self.ends
+        self.now() < self.ends && !self.is_stopping.load(Ordering::Relaxed)
     }
 
     /// Whether a message may go out now.

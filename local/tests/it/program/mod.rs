@@ -1,5 +1,6 @@
 //! The program as a user starts it, stops it, and as a machine that fails kills it.
 
+mod commands;
 mod kill;
 mod own_code;
 mod process;

@@ -3,9 +3,15 @@
 use std::{
     io::{Read, Write},
     net::TcpStream,
+    time::Duration,
 };
 
-use super::process::Program;
+use serde_json::{Value, json};
+
+use super::{
+    process::Program,
+    real_account::{self, API_KEY, http},
+};
 
 /// Connections as they are open when somebody stops the program: idle after an answer, opened ahead and unused, and in
 /// the middle of a request that will never end.
@@ -35,4 +41,89 @@ fn a_signal_ends_it_cleanly_whatever_is_connected() {
         assert_eq!(program.exit_code(), Some(0), "{signal}: {}", program.logs());
         drop(open);
     }
+}
+
+/// A send that WeChat answers after two seconds, and a campaign, both in progress when a service manager stops the program.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_manager_that_stops_it_loses_nothing_in_flight() {
+    let platform = real_account::platform().await;
+    let controls = platform.base_url();
+    let control = async |path: &str, body: Value| {
+        let answer = http()
+            .post(format!("{controls}/sim/{path}"))
+            .json(&body)
+            .send()
+            .await
+            .unwrap();
+        assert!(answer.status().is_success(), "{path}: {answer:?}");
+        answer.json::<Value>().await.unwrap_or_default()
+    };
+    let data = tempfile::TempDir::new().unwrap();
+    let arguments = ["--data", data.path().to_str().unwrap()];
+    let mut program = real_account::run(&platform, &arguments, &[]);
+    let url = program.url();
+    let call = async |url: &str, method: &str, path: &str, body: Value| {
+        let request = http().request(method.parse().unwrap(), format!("{url}{path}"));
+        let answer = request.bearer_auth(API_KEY).json(&body).send().await.unwrap();
+        let status = answer.status().as_u16();
+        (status, answer.json::<Value>().await.unwrap_or_default())
+    };
+    let everybody = control("followers", json!({"count": 150})).await;
+    let message = json!({"template_id": "TEMPLATE_ID", "data": {"thing1": "项目审核", "time2": "2024年7月19日 10:00", "const3": "通过"}});
+    let mut campaign = message.clone();
+    for (name, value) in [
+        ("name", json!("notice")),
+        ("audience", json!("list")),
+        ("pace", json!(50)),
+    ] {
+        campaign[name] = value;
+    }
+    let (_, made) = call(&url, "POST", "/api/campaigns", campaign).await;
+    let path = format!("/api/campaigns/{}", made["id"].as_str().unwrap());
+    let list = json!({"part": "1", "recipients": everybody["openids"]});
+    assert_eq!(call(&url, "POST", &format!("{path}/recipients"), list).await.0, 200);
+    let (status, started) = call(&url, "POST", &format!("{path}/start"), json!({})).await;
+    assert_eq!(status, 200, "{started}");
+    let totals = async |url: &str| call(url, "GET", &path, Value::Null).await.1["totals"].clone();
+    for _ in 0..100 {
+        if totals(&url).await["queued"].as_i64() < Some(150) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+
+    control(
+        "faults",
+        json!({"path": "/cgi-bin/message/template/send", "delay_ms": 2000, "times": 20}),
+    )
+    .await;
+    let mut single = message;
+    single["touser"] = simulator::FOLLOWER.into();
+    let sending = tokio::spawn({
+        let url = url.clone();
+        async move {
+            let request = http()
+                .post(format!("{url}/api/sendTemplateMessage"))
+                .bearer_auth(API_KEY)
+                .json(&single);
+            request.send().await.unwrap().status().as_u16()
+        }
+    });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    program.signal("TERM");
+    assert_eq!(sending.await.unwrap(), 200, "the answer came before the end");
+    assert_eq!(program.exit_code(), Some(0), "{}", program.logs());
+    assert!(!program.logs().contains("cut"), "{}", program.logs());
+
+    let mut program = real_account::run(&platform, &arguments, &[]);
+    let url = program.url();
+    let mut last = Value::Null;
+    for _ in 0..200 {
+        last = totals(&url).await;
+        if last["queued"] == 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!((&last["queued"], &last["unknown"]), (&json!(0), &json!(0)), "{last}");
 }

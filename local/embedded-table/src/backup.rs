@@ -1,0 +1,71 @@
+//! A copy of the table's file.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::FILE;
+
+/// How long a copy waits for a writer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Why no copy could be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackupError {
+    /// The folder has no table.
+    #[error("there is no data in {} / 该目录没有数据", .0.display())]
+    NoData(PathBuf),
+    /// The file of the copy cannot be created: it exists, or its folder does not.
+    #[error("{} cannot be created: {source} / 无法创建备份文件", .file.display())]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The data cannot be read, or the copy cannot be written. There is no copy then.
+    #[error("the data cannot be copied: {0} / 无法备份数据")]
+    Copy(#[from] rusqlite::Error),
+}
+
+/// Copies the table in the folder `data` as it is at one moment into `file`, which must not exist. Another process may use the
+/// table. In a new data folder under the name `wechat.sqlite`, the copy is that table.
+/// See [SQLite Docs/VACUUM INTO](https://www.sqlite.org/lang_vacuum.html#vacuuminto).
+///
+/// # Errors
+/// [`BackupError`]; then there is no `file`.
+pub fn backup(data: &Path, file: &Path) -> Result<(), BackupError> {
+    let table = data.join(FILE);
+    if !table.is_file() {
+        return Err(BackupError::NoData(data.to_owned()));
+    }
+    // The copy holds the access_token and openids, so it is this user's before it holds anything.
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let created = options.open(file).map_err(|source| BackupError::File {
+        file: file.to_owned(),
+        source,
+    })?;
+    copy(&table, file).inspect_err(|_| {
+        // Half a copy must not be taken for one. If it cannot be removed, its emptiness shows.
+        let _ = std::fs::remove_file(file);
+    })?;
+    created.sync_all().map_err(|source| BackupError::File {
+        file: file.to_owned(),
+        source,
+    })
+}
+
+fn copy(table: &Path, file: &Path) -> Result<(), BackupError> {
+    let connection = Connection::open_with_flags(table, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.busy_timeout(PATIENCE)?;
+    connection.execute("VACUUM INTO ?1", [file.to_string_lossy()])?;
+    Ok(())
+}

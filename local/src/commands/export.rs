@@ -1,0 +1,65 @@
+//! `local export`: the table's items as a file, to move to AWS or to another machine.
+
+use std::{
+    io::{BufWriter, Write as _},
+    path::Path,
+};
+
+use aws_sdk_dynamodb::{error::DisplayErrorContext, types::AttributeValue};
+use embedded_table::{EmbeddedTable, TABLE_NAME};
+use wechat::clock::{Clock as _, SystemClock};
+
+use super::{CommandError, Outcome, item};
+use crate::data_folder::{self, DataFolder};
+
+/// Kinds of items that stay: the access_token and the ticket, which the other side asks WeChat for itself.
+const STAY: [&str; 2] = ["token#", "ticket#"];
+/// The secret of the relay's tokens stays too: the other side makes its own.
+const SECRET: &str = "relay_secret";
+
+/// Writes every living item of the table in `folder` to `file`. The folder is locked: what a running bundle changes meanwhile
+/// would be lost.
+pub(super) async fn run(folder: &Path, file: &Path) -> Result<Outcome, CommandError> {
+    let data = DataFolder::existing(folder)?;
+    let table = EmbeddedTable::start(Some(data.path())).await?;
+    let failed = |source| CommandError::File {
+        file: file.to_owned(),
+        source,
+    };
+    let mut out = BufWriter::new(data_folder::new_private(file).map_err(failed)?);
+    let now = SystemClock.now();
+    let mut items = 0_usize;
+    let mut pages = table
+        .client()
+        .scan()
+        .table_name(TABLE_NAME)
+        .into_paginator()
+        .items()
+        .send();
+    while let Some(read) = pages.next().await {
+        let mut read = read.map_err(|error| CommandError::Store {
+            table: folder.display().to_string(),
+            cause: DisplayErrorContext(error).to_string(),
+        })?;
+        read.remove(SECRET);
+        if stays(&read, now) {
+            continue;
+        }
+        writeln!(out, "{}", item::line(&read)).map_err(failed)?;
+        items += 1;
+    }
+    let out = out.into_inner().map_err(|error| failed(error.into_error()))?;
+    out.sync_all().map_err(failed)?;
+    Ok(Outcome::good(format!(
+        "{items} items are in {0} / 已导出 {items} 项到 {0}",
+        file.display()
+    )))
+}
+
+fn stays(item: &item::Item, now: i64) -> bool {
+    let pk = item.get("pk").and_then(|pk| pk.as_s().ok());
+    let ends = item
+        .get("ttl")
+        .and_then(|ttl: &AttributeValue| ttl.as_n().ok()?.parse::<i64>().ok());
+    pk.is_none_or(|pk| STAY.iter().any(|kind| pk.starts_with(kind))) || ends.is_some_and(|ends| ends <= now)
+}

@@ -1,0 +1,321 @@
+//! The commands beside a run: `health`, `doctor`, `--check`, `backup`, `export` and `import`.
+
+use std::{path::Path, process::Command};
+
+use aws_sdk_dynamodb::{
+    Client,
+    config::{Credentials, Region},
+    types::AttributeValue,
+};
+use serde_json::{Value, json};
+use simulator::FOLLOWER;
+use tempfile::TempDir;
+use testing::{TABLE_NAME, TableServer, create_table};
+use wechat::random;
+
+use super::{
+    process::Program,
+    real_account::{self, API_KEY, http, platform},
+};
+
+/// How a command ended: its exit code, and what it wrote to standard output and standard error.
+#[derive(Debug)]
+struct Ended(i32, String, String);
+
+fn command(arguments: &[&str], variables: &[(&str, &str)]) -> Ended {
+    let output = Command::new(env!("CARGO_BIN_EXE_local"))
+        .args(arguments)
+        .env_clear()
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .envs(variables.iter().copied())
+        .output()
+        .unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    Ended(output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+fn port_of(url: &str) -> &str {
+    url.rsplit_once(':').unwrap().1
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn health_and_doctor_tell_by_their_exit_code() {
+    let platform = platform().await;
+    let mut program = real_account::run(&platform, &[], &[]);
+    let url = program.url();
+    let port = port_of(&url);
+    assert_eq!(command(&["health", "--port", port], &[]).0, 0);
+    let answer = http().get(format!("{url}/health")).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.json::<Value>().await.unwrap()["status"], "ok");
+
+    let Ended(code, text, _) = command(&["doctor", "--port", port], &[("API_KEYS", API_KEY)]);
+    let failed: Vec<_> = text.lines().filter(|line| line.starts_with("FAIL")).collect();
+    assert_eq!(code, i32::from(!failed.is_empty()), "{text}");
+    assert!(text.contains("ok   table: "), "{text}");
+    let Ended(code, _, error) = command(&["doctor", "--port", port], &[("API_KEYS", "another-key-0000")]);
+    assert_eq!(code, 1);
+    assert!(error.contains("API_KEYS"), "{error}");
+
+    program.stopped();
+    for asked in ["health", "doctor"] {
+        let Ended(code, _, error) = command(&[asked, "--port", port], &[]);
+        assert_eq!((code, error.lines().count()), (1, 1), "{error}");
+        assert!(error.contains("Connection refused"), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_doctor_ends_with_1_when_a_check_fails_and_says_what_to_do() {
+    let platform = platform().await;
+    let mut program = real_account::run(&platform, &[], &[("API_KEYS", "short")]);
+    let url = program.url();
+    let Ended(code, text, _) = command(&["doctor", "--port", port_of(&url)], &[("API_KEYS", "short")]);
+    assert_eq!(code, 1, "{text}");
+    let lines: Vec<_> = text.lines().collect();
+    let failed = lines.iter().position(|line| line.starts_with("FAIL API keys")).unwrap();
+    assert!(lines[failed + 1].trim().starts_with('→'), "{text}");
+}
+
+#[test]
+fn a_check_names_every_fault_of_the_settings_and_starts_nothing() {
+    let real = ["--check", "--wechat", "http://127.0.0.1:9"];
+    let Ended(code, _, error) = command(&real, &[("FORWARD_URL", "ftp://x")]);
+    assert_eq!(code, 1);
+    for name in [
+        "WECHAT_APP_ID",
+        "WECHAT_APP_SECRET",
+        "WECHAT_TOKEN",
+        "FORWARD_URL",
+        "FORWARD_SECRET",
+    ] {
+        assert!(error.contains(name), "{name} in {error}");
+    }
+    let account = [
+        ("WECHAT_APP_ID", "wx0123456789abcdef"),
+        ("WECHAT_APP_SECRET", "5ec2e75ec2e75ec2e75ec2e75ec2e700"),
+        ("WECHAT_TOKEN", "token1"),
+        ("API_KEYS", "key-of-the-shop-1,key-of-the-app-1"),
+    ];
+    let Ended(code, text, error) = command(&real, &account);
+    assert_eq!(code, 0, "{error}");
+    for part in ["wx0123456789abcdef", "plain", "API 密钥: 2"] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    assert!(!text.contains("5ec2e7") && !text.contains("key-of-the"), "{text}");
+    let elsewhere = command(&["--check", "--listen", "0.0.0.0"], &[]);
+    assert_eq!(elsewhere.0, 1, "{elsewhere:?}");
+}
+
+/// A simulated run with data of every kind, which has been stopped.
+async fn stopped_run(folder: &str) {
+    let mut program = Program::start(&["--port", "0", "--data", folder], &[]);
+    let url = program.url();
+    let call = async |method: &str, path: &str, body: Value| {
+        let request = http().request(method.parse().unwrap(), format!("{url}{path}"));
+        let answer = request.bearer_auth("local").json(&body).send().await.unwrap();
+        assert!(answer.status().is_success(), "{path}: {}", answer.text().await.unwrap());
+    };
+    call("PUT", "/api/users/u-1", json!({"openid": FOLLOWER})).await;
+    call(
+        "PUT",
+        "/api/replies",
+        json!({"default": {"type": "text", "content": "稍后"}}),
+    )
+    .await;
+    call("POST", "/api/keys", json!({"name": "shop", "scopes": ["send"]})).await;
+    let message = json!({"user": "u-1", "template_id": "TEMPLATE_ID", "data": {"thing1": "项目审核", "time2": "2024年7月19日 10:00", "const3": "通过"}});
+    call("POST", "/api/sendTemplateMessage", message).await;
+    program.stopped();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_of_a_running_bundle_is_its_data() {
+    let (data, copy) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let folder = data.path().to_str().unwrap();
+    stopped_run(folder).await;
+    let mut program = Program::start(&["--port", "0", "--data", folder], &[]);
+    program.url();
+    let file = copy.path().join("wechat.sqlite");
+    let name = file.to_str().unwrap();
+    let Ended(code, _, error) = command(&["backup", name, "--data", folder], &[]);
+    assert_eq!(code, 0, "{error}");
+    let Ended(code, _, error) = command(&["backup", name, "--data", folder], &[]);
+    assert_eq!(code, 1, "an existing file stays");
+    assert!(error.contains("wechat.sqlite"), "{error}");
+    program.stopped();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    // The simulated account is a file of its own.
+    let account = "simulated-account.json";
+    std::fs::copy(data.path().join(account), copy.path().join(account)).unwrap();
+    let mut restored = Program::start(&["--port", "0", "--data", copy.path().to_str().unwrap()], &[]);
+    let user = http()
+        .get(format!("{}/api/users/u-1", restored.url()))
+        .bearer_auth("local");
+    let user: Value = user.send().await.unwrap().json().await.unwrap();
+    assert_eq!(user["openid"], FOLLOWER);
+
+    let nothing = TempDir::new().unwrap();
+    let empty = nothing.path().to_str().unwrap();
+    let other = nothing.path().join("copy");
+    let Ended(code, _, error) = command(&["backup", other.to_str().unwrap(), "--data", empty], &[]);
+    assert_eq!((code, error.contains("no data")), (1, true), "{error}");
+    assert!(!other.exists());
+}
+
+/// A DynamoDB: the service at `STORE_ENDPOINT`, such as moto, or the embedded table on a port.
+async fn dynamodb() -> (Client, String, String, Option<TableServer>) {
+    let name = format!("{TABLE_NAME}-{}", random::hex::<4>());
+    let (endpoint, server) = match std::env::var("STORE_ENDPOINT") {
+        Ok(endpoint) => (endpoint, None),
+        Err(_) => {
+            let server = TableServer::start().await;
+            (server.endpoint(), Some(server))
+        }
+    };
+    let config = aws_sdk_dynamodb::config::Builder::from(&wechat::aws::load(&[
+        "dynamodb:CreateTable",
+        "dynamodb:GetItem",
+        "dynamodb:UpdateItem",
+    ]))
+    .region(Region::new("eu-central-1"))
+    .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+    .endpoint_url(&endpoint);
+    let client = Client::from_conf(config.build());
+    create_table(&client, &name).await.unwrap();
+    (client, name, endpoint, server)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_data_of_one_machine_moves_to_dynamodb_once_and_without_its_secrets() {
+    let (data, out) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let folder = data.path().to_str().unwrap();
+    stopped_run(folder).await;
+    let file = out.path().join("table.jsonl");
+    let name = file.to_str().unwrap();
+    let Ended(code, text, error) = command(&["export", name, "--data", folder], &[]);
+    assert_eq!(code, 0, "{error}");
+    let lines = std::fs::read_to_string(&file).unwrap();
+    let items = lines.lines().count();
+    assert!(text.starts_with(&format!("{items} items")), "{text}");
+    for kind in ["user#", "openid#", "message#", "replies#", "keys#"] {
+        assert!(lines.contains(&format!(r#"{{"S":"{kind}"#)), "{kind} in {lines}");
+    }
+    for secret in ["access_token", "relay_secret", "\"token#", "wk_"] {
+        assert!(!lines.contains(secret), "{secret} in {lines}");
+    }
+
+    let (client, table, endpoint, _server) = dynamodb().await;
+    let aws = [
+        ("AWS_ENDPOINT_URL_DYNAMODB", endpoint.as_str()),
+        ("AWS_REGION", "eu-central-1"),
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+    ];
+    let import = |file: &Path| command(&["import", file.to_str().unwrap(), "--table", &table], &aws);
+    let Ended(code, text, error) = import(&file);
+    assert_eq!(
+        (code, text.starts_with(&format!("{items} items were written, 0 "))),
+        (0, true),
+        "{text}{error}"
+    );
+    let user = lines.lines().find(|line| line.contains(r#"{"S":"user#"#)).unwrap();
+    let user: Value = serde_json::from_str(user).unwrap();
+    let pk = AttributeValue::S(user["Item"]["pk"]["S"].as_str().unwrap().to_owned());
+    let read = client.get_item().table_name(&table).key("pk", pk.clone());
+    assert_eq!(
+        read.send().await.unwrap().item.unwrap()["openid"],
+        AttributeValue::S(FOLLOWER.to_owned())
+    );
+
+    // What is there stays: the bundle in AWS may have changed it.
+    let newer = client.update_item().table_name(&table).key("pk", pk.clone());
+    let newer = newer.update_expression("SET openid = :new");
+    let new = AttributeValue::S("oNew".to_owned());
+    newer
+        .expression_attribute_values(":new", new.clone())
+        .send()
+        .await
+        .unwrap();
+    let Ended(code, text, _) = import(&file);
+    assert_eq!(
+        (code, text.starts_with(&format!("0 items were written, {items} "))),
+        (0, true),
+        "{text}"
+    );
+    let read = client.get_item().table_name(&table).key("pk", pk).send().await.unwrap();
+    assert_eq!(read.item.unwrap()["openid"], new);
+
+    // A damaged file changes nothing.
+    let damaged = out.path().join("damaged.jsonl");
+    std::fs::write(&damaged, "{\"Item\":{\"pk\":{\"S\":\"stray\"}}}\n{\"Item\":").unwrap();
+    let Ended(code, _, error) = import(&damaged);
+    assert_eq!((code, error.contains("line 2")), (1, true), "{error}");
+    let stray = client
+        .get_item()
+        .table_name(&table)
+        .key("pk", AttributeValue::S("stray".to_owned()));
+    assert!(stray.send().await.unwrap().item.is_none());
+
+    // And to another machine.
+    let other = TempDir::new().unwrap();
+    let elsewhere = other.path().join("new");
+    let Ended(code, _, error) = command(&["import", name, "--data", elsewhere.to_str().unwrap()], &[]);
+    assert_eq!(code, 0, "{error}");
+    let Ended(code, _, error) = command(&["export", name, "--data", folder], &[]);
+    assert_eq!(code, 1, "an existing file stays: {error}");
+}
+
+#[test]
+fn a_folder_in_use_is_not_exported() {
+    let data = TempDir::new().unwrap();
+    let folder = data.path().to_str().unwrap();
+    let mut program = Program::start(&["--port", "0", "--data", folder], &[]);
+    program.url();
+    let file = data.path().join("out");
+    let Ended(code, _, error) = command(&["export", file.to_str().unwrap(), "--data", folder], &[]);
+    assert_eq!((code, error.contains("in use")), (1, true), "{error}");
+    assert!(!file.exists());
+    let Ended(code, _, error) = command(&["backup", file.to_str().unwrap()], &[]);
+    assert_eq!((code, error.contains("--data")), (1, true), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn metrics_are_for_this_machine_and_count_what_happens() {
+    let platform = platform().await;
+    let mut program = real_account::run(&platform, &[], &[]);
+    let url = program.url();
+    let callback = real_account::webhook_url(&url, platform.account());
+    let subscribe = include_str!("../../fixtures/subscribe.xml");
+    assert_eq!(
+        http().post(callback).body(subscribe).send().await.unwrap().status(),
+        200
+    );
+    let answer = http().get(format!("{url}/metrics")).send().await.unwrap();
+    assert!(
+        answer.headers()["content-type"]
+            .to_str()
+            .unwrap()
+            .starts_with("text/plain; version=0.0.4")
+    );
+    let text = answer.text().await.unwrap();
+    for line in [
+        r#"wechat_bundle_callbacks_total{type="event.subscribe"} 1"#,
+        "wechat_bundle_reply_latency_seconds_count 1",
+        "# TYPE wechat_bundle_token_life_seconds gauge",
+    ] {
+        assert!(text.lines().any(|one| one == line), "{line} in {text}");
+    }
+    assert!(
+        !text.contains("97_") && !text.contains(FOLLOWER),
+        "no token and no openid: {text}"
+    );
+    let proxied = http()
+        .get(format!("{url}/metrics"))
+        .header("x-forwarded-for", "203.0.113.1");
+    assert_eq!(proxied.send().await.unwrap().status(), 403);
+}
