@@ -254,7 +254,7 @@ events-json:
 events-check:
     {{ bin }}/python events/make.py --check
 
-# Runs the store's suite on moto, another implementation of DynamoDB than the embedded table of `just test`
+# Runs the store's suite, and the move of a table to AWS, on moto: another DynamoDB than the embedded table of `just test`
 [group('checks')]
 moto:
     #!/usr/bin/env bash
@@ -262,7 +262,9 @@ moto:
     coproc MOTO { exec .ci/venv-moto/bin/python .ci/serve_moto.py 2>/dev/null; }
     trap "kill $MOTO_PID" EXIT
     read -r -t 30 -u "${MOTO[0]}" endpoint
-    STORE_ENDPOINT=$endpoint cargo test --quiet --locked -p wechat --features client,invoke,forward,relay --test it store::
+    export STORE_ENDPOINT=$endpoint
+    cargo test --quiet --locked -p wechat --features client,invoke,forward,relay --test it store::
+    cargo test --quiet --locked -p local --test it moves_to_dynamodb
 
 # Drives every operation of openapi.json, with valid and invalid requests, against a simulated run
 [group('checks')]
