@@ -19,19 +19,20 @@ use simulator::{FOLLOWER, Mode};
 use testing::{
     Authority, Function, Outcome, OwnAnswer, OwnCode, Service, Stage, TlsFront,
     account::{AES_KEY, API_KEY, APP_ID, APP_SECRET, TOKEN},
-    event::{Request, callback, get, post, sample, text},
+    event::{Request, callback, get, post, receipt, sample, text},
     message, message_for, message_to,
 };
 use tokio::process::Command;
 
 /// What is built: the functions, and one that does nothing.
-const PACKAGES: [&str; 7] = [
+const PACKAGES: [&str; 8] = [
     "webhook",
     "token-refresher",
     "send-template",
     "users",
     "relay",
     "admin",
+    "worker",
     "hello",
 ];
 /// Processes started for one figure.
@@ -215,9 +216,21 @@ fn callback_in(mode: Mode) -> Request {
 fn webhook_with_own_code() -> Subject {
     Subject {
         asks_own_code: true,
-        event: Event::NewMessage(AtomicU64::new(24_000_000_000_000_002)),
+        event: numbered(|number| callback(text("你好", number)).safe().into()),
         ..subject("webhook, safe, own code", binary("webhook"), Mode::Safe, Value::Null)
     }
+}
+
+/// The webhook with the receipt of another message each time, which it records and counts.
+fn webhook_with_receipts() -> Subject {
+    Subject {
+        event: numbered(|number| callback(receipt(&number.to_string(), "success")).safe().into()),
+        ..subject("webhook, safe, a receipt", binary("webhook"), Mode::Safe, Value::Null)
+    }
+}
+
+const fn numbered(event: fn(u64) -> Value) -> Event {
+    Event::Numbered(AtomicU64::new(24_000_000_000_000_002), event)
 }
 
 fn webhook(mode: Mode) -> Subject {
@@ -252,12 +265,25 @@ fn subjects(scene: &Scene) -> Vec<Subject> {
         webhook(Mode::Plain),
         webhook(Mode::Safe),
         webhook_with_own_code(),
+        webhook_with_receipts(),
         subject("token-refresher", binary("token-refresher"), Mode::Safe, refresh),
         send_template(),
         sending("send-template, to a user", &message_for("user", USER)),
         subject("users", binary("users"), Mode::Safe, get(&format!("/api/users/{USER}"))),
         subject("relay", binary("relay"), Mode::Safe, relayed),
         subject("admin", binary("admin"), Mode::Safe, get("/api/replies")),
+        subject(
+            "admin, the console's texts",
+            binary("admin"),
+            Mode::Safe,
+            get("/console/pages/texts.js"),
+        ),
+        subject(
+            "worker, nothing due",
+            binary("worker"),
+            Mode::Safe,
+            sample("worker-run"),
+        ),
         node(Mode::Plain),
         node(Mode::Safe),
     ]
@@ -277,18 +303,15 @@ struct Subject {
 enum Event {
     /// The same each time.
     Same(Value),
-    /// A message in safe mode with the next number.
-    NewMessage(AtomicU64),
+    /// Another one for each number.
+    Numbered(AtomicU64, fn(u64) -> Value),
 }
 
 impl Event {
     fn next(&self) -> Value {
         match self {
             Self::Same(event) => event.clone(),
-            Self::NewMessage(number) => {
-                let number = number.fetch_add(1, Ordering::Relaxed);
-                callback(text("你好", number)).safe().into()
-            }
+            Self::Numbered(number, event) => event(number.fetch_add(1, Ordering::Relaxed)),
         }
     }
 }
