@@ -1,44 +1,31 @@
 // The console of the built `admin`, behind a gateway that has an authorizer for the staff's tokens.
 
 import assert from "node:assert/strict";
-import { test } from "node:test";
 import { join } from "node:path";
-import { axeFindings, openConsole, picture, root } from "./browser.js";
+import { axeFindings, root } from "./browser.js";
 import { CLIENT, startIssuer } from "./issuer.js";
 import { start } from "./program.js";
-import { chrome, sayIn } from "./stage.js";
+import { pageTest, sayIn } from "./stage.js";
 
 const KEY = "key-of-the-stage-0001";
 const STAFF = { sub: "ann@example.com", scope: "openid wechat/send wechat/admin", lifetime: 3600, refreshes: true };
 
-function startAdmin(issuer) {
-  const login = issuer && {
+/** The built admin behind its gateway; with `staff`, also their login: {url, issuer, login, stop}. */
+async function startAdmin(staff) {
+  const login = staff && { ...staff };
+  const issuer = login && await startIssuer(login);
+  const settings = issuer && {
     JWT_ISSUER: issuer.url, JWT_AUDIENCE: "wechat", JWT_SEND_SCOPE: "wechat/send", JWT_ADMIN_SCOPE: "wechat/admin", JWT_CLIENT_ID: CLIENT,
   };
-  return start(join(root, "target/debug/gateway"), [join(root, "target/debug/admin")], login || {});
+  const admin = await start(join(root, "target/debug/gateway"), [join(root, "target/debug/admin")], settings ?? {});
+  return { url: admin.url, issuer, login, stop: async () => { await admin.stop(); await issuer?.stop(); } };
 }
 
 /** A test on the built admin in both languages; with `staff`, behind their login. */
 function adminTest(name, staff, body) {
   for (const locale of ["en-GB", "zh-CN"]) {
-    test(`${name} (${locale})`, { timeout: 120_000 }, async () => {
-      const login = staff && { ...staff };
-      const issuer = login && await startIssuer(login);
-      const admin = await startAdmin(issuer);
-      const { page, context, problems } = await openConsole(chrome().browser, `${admin.url}/console/`, { locale });
-      page.setDefaultTimeout(15_000);
-      try {
-        await body({ page, say: sayIn(locale), issuer, login, url: `${admin.url}/console/` });
-        assert.deepEqual(problems, [], "errors in the browser's console");
-      } catch (error) {
-        await picture(page, `failed-${name.replace(/\W+/g, "-")}`);
-        throw error;
-      } finally {
-        await context.close();
-        await admin.stop();
-        await issuer?.stop();
-      }
-    });
+    pageTest(`${name} (${locale})`, () => startAdmin(staff), { locale, path: "/console/" },
+      (page, { url, issuer, login }) => body({ page, say: sayIn(locale), issuer, login, url: `${url}/console/` }));
   }
 }
 

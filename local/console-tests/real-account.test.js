@@ -1,13 +1,12 @@
 // The console of a run with `--wechat`: the account and its followers are on a platform elsewhere, which a second run plays.
 
 import assert from "node:assert/strict";
-import { test } from "node:test";
-import { axeFindings, openConsole, picture, startBundle } from "./browser.js";
-import { callRun, chrome, sayIn } from "./stage.js";
+import { axeFindings, startBundle } from "./browser.js";
+import { callRun, pageTest, sayIn } from "./stage.js";
 
 const KEY = "key-of-an-operator-0001";
 
-/** Starts the platform, and the bundle of an account on it: {platform, bundle, call}. */
+/** Starts the platform, and the bundle of an account on it: {url, platform, call, stop}. */
 async function startBoth() {
   const platform = await startBundle();
   const account = await callRun(platform, "GET", "/console/sim/account");
@@ -24,29 +23,18 @@ async function startBoth() {
     assert.ok(answer.ok, `${method} ${path}: ${answer.status} ${text}`);
     return text && JSON.parse(text);
   };
-  return { platform, bundle, call, stop: async () => { await bundle.stop(); await platform.stop(); } };
+  return { url: bundle.url, platform, call, stop: async () => { await bundle.stop(); await platform.stop(); } };
 }
 
+/** A test by an operator who has signed in, in both languages. */
 function realTest(name, body) {
   for (const locale of ["en-GB", "zh-CN"]) {
-    test(`${name} (${locale})`, { timeout: 120_000 }, async () => {
-      const both = await startBoth();
-      const { page, context, problems } = await openConsole(chrome().browser, `${both.bundle.url}/console/`, { locale });
-      page.setDefaultTimeout(15_000);
-      try {
-        await page.locator("#api-key").fill(KEY);
-        await page.keyboard.press("Enter");
-        await page.locator("#sign-out").waitFor();
-        await body({ page, say: sayIn(locale), ...both });
-        assert.deepEqual(await axeFindings(page), []);
-        assert.deepEqual(problems, [], "errors in the browser's console");
-      } catch (error) {
-        await picture(page, `failed-${name.replace(/\W+/g, "-")}`);
-        throw error;
-      } finally {
-        await context.close();
-        await both.stop();
-      }
+    pageTest(`${name} (${locale})`, startBoth, { locale, path: "/console/" }, async (page, both) => {
+      await page.locator("#api-key").fill(KEY);
+      await page.keyboard.press("Enter");
+      await page.locator("#sign-out").waitFor();
+      await body({ page, say: sayIn(locale), ...both });
+      assert.deepEqual(await axeFindings(page), []);
     });
   }
 }

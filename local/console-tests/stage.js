@@ -22,10 +22,12 @@ export function chrome() {
   return started;
 }
 
-/** A test with its own run and a page at `path`. It fails on any error in the browser's console. */
-export function consoleTest(name, { path = "", ...options }, body) {
+/**
+ * A test with what `start` starts, {url, stop, …}, and a page at `path` of it. It fails on any error in the browser's console.
+ */
+export function pageTest(name, start, { path = "", ...options }, body) {
   test(name, { timeout: 120_000 }, async () => {
-    const bundle = await startBundle();
+    const bundle = await start();
     const { page, context, problems } = await openConsole(started.browser, `${bundle.url}${path}`, options);
     page.setDefaultTimeout(15_000);
     try {
@@ -39,6 +41,11 @@ export function consoleTest(name, { path = "", ...options }, body) {
       await bundle.stop();
     }
   });
+}
+
+/** A test with a simulated run of its own. */
+export function consoleTest(name, options, body) {
+  pageTest(name, startBundle, options, body);
 }
 
 /** The same test in English and in Chinese. `say` gives a text of the console in the test's language. */
