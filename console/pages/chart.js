@@ -25,12 +25,13 @@ export function dayChart(days, choose) {
       return height > 0 && rectangle(outcome, { x: index * step + 1, y: top, width: step - 2, height });
     });
     const target = rectangle("target", { x: index * step, y: 0, width: step, height: HEIGHT });
-    target.addEventListener("click", () => choose(day.day));
-    return svg("g", {}, title(t("day-outcomes", day.day, ...OUTCOMES.map((outcome) => count(day[outcome])))), target, ...parts);
+    const stack = svg("g", {}, title(t("day-outcomes", day.day, ...OUTCOMES.map((outcome) => count(day[outcome])))), target, ...parts);
+    stack.addEventListener("click", () => choose(day.day));
+    return stack;
   });
   const sum = (outcome) => count(days.reduce((all, day) => all + day[outcome], 0));
   return h("figure", { class: "chart" },
-    h("figcaption", {}, OUTCOMES.map((outcome) => h("span", { class: "legend" }, swatch(outcome), t(`status-${outcome}`), " ", h("b", {}, sum(outcome))))),
+    h("figcaption", {}, OUTCOMES.map((outcome) => h("span", {}, swatch(outcome), t(`status-${outcome}`), " ", h("b", {}, sum(outcome))))),
     h("div", { class: "chart-scale hint" }, count(highest)),
     drawing(t("deliveries-by-day"), HEIGHT, ...stacks),
     h("div", { class: "chart-ends hint" }, h("span", {}, days[0].day), h("span", {}, days.at(-1).day)),

@@ -38,7 +38,7 @@ export async function returnFromSignIn({ issuer, client_id: clientId }) {
   const answer = new URLSearchParams(location.search);
   if (!clientId || !(answer.has("state") && (answer.has("code") || answer.has("error")))) return null;
   history.replaceState(null, "", location.pathname);
-  const { state, verifier } = JSON.parse(sessionStorage.getItem(PENDING) ?? "{}");
+  const { state, verifier } = stored(PENDING);
   sessionStorage.removeItem(PENDING);
   // A code that another site or an older attempt brought here would sign in somebody else.
   if (!state || answer.get("state") !== state || (answer.get("iss") ?? issuer) !== issuer) return t("sign-in-not-ours");
@@ -54,8 +54,9 @@ export async function returnFromSignIn({ issuer, client_id: clientId }) {
 export function keepAlive() {
   let inFlight = null;
   run.fresh = async () => {
-    const renewal = JSON.parse(sessionStorage.getItem(RENEWAL) ?? "null");
-    if (!run.key || !renewal || Date.now() < renewal.ends - MARGIN) return;
+    const renewal = stored(RENEWAL);
+    // The key may be another one since: one that was pasted.
+    if (!run.key || renewal.key !== run.key || Date.now() < renewal.ends - MARGIN) return;
     inFlight ??= askForToken(renewal.endpoint, {
       grant_type: "refresh_token", refresh_token: renewal.token, client_id: renewal.clientId,
     }).finally(() => { inFlight = null; });
@@ -68,8 +69,9 @@ export function forgetSignIn() {
   sessionStorage.removeItem(RENEWAL);
 }
 
-/** Keeps the token that the endpoint gives for `grant`. Returns a phrase when it gives none. */
+/** Keeps the token that the endpoint gives for `grant`, unless another key came meanwhile. Returns a phrase when it gives none. */
 async function askForToken(endpoint, grant) {
+  const before = run.key;
   let answer;
   try {
     answer = await fetch(endpoint, { method: "POST", body: new URLSearchParams(grant) });
@@ -77,16 +79,28 @@ async function askForToken(endpoint, grant) {
     return t("sign-in-unreachable", endpoint);
   }
   const body = await answer.json().catch(() => ({}));
+  if (run.key !== before) return null;
   if (!answer.ok || !body.access_token) {
+    // The issuer will refuse it the next time too.
+    sessionStorage.removeItem(RENEWAL);
     return t("sign-in-denied", [body.error ?? `HTTP ${answer.status}`, body.error_description].filter(Boolean).join(": "));
   }
   keepKey(body.access_token);
   // An issuer that gives no new refresh token lets the old one serve on.
   const token = body.refresh_token ?? grant.refresh_token;
-  const renewal = { endpoint, token, clientId: grant.client_id, ends: Date.now() + body.expires_in * 1000 };
+  const renewal = { key: run.key, endpoint, token, clientId: grant.client_id, ends: Date.now() + body.expires_in * 1000 };
   if (token && body.expires_in) sessionStorage.setItem(RENEWAL, JSON.stringify(renewal));
   else sessionStorage.removeItem(RENEWAL);
   return null;
+}
+
+/** What is stored under this name; an empty object when nothing is, or nothing that can be read. */
+function stored(name) {
+  try {
+    return JSON.parse(sessionStorage.getItem(name)) ?? {};
+  } catch {
+    return {};
+  }
 }
 
 async function discover(issuer) {

@@ -308,6 +308,7 @@ export const texts = {
   "page-in-phone": ["Page in the phone", "手机中的网页"],
   "page-other-host": ["Pages keep no cookies here, so nobody can log in. Open the console at", "在此地址下网页无法保存 cookie，因而不能登录。请改用以下地址打开控制台："],
   "pages-read": ["{0} page(s) read", "已读取 {0} 页"],
+  "pasted-token-refused": ["The API refuses this token: it is over, is for an audience other than JwtAudience, or has neither JwtSendScope nor JwtAdminScope.", "接口拒绝此令牌：令牌已过期、受众不在 JwtAudience 之内，或不含 JwtSendScope 与 JwtAdminScope 中的任何一个。"],
   pause: ["Pause", "暂停"],
   "place-activity": ["Activity", "动态"],
   "place-phone": ["Phone", "手机"],

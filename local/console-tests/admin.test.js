@@ -57,13 +57,16 @@ adminTest("staff see what the scopes of their token allow", { ...STAFF, scope: "
   await page.locator(".version").getByText(say("no-rules")).waitFor();
 });
 
-adminTest("a token without the scopes, or for somebody else, is refused with what to do", { ...STAFF, scope: "openid" }, async ({ page, say, login }) => {
+adminTest("a token without the scopes, or for somebody else, is refused with what to do", { ...STAFF, scope: "openid" }, async ({ page, say, issuer, login }) => {
   await page.locator("#sign-in").click();
   await page.getByText(say("token-refused")).waitFor();
   Object.assign(login, { scope: STAFF.scope, audience: "other" });
+  const tokens = () => issuer.asked.filter(({ path }) => path === "/token").length;
+  const before = tokens();
   await page.locator("#sign-in").click();
-  await page.waitForURL(/console\/$/);
+  await page.waitForFunction(() => !document.querySelector("#sign-in-fault")?.textContent);
   await page.getByText(say("token-refused")).waitFor();
+  assert.equal(tokens(), before + 1);
   assert.equal(await page.locator("[role=tab]").count(), 0);
 });
 
@@ -94,6 +97,20 @@ adminTest("a token is renewed before its end, and an ended one leaves the page a
   assert.equal(await page.locator("#rules-text").inputValue(), written, "what was written is still there");
   await page.getByRole("button", { name: say("sign-in-again") }).click();
   await page.locator("#sign-in").waitFor();
+});
+
+adminTest("a pasted token takes the place of what somebody else signed in with", { ...STAFF, scope: "openid", lifetime: 30 }, async ({ page, say, issuer }) => {
+  await page.locator("#sign-in").click();
+  await page.getByText(say("token-refused")).waitFor();
+  const claims = { iss: issuer.url, sub: "bob@example.com", aud: "wechat", scope: "wechat/admin", exp: Math.floor(Date.now() / 1000) + 600 };
+  const token = ["{}", JSON.stringify(claims), "x"].map((part) => Buffer.from(part).toString("base64url")).join(".");
+  await page.getByText(say("sign-in-by-token")).click();
+  await page.locator("#api-key").fill("garbage");
+  await page.keyboard.press("Enter");
+  await page.getByText(say("pasted-token-refused")).waitFor();
+  await page.locator("#api-key").fill(token);
+  await page.keyboard.press("Enter");
+  await page.locator("#signed-in", { hasText: "bob@example.com" }).waitFor();
 });
 
 adminTest("with API keys each screen of admin works", null, async ({ page, say }) => {

@@ -127,6 +127,8 @@ deployedTest("deliveries are drawn day by day, and a day leads to its problems",
   await last.locator(".of-blocked").waitFor();
   assert.equal(await page.locator(".chart .part.of-delivered").count(), 1, "one day has some");
   assert.equal(await last.locator("title").textContent(), say("day-outcomes", day, 1, 1, 0));
+  await last.locator(".of-delivered").click();
+  await page.locator(`[data-message="${blocked.msgid}"]`).waitFor();
   await page.locator(".chart summary").click();
   assert.deepEqual(await axeFindings(page), []);
   await page.locator(".chart tbody button", { hasText: day }).click();

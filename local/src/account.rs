@@ -58,11 +58,7 @@ impl Configs {
                 worker,
                 caller,
                 users,
-                // No JWT authorizer stands before this machine's API.
-                admin: AdminConfig {
-                    staff_login: None,
-                    ..admin
-                },
+                admin,
             }),
             (refresher, webhook, worker, caller, users, admin) => {
                 let errors = [
@@ -89,50 +85,72 @@ pub(crate) async fn environment(
     gateway: SocketAddr,
     simulator: Option<&Simulator>,
 ) -> Result<Environment, LocalError> {
-    let here = [
-        ("TABLE_NAME", TABLE_NAME.to_owned()),
-        ("TOKEN_REFRESHER_FUNCTION", "in-process".to_owned()),
-    ];
+    let here = here();
     let mode = options
         .mode
         .map(|mode| ("WECHAT_MESSAGE_MODE", mode.as_str().to_owned()));
     match simulator {
         Some(simulator) => {
-            let account = simulated(simulator, gateway);
-            let own_code = OWN_CODE
-                .iter()
-                .filter_map(|name| Some((*name, std::env::var(name).ok()?)));
+            let account = simulated(simulator.account(), &simulator.base_url(), gateway);
             Ok(Environment::from_pairs(
-                here.into_iter().chain(account).chain(mode).chain(own_code),
+                here.into_iter().chain(account).chain(mode).chain(own_code()),
             ))
         }
         None => {
             let base = options.wechat.clone().map(|base| ("WECHAT_API_BASE", base));
+            // No JWT authorizer stands before this machine's API.
+            let no_login = [("JWT_ISSUER", String::new())];
             Ok(process_with_secret()
                 .await?
-                .with(here.into_iter().chain(base).chain(mode)))
+                .with(here.into_iter().chain(base).chain(mode).chain(no_login)))
         }
     }
 }
 
+/// The environment of a simulated run that does not start: its account does not exist yet.
+pub(crate) fn stand_in(options: &Options) -> Environment {
+    let gateway = SocketAddr::new(options.listen, options.port);
+    let account = simulated(&Account::random(), "http://127.0.0.1", gateway);
+    let mode = options
+        .mode
+        .map(|mode| ("WECHAT_MESSAGE_MODE", mode.as_str().to_owned()));
+    let here = here();
+    Environment::from_pairs(here.into_iter().chain(account).chain(mode).chain(own_code()))
+}
+
+/// What every run on one machine has.
+fn here() -> [(&'static str, String); 2] {
+    [
+        ("TABLE_NAME", TABLE_NAME.to_owned()),
+        ("TOKEN_REFRESHER_FUNCTION", "in-process".to_owned()),
+    ]
+}
+
+/// What this process's environment says of own code.
+fn own_code() -> impl Iterator<Item = (&'static str, String)> {
+    OWN_CODE
+        .iter()
+        .filter_map(|name| Some((*name, std::env::var(name).ok()?)))
+}
+
 /// The variables of a simulated run. Its pages are on this machine.
-fn simulated(simulator: &Simulator, gateway: SocketAddr) -> [(&'static str, String); 10] {
+fn simulated(account: &Account, platform: &str, gateway: SocketAddr) -> [(&'static str, String); 10] {
     let Account {
         app_id,
         app_secret,
         token,
         encoding_aes_key,
         ..
-    } = simulator.account().clone();
+    } = account.clone();
     [
         ("WECHAT_APP_ID", app_id),
         ("WECHAT_APP_SECRET", app_secret),
         ("WECHAT_TOKEN", token),
         ("WECHAT_ENCODING_AES_KEY", encoding_aes_key),
-        ("WECHAT_API_BASE", simulator.base_url()),
+        ("WECHAT_API_BASE", platform.to_owned()),
         ("API_KEYS", SIMULATED_API_KEY.to_owned()),
         ("PUBLIC_URL", format!("http://{gateway}")),
-        ("WECHAT_OPEN_BASE", simulator.base_url()),
+        ("WECHAT_OPEN_BASE", platform.to_owned()),
         ("LOGIN_HOSTS", THIS_MACHINE.to_owned()),
         ("JSSDK_HOSTS", THIS_MACHINE.to_owned()),
     ]

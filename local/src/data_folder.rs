@@ -28,6 +28,12 @@ pub enum DataError {
         /// Why.
         source: io::Error,
     },
+    /// The folder holds no table.
+    #[error("there is no data in {folder} / 该目录没有数据")]
+    NoData {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// Another process uses the folder.
     #[error("the data folder {folder} is in use by another process / 数据目录正被另一个进程使用")]
     InUse {
@@ -74,13 +80,18 @@ impl DataFolder {
         }
     }
 
-    /// Locks a folder that exists.
+    /// Locks a folder that holds a table.
     ///
     /// # Errors
-    /// [`DataError`] when there is none, or another process uses it.
+    /// [`DataError`] when it holds none, or another process uses it.
     pub(crate) fn existing(path: &Path) -> Result<Self, DataError> {
-        std::fs::read_dir(path).map_err(|source| unusable(path, source))?;
-        Self::open(path)
+        if embedded_table::file_in(path).is_file() {
+            Self::open(path)
+        } else {
+            Err(DataError::NoData {
+                folder: path.to_owned(),
+            })
+        }
     }
 
     pub(crate) fn path(&self) -> &Path {

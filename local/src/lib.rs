@@ -179,16 +179,29 @@ impl Local {
 
     /// Checks that the options fit together.
     pub(crate) const fn check_addresses(options: &Options) -> Result<(), LocalError> {
-        if options.wechat.is_none() && !options.listen.is_loopback() {
+        if options.wechat.is_some() {
+            return Ok(());
+        }
+        if !options.listen.is_loopback() {
             return Err(LocalError::SimulatorElsewhere(options.listen));
         }
-        Ok(())
+        match options.port {
+            u16::MAX => Err(LocalError::NoPortForSimulator),
+            _ => Ok(()),
+        }
     }
 
-    /// Reads the settings of a real account as a start does, and starts nothing.
+    /// Reads the settings as a start does, and starts nothing.
     pub(crate) async fn settings(options: &Options) -> Result<Configs, LocalError> {
-        let address = SocketAddr::new(options.listen, options.port);
-        let configs = Configs::read(&account::environment(options, address, None).await?)?;
+        Self::check_addresses(options)?;
+        let environment = match options.wechat {
+            Some(_) => {
+                let address = SocketAddr::new(options.listen, options.port);
+                account::environment(options, address, None).await?
+            }
+            None => account::stand_in(options),
+        };
+        let configs = Configs::read(&environment)?;
         check_keys(&configs, options)?;
         Ok(configs)
     }
@@ -207,12 +220,16 @@ impl Local {
 
     /// Takes no further request, waits at most `grace` for the requests and the sends in flight, and stops everything.
     pub async fn stop(self, grace: Duration) {
+        tracing::info!("stopping / 正在停止");
         let _ = self.stop_schedule.send(());
-        let _ = self.stop_worker.send(());
+        self.worker.finish();
         // An error means that the gateway has already ended.
         let _ = self.stop_gateway.send(());
         let ended = async {
-            let _ = tokio::join!(self.gateway, self.worker_runs, self.schedule);
+            let _ = tokio::join!(self.gateway, self.schedule);
+            // Only then: the last requests still hand over what the worker has to do.
+            let _ = self.stop_worker.send(());
+            let _ = self.worker_runs.await;
             // What was in flight may have called it.
             if let Some(simulator) = self.simulator {
                 simulator.shutdown().await;

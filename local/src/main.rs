@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::Parser;
-use local::{Local, LogFormat, Options, Outcome, SIMULATED_API_KEY};
+use local::{CommandError, Local, LogFormat, Options, Outcome, SIMULATED_API_KEY};
 #[cfg(unix)]
 use tokio::signal::unix;
 use tracing_subscriber::{Layer as _, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
@@ -38,10 +38,14 @@ async fn main() -> ExitCode {
         return command(&options).await;
     }
     start_logging(options.log);
-    match Local::start(&options).await {
+    // First: as process 1 of a container the program would not notice a SIGTERM that comes before the handlers.
+    let mut signals = StopSignals::install();
+    let started = tokio::select! {
+        started = Local::start(&options) => started,
+        _ = signals.next() => return ExitCode::SUCCESS,
+    };
+    match started {
         Ok(local) => {
-            // Handlers first: a signal that came after "ready" and before them would kill the process.
-            let mut signals = StopSignals::install();
             announce(&local, &options);
             let is_patient = signals.next().await == Signal::Terminate && options.wechat.is_some();
             let grace = if is_patient { LONG_GRACE } else { SHORT_GRACE };
@@ -65,6 +69,9 @@ async fn main() -> ExitCode {
 /// Does what the command line asks for in place of a run.
 async fn command(options: &Options) -> ExitCode {
     let ended = match &options.command {
+        Some(_) if options.check => Err(CommandError::Usage(
+            "--check is for a run, not for a command / --check 不能与命令同用",
+        )),
         Some(command) => local::run(command, options).await,
         None => local::check(options).await,
     };
@@ -76,7 +83,11 @@ async fn command(options: &Options) -> ExitCode {
         }
         Err(error) => {
             eprintln!("{error}");
-            ExitCode::FAILURE
+            if error.is_usage() {
+                ExitCode::from(USAGE)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }

@@ -148,9 +148,18 @@ impl From<Mode> for simulator::Mode {
 
 fn platform_url(text: &str) -> Result<String, String> {
     match url::Url::parse(text) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(text.to_owned()),
+        Ok(url)
+            if matches!(url.scheme(), "http" | "https")
+                && url.has_host()
+                && url.username().is_empty()
+                && url.password().is_none() =>
+        {
+            Ok(text.to_owned())
+        }
         _ => Err(
-            "it must be an http or https URL, such as https://api.weixin.qq.com / 应为 http 或 https 地址".to_owned(),
+            "it must be an http or https URL without user name and password, such as https://api.weixin.qq.com \
+             / 应为 http 或 https 地址，不含用户名与密码"
+                .to_owned(),
         ),
     }
 }

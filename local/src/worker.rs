@@ -65,10 +65,13 @@ impl InProcessWorker {
                 }
             });
         }
-        self.worker.stop();
         while runs.join_next().await.is_some() {}
-        // Never given back: no further attempt begins.
-        std::mem::forget(Arc::clone(&self.attempts).write_owned().await);
+        let _attempts_under_way = self.attempts.write().await;
+    }
+
+    /// Has runs end soon. What is handed over is still done.
+    pub(crate) fn finish(&self) {
+        self.worker.stop();
     }
 
     /// Has the next run begin at once: something has just become due.

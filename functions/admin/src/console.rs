@@ -26,7 +26,7 @@ pub(crate) const ROUTES: &[Route<App>] = &[
     route!(open, GET PATH => index, Operation {
         id: "getConsole",
         summary: "The console / 控制台",
-        description: "For a browser. It asks for an API key, and keeps it in the tab.",
+        description: "For a browser. It asks for an API key, or signs in at the issuer of the gateway's JWTs, and keeps that in the tab.",
         answers: &[(200, "A page", Schema::Html)],
         ..Operation::NEW
     }),

@@ -139,12 +139,12 @@ impl Forwards {
         }
     }
 
-    /// Asks own code for what is due, until nothing is, own code fails or `deadline` is near. Leaves it to a run of this
-    /// process that is in progress.
+    /// Asks own code for what is due, until nothing is, own code fails, `deadline` is near or `is_stopping` is set. Leaves it to
+    /// a run of this process that is in progress.
     ///
     /// # Errors
     /// [`StoreError`] when the table fails. What is due then waits for the next run.
-    pub(crate) async fn run(&self, deadline: Deadline) -> Result<Value, StoreError> {
+    pub(crate) async fn run(&self, deadline: Deadline, is_stopping: &AtomicBool) -> Result<Value, StoreError> {
         let Ok(_running) = self.running.try_lock() else {
             return Ok(json!({}));
         };
@@ -155,7 +155,7 @@ impl Forwards {
         let schedule = Schedule::new(deadline, self.clock.now_millis());
         let waiting = self.table.count_forwards().await?.waiting;
         let mut progress = Progress::default();
-        self.ask_for_all(own_code, schedule, &mut progress).await;
+        self.ask_for_all(own_code, schedule, &mut progress, is_stopping).await;
         let Progress { tally, error, .. } = progress;
         self.report(tally, waiting);
         match error {
@@ -165,7 +165,13 @@ impl Forwards {
         }
     }
 
-    async fn ask_for_all(&self, own_code: &OwnCode, schedule: Schedule, progress: &mut Progress) {
+    async fn ask_for_all(
+        &self,
+        own_code: &OwnCode,
+        schedule: Schedule,
+        progress: &mut Progress,
+        is_stopping: &AtomicBool,
+    ) {
         let mut asking = FuturesUnordered::new();
         let mut after = None;
         'run: loop {
@@ -185,7 +191,7 @@ impl Forwards {
                         None => break 'run,
                     }
                 }
-                if Instant::now() >= schedule.last_start {
+                if Instant::now() >= schedule.last_start || is_stopping.load(Ordering::Relaxed) {
                     break 'run;
                 }
                 asking.push(self.ask_for(own_code, id, schedule));

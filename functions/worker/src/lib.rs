@@ -98,8 +98,8 @@ impl App {
         })
     }
 
-    /// Has runs of campaigns end as at their deadline, for a process that is about to end: no further message goes out, and those in
-    /// flight are recorded. The next process goes on.
+    /// Has runs end as at their deadline, for a process that is about to end: nothing further goes out, and what is in flight is
+    /// recorded. The next process goes on.
     pub fn stop(&self) {
         self.is_stopping.store(true, Ordering::Relaxed);
     }
@@ -149,7 +149,7 @@ impl App {
                 None => Ok(Map::new()),
             }
         };
-        let (forwards, messages) = tokio::join!(self.forwards.run(deadline), messages);
+        let (forwards, messages) = tokio::join!(self.forwards.run(deadline, &self.is_stopping), messages);
         let forwards = forwards?;
         let mut done = messages.map_err(RunError::Messages)?;
         if let Value::Object(forwards) = forwards {
@@ -201,7 +201,7 @@ async fn run_messages(
     is_stopping: &AtomicBool,
 ) -> Result<Map<String, Value>, StoreError> {
     let mut done = Map::new();
-    let turns = scheduled::run_due(account, deadline).await;
+    let turns = scheduled::run_due(account, deadline, is_stopping).await;
     let campaigns = campaigns::run_due(account, deadline, is_stopping).await?;
     let turns = turns?;
     if turns > 0 {

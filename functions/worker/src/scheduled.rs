@@ -1,5 +1,7 @@
 //! Sends the scheduled messages that are due, each once.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use futures_util::{StreamExt, stream};
 use wechat::{
     account::Account,
@@ -24,24 +26,33 @@ const AFTER_UNKNOWN: i64 = 20;
 const AFTER_TROUBLE: i64 = 60;
 const AFTER_QUOTA: i64 = 300;
 
-/// Sends what is due. Returns how many messages had a turn.
+/// Sends what is due, until `is_stopping` is set. Returns how many messages had a turn.
 ///
 /// # Errors
 /// [`StoreError`] when the table fails. What is due then waits for the next run.
-pub(crate) async fn run_due(account: &Account, deadline: Deadline) -> Result<usize, StoreError> {
+pub(crate) async fn run_due(
+    account: &Account,
+    deadline: Deadline,
+    is_stopping: &AtomicBool,
+) -> Result<usize, StoreError> {
     let mut turns = 0;
     let mut after = None;
     loop {
         let now = account.clock.now();
         let page = account.table.due_scheduled(now, after.as_ref()).await?;
-        let sends = page.entries.into_iter().map(|id| send(account, id, deadline));
+        let sends = page.entries.into_iter().map(|id| async move {
+            if is_stopping.load(Ordering::Relaxed) {
+                return Ok(false);
+            }
+            send(account, id, deadline).await
+        });
         let sends: Vec<_> = sends.collect();
         let sent: Vec<Result<bool, StoreError>> = stream::iter(sends).buffer_unordered(AT_ONCE).collect().await;
         for had_turn in sent {
             turns += usize::from(had_turn?);
         }
         after = page.next;
-        if after.is_none() {
+        if after.is_none() || is_stopping.load(Ordering::Relaxed) {
             return Ok(turns);
         }
     }

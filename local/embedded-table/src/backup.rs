@@ -8,7 +8,7 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags};
 
-use crate::FILE;
+use crate::file_in;
 
 /// How long a copy waits for a writer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -28,6 +28,9 @@ pub enum BackupError {
         /// Why.
         source: io::Error,
     },
+    /// The copy's name is not UTF-8, which SQLite needs.
+    #[error("{}: the name must be UTF-8 / 文件名须为 UTF-8", .0.display())]
+    Name(PathBuf),
     /// The data cannot be read, or the copy cannot be written. There is no copy then.
     #[error("the data cannot be copied: {0} / 无法备份数据")]
     Copy(#[from] rusqlite::Error),
@@ -40,7 +43,7 @@ pub enum BackupError {
 /// # Errors
 /// [`BackupError`]; then there is no `file`.
 pub fn backup(data: &Path, file: &Path) -> Result<(), BackupError> {
-    let table = data.join(FILE);
+    let table = file_in(data);
     if !table.is_file() {
         return Err(BackupError::NoData(data.to_owned()));
     }
@@ -49,23 +52,24 @@ pub fn backup(data: &Path, file: &Path) -> Result<(), BackupError> {
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let created = options.open(file).map_err(|source| BackupError::File {
+    let failed = |source| BackupError::File {
         file: file.to_owned(),
         source,
-    })?;
-    copy(&table, file).inspect_err(|_| {
+    };
+    // SQLite reads a relative name such as `file:x` as a URI, and `:memory:` as no file at all.
+    let absolute = std::path::absolute(file).map_err(failed)?;
+    let name = absolute.to_str().ok_or_else(|| BackupError::Name(file.to_owned()))?;
+    let created = options.open(&absolute).map_err(failed)?;
+    copy(&table, name).inspect_err(|_| {
         // Half a copy must not be taken for one. If it cannot be removed, its emptiness shows.
-        let _ = std::fs::remove_file(file);
+        let _ = std::fs::remove_file(&absolute);
     })?;
-    created.sync_all().map_err(|source| BackupError::File {
-        file: file.to_owned(),
-        source,
-    })
+    created.sync_all().map_err(failed)
 }
 
-fn copy(table: &Path, file: &Path) -> Result<(), BackupError> {
+fn copy(table: &Path, file: &str) -> Result<(), BackupError> {
     let connection = Connection::open_with_flags(table, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     connection.busy_timeout(PATIENCE)?;
-    connection.execute("VACUUM INTO ?1", [file.to_string_lossy()])?;
+    connection.execute("VACUUM INTO ?1", [file])?;
     Ok(())
 }

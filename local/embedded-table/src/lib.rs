@@ -10,7 +10,11 @@ mod backup;
 mod connector;
 mod engine;
 
-use std::{io, path::Path, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use aws_sdk_dynamodb::{
     Client,
@@ -41,6 +45,12 @@ const INDEX_NAME: &str = "index";
 const FILE: &str = "wechat.sqlite";
 /// The interval at which expired items are deleted. DynamoDB does this by itself, the engine does not.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// The table's file in the data folder `data`.
+#[must_use]
+pub fn file_in(data: &Path) -> PathBuf {
+    data.join(FILE)
+}
 
 /// Why the table could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -271,7 +281,7 @@ fn open(data: Option<&Path>) -> Result<Database, StartError> {
         source,
     };
     std::fs::create_dir_all(folder).map_err(unusable)?;
-    let file = folder.join(FILE);
+    let file = file_in(folder);
     keep_private(&file).map_err(unusable)?;
     let path = file
         .to_str()

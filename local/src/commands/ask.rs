@@ -53,12 +53,12 @@ pub(super) async fn doctor(options: &Options) -> Result<Outcome, CommandError> {
     let mut lines = Vec::new();
     for Check { name, ok, detail, hint } in checks {
         lines.push(format!("{} {name}: {detail}", if ok { "ok  " } else { "FAIL" }));
-        lines.extend(hint.filter(|_| !ok).map(|hint| format!("     → {hint}")));
+        lines.extend(hint.map(|hint| format!("     → {hint}")));
     }
     lines.push(String::new());
     lines.push(
         if ok {
-            "all is well / 一切正常"
+            "every check passed / 各项检查均已通过"
         } else {
             "something is wrong, see FAIL / 存在问题，见 FAIL"
         }

@@ -1,27 +1,46 @@
 //! `local --check`: whether the bundle would start with these settings.
 
+use wechat::callback::MessageMode;
+
 use super::{CommandError, Outcome};
 use crate::{Local, options::Options};
 
+/// Characters that the doctor asks of a key at least.
+const SHORTEST_KEY: usize = 16;
+
 /// Reads all settings as a start does, and says what they make.
 pub(super) async fn run(options: &Options) -> Result<Outcome, CommandError> {
-    let Some(platform) = &options.wechat else {
-        Local::check_addresses(options)?;
-        return Ok(Outcome::good(
-            "a simulated run needs no settings / 模拟运行无需配置".to_owned(),
-        ));
-    };
     let settings = Local::settings(options).await?;
+    let mut lines = Vec::new();
+    if let Some(platform) = &options.wechat {
+        let keys = &settings.caller.api_keys;
+        lines.push(format!("platform / 平台: {platform}"));
+        lines.push(format!("AppID: {}", settings.caller.api.app_id));
+        lines.push(format!("API keys / API 密钥: {}", keys.len()));
+        if keys.is_empty() {
+            lines.push(
+                "  → without API_KEYS /api answers 401 to everyone / 未设置 API_KEYS，/api 一律返回 401".to_owned(),
+            );
+        }
+        if keys.iter().any(|key| key.expose().len() < SHORTEST_KEY) {
+            lines.push(format!(
+                "  → a key is shorter than {SHORTEST_KEY} characters / 有密钥短于 {SHORTEST_KEY} 个字符"
+            ));
+        }
+    }
+    let mode = settings.webhook.verifier.mode;
+    lines.push(format!("message mode / 消息加解密方式: {}", mode.as_str()));
+    if mode == MessageMode::Plain {
+        lines.push("  → without WECHAT_ENCODING_AES_KEY callbacks are not encrypted / 未设置 WECHAT_ENCODING_AES_KEY，回调为明文".to_owned());
+    }
     let own_code = settings
         .admin
         .forward_url
         .map_or_else(|| "–".to_owned(), |url| url.to_string());
-    Ok(Outcome::good(format!(
-        "AppID: {}\nplatform / 平台: {platform}\nmessage mode / 消息加解密方式: {}\nAPI keys / API 密钥: {}\n\
-         own code / 自有服务: {own_code}\n\
-         the settings are complete; the doctor of the running bundle checks the rest / 配置完整；其余由运行后的诊断检查",
-        settings.caller.api.app_id,
-        settings.webhook.verifier.mode.as_str(),
-        settings.caller.api_keys.len(),
-    )))
+    lines.push(format!("own code / 自有服务: {own_code}"));
+    lines.push(
+        "the settings can be used; the doctor of the running bundle checks the rest / 配置可用；其余由运行后的诊断检查"
+            .to_owned(),
+    );
+    Ok(Outcome::good(lines.join("\n")))
 }

@@ -8,6 +8,10 @@ use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
 
+/// Bytes of an item at most.
+/// See [AWS Docs/Quotas](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html#limits-items).
+const LARGEST: usize = 400 * 1024;
+
 pub(super) type Item = HashMap<String, AttributeValue>;
 
 /// Writes an item as one line.
@@ -30,10 +34,18 @@ pub(super) fn parse(line: &str) -> Result<Item, String> {
         .iter()
         .map(|(name, value)| Ok((name.clone(), read(value)?)))
         .collect::<Result<_, String>>()?;
-    match item.get("pk") {
-        Some(AttributeValue::S(_)) => Ok(item),
-        _ => Err("there is no text \"pk\"".to_owned()),
+    if pk(&item).is_empty() {
+        return Err("there is no text \"pk\"".to_owned());
     }
+    if item.iter().map(|(name, value)| name.len() + size(value)).sum::<usize>() > LARGEST {
+        return Err("the item is larger than DynamoDB's 400 KB".to_owned());
+    }
+    Ok(item)
+}
+
+/// The key of an item; empty when it has none.
+pub(super) fn pk(item: &Item) -> &str {
+    item.get("pk").and_then(|pk| pk.as_s().ok()).map_or("", String::as_str)
 }
 
 fn written(value: &AttributeValue) -> Value {
@@ -71,7 +83,7 @@ fn read(value: &Value) -> Result<AttributeValue, String> {
     let bytes = |text: String| STANDARD.decode(text).map(Blob::new).map_err(|_| wrong());
     Ok(match kind.as_str() {
         "S" => AttributeValue::S(text()?),
-        "N" => AttributeValue::N(text()?),
+        "N" => AttributeValue::N(text().ok().filter(|number| is_number(number)).ok_or_else(wrong)?),
         "BOOL" => AttributeValue::Bool(value.as_bool().ok_or_else(wrong)?),
         "NULL" => AttributeValue::Null(true),
         "B" => AttributeValue::B(bytes(text()?)?),
@@ -95,6 +107,30 @@ fn read(value: &Value) -> Result<AttributeValue, String> {
     })
 }
 
+/// Bytes of a value, as DynamoDB counts them or a little more.
+fn size(value: &AttributeValue) -> usize {
+    match value {
+        AttributeValue::S(text) | AttributeValue::N(text) => text.len(),
+        AttributeValue::B(bytes) => bytes.as_ref().len(),
+        AttributeValue::Ss(texts) | AttributeValue::Ns(texts) => texts.iter().map(String::len).sum(),
+        AttributeValue::Bs(all) => all.iter().map(|bytes| bytes.as_ref().len()).sum(),
+        AttributeValue::L(list) => 3 + list.iter().map(|value| 1 + size(value)).sum::<usize>(),
+        AttributeValue::M(map) => {
+            3 + map
+                .iter()
+                .map(|(name, value)| 1 + name.len() + size(value))
+                .sum::<usize>()
+        }
+        _ => 1,
+    }
+}
+
+/// Whether DynamoDB takes it: digits, and no `NaN`.
+fn is_number(text: &str) -> bool {
+    text.parse::<f64>().is_ok_and(f64::is_finite)
+        && text.starts_with(|first: char| first.is_ascii_digit() || first == '-')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,6 +152,8 @@ mod tests {
             (r#"{"Item":{"sk":{"S":"1"}}}"#, "pk"),
             (r#"{"Item":{"pk":"1"}}"#, "one type"),
             (r#"{"Item":{"pk":{"N":1}}}"#, "N does not fit"),
+            (r#"{"Item":{"pk":{"S":"1"},"a":{"N":"abc"}}}"#, "N does not fit"),
+            (r#"{"Item":{"pk":{"S":""}}}"#, "pk"),
             (r#"{"Item":{"pk":{"X":"1"}}}"#, "no type X"),
         ] {
             let error = parse(text).unwrap_err();

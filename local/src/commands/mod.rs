@@ -60,9 +60,9 @@ pub enum CommandError {
         /// The HTTP status.
         status: u16,
     },
-    /// A command about the data needs `--data`.
-    #[error("--data DIR is missing: the data folder of the bundle / 缺少 --data：服务的数据目录")]
-    NoFolder,
+    /// The command line does not say what to do, or on which data.
+    #[error("{0} (--help explains all / 用法见 --help)")]
+    Usage(&'static str),
     /// The data folder cannot be used.
     #[error(transparent)]
     Data(#[from] DataError),
@@ -103,6 +103,18 @@ pub enum CommandError {
     Settings(#[from] LocalError),
 }
 
+impl CommandError {
+    /// Whether the command line is the cause.
+    #[must_use]
+    pub const fn is_usage(&self) -> bool {
+        match self {
+            Self::Usage(_) => true,
+            Self::Settings(error) => error.is_usage(),
+            _ => false,
+        }
+    }
+}
+
 /// Does what `command` says.
 ///
 /// # Errors
@@ -129,5 +141,6 @@ pub async fn check(options: &Options) -> Result<Outcome, CommandError> {
 }
 
 fn folder(options: &Options) -> Result<&std::path::Path, CommandError> {
-    options.data.as_deref().ok_or(CommandError::NoFolder)
+    let missing = "--data DIR is missing: the data folder of the bundle / 缺少 --data：服务的数据目录";
+    options.data.as_deref().ok_or(CommandError::Usage(missing))
 }

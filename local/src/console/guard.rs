@@ -37,7 +37,7 @@ const PROXY_HEADERS: [&str; 7] = [
 ];
 
 /// Refuses requests that do not come from a browser on this machine.
-pub(crate) async fn this_machine_only(
+pub(super) async fn this_machine_only(
     State(console): State<Arc<Console>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     request: Request,
@@ -54,6 +54,20 @@ pub(crate) async fn this_machine_only(
         "this page is for this machine only, at 127.0.0.1 or localhost and through no proxy / 此页面仅限本机直接访问",
     )
         .into_response()
+}
+
+/// Refuses requests that do not come from this machine and have no API key. Prometheus may be in another container.
+pub(crate) async fn this_machine_or_api_key(
+    console: State<Arc<Console>>,
+    peer: ConnectInfo<SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if api_key(request.headers(), &console.api_keys).is_some() {
+        next.run(request).await
+    } else {
+        this_machine_only(console, peer, request, next).await
+    }
 }
 
 /// Refuses callers without an API key.

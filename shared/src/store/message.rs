@@ -316,9 +316,10 @@ impl Table {
             }
             if !item.is_empty() {
                 // Its recipient asked to be forgotten.
-                let update = self.update(pk, SET, Some("attribute_not_exists(touser)"), values());
-                written_if("UpdateItem", update.send().await)?;
-                return Ok(Recorded::Now);
+                let condition = "attribute_not_exists(touser) AND attribute_not_exists(finished_at)";
+                let update = self.update(pk, SET, Some(condition), values());
+                let is_new = written_if("UpdateItem", update.send().await)?;
+                return Ok(if is_new { Recorded::Now } else { Recorded::Before });
             }
             let created = [
                 ("status", text(receipt.status.as_str())),

@@ -26,6 +26,12 @@ pub struct Account {
 }
 
 impl Account {
+    /// Makes an account, as a run without one does.
+    #[must_use]
+    pub fn random() -> Self {
+        Self::make(&mut Random::from_os())
+    }
+
     pub(crate) fn make(random: &mut Random) -> Self {
         Self {
             app_id: format!("wx{}", random.hex(16)),

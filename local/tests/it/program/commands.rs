@@ -104,7 +104,20 @@ fn a_check_names_every_fault_of_the_settings_and_starts_nothing() {
     }
     assert!(!text.contains("5ec2e7") && !text.contains("key-of-the"), "{text}");
     let elsewhere = command(&["--check", "--listen", "0.0.0.0"], &[]);
-    assert_eq!(elsewhere.0, 1, "{elsewhere:?}");
+    assert_eq!(elsewhere.0, 2, "{elsewhere:?}");
+    let own_code = command(&["--check"], &[("FORWARD_URL", "ftp://x")]);
+    assert_eq!(
+        (own_code.0, own_code.2.contains("FORWARD_SECRET")),
+        (1, true),
+        "{own_code:?}"
+    );
+    assert_eq!(command(&["--check"], &[]).0, 0);
+    // What only AWS has is no fault here.
+    let login = command(&real, &[&account[..], &[("JWT_ISSUER", "nonsense")]].concat());
+    assert_eq!(login.0, 0, "{login:?}");
+    let short = command(&real, &[&account[..3], &[("API_KEYS", "short")]].concat());
+    assert_eq!((short.0, short.1.contains("shorter than 16")), (0, true), "{short:?}");
+    assert_eq!(command(&["--check", "health"], &[]).0, 2);
 }
 
 /// A simulated run with data of every kind, which has been stopped.
@@ -140,6 +153,16 @@ async fn a_backup_of_a_running_bundle_is_its_data() {
     let name = file.to_str().unwrap();
     let Ended(code, _, error) = command(&["backup", name, "--data", folder], &[]);
     assert_eq!(code, 0, "{error}");
+    for odd in ["file:odd.sqlite", ":memory:"] {
+        let copied = Command::new(env!("CARGO_BIN_EXE_local"))
+            .args(["backup", odd, "--data", folder])
+            .current_dir(copy.path())
+            .status();
+        assert_eq!(copied.unwrap().code(), Some(0), "{odd}");
+        let length = |file: &Path| std::fs::metadata(file).unwrap().len();
+        assert_eq!(length(&copy.path().join(odd)), length(&file), "a name is a name: {odd}");
+        std::fs::remove_file(copy.path().join(odd)).unwrap();
+    }
     let Ended(code, _, error) = command(&["backup", name, "--data", folder], &[]);
     assert_eq!(code, 1, "an existing file stays");
     assert!(error.contains("wechat.sqlite"), "{error}");
@@ -180,6 +203,7 @@ async fn dynamodb() -> (Client, String, String, Option<TableServer>) {
     let config = aws_sdk_dynamodb::config::Builder::from(&wechat::aws::load(&[
         "dynamodb:CreateTable",
         "dynamodb:GetItem",
+        "dynamodb:PutItem",
         "dynamodb:UpdateItem",
     ]))
     .region(Region::new("eu-central-1"))
@@ -232,6 +256,26 @@ async fn the_data_of_one_machine_moves_to_dynamodb_once_and_without_its_secrets(
         AttributeValue::S(FOLLOWER.to_owned())
     );
 
+    // The relay has made the item of the keys for its secret, before the import: the keys are added to it.
+    let keys = lines.lines().find(|line| line.contains(r#"{"S":"keys#"#)).unwrap();
+    let keys: Value = serde_json::from_str(keys).unwrap();
+    let keys = AttributeValue::S(keys["Item"]["pk"]["S"].as_str().unwrap().to_owned());
+    let of_relay = client.put_item().table_name(&table).item("pk", keys.clone());
+    let of_relay = of_relay.item("relay_secret", AttributeValue::S("made there".to_owned()));
+    of_relay.send().await.unwrap();
+    let Ended(code, text, _) = import(&file);
+    assert_eq!((code, text.starts_with("1 items were written")), (0, true), "{text}");
+    let read = client
+        .get_item()
+        .table_name(&table)
+        .key("pk", keys)
+        .send()
+        .await
+        .unwrap();
+    let item = read.item.unwrap();
+    assert_eq!(item["relay_secret"], AttributeValue::S("made there".to_owned()));
+    assert_eq!(item["keys"].as_m().unwrap().len(), 1);
+
     // What is there stays: the bundle in AWS may have changed it.
     let newer = client.update_item().table_name(&table).key("pk", pk.clone());
     let newer = newer.update_expression("SET openid = :new");
@@ -255,6 +299,17 @@ async fn the_data_of_one_machine_moves_to_dynamodb_once_and_without_its_secrets(
     std::fs::write(&damaged, "{\"Item\":{\"pk\":{\"S\":\"stray\"}}}\n{\"Item\":").unwrap();
     let Ended(code, _, error) = import(&damaged);
     assert_eq!((code, error.contains("line 2")), (1, true), "{error}");
+    let piped = Command::new("sh")
+        .args([
+            "-c",
+            &format!(
+                "cat {name} | {} import /dev/stdin --table {table}",
+                env!("CARGO_BIN_EXE_local")
+            ),
+        ])
+        .envs(aws)
+        .status();
+    assert_eq!(piped.unwrap().code(), Some(1), "a pipe cannot be looked at beforehand");
     let stray = client
         .get_item()
         .table_name(&table)
@@ -281,7 +336,25 @@ fn a_folder_in_use_is_not_exported() {
     assert_eq!((code, error.contains("in use")), (1, true), "{error}");
     assert!(!file.exists());
     let Ended(code, _, error) = command(&["backup", file.to_str().unwrap()], &[]);
-    assert_eq!((code, error.contains("--data")), (1, true), "{error}");
+    assert_eq!((code, error.contains("--data")), (2, true), "{error}");
+    let Ended(code, _, error) = command(&["import", "nothing"], &[]);
+    assert_eq!((code, error.contains("--table")), (2, true), "{error}");
+    let empty = TempDir::new().unwrap();
+    let Ended(code, _, error) = command(
+        &[
+            "export",
+            file.to_str().unwrap(),
+            "--data",
+            empty.path().to_str().unwrap(),
+        ],
+        &[],
+    );
+    assert_eq!((code, error.contains("no data")), (1, true), "{error}");
+    assert_eq!(
+        std::fs::read_dir(empty.path()).unwrap().count(),
+        0,
+        "nothing is made there"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -314,8 +387,11 @@ async fn metrics_are_for_this_machine_and_count_what_happens() {
         !text.contains("97_") && !text.contains(FOLLOWER),
         "no token and no openid: {text}"
     );
-    let proxied = http()
-        .get(format!("{url}/metrics"))
-        .header("x-forwarded-for", "203.0.113.1");
-    assert_eq!(proxied.send().await.unwrap().status(), 403);
+    let proxied = || {
+        http()
+            .get(format!("{url}/metrics"))
+            .header("x-forwarded-for", "203.0.113.1")
+    };
+    assert_eq!(proxied().send().await.unwrap().status(), 403);
+    assert_eq!(proxied().bearer_auth(API_KEY).send().await.unwrap().status(), 200);
 }
