@@ -7,6 +7,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
+use testing::{OwnAnswer, OwnCode};
 
 use super::{
     process::Program,
@@ -126,4 +127,36 @@ async fn a_service_manager_that_stops_it_loses_nothing_in_flight() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!((&last["queued"], &last["unknown"]), (&json!(0), &json!(0)), "{last}");
+}
+
+/// Own code takes a second and a half for a reply with another one after it, and the program is stopped meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_last_callback_hands_over_is_done_before_the_end() {
+    let (platform, own_code) = (real_account::platform().await, OwnCode::start().await);
+    let reply = json!({"reply": {"type": "text", "content": "first", "then": [{"type": "text", "content": "second"}]}});
+    own_code.answer(OwnAnswer::status(200, reply.to_string()).after(Duration::from_millis(1500)));
+    let variables = [
+        ("FORWARD_URL", own_code.endpoint()),
+        ("FORWARD_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned()),
+    ];
+    let variables = variables.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let mut program = real_account::run(&platform, &[], &variables);
+    let callback = real_account::webhook_url(&program.url(), platform.account());
+    let subscribe = include_str!("../../fixtures/subscribe.xml");
+    let answered = tokio::spawn(async move {
+        let answer = http().post(callback).body(subscribe).send().await.unwrap();
+        answer.text().await.unwrap()
+    });
+    own_code.asked(1).await;
+    program.signal("TERM");
+    assert!(answered.await.unwrap().contains("first"));
+    assert_eq!(program.exit_code(), Some(0), "{}", program.logs());
+    assert!(!program.logs().contains("lost"), "{}", program.logs());
+    let calls = http()
+        .get(format!("{}/sim/calls", platform.base_url()))
+        .send()
+        .await
+        .unwrap();
+    let calls = calls.text().await.unwrap();
+    assert!(calls.contains("/cgi-bin/message/custom/send"), "{calls}");
 }
