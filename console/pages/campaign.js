@@ -17,7 +17,7 @@ const ENDED = ["stopped", "done", "cancelled"];
 const ACTIONS = {
   pause: STOPPABLE,
   resume: ["waiting", "paused", "stopped"],
-  cancel: [...STOPPABLE, "paused"],
+  cancel: [...STOPPABLE, "paused", "stopped"],
   resend: ENDED,
   delete: ["draft", ...ENDED],
 };

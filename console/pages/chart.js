@@ -31,7 +31,7 @@ export function dayChart(days, choose) {
   });
   const sum = (outcome) => count(days.reduce((all, day) => all + day[outcome], 0));
   return h("figure", { class: "chart" },
-    h("figcaption", {}, OUTCOMES.map((outcome) => h("span", {}, swatch(outcome), t(`status-${outcome}`), " ", h("b", {}, sum(outcome))))),
+    h("figcaption", {}, h("span", { class: "hint grow" }, t("deliveries-by-day")), OUTCOMES.map((outcome) => h("span", {}, swatch(outcome), t(`status-${outcome}`), " ", h("b", {}, sum(outcome))))),
     h("div", { class: "chart-scale hint" }, count(highest)),
     drawing(t("deliveries-by-day"), HEIGHT, ...stacks),
     h("div", { class: "chart-ends hint" }, h("span", {}, days[0].day), h("span", {}, days.at(-1).day)),

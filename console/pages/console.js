@@ -77,7 +77,7 @@ function askToSignIn(signIn, fault) {
   const alert = h("p", { class: "fault", id: "sign-in-fault", role: "alert" }, fault);
   const leave = async () => fill(alert, await leaveToSignIn(signIn));
   const title = [h("h2", {}, t("sign-in")), h("p", { class: "hint" }, t(issuer ? "sign-in-hint-jwt" : "sign-in-hint", issuer && new URL(issuer).host))];
-  const form = keyForm(clientId ? [] : title, show, { label: issuer ? t("access-token") : "API key", refused: issuer ? t("pasted-token-refused") : t("wrong-key") });
+  const form = keyForm(clientId ? [] : title, show, { label: issuer ? t("access-token") : t("api-key"), refused: issuer ? t("pasted-token-refused") : t("wrong-key") });
   const ways = clientId
     ? [title, button(t("sign-in"), leave, { class: "primary wide", id: "sign-in" }), alert, h("details", {}, h("summary", {}, t("sign-in-by-token")), form)]
     : [alert, form];

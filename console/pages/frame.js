@@ -27,7 +27,7 @@ export function accountName({ app_id: appId, mode }) {
 }
 
 /** The form that asks for an API key, or a JWT, under a title of its page. `accepted` is called with the account. */
-export function keyForm(title, accepted, { label = "API key", refused = t("wrong-key") } = {}) {
+export function keyForm(title, accepted, { label = t("api-key"), refused = t("wrong-key") } = {}) {
   const input = h("input", { type: "password", id: "api-key", autocomplete: "off", required: true });
   const fault = h("p", { class: "fault", id: "api-key-fault", role: "alert" });
   const submit = async (event) => {

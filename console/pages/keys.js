@@ -2,7 +2,6 @@
 
 import { call, read } from "./api.js";
 import { busy, button, copy, fill, h, iconButton, redraw, sureButton, toast } from "./dom.js";
-
 import { both, t } from "./i18n.js";
 import { problemBox } from "./problem.js";
 import { dateTime } from "./time.js";

@@ -118,10 +118,10 @@ function open(message) {
     .filter(([, fact]) => fact !== null && fact !== undefined);
   const steps = [
     [t("step-accepted"), sent],
-    [t("step-receipt"), finished, sent && finished && t("after", span(finished - sent))],
+    [t("step-receipt"), finished, sent && finished && t("after", span(finished - sent)), ["blocked", "failed"].includes(message.status)],
   ];
   fill(story, h("div", { class: "row" }, title, h("span", { class: "grow" }), statusPill(message.status)),
-    h("ol", { class: "steps" }, steps.map(([step, at, after]) => h("li", { class: at ? "done" : "" }, icon(at ? "check" : "pause"),
+    h("ol", { class: "steps" }, steps.map(([step, at, after, isBad]) => h("li", { class: at ? "done" : "" }, icon(at ? (isBad ? "cross" : "check") : "pause"),
       h("span", {}, step, ": ", at ? dateTime(at) : t("not-yet"), after && [" ", after])))),
     h("div", { class: "remedy" }, h("strong", {}, t("meaning")), h("p", {}, both(meaning))),
     h("dl", { class: "facts" }, facts.map(([name, fact]) => [h("dt", {}, name), h("dd", {}, h("code", {}, String(fact)))])),

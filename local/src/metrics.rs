@@ -15,6 +15,45 @@ const PREFIX: &str = "wechat_bundle";
 /// Seconds. The bounds of the latency histograms: WeChat waits 5 s for a reply.
 const BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
+/// What each metric says.
+const HELP: [(&str, &str); 23] = [
+    (
+        "BadSignatures",
+        "Callbacks that were refused: not signed with the Token",
+    ),
+    ("Callbacks", "Callbacks of WeChat by type"),
+    ("CampaignStops", "Campaigns that stopped by themselves"),
+    ("DeadForwards", "Callbacks that own code will not be asked for again"),
+    ("Deliveries", "Receipts of WeChat by what became of the message"),
+    ("Duplicates", "Callbacks that WeChat delivered again"),
+    ("ExchangeFailures", "Web logins whose code WeChat did not exchange"),
+    (
+        "ForcedRefreshes",
+        "Tokens that were replaced because WeChat refused them",
+    ),
+    (
+        "ForwardsWithoutUrl",
+        "Runs that found callbacks for own code without FORWARD_URL",
+    ),
+    ("HandedOver", "Callbacks whose effects the worker took over"),
+    ("LateEffects", "Effects that the worker carried out"),
+    ("LostEffects", "Effects that nobody will carry out"),
+    ("LostReplies", "Replies that came too late for WeChat"),
+    ("Refreshes", "Tokens that WeChat gave"),
+    ("ReplyLatency", "From a callback to its answer"),
+    ("Sends", "Messages by outcome"),
+    ("TicketFailures", "Tickets of the JS-SDK that WeChat did not give"),
+    ("TicketRefreshes", "Tickets of the JS-SDK that WeChat gave"),
+    ("TokenLifeSeconds", "How long the access_token lives still"),
+    ("Unreadable", "Callbacks that are signed and cannot be read"),
+    ("WaitingForwards", "Callbacks that wait for own code"),
+    ("WechatErrcodes", "Refusals of WeChat by class"),
+    (
+        "WhitelistDenied",
+        "Calls that WeChat refused with 40164: the address is not on the whitelist",
+    ),
+];
+
 /// The metrics since the process started. Clones are the same metrics.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Metrics(std::sync::Arc<State>);
@@ -56,7 +95,8 @@ impl Metrics {
             return Ok(family.clone());
         }
         let name = name_of(metric);
-        let help = format!("{} in CloudWatch", metric.name);
+        let known = HELP.iter().find(|(name, _)| *name == metric.name);
+        let help = known.map_or(metric.name, |(_, help)| *help);
         let labels = label.map(snake_case);
         let labels: Vec<_> = labels.iter().map(String::as_str).collect();
         let family = match metric.unit {
@@ -156,6 +196,7 @@ mod tests {
             "wechat_bundle_reply_latency_seconds_sum 0.03",
             "wechat_bundle_token_life_seconds 7140",
             "# TYPE wechat_bundle_token_life_seconds gauge",
+            "# HELP wechat_bundle_token_life_seconds How long the access_token lives still",
         ] {
             assert!(text.lines().any(|one| one == line), "{line} in {text}");
         }

@@ -6,11 +6,15 @@ use clap::{Parser, Subcommand};
 use wechat::callback::MessageMode;
 
 const EXAMPLES_AND_ENVIRONMENT: &str = "\
+The program is called local where it was built (cargo run -p local), and wechat-bundle where it is installed: local is a word of
+the shell. / 构建产物名为 local，安装后名为 wechat-bundle：local 是 shell 的内部命令。
+
 Examples / 示例:
-  local                             a simulated account, nothing is kept / 模拟账号，不保存数据
-  local --data ./data               the same account, rules and records every time / 每次使用同一账号、规则与发送记录
-  local --port 9000 --mode plain    other ports, callbacks in the clear / 另选端口，明文模式
-  local --data ./data --wechat https://api.weixin.qq.com
+  wechat-bundle                     a simulated account, nothing is kept / 模拟账号，不保存数据
+  wechat-bundle --data ./data       the same account, rules and records every time / 每次使用同一账号、规则与发送记录
+  wechat-bundle --port 9000 --mode plain
+                                    other ports, callbacks in the clear / 另选端口，明文模式
+  wechat-bundle --data ./data --wechat https://api.weixin.qq.com
                                     a real account, from the environment / 真实账号，取自环境变量
 
 Environment with --wechat / 使用 --wechat 时读取的环境变量:
@@ -51,7 +55,7 @@ pub struct Options {
     /// The port; the simulator takes the next one. 0 is any free port. / 监听端口，模拟器使用其后一个端口；0 为任意空闲端口
     #[arg(long, default_value_t = 8000, global = true)]
     pub port: u16,
-    /// The address to listen on. Another than loopback needs --wechat and API_KEYS. / 监听地址；非本机地址需要 --wechat 与 API_KEYS
+    /// The address to listen on. Any other than loopback needs --wechat and API_KEYS. / 监听地址；非本机地址需要 --wechat 与 API_KEYS
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1", global = true)]
     pub listen: IpAddr,
     /// Keeps the store in this folder; without it nothing is kept. / 数据目录，不指定则不保存数据

@@ -1,7 +1,6 @@
 // The messages on a phone: bubbles, news, template messages. Nothing that was sent becomes markup.
 
 import { h, icon } from "../dom.js";
-
 import { t } from "../i18n.js";
 import { timeOfDay } from "../time.js";
 

@@ -1,7 +1,7 @@
 //! `gateway BINARY`: one built function behind API Gateway, for tests that need a browser. Prints `ready http://127.0.0.1:PORT`.
 //!
 //! With `JWT_ISSUER` and the variables that go with it, which the function gets too, it has a JWT authorizer before `/api`, as a
-//! stack has: issuer, audience, end and scopes are checked, the signature is not.
+//! stack has before `admin`: issuer, audience, end and scopes are checked, the signature is not.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(
