@@ -16,7 +16,7 @@ const PREFIX: &str = "wechat_bundle";
 const BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// What each metric says.
-const HELP: [(&str, &str); 23] = [
+const HELP: [(&str, &str); 24] = [
     (
         "BadSignatures",
         "Callbacks that were refused: not signed with the Token",
@@ -48,6 +48,7 @@ const HELP: [(&str, &str); 23] = [
     ("Unreadable", "Callbacks that are signed and cannot be read"),
     ("WaitingForwards", "Callbacks that wait for own code"),
     ("WechatErrcodes", "Refusals of WeChat by class"),
+    ("WechatLatency", "From a call to WeChat to its answer"),
     (
         "WhitelistDenied",
         "Calls that WeChat refused with 40164: the address is not on the whitelist",
