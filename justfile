@@ -36,7 +36,7 @@ lint:
 # Runs all Rust tests: just test, just test some_name
 [group('every day')]
 test *options:
-    cargo test --workspace --locked "$@"
+    cargo test --workspace --locked --no-fail-fast "$@"
 
 # Breaks a dependency at each step, and compares docs/reliability.md with what comes of it; a part of `test`
 [group('every day')]

@@ -91,7 +91,11 @@ async fn deliver_all(mode: Mode) {
     );
 
     let (kept, entries) = after_first;
-    assert_eq!(kept.len(), 8, "the rules, four receipts and three problems: {kept:#?}");
+    assert_eq!(
+        kept.len(),
+        9,
+        "the rules, four receipts, three problems and the day's counts: {kept:#?}"
+    );
     assert_eq!(entries.len(), samples.len());
     let ids: BTreeSet<&str> = entries
         .iter()
