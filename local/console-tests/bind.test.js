@@ -138,7 +138,7 @@ for (const locale of ["en-GB", "zh-CN"]) {
     });
     const { page, context, problems } = await openConsole(chrome().browser, bundle.url, { locale });
     try {
-      await page.getByLabel("API key").fill("a-key-of-the-account");
+      await page.locator("#api-key").fill("a-key-of-the-account");
       await page.keyboard.press("Enter");
       await page.getByRole("dialog").waitFor({ state: "detached" });
       await makeCode(page, "u-1");

@@ -64,7 +64,7 @@ realTest("a message that was blocked is found, with why", async ({ page, say, pl
   await page.locator("#messages-by").selectOption("problems");
   await page.locator("#messages-find").click();
   await row.locator("[data-status=blocked]").waitFor();
-  await page.getByText(say("messages-title")).waitFor();
+  await page.getByRole("heading", { name: say("messages-title") }).waitFor();
 });
 
 realTest("a rule and a menu that are made here answer the followers there", async ({ page, say, platform }) => {

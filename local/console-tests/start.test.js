@@ -350,7 +350,7 @@ for (const [locale, title, cancel, again] of [
     try {
       const sent = [];
       page.on("request", (request) => request.url().endsWith("/api/sendTemplateMessage") && sent.push(request));
-      await page.getByLabel("API key").fill("a-key-of-the-account");
+      await page.locator("#api-key").fill("a-key-of-the-account");
       await page.keyboard.press("Enter");
       // The templates cannot be read, since there is no WeChat.
       await page.locator("#panel-send .result.bad").waitFor();
