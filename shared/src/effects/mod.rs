@@ -150,10 +150,6 @@ impl Effects {
     pub async fn run(&self, callback: &Callback, received_at: i64, budget: Duration) -> Result<Ran, Failed> {
         let began = Instant::now();
         let recorded = self.record_receipt(callback, received_at, budget).await?;
-        if recorded == Some(Recorded::Now) {
-            self.count_delivery(callback, budget.saturating_sub(began.elapsed()))
-                .await;
-        }
         let budget = budget.saturating_sub(began.elapsed());
         let (ran, followed) = tokio::join!(
             self.run_claimed(callback, received_at, budget),
@@ -174,25 +170,30 @@ impl Effects {
         received_at: i64,
         budget: Duration,
     ) -> Result<Option<Recorded>, EffectError> {
+        let began = Instant::now();
         let Some(receipt) = receipt(callback, received_at) else {
             return Ok(None);
         };
         let recorded = timeout(budget, self.table.record_receipt(receipt)).await;
         let recorded = recorded.map_err(|_| EffectError::TooLate(budget))??;
-        if recorded == Recorded::No {
-            tracing::warn!(
+        match recorded {
+            Recorded::Now => {
+                self.count_delivery(receipt.status, budget.saturating_sub(began.elapsed()))
+                    .await;
+            }
+            Recorded::Before => {}
+            Recorded::No => tracing::warn!(
                 "a receipt was not recorded: its user is not the recipient of the message; is this URL also in the console of \
                  another account? / 回执的用户与消息的接收者不符，未予记录：是否有其他公众号的服务器配置指向了此 URL？"
-            );
+            ),
         }
         Ok(Some(recorded))
     }
 
     /// Counts what became of a message. The record of the message is the truth, and the count is for a look at a day: it fails
     /// nothing, and the write goes on when it is slow.
-    async fn count_delivery(&self, callback: &Callback, budget: Duration) {
-        let counting = receipt(callback, 0).and_then(|receipt| self.deliveries.count(receipt.status.as_str()));
-        if let Some(writing) = counting {
+    async fn count_delivery(&self, status: MessageStatus, budget: Duration) {
+        if let Some(writing) = self.deliveries.count(status.as_str()) {
             let _ = writing.ends_within(budget.min(COUNTING)).await;
         }
     }
