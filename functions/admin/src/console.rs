@@ -1,7 +1,5 @@
 //! `/console`: the console's pages, for anybody. What they show comes from the API, with the key of whoever opens them.
 
-use std::borrow::Cow;
-
 use ::console::{CONTENT_SECURITY_POLICY, INDEX};
 use http::{HeaderValue, Response, StatusCode, header};
 use http_api::{
@@ -48,8 +46,17 @@ pub(crate) const ROUTES: &[Route<App>] = &[
     }),
 ];
 
+/// What depends on how staff sign in.
+#[derive(Debug)]
+pub(crate) struct Console {
+    /// The policy of the page, which may call its own origin, and the issuer to sign in.
+    policy: HeaderValue,
+    /// The content of [`SIGN_IN`].
+    sign_in: String,
+}
+
 /// How staff sign in: by an API key, or where the gateway takes JWTs only, by one of the issuer's.
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct SignIn<'a> {
     issuer: Option<&'a str>,
     client_id: Option<&'a str>,
@@ -57,78 +64,78 @@ struct SignIn<'a> {
     scope: Option<String>,
 }
 
+impl Console {
+    pub(crate) fn new(login: Option<&StaffLogin>) -> Self {
+        let mut policy = format!("{CONTENT_SECURITY_POLICY}; connect-src 'self'");
+        for origin in login.iter().flat_map(|login| &login.origins) {
+            policy.push(' ');
+            policy.push_str(origin);
+        }
+        Self {
+            // Origins are ASCII.
+            policy: HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static(CONTENT_SECURITY_POLICY)),
+            sign_in: json::write(&login.map(sign_in).unwrap_or_default()),
+        }
+    }
+}
+
+fn sign_in(login: &StaffLogin) -> SignIn<'_> {
+    let StaffLogin {
+        send_scope,
+        admin_scope,
+        ..
+    } = login;
+    let scope = if send_scope == admin_scope {
+        format!("openid {send_scope}")
+    } else {
+        format!("openid {send_scope} {admin_scope}")
+    };
+    SignIn {
+        issuer: Some(&login.issuer),
+        client_id: login.client_id.as_deref(),
+        audience: login.audience.as_deref(),
+        scope: Some(scope),
+    }
+}
+
 /// Serves `GET /console`.
 async fn index(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
-    answer(app, request, INDEX)
+    answer(&app.console, request, INDEX)
 }
 
 /// Serves `GET /console/pages/{file}`.
 async fn file(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
-    answer(app, request, request.parameter("file"))
+    answer(&app.console, request, request.parameter("file"))
 }
 
-fn answer(app: &App, request: &ApiRequest<'_>, name: &str) -> Result<Response<String>, Problem> {
-    let login = app.staff_login.as_ref();
-    if name == SIGN_IN {
-        let content = Cow::Owned(json::write(&sign_in(login)));
-        return Ok(respond(request, login, "application/json", content));
+fn answer(console: &Console, request: &ApiRequest<'_>, name: &str) -> Result<Response<String>, Problem> {
+    let (content_type, content) = if name == SIGN_IN {
+        ("application/json", console.sign_in.as_str())
+    } else {
+        let file = ::console::file(name)
+            .ok_or_else(|| Problem::not_found("the console has no such file / 控制台没有此文件"))?;
+        (file.content_type, file.content)
+    };
+    let mut response = respond(request, content_type, content);
+    for (name, value) in [
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+        (header::CONTENT_SECURITY_POLICY, console.policy.clone()),
+        (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    ] {
+        response.headers_mut().insert(name, value);
     }
-    let file =
-        ::console::file(name).ok_or_else(|| Problem::not_found("the console has no such file / 控制台没有此文件"))?;
-    Ok(respond(request, login, file.content_type, Cow::Borrowed(file.content)))
+    Ok(response)
 }
 
-fn sign_in(login: Option<&StaffLogin>) -> SignIn<'_> {
-    SignIn {
-        issuer: login.map(|login| login.issuer.as_str()),
-        client_id: login.and_then(|login| login.client_id.as_deref()),
-        audience: login.and_then(|login| login.audience.as_deref()),
-        scope: login.map(
-            |StaffLogin {
-                 send_scope: send,
-                 admin_scope: admin,
-                 ..
-             }| {
-                let both = if send == admin {
-                    send.clone()
-                } else {
-                    format!("{send} {admin}")
-                };
-                format!("openid {both}")
-            },
-        ),
-    }
-}
-
-/// The policy of the page, which signs in at the issuer.
-fn policy(login: Option<&StaffLogin>) -> HeaderValue {
-    let origins = login.map_or(&[][..], |login| &login.origins).join(" ");
-    let policy = format!("{CONTENT_SECURITY_POLICY}; connect-src 'self' {origins}");
-    HeaderValue::from_str(policy.trim_end()).unwrap_or(HeaderValue::from_static(CONTENT_SECURITY_POLICY))
-}
-
-/// Answers with the file, unless the browser has it. It asks each time, so that all its files are of one version.
-fn respond(
-    request: &ApiRequest<'_>,
-    login: Option<&StaffLogin>,
-    content_type: &'static str,
-    content: Cow<'_, str>,
-) -> Response<String> {
+/// Answers with the content, unless the browser has it. It asks each time, so that all its files are of one version.
+fn respond(request: &ApiRequest<'_>, content_type: &'static str, content: &str) -> Response<String> {
     let tag = sha256_hex(content.as_bytes());
     let mut cached = request.headers().get_all(header::IF_NONE_MATCH).iter();
     let is_cached = cached.any(|known| known.to_str().is_ok_and(|known| known.contains(&tag)));
     let response = if is_cached {
         response::empty(StatusCode::NOT_MODIFIED)
     } else {
-        response::respond(200, content_type, content.into_owned())
+        response::respond(200, content_type, content.to_owned())
     };
-    let mut response = etag::with_etag(response, tag);
-    for (name, value) in [
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
-        (header::CONTENT_SECURITY_POLICY, policy(login)),
-        (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
-    ] {
-        response.headers_mut().insert(name, value);
-    }
-    response
+    etag::with_etag(response, tag)
 }

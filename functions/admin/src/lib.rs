@@ -24,6 +24,8 @@ use wechat::{
     token::RefreshPort,
 };
 
+use self::console::Console;
+
 /// The AWS calls that this function makes. Its role in `template.yaml` allows these and no others.
 pub const AWS_CALLS: &[&str] = &[
     "dynamodb:BatchGetItem",
@@ -48,6 +50,7 @@ pub struct App {
     /// The address of own code, for the doctor.
     forward_url: Option<ForwardUrl>,
     staff_login: Option<StaffLogin>,
+    console: Console,
     /// Why the secret could not be read. Only the doctor is served then.
     secret: Option<SecretError>,
     is_simulated: bool,
@@ -80,6 +83,7 @@ impl App {
             refresher,
             webhook_mode,
             forward_url,
+            console: Console::new(staff_login.as_ref()),
             staff_login,
             secret,
             is_simulated,

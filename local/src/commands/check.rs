@@ -1,12 +1,12 @@
 //! `local --check`: whether the bundle would start with these settings.
 
-use wechat::callback::MessageMode;
+use wechat::{
+    callback::MessageMode,
+    config::{SHORTEST_API_KEY, count_short_keys},
+};
 
 use super::{CommandError, Outcome};
 use crate::{Local, options::Options};
-
-/// Characters that the doctor asks of a key at least.
-const SHORTEST_KEY: usize = 16;
 
 /// Reads all settings as a start does, and says what they make.
 pub(super) async fn run(options: &Options) -> Result<Outcome, CommandError> {
@@ -22,16 +22,16 @@ pub(super) async fn run(options: &Options) -> Result<Outcome, CommandError> {
                 "  → without API_KEYS /api answers 401 to everyone / 未设置 API_KEYS，/api 一律返回 401".to_owned(),
             );
         }
-        if keys.iter().any(|key| key.expose().len() < SHORTEST_KEY) {
+        if count_short_keys(keys) > 0 {
             lines.push(format!(
-                "  → a key is shorter than {SHORTEST_KEY} characters / 有密钥短于 {SHORTEST_KEY} 个字符"
+                "  → a key is shorter than {SHORTEST_API_KEY} characters / 有密钥短于 {SHORTEST_API_KEY} 个字符"
             ));
         }
     }
     let mode = settings.webhook.verifier.mode;
     lines.push(format!("message mode / 消息加解密方式: {}", mode.as_str()));
     if mode == MessageMode::Plain {
-        lines.push("  → without WECHAT_ENCODING_AES_KEY callbacks are not encrypted / 未设置 WECHAT_ENCODING_AES_KEY，回调为明文".to_owned());
+        lines.push("  → callbacks are not encrypted; safe mode needs WECHAT_ENCODING_AES_KEY / 回调为明文；安全模式需要 WECHAT_ENCODING_AES_KEY".to_owned());
     }
     let own_code = settings
         .admin

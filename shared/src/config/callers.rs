@@ -123,8 +123,8 @@ pub struct AdminConfig {
 }
 
 impl AdminConfig {
-    /// Reads the variables of [`CallerConfig`], `FORWARD_URL` and those of the staff's login, and checks the callback settings if there are any. Succeeds
-    /// without the secret when all needed variables and `API_KEYS` are set directly: the doctor can then report the problem
+    /// Reads the variables of [`CallerConfig`], `FORWARD_URL` and those of the staff's login, and checks the callback settings if
+    /// there are any. Succeeds without the secret when all needed variables and `API_KEYS` are set directly: the doctor can then report the problem
     /// to a holder of a key.
     ///
     /// # Errors
@@ -170,6 +170,16 @@ pub struct CallerConfig {
     pub refresher_function: String,
     /// The keys that open `/api/*`. When empty, only callers with a JWT that the gateway's authorizer has accepted may call.
     pub api_keys: Vec<Secret>,
+}
+
+/// Characters of the shortest API key that cannot be guessed.
+pub const SHORTEST_API_KEY: usize = 16;
+
+/// Returns how many of `keys` can be guessed.
+#[must_use]
+pub fn count_short_keys(keys: &[Secret]) -> usize {
+    let is_short = |key: &&Secret| key.expose().chars().count() < SHORTEST_API_KEY;
+    keys.iter().filter(is_short).count()
 }
 
 impl CallerConfig {

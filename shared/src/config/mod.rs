@@ -20,7 +20,9 @@ use serde_json::Value;
 pub use self::forward::{ForwardConfig, ForwardUrl, SigningSecret};
 #[cfg(feature = "client")]
 pub use self::{
-    callers::{AdminConfig, ApiConfig, CallerConfig, RefresherConfig, WorkerConfig},
+    callers::{
+        AdminConfig, ApiConfig, CallerConfig, RefresherConfig, SHORTEST_API_KEY, WorkerConfig, count_short_keys,
+    },
     staff_login::StaffLogin,
     users::UsersConfig,
 };

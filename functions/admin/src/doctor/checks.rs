@@ -10,7 +10,7 @@ use wechat::{
     },
     callback::MessageMode,
     clock::{Deadline, beijing_day},
-    secret::Secret,
+    config::{SHORTEST_API_KEY, count_short_keys},
     store::{ForwardList, RefusedCallback, RelayedCalls, Sender, StoredToken, TokenItem},
     token::{Action, TokenError},
 };
@@ -20,9 +20,6 @@ use crate::{App, replies};
 
 /// Characters of an AppID: `wx` and 16 hexadecimal digits.
 const APP_ID_LENGTH: usize = 18;
-
-/// Characters of the shortest API key that cannot be guessed.
-const SHORTEST_KEY: usize = 16;
 
 /// Seconds for which a refused request with a good signature fails the check, whatever its address. Short, because it may
 /// be the replay of an old request.
@@ -239,12 +236,11 @@ pub(super) async fn quota(app: &App, cgi_path: &str, deadline: Deadline) -> Chec
 
 /// Checks the lengths of the API keys: a guessed key opens the whole API. The key of a simulated run is public.
 pub(super) fn api_keys(app: &App) -> CheckResult {
-    let is_short = |key: &&Secret| key.expose().chars().count() < SHORTEST_KEY;
-    let short = app.keys.api_keys().iter().filter(is_short).count();
+    let short = count_short_keys(app.keys.api_keys());
     if short > 0 && !app.is_simulated {
         return Err(Problem::set_up(format!(
-            "{short} of API_KEYS have fewer than {SHORTEST_KEY} characters and can be guessed \
-             / API_KEYS 中有 {short} 个少于 {SHORTEST_KEY} 个字符，容易被猜到"
+            "{short} of API_KEYS have fewer than {SHORTEST_API_KEY} characters and can be guessed \
+             / API_KEYS 中有 {short} 个少于 {SHORTEST_API_KEY} 个字符，容易被猜到"
         ))
         .with_hint(
             "Make new ones, for example with: openssl rand -hex 16. / 请重新生成，例如：openssl rand -hex 16。",
