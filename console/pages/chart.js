@@ -1,13 +1,14 @@
 // Charts, drawn as SVG: what became of messages, day by day or of one campaign, and how fast a campaign is.
 
-import { h } from "./dom.js";
+import { h, svg } from "./dom.js";
 import { count } from "./format.js";
 import { phrase, t } from "./i18n.js";
 
-const SPACE = "http://www.w3.org/2000/svg";
 /** The size of a drawing in its own units; CSS fits it to the page. */
 const WIDTH = 600;
 const HEIGHT = 120;
+const SHARES = 14;
+const RATES = 60;
 
 /** The outcomes of a day in the order in which they are stacked. */
 const OUTCOMES = ["delivered", "blocked", "failed"];
@@ -31,9 +32,10 @@ export function dayChart(days, choose) {
   });
   const sum = (outcome) => count(days.reduce((all, day) => all + day[outcome], 0));
   return h("figure", { class: "chart" },
-    h("figcaption", {}, h("span", { class: "hint grow" }, t("deliveries-by-day")), OUTCOMES.map((outcome) => h("span", {}, swatch(outcome), t(`status-${outcome}`), " ", h("b", {}, sum(outcome))))),
+    h("figcaption", {}, h("span", { class: "hint grow" }, t("deliveries-by-day")),
+      OUTCOMES.map((outcome) => h("span", {}, swatch(outcome), t(`status-${outcome}`), " ", h("b", {}, sum(outcome))))),
     h("div", { class: "chart-scale hint" }, count(highest)),
-    drawing(t("deliveries-by-day"), HEIGHT, ...stacks),
+    drawing("of-days", t("deliveries-by-day"), HEIGHT, ...stacks),
     h("div", { class: "chart-ends hint" }, h("span", {}, days[0].day), h("span", {}, days.at(-1).day)),
     h("details", {}, h("summary", {}, t("as-numbers")), h("div", { class: "scroll" }, h("table", { class: "totals" },
       h("thead", {}, h("tr", {}, h("th", { scope: "col" }, t("day")), OUTCOMES.map((outcome) => h("th", { scope: "col" }, t(`status-${outcome}`))))),
@@ -48,20 +50,20 @@ export function shareBar(label, totals) {
   let x = 0;
   const parts = Object.entries(totals).map(([state, number]) => {
     const width = number / all * WIDTH;
-    const part = rectangle(state, { x, y: 0, width, height: 14 });
+    const part = rectangle(state, { x, y: 0, width, height: SHARES });
     x += width;
     return width > 0 && part;
   });
-  return drawing(label, 14, ...parts);
+  return drawing("of-shares", label, SHARES, ...parts);
 }
 
 /** The line of the rates so far, newest last, against the pace that was asked for. */
 export function rateLine(label, rates, pace) {
   const highest = Math.max(pace, ...rates, 1) * 1.1;
-  const y = (rate) => HEIGHT / 2 * (1 - rate / highest);
+  const y = (rate) => RATES * (1 - rate / highest);
   const step = WIDTH / Math.max(1, rates.length - 1);
   const points = rates.map((rate, index) => `${(index * step).toFixed(1)},${y(rate).toFixed(1)}`).join(" ");
-  return drawing(label, HEIGHT / 2, svg("line", { class: "of-pace", x1: 0, x2: WIDTH, y1: y(pace), y2: y(pace) }), svg("polyline", { class: "of-rate", points }));
+  return drawing("of-rates", label, RATES, svg("line", { class: "of-pace", x1: 0, x2: WIDTH, y1: y(pace), y2: y(pace) }), svg("polyline", { class: "of-rate", points }));
 }
 
 /** The colour of a state beside its name. */
@@ -69,8 +71,8 @@ export function swatch(state) {
   return h("span", { class: `swatch of-${state}`, "aria-hidden": "true" });
 }
 
-function drawing(label, height, ...parts) {
-  const element = svg("svg", { class: "drawing", viewBox: `0 0 ${WIDTH} ${height}`, preserveAspectRatio: "none", role: "img" }, ...parts);
+function drawing(kind, label, height, ...parts) {
+  const element = svg("svg", { class: `drawing ${kind}`, viewBox: `0 0 ${WIDTH} ${height}`, preserveAspectRatio: "none", role: "img" }, ...parts);
   phrase(element, "aria-label", label);
   return element;
 }
@@ -82,10 +84,3 @@ function title(text) {
 }
 
 const rectangle = (state, place) => svg("rect", { class: `part of-${state}`, ...place });
-
-function svg(name, attributes, ...children) {
-  const element = document.createElementNS(SPACE, name);
-  for (const [attribute, value] of Object.entries(attributes)) element.setAttribute(attribute, value);
-  element.append(...children.filter(Boolean));
-  return element;
-}

@@ -2,10 +2,8 @@
 
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
-import { test } from "node:test";
-import { texts } from "../../console/pages/texts.js";
-import { openConsole, picture, startBundle } from "./browser.js";
-import { chrome, consoleTest, userWrites } from "./stage.js";
+import { picture, startBundle } from "./browser.js";
+import { consoleTest, pageTest, sayIn, userWrites } from "./stage.js";
 
 /** Own code that answers each request with `answer`, and keeps what it was asked. */
 async function startOwnCode() {
@@ -27,59 +25,51 @@ async function startOwnCode() {
   return own;
 }
 
-for (const [index, locale] of ["en-GB", "zh-CN"].entries()) {
-  test(`own code that was down gets its callbacks by a click (${locale})`, { timeout: 120_000 }, async () => {
-    const own = await startOwnCode();
-    const environment = { FORWARD_URL: own.url, FORWARD_SECRET: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" };
-    const bundle = await startBundle([], environment);
-    const { page, context, problems } = await openConsole(chrome().browser, bundle.url, { locale });
-    page.setDefaultTimeout(15_000);
-    const say = (text) => texts[text][index];
-    try {
-      own.answer = { status: 200, body: JSON.stringify({ reply: { type: "text", content: "自有回复" } }) };
-      await userWrites(page, "一");
-      await page.locator(".chat .bubble", { hasText: "自有回复" }).waitFor();
+/** A run with own code behind it: {url, own, stop}. */
+async function startWithOwnCode() {
+  const own = await startOwnCode();
+  const bundle = await startBundle([], { FORWARD_URL: own.url, FORWARD_SECRET: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" });
+  return { url: bundle.url, own, stop: async () => { await bundle.stop(); await own.stop(); } };
+}
 
-      await page.locator("#tab-own-code").click();
-      await page.locator("#panel-own-code code", { hasText: own.url.split("?")[0] }).waitFor();
-      assert.equal(await page.getByText("hidden").count(), 0);
-      await page.locator("#own-code-down").check();
-      await page.getByText(say("own-code-is-down")).waitFor();
-      await userWrites(page, "二");
-      const row = page.locator(".forwards [data-forward]");
-      await row.waitFor();
-      await row.getByText(say("attempts").replace("{0}", "1")).waitFor();
-      assert.ok(await page.locator("#retry-all").isDisabled(), "none is dead");
-      await picture(page, `own-code-${locale}`);
-      await page.locator("#own-code-down").uncheck();
-      await page.getByText(say("own-code-is-up")).waitFor();
-      await row.getByRole("button", { name: say("retry-what").replace("{0}", "text") }).click();
-      await row.waitFor({ state: "detached" });
-      assert.deepEqual(own.asked.map(({ document, reply }) => [document.Content, reply]), [["一", "expected"], ["二", "too-late"]]);
+for (const locale of ["en-GB", "zh-CN"]) {
+  const say = sayIn(locale);
+  pageTest(`own code that was down gets its callbacks by a click (${locale})`, startWithOwnCode, { locale }, async (page, { own }) => {
+    own.answer = { status: 200, body: JSON.stringify({ reply: { type: "text", content: "自有回复" } }) };
+    await userWrites(page, "一");
+    await page.locator(".chat .bubble", { hasText: "自有回复" }).waitFor();
 
-      own.answer = { status: 410, body: "" };
-      await userWrites(page, "三");
-      await row.getByText("410").waitFor();
-      own.answer = { status: 204, body: "" };
-      await page.locator("#retry-all").click();
-      await row.waitFor({ state: "detached" });
-      assert.equal(own.asked.at(-1).document.Content, "三");
+    await page.locator("#tab-own-code").click();
+    await page.locator("#panel-own-code code", { hasText: own.url.split("?")[0] }).waitFor();
+    assert.equal(await page.getByText("hidden").count(), 0);
+    await page.locator("#own-code-down").check();
+    await page.getByText(say("own-code-is-down")).waitFor();
+    await userWrites(page, "二");
+    const row = page.locator(".forwards [data-forward]");
+    await row.waitFor();
+    await row.getByText(say("attempts", 1)).waitFor();
+    assert.ok(await page.locator("#retry-all").isDisabled(), "none is dead");
+    await picture(page, `own-code-${locale}`);
+    await page.locator("#own-code-down").uncheck();
+    await page.getByText(say("own-code-is-up")).waitFor();
+    await row.getByRole("button", { name: say("retry-what", "text") }).click();
+    await row.waitFor({ state: "detached" });
+    assert.deepEqual(own.asked.map(({ document, reply }) => [document.Content, reply]), [["一", "expected"], ["二", "too-late"]]);
 
-      own.answer = { status: 410, body: "" };
-      await userWrites(page, "四");
-      await row.waitFor();
-      await row.getByRole("button", { name: say("delete-what").replace("{0}", "text") }).click();
-      await row.locator("button.sure").click();
-      await row.waitFor({ state: "detached" });
-      assert.deepEqual(problems, []);
-    } catch (error) {
-      await picture(page, `failed-own-code-${locale}`);
-      throw error;
-    } finally {
-      await context.close();
-      await bundle.stop();
-      await own.stop();
-    }
+    own.answer = { status: 410, body: "" };
+    await userWrites(page, "三");
+    await row.getByText("410").waitFor();
+    own.answer = { status: 204, body: "" };
+    await page.locator("#retry-all").click();
+    await row.waitFor({ state: "detached" });
+    assert.equal(own.asked.at(-1).document.Content, "三");
+
+    own.answer = { status: 410, body: "" };
+    await userWrites(page, "四");
+    await row.waitFor();
+    await row.getByRole("button", { name: say("delete-what", "text") }).click();
+    await row.locator("button.sure").click();
+    await row.waitFor({ state: "detached" });
   });
 }
 
