@@ -85,15 +85,11 @@ pub(crate) async fn environment(
     gateway: SocketAddr,
     simulator: Option<&Simulator>,
 ) -> Result<Environment, LocalError> {
-    let here = here();
-    let mode = options
-        .mode
-        .map(|mode| ("WECHAT_MESSAGE_MODE", mode.as_str().to_owned()));
     match simulator {
         Some(simulator) => {
             let account = simulated(simulator.account(), &simulator.base_url(), gateway);
             Ok(Environment::from_pairs(
-                here.into_iter().chain(account).chain(mode).chain(own_code()),
+                every_run(options).chain(account).chain(own_code()),
             ))
         }
         None => {
@@ -102,7 +98,7 @@ pub(crate) async fn environment(
             let no_login = [("JWT_ISSUER", String::new())];
             Ok(process_with_secret()
                 .await?
-                .with(here.into_iter().chain(base).chain(mode).chain(no_login)))
+                .with(every_run(options).chain(base).chain(no_login)))
         }
     }
 }
@@ -111,19 +107,15 @@ pub(crate) async fn environment(
 pub(crate) fn stand_in(options: &Options) -> Environment {
     let gateway = SocketAddr::new(options.listen, options.port);
     let account = simulated(&Account::random(), "http://127.0.0.1", gateway);
-    let mode = options
-        .mode
-        .map(|mode| ("WECHAT_MESSAGE_MODE", mode.as_str().to_owned()));
-    let here = here();
-    Environment::from_pairs(here.into_iter().chain(account).chain(mode).chain(own_code()))
+    Environment::from_pairs(every_run(options).chain(account).chain(own_code()))
 }
 
 /// What every run on one machine has.
-fn here() -> [(&'static str, String); 2] {
-    [
-        ("TABLE_NAME", TABLE_NAME.to_owned()),
-        ("TOKEN_REFRESHER_FUNCTION", "in-process".to_owned()),
-    ]
+fn every_run(options: &Options) -> impl Iterator<Item = (&'static str, String)> {
+    let here = [("TABLE_NAME", TABLE_NAME), ("TOKEN_REFRESHER_FUNCTION", "in-process")];
+    let mode = options.mode.map(|mode| ("WECHAT_MESSAGE_MODE", mode.as_str()));
+    let all = here.into_iter().chain(mode);
+    all.map(|(name, value)| (name, value.to_owned()))
 }
 
 /// What this process's environment says of own code.

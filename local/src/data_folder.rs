@@ -1,11 +1,12 @@
 //! The folder in which a run keeps its data: the table's file, the simulated account, and a lock against a second process.
 
 use std::{
-    fs::{DirBuilder, File, OpenOptions, TryLockError},
+    fs::{DirBuilder, File, TryLockError},
     io::{self, Write},
     path::{Path, PathBuf},
 };
 
+use embedded_table::private_file;
 use simulator::Account;
 
 /// Locked while a process uses the folder. The operating system unlocks it when that process ends, even by a crash.
@@ -66,7 +67,7 @@ impl DataFolder {
     /// [`DataError`] when it cannot be used, or another process uses it.
     pub(crate) fn open(path: &Path) -> Result<Self, DataError> {
         let lock = create(path)
-            .and_then(|()| private().open(path.join(LOCK)))
+            .and_then(|()| private_file().open(path.join(LOCK)))
             .map_err(|source| unusable(path, source))?;
         match lock.try_lock() {
             Ok(()) => Ok(Self {
@@ -124,7 +125,7 @@ impl DataFolder {
 
     fn write_account(&self, account: &Account) -> io::Result<()> {
         let half_written = self.path.join(HALF_WRITTEN);
-        let mut file = private().truncate(true).open(&half_written)?;
+        let mut file = private_file().truncate(true).open(&half_written)?;
         file.write_all(&serde_json::to_vec_pretty(account)?)?;
         file.sync_all()?;
         std::fs::rename(half_written, self.path.join(ACCOUNT))
@@ -138,20 +139,6 @@ fn create(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(path)
-}
-
-/// Options that create a file for this user only, also in a folder that already existed, and keep an existing file's content.
-fn private() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
-}
-
-/// Creates a file that must not exist, for this user only.
-pub(crate) fn new_private(path: &Path) -> io::Result<File> {
-    private().create_new(true).open(path)
 }
 
 fn unusable(path: &Path, source: io::Error) -> DataError {

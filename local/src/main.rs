@@ -57,11 +57,7 @@ async fn main() -> ExitCode {
         }
         Err(error) => {
             tracing::error!("{error}");
-            if error.is_usage() {
-                ExitCode::from(USAGE)
-            } else {
-                ExitCode::FAILURE
-            }
+            failure(error.is_usage())
         }
     }
 }
@@ -83,12 +79,17 @@ async fn command(options: &Options) -> ExitCode {
         }
         Err(error) => {
             eprintln!("{error}");
-            if error.is_usage() {
-                ExitCode::from(USAGE)
-            } else {
-                ExitCode::FAILURE
-            }
+            failure(error.is_usage())
         }
+    }
+}
+
+/// The exit code of a failure, by whether the command line is the cause.
+fn failure(is_usage: bool) -> ExitCode {
+    if is_usage {
+        ExitCode::from(USAGE)
+    } else {
+        ExitCode::FAILURE
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags};
 
-use crate::file_in;
+use crate::{file_in, private_file};
 
 /// How long a copy waits for a writer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -47,11 +47,6 @@ pub fn backup(data: &Path, file: &Path) -> Result<(), BackupError> {
     if !table.is_file() {
         return Err(BackupError::NoData(data.to_owned()));
     }
-    // The copy holds the access_token and openids, so it is this user's before it holds anything.
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let failed = |source| BackupError::File {
         file: file.to_owned(),
         source,
@@ -59,7 +54,8 @@ pub fn backup(data: &Path, file: &Path) -> Result<(), BackupError> {
     // SQLite reads a relative name such as `file:x` as a URI, and `:memory:` as no file at all.
     let absolute = std::path::absolute(file).map_err(failed)?;
     let name = absolute.to_str().ok_or_else(|| BackupError::Name(file.to_owned()))?;
-    let created = options.open(&absolute).map_err(failed)?;
+    // The copy holds the access_token and openids, so it is this user's before it holds anything.
+    let created = private_file().create_new(true).open(&absolute).map_err(failed)?;
     copy(&table, name).inspect_err(|_| {
         // Half a copy must not be taken for one. If it cannot be removed, its emptiness shows.
         let _ = std::fs::remove_file(&absolute);

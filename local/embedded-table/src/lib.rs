@@ -11,6 +11,7 @@ mod connector;
 mod engine;
 
 use std::{
+    fs::OpenOptions,
     io,
     path::{Path, PathBuf},
     time::Duration,
@@ -260,13 +261,14 @@ fn no_table(error: impl std::fmt::Display) -> StartError {
     StartError::Table(error.to_string())
 }
 
-/// Creates the file for this user only, if it does not exist. SQLite gives its side files the same mode.
-fn keep_private(file: &Path) -> io::Result<()> {
-    let mut options = std::fs::OpenOptions::new();
-    options.append(true).create(true);
+/// Options that create a file for this user only, and keep an existing file's content.
+#[must_use]
+pub fn private_file() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(file).map(|_| ())
+    options
 }
 
 fn open(data: Option<&Path>) -> Result<Database, StartError> {
@@ -282,7 +284,8 @@ fn open(data: Option<&Path>) -> Result<Database, StartError> {
     };
     std::fs::create_dir_all(folder).map_err(unusable)?;
     let file = file_in(folder);
-    keep_private(&file).map_err(unusable)?;
+    // SQLite gives its side files the same mode.
+    private_file().open(&file).map_err(unusable)?;
     let path = file
         .to_str()
         .ok_or_else(|| unusable(io::Error::other("its path is not UTF-8")))?;

@@ -7,14 +7,14 @@ use std::{
 };
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use embedded_table::{EmbeddedTable, TABLE_NAME};
+use embedded_table::{EmbeddedTable, TABLE_NAME, private_file};
 use wechat::{
     aws,
     clock::{Clock as _, SystemClock},
 };
 
 use super::{CommandError, Outcome, item};
-use crate::data_folder::{self, DataFolder};
+use crate::data_folder::DataFolder;
 
 /// Kinds of items that stay: the access_token and the ticket, which the other side asks WeChat for itself.
 const STAY: [&str; 2] = ["token#", "ticket#"];
@@ -34,7 +34,7 @@ pub(super) async fn run(folder: &Path, file: &Path) -> Result<Outcome, CommandEr
         return Err(failed(io::ErrorKind::AlreadyExists.into()));
     }
     let part = part_of(file);
-    let out = data_folder::new_private(&part).map_err(failed)?;
+    let out = private_file().create_new(true).open(&part).map_err(failed)?;
     let items = write_all(&table, out).await.map_err(|error| match error {
         Failed::File(source) => failed(source),
         Failed::Table(cause) => CommandError::Store {
