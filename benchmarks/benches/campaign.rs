@@ -29,8 +29,8 @@ use testing::{Function, Stage, account::APP_ID, now, now_millis};
 use tokio::net::TcpListener;
 use wechat::{
     api::FieldValue,
-    campaign::{Audience, Campaign, CampaignState, Content, Plan, Recipient, into_chunks},
-    store::{MessageStatus, NewState, PartOutcome, Receipt, Table},
+    campaign::{Audience, Campaign, CampaignState, Content, Order, Plan, Recipient, into_chunks},
+    store::{MessageStatus, PartOutcome, Receipt, Table},
 };
 
 /// Openids of one request of 256 KiB.
@@ -122,11 +122,8 @@ impl Scene {
                 .await?;
             assert!(matches!(put, PartOutcome::Complete(_)));
         }
-        let start = |campaign: &Campaign| {
-            let state = NewState::plain(campaign.state_of_work(now()));
-            Ok::<_, ()>((state, campaign.progress.clone()))
-        };
-        self.table.change_campaign("c1", now(), start).await?;
+        let started = self.table.order_campaign("c1", Order::Start, now()).await?;
+        assert!(matches!(started, Some(Ok(_))));
         Ok(())
     }
 

@@ -98,6 +98,10 @@ impl WorkerPort for InProcessWorker {
                     worker.run(&event, Deadline::NONE).await
                 };
                 while let Err(error) = attempt().await {
+                    if error.is_final() {
+                        tracing::error!(%error, "work on a callback failed for good / 回调的后续处理失败，不再重试");
+                        break;
+                    }
                     tracing::warn!(%error, pause = pause.as_secs(), "work on a callback failed and will be retried / 回调的后续处理失败，稍后重试");
                     sleep(pause).await;
                     pause = (2 * pause).min(LONGEST_PAUSE);

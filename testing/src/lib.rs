@@ -21,7 +21,7 @@ mod manual_clock;
 mod service;
 mod stage;
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 pub use ::embedded_table::{TABLE_NAME, create_table};
 pub use browser::{Browser, PUBLIC_URL, parameter};
@@ -32,6 +32,18 @@ pub use service::{
     TableServer, TlsFront, loopback,
 };
 pub use stage::{Service, Setup, Stage, Table, WeChat, message, message_for, message_to};
+
+/// Looks every 10 ms until `look` finds something, and returns it. Panics after 30 s: `what` never came.
+pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(30) {
+        if let Some(found) = look().await {
+            return found;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{what} never came");
+}
 
 /// The time in epoch seconds.
 #[must_use]

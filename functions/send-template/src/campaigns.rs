@@ -11,10 +11,10 @@ use http_api::{
 use serde::Serialize;
 use wechat::{
     api::{TemplateMessage, calls::management::Quota},
-    campaign::{Audience, Campaign, CampaignState, Loading, Progress, Totals, WaitingFor, reserve},
+    campaign::{Audience, Campaign, CampaignState, Loading, Order, Refused, Totals, WaitingFor, reserve},
     random,
     sending::quota_today,
-    store::{NewState, Page},
+    store::Page,
     validate::{campaign, template::Finding},
 };
 
@@ -315,7 +315,11 @@ async fn delete(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>,
     match deleted {
         None => Err(unknown()),
         Some(Err(campaign)) => Err(not_in(campaign.state)),
-        Some(Ok(())) => Ok(response::empty(StatusCode::NO_CONTENT)),
+        Some(Ok(())) => {
+            let (campaign, key) = (request.parameter("campaign"), request.caller().name());
+            tracing::info!(campaign, key, "a campaign was deleted");
+            Ok(response::empty(StatusCode::NO_CONTENT))
+        }
     }
 }
 
@@ -379,53 +383,19 @@ async fn start(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, 
             ));
         }
     }
-    let now = app.account.clock.now();
-    change(app, request, |campaign| match campaign.state {
-        CampaignState::Draft if campaign.plan.audience == Audience::List && campaign.entries == 0 => {
-            Err(Problem::conflict("there is nobody to send to: load recipients first / 没有接收者，请先导入")
-                .with_hint("POST /api/campaigns/{campaign}/recipients loads them. / 请通过 POST /api/campaigns/{campaign}/recipients 导入。"))
-        }
-        CampaignState::Draft => Ok(NewState {
-            started_at: Some(now),
-            ..NewState::plain(campaign.state_of_work(now))
-        }),
-        state => Err(not_in(state)),
-    })
-    .await
+    carry_out(app, request, Order::Start).await
 }
 
 async fn pause(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
-    change(app, request, |campaign| {
-        if campaign.state.is_active() {
-            Ok(NewState::plain(CampaignState::Paused))
-        } else {
-            Err(not_in(campaign.state))
-        }
-    })
-    .await
+    carry_out(app, request, Order::Pause).await
 }
 
 async fn resume(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
-    let now = app.account.clock.now();
-    change(app, request, |campaign| match campaign.state {
-        CampaignState::Paused | CampaignState::Waiting | CampaignState::Stopped => {
-            Ok(NewState::plain(campaign.state_of_work(now)))
-        }
-        state => Err(not_in(state)),
-    })
-    .await
+    carry_out(app, request, Order::Resume).await
 }
 
 async fn cancel(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
-    let now = app.account.clock.now();
-    change(app, request, |campaign| match campaign.state {
-        state @ (CampaignState::Done | CampaignState::Cancelled) => Err(not_in(state)),
-        _ => Ok(NewState {
-            finished_at: Some(now),
-            ..NewState::plain(CampaignState::Cancelled)
-        }),
-    })
-    .await
+    carry_out(app, request, Order::Cancel).await
 }
 
 async fn resend(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
@@ -435,54 +405,37 @@ async fn resend(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>,
                 .with_field("state"),
         );
     }
-    find(app, request).await?;
-    let now = app.account.clock.now();
-    let decide = |campaign: &Campaign| {
-        if !campaign.state.has_ended() {
-            return Err(not_in(campaign.state));
-        }
-        if campaign.progress.totals.unknown == 0 {
-            return Err(Problem::conflict("no outcome is unknown / 没有结果未知的接收者"));
-        }
-        let progress = Progress {
-            resending: Some(campaign.state),
-            is_requeueing: true,
-            looks: 0,
-            looks_at: None,
-            ..campaign.progress.clone()
-        };
-        Ok((NewState::plain(CampaignState::Running), progress))
-    };
-    let changed = app
-        .account
-        .table
-        .change_campaign(request.parameter("campaign"), now, decide)
-        .await?;
-    changed.ok_or_else(unknown)?.map(|campaign| shown(200, campaign))
+    carry_out(app, request, Order::Resend).await
 }
 
-/// Carries out an order: `decide` says which state follows, or why none does.
-async fn change(
-    app: &App,
-    request: &ApiRequest<'_>,
-    decide: impl Fn(&Campaign) -> Result<NewState, Problem>,
-) -> Result<Response<String>, Problem> {
+/// Has the worker follow an order.
+async fn carry_out(app: &App, request: &ApiRequest<'_>, order: Order) -> Result<Response<String>, Problem> {
     find(app, request).await?;
     let now = app.account.clock.now();
-    let decide = |campaign: &Campaign| decide(campaign).map(|state| (state, campaign.progress.clone()));
-    let changed = app
-        .account
-        .table
-        .change_campaign(request.parameter("campaign"), now, decide)
-        .await?;
-    let campaign = changed.ok_or_else(unknown)??;
+    let id = request.parameter("campaign");
+    let changed = app.account.table.order_campaign(id, order, now).await?;
+    let campaign = changed.ok_or_else(unknown)?.map_err(refused)?;
     tracing::info!(
         campaign = campaign.id,
+        ?order,
         state = campaign.state.as_str(),
         key = request.caller().name(),
         "a campaign was changed"
     );
     Ok(shown(200, campaign))
+}
+
+fn refused(refused: Refused) -> Problem {
+    match refused {
+        Refused::InState(state) => not_in(state),
+        Refused::NobodyToSendTo => {
+            Problem::conflict("there is nobody to send to: load recipients first / 没有接收者，请先导入").with_hint(
+                "POST /api/campaigns/{campaign}/recipients loads them. \
+                 / 请通过 POST /api/campaigns/{campaign}/recipients 导入。",
+            )
+        }
+        Refused::NothingUnknown => Problem::conflict("no outcome is unknown / 没有结果未知的接收者"),
+    }
 }
 
 fn not_in(state: CampaignState) -> Problem {

@@ -152,7 +152,7 @@ impl WantedPerson {
                 let place = object.place.member(name);
                 reader.fault(
                     &place,
-                    "is not an id of WeChat's: letters, digits, - and _ / 应为微信的 id：字母、数字、- 与 _",
+                    "must be an id of WeChat's: at most 128 ASCII characters without spaces / 应为微信的 ID：不超过 128 个 ASCII 字符，不含空格",
                 );
             }
         }

@@ -13,9 +13,12 @@ use wechat::{
     random,
     sending::{Outcome, refusal},
     store::{Claim, StoreError},
+    telemetry::{self, Metric},
     token::CallError,
 };
 
+/// Seconds after the passive reply at which its further replies go out no more: by then they would answer nothing.
+const TOO_LATE_AFTER: i64 = 30 * 60;
 /// Seconds. A claim of a run that dies lasts longer than Lambda's and the queue's next attempts, which then send nothing.
 const CLAIMED_FOR: i64 = 24 * 3600;
 
@@ -31,8 +34,8 @@ pub enum FurtherError {
     Call(#[from] CallError),
 }
 
-/// Sends the messages in order, unless an earlier run has begun to. Stops when WeChat lets this person get no more. Returns how
-/// many WeChat accepted; `None` when an earlier run has begun.
+/// Sends the messages in order, unless an earlier run has begun to or it is too late. Stops when WeChat lets this person get no
+/// more. Returns how many WeChat accepted; `None` when an earlier run has begun.
 ///
 /// # Errors
 /// [`FurtherError`] when nothing was sent.
@@ -42,6 +45,16 @@ pub(crate) async fn send(
     deadline: Deadline,
 ) -> Result<Option<usize>, FurtherError> {
     let Account { table, clock, .. } = account;
+    if clock.now() - further.at > TOO_LATE_AFTER {
+        let (messages, openid_sha256) = (further.messages.len(), logged_openid(&further.openid));
+        tracing::warn!(
+            openid_sha256,
+            messages,
+            "further replies are too late and are not sent / 后续回复已过时，不再发送"
+        );
+        telemetry::emit(&[Metric::count("LostReplies")], None, clock.now_millis());
+        return Ok(Some(0));
+    }
     let (key, owner) = (format!("{}#then", further.key), random::hex::<8>());
     let claimed = table.claim_callback(&key, &owner, clock.now(), CLAIMED_FOR).await;
     match claimed {

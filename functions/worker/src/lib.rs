@@ -150,8 +150,12 @@ impl App {
             }
         };
         let (forwards, messages) = tokio::join!(self.forwards.run(deadline, &self.is_stopping), messages);
-        let forwards = forwards?;
-        let mut done = messages.map_err(RunError::Messages)?;
+        let mut done = messages.map_err(RunError::Messages);
+        if forwards.is_err() {
+            // The answer is the failure of the forwards.
+            done = done.inspect_err(|error| tracing::error!(%error, "the messages failed too"));
+        }
+        let (forwards, mut done) = (forwards?, done?);
         if let Value::Object(forwards) = forwards {
             done.extend(forwards);
         }
@@ -202,8 +206,12 @@ async fn run_messages(
 ) -> Result<Map<String, Value>, StoreError> {
     let mut done = Map::new();
     let turns = scheduled::run_due(account, deadline, is_stopping).await;
-    let campaigns = campaigns::run_due(account, deadline, is_stopping).await?;
-    let turns = turns?;
+    let mut campaigns = campaigns::run_due(account, deadline, is_stopping).await;
+    if turns.is_err() {
+        // The answer is the failure of the scheduled messages.
+        campaigns = campaigns.inspect_err(|error| tracing::error!(%error, "the campaigns failed too"));
+    }
+    let (turns, campaigns) = (turns?, campaigns?);
     if turns > 0 {
         done.insert("scheduled".to_owned(), turns.into());
     }
@@ -306,6 +314,20 @@ pub enum RunError {
 }
 
 impl RunError {
+    /// Whether the same event fails in the same way until somebody changes the set-up or the version.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        match self {
+            Self::NoRefresher
+            | Self::NotFurther(_)
+            | Self::NoBus
+            | Self::NotEffects(_)
+            | Self::NotAMessage
+            | Self::UnknownAction => true,
+            Self::Config(_) | Self::Effects(_) | Self::Forwards(_) | Self::Further(_) | Self::Messages(_) => false,
+        }
+    }
+
     /// The type of the function error.
     #[must_use]
     pub fn error_type(&self) -> &'static str {

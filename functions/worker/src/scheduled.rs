@@ -1,22 +1,29 @@
 //! Sends the scheduled messages that are due, each once.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use futures_util::{StreamExt, stream};
 use wechat::{
     account::Account,
     api::calls::template::SendTemplateMessage,
-    clock::Deadline,
+    clock::{Deadline, millis},
     digest::logged_openid,
     errcode::{Class, NOT_A_FOLLOWER, NOT_WHITELISTED, Retry},
     random,
     sending::{self, Outcome, REPEAT_IS_SAFE_FOR, refusal},
-    store::{ScheduledEnd, ScheduledMessage, StoreError},
+    store::{ScheduledEnd, ScheduledMessage, StoreError, StoreErrorKind},
     token::CallError,
 };
 
 /// Messages that a run sends at the same time.
 const AT_ONCE: usize = 20;
+/// How long a run takes at most: campaigns that are due wait for it. The next minute's goes on.
+const LONGEST_RUN: Duration = Duration::from_secs(60);
+/// What a run leaves of the function's time: for WeChat's last answers, and to record them.
+const MARGIN: Duration = Duration::from_secs(10);
 /// Seconds. A claim outlasts a call and the note of its outcome.
 const CLAIMED_FOR: i64 = 30;
 /// Seconds after its time for which a message is tried that WeChat does not take for now.
@@ -26,43 +33,51 @@ const AFTER_UNKNOWN: i64 = 20;
 const AFTER_TROUBLE: i64 = 60;
 const AFTER_QUOTA: i64 = 300;
 
-/// Sends what is due, until `is_stopping` is set. Returns how many messages had a turn.
+/// Sends what is due, until its time is over or `is_stopping` is set. Returns how many messages had a turn.
 ///
 /// # Errors
-/// [`StoreError`] when the table fails. What is due then waits for the next run.
+/// [`StoreError`] when the table fails. What is due then waits for the next run. A message that cannot be read delays no other.
 pub(crate) async fn run_due(
     account: &Account,
     deadline: Deadline,
     is_stopping: &AtomicBool,
 ) -> Result<usize, StoreError> {
+    let clock = &account.clock;
+    let began = clock.now_millis();
+    let ends = began + millis(deadline.budget(began, LONGEST_RUN, MARGIN));
+    let is_over = || clock.now_millis() >= ends || is_stopping.load(Ordering::Relaxed);
     let mut turns = 0;
     let mut after = None;
     loop {
-        let now = account.clock.now();
-        let page = account.table.due_scheduled(now, after.as_ref()).await?;
+        let page = account.table.due_scheduled(clock.now(), after.as_ref()).await?;
         let sends = page.entries.into_iter().map(|id| async move {
-            if is_stopping.load(Ordering::Relaxed) {
+            if is_over() {
                 return Ok(false);
             }
-            send(account, id, deadline).await
+            let sent = send(account, &id, deadline).await;
+            sent.inspect_err(|error| tracing::error!(scheduled = id, %error, "a scheduled message could not be sent, the next run tries again / 定时消息暂时无法发送，下次运行重试"))
         });
         let sends: Vec<_> = sends.collect();
         let sent: Vec<Result<bool, StoreError>> = stream::iter(sends).buffer_unordered(AT_ONCE).collect().await;
         for had_turn in sent {
-            turns += usize::from(had_turn?);
+            match had_turn {
+                Ok(had_turn) => turns += usize::from(had_turn),
+                Err(error) if error.kind() == StoreErrorKind::Damaged => {}
+                Err(error) => return Err(error),
+            }
         }
         after = page.next;
-        if after.is_none() || is_stopping.load(Ordering::Relaxed) {
+        if after.is_none() || is_over() {
             return Ok(turns);
         }
     }
 }
 
 /// Sends one message, unless another run is faster.
-async fn send(account: &Account, id: String, deadline: Deadline) -> Result<bool, StoreError> {
+async fn send(account: &Account, id: &str, deadline: Deadline) -> Result<bool, StoreError> {
     let Account { table, clock, .. } = account;
     let (owner, now) = (random::hex::<8>(), clock.now());
-    let claimed = table.claim_scheduled(&id, &owner, now, now + CLAIMED_FOR).await?;
+    let claimed = table.claim_scheduled(id, &owner, now, now + CLAIMED_FOR).await?;
     let Some(scheduled) = claimed else {
         return Ok(false);
     };
@@ -71,21 +86,24 @@ async fn send(account: &Account, id: String, deadline: Deadline) -> Result<bool,
     if is_repeat && now - asked_at >= REPEAT_IS_SAFE_FOR {
         report(&scheduled, Outcome::Unknown, None);
         let end = ScheduledEnd::Unknown(scheduled.errcode);
-        table.finish_scheduled(&id, &owner, end, now).await?;
+        table.finish_scheduled(id, &owner, end, now).await?;
         return Ok(true);
     }
     let mut message = scheduled.message.clone();
-    if let Some(user) = &scheduled.user {
+    // A repeat goes to the person who may have got the first attempt: another openid would get a second message.
+    if let Some(user) = scheduled.user.as_ref().filter(|_| scheduled.asked_at.is_none()) {
         match table.user(user).await? {
             Some(user) if user.followed != Some(false) => message.touser = user.openid,
             found => {
                 let errcode = found.map(|_| NOT_A_FOLLOWER);
                 report(&scheduled, Outcome::Refused, errcode);
-                table
-                    .finish_scheduled(&id, &owner, ScheduledEnd::Failed(errcode), now)
-                    .await?;
+                let end = ScheduledEnd::Failed(errcode);
+                table.finish_scheduled(id, &owner, end, now).await?;
                 return Ok(true);
             }
+        }
+        if !table.address_scheduled(id, &owner, &message.touser, now).await? {
+            return Ok(false);
         }
     }
     let sent = account.attempt(&SendTemplateMessage(&message), deadline).await;
@@ -104,7 +122,7 @@ async fn send(account: &Account, id: String, deadline: Deadline) -> Result<bool,
         },
         Err(error) => end_of(error, &scheduled, asked_at, is_repeat, now),
     };
-    table.finish_scheduled(&id, &owner, end, now).await?;
+    table.finish_scheduled(id, &owner, end, now).await?;
     Ok(true)
 }
 

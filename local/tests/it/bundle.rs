@@ -8,7 +8,7 @@ use local::{Local, Mode, Options, SIMULATED_API_KEY};
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use simulator::FOLLOWER;
-use testing::event;
+use testing::{event, eventually};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -126,14 +126,11 @@ impl Bundle {
 
     /// The record of a message, once its receipt has come.
     async fn finished(&self, msgid: &str) -> Value {
-        for _ in 0..100 {
+        let finished = || async {
             let record = self.api(Method::GET, &format!("/api/messages/{msgid}"), "").await;
-            if record.status == 200 && record.json()["status"] != "sent" {
-                return record.json();
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        panic!("no receipt came for {msgid}");
+            (record.status == 200 && record.json()["status"] != "sent").then(|| record.json())
+        };
+        eventually("the receipt", finished).await
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::{Value, json};
 use simulator::FOLLOWER;
-use testing::{Fault, Function, Service, now};
+use testing::{Fault, Function, Service, eventually, now};
 
 use crate::{
     report::{self, Row, WECHAT_WAITS},
@@ -235,13 +235,11 @@ async fn follow(worker: &'static str, breaks: &'static str, fault: Fault) -> Row
 
 /// The function's line about the event `name`, which may come after the answer.
 async fn line_of(webhook: &Function, name: &str) -> Value {
-    loop {
-        let mut lines = webhook.log_lines().into_iter();
-        if let Some(line) = lines.find(|line| line["message"] == "callback" && line["event"] == name) {
-            return line;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let is_the_line = |line: &Value| line["message"] == "callback" && line["event"] == name;
+    eventually("the line", || async {
+        webhook.log_lines().into_iter().find(is_the_line)
+    })
+    .await
 }
 
 /// A process that starts while the table is broken.

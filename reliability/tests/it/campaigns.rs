@@ -9,12 +9,12 @@ use testing::{
     Fault, Service,
     account::APP_ID,
     event::{api, post},
-    now, now_millis,
+    eventually, now, now_millis,
 };
 use wechat::{
     api::{FieldValue, TemplateMessage},
-    campaign::{Audience, Campaign, CampaignState, Content, Plan, Recipient, RecipientState, Totals, into_chunks},
-    store::{MessageStatus, NewState, Receipt, ScheduledMessage, ScheduledState, Table},
+    campaign::{Audience, CampaignState, Content, Order, Plan, Recipient, RecipientState, Totals, into_chunks},
+    store::{MessageStatus, Receipt, ScheduledMessage, ScheduledState, Table},
 };
 
 use crate::{
@@ -119,16 +119,8 @@ pub(crate) fn order(order: &str) -> Value {
 }
 
 async fn start(stage: &Stage) {
-    let start = |campaign: &Campaign| {
-        let state = NewState::plain(campaign.state_of_work(now()));
-        Ok::<_, ()>((state, campaign.progress.clone()))
-    };
-    table(stage)
-        .change_campaign(ID, now(), start)
-        .await
-        .unwrap()
-        .unwrap()
-        .unwrap();
+    let started = table(stage).order_campaign(ID, Order::Start, now()).await;
+    started.unwrap().unwrap().unwrap();
 }
 
 /// A campaign that is due.
@@ -314,9 +306,7 @@ async fn broken(service: Service, breaks: &'static str, fault: Fault) -> Row {
     let mut worker = stage.serving(Program::Worker).await;
     let event = json!({"action": "run"});
     let breaking = async {
-        while stage.wechat.calls("/cgi-bin/message/template/send").await < 10 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        until_sends(&stage, 10).await;
         stage.proxy(service).fail(1.., fault);
     };
     let (seen, ()) = tokio::join!(ask(&mut worker, &event), breaking);
@@ -349,6 +339,12 @@ async fn broken(service: Service, breaks: &'static str, fault: Fault) -> Row {
     }
 }
 
+/// Waits until WeChat has been asked for so many messages.
+async fn until_sends(stage: &Stage, sends: usize) {
+    let asked = || async { (stage.wechat.calls("/cgi-bin/message/template/send").await >= sends).then_some(()) };
+    eventually("a send", asked).await;
+}
+
 /// Receipts of messages that a dead run has sent and could not record.
 async fn receipts_that_get_lost() -> Row {
     let stage = Stage::new().await;
@@ -356,13 +352,9 @@ async fn receipts_that_get_lost() -> Row {
     let mut worker = stage.serving(Program::Worker).await;
     // Neither the records nor the ledger get their outcome.
     let breaking = async {
-        while stage.wechat.calls("/cgi-bin/message/template/send").await < 1 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        until_sends(&stage, 1).await;
         stage.proxy(Service::Table).fail(1.., Fault::Freeze);
-        while stage.wechat.calls("/cgi-bin/message/template/send").await < PEOPLE {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        until_sends(&stage, PEOPLE).await;
     };
     let event = json!({"action": "run"});
     tokio::select! {

@@ -12,7 +12,7 @@ use testing::{
     Fault, Function, Outcome, OwnCode, PUBLIC_URL, Service, Setup,
     account::{APP_SECRET, ORIGINAL_ID, TOKEN},
     event::{Request, callback, check, message_from, post},
-    message, now, now_millis,
+    eventually, message, now, now_millis,
 };
 
 /// The secret that signs what own code gets.
@@ -128,9 +128,8 @@ impl Stage {
             }
             // Every event would make it refresh the token, so this waits for its first request to the table.
             Program::TokenRefresher => {
-                while self.proxy(Service::Table).requests().is_empty() {
-                    tokio::time::sleep(Duration::from_millis(10)).await;
-                }
+                let asked = || async { (!self.proxy(Service::Table).requests().is_empty()).then_some(()) };
+                eventually("its first request", asked).await;
             }
         }
         self.mend().await;

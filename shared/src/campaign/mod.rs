@@ -4,6 +4,7 @@
 //! the totals of a campaign are the sum of its ledgers. `send-template` serves the API, `worker` loads, sends and settles.
 
 mod ledger;
+mod order;
 mod recipient;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     ledger::{Change, Ledger, Mark, RecipientState, Totals},
+    order::{NewState, Order, Refused},
     recipient::{CHUNK, CHUNK_BYTES, OWN_DATA_BYTES, Recipient, into_chunks},
 };
 use crate::{

@@ -41,7 +41,7 @@ pub enum ScheduledState {
 /// A scheduled message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScheduledMessage {
-    /// What WeChat is sent. `touser` is empty for a user, who is resolved when the message is sent.
+    /// What WeChat is sent. `touser` is empty for a user before the first attempt, which resolves the user.
     pub message: TemplateMessage,
     /// The team's id of the user, for a message that names one.
     pub user: Option<String>,
@@ -53,7 +53,7 @@ pub struct ScheduledMessage {
     pub fingerprint: String,
     /// Its state.
     pub state: ScheduledState,
-    /// When WeChat was first asked, in epoch seconds. Only while a repeat is safe or the outcome is unknown.
+    /// When WeChat was first asked, in epoch seconds. `None` before that, and after a refusal that is tried again.
     pub asked_at: Option<i64>,
     /// WeChat's id of it.
     pub msgid: Option<String>,
@@ -103,12 +103,20 @@ impl ScheduledState {
 }
 
 impl ScheduledMessage {
+    /// Reads a scheduled message's item. One that this version cannot read is an error: it is there, and waits.
+    fn stored(operation: &'static str, id: &str, item: &Attributes) -> Result<Self, StoreError> {
+        let message = Self::from_attributes(item);
+        message.ok_or_else(|| StoreError::damaged(operation, format!("the scheduled message {id}")))
+    }
+
     pub(super) fn from_attributes(item: &Attributes) -> Option<Self> {
         let state = get_text(item, "state")?;
         let mut message: TemplateMessage = serde_json::from_str(get_text(item, "message")?).ok()?;
         if let Some(openid) = get_text(item, "touser") {
             openid.clone_into(&mut message.touser);
         }
+        // A claim notes its time; the run that claims a message to a user asks nobody before it has noted the openid.
+        let was_asked = !message.touser.is_empty();
         Some(Self {
             message,
             user: get_text(item, "user").map(str::to_owned),
@@ -116,7 +124,7 @@ impl ScheduledMessage {
             key: get_text(item, "key").unwrap_or_default().to_owned(),
             fingerprint: get_text(item, "fingerprint").unwrap_or_default().to_owned(),
             state: ScheduledState::ALL.into_iter().find(|known| known.as_str() == state)?,
-            asked_at: get_number(item, "asked_at"),
+            asked_at: get_number(item, "asked_at").filter(|_| was_asked),
             msgid: get_text(item, "msgid").map(str::to_owned),
             errcode: get_number(item, "errcode"),
         })
@@ -171,7 +179,8 @@ impl Table {
     /// [`StoreError`] when the table cannot be read.
     pub async fn scheduled_message(&self, id: &str) -> Result<Option<ScheduledMessage>, StoreError> {
         let item = self.read(&self.scheduled_pk(id), true).await?;
-        Ok(item.as_ref().and_then(ScheduledMessage::from_attributes))
+        item.map(|item| ScheduledMessage::stored("GetItem", id, &item))
+            .transpose()
     }
 
     /// Cancels a scheduled message that no run has begun to send. Returns whether it is cancelled.
@@ -242,10 +251,32 @@ impl Table {
             values,
         );
         match self.claim(&pk, update).await? {
-            Ok(item) => Ok(ScheduledMessage::from_attributes(&item)),
-            Err(item) if get_text(&item, "owner") == Some(owner) => Ok(ScheduledMessage::from_attributes(&item)),
+            Ok(item) => ScheduledMessage::stored("UpdateItem", id, &item).map(Some),
+            // The SDK retried the write, because its answer was lost.
+            Err(item) if get_text(&item, "owner") == Some(owner) => {
+                ScheduledMessage::stored("UpdateItem", id, &item).map(Some)
+            }
             Err(_) => Ok(None),
         }
+    }
+
+    /// Notes that the run `owner` is about to ask WeChat at `now`, for the first time, for a message to a user who is `openid`.
+    /// Repeats go to the same person, whoever the user is by then. Returns `false` when another run has taken over the claim.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be written. Nothing may be sent then.
+    pub async fn address_scheduled(&self, id: &str, owner: &str, openid: &str, now: i64) -> Result<bool, StoreError> {
+        let update = self.update(
+            &self.scheduled_pk(id),
+            "SET touser = :touser, asked_at = :now",
+            Some(MINE),
+            [
+                (":touser", text(openid)),
+                (":now", number(now)),
+                (":owner", text(owner)),
+            ],
+        );
+        written_if("UpdateItem", update.send().await)
     }
 
     /// Records how the attempt of the run `owner` ended at `now`. One that failed is listed among the day's problems.
@@ -296,7 +327,7 @@ impl Table {
                 at, may_have_landed, ..
             } => {
                 values.push((":at", number(at)));
-                let forget = if may_have_landed { "" } else { ", asked_at" };
+                let forget = if may_have_landed { "" } else { ", asked_at, touser" };
                 format!("SET isk = :at{set_errcode} REMOVE #owner, claim_expires_at{forget}")
             }
         };

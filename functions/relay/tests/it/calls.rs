@@ -2,7 +2,7 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
-use testing::{Stage, event::Request};
+use testing::{Stage, event::Request, eventually};
 
 use crate::{BINARY, Relay, SHOP, call, errcode, line, raw_server::RawServer, save_keys, token_of};
 
@@ -266,19 +266,14 @@ async fn calls_are_counted_by_their_keys() {
         let number = |name: &str| item[name].as_i64().unwrap_or_default();
         (number("calls_shop1"), number("failed_shop1"), number("calls_root"))
     };
-    let mut last = Value::Null;
-    for _ in 0..100 {
+    let count = || async {
         let items = relay.stage.table.items().await;
-        let found = items
-            .into_iter()
-            .find(|item| item["pk"].as_str().unwrap().starts_with("relay#"));
-        last = found.unwrap_or_default();
-        if counted(&last) == (2, 1, 1) {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
-    panic!("{last}");
+        let mut counts = items
+            .iter()
+            .filter(|item| item["pk"].as_str().unwrap().starts_with("relay#"));
+        counts.any(|item| counted(item) == (2, 1, 1)).then_some(())
+    };
+    eventually("the count", count).await;
 }
 
 #[tokio::test]

@@ -1,10 +1,8 @@
 //! `Idempotency-Key`: sent once, whatever happens.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 use simulator::FOLLOWER;
-use testing::{Function, Response, Stage, account::API_KEY, message, message_to};
+use testing::{Function, Response, Stage, account::API_KEY, eventually, message, message_to};
 
 use crate::{BINARY, SEND, request, send_with_key};
 
@@ -18,9 +16,10 @@ pub(crate) async fn kill_while_it_sends(stage: &Stage, function: Function, event
 /// Ends `function` after WeChat has got its call of `path` for `event`, and before it answers.
 pub(crate) async fn kill_at(path: &str, stage: &Stage, mut function: Function, event: &Value) {
     stage.wechat.fault(path, &json!({"delay_ms": 20_000})).await;
+    let called = || async { (stage.wechat.calls(path).await > 0).then_some(()) };
     tokio::select! {
         answer = function.invoke(event) => panic!("it was not held: {answer:?}"),
-        () = async { while stage.wechat.calls(path).await == 0 { tokio::time::sleep(Duration::from_millis(10)).await } } => {}
+        () = eventually("the call", called) => {}
     }
     function.kill().await;
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use serde_json::json;
-use testing::{Fault, Service, now};
+use testing::{Fault, Service, eventually, now};
 
 use crate::{
     BINARY, STABLE_TOKEN, calls, forced_calls, has_lease, is_free, put, refresh, refreshed, replace, stage, token,
@@ -84,9 +84,7 @@ async fn a_working_token_is_not_waited_for() {
     stage.wechat.fault(STABLE_TOKEN, &json!({"delay_ms": 2_000})).await;
     let event = refresh();
     let meanwhile = async {
-        while calls(&stage).await < 2 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        eventually("the call", || async { (calls(&stage).await >= 2).then_some(()) }).await;
         let started = Instant::now();
         let done = other.succeed(&event).await;
         (done, started.elapsed())
@@ -103,11 +101,7 @@ async fn a_holder_that_is_killed_delays_the_others_by_less_than_a_minute() {
     let stage = stage().await;
     let mut holder = stage.function(BINARY).await;
     stage.wechat.fault(STABLE_TOKEN, &json!({"delay_ms": 60_000})).await;
-    let asked = async {
-        while calls(&stage).await == 0 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
+    let asked = eventually("the call", || async { (calls(&stage).await > 0).then_some(()) });
     let event = refresh();
     tokio::select! {
         outcome = holder.invoke(&event) => panic!("{outcome:?}"),

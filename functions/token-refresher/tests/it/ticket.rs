@@ -1,10 +1,8 @@
 //! The jsapi_ticket: asked for once, then kept alive by the schedule.
 
-use std::time::Duration;
-
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use testing::{Stage, event::sample, now};
+use testing::{Stage, event::sample, eventually, now};
 
 use crate::{BINARY, STABLE_TOKEN, TICKET, has_lease, put, refreshed, stage, token};
 
@@ -170,11 +168,9 @@ async fn a_dead_holder_delays_the_ticket_by_less_than_a_minute() {
     let stage = stage().await;
     let mut holder = refreshed(&stage).await;
     issues(&stage, "ticket-1", 60_000, 1).await;
-    let asked = async {
-        while stage.wechat.calls(TICKET).await == 0 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
+    let asked = eventually("the call", async || {
+        (stage.wechat.calls(TICKET).await > 0).then_some(())
+    });
     let event = ask();
     tokio::select! {
         outcome = holder.invoke(&event) => panic!("{outcome:?}"),

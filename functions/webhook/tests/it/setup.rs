@@ -9,7 +9,7 @@ use testing::{
     Function, Response, Stage,
     account::{AES_KEY, APP_ID, TOKEN},
     event::callback,
-    now,
+    eventually, now,
 };
 use wechat::xml::Tree;
 
@@ -98,15 +98,12 @@ impl Webhook {
 
     /// The log lines of requests, once there are `count` of them.
     pub(crate) async fn told(&self, count: usize) -> Vec<Value> {
-        for _ in 0..100 {
+        let told = || async {
             let mut lines = self.0.log_lines();
             lines.retain(|line| line["message"] == "callback");
-            if lines.len() >= count {
-                return lines;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-        panic!("the log has fewer than {count} requests:\n{}", self.0.logs());
+            (lines.len() >= count).then_some(lines)
+        };
+        eventually("a line of the log", told).await
     }
 }
 

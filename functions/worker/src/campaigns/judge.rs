@@ -55,7 +55,7 @@ pub(crate) struct Judge {
     pub(crate) clear_answers: u64,
     /// The last answers of this run: whether each was a refusal.
     last: VecDeque<bool>,
-    /// An errcode that is about everybody if it comes for a second recipient.
+    /// The last errcode that may concern one recipient only. Once it comes for a second recipient, it concerns everybody.
     doubtful: Option<i64>,
     silent: u32,
     silent_since: i64,
@@ -85,10 +85,9 @@ impl Judge {
     ) -> Judgement {
         let error = match sent {
             Ok(msgid) => {
-                let verdict = self.answered(false);
                 return Judgement {
                     change: Change::Sent(msgid),
-                    verdict,
+                    verdict: self.answered(false),
                 };
             }
             Err(error) => error,
@@ -98,37 +97,30 @@ impl Judge {
         if error.may_have_landed {
             return Judgement {
                 change: Change::Unknown(asked_at, errcode),
-                verdict: self.no_clear_answer(now, Verdict::Slower),
+                verdict: self.no_clear_answer(now),
             };
         }
-        // A refusal of a repeat does not say what became of the first attempt.
-        let still_unknown = |change| {
-            if is_repeat {
-                Change::Unknown(asked_at, errcode.clone())
-            } else {
-                change
+        let (change, verdict) = match rejection {
+            None => (Change::Requeued, self.not_asked(&error, now)),
+            Some(rejection) => {
+                let verdict = self.about_the_campaign(rejection, is_repeat);
+                let is_about_one = verdict == Verdict::GoesOn || rejection.errcode == DUPLICATE;
+                let refused = Change::Refused(rejection.errcode.to_string());
+                match verdict {
+                    Verdict::GoesOn if is_repeat => (refused, self.repeat_refused()),
+                    Verdict::GoesOn => (refused, self.answered(true)),
+                    verdict if is_about_one => (refused, verdict),
+                    verdict => (Change::Requeued, verdict),
+                }
             }
         };
-        let Some(rejection) = rejection else {
-            return Judgement {
-                change: still_unknown(Change::Requeued),
-                verdict: self.not_asked(&error, now),
-            };
-        };
-        let verdict = self.about_the_campaign(rejection);
-        let change = if verdict == Verdict::GoesOn || rejection.errcode == DUPLICATE {
-            Change::Refused(rejection.errcode.to_string())
+        // A refusal of a repeat does not say what became of the first attempt.
+        let change = if is_repeat {
+            Change::Unknown(asked_at, errcode)
         } else {
-            Change::Requeued
+            change
         };
-        let verdict = match (verdict, &change) {
-            (Verdict::GoesOn, Change::Refused(_)) => self.answered(true),
-            (verdict, _) => verdict,
-        };
-        Judgement {
-            change: still_unknown(change),
-            verdict,
-        }
+        Judgement { change, verdict }
     }
 
     /// Judges a failed call that is not about a recipient, such as one for a list of followers.
@@ -141,20 +133,27 @@ impl Judge {
         }
     }
 
-    fn about_the_campaign(&mut self, rejection: &Rejection) -> Verdict {
-        let entry = rejection.entry();
+    fn about_the_campaign(&mut self, rejection: &Rejection, is_repeat: bool) -> Verdict {
+        let (entry, errcode) = (rejection.entry(), rejection.errcode);
         let reason = || in_words(rejection);
+        // The repeats of one message are about one recipient.
+        let mut is_the_first = || is_repeat || self.doubtful.replace(errcode) != Some(errcode);
         match (entry.class, entry.retry) {
             _ if rejection.errcode == NOT_WHITELISTED => Verdict::Waits(WaitingFor::Whitelist, reason()),
             (Class::Token, _) => Verdict::Waits(WaitingFor::Token, reason()),
             (Class::Quota, Retry::NextDay) => Verdict::Waits(WaitingFor::Quota, reason()),
             (Class::Quota, Retry::After(_)) => Verdict::Slower,
-            _ if entry.may_be_about_one_recipient() && self.doubtful.replace(rejection.errcode).is_none() => {
-                Verdict::GoesOn
-            }
+            _ if entry.may_be_about_one_recipient() && is_the_first() => Verdict::GoesOn,
             _ if entry.refuses_everybody() => Verdict::Stops(reason()),
             _ => Verdict::GoesOn,
         }
+    }
+
+    /// Counts the refusal of a repeat. The recipient's first attempt may have been accepted, and counts neither way.
+    fn repeat_refused(&mut self) -> Verdict {
+        self.silent = 0;
+        self.clear_answers += 1;
+        Verdict::GoesOn
     }
 
     /// Counts a clear answer about one recipient.
@@ -202,11 +201,11 @@ impl Judge {
             }
             // The run is about to end.
             CallFailure::Api(ApiError::OutOfTime { .. }) => Verdict::GoesOn,
-            CallFailure::Api(_) => self.no_clear_answer(now, Verdict::Slower),
+            CallFailure::Api(_) => self.no_clear_answer(now),
         }
     }
 
-    fn no_clear_answer(&mut self, now: i64, else_: Verdict) -> Verdict {
+    fn no_clear_answer(&mut self, now: i64) -> Verdict {
         if self.silent == 0 {
             self.silent_since = now;
         }
@@ -215,7 +214,7 @@ impl Judge {
         if is_down {
             return Verdict::Waits(WaitingFor::Platform, NO_CLEAR_ANSWER.to_owned());
         }
-        else_
+        Verdict::Slower
     }
 }
 
@@ -249,9 +248,10 @@ pub(crate) fn until_next_probe(probes: u32) -> i64 {
 /// hour at which it renews quotas, so in the first hour of a day it is asked again sooner.
 pub(crate) fn quota_returns_at(now: i64) -> i64 {
     const SOON: Duration = Duration::from_secs(5 * 60);
-    const FIRST_HOUR: u64 = 23 * 3600;
+    /// Seconds to midnight. With more left, the day is in its first hour.
+    const LEFT_AFTER_FIRST_HOUR: u64 = 23 * 3600;
     let to_midnight = Retry::NextDay.seconds(now).unwrap_or(3600);
-    let wait = if to_midnight > FIRST_HOUR {
+    let wait = if to_midnight > LEFT_AFTER_FIRST_HOUR {
         SOON.as_secs()
     } else {
         to_midnight + 10
@@ -376,8 +376,23 @@ mod tests {
     fn a_code_about_the_account_or_one_recipient_counts_from_the_second_on() {
         let mut judge = judge();
         assert_eq!(judge.judge(refused(50002), ASKED, false, NOW).verdict, Verdict::GoesOn);
+        // Another code, or repeats for one recipient, say nothing about a second recipient.
+        for (errcode, is_repeat) in [(50003, false), (50002, false), (50002, true), (50002, true)] {
+            let judged = judge.judge(refused(errcode), ASKED, is_repeat, NOW);
+            assert_eq!(judged.verdict, Verdict::GoesOn, "{errcode}");
+        }
         let second = judge.judge(refused(50002), ASKED, false, NOW);
         assert!(matches!(second.verdict, Verdict::Stops(_)));
+    }
+
+    #[test]
+    fn refused_repeats_are_not_refusals_of_many() {
+        let mut judge = judge();
+        for _ in 0..300 {
+            let judged = judge.judge(refused(40241), ASKED, true, NOW);
+            assert_eq!(judged.verdict, Verdict::GoesOn);
+        }
+        assert_eq!((judge.refused_first, judge.clear_answers), (0, 300));
     }
 
     #[test]

@@ -5,10 +5,10 @@ use std::collections::HashSet;
 
 use wechat::{
     api::calls::followers::{Followers, GetFollowers, GetTagged},
-    campaign::{Audience, CHUNK, CampaignState, Change, Loading, Mark, Recipient, into_chunks},
+    campaign::{Audience, CHUNK, CampaignState, Change, Loading, Mark, NewState, Recipient, into_chunks},
     digest::sha256,
     errcode::NOT_A_FOLLOWER,
-    store::{CHUNKS_AT_ONCE, NewState, StoredLedger, USERS_LIMIT},
+    store::{CHUNKS_AT_ONCE, StoredLedger, USERS_LIMIT},
     token::CallError,
 };
 

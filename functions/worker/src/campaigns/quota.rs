@@ -27,6 +27,8 @@ pub(crate) struct Quota {
     in_flight: u64,
     /// While WeChat is asked: the messages that took their turn since.
     taken_meanwhile: Option<u64>,
+    /// The other campaigns that send too, as far as it is known.
+    others: u64,
 }
 
 impl Quota {
@@ -36,6 +38,7 @@ impl Quota {
             asked_at: 0,
             in_flight: 0,
             taken_meanwhile: None,
+            others: 1,
         }
     }
 
@@ -47,6 +50,11 @@ impl Quota {
     /// Whether WeChat should be asked soon, and is not being asked.
     pub(crate) const fn is_low(&self, now: i64) -> bool {
         self.taken_meanwhile.is_none() && self.left > 0 && (self.left < ASK_AHEAD || now - self.asked_at >= ASK_EARLY)
+    }
+
+    /// Whether WeChat has to be asked, or soon has to be.
+    pub(crate) const fn needs_an_answer(&self, now: i64) -> bool {
+        self.is_unknown(now) || self.is_low(now)
     }
 
     /// Takes one message of what is left.
@@ -61,18 +69,21 @@ impl Quota {
         self.in_flight = self.in_flight.saturating_sub(messages);
     }
 
-    /// Notes that WeChat is being asked.
-    pub(crate) const fn begin(&mut self) {
+    /// Notes that WeChat is being asked. One request at a time: a second one would not know what the first grants.
+    pub(crate) fn begin(&mut self) {
+        debug_assert!(self.taken_meanwhile.is_none(), "WeChat is being asked already");
         // Those in flight count as taken since: WeChat may not have counted them.
         self.taken_meanwhile = Some(self.in_flight);
     }
 
     /// Takes in WeChat's answer; an account that may not ask has no reserve, and WeChat's own refusal ends its day. `kept` are the
     /// calls that the campaign leaves to single sends. Each of the `others`, campaigns that send too, may hold as much as this one
-    /// may be granted at once.
-    pub(crate) fn learn(&mut self, today: Option<Today>, kept: Option<u64>, others: u64, now: i64) -> Verdict {
+    /// may be granted at once; `None` when their number could not be read.
+    pub(crate) fn learn(&mut self, today: Option<Today>, kept: Option<u64>, others: Option<u64>, now: i64) -> Verdict {
         let taken = self.taken_meanwhile.take().unwrap_or_default();
         self.asked_at = now;
+        self.others = others.unwrap_or(self.others);
+        let others = self.others;
         let Some(today) = today else {
             self.left = ASK_AFTER;
             return Verdict::GoesOn;
@@ -118,7 +129,10 @@ mod tests {
         loop {
             if quota.is_unknown(NOW) {
                 quota.begin();
-                if matches!(quota.learn(today(remain), Some(1_000), 0, NOW), Verdict::Waits(..)) {
+                if matches!(
+                    quota.learn(today(remain), Some(1_000), Some(0), NOW),
+                    Verdict::Waits(..)
+                ) {
                     return sent;
                 }
             }
@@ -142,9 +156,9 @@ mod tests {
             assert_eq!(sent, 3_321, "{latency} in flight");
         }
         let mut one_of_three = Quota::new();
-        one_of_three.learn(today(4_000), Some(1_000), 2, NOW);
+        one_of_three.learn(today(4_000), Some(1_000), Some(2), NOW);
         assert_eq!(one_of_three.left, 1_000, "the others may hold 1,000 each");
-        let waits = one_of_three.learn(today(3_000), Some(1_000), 2, NOW);
+        let waits = one_of_three.learn(today(3_000), Some(1_000), None, NOW);
         assert!(matches!(waits, Verdict::Waits(..)), "all that is left may be theirs");
     }
 
@@ -152,7 +166,7 @@ mod tests {
     fn what_goes_out_while_wechat_is_asked_is_counted() {
         let mut quota = Quota::new();
         quota.begin();
-        quota.learn(today(5_000), None, 0, NOW);
+        quota.learn(today(5_000), None, Some(0), NOW);
         assert_eq!(quota.left, 1_000);
         for _ in 0..700 {
             quota.take();
@@ -163,7 +177,7 @@ mod tests {
         for _ in 0..50 {
             quota.take();
         }
-        quota.learn(today(1_800), None, 0, NOW);
+        quota.learn(today(1_800), None, Some(0), NOW);
         assert_eq!(quota.left, 50, "800 above the reserve, of which 750 are under way");
     }
 
@@ -171,7 +185,7 @@ mod tests {
     fn it_is_asked_every_minute_and_an_account_that_may_not_ask_goes_on() {
         let mut quota = Quota::new();
         assert!(quota.is_unknown(NOW));
-        assert_eq!(quota.learn(None, None, 0, NOW), Verdict::GoesOn);
+        assert_eq!(quota.learn(None, None, Some(0), NOW), Verdict::GoesOn);
         assert!(!quota.is_unknown(NOW + 59_999) && quota.is_unknown(NOW + 60_000));
         assert!(quota.is_low(NOW + 45_000));
     }

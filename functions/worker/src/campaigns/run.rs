@@ -10,11 +10,11 @@ use std::{
 
 use wechat::{
     account::Account,
-    campaign::{Campaign, CampaignState, Loading, Progress, WaitingFor},
+    campaign::{Campaign, CampaignState, Loading, NewState, Progress, WaitingFor},
     clock::Deadline,
     lock::lock,
     sending::Outcome,
-    store::{LeasedCampaign, NewState, StoreError},
+    store::{LeasedCampaign, StoreError},
     telemetry::{self, Metric},
 };
 
@@ -29,15 +29,15 @@ use super::{
 const SIGN_OF_LIFE: Duration = Duration::from_millis(1_500);
 /// Milliseconds. No message goes out when the last sign of life is older: the order to pause may have been missed.
 const TRUSTED_FOR: i64 = 2_900;
-/// The longest that a wait is not interrupted.
+/// A wait looks for the end of the phase this often.
 const SLICE: Duration = Duration::from_millis(200);
 /// Seconds. What a campaign left ends this long after its end.
 const KEPT_FOR: i64 = 30 * 24 * 3600;
 /// Seconds. A wait up to this long is waited for by the run itself.
 const SHORT_WAIT: i64 = 20;
-/// Why a campaign is stopped that had stopped before its unknown outcomes were sent again.
+/// The reason shown when a resend ends and the campaign is stopped as before.
 const RESENT: &str = "the unknown outcomes were sent again; resume goes on with the rest / 结果未知的消息已重发，resume 可继续发送其余消息";
-/// How often a state is written when callers are faster.
+/// Attempts at writing a state while callers change the campaign.
 const ATTEMPTS: u8 = 20;
 
 /// A run that holds the lease of a campaign.
@@ -59,6 +59,8 @@ pub(crate) struct Run<'a> {
     has_order: AtomicBool,
     pub(crate) judge: Mutex<Judge>,
     pub(crate) quota: Mutex<Quota>,
+    /// Held while WeChat is asked for the quota.
+    pub(crate) asking: tokio::sync::Mutex<()>,
     /// How the sends fared that the metrics do not count yet.
     pub(crate) outcomes: Mutex<Vec<Outcome>>,
     pub(crate) pace: Mutex<Pace>,
@@ -117,6 +119,7 @@ impl<'a> Run<'a> {
             has_died,
             judge: Mutex::new(Judge::new(has_accepted, refused_first)),
             quota: Mutex::new(Quota::new()),
+            asking: tokio::sync::Mutex::default(),
             outcomes: Mutex::default(),
             pace: Mutex::new(pace),
             line: tokio::sync::Mutex::default(),
@@ -136,7 +139,7 @@ impl<'a> Run<'a> {
     pub(crate) async fn work(self) -> Result<(), StoreError> {
         let ended = tokio::select! {
             ended = self.advance() => ended,
-            () = self.keep_lease() => Err(Ended::Lost),
+            ended = self.keep_lease() => Err(ended),
         };
         match ended {
             Ok(()) => Ok(()),
@@ -228,8 +231,9 @@ impl<'a> Run<'a> {
         false
     }
 
-    /// Renews the lease until another run has it. A caller's order ends the phase.
-    async fn keep_lease(&self) {
+    /// Renews the lease until another run has it or the table has failed for as long as a lease lasts. A caller's order ends the
+    /// phase.
+    async fn keep_lease(&self) -> Ended {
         loop {
             self.account.clock.sleep(SIGN_OF_LIFE).await;
             let _one_at_a_time = self.writing.lock().await;
@@ -241,18 +245,18 @@ impl<'a> Run<'a> {
             let until = began.div_euclid(1000) + LEASE;
             let table = &self.account.table;
             match table.renew_campaign(&id, &self.owner, &progress, until).await {
-                Ok(Some(LeasedCampaign { is_deleted, .. })) if is_deleted && !self.is_deleted() => return,
+                Ok(Some(LeasedCampaign { is_deleted, .. })) if is_deleted && !self.is_deleted() => return Ended::Lost,
                 Ok(Some(LeasedCampaign { campaign: stored, .. })) => {
                     self.alive_at.store(began, Ordering::Relaxed);
                     if stored.changes != changes {
                         self.take_order(stored);
                     }
                 }
-                Ok(None) => return,
+                Ok(None) => return Ended::Lost,
                 Err(error) => {
                     tracing::warn!(campaign = id, %error, "the lease of a campaign was not renewed");
                     if self.now() - self.alive_at.load(Ordering::Relaxed) > LEASE * 1000 {
-                        return;
+                        return Ended::Store(error);
                     }
                 }
             }
@@ -557,13 +561,12 @@ impl<'a> Run<'a> {
     /// receipts or at the end of what it left; at once when a caller has changed it.
     async fn release(&self, due: i64) -> Result<(), Ended> {
         let now = self.seconds();
-        let sooner = {
+        let mut due = {
             let campaign = self.campaign();
             let end = campaign.finished_at.map(|at| at + KEPT_FOR);
-            [Some(due), campaign.progress.looks_at, end].into_iter().flatten().min()
+            let others = [campaign.progress.looks_at, end].into_iter().flatten();
+            others.fold(due.min(now + KEPT_FOR), i64::min)
         };
-        let due = sooner.unwrap_or(due).min(now + KEPT_FOR);
-        let mut due = due;
         for _ in 0..ATTEMPTS {
             let state = self.as_it_is();
             if self.write_state(&state, Some(due), &|_| {}).await? {

@@ -32,7 +32,7 @@ use super::{
 
 /// Chunks whose messages go out at the same time. With [`CHUNK`] it bounds the messages in flight.
 const CHUNKS_SENDING: usize = 6;
-/// Chunks in work, those included that only repeat unknown outcomes.
+/// Chunks in work, also those that only repeat unknown outcomes.
 const CHUNKS_OPEN: usize = 40;
 /// Seconds of the pace that a chunk is cut into: what is written down as in flight is asked for soon.
 const CLAIMED_AHEAD: u32 = 10;
@@ -385,14 +385,23 @@ impl Run<'_> {
         may_send
     }
 
-    /// Asks WeChat how much of the quota is left, and waits for another day when that is nothing.
+    /// Asks WeChat how much of the quota is left, and waits for another day when that is nothing. Whoever comes while WeChat is
+    /// being asked waits for that answer.
     async fn ask_quota(&self) {
+        let _one_at_a_time = self.asking.lock().await;
+        let now = self.now();
+        if !lock(&self.quota).needs_an_answer(now) {
+            return;
+        }
         lock(&self.quota).begin();
         let today = sending::quota_today(self.account, self.deadline).await;
         let due = self.account.table.due_campaigns(self.seconds()).await;
-        let others = due.map_or(0, |due| due.len().saturating_sub(1)) as u64;
+        let others = due.map(|due| due.len().saturating_sub(1) as u64);
+        let others = others.inspect_err(|error| {
+            tracing::warn!(campaign = self.id(), %error, "the other campaigns that send could not be counted");
+        });
         let kept = self.campaign().plan.keep_for_single_sends;
-        match lock(&self.quota).learn(today, kept, others, self.now()) {
+        match lock(&self.quota).learn(today, kept, others.ok(), self.now()) {
             Verdict::GoesOn => {}
             verdict => self.conclude(verdict),
         }
@@ -403,7 +412,7 @@ impl Run<'_> {
     }
 
     /// Records what WeChat answered, best effort: the ledger has it too.
-    async fn record(&self, message: &TemplateMessage, sent: &Result<String, wechat::token::CallError>, asked_at: i64) {
+    async fn record(&self, message: &TemplateMessage, sent: &Result<String, CallError>, asked_at: i64) {
         let id = self.id();
         let mut pause = WRITE_PAUSE;
         for attempt in 1..=WRITE_ATTEMPTS {

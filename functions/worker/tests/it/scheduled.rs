@@ -6,7 +6,7 @@ use testing::{Fault, Function, Service, Stage, account::APP_ID, now};
 use wechat::{
     api::{FieldValue, TemplateMessage},
     clock::beijing_day,
-    store::{ProblemRecord, ScheduledMessage, ScheduledState, Table},
+    store::{ProblemRecord, ScheduledMessage, ScheduledState, StoreErrorKind, Table},
 };
 
 use crate::start;
@@ -28,6 +28,10 @@ impl Bench {
 
     /// Schedules a message to [`FOLLOWER`], or to `user`, for `seconds` from now.
     async fn schedule(&self, seconds: i64, user: Option<&str>) {
+        self.schedule_as(ID, seconds, user).await;
+    }
+
+    async fn schedule_as(&self, id: &str, seconds: i64, user: Option<&str>) {
         let data = [("thing1", "项目审核"), ("time2", "10:00"), ("const3", "通过")];
         let field = |(name, value): (&str, &str)| {
             let value = FieldValue {
@@ -54,7 +58,7 @@ impl Bench {
             msgid: None,
             errcode: None,
         };
-        assert_eq!(self.table.schedule_message(ID, &scheduled).await.unwrap(), None);
+        assert_eq!(self.table.schedule_message(id, &scheduled).await.unwrap(), None);
     }
 
     async fn message(&self) -> ScheduledMessage {
@@ -113,6 +117,58 @@ async fn a_user_is_resolved_when_the_message_is_sent() {
         (sent.state, sent.message.touser.as_str()),
         (ScheduledState::Sent, FOLLOWER)
     );
+}
+
+#[tokio::test]
+async fn a_repeat_goes_to_the_person_who_may_have_got_the_message() {
+    let bench = Bench::new().await;
+    let mut worker = start(&bench.stage).await;
+    bench.schedule(0, Some("u-1")).await;
+    bench.stage.table.bind("u-1", FOLLOWER).await;
+    bench.stage.proxy(Service::WeChat).fail(1.., Fault::LoseAnswer);
+    run(&mut worker).await;
+    assert_eq!(bench.message().await.message.touser, FOLLOWER);
+    bench.stage.mend().await;
+    bench.stage.table.bind("u-1", "oSomebodyElse").await;
+    bench.is_due(60).await;
+    run(&mut worker).await;
+    let sent = bench.message().await;
+    assert_eq!(
+        (sent.state, sent.message.touser.as_str(), bench.phone().await),
+        (ScheduledState::Sent, FOLLOWER, 1)
+    );
+}
+
+#[tokio::test]
+async fn a_user_who_could_not_be_read_was_not_asked_for() {
+    let bench = Bench::new().await;
+    let mut worker = start(&bench.stage).await;
+    bench.schedule(0, Some("u-1")).await;
+    // The claim of a run that ended before it knew the openid.
+    let claimed = bench.table.claim_scheduled(ID, "dead", now(), now() + 30).await;
+    assert_eq!(claimed.unwrap().unwrap().asked_at, None);
+    bench.stage.table.bind("u-1", FOLLOWER).await;
+    bench.is_due(3600).await;
+    run(&mut worker).await;
+    assert_eq!(
+        (bench.message().await.state, bench.phone().await),
+        (ScheduledState::Sent, 1)
+    );
+}
+
+#[tokio::test]
+async fn one_that_this_version_cannot_read_is_kept_and_delays_no_other() {
+    let bench = Bench::new().await;
+    let mut worker = start(&bench.stage).await;
+    bench.schedule(0, None).await;
+    bench.schedule_as("s0", 0, None).await;
+    let newer = json!({"message": "of a later version"});
+    bench.stage.table.set("scheduled#s0", &newer).await;
+    assert_eq!(run(&mut worker).await, json!({"scheduled": 1}));
+    assert_eq!(bench.message().await.state, ScheduledState::Sent);
+    let unread = bench.table.scheduled_message("s0").await.unwrap_err();
+    assert_eq!(unread.kind(), StoreErrorKind::Damaged);
+    assert!(worker.logs().contains("s0"));
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use reqwest::Client;
 use serde_json::{Value, json};
 use simulator::{FOLLOWER, Simulator};
 use tempfile::TempDir;
+use testing::eventually;
 use tokio::task::JoinSet;
 use wechat::{random, store::Table};
 
@@ -152,9 +153,8 @@ impl Run {
             .map(|sender| self.clone().keep_sending(format!("{round}-{sender}")))
             .collect();
         tasks.spawn(self.clone().keep_editing(first_rules));
-        while self.successes.load(Ordering::SeqCst) < AT_LEAST {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        let enough = || async { (self.successes.load(Ordering::SeqCst) >= AT_LEAST).then_some(()) };
+        eventually("a success", enough).await;
         let random = u64::from_str_radix(&random::hex::<1>(), 16).unwrap();
         tokio::time::sleep(Duration::from_millis(random)).await;
         kill();

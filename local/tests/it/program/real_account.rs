@@ -1,10 +1,8 @@
 //! `--wechat`: the account of the environment, on a platform that runs elsewhere.
 
-use std::time::{Duration, Instant};
-
 use serde_json::Value;
 use simulator::{Account, Settings, Simulator};
-use testing::{EventBus, event::signed_query, loopback::listener};
+use testing::{EventBus, event::signed_query, eventually, loopback::listener};
 
 use super::process::Program;
 
@@ -136,11 +134,8 @@ async fn an_event_bus_that_comes_back_gets_what_it_missed() {
     let mut program = publishing(&platform, &bus);
     greeted(&mut program, &platform).await;
     assert!(bus.entries().is_empty());
-    let posted = Instant::now();
-    while bus.entries().is_empty() {
-        assert!(posted.elapsed() < Duration::from_secs(20), "{}", program.logs());
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let published = || async { (!bus.entries().is_empty()).then_some(()) };
+    eventually("the callback", published).await;
     let logs = program.stopped();
     assert!(!logs.contains("lost"), "{logs}");
     assert_eq!(bus.entries().len(), 1);

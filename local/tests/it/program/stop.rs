@@ -7,7 +7,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use testing::{OwnAnswer, OwnCode};
+use testing::{OwnAnswer, OwnCode, eventually};
 
 use super::{
     process::Program,
@@ -86,12 +86,8 @@ async fn a_service_manager_that_stops_it_loses_nothing_in_flight() {
     let (status, started) = call(&url, "POST", &format!("{path}/start"), json!({})).await;
     assert_eq!(status, 200, "{started}");
     let totals = async |url: &str| call(url, "GET", &path, Value::Null).await.1["totals"].clone();
-    for _ in 0..100 {
-        if totals(&url).await["queued"].as_i64() < Some(150) {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    let begun = || async { (totals(&url).await["queued"].as_i64() < Some(150)).then_some(()) };
+    eventually("a send", begun).await;
 
     control(
         "faults",
@@ -118,15 +114,8 @@ async fn a_service_manager_that_stops_it_loses_nothing_in_flight() {
 
     let mut program = real_account::run(&platform, &arguments, &[]);
     let url = program.url();
-    let mut last = Value::Null;
-    for _ in 0..200 {
-        last = totals(&url).await;
-        if last["queued"] == 0 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    assert_eq!((&last["queued"], &last["unknown"]), (&json!(0), &json!(0)), "{last}");
+    let ended = || async { Some(totals(&url).await).filter(|totals| totals["queued"] == 0) };
+    assert_eq!(eventually("the end", ended).await["unknown"], 0);
 }
 
 /// Own code takes a second and a half for a reply with another one after it, and the program is stopped meanwhile.

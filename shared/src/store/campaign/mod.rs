@@ -35,7 +35,9 @@ use super::{
     written, written_if,
 };
 use crate::{
-    campaign::{Audience, Campaign, CampaignState, Canary, Content, Plan, Progress, WaitingFor},
+    campaign::{
+        Audience, Campaign, CampaignState, Canary, Content, NewState, Order, Plan, Progress, Refused, WaitingFor,
+    },
     json,
 };
 
@@ -44,39 +46,12 @@ pub const CAMPAIGNS_PAGE: usize = 100;
 /// How often a change is tried when others are faster.
 const ATTEMPTS: u8 = 20;
 
-/// A change of a campaign's state.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NewState {
-    /// The state.
-    pub state: CampaignState,
-    /// What it waits for.
-    pub waiting_for: Option<WaitingFor>,
-    /// When a waiting one goes on or looks again, in epoch seconds.
-    pub resumes_at: Option<i64>,
-    /// Why it stopped or waits.
-    pub reason: Option<String>,
-    /// When it was started, if that is news.
-    pub started_at: Option<i64>,
-    /// When it ended. `None` when it goes on.
-    pub finished_at: Option<i64>,
-}
-
-impl NewState {
-    /// A state that needs no reason.
-    #[must_use]
-    pub const fn plain(state: CampaignState) -> Self {
-        Self {
-            state,
-            waiting_for: None,
-            resumes_at: None,
-            reason: None,
-            started_at: None,
-            finished_at: None,
-        }
-    }
-}
-
 impl Campaign {
+    /// Reads a campaign's item. A campaign that this version cannot read is an error: it is there, and must not be deleted.
+    fn stored(operation: &'static str, id: &str, item: &Attributes) -> Result<Self, StoreError> {
+        Self::from_attributes(id, item).ok_or_else(|| StoreError::damaged(operation, format!("the campaign {id}")))
+    }
+
     fn from_attributes(id: &str, item: &Attributes) -> Option<Self> {
         fn json<T: DeserializeOwned>(item: &Attributes, name: &str) -> Option<T> {
             serde_json::from_str(get_text(item, name)?).ok()
@@ -151,9 +126,9 @@ impl Table {
     /// [`StoreError`] when the table cannot be read.
     pub async fn campaign(&self, id: &str) -> Result<Option<Campaign>, StoreError> {
         let item = self.read(&self.campaign_pk(id), true).await?;
-        Ok(item
-            .filter(|item| !item.contains_key("deleted"))
-            .and_then(|item| Campaign::from_attributes(id, &item)))
+        // An id with a `#` may name an item of a campaign's, which has no state.
+        let item = item.filter(|item| item.contains_key("state") && !item.contains_key("deleted"));
+        item.map(|item| Campaign::stored("GetItem", id, &item)).transpose()
     }
 
     /// Returns a page of campaigns, the newest first.
@@ -190,22 +165,22 @@ impl Table {
         cursor.to_text(&self.campaign_pk(""))
     }
 
-    /// Changes a campaign by a caller's order, and has the worker look at it at `due` (epoch seconds). `decide` returns the new
-    /// state and progress, or the error that is the answer. Returns the changed campaign, or `None` when there is none.
+    /// Changes a campaign by a caller's order at `now` (epoch seconds), and has the worker look at it at once. Returns the changed
+    /// campaign or why it stays as it is; `None` when there is none.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be read or written. The change may have happened.
-    pub async fn change_campaign<E>(
+    pub async fn order_campaign(
         &self,
         id: &str,
-        due: i64,
-        decide: impl Fn(&Campaign) -> Result<(NewState, Progress), E>,
-    ) -> Result<Option<Result<Campaign, E>>, StoreError> {
+        order: Order,
+        now: i64,
+    ) -> Result<Option<Result<Campaign, Refused>>, StoreError> {
         for _ in 0..ATTEMPTS {
             let Some(mut campaign) = self.campaign(id).await? else {
                 return Ok(None);
             };
-            let (state, progress) = match decide(&campaign) {
+            let (state, progress) = match order.decide(&campaign, now) {
                 Ok(decided) => decided,
                 Err(refused) => return Ok(Some(Err(refused))),
             };
@@ -228,7 +203,7 @@ impl Table {
                     "changes = :changes AND attribute_not_exists(deleted)",
                     values,
                 )
-                .put_always(&self.due_pk(id), self.due_place(due));
+                .put_always(&self.due_pk(id), self.due_place(now));
             if change.commit().await? {
                 apply(&mut campaign, &state);
                 campaign.progress = progress;
@@ -327,13 +302,11 @@ impl Table {
             values,
         );
         match self.claim(&pk, update).await? {
-            Ok(item) => Ok(Campaign::from_attributes(id, &item).map(|campaign| {
-                Ok(LeasedCampaign {
-                    campaign,
-                    has_died,
-                    is_deleted: item.contains_key("deleted"),
-                })
-            })),
+            Ok(item) => Ok(Some(Ok(LeasedCampaign {
+                campaign: Campaign::stored("UpdateItem", id, &item)?,
+                has_died,
+                is_deleted: item.contains_key("deleted"),
+            }))),
             Err(item) if item.is_empty() => Ok(None),
             Err(item) => Ok(Some(Err(LeasedByAnother {
                 run_ends_at: get_number(&item, "run_ends_at"),
@@ -369,9 +342,8 @@ impl Table {
         match send_between_transactions(update).await {
             Ok(output) => {
                 let item = output.attributes.unwrap_or_default();
-                let campaign = Campaign::from_attributes(id, &item);
-                Ok(campaign.map(|campaign| LeasedCampaign {
-                    campaign,
+                Ok(Some(LeasedCampaign {
+                    campaign: Campaign::stored("UpdateItem", id, &item)?,
                     has_died: false,
                     is_deleted: item.contains_key("deleted"),
                 }))

@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 
 use wechat::{
     api::TemplateMessage,
-    campaign::{Audience, Campaign, CampaignState, Change, Content, Ledger, Plan, Progress, Recipient, into_chunks},
+    campaign::{
+        Audience, Campaign, CampaignState, Change, Content, Ledger, NewState, Order, Plan, Progress, Recipient,
+        Refused, into_chunks,
+    },
     clock::beijing_day,
     random,
     store::{
-        MessageStatus, NewState, PartOutcome, ProblemRecord, Receipt, ScheduledEnd, ScheduledMessage, ScheduledState,
-        StoredLedger, Table,
+        MessageStatus, PartOutcome, ProblemRecord, Receipt, ScheduledEnd, ScheduledMessage, ScheduledState,
+        StoreErrorKind, StoredLedger, Table,
     },
 };
 
@@ -43,12 +46,15 @@ fn people(range: std::ops::Range<u32>) -> Vec<Vec<Recipient>> {
     into_chunks(range.map(|index| Recipient::of(format!("o{index}"))).collect())
 }
 
-async fn state(table: &Table, id: &str, state: CampaignState) -> Option<Result<Campaign, CampaignState>> {
-    let change = |campaign: &Campaign| match campaign.state == state {
-        true => Err(state),
-        false => Ok((NewState::plain(state), campaign.progress.clone())),
-    };
-    table.change_campaign(id, NOW, change).await.unwrap()
+async fn order(table: &Table, id: &str, order: Order) -> Result<Campaign, Refused> {
+    table.order_campaign(id, order, NOW).await.unwrap().unwrap()
+}
+
+/// A draft with a recipient, which can be started.
+async fn loaded(table: &Table) -> String {
+    let id = draft(table).await;
+    table.put_part(&id, "p", "digest", &people(0..1), NOW).await.unwrap();
+    id
 }
 
 #[tokio::test]
@@ -115,7 +121,7 @@ async fn a_part_with_other_content_or_after_the_start_is_refused() {
     let put = async |name: &str, digest: &str| table.put_part(&id, name, digest, &people(0..3), NOW).await.unwrap();
     assert_eq!(put("1", "a").await, PartOutcome::Complete(3));
     assert_eq!(put("1", "b").await, PartOutcome::OtherContent);
-    state(table, &id, CampaignState::Loading).await;
+    order(table, &id, Order::Start).await.unwrap();
     assert_eq!(
         put("1", "a").await,
         PartOutcome::Complete(3),
@@ -131,10 +137,10 @@ async fn a_part_with_other_content_or_after_the_start_is_refused() {
 #[tokio::test]
 async fn of_several_orders_at_once_each_is_judged_on_the_state_that_it_finds() {
     let bench = Bench::start().await;
-    let id = draft(&bench.table).await;
+    let id = loaded(&bench.table).await;
     let outcomes = race(|_| {
         let (table, id) = (bench.table.clone(), id.clone());
-        async move { state(&table, &id, CampaignState::Loading).await.unwrap().is_ok() }
+        async move { order(&table, &id, Order::Start).await.is_ok() }
     })
     .await;
     assert_eq!(outcomes.iter().filter(|is_ok| **is_ok).count(), 1);
@@ -143,11 +149,35 @@ async fn of_several_orders_at_once_each_is_judged_on_the_state_that_it_finds() {
 }
 
 #[tokio::test]
+async fn a_campaign_that_this_version_cannot_read_is_an_error_and_stays() {
+    let bench = Bench::start().await;
+    let table = &bench.table;
+    let id = &loaded(table).await;
+    order(table, id, Order::Start).await.unwrap();
+    let pk = format!("campaign#{}#{id}", bench.app_id);
+    bench.set(&pk, "state", "of a later version").await;
+    let read = table.campaign(id).await.unwrap_err();
+    let leased = table
+        .lease_campaign(id, "a", NOW, NOW + 30, NOW + 60)
+        .await
+        .unwrap_err();
+    let renewed = table
+        .renew_campaign(id, "a", &Progress::default(), NOW + 60)
+        .await
+        .unwrap_err();
+    for error in [read, leased, renewed] {
+        assert_eq!(error.kind(), StoreErrorKind::Damaged);
+    }
+    assert_eq!(table.due_campaigns(NOW).await.unwrap(), [id.clone()]);
+    assert_eq!(table.campaign(&format!("{id}#due")).await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn one_run_holds_the_lease_and_an_order_is_never_overwritten() {
     let bench = Bench::start().await;
     let table = &bench.table;
-    let id = &draft(table).await;
-    state(table, id, CampaignState::Running).await;
+    let id = &loaded(table).await;
+    order(table, id, Order::Start).await.unwrap();
     let leases = race(|racer| {
         let (table, id) = (table.clone(), id.clone());
         async move {
@@ -177,7 +207,7 @@ async fn one_run_holds_the_lease_and_an_order_is_never_overwritten() {
     let stranger = table.renew_campaign(id, "other", &progress, NOW + 60).await.unwrap();
     assert!(stranger.is_none());
 
-    state(table, id, CampaignState::Paused).await;
+    order(table, id, Order::Pause).await.unwrap();
     let done = NewState::plain(CampaignState::Done);
     assert!(
         !table

@@ -94,6 +94,19 @@ impl Bench {
         }
     }
 
+    /// Changes one attribute of a stored item.
+    async fn set(&self, pk: &str, name: &str, value: &str) {
+        let update = self.client.update_item().table_name(&self.name);
+        update
+            .key("pk", AttributeValue::S(pk.to_owned()))
+            .update_expression("SET #name = :value")
+            .expression_attribute_names("#name", name)
+            .expression_attribute_values(":value", AttributeValue::S(value.to_owned()))
+            .send()
+            .await
+            .unwrap();
+    }
+
     /// Reads the stored item with the key `pk`.
     async fn item(&self, pk: String) -> Option<HashMap<String, AttributeValue>> {
         let read = self.client.get_item().table_name(&self.name).consistent_read(true);

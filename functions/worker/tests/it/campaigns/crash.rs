@@ -1,0 +1,153 @@
+//! A run that dies, another that takes over, and a table that fails.
+
+use std::{collections::HashSet, time::Duration};
+
+use serde_json::json;
+use testing::{Fault, Service};
+use wechat::{
+    campaign::{CampaignState, Order, Plan},
+    store::MessageStatus,
+};
+
+use super::{Bench, SEND, TEN_MINUTES, expected, kill_while_it_sends, of, plan, run, send_times};
+
+#[tokio::test]
+async fn what_was_in_flight_when_a_campaign_was_cancelled_is_counted_in_the_end() {
+    let bench = Bench::new().await;
+    let openids = bench.stage.wechat.followers(60).await;
+    bench.started(Plan { pace: 30, ..plan() }, &openids).await;
+    kill_while_it_sends(&bench, 30).await;
+    bench.order(Order::Cancel).await;
+    bench.age(TEN_MINUTES).await;
+    bench.is_due().await;
+    run(&mut bench.worker().await).await;
+    assert_eq!(bench.campaign().await.state, CampaignState::Cancelled);
+    let totals = bench.totals().await;
+    let received: usize = bench.received(&openids).await.iter().sum();
+    assert!(totals.sent + totals.unknown >= received as u64, "{totals:?}");
+    assert_eq!(received, bench.sends().await, "nothing goes out after the order");
+}
+
+#[tokio::test]
+async fn a_run_that_dies_loses_nothing_and_doubles_nothing() {
+    let bench = Bench::new().await;
+    let openids = bench.stage.wechat.followers(250).await;
+    bench.started(Plan { pace: 100, ..plan() }, &openids).await;
+    for sends in [20, 90, 170] {
+        kill_while_it_sends(&bench, sends).await;
+        bench.stage.table.end_claims().await;
+    }
+    run(&mut bench.worker().await).await;
+    assert_eq!(of(bench.totals().await), expected([("sent", 250)]));
+    assert!(bench.received(&openids).await.iter().all(|count| *count == 1));
+}
+
+#[tokio::test]
+async fn what_a_dead_run_sent_long_ago_is_counted_by_its_records_and_receipts_or_unknown() {
+    let bench = Bench::new().await;
+    let openids = bench.stage.wechat.followers(60).await;
+    bench.started(Plan { pace: 30, ..plan() }, &openids).await;
+    kill_while_it_sends(&bench, 30).await;
+    let received = bench.received(&openids).await;
+    let sent: Vec<String> = openids
+        .iter()
+        .zip(&received)
+        .filter(|(_, count)| **count > 0)
+        .map(|(openid, _)| openid.clone())
+        .collect();
+    // Of these the run could not record the message, and their receipts come.
+    for openid in &sent[..10] {
+        for message in bench.stage.wechat.phone(openid).await {
+            bench
+                .stage
+                .table
+                .delete(&format!("message#{}", message["msgid"].as_str().unwrap()))
+                .await;
+        }
+    }
+    bench.receipts(&sent[..10], MessageStatus::Delivered).await;
+    // Of these nothing is known.
+    for openid in &sent[10..15] {
+        for message in bench.stage.wechat.phone(openid).await {
+            bench
+                .stage
+                .table
+                .delete(&format!("message#{}", message["msgid"].as_str().unwrap()))
+                .await;
+        }
+    }
+    bench.age(TEN_MINUTES).await;
+    let mut other = bench.worker().await;
+    run(&mut other).await;
+    let totals = bench.totals().await;
+    assert_eq!(totals.delivered, 10, "{totals:?} {}", other.logs());
+    assert!(totals.unknown >= 5 && totals.queued == 0, "{totals:?}");
+    assert!(bench.received(&openids).await.iter().all(|count| *count <= 1));
+
+    // By choice they are sent again.
+    bench.order(Order::Resend).await;
+    run(&mut bench.worker().await).await;
+    let campaign = bench.campaign().await;
+    assert_eq!(
+        (campaign.state, bench.totals().await.unknown),
+        (CampaignState::Done, 0),
+        "{campaign:?}"
+    );
+    assert!(
+        bench
+            .received(&openids)
+            .await
+            .iter()
+            .all(|count| (1..=2).contains(count))
+    );
+}
+
+#[tokio::test]
+async fn of_two_runs_at_once_one_works_and_the_other_takes_over_when_it_ends() {
+    let bench = Bench::new().await;
+    let openids = bench.stage.wechat.followers(300).await;
+    bench.started(Plan { pace: 20, ..plan() }, &openids).await;
+    let (mut one, mut two) = (bench.worker().await, bench.worker().await);
+    let event = json!({"action": "run"});
+    let first = async { one.invoke_within(&event, 12_000).await };
+    let second = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        two.invoke_within(&event, 20_000).await
+    };
+    tokio::join!(first, second);
+    let times = send_times(&bench).await;
+    assert!(times.len() > 150, "{}", times.len());
+    let longest = times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+    assert!(longest <= 5, "{longest} s without a message");
+    let distinct: HashSet<String> = clients(&bench).await.into_iter().collect();
+    assert_eq!(distinct.len(), times.len(), "nobody was asked for twice");
+}
+
+async fn clients(bench: &Bench) -> Vec<String> {
+    let calls = bench.stage.wechat.all_calls().await;
+    let sends = calls.iter().filter(|call| call["path"] == SEND);
+    sends
+        .map(|call| call["body"]["client_msg_id"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[tokio::test]
+async fn a_table_that_fails_now_and_then_neither_loses_nor_doubles_a_message() {
+    let bench = Bench::new().await;
+    let openids = bench.stage.wechat.followers(120).await;
+    bench.started(Plan { pace: 60, ..plan() }, &openids).await;
+    let mut worker = bench.worker().await;
+    let throttled =
+        json!({"__type": "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException", "message": "m"});
+    let fault = Fault::json(400, throttled);
+    for requests in [20..60, 100..140, 10..15] {
+        bench.stage.proxy(Service::Table).fail(requests, fault.clone());
+        let _ = worker.invoke(&json!({"action": "run"})).await;
+        bench.stage.mend().await;
+        bench.stage.table.end_claims().await;
+        bench.is_due().await;
+    }
+    run(&mut worker).await;
+    assert_eq!(of(bench.totals().await), expected([("sent", 120)]));
+    assert!(bench.received(&openids).await.iter().all(|count| *count == 1));
+}

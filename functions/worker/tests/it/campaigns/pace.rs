@@ -1,0 +1,99 @@
+//! The pace, and how soon an order is followed.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde_json::json;
+use testing::now;
+use wechat::campaign::{CampaignState, Order, Plan};
+
+use super::{Bench, expected, of, plan, run, send_times};
+
+async fn sends_by_second(bench: &Bench) -> BTreeMap<i64, i64> {
+    let mut by_second = BTreeMap::new();
+    for at in send_times(bench).await {
+        *by_second.entry(at).or_default() += 1;
+    }
+    by_second
+}
+
+#[tokio::test]
+async fn the_pace_is_kept_in_every_second_of_a_run() {
+    let bench = Bench::new().await;
+    let openids = bench.stage.wechat.followers(700).await;
+    bench.started(Plan { pace: 40, ..plan() }, &openids).await;
+    let mut worker = bench.worker().await;
+    worker.invoke_within(&json!({"action": "run"}), 22_000).await;
+    let by_second = sends_by_second(&bench).await;
+    assert!(by_second.values().all(|count| *count <= 60), "{by_second:?}");
+    let whole: Vec<i64> = by_second.values().copied().skip(1).take(10).collect();
+    let sum: i64 = whole.iter().sum();
+    assert!((380..=420).contains(&sum), "{whole:?}");
+}
+
+#[tokio::test]
+async fn after_a_pause_no_message_goes_out_and_after_a_resume_the_rest_does() {
+    let bench = Bench::new().await;
+    let openids = bench.stage.wechat.followers(150).await;
+    bench.started(Plan { pace: 20, ..plan() }, &openids).await;
+    let mut worker = bench.worker().await;
+    let pause = async {
+        bench.until_sends(20).await;
+        bench.order(Order::Pause).await;
+        now()
+    };
+    let (_, paused_at) = tokio::join!(run(&mut worker), pause);
+    let last = send_times(&bench).await.into_iter().max().unwrap();
+    assert!(last - paused_at <= 5, "{} s after the pause", last - paused_at);
+    let campaign = bench.campaign().await;
+    assert_eq!(campaign.state, CampaignState::Paused);
+    let totals = bench.totals().await;
+    assert_eq!(totals.sent as usize, bench.sends().await);
+    assert!(totals.queued > 0);
+    bench.order(Order::Resume).await;
+    run(&mut worker).await;
+    assert_eq!(of(bench.totals().await), expected([("sent", 150)]));
+    assert!(bench.received(&openids).await.iter().all(|count| *count == 1));
+}
+
+/// Messages that WeChat refused for the token wait for the next one, which may take longer than a pause may.
+#[tokio::test]
+async fn a_message_that_waits_for_a_token_does_not_go_out_after_a_pause() {
+    let bench = Bench::new().await;
+    let openids = bench.stage.wechat.followers(150).await;
+    bench.started(Plan { pace: 50, ..plan() }, &openids).await;
+    let mut worker = bench.worker().await;
+    let pause = async {
+        bench.until_sends(20).await;
+        bench.lose_token_for(8).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        bench.order(Order::Pause).await;
+        now()
+    };
+    let event = json!({"action": "run"});
+    let (_, paused_at) = tokio::join!(worker.invoke_within(&event, 20_000), pause);
+    let last = send_times(&bench).await.into_iter().max().unwrap();
+    assert!(last - paused_at <= 5, "{} s after the pause", last - paused_at);
+    assert_eq!(bench.campaign().await.state, CampaignState::Paused);
+    bench.stage.mend().await;
+    bench.order(Order::Resume).await;
+    run(&mut worker).await;
+    assert_eq!(of(bench.totals().await), expected([("sent", 150)]));
+    assert!(bench.received(&openids).await.iter().all(|count| *count == 1));
+}
+
+#[tokio::test]
+async fn those_who_waited_for_a_token_go_out_at_the_pace() {
+    let bench = Bench::new().await;
+    let openids = bench.stage.wechat.followers(150).await;
+    bench.started(Plan { pace: 30, ..plan() }, &openids).await;
+    let mut worker = bench.worker().await;
+    let lose_token = async {
+        bench.until_sends(20).await;
+        bench.lose_token_for(4).await;
+    };
+    let event = json!({"action": "run"});
+    tokio::join!(worker.invoke_within(&event, 22_000), lose_token);
+    assert_eq!(of(bench.totals().await), expected([("sent", 150)]));
+    let by_second = sends_by_second(&bench).await;
+    assert!(by_second.values().all(|count| *count <= 36), "{by_second:?}");
+}

@@ -1,0 +1,113 @@
+//! What stops a campaign, and what it waits for.
+
+use serde_json::json;
+use testing::now;
+use wechat::campaign::{CampaignState, Order, Plan, WaitingFor};
+
+use super::{Bench, SEND, expected, of, plan, run};
+
+/// The contents are the caller's, so the campaign has to be mended or made anew; until then nobody else is bothered.
+#[tokio::test]
+async fn a_refusal_of_everybody_stops_it_and_after_a_resume_the_others_get_their_message() {
+    for errcode in [40249, 43116, 40037, 48001] {
+        let bench = Bench::new().await;
+        let openids = bench.stage.wechat.followers(120).await;
+        let fault = json!({"errcode": errcode, "after": 30, "times": 100});
+        bench.stage.wechat.fault(SEND, &fault).await;
+        let slow = Plan { pace: 200, ..plan() };
+        bench.started(slow, &openids).await;
+        let mut worker = bench.worker().await;
+        run(&mut worker).await;
+        let campaign = bench.campaign().await;
+        assert_eq!(campaign.state, CampaignState::Stopped, "{errcode}: {campaign:?}");
+        let reason = campaign.reason.clone().unwrap();
+        assert!(
+            reason.starts_with(&errcode.to_string()) && reason.contains(" / "),
+            "{reason}"
+        );
+        let totals = bench.totals().await;
+        assert_eq!((totals.sent, totals.refused, totals.queued), (30, 0, 90), "{errcode}");
+
+        bench.stage.wechat.clear_faults().await;
+        bench.order(Order::Resume).await;
+        run(&mut worker).await;
+        assert_eq!(of(bench.totals().await), expected([("sent", 120)]), "{errcode}");
+        assert!(bench.received(&openids).await.iter().all(|count| *count == 1));
+    }
+}
+
+#[tokio::test]
+async fn when_the_first_fifty_are_refused_it_stops() {
+    let bench = Bench::new().await;
+    let openids = bench.stage.wechat.followers(150).await;
+    bench
+        .stage
+        .wechat
+        .fault(SEND, &json!({"errcode": 43004, "times": 1000}))
+        .await;
+    bench.started(plan(), &openids).await;
+    run(&mut bench.worker().await).await;
+    let campaign = bench.campaign().await;
+    assert_eq!(campaign.state, CampaignState::Stopped);
+    assert!(bench.sends().await <= 150);
+    assert_eq!(bench.totals().await.refused, bench.sends().await as u64);
+}
+
+#[tokio::test]
+async fn a_whitelist_or_a_dead_token_is_waited_for_and_nobody_is_refused_for_it() {
+    for (errcode, waits_for) in [(40164, WaitingFor::Whitelist), (42001, WaitingFor::Token)] {
+        let bench = Bench::new().await;
+        let openids = bench.stage.wechat.followers(40).await;
+        bench
+            .stage
+            .wechat
+            .fault(SEND, &json!({"errcode": errcode, "after": 10, "times": 1000}))
+            .await;
+        bench.started(Plan { pace: 100, ..plan() }, &openids).await;
+        let mut worker = bench.worker().await;
+        run(&mut worker).await;
+        let campaign = bench.campaign().await;
+        assert_eq!(campaign.waiting_for, Some(waits_for), "{campaign:?}");
+        assert_eq!(of(bench.totals().await), expected([("sent", 10), ("queued", 30)]));
+        let resumes_at = campaign.resumes_at.unwrap();
+        assert!((20..=60).contains(&(resumes_at - now())));
+
+        bench.stage.wechat.clear_faults().await;
+        bench.wait_is_over().await;
+        run(&mut worker).await;
+        assert_eq!(of(bench.totals().await), expected([("sent", 40)]), "{errcode}");
+        assert!(bench.received(&openids).await.iter().all(|count| *count == 1));
+    }
+}
+
+#[tokio::test]
+async fn a_probe_without_a_clear_answer_is_no_success() {
+    let bench = Bench::new().await;
+    let openids = bench.stage.wechat.followers(30).await;
+    let fault = json!({"errcode": 42001, "after": 10, "times": 1000});
+    bench.stage.wechat.fault(SEND, &fault).await;
+    bench.started(Plan { pace: 100, ..plan() }, &openids).await;
+    let mut worker = bench.worker().await;
+    run(&mut worker).await;
+    assert_eq!(bench.campaign().await.waiting_for, Some(WaitingFor::Token));
+
+    bench.stage.wechat.clear_faults().await;
+    bench
+        .stage
+        .wechat
+        .fault(SEND, &json!({"errcode": -1, "times": 1000}))
+        .await;
+    let before = bench.sends().await;
+    bench.wait_is_over().await;
+    run(&mut worker).await;
+    let campaign = bench.campaign().await;
+    assert_eq!(campaign.state, CampaignState::Waiting, "{campaign:?}");
+    assert_eq!(campaign.progress.probes, 1);
+    assert_eq!(bench.sends().await, before + 1, "one message for one probe");
+
+    bench.stage.wechat.clear_faults().await;
+    bench.wait_is_over().await;
+    run(&mut worker).await;
+    assert_eq!(of(bench.totals().await), expected([("sent", 30)]));
+    assert!(bench.received(&openids).await.iter().all(|count| *count == 1));
+}

@@ -1,0 +1,122 @@
+//! Outcomes that are unknown: repeated while that is safe, then said.
+
+use std::time::Duration;
+
+use serde_json::json;
+use testing::{Fault, Service, eventually};
+use wechat::{
+    campaign::{CampaignState, Order, Plan},
+    store::MessageStatus,
+};
+
+use super::{Bench, SEND, TEN_MINUTES, expected, kill_while_it_sends, of, plan, run};
+
+#[tokio::test]
+async fn an_answer_that_leaves_open_what_happened_is_asked_for_again_and_sent_once() {
+    let bench = Bench::new().await;
+    let openids = bench.stage.wechat.followers(60).await;
+    bench.started(Plan { pace: 100, ..plan() }, &openids).await;
+    let proxy = bench.stage.proxy(Service::WeChat);
+    let mut worker = bench.worker().await;
+    // The first is the question about the quota.
+    proxy.fail(5..=12, Fault::LoseAnswer);
+    run(&mut worker).await;
+    assert_eq!(of(bench.totals().await), expected([("sent", 60)]));
+    assert!(bench.received(&openids).await.iter().all(|count| *count == 1));
+    assert!(bench.sends().await > 60);
+}
+
+#[tokio::test]
+async fn a_message_that_was_refused_as_a_repeat_may_have_been_sent() {
+    let bench = Bench::new().await;
+    let openids = bench.stage.wechat.followers(3).await;
+    bench
+        .stage
+        .wechat
+        .fault(SEND, &json!({"errcode": -1, "times": 1}))
+        .await;
+    bench
+        .stage
+        .wechat
+        .fault(SEND, &json!({"errcode": 40241, "after": 2, "times": 100}))
+        .await;
+    bench.started(Plan { pace: 20, ..plan() }, &openids).await;
+    let mut worker = bench.worker().await;
+    run(&mut worker).await;
+    let totals = bench.totals().await;
+    assert_eq!((totals.sent, totals.unknown), (2, 1), "{totals:?}");
+}
+
+#[tokio::test]
+async fn receipts_are_taken_in_while_another_outcome_is_asked_for_again() {
+    let bench = Bench::new().await;
+    let openids = bench.stage.wechat.followers(20).await;
+    let fault = json!({"errcode": -1, "after": 19, "times": 1000});
+    bench.stage.wechat.fault(SEND, &fault).await;
+    bench.started(Plan { pace: 20, ..plan() }, &openids).await;
+    let mut worker = bench.worker().await;
+    let receipts = async {
+        bench.until_sends(20).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        bench.receipts(&openids, MessageStatus::Delivered).await;
+        // A look at what the run has written so far, before it ends.
+        let delivered = || async { (bench.totals().await.delivered == 19).then_some(()) };
+        eventually("the last receipt", delivered).await;
+    };
+    let event = json!({"action": "run"});
+    tokio::join!(worker.invoke_within(&event, 22_000), receipts);
+    let totals = bench.totals().await;
+    assert_eq!(
+        (totals.delivered, totals.queued + totals.unknown),
+        (19, 1),
+        "{totals:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_stopped_campaign_that_resends_loses_nobody() {
+    let bench = Bench::new().await;
+    let openids = bench.stage.wechat.followers(120).await;
+    bench
+        .stage
+        .wechat
+        .fault(SEND, &json!({"errcode": 40249, "after": 40, "times": 1000}))
+        .await;
+    bench.started(Plan { pace: 20, ..plan() }, &openids).await;
+    kill_while_it_sends(&bench, 20).await;
+    for openid in &openids {
+        for message in bench.stage.wechat.phone(openid).await {
+            let msgid = message["msgid"].as_str().unwrap();
+            bench.stage.table.delete(&format!("message#{msgid}")).await;
+        }
+    }
+    bench.age(TEN_MINUTES).await;
+    let mut worker = bench.worker().await;
+    run(&mut worker).await;
+    let stopped = bench.totals().await;
+    assert_eq!(bench.campaign().await.state, CampaignState::Stopped);
+    assert!(stopped.unknown > 0 && stopped.queued > 0, "{stopped:?}");
+
+    // WeChat refuses those of whom a message may have arrived: that stays open.
+    bench.stage.wechat.clear_faults().await;
+    bench
+        .stage
+        .wechat
+        .fault(SEND, &json!({"errcode": 43004, "times": 1}))
+        .await;
+    bench.order(Order::Resend).await;
+    run(&mut worker).await;
+    let resent = bench.totals().await;
+    assert_eq!(bench.campaign().await.state, CampaignState::Stopped);
+    assert_eq!(
+        (resent.unknown, resent.refused, resent.queued),
+        (1, 0, stopped.queued),
+        "{resent:?}"
+    );
+    assert_eq!(resent.sent, stopped.sent + stopped.unknown - 1);
+
+    bench.order(Order::Resume).await;
+    run(&mut worker).await;
+    let totals = bench.totals().await;
+    assert_eq!((totals.sent, totals.unknown, totals.queued), (119, 1, 0), "{totals:?}");
+}

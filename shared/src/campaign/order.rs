@@ -1,0 +1,109 @@
+//! What callers order, and which state follows.
+
+use super::{Audience, Campaign, CampaignState, Progress, WaitingFor};
+
+/// A change of a campaign's state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewState {
+    /// The state.
+    pub state: CampaignState,
+    /// What it waits for.
+    pub waiting_for: Option<WaitingFor>,
+    /// When a waiting one goes on or looks again, in epoch seconds.
+    pub resumes_at: Option<i64>,
+    /// Why it stopped or waits.
+    pub reason: Option<String>,
+    /// When it was started, if that is news.
+    pub started_at: Option<i64>,
+    /// When it ended, in epoch seconds. `None` when it goes on.
+    pub finished_at: Option<i64>,
+}
+
+impl NewState {
+    /// A state that needs no reason.
+    #[must_use]
+    pub const fn plain(state: CampaignState) -> Self {
+        Self {
+            state,
+            waiting_for: None,
+            resumes_at: None,
+            reason: None,
+            started_at: None,
+            finished_at: None,
+        }
+    }
+}
+
+/// An order about a campaign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Starts a draft.
+    Start,
+    /// Pauses one that works or waits.
+    Pause,
+    /// Goes on with one that is paused, waits or has stopped.
+    Resume,
+    /// Ends one for good.
+    Cancel,
+    /// Sends again to those whose outcome is unknown, of one that has ended.
+    Resend,
+}
+
+/// Why an order cannot be followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// The state does not allow it.
+    InState(CampaignState),
+    /// The list is empty.
+    NobodyToSendTo,
+    /// There is nobody whose outcome is unknown.
+    NothingUnknown,
+}
+
+impl Order {
+    /// Decides at `now` (epoch seconds) what follows for `campaign`.
+    ///
+    /// # Errors
+    /// [`Refused`] when the campaign stays as it is.
+    pub fn decide(self, campaign: &Campaign, now: i64) -> Result<(NewState, Progress), Refused> {
+        let state = campaign.state;
+        let mut progress = campaign.progress.clone();
+        let is_allowed = match self {
+            Self::Start => state == CampaignState::Draft,
+            Self::Pause => state.is_active(),
+            Self::Resume => matches!(
+                state,
+                CampaignState::Paused | CampaignState::Waiting | CampaignState::Stopped
+            ),
+            Self::Cancel => !matches!(state, CampaignState::Done | CampaignState::Cancelled),
+            Self::Resend => state.has_ended(),
+        };
+        if !is_allowed {
+            return Err(Refused::InState(state));
+        }
+        let new = match self {
+            Self::Start if campaign.plan.audience == Audience::List && campaign.entries == 0 => {
+                return Err(Refused::NobodyToSendTo);
+            }
+            Self::Start => NewState {
+                started_at: Some(now),
+                ..NewState::plain(campaign.state_of_work(now))
+            },
+            Self::Pause => NewState::plain(CampaignState::Paused),
+            Self::Resume => NewState::plain(campaign.state_of_work(now)),
+            Self::Cancel => NewState {
+                finished_at: Some(now),
+                ..NewState::plain(CampaignState::Cancelled)
+            },
+            Self::Resend if progress.totals.unknown == 0 => return Err(Refused::NothingUnknown),
+            Self::Resend => {
+                progress.resending = Some(state);
+                progress.is_requeueing = true;
+                progress.looks = 0;
+                progress.looks_at = None;
+                NewState::plain(CampaignState::Running)
+            }
+        };
+        Ok((new, progress))
+    }
+}
