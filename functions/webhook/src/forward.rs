@@ -28,8 +28,10 @@ use crate::App;
 const PATIENCE: i64 = 5000;
 /// Milliseconds from a request's arrival in which it is answered.
 const ANSWERED_WITHIN: i64 = 4700;
-/// Budget of the note about an attempt's outcome.
+/// Budget of the note about an attempt's outcome before the answer.
 const NOTING: Duration = Duration::from_millis(300);
+/// Budget of that note when WeChat has hung up: a repeat needs it.
+const NOTING_LATE: Duration = Duration::from_secs(2);
 /// Milliseconds after an attempt for [`NOTING`] and for the note for the doctor.
 const AFTER_ATTEMPT: i64 = 600;
 /// The longest budget with which the first delivery is answered by own code. With a longer one, replies may be late: a repeat is.
@@ -62,15 +64,56 @@ pub(crate) struct Forwarder {
     budget: Duration,
     table: Table,
     clock: Arc<dyn Clock>,
-    breaker: Mutex<Breaker>,
+    breakers: Mutex<Breakers>,
 }
 
-/// Spares own code that is down, and WeChat the wait for it.
+/// Spare own code that is down, and WeChat the wait for it.
+#[derive(Debug, Default)]
+struct Breakers {
+    /// For callbacks that can be answered.
+    answerable: Breaker,
+    /// For the others, for which own code gets less time.
+    unanswerable: Breaker,
+}
+
 #[derive(Debug, Default)]
 struct Breaker {
+    /// Failures in a row.
     failures: u32,
     /// Epoch milliseconds until which own code is not asked.
     rests_until: i64,
+}
+
+impl Breakers {
+    const fn of(&mut self, showable: Showable) -> &mut Breaker {
+        match showable {
+            Showable::Expected => &mut self.answerable,
+            Showable::TooLate => &mut self.unanswerable,
+        }
+    }
+
+    /// Counts what came of asking own code, at `now` (epoch milliseconds).
+    fn count(&mut self, asked: &Asked, showable: Showable, now: i64) {
+        match (asked, showable) {
+            (Asked::Taken(_), _) => *self = Self::default(),
+            (Asked::Gone, _) => {}
+            // Own code that needs more than a second for its work is not down for those who wait for a reply.
+            (Asked::NotTaken(AskError::NoAnswer(_)), Showable::TooLate) => self.unanswerable.fail(now),
+            (Asked::NotTaken(_), _) => {
+                self.answerable.fail(now);
+                self.unanswerable.fail(now);
+            }
+        }
+    }
+}
+
+impl Breaker {
+    fn fail(&mut self, now: i64) {
+        self.failures += 1;
+        if self.failures >= FAILURES {
+            self.rests_until = now + REST;
+        }
+    }
 }
 
 /// What came of handing a callback to own code.
@@ -177,7 +220,7 @@ impl Forwarder {
             budget,
             table,
             clock,
-            breaker: Mutex::default(),
+            breakers: Mutex::default(),
         }
     }
 
@@ -234,7 +277,7 @@ impl Forwarder {
         };
         let now = self.clock.now_millis();
         let owner = random::hex::<8>();
-        let run = self.may_ask(times).then_some((&*owner, times.claim_ends()));
+        let run = self.may_ask(times, showable).then_some((&*owner, times.claim_ends()));
         let kept = timeout(KEEPING, self.table.begin_forward(new, now, run)).await;
         let table = match kept.map_err(|_| KeepError::TooLate(KEEPING)).and_then(|kept| Ok(kept?)) {
             Ok(Begun::New) if run.is_none() => return Ok(Forwarded::Kept(None)),
@@ -258,8 +301,8 @@ impl Forwarder {
         let own_code = match self.ask(&forward.id, &forward.body, times, showable).await {
             Asked::Taken(reply) => {
                 // The callback may be kept: its answer was lost.
-                self.note(self.table.finish_forward(&forward.id, &reply, self.clock.now_millis()))
-                    .await;
+                let noted = self.table.finish_forward(&forward.id, &reply, self.clock.now_millis());
+                self.note(noted, times).await;
                 return Ok(Forwarded::Taken(reply));
             }
             Asked::Gone => RefusedError::Gone,
@@ -283,17 +326,20 @@ impl Forwarder {
             let now = this.clock.now_millis();
             match asked {
                 Asked::Taken(reply) => {
-                    this.note(this.table.finish_forward(&attempt.id, &reply, now)).await;
+                    this.note(this.table.finish_forward(&attempt.id, &reply, now), times)
+                        .await;
                     Forwarded::Taken(reply)
                 }
                 Asked::Gone => {
                     let gone = RefusedError::Gone.to_string();
-                    this.note(this.table.fail_forward(&attempt, &gone, true, now)).await;
+                    this.note(this.table.fail_forward(&attempt, &gone, true, now), times)
+                        .await;
                     Forwarded::Dead
                 }
                 Asked::NotTaken(error) => {
                     let reason = error.to_string();
-                    this.note(this.table.fail_forward(&attempt, &reason, false, now)).await;
+                    this.note(this.table.fail_forward(&attempt, &reason, false, now), times)
+                        .await;
                     Forwarded::Kept(Some(error))
                 }
             }
@@ -313,7 +359,10 @@ impl Forwarder {
         loop {
             match state {
                 ForwardState::Taken(reply) => return Ok(Forwarded::Repeat(reply)),
-                ForwardState::Abandoned if self.may_ask(times) => {
+                ForwardState::Abandoned(received)
+                    if self.may_ask(times.instead_of(received, self.budget), showable) =>
+                {
+                    let times = times.instead_of(received, self.budget);
                     let owner = random::hex::<8>();
                     let now = self.clock.now_millis();
                     let take_over = self
@@ -355,44 +404,49 @@ impl Forwarder {
             .own_code
             .ask(id, body, showable, now.div_euclid(1000), budget)
             .await;
-        let mut breaker = lock(&self.breaker);
-        match &asked {
-            Asked::Taken(_) => breaker.failures = 0,
-            // Own code that takes longer for its work than for a reply is not down.
-            Asked::NotTaken(AskError::NoAnswer(_)) if showable == Showable::TooLate => {}
-            Asked::NotTaken(_) => {
-                breaker.failures += 1;
-                if breaker.failures >= FAILURES {
-                    breaker.rests_until = self.clock.now_millis() + REST;
-                    tracing::warn!(
-                        failures = breaker.failures,
-                        "own code is not asked for {} s / {0} 秒内不再请求自有服务",
-                        REST / 1000
-                    );
-                }
-            }
-            Asked::Gone => {}
+        let now = self.clock.now_millis();
+        let mut breakers = lock(&self.breakers);
+        breakers.count(&asked, showable, now);
+        let breaker = breakers.of(showable);
+        if matches!(asked, Asked::NotTaken(_)) && breaker.rests_until > now {
+            tracing::warn!(
+                failures = breaker.failures,
+                "own code is not asked for {} s / {0} 秒内不再请求自有服务",
+                REST / 1000
+            );
         }
         asked
     }
 
-    fn may_ask(&self, times: Times) -> bool {
+    fn may_ask(&self, times: Times, showable: Showable) -> bool {
         let now = self.clock.now_millis();
-        now + millis(SHORTEST) <= times.budget_ends && now >= lock(&self.breaker).rests_until
+        now + millis(SHORTEST) <= times.budget_ends && now >= lock(&self.breakers).of(showable).rests_until
     }
 
     /// Writes the outcome of an attempt, best effort: without it the callback is tried again.
-    async fn note(&self, note: impl Future<Output = Result<bool, StoreError>>) {
-        let error = match timeout(NOTING, note).await {
+    async fn note(&self, note: impl Future<Output = Result<bool, StoreError>>, times: Times) {
+        let has_hung_up = self.clock.now_millis() > times.answer_by;
+        let budget = if has_hung_up { NOTING_LATE } else { NOTING };
+        let error = match timeout(budget, note).await {
             Ok(Ok(_)) => return,
             Ok(Err(error)) => KeepError::Store(error),
-            Err(_) => KeepError::TooLate(NOTING),
+            Err(_) => KeepError::TooLate(budget),
         };
         tracing::warn!(%error, "what came of a callback at own code was not noted: it is asked again / 未能记录自有服务的处理结果，将再次请求");
     }
 }
 
 impl Times {
+    /// The times of a delivery that asks own code in place of the first one's run, which has died: `received` is when that one came
+    /// (epoch milliseconds). WeChat's last delivery has to outlast the budget, so it does not begin anew.
+    fn instead_of(self, received: i64, budget: Duration) -> Self {
+        let ends = in_time(self.arrival).max(received + millis(budget));
+        Self {
+            budget_ends: self.budget_ends.min(ends),
+            ..self
+        }
+    }
+
     const fn claim_ends(self) -> i64 {
         self.budget_ends + CLAIM_OUTLIVES
     }

@@ -126,8 +126,7 @@ pub async fn handle_live(live: &Live<App>, request: Request) -> Response<String>
         Ok(app) => app,
         Err(error) => {
             tracing::error!(%error, "callback not served");
-            let text = "not configured: see the function's log";
-            return respond(503, "text/plain; charset=utf-8", text.to_owned());
+            return respond(503, "text/plain; charset=utf-8", format!("not configured: {error}"));
         }
     };
     let started = app.clock.now_millis();

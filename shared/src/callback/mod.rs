@@ -21,8 +21,8 @@ use crate::{
     xml::{ParseError, Tree, XmlWriter, ciphertexts},
 };
 
-/// Characters that an `echostr` may have. WeChat sends about 19.
-const LONGEST_ECHOSTR: usize = 128;
+/// Bytes that an `echostr` may have. WeChat sends about 19.
+const LONGEST_ECHOSTR: usize = 2048;
 
 /// 消息加解密方式: whether callbacks are encrypted, as set in the account's server configuration.
 /// See [WeChat Docs/消息加解密说明](https://developers.weixin.qq.com/doc/offiaccount/Message_Management/Message_encryption_and_decryption_instructions.html).
@@ -126,10 +126,10 @@ pub enum VerifyError {
          / 收到明文消息（签名正确，但缺少 msg_signature）：公众号后台为「明文模式」，而此处 WECHAT_MESSAGE_MODE=safe，请改为一致"
     )]
     PlainMode,
-    /// `echostr` does not have WeChat's form. WeChat does not sign it, so a stranger could put a page there.
+    /// `echostr` is far longer than WeChat's.
     #[error(
-        "echostr must be 1 to {LONGEST_ECHOSTR} letters and digits, as WeChat sends it \
-         / echostr 不是微信发送的格式（应为 1 至 {LONGEST_ECHOSTR} 个字母或数字）"
+        "echostr must have at most {LONGEST_ECHOSTR} bytes; WeChat sends about 19 \
+         / echostr 过长（不得超过 {LONGEST_ECHOSTR} 字节，微信发送的约为 19 字节）"
     )]
     Echostr,
     /// The timestamp is not a number of seconds.
@@ -231,7 +231,7 @@ impl CallbackVerifier {
     pub fn verify_url<'a>(&self, query: &'a CallbackQuery, now: i64) -> Result<&'a str, VerifyError> {
         self.verify_signature(query, now)?;
         let echostr = present(query.echostr.as_deref(), "echostr")?;
-        if echostr.len() > LONGEST_ECHOSTR || !echostr.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        if echostr.len() > LONGEST_ECHOSTR {
             return Err(VerifyError::Echostr);
         }
         Ok(echostr)

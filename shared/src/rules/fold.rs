@@ -6,7 +6,7 @@ use regex_syntax::{
     hir::Hir,
 };
 
-/// Removes outer spaces and turns full-width forms of ASCII into half width.
+/// Removes outer spaces and turns full-width forms of ASCII and of currency signs into half width.
 pub(super) fn width(text: &str) -> String {
     text.trim().chars().map(half_width).collect()
 }
@@ -25,11 +25,18 @@ pub(super) fn case(text: &str) -> String {
     lower
 }
 
-/// Turns the full-width `Ａ`, `１`, `？` and space of a Chinese input method into `A`, `1`, `?` and an ASCII space.
+/// Turns the full-width `Ａ`, `１`, `？`, `￥` and space of a Chinese input method into `A`, `1`, `?`, `¥` and an ASCII space.
 fn half_width(character: char) -> char {
     match character {
         '\u{3000}' => ' ',
         '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(character) - 0xfee0).unwrap_or(character),
+        '￠' => '¢',
+        '￡' => '£',
+        '￢' => '¬',
+        '￣' => '¯',
+        '￤' => '¦',
+        '￥' => '¥',
+        '￦' => '₩',
         _ => character,
     }
 }
@@ -71,7 +78,8 @@ impl Edits<'_> {
     fn literal(&mut self, literal: &Literal) {
         let folded = half_width(literal.c);
         if !self.strict && folded != literal.c {
-            self.edits.push((literal.span, format!("\\x{:02X}", u32::from(folded))));
+            self.edits
+                .push((literal.span, format!("\\x{{{:X}}}", u32::from(folded))));
         }
     }
 }
@@ -134,6 +142,7 @@ mod tests {
     #[test]
     fn case_width_and_outer_spaces_fold() {
         assert_eq!(folded("\u{3000} ＶＩＰ会员　１２～？ \n"), "vip会员 12~?");
+        assert_eq!(folded("￥１００"), "¥100");
         assert_eq!(folded("ÄÖÜ ÉΣß"), "äöü éσß");
         assert_eq!(folded("退 货"), "退 货", "inner spaces stay");
     }
@@ -150,6 +159,7 @@ mod tests {
             ("(?x) ^ 你\u{3000}好 $", "你好"),
             (r"\bvip\b", "我要VIP服务"),
             (r"^\d+$", "１２"),
+            ("^￥[０-９]+$", "¥100"),
         ] {
             assert!(is_match(written, false, text), "{written} {text}");
         }

@@ -84,8 +84,8 @@ pub struct ForwardAttempt {
 pub enum ForwardState {
     /// Another run asks own code, and holds the claim until then, in epoch milliseconds.
     InProgress(i64),
-    /// A run that asked own code has died.
-    Abandoned,
+    /// A run that asked own code has died. When the callback was received, in epoch milliseconds.
+    Abandoned(i64),
     /// Own code has not taken it; it waits for `worker`, or is dead.
     NotTaken,
     /// Own code took it with this answer.
@@ -178,7 +178,7 @@ impl ForwardState {
         }
         match get_millis(item, "claim_expires_at") {
             Some(until) if now < until => Self::InProgress(until),
-            Some(_) => Self::Abandoned,
+            Some(_) => Self::Abandoned(1000 * get_number::<i64>(item, "at").unwrap_or(0)),
             None => Self::NotTaken,
         }
     }

@@ -19,6 +19,9 @@ use serde_json::{Map, Value, map::Entry};
 use self::reader::TextEnd;
 pub(crate) use self::{reader::is_xml_character, writer::XmlWriter};
 
+const CDATA_END: &str = "]]>";
+/// How XML writes [`CDATA_END`] in a CDATA text: in two sections.
+const ESCAPED_CDATA_END: &str = "]]]]><![CDATA[>";
 /// Bytes that a body may have. WeChat sends a few KiB.
 pub const MAX_SIZE: usize = 256 * 1024;
 /// Levels of nested elements, the root included. WeChat sends up to five.
@@ -55,6 +58,9 @@ pub fn ciphertexts(body: &[u8]) -> Vec<String> {
         let encrypt = document.as_ref().and_then(|document| document.text("Encrypt"));
         return encrypt.map(str::to_owned).into_iter().collect();
     }
+    if has_dtd(&text) {
+        return Vec::new();
+    }
     let (first, last) = (text.find(START), text.rfind(START));
     let starts = first.into_iter().chain(last.filter(|_| first != last));
     starts
@@ -65,6 +71,16 @@ pub fn ciphertexts(body: &[u8]) -> Vec<String> {
             (!encrypt.trim_ascii().is_empty()).then(|| encrypt.to_owned())
         })
         .collect()
+}
+
+/// Whether a DTD precedes the root element.
+fn has_dtd(text: &str) -> bool {
+    let is_element = |(at, _): &(usize, &str)| text[at + 1..].starts_with(|first: char| first.is_alphabetic());
+    let root = text
+        .match_indices('<')
+        .find(is_element)
+        .map_or(text.len(), |(at, _)| at);
+    text[..root].to_ascii_uppercase().contains("<!DOCTYPE")
 }
 
 /// An XML element or a JSON member: a name, with either text or children. A whole body is the root element.

@@ -2,10 +2,9 @@
 
 use quick_xml::{Reader, escape::resolve_xml_entity, events::Event};
 
-use super::{MAX_DEPTH, ParseError, Tree};
+use super::{CDATA_END, ESCAPED_CDATA_END, MAX_DEPTH, ParseError, Tree};
 
 const CDATA_START: &str = "<![CDATA[";
-const CDATA_END: &str = "]]>";
 
 /// Where a text that starts with a CDATA section ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +29,7 @@ pub(super) fn parse(text: &str, text_end: TextEnd) -> Result<Tree, ParseError> {
                 let cdata = rest.trim_ascii_start().strip_prefix(CDATA_START);
                 if let Some(cdata) = cdata.filter(|_| text_end == TextEnd::Element) {
                     let raw = RawText::read(cdata, builder.text_author(), tag.name().as_ref())?;
-                    builder.cdata(raw.text)?;
+                    builder.cdata(&raw.text.replace(ESCAPED_CDATA_END, CDATA_END))?;
                     resume = raw.resume;
                     *reader.get_mut() = raw.end_tag.as_bytes();
                 }

@@ -279,6 +279,30 @@ fn no_text_forges_an_element() {
 }
 
 #[test]
+fn an_escaped_end_of_a_section_in_a_callbacks_text_is_that_end() {
+    let document = parse_callback("<Content><![CDATA[a]]]]><![CDATA[>b]]></Content>");
+    assert_eq!(document.text("Content"), Some("a]]>b"));
+}
+
+#[test]
+fn there_is_no_ciphertext_behind_a_dtd() {
+    let envelope = "<xml><ToUserName>g</ToUserName><Encrypt><![CDATA[c]]></Encrypt></xml>";
+    assert_eq!(ciphertexts(envelope.as_bytes()), ["c"]);
+    for dtd in [
+        "<!DOCTYPE x [<!ENTITY a \"<b>\">]>",
+        "<?xml version='1.0'?>\n<!doctype x>",
+    ] {
+        let body = format!("{dtd}{envelope}");
+        assert_eq!(ciphertexts(body.as_bytes()), [""; 0], "{dtd}");
+    }
+    let text = envelope.replace(
+        "<ToUserName>",
+        "<Content><![CDATA[<!DOCTYPE x>]]></Content><ToUserName>",
+    );
+    assert_eq!(ciphertexts(text.as_bytes()), ["c"]);
+}
+
+#[test]
 fn a_callback_without_an_end_and_markup_outside_of_texts_are_refused() {
     for fields in [
         "<Content><![CDATA[a]]>",

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::is_xml_character;
+use super::{CDATA_END, ESCAPED_CDATA_END, is_xml_character};
 
 /// Bytes to allocate at first: most replies are shorter.
 const CAPACITY: usize = 1024;
@@ -53,7 +53,7 @@ fn within_a_section(text: &str) -> Cow<'_, str> {
         text = text.chars().filter(|&character| is_xml_character(character)).collect();
     }
     if text.contains("]]>") {
-        text = text.replace("]]>", "]]]]><![CDATA[>").into();
+        text = text.replace(CDATA_END, ESCAPED_CDATA_END).into();
     }
     text
 }

@@ -437,6 +437,15 @@ async fn a_callback_that_cannot_be_answered_waits_a_second_and_shows_no_reply() 
     assert_eq!(webhook.post(&receipt("2", "success")).await, Answer::success());
     let took = started.elapsed().as_millis();
     assert!((900..1500).contains(&took), "{took} ms");
+
+    for number in 3..=9 {
+        webhook.post(&receipt(&number.to_string(), "success")).await;
+    }
+    assert_eq!(own_code.requests().len(), events.len() + 5, "then it is left alone");
+    // It may be at work for longer than a second, and answer messages all the same.
+    own_code.answer(OwnAnswer::reply("here"));
+    let xml = text("你好", 1);
+    assert_eq!(webhook.post(&xml).await.content(&xml), "here");
 }
 
 #[tokio::test]
@@ -505,6 +514,47 @@ async fn a_late_reply_is_shown_by_the_first_delivery_that_can_wait_for_it() {
     assert_eq!(answered.content(&xml), "after a while");
     assert_eq!(first.content(&xml), "after a while", "nobody listens any more");
     assert_eq!(own_code.requests().len(), 1);
+}
+
+/// WeChat has hung up by then, so there is time to write again.
+#[tokio::test]
+async fn a_table_that_hesitates_does_not_lose_a_late_reply() {
+    let own_code = OwnCode::start().await;
+    let stage = stage(&own_code).await.behind_proxies().await;
+    own_code.answer(OwnAnswer::reply("after a while").after(Duration::from_millis(1500)));
+    let mut webhook = Webhook::start_with(&stage, &[("FORWARD_BUDGET_MS", "13000")]).await;
+    webhook.0.started().await;
+    stage.proxy(Service::Table).fail(2..=2, Fault::Freeze);
+    let xml = text("你好", 1);
+    webhook.send(&received(&xml, 4_000)).await;
+    assert_eq!(webhook.post(&xml).await.content(&xml), "after a while");
+    assert_eq!(own_code.requests().len(), 1);
+}
+
+/// WeChat's last delivery comes 10 s after the first.
+#[tokio::test]
+async fn a_run_that_takes_over_answers_while_wechat_waits() {
+    let own_code = OwnCode::start().await;
+    let stage = stage(&own_code).await;
+    own_code.answer(OwnAnswer::Hang);
+    let late = [("FORWARD_BUDGET_MS", "13000")];
+    let mut first = Webhook::start_with(&stage, &late).await;
+    let mut last = Webhook::start_with(&stage, &late).await;
+    last.0.started().await;
+    let xml = text("你好", 1);
+    tokio::select! {
+        answer = first.post(&xml) => panic!("{answer:?}"),
+        () = own_code.asked(1) => {}
+    }
+    first.0.kill().await;
+    let kept = forward(&stage).await;
+    let died = json!({"at": now() - 10, "claim_expires_at": now() - 1});
+    let name = format!("forward#{}", kept["pk"].as_str().unwrap().rsplit_once('#').unwrap().1);
+    stage.table.set(&name, &died).await;
+    let started = Instant::now();
+    assert_eq!(last.post(&xml).await.content(&xml), RULES);
+    assert!(started.elapsed() < IN_TIME, "{:?}", started.elapsed());
+    assert_eq!(own_code.requests().len(), 2);
 }
 
 #[tokio::test]

@@ -288,7 +288,7 @@ async fn a_text_is_matched_as_the_follower_typed_it_whatever_it_holds() {
         "]]></Content><Encrypt><![CDATA[AAAA]]></Encrypt><Content><![CDATA[",
         "<!DOCTYPE xml [<!ENTITY e SYSTEM \"file:///etc/passwd\">]>]]>&e;",
         &format!("]]></Content>{}", "<a>".repeat(40)),
-        "<?php ]]> &amp; & ]]]]><![CDATA[>",
+        "<?php ]]> &amp; & ]]]]>",
     ];
     let rule = |(index, value): (usize, &&str)| json!({"match": "exact", "value": value, "reply": {"type": "text", "content": index.to_string()}});
     let keywords: Vec<Value> = texts.iter().enumerate().map(rule).collect();
@@ -353,16 +353,22 @@ async fn a_ciphertext_that_opens_is_never_refused() {
 
 /// `echostr` is not signed: what the URL check sends back could be anything.
 #[tokio::test]
-async fn only_what_looks_like_an_echostr_is_echoed() {
+async fn an_echostr_is_echoed_as_plain_text_that_no_browser_takes_for_a_page() {
     let (_stage, mut webhook) = webhook(Mode::Safe).await;
-    for echostr in ["4375120948345356249", "a1B2", &"9".repeat(128)] {
-        let answer = webhook.send(&set(&check(TOKEN), "echostr", echostr)).await;
-        assert_eq!(answer, Answer::text(200, echostr));
+    for echostr in [
+        "4375120948345356249",
+        "a-b_c+d/e==",
+        "<script>alert(1)</script>",
+        "1\r\n2",
+        "你好",
+    ] {
+        let echoed = webhook.0.send(&set(&check(TOKEN), "echostr", echostr)).await;
+        assert_eq!((echoed.status, echoed.body.as_str()), (200, Some(echostr)));
+        assert_eq!(echoed.headers["content-type"], "text/plain; charset=utf-8");
+        assert_eq!(echoed.headers["x-content-type-options"], "nosniff");
     }
-    for echostr in ["<script>alert(1)</script>", "a b", "1\r\n2", "你好", &"9".repeat(129)] {
-        let answer = webhook.send(&set(&check(TOKEN), "echostr", echostr)).await;
-        assert_eq!(answer, Answer::forbidden(), "{echostr:.40}");
-    }
+    let endless = set(&check(TOKEN), "echostr", &"9".repeat(2049));
+    assert_eq!(webhook.send(&endless).await, Answer::forbidden());
 }
 
 /// Empty, missing and unknown parts, names in any case, control characters.
