@@ -292,10 +292,12 @@ sdks: _local
     wait "$python" || status=1
     exit $status
 
-# Runs the examples of own code, alone and behind `local`; installs PHP on Debian and Ubuntu
+# Runs the examples of own code, alone and behind `local`; installs PHP and Java on Debian and Ubuntu
 [group('checks')]
 examples *options: _local
     php -r 'exit(extension_loaded("pdo_sqlite") ? 0 : 1);' 2>/dev/null || {{ just_executable() }} _apt php-cli php-sqlite3
+    javac -version >/dev/null 2>&1 || {{ just_executable() }} _apt default-jdk-headless
+    [ -f "${SQLITE_JDBC:-/usr/share/java/sqlite-jdbc.jar}" ] || {{ just_executable() }} _apt libxerial-sqlite-jdbc-java
     .ci/venv-examples/bin/python -m pytest -q --no-header examples "$@"
 
 # Drives the console and examples/web in a browser; installs Chromium on Debian

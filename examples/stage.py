@@ -18,7 +18,9 @@ import urllib.request
 from pathlib import Path
 
 EXAMPLES = Path(__file__).resolve().parent
-NAMES = ["php", "python"]
+NAMES = ["java", "php", "python"]
+# Where Debian puts it.
+SQLITE_JDBC = os.environ.get("SQLITE_JDBC", "/usr/share/java/sqlite-jdbc.jar")
 
 
 def new_secret():
@@ -62,7 +64,13 @@ class Example:
             "WECHAT_BUNDLE_KEY": "local",
             # PHP's own server answers one request after the other otherwise.
             "PHP_CLI_SERVER_WORKERS": "4",
+            # What Java finds its classes by, and reads its arguments by.
+            "CLASSPATH": f"{folder / 'classes'}{os.pathsep}{SQLITE_JDBC}",
+            "LC_ALL": "C.UTF-8",
         }
+        if name == "java":
+            sources = self.folder.glob("*.java")
+            subprocess.run(["javac", "-encoding", "UTF-8", "-d", folder / "classes", *sources], check=True)
         self.log = (folder / "example.log").open("ab")
         self.process = None
 
@@ -72,6 +80,7 @@ class Example:
 
     def start(self):
         commands = {
+            "java": ["java", "Receiver", str(self.port)],
             "php": ["php", "-S", f"127.0.0.1:{self.port}", "-t", "public"],
             "python": [sys.executable, "-m", "uvicorn", "main:app", "--host", "127.0.0.1", "--port", str(self.port)],
             "node": ["node", "--input-type=module", "--eval", self.code],
@@ -145,9 +154,9 @@ class Example:
 
     def send(self, *arguments):
         """Runs the script that sends later. Returns how it ended and what it printed."""
-        script = {"php": ["php", "send.php"], "python": [sys.executable, "send.py"]}[self.name]
+        scripts = {"java": ["java", "Send"], "php": ["php", "send.php"], "python": [sys.executable, "send.py"]}
         done = subprocess.run(
-            [*script, *arguments],
+            [*scripts[self.name], *arguments],
             cwd=self.folder,
             env=self.environment,
             capture_output=True,

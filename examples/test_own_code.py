@@ -120,6 +120,14 @@ def test_a_repeat_gets_the_first_answer_and_does_nothing_again(example):
     assert example.rows("SELECT count(*) FROM callbacks") == [(3,)]
 
 
+def test_escaped_json_says_the_same(example):
+    write = text("编号\t")
+    write["document"] = {"Content": "\"\\/\b𝕏", "None": None, "Numbers": [-0.5, 1e30, True], "Empty": [{}, []]}
+    body = json.dumps(write, indent=1).encode()
+    assert b"\\u7f16" in body
+    assert example.ask(body, example.headers(body, write["id"])) == reply("您的客户编号是 1。")
+
+
 def test_repeats_at_the_same_time_do_the_work_once(example):
     subscribe = callback("event.subscribe")
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
@@ -227,13 +235,28 @@ def test_only_what_may_be_repeated_is_called_so(example):
 
 @pytest.mark.parametrize("secret", ["", "whsec_", "whsec_*"])
 def test_without_a_secret_nothing_is_believed(tmp_path, secret):
-    """The Python example does not start: uvicorn shows why."""
+    """The examples in Java and Python do not start."""
     with Example("php", tmp_path, secret) as example:
         subscribe = callback("event.subscribe")
         body, now = json.dumps(subscribe).encode(), int(time.time())
         assert example.forward(subscribe, signatures=signature("whsec_", subscribe["id"], now, body), timestamp=now)[0] == 500
-    with pytest.raises(AssertionError), Example("python", tmp_path, secret):
-        pass
+    for name in ("java", "python"):
+        with pytest.raises(AssertionError), Example(name, tmp_path, secret):
+            pass
+
+
+def test_java_refuses_arguments_that_it_cannot_read(tmp_path):
+    """In the locale of a cron job it reads Chinese as unknown letters, which nobody should get."""
+    java = Example("java", tmp_path, new_secret())
+    java.environment["LC_ALL"] = "C"
+    ended, printed = java.send("text", "1", "您好", "key")
+    assert ended == 1 and "LC_ALL" in printed, printed
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_readme_shows_the_same_code_in_both_languages(name):
+    english, chinese = ((EXAMPLES / name / f"README{language}.md").read_text() for language in ("", ".zh-CN"))
+    assert re.findall(r"```.*?```", english, re.DOTALL) == re.findall(r"```.*?```", chinese, re.DOTALL)
 
 
 def code_of_the_guide(language, kind):
