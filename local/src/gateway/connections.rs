@@ -32,7 +32,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct Limits {
     /// Connections at a time. Others wait until one ends.
     pub(super) connections: usize,
-    /// Connections at a time from one address. Others are closed at once.
+    /// Connections at a time from one public address. Others are closed at once.
     pub(super) per_peer: usize,
     /// The time for a request's head to arrive, and for an idle connection to send its next request.
     pub(super) head: Duration,
@@ -130,10 +130,13 @@ impl Drop for Place {
     }
 }
 
-/// The address under which a peer is counted. For IPv6 only the /64 prefix: a subscriber chooses the rest. None for loopback.
+/// The address under which a peer is counted. For IPv6 only the /64 prefix: a subscriber chooses the rest. None for this machine
+/// and for private networks, from which a reverse proxy or a container's bridge brings everybody's connections.
 fn counted(peer: IpAddr) -> Option<IpAddr> {
     match peer.to_canonical() {
         address if address.is_loopback() => None,
+        IpAddr::V4(address) if address.is_private() => None,
+        IpAddr::V6(address) if address.is_unique_local() => None,
         IpAddr::V6(address) => Some(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into()),
         address => Some(address),
     }
@@ -230,9 +233,16 @@ mod tests {
         assert!(admit("2001:db8::3:1").is_none(), "a subscriber has many addresses");
         assert!(admit("2001:db8:0:1::1").is_some());
 
-        for loopback in ["127.0.0.1", "::1", "::ffff:127.0.0.1"] {
-            let proxied: Vec<_> = (0..10).map(|_| admit(loopback)).collect();
-            assert!(proxied.iter().all(Option::is_some), "{loopback}");
+        for proxy in [
+            "127.0.0.1",
+            "::1",
+            "::ffff:127.0.0.1",
+            "10.0.0.5",
+            "172.17.0.1",
+            "fd00::1",
+        ] {
+            let proxied: Vec<_> = (0..10).map(|_| admit(proxy)).collect();
+            assert!(proxied.iter().all(Option::is_some), "{proxy}");
         }
     }
 }

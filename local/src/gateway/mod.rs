@@ -2,6 +2,7 @@
 //! run unchanged.
 
 pub(crate) mod access;
+mod body;
 mod connections;
 mod event;
 mod probes;
@@ -18,7 +19,7 @@ use axum::{
     middleware,
     response::Response,
 };
-use futures_util::{StreamExt as _, stream};
+use futures_util::stream;
 use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
 use http_api::Api as _;
 use tokio::{
@@ -28,8 +29,8 @@ use tokio::{
 };
 use wechat::{api::ApiError, live::State as _};
 
-use self::connections::Limits;
 pub(crate) use self::probes::HEALTH;
+use self::{body::Incoming, connections::Limits};
 use crate::{
     console::{self, Console},
     worker::InProcessWorker,
@@ -50,7 +51,7 @@ const LARGE_CALLS: usize = 8;
 /// The time for a callback's body to arrive: WeChat hangs up after this.
 const CALLBACK_TIMEOUT: Duration = Duration::from_secs(5);
 /// 512 connections are far more than a reverse proxy, a browser and scripts hold, and half of the usual limit of 1,024 open
-/// files. 64 from one address are more than one WeChat server holds at a few hundred callbacks a second.
+/// files. 64 from one public address are more than one WeChat server holds at a few hundred callbacks a second.
 const LIMITS: Limits = Limits {
     connections: 512,
     per_peer: 64,
@@ -143,6 +144,7 @@ pub(crate) async fn serve(
 /// Answers with the function that serves the path.
 async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
+    let body = Incoming::new(&parts, body);
     if matches!(Served::by(parts.uri.path()), Served::Relay) {
         return relayed(&gateway, &parts, body).await;
     }
@@ -156,7 +158,7 @@ async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
     } else {
         BODY_TIMEOUT
     };
-    let body = match read(body, limit, time_limit).await {
+    let body = match body.read(limit, time_limit).await {
         Ok(body) => body,
         Err(status) => return refused(status),
     };
@@ -175,14 +177,17 @@ async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
 }
 
 /// Answers with the relay, whose bodies are files too, and of any size: an answer that does not end soon is passed on in parts.
-async fn relayed(gateway: &Gateway, parts: &Parts, body: Body) -> Response {
+async fn relayed(gateway: &Gateway, parts: &Parts, body: Incoming) -> Response {
     let relay = &gateway.functions.relay;
     // The head is read before the body comes, so the time that a request may take begins here.
     let Ok(head) = serde_json::from_str(&event::json(parts, b"")) else {
         return refused(StatusCode::BAD_REQUEST);
     };
     let response = match relay::body_limit(relay, &head).await {
-        Err(refused) => refused,
+        Err(refused) => {
+            body.drain();
+            refused
+        }
         Ok(limit) => {
             let is_large = limit > LARGE && !is_small(&parts.headers);
             match read_in_turn(gateway, body, limit, is_large).await {
@@ -209,7 +214,7 @@ async fn relayed(gateway: &Gateway, parts: &Parts, body: Body) -> Response {
 /// Reads the body of a call, which has all of its time for that. A large one waits for its turn, which ends when that is dropped.
 async fn read_in_turn(
     gateway: &Gateway,
-    body: Body,
+    body: Incoming,
     limit: usize,
     is_large: bool,
 ) -> Result<(Bytes, Option<SemaphorePermit<'_>>), StatusCode> {
@@ -221,7 +226,7 @@ async fn read_in_turn(
         None
     };
     let left = RELAYED_BODY_TIMEOUT.saturating_sub(began.elapsed());
-    Ok((read(body, limit, left).await?, turn))
+    Ok((body.read(limit, left).await?, turn))
 }
 
 /// Whether the request says that its body is so small that many of them fit into memory.
@@ -234,27 +239,6 @@ fn is_small(headers: &HeaderMap) -> bool {
     length.map_or(!headers.contains_key(header::TRANSFER_ENCODING), |length| {
         length <= LARGE
     })
-}
-
-/// Reads a body of at most `limit` bytes; nothing of it when that is 0.
-async fn read(body: Body, limit: usize, time_limit: Duration) -> Result<Bytes, StatusCode> {
-    if limit == 0 {
-        return Ok(Bytes::new());
-    }
-    let whole = async {
-        let mut chunks = body.into_data_stream();
-        let mut whole = Vec::new();
-        while let Some(chunk) = chunks.next().await {
-            whole.extend_from_slice(&chunk.map_err(|_| StatusCode::BAD_REQUEST)?);
-            if whole.len() > limit {
-                return Err(StatusCode::PAYLOAD_TOO_LARGE);
-            }
-        }
-        Ok(whole.into())
-    };
-    timeout(time_limit, whole)
-        .await
-        .unwrap_or(Err(StatusCode::REQUEST_TIMEOUT))
 }
 
 /// Answers as API Gateway does in place of a function.

@@ -660,3 +660,33 @@ async fn a_call_without_a_key_is_refused_before_its_body_comes() {
         String::from_utf8_lossy(&answer)
     );
 }
+
+/// A reverse proxy sends the whole request before it passes the answer on, and answers 502 when it is cut off.
+#[tokio::test]
+async fn a_refused_body_is_taken_to_its_end() {
+    let bundle = Bundle::start(Mode::Safe).await;
+    let address = bundle.local.url().replace("http://", "");
+    let body = vec![b'x'; 4 * 1024 * 1024];
+    for (target, key, status) in [
+        ("/api/sendTemplateMessage", "wrong", "401"),
+        ("/api/sendTemplateMessage", SIMULATED_API_KEY, "413"),
+        ("/webhook?signature=forged&timestamp=1&nonce=1", "", "403"),
+        ("/cgi-bin/media/upload?access_token=wrong", "", "200"),
+    ] {
+        let mut stream = TcpStream::connect(&address).await.unwrap();
+        let head = format!(
+            "POST {target} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {key}\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        for part in body.chunks(64 * 1024) {
+            stream
+                .write_all(part)
+                .await
+                .unwrap_or_else(|error| panic!("{target}: {error}"));
+        }
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(answer, *format!("HTTP/1.1 {status}").as_bytes(), "{target}");
+    }
+}

@@ -1,0 +1,77 @@
+//! Bodies of requests: read within limits, or taken and dropped.
+
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, HttpBody as _};
+use futures_util::StreamExt as _;
+use http::{StatusCode, header, request::Parts};
+use tokio::time::timeout;
+
+/// Bytes of a refused body that are still taken, and how long.
+const DRAINED: usize = 64 * 1024 * 1024;
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The body of a request that is arriving.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    body: Body,
+    /// Whether the client sends it only when it is told to: `Expect: 100-continue`.
+    awaits_consent: bool,
+}
+
+impl Incoming {
+    pub(super) fn new(parts: &Parts, body: Body) -> Self {
+        Self {
+            body,
+            awaits_consent: parts.headers.contains_key(header::EXPECT),
+        }
+    }
+
+    /// Reads a body of at most `limit` bytes; nothing of it when that is 0.
+    ///
+    /// # Errors
+    /// The status to answer: the body is too large, too slow or broken.
+    pub(super) async fn read(mut self, limit: usize, time_limit: Duration) -> Result<Bytes, StatusCode> {
+        if limit == 0 {
+            self.drain();
+            return Ok(Bytes::new());
+        }
+        let mut chunks = std::mem::take(&mut self.body).into_data_stream();
+        let mut whole = Vec::new();
+        let reading = async {
+            while let Some(chunk) = chunks.next().await {
+                whole.extend_from_slice(&chunk.map_err(|_| StatusCode::BAD_REQUEST)?);
+                if whole.len() > limit {
+                    return Err(StatusCode::PAYLOAD_TOO_LARGE);
+                }
+            }
+            Ok(())
+        };
+        let read = timeout(time_limit, reading).await;
+        let read = read.unwrap_or(Err(StatusCode::REQUEST_TIMEOUT));
+        if read == Err(StatusCode::PAYLOAD_TOO_LARGE) {
+            let (body, awaits_consent) = (Body::from_stream(chunks), false);
+            Self { body, awaits_consent }.drain();
+        }
+        read.map(|()| whole.into())
+    }
+
+    /// Takes the body and drops it, while the refusal is on its way. A reverse proxy that is cut off while it sends answers 502,
+    /// and its client never sees the refusal.
+    pub(super) fn drain(self) {
+        if self.awaits_consent || self.body.is_end_stream() {
+            return;
+        }
+        let draining = async move {
+            let mut chunks = self.body.into_data_stream();
+            let mut taken = 0;
+            while let Some(Ok(chunk)) = chunks.next().await {
+                taken += chunk.len();
+                if taken > DRAINED {
+                    return;
+                }
+            }
+        };
+        tokio::spawn(timeout(DRAIN_TIMEOUT, draining));
+    }
+}
