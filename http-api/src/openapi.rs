@@ -80,7 +80,7 @@ pub const CURSOR: Parameter = Parameter {
     name: "cursor",
     location: Location::Query,
     description: "The `cursor` of the page before",
-    schema: r#"{"type": "string", "minLength": 1}"#,
+    schema: r#"{"type": "string"}"#,
 };
 
 /// The location of a parameter.
@@ -164,12 +164,16 @@ pub enum Schema {
     Html,
     /// A text.
     Text,
+    /// A file of any type.
+    File,
     /// Any object, such as WeChat's answer.
     Object,
     /// A schema of the document.
     Named(&'static str),
     /// One of several schemas of the document.
     OneOf(&'static [&'static str]),
+    /// JSON, or CSV for `Accept: text/csv`.
+    OrCsv(&'static Self),
 }
 
 impl Schema {
@@ -179,8 +183,14 @@ impl Schema {
             Self::Empty => return None,
             Self::Html => ("text/html", json!({"type": "string"})),
             Self::Text => ("text/plain", json!({"type": "string"})),
+            Self::File => ("*/*", json!({"type": "string"})),
             Self::Object => ("application/json", json!({"type": "object"})),
             Self::Named(name) => ("application/json", reference(name)),
+            Self::OrCsv(json) => {
+                let mut content = json.to_content()?;
+                content["text/csv"] = json!({"schema": {"type": "string"}});
+                return Some(content);
+            }
             Self::OneOf(names) => {
                 let names: Vec<_> = names.iter().map(|name| reference(name)).collect();
                 ("application/json", json!({ "oneOf": names }))

@@ -138,13 +138,15 @@ impl<'a> ApiRequest<'a> {
         self.request.query_value(name)
     }
 
-    /// Reads the query parameter `cursor`, by which a list goes on after its last page. `None` for the first page.
+    /// Reads the query parameter `cursor`, by which a list goes on after its last page. `None`, also when it is empty, for the first
+    /// page.
     ///
     /// # Errors
     /// [`Problem`] 400 when no earlier page returned the cursor.
     pub fn cursor<C, E: fmt::Display>(&self, parse: impl FnOnce(&str) -> Result<C, E>) -> Result<Option<C>, Problem> {
         const NAME: &str = CURSOR.name;
-        let parsed = self.query(NAME).map(|cursor| parse(&cursor)).transpose();
+        let cursor = self.query(NAME).filter(|cursor| !cursor.is_empty());
+        let parsed = cursor.map(|cursor| parse(&cursor)).transpose();
         parsed.map_err(|error| Problem::bad_request(error.to_string()).with_field(NAME))
     }
 

@@ -122,8 +122,8 @@ impl Account {
             self.client.pass(call, &token, deadline).await
         });
         let mut answer = answer.await?;
-        if answer.shows("access_token") {
-            // Another instance may have a newer one, which this process has not seen.
+        // Another instance may have a newer one, which this process has not seen.
+        if answer.shows_another_token() {
             let item = self.table.token().await.map_err(|error| failed(error.into(), true))?;
             if let Some(token) = item.token {
                 call.hidden.hide(&token.value);

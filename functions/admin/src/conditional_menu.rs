@@ -23,7 +23,7 @@ pub(crate) const ROUTES: &[Route<App>] = &[
         id: "addConditionalMenu",
         summary: "Add a conditional menu / 添加个性化菜单",
         body: Some(Body::required("Menu")),
-        answers: &[(200, "The menu was added, as `menuid`", Schema::Named("Done"))],
+        answers: &[(200, "The menu was added", Schema::Named("AddedMenu"))],
         failures: &[400, 413, 429],
         ..Operation::NEW
     }),

@@ -38,7 +38,7 @@ pub(crate) const ROUTES: &[Route<App>] = &[
             schema: r#"{"type": "string"}"#,
         }],
         answers: &[
-            (200, "The file", Schema::Text),
+            (200, "The file", Schema::File),
             (304, "The file is the one whose ETag is in If-None-Match", Schema::Empty),
         ],
         failures: &[404],

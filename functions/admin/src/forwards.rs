@@ -42,6 +42,7 @@ pub(crate) const ROUTES: &[Route<App>] = &[
         summary: "Ask own code again for all dead callbacks / 重新转发所有已放弃的回调",
         description: "They are due at once, with all attempts before them. An answer other than 202 may have made some due: repeat the request.",
         answers: &[(202, "They are due", Schema::Named("RetriedForwards"))],
+        failures: &[400],
         ..Operation::NEW
     }),
     route!(Operate, POST "/api/forwards/{id}/retry" => retry, Operation {

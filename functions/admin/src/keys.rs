@@ -304,8 +304,8 @@ fn is_path(reader: &mut Reader, place: &Place<'_>, path: &str) -> bool {
     if !is_path {
         reader.fault(
             place,
-            "must be a path such as /cgi-bin/menu, of letters, digits, _ . - and / only, not encoded \
-             / 应为 /cgi-bin/menu 这样的路径，仅含字母、数字、_ . - 与 /，不含编码",
+            "must be a path such as /cgi-bin/menu, not encoded: slashes, letters, digits, _ . and - only \
+             / 应为 /cgi-bin/menu 这样未经编码的路径，仅含斜杠、字母、数字、_ . 与 -",
         );
     }
     is_path

@@ -11,6 +11,7 @@ use http_api::{
 };
 use serde_json::{Value, json};
 use wechat::{
+    account::Account,
     api::calls::{
         conditional_menu::{AddConditionalMenu, DeleteConditionalMenu},
         menu::{CreateMenu, DeleteMenu, GetCurrentMenu, GetMenu},
@@ -19,7 +20,7 @@ use wechat::{
     digest::sha256_hex,
     errcode::NO_MENU,
     random,
-    store::{KeptMenu, ROLLBACK_CLAIMED_FOR},
+    store::{KeptMenu, MENU_CLAIMED_FOR},
     token::{CallError, CallFailure},
     validate::{self, Fault, menu},
 };
@@ -29,8 +30,8 @@ use crate::{
     etag::{IF_MATCH, if_match, with_etag},
 };
 
-/// Budget of a rollback where the platform sets no limit: less than its claim lasts.
-const ROLLBACK_BUDGET: Duration = Duration::from_secs(ROLLBACK_CLAIMED_FOR.unsigned_abs() - 3);
+/// Budget of a change where the platform sets no limit: less than its claim lasts.
+const CLAIMED_BUDGET: Duration = Duration::from_secs(MENU_CLAIMED_FOR.unsigned_abs() - 3);
 
 pub(crate) const ROUTES: &[Route<App>] = &[
     route!(Menu, GET "/api/menu" => get, Operation {
@@ -55,9 +56,9 @@ pub(crate) const ROUTES: &[Route<App>] = &[
             description: "`true`: answer the changes without making them.",
             schema: r#"{"enum": ["true", "false"]}"#,
         }],
-        body: Some(Body::required("Menu")),
+        body: Some(Body::required("MenuOrAnswer")),
         answers: &[(200, "The menu was created, or with `dry_run` the changes", Schema::OneOf(&["Done", "Changes"]))],
-        failures: &[400, 412, 413, 429],
+        failures: &[400, 409, 412, 413, 429],
         ..Operation::NEW
     }),
     route!(Menu, DELETE "/api/menu" => delete, Operation {
@@ -65,7 +66,7 @@ pub(crate) const ROUTES: &[Route<App>] = &[
         summary: "Delete the menu / 删除菜单",
         parameters: &[IF_MATCH],
         answers: &[(200, "The menu was deleted, with the conditional menus", Schema::Named("Done"))],
-        failures: &[400, 404, 412, 429],
+        failures: &[400, 404, 409, 412, 429],
         ..Operation::NEW
     }),
     route!(Menu, POST "/api/menu/rollback" => rollback, Operation {
@@ -73,7 +74,7 @@ pub(crate) const ROUTES: &[Route<App>] = &[
         summary: "Restore the menu before the last change / 恢复上次修改前的菜单",
         description: "A second rollback undoes the first. With the ETag of the menu to replace as If-Match, a retry is refused instead.",
         parameters: &[IF_MATCH],
-        answers: &[(200, "The menu was restored", Schema::Named("Done"))],
+        answers: &[(200, "The menu was restored", Schema::Named("RestoredMenu"))],
         failures: &[400, 404, 409, 412, 429],
         ..Operation::NEW
     }),
@@ -106,36 +107,76 @@ async fn get(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Pr
 /// With `?dry_run=true` it answers the changes without making them. With `If-Match` it replaces only the menu that the
 /// caller has read.
 async fn create(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
-    let (body, deadline) = (request.json()?, request.deadline());
+    let (body, deadline) = (request.json()?, claimed_deadline(app, request));
     let menu = menu::default_menu(&body).map_err(faulty)?;
     let (is_dry_run, expected) = (is_dry_run(request)?, if_match(request.headers())?);
-    let current = current(app, deadline).await?;
-    refuse_changed(expected, &[current.as_ref()])?;
-    refuse_other_conditional(&body, current.as_ref())?;
-    let default = current.as_ref().and_then(|current| current.get("menu"));
-    let changes = menu::difference(default.unwrap_or(&Value::Null), &menu);
-    if is_dry_run {
-        return Ok(response::json(200, &json!({"changes": changes})));
-    }
-    // A retry after a lost answer finds its own menu, which must not replace the saved one.
-    if !changes.is_empty() {
-        keep(app, current.as_ref()).await?;
-    }
-    set_default(app, &menu, deadline).await?;
-    Ok(done())
+    let owner = &random::hex::<8>();
+    let change = async {
+        let current = current(app, deadline).await?;
+        refuse_changed(expected, &[current.as_ref()])?;
+        refuse_other_conditional(&body, current.as_ref())?;
+        let default = current.as_ref().and_then(|current| current.get("menu"));
+        let changes = menu::difference(default.unwrap_or(&Value::Null), &menu);
+        if is_dry_run {
+            return Ok(response::json(200, &json!({"changes": changes})));
+        }
+        // A retry after a lost answer finds its own menu, which must not replace the saved one.
+        if !changes.is_empty() {
+            keep(app, owner, current.as_ref()).await?;
+        }
+        set_default(app, &menu, deadline).await?;
+        Ok(done())
+    };
+    alone(app, owner, expected.is_some() && !is_dry_run, change).await
 }
 
 /// Serves `DELETE /api/menu`: deletes the default menu and all conditional menus.
 async fn delete(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
-    let (expected, deadline) = (if_match(request.headers())?, request.deadline());
-    let current = current(app, deadline).await?;
-    refuse_changed(expected, &[current.as_ref()])?;
-    // As in `create`.
-    if current.is_some() {
-        keep(app, current.as_ref()).await?;
+    let (expected, deadline) = (if_match(request.headers())?, claimed_deadline(app, request));
+    let owner = &random::hex::<8>();
+    let change = async {
+        let current = current(app, deadline).await?;
+        refuse_changed(expected, &[current.as_ref()])?;
+        // As in `create`.
+        if current.is_some() {
+            keep(app, owner, current.as_ref()).await?;
+        }
+        remove_all(app, deadline).await?;
+        Ok(done())
+    };
+    alone(app, owner, expected.is_some(), change).await
+}
+
+/// Makes a change as the run `owner`. One that `has_read` the menu it replaces holds the claim: of two such changes at once the
+/// second has read a menu that is being replaced. Without that the last change wins, and a caller can repeat it at once.
+async fn alone<T>(
+    app: &App,
+    owner: &str,
+    has_read: bool,
+    change: impl Future<Output = Result<T, Problem>>,
+) -> Result<T, Problem> {
+    if !has_read {
+        return change.await;
     }
-    remove_all(app, deadline).await?;
-    Ok(done())
+    let Account { table, clock, .. } = &app.account;
+    table.claim_menu(owner, clock.now()).await?;
+    let changed = change.await;
+    release(app, owner).await;
+    changed
+}
+
+/// The deadline of a request that may hold the claim.
+fn claimed_deadline(app: &App, request: &ApiRequest<'_>) -> Deadline {
+    request
+        .deadline()
+        .within(app.account.clock.now_millis(), CLAIMED_BUDGET)
+}
+
+/// Ends the claim of `owner`, best effort: it expires by itself.
+async fn release(app: &App, owner: &str) {
+    if let Err(error) = app.account.table.release_menu(owner).await {
+        tracing::warn!(%error, "the claim of the menu could not be ended: it expires");
+    }
 }
 
 /// Serves `POST /api/menu/rollback`: restores the menus from before the last `POST` or `DELETE`, also the conditional ones
@@ -144,16 +185,13 @@ async fn delete(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>,
 async fn rollback(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
     let expected = if_match(request.headers())?;
     let owner = random::hex::<8>();
-    let deadline = request
-        .deadline()
-        .within(app.account.clock.now_millis(), ROLLBACK_BUDGET);
-    let claimed = app
-        .account
-        .table
-        .claim_menu_rollback(&owner, app.account.clock.now())
-        .await?;
-    let kept =
-        claimed.ok_or_else(|| Problem::not_found("no menu was changed through this API yet / 尚无可回滚的菜单"))?;
+    let deadline = claimed_deadline(app, request);
+    let Some(kept) = app.account.table.claim_menu(&owner, app.account.clock.now()).await? else {
+        release(app, &owner).await;
+        return Err(Problem::not_found(
+            "no menu was changed through this API yet / 尚无可回滚的菜单",
+        ));
+    };
     match restore(app, &owner, &kept, expected, deadline).await {
         Ok(restored) => {
             app.account.table.finish_menu_rollback(&owner).await?;
@@ -164,10 +202,8 @@ async fn rollback(app: &App, request: &ApiRequest<'_>) -> Result<Response<String
         }
         Err(interrupted) => {
             // Keeps the claim, until it expires, while an added menu may still land: the next rollback would add it again.
-            if !interrupted.may_add_more
-                && let Err(error) = app.account.table.give_up_menu_rollback(&owner).await
-            {
-                tracing::warn!(%error, "the claim of a rollback could not be closed: it expires");
+            if !interrupted.may_add_more {
+                release(app, &owner).await;
             }
             Err(interrupted.problem)
         }
@@ -347,10 +383,10 @@ async fn seen_by_users(app: &App, deadline: Deadline) -> Result<Response<String>
 }
 
 /// Saves the current menu before a change. When that fails, nothing may be changed.
-async fn keep(app: &App, current: Option<&Value>) -> Result<(), Problem> {
+async fn keep(app: &App, owner: &str, current: Option<&Value>) -> Result<(), Problem> {
     let kept = app.account.table.kept_menu().await?;
     let (menu, now) = (to_keep(current), app.account.clock.now());
-    Ok(app.account.table.keep_menu(kept.as_ref(), &menu, now).await?)
+    Ok(app.account.table.keep_menu(owner, kept.as_ref(), &menu, now).await?)
 }
 
 /// The text to save: `null` when there was no menu.

@@ -206,6 +206,10 @@ fn damaged(error: impl std::fmt::Display) -> Problem {
     Problem::set_up(format!(
         "the stored reply rules are damaged / 已保存的回复规则已损坏: {error}"
     ))
+    .with_hint(
+        "Store the rules again with PUT /api/replies, or an earlier version with POST /api/replies/rollback. \
+         / 请用 PUT /api/replies 重新保存，或用 POST /api/replies/rollback 恢复之前的版本。",
+    )
 }
 
 fn refused(error: RulesError) -> Problem {

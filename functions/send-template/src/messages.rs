@@ -9,6 +9,7 @@ use http_api::{
 use wechat::{
     message::{DeliveryStatus, is_msgid},
     store::{Deliveries, MessageRecord, MessageStatus, ProblemRecord},
+    validate::send::is_day,
 };
 
 use crate::{
@@ -172,13 +173,6 @@ async fn wanted(app: &App, request: &ApiRequest<'_>) -> Result<Wanted, Problem> 
             "give one of touser, user and problems / 请填写 touser、user、problems 之一",
         )),
     }
-}
-
-fn is_day(day: &str) -> bool {
-    let parts: Vec<&str> = day.split('-').collect();
-    let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
-    let is_number = |part: &&str| part.bytes().all(|byte| byte.is_ascii_digit());
-    lengths == [4, 2, 2] && parts.iter().all(is_number)
 }
 
 async fn history(app: &App, request: &ApiRequest<'_>, openid: &str) -> Result<MessagePage, Problem> {

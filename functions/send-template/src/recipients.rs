@@ -58,7 +58,7 @@ pub(crate) const ROUTES: &[Route<App>] = &[
             description: "Only people in this state",
             schema: r#"{"type": "string", "enum": ["queued", "sent", "delivered", "blocked", "failed", "refused", "unknown"]}"#,
         }],
-        answers: &[(200, "A page of at most 100", Schema::Named("RecipientPage"))],
+        answers: &[(200, "A page of at most 100", Schema::OrCsv(&Schema::Named("RecipientPage")))],
         failures: &[400, 404],
         ..Operation::NEW
     }),
@@ -78,7 +78,7 @@ pub(crate) struct LoadedPart {
 /// What is known of one person.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub(crate) struct Person {
+pub(crate) struct CampaignRecipient {
     /// The openid. Null for a user to whom none is bound.
     touser: Option<String>,
     /// The team's id of the user, for an entry that names one.
@@ -106,7 +106,7 @@ pub(crate) enum ErrcodeOrReason {
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub(crate) struct RecipientPage {
-    recipients: Vec<Person>,
+    recipients: Vec<CampaignRecipient>,
     /// For the next page. Absent on the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     cursor: Option<String>,
@@ -248,7 +248,7 @@ async fn people(
     campaign: &Campaign,
     state: Option<RecipientState>,
     (first, mut position): (u32, usize),
-) -> Result<(Vec<Person>, Option<(u32, usize)>), Problem> {
+) -> Result<(Vec<CampaignRecipient>, Option<(u32, usize)>), Problem> {
     let table = &app.account.table;
     let is_wanted = |mark: Mark| mark.state().is_some_and(|is| state.is_none_or(|wanted| is == wanted));
     let mut people = Vec::with_capacity(PAGE);
@@ -284,7 +284,7 @@ async fn people(
                         Ok(errcode) => ErrcodeOrReason::Errcode(errcode),
                         Err(_) => ErrcodeOrReason::Reason(errcode.to_owned()),
                     });
-                people.push(Person {
+                people.push(CampaignRecipient {
                     touser: entry.openid,
                     user: entry.user,
                     state,
@@ -298,7 +298,7 @@ async fn people(
     Ok((people, (from < campaign.chunks).then_some((from, 0))))
 }
 
-fn csv(people: &[Person]) -> String {
+fn csv(people: &[CampaignRecipient]) -> String {
     let mut text = "touser,user,state,msgid,errcode\r\n".to_owned();
     for person in people {
         let errcode = match &person.errcode {

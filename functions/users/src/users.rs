@@ -72,7 +72,7 @@ pub(crate) const ROUTES: &[Route<App>] = &[
         summary: "Find a user, or page all / 查找用户或分页列出",
         description: "With user or openid, that user; without, a page of all, as CSV for Accept: text/csv.",
         parameters: &[BY_QUERY, BY_OPENID, CURSOR],
-        answers: &[(200, "A user, or a page of users", Schema::OneOf(&["User", "UserPage"]))],
+        answers: &[(200, "A user, or a page of users", Schema::OrCsv(&Schema::OneOf(&["User", "UserPage"])))],
         failures: &[400, 404],
         ..Operation::NEW
     }),

@@ -30,7 +30,7 @@ impl From<MenuError> for Problem {
         let detail = error.to_string();
         match error {
             MenuError::Store(error) => error.into(),
-            MenuError::RollbackInProgress { retry_after } => Self::in_progress(detail, retry_after.unsigned_abs()),
+            MenuError::InProgress { retry_after } => Self::in_progress(detail, retry_after.unsigned_abs()),
             MenuError::TooLarge => Self::set_up(detail),
         }
     }

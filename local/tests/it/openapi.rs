@@ -14,7 +14,10 @@ fn document() -> Value {
     let mut schemas = send_template::openapi::schemas();
     for function in [admin::SCHEMAS, users::SCHEMAS] {
         let of_function: Map<String, Value> = serde_json::from_str(function).unwrap();
-        schemas.extend(of_function);
+        for (name, schema) in of_function {
+            let other = schemas.insert(name.clone(), schema);
+            assert!(other.is_none(), "two functions describe {name}");
+        }
     }
     openapi::document(&paths, &schemas)
 }

@@ -20,6 +20,8 @@ const OPERATION: &str = "relay";
 const READ_AHEAD: usize = 1024 * 1024;
 /// Some servers put it before JSON.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+/// What an answer calls an access_token.
+const ACCESS_TOKEN: &[u8] = b"access_token";
 /// How many access_tokens are hidden in answers.
 const HIDDEN_TOKENS: usize = 4;
 /// Time that a call leaves for the rest of the request.
@@ -124,6 +126,11 @@ impl RawAnswer {
     #[must_use]
     pub fn shows(&self, text: &str) -> bool {
         memmem::find(&self.body.held, text.as_bytes()).is_some()
+    }
+
+    /// Whether what was read of the body so far, all of it unless it is long, has an access_token that is not hidden.
+    pub(crate) fn shows_another_token(&self) -> bool {
+        self.body.hidden.misses_a_token(&self.body.held)
     }
 
     /// Hides the tokens that `hidden` has by now.
@@ -348,6 +355,24 @@ impl Hidden {
         done
     }
 
+    /// Whether a value that `bytes` call an access_token, as JSON or a query does, is none of the hidden texts.
+    fn misses_a_token(&self, bytes: &[u8]) -> bool {
+        let is_punctuation = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b'"' | b'\'' | b'\\');
+        let skipped = |bytes: &[u8]| bytes.iter().take_while(|byte| is_punctuation(byte)).count();
+        memmem::find_iter(bytes, ACCESS_TOKEN).any(|at| {
+            let after = &bytes[at + ACCESS_TOKEN.len()..];
+            let after = &after[skipped(after)..];
+            let assigns = [&b"="[..], b":", b"%3D", b"%3d", b"%3A", b"%3a"];
+            let Some(value) = assigns.iter().find_map(|sign| after.strip_prefix(*sign)) else {
+                return false;
+            };
+            let value = &value[skipped(value)..];
+            let is_known = self.texts.iter().any(|text| value.starts_with(text.needle()));
+            let is_empty = !value.first().is_some_and(u8::is_ascii_alphanumeric);
+            !is_known && !is_empty && !value.starts_with(self.stand_in.as_bytes())
+        })
+    }
+
     /// Finds the first hidden text: where it begins, and its length.
     fn first(&self, bytes: &[u8]) -> Option<(usize, usize)> {
         let texts = self.texts.iter();
@@ -399,6 +424,27 @@ mod tests {
                 b"OPAQUE,\xff\x00OPAQUEOPAQUETOK,OPAQUE OPAQUE;TOK-ab",
                 "{size}"
             );
+        }
+    }
+
+    #[test]
+    fn a_token_that_is_not_hidden_is_seen() {
+        let hidden = hidden(&["TOK-abc", "OLD/1"]);
+        for answer in [
+            r#"{"access_token":"OTHER"}"#,
+            r#"{"request":"POST /x?access_token=OTHER&a=1"}"#,
+            r#"{"request":"{\"access_token\" : \"OTHER\"}"}"#,
+            "url=%2Fx%3Faccess_token%3DOTHER",
+            "access_token=TOK-abc&access_token=OTHER",
+        ] {
+            assert!(hidden.misses_a_token(answer.as_bytes()), "{answer}");
+        }
+        for answer in [
+            "reach max api daily quota limit, could get access_token by getStableAccessToken",
+            "access_token=TOK-abc, access_token: OLD%2F1, access_token=OPAQUE, access_token=",
+            r#"{"access_token":"","access_token_expired":true}"#,
+        ] {
+            assert!(!hidden.misses_a_token(answer.as_bytes()), "{answer}");
         }
     }
 

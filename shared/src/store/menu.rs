@@ -14,8 +14,8 @@ const KIND: &str = "menu";
 /// Bytes. The most that the two menus of an item may have together: DynamoDB limits an item to 400 KB, and one of WeChat's
 /// largest menus, conditional ones included, is almost as large.
 const BOTH_MENUS: usize = 390_000;
-/// Seconds. A rollback takes less: a claim that expires belongs to a process that died.
-pub const ROLLBACK_CLAIMED_FOR: i64 = 30;
+/// Seconds. A change takes less: a claim that expires belongs to a process that died.
+pub const MENU_CLAIMED_FOR: i64 = 30;
 
 /// The menu that was saved before a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,10 +34,14 @@ pub enum MenuError {
     /// The table cannot be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A rollback is in progress. A concurrent change would lose the menus that the rollback has not restored yet.
-    #[error("the menu is being rolled back by another request / 另一个请求正在回滚菜单")]
-    RollbackInProgress {
-        /// Seconds until the rollback's claim expires.
+    /// Another run holds the claim. A concurrent change would lose the menus that a rollback has not restored yet, or replace a
+    /// menu that its caller has not read.
+    #[error(
+        "the menu is being changed by another request, or a change was cut off: try again soon \
+         / 另一个请求正在修改菜单，或上一次修改中断，请稍后重试"
+    )]
+    InProgress {
+        /// Seconds until the claim expires.
         retry_after: i64,
     },
     /// The menu to restore and the current one do not fit into one item of the table.
@@ -49,12 +53,12 @@ pub enum MenuError {
 }
 
 impl Table {
-    /// Saves `menu`, WeChat's answer to `menu/get`, before a change replaces or deletes it. Saves the `kept` menu with it,
+    /// Saves `menu`, WeChat's answer to `menu/get`, before the run `owner` replaces or deletes it. Saves the `kept` menu with it,
     /// unless both are the same, which an interrupted change leaves behind.
     ///
     /// # Errors
-    /// [`MenuError`] when the menu is not saved. The caller must then change nothing.
-    pub async fn keep_menu(&self, kept: Option<&KeptMenu>, menu: &str, now: i64) -> Result<(), MenuError> {
+    /// [`MenuError`] when the menu is not saved, also because another run holds the claim. The caller must then change nothing.
+    pub async fn keep_menu(&self, owner: &str, kept: Option<&KeptMenu>, menu: &str, now: i64) -> Result<(), MenuError> {
         let is_kept = kept.is_some_and(|kept| kept.menu == menu);
         let earlier = kept.map(|kept| kept.menu.as_str());
         let (expression, mut values) = match earlier.filter(|earlier| fit(earlier, menu)) {
@@ -68,9 +72,10 @@ impl Table {
                 vec![(":menu", text(menu))],
             ),
         };
-        values.push((":now", number(now)));
-        let update = self.update(&self.pk(KIND), expression, Some(FREE), values);
-        self.unless_rolled_back(update, now).await
+        values.extend([(":now", number(now)), (":owner", text(owner))]);
+        let condition = format!("{MINE} OR {FREE}");
+        let update = self.update(&self.pk(KIND), expression, Some(&condition), values);
+        self.unless_claimed(update, now).await
     }
 
     /// Saves `menu` like [`Self::keep_menu`], before a rollback to `kept`, whose claim the run `owner` holds.
@@ -95,28 +100,27 @@ impl Table {
             (":now", number(now)),
         ];
         let update = self.update(&self.pk(KIND), expression, Some(MINE), values);
-        self.unless_rolled_back(update, now).await
+        self.unless_claimed(update, now).await
     }
 
-    /// Claims the rollback for the run `owner` and returns the saved menu, if any. Two concurrent rollbacks would create the
-    /// same conditional menus twice.
+    /// Claims the menu for the run `owner` and returns the saved menu, if any. Two concurrent rollbacks would create the same
+    /// conditional menus twice.
     ///
     /// # Errors
-    /// [`MenuError`] when the claim is not won. The caller must then roll back nothing.
-    pub async fn claim_menu_rollback(&self, owner: &str, now: i64) -> Result<Option<KeptMenu>, MenuError> {
+    /// [`MenuError`] when the claim is not won. The caller must then change nothing.
+    pub async fn claim_menu(&self, owner: &str, now: i64) -> Result<Option<KeptMenu>, MenuError> {
         let pk = self.pk(KIND);
         let expression = "SET #owner = :owner, claim_expires_at = :claim_expires_at";
-        let condition = format!("attribute_exists(#menu) AND ({MINE} OR {FREE})");
+        let condition = format!("{MINE} OR {FREE}");
         let values = [
             (":owner", text(owner)),
             (":now", number(now)),
-            (":claim_expires_at", number(now + ROLLBACK_CLAIMED_FOR)),
+            (":claim_expires_at", number(now + MENU_CLAIMED_FOR)),
         ];
         let update = self.update(&pk, expression, Some(&condition), values);
         match self.claim(&pk, update).await? {
             Ok(item) => Ok(kept_menu(&item)),
-            Err(item) if item.contains_key("menu") => Err(in_progress(&item, now)),
-            Err(_) => Ok(None),
+            Err(item) => Err(in_progress(&item, now)),
         }
     }
 
@@ -129,11 +133,11 @@ impl Table {
         self.update_claimed(&self.pk(KIND), owner, expression, []).await
     }
 
-    /// Gives up the claim of `owner`. The next rollback resumes the interrupted one.
+    /// Ends the claim of `owner`. The next rollback resumes one that was interrupted.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written. The claim then expires by itself.
-    pub async fn give_up_menu_rollback(&self, owner: &str) -> Result<(), StoreError> {
+    pub async fn release_menu(&self, owner: &str) -> Result<(), StoreError> {
         let expression = "REMOVE #owner, claim_expires_at";
         self.update_claimed(&self.pk(KIND), owner, expression, []).await
     }
@@ -147,8 +151,8 @@ impl Table {
         Ok(item.as_ref().and_then(kept_menu))
     }
 
-    /// Runs `update`, whose condition fails while another run rolls back.
-    async fn unless_rolled_back(&self, update: UpdateItemFluentBuilder, now: i64) -> Result<(), MenuError> {
+    /// Runs `update`, whose condition fails while another run holds the claim.
+    async fn unless_claimed(&self, update: UpdateItemFluentBuilder, now: i64) -> Result<(), MenuError> {
         let update = update.return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         let Err(error) = update.send().await else {
             return Ok(());
@@ -163,8 +167,8 @@ fn fit(one: &str, other: &str) -> bool {
 }
 
 fn in_progress(item: &Attributes, now: i64) -> MenuError {
-    MenuError::RollbackInProgress {
-        retry_after: retry_after(item, now, ROLLBACK_CLAIMED_FOR),
+    MenuError::InProgress {
+        retry_after: retry_after(item, now, MENU_CLAIMED_FOR),
     }
 }
 

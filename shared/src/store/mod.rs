@@ -49,7 +49,7 @@ pub use self::{
     index::{Cursor, InvalidCursor, Page},
     keys::{CreatedKey, KEYS_LIMIT},
     login::{Login, LoginClaim, LoginEnd, LoginPurpose},
-    menu::{KeptMenu, MenuError, ROLLBACK_CLAIMED_FOR},
+    menu::{KeptMenu, MENU_CLAIMED_FOR, MenuError},
     message::{MESSAGES_PAGE, MessageRecord, MessageStatus, Receipt, Recorded, SentMessage},
     refusal::{REFUSAL_IS_NEWS_FOR, RefusedCallback, Sender},
     replies::{SavedReplies, StoredReplies},

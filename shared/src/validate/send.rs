@@ -247,6 +247,12 @@ pub(super) fn url(reader: &mut Reader, body: &Object<'_, '_>) -> Option<String> 
     Some(url.to_owned())
 }
 
+/// Whether `text` is a day: `YYYY-MM-DD`.
+#[must_use]
+pub fn is_day(text: &str) -> bool {
+    text.len() == 10 && OffsetDateTime::parse(&format!("{text}T00:00:00Z"), &Rfc3339).is_ok()
+}
+
 /// Reads a time: RFC 3339, or epoch seconds. Returns epoch seconds.
 pub(super) fn time(reader: &mut Reader, body: &Object<'_, '_>, name: &str) -> Option<i64> {
     let value = body.get(name)?;

@@ -75,16 +75,12 @@ pub(super) async fn table(app: &App) -> CheckResult {
 
 /// Checks that the stored rules can be used. The webhook hides damaged rules: it goes on with cached or built-in ones.
 pub(super) async fn reply_rules(app: &App) -> CheckResult {
-    match replies::stored_rules(app).await {
-        Ok((0, _)) => passed(
+    match replies::stored_rules(app).await? {
+        (0, _) => passed(
             "no rules are stored: new followers get the default greeting / 未设置回复规则，仅向新关注者发送默认欢迎语",
         ),
-        Ok((version, _)) => passed(format!(
+        (version, _) => passed(format!(
             "the rules can be used (version {version}) / 回复规则可用（版本 {version}）"
-        )),
-        Err(problem) => Err(problem.with_hint(
-            "Store the rules again with PUT /api/replies, or an earlier version with POST /api/replies/rollback. \
-             / 请用 PUT /api/replies 重新保存，或用 POST /api/replies/rollback 恢复之前的版本。",
         )),
     }
 }

@@ -298,6 +298,27 @@ async fn a_rollback_takes_conditional_menus_away_and_brings_them_back_in_their_o
     }
 }
 
+#[tokio::test]
+async fn of_two_changes_of_the_menu_that_both_have_read_one_is_made() {
+    let mut admin = Admin::start().await;
+    assert_eq!(admin.post("/api/menu", &menu("read")).await.status, 200);
+    let tag = admin.get("/api/menu").await.headers["etag"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let slow = json!({"delay_ms": 500, "times": 2});
+    admin.stage.wechat.fault("/cgi-bin/menu/create", &slow).await;
+    let mut other = admin.stage.function(BINARY).await;
+    let change = |name: &str| post("/api/menu", &menu(name)).header("if-match", &tag);
+    let (first, second) = (change("one"), change("two"));
+    let (one, two) = tokio::join!(admin.send(&first), other.send(&second));
+    let mut statuses = [one.status, two.status];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 409], "{one:?} {two:?}");
+    let refused = admin.send(&change("three")).await;
+    assert_eq!(refused.status, 412, "the claim has ended, and the menu has changed");
+}
+
 /// WeChat does not refuse a second copy of a conditional menu.
 #[tokio::test]
 async fn of_two_rollbacks_at_once_one_adds_the_conditional_menus() {

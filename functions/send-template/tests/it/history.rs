@@ -116,6 +116,8 @@ async fn a_persons_messages_are_listed_the_newest_first_by_openid_and_by_user() 
         "?touser=o1&user=u-1",
         "?problems=today",
         "?problems=2026-1-1",
+        "?problems=2026-13-30",
+        "?problems=2026-02-29",
         "?touser=o1&cursor=x",
     ] {
         assert_eq!(

@@ -155,17 +155,17 @@ async fn a_message_is_kept_for_thirty_days() {
 /// Replaces the kept menu, as admin does.
 async fn keep(table: &Table, menu: &str, now: i64) {
     let kept = table.kept_menu().await.unwrap();
-    table.keep_menu(kept.as_ref(), menu, now).await.unwrap();
+    table.keep_menu("one", kept.as_ref(), menu, now).await.unwrap();
 }
 
 async fn claim(table: &Table, owner: &str, now: i64) -> Option<KeptMenu> {
-    table.claim_menu_rollback(owner, now).await.unwrap()
+    table.claim_menu(owner, now).await.unwrap()
 }
 
 /// Seconds until the rollback of another run ends.
 fn retry_after<T: std::fmt::Debug>(outcome: Result<T, MenuError>) -> i64 {
     match outcome.unwrap_err() {
-        MenuError::RollbackInProgress { retry_after } => retry_after,
+        MenuError::InProgress { retry_after } => retry_after,
         other => panic!("{other}"),
     }
 }
@@ -212,14 +212,15 @@ async fn one_rollback_at_a_time_and_no_other_change_beside_it() {
     let Bench { table, .. } = &Bench::start().await;
     assert_eq!(claim(table, "a", NOW).await, None);
     assert_eq!(table.kept_menu().await.unwrap(), None, "nor is anything now");
+    table.release_menu("a").await.unwrap();
     keep(table, "1", NOW).await;
     let kept = table.kept_menu().await.unwrap();
     assert_eq!(claim(table, "a", NOW).await, kept);
     assert_eq!(claim(table, "a", NOW).await, kept, "a repeat by the SDK");
-    let other = table.claim_menu_rollback("b", NOW + 10).await;
+    let other = table.claim_menu("b", NOW + 10).await;
     assert_eq!(retry_after(other), 20);
     for menu in ["1", "2"] {
-        let change = table.keep_menu(kept.as_ref(), menu, NOW + 29).await;
+        let change = table.keep_menu("one", kept.as_ref(), menu, NOW + 29).await;
         assert_eq!(retry_after(change), 1, "{menu}");
     }
     assert_eq!(
@@ -230,8 +231,8 @@ async fn one_rollback_at_a_time_and_no_other_change_beside_it() {
     let kept = kept.unwrap();
     let late = table.keep_menu_for_rollback("a", &kept, "2", NOW + 30).await;
     assert_eq!(retry_after(late), 30, "it is the other's now");
-    table.give_up_menu_rollback("a").await.unwrap();
-    let other = table.claim_menu_rollback("c", NOW + 31).await;
+    table.release_menu("a").await.unwrap();
+    let other = table.claim_menu("c", NOW + 31).await;
     assert_eq!(retry_after(other), 29, "only its holder gives a claim up");
     keep(table, "2", NOW + 60).await;
 }
@@ -248,7 +249,7 @@ async fn a_rollback_is_known_until_it_has_ended() {
     keep(table, "1", NOW).await;
     assert!(!is_restoring().await);
     rollback("a", "2").await;
-    table.give_up_menu_rollback("a").await.unwrap();
+    table.release_menu("a").await.unwrap();
     assert!(is_restoring().await, "the next one goes on");
     claim(table, "b", NOW).await;
     table.finish_menu_rollback("a").await.unwrap();
@@ -257,7 +258,7 @@ async fn a_rollback_is_known_until_it_has_ended() {
     assert!(!is_restoring().await);
     for menu in ["4", "3"] {
         rollback("c", "3").await;
-        table.give_up_menu_rollback("c").await.unwrap();
+        table.release_menu("c").await.unwrap();
         keep(table, menu, NOW).await;
         assert!(!is_restoring().await, "another change has come between");
     }
