@@ -83,7 +83,7 @@ consoleTest("the whitelist fault is diagnosed by the send and by the doctor, and
   await picture(page, "whitelist-diagnosed");
   await page.getByRole("tab", { name: "Faults" }).click();
   await page.locator("#clear-faults").click();
-  await page.getByText("None: the platform is well.").waitFor();
+  await page.getByText("No faults.").waitFor();
 });
 
 consoleTest("faults of one click come to the send as what they are", {}, async (page) => {
@@ -98,7 +98,7 @@ consoleTest("faults of one click come to the send as what they are", {}, async (
     await page.locator("#panel-send .result.bad", { hasText: expected }).waitFor();
     await page.getByRole("tab", { name: "Faults" }).click();
     await page.locator("#clear-faults").click();
-    await page.getByText("None: the platform is well.").waitFor();
+    await page.getByText("No faults.").waitFor();
   }
   await page.locator(".event", { hasText: "no answer" }).first().waitFor();
 });
@@ -254,7 +254,7 @@ test("a real account's console asks for the key, and has no phone", { timeout: 6
   try {
     await page.getByLabel("API key").fill("wrong");
     await page.keyboard.press("Enter");
-    await page.getByText("This is no key of this bundle.").waitFor();
+    await page.getByText("The key is not valid.").waitFor();
     await page.getByLabel("API key").fill("a-key-of-the-account");
     await page.keyboard.press("Enter");
     await page.getByText("wx0123456789abcdef").waitFor();

@@ -82,13 +82,13 @@ impl Account {
         turn: impl Fn() -> F,
     ) -> Result<C::Answer, CallError> {
         let turn = &turn;
+        let in_turn = || async move {
+            let out_of_turn = ApiError::OutOfTime { operation: C::PATH };
+            if turn().await { Ok(()) } else { Err(out_of_turn) }
+        };
         self.tokens
-            .call(deadline, |token, _| async move {
-                if turn().await {
-                    self.client.call(call, &token, 1, deadline).await
-                } else {
-                    Err(ApiError::OutOfTime { operation: C::PATH })
-                }
+            .call_in_turn(deadline, in_turn, |token, _| async move {
+                self.client.call(call, &token, 1, deadline).await
             })
             .await
     }

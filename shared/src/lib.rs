@@ -29,6 +29,7 @@ pub mod api;
 pub mod api_key;
 #[cfg(feature = "aws")]
 pub mod aws;
+pub mod bilingual;
 pub mod callback;
 #[cfg(feature = "client")]
 pub mod campaign;

@@ -2,6 +2,7 @@
 //! See [WeChat Docs/创建菜单](https://developers.weixin.qq.com/doc/service/api/custommenu/api_createcustommenu).
 
 use std::time::Duration;
+use wechat::bilingual::caused;
 
 use http::Response;
 use http_api::{
@@ -336,7 +337,7 @@ fn tag(menu: Option<&Value>) -> String {
 
 /// Reads a saved menu, or null for "no menu". Refuses anything else: it must not count as "no menu".
 fn read_kept(menu: Option<&String>) -> Result<Value, Problem> {
-    let damaged = |cause: String| Problem::set_up(format!("the saved menu is damaged / 保存的旧菜单已损坏: {cause}"));
+    let damaged = |cause: String| Problem::set_up(caused("the saved menu is damaged", "保存的旧菜单已损坏", &cause));
     let kept: Value = menu
         .map_or(Ok(Value::Null), |menu| serde_json::from_str(menu))
         .map_err(|error| damaged(error.to_string()))?;
@@ -404,9 +405,10 @@ async fn remove_all(app: &App, deadline: Deadline) -> Result<(), Problem> {
 
 /// Refuses a menu, with every fault in it.
 pub(crate) fn faulty(faults: Vec<Fault>) -> Problem {
-    Problem::bad_request(format!(
-        "the menu breaks WeChat's limits / 菜单不符合微信的限制: {}",
-        validate::in_words(&faults)
+    Problem::bad_request(caused(
+        "the menu breaks WeChat's limits",
+        "菜单不符合微信的限制",
+        &validate::in_words(&faults),
     ))
     .with_faults(faults)
 }

@@ -8,6 +8,7 @@ use http_api::{
 };
 use serde_json::{Value, json};
 use wechat::{
+    bilingual::caused,
     message::Callback,
     rules::{ReplyRules, RulesError},
     store::{SavedReplies, StoredReplies},
@@ -102,10 +103,14 @@ async fn rollback(app: &App, request: &ApiRequest<'_>) -> Result<Response<String
     }
     let earlier = app.account.table.earlier_replies(wanted).await?;
     let earlier = earlier.ok_or_else(|| {
-        Problem::not_found(format!(
-            "version {wanted} is not stored: only the 10 versions before version {found} are \
-             / 未保存版本 {wanted}：仅保留版本 {found} 之前的 10 个版本"
-        ))
+        Problem::not_found(if found == 0 {
+            "no earlier version is stored / 没有可回滚的版本".to_owned()
+        } else {
+            format!(
+                "version {wanted} is not stored: only the 10 versions before version {found} are \
+                 / 未保存版本 {wanted}：仅保留版本 {found} 之前的 10 个版本"
+            )
+        })
     })?;
     let restored = parse_stored(&earlier.document)?;
     let saved = app
@@ -146,7 +151,7 @@ fn pretended_callback(request: &Value) -> Result<Callback, Problem> {
     let read = pretended_message(&mut reader, request);
     let message = reader.finish(read).map_err(Problem::faulty_request)?;
     let document = Tree::parse(message.to_string().as_bytes()).map_err(|error| {
-        Problem::bad_request(format!("WeChat would not send this / 微信不会发送这样的消息: {error}"))
+        Problem::bad_request(caused("WeChat would not send this", "微信不会发送这样的消息", &error))
     })?;
     Callback::from_document(document).map_err(|error| Problem::bad_request(error.to_string()))
 }
@@ -203,8 +208,10 @@ fn parse_stored(document: &str) -> Result<Value, Problem> {
 }
 
 fn damaged(error: impl std::fmt::Display) -> Problem {
-    Problem::set_up(format!(
-        "the stored reply rules are damaged / 已保存的回复规则已损坏: {error}"
+    Problem::set_up(caused(
+        "the stored reply rules are damaged",
+        "已保存的回复规则已损坏",
+        &error,
     ))
     .with_hint(
         "Store the rules again with PUT /api/replies, or an earlier version with POST /api/replies/rollback. \

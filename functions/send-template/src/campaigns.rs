@@ -250,7 +250,7 @@ fn is_shown(request: &ApiRequest<'_>, campaign: &Campaign) -> bool {
 
 fn unknown() -> Problem {
     Problem::not_found(
-        "there is no such campaign; what a campaign left ends 30 days after its end / 没有该群发任务（结束 30 天后会被删除）",
+        "there is no such campaign; a campaign is deleted 30 days after its end / 没有该群发任务（结束 30 天后会被删除）",
     )
 }
 

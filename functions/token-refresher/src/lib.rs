@@ -2,6 +2,7 @@
 //! OAuth codes. It is the only function that holds the AppSecret.
 
 use std::{sync::Arc, time::Duration};
+use wechat::bilingual::caused;
 
 use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde_json::{Value, json};
@@ -230,7 +231,7 @@ pub enum RunError {
     #[error(transparent)]
     Refresh(#[from] RefreshError),
     /// The code was not exchanged, or its answer was lost.
-    #[error("the code was not exchanged / 未能用 code 换取 openid，原因: {0}")]
+    #[error("{}", caused("the code was not exchanged", "未能用 code 换取 openid", .0))]
     Exchange(#[source] ApiError),
     /// This version does not know the action, or it lacks its members.
     #[error(

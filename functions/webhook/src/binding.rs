@@ -2,6 +2,7 @@
 //! effects: when it fails, nothing is handed over to `worker`, and WeChat delivers again.
 
 use std::time::Duration;
+use wechat::bilingual::caused;
 
 use tokio::time::{Instant, timeout};
 use wechat::{
@@ -25,7 +26,7 @@ pub(crate) struct Scan {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ScanError {
     /// The table could not be read or written.
-    #[error("a scan could not bind: {0} / 扫码绑定失败")]
+    #[error("{}", caused("a scan could not bind", "扫码绑定失败", .0))]
     Store(#[from] StoreError),
     /// The table did not answer in time.
     #[error(

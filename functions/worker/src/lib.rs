@@ -19,6 +19,7 @@ use std::{
     },
     time::Duration,
 };
+use wechat::bilingual::caused;
 
 use futures_util::future::join_all;
 use lambda_runtime::{Diagnostic, LambdaEvent};
@@ -276,7 +277,7 @@ pub enum RunError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The further replies were not sent.
-    #[error("no further reply was sent: {0} / 后续回复均未发送")]
+    #[error("{}", caused("no further reply was sent", "后续回复均未发送", .0))]
     Further(#[from] FurtherError),
     /// Further replies need an access_token.
     #[error(
@@ -285,16 +286,16 @@ pub enum RunError {
     )]
     NoRefresher,
     /// The event asks for further replies, and cannot be read.
-    #[error("the event with the action `then` cannot be read: {0} / 无法读取 action 为 then 的事件")]
+    #[error("{}", caused("the event with the action `then` cannot be read", "无法读取 action 为 then 的事件", .0))]
     NotFurther(#[from] NotFurtherReplies),
     /// The table failed while own code was to be asked again.
-    #[error("own code is not asked again until the next run: {0} / 暂停再次请求自有服务，等待下次运行")]
+    #[error("{}", caused("own code is not asked again until the next run", "暂停再次请求自有服务，等待下次运行", .0))]
     Forwards(#[from] StoreError),
     /// The table failed while messages were to be sent.
-    #[error("messages that are due wait for the next run: {0} / 到期的消息等待下次运行")]
+    #[error("{}", caused("messages that are due wait for the next run", "到期的消息等待下次运行", .0))]
     Messages(#[source] StoreError),
     /// The effects failed, or their answer was lost.
-    #[error("the effects of a callback failed, or may have failed: {0} / 回调的后续处理失败或可能失败")]
+    #[error("{}", caused("the effects of a callback failed, or may have failed", "回调的后续处理失败或可能失败", .0))]
     Effects(#[from] EffectError),
     /// The callback has to be published, and there is no event bus.
     #[error(
@@ -303,7 +304,7 @@ pub enum RunError {
     )]
     NoBus,
     /// The event asks for effects, and its callback cannot be read.
-    #[error("the event with the action `effects` cannot be read: {0} / 无法读取 action 为 effects 的事件")]
+    #[error("{}", caused("the event with the action `effects` cannot be read", "无法读取 action 为 effects 的事件", .0))]
     NotEffects(#[from] NotLateEffects),
     /// A message of the queue holds no event.
     #[error("the message of the queue holds no event / 队列消息中没有事件")]

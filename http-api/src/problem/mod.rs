@@ -10,9 +10,13 @@ use http::{HeaderValue, Response, header};
 use serde::Serialize;
 use wechat::{
     api_key::Scope,
+    bilingual::caused,
     config::ConfigError,
     errcode,
-    validate::{Fault, template::Finding},
+    validate::{
+        Fault,
+        template::{Finding, NO_SUCH_TEMPLATE},
+    },
 };
 
 use crate::response::respond;
@@ -168,13 +172,16 @@ impl Problem {
         let field = findings.first().map(|finding| finding.field.clone());
         let pointer = findings.first().map(|finding| finding.pointer.clone());
         let errcode = findings.iter().find_map(|finding| finding.errcode);
-        let mut problem = Self::new(TEMPLATE_MISMATCH, detail)
-        .with_findings(findings)
-        .with_hint(
+        let hint = if errcode == Some(NO_SUCH_TEMPLATE) {
+            "Use a template_id that GET /api/templates lists. / 请使用 GET /api/templates 列出的 template_id。"
+        } else {
             "Correct the request, or send all the same with \"validate\": \"warn\": a test account (测试号) takes values of any \
              length. GET /api/templates lists the templates. \
-             / 请修改请求，或加上 \"validate\": \"warn\" 照常发送（测试号不限制字段长度）；模板见 GET /api/templates。",
-        );
+             / 请修改请求，或加上 \"validate\": \"warn\" 照常发送（测试号不限制字段长度）；模板见 GET /api/templates。"
+        };
+        let mut problem = Self::new(TEMPLATE_MISMATCH, detail)
+            .with_findings(findings)
+            .with_hint(hint);
         problem.0.field = field;
         problem.0.pointer = pointer;
         problem.0.errcode = errcode;
@@ -331,10 +338,10 @@ impl Problem {
     /// errcode, because a program that acts on either would send the message again.
     #[must_use]
     pub fn may_have_been_sent(client_msg_id: &str, last: &Self) -> Self {
-        let detail = format!(
-            "WeChat may have taken the message: no clear answer came to the first attempt. What the last one ended \
-             with follows / 微信可能已受理该消息：首次请求未得到明确应答，最后一次的结果: {0}",
-            last.detail()
+        let detail = caused(
+            "WeChat may have taken the message: no clear answer came to the first attempt. The last one",
+            "微信可能已受理该消息：首次请求未得到明确应答。最后一次",
+            last.detail(),
         );
         Self::new(MAY_HAVE_BEEN_SENT, detail)
             .of_message(client_msg_id)

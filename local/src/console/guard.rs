@@ -23,7 +23,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_api::{Problem, access::api_key};
 
 use super::Console;
-use crate::gateway::access;
+use crate::gateway::{METRICS, access};
 
 /// Headers that proxies and tunnels add. A name that ends in `-` is a prefix.
 const PROXY_HEADERS: [&str; 7] = [
@@ -49,11 +49,12 @@ pub(super) async fn this_machine_only(
     if is_local && is_direct && is_same_origin(request.method(), headers) {
         return next.run(request).await;
     }
-    (
-        StatusCode::FORBIDDEN,
-        "this page is for this machine only, at 127.0.0.1 or localhost and through no proxy / 此页面仅限本机直接访问",
-    )
-        .into_response()
+    let refused = if request.uri().path() == METRICS {
+        "from elsewhere send one of API_KEYS, as Authorization: Bearer KEY / 从别处访问须携带 API_KEYS 之一：Authorization: Bearer KEY"
+    } else {
+        "this page is for this machine only, at 127.0.0.1 or localhost and through no proxy / 此页面仅限本机直接访问"
+    };
+    (StatusCode::FORBIDDEN, refused).into_response()
 }
 
 /// Refuses requests that do not come from this machine and have no API key. Prometheus may be in another container.

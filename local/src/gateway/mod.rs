@@ -29,7 +29,7 @@ use tokio::{
 };
 use wechat::{api::ApiError, live::State as _};
 
-pub(crate) use self::probes::HEALTH;
+pub(crate) use self::probes::{HEALTH, METRICS};
 use self::{body::Incoming, connections::Limits};
 use crate::{
     console::{self, Console},

@@ -22,13 +22,15 @@ use crate::{
 
 /// The path that says whether the process serves.
 pub(crate) const HEALTH: &str = "/health";
+/// The path of the process's figures.
+pub(crate) const METRICS: &str = "/metrics";
 /// The time for the table to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// `/health` for anybody, and `/metrics` for this machine and for holders of an API key.
 pub(super) fn routes(table: Client, console: Arc<Console>) -> Router {
     let metrics = Router::new()
-        .route("/metrics", get(metrics))
+        .route(METRICS, get(metrics))
         .with_state(Metrics::start())
         .layer(middleware::from_fn_with_state(console, guard::this_machine_or_api_key));
     Router::new()

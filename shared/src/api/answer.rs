@@ -47,7 +47,7 @@ impl fmt::Display for Rejection {
         let entry = self.entry();
         write!(
             f,
-            "errcode {} ({}): {} {} / {} {}",
+            "errcode {} ({}): {}. {} / {}。{}",
             self.errcode, self.errmsg, entry.english, entry.remedy_english, entry.chinese, entry.remedy_chinese
         )
     }

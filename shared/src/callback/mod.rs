@@ -13,6 +13,7 @@ pub mod signature;
 #[cfg(test)]
 mod tests;
 
+use crate::bilingual::caused;
 use std::fmt;
 
 use self::aes::{DecryptError, EncodingAesKey};
@@ -151,10 +152,10 @@ pub enum OpenError {
     #[error(transparent)]
     Verify(#[from] VerifyError),
     /// The request is WeChat's, but its content cannot be read. The webhook answers `success`: WeChat would only retry.
-    #[error("the callback is verified, but its content cannot be read / 回调已通过校验，但内容无法解析: {0}")]
+    #[error("{}", caused("the callback is verified, but its content cannot be read", "回调已通过校验，但内容无法解析", .0))]
     Document(#[from] ParseError),
     /// The body has no `Encrypt` and cannot be read at all. The webhook answers 400.
-    #[error("the body cannot be read / 请求体无法解析: {0}")]
+    #[error("{}", caused("the body cannot be read", "请求体无法解析", .0))]
     Envelope(#[source] ParseError),
     /// The body is clear where an encrypted one is expected. The webhook answers 400.
     #[error(
@@ -170,7 +171,7 @@ pub enum OpenError {
     )]
     Encrypted,
     /// No configured key decrypts `Encrypt`. The webhook answers 400.
-    #[error("the message cannot be decrypted / 消息无法解密: {0}")]
+    #[error("{}", caused("the message cannot be decrypted", "消息无法解密", .0))]
     Decrypt(#[from] DecryptError),
 }
 

@@ -326,6 +326,16 @@ impl Campaign {
         }
     }
 
+    /// Whether its messages go out now: of a canary, until all of it is sent.
+    #[must_use]
+    pub const fn is_sending(&self) -> bool {
+        match self.state {
+            CampaignState::Running => true,
+            CampaignState::Canary => self.progress.canary_ends == 0,
+            _ => false,
+        }
+    }
+
     /// Whether the chunk belongs to a part that was not completed.
     #[must_use]
     pub fn skips(&self, chunk: u32) -> bool {

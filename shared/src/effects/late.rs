@@ -1,8 +1,8 @@
 //! Hands effects over to `worker` when they could not happen before the webhook's answer.
 
 #[cfg(feature = "invoke")]
-use std::sync::Arc;
-use std::{fmt, future::Future, pin::Pin};
+use crate::bilingual::caused;
+use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
 use serde_json::{Value, json};
 
@@ -38,7 +38,7 @@ pub enum NotLateEffects {
     #[error("`{0}` is missing or has the wrong type / 缺少 `{0}`，或其类型有误")]
     Member(&'static str),
     /// The member `callback` cannot be read.
-    #[error("`callback` cannot be read / `callback` 无法解析: {0}")]
+    #[error("{}", caused("`callback` cannot be read", "`callback` 无法解析", .0))]
     Document(#[from] ParseError),
     /// The member `callback` is not a message or event of WeChat.
     #[error("`callback`: {0}")]

@@ -9,6 +9,7 @@ mod event_bus;
 mod further;
 mod late;
 
+use crate::bilingual::caused;
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -71,7 +72,7 @@ pub enum EffectError {
     #[error("the table did not answer within {0:?} / 数据表未在 {0:?} 内应答")]
     TooLate(Duration),
     /// Only this failed: whether the user follows the account was not recorded.
-    #[error("whether the user follows the account may not be recorded / 用户的关注状态可能未记录: {0}")]
+    #[error("{}", caused("whether the user follows the account may not be recorded", "用户的关注状态可能未记录", .0))]
     Following(#[source] Box<Self>),
 }
 

@@ -105,13 +105,13 @@ const WHITELIST: [&str; 2] = [
     concat!(
         "Add the address that errmsg names to IP白名单 at ",
         developer_settings!(en),
-        "; it takes some minutes to apply. Let the functions go out through a fixed address (a NAT with an Elastic \
+        "; it takes some minutes to apply. Calls must leave from a fixed address (in AWS through a NAT with an Elastic \
          IP), or the address will change again.",
     ),
     concat!(
         "请把 errmsg 中的 IP 加入“IP白名单”：",
         developer_settings!(zh),
-        "，保存后需几分钟生效。云函数须使用固定出口 IP（如 NAT 网关加弹性 IP），否则 IP 还会变化。",
+        "，保存后需几分钟生效。出口 IP 须固定（AWS 上用 NAT 网关加弹性 IP），否则 IP 还会变化。",
     ),
 ];
 const CONFIRM: [&str; 2] = [
@@ -477,10 +477,10 @@ pub(super) static TABLE: &[Row] = &[
         ["Keep voice within 60 seconds.", "语音不得超过 60 秒。"]),
     row(45008, Caller, Never, ["Too many articles", "图文条数超限"], ["Send one article.", "只能发送 1 条图文。"]),
     row(45009, Quota, NextDay, ["The daily quota of this API is used up", "接口调用超过每日限制"],
-        ["Wait for the daily reset (believed to be midnight in China, UTC+8), or reset the counters in the console or \
-          with /cgi-bin/clear_quota, 10 times a month at most. If fetching tokens used it up, set \
+        ["Wait for the daily reset (believed to be midnight in China, UTC+8), or clear the counters with 清零 in \
+          WeChat's console, 10 times a month at most. If fetching tokens used it up, set \
           WECHAT_TOKEN_API=stable.",
-         "请等待次日重置（一般认为是北京时间零点），或在后台、用 /cgi-bin/clear_quota 清零（每月最多 10 次）。若因获\
+         "请等待次日重置（一般认为是北京时间零点），或在公众号后台点“清零”（每月最多 10 次）。若因获\
           取 token 过多，请设置 WECHAT_TOKEN_API=stable。"]),
     row(45010, Caller, Never, ["The menu has too many buttons", "创建菜单个数超限"],
         ["Give the menu 1 to 3 top-level buttons with 1 to 5 sub-buttons each.",

@@ -1,5 +1,6 @@
 //! Asks the team's own code.
 
+use crate::bilingual::caused;
 use std::{sync::OnceLock, time::Duration};
 
 use http::StatusCode;
@@ -60,7 +61,7 @@ pub enum AskError {
     #[error("own code did not answer within {0:?} / 自有服务未在 {0:?} 内应答")]
     NoAnswer(Duration),
     /// There was no connection, or it broke off before the end of the answer.
-    #[error("own code gave no answer / 自有服务没有应答: {0}")]
+    #[error("{}", caused("own code gave no answer", "自有服务没有应答", .0))]
     BrokenOff(String),
 }
 

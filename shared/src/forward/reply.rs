@@ -1,5 +1,6 @@
 //! What own code wants to be answered.
 
+use crate::bilingual::caused;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -31,7 +32,7 @@ pub enum InvalidReply {
     #[error("own code's answer is not JSON: {0} / 自有服务的应答不是 JSON：{0}")]
     Json(#[from] serde_json::Error),
     /// The reply has these faults.
-    #[error("own code's reply is invalid / 自有服务的回复有误: {}", in_words(.0))]
+    #[error("{}", caused("own code's reply is invalid", "自有服务的回复有误", &in_words(.0)))]
     Faults(Vec<Fault>),
     /// The answer is longer than this many bytes.
     #[error("own code's answer has more than {0} bytes / 自有服务的应答超过 {0} 字节")]

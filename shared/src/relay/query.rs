@@ -22,7 +22,7 @@ pub struct Query<'a> {
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum QueryError {
     /// It has none.
-    #[error("access_token missing: it belongs into the query / 缺少 access_token，应放在查询参数中")]
+    #[error("access_token missing: it belongs in the query / 缺少 access_token，应放在查询参数中")]
     Missing,
     /// It has several, of which this server and WeChat could take different ones.
     #[error("several access_tokens / 查询参数中有多个 access_token")]

@@ -1,5 +1,6 @@
 //! The rules document as JSON: read by hand rather than by derive, so that one `PUT` reports every fault at once.
 
+use crate::bilingual::caused;
 use std::collections::HashMap;
 
 use regex_syntax::hir::Hir;
@@ -90,8 +91,17 @@ pub enum RulesError {
     #[error("the rules are not JSON: {0} / 规则不是 JSON：{0}")]
     Json(#[from] serde_json::Error),
     /// Every fault that was found.
-    #[error("the rules have {count} fault(s) / 规则有 {count} 处错误: {}", in_words(.0), count = .0.len())]
+    #[error("{}", faulty(.0))]
     Faults(Vec<Fault>),
+}
+
+fn faulty(faults: &[Fault]) -> String {
+    let count = faults.len();
+    caused(
+        &format!("the rules have {count} fault(s)"),
+        &format!("规则有 {count} 处错误"),
+        &in_words(faults),
+    )
 }
 
 impl RulesDocument {
@@ -488,7 +498,8 @@ mod tests {
         assert!(faults[0].detail.contains("did you mean keywords?"), "{faults:?}");
         let words = RulesError::Faults(faults).to_string();
         assert!(
-            words.starts_with("the rules have 8 fault(s) / 规则有 8 处错误: "),
+            words.starts_with("the rules have 8 fault(s): /keyword: is unknown")
+                && words.contains(" / 规则有 8 处错误：/keyword：不是可用字段"),
             "{words}"
         );
     }

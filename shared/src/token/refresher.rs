@@ -10,6 +10,7 @@
 //! A run shares the result, token or failure, of another run that ended since this one began. The lease of a run that died
 //! expires within a minute.
 
+use crate::bilingual::caused;
 use std::{future::Future, sync::Arc, time::Duration};
 
 use super::{ErrorType, Refreshed};
@@ -119,10 +120,10 @@ impl TokenStore for Credential {
 #[non_exhaustive]
 pub enum RefreshError {
     /// The table failed.
-    #[error("the refresh failed / 刷新失败，原因: {0}")]
+    #[error("{}", caused("the refresh failed", "刷新失败", .0))]
     Store(#[from] StoreError),
     /// WeChat issued no token.
-    #[error("the refresh failed / 刷新失败，原因: {0}")]
+    #[error("{}", caused("the refresh failed", "刷新失败", .0))]
     Api(#[from] ApiError),
     /// The run that this one waited for failed.
     #[error("another run has just failed to refresh it / 另一个实例刚刚刷新失败: {}", words_of(.0))]

@@ -1,6 +1,7 @@
 //! Gets the access_token: from memory, else from the table, else from a run of the refresher. Never from WeChat itself, since
 //! only the refresher holds the AppSecret.
 
+use crate::bilingual::caused;
 use std::{
     fmt,
     future::Future,
@@ -127,10 +128,10 @@ pub enum TokenError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// WeChat refused to issue a token.
-    #[error("WeChat issues no access_token / 微信未签发 access_token，原因: {0}")]
+    #[error("{}", caused("WeChat issues no access_token", "微信未签发 access_token", .0))]
     Refused(Rejection),
     /// The run of the refresher failed.
-    #[error("no access_token / access_token 获取失败: {0}")]
+    #[error("{}", caused("no access_token", "access_token 获取失败", .0))]
     Request(#[from] RefreshRequestError),
     /// The run of the refresher succeeded, but the table has no usable token.
     #[error(
@@ -235,6 +236,21 @@ impl TokenSource {
         C: Fn(Secret, u8) -> F,
         F: Future<Output = Result<T, ApiError>>,
     {
+        self.call_in_turn(deadline, || async { Ok(()) }, call).await
+    }
+
+    /// As [`Self::call`], but waits for `turn` before each call, once it has the token, which may have taken long. A token that was
+    /// replaced during that wait is not called with.
+    ///
+    /// # Errors
+    /// [`CallError`] when `turn` or `call` fails or there is no token.
+    pub async fn call_in_turn<T, W, G, C, F>(&self, deadline: Deadline, turn: W, call: C) -> Result<T, CallError>
+    where
+        W: Fn() -> G,
+        G: Future<Output = Result<(), ApiError>>,
+        C: Fn(Secret, u8) -> F,
+        F: Future<Output = Result<T, ApiError>>,
+    {
         let began_after = self.searches.load(Ordering::Acquire);
         let mut may_have_landed = false;
         let failed = |cause: CallFailure, may_have_landed| CallError {
@@ -251,7 +267,14 @@ impl TokenSource {
         loop {
             // One call is reserved for the next token, if this one may be replaced.
             let attempts = if may_replace { (left - 1).max(1) } else { left };
-            let error = match call(token.clone(), attempts).await {
+            let called = match turn().await {
+                Ok(()) => {
+                    token = self.newest(token);
+                    call(token.clone(), attempts).await
+                }
+                Err(error) => Err(error),
+            };
+            let error = match called {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
@@ -269,6 +292,19 @@ impl TokenSource {
             // A token from the table may be dead too. One from a fresh run is not replaced again.
             may_replace = origin == Origin::Table;
         }
+    }
+
+    /// Whether the token is being searched for or replaced.
+    #[must_use]
+    pub fn is_searching(&self) -> bool {
+        self.known.try_lock().is_err()
+    }
+
+    /// The cached token, or `token` when there is none or it is being searched for.
+    fn newest(&self, token: Secret) -> Secret {
+        let known = self.known.try_lock().ok();
+        let cached = known.and_then(|known| known.token.as_ref().map(|(token, _)| token.value.clone()));
+        cached.unwrap_or(token)
     }
 
     /// Empties the cache, so that the next request reads the table.

@@ -82,7 +82,7 @@ fn recipient(reader: &mut Reader, body: &Object<'_, '_>) -> Option<Recipients> {
         (None, None) => reader.fault(
             &body.place.member("touser"),
             "is missing: name the recipient by touser (an openid) or user (an id of your own) \
-             / 缺少接收者：请填写 touser（openid）或 user（自有的用户标识）",
+             / 未填写：请填写 touser（openid）或 user（您自己的用户标识）",
         ),
         (Some(_), Some(_)) => reader.fault(
             &body.place.member("user"),

@@ -2,12 +2,12 @@
 
 use serde::Serialize;
 
+use crate::bilingual::{both, halves};
+
 /// The most faults in one report, so that the answer is not much larger than the request.
 pub(crate) const LIMIT: usize = 100;
 /// The most faults in one sentence.
 const IN_WORDS: usize = 10;
-/// Separates the English and the Chinese half of a sentence.
-const HALVES: &str = " / ";
 
 /// One fault of a document, with its place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -36,14 +36,14 @@ impl Fault {
     /// Returns a sentence about a request. Both halves begin with the name of the member.
     #[must_use]
     pub fn sentence(&self) -> String {
-        let (english, chinese) = self.detail.split_once(HALVES).unwrap_or((&self.detail, &self.detail));
+        let (english, chinese) = halves(&self.detail);
         // `field` may name a member around the faulty one, which would make the sentence false.
         let member = self.pointer.trim_start_matches('/').replace('/', ".");
         let member = member.replace("~1", "/").replace("~0", "~");
         if member.is_empty() {
-            format!("the body {english}{HALVES}请求体{chinese}")
+            both(&format!("the body {english}"), &format!("请求体{chinese}"))
         } else {
-            format!("{member} {english}{HALVES}{member} {chinese}")
+            both(&format!("{member} {english}"), &format!("{member} {chinese}"))
         }
     }
 }
@@ -51,14 +51,17 @@ impl Fault {
 /// Returns a sentence about a document: the first ten faults as `pointer: detail`, and the number of the others.
 #[must_use]
 pub fn in_words(faults: &[Fault]) -> String {
-    let named = faults.iter().take(IN_WORDS);
-    let mut words: Vec<String> = named
-        .map(|fault| format!("{}: {}", fault.pointer, fault.detail))
-        .collect();
-    if let Some(more) = faults.len().checked_sub(IN_WORDS).filter(|more| *more > 0) {
-        words.push(format!("and {more} more{HALVES}另有 {more} 处"));
+    let (mut english, mut chinese) = (Vec::new(), Vec::new());
+    for Fault { pointer, detail, .. } in faults.iter().take(IN_WORDS) {
+        let (detail_english, detail_chinese) = halves(detail);
+        english.push(format!("{pointer}: {detail_english}"));
+        chinese.push(format!("{pointer}：{detail_chinese}"));
     }
-    words.join("; ")
+    if let Some(more) = faults.len().checked_sub(IN_WORDS).filter(|more| *more > 0) {
+        english.push(format!("and {more} more"));
+        chinese.push(format!("另有 {more} 处"));
+    }
+    both(&english.join("; "), &chinese.join("；"))
 }
 
 /// Asserts that both halves of a sentence hold the same names and numbers: the English words with a digit or `_`, and those
@@ -70,7 +73,7 @@ pub(crate) fn assert_each_half_says_all(fault: &Fault, names: &[&str]) {
         let words = words.filter(|word| !word.is_empty());
         words.map(str::to_owned).collect::<std::collections::BTreeSet<_>>()
     };
-    let (english, chinese) = fault.detail.split_once(HALVES).expect("two halves");
+    let (english, chinese) = halves(&fault.detail);
     assert!(!chinese.is_ascii(), "{chinese}");
     let is_value = |word: &&String| word.contains(|c: char| c.is_ascii_digit() || c == '_');
     let (english, chinese) = (words(english), words(chinese));

@@ -13,7 +13,7 @@ use super::{
 
 /// The fault of an empty text.
 pub const EMPTY: &str = "must not be empty / 不能为空";
-const MISSING: &str = "is missing / 缺少该字段";
+const MISSING: &str = "is missing / 未填写";
 
 /// Collects the faults of one document.
 #[derive(Debug, Default)]
@@ -112,7 +112,7 @@ impl Reader {
             let (meant, meant_too) = did_you_mean(name, known);
             self.fault(
                 &object.place.member(name),
-                format!("is unknown; known are {names}{meant} / 未知字段，可用字段：{named}{meant_too}"),
+                format!("is unknown; known are {names}{meant} / 不是可用字段；可用字段：{named}{meant_too}"),
             );
         }
     }

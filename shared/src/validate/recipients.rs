@@ -140,6 +140,10 @@ pub fn read_csv(name: &str, csv: &str) -> Result<Part, Vec<Fault>> {
 
 /// Reads the rows and their lines.
 fn table(reader: &mut Reader, csv: &str) -> Option<(Vec<Recipient>, Vec<u64>)> {
+    if let Some((line, wrong)) = wrong_quote(csv) {
+        fault(reader, line, wrong.to_owned());
+        return None;
+    }
     let mut rows = ReaderBuilder::new()
         .flexible(true)
         .has_headers(false)
@@ -176,6 +180,36 @@ fn table(reader: &mut Reader, csv: &str) -> Option<(Vec<Recipient>, Vec<u64>)> {
         reader.fault(&Place::Root, "has no recipient below its header / 表头之下没有接收者");
     }
     Some((recipients, lines))
+}
+
+/// Finds a quote that RFC 4180 does not allow: its line, and what is wrong. The reader of CSV takes it for a part of the cell, with
+/// all rows up to the next quote.
+fn wrong_quote(csv: &str) -> Option<(u64, &'static str)> {
+    enum At {
+        CellStart,
+        Plain,
+        Quoted { since: u64 },
+        QuoteInQuoted { since: u64 },
+    }
+    let (mut at, mut line) = (At::CellStart, 1);
+    for character in csv.chars() {
+        at = match (at, character) {
+            (At::CellStart, '"') => At::Quoted { since: line },
+            (At::Quoted { since }, '"') => At::QuoteInQuoted { since },
+            (At::QuoteInQuoted { since }, '"') => At::Quoted { since },
+            (At::Quoted { since }, _) => At::Quoted { since },
+            (_, ',' | '\r' | '\n') => At::CellStart,
+            (At::QuoteInQuoted { .. }, _) => {
+                return Some((line, "has text after a closing quote / 右引号之后还有文字"));
+            }
+            _ => At::Plain,
+        };
+        line += u64::from(character == '\n');
+    }
+    match at {
+        At::Quoted { since } => Some((since, "has a quote that is never closed / 引号没有闭合")),
+        _ => None,
+    }
 }
 
 /// What the cells of a row are.
@@ -328,6 +362,14 @@ mod tests {
             assert_eq!(part.recipients[0].data["thing1"].value, "停水, 检修");
             assert_eq!(part.recipients[2].data["thing1"].value, "a \"b\"\nc");
         }
+        for (csv, line) in [
+            ("touser,thing1\no1,\"x\no2,y\no3,z\n", "/line 2"),
+            ("touser,thing1\no1,\"a\nb\"\no2,\"x\"y\n", "/line 4"),
+        ] {
+            assert_eq!(pointers(&read_csv("1", csv).unwrap_err()), [line], "{csv}");
+        }
+        let bare = read_csv("1", "touser,thing1\no1,say \"hi\"\n").unwrap();
+        assert_eq!(bare.recipients[0].data["thing1"].value, "say \"hi\"");
         let users = read_csv("1", "user\nu-1\n用户 2\n").unwrap();
         assert_eq!(users.recipients[1].user.as_deref(), Some("用户 2"));
     }

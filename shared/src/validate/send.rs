@@ -131,7 +131,7 @@ fn recipients(reader: &mut Reader, body: &Object<'_, '_>) -> Option<Recipients> 
         None => reader.fault(
             &body.place.member("touser"),
             "is missing: name the recipients by touser (an openid or several), user or users (ids of your own) \
-             / 缺少接收者：请填写 touser（一个或多个 openid）、user 或 users（自有的用户标识）之一",
+             / 未填写：请填写 touser（一个或多个 openid）、user 或 users（您自己的用户标识）之一",
         ),
         Some(first) => given.for_each(|other| {
             let detail = format!(

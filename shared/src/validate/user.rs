@@ -21,7 +21,7 @@ pub fn user_id<'v>(reader: &mut Reader, place: &Place<'_>, value: &'v Value) -> 
             place,
             format!(
                 "must be a user id of yours: a text of 1 to {USER_ID_LIMIT} characters without control characters \
-                 / 应为自有的用户标识：1 至 {USER_ID_LIMIT} 个字符的字符串，不含控制字符"
+                 / 应为您自己的用户标识：1 至 {USER_ID_LIMIT} 个字符的字符串，不含控制字符"
             ),
         );
     }

@@ -1,6 +1,7 @@
 //! The checks of the doctor.
 
 use std::time::Duration;
+use wechat::bilingual::caused;
 
 use http_api::Problem;
 use wechat::{
@@ -216,7 +217,7 @@ pub(super) async fn quota(app: &App, cgi_path: &str, deadline: Deadline) -> Chec
     let today = app.account.call(&GetQuota { cgi_path }, deadline).await?;
     if today.remain == 0 {
         return Err(Problem::set_up(format!(
-            "all {0} calls of today are used up / 今日 {0} 次配额已用完",
+            "all {0} calls of today are used up / 今日 {0} 次额度已用完",
             today.daily_limit
         ))
         .with_hint(
@@ -225,7 +226,7 @@ pub(super) async fn quota(app: &App, cgi_path: &str, deadline: Deadline) -> Chec
         ));
     }
     passed(format!(
-        "{0} of {1} calls left today / 今日 {1} 次配额剩余 {0} 次",
+        "{0} of {1} calls left today / 今日 {1} 次额度剩余 {0} 次",
         today.remain, today.daily_limit
     ))
 }
@@ -256,9 +257,9 @@ pub(super) async fn callbacks(app: &App) -> CheckResult {
         return Ok(Passed {
             detail: "no callback has arrived yet / 尚未收到微信的回调".to_owned(),
             hint: Some(
-                "Enter WebhookUrl, Token and EncodingAESKey in the console's server configuration and switch it on, then send \
-                 the account a message. / 请在公众号后台「服务器配置」填写 WebhookUrl、Token、EncodingAESKey 并启用，\
-                 再给公众号发一条消息。"
+                "Enter https://YOUR-HOST/webhook (in AWS the output WebhookUrl), Token and EncodingAESKey in the console's server \
+                 configuration and switch it on, then send the account a message. / 请在公众号后台「服务器配置」填写 \
+                 https://您的域名/webhook（AWS 上为输出 WebhookUrl）、Token、EncodingAESKey 并启用，再给公众号发一条消息。"
                     .to_owned(),
             ),
         });
@@ -275,8 +276,8 @@ pub(super) async fn callbacks(app: &App) -> CheckResult {
     ))
     .with_hint(
         "Send the account a message and run the check again. If there is still none, check in the console that the server \
-         configuration is switched on and that its URL is this stack's WebhookUrl. / 请给公众号发一条消息后再次检查；仍收不到时，请查看公众号后台「服务器配置」\
-         是否启用，URL 是否为 WebhookUrl。",
+         configuration is switched on and that its URL is this bundle's /webhook. / 请给公众号发一条消息后再次检查；仍收不到时，请查看公众号后台「服务器配置」\
+         是否启用，URL 是否为本服务的 /webhook。",
     ))
 }
 
@@ -407,7 +408,11 @@ pub(super) async fn refused_callbacks(app: &App, has_token: bool, deadline: Dead
          / 若当时正在公众号后台保存服务器配置，这就是失败原因；若是他人的请求，可以忽略。"
     };
     Ok(Passed {
-        detail: format!("{0} s ago / {0} 秒前: {1}", now - first.at, first.cause),
+        detail: caused(
+            &format!("{} s ago", now - first.at),
+            &format!("{} 秒前", now - first.at),
+            &first.cause,
+        ),
         hint: Some(hint.to_owned()),
     })
 }
@@ -430,10 +435,12 @@ fn refused_wechat(refused: &RefusedCallback, now: i64, proof: [&str; 2], news_fo
         ],
         Sender::Unproven | Sender::Stranger => ["", ""],
     };
-    Problem::set_up(format!(
-        "{ago} s ago, {source}{proof_english}{differs_english} / {ago} 秒前，{source}{proof_chinese}{differs_chinese}，原因: {}",
-        refused.cause
-    )).with_hint(format!(
+    Problem::set_up(caused(
+        &format!("{ago} s ago, {source}{proof_english}{differs_english}"),
+        &format!("{ago} 秒前，{source}{proof_chinese}{differs_chinese}"),
+        &refused.cause,
+    ))
+    .with_hint(format!(
         "WeChat's callbacks are refused: make the console's server configuration and this one the same. If that is done, this \
          check passes {news_for} after the last refusal. / 微信的回调正被拒绝，请使公众号后台的服务器配置与此处一致；\
          若已修正，本项将在最后一次失败 {chinese}后恢复。"

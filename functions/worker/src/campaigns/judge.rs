@@ -5,7 +5,7 @@ use std::{collections::VecDeque, time::Duration};
 use wechat::{
     api::{ApiError, Rejection},
     campaign::{Change, WaitingFor},
-    errcode::{Class, NOT_WHITELISTED, Retry},
+    errcode::{self, Class, NOT_WHITELISTED, Retry},
     sending::refusal,
     token::{CallError, CallFailure, TokenError},
 };
@@ -34,6 +34,8 @@ pub(crate) enum Verdict {
     Slower,
     /// No message goes out until something outside changes.
     Waits(WaitingFor, String),
+    /// No message goes out while another campaign may need what is left of the quota.
+    Yields(String),
     /// Somebody has to look.
     Stops(String),
 }
@@ -218,6 +220,14 @@ impl Judge {
     }
 }
 
+/// Whether this errcode says what WeChat thinks of the message, so that another repeat is told the same.
+pub(crate) fn is_clear_refusal(errcode: &str) -> bool {
+    errcode.parse().is_ok_and(|code| {
+        let class = errcode::lookup(code).class;
+        code != NOT_WHITELISTED && !matches!(class, Class::Token | Class::Quota | Class::Platform)
+    })
+}
+
 /// Whether the token cannot be had because of the IP whitelist.
 fn is_whitelist(error: &TokenError) -> bool {
     use wechat::token::RefreshRequestError::Failed;
@@ -393,6 +403,22 @@ mod tests {
             assert_eq!(judged.verdict, Verdict::GoesOn);
         }
         assert_eq!((judge.refused_first, judge.clear_answers), (0, 300));
+    }
+
+    #[test]
+    fn only_a_refusal_of_the_message_ends_its_repeats() {
+        for (errcode, is_clear) in [
+            ("40241", true),
+            ("43004", true),
+            ("47003", true),
+            ("-1", false),
+            ("45009", false),
+            ("40164", false),
+            ("42001", false),
+            ("unknown-user", false),
+        ] {
+            assert_eq!(is_clear_refusal(errcode), is_clear, "{errcode}");
+        }
     }
 
     #[test]

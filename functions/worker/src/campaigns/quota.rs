@@ -3,6 +3,7 @@
 
 use wechat::{
     api::calls::management::Quota as Today,
+    bilingual::both,
     campaign::{WaitingFor, reserve},
 };
 
@@ -10,8 +11,10 @@ use super::judge::Verdict;
 
 /// Messages after which WeChat is asked for the quota again.
 const ASK_AFTER: u64 = 1_000;
-/// Messages that are left when it is asked while others go out.
+/// Messages that are left when it is asked while others go out: this many, or a third of what it granted.
 const ASK_AHEAD: u64 = 400;
+/// The fewest messages that are granted at once, while enough are left.
+const LEAST_GRANT: u64 = 50;
 /// Milliseconds after which it is asked again, and after which it is asked while messages go out.
 const ASK_EVERY: i64 = 60_000;
 const ASK_EARLY: i64 = 45_000;
@@ -21,6 +24,8 @@ const ASK_EARLY: i64 = 45_000;
 pub(crate) struct Quota {
     /// Messages until WeChat has to be asked.
     left: u64,
+    /// What its last answer granted.
+    granted: u64,
     /// When it was asked, in epoch milliseconds.
     asked_at: i64,
     /// Messages that have taken their turn and have no answer: WeChat may not have counted them.
@@ -28,17 +33,41 @@ pub(crate) struct Quota {
     /// While WeChat is asked: the messages that took their turn since.
     taken_meanwhile: Option<u64>,
     /// The other campaigns that send too, as far as it is known.
-    others: u64,
+    others: Others,
+}
+
+/// The other campaigns that send too.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Others {
+    /// Their number.
+    count: u64,
+    /// Whether this campaign comes before them all: it gets what is left when that does not suffice for everybody.
+    come_later: bool,
+}
+
+impl Others {
+    /// Those besides the campaign `id` among `senders`.
+    pub(crate) fn of(id: &str, senders: &[String]) -> Self {
+        let others = senders.iter().filter(|sender| *sender != id);
+        Self {
+            count: others.clone().count() as u64,
+            come_later: others.clone().all(|other| id < other.as_str()),
+        }
+    }
 }
 
 impl Quota {
     pub(crate) const fn new() -> Self {
         Self {
             left: 0,
+            granted: 0,
             asked_at: 0,
             in_flight: 0,
             taken_meanwhile: None,
-            others: 1,
+            others: Others {
+                count: 1,
+                come_later: false,
+            },
         }
     }
 
@@ -49,7 +78,14 @@ impl Quota {
 
     /// Whether WeChat should be asked soon, and is not being asked.
     pub(crate) const fn is_low(&self, now: i64) -> bool {
-        self.taken_meanwhile.is_none() && self.left > 0 && (self.left < ASK_AHEAD || now - self.asked_at >= ASK_EARLY)
+        self.taken_meanwhile.is_none()
+            && self.left > 0
+            && (self.left < self.ask_ahead() || now - self.asked_at >= ASK_EARLY)
+    }
+
+    const fn ask_ahead(&self) -> u64 {
+        let third = self.granted / 3;
+        if third < ASK_AHEAD { third } else { ASK_AHEAD }
     }
 
     /// Whether WeChat has to be asked, or soon has to be.
@@ -69,6 +105,11 @@ impl Quota {
         self.in_flight = self.in_flight.saturating_sub(messages);
     }
 
+    /// Drops what was granted: other campaigns may not have known of this one.
+    pub(crate) const fn forget(&mut self) {
+        self.left = 0;
+    }
+
     /// Notes that WeChat is being asked. One request at a time: a second one would not know what the first grants.
     pub(crate) fn begin(&mut self) {
         debug_assert!(self.taken_meanwhile.is_none(), "WeChat is being asked already");
@@ -78,34 +119,48 @@ impl Quota {
 
     /// Takes in WeChat's answer; an account that may not ask has no reserve, and WeChat's own refusal ends its day. `kept` are the
     /// calls that the campaign leaves to single sends. Each of the `others`, campaigns that send too, may hold as much as this one
-    /// may be granted at once; `None` when their number could not be read.
-    pub(crate) fn learn(&mut self, today: Option<Today>, kept: Option<u64>, others: Option<u64>, now: i64) -> Verdict {
+    /// may be granted at once; `None` when they could not be read.
+    pub(crate) fn learn(
+        &mut self,
+        today: Option<Today>,
+        kept: Option<u64>,
+        others: Option<Others>,
+        now: i64,
+    ) -> Verdict {
         let taken = self.taken_meanwhile.take().unwrap_or_default();
         self.asked_at = now;
         self.others = others.unwrap_or(self.others);
         let others = self.others;
         let Some(today) = today else {
             self.left = ASK_AFTER;
+            self.granted = self.left;
             return Verdict::GoesOn;
         };
         let reserve = reserve(kept, today.daily_limit);
-        let at_once = (today.daily_limit / 100).clamp(1, ASK_AFTER);
-        let held = taken + others * at_once;
-        let left = today.remain.saturating_sub(reserve).saturating_sub(held);
-        self.left = left.min(if others == 0 { ASK_AFTER } else { at_once });
-        if self.left > 0 || (taken > 0 && today.remain > reserve) {
+        let at_once = (today.daily_limit / 100).clamp(LEAST_GRANT, ASK_AFTER);
+        let held = taken + others.count * at_once;
+        let free = today.remain.saturating_sub(reserve);
+        self.left = free.saturating_sub(held).min(at_once);
+        self.granted = self.left;
+        if self.left > 0 || (taken > 0 && free > 0) {
             return Verdict::GoesOn;
         }
         let Today {
             daily_limit, remain, ..
         } = today;
-        Verdict::Waits(
-            WaitingFor::Quota,
-            format!(
-                "{remain} calls are left of today's {daily_limit}, and {reserve} are kept for single sends \
-                 / 今日额度 {daily_limit} 次剩余 {remain} 次，其中为单条发送保留 {reserve} 次"
-            ),
-        )
+        let (english, chinese) = (
+            format!("{remain} calls are left of today's {daily_limit}, and {reserve} are kept for single sends"),
+            format!("今日额度 {daily_limit} 次剩余 {remain} 次，其中为单条发送保留 {reserve} 次"),
+        );
+        match free {
+            0 => Verdict::Waits(WaitingFor::Quota, both(&english, &chinese)),
+            // The others yield when they next ask.
+            _ if others.come_later => Verdict::GoesOn,
+            _ => Verdict::Yields(both(
+                &format!("{english}; another campaign may need the rest"),
+                &format!("{chinese}，其余可能为另一个群发任务所需"),
+            )),
+        }
     }
 }
 
@@ -114,6 +169,10 @@ mod tests {
     use super::*;
 
     const NOW: i64 = 1_767_225_600_000;
+    const ALONE: Option<Others> = Some(Others {
+        count: 0,
+        come_later: true,
+    });
 
     fn today(remain: u64) -> Option<Today> {
         Some(Today {
@@ -129,10 +188,7 @@ mod tests {
         loop {
             if quota.is_unknown(NOW) {
                 quota.begin();
-                if matches!(
-                    quota.learn(today(remain), Some(1_000), Some(0), NOW),
-                    Verdict::Waits(..)
-                ) {
+                if matches!(quota.learn(today(remain), Some(1_000), ALONE, NOW), Verdict::Waits(..)) {
                     return sent;
                 }
             }
@@ -155,18 +211,48 @@ mod tests {
             let sent = drain(&mut Quota::new(), 4_321, latency);
             assert_eq!(sent, 3_321, "{latency} in flight");
         }
-        let mut one_of_three = Quota::new();
-        one_of_three.learn(today(4_000), Some(1_000), Some(2), NOW);
-        assert_eq!(one_of_three.left, 1_000, "the others may hold 1,000 each");
-        let waits = one_of_three.learn(today(3_000), Some(1_000), None, NOW);
-        assert!(matches!(waits, Verdict::Waits(..)), "all that is left may be theirs");
+    }
+
+    #[test]
+    fn of_several_campaigns_the_first_gets_what_does_not_suffice_for_all() {
+        let ids = ["a", "b", "c"].map(str::to_owned);
+        for (id, is_first) in [("a", true), ("b", false), ("c", false)] {
+            let mut one_of_three = Quota::new();
+            one_of_three.learn(today(4_000), Some(1_000), Some(Others::of(id, &ids)), NOW);
+            assert_eq!(one_of_three.left, 1_000, "the others may hold 1,000 each");
+            let verdict = one_of_three.learn(today(3_000), Some(1_000), None, NOW);
+            assert_eq!(
+                matches!(verdict, Verdict::Yields(_)),
+                !is_first,
+                "{id}: all that is left may be theirs"
+            );
+            assert_eq!(one_of_three.left, 0);
+            // The others have yielded.
+            one_of_three.learn(today(3_000), Some(1_000), Some(Others::of(id, &ids[..0])), NOW);
+            assert_eq!(one_of_three.left, 1_000);
+        }
+        let waits = Quota::new().learn(today(1_000), Some(1_000), Some(Others::of("a", &ids)), NOW);
+        assert!(matches!(waits, Verdict::Waits(..)), "only what is kept is left");
+    }
+
+    #[test]
+    fn a_small_grant_is_not_asked_for_anew_at_each_message() {
+        let mut quota = Quota::new();
+        quota.learn(today(1_300), Some(1_000), ALONE, NOW);
+        assert_eq!(quota.left, 300);
+        for _ in 0..200 {
+            assert!(!quota.is_low(NOW));
+            quota.take();
+        }
+        quota.take();
+        assert!(quota.is_low(NOW));
     }
 
     #[test]
     fn what_goes_out_while_wechat_is_asked_is_counted() {
         let mut quota = Quota::new();
         quota.begin();
-        quota.learn(today(5_000), None, Some(0), NOW);
+        quota.learn(today(5_000), None, ALONE, NOW);
         assert_eq!(quota.left, 1_000);
         for _ in 0..700 {
             quota.take();
@@ -177,7 +263,7 @@ mod tests {
         for _ in 0..50 {
             quota.take();
         }
-        quota.learn(today(1_800), None, Some(0), NOW);
+        quota.learn(today(1_800), None, ALONE, NOW);
         assert_eq!(quota.left, 50, "800 above the reserve, of which 750 are under way");
     }
 
@@ -185,7 +271,7 @@ mod tests {
     fn it_is_asked_every_minute_and_an_account_that_may_not_ask_goes_on() {
         let mut quota = Quota::new();
         assert!(quota.is_unknown(NOW));
-        assert_eq!(quota.learn(None, None, Some(0), NOW), Verdict::GoesOn);
+        assert_eq!(quota.learn(None, None, ALONE, NOW), Verdict::GoesOn);
         assert!(!quota.is_unknown(NOW + 59_999) && quota.is_unknown(NOW + 60_000));
         assert!(quota.is_low(NOW + 45_000));
     }

@@ -33,6 +33,8 @@ const TRUSTED_FOR: i64 = 2_900;
 const SLICE: Duration = Duration::from_millis(200);
 /// Seconds. What a campaign left ends this long after its end.
 const KEPT_FOR: i64 = 30 * 24 * 3600;
+/// Seconds. A campaign that leaves the rest of the quota to another one looks again after this time.
+const YIELDS_FOR: i64 = 15;
 /// Seconds. A wait up to this long is waited for by the run itself.
 const SHORT_WAIT: i64 = 20;
 /// The reason shown when a resend ends and the campaign is stopped as before.
@@ -365,7 +367,9 @@ impl<'a> Run<'a> {
         let is_answered = lock(&self.judge).clear_answers > answers;
         match verdict? {
             // A probe that fails in another way, or cannot be made, is a wait for that.
-            Some(verdict @ (Verdict::Waits(..) | Verdict::Stops(_))) => self.follow(verdict, waiting_for).await,
+            Some(verdict @ (Verdict::Waits(..) | Verdict::Yields(_) | Verdict::Stops(_))) => {
+                self.follow(verdict, waiting_for).await
+            }
             Some(Verdict::GoesOn | Verdict::Slower) => Ok(()),
             None if is_answered || self.is_sent() => {
                 self.campaign().progress.probes = 0;
@@ -478,46 +482,36 @@ impl<'a> Run<'a> {
     /// Goes to the state that `verdict` asks for. `waited_for` is what a probe was for.
     pub(crate) async fn follow(&self, verdict: Verdict, waited_for: Option<WaitingFor>) -> Result<(), Ended> {
         let now = self.seconds();
-        match verdict {
-            Verdict::GoesOn | Verdict::Slower => Ok(()),
-            Verdict::Waits(waiting_for, reason) => {
-                let probes = {
-                    let mut campaign = self.campaign();
-                    let probes = if waited_for.is_some() {
-                        campaign.progress.probes + 1
-                    } else {
-                        0
-                    };
-                    campaign.progress.probes = probes;
-                    probes
-                };
-                let resumes_at = match waiting_for {
-                    WaitingFor::Quota => quota_returns_at(now),
-                    _ => now + until_next_probe(probes),
-                };
-                tracing::warn!(
-                    campaign = self.id(),
-                    waiting_for = waiting_for.as_str(),
-                    resumes_at,
-                    reason,
-                    "a campaign waits / 群发任务等待中"
-                );
-                let waiting = NewState {
-                    waiting_for: Some(waiting_for),
-                    resumes_at: Some(resumes_at),
-                    reason: Some(reason),
-                    ..NewState::plain(CampaignState::Waiting)
-                };
-                self.enter(waiting, |_| {}).await.map(|_| ())
-            }
+        let (waiting_for, reason, resumes_at) = match verdict {
+            Verdict::GoesOn | Verdict::Slower => return Ok(()),
             Verdict::Stops(reason) => {
                 tracing::error!(campaign = self.id(), reason, "a campaign stopped / 群发任务已停止");
                 // Whoever resumes it has looked at the refusals.
-                self.enter(self.stopped(reason), |progress| progress.refused_first = 0)
-                    .await
-                    .map(|_| ())
+                let stopped = self.enter(self.stopped(reason), |progress| progress.refused_first = 0);
+                return stopped.await.map(|_| ());
             }
-        }
+            Verdict::Yields(reason) => (WaitingFor::Quota, reason, now + YIELDS_FOR),
+            Verdict::Waits(WaitingFor::Quota, reason) => (WaitingFor::Quota, reason, quota_returns_at(now)),
+            Verdict::Waits(waiting_for, reason) => {
+                let progress = &mut self.campaign().progress;
+                progress.probes = waited_for.map_or(0, |_| progress.probes + 1);
+                (waiting_for, reason, now + until_next_probe(progress.probes))
+            }
+        };
+        tracing::warn!(
+            campaign = self.id(),
+            waiting_for = waiting_for.as_str(),
+            resumes_at,
+            reason,
+            "a campaign waits / 群发任务等待中"
+        );
+        let waiting = NewState {
+            waiting_for: Some(waiting_for),
+            resumes_at: Some(resumes_at),
+            reason: Some(reason),
+            ..NewState::plain(CampaignState::Waiting)
+        };
+        self.enter(waiting, |_| {}).await.map(|_| ())
     }
 
     /// Ends the campaign: every recipient has had a turn. A resend ends in the state that the campaign had before.

@@ -25,8 +25,9 @@ use wechat::{
 };
 
 use super::{
-    judge::{Judgement, Verdict},
+    judge::{Judgement, Verdict, is_clear_refusal},
     loading::CHUNK_STEP,
+    quota::Others,
     run::{Ended, Run},
 };
 
@@ -48,6 +49,8 @@ const WRITE_ATTEMPTS: u32 = 6;
 const WRITE_PAUSE: Duration = Duration::from_millis(300);
 /// Seconds from the last message of a chunk to the looks for its receipts, while the campaign goes on.
 const LOOKS_AFTER: [i64; 2] = [4, 60];
+/// The pause between two looks at a token that is being replaced.
+const TOKEN_POLL: Duration = Duration::from_millis(50);
 /// The longest pause between two looks for what is due.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
@@ -90,6 +93,8 @@ impl Run<'_> {
             campaign.progress.looks_at = None;
             (campaign.progress.position, campaign.chunks)
         };
+        // From now on the others can see that this one sends.
+        lock(&self.quota).forget();
         let sending = Semaphore::new(CHUNKS_SENDING);
         let mut tasks = FuturesUnordered::new();
         let mut next = first;
@@ -237,12 +242,13 @@ impl Run<'_> {
         wanted.take(most).collect()
     }
 
-    /// The recipients whose outcome is unknown and who can be asked for again.
+    /// The recipients whose outcome is unknown and who can be asked for again. A repeat that WeChat clearly refused is not repeated.
     fn repeatable(&self, open: &Open) -> Vec<(usize, i64)> {
         let now = self.seconds();
         let ledger = &open.stored.ledger;
         ledger
             .positions(|mark| mark == Mark::Unknown)
+            .filter(|position| !ledger.errcode(*position).is_some_and(is_clear_refusal))
             .filter_map(|position| Some((position, ledger.asked_at(position)?)))
             .filter(|(_, asked_at)| now - asked_at < REPEAT_IS_SAFE_FOR)
             .collect()
@@ -374,6 +380,12 @@ impl Run<'_> {
                 return false;
             }
         }
+        // A token that is being replaced is dead: whoever goes out now would only be refused.
+        while self.account.tokens.is_searching() {
+            if !self.pause(TOKEN_POLL).await {
+                return false;
+            }
+        }
         let wait = lock(&self.pace).take(self.now());
         if wait > 0 && !self.pause(Duration::from_millis(wait)).await {
             return false;
@@ -395,13 +407,14 @@ impl Run<'_> {
         }
         lock(&self.quota).begin();
         let today = sending::quota_today(self.account, self.deadline).await;
-        let due = self.account.table.due_campaigns(self.seconds()).await;
-        let others = due.map(|due| due.len().saturating_sub(1) as u64);
-        let others = others.inspect_err(|error| {
-            tracing::warn!(campaign = self.id(), %error, "the other campaigns that send could not be counted");
+        let id = self.id();
+        let senders = self.account.table.sending_campaigns(self.seconds()).await;
+        let senders = senders.inspect_err(|error| {
+            tracing::warn!(campaign = id, %error, "the other campaigns that send could not be counted");
         });
+        let others = senders.ok().map(|senders| Others::of(&id, &senders));
         let kept = self.campaign().plan.keep_for_single_sends;
-        match lock(&self.quota).learn(today, kept, others.ok(), self.now()) {
+        match lock(&self.quota).learn(today, kept, others, self.now()) {
             Verdict::GoesOn => {}
             verdict => self.conclude(verdict),
         }

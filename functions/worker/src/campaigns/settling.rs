@@ -4,9 +4,9 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use wechat::{
-    campaign::{Change, Mark, Totals},
+    campaign::{Change, Mark, RecipientState, Totals},
     sending::REPEAT_IS_SAFE_FOR,
-    store::{MessageRecord, MessageStatus, StoredLedger},
+    store::{MessageRecord, MessageStatus, SentMessage, StoredLedger},
 };
 
 use super::{
@@ -111,11 +111,19 @@ impl Run<'_> {
             .filter_map(|position| Some((ledger.msgid(position)?, position)))
             .collect();
         if !sent.is_empty() {
-            for (msgid, message) in table.messages(&sent.keys().copied().collect::<Vec<_>>()).await? {
-                let receipt = receipt_of(&message);
-                if let (Some(position), Some(mark)) = (sent.get(msgid.as_str()), receipt) {
+            let messages = table.messages(&sent.keys().copied().collect::<Vec<_>>()).await?;
+            for (msgid, message) in &messages {
+                if let (Some(position), Some(mark)) = (sent.get(msgid.as_str()), receipt_of(message)) {
                     changed.ledger.apply(*position, Change::Receipt(mark));
                 }
+            }
+            let has_record = |msgid: &str| {
+                let mut records = messages.iter().filter(|(_, message)| message.campaign.is_some());
+                records.any(|(recorded, _)| recorded == msgid)
+            };
+            let unrecorded: Vec<_> = sent.iter().filter(|(msgid, _)| !has_record(msgid)).collect();
+            if !unrecorded.is_empty() {
+                self.record_late(id, chunk, &unrecorded).await?;
             }
         }
         let now = self.seconds();
@@ -136,6 +144,25 @@ impl Run<'_> {
         Ok(changed)
     }
 
+    /// Records messages that the table did not take when they were sent: `sent` has their msgids and positions in the chunk.
+    async fn record_late(&self, id: &str, chunk: u32, sent: &[(&&str, &usize)]) -> Result<(), Ended> {
+        let table = &self.account.table;
+        let recipients = table.chunks(id, [chunk]).await?.remove(&chunk).unwrap_or_default();
+        let template_id = self.campaign().plan.content.template_id.clone();
+        for (msgid, position) in sent {
+            let openid = recipients.get(**position).and_then(|entry| entry.openid.as_deref());
+            let Some(touser) = openid else { continue };
+            let message = SentMessage {
+                msgid,
+                touser,
+                template_id: &template_id,
+                campaign: Some(id),
+            };
+            table.record_sent(message, self.now()).await?;
+        }
+        Ok(())
+    }
+
     /// Looks for the message of a recipient whose answer was lost: a record of it, or its receipt.
     pub(super) async fn find_lost(
         &self,
@@ -151,7 +178,7 @@ impl Run<'_> {
         };
         if message.campaign.is_none() {
             let template_id = self.campaign().plan.content.template_id.clone();
-            let sent = wechat::store::SentMessage {
+            let sent = SentMessage {
                 msgid: &msgid,
                 touser: openid,
                 template_id: &template_id,
@@ -191,7 +218,7 @@ impl Run<'_> {
                 let states = ledger.marks().iter().enumerate();
                 for (position, state) in states.filter_map(|(position, mark)| Some((position, mark.state()?))) {
                     *totals.of(state) += 1;
-                    if state == wechat::campaign::RecipientState::Refused
+                    if state == RecipientState::Refused
                         && let Some(errcode) = ledger.errcode(position)
                     {
                         *refusals.entry(errcode.to_owned()).or_default() += 1;

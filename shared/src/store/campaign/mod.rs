@@ -269,6 +269,26 @@ impl Table {
         Ok(ids.map(str::to_owned).collect())
     }
 
+    /// Returns the ids of the campaigns that send messages at `now` (epoch seconds): those that are due, and neither wait nor have to
+    /// load first.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be read.
+    pub async fn sending_campaigns(&self, now: i64) -> Result<Vec<String>, StoreError> {
+        let mut due = self.due_campaigns(now).await?;
+        if due.len() > 1 {
+            let items = self
+                .read_batch(due.iter().map(|id| self.campaign_pk(id)).collect())
+                .await?;
+            due.retain(|id| {
+                let item = items.get(&self.campaign_pk(id));
+                // One that this version cannot read may send.
+                item.is_none_or(|item| Campaign::from_attributes(id, item).is_none_or(|campaign| campaign.is_sending()))
+            });
+        }
+        Ok(due)
+    }
+
     /// Takes the lease of a campaign for the run `owner` until `until`. The run itself ends at `ends`. Times are in epoch
     /// seconds. Returns the campaign and whether its last run has died; `Err` when another run holds the lease; `None` when the
     /// campaign is gone.

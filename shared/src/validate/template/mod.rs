@@ -7,6 +7,7 @@
 
 mod rules;
 
+use crate::bilingual::{both, halves};
 use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
@@ -19,9 +20,10 @@ pub use rules::is_const;
 const DATA: Place<'static> = Place::Member(&Place::Root, "data");
 /// The most characters of a value in a finding.
 const QUOTED: usize = 40;
-/// WeChat's errcodes for an unknown template, and for a missing or invalid value.
+/// WeChat's errcode for an unknown template.
 /// See [WeChat Docs/全局返回码](https://developers.weixin.qq.com/doc/offiaccount/Getting_Started/Global_Return_Code.html).
-const NO_SUCH_TEMPLATE: i64 = 40037;
+pub const NO_SUCH_TEMPLATE: i64 = 40037;
+/// WeChat's errcode for a missing or invalid value.
 const INVALID_ARGUMENT: i64 = 47003;
 /// The first and the last field of templates until 2023. WeChat drops them now.
 /// See [WeChat Docs/发送模板消息](https://developers.weixin.qq.com/doc/service/api/notify/template/api_sendtemplatemessage).
@@ -105,11 +107,17 @@ impl Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.field, self.rule)?;
-        match (&self.given, self.length) {
-            (Some(given), Some(length)) => write!(f, "; given: {given:?} ({length})"),
-            _ => Ok(()),
-        }
+        let (english, chinese) = halves(&self.rule);
+        let Self {
+            field, given, length, ..
+        } = self;
+        f.write_str(&match (given, length) {
+            (Some(given), Some(length)) => both(
+                &format!("{field}: {english}; given: {given:?}, {length} characters"),
+                &format!("{field}：{chinese}；实际为“{given}”，{length} 个字符"),
+            ),
+            _ => both(&format!("{field}: {english}"), &format!("{field}：{chinese}")),
+        })
     }
 }
 

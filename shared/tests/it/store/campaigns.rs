@@ -202,7 +202,7 @@ async fn one_run_holds_the_lease_and_an_order_is_never_overwritten() {
         .unwrap();
     assert_eq!(
         (renewed.campaign.progress.clone(), renewed.campaign.state),
-        (progress.clone(), CampaignState::Running)
+        (progress.clone(), CampaignState::Loading)
     );
     let stranger = table.renew_campaign(id, "other", &progress, NOW + 60).await.unwrap();
     assert!(stranger.is_none());

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use testing::{now, now_millis};
+use testing::now_millis;
 use wechat::{
     api::FieldValue,
-    campaign::{Audience, Campaign, CampaignState, Order, Plan, Recipient},
+    campaign::{Audience, CampaignState, Order, Plan, Recipient},
     store::MessageStatus,
 };
 
-use super::{Bench, ID, expected, of, plan, run};
+use super::{Bench, expected, of, plan, run};
 
 #[tokio::test]
 async fn each_person_in_a_list_gets_one_message_and_the_totals_say_what_became_of_it() {
@@ -63,12 +63,7 @@ async fn each_person_in_a_list_gets_one_message_and_the_totals_say_what_became_o
     bench.receipts(&openids[..200], MessageStatus::Delivered).await;
     bench.receipts(&openids[200..210], MessageStatus::Blocked).await;
     bench.receipts(&openids[210..220], MessageStatus::Failed).await;
-    bench
-        .stage
-        .table
-        .set(&format!("campaign#{ID}"), &json!({"progress": looks_now(&campaign)}))
-        .await;
-    bench.is_due().await;
+    bench.look_now().await;
     run(&mut worker).await;
     let totals = [
         ("delivered", 200),
@@ -79,13 +74,6 @@ async fn each_person_in_a_list_gets_one_message_and_the_totals_say_what_became_o
     ];
     assert_eq!(of(bench.totals().await), expected(totals));
     assert_eq!(bench.sends().await, 231);
-}
-
-/// The progress of a campaign whose next look for receipts is due.
-fn looks_now(campaign: &Campaign) -> String {
-    let mut progress = json!(campaign.progress);
-    progress["looks_at"] = now().into();
-    progress.to_string()
 }
 
 #[tokio::test]

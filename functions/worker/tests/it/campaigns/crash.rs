@@ -151,3 +151,27 @@ async fn a_table_that_fails_now_and_then_neither_loses_nor_doubles_a_message() {
     assert_eq!(of(bench.totals().await), expected([("sent", 120)]));
     assert!(bench.received(&openids).await.iter().all(|count| *count == 1));
 }
+
+#[tokio::test]
+async fn a_message_that_the_table_did_not_take_is_recorded_by_the_next_look() {
+    let bench = Bench::new().await;
+    let openids = bench.stage.wechat.followers(3).await;
+    bench.started(plan(), &openids).await;
+    let mut worker = bench.worker().await;
+    run(&mut worker).await;
+    let mut lost = Vec::new();
+    for openid in &openids {
+        for message in bench.stage.wechat.phone(openid).await {
+            lost.push(format!("message#{}", message["msgid"].as_str().unwrap()));
+        }
+    }
+    for message in &lost {
+        bench.stage.table.delete(message).await;
+    }
+    bench.look_now().await;
+    run(&mut worker).await;
+    for message in &lost {
+        let record = bench.stage.table.item(message).await;
+        assert!(openids.iter().any(|openid| record["touser"] == **openid), "{record}");
+    }
+}

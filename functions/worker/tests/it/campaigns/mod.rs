@@ -172,6 +172,15 @@ impl Bench {
         self.is_due().await;
     }
 
+    /// Has the next look for receipts be due.
+    async fn look_now(&self) {
+        let mut progress = json!(self.campaign().await.progress);
+        progress["looks_at"] = now().into();
+        let changed = json!({"progress": progress.to_string()});
+        self.stage.table.set(&format!("campaign#{ID}"), &changed).await;
+        self.is_due().await;
+    }
+
     async fn is_due(&self) {
         self.stage
             .table

@@ -97,3 +97,21 @@ async fn those_who_waited_for_a_token_go_out_at_the_pace() {
     let by_second = sends_by_second(&bench).await;
     assert!(by_second.values().all(|count| *count <= 36), "{by_second:?}");
 }
+
+/// Another program ends the token, and the next one comes a moment later.
+#[tokio::test]
+async fn those_in_line_do_not_go_out_with_a_dead_token() {
+    let bench = Bench::new().await;
+    let openids = bench.stage.wechat.followers(300).await;
+    bench.started(Plan { pace: 50, ..plan() }, &openids).await;
+    let mut worker = bench.worker().await;
+    let lose_token = async {
+        bench.until_sends(60).await;
+        bench.lose_token_for(1).await;
+    };
+    let event = json!({"action": "run"});
+    tokio::join!(worker.invoke_within(&event, 22_000), lose_token);
+    assert_eq!(of(bench.totals().await), expected([("sent", 300)]));
+    let refused = bench.sends().await - 300;
+    assert!((1..=30).contains(&refused), "{refused} went out with the dead token");
+}

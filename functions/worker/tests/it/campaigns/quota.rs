@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use testing::{now, now_millis};
-use wechat::campaign::{Audience, CampaignState, Order, Plan, WaitingFor};
+use wechat::campaign::{Audience, CampaignState, Canary, Order, Plan, WaitingFor};
 
 use super::{Bench, QUOTA, SEND, expected, of, plan, run};
 
@@ -109,4 +109,32 @@ async fn without_an_answer_about_the_quota_it_goes_on() {
     bench.started(plan(), &openids).await;
     run(&mut bench.worker().await).await;
     assert_eq!(of(bench.totals().await), expected([("sent", 30)]));
+}
+
+/// Its messages are sent, and it waits for their receipts: it needs no quota meanwhile.
+#[tokio::test]
+async fn a_canary_that_waits_keeps_no_quota_from_others() {
+    let bench = Bench::new().await;
+    let openids = bench.stage.wechat.followers(60).await;
+    let limit = json!({"path": SEND, "daily_limit": 200});
+    bench.stage.wechat.control("quotas", &limit).await;
+    let canary = Plan {
+        audience: Audience::Followers,
+        canary: Some(Canary { count: 2, wait: 3_600 }),
+        keep_for_single_sends: Some(130),
+        ..plan()
+    };
+    bench.table.create_campaign("c2", &canary, now_millis()).await.unwrap();
+    bench.order_of("c2", Order::Start).await;
+    let mut worker = bench.worker().await;
+    run(&mut worker).await;
+    assert_eq!(bench.sends().await, 2);
+    bench.stage.table.set("campaign#c2#due", &json!({"isk": now()})).await;
+    let other = Plan {
+        keep_for_single_sends: Some(130),
+        ..plan()
+    };
+    bench.started(other, &openids).await;
+    run(&mut worker).await;
+    assert_eq!(of(bench.totals().await), expected([("sent", 60)]));
 }

@@ -45,6 +45,7 @@ async fn a_message_that_was_refused_as_a_repeat_may_have_been_sent() {
     run(&mut worker).await;
     let totals = bench.totals().await;
     assert_eq!((totals.sent, totals.unknown), (2, 1), "{totals:?}");
+    assert_eq!(bench.sends().await, 4, "a clear refusal is not asked for again");
 }
 
 #[tokio::test]
