@@ -13,6 +13,13 @@ pub fn bytes<const N: usize>() -> [u8; N] {
     bytes
 }
 
+/// Whether `text` could be one that [`hex`] returned.
+#[must_use]
+pub fn is_hex<const N: usize>(text: &str) -> bool {
+    let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    text.len() == 2 * N && text.bytes().all(is_digit)
+}
+
 /// Returns `N` random bytes in lower-case hex. 8 bytes make a unique name of a run.
 #[must_use]
 pub fn hex<const N: usize>() -> String {

@@ -9,7 +9,7 @@ use http_api::{
     response, route,
 };
 use serde::Serialize;
-use wechat::store::{ForwardList, ForwardRecord, Page};
+use wechat::store::{ForwardList, ForwardRecord, List, Page};
 
 use crate::App;
 
@@ -93,13 +93,13 @@ async fn list(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, P
         }
     };
     let table = &app.account.table;
-    let after = request.cursor(|cursor| table.parse_forwards_cursor(cursor))?;
+    let after = request.cursor(|cursor| table.parse_cursor(List::Forwards, cursor))?;
     let now = app.account.clock.now_millis();
     let Page { entries, next } = table.page_of_forwards(list, after.as_ref(), now).await?;
     let page = ForwardPage {
         own_code: app.forward_url.as_ref().map(ToString::to_string),
         forwards: &entries,
-        cursor: next.map(|next| table.forwards_cursor(&next)),
+        cursor: next.map(|next| table.cursor_text(List::Forwards, &next)),
     };
     Ok(response::json(200, &page))
 }

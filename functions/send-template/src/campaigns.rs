@@ -14,7 +14,7 @@ use wechat::{
     campaign::{Audience, Campaign, CampaignState, Loading, Order, Refused, Totals, WaitingFor, reserve},
     random,
     sending::quota_today,
-    store::Page,
+    store::{List, Page},
     validate::{campaign, template::Finding},
 };
 
@@ -289,12 +289,12 @@ async fn create(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>,
 
 async fn list(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
     let table = &app.account.table;
-    let after = request.cursor(|cursor| table.parse_campaigns_cursor(cursor))?;
+    let after = request.cursor(|cursor| table.parse_cursor(List::Campaigns, cursor))?;
     let Page { entries, next } = table.page_of_campaigns(after.as_ref()).await?;
     let campaigns = entries.into_iter().filter(|campaign| is_shown(request, campaign));
     let page = CampaignPage {
         campaigns: campaigns.map(Shown::from).collect(),
-        cursor: next.map(|next| table.campaigns_cursor(&next)),
+        cursor: next.map(|next| table.cursor_text(List::Campaigns, &next)),
     };
     Ok(response::json(200, &page))
 }

@@ -10,6 +10,7 @@ use http_api::{
 };
 use serde_json::Value;
 use wechat::{
+    api::CLIENT_MSG_ID_LENGTH,
     digest::sha256_hex,
     random,
     store::{RecipientState, RecordedAnswer, SendClaim, SendOutcome, SendRequest, SendState},
@@ -19,9 +20,6 @@ use crate::{App, users::Users};
 
 /// Characters. The longest key.
 const KEY_LIMIT: usize = 255;
-/// Characters of a `client_msg_id` that this function makes. WeChat states no limit for template messages; 32 is its limit
-/// for the `clientmsgid` of mass messages.
-pub(crate) const CLIENT_MSG_ID_LENGTH: usize = 32;
 
 /// How far a request has come.
 #[derive(Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use http_api::{
 };
 use wechat::{
     message::{DeliveryStatus, is_msgid},
-    store::{Deliveries, MessageRecord, MessageStatus, ProblemRecord},
+    store::{Deliveries, List, MessageRecord, MessageStatus, ProblemRecord},
     validate::send::is_day,
 };
 
@@ -177,19 +177,19 @@ async fn wanted(app: &App, request: &ApiRequest<'_>) -> Result<Wanted, Problem> 
 
 async fn history(app: &App, request: &ApiRequest<'_>, openid: &str) -> Result<MessagePage, Problem> {
     let table = &app.account.table;
-    let after = request.cursor(|cursor| table.parse_messages_cursor(cursor))?;
+    let after = request.cursor(|cursor| table.parse_cursor(List::Messages, cursor))?;
     let now = app.account.clock.now();
     let page = table.page_of_messages(openid, after.as_ref(), now).await?;
     let messages = page.entries.into_iter().filter(|(_, record)| is_shown(request, record));
     Ok(MessagePage {
         messages: messages.map(|(msgid, record)| shown(msgid, record)).collect(),
-        cursor: page.next.map(|next| table.messages_cursor(&next)),
+        cursor: page.next.map(|next| table.cursor_text(List::Messages, &next)),
     })
 }
 
 async fn problems(app: &App, request: &ApiRequest<'_>, day: &str) -> Result<MessagePage, Problem> {
     let table = &app.account.table;
-    let after = request.cursor(|cursor| table.parse_problems_cursor(cursor))?;
+    let after = request.cursor(|cursor| table.parse_cursor(List::Problems, cursor))?;
     let page = table.page_of_problems(day, after.as_ref()).await?;
     let grants = request.caller().grants();
     let messages = page.entries.into_iter().filter_map(|problem| match problem {
@@ -214,7 +214,7 @@ async fn problems(app: &App, request: &ApiRequest<'_>, day: &str) -> Result<Mess
     });
     Ok(MessagePage {
         messages: messages.collect(),
-        cursor: page.next.map(|next| table.problems_cursor(&next)),
+        cursor: page.next.map(|next| table.cursor_text(List::Problems, &next)),
     })
 }
 

@@ -9,7 +9,7 @@ use http_api::{
 use serde::Serialize;
 use serde_json::Value;
 use wechat::{
-    api::TemplateMessage,
+    api::{CLIENT_MSG_ID_LENGTH, TemplateMessage},
     digest::sha256_hex,
     random,
     store::{ScheduledMessage, ScheduledState},
@@ -21,7 +21,7 @@ use wechat::{
 
 use crate::{
     App,
-    idempotency::{self, CLIENT_MSG_ID_LENGTH, Progress},
+    idempotency::{self, Progress},
     templates::{self, Checked},
     users::Users,
 };

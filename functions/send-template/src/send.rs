@@ -6,13 +6,12 @@ use http_api::{
     openapi::{Body, Schema},
     route,
 };
-use wechat::{random, store::SendState, validate::send::SendTemplate};
+use wechat::{api::CLIENT_MSG_ID_LENGTH, random, store::SendState, validate::send::SendTemplate};
 
 use crate::{
     App,
     batch::{SendJob, deliver},
-    idempotency::{self, CLIENT_MSG_ID_LENGTH},
-    scheduled,
+    idempotency, scheduled,
     users::Users,
 };
 

@@ -203,7 +203,7 @@ async fn get(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Pr
 
 /// Whether `id` may be a binding's.
 pub(crate) fn is_id(id: &str) -> bool {
-    id.len() == 2 * ID_BYTES && id.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    random::is_hex::<ID_BYTES>(id)
 }
 
 fn read(app: &App, body: &Value) -> Result<Wanted, Vec<Fault>> {

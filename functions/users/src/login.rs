@@ -224,7 +224,7 @@ async fn back(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, P
 /// Ends a login: checks the browser, then exchanges WeChat's code or waits for the request that does.
 async fn end(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Page> {
     let state = request.query("state").unwrap_or_default();
-    if !is_secret(&state) {
+    if !random::is_hex::<SECRET_BYTES>(&state) {
         return Err(html::LOGIN_ENDED);
     }
     let login = app.account.table.login(&state, app.now()).await;
@@ -350,10 +350,6 @@ fn answer(login: &Login, end: &LoginEnd) -> Result<Response<String>, Page> {
     }
 }
 
-fn is_secret(text: &str) -> bool {
-    text.len() == 2 * SECRET_BYTES && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
-}
-
 /// Logs why the table could not serve a login, and returns the page that says so.
 fn unavailable(what: &'static str, error: &StoreError) -> Page {
     tracing::error!(%error, "{what}");
@@ -383,7 +379,7 @@ async fn redeem(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>,
             "there is no such login, or it was asked for before, or more than 120 seconds ago / 登录码不存在、已使用或已超过 120 秒",
         )
     };
-    if !is_secret(code) {
+    if !random::is_hex::<SECRET_BYTES>(code) {
         return Err(unknown());
     }
     // All that may fail comes first, because the code is spent afterwards.

@@ -11,7 +11,7 @@ use http_api::{
 use serde::Serialize;
 use serde_json::Value;
 use wechat::{
-    store::{Page, USERS_LIMIT, User},
+    store::{List, Page, USERS_LIMIT, User},
     validate::{Fault, Place, Reader},
 };
 
@@ -132,9 +132,9 @@ struct UserPage<'a> {
 /// Answers a page of all users: CSV for `Accept: text/csv`, with the next page in the header `Link`; else JSON.
 pub(crate) async fn page(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
     let table = &app.account.table;
-    let after = request.cursor(|cursor| table.parse_users_cursor(cursor))?;
+    let after = request.cursor(|cursor| table.parse_cursor(List::Users, cursor))?;
     let Page { entries, next } = table.page_of_users(after.as_ref()).await?;
-    let next = next.map(|next| table.users_cursor(&next));
+    let next = next.map(|next| table.cursor_text(List::Users, &next));
     if !request.names_media_type(header::ACCEPT, "text/csv") {
         let page = UserPage {
             users: entries.iter().map(Shown::from).collect(),

@@ -10,6 +10,7 @@ use super::{
     error::{transport_error, worse},
 };
 use crate::{
+    bilingual::caused,
     clock::{Clock, Deadline},
     errcode::{Errcode, NO_MENU, NOT_WHITELISTED},
     error_chain::chain,
@@ -92,7 +93,7 @@ pub enum ClientError {
     #[error("HTTPS_PROXY is not a URL / HTTPS_PROXY 不是合法地址")]
     Proxy,
     /// The TLS stack could not be set up.
-    #[error("the TLS stack could not be set up: {0}")]
+    #[error("{}", caused("the TLS stack could not be set up", "无法初始化 TLS", .0))]
     Tls(String),
 }
 

@@ -17,13 +17,9 @@ pub use self::{
     recipient::{CHUNK, CHUNK_BYTES, OWN_DATA_BYTES, Recipient, into_chunks},
 };
 use crate::{
-    api::{FieldValue, MiniProgram, TemplateMessage},
+    api::{CLIENT_MSG_ID_LENGTH, FieldValue, MiniProgram, TemplateMessage},
     digest::sha256_hex,
 };
-
-/// Characters of a message's `client_msg_id`. WeChat states no limit for template messages; 32 is its limit for the
-/// `clientmsgid` of mass messages.
-const CLIENT_MSG_ID: usize = 32;
 
 /// The state of a campaign.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
@@ -398,7 +394,7 @@ pub fn reserve(kept: Option<u64>, daily_limit: u64) -> u64 {
 /// The `client_msg_id` of a campaign's message to one person: the same at every attempt.
 fn client_msg_id(app_id: &str, campaign: &str, openid: &str) -> String {
     let mut id = sha256_hex(format!("{app_id} {campaign} {openid}").as_bytes());
-    id.truncate(CLIENT_MSG_ID);
+    id.truncate(CLIENT_MSG_ID_LENGTH);
     id
 }
 

@@ -23,7 +23,7 @@ use super::{
     Attributes, StoreError, Table,
     claim::{FREE, MINE},
     get_millis, get_number, get_text,
-    index::{Cursor, InvalidCursor, Page},
+    index::{Cursor, Page, limit_of},
     named, names_in, number, seconds, text, written_if,
 };
 use crate::{forward::OwnReply, json, random};
@@ -456,20 +456,6 @@ impl Table {
         })
     }
 
-    /// Reads the cursor of a page of callbacks.
-    ///
-    /// # Errors
-    /// [`InvalidCursor`] when it is not [`Self::forwards_cursor`]'s.
-    pub fn parse_forwards_cursor(&self, cursor: &str) -> Result<Cursor, InvalidCursor> {
-        Cursor::parse(cursor, &self.forward_pk(""))
-    }
-
-    /// Writes the cursor of a page of callbacks for a URL.
-    #[must_use]
-    pub fn forwards_cursor(&self, cursor: &Cursor) -> String {
-        cursor.to_text(&self.forward_pk(""))
-    }
-
     /// Makes a waiting or dead callback due at `now` (epoch milliseconds), with all its attempts before it. An attempt that is
     /// in progress ends first. Returns `false` when there is no such callback.
     ///
@@ -557,7 +543,7 @@ impl Table {
 }
 
 fn page_limit() -> i32 {
-    i32::try_from(FORWARDS_PAGE).unwrap_or(i32::MAX)
+    limit_of(FORWARDS_PAGE)
 }
 
 /// Returns the milliseconds from the attempt `number` to the next one, with jitter.

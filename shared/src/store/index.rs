@@ -38,6 +38,54 @@ pub struct Page<T> {
     pub next: Option<Cursor>,
 }
 
+/// The lists that callers read page by page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum List {
+    /// Campaigns.
+    Campaigns,
+    /// Callbacks that own code has not taken.
+    Forwards,
+    /// The messages to one person.
+    Messages,
+    /// The messages of a day that did not arrive.
+    Problems,
+    /// Users whose openid is known.
+    Users,
+}
+
+impl Table {
+    /// Reads the cursor of a page of `list`.
+    ///
+    /// # Errors
+    /// [`InvalidCursor`] when [`Self::cursor_text`] did not write it.
+    pub fn parse_cursor(&self, list: List, cursor: &str) -> Result<Cursor, InvalidCursor> {
+        Cursor::parse(cursor, &self.prefix_of(list))
+    }
+
+    /// Writes the cursor of a page of `list` for a URL.
+    #[must_use]
+    pub fn cursor_text(&self, list: List, cursor: &Cursor) -> String {
+        cursor.to_text(&self.prefix_of(list))
+    }
+
+    /// The keys of the list's items begin with this.
+    fn prefix_of(&self, list: List) -> String {
+        let kind = match list {
+            List::Campaigns => "campaign",
+            List::Forwards => "forward",
+            List::Messages => "message",
+            List::Problems => "problem",
+            List::Users => "user",
+        };
+        format!("{}#", self.pk(kind))
+    }
+}
+
+/// A page's size as DynamoDB takes it.
+pub(super) fn limit_of(entries: usize) -> i32 {
+    i32::try_from(entries).unwrap_or(i32::MAX)
+}
+
 impl Cursor {
     /// Reads the place of an item.
     fn of(item: &Attributes) -> Option<Self> {

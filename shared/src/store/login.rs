@@ -17,7 +17,7 @@ use super::{
     user::Person,
     written, written_if,
 };
-use crate::secret::Secret;
+use crate::{json, secret::Secret};
 
 /// Seconds. TTL deletes late, and readers compare the times: so much longer an item may stay.
 const KEPT_FOR: i64 = 600;
@@ -198,7 +198,7 @@ impl Table {
     }
 
     fn ending<'t>(&self, transaction: Transaction<'t>, state: &str, owner: &str, end: &LoginEnd) -> Transaction<'t> {
-        let end = serde_json::to_string(end).unwrap_or_default();
+        let end = json::write(end);
         let values = [(":end", text(end)), (":owner", text(owner))];
         let condition = format!("{MINE} AND attribute_not_exists(#end)");
         transaction.update(&self.login_pk(state), "SET #end = :end", &condition, values)

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{
     Attributes, StoreError, Table, get_number, get_text,
-    index::{Cursor, InvalidCursor, Page, indexed},
+    index::{Cursor, Page, indexed, limit_of},
     number, seconds, text, written, written_if,
 };
 use crate::{digest::logged_openid, message::DeliveryStatus};
@@ -176,7 +176,7 @@ impl Table {
         after: Option<&Cursor>,
         now: i64,
     ) -> Result<Page<(String, MessageRecord)>, StoreError> {
-        let limit = i32::try_from(MESSAGES_PAGE).unwrap_or(i32::MAX);
+        let limit = limit_of(MESSAGES_PAGE);
         let query = self.query_index(&self.messages_to(openid), after).limit(limit);
         let Page { entries: pks, next } = self.read_keys(query.scan_index_forward(false)).await?;
         let mut entries = self.read_messages(pks).await?;
@@ -187,20 +187,6 @@ impl Table {
                 .is_some_and(|at| at + KEPT_FOR > now)
         });
         Ok(Page { entries, next })
-    }
-
-    /// Reads the cursor of a page of messages.
-    ///
-    /// # Errors
-    /// [`InvalidCursor`] when it is not [`Self::messages_cursor`]'s.
-    pub fn parse_messages_cursor(&self, cursor: &str) -> Result<Cursor, InvalidCursor> {
-        Cursor::parse(cursor, &self.message_pk(""))
-    }
-
-    /// Writes the cursor of a page of messages for a URL.
-    #[must_use]
-    pub fn messages_cursor(&self, cursor: &Cursor) -> String {
-        cursor.to_text(&self.message_pk(""))
     }
 
     /// Returns the message of a campaign to one person whose answer was lost, asked for first at `since` (epoch seconds): one
@@ -218,7 +204,7 @@ impl Table {
             .query_index(&self.messages_to(openid), None)
             .key_condition_expression("ipk = :ipk AND isk >= :since")
             .expression_attribute_values(":since", number(since - CLOCK_SKEW))
-            .limit(i32::try_from(MESSAGES_PAGE).unwrap_or(i32::MAX));
+            .limit(limit_of(MESSAGES_PAGE));
         let found = self.read_messages(self.read_keys(query).await?.entries).await?;
         let is_recorded = |(_, message): &&(String, MessageRecord)| message.campaign.as_deref() == Some(campaign);
         let is_receipt_alone = |(_, message): &&(String, MessageRecord)| {

@@ -46,7 +46,7 @@ pub use self::{
         Begun, DueForward, FORWARD_ATTEMPTS, FORWARDS_PAGE, ForwardAttempt, ForwardCounts, ForwardList, ForwardRecord,
         ForwardState, NewForward,
     },
-    index::{Cursor, InvalidCursor, Page},
+    index::{Cursor, InvalidCursor, List, Page},
     keys::{CreatedKey, KEYS_LIMIT},
     login::{Login, LoginClaim, LoginEnd, LoginPurpose},
     menu::{KeptMenu, MENU_CLAIMED_FOR, MenuError},

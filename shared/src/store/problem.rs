@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 #[cfg(feature = "client")]
 use super::{
     MessageRecord, ScheduledMessage,
-    index::{Cursor, InvalidCursor, Page},
+    index::{Cursor, Page, limit_of},
 };
 use super::{StoreError, Table, index::indexed, number, written_if};
 use crate::{clock::beijing_day, digest};
@@ -69,7 +69,7 @@ impl Table {
             let query = self
                 .query_index(&self.problems_of(day, shard), after)
                 .scan_index_forward(false)
-                .limit(i32::try_from(PROBLEMS_PAGE).unwrap_or(i32::MAX));
+                .limit(limit_of(PROBLEMS_PAGE));
             let page = self.read_places(query).await?;
             found.extend(page.entries);
             has_more |= page.next.is_some();
@@ -82,20 +82,6 @@ impl Table {
             entries: self.read_problems(&found).await?,
             next,
         })
-    }
-
-    /// Reads the cursor of a page of problems.
-    ///
-    /// # Errors
-    /// [`InvalidCursor`] when it is not [`Self::problems_cursor`]'s.
-    pub fn parse_problems_cursor(&self, cursor: &str) -> Result<Cursor, InvalidCursor> {
-        Cursor::parse(cursor, &self.problem_pk(""))
-    }
-
-    /// Writes the cursor of a page of problems for a URL.
-    #[must_use]
-    pub fn problems_cursor(&self, cursor: &Cursor) -> String {
-        cursor.to_text(&self.problem_pk(""))
     }
 
     async fn read_problems(&self, places: &[Cursor]) -> Result<Vec<ProblemRecord>, StoreError> {

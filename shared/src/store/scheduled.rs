@@ -53,7 +53,7 @@ pub struct ScheduledMessage {
     pub fingerprint: String,
     /// Its state.
     pub state: ScheduledState,
-    /// When WeChat was first asked, in epoch seconds. `None` before that, and after a refusal that is tried again.
+    /// When WeChat was first asked, in epoch seconds, while the outcome is or may become unknown.
     pub asked_at: Option<i64>,
     /// WeChat's id of it.
     pub msgid: Option<String>,
@@ -312,12 +312,13 @@ impl Table {
                 values.extend(ended(ScheduledState::Sent));
                 values.extend([(":touser", text(touser)), (":msgid", text(msgid))]);
                 format!(
-                    "SET {end_it}, touser = :touser, msgid = :msgid REMOVE ipk, isk, #owner, claim_expires_at, errcode"
+                    "SET {end_it}, touser = :touser, msgid = :msgid \
+                     REMOVE ipk, isk, #owner, claim_expires_at, errcode, asked_at"
                 )
             }
             ScheduledEnd::Failed(_) => {
                 values.extend(ended(ScheduledState::Failed));
-                format!("SET {end_it}{set_errcode} REMOVE ipk, isk, #owner, claim_expires_at")
+                format!("SET {end_it}{set_errcode} REMOVE ipk, isk, #owner, claim_expires_at, asked_at")
             }
             ScheduledEnd::Unknown(_) => {
                 values.extend(ended(ScheduledState::Unknown));

@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::{
     Attributes, StoreError, StoreErrorKind, Table, get_number, get_text,
-    index::{Cursor, InvalidCursor, Page, indexed},
+    index::{Cursor, Page, indexed, limit_of},
     number, text,
     transaction::Transaction,
 };
@@ -118,7 +118,7 @@ impl Table {
     /// # Errors
     /// [`StoreError`] when the table cannot be read.
     pub async fn page_of_users(&self, after: Option<&Cursor>) -> Result<Page<User>, StoreError> {
-        let limit = i32::try_from(USERS_LIMIT).unwrap_or(i32::MAX);
+        let limit = limit_of(USERS_LIMIT);
         let Page { entries: pks, next } = self.page_of_keys(&self.pk("users"), after, limit).await?;
         let items = self.read_batch(pks.clone()).await?;
         let prefix = self.user_pk("");
@@ -129,20 +129,6 @@ impl Table {
             entries: entries.collect(),
             next,
         })
-    }
-
-    /// Reads the cursor of a page of users.
-    ///
-    /// # Errors
-    /// [`InvalidCursor`] when it is not [`Self::users_cursor`]'s.
-    pub fn parse_users_cursor(&self, cursor: &str) -> Result<Cursor, InvalidCursor> {
-        Cursor::parse(cursor, &self.user_pk(""))
-    }
-
-    /// Writes the cursor of a page of users for a URL.
-    #[must_use]
-    pub fn users_cursor(&self, cursor: &Cursor) -> String {
-        cursor.to_text(&self.user_pk(""))
     }
 
     /// Makes `person` the openid of `user`, and returns the user as stored. The same tie again changes nothing.

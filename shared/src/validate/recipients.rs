@@ -196,8 +196,8 @@ fn wrong_quote(csv: &str) -> Option<(u64, &'static str)> {
         at = match (at, character) {
             (At::CellStart, '"') => At::Quoted { since: line },
             (At::Quoted { since }, '"') => At::QuoteInQuoted { since },
-            (At::QuoteInQuoted { since }, '"') => At::Quoted { since },
-            (At::Quoted { since }, _) => At::Quoted { since },
+            // Two quotes inside are one.
+            (At::QuoteInQuoted { since }, '"') | (At::Quoted { since }, _) => At::Quoted { since },
             (_, ',' | '\r' | '\n') => At::CellStart,
             (At::QuoteInQuoted { .. }, _) => {
                 return Some((line, "has text after a closing quote / 右引号之后还有文字"));

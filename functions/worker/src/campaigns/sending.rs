@@ -44,7 +44,7 @@ const FIRST_CLAIM: usize = 50;
 /// The pause before the first repeat of an unknown outcome. It doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// How often a ledger or a record is written when the table fails, and the pause after the first failure.
+/// Attempts at writing a ledger or a record while the table fails, and the pause after the first.
 const WRITE_ATTEMPTS: u32 = 6;
 const WRITE_PAUSE: Duration = Duration::from_millis(300);
 /// Seconds from the last message of a chunk to the looks for its receipts, while the campaign goes on.
@@ -424,46 +424,43 @@ impl Run<'_> {
         }
     }
 
-    /// Records what WeChat answered, best effort: the ledger has it too.
+    /// Records what WeChat answered, best effort: the ledger has it too, and a look for receipts records it later.
     async fn record(&self, message: &TemplateMessage, sent: &Result<String, CallError>, asked_at: i64) {
-        let id = self.id();
-        let mut pause = WRITE_PAUSE;
-        for attempt in 1..=WRITE_ATTEMPTS {
-            let now = self.now();
+        let (id, now) = (self.id(), self.now());
+        let record = || async {
             let recorded = sending::record(&self.account.table, message, Some(&id), sent, asked_at, now).await;
-            match recorded {
-                Ok(()) => return,
-                Err(error) if attempt == WRITE_ATTEMPTS || !self.has_time() => {
-                    tracing::error!(campaign = id, %error, "a sent message could not be recorded");
-                    return;
-                }
-                Err(_) => self.account.clock.sleep(pause).await,
-            }
-            pause *= 2;
+            recorded.map_err(Ended::Store)
+        };
+        if let Err(Ended::Store(error)) = self.persist("a sent message", record).await {
+            tracing::error!(campaign = id, %error, "a sent message could not be recorded");
         }
     }
 
-    /// Stores a chunk's ledger and moves its people in the totals. What WeChat has answered must not be lost, so a table that fails
-    /// is asked again.
+    /// Stores a chunk's ledger and moves its people in the totals.
     async fn store(&self, id: &str, open: &mut Open, before: &StoredLedger) -> Result<(), Ended> {
         self.report_outcomes();
-        let mut pause = WRITE_PAUSE;
-        for attempt in 1..=WRITE_ATTEMPTS {
-            match self.put_ledger(id, open.chunk, &open.stored).await {
-                Ok(stored) => {
-                    open.stored = stored;
-                    self.count(before, &open.stored);
-                    return Ok(());
-                }
-                Err(Ended::Store(error)) if attempt < WRITE_ATTEMPTS && self.has_time() => {
-                    tracing::warn!(campaign = id, %error, "a ledger could not be written, it is written again");
-                    self.account.clock.sleep(pause).await;
-                    pause *= 2;
-                }
-                Err(error) => return Err(error),
-            }
-        }
+        let put = || self.put_ledger(id, open.chunk, &open.stored);
+        open.stored = self.persist("a ledger", put).await?;
+        self.count(before, &open.stored);
         Ok(())
+    }
+
+    /// Writes what must not be lost: again while the table fails and there is time.
+    async fn persist<T, F>(&self, what: &'static str, write: impl Fn() -> F) -> Result<T, Ended>
+    where
+        F: Future<Output = Result<T, Ended>>,
+    {
+        let (mut attempts, mut pause) = (1, WRITE_PAUSE);
+        loop {
+            match write().await {
+                Err(Ended::Store(error)) if attempts < WRITE_ATTEMPTS && self.has_time() => {
+                    tracing::warn!(campaign = self.id(), %error, what, "a write failed and is repeated");
+                }
+                written => return written,
+            }
+            self.account.clock.sleep(pause).await;
+            (attempts, pause) = (attempts + 1, pause * 2);
+        }
     }
 
     /// Counts in the metrics how the sends since the last ledger fared: one line for each outcome, not for each message.

@@ -13,6 +13,10 @@ use crate::{
     message::is_msgid,
 };
 
+/// Characters of a `client_msg_id` that the bundle makes. WeChat states no limit for template messages; 32 is its limit for the
+/// `clientmsgid` of mass messages.
+pub const CLIENT_MSG_ID_LENGTH: usize = 32;
+
 /// A template message to one recipient, as `message/template/send` takes it.
 /// See [WeChat Docs/发送模板消息](https://developers.weixin.qq.com/doc/service/api/notify/template/api_sendtemplatemessage).
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]

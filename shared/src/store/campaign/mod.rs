@@ -28,7 +28,7 @@ use super::{
     Attributes, StoreError, Table,
     claim::{FREE, MINE, send_between_transactions},
     get_number, get_text,
-    index::{Cursor, InvalidCursor, Page, indexed},
+    index::{Cursor, Page, indexed, limit_of},
     is_condition_failure, number, text,
     transaction::Transaction,
     user::contended,
@@ -137,7 +137,7 @@ impl Table {
     /// [`StoreError`] when the table cannot be read.
     pub async fn page_of_campaigns(&self, after: Option<&Cursor>) -> Result<Page<Campaign>, StoreError> {
         let query = self.query_index(&self.pk("campaigns"), after).scan_index_forward(false);
-        let limit = i32::try_from(CAMPAIGNS_PAGE).unwrap_or(i32::MAX);
+        let limit = limit_of(CAMPAIGNS_PAGE);
         let Page { entries: pks, next } = self.read_keys(query.limit(limit)).await?;
         let items = self.read_batch(pks.clone()).await?;
         let prefix = self.campaign_pk("");
@@ -149,20 +149,6 @@ impl Table {
             entries: entries.collect(),
             next,
         })
-    }
-
-    /// Reads the cursor of a page of campaigns.
-    ///
-    /// # Errors
-    /// [`InvalidCursor`] when it is not [`Self::campaigns_cursor`]'s.
-    pub fn parse_campaigns_cursor(&self, cursor: &str) -> Result<Cursor, InvalidCursor> {
-        Cursor::parse(cursor, &self.campaign_pk(""))
-    }
-
-    /// Writes the cursor of a page of campaigns for a URL.
-    #[must_use]
-    pub fn campaigns_cursor(&self, cursor: &Cursor) -> String {
-        cursor.to_text(&self.campaign_pk(""))
     }
 
     /// Changes a campaign by a caller's order at `now` (epoch seconds), and has the worker look at it at once. Returns the changed
@@ -260,7 +246,7 @@ impl Table {
             .query_index(&self.due_campaigns_partition(), None)
             .key_condition_expression("ipk = :ipk AND isk <= :now")
             .expression_attribute_values(":now", number(now));
-        let limit = i32::try_from(CAMPAIGNS_PAGE).unwrap_or(i32::MAX);
+        let limit = limit_of(CAMPAIGNS_PAGE);
         let found = self.read_keys(query.limit(limit)).await?.entries;
         let prefix = self.campaign_pk("");
         let ids = found

@@ -168,7 +168,7 @@ async fn a_campaign_that_this_version_cannot_read_is_an_error_and_stays() {
     for error in [read, leased, renewed] {
         assert_eq!(error.kind(), StoreErrorKind::Damaged);
     }
-    assert_eq!(table.due_campaigns(NOW).await.unwrap(), [id.clone()]);
+    assert_eq!(table.due_campaigns(NOW).await.unwrap(), std::slice::from_ref(id));
     assert_eq!(table.campaign(&format!("{id}#due")).await.unwrap(), None);
 }
 

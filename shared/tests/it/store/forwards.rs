@@ -5,8 +5,8 @@ use wechat::{
     forward::OwnReply,
     reply::Reply,
     store::{
-        Begun, FORWARD_ATTEMPTS, ForwardAttempt, ForwardCounts, ForwardList, ForwardRecord, ForwardState, NewForward,
-        Page, Table,
+        Begun, FORWARD_ATTEMPTS, ForwardAttempt, ForwardCounts, ForwardList, ForwardRecord, ForwardState, List,
+        NewForward, Page, Table,
     },
 };
 
@@ -379,14 +379,14 @@ async fn all_dead_callbacks_are_retried_page_by_page() {
     let mut pages = Vec::new();
     let mut cursor = None;
     loop {
-        let after = cursor.map(|cursor: String| table.parse_forwards_cursor(&cursor).unwrap());
+        let after = cursor.map(|cursor: String| table.parse_cursor(List::Forwards, &cursor).unwrap());
         let page = table
             .page_of_forwards(ForwardList::Dead, after.as_ref(), NOW_MILLIS)
             .await
             .unwrap();
         pages.push(page.entries.len());
         match page.next {
-            Some(next) => cursor = Some(table.forwards_cursor(&next)),
+            Some(next) => cursor = Some(table.cursor_text(List::Forwards, &next)),
             None => break,
         }
     }

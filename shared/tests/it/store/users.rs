@@ -1,6 +1,8 @@
 //! Who an openid is: bindings, users, and whether they follow.
 
-use wechat::store::{BindOutcome, Binding, BindingState, MessageStatus, NewBinding, Person, Replaced, Table, User};
+use wechat::store::{
+    BindOutcome, Binding, BindingState, List, MessageStatus, NewBinding, Person, Replaced, Table, User,
+};
 
 use super::{Bench, NOW, RACERS, race, sent_to};
 
@@ -218,9 +220,9 @@ async fn many_users_are_read_at_once_and_page_by_page() {
 
     let first = table.page_of_users(None).await.unwrap();
     assert_eq!(first.entries.len(), 100);
-    let cursor = table.users_cursor(&first.next.unwrap());
+    let cursor = table.cursor_text(List::Users, &first.next.unwrap());
     let second = table
-        .page_of_users(Some(&table.parse_users_cursor(&cursor).unwrap()))
+        .page_of_users(Some(&table.parse_cursor(List::Users, &cursor).unwrap()))
         .await
         .unwrap();
     assert_eq!((second.entries.len(), second.next), (30, None));
