@@ -44,7 +44,7 @@ Always / 始终读取:
 
 /// The WeChat bundle on this machine: all functions behind one address, on an embedded store. Without --wechat it runs against a simulated platform, and needs no account and no cloud. / 在本机运行整套服务；不带 --wechat 时使用内置的微信平台模拟器，无需账号与云服务。
 #[derive(Clone, Debug, Parser)]
-#[command(version, after_help = EXAMPLES_AND_ENVIRONMENT)]
+#[command(name = "wechat-bundle", version, after_help = EXAMPLES_AND_ENVIRONMENT)]
 pub struct Options {
     /// What to do in place of running. / 不运行服务，而是执行：
     #[command(subcommand)]

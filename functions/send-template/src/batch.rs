@@ -18,7 +18,7 @@ use wechat::{
     clock::Deadline,
     digest::logged_openid,
     sending::{Outcome, REPEAT_IS_SAFE_FOR, is_unfollowed},
-    store::{RecipientState, SendState, SentMessage},
+    store::{RecipientOutcome, SendState, SentMessage},
     token::{CallError, CallFailure},
     validate::{send::SendTemplate, template::Finding},
 };
@@ -228,8 +228,8 @@ impl<'a> Batch<'a> {
     /// run may have asked WeChat for: a new openid would get a second message.
     fn plan(&self, name: &str) -> Plan {
         match self.job.state.of(name) {
-            Some(RecipientState::Settled { result }) => Plan::Replay(result),
-            Some(RecipientState::Unknown { since, openid }) => {
+            Some(RecipientOutcome::Settled { result }) => Plan::Replay(result),
+            Some(RecipientOutcome::Unknown { since, openid }) => {
                 let openid = openid.unwrap_or_else(|| name.to_owned());
                 if self.is_safe_to_retry(since) {
                     let unknown_since = Some(since);
@@ -448,7 +448,7 @@ fn progress(deliveries: &HashMap<String, Delivery>) -> Progress {
     if is_any_accepted || outcomes().any(|outcome| matches!(outcome, Unknown { .. })) {
         let states = deliveries
             .iter()
-            .filter_map(|(name, delivery)| Some((name.clone(), recipient_state(name, delivery)?)));
+            .filter_map(|(name, delivery)| Some((name.clone(), recipient_outcome(name, delivery)?)));
         return Progress::Open(states.collect());
     }
     if outcomes().all(|outcome| matches!(outcome, NotAttempted | Unreachable)) {
@@ -459,14 +459,14 @@ fn progress(deliveries: &HashMap<String, Delivery>) -> Progress {
 }
 
 /// What a retry must know of the recipient `name`. `None` when WeChat accepted nothing.
-fn recipient_state(name: &str, delivery: &Delivery) -> Option<RecipientState> {
+fn recipient_outcome(name: &str, delivery: &Delivery) -> Option<RecipientOutcome> {
     match delivery.outcome {
-        DeliveryOutcome::Accepted | DeliveryOutcome::Refused => Some(RecipientState::Settled {
+        DeliveryOutcome::Accepted | DeliveryOutcome::Refused => Some(RecipientOutcome::Settled {
             result: json!(delivery.result),
         }),
         DeliveryOutcome::Unknown { since } => {
             let openid = delivery.result.touser().filter(|openid| *openid != name);
-            Some(RecipientState::Unknown {
+            Some(RecipientOutcome::Unknown {
                 since,
                 openid: openid.map(str::to_owned),
             })

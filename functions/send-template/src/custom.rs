@@ -14,7 +14,7 @@ use wechat::{
     api::calls::custom_message::SendCustomMessage,
     digest::logged_openid,
     sending::{Outcome, is_unfollowed},
-    store::{RecipientState, SendState},
+    store::{RecipientOutcome, SendState},
     validate::{custom::SendCustom, send::Recipients},
 };
 
@@ -105,7 +105,7 @@ async fn deliver(
     let name = recipient.first();
     let (touser, delivery) = match state.of(name) {
         // No run leaves the state of a recipient, so this is one that did not end.
-        Some(RecipientState::Unknown { openid, .. }) => {
+        Some(RecipientOutcome::Unknown { openid, .. }) => {
             let touser = openid.unwrap_or_else(|| name.to_owned());
             let problem = Problem::may_have_been_sent_once(RUN_DID_NOT_END);
             (Some(touser), Delivery::Unknown(problem))

@@ -13,7 +13,7 @@ use wechat::{
     api::CLIENT_MSG_ID_LENGTH,
     digest::sha256_hex,
     random,
-    store::{RecipientState, RecordedAnswer, SendClaim, SendOutcome, SendRequest, SendState},
+    store::{RecipientOutcome, RecordedAnswer, SendClaim, SendOutcome, SendRequest, SendState},
 };
 
 use crate::{App, users::Users};
@@ -31,7 +31,7 @@ pub(crate) enum Progress {
     /// WeChat was not asked.
     NotAttempted,
     /// A retry can complete the request. Holds what is known of each recipient.
-    Open(BTreeMap<String, RecipientState>),
+    Open(BTreeMap<String, RecipientOutcome>),
 }
 
 /// Describes the header, and what it does for an operation.

@@ -126,7 +126,11 @@ pub async fn handle_live(live: &Live<App>, request: Request) -> Response<String>
         Ok(app) => app,
         Err(error) => {
             tracing::error!(%error, "callback not served");
-            return respond(503, "text/plain; charset=utf-8", format!("not configured: {error}"));
+            return respond(
+                503,
+                "text/plain; charset=utf-8",
+                format!("not configured: {}", error.public()),
+            );
         }
     };
     let started = app.clock.now_millis();

@@ -27,6 +27,7 @@ pub use self::{
     users::UsersConfig,
 };
 use crate::{
+    bilingual::{both, caused, halves},
     callback::{CallbackVerifier, MessageMode, aes::EncodingAesKey},
     secret::Secret,
 };
@@ -148,7 +149,14 @@ pub struct SecretFormatError;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SecretError {
     /// Secrets Manager did not return the secret.
-    #[error("the secret that WECHAT_SECRET_ID names cannot be read / 无法读取 WECHAT_SECRET_ID 指向的密钥: {cause}{}", detail(.message))]
+    #[error(
+        "{}",
+        caused(
+            "the secret that WECHAT_SECRET_ID names cannot be read",
+            "无法读取 WECHAT_SECRET_ID 指向的密钥",
+            &format!("{cause}{}", detail(.message))
+        )
+    )]
     Unreadable {
         /// The error's code, or why no answer came. Strangers may see it.
         cause: String,
@@ -252,11 +260,11 @@ impl fmt::Display for ConfigError {
         let secret = self.secret.as_ref().map(ToString::to_string);
         let problems: Vec<&str> = secret.iter().chain(&self.problems).map(String::as_str).collect();
         let count = problems.len();
-        write!(
-            f,
-            "the configuration has {count} problem(s) / 配置有 {count} 处错误: {}",
-            problems.join("; ")
-        )
+        let (english, chinese): (Vec<&str>, Vec<&str>) = problems.into_iter().map(halves).unzip();
+        f.write_str(&both(
+            &format!("the configuration has {count} problem(s): {}", english.join("; ")),
+            &format!("配置有 {count} 处错误：{}", chinese.join("；")),
+        ))
     }
 }
 
@@ -277,7 +285,8 @@ impl<'a> Reader<'a> {
     }
 
     fn problem(&mut self, name: &str, english: &str, chinese: &str) {
-        self.problems.push(format!("{name}: {english} / {chinese}"));
+        self.problems
+            .push(both(&format!("{name}: {english}"), &format!("{name}：{chinese}")));
     }
 
     fn optional(&self, name: &str) -> Option<&'a str> {

@@ -53,7 +53,7 @@ pub use self::{
     message::{MESSAGES_PAGE, MessageRecord, MessageStatus, Receipt, Recorded, SentMessage},
     refusal::{REFUSAL_IS_NEWS_FOR, RefusedCallback, Sender},
     replies::{SavedReplies, StoredReplies},
-    send::{RecipientState, RecordedAnswer, SendClaim, SendOutcome, SendRequest, SendState},
+    send::{RecipientOutcome, RecordedAnswer, SendClaim, SendOutcome, SendRequest, SendState},
     templates::ListedTemplates,
     token::{Credential, Lease, RefreshFailure, StoredToken, TokenItem},
     user::{Person, Replaced, USERS_LIMIT, User},

@@ -79,7 +79,7 @@ pub enum SendClaim {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SendState {
     /// The recipients' states, by openid or user id, as the send names them.
-    recipients: BTreeMap<String, RecipientState>,
+    recipients: BTreeMap<String, RecipientOutcome>,
     /// When a crashed run began. Recipients without a state may have been sent the message since then.
     crashed_run_began: Option<i64>,
     /// The openids that crashed runs may have asked WeChat for, by user id. `None` when the send names openids.
@@ -89,7 +89,7 @@ pub struct SendState {
 impl SendState {
     /// Returns the state of the recipient `name`, an openid or a user id. `None` when WeChat was not asked to send to them.
     #[must_use]
-    pub fn of(&self, name: &str) -> Option<RecipientState> {
+    pub fn of(&self, name: &str) -> Option<RecipientOutcome> {
         if let Some(known) = self.recipients.get(name) {
             return Some(known.clone());
         }
@@ -98,14 +98,14 @@ impl SendState {
             Some(openids) => Some(openids.get(name)?.clone()),
             None => None,
         };
-        Some(RecipientState::Unknown { since, openid })
+        Some(RecipientOutcome::Unknown { since, openid })
     }
 }
 
 /// The state of one recipient.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
-pub enum RecipientState {
+pub enum RecipientOutcome {
     /// WeChat accepted the message, or refused this recipient.
     Settled {
         /// The result that the caller got, and gets again.
@@ -131,7 +131,7 @@ pub enum SendOutcome<'a> {
     /// WeChat was not asked. The item is deleted.
     NotAttempted,
     /// A retry can complete the send. WeChat was not asked for absent recipients.
-    Open(&'a BTreeMap<String, RecipientState>),
+    Open(&'a BTreeMap<String, RecipientOutcome>),
 }
 
 /// What a claim may take over from earlier runs.

@@ -24,11 +24,13 @@ pub(super) fn quota(platform: &mut Platform, call: &Call<'_>) -> Result<Value, A
     let usage = usage(platform, call)?;
     let remain = usage.daily_limit.saturating_sub(usage.used);
     let quota = json!({"daily_limit": usage.daily_limit, "used": usage.used, "remain": remain});
-    let mut answer = json!({"errcode": 0, "errmsg": "ok", "quota": quota});
-    if let Some(limit) = usage.minute_limit {
-        answer["rate_limit"] = json!({"call_count": limit, "refresh_second": 60});
-    }
-    Ok(answer)
+    let limited = |calls, seconds| json!({"call_count": calls, "refresh_second": seconds});
+    let rate_limit = usage
+        .minute_limit
+        .map_or_else(|| limited(0, 0), |calls| limited(calls, 60));
+    Ok(json!({
+        "errcode": 0, "errmsg": "ok", "quota": quota, "rate_limit": rate_limit, "component_rate_limit": limited(0, 0),
+    }))
 }
 
 pub(super) fn clear_one_quota(platform: &mut Platform, call: &Call<'_>) -> Result<Value, ApiError> {

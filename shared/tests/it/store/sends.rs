@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use wechat::store::{RecipientState, RecordedAnswer, SendClaim, SendOutcome, SendRequest, SendState};
+use wechat::store::{RecipientOutcome, RecordedAnswer, SendClaim, SendOutcome, SendRequest, SendState};
 
 use super::{Bench, NOW, number, race};
 
@@ -16,8 +16,8 @@ fn first() -> SendClaim {
     SendClaim::Won(SendState::default())
 }
 
-fn settled() -> RecipientState {
-    RecipientState::Settled {
+fn settled() -> RecipientOutcome {
+    RecipientOutcome::Settled {
         result: json!({"touser": "oOne", "errcode": 0, "errmsg": "ok", "msgid": "3000000000000000001"}),
     }
 }
@@ -32,8 +32,8 @@ fn request(owner: &str) -> SendRequest<'_> {
     }
 }
 
-const fn unknown_since(since: i64) -> RecipientState {
-    RecipientState::Unknown { since, openid: None }
+const fn unknown_since(since: i64) -> RecipientOutcome {
+    RecipientOutcome::Unknown { since, openid: None }
 }
 
 fn answer() -> RecordedAnswer {
@@ -206,7 +206,7 @@ async fn after_a_crash_a_user_stays_with_the_openid_that_may_have_been_asked_for
     let bench = Bench::start().await;
     let asked = |since: i64, openid: &str| {
         let openid = Some(openid.to_owned());
-        Some(RecipientState::Unknown { since, openid })
+        Some(RecipientOutcome::Unknown { since, openid })
     };
     won_for(&bench, "first", &[("u-1", "o1")], NOW).await;
     // Both are bound anew, and u-2 for the first time.
