@@ -8,12 +8,13 @@ use wechat::{
     campaign::{Audience, CHUNK, CampaignState, Change, Loading, Mark, NewState, Recipient, into_chunks},
     digest::sha256,
     errcode::NOT_A_FOLLOWER,
-    store::{CHUNKS_AT_ONCE, StoredLedger, USERS_LIMIT},
+    store::USERS_LIMIT,
     token::CallError,
 };
 
 use super::{
     judge::Judge,
+    ledgers::{CHUNK_STEP, new_ledger},
     run::{Ended, Run},
 };
 
@@ -222,33 +223,6 @@ impl Run<'_> {
             Loading::Over
         };
         Ok(())
-    }
-
-    /// Returns the ledger of a chunk with `entries` entries.
-    pub(super) async fn ledger(&self, id: &str, chunk: u32, entries: usize) -> Result<StoredLedger, Ended> {
-        let mut found = self.account.table.ledgers(id, [chunk]).await?;
-        Ok(found.remove(&chunk).unwrap_or_else(|| new_ledger(entries)))
-    }
-
-    /// Stores a ledger, and returns it under its new version.
-    pub(super) async fn put_ledger(&self, id: &str, chunk: u32, stored: &StoredLedger) -> Result<StoredLedger, Ended> {
-        let put = self.account.table.put_ledger(id, chunk, stored, &self.owner).await?;
-        let version = put.ok_or(Ended::Lost)?;
-        Ok(StoredLedger {
-            version,
-            ledger: stored.ledger.clone(),
-        })
-    }
-}
-
-/// Chunks of one step.
-#[expect(clippy::cast_possible_truncation, reason = "it is 100")]
-pub(super) const CHUNK_STEP: u32 = CHUNKS_AT_ONCE as u32;
-
-fn new_ledger(entries: usize) -> StoredLedger {
-    StoredLedger {
-        ledger: wechat::campaign::Ledger::new(entries),
-        version: 0,
     }
 }
 

@@ -10,9 +10,11 @@
 //! | how the audience is read | `loading` |
 //! | how messages go out | `sending`, at the turn that `pace` and `quota` give |
 //! | what WeChat's answers mean | `judge` |
+//! | what is written down of each recipient, and how it is counted | `ledgers` |
 //! | how receipts move the totals | `settling` |
 
 mod judge;
+mod ledgers;
 mod loading;
 mod pace;
 mod quota;

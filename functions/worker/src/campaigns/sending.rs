@@ -11,7 +11,7 @@ use std::{
 
 use futures_util::{
     FutureExt, StreamExt,
-    future::{Either, join_all, select},
+    future::{BoxFuture, Either, join_all, select},
     stream::FuturesUnordered,
 };
 use tokio::sync::Semaphore;
@@ -26,7 +26,6 @@ use wechat::{
 
 use super::{
     judge::{Judgement, Verdict, is_clear_refusal},
-    loading::CHUNK_STEP,
     quota::Others,
     run::{Ended, Run},
 };
@@ -44,9 +43,6 @@ const FIRST_CLAIM: usize = 50;
 /// The pause before the first repeat of an unknown outcome. It doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// Attempts at writing a ledger or a record while the table fails, and the pause after the first.
-const WRITE_ATTEMPTS: u32 = 6;
-const WRITE_PAUSE: Duration = Duration::from_millis(300);
 /// Seconds from the last message of a chunk to the looks for its receipts, while the campaign goes on.
 const LOOKS_AFTER: [i64; 2] = [4, 60];
 /// The pause between two looks at a token that is being replaced.
@@ -64,10 +60,90 @@ enum Task {
     Asked,
 }
 
-/// Takes the next look that is due.
-fn due_look(looks: &mut VecDeque<(i64, u32)>, now: i64) -> Option<u32> {
-    let due = looks.iter().position(|(at, _)| *at <= now)?;
-    looks.remove(due).map(|(_, chunk)| chunk)
+/// A phase in progress: the tasks in work, and what comes next.
+struct Phase<'r, 'a> {
+    run: &'r Run<'a>,
+    sending: &'r Semaphore,
+    tasks: FuturesUnordered<BoxFuture<'r, Task>>,
+    /// The next chunk to open, of `chunks`.
+    next: u32,
+    chunks: u32,
+    /// Chunks that are sent while one before them is not.
+    done: BTreeSet<u32>,
+    /// When to look for the receipts of which chunk, in epoch seconds.
+    looks: VecDeque<(i64, u32)>,
+    is_looking: bool,
+    is_asking: bool,
+    /// What ends the phase once the tasks have ended.
+    failure: Option<Ended>,
+}
+
+impl<'r> Phase<'r, '_> {
+    fn open_chunks(&mut self) {
+        let run = self.run;
+        let most = if run.campaign().progress.has_accepted {
+            CHUNKS_OPEN
+        } else {
+            1
+        };
+        while self.failure.is_none()
+            && run.may_go_on()
+            && run.left_of_phase() > 0
+            && self.next < self.chunks
+            && self.tasks.len() < most
+        {
+            let chunk = self.next;
+            let sent = run.send_chunk(chunk, self.sending);
+            self.tasks.push(sent.map(move |sent| Task::Sent(chunk, sent)).boxed());
+            self.next += 1;
+            if self.tasks.len() > CHUNKS_SENDING && self.sending.available_permits() == 0 {
+                break;
+            }
+        }
+    }
+
+    fn start_look(&mut self) {
+        if self.is_looking || !self.run.may_go_on() {
+            return;
+        }
+        let now = self.run.seconds();
+        let due = self.looks.iter().position(|(at, _)| *at <= now);
+        if let Some((_, chunk)) = due.and_then(|due| self.looks.remove(due)) {
+            self.is_looking = true;
+            self.tasks.push(self.run.settle_chunk(chunk).map(Task::Looked).boxed());
+        }
+    }
+
+    fn ask_quota(&mut self) {
+        let run: &'r Run<'_> = self.run;
+        if !self.is_asking && run.may_go_on() && !self.tasks.is_empty() && lock(&run.quota).is_low(run.now()) {
+            self.is_asking = true;
+            self.tasks.push(run.ask_quota().map(|()| Task::Asked).boxed());
+        }
+    }
+
+    /// Takes in what a task has done.
+    fn note(&mut self, task: Task) {
+        match task {
+            Task::Sent(chunk, Ok(is_done)) => {
+                if is_done {
+                    self.done.insert(chunk);
+                    let now = self.run.seconds();
+                    self.looks.extend(LOOKS_AFTER.map(|after| (now + after, chunk)));
+                }
+                let progress = &mut self.run.campaign().progress;
+                while self.done.remove(&progress.position) {
+                    progress.position += 1;
+                }
+            }
+            Task::Asked => self.is_asking = false,
+            Task::Looked(Ok(())) => self.is_looking = false,
+            Task::Sent(_, Err(error)) | Task::Looked(Err(error)) => {
+                self.run.conclude(Verdict::GoesOn);
+                self.failure.get_or_insert(error);
+            }
+        }
+    }
 }
 
 /// A chunk in work.
@@ -96,60 +172,30 @@ impl Run<'_> {
         // From now on the others can see that this one sends.
         lock(&self.quota).forget();
         let sending = Semaphore::new(CHUNKS_SENDING);
-        let mut tasks = FuturesUnordered::new();
-        let mut next = first;
-        let mut done = BTreeSet::new();
-        let mut looks = VecDeque::new();
-        let (mut is_looking, mut is_asking, mut failure) = (false, false, None);
+        let mut phase = Phase {
+            run: self,
+            sending: &sending,
+            tasks: FuturesUnordered::new(),
+            next: first,
+            chunks,
+            done: BTreeSet::new(),
+            looks: VecDeque::new(),
+            is_looking: false,
+            is_asking: false,
+            failure: None,
+        };
         loop {
-            let most = if self.campaign().progress.has_accepted {
-                CHUNKS_OPEN
-            } else {
-                1
-            };
-            let may_open = || self.may_go_on() && self.left_of_phase() > 0;
-            while failure.is_none() && may_open() && next < chunks && tasks.len() < most {
-                let sent = self.send_chunk(next, &sending).map(move |sent| Task::Sent(next, sent));
-                tasks.push(sent.boxed());
-                next += 1;
-                if tasks.len() > CHUNKS_SENDING && sending.available_permits() == 0 {
-                    break;
-                }
-            }
-            if !is_looking
-                && self.may_go_on()
-                && let Some(chunk) = due_look(&mut looks, self.seconds())
-            {
-                is_looking = true;
-                tasks.push(self.settle_chunk(chunk).map(Task::Looked).boxed());
-            }
-            if !is_asking && self.may_go_on() && !tasks.is_empty() && lock(&self.quota).is_low(self.now()) {
-                is_asking = true;
-                tasks.push(self.ask_quota().map(|()| Task::Asked).boxed());
-            }
+            phase.open_chunks();
+            phase.start_look();
+            phase.ask_quota();
             let tick = self.account.clock.sleep(LOOK_EVERY);
-            match select(tasks.next(), tick).await {
+            match select(phase.tasks.next(), tick).await {
                 Either::Right(_) => {}
                 Either::Left((None, _)) => break,
-                Either::Left((Some(Task::Sent(chunk, Ok(is_done))), _)) => {
-                    if is_done {
-                        done.insert(chunk);
-                        looks.extend(LOOKS_AFTER.map(|after| (self.seconds() + after, chunk)));
-                    }
-                    let progress = &mut self.campaign().progress;
-                    while done.remove(&progress.position) {
-                        progress.position += 1;
-                    }
-                }
-                Either::Left((Some(Task::Asked), _)) => is_asking = false,
-                Either::Left((Some(Task::Looked(Ok(()))), _)) => is_looking = false,
-                Either::Left((Some(Task::Sent(_, Err(error)) | Task::Looked(Err(error))), _)) => {
-                    self.conclude(Verdict::GoesOn);
-                    failure.get_or_insert(error);
-                }
+                Either::Left((Some(task), _)) => phase.note(task),
             }
         }
-        match failure {
+        match phase.failure {
             Some(error) => Err(error),
             None => Ok(self.concluded()),
         }
@@ -445,24 +491,6 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Writes what must not be lost: again while the table fails and there is time.
-    async fn persist<T, F>(&self, what: &'static str, write: impl Fn() -> F) -> Result<T, Ended>
-    where
-        F: Future<Output = Result<T, Ended>>,
-    {
-        let (mut attempts, mut pause) = (1, WRITE_PAUSE);
-        loop {
-            match write().await {
-                Err(Ended::Store(error)) if attempts < WRITE_ATTEMPTS && self.has_time() => {
-                    tracing::warn!(campaign = self.id(), %error, what, "a write failed and is repeated");
-                }
-                written => return written,
-            }
-            self.account.clock.sleep(pause).await;
-            (attempts, pause) = (attempts + 1, pause * 2);
-        }
-    }
-
     /// Counts in the metrics how the sends since the last ledger fared: one line for each outcome, not for each message.
     fn report_outcomes(&self) {
         let outcomes = std::mem::take(&mut *lock(&self.outcomes));
@@ -470,33 +498,5 @@ impl Run<'_> {
             let sends = outcomes.iter().filter(|sent| **sent == outcome).count();
             outcome.count(sends, self.now());
         }
-    }
-
-    /// Queues those again whose outcome is unknown: somebody wants that.
-    async fn requeue_unknown(&self) -> Result<(), Ended> {
-        let (id, chunks) = {
-            let campaign = self.campaign();
-            (campaign.id.clone(), campaign.chunks)
-        };
-        let mut from = 0;
-        while from < chunks {
-            if !self.may_go_on() {
-                return Ok(());
-            }
-            let to = chunks.min(from + CHUNK_STEP);
-            for (chunk, before) in self.account.table.ledgers(&id, from..to).await? {
-                let mut stored = before.clone();
-                if stored.ledger.requeue_unknown() > 0 {
-                    self.put_ledger(&id, chunk, &stored).await?;
-                }
-            }
-            from = to;
-        }
-        // The order that began the resend may have replaced newer totals.
-        self.recount().await?;
-        let mut campaign = self.campaign();
-        campaign.progress.is_requeueing = false;
-        campaign.progress.position = 0;
-        Ok(())
     }
 }

@@ -4,13 +4,13 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use wechat::{
-    campaign::{Change, Mark, RecipientState, Totals},
+    campaign::{Change, Mark},
     sending::REPEAT_IS_SAFE_FOR,
     store::{MessageRecord, MessageStatus, SentMessage, StoredLedger},
 };
 
 use super::{
-    loading::CHUNK_STEP,
+    ledgers::CHUNK_STEP,
     run::{Ended, Run},
 };
 
@@ -190,49 +190,6 @@ impl Run<'_> {
         if let Some(mark) = receipt_of(&message) {
             stored.ledger.apply(position, Change::Receipt(mark));
         }
-        Ok(())
-    }
-
-    /// Moves the people whose state has changed in the totals.
-    pub(super) fn count(&self, before: &StoredLedger, after: &StoredLedger) {
-        let progress = &mut self.campaign().progress;
-        after
-            .ledger
-            .count_changes(&before.ledger, &mut progress.totals, &mut progress.refusals);
-    }
-
-    /// Counts all ledgers anew: the totals of a run that died may be behind them.
-    pub(super) async fn recount(&self) -> Result<(), Ended> {
-        let (id, chunks) = {
-            let campaign = self.campaign();
-            (campaign.id.clone(), campaign.chunks)
-        };
-        let mut totals = Totals::default();
-        let mut refusals = BTreeMap::new();
-        let mut from = 0;
-        while from < chunks {
-            let to = chunks.min(from + CHUNK_STEP);
-            let counted = (from..to).filter(|chunk| !self.campaign().skips(*chunk));
-            for stored in self.account.table.ledgers(&id, counted).await?.into_values() {
-                let ledger = &stored.ledger;
-                let states = ledger.marks().iter().enumerate();
-                for (position, state) in states.filter_map(|(position, mark)| Some((position, mark.state()?))) {
-                    *totals.of(state) += 1;
-                    if state == RecipientState::Refused
-                        && let Some(errcode) = ledger.errcode(position)
-                    {
-                        *refusals.entry(errcode.to_owned()).or_default() += 1;
-                    }
-                }
-            }
-            from = to;
-        }
-        let progress = &mut self.campaign().progress;
-        // Chunks without a ledger are queued.
-        totals.queued = 0;
-        totals.queued = progress.recipients.saturating_sub(totals.all());
-        progress.totals = totals;
-        progress.refusals = refusals;
         Ok(())
     }
 }

@@ -1,0 +1,132 @@
+//! The ledgers of a campaign: who of each chunk has come how far. The totals follow them.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use wechat::{
+    campaign::{Ledger, RecipientState, Totals},
+    store::{CHUNKS_AT_ONCE, StoredLedger},
+};
+
+use super::run::{Ended, Run};
+
+/// Attempts at writing a ledger or a record while the table fails, and the pause after the first.
+const WRITE_ATTEMPTS: u32 = 6;
+const WRITE_PAUSE: Duration = Duration::from_millis(300);
+/// Chunks of one step.
+#[expect(clippy::cast_possible_truncation, reason = "it is 100")]
+pub(super) const CHUNK_STEP: u32 = CHUNKS_AT_ONCE as u32;
+
+impl Run<'_> {
+    /// Returns the ledger of a chunk with `entries` entries.
+    pub(super) async fn ledger(&self, id: &str, chunk: u32, entries: usize) -> Result<StoredLedger, Ended> {
+        let mut found = self.account.table.ledgers(id, [chunk]).await?;
+        Ok(found.remove(&chunk).unwrap_or_else(|| new_ledger(entries)))
+    }
+
+    /// Stores a ledger, and returns it under its new version.
+    pub(super) async fn put_ledger(&self, id: &str, chunk: u32, stored: &StoredLedger) -> Result<StoredLedger, Ended> {
+        let put = self.account.table.put_ledger(id, chunk, stored, &self.owner).await?;
+        let version = put.ok_or(Ended::Lost)?;
+        Ok(StoredLedger {
+            version,
+            ledger: stored.ledger.clone(),
+        })
+    }
+
+    /// Writes what must not be lost: again while the table fails and there is time.
+    pub(super) async fn persist<T, F>(&self, what: &'static str, write: impl Fn() -> F) -> Result<T, Ended>
+    where
+        F: Future<Output = Result<T, Ended>>,
+    {
+        let (mut attempts, mut pause) = (1, WRITE_PAUSE);
+        loop {
+            match write().await {
+                Err(Ended::Store(error)) if attempts < WRITE_ATTEMPTS && self.has_time() => {
+                    tracing::warn!(campaign = self.id(), %error, what, "a write failed and is repeated");
+                }
+                written => return written,
+            }
+            self.account.clock.sleep(pause).await;
+            (attempts, pause) = (attempts + 1, pause * 2);
+        }
+    }
+
+    /// Moves the people whose state has changed in the totals.
+    pub(super) fn count(&self, before: &StoredLedger, after: &StoredLedger) {
+        let progress = &mut self.campaign().progress;
+        after
+            .ledger
+            .count_changes(&before.ledger, &mut progress.totals, &mut progress.refusals);
+    }
+
+    /// Counts all ledgers anew: the totals of a run that died may be behind them.
+    pub(super) async fn recount(&self) -> Result<(), Ended> {
+        let (id, chunks) = {
+            let campaign = self.campaign();
+            (campaign.id.clone(), campaign.chunks)
+        };
+        let mut totals = Totals::default();
+        let mut refusals = BTreeMap::new();
+        let mut from = 0;
+        while from < chunks {
+            let to = chunks.min(from + CHUNK_STEP);
+            let counted = (from..to).filter(|chunk| !self.campaign().skips(*chunk));
+            for stored in self.account.table.ledgers(&id, counted).await?.into_values() {
+                let ledger = &stored.ledger;
+                let states = ledger.marks().iter().enumerate();
+                for (position, state) in states.filter_map(|(position, mark)| Some((position, mark.state()?))) {
+                    *totals.of(state) += 1;
+                    if state == RecipientState::Refused
+                        && let Some(errcode) = ledger.errcode(position)
+                    {
+                        *refusals.entry(errcode.to_owned()).or_default() += 1;
+                    }
+                }
+            }
+            from = to;
+        }
+        let progress = &mut self.campaign().progress;
+        // Chunks without a ledger are queued.
+        totals.queued = 0;
+        totals.queued = progress.recipients.saturating_sub(totals.all());
+        progress.totals = totals;
+        progress.refusals = refusals;
+        Ok(())
+    }
+
+    /// Queues those again whose outcome is unknown: somebody wants that.
+    pub(super) async fn requeue_unknown(&self) -> Result<(), Ended> {
+        let (id, chunks) = {
+            let campaign = self.campaign();
+            (campaign.id.clone(), campaign.chunks)
+        };
+        let mut from = 0;
+        while from < chunks {
+            if !self.may_go_on() {
+                return Ok(());
+            }
+            let to = chunks.min(from + CHUNK_STEP);
+            for (chunk, before) in self.account.table.ledgers(&id, from..to).await? {
+                let mut stored = before.clone();
+                if stored.ledger.requeue_unknown() > 0 {
+                    self.put_ledger(&id, chunk, &stored).await?;
+                }
+            }
+            from = to;
+        }
+        // The order that began the resend may have replaced newer totals.
+        self.recount().await?;
+        let mut campaign = self.campaign();
+        campaign.progress.is_requeueing = false;
+        campaign.progress.position = 0;
+        Ok(())
+    }
+}
+
+/// The ledger of a chunk to which nothing has happened.
+pub(super) fn new_ledger(entries: usize) -> StoredLedger {
+    StoredLedger {
+        ledger: Ledger::new(entries),
+        version: 0,
+    }
+}
