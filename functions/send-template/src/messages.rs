@@ -40,13 +40,13 @@ pub(crate) const ROUTES: &[Route<App>] = &[
                 name: "touser",
                 location: Location::Query,
                 description: "An openid",
-                schema: r#"{"type": "string", "minLength": 1}"#,
+                schema: r#"{"type": "string"}"#,
             },
             Parameter {
                 name: "user",
                 location: Location::Query,
                 description: "The team's id of a user",
-                schema: r#"{"type": "string", "minLength": 1, "maxLength": 128}"#,
+                schema: r#"{"type": "string", "maxLength": 128}"#,
             },
             Parameter {
                 name: "problems",
