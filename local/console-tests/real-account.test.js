@@ -120,5 +120,5 @@ realTest("keys, own code and the doctor work on a real account", async ({ page, 
   await tab(page, "doctor");
   await page.locator("#examine").click();
   await page.locator(".verdict").waitFor();
-  await page.locator("#panel-doctor").getByText(/calls left today|配额剩余/).first().waitFor();
+  await page.locator("#panel-doctor").getByText(/calls left today|额度剩余/).first().waitFor();
 });
