@@ -221,7 +221,11 @@ async fn read_in_turn(
     let began = Instant::now();
     let turn = if is_large {
         let turn = timeout(LARGE_CALL_WAITS, gateway.large_calls.acquire()).await;
-        Some(turn.ok().and_then(Result::ok).ok_or(StatusCode::SERVICE_UNAVAILABLE)?)
+        let Some(turn) = turn.ok().and_then(Result::ok) else {
+            body.drain();
+            return Err(StatusCode::SERVICE_UNAVAILABLE);
+        };
+        Some(turn)
     } else {
         None
     };

@@ -357,18 +357,35 @@ impl Hidden {
 
     /// Whether a value that `bytes` call an access_token, as JSON or a query does, is none of the hidden texts.
     fn misses_a_token(&self, bytes: &[u8]) -> bool {
-        let is_punctuation = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b'"' | b'\'' | b'\\');
-        let skipped = |bytes: &[u8]| bytes.iter().take_while(|byte| is_punctuation(byte)).count();
+        // In the spellings of JSON, a query, either inside the other, and XML.
+        const QUOTES: [&[u8]; 11] = [
+            b" ", b"\t", b"\r", b"\n", b"\"", b"'", b"\\", b"%22", b"%27", b"%5C", b"%20",
+        ];
+        const SIGNS: [&[u8]; 9] = [b"=", b":", b">", b"%3D", b"%3d", b"%3A", b"%3a", b"u003d", b"u003a"];
+        let after_any = |bytes: &'_ [u8], texts: &[&[u8]]| {
+            let found = texts.iter().find(|text| bytes.starts_with(text));
+            found.map(|text| text.len())
+        };
+        let without_quotes = |mut bytes: &'_ [u8]| {
+            let mut skipped = 0;
+            while let Some(length) = after_any(bytes, &QUOTES) {
+                bytes = &bytes[length..];
+                skipped += length;
+            }
+            skipped
+        };
         memmem::find_iter(bytes, ACCESS_TOKEN).any(|at| {
-            let after = &bytes[at + ACCESS_TOKEN.len()..];
-            let after = &after[skipped(after)..];
-            let assigns = [&b"="[..], b":", b"%3D", b"%3d", b"%3A", b"%3a"];
-            let Some(value) = assigns.iter().find_map(|sign| after.strip_prefix(*sign)) else {
+            let mut value = &bytes[at + ACCESS_TOKEN.len()..];
+            value = &value[without_quotes(value)..];
+            let Some(sign) = after_any(value, &SIGNS) else {
                 return false;
             };
-            let value = &value[skipped(value)..];
+            value = &value[sign..];
+            value = &value[without_quotes(value)..];
+            let is_empty = !value
+                .first()
+                .is_some_and(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(byte));
             let is_known = self.texts.iter().any(|text| value.starts_with(text.needle()));
-            let is_empty = !value.first().is_some_and(u8::is_ascii_alphanumeric);
             !is_known && !is_empty && !value.starts_with(self.stand_in.as_bytes())
         })
     }
@@ -435,6 +452,9 @@ mod tests {
             r#"{"request":"POST /x?access_token=OTHER&a=1"}"#,
             r#"{"request":"{\"access_token\" : \"OTHER\"}"}"#,
             "url=%2Fx%3Faccess_token%3DOTHER",
+            "body=%7B%22access_token%22%3A%22OTHER%22%7D",
+            r"/x?access_token\u003d-OTHER",
+            "<access_token>OTHER</access_token>",
             "access_token=TOK-abc&access_token=OTHER",
         ] {
             assert!(hidden.misses_a_token(answer.as_bytes()), "{answer}");

@@ -246,6 +246,12 @@ impl Ledger {
         }
     }
 
+    /// Returns when entries were last marked as in flight, in epoch seconds.
+    #[must_use]
+    pub const fn claimed_at(&self) -> Option<i64> {
+        self.claimed_at
+    }
+
     /// Marks the entries at `positions` as in flight from `now` (epoch seconds) on. None may be in flight yet.
     pub fn claim(&mut self, positions: &[usize], now: i64) {
         self.claimed_at = Some(now);

@@ -13,6 +13,8 @@ use super::judge::Verdict;
 const ASK_AFTER: u64 = 1_000;
 /// Messages that are left when it is asked while others go out: this many, or a third of what it granted.
 const ASK_AHEAD: u64 = 400;
+/// Milliseconds for which the first of several campaigns waits until the others yield: a grant and a lease have ended then.
+const STARVES_FOR: i64 = 90_000;
 /// The fewest messages that are granted at once, while enough are left.
 const LEAST_GRANT: u64 = 50;
 /// Milliseconds after which it is asked again, and after which it is asked while messages go out.
@@ -34,6 +36,8 @@ pub(crate) struct Quota {
     taken_meanwhile: Option<u64>,
     /// The other campaigns that send too, as far as it is known.
     others: Others,
+    /// Since when the others have what is left, in epoch milliseconds.
+    starved_since: Option<i64>,
 }
 
 /// The other campaigns that send too.
@@ -68,6 +72,7 @@ impl Quota {
                 count: 1,
                 come_later: false,
             },
+            starved_since: None,
         }
     }
 
@@ -143,8 +148,10 @@ impl Quota {
         self.left = free.saturating_sub(held).min(at_once);
         self.granted = self.left;
         if self.left > 0 || (taken > 0 && free > 0) {
+            self.starved_since = None;
             return Verdict::GoesOn;
         }
+        let starved_for = now - *self.starved_since.get_or_insert(now);
         let Today {
             daily_limit, remain, ..
         } = today;
@@ -154,8 +161,8 @@ impl Quota {
         );
         match free {
             0 => Verdict::Waits(WaitingFor::Quota, both(&english, &chinese)),
-            // The others yield when they next ask.
-            _ if others.come_later => Verdict::GoesOn,
+            // The others yield when they next ask, unless no run works on them.
+            _ if others.come_later && starved_for < STARVES_FOR => Verdict::GoesOn,
             _ => Verdict::Yields(both(
                 &format!("{english}; another campaign may need the rest"),
                 &format!("{chinese}，其余可能为另一个群发任务所需"),
@@ -227,6 +234,8 @@ mod tests {
                 "{id}: all that is left may be theirs"
             );
             assert_eq!(one_of_three.left, 0);
+            let verdict = one_of_three.learn(today(3_000), Some(1_000), None, NOW + STARVES_FOR);
+            assert!(matches!(verdict, Verdict::Yields(_)), "{id}: nobody waits for ever");
             // The others have yielded.
             one_of_three.learn(today(3_000), Some(1_000), Some(Others::of(id, &ids[..0])), NOW);
             assert_eq!(one_of_three.left, 1_000);

@@ -14,6 +14,8 @@ use super::{
     run::{Ended, Run},
 };
 
+/// Seconds from a send in which its record may be written late.
+const RECORDED_WITHIN: i64 = 29 * 24 * 3600;
 /// Seconds from one look for receipts to the next. Receipts usually come within seconds.
 const LOOKS: [i64; 14] = [
     60, 60, 60, 60, 60, 300, 300, 900, 3_600, 3_600, 21_600, 21_600, 86_400, 172_800,
@@ -122,8 +124,10 @@ impl Run<'_> {
                 records.any(|(recorded, _)| recorded == msgid)
             };
             let unrecorded: Vec<_> = sent.iter().filter(|(msgid, _)| !has_record(msgid)).collect();
-            if !unrecorded.is_empty() {
-                self.record_late(id, chunk, &unrecorded).await?;
+            // A record ends by itself after 30 days.
+            let asked_at = ledger.claimed_at().filter(|at| self.seconds() - at < RECORDED_WITHIN);
+            if let Some(asked_at) = asked_at.filter(|_| !unrecorded.is_empty()) {
+                self.record_late(id, chunk, &unrecorded, asked_at).await?;
             }
         }
         let now = self.seconds();
@@ -144,8 +148,9 @@ impl Run<'_> {
         Ok(changed)
     }
 
-    /// Records messages that the table did not take when they were sent: `sent` has their msgids and positions in the chunk.
-    async fn record_late(&self, id: &str, chunk: u32, sent: &[(&&str, &usize)]) -> Result<(), Ended> {
+    /// Records messages that the table did not take when they were sent, at about `asked_at` (epoch seconds): `sent` has their msgids
+    /// and positions in the chunk.
+    async fn record_late(&self, id: &str, chunk: u32, sent: &[(&&str, &usize)], asked_at: i64) -> Result<(), Ended> {
         let table = &self.account.table;
         let recipients = table.chunks(id, [chunk]).await?.remove(&chunk).unwrap_or_default();
         let template_id = self.campaign().plan.content.template_id.clone();
@@ -158,7 +163,7 @@ impl Run<'_> {
                 template_id: &template_id,
                 campaign: Some(id),
             };
-            table.record_sent(message, self.now()).await?;
+            table.record_sent(message, asked_at * 1000).await?;
         }
         Ok(())
     }

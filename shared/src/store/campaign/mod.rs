@@ -256,7 +256,7 @@ impl Table {
     }
 
     /// Returns the ids of the campaigns that send messages at `now` (epoch seconds): those that are due, and neither wait nor have to
-    /// load first.
+    /// load first. One that a caller has just paused or cancelled may send until its run notices.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be read.
@@ -268,8 +268,14 @@ impl Table {
                 .await?;
             due.retain(|id| {
                 let item = items.get(&self.campaign_pk(id));
-                // One that this version cannot read may send.
-                item.is_none_or(|item| Campaign::from_attributes(id, item).is_none_or(|campaign| campaign.is_sending()))
+                let campaign = item.and_then(|item| Some((item, Campaign::from_attributes(id, item)?)));
+                // No run of this version works on one that it cannot read.
+                campaign.is_some_and(|(item, campaign)| {
+                    let ends = get_number(item, "claim_expires_at").filter(|_| item.contains_key("owner"));
+                    let has_run = ends.is_some_and(|ends: i64| now < ends);
+                    let is_ordered_off = matches!(campaign.state, CampaignState::Paused | CampaignState::Cancelled);
+                    campaign.is_sending() || (is_ordered_off && has_run)
+                })
             });
         }
         Ok(due)

@@ -173,6 +173,25 @@ async fn a_campaign_that_this_version_cannot_read_is_an_error_and_stays() {
 }
 
 #[tokio::test]
+async fn a_campaign_sends_until_its_run_has_noticed_the_pause() {
+    let bench = Bench::start().await;
+    let table = &bench.table;
+    let (sends, loads) = (&loaded(table).await, &loaded(table).await);
+    for id in [sends, loads] {
+        order(table, id, Order::Start).await.unwrap();
+    }
+    let leased = table.lease_campaign(sends, "a", NOW, NOW + 30, NOW + 60).await;
+    let campaign = leased.unwrap().unwrap().unwrap().campaign;
+    let running = NewState::plain(CampaignState::Running);
+    assert!(table.advance_campaign(&campaign, "a", &running, None).await.unwrap());
+    let senders = async |now| table.sending_campaigns(now).await.unwrap();
+    assert_eq!(senders(NOW).await, std::slice::from_ref(sends));
+    order(table, sends, Order::Pause).await.unwrap();
+    assert_eq!(senders(NOW + 29).await, std::slice::from_ref(sends));
+    assert!(senders(NOW + 30).await.is_empty(), "its run has died");
+}
+
+#[tokio::test]
 async fn one_run_holds_the_lease_and_an_order_is_never_overwritten() {
     let bench = Bench::start().await;
     let table = &bench.table;
