@@ -135,3 +135,15 @@ async fn without_a_refresher_or_a_member_the_event_is_an_error_and_the_rest_work
         "to nobody whom the platform knows"
     );
 }
+
+/// The queue delivers a failed event for 14 days.
+#[tokio::test]
+async fn they_are_not_sent_when_they_answer_nothing_any_more() {
+    let stage = written_to().await;
+    let mut worker = start(&stage).await;
+    let mut late = then("c1", &["one", "two"]);
+    late["at"] = (now() - 31 * 60).into();
+    assert_eq!(worker.succeed(&late).await, sent(0));
+    assert_eq!(stage.wechat.calls(CUSTOM).await, 0);
+    assert!(worker.metrics().iter().any(|line| line["LostReplies"] == 1.0));
+}
