@@ -2,7 +2,6 @@
 //! See [WeChat Docs/创建菜单](https://developers.weixin.qq.com/doc/service/api/custommenu/api_createcustommenu).
 
 use std::time::Duration;
-use wechat::bilingual::caused;
 
 use http::Response;
 use http_api::{
@@ -17,6 +16,7 @@ use wechat::{
         conditional_menu::{AddConditionalMenu, DeleteConditionalMenu},
         menu::{CreateMenu, DeleteMenu, GetCurrentMenu, GetMenu},
     },
+    bilingual::caused,
     clock::Deadline,
     digest::sha256_hex,
     errcode::NO_MENU,
@@ -148,8 +148,8 @@ async fn delete(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>,
     alone(app, owner, expected.is_some(), change).await
 }
 
-/// Makes a change as the run `owner`. One that `has_read` the menu it replaces holds the claim: of two such changes at once the
-/// second has read a menu that is being replaced. Without that the last change wins, and a caller can repeat it at once.
+/// Makes a change as the run `owner`. A change whose caller `has_read` the menu holds the claim: of two such changes at once, the
+/// second replaces a menu that its caller has not read. Among the other changes the last one wins, and a retry need not wait.
 async fn alone<T>(
     app: &App,
     owner: &str,

@@ -2,12 +2,12 @@
 //! OAuth codes. It is the only function that holds the AppSecret.
 
 use std::{sync::Arc, time::Duration};
-use wechat::bilingual::caused;
 
 use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde_json::{Value, json};
 use wechat::{
     api::{ApiError, ClientError, TokenEndpoint},
+    bilingual::caused,
     clock::{Clock, Deadline},
     config::{ConfigError, RefresherConfig},
     digest::logged_openid,

@@ -2,10 +2,10 @@
 //! effects: when it fails, nothing is handed over to `worker`, and WeChat delivers again.
 
 use std::time::Duration;
-use wechat::bilingual::caused;
 
 use tokio::time::{Instant, timeout};
 use wechat::{
+    bilingual::caused,
     message::{Callback, is_binding_id},
     store::{BindOutcome, Person, StoreError},
 };

@@ -19,7 +19,6 @@ use std::{
     },
     time::Duration,
 };
-use wechat::bilingual::caused;
 
 use futures_util::future::join_all;
 use lambda_runtime::{Diagnostic, LambdaEvent};
@@ -27,6 +26,7 @@ use serde_json::{Map, Value, json};
 use wechat::{
     account::Account,
     api::ClientError,
+    bilingual::caused,
     clock::{Clock, Deadline},
     config::{ConfigError, WorkerConfig},
     effects::{EffectError, Effects, EventBus, FurtherReplies, LateEffects, NotFurtherReplies, NotLateEffects, Ran},

@@ -21,7 +21,7 @@ pub enum BackupError {
     #[error("there is no data in {} / 该目录没有数据", .0.display())]
     NoData(PathBuf),
     /// The file of the copy cannot be created: it exists, or its folder does not.
-    #[error("{} cannot be created: {source} / 无法创建备份文件：文件已存在，或目录不存在", .file.display())]
+    #[error("{file} cannot be created: {source} / 无法创建 {file}：{source}", file = .file.display())]
     File {
         /// The file.
         file: PathBuf,

@@ -13,11 +13,11 @@ pub mod signature;
 #[cfg(test)]
 mod tests;
 
-use crate::bilingual::caused;
 use std::fmt;
 
 use self::aes::{DecryptError, EncodingAesKey};
 use crate::{
+    bilingual::caused,
     secret::Secret,
     xml::{ParseError, Tree, XmlWriter, ciphertexts},
 };

@@ -1,7 +1,6 @@
 //! Hands effects over to `worker` when they could not happen before the webhook's answer.
 
 #[cfg(feature = "invoke")]
-use crate::bilingual::caused;
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
 use serde_json::{Value, json};
@@ -11,6 +10,7 @@ use crate::aws::{InvokeError, LambdaFunction};
 #[cfg(feature = "invoke")]
 use crate::clock::Clock;
 use crate::{
+    bilingual::caused,
     message::{Callback, NotACallback},
     xml::{ParseError, Tree},
 };

@@ -9,7 +9,6 @@ mod event_bus;
 mod further;
 mod late;
 
-use crate::bilingual::caused;
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -22,6 +21,7 @@ pub use self::{
     late::{HandOverError, LateEffects, NotLateEffects, WorkerPort},
 };
 use crate::{
+    bilingual::caused,
     clock::Clock,
     counts::DailyCounts,
     message::{Callback, Content, Event, is_msgid},

@@ -1,6 +1,5 @@
 //! Asks the team's own code.
 
-use crate::bilingual::caused;
 use std::{sync::OnceLock, time::Duration};
 
 use http::StatusCode;
@@ -10,7 +9,7 @@ use super::{
     reply::{InvalidReply, OwnReply},
     signature::sign,
 };
-use crate::{config::ForwardConfig, error_chain::chain, transport};
+use crate::{bilingual::caused, config::ForwardConfig, error_chain::chain, transport};
 
 /// Bytes of an answer that are read.
 const LONGEST_ANSWER: usize = 64 * 1024;

@@ -1,10 +1,10 @@
 //! What own code wants to be answered.
 
-use crate::bilingual::caused;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
+    bilingual::caused,
     rules::{RuleReply, parse_reply},
     validate::{Fault, Place, in_words},
 };

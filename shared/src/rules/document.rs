@@ -1,6 +1,5 @@
 //! The rules document as JSON: read by hand rather than by derive, so that one `PUT` reports every fault at once.
 
-use crate::bilingual::caused;
 use std::collections::HashMap;
 
 use regex_syntax::hir::Hir;
@@ -9,6 +8,7 @@ use serde_json::Value;
 
 use super::{DEFAULT_BIND_FAILED, DEFAULT_BOUND, fold, lookups};
 use crate::{
+    bilingual::caused,
     reply::{NEWS_LIMIT, Reply, TEXT_LIMIT},
     validate::{Fault, Object, Place, Reader, in_words},
     xml::is_xml_character,

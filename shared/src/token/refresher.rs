@@ -10,12 +10,12 @@
 //! A run shares the result, token or failure, of another run that ended since this one began. The lease of a run that died
 //! expires within a minute.
 
-use crate::bilingual::caused;
 use std::{future::Future, sync::Arc, time::Duration};
 
 use super::{ErrorType, Refreshed};
 use crate::{
     api::{ApiError, IssuedToken, Rejection, TokenIssuer},
+    bilingual::caused,
     clock::{Clock, Deadline},
     digest::sha256,
     errcode::{BETWEEN_REPLACEMENTS, Class},

@@ -1,7 +1,6 @@
 //! Gets the access_token: from memory, else from the table, else from a run of the refresher. Never from WeChat itself, since
 //! only the refresher holds the AppSecret.
 
-use crate::bilingual::caused;
 use std::{
     fmt,
     future::Future,
@@ -18,6 +17,7 @@ use tokio::sync::Mutex;
 use super::{Action, ErrorType, UnknownErrorType};
 use crate::{
     api::{ApiError, Rejection},
+    bilingual::caused,
     clock::{Clock, Deadline},
     errcode::BETWEEN_REPLACEMENTS,
     secret::Secret,

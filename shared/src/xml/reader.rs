@@ -1,5 +1,7 @@
 //! Parses XML into a [`Tree`].
 
+use std::borrow::Cow;
+
 use quick_xml::{Reader, escape::resolve_xml_entity, events::Event};
 
 use super::{CDATA_END, ESCAPED_CDATA_END, MAX_DEPTH, ParseError, Tree};
@@ -29,7 +31,7 @@ pub(super) fn parse(text: &str, text_end: TextEnd) -> Result<Tree, ParseError> {
                 let cdata = rest.trim_ascii_start().strip_prefix(CDATA_START);
                 if let Some(cdata) = cdata.filter(|_| text_end == TextEnd::Element) {
                     let raw = RawText::read(cdata, builder.text_author(), tag.name().as_ref())?;
-                    builder.cdata(&raw.text.replace(ESCAPED_CDATA_END, CDATA_END))?;
+                    builder.cdata(&unescaped(raw.text))?;
                     resume = raw.resume;
                     *reader.get_mut() = raw.end_tag.as_bytes();
                 }
@@ -53,6 +55,15 @@ pub(super) fn parse(text: &str, text_end: TextEnd) -> Result<Tree, ParseError> {
             Event::DocType(_) => return Err(ParseError::Dtd),
             Event::Eof => return builder.finish(),
         }
+    }
+}
+
+/// Undoes what a writer of XML does to the end of a section in a text. WeChat does not do it.
+fn unescaped(text: &str) -> Cow<'_, str> {
+    if text.contains(ESCAPED_CDATA_END) {
+        text.replace(ESCAPED_CDATA_END, CDATA_END).into()
+    } else {
+        text.into()
     }
 }
 

@@ -52,7 +52,7 @@ fn within_a_section(text: &str) -> Cow<'_, str> {
     if !text.chars().all(is_xml_character) {
         text = text.chars().filter(|&character| is_xml_character(character)).collect();
     }
-    if text.contains("]]>") {
+    if text.contains(CDATA_END) {
         text = text.replace(CDATA_END, ESCAPED_CDATA_END).into();
     }
     text

@@ -1,7 +1,6 @@
 //! The checks of the doctor.
 
 use std::time::Duration;
-use wechat::bilingual::caused;
 
 use http_api::Problem;
 use wechat::{
@@ -9,6 +8,7 @@ use wechat::{
         management::{CheckCallback, GetCallbackAddresses, GetQuota, is_among},
         template::ListTemplates,
     },
+    bilingual::caused,
     callback::MessageMode,
     clock::{Deadline, beijing_day},
     config::{SHORTEST_API_KEY, count_short_keys},

@@ -106,12 +106,11 @@ impl Judge {
             None => (Change::Requeued, self.not_asked(&error, now)),
             Some(rejection) => {
                 let verdict = self.about_the_campaign(rejection, is_repeat);
-                let is_about_one = verdict == Verdict::GoesOn || rejection.errcode == DUPLICATE;
                 let refused = Change::Refused(rejection.errcode.to_string());
                 match verdict {
                     Verdict::GoesOn if is_repeat => (refused, self.repeat_refused()),
                     Verdict::GoesOn => (refused, self.answered(true)),
-                    verdict if is_about_one => (refused, verdict),
+                    verdict if rejection.errcode == DUPLICATE => (refused, verdict),
                     verdict => (Change::Requeued, verdict),
                 }
             }

@@ -7,12 +7,12 @@
 
 mod rules;
 
-use crate::bilingual::{both, halves};
 use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
 use super::{LIMIT, Place};
+use crate::bilingual::{both, halves};
 
 pub use rules::is_const;
 
