@@ -12,7 +12,7 @@ use super::{
 use crate::{
     bilingual::caused,
     clock::{Clock, Deadline},
-    errcode::{Errcode, NO_MENU, NOT_WHITELISTED},
+    errcode::{self, Errcode, NO_MENU},
     error_chain::chain,
     secret::Secret,
     telemetry::{self, Metric},
@@ -222,7 +222,7 @@ impl Client {
         if let Some(refusal) = refusal {
             let class = Some(("Class", refusal.class.name()));
             telemetry::emit(&[Metric::count("WechatErrcodes")], class, now);
-            if refusal.code == NOT_WHITELISTED {
+            if errcode::is_about_the_whitelist(refusal.code) {
                 telemetry::emit(&[Metric::count("WhitelistDenied")], None, now);
             }
         }

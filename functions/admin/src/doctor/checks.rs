@@ -5,13 +5,14 @@ use std::time::Duration;
 use http_api::Problem;
 use wechat::{
     api::calls::{
-        management::{CheckCallback, GetCallbackAddresses, GetQuota, is_among},
+        management::{CheckCallback, GetCallbackAddresses, GetQuota, Quota, is_among},
         template::ListTemplates,
     },
-    bilingual::caused,
+    bilingual::{both, caused},
     callback::MessageMode,
     clock::{Deadline, beijing_day},
     config::{SHORTEST_API_KEY, count_short_keys},
+    sending::{Obstacle, refusal},
     store::{ForwardList, RefusedCallback, RelayedCalls, Sender, StoredToken, TokenItem},
     token::{Action, TokenError},
 };
@@ -211,24 +212,40 @@ async fn unanswered_pings(app: &App, lost: &str) -> CheckResult {
     ))
 }
 
-/// Checks that the API at `cgi_path` has calls left today.
+/// Checks that the APIs at `cgi_paths` have calls left today, the first above all: another one may belong to another program.
 /// See [WeChat Docs/接口调用频次](https://developers.weixin.qq.com/doc/service/guide/dev/api/limit.html).
-pub(super) async fn quota(app: &App, cgi_path: &str, deadline: Deadline) -> CheckResult {
-    let today = app.account.call(&GetQuota { cgi_path }, deadline).await?;
-    if today.remain == 0 {
-        return Err(Problem::set_up(format!(
-            "all {0} calls of today are used up / 今日 {0} 次额度已用完",
-            today.daily_limit
-        ))
-        .with_hint(
-            "Wait until midnight in China, or clear the quota in the console (10 times a month). \
-             / 请等到次日零点，或在公众号后台清零（每月 10 次）。",
-        ));
+pub(super) async fn quota(app: &App, cgi_paths: &[&str], deadline: Deadline) -> CheckResult {
+    let (mut english, mut chinese) = (Vec::new(), Vec::new());
+    for cgi_path in cgi_paths {
+        let (left, left_too) = match app.account.call(&GetQuota { cgi_path }, deadline).await {
+            Ok(today) if today.remain == 0 && english.is_empty() => return Err(used_up(today)),
+            Ok(Quota {
+                daily_limit, remain, ..
+            }) => (
+                format!("{remain} of {daily_limit} calls left today"),
+                format!("今日 {daily_limit} 次额度剩余 {remain} 次"),
+            ),
+            // WeChat tells some accounts nothing, and of some APIs nothing to anybody.
+            Err(error) if refusal(&error).is_some_and(|refused| Obstacle::of(refused.errcode).is_none()) => {
+                ("WeChat does not tell the quota".to_owned(), "微信未告知额度".to_owned())
+            }
+            Err(error) => return Err(error.into()),
+        };
+        english.push(format!("{cgi_path}: {left}"));
+        chinese.push(format!("{cgi_path}：{left_too}"));
     }
-    passed(format!(
-        "{0} of {1} calls left today / 今日 {1} 次额度剩余 {0} 次",
-        today.remain, today.daily_limit
+    passed(both(&english.join("; "), &chinese.join("；")))
+}
+
+fn used_up(today: Quota) -> Problem {
+    Problem::set_up(format!(
+        "all {0} calls of today are used up / 今日 {0} 次额度已用完",
+        today.daily_limit
     ))
+    .with_hint(
+        "Wait until midnight in China, or clear the quota in the console (10 times a month). \
+         / 请等到次日零点，或在公众号后台清零（每月 10 次）。",
+    )
 }
 
 /// Checks the lengths of the API keys: a guessed key opens the whole API. The key of a simulated run is public.

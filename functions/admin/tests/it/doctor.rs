@@ -305,6 +305,17 @@ async fn what_the_account_lacks_is_told_by_the_check_that_finds_it() {
 }
 
 #[tokio::test]
+async fn a_quota_that_wechat_does_not_tell_is_no_fault() {
+    let mut admin = Admin::start().await;
+    let fault = json!({"path": "/cgi-bin/openapi/quota/get", "errcode": 76021, "times": 3});
+    admin.stage.wechat.control("faults", &fault).await;
+    let found = examine(&mut admin).await;
+    for name in ["send quota", "token quota"] {
+        assert_eq!(check(&found, name)["ok"], true, "{found}");
+    }
+}
+
+#[tokio::test]
 async fn a_refresher_that_cannot_be_invoked_is_named_by_its_variable() {
     let mut admin = Admin::start_with(&[("AWS_ENDPOINT_URL_LAMBDA", "http://127.0.0.1:9")]).await;
     assert_failed(
