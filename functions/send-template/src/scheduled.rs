@@ -92,7 +92,7 @@ pub(crate) struct ScheduledStatus {
     errcode: Option<i64>,
 }
 
-/// Schedules `message` for `send_at`, unless it could never be sent.
+/// Schedules `message` for `send_at`, once for an `Idempotency-Key`.
 pub(crate) async fn schedule(
     app: &App,
     request: &ApiRequest<'_>,
@@ -100,6 +100,30 @@ pub(crate) async fn schedule(
     message: &SendTemplate,
     send_at: i64,
 ) -> Result<Response<String>, Problem> {
+    let id = &match idempotency::key(request.headers())? {
+        Some(key) => {
+            let name = idempotency::name(app, request.caller(), key);
+            sha256_hex(format!("scheduled {name}").as_bytes())[..ID_LENGTH].to_owned()
+        }
+        None => random::hex::<{ ID_LENGTH / 2 }>(),
+    };
+    // The checks belong to it: a retry gets the recorded answer also when the message could no longer be scheduled.
+    let run = async |_| match store(app, request, body, message, send_at, id).await {
+        Ok(scheduled) => (response::json(202, &scheduled), Progress::Done),
+        Err(problem) => (problem.into_response(), Progress::NotAttempted),
+    };
+    idempotency::once(app, request, body, None, Some(id), run).await
+}
+
+/// Stores `message` under `id`, unless it could never be sent.
+async fn store<'a>(
+    app: &App,
+    request: &ApiRequest<'_>,
+    body: &Value,
+    message: &SendTemplate,
+    send_at: i64,
+    id: &'a str,
+) -> Result<Scheduled<'a>, Problem> {
     let now = app.account.clock.now();
     if send_at < now || send_at > now + AHEAD {
         let detail = "send_at must lie ahead, by a year at most / send_at 应为将来的时间，最多一年";
@@ -117,15 +141,8 @@ pub(crate) async fn schedule(
     if findings.iter().any(Finding::is_refusal) && !message.only_warns {
         return Err(Problem::template_mismatch(findings));
     }
-    let id = &match idempotency::key(request.headers())? {
-        Some(key) => {
-            let name = format!("{} {} {key}", app.account.table.app_id(), request.caller().namespace());
-            sha256_hex(format!("scheduled {name}").as_bytes())[..ID_LENGTH].to_owned()
-        }
-        None => random::hex::<{ ID_LENGTH / 2 }>(),
-    };
     let client_msg_id = message.client_msg_id.clone();
-    let scheduled = &ScheduledMessage {
+    let scheduled = ScheduledMessage {
         message: TemplateMessage {
             touser: if user.is_some() {
                 String::new()
@@ -147,24 +164,14 @@ pub(crate) async fn schedule(
         msgid: None,
         errcode: None,
     };
-    let findings = &findings;
-    let put = async |_| {
-        let stored = app.account.table.schedule_message(id, scheduled).await;
-        let answer = match stored {
-            Ok(Some(other)) if other.fingerprint != scheduled.fingerprint => Problem::key_reused().into_response(),
-            Ok(_) => {
-                let answer = Scheduled {
-                    scheduled: id,
-                    send_at,
-                    findings: findings.clone(),
-                };
-                return (response::json(202, &answer), Progress::Done);
-            }
-            Err(error) => Problem::from(error).into_response(),
-        };
-        (answer, Progress::NotAttempted)
-    };
-    idempotency::once(app, request, body, None, Some(id), put).await
+    match app.account.table.schedule_message(id, &scheduled).await? {
+        Some(other) if other.fingerprint != scheduled.fingerprint => Err(Problem::key_reused()),
+        _ => Ok(Scheduled {
+            scheduled: id,
+            send_at,
+            findings,
+        }),
+    }
 }
 
 /// Finds a scheduled message. One of a template that the caller may not use does not exist for the caller.

@@ -3,6 +3,7 @@
 //! DynamoDB deletes expired items late, so readers compare the times themselves.
 
 mod arrival;
+mod batch;
 mod binding;
 mod callback;
 #[cfg(feature = "client")]

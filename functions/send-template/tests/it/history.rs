@@ -45,6 +45,22 @@ async fn a_message_with_a_time_is_scheduled_once_for_a_key() {
 }
 
 #[tokio::test]
+async fn a_key_gets_its_answer_also_when_the_message_could_no_longer_be_scheduled() {
+    let stage = Stage::with_token().await;
+    stage.table.bind("u-1", FOLLOWER).await;
+    let function = &mut stage.function(BINARY).await;
+    let mut to_user = message_for("user", "u-1");
+    to_user["send_at"] = json!(now() + 3600);
+    let first = send_with_key(function, &to_user, "order-1").await;
+    assert_eq!(first.status, 202, "{first:?}");
+    stage.table.delete("user#u-1").await;
+    let again = send_with_key(function, &to_user, "order-1").await;
+    assert_eq!(again.parts(), first.parts());
+    let other = send_with_key(function, &to_user, "order-2").await;
+    assert_eq!(other.status, 404, "{other:?}");
+}
+
+#[tokio::test]
 async fn one_that_is_being_sent_cannot_be_cancelled() {
     let stage = Stage::with_token().await;
     let function = &mut stage.function(BINARY).await;

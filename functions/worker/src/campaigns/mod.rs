@@ -6,13 +6,16 @@
 //!
 //! | to see | read |
 //! |---|---|
-//! | how a campaign goes from one state to the next | `run` |
+//! | how a campaign goes from one state to the next | `states` |
+//! | how a run holds its campaign, and notices orders | `run` |
+//! | how the first messages go out alone | `canary` |
 //! | how the audience is read | `loading` |
 //! | how messages go out | `sending`, at the turn that `pace` and `quota` give |
 //! | what WeChat's answers mean | `judge` |
 //! | what is written down of each recipient, and how it is counted | `ledgers` |
 //! | how receipts move the totals | `settling` |
 
+mod canary;
 mod judge;
 mod ledgers;
 mod loading;
@@ -21,6 +24,7 @@ mod quota;
 mod run;
 mod sending;
 mod settling;
+mod states;
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},

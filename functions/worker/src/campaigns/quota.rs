@@ -5,9 +5,10 @@ use wechat::{
     api::calls::management::Quota as Today,
     bilingual::both,
     campaign::{WaitingFor, reserve},
+    sending::QuotaToday,
 };
 
-use super::judge::Verdict;
+use super::judge::{NO_CLEAR_ANSWER, Verdict};
 
 /// Messages after which WeChat is asked for the quota again.
 const ASK_AFTER: u64 = 1_000;
@@ -20,6 +21,10 @@ const LEAST_GRANT: u64 = 50;
 /// Milliseconds after which it is asked again, and after which it is asked while messages go out.
 const ASK_EVERY: i64 = 60_000;
 const ASK_EARLY: i64 = 45_000;
+/// Milliseconds after which it is asked again when it gave no answer.
+const ASK_AGAIN: i64 = 5_000;
+/// Questions in a row without an answer after which a campaign with nothing left of what was granted waits.
+const UNANSWERED: u32 = 3;
 
 /// What a run knows of the day's quota.
 #[derive(Debug)]
@@ -38,6 +43,8 @@ pub(crate) struct Quota {
     others: Others,
     /// Since when the others have what is left, in epoch milliseconds.
     starved_since: Option<i64>,
+    /// Questions in a row without an answer.
+    unanswered: u32,
 }
 
 /// The other campaigns that send too.
@@ -73,6 +80,7 @@ impl Quota {
                 come_later: false,
             },
             starved_since: None,
+            unanswered: 0,
         }
     }
 
@@ -122,25 +130,32 @@ impl Quota {
         self.taken_meanwhile = Some(self.in_flight);
     }
 
-    /// Takes in WeChat's answer; an account that may not ask has no reserve, and WeChat's own refusal ends its day. `kept` are the
-    /// calls that the campaign leaves to single sends. Each of the `others`, campaigns that send too, may hold as much as this one
+    /// Takes in WeChat's answer. An account that WeChat does not tell has no reserve, and a refusal ends its day. Without an answer
+    /// nothing more is granted: what is kept might be taken. `kept` are the calls that the campaign leaves to single sends. Each of the `others`, campaigns that send too, may hold as much as this one
     /// may be granted at once; `None` when they could not be read.
-    pub(crate) fn learn(
-        &mut self,
-        today: Option<Today>,
-        kept: Option<u64>,
-        others: Option<Others>,
-        now: i64,
-    ) -> Verdict {
+    pub(crate) fn learn(&mut self, today: QuotaToday, kept: Option<u64>, others: Option<Others>, now: i64) -> Verdict {
         let taken = self.taken_meanwhile.take().unwrap_or_default();
         self.asked_at = now;
         self.others = others.unwrap_or(self.others);
         let others = self.others;
-        let Some(today) = today else {
-            self.left = ASK_AFTER;
-            self.granted = self.left;
-            return Verdict::GoesOn;
+        let today = match today {
+            QuotaToday::Known(today) => today,
+            QuotaToday::NotTold => {
+                self.left = ASK_AFTER;
+                self.granted = self.left;
+                return Verdict::GoesOn;
+            }
+            QuotaToday::NoAnswer => {
+                self.asked_at = now - ASK_EARLY + ASK_AGAIN;
+                self.unanswered += 1;
+                return if self.left == 0 && self.unanswered >= UNANSWERED {
+                    Verdict::Waits(WaitingFor::Platform, NO_CLEAR_ANSWER.to_owned())
+                } else {
+                    Verdict::GoesOn
+                };
+            }
         };
+        self.unanswered = 0;
         let reserve = reserve(kept, today.daily_limit);
         let at_once = (today.daily_limit / 100).clamp(LEAST_GRANT, ASK_AFTER);
         let held = taken + others.count * at_once;
@@ -181,8 +196,8 @@ mod tests {
         come_later: true,
     });
 
-    fn today(remain: u64) -> Option<Today> {
-        Some(Today {
+    fn today(remain: u64) -> QuotaToday {
+        QuotaToday::Known(Today {
             daily_limit: 100_000,
             used: 100_000 - remain,
             remain,
@@ -258,6 +273,20 @@ mod tests {
     }
 
     #[test]
+    fn without_an_answer_nothing_more_is_granted() {
+        let mut quota = Quota::new();
+        quota.learn(today(1_100), Some(1_000), ALONE, NOW);
+        quota.take();
+        let verdict = quota.learn(QuotaToday::NoAnswer, Some(1_000), ALONE, NOW);
+        assert_eq!((verdict, quota.left), (Verdict::GoesOn, 99));
+        assert!(!quota.is_low(NOW + 4_999) && quota.is_low(NOW + 5_000));
+        quota.forget();
+        let mut ask = || quota.learn(QuotaToday::NoAnswer, Some(1_000), ALONE, NOW);
+        assert_eq!(ask(), Verdict::GoesOn);
+        assert!(matches!(ask(), Verdict::Waits(WaitingFor::Platform, _)));
+    }
+
+    #[test]
     fn what_goes_out_while_wechat_is_asked_is_counted() {
         let mut quota = Quota::new();
         quota.begin();
@@ -280,7 +309,7 @@ mod tests {
     fn it_is_asked_every_minute_and_an_account_that_may_not_ask_goes_on() {
         let mut quota = Quota::new();
         assert!(quota.is_unknown(NOW));
-        assert_eq!(quota.learn(None, None, ALONE, NOW), Verdict::GoesOn);
+        assert_eq!(quota.learn(QuotaToday::NotTold, None, ALONE, NOW), Verdict::GoesOn);
         assert!(!quota.is_unknown(NOW + 59_999) && quota.is_unknown(NOW + 60_000));
         assert!(quota.is_low(NOW + 45_000));
     }

@@ -56,6 +56,13 @@ impl Campaign {
         fn json<T: DeserializeOwned>(item: &Attributes, name: &str) -> Option<T> {
             serde_json::from_str(get_text(item, name)?).ok()
         }
+        /// `None` when the attribute is there and cannot be read.
+        fn optional_json<T: DeserializeOwned>(item: &Attributes, name: &str) -> Option<Option<T>> {
+            match item.get(name) {
+                Some(_) => json(item, name).map(Some),
+                None => Some(None),
+            }
+        }
         let incomplete = item.get("incomplete").and_then(|set| set.as_ss().ok());
         let incomplete = incomplete.into_iter().flatten().filter_map(|range| parse_range(range));
         Some(Self {
@@ -66,7 +73,7 @@ impl Campaign {
                 audience: json::<Audience>(item, "audience")?,
                 pace: get_number(item, "pace")?,
                 start_at: get_number(item, "start_at"),
-                canary: json::<Canary>(item, "canary"),
+                canary: optional_json::<Canary>(item, "canary")?,
                 keep_for_single_sends: get_number(item, "keep_for_single_sends"),
                 only_warns: item.get("only_warns").is_some_and(|value| value.as_bool() == Ok(&true)),
             },
@@ -80,7 +87,7 @@ impl Campaign {
             incomplete: incomplete.collect(),
             started_at: get_number(item, "started_at"),
             finished_at: get_number(item, "finished_at"),
-            progress: json::<Progress>(item, "progress").unwrap_or_default(),
+            progress: optional_json::<Progress>(item, "progress")?.unwrap_or_default(),
             changes: get_number(item, "changes").unwrap_or(0),
             run_ends_at: get_number(item, "run_ends_at"),
         })

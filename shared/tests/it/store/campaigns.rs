@@ -172,6 +172,19 @@ async fn a_campaign_that_this_version_cannot_read_is_an_error_and_stays() {
     assert_eq!(table.campaign(&format!("{id}#due")).await.unwrap(), None);
 }
 
+/// Taken for absent, its progress would be written anew, and its canary left out.
+#[tokio::test]
+async fn what_of_a_campaign_cannot_be_read_does_not_count_as_absent() {
+    let bench = Bench::start().await;
+    for attribute in ["progress", "canary"] {
+        let id = &loaded(&bench.table).await;
+        let pk = format!("campaign#{}#{id}", bench.app_id);
+        bench.set(&pk, attribute, "of a later version").await;
+        let error = bench.table.campaign(id).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Damaged, "{attribute}");
+    }
+}
+
 #[tokio::test]
 async fn a_campaign_sends_until_its_run_has_noticed_the_pause() {
     let bench = Bench::start().await;

@@ -175,7 +175,7 @@ impl Bench {
     /// Has the next look for receipts be due.
     async fn look_now(&self) {
         let mut progress = json!(self.campaign().await.progress);
-        progress["looks_at"] = now().into();
+        progress["looks_for_receipts"]["next_at"] = now().into();
         let changed = json!({"progress": progress.to_string()});
         self.stage.table.set(&format!("campaign#{ID}"), &changed).await;
         self.is_due().await;

@@ -138,3 +138,53 @@ async fn a_canary_that_waits_keeps_no_quota_from_others() {
     run(&mut worker).await;
     assert_eq!(of(bench.totals().await), expected([("sent", 60)]));
 }
+
+#[tokio::test]
+async fn a_probe_without_a_clear_answer_waits_for_no_other_day() {
+    let bench = Bench::new().await;
+    let openids = bench.stage.wechat.followers(5).await;
+    let used_up = json!({"errcode": 45009, "after": 2, "times": 1000});
+    bench.stage.wechat.fault(SEND, &used_up).await;
+    bench.started(plan(), &openids).await;
+    let mut worker = bench.worker().await;
+    run(&mut worker).await;
+    assert_eq!(bench.campaign().await.waiting_for, Some(WaitingFor::Quota));
+
+    bench.stage.wechat.clear_faults().await;
+    bench
+        .stage
+        .wechat
+        .fault(SEND, &json!({"errcode": 45011, "times": 1}))
+        .await;
+    bench.wait_is_over().await;
+    run(&mut worker).await;
+    let campaign = bench.campaign().await;
+    assert_eq!(campaign.waiting_for, Some(WaitingFor::Platform));
+    assert!(campaign.resumes_at.unwrap() - now() <= 300, "{campaign:?}");
+
+    bench.wait_is_over().await;
+    run(&mut worker).await;
+    assert_eq!(of(bench.totals().await), expected([("sent", 5)]));
+}
+
+/// The reserve may be all that is left.
+#[tokio::test]
+async fn while_wechat_does_not_answer_about_the_quota_nothing_goes_out() {
+    let bench = Bench::new().await;
+    let openids = bench.stage.wechat.followers(5).await;
+    bench
+        .stage
+        .wechat
+        .fault(QUOTA, &json!({"errcode": -1, "times": 1000}))
+        .await;
+    bench.started(plan(), &openids).await;
+    let mut worker = bench.worker().await;
+    run(&mut worker).await;
+    assert_eq!(bench.campaign().await.waiting_for, Some(WaitingFor::Platform));
+    assert_eq!(bench.sends().await, 0);
+
+    bench.stage.wechat.clear_faults().await;
+    bench.wait_is_over().await;
+    run(&mut worker).await;
+    assert_eq!(of(bench.totals().await), expected([("sent", 5)]));
+}
