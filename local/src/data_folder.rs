@@ -17,7 +17,6 @@ const HALF_WRITTEN: &str = "simulated-account.json.new";
 
 /// Why a data folder cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum DataError {
     /// The folder cannot be created, read or written.
     #[error(

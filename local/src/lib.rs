@@ -44,7 +44,6 @@ pub const SIMULATED_API_KEY: &str = "local";
 
 /// Why the bundle could not be started.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum LocalError {
     /// The port is taken or not allowed.
     #[error(

@@ -15,7 +15,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Why no copy could be made.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum BackupError {
     /// The folder has no table.
     #[error("there is no data in {} / 该目录没有数据", .0.display())]

@@ -55,7 +55,6 @@ pub fn file_in(data: &Path) -> PathBuf {
 
 /// Why the table could not be started.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum StartError {
     /// The data folder cannot be used.
     #[error("the data folder {folder} cannot be used: {source} / 无法使用数据目录")]

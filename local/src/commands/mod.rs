@@ -32,7 +32,6 @@ impl Outcome {
 
 /// Why a command could not do its work.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum CommandError {
     /// Nothing listens, or it does not answer.
     #[error(

@@ -84,7 +84,6 @@ pub struct Client {
 
 /// Why a client could not be created.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum ClientError {
     /// The base address is not an http(s) URL.
     #[error("WECHAT_API_BASE is not an http or https URL / WECHAT_API_BASE 不是 http(s) 地址")]

@@ -103,7 +103,6 @@ impl CallbackQuery {
 
 /// Why a request was not accepted as WeChat's. The webhook answers 403.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum VerifyError {
     /// A parameter is absent or empty.
     #[error(
@@ -146,7 +145,6 @@ pub enum VerifyError {
 
 /// Why the body of a callback was refused.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum OpenError {
     /// The request is not WeChat's. The webhook answers 403.
     #[error(transparent)]

@@ -57,7 +57,6 @@ const LONGEST_WORDS: usize = 200;
 
 /// Why the effects failed. They may have happened all the same. Holds no text of users and no openid.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum EffectError {
     /// The table could not be written.
     #[error(transparent)]

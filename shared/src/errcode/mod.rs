@@ -36,7 +36,6 @@ const WHITELIST_CODES: [i64; 3] = [NOT_WHITELISTED, 45035, 61004];
 
 /// Who can fix a failure, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
 pub enum Class {
     /// Not a failure: errcode 0.
     Success,
@@ -80,7 +79,6 @@ impl Class {
 ///
 /// Retry a template send only with a `client_msg_id`, or the recipient may get the message twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
 pub enum Retry {
     /// Never: something must be changed first.
     Never,

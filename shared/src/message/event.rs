@@ -16,7 +16,6 @@ use crate::xml::Tree;
 /// An event, by its name in `Event`, in upper or lower case.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-#[non_exhaustive]
 pub enum Event {
     /// A user follows the account. At most one of `scene` and `last_trade_no` is set.
     Subscribe {

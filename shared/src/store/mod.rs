@@ -61,7 +61,7 @@ pub use self::{
 };
 #[cfg(feature = "client")]
 pub use self::{
-    campaign::{CAMPAIGNS_PAGE, CHUNKS_AT_ONCE, LeasedByAnother, LeasedCampaign, PartOutcome, StoredLedger},
+    campaign::{CAMPAIGNS_PAGE, CHUNKS_AT_ONCE, CampaignLease, LeasedCampaign, PartOutcome, StoredLedger},
     problem::{PROBLEMS_PAGE, ProblemRecord},
     scheduled::{ScheduledEnd, ScheduledMessage, ScheduledState},
 };

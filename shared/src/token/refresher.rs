@@ -117,7 +117,6 @@ impl TokenStore for Credential {
 
 /// Why a run brought no token.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum RefreshError {
     /// The table failed.
     #[error("{}", caused("the refresh failed", "刷新失败", .0))]

@@ -42,7 +42,6 @@ pub trait RefreshPort: fmt::Debug + Send + Sync {
 
 /// Why a run of `token-refresher` brought nothing.
 #[derive(Clone, Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum RefreshRequestError {
     /// The run failed.
     #[error("{message}")]
@@ -122,7 +121,6 @@ fn is_lambdas_timeout(error_type: &str, message: &str) -> bool {
 
 /// Why there is no usable token.
 #[derive(Clone, Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum TokenError {
     /// The table could not be read.
     #[error(transparent)]

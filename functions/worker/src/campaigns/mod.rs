@@ -36,7 +36,7 @@ use wechat::{
     account::Account,
     clock::{Deadline, millis},
     random,
-    store::StoreError,
+    store::{CampaignLease, StoreError},
 };
 
 use self::run::Run;
@@ -97,15 +97,15 @@ async fn work_on(
             .await?;
         match leased {
             // A run that deleted it has died before its last step.
-            None => return account.table.forget_campaign(id).await.map(|()| false),
-            Some(Ok(leased)) => {
-                return Run::new(account, owner, leased, ends, deadline, is_stopping)
+            CampaignLease::Gone => return account.table.forget_campaign(id).await.map(|()| false),
+            CampaignLease::Won(leased) => {
+                return Run::new(account, owner, *leased, ends, deadline, is_stopping)
                     .work()
                     .await
                     .map(|()| true);
             }
-            Some(Err(other)) => {
-                let is_about_to_end = other.run_ends_at.is_some_and(|at| at <= seconds + HAND_OVER_WITHIN);
+            CampaignLease::Held { run_ends_at } => {
+                let is_about_to_end = run_ends_at.is_some_and(|at| at <= seconds + HAND_OVER_WITHIN);
                 let is_over = now + millis(LEASE_POLL) >= ends || is_stopping.load(Ordering::Relaxed);
                 if !is_about_to_end || is_over {
                     return Ok(false);

@@ -4,13 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, PutRequest, WriteRequest};
 
-use super::ATTEMPTS;
 use crate::{
     campaign::{Campaign, CampaignState, Recipient},
     json,
     store::{
-        Attributes, StoreError, Table, get_number, get_text, named, number, text, transaction::Transaction,
-        user::contended,
+        Attributes, StoreError, Table, get_number, get_text, named, number, text,
+        transaction::{ATTEMPTS, Transaction, contended},
     },
 };
 

@@ -30,8 +30,7 @@ use super::{
     get_number, get_text,
     index::{Cursor, Page, indexed, limit_of},
     is_condition_failure, number, text,
-    transaction::Transaction,
-    user::contended,
+    transaction::{ATTEMPTS, Transaction, contended},
     written, written_if,
 };
 use crate::{
@@ -43,8 +42,6 @@ use crate::{
 
 /// Campaigns in a page of the list.
 pub const CAMPAIGNS_PAGE: usize = 100;
-/// How often a change is tried when others are faster.
-const ATTEMPTS: u8 = 20;
 
 impl Campaign {
     /// Reads a campaign's item. A campaign that this version cannot read is an error: it is there, and must not be deleted.
@@ -289,8 +286,7 @@ impl Table {
     }
 
     /// Takes the lease of a campaign for the run `owner` until `until`. The run itself ends at `ends`. Times are in epoch
-    /// seconds. Returns the campaign and whether its last run has died; `Err` when another run holds the lease; `None` when the
-    /// campaign is gone.
+    /// seconds.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written.
@@ -301,10 +297,10 @@ impl Table {
         now: i64,
         until: i64,
         ends: i64,
-    ) -> Result<Option<Result<LeasedCampaign, LeasedByAnother>>, StoreError> {
+    ) -> Result<CampaignLease, StoreError> {
         let pk = self.campaign_pk(id);
         let Some(item) = self.read(&pk, true).await? else {
-            return Ok(None);
+            return Ok(CampaignLease::Gone);
         };
         let has_died = item.contains_key("owner");
         let values = [
@@ -321,15 +317,15 @@ impl Table {
             values,
         );
         match self.claim(&pk, update).await? {
-            Ok(item) => Ok(Some(Ok(LeasedCampaign {
+            Ok(item) => Ok(CampaignLease::Won(Box::new(LeasedCampaign {
                 campaign: Campaign::stored("UpdateItem", id, &item)?,
                 has_died,
                 is_deleted: item.contains_key("deleted"),
             }))),
-            Err(item) if item.is_empty() => Ok(None),
-            Err(item) => Ok(Some(Err(LeasedByAnother {
+            Err(item) if item.is_empty() => Ok(CampaignLease::Gone),
+            Err(item) => Ok(CampaignLease::Held {
                 run_ends_at: get_number(&item, "run_ends_at"),
-            }))),
+            }),
         }
     }
 
@@ -475,11 +471,18 @@ pub struct LeasedCampaign {
     pub is_deleted: bool,
 }
 
-/// Another run holds a campaign's lease.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LeasedByAnother {
-    /// When that run ends, in epoch seconds.
-    pub run_ends_at: Option<i64>,
+/// The result of taking a campaign's lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CampaignLease {
+    /// This run has it.
+    Won(Box<LeasedCampaign>),
+    /// Another run has it.
+    Held {
+        /// When that run ends, in epoch seconds.
+        run_ends_at: Option<i64>,
+    },
+    /// There is no such campaign.
+    Gone,
 }
 
 /// The expressions of a change of state: what it sets, what it removes, and its values. Something is always removed: nothing

@@ -133,7 +133,10 @@ async fn a_pause_in_the_last_step_of_loading_keeps_the_totals_and_the_canary() {
         ..plan()
     };
     bench.draft(careful, &[]).await;
-    let chunks: Vec<_> = openids.iter().map(|openid| vec![Recipient::of(openid.clone())]).collect();
+    let chunks: Vec<_> = openids
+        .iter()
+        .map(|openid| vec![Recipient::of(openid.clone())])
+        .collect();
     bench.table.put_chunks(ID, 0, &chunks).await.unwrap();
     let counted = json!({"chunks": 201, "entries": 201});
     bench.stage.table.set(&format!("campaign#{ID}"), &counted).await;
