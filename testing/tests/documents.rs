@@ -369,7 +369,9 @@ fn every_file_that_contributing_names_exists() {
 
 /// The names in the first cell of each table row, with the names in the rest of the row.
 fn rows_by_name(text: &str) -> BTreeMap<&str, BTreeSet<&str>> {
-    let rows = text.lines().filter_map(|line| line.strip_prefix("| `")?.split_once(" | "));
+    let rows = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once(" | "));
     rows.flat_map(|(first, rest)| {
         let names = first.split('`').step_by(2);
         names.map(move |name| (name, quoted(rest).collect()))
@@ -378,7 +380,11 @@ fn rows_by_name(text: &str) -> BTreeMap<&str, BTreeSet<&str>> {
 }
 
 fn properties(schema: &Value) -> impl Iterator<Item = &str> {
-    schema["properties"].as_object().into_iter().flatten().map(|(name, _)| name.as_str())
+    schema["properties"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, _)| name.as_str())
 }
 
 /// The tests of `local` hold `openapi.json` to the code.
@@ -405,8 +411,14 @@ fn the_guides_have_every_member_of_the_reply_rules() {
         for reply in replies {
             let kind = reply["properties"]["type"]["const"].as_str().unwrap();
             let articles = properties(&reply["properties"]["articles"]["items"]);
-            let known = properties(reply).filter(|name| !["type", "then"].contains(name)).chain(articles);
-            assert_eq!(rows.get(kind), Some(&known.collect()), "{document}: members of the reply `{kind}`");
+            let known = properties(reply)
+                .filter(|name| !["type", "then"].contains(name))
+                .chain(articles);
+            assert_eq!(
+                rows.get(kind),
+                Some(&known.collect()),
+                "{document}: members of the reply `{kind}`"
+            );
         }
     }
 }

@@ -317,7 +317,11 @@ pub(super) async fn own_code(app: &App) -> CheckResult {
     let page = table.page_of_forwards(list, None, now * 1000).await?;
     let english = format!("{url} has not taken some callbacks: {waiting} waiting, {dead} dead");
     let chinese = format!("{url} 有未接收的回调：{waiting} 条等待，{dead} 条已放弃");
-    let mut errors = page.entries.iter().rev().filter_map(|forward| forward.last_error.as_deref());
+    let mut errors = page
+        .entries
+        .iter()
+        .rev()
+        .filter_map(|forward| forward.last_error.as_deref());
     let detail = match errors.next() {
         Some(error) => caused(&english, &chinese, error),
         None => both(&english, &chinese),
@@ -357,7 +361,10 @@ pub(super) async fn relay(app: &App) -> CheckResult {
     });
     let lines: Vec<String> = lines.collect();
     passed(both(
-        &format!("relayed today (Beijing time), in brackets what failed: {}", lines.join(", ")),
+        &format!(
+            "relayed today (Beijing time), in brackets what failed: {}",
+            lines.join(", ")
+        ),
         &format!("今日中继调用次数，括号内为失败次数：{}", lines.join("，")),
     ))
 }
