@@ -437,7 +437,12 @@ async fn callback_addresses(app: &App, deadline: Deadline) -> Option<Vec<String>
 
 fn refused_wechat(refused: &RefusedCallback, now: i64, proof: [&str; 2], news_for: &str, chinese: &str) -> Problem {
     let ago = now - refused.at;
-    let source = refused.source.map(|source| format!("{source}, ")).unwrap_or_default();
+    let source = |comma| {
+        refused
+            .source
+            .map(|source| format!("{source}{comma}"))
+            .unwrap_or_default()
+    };
     let [proof_english, proof_chinese] = proof;
     let [differs_english, differs_chinese] = match refused.sender {
         Sender::WeChat => [
@@ -447,8 +452,8 @@ fn refused_wechat(refused: &RefusedCallback, now: i64, proof: [&str; 2], news_fo
         Sender::Unproven | Sender::Stranger => ["", ""],
     };
     Problem::set_up(caused(
-        &format!("{ago} s ago, {source}{proof_english}{differs_english}"),
-        &format!("{ago} 秒前，{source}{proof_chinese}{differs_chinese}"),
+        &format!("{ago} s ago, {}{proof_english}{differs_english}", source(", ")),
+        &format!("{ago} 秒前，{}{proof_chinese}{differs_chinese}", source("，")),
         &refused.cause,
     ))
     .with_hint(format!(
