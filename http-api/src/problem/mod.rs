@@ -356,7 +356,7 @@ impl Problem {
     /// no `Retry-After` and no errcode, as [`Self::may_have_been_sent`].
     #[must_use]
     pub fn may_have_been_sent_once(why: &str) -> Self {
-        let detail = format!("WeChat may have taken the message / 微信可能已受理该消息: {why}");
+        let detail = caused("WeChat may have taken the message", "微信可能已受理该消息", why);
         let mut problem = Self::new(MAY_HAVE_BEEN_SENT, detail).with_hint(
             "WeChat does not recognise a repeat of a customer-service message, so nothing repeats it, and a request with the same \
              Idempotency-Key gets this answer again. Look whether it has arrived; if not, send it with a new Idempotency-Key. \

@@ -25,7 +25,7 @@ use crate::{
 /// Bytes that an `echostr` may have. WeChat sends about 19.
 const LONGEST_ECHOSTR: usize = 2048;
 
-/// 消息加解密方式: whether callbacks are encrypted, as set in the account's server configuration.
+/// 消息加解密方式: whether callbacks are encrypted, as set at 微信开发者平台, under 域名与消息推送配置.
 /// See [WeChat Docs/消息加解密说明](https://developers.weixin.qq.com/doc/offiaccount/Message_Management/Message_encryption_and_decryption_instructions.html).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MessageMode {
@@ -115,8 +115,8 @@ pub enum VerifyError {
     Duplicate(&'static str),
     /// No configured token gives this signature.
     #[error(
-        "{0} does not match: the Token here and in the console's server configuration differ \
-         / {0} 校验失败：请核对公众号后台「服务器配置」的 Token 与 WECHAT_TOKEN 是否一致"
+        "{0} does not match: WECHAT_TOKEN and the Token at 微信开发者平台 → 域名与消息推送配置 differ \
+         / {0} 校验失败：请核对 WECHAT_TOKEN 与微信开发者平台 → 域名与消息推送配置 中的 Token 是否一致"
     )]
     Signature(&'static str),
     /// The `signature` of plain mode is right, but `msg_signature` is absent: the console is set to plain mode.
@@ -164,8 +164,10 @@ pub enum OpenError {
     NotEncrypted,
     /// The body is encrypted, but this server runs in plain mode. The webhook answers 400.
     #[error(
-        "the body is encrypted, but this server runs in plain mode: set WECHAT_ENCODING_AES_KEY \
-         / 收到加密消息，而此处为明文模式：请设置 WECHAT_ENCODING_AES_KEY"
+        "the body is encrypted, but this server runs in plain mode: set WECHAT_ENCODING_AES_KEY, and \
+         WECHAT_MESSAGE_MODE (in AWS the parameter MessageMode) to the mode of the account \
+         / 收到加密消息，而此处为明文模式：请设置 WECHAT_ENCODING_AES_KEY，并将 WECHAT_MESSAGE_MODE（AWS 上为参数 MessageMode）\
+         改为与公众号一致的模式"
     )]
     Encrypted,
     /// No configured key decrypts `Encrypt`. The webhook answers 400.
@@ -226,7 +228,7 @@ impl CallbackVerifier {
     /// encrypt it in any mode.
     ///
     /// # Errors
-    /// [`VerifyError`] when WeChat did not sign the request, or `echostr` has other characters than letters and digits.
+    /// [`VerifyError`] when WeChat did not sign the request, or `echostr` is absent or too long.
     pub fn verify_url<'a>(&self, query: &'a CallbackQuery, now: i64) -> Result<&'a str, VerifyError> {
         self.verify_signature(query, now)?;
         let echostr = present(query.echostr.as_deref(), "echostr")?;

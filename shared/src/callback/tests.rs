@@ -236,7 +236,12 @@ fn plain_mode_reads_clear_bodies() {
 
     let (query, encrypt) = encrypted("protoSheetTok01", KEY, APP_ID);
     let refused = |body: &str| verifier.open(&query, body.as_bytes(), NOW).unwrap_err();
-    assert!(matches!(refused(&safe_body(&encrypt)), OpenError::Encrypted));
+    let refusal = refused(&safe_body(&encrypt));
+    assert!(matches!(refusal, OpenError::Encrypted));
+    assert!(
+        refusal.to_string().contains("MessageMode"),
+        "where the mode is set, as in AWS, the key alone changes nothing"
+    );
     assert!(matches!(refused(CLEAR), OpenError::NotEncrypted), "aes without Encrypt");
 }
 

@@ -26,7 +26,7 @@ impl From<ClientError> for ConfigError {
 pub struct ApiConfig {
     /// The AppID of the account.
     pub app_id: String,
-    /// The base URL of WeChat's API, or of a relay or simulator.
+    /// The base URL of WeChat's API, or of a forwarding server or simulator.
     pub api_base: String,
     /// The URL of the proxy for calls to WeChat. It is secret because it may hold a password.
     pub https_proxy: Option<Secret>,

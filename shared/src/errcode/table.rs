@@ -390,7 +390,7 @@ pub(super) static TABLE: &[Row] = &[
 
     // 41xxx: something is missing.
     row(41001, SetUp, Never, ["No access_token arrived", "缺少 access_token 参数"],
-        ["Look at the relay behind WECHAT_API_BASE or the proxy of HTTPS_PROXY: the functions always send a token, and \
+        ["Look at the forwarding server behind WECHAT_API_BASE or the proxy of HTTPS_PROXY: the functions always send a token, and \
           something on the way drops the query of the URL.",
          "本服务总会携带 access_token，请检查 WECHAT_API_BASE 指向的中转或 HTTPS_PROXY 代理是否丢弃了 URL 查询参数。"]),
     row(41002, Caller, Never, ["appid is missing", "缺少 appid"], ["Send the appid.", "请填写 appid。"]),
