@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use wechat::campaign::{CampaignState, Canary, CanaryStep, NewState, Progress};
 
-use super::run::{Ended, Run};
+use super::run::{Ended, PhaseEnd, Run};
 
 /// The pause between two looks for the receipts of a canary.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -46,11 +46,11 @@ impl Run<'_> {
         let left = u64::from(canary.count).saturating_sub(asked);
         if left > 0 && !self.is_sent() {
             self.limit_phase(usize::try_from(left).unwrap_or(usize::MAX));
-            let verdict = self.send_messages().await;
+            let end = self.send_messages().await;
             self.limit_phase(usize::MAX);
-            return match verdict? {
-                Some(verdict) => self.follow(verdict, None).await,
-                None => Ok(()),
+            return match end? {
+                Some(PhaseEnd::Ending(ending)) => self.follow(ending, None).await,
+                Some(PhaseEnd::Interrupted) | None => Ok(()),
             };
         }
         let until = self.seconds() + i64::from(canary.wait);

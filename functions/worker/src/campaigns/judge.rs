@@ -33,12 +33,25 @@ pub(crate) enum Verdict {
     GoesOn,
     /// It goes on, slower.
     Slower,
-    /// No message goes out until something outside changes.
+    /// It sends no more for now.
+    Ends(Ending),
+}
+
+/// Why a campaign sends no more for now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Something outside has to change.
     Waits(WaitingFor, String),
-    /// No message goes out while another campaign may need what is left of the quota.
+    /// Another campaign may need what is left of the quota.
     Yields(String),
     /// Somebody has to look.
     Stops(String),
+}
+
+impl From<Ending> for Verdict {
+    fn from(ending: Ending) -> Self {
+        Self::Ends(ending)
+    }
 }
 
 /// What WeChat's answer to one attempt means for the recipient and for the campaign.
@@ -120,27 +133,27 @@ impl Judge {
         Judgement { change, verdict }
     }
 
-    /// Judges a failed call that is not about a recipient, such as one for a list of followers.
-    pub(crate) fn judge_call(&mut self, error: CallError, now: i64) -> Verdict {
+    /// Judges a failed call that is not about a recipient, such as one for a list of followers. `None` when the run is about to end.
+    pub(crate) fn judge_call(&mut self, error: CallError, now: i64) -> Option<Ending> {
         let (words, is_refusal) = (error.to_string(), refusal(&error).is_some());
         match self.judge(Err(error), 0, false, now).verdict {
-            Verdict::GoesOn if is_refusal => Verdict::Stops(words),
-            Verdict::Slower => Verdict::Waits(WaitingFor::Platform, words),
-            verdict => verdict,
+            Verdict::GoesOn => is_refusal.then_some(Ending::Stops(words)),
+            Verdict::Slower => Some(Ending::Waits(WaitingFor::Platform, words)),
+            Verdict::Ends(ending) => Some(ending),
         }
     }
 
     fn about_the_campaign(&mut self, rejection: &Rejection, is_repeat: bool, now: i64) -> Verdict {
         let reason = || in_words(rejection);
         match Obstacle::of(rejection.errcode) {
-            Some(Obstacle::Whitelist) => Verdict::Waits(WaitingFor::Whitelist, reason()),
-            Some(Obstacle::Token) => Verdict::Waits(WaitingFor::Token, reason()),
-            Some(Obstacle::Quota) => Verdict::Waits(WaitingFor::Quota, reason()),
+            Some(Obstacle::Whitelist) => Ending::Waits(WaitingFor::Whitelist, reason()).into(),
+            Some(Obstacle::Token) => Ending::Waits(WaitingFor::Token, reason()).into(),
+            Some(Obstacle::Quota) => Ending::Waits(WaitingFor::Quota, reason()).into(),
             Some(Obstacle::Rate) => Verdict::Slower,
             Some(Obstacle::Platform) => self.no_clear_answer(now),
             // The repeats of one message are about one recipient.
             None if is_repeat && rejection.entry().may_be_about_one_recipient() => Verdict::GoesOn,
-            None if self.doubt.is_about_everybody(rejection) => Verdict::Stops(reason()),
+            None if self.doubt.is_about_everybody(rejection) => Ending::Stops(reason()).into(),
             None => Verdict::GoesOn,
         }
     }
@@ -167,16 +180,16 @@ impl Judge {
         if let FirstAnswers::Refused(refused) = &mut self.first_answers {
             *refused += 1;
             if *refused >= FIRST {
-                return Verdict::Stops(format!(
+                return Verdict::from(Ending::Stops(format!(
                     "WeChat refused all of the first {FIRST} recipients: see the refusals / 前 {FIRST} 位接收者均被微信拒绝，请查看拒绝原因"
-                ));
+                )));
             }
         }
         let refused = self.last.iter().filter(|is_refusal| **is_refusal).count();
         if self.last.len() == WINDOW && refused * 2 >= WINDOW {
-            return Verdict::Stops(format!(
+            return Verdict::from(Ending::Stops(format!(
                 "WeChat refused {refused} of {WINDOW} recipients in a row: see the refusals / 连续 {WINDOW} 位接收者中有 {refused} 位被微信拒绝，请查看拒绝原因"
-            ));
+            )));
         }
         Verdict::GoesOn
     }
@@ -193,7 +206,7 @@ impl Judge {
                     TokenError::Refused(rejection) => in_words(rejection),
                     error => error.to_string(),
                 };
-                Verdict::Waits(waiting, reason)
+                Ending::Waits(waiting, reason).into()
             }
             // The run is about to end.
             CallFailure::Api(ApiError::OutOfTime { .. }) => Verdict::GoesOn,
@@ -208,7 +221,7 @@ impl Judge {
         self.silent += 1;
         let is_down = self.silent >= SILENT || (self.silent >= SILENT_FEW && now - self.silent_since >= SILENT_FOR);
         if is_down {
-            return Verdict::Waits(WaitingFor::Platform, NO_CLEAR_ANSWER.to_owned());
+            return Ending::Waits(WaitingFor::Platform, NO_CLEAR_ANSWER.to_owned()).into();
         }
         Verdict::Slower
     }
@@ -307,7 +320,9 @@ mod tests {
             let judged = judge().judge(refused(errcode), ASKED, false, NOW);
             assert_eq!(judged.change, change, "{errcode}");
             match (judged.verdict, waits) {
-                (Verdict::Waits(waiting, _), Some(expected)) => assert_eq!(waiting, expected, "{errcode}"),
+                (Verdict::Ends(Ending::Waits(waiting, _)), Some(expected)) => {
+                    assert_eq!(waiting, expected, "{errcode}")
+                }
                 (verdict, None) => assert_eq!(verdict, Verdict::GoesOn, "{errcode}"),
                 (verdict, _) => panic!("{errcode}: {verdict:?}"),
             }
@@ -315,7 +330,7 @@ mod tests {
         for errcode in [40249, 43116, 40037, 48001, 43106] {
             let judged = judge().judge(refused(errcode), ASKED, false, NOW);
             assert_eq!(judged.change, Change::Requeued, "{errcode}");
-            let Verdict::Stops(reason) = judged.verdict else {
+            let Verdict::Ends(Ending::Stops(reason)) = judged.verdict else {
                 panic!("{errcode} goes on");
             };
             assert!(
@@ -348,7 +363,7 @@ mod tests {
         let mut all = judge();
         let stopped = (1..=60).find(|_| {
             let judged = all.judge(refused(43004), ASKED, false, NOW);
-            matches!(judged.verdict, Verdict::Stops(_))
+            matches!(judged.verdict, Verdict::Ends(Ending::Stops(_)))
         });
         assert_eq!(stopped, Some(50));
 
@@ -359,7 +374,10 @@ mod tests {
             } else {
                 refused(43004)
             };
-            matches!(half.judge(sent, ASKED, false, NOW).verdict, Verdict::Stops(_))
+            matches!(
+                half.judge(sent, ASKED, false, NOW).verdict,
+                Verdict::Ends(Ending::Stops(_))
+            )
         });
         assert_eq!(stopped, Some(199));
 
@@ -384,7 +402,7 @@ mod tests {
             assert_eq!(judged.verdict, Verdict::GoesOn, "{errcode}");
         }
         let second = judge.judge(refused(50002), ASKED, false, NOW);
-        assert!(matches!(second.verdict, Verdict::Stops(_)));
+        assert!(matches!(second.verdict, Verdict::Ends(Ending::Stops(_))));
     }
 
     #[test]
@@ -423,12 +441,12 @@ mod tests {
             assert_eq!(judge.judge(refused(-1), ASKED, false, NOW).verdict, Verdict::Slower);
         }
         let verdict = judge.judge(refused(-1), ASKED, false, NOW).verdict;
-        assert!(matches!(verdict, Verdict::Waits(WaitingFor::Platform, _)));
+        assert!(matches!(verdict, Verdict::Ends(Ending::Waits(WaitingFor::Platform, _))));
         let mut slow = Judge::new(FirstAnswers::Accepted);
         assert_eq!(slow.judge(refused(-1), ASKED, false, NOW).verdict, Verdict::Slower);
         assert_eq!(slow.judge(refused(-1), ASKED, false, NOW).verdict, Verdict::Slower);
         let verdict = slow.judge(refused(-1), ASKED, false, NOW + SILENT_FOR).verdict;
-        assert!(matches!(verdict, Verdict::Waits(WaitingFor::Platform, _)));
+        assert!(matches!(verdict, Verdict::Ends(Ending::Waits(WaitingFor::Platform, _))));
     }
 
     #[test]

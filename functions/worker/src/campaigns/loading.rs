@@ -46,8 +46,10 @@ impl Run<'_> {
                 Loading::Followers { after } => match self.followers(audience, &after).await {
                     Ok(page) => self.add_followers(&after, page).await?,
                     Err(error) => {
-                        let verdict = Judge::new(FirstAnswers::Accepted).judge_call(error, self.now());
-                        return self.follow(verdict, None).await;
+                        return match Judge::new(FirstAnswers::Accepted).judge_call(error, self.now()) {
+                            Some(ending) => self.follow(ending, None).await,
+                            None => Ok(()),
+                        };
                     }
                 },
                 Loading::Users { chunk } if chunk < chunks => {

@@ -19,7 +19,7 @@ use wechat::{
 
 use super::{
     LEASE,
-    judge::{Judge, Verdict},
+    judge::{Ending, Judge},
     pace::Pace,
     quota::Quota,
 };
@@ -51,8 +51,8 @@ pub(crate) struct Run<'a> {
     pub(super) has_died: bool,
     /// The campaign, with the progress of this run.
     campaign: Mutex<Campaign>,
-    /// Why this phase ends: the first verdict that is not to go on.
-    verdict: Mutex<Option<Verdict>>,
+    /// The first reason to end this phase.
+    phase_end: Mutex<Option<PhaseEnd>>,
     /// Whether a caller has changed the campaign in this phase. Changed under the lock of `campaign`.
     has_order: AtomicBool,
     pub(crate) judge: Mutex<Judge>,
@@ -70,6 +70,15 @@ pub(crate) struct Run<'a> {
     left_of_phase: AtomicUsize,
     /// When the last successful sign of life began, in epoch milliseconds.
     alive_at: AtomicI64,
+}
+
+/// Why a phase ends before its work is done.
+#[derive(Clone, Debug)]
+pub(crate) enum PhaseEnd {
+    /// A caller has changed the campaign, or the table has failed.
+    Interrupted,
+    /// The campaign sends no more for now.
+    Ending(Ending),
 }
 
 /// Why a run ends before its work is done.
@@ -119,7 +128,7 @@ impl<'a> Run<'a> {
             line: tokio::sync::Mutex::default(),
             writing: tokio::sync::Mutex::default(),
             campaign: Mutex::new(campaign),
-            verdict: Mutex::new(None),
+            phase_end: Mutex::new(None),
             has_order: AtomicBool::new(false),
             left_of_phase: AtomicUsize::new(usize::MAX),
             alive_at: AtomicI64::new(now),
@@ -177,7 +186,7 @@ impl<'a> Run<'a> {
     pub(super) fn begin_phase(&self) -> CampaignState {
         let campaign = self.campaign();
         self.has_order.store(false, Ordering::Relaxed);
-        *lock(&self.verdict) = None;
+        *lock(&self.phase_end) = None;
         campaign.state
     }
 
@@ -193,12 +202,12 @@ impl<'a> Run<'a> {
 
     /// Whether this phase goes on: nobody has stopped it, and there is time left.
     pub(crate) fn may_go_on(&self) -> bool {
-        self.has_time() && lock(&self.verdict).is_none()
+        self.has_time() && lock(&self.phase_end).is_none()
     }
 
     /// Ends this phase, unless it has ended.
-    pub(crate) fn conclude(&self, verdict: Verdict) {
-        lock(&self.verdict).get_or_insert(verdict);
+    pub(crate) fn end_phase(&self, why: PhaseEnd) {
+        lock(&self.phase_end).get_or_insert(why);
     }
 
     /// Limits the messages of this phase.
@@ -219,8 +228,8 @@ impl<'a> Run<'a> {
     }
 
     /// Why this phase has ended, if something has ended it.
-    pub(crate) fn concluded(&self) -> Option<Verdict> {
-        lock(&self.verdict).clone()
+    pub(crate) fn phase_end(&self) -> Option<PhaseEnd> {
+        lock(&self.phase_end).clone()
     }
 
     /// Waits, at most until this phase ends. Returns whether it goes on.
@@ -282,7 +291,7 @@ impl<'a> Run<'a> {
         };
         self.has_order.store(true, Ordering::Relaxed);
         drop(campaign);
-        self.conclude(Verdict::GoesOn);
+        self.end_phase(PhaseEnd::Interrupted);
     }
 
     /// Writes the state that this run has come to, with a change of the progress. Returns whether it did: a caller who was faster

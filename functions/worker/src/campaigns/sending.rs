@@ -27,7 +27,7 @@ use wechat::{
 use super::{
     judge::{Judgement, Verdict, is_clear_refusal},
     quota::Others,
-    run::{Ended, Run},
+    run::{Ended, PhaseEnd, Run},
 };
 
 /// Chunks whose messages go out at the same time. With [`CHUNK`] it bounds the messages in flight.
@@ -138,7 +138,7 @@ impl<'r> Phase<'r, '_> {
             Task::Asked => self.is_asking = false,
             Task::Looked(Ok(())) => self.is_looking = false,
             Task::Sent(_, Err(error)) | Task::Looked(Err(error)) => {
-                self.run.conclude(Verdict::GoesOn);
+                self.run.end_phase(PhaseEnd::Interrupted);
                 self.failure.get_or_insert(error);
             }
         }
@@ -153,13 +153,13 @@ struct Open {
 }
 
 impl Run<'_> {
-    /// Sends until every recipient has had a turn, this phase's messages are sent, or something ends it. Returns the verdict that
-    /// ended it, if one did.
-    pub(super) async fn send_messages(&self) -> Result<Option<Verdict>, Ended> {
+    /// Sends until every recipient has had a turn, this phase's messages are sent, or something ends it. Returns why it
+    /// ended early, if it did.
+    pub(super) async fn send_messages(&self) -> Result<Option<PhaseEnd>, Ended> {
         if self.campaign().progress.is_requeueing() {
             self.requeue_unknown().await?;
             if self.campaign().progress.is_requeueing() {
-                return Ok(self.concluded());
+                return Ok(self.phase_end());
             }
         }
         let (first, chunks) = {
@@ -195,7 +195,7 @@ impl Run<'_> {
         }
         match phase.failure {
             Some(error) => Err(error),
-            None => Ok(self.concluded()),
+            None => Ok(self.phase_end()),
         }
     }
 
@@ -398,7 +398,7 @@ impl Run<'_> {
         match verdict {
             Verdict::GoesOn => {}
             Verdict::Slower => lock(&self.pace).slow_down(now),
-            verdict => self.conclude(verdict),
+            Verdict::Ends(ending) => self.end_phase(PhaseEnd::Ending(ending)),
         }
         Some(change)
     }
@@ -449,9 +449,9 @@ impl Run<'_> {
         });
         let others = senders.ok().map(|senders| Others::of(&self.id, &senders));
         let kept = self.campaign().plan.keep_for_single_sends;
-        match lock(&self.quota).learn(today, kept, others, self.now()) {
-            Verdict::GoesOn => {}
-            verdict => self.conclude(verdict),
+        let ending = lock(&self.quota).learn(today, kept, others, self.now());
+        if let Some(ending) = ending {
+            self.end_phase(PhaseEnd::Ending(ending));
         }
         // What is in flight may be all that is left: WeChat counts it in a moment.
         if lock(&self.quota).is_unknown(self.now()) {

@@ -9,9 +9,9 @@ use wechat::{
 };
 
 use super::{
-    judge::{NO_CLEAR_ANSWER, Verdict, quota_returns_at, until_next_probe},
+    judge::{Ending, NO_CLEAR_ANSWER, quota_returns_at, until_next_probe},
     ledgers::CHUNK_STEP,
-    run::{Ended, KEPT_FOR, Run},
+    run::{Ended, KEPT_FOR, PhaseEnd, Run},
 };
 
 /// Seconds. A campaign that leaves the rest of the quota to another one looks again after this time.
@@ -95,15 +95,13 @@ impl Run<'_> {
         }
         let answers = lock(&self.judge).clear_answers;
         self.limit_phase(1);
-        let verdict = self.send_messages().await;
+        let end = self.send_messages().await;
         self.limit_phase(usize::MAX);
         let is_answered = lock(&self.judge).clear_answers > answers;
-        match verdict? {
+        match end? {
             // A probe that fails in another way, or cannot be made, is a wait for that.
-            Some(verdict @ (Verdict::Waits(..) | Verdict::Yields(_) | Verdict::Stops(_))) => {
-                self.follow(verdict, waiting_for).await
-            }
-            Some(Verdict::GoesOn | Verdict::Slower) => Ok(()),
+            Some(PhaseEnd::Ending(ending)) => self.follow(ending, waiting_for).await,
+            Some(PhaseEnd::Interrupted) => Ok(()),
             None if is_answered || self.is_sent() => {
                 self.campaign().progress.probes = 0;
                 self.resume().await
@@ -113,8 +111,8 @@ impl Run<'_> {
                 // Nobody said that the quota is still used up: a wait for it would last until midnight.
                 let waiting_for = waiting_for.filter(|waiting_for| *waiting_for != WaitingFor::Quota);
                 let waiting_for = waiting_for.unwrap_or(WaitingFor::Platform);
-                let verdict = Verdict::Waits(waiting_for, NO_CLEAR_ANSWER.to_owned());
-                self.follow(verdict, Some(waiting_for)).await
+                let ending = Ending::Waits(waiting_for, NO_CLEAR_ANSWER.to_owned());
+                self.follow(ending, Some(waiting_for)).await
             }
         }
     }
@@ -122,9 +120,9 @@ impl Run<'_> {
     /// Sends, until the phase ends, and goes to the state that follows.
     async fn send(&self) -> Result<(), Ended> {
         match self.send_messages().await? {
-            Some(verdict) => self.follow(verdict, None).await,
+            Some(PhaseEnd::Ending(ending)) => self.follow(ending, None).await,
             None if self.is_sent() => self.finish().await,
-            None => Ok(()),
+            Some(PhaseEnd::Interrupted) | None => Ok(()),
         }
     }
 
@@ -144,12 +142,11 @@ impl Run<'_> {
         !campaign.progress.is_requeueing() && campaign.progress.position >= campaign.chunks
     }
 
-    /// Goes to the state that `verdict` asks for. `waited_for` is what a probe was for.
-    pub(super) async fn follow(&self, verdict: Verdict, waited_for: Option<WaitingFor>) -> Result<(), Ended> {
+    /// Goes to the state that `ending` asks for. `waited_for` is what a probe was for.
+    pub(super) async fn follow(&self, ending: Ending, waited_for: Option<WaitingFor>) -> Result<(), Ended> {
         let now = self.seconds();
-        let (waiting_for, reason, resumes_at) = match verdict {
-            Verdict::GoesOn | Verdict::Slower => return Ok(()),
-            Verdict::Stops(reason) => {
+        let (waiting_for, reason, resumes_at) = match ending {
+            Ending::Stops(reason) => {
                 tracing::error!(campaign = self.id, reason, "a campaign stopped / 群发任务已中止");
                 // Whoever resumes it has looked at the refusals.
                 let forget_refusals = |progress: &mut Progress| {
@@ -159,9 +156,9 @@ impl Run<'_> {
                 };
                 return self.enter(self.stopped(reason), forget_refusals).await.map(|_| ());
             }
-            Verdict::Yields(reason) => (WaitingFor::Quota, reason, now + YIELDS_FOR),
-            Verdict::Waits(WaitingFor::Quota, reason) => (WaitingFor::Quota, reason, quota_returns_at(now)),
-            Verdict::Waits(waiting_for, reason) => {
+            Ending::Yields(reason) => (WaitingFor::Quota, reason, now + YIELDS_FOR),
+            Ending::Waits(WaitingFor::Quota, reason) => (WaitingFor::Quota, reason, quota_returns_at(now)),
+            Ending::Waits(waiting_for, reason) => {
                 let progress = &mut self.campaign().progress;
                 progress.probes = waited_for.map_or(0, |_| progress.probes + 1);
                 (waiting_for, reason, now + until_next_probe(progress.probes))
