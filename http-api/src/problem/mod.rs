@@ -57,6 +57,7 @@ const KEY_REUSED: Kind = kind!(422, "key-reused", "Idempotency-Key reused / 幂�
 /// The errcode decides the status.
 const WECHAT_REFUSED: Kind = kind!(400, "wechat-refused", "WeChat refused / 微信拒绝了请求");
 const BAD_ANSWER: Kind = kind!(502, "bad-answer", "Not an answer of WeChat's / 应答异常");
+const BUSY: Kind = kind!(503, "busy", "Busy / 繁忙");
 const SET_UP: Kind = kind!(503, "set-up", "Set-up at fault / 配置有误");
 const TIMEOUT: Kind = kind!(504, "timeout", "No answer in time / 上游超时");
 const NOT_SENT: Kind = kind!(504, "not-sent", "Not sent / 未发送");
@@ -261,9 +262,7 @@ impl Problem {
     /// 409: another request is doing the same, for at most `retry_after` seconds.
     #[must_use]
     pub fn in_progress(detail: impl Into<String>, retry_after: u64) -> Self {
-        let mut problem = Self::new(IN_PROGRESS, detail);
-        problem.0.retry_after = Some(retry_after);
-        problem
+        Self::new(IN_PROGRESS, detail).with_retry_after(retry_after)
     }
 
     /// 409: the state of what the request is about does not allow it.
@@ -297,6 +296,12 @@ impl Problem {
         let detail = "this Idempotency-Key was used with another body: use a new key for a new message \
                       / 该 Idempotency-Key 已用于不同的请求体，请为新消息使用新的键";
         Self::new(KEY_REUSED, detail)
+    }
+
+    /// 503: too much is asked for at once. The caller may ask again after `retry_after` seconds.
+    #[must_use]
+    pub fn busy(detail: impl Into<String>, retry_after: u64) -> Self {
+        Self::new(BUSY, detail).with_retry_after(retry_after)
     }
 
     /// 503: the set-up is wrong.
@@ -405,6 +410,13 @@ impl Problem {
     pub fn blaming(mut self, field: impl Into<String>) -> Self {
         self.0.status = 400;
         self.with_field(field)
+    }
+
+    /// Asks the caller to wait for `seconds` at least.
+    #[must_use]
+    pub fn with_retry_after(mut self, seconds: u64) -> Self {
+        self.0.retry_after = self.0.retry_after.max(Some(seconds));
+        self
     }
 
     /// Sets `hint`: what to do.
