@@ -193,7 +193,8 @@ impl Keys {
         if found.is_some() {
             return Ok(found);
         }
-        self.read_after(begun).await?;
+        // Whoever asks with this key is not known, and may never be.
+        self.read_after(begun).await.map_err(Problem::public)?;
         Ok(lock(&self.known).holder(&is_meant))
     }
 

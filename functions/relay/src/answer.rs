@@ -83,9 +83,7 @@ impl From<Problem> for Failure {
     /// an SDK would renew its token, or look for the fault in its own settings.
     fn from(problem: Problem) -> Self {
         if let (Some(NOT_WHITELISTED), Some(errmsg)) = (problem.errcode(), problem.errmsg()) {
-            // The rid is of a call with the AppSecret, which WeChat may show to who looks it up.
-            let (words, _) = errmsg.split_once("rid:").unwrap_or((errmsg, ""));
-            return Self::refused(NOT_WHITELISTED, words.trim_end_matches([' ', ',']));
+            return Self::refused(NOT_WHITELISTED, errmsg);
         }
         let problem = problem.not_the_callers();
         let hint = problem.hint().map(|hint| format!(". {hint}")).unwrap_or_default();

@@ -87,14 +87,15 @@ impl App {
         })
     }
 
-    /// Returns what makes and reads opaque tokens. Once read, its secret needs no table.
+    /// Returns what makes and reads opaque tokens. Once read, its secret needs no table. A failure is told as to a stranger: without the
+    /// secret nobody is known.
     async fn opaque(&self) -> Result<&OpaqueTokens, Problem> {
         let read = async || {
             let candidate = Secret::new(random::hex::<SECRET_BYTES>());
             let secret = self.account.table.relay_secret(&candidate).await?;
             Ok(OpaqueTokens::new(&secret, self.account.table.app_id()))
         };
-        self.opaque.get_or_try_init(read).await
+        self.opaque.get_or_try_init(read).await.map_err(Problem::public)
     }
 }
 

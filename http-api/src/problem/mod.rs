@@ -117,12 +117,22 @@ struct Members {
     /// The value of the header `Allow`.
     #[serde(skip)]
     allow: Option<String>,
+    /// What stands for `detail` and `hint` where these name addresses, roles or tables, and the caller is not known.
+    #[serde(skip)]
+    public: Option<Public>,
     /// Every fault of the body, at most 100.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     faults: Vec<Fault>,
     /// All findings about a template message that does not fit its template.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     findings: Vec<Finding>,
+}
+
+/// What anybody may see of a problem.
+#[derive(Clone, Debug)]
+struct Public {
+    detail: String,
+    hint: Option<String>,
 }
 
 impl Problem {
@@ -144,6 +154,7 @@ impl Problem {
             user: None,
             touser: None,
             allow: None,
+            public: None,
             faults: Vec::new(),
             findings: Vec::new(),
         }))
@@ -382,6 +393,45 @@ impl Problem {
         Self::new(OUTCOME_UNKNOWN, detail)
             .of_message(client_msg_id)
             .with_hint(hint)
+    }
+
+    /// Sets what anybody may see in place of `detail` and `hint`.
+    fn with_public(mut self, detail: impl Into<String>, hint: Option<String>) -> Self {
+        let detail = detail.into();
+        self.0.public = Some(Public { detail, hint });
+        self
+    }
+
+    /// Keeps `detail` and `hint` for operators, since they name what is behind the bundle, unless it was said what anybody may see.
+    fn for_operators(self) -> Self {
+        if self.0.public.is_some() {
+            return self;
+        }
+        self.with_public(
+            "a service behind this one cannot be used: the function's log says why / 后端服务不可用，原因见函数日志",
+            None,
+        )
+    }
+
+    /// Returns what a caller who is not known may see: status, errcode and its meaning. The address to whitelist, WeChat's errmsg,
+    /// and the names of roles and tables are logged in its place.
+    #[must_use]
+    pub fn public(mut self) -> Self {
+        if let Some(Public { detail, hint }) = self.0.public.take() {
+            tracing::warn!(
+                error = self.0.detail,
+                hint = self.0.hint,
+                errcode = self.0.errcode,
+                errmsg = self.0.errmsg,
+                "a caller who is not known is not told this"
+            );
+            self.0.detail = detail;
+            self.0.hint = hint;
+            self.0.errmsg = None;
+            self.0.rid = None;
+            self.0.field = None;
+        }
+        self
     }
 
     fn of_message(mut self, client_msg_id: &str) -> Self {
