@@ -315,6 +315,32 @@ async fn a_new_follower_reads_the_greeting_in_every_mode() {
 }
 
 #[tokio::test]
+async fn an_encoded_slash_behind_an_id_does_not_reach_the_id_without_it() {
+    let bundle = Bundle::start(Mode::Safe).await;
+    let person = json!({"openid": FOLLOWER});
+    let put = bundle.api(Method::PUT, "/api/users/u-1", &person).await;
+    assert_eq!(put.status, 200, "{}", put.body);
+    for method in [Method::DELETE, Method::PUT] {
+        let answer = bundle.api(method, "/api/users/u-1%2F", &person).await;
+        assert_eq!(answer.status, 404, "{}", answer.body);
+    }
+    assert_eq!(bundle.api(Method::GET, "/api/users/u-1", "").await.status, 200);
+}
+
+#[tokio::test]
+async fn the_code_of_a_user_who_was_deleted_before_the_scan_binds_nobody() {
+    let bundle = Bundle::start(Mode::Safe).await;
+    let made = bundle.api(Method::POST, "/api/bindings", json!({"user": "u-1"})).await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    let deleted = bundle.api(Method::DELETE, "/api/users/u-1", "").await;
+    assert_eq!(deleted.status, 404, "the user was not bound yet: {}", deleted.body);
+    let scan = json!({"openid": FOLLOWER, "url": made.json()["qr"]["url"]});
+    let scanned = bundle.sim(Method::POST, "/sim/scan", scan).await;
+    assert_eq!(scanned["reply"]["Content"], "二维码已失效，请重新获取", "{scanned}");
+    assert_eq!(bundle.api(Method::GET, "/api/users/u-1", "").await.status, 404);
+}
+
+#[tokio::test]
 async fn safe_mode_refuses_a_clear_body() {
     let bundle = Bundle::start(Mode::Safe).await;
     let query = bundle.signed_query().await;
