@@ -140,6 +140,9 @@ impl Local {
         configs.admin.is_simulated = simulator.is_some();
         let own_code = OwnCode::of(&mut configs, simulator.is_some()).await;
         check_keys(&configs, options)?;
+        if let Some(warning) = configs.caller.api.clear_text_warning() {
+            tracing::warn!("{warning}");
+        }
         let has_api_keys = !configs.caller.api_keys.is_empty();
         let table = EmbeddedTable::start(data.as_ref().map(DataFolder::path)).await?;
         let console = Arc::new(Console::new(

@@ -84,9 +84,7 @@ impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
         let is_denied = problem.errcode().is_some_and(is_about_the_whitelist);
         if let Some(errmsg) = problem.errmsg().filter(|_| is_denied) {
-            // The rid is of a call with the AppSecret, which WeChat may show to who looks it up.
-            let (words, _) = errmsg.split_once("rid:").unwrap_or((errmsg, ""));
-            return Self::refused(NOT_WHITELISTED, words.trim_end_matches([' ', ',']));
+            return Self::refused(NOT_WHITELISTED, errmsg);
         }
         let problem = problem.not_the_callers();
         let hint = problem.hint().map(|hint| format!(". {hint}")).unwrap_or_default();

@@ -21,7 +21,7 @@ use crate::{
     answer::{CustomSent, DeliveryDays, Message, MessagePage, RecipientResult, Results, Sent, TemplateList},
     campaigns::{CampaignPage, Preview},
     recipients::{LoadedPart, RecipientPage},
-    scheduled::{Scheduled, ScheduledStatus},
+    scheduled::{Scheduled, ScheduledPage, ScheduledStatus},
 };
 
 // `SendTemplate::read` reads this body by hand, to name every faulty member.
@@ -315,6 +315,7 @@ pub fn schemas() -> Map<String, Value> {
     add_schema::<LoadedPart>(&mut schemas);
     add_schema::<RecipientPage>(&mut schemas);
     add_schema::<Scheduled<'_>>(&mut schemas);
+    add_schema::<ScheduledPage>(&mut schemas);
     add_schema::<ScheduledStatus>(&mut schemas);
     add_schema::<MessagePage>(&mut schemas);
     add_schema::<Sent>(&mut schemas);

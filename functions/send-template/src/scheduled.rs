@@ -1,9 +1,9 @@
-//! Messages with `send_at`: schedules them, tells their state and cancels them. `worker` sends them.
+//! Messages with `send_at`: schedules them, lists those that wait, tells their state and cancels them. `worker` sends them.
 
 use http::{Response, StatusCode};
 use http_api::{
     ApiRequest, Operation, Problem, Route,
-    openapi::{Location, Parameter, Schema},
+    openapi::{CURSOR, Location, Parameter, Schema},
     response, route,
 };
 use serde::Serialize;
@@ -12,7 +12,7 @@ use wechat::{
     api::{CLIENT_MSG_ID_LENGTH, TemplateMessage},
     digest::sha256_hex,
     random,
-    store::{ScheduledMessage, ScheduledState},
+    store::{List, ScheduledMessage, ScheduledState},
     validate::{
         send::{Recipients, SendTemplate},
         template::Finding,
@@ -39,6 +39,15 @@ const ID: Parameter = Parameter {
 };
 
 pub(crate) const ROUTES: &[Route<App>] = &[
+    route!(Send, GET "/api/scheduled" => list, Operation {
+        id: "listScheduled",
+        summary: "The scheduled messages that wait / 待发送的定时消息",
+        description: "The first due first, at most 100 a page; a page may be empty and have a cursor.",
+        parameters: &[CURSOR],
+        answers: &[(200, "A page", Schema::Named("ScheduledPage"))],
+        failures: &[400],
+        ..Operation::NEW
+    }),
     route!(Send, GET "/api/scheduled/{id}" => get, Operation {
         id: "getScheduled",
         summary: "The state of a scheduled message / 查询定时消息",
@@ -90,6 +99,34 @@ pub(crate) struct ScheduledStatus {
     /// The errcode with which WeChat refused last.
     #[serde(skip_serializing_if = "Option::is_none")]
     errcode: Option<i64>,
+}
+
+/// A page of the scheduled messages that wait.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub(crate) struct ScheduledPage {
+    messages: Vec<WaitingMessage>,
+    /// For the next page. Absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cursor: Option<String>,
+}
+
+/// A scheduled message that waits.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+struct WaitingMessage {
+    /// For `/api/scheduled/{id}`.
+    scheduled: String,
+    /// In epoch seconds.
+    send_at: i64,
+    /// The name of the key that scheduled it.
+    key: String,
+    template_id: String,
+    /// Null for a user, until the message is sent.
+    touser: Option<String>,
+    /// The team's id of the user, for a message that names one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
 }
 
 /// Schedules `message` for `send_at`, once for an `Idempotency-Key`.
@@ -174,6 +211,33 @@ async fn store<'a>(
     }
 }
 
+/// Serves `GET /api/scheduled`. Messages of templates that the caller may not use are left out.
+async fn list(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
+    let (table, grants) = (&app.account.table, request.caller().grants());
+    let after = request.cursor(|cursor| table.parse_cursor(List::Scheduled, cursor))?;
+    let page = table.page_of_scheduled(after.as_ref()).await?;
+    let shown = page.entries.into_iter();
+    let shown = shown.filter(|(_, found)| grants.allows_template(&found.message.template_id));
+    let messages = shown.map(|(scheduled, found)| WaitingMessage {
+        scheduled,
+        send_at: found.send_at,
+        key: found.key,
+        touser: openid(found.message.touser),
+        template_id: found.message.template_id,
+        user: found.user,
+    });
+    let page = ScheduledPage {
+        messages: messages.collect(),
+        cursor: page.next.map(|next| table.cursor_text(List::Scheduled, &next)),
+    };
+    Ok(response::json(200, &page))
+}
+
+/// The recipient's openid, if it is known already.
+fn openid(touser: String) -> Option<String> {
+    Some(touser).filter(|openid| !openid.is_empty())
+}
+
 /// Finds a scheduled message. One of a template that the caller may not use does not exist for the caller.
 async fn find(app: &App, request: &ApiRequest<'_>) -> Result<ScheduledMessage, Problem> {
     let found = app.account.table.scheduled_message(request.parameter("id")).await?;
@@ -190,7 +254,7 @@ async fn get(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Pr
         scheduled: request.parameter("id").to_owned(),
         state: found.state,
         send_at: found.send_at,
-        touser: Some(found.message.touser).filter(|openid| !openid.is_empty()),
+        touser: openid(found.message.touser),
         user: found.user,
         msgid: found.msgid,
         errcode: found.errcode,

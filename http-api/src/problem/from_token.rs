@@ -41,12 +41,13 @@ impl Problem {
     }
 
     fn from_search(error: &TokenError, detail: String, now: i64) -> Self {
-        match error {
+        let problem = match error {
             TokenError::Store(error) => error.into(),
             TokenError::Refused(rejection) => Self::from_rejection(rejection, now),
             TokenError::Request(error) => Self::from_run(error, detail, now),
             TokenError::Missing => Self::refresher_is_set_up_wrong(detail),
-        }
+        };
+        problem.for_operators()
     }
 
     /// Creates the problem of a run of token-refresher that brought nothing. `now` is in epoch seconds.

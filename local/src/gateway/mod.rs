@@ -48,6 +48,10 @@ const LARGE: usize = 1024 * 1024;
 const LARGE_CALL_WAITS: Duration = Duration::from_secs(10);
 /// Calls of the relay with large bodies at once: 256 MiB at most.
 const LARGE_CALLS: usize = 8;
+/// Requests for a token whose bodies are awaited at once: an eighth of all connections, since anybody can send such a request.
+const TOKEN_REQUESTS: usize = 64;
+/// The time for the body of a request for a token to arrive. SDKs send these 200 bytes along with the head.
+const TOKEN_REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 /// The time for a callback's body to arrive: WeChat hangs up after this.
 const CALLBACK_TIMEOUT: Duration = Duration::from_secs(5);
 /// 512 connections are far more than a reverse proxy, a browser and scripts hold, and half of the usual limit of 1,024 open
@@ -108,6 +112,8 @@ struct Gateway {
     console: Arc<Console>,
     /// Places for calls of the relay with large bodies: others wait, so that many files at once do not fill the memory.
     large_calls: Semaphore,
+    /// Places for requests for a token: others are refused at once, so that strangers who send no body hold few connections.
+    token_requests: Semaphore,
 }
 
 /// Serves the functions and the console until `stopped` is sent or dropped.
@@ -123,6 +129,7 @@ pub(crate) async fn serve(
         functions,
         console: Arc::clone(&console),
         large_calls: Semaphore::new(LARGE_CALLS),
+        token_requests: Semaphore::new(TOKEN_REQUESTS),
     });
     let router = Router::new()
         .fallback(answer)
@@ -190,7 +197,12 @@ async fn relayed(gateway: &Gateway, parts: &Parts, body: Incoming) -> Response {
         }
         Ok(limit) => {
             let is_large = limit > LARGE && !is_small(&parts.headers);
-            match read_in_turn(gateway, body, limit, is_large).await {
+            let read = if relay::asks_for_token(&head) {
+                read_token_request(gateway, body, limit).await
+            } else {
+                read_in_turn(gateway, body, limit, is_large).await
+            };
+            match read {
                 Ok((body, _turn)) => relay::serve(relay, &head.with_body(body)).await,
                 Err(status) => relay::unread(relay, &head, status, limit),
             }
@@ -209,6 +221,19 @@ async fn relayed(gateway: &Gateway, parts: &Parts, body: Incoming) -> Response {
         }))
     };
     Response::from_parts(parts, body)
+}
+
+/// Reads the body of a request for a token, if few of them are awaited.
+async fn read_token_request(
+    gateway: &Gateway,
+    body: Incoming,
+    limit: usize,
+) -> Result<(Bytes, Option<SemaphorePermit<'_>>), StatusCode> {
+    let Ok(_place) = gateway.token_requests.try_acquire() else {
+        body.drain();
+        return Err(StatusCode::SERVICE_UNAVAILABLE);
+    };
+    Ok((body.read(limit, TOKEN_REQUEST_TIMEOUT).await?, None))
 }
 
 /// Reads the body of a call, which has all of its time for that. A large one waits for its turn, which ends when that is dropped.

@@ -230,7 +230,7 @@ impl CallbackVerifier {
     /// # Errors
     /// [`VerifyError`] when WeChat did not sign the request, or `echostr` is absent or too long.
     pub fn verify_url<'a>(&self, query: &'a CallbackQuery, now: i64) -> Result<&'a str, VerifyError> {
-        self.verify_signature(query, now)?;
+        self.verify_query(query, now)?;
         let echostr = present(query.echostr.as_deref(), "echostr")?;
         if echostr.len() > LONGEST_ECHOSTR {
             return Err(VerifyError::Echostr);
@@ -238,16 +238,23 @@ impl CallbackVerifier {
         Ok(echostr)
     }
 
-    /// Verifies a callback before its body is read, by `signature`, which WeChat sends in every mode. A query without
-    /// `signature` passes when it has the parameters of an encrypted body: [`Self::open`] then checks `msg_signature`.
+    /// Verifies a callback before its body is read, by `signature`, which WeChat sends in every mode: `msg_signature` proves nothing
+    /// without the body, and a stranger may never send one.
     ///
     /// # Errors
-    /// [`VerifyError`] when the request cannot be WeChat's, whatever its body is.
+    /// [`VerifyError`] when WeChat did not sign the query.
     pub fn verify_query(&self, query: &CallbackQuery, now: i64) -> Result<(), VerifyError> {
-        if self.mode == MessageMode::Plain || query.signature.is_some() {
-            return self.verify_signature(query, now);
+        let signature = present(query.signature.as_deref(), "signature")?;
+        let (timestamp, nonce) = self.fresh_timestamp_and_nonce(query, now)?;
+        let signed = self
+            .tokens
+            .iter()
+            .any(|token| signature::holds(signature, &[token.expose(), timestamp, nonce]));
+        if signed {
+            Ok(())
+        } else {
+            Err(VerifyError::Signature("signature"))
         }
-        self.signed_parts(query, now).map(|_| ())
     }
 
     /// Verifies and decrypts the `body` of a callback. `now` is in epoch seconds.
@@ -263,7 +270,7 @@ impl CallbackVerifier {
     }
 
     fn open_plain(&self, query: &CallbackQuery, body: &[u8], now: i64) -> Result<OpenedCallback, OpenError> {
-        self.verify_signature(query, now)?;
+        self.verify_query(query, now)?;
         if query.says_encrypted() && ciphertexts(body).is_empty() {
             return Err(OpenError::NotEncrypted);
         }
@@ -278,7 +285,7 @@ impl CallbackVerifier {
         if query.says_encrypted() {
             return self.open_encrypted(query, body, now);
         }
-        self.verify_signature(query, now)?;
+        self.verify_query(query, now)?;
         let document = Tree::parse_callback(body)?;
         if document.child("Encrypt").is_some() {
             return self.open_encrypted(query, body, now);
@@ -289,7 +296,7 @@ impl CallbackVerifier {
     /// Reads the parameters that go with an encrypted body.
     fn signed_parts<'a>(&self, query: &'a CallbackQuery, now: i64) -> Result<SignedParts<'a>, VerifyError> {
         let msg_signature = present(query.msg_signature.as_deref(), "msg_signature").map_err(|missing| {
-            match self.verify_signature(query, now) {
+            match self.verify_query(query, now) {
                 Ok(()) => VerifyError::PlainMode,
                 Err(_) => missing,
             }
@@ -307,7 +314,7 @@ impl CallbackVerifier {
         let ciphertexts = ciphertexts(body);
         if ciphertexts.is_empty() {
             // Without a ciphertext only `signature` can tell whether WeChat sent this.
-            self.verify_signature(query, now)?;
+            self.verify_query(query, now)?;
             Tree::parse_callback(body).map_err(OpenError::Envelope)?;
             return Err(OpenError::NotEncrypted);
         }
@@ -340,20 +347,6 @@ impl CallbackVerifier {
             }
         }
         Err(failure.map_or(OpenError::Encrypted, OpenError::Decrypt))
-    }
-
-    fn verify_signature(&self, query: &CallbackQuery, now: i64) -> Result<(), VerifyError> {
-        let signature = present(query.signature.as_deref(), "signature")?;
-        let (timestamp, nonce) = self.fresh_timestamp_and_nonce(query, now)?;
-        let signed = self
-            .tokens
-            .iter()
-            .any(|token| signature::holds(signature, &[token.expose(), timestamp, nonce]));
-        if signed {
-            Ok(())
-        } else {
-            Err(VerifyError::Signature("signature"))
-        }
     }
 
     fn fresh_timestamp_and_nonce<'a>(

@@ -40,6 +40,8 @@ pub enum List {
     Messages,
     /// The messages of a day that did not arrive.
     Problems,
+    /// Scheduled messages that wait.
+    Scheduled,
     /// Users whose openid is known.
     Users,
 }
@@ -66,6 +68,7 @@ impl Table {
             List::Forwards => "forward",
             List::Messages => "message",
             List::Problems => "problem",
+            List::Scheduled => "scheduled",
             List::Users => "user",
         };
         format!("{}#", self.pk(kind))

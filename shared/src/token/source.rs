@@ -19,7 +19,7 @@ use crate::{
     api::{ApiError, Rejection},
     bilingual::caused,
     clock::{Clock, Deadline},
-    errcode::BETWEEN_REPLACEMENTS,
+    errcode::{BETWEEN_REPLACEMENTS, without_rid},
     secret::Secret,
     store::{Credential, StoreError, StoredToken, Table},
 };
@@ -85,10 +85,11 @@ pub enum RefreshRequestError {
 }
 
 impl RefreshRequestError {
-    /// Reads a failed run's function error: its type (see [`ErrorType`]) and its message.
+    /// Reads a failed run's function error: its type (see [`ErrorType`]) and its message, without the rid of the call, which carried
+    /// the AppSecret.
     #[must_use]
-    pub fn from_function_error(error_type: &str, message: impl Into<String>) -> Self {
-        let message = message.into();
+    pub fn from_function_error(error_type: &str, message: &str) -> Self {
+        let message = without_rid(message);
         match error_type.parse() {
             Ok(ErrorType::WeChatUnreachable | ErrorType::StoreUnreachable | ErrorType::Busy) => Self::NoAnswer(message),
             Ok(ErrorType::WeChatUnreadable) => Self::BadAnswer(message),

@@ -115,9 +115,38 @@ fn a_check_names_every_fault_of_the_settings_and_starts_nothing() {
     // What only AWS has is no fault here.
     let login = command(&real, &[&account[..], &[("JWT_ISSUER", "nonsense")]].concat());
     assert_eq!(login.0, 0, "{login:?}");
+    for (address, code, part) in [
+        ("http://api.weixin.qq.com", 1, "must be https"),
+        ("http://203.0.113.7:8080", 0, "whoever is on the way"),
+        ("https://203.0.113.7", 0, "203.0.113.7"),
+    ] {
+        let Ended(ended, text, error) = command(&["--check", "--wechat", address], &account);
+        let said = text + &error;
+        assert_eq!((ended, said.contains(part)), (code, true), "{address}: {said}");
+        assert_eq!(
+            said.contains("AppSecret and every"),
+            address.starts_with("http://203"),
+            "{said}"
+        );
+    }
     let short = command(&real, &[&account[..3], &[("API_KEYS", "short")]].concat());
     assert_eq!((short.0, short.1.contains("shorter than 16")), (0, true), "{short:?}");
     assert_eq!(command(&["--check", "health"], &[]).0, 2);
+}
+
+#[test]
+fn a_start_warns_once_that_the_app_secret_leaves_the_machine_in_the_clear() {
+    let account = [
+        ("WECHAT_APP_ID", "wx0123456789abcdef"),
+        ("WECHAT_APP_SECRET", "5ec2e75ec2e75ec2e75ec2e75ec2e700"),
+        ("WECHAT_TOKEN", "token1"),
+        ("API_KEYS", API_KEY),
+    ];
+    // An address of RFC 5737, which is nobody's.
+    let mut program = Program::start(&["--port", "0", "--wechat", "http://192.0.2.1:9"], &account);
+    program.url();
+    let logs = program.stopped();
+    assert_eq!(logs.matches("reads the AppSecret").count(), 1, "{logs}");
 }
 
 /// A simulated run with data of every kind, which has been stopped.

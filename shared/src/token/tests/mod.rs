@@ -24,7 +24,7 @@ fn a_run_that_has_waited_fails_as_the_one_it_waited_for() {
         };
         let error = RefreshError::OtherRun(failure);
         let error_type = error.error_type().to_string();
-        let error = RefreshRequestError::from_function_error(&error_type, error.to_string());
+        let error = RefreshRequestError::from_function_error(&error_type, &error.to_string());
         (error_type, error)
     };
     let (error_type, error) = waited_for(None, "WeChatUnreachable");
