@@ -2,10 +2,19 @@
 
 import { ask, button, fill, h, icon, iconButton } from "./dom.js";
 import { both, t } from "./i18n.js";
-import { lineOf, locate } from "./pointer.js";
+import { faultIn, lineOf, locate } from "./pointer.js";
 
 /** Changes that can be undone. */
 const UNDONE = 200;
+
+const editors = [];
+
+/** The editors that hold changes that are not saved. */
+export function changedEditors() {
+  return editors.filter((editor) => editor.isChanged);
+}
+
+window.addEventListener("beforeunload", (event) => changedEditors().length > 0 && event.preventDefault());
 
 /** Creates an editor that calls `changed` after every change of its text. */
 export function jsonEditor(id, label, changed) {
@@ -145,7 +154,8 @@ export function jsonEditor(id, label, changed) {
         clearFaults();
         return JSON.parse(area.value);
       } catch (error) {
-        const position = Number(error.message.match(/position (\d+)/)?.[1] ?? area.value.length);
+        // Browsers say the place in words of their own, or not at all.
+        const position = faultIn(area.value) ?? area.value.length;
         showFaults([{ pointer: "", detail: error.message, place: [position, position + 1] }]);
         return undefined;
       }
