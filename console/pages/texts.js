@@ -167,6 +167,7 @@ export const texts = {
   "forwards-waiting": ["Waiting for another attempt", "等待重试"],
   healthy: ["Everything is in order", "一切正常"],
   held: ["{0} more since you paused. Show them", "暂停期间新增 {0} 条，点击显示"],
+  "held-cut": ["{0} more since you paused. Show the newest {1}", "暂停期间新增 {0} 条，点击显示最新 {1} 条"],
   "idempotency-why": ["The same key never sends twice within 24 hours.", "24 小时内相同的键只会发送一次。"],
   "is-due": ["It is due now", "已安排立即重试"],
   key: ["Key", "密钥"],

@@ -67,7 +67,7 @@ pub(crate) struct Event {
     /// Whether an injected fault caused the answer.
     is_fault: bool,
     /// Whether this is a read of the console's own.
-    is_own_read: bool,
+    pub(super) is_own_read: bool,
     /// The number of the failed delivery: 1 to 3.
     #[serde(skip_serializing_if = "Option::is_none")]
     delivery: Option<u32>,
@@ -302,7 +302,7 @@ fn millis(took: Duration) -> f64 {
     f64::from(micros) / 1000.0
 }
 
-/// Whether the console reads the account, which it does after each event too: shown, that would be one.
+/// Whether the console reads the account, which it does every few seconds and after each event: nobody wants to see that.
 fn reads_account(path: &str, headers: &HeaderMap) -> bool {
     path == "/api/account" && headers.contains_key(OWN_READ)
 }
