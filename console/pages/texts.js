@@ -144,6 +144,7 @@ export const texts = {
   "fault-quota": ["Quota used up", "额度用尽"],
   "fault-slow": ["Slow WeChat", "微信变慢"],
   "fault-times": ["Times", "次数"],
+  "fault-truncated": ["Answer cut in half", "应答被截断"],
   "fault-whitelist": ["Not on whitelist", "IP 不在白名单"],
   "faults-active": ["In force", "生效中"],
   "faults-hint": ["Make the platform fail, then see how the bundle copes.", "让平台出错，看看服务如何应对。"],
