@@ -44,7 +44,6 @@ export function jsonEditor(id, label, changed) {
     show();
   });
   area.addEventListener("scroll", () => { numbers.scrollTop = area.scrollTop; });
-  window.addEventListener("beforeunload", (event) => area.value !== saved && event.preventDefault());
 
   /** Shows what depends on the text, after it has changed. */
   const show = () => {
@@ -89,7 +88,7 @@ export function jsonEditor(id, label, changed) {
   const element = h("div", { class: "editor", inert: true },
     h("div", { class: "row" }, h("span", { class: "hint grow" }, "JSON"), undo, redo),
     h("div", { class: "numbered" }, numbers, area), h("div", { role: "alert" }, faults));
-  return {
+  const editor = {
     element,
     get text() {
       return area.value;
@@ -129,6 +128,11 @@ export function jsonEditor(id, label, changed) {
       const place = locate(area.value, pointer);
       if (place) select(place);
     },
+    /** Goes back to the document from the server, which can be undone. */
+    discard() {
+      area.value = saved;
+      area.dispatchEvent(new Event("input"));
+    },
     /** Asks what to do with unsaved changes. Returns whether the text may be left, or replaced. */
     async maySetAside(mayKeep) {
       if (area.value === saved) return true;
@@ -137,10 +141,7 @@ export function jsonEditor(id, label, changed) {
         ...(mayKeep ? [{ value: "keep", label: t("unsaved-keep") }] : []),
         { value: "discard", label: t("unsaved-discard"), class: "danger" },
       ]);
-      if (chosen === "discard") {
-        area.value = saved;
-        area.dispatchEvent(new Event("input"));
-      }
+      if (chosen === "discard") editor.discard();
       return chosen === "keep" || chosen === "discard";
     },
     /** Takes the current text as the stored one. */
@@ -162,6 +163,8 @@ export function jsonEditor(id, label, changed) {
     },
     showFaults,
   };
+  editors.push(editor);
+  return editor;
 }
 
 /** The removed and added lines, with two lines of context. */
