@@ -58,10 +58,11 @@ consoleTest("a chat follows its end only for who reads there", {}, async (page, 
 });
 
 consoleTest("an answer that comes after a switch belongs to who has asked", {}, async (page) => {
-  const [first] = await page.locator("#send-touser option").evaluateAll((options) => options.map(({ value }) => value));
+  const choice = page.locator(".phone-place select");
+  await choice.locator("option").waitFor({ state: "attached" });
+  const first = await choice.inputValue();
   await page.locator("#new-follower").click();
   await page.locator(".chat .bubble", { hasText: "欢迎关注" }).waitFor();
-  const choice = page.locator(".phone-place select");
   const second = await choice.inputValue();
   assert.notEqual(second, first);
 
