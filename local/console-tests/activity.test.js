@@ -50,7 +50,8 @@ bilingualTest("what is replayed is what was sent, and what is masked is not offe
     return row;
   };
   const csv = "touser\no-1\n";
-  await fetch(`${bundle.url}/api/campaigns/none/recipients?part=1`, {
+  const parameters = `part=1&note=${encodeURIComponent("a&b=c")}`;
+  await fetch(`${bundle.url}/api/campaigns/none/recipients?${parameters}`, {
     method: "POST", headers: { authorization: "Bearer local", "content-type": "text/csv" }, body: csv,
   });
   const part = await open("POST /api/campaigns/none/recipients");
@@ -60,6 +61,7 @@ bilingualTest("what is replayed is what was sent, and what is masked is not offe
     page.waitForRequest(/recipients/), part.getByRole("button", { name: say("replay") }).click(),
   ]);
   assert.deepEqual([replayed.headers()["content-type"], replayed.postData()], ["text/csv", csv]);
+  assert.ok(replayed.url().endsWith(`?${parameters}`), replayed.url());
 
   await callRun(bundle, "POST", "/api/sendTemplateMessage", { touser: "o-1", template_id: "T", data: { code: "4711" } });
   const masked = await open("POST /api/sendTemplateMessage");

@@ -296,7 +296,7 @@ function body(event) {
     && h("div", { class: "explained bad" }, h("p", {}, t("callback-refused")));
   const noRule = hasNoRule(event) && h("div", { class: "explained" }, h("p", {}, t("no-rule")),
     addRuleButton(elements(event.request.text)));
-  const query = event.query && h("div", { class: "body" }, h("h3", {}, t("query")), h("pre", { tabindex: "0" }, event.query.replaceAll("&", "\n")));
+  const query = event.query && h("div", { class: "body" }, h("h3", {}, t("query")), h("pre", { tabindex: "0" }, event.query));
   return h("div", { class: "event-body" }, actions(event), explained, refused, noRule, query,
     part(t("request"), event.request), part(event.kind === "failed_delivery" ? t("reason") : t("answer"), event.response));
 }

@@ -49,8 +49,9 @@ function again(event) {
     body: JSON.stringify(push.body), send: () => sim("POST", push.path, push.body) };
 }
 
+/** The parameters, one a line. */
 function pairs(query) {
-  return query.split("&").map((pair) => {
+  return query.split("\n").map((pair) => {
     const at = pair.indexOf("=");
     return [pair.slice(0, at), pair.slice(at + 1)];
   });

@@ -36,13 +36,13 @@ pub(super) fn path(path: &str) -> String {
     }
 }
 
-/// A query as `name=value&…`, percent-decoded, with secrets masked.
+/// A query as lines of `name=value`, percent-decoded, with secrets masked.
 pub(super) fn query<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
     let shown = pairs.into_iter().map(|(name, value)| {
         let value = if is_secret(name) { MASK } else { value };
         format!("{name}={value}")
     });
-    keys(&shown.collect::<Vec<_>>().join("&"))
+    keys(&shown.collect::<Vec<_>>().join("\n"))
 }
 
 /// A body with secrets masked, and whether that changed it. One that is not JSON and names a secret is masked whole.
@@ -115,8 +115,8 @@ mod tests {
     #[test]
     fn secrets_are_masked_wherever_they_are_named() {
         assert_eq!(
-            query([("access_token", "97_abc"), ("type", "1")]),
-            "access_token=…&type=1"
+            query([("access_token", "97_abc"), ("q", "a&b=c")]),
+            "access_token=…\nq=a&b=c"
         );
         assert_eq!(masked(r#"{"a":[{"secret":"s3cr3t"}]}"#), r#"{"a":[{"secret":"…"}]}"#);
         assert_eq!(masked(r#"{"secret":"s3cr3t""#), "…", "broken JSON");
