@@ -9,6 +9,7 @@
 mod backup;
 mod connector;
 mod engine;
+mod part_file;
 
 use std::{
     fs::OpenOptions,
@@ -36,6 +37,7 @@ use self::connector::Connector;
 pub use self::{
     backup::{BackupError, backup},
     engine::Answer,
+    part_file::{FileError, PartFile},
 };
 
 /// The table's name.

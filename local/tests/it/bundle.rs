@@ -101,6 +101,16 @@ impl Bundle {
         self.sim(Method::POST, "/sim/faults", fault).await;
     }
 
+    /// What the phone says to the signature that a page gets.
+    async fn signed_page(&self) -> Value {
+        let page = "http://localhost/shop";
+        let signed = self.api(Method::GET, &format!("/jssdk/config?url={page}"), "").await;
+        assert_eq!(signed.status, 200, "{}", signed.body);
+        let mut config = signed.json();
+        config["url"] = json!(page);
+        self.sim(Method::POST, "/sim/jssdk/check", config).await
+    }
+
     /// How often the platform was called at `path`.
     async fn calls(&self, path: &str) -> usize {
         let calls = self.sim(Method::GET, "/sim/calls", Value::Null).await;
@@ -665,9 +675,11 @@ async fn a_run_with_a_data_folder_goes_on_where_the_last_one_ended() {
     let first = Bundle::start_with(options.clone()).await;
     assert_eq!(first.api(Method::PUT, "/api/replies", &rules).await.status, 200);
     let sent = first.api(Method::POST, "/api/sendTemplateMessage", SEND_TEMPLATE).await;
+    assert_eq!(first.signed_page().await, json!({"ok": true}));
     first.local.stop(crate::GRACE).await;
 
     let second = Bundle::start_with(options).await;
+    let page = second.signed_page().await;
     let followed = second.sim(Method::POST, "/sim/follow", json!({})).await;
     let again = second
         .api(Method::POST, "/api/sendTemplateMessage", SEND_TEMPLATE)
@@ -676,6 +688,7 @@ async fn a_run_with_a_data_folder_goes_on_where_the_last_one_ended() {
     let record = second.api(Method::GET, &format!("/api/messages/{msgid}"), "").await;
     second.local.stop(crate::GRACE).await;
     std::fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(page, json!({"ok": true}), "a kept ticket signs for nobody");
     assert_eq!(followed["reply"]["Content"], "老朋友");
     assert_eq!(record.status, 200);
     assert_eq!(

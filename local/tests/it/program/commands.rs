@@ -250,8 +250,14 @@ async fn the_data_of_one_machine_moves_to_dynamodb_once_and_without_its_secrets(
     stopped_run(folder).await;
     let file = out.path().join("table.jsonl");
     let name = file.to_str().unwrap();
+    let part = out.path().join("table.jsonl.part");
+    std::fs::create_dir(&part).unwrap();
+    let Ended(code, _, error) = command(&["export", name, "--data", folder], &[]);
+    assert_eq!((code, error.contains("table.jsonl.part: ")), (1, true), "{error}");
+    std::fs::remove_dir(&part).unwrap();
+    std::fs::write(&part, "half of what an export that was killed had to write").unwrap();
     let Ended(code, text, error) = command(&["export", name, "--data", folder], &[]);
-    assert_eq!(code, 0, "{error}");
+    assert_eq!((code, part.exists()), (0, false), "{error}");
     let lines = std::fs::read_to_string(&file).unwrap();
     let items = lines.lines().count();
     assert!(text.starts_with(&format!("{items} items")), "{text}");
