@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::{
 use serde_json::{Value, json};
 use simulator::FOLLOWER;
 use tempfile::TempDir;
-use testing::{TABLE_NAME, TableServer, create_table};
+use testing::{TABLE_NAME, TableServer, create_table, eventually};
 use wechat::random;
 
 use super::{
@@ -410,7 +410,19 @@ async fn metrics_are_for_this_machine_and_count_what_happens() {
             .unwrap()
             .starts_with("text/plain; version=0.0.4")
     );
-    let text = answer.text().await.unwrap();
+    // The first token comes in the background.
+    let text = eventually("the life of the token", || async {
+        let text = http()
+            .get(format!("{url}/metrics"))
+            .send()
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap();
+        text.contains("wechat_bundle_token_life_seconds").then_some(text)
+    })
+    .await;
     for line in [
         r#"wechat_bundle_callbacks_total{type="event.subscribe"} 1"#,
         "wechat_bundle_reply_latency_seconds_count 1",
