@@ -21,8 +21,6 @@ use crate::{
 /// Seconds. WeChat recognises a `client_msg_id` for 10 minutes; one minute is left for the repeat itself.
 /// See [WeChat Docs/发送模板消息](https://developers.weixin.qq.com/doc/service/api/notify/template/api_sendtemplatemessage).
 pub const REPEAT_IS_SAFE_FOR: i64 = 9 * 60;
-/// How long WeChat has to say how much of the quota is left.
-const QUOTA_BUDGET: Duration = Duration::from_secs(3);
 
 /// How a send fared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,12 +150,12 @@ pub enum QuotaToday {
 }
 
 impl QuotaToday {
-    /// Asks WeChat, for 3 seconds at most.
-    pub async fn ask(account: &Account, deadline: Deadline) -> Self {
+    /// Asks WeChat, for `budget` at most.
+    pub async fn ask(account: &Account, budget: Duration, deadline: Deadline) -> Self {
         let call = GetQuota {
             cgi_path: SendTemplateMessage::PATH,
         };
-        match tokio::time::timeout(QUOTA_BUDGET, account.attempt(&call, deadline)).await {
+        match tokio::time::timeout(budget, account.attempt(&call, deadline)).await {
             Ok(Ok(quota)) => Self::Known(quota),
             Ok(Err(error)) if is_for_good(&error) => Self::NotTold,
             Ok(Err(_)) | Err(_) => Self::NoAnswer,

@@ -47,6 +47,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 const LOOKS_AFTER: [i64; 2] = [4, 60];
 /// The pause between two looks at a token that is being replaced.
 const TOKEN_POLL: Duration = Duration::from_millis(50);
+/// How long WeChat has to say how much of the quota is left: as long as a slow answer to a message takes.
+const QUOTA_BUDGET: Duration = Duration::from_secs(10);
 /// The longest pause between two looks for what is due.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
@@ -442,7 +444,7 @@ impl Run<'_> {
             return;
         }
         lock(&self.quota).begin();
-        let today = QuotaToday::ask(self.account, self.deadline).await;
+        let today = QuotaToday::ask(self.account, QUOTA_BUDGET, self.deadline).await;
         let senders = self.account.table.sending_campaigns(self.seconds()).await;
         let senders = senders.inspect_err(|error| {
             tracing::warn!(campaign = self.id, %error, "the other campaigns that send could not be counted");
