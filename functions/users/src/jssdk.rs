@@ -28,8 +28,9 @@ pub(crate) const ROUTES: &[Route<App>] = &[route!(open, GET "/jssdk/config" => c
     ..Operation::NEW
 })];
 
-/// Seconds for which a failure to get a ticket is remembered. Anybody may ask, and each search runs token-refresher, which asks WeChat.
-const FAILURE_LASTS: i64 = 10;
+/// Seconds for which WeChat's refusal of a ticket is remembered. Anybody may ask, and each search runs token-refresher, which asks
+/// WeChat. Any other failure may be over at once.
+const REFUSAL_LASTS: i64 = 10;
 /// Random bytes of a nonce.
 const NONCE_BYTES: usize = 8;
 
@@ -43,21 +44,24 @@ struct Config<'a> {
     signature: String,
 }
 
-/// The last failure to get a ticket, and when it happened, in epoch seconds.
+/// WeChat's last refusal of a ticket, and when it came, in epoch seconds.
 #[derive(Debug, Default)]
-pub(crate) struct TicketFailure(Mutex<Option<(i64, Problem)>>);
+pub(crate) struct TicketRefusal(Mutex<Option<(i64, Problem)>>);
 
-impl TicketFailure {
-    /// Returns the failure while it is remembered at `now`.
+impl TicketRefusal {
+    /// Returns the refusal while it is remembered at `now`.
     fn recent(&self, now: i64) -> Option<Problem> {
         let (at, problem) = lock(&self.0).clone()?;
-        (0..FAILURE_LASTS).contains(&(now - at)).then_some(problem)
+        (0..REFUSAL_LASTS).contains(&(now - at)).then_some(problem)
     }
 
-    /// Remembers what anybody may see of `problem`, and returns it.
+    /// Returns what anybody may see of `problem`, and remembers it if it is a refusal.
     fn remember(&self, problem: Problem, now: i64) -> Problem {
-        let problem = problem.public().with_retry_after(FAILURE_LASTS.unsigned_abs());
-        *lock(&self.0) = Some((now, problem.clone()));
+        let mut problem = problem.public();
+        if problem.errcode().is_some() {
+            problem = problem.with_retry_after(REFUSAL_LASTS.unsigned_abs());
+            *lock(&self.0) = Some((now, problem.clone()));
+        }
         problem
     }
 }
@@ -74,13 +78,13 @@ async fn sign(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, P
         let fault = Fault::new("/url", error.with_variable("JSSDK_HOSTS"));
         return Err(Problem::forbidden(fault.sentence()).with_field("url"));
     }
-    if let Some(problem) = app.ticket_failure.recent(app.now()) {
+    if let Some(problem) = app.ticket_refusal.recent(app.now()) {
         return Err(problem);
     }
     let ticket = app.tickets.ticket(request.deadline()).await;
     let ticket = ticket.map_err(|error| {
         let now = app.now();
-        app.ticket_failure.remember(Problem::from_ticket(&error, now), now)
+        app.ticket_refusal.remember(Problem::from_ticket(&error, now), now)
     })?;
     let (nonce_str, timestamp) = (random::hex::<NONCE_BYTES>(), app.now());
     let config = Config {

@@ -17,7 +17,7 @@ use wechat::{
     page::Hosts, token::RefreshPort,
 };
 
-use self::jssdk::TicketFailure;
+use self::jssdk::TicketRefusal;
 
 /// The AWS calls that this function makes. Its role in `template.yaml` allows these and no others.
 pub const AWS_CALLS: &[&str] = &[
@@ -38,7 +38,7 @@ pub struct App {
     keys: Keys,
     refresher: Arc<dyn RefreshPort>,
     tickets: TicketSource,
-    ticket_failure: TicketFailure,
+    ticket_refusal: TicketRefusal,
     public_url: Option<String>,
     open_base: String,
     login_hosts: Hosts,
@@ -63,7 +63,7 @@ impl App {
         Ok(Self {
             keys: Keys::new(caller.api_keys, account.table.clone(), Arc::clone(&clock)),
             tickets: TicketSource::new(&account.table, Arc::clone(&refresher), clock),
-            ticket_failure: TicketFailure::default(),
+            ticket_refusal: TicketRefusal::default(),
             account,
             refresher,
             public_url: config.public_url,
