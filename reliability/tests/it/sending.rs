@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use testing::{
-    Fault, Function, Service,
+    Fault, Function, SEND, Service,
     event::{get, post},
     message,
 };
 
 use crate::{
-    report::{self, ANSWERED_WITHIN, Row},
+    report::{self, ANSWERED_WITHIN, Cases, Row},
     stage::{Program, Stage, ask, ask_within, garbage, send, service_faults, table_faults},
 };
 
@@ -32,11 +32,11 @@ async fn while_the_table_breaks() {
     assert_eq!(stage.proxy(Service::Table).requests(), ["UpdateItem"; 3]);
     assert_eq!(stage.proxy(Service::WeChat).requests().len(), 1);
 
-    let mut cases = Vec::new();
+    let mut broken = Vec::new();
     for (step, name) in STEPS {
-        cases.extend(table_faults().into_iter().map(|fault| (step, name, fault)));
+        broken.extend(table_faults().into_iter().map(|fault| (step, name, fault)));
     }
-    let sends = cases.into_iter().map(|(step, name, (breaks, fault))| {
+    let sends = broken.into_iter().map(|(step, name, (breaks, fault))| {
         sent_once(
             Service::Table,
             step,
@@ -46,14 +46,15 @@ async fn while_the_table_breaks() {
             Duration::from_secs(30),
         )
     });
-    let mut rows = report::run(sends).await;
+    let mut cases = Cases::default();
+    cases.add(sends);
     let lookups = table_faults().into_iter().map(|(breaks, fault)| look_up(breaks, fault));
-    rows.extend(report::run(lookups).await);
+    cases.add(lookups);
     report::section(
         report::TITLES[1],
         "One message with an `Idempotency-Key`: the key is claimed, WeChat asked, the message recorded, and then the answer. \
          Once the table is back, the caller sends the same request again.",
-        rows,
+        cases.run().await,
     );
 }
 
@@ -195,18 +196,16 @@ async fn while_wechat_breaks() {
             Duration::from_secs(30),
         )
     });
-    let mut rows = report::run(sends).await;
-    rows.extend(
-        report::run([sent_once(
-            Service::WeChat,
-            1,
-            "sending",
-            "WeChat freezes, with 6 s to the deadline".to_owned(),
-            Fault::Freeze,
-            Duration::from_secs(6),
-        )])
-        .await,
-    );
+    let mut cases = Cases::default();
+    cases.add(sends);
+    cases.add([sent_once(
+        Service::WeChat,
+        1,
+        "sending",
+        "WeChat freezes, with 6 s to the deadline".to_owned(),
+        Fault::Freeze,
+        Duration::from_secs(6),
+    )]);
     let once = [
         ("resets one connection", Fault::Reset),
         ("loses one answer", Fault::LoseAnswer),
@@ -221,16 +220,16 @@ async fn while_wechat_breaks() {
             },
         ),
     ];
-    rows.extend(report::run(once.into_iter().map(|(breaks, fault)| passing(breaks, fault))).await);
+    cases.add(once.into_iter().map(|(breaks, fault)| passing(breaks, fault)));
     let lists = service_faults()
         .into_iter()
         .map(|(breaks, fault)| listing(breaks, fault));
-    rows.extend(report::run(lists).await);
+    cases.add(lists);
     report::section(
         report::TITLES[2],
         "One message with an `Idempotency-Key`. WeChat recognises a repeat by its `client_msg_id`, for 10 minutes. Once WeChat \
          is back, the caller sends the same request again.",
-        rows,
+        cases.run().await,
     );
 }
 
@@ -316,7 +315,7 @@ async fn keyless(then: &str, fault: Option<Value>) -> Row {
     let stage = Stage::new().await;
     let mut function = stage.serving(Program::SendTemplate).await;
     for fault in [Some(json!({"drop": true})), fault].into_iter().flatten() {
-        stage.wechat.fault("/cgi-bin/message/template/send", &fault).await;
+        stage.wechat.fault(SEND, &fault).await;
     }
     let first = ask(&mut function, &send(None)).await;
     assert!(first.took < ANSWERED_WITHIN, "{then}: {first:?}");
@@ -382,12 +381,13 @@ async fn while_the_refresher_breaks() {
         ),
     ]);
     let sends = faults.into_iter().map(|(breaks, fault)| without_token(breaks, fault));
-    let mut rows = report::run(sends).await;
-    rows.extend(report::run([dead_token()]).await);
+    let mut cases = Cases::default();
+    cases.add(sends);
+    cases.add([dead_token()]);
     report::section(
         report::TITLES[3],
         "One message with an `Idempotency-Key`, by a process that finds no token in the table and asks for one.",
-        rows,
+        cases.run().await,
     );
 }
 

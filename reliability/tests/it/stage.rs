@@ -254,6 +254,14 @@ pub(crate) fn ties<const N: usize>(pairs: [(&str, &str); N]) -> BTreeSet<(String
     BTreeSet::from(pairs)
 }
 
+/// The faults of `service`.
+pub(crate) fn faults_of(service: Service) -> Vec<(&'static str, Fault)> {
+    match service {
+        Service::Table => table_faults(),
+        _ => service_faults(),
+    }
+}
+
 /// The faults of a table.
 pub(crate) fn table_faults() -> Vec<(&'static str, Fault)> {
     let dynamodb = |status, code: &str| {

@@ -2,46 +2,50 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde_json::json;
-use testing::{Service, now, now_millis};
+use testing::{CAMPAIGN, Service, now, now_millis, plan};
 use wechat::{
     campaign::{CampaignState, Canary, Order, Plan, Recipient},
     store::MessageStatus,
 };
 
-use super::{Bench, ID, expected, of, plan, run};
+use super::{bench, expected, of, run};
+use crate::start;
 
 #[tokio::test]
 async fn a_canary_whose_receipts_say_failed_stops_it_and_a_good_one_goes_on() {
-    for (status, state) in [
+    let ends = [
         (MessageStatus::Failed, CampaignState::Stopped),
         (MessageStatus::Delivered, CampaignState::Done),
-    ] {
-        let bench = Bench::new().await;
+    ];
+    join_all(ends.map(async |(status, state)| {
+        let bench = bench().await;
         let openids = bench.stage.wechat.followers(50).await;
         let canary = Plan {
             canary: Some(Canary { count: 10, wait: 3 }),
             ..plan()
         };
         bench.started(canary, &openids).await;
-        let mut worker = bench.worker().await;
+        let worker = start(&bench.stage).await;
         let receipts = async {
             bench.until_sends(10).await;
             tokio::time::sleep(Duration::from_millis(500)).await;
             assert_eq!(bench.sends().await, 10);
-            bench.receipts(&openids, status).await;
+            bench.record_receipts(&openids, status, now()).await;
         };
-        tokio::join!(run(&mut worker), receipts);
+        tokio::join!(bench.run_to_end(worker), receipts);
         let campaign = bench.campaign().await;
         assert_eq!(campaign.state, state, "{campaign:?}");
         let sends = if state == CampaignState::Stopped { 10 } else { 50 };
         assert_eq!(bench.sends().await, sends);
-    }
+    }))
+    .await;
 }
 
 #[tokio::test]
 async fn the_canary_goes_to_as_many_as_was_said_whoever_is_refused_before() {
-    let bench = Bench::new().await;
+    let bench = bench().await;
     let openids = bench.stage.wechat.followers(30).await;
     let nobody = (0..20).map(|number| Recipient {
         user: Some(format!("nobody-{number}")),
@@ -54,7 +58,8 @@ async fn the_canary_goes_to_as_many_as_was_said_whoever_is_refused_before() {
     };
     bench.draft(canary, &[part]).await;
     bench.order(Order::Start).await;
-    run(&mut bench.worker().await).await;
+    let is_waiting = || async { bench.campaign().await.progress.canary_ends > 0 };
+    bench.run_until(start(&bench.stage).await, is_waiting).await;
     assert_eq!(bench.campaign().await.state, CampaignState::Canary);
     let totals = [("sent", 10), ("refused", 20), ("queued", 20)];
     assert_eq!(of(bench.totals().await), expected(totals));
@@ -62,31 +67,31 @@ async fn the_canary_goes_to_as_many_as_was_said_whoever_is_refused_before() {
 
 #[tokio::test]
 async fn a_start_in_the_future_is_waited_for() {
-    let bench = Bench::new().await;
+    let bench = bench().await;
     let openids = bench.stage.wechat.followers(5).await;
     let later = Plan {
         start_at: Some(now() + 3600),
         ..plan()
     };
     bench.started(later, &openids).await;
-    let mut worker = bench.worker().await;
+    let mut worker = start(&bench.stage).await;
     run(&mut worker).await;
     assert_eq!(bench.campaign().await.state, CampaignState::Scheduled);
     assert_eq!(bench.sends().await, 0);
     bench
         .stage
         .table
-        .set(&format!("campaign#{ID}"), &json!({"start_at": now()}))
+        .set(&format!("campaign#{CAMPAIGN}"), &json!({"start_at": now()}))
         .await;
     bench.is_due().await;
-    run(&mut worker).await;
+    bench.run_to_end(worker).await;
     assert_eq!(of(bench.totals().await), expected([("sent", 5)]));
 }
 
 #[tokio::test]
 async fn a_run_with_nothing_due_asks_the_table_a_few_times_and_wechat_never() {
-    let bench = Bench::new().await;
-    let mut worker = bench.worker().await;
+    let bench = bench().await;
+    let mut worker = start(&bench.stage).await;
     bench.stage.mend().await;
     let began = now_millis();
     assert_eq!(run(&mut worker).await, json!({}));
@@ -97,21 +102,21 @@ async fn a_run_with_nothing_due_asks_the_table_a_few_times_and_wechat_never() {
 
 #[tokio::test]
 async fn of_a_deleted_campaign_nothing_stays_but_the_records_of_its_messages() {
-    let bench = Bench::new().await;
+    let bench = bench().await;
     let openids = bench.stage.wechat.followers(120).await;
     bench.started(plan(), &openids).await;
-    let mut worker = bench.worker().await;
+    let mut worker = start(&bench.stage).await;
     run(&mut worker).await;
     assert!(
         bench
             .table
-            .delete_campaign(ID, now(), |campaign| campaign.state.has_ended())
+            .delete_campaign(CAMPAIGN, now(), |campaign| campaign.state.has_ended())
             .await
             .unwrap()
             .unwrap()
             .is_ok()
     );
-    assert_eq!(bench.table.campaign(ID).await.unwrap(), None);
+    assert_eq!(bench.table.campaign(CAMPAIGN).await.unwrap(), None);
     run(&mut worker).await;
     let items = bench.stage.table.items().await;
     let left: Vec<&str> = items
@@ -120,5 +125,5 @@ async fn of_a_deleted_campaign_nothing_stays_but_the_records_of_its_messages() {
         .filter(|pk| pk.starts_with("campaign#") && !pk.contains("#part#"))
         .collect();
     assert!(left.is_empty(), "{left:?}");
-    assert_eq!(items.iter().filter(|item| item["campaign"] == ID).count(), 120);
+    assert_eq!(items.iter().filter(|item| item["campaign"] == CAMPAIGN).count(), 120);
 }

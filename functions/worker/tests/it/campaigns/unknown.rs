@@ -1,26 +1,25 @@
 //! Outcomes that are unknown: repeated while that is safe, then said.
 
-use std::time::Duration;
-
 use serde_json::json;
-use testing::{Fault, Service, eventually};
+use testing::{Fault, SEND, Service, now, plan};
 use wechat::{
     campaign::{CampaignState, Order, Plan},
     store::MessageStatus,
 };
 
-use super::{Bench, SEND, TEN_MINUTES, expected, kill_while_it_sends, of, plan, run};
+use super::{TEN_MINUTES, bench, expected, kill_while_it_sends, of, run};
+use crate::start;
 
 #[tokio::test]
 async fn an_answer_that_leaves_open_what_happened_is_asked_for_again_and_sent_once() {
-    let bench = Bench::new().await;
+    let bench = bench().await;
     let openids = bench.stage.wechat.followers(60).await;
     bench.started(Plan { pace: 100, ..plan() }, &openids).await;
     let proxy = bench.stage.proxy(Service::WeChat);
-    let mut worker = bench.worker().await;
+    let worker = start(&bench.stage).await;
     // The first is the question about the quota.
     proxy.fail(5..=12, Fault::LoseAnswer);
-    run(&mut worker).await;
+    bench.run_to_end(worker).await;
     assert_eq!(of(bench.totals().await), expected([("sent", 60)]));
     assert!(bench.received(&openids).await.iter().all(|count| *count == 1));
     assert!(bench.sends().await > 60);
@@ -28,7 +27,7 @@ async fn an_answer_that_leaves_open_what_happened_is_asked_for_again_and_sent_on
 
 #[tokio::test]
 async fn a_message_that_was_refused_as_a_repeat_may_have_been_sent() {
-    let bench = Bench::new().await;
+    let bench = bench().await;
     let openids = bench.stage.wechat.followers(3).await;
     bench
         .stage
@@ -41,8 +40,7 @@ async fn a_message_that_was_refused_as_a_repeat_may_have_been_sent() {
         .fault(SEND, &json!({"errcode": 40241, "after": 2, "times": 100}))
         .await;
     bench.started(Plan { pace: 20, ..plan() }, &openids).await;
-    let mut worker = bench.worker().await;
-    run(&mut worker).await;
+    bench.run_to_end(start(&bench.stage).await).await;
     let totals = bench.totals().await;
     assert_eq!((totals.sent, totals.unknown), (2, 1), "{totals:?}");
     assert_eq!(bench.sends().await, 4, "a clear refusal is not asked for again");
@@ -50,22 +48,17 @@ async fn a_message_that_was_refused_as_a_repeat_may_have_been_sent() {
 
 #[tokio::test]
 async fn receipts_are_taken_in_while_another_outcome_is_asked_for_again() {
-    let bench = Bench::new().await;
+    let bench = bench().await;
     let openids = bench.stage.wechat.followers(20).await;
     let fault = json!({"errcode": -1, "after": 19, "times": 1000});
     bench.stage.wechat.fault(SEND, &fault).await;
     bench.started(Plan { pace: 20, ..plan() }, &openids).await;
-    let mut worker = bench.worker().await;
     let receipts = async {
         bench.until_sends(20).await;
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        bench.receipts(&openids, MessageStatus::Delivered).await;
-        // A look at what the run has written so far, before it ends.
-        let delivered = || async { (bench.totals().await.delivered == 19).then_some(()) };
-        eventually("the last receipt", delivered).await;
+        bench.record_receipts(&openids, MessageStatus::Delivered, now()).await;
     };
-    let event = json!({"action": "run"});
-    tokio::join!(worker.invoke_within(&event, 22_000), receipts);
+    let is_taken_in = || async { bench.totals().await.delivered == 19 };
+    tokio::join!(bench.run_until(start(&bench.stage).await, is_taken_in), receipts);
     let totals = bench.totals().await;
     assert_eq!(
         (totals.delivered, totals.queued + totals.unknown),
@@ -76,7 +69,7 @@ async fn receipts_are_taken_in_while_another_outcome_is_asked_for_again() {
 
 #[tokio::test]
 async fn a_stopped_campaign_that_resends_loses_nobody() {
-    let bench = Bench::new().await;
+    let bench = bench().await;
     let openids = bench.stage.wechat.followers(120).await;
     bench
         .stage
@@ -85,14 +78,9 @@ async fn a_stopped_campaign_that_resends_loses_nobody() {
         .await;
     bench.started(Plan { pace: 20, ..plan() }, &openids).await;
     kill_while_it_sends(&bench, 20).await;
-    for openid in &openids {
-        for message in bench.stage.wechat.phone(openid).await {
-            let msgid = message["msgid"].as_str().unwrap();
-            bench.stage.table.delete(&format!("message#{msgid}")).await;
-        }
-    }
+    bench.forget_messages(&openids).await;
     bench.age(TEN_MINUTES).await;
-    let mut worker = bench.worker().await;
+    let mut worker = start(&bench.stage).await;
     run(&mut worker).await;
     let stopped = bench.totals().await;
     assert_eq!(bench.campaign().await.state, CampaignState::Stopped);
@@ -117,7 +105,7 @@ async fn a_stopped_campaign_that_resends_loses_nobody() {
     assert_eq!(resent.sent, stopped.sent + stopped.unknown - 1);
 
     bench.order(Order::Resume).await;
-    run(&mut worker).await;
+    bench.run_to_end(worker).await;
     let totals = bench.totals().await;
     assert_eq!((totals.sent, totals.unknown, totals.queued), (119, 1, 0), "{totals:?}");
 }
