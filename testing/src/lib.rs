@@ -37,6 +37,13 @@ pub use stage::{
     scheduled_message,
 };
 
+/// An HTTP client for loopback. It uses no proxy, and reads no root certificates: in a test build that takes longer than a test.
+#[must_use]
+pub fn http_client() -> reqwest::Client {
+    let builder = reqwest::Client::builder().no_proxy().tls_certs_only([]);
+    builder.build().unwrap()
+}
+
 /// Looks every 10 ms until `look` finds something, and returns it. Panics after 30 s: `what` never came.
 pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
     let began = Instant::now();

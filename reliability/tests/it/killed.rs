@@ -474,7 +474,8 @@ async fn stage_of(story: Story) -> (Stage, Value) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed() {
     let mut cases = Vec::new();
-    let stories = STORIES.map(|story| async move { (story, requests_of(story).await) });
+    let stories = STORIES.into_iter();
+    let stories = stories.map(|story| async move { (story, requests_of(story).await) });
     for (story, requests) in report::run(stories).await {
         for (service, requests) in requests {
             for (index, request) in requests.into_iter().enumerate() {

@@ -4,7 +4,7 @@ use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
 use simulator::{FOLLOWER, Settings, Simulator, TEMPLATE_ID};
 
-use crate::{account::account, loopback};
+use crate::{account::account, http_client, loopback};
 
 /// A simulated WeChat with the account of [`crate::account`].
 #[derive(Debug)]
@@ -23,7 +23,7 @@ impl WeChat {
         };
         Self {
             simulator: Simulator::start(loopback::listener().await, settings).unwrap(),
-            http: Client::builder().no_proxy().build().unwrap(),
+            http: http_client(),
         }
     }
 
@@ -33,7 +33,7 @@ impl WeChat {
         self.simulator.base_url()
     }
 
-    /// An HTTP client that uses no proxy.
+    /// The client with which it is controlled.
     #[must_use]
     pub const fn http(&self) -> &Client {
         &self.http
