@@ -1,6 +1,6 @@
 //! A campaign on a stage. `send-template` makes and changes it through the store, as here; `worker` sends it.
 
-use std::{borrow::Borrow, collections::BTreeMap};
+use std::{borrow::Borrow, collections::BTreeMap, time::Duration};
 
 use embedded_table::TABLE_NAME;
 use serde_json::{Value, json};
@@ -18,6 +18,8 @@ use crate::{Function, account::APP_ID, eventually, now, now_millis};
 pub const SEND: &str = "/cgi-bin/message/template/send";
 /// The id of the campaign of a [`CampaignStage`].
 pub const CAMPAIGN: &str = "c1";
+/// A look at a campaign takes a few milliseconds of the machine on which it runs.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// A stage with a campaign.
 #[derive(Debug)]
@@ -97,10 +99,13 @@ impl<S: Borrow<Stage>> CampaignStage<S> {
         totals
     }
 
-    /// Has `worker` run until `is_reached` says so, and kills it then: a run that has sent all messages looks for their receipts for
-    /// some seconds more.
+    /// Has `worker` run until `is_reached` says so, kills it then, and ends its lease: a run that has sent all messages looks for
+    /// their receipts for some seconds more.
     pub async fn run_until<F: Future<Output = bool>>(&self, mut worker: Function, is_reached: impl Fn() -> F) {
-        let reached = || async { is_reached().await.then_some(()) };
+        let reached = || async {
+            tokio::time::sleep(LOOK_EVERY).await;
+            is_reached().await.then_some(())
+        };
         let running = async {
             loop {
                 worker.succeed(&json!({"action": "run"})).await;
@@ -111,6 +116,7 @@ impl<S: Borrow<Stage>> CampaignStage<S> {
             () = running => {}
         }
         worker.kill().await;
+        self.stage().table.end_claims().await;
     }
 
     /// Has `worker` run until the campaign has ended.
@@ -133,9 +139,10 @@ impl<S: Borrow<Stage>> CampaignStage<S> {
         self.stage().wechat.calls(SEND).await
     }
 
-    /// Waits until WeChat has been asked for so many messages.
+    /// Waits until WeChat has answered so many requests for a message.
     pub async fn until_sends(&self, sends: usize) {
-        eventually("a send", || async { (self.sends().await >= sends).then_some(()) }).await;
+        let wechat = &self.stage().wechat;
+        eventually("a send", || async { (wechat.calls_over(SEND) >= sends).then_some(()) }).await;
     }
 
     /// Records the receipts of all messages on the phones of `openids`, which came at `at` (epoch seconds), as the webhook does.

@@ -1,10 +1,11 @@
 //! Checking, changing and restoring the menu.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 use simulator::FOLLOWER;
-use testing::event::{api, post};
+use testing::{
+    event::{api, post},
+    eventually,
+};
 
 use crate::{Admin, BINARY};
 
@@ -331,15 +332,17 @@ async fn of_two_rollbacks_at_once_one_adds_the_conditional_menus() {
 
     let slow = json!({"delay_ms": 500, "times": 2});
     admin.stage.wechat.fault(ADD_CONDITIONAL, &slow).await;
+    let before = admin.stage.wechat.calls(ADD_CONDITIONAL).await;
     let mut other = admin.stage.function(BINARY).await;
     let mut third = admin.stage.function(BINARY).await;
     let create = async {
-        // Once the rollback has begun to add: what it has not added yet is kept nowhere else.
-        tokio::time::sleep(Duration::from_millis(700)).await;
+        // What the rollback has not added yet is kept nowhere else.
+        let adds = || async { (admin.stage.wechat.calls(ADD_CONDITIONAL).await > before).then_some(()) };
+        eventually("the first conditional menu", adds).await;
         third.post("/api/menu", &menu("other")).await
     };
     let rollback = post("/api/menu/rollback", &Value::Null);
-    let (one, two, create) = tokio::join!(admin.send(&rollback), other.send(&rollback), create);
+    let (one, two, create) = tokio::join!(admin.function.send(&rollback), other.send(&rollback), create);
     assert_eq!(create.status, 409, "{create:?}");
     let (waits, done) = if one.status == 409 { (one, two) } else { (two, one) };
     assert_eq!(waits.status, 409, "{waits:?} {done:?}");

@@ -7,7 +7,7 @@ use wechat::{
     store::MessageStatus,
 };
 
-use super::{TEN_MINUTES, bench, expected, kill_while_it_sends, of, run};
+use super::{TEN_MINUTES, bench, expected, kill_while_it_sends, of};
 use crate::start;
 
 #[tokio::test]
@@ -80,8 +80,7 @@ async fn a_stopped_campaign_that_resends_loses_nobody() {
     kill_while_it_sends(&bench, 20).await;
     bench.forget_messages(&openids).await;
     bench.age(TEN_MINUTES).await;
-    let mut worker = start(&bench.stage).await;
-    run(&mut worker).await;
+    bench.run_to_end(start(&bench.stage).await).await;
     let stopped = bench.totals().await;
     assert_eq!(bench.campaign().await.state, CampaignState::Stopped);
     assert!(stopped.unknown > 0 && stopped.queued > 0, "{stopped:?}");
@@ -94,7 +93,7 @@ async fn a_stopped_campaign_that_resends_loses_nobody() {
         .fault(SEND, &json!({"errcode": 43004, "times": 1}))
         .await;
     bench.order(Order::Resend).await;
-    run(&mut worker).await;
+    bench.run_to_end(start(&bench.stage).await).await;
     let resent = bench.totals().await;
     assert_eq!(bench.campaign().await.state, CampaignState::Stopped);
     assert_eq!(
@@ -105,7 +104,7 @@ async fn a_stopped_campaign_that_resends_loses_nobody() {
     assert_eq!(resent.sent, stopped.sent + stopped.unknown - 1);
 
     bench.order(Order::Resume).await;
-    bench.run_to_end(worker).await;
+    bench.run_to_end(start(&bench.stage).await).await;
     let totals = bench.totals().await;
     assert_eq!((totals.sent, totals.unknown, totals.queued), (119, 1, 0), "{totals:?}");
 }
