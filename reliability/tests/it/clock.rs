@@ -132,7 +132,7 @@ async fn sent(step: &str, breaks: &str, seen: &Seen, stage: &Stage, function: &m
     row(
         step,
         breaks,
-        seen.told.clone(),
+        seen.outcome.clone(),
         "25 s",
         sending::kept(stage, function).await,
         "nothing was missed",

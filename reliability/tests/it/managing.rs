@@ -1,4 +1,4 @@
-//! What the callers of `admin` are told while something is broken: the menu, the reply rules, the doctor.
+//! What the callers of `admin` get while something is broken: the menu, the reply rules, the doctor.
 
 use std::time::Duration;
 
@@ -353,7 +353,7 @@ fn row(
     Row {
         step: step.to_owned(),
         breaks: format!("{} {breaks}", called(service)),
-        gets: first.told.clone(),
+        gets: first.outcome.clone(),
         within,
         kept: kept.to_owned(),
         returns: returns.to_owned(),

@@ -85,11 +85,11 @@ fn refusals<const N: usize>(of: [(&'static str, i64); N]) -> [(&'static str, Fau
 }
 
 /// What a run got that is to keep the `kind` of credential.
-fn told(first: Seen, kind: &str) -> String {
+fn outcome_text(first: Seen, kind: &str) -> String {
     if first.status == 200 {
         format!("the {kind} is refreshed")
     } else {
-        first.told
+        first.outcome
     }
 }
 
@@ -114,7 +114,7 @@ async fn ticket_run(breaks: &str, fault: Fault) -> Row {
     Row {
         step: name.to_owned(),
         breaks: format!("{} {breaks}", called(Service::WeChat)),
-        gets: told(first, "ticket"),
+        gets: outcome_text(first, "ticket"),
         within: "25 s",
         kept: "one ticket, no lease".to_owned(),
         returns: "the next run: 200".to_owned(),
@@ -146,7 +146,7 @@ async fn run(service: Service, step: usize, name: &str, breaks: &str, fault: Fau
     Row {
         step: name.to_owned(),
         breaks: format!("{} {breaks}", called(service)),
-        gets: told(first, "token"),
+        gets: outcome_text(first, "token"),
         within: "25 s",
         kept: "one token, no lease".to_owned(),
         returns: "the next run: 200".to_owned(),

@@ -1,4 +1,4 @@
-//! What the sender of a template message is told while something is broken, and whether the message is sent once.
+//! What the sender of a template message gets while something is broken, and whether the message is sent once.
 
 use std::time::Duration;
 
@@ -77,7 +77,7 @@ async fn sent_once(
     Row {
         step: name.to_owned(),
         breaks,
-        gets: first.told,
+        gets: first.outcome,
         within: if left < ANSWERED_WITHIN {
             "6 s, the time left"
         } else {
@@ -91,17 +91,17 @@ async fn sent_once(
 /// Sends the same again, and once more when the claim of the first has ended.
 pub(crate) async fn repeat(stage: &Stage, function: &mut Function) -> String {
     let mut again = ask(function, &send(KEY)).await;
-    let mut told = String::from("the same request: ");
+    let mut returns = String::from("the same request: ");
     if again.status == 409 {
         assert!(again.body["retry_after"].is_u64(), "{again:?}");
-        told += "409 until the claim ends after 35 s, then ";
+        returns += "409 until the claim ends after 35 s, then ";
         stage.table.end_claims().await;
         again = ask(function, &send(KEY)).await;
     }
     assert_eq!(again.status, 200, "{again:?}");
     let phone = stage.phone().await;
     assert_eq!(again.body["msgid"], phone[0]["msgid"], "{phone:?}");
-    told + "200"
+    returns + "200"
 }
 
 /// The messages on the phone, and what `GET /api/messages/{msgid}` knows of them.
@@ -130,7 +130,7 @@ async fn look_up(breaks: &str, fault: Fault) -> Row {
     Row {
         step: "looking a message up".to_owned(),
         breaks: format!("the table {breaks}"),
-        gets: first.told,
+        gets: first.outcome,
         within: "5 s",
         kept: "one message, recorded".to_owned(),
         returns: "the same request: 200".to_owned(),
@@ -244,7 +244,7 @@ async fn passing(breaks: &str, fault: Fault) -> Row {
     Row {
         step: "sending".to_owned(),
         breaks: format!("WeChat {breaks}"),
-        gets: first.told,
+        gets: first.outcome,
         within: "25 s",
         kept: kept(&stage, &mut function).await,
         returns,
@@ -267,7 +267,7 @@ async fn listing(breaks: &str, fault: Fault) -> Row {
     Row {
         step: "listing the templates, to check the message".to_owned(),
         breaks: format!("WeChat {breaks}"),
-        gets: first.told,
+        gets: first.outcome,
         within: "25 s",
         kept: kept(&stage, &mut function).await,
         returns,
@@ -335,7 +335,7 @@ async fn keyless(then: &str, fault: Option<Value>) -> Row {
     Row {
         step: "sending".to_owned(),
         breaks: format!("WeChat loses one answer{then}"),
-        gets: first.told,
+        gets: first.outcome,
         within: "25 s",
         kept: kept(&stage, &mut function).await,
         returns,
@@ -404,7 +404,7 @@ async fn without_token(breaks: &str, fault: Fault) -> Row {
     Row {
         step: "having the token refreshed".to_owned(),
         breaks: format!("the refresher {breaks}"),
-        gets: first.told,
+        gets: first.outcome,
         within: "25 s",
         kept: kept(&stage, &mut function).await,
         returns,
@@ -424,7 +424,7 @@ async fn dead_token() -> Row {
     Row {
         step: "having a dead token replaced".to_owned(),
         breaks: "the refresher answers garbage".to_owned(),
-        gets: first.told,
+        gets: first.outcome,
         within: "25 s",
         kept: kept(&stage, &mut function).await,
         returns,

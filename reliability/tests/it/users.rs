@@ -1,4 +1,4 @@
-//! What visitors and the team's back end are told while something is broken, and who an openid is afterwards.
+//! What visitors and the team's back end get while something is broken, and who an openid is afterwards.
 
 use serde_json::{Value, json};
 use simulator::FOLLOWER;
@@ -159,7 +159,7 @@ impl Broken {
         Row {
             step: self.step.name.to_owned(),
             breaks: format!("{} {}", called(self.step.service), self.breaks),
-            gets: first.told.clone(),
+            gets: first.outcome.clone(),
             within: "25 s",
             kept: kept.to_owned(),
             returns: match first.status {

@@ -40,7 +40,7 @@ async fn receipts_tell_what_became_of_messages() {
     let stage = stage(Mode::Plain).await;
     sent(&stage, "1").await;
     let mut webhook = Webhook::start(&stage).await;
-    // Four receipts for one user in one second, told apart by `MsgID` alone.
+    // Four receipts for one user in one second, which differ by `MsgID` alone.
     for (msgid, words, status) in [
         ("1", "success", "delivered"),
         ("2", "failed:user block", "blocked"),
@@ -125,7 +125,7 @@ async fn each_callback_is_published_once() {
         assert_eq!(webhook.post(&xml).await, Answer::success());
     }
     let entries = stage.bus.entries();
-    let told: Vec<(&str, &str)> = entries
+    let published: Vec<(&str, &str)> = entries
         .iter()
         .map(|entry| {
             let detail = &entry["Detail"];
@@ -135,7 +135,7 @@ async fn each_callback_is_published_once() {
             )
         })
         .collect();
-    assert_eq!(told, [("oUser", "a"), ("oUser", "b"), ("oOther", "a")]);
+    assert_eq!(published, [("oUser", "a"), ("oUser", "b"), ("oOther", "a")]);
     assert_ne!(entries[0]["Detail"]["id"], entries[2]["Detail"]["id"]);
 }
 
@@ -313,7 +313,7 @@ async fn the_line_of_a_receipt_names_its_message_and_what_became_of_it() {
     assert_eq!(webhook.post(&receipt(msgid, words)).await, Answer::success());
     assert_eq!(broken.post(&receipt(msgid, words)).await, Answer::try_again());
     for (webhook, level) in [(&webhook, "INFO"), (&broken, "ERROR")] {
-        let line = webhook.told(1).await.remove(0);
+        let line = webhook.log_lines_of_requests(1).await.remove(0);
         assert_eq!(line["level"], level);
         assert_eq!(
             (&line["msgid"], &line["receipt"]),

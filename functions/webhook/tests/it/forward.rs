@@ -172,7 +172,7 @@ async fn any_answer_2xx_takes_a_callback_and_what_it_says_decides_the_reply() {
             ["PutItem", "UpdateItem"],
             "{body:.40}"
         );
-        webhook.told(index + 2).await;
+        webhook.log_lines_of_requests(index + 2).await;
         warnings += usize::from(is_warned_of);
         let logs = webhook.0.logs();
         assert_eq!(
@@ -219,9 +219,9 @@ async fn what_own_code_does_not_take_is_kept_for_worker_and_the_rules_answer() {
             .iter()
             .filter(|item| item["last_error"].as_str().unwrap().starts_with(reason));
         assert_eq!(kept.count(), if index == 4 { 2 } else { 1 }, "{reason}: {forwards:?}");
-        let told = webhook.told(1).await;
+        let lines = webhook.log_lines_of_requests(1).await;
         assert_eq!(
-            (&told[0]["own_code"], &told[0]["level"]),
+            (&lines[0]["own_code"], &lines[0]["level"]),
             (&json!("kept"), &json!("WARN"))
         );
         assert!(webhook.0.metrics().iter().any(|line| line["ForwardsKept"] == 1.0));
@@ -394,8 +394,8 @@ async fn without_the_table_own_code_is_asked_and_what_it_does_not_take_comes_aga
     }
     own_code.answer(OwnAnswer::status(503, ""));
     assert_eq!(webhook.post(&click()).await, Answer::try_again());
-    let told = webhook.told(3).await;
-    assert!(told[2]["error"].as_str().unwrap().contains("503"), "{told:?}");
+    let lines = webhook.log_lines_of_requests(3).await;
+    assert!(lines[2]["error"].as_str().unwrap().contains("503"), "{lines:?}");
     assert!(webhook.0.metrics().iter().any(|line| line["ForwardsFailed"] == 1.0));
 }
 
@@ -650,5 +650,5 @@ async fn without_own_code_nothing_is_kept_for_it() {
     let mut webhook = Webhook::start(&stage).await;
     webhook.post(&text("你好", 1)).await;
     assert!(forwards(&stage).await.is_empty());
-    assert!(webhook.told(1).await[0].get("own_code").is_none());
+    assert!(webhook.log_lines_of_requests(1).await[0].get("own_code").is_none());
 }

@@ -144,8 +144,8 @@ async fn a_stop_tells_how_many_effects_are_lost_and_not_whose() {
     let mut program = publishing(&platform, &bus);
     greeted(&mut program, &platform).await;
     let logs = program.stopped();
-    let told = logs.lines().find(|line| line.contains("are lost"));
-    assert!(told.is_some_and(|line| line.contains("lost=1")), "{logs}");
+    let lost = logs.lines().find(|line| line.contains("are lost"));
+    assert!(lost.is_some_and(|line| line.contains("lost=1")), "{logs}");
     let openid = SUBSCRIBE.split("<FromUserName><![CDATA[").nth(1).unwrap();
     let openid = openid.split(']').next().unwrap();
     assert!(!logs.contains(openid), "{logs}");

@@ -27,10 +27,13 @@ async fn the_pace_is_kept_in_every_second_of_a_run() {
     let by_second = sends_by_second(&bench).await;
     assert!(by_second.values().all(|count| *count <= 60), "{by_second:?}");
     let seconds: Vec<i64> = by_second.values().copied().collect();
-    let tens: Vec<i64> = seconds.windows(10).map(|ten| ten.iter().sum()).collect();
-    // What a busy machine has missed is not caught up, so only the best ten seconds show the pace.
-    let best = tens.into_iter().max().unwrap();
-    assert!((380..=420).contains(&best), "{by_second:?}");
+    let most_in = |seconds_in_a_row| {
+        let sums = seconds.windows(seconds_in_a_row).map(|row| row.iter().sum::<i64>());
+        sums.max().unwrap()
+    };
+    assert!(most_in(10) <= 420, "{by_second:?}");
+    // What a busy machine has missed is not caught up, so the best five seconds show the pace.
+    assert!(most_in(5) >= 190, "{by_second:?}");
 }
 
 #[tokio::test]
