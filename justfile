@@ -73,7 +73,7 @@ api:
 reliability-report:
     WRITE_RELIABILITY=1 cargo test --locked -p reliability
 
-# Writes the tables of docs/growth.md from their model
+# Writes the tables of docs/growth.md and its twin from their model
 [group('write again')]
 growth:
     python3 docs/growth/model.py --write
@@ -167,7 +167,7 @@ imports:
       printf 'imports were not checked: there is no nightly rustfmt\n'
     fi
 
-# Compares docs/growth.md with what its model prints
+# Compares docs/growth.md and its twin with what their model prints
 [group('checks')]
 growth-check:
     python3 docs/growth/model.py --check

@@ -398,16 +398,34 @@ def test_watching_names_the_functions_and_logs_of_the_app():
     assert '"responseLatency":$context.responseLatency,' in app.properties("HttpApiStage")["AccessLogSettings"]["Format"]
 
 
-def test_saved_queries_ask_for_fields_that_the_code_logs():
-    code = "".join(
-        path.read_text() for folder in ("shared", "functions", "http-api") for path in (ROOT / folder).rglob("src/**/*.rs")
-    )
+def code_of(folder):
+    return "".join(path.read_text() for path in (ROOT / folder).rglob("src/**/*.rs"))
+
+
+def test_saved_queries_ask_for_what_the_code_logs():
+    code = "".join(code_of(folder) for folder in ("shared", "functions", "http-api"))
     for name, query in Watching().of_type("AWS::Logs::QueryDefinition").items():
         if name == "SlowCallbacksQuery":
             continue
-        fields = re.findall(r"[a-z_]\w+", query["Properties"]["QueryString"].split("\n")[0])[1:]
+        text = query["Properties"]["QueryString"]
+        fields = re.findall(r"[a-z_]\w+", text.split("\n")[0])[1:]
         for field in set(fields) - {"timestamp", "log", "level", "message"}:
             assert re.search(rf"\b{field}( =|,|\))", code), (name, field)
+        for value in text.split('"')[1::2]:
+            # Levels, and what the operator replaces, are in capitals.
+            assert value.isupper() or f'"{value}"' in code, (name, value)
+
+
+def test_the_saved_query_for_sends_that_failed_names_every_line_about_a_send():
+    query = Watching().properties("FailuresQuery")["QueryString"]
+    lines = re.findall(r'"([a-z-]+ message)"\n', code_of("functions"))
+    assert len(lines) == 3 and all(f'"{line}"' in query for line in lines), lines
+
+
+def test_the_saved_query_for_a_person_reads_every_function_that_logs_one():
+    groups = Watching().properties("PersonQuery")["LogGroupNames"]
+    logging = {folder.name for folder in (ROOT / "functions").iterdir() if "openid_sha256" in code_of(folder)}
+    assert {re.sub("^/aws/lambda/[a-z]+-", "", group) for group in groups} == logging
 
 
 def test_roles_have_the_boundary(stack):

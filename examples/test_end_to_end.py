@@ -3,7 +3,11 @@
 LOCAL_BINARY names another binary than target/debug/local.
 """
 
+import contextlib
+import json
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -79,3 +83,43 @@ def test_what_own_code_missed_while_it_was_down_comes_later(start):
     assert example.stored() == [(1, openid, 1)]
     assert example.rows("SELECT count(*) FROM callbacks") == [(2,)]
     assert local.writes(openid, "编号") == "您的客户编号是 1。"
+
+
+@contextlib.contextmanager
+def own_code_that_answers(answers):
+    """Own code on a port of its own, which answers a text message with the JSON of `answers`, and all else with `{}`."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            callback = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            answer = json.dumps(answers.get(callback.get("message", {}).get("content"), {})).encode()
+            self.send_response(200)
+            self.send_header("content-length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+def test_a_reply_stands_in_reply_and_may_carry_further_ones(tmp_path):
+    reply = {"type": "text", "content": "第一条", "then": [{"type": "text", "content": "第二条"}]}
+    answers = {"营业时间": {"type": "text", "content": "不在 reply 中"}, "两条": {"reply": reply}}
+    with own_code_that_answers(answers) as port:
+        settings = {"FORWARD_URL": f"http://127.0.0.1:{port}/", "FORWARD_SECRET": new_secret()}
+        with Local(tmp_path, **settings) as local:
+            assert local.api("PUT", "/api/replies", RULES)[0] == 200
+            openid, _ = local.person("follow")
+            assert local.writes(openid, "营业时间") == "每天 9:00-18:00", "JSON without `reply` leaves it to the rules"
+            assert local.api("GET", "/api/forwards?state=waiting")[1]["forwards"] == [], "it counts as taken"
+            assert "own code's" not in local.log.read_text(), "and no warning says so"
+            assert local.writes(openid, "两条") == "第一条"
+            deadline = time.monotonic() + 20
+            while "第二条" not in local.phone(openid):
+                assert time.monotonic() < deadline, local.log.read_text()
+                time.sleep(0.1)

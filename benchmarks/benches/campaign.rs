@@ -272,7 +272,7 @@ async fn units(own_data: bool) -> Result<()> {
     let receipts = server.write_units();
     scene.stage.table.set("campaign#c1#due", &json!({"isk": now()})).await;
     let mut progress = json!(scene.state().await?.progress);
-    progress["looks_at"] = now().into();
+    progress["looks_for_receipts"]["next_at"] = now().into();
     scene
         .stage
         .table

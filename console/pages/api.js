@@ -63,6 +63,25 @@ export function read(path, headers = {}) {
   return call("GET", path, undefined, { ...headers, "x-console-read": "1" });
 }
 
+/** A reader that has one read under way. Calls meanwhile share one more after it, since something may have happened. */
+export function oneAtATime(readIt) {
+  let running = null;
+  let next = null;
+  const start = () => {
+    if (running) {
+      const again = () => {
+        next = null;
+        return start();
+      };
+      next ??= running.then(again, again);
+      return next;
+    }
+    running = readIt().finally(() => { running = null; });
+    return running;
+  };
+  return start;
+}
+
 /** Calls a control of the simulated platform. */
 export function sim(method, path, body) {
   return call(method, `/console/sim/${path}`, body);

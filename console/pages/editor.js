@@ -2,10 +2,19 @@
 
 import { ask, button, fill, h, icon, iconButton } from "./dom.js";
 import { both, t } from "./i18n.js";
-import { lineOf, locate } from "./pointer.js";
+import { faultIn, lineOf, locate } from "./pointer.js";
 
 /** Changes that can be undone. */
 const UNDONE = 200;
+
+const editors = [];
+
+/** The editors that hold changes that are not saved. */
+export function changedEditors() {
+  return editors.filter((editor) => editor.isChanged);
+}
+
+window.addEventListener("beforeunload", (event) => changedEditors().length > 0 && event.preventDefault());
 
 /** Creates an editor that calls `changed` after every change of its text. */
 export function jsonEditor(id, label, changed) {
@@ -35,7 +44,6 @@ export function jsonEditor(id, label, changed) {
     show();
   });
   area.addEventListener("scroll", () => { numbers.scrollTop = area.scrollTop; });
-  window.addEventListener("beforeunload", (event) => area.value !== saved && event.preventDefault());
 
   /** Shows what depends on the text, after it has changed. */
   const show = () => {
@@ -80,7 +88,7 @@ export function jsonEditor(id, label, changed) {
   const element = h("div", { class: "editor", inert: true },
     h("div", { class: "row" }, h("span", { class: "hint grow" }, "JSON"), undo, redo),
     h("div", { class: "numbered" }, numbers, area), h("div", { role: "alert" }, faults));
-  return {
+  const editor = {
     element,
     get text() {
       return area.value;
@@ -120,6 +128,11 @@ export function jsonEditor(id, label, changed) {
       const place = locate(area.value, pointer);
       if (place) select(place);
     },
+    /** Goes back to the document from the server, which can be undone. */
+    discard() {
+      area.value = saved;
+      area.dispatchEvent(new Event("input"));
+    },
     /** Asks what to do with unsaved changes. Returns whether the text may be left, or replaced. */
     async maySetAside(mayKeep) {
       if (area.value === saved) return true;
@@ -128,10 +141,7 @@ export function jsonEditor(id, label, changed) {
         ...(mayKeep ? [{ value: "keep", label: t("unsaved-keep") }] : []),
         { value: "discard", label: t("unsaved-discard"), class: "danger" },
       ]);
-      if (chosen === "discard") {
-        area.value = saved;
-        area.dispatchEvent(new Event("input"));
-      }
+      if (chosen === "discard") editor.discard();
       return chosen === "keep" || chosen === "discard";
     },
     /** Takes the current text as the stored one. */
@@ -145,13 +155,16 @@ export function jsonEditor(id, label, changed) {
         clearFaults();
         return JSON.parse(area.value);
       } catch (error) {
-        const position = Number(error.message.match(/position (\d+)/)?.[1] ?? area.value.length);
+        // Browsers say the place in words of their own, or not at all.
+        const position = faultIn(area.value) ?? area.value.length;
         showFaults([{ pointer: "", detail: error.message, place: [position, position + 1] }]);
         return undefined;
       }
     },
     showFaults,
   };
+  editors.push(editor);
+  return editor;
 }
 
 /** The removed and added lines, with two lines of context. */

@@ -1,6 +1,6 @@
 // The access_token in the header: its number and its remaining lifetime.
 
-import { read } from "./api.js";
+import { oneAtATime, read } from "./api.js";
 import { fill, h } from "./dom.js";
 import { span } from "./format.js";
 import { t } from "./i18n.js";
@@ -27,12 +27,12 @@ export function followAccount(pause) {
 }
 
 /** Reads the account and its token, and returns the account. */
-export async function loadAccount() {
+export const loadAccount = oneAtATime(async () => {
   const answer = await read("/api/account");
   if (!answer.ok) return null;
   showToken(answer.body);
   return answer.body;
-}
+});
 
 /** Shows the token of an account that was read. */
 export function showToken(account) {

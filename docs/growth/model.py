@@ -1,8 +1,8 @@
-"""The tables of docs/growth.md: what growth costs, and how fast the bundle can send and answer.
+"""The tables of docs/growth.md and its Chinese twin: what growth costs, and how fast the bundle can send and answer.
 
     python3 docs/growth/model.py            prints them
-    python3 docs/growth/model.py --write    writes them into docs/growth.md
-    python3 docs/growth/model.py --check    fails when docs/growth.md holds others
+    python3 docs/growth/model.py --write    writes them into both documents
+    python3 docs/growth/model.py --check    fails when a document holds others
 
 It needs only the standard library. Its results do not vary: the simulation's random generator is seeded.
 """
@@ -13,7 +13,7 @@ import pathlib
 import random
 import sys
 
-DOCUMENT = pathlib.Path(__file__).parents[1] / "growth.md"
+DOCS = pathlib.Path(__file__).parents[1]
 MILLION = 1_000_000
 
 # US dollars: AWS list prices in us-east-1 without free tiers, as of 2026-11. Check them before you rely on them.
@@ -379,6 +379,84 @@ def tables():
     }
 
 
+# ---- the tables in Chinese
+
+CHINESE = {
+    "a million of": "每一百万次",
+    "billed ms an invocation": "每次调用计费毫秒",
+    "logs": "日志",
+    "data out": "流出流量",
+    "in all": "合计",
+    "a callback that is answered": "应答一次回调",
+    "the same, published to a bus": "同上，并发布到事件总线",
+    "a delivery receipt, of a burst": "送达回执，集中到达时",
+    "a delivery receipt, alone": "送达回执，单独到达时",
+    "a forged callback": "伪造的回调",
+    "a message, sent alone": "单独发送的消息",
+    "a message, one of 100 of a request": "一次请求发给 100 人时的每条消息",
+    "a call through the relay": "经由中继的调用",
+    "US$": "美元",
+    "fixed": "固定费用",
+    "an account of a million, a month": "百万粉丝的账号，一个月",
+    "1,000 callbacks a second, an hour": "每秒 1,000 次回调，一小时",
+    "a campaign of a million at 200 a second, with its receipts": "每秒 200 条、共一百万条的群发任务，含回执",
+    "a million sent by 100 a request, with their receipts": "每次请求 100 人、共一百万条，含回执",
+    "1,000 forged callbacks a second, a day": "每秒 1,000 次伪造的回调，一天",
+    "WeChat's quota a day": "微信每日额度",
+    "pace, messages a second": "速度（条/秒）",
+    "time for a million": "一百万条用时",
+    "receipts a second": "回执（次/秒）",
+    "the campaign, US$": "任务（美元）",
+    "its receipts, US$": "回执（美元）",
+    "callers at once": "同时调用方",
+    "WeChat's limit a minute": "微信每分钟限制",
+    "a day": "每日限制",
+    "messages a second": "条/秒",
+    "one request": "单次请求",
+    "refused calls, of the messages": "被拒调用占消息数",
+    "none": "无",
+    "limit": "限制",
+    "value": "数值",
+    "replies a second": "回复（次/秒）",
+    "published callbacks": "发布到总线的回调",
+    "messages with receipts": "消息及其回执",
+    "API Gateway, requests a second (an account and region)": "API Gateway 每秒请求数（每个账号与区域）",
+    "Lambda, environments at once, ten requests a second each": "Lambda 同时运行的环境，每个每秒 10 次请求",
+    "DynamoDB, write units a second of a new table": "DynamoDB 新表每秒写入单位",
+    "DynamoDB, write units a second, a table's quota": "DynamoDB 每张表的每秒写入单位配额",
+    "EventBridge, events a second (an account, us-east-1)": "EventBridge 每秒事件数（每个账号，us-east-1）",
+    "item": "数据项",
+    "size": "大小",
+    "units a read": "每次读取单位",
+    "read by a process": "每个进程何时读取",
+    "processes that it can serve": "可支撑的进程数",
+    "`replies#…`, 10 rules": "`replies#…`，10 条规则",
+    "`replies#…`, 2,000 rules": "`replies#…`，2,000 条规则",
+    "`replies#…`, as large as an item may be": "`replies#…`，达到数据项上限",
+    "at start, then every 2 h": "启动时，之后每 2 小时",
+    "every 30 s": "每 30 秒",
+    "3,000 that start in one second": "同一秒内启动 3,000 个",
+}
+CHINESE_UNITS = {"d": "天", "h": "小时", "min": "分钟", "s": "秒", "KB": "KB"}
+SAME_IN_CHINESE = {*REPLY.costs(), "`token#…`"} - CHINESE.keys()
+
+
+def cell_in_chinese(cell):
+    if cell in CHINESE:
+        return CHINESE[cell]
+    number, _, unit = cell.rpartition(" ")
+    if unit in CHINESE_UNITS and not any(map(str.isalpha, number)):
+        return f"{number} {CHINESE_UNITS[unit]}"
+    if any(map(str.isalpha, cell)) and cell not in SAME_IN_CHINESE:
+        sys.exit(f"docs/growth/model.py has no Chinese for {cell!r}")
+    return cell
+
+
+def in_chinese(text):
+    head, _, *rows = ([cell_in_chinese(cell) for cell in line.strip("| ").split(" | ")] for line in text.split("\n"))
+    return table(head, rows)
+
+
 def filled(document, parts):
     for name, text in parts.items():
         begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
@@ -389,11 +467,14 @@ def filled(document, parts):
 
 def main():
     parts = tables()
+    documents = {"growth.md": parts, "growth.zh-CN.md": {name: in_chinese(text) for name, text in parts.items()}}
     if "--write" in sys.argv:
-        DOCUMENT.write_text(filled(DOCUMENT.read_text(), parts))
+        for name, parts in documents.items():
+            (DOCS / name).write_text(filled((DOCS / name).read_text(), parts))
     elif "--check" in sys.argv:
-        if filled(DOCUMENT.read_text(), parts) != DOCUMENT.read_text():
-            sys.exit("docs/growth.md holds other tables: run python3 docs/growth/model.py --write")
+        for name, parts in documents.items():
+            if filled((DOCS / name).read_text(), parts) != (DOCS / name).read_text():
+                sys.exit(f"docs/{name} holds other tables: run python3 docs/growth/model.py --write")
     else:
         for name, text in parts.items():
             print(f"## {name}\n\n{text}\n")

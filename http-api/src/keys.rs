@@ -3,7 +3,8 @@
 //! - A copy serves for 30 s, so a revoked key ends everywhere within that time. Without one that is younger no such key is
 //!   accepted: when the table cannot be read, the answer is the table's failure, not 401.
 //! - A key that the copy lacks is looked up before it is refused, so a new key works at once. An instance reads the table at
-//!   most once a second for that; requests that ask meanwhile wait for the next reading, and share it.
+//!   most once a second for that; requests that ask meanwhile wait for the next reading, and share it. Few wait: a stranger with
+//!   made-up keys would hold every instance that AWS gives the account. The others are told to ask again.
 //! - `API_KEYS` are compared first and never wait for the table.
 
 use std::{
@@ -32,6 +33,12 @@ use crate::{
 const FRESH_FOR: i64 = 30_000;
 /// Milliseconds between two readings: anyone can send a wrong key.
 const APART: i64 = 1_000;
+/// Requests that may wait for the next reading within [`WAITS_WITHIN`]: a new key is asked for once or twice.
+const WAITS: u8 = 3;
+/// Milliseconds.
+const WAITS_WITHIN: i64 = 10_000;
+/// Seconds after which the others may ask again: the next reading is due.
+const ASK_AGAIN: u64 = 1;
 
 /// The future of a [`KeyStore`].
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, Problem>> + Send + 'a>>;
@@ -82,12 +89,25 @@ struct Known {
     begun_at: i64,
     /// The number of the last reading that ended, and its failure.
     ended: (u64, Option<Problem>),
+    /// The number of requests that have waited for a reading since `waits_since`.
+    waits: u8,
+    /// Milliseconds.
+    waits_since: i64,
 }
 
 impl Known {
     fn holder(&self, is_meant: impl Fn(&ApiKey) -> bool) -> Option<Caller> {
         let key = self.keys.iter().find(|key| is_meant(key))?;
         Some(Caller::holder(Arc::clone(key)))
+    }
+
+    /// Whether one more request may wait for the next reading at `now` (epoch milliseconds). Counts it.
+    fn may_wait(&mut self, now: i64) -> bool {
+        if !(0..WAITS_WITHIN).contains(&now.saturating_sub(self.waits_since)) {
+            (self.waits, self.waits_since) = (0, now);
+        }
+        self.waits = self.waits.saturating_add(1);
+        self.waits <= WAITS
     }
 }
 
@@ -105,6 +125,8 @@ impl Keys {
                 begun: 0,
                 begun_at: i64::MIN,
                 ended: (0, None),
+                waits: 0,
+                waits_since: i64::MIN,
             }),
             reading: tokio::sync::Mutex::default(),
         }
@@ -171,7 +193,8 @@ impl Keys {
         if found.is_some() {
             return Ok(found);
         }
-        self.read_after(begun).await?;
+        // Whoever asks with this key is not known, and may never be.
+        self.read_after(begun).await.map_err(Problem::public)?;
         Ok(lock(&self.known).holder(&is_meant))
     }
 
@@ -194,8 +217,13 @@ impl Keys {
         if number > begun {
             return failure.map_or(Ok(()), Err);
         }
-        let passed = self.clock.now_millis().saturating_sub(last);
+        let now = self.clock.now_millis();
+        let passed = now.saturating_sub(last);
         if (0..APART).contains(&passed) {
+            let may_wait = lock(&self.known).may_wait(now);
+            if !may_wait {
+                return Err(failure.unwrap_or_else(too_many_unknown));
+            }
             let rest = Duration::from_millis((APART - passed).unsigned_abs());
             self.clock.sleep(rest).await;
         }
@@ -230,6 +258,13 @@ impl Keys {
             }
         }))
     }
+}
+
+fn too_many_unknown() -> Problem {
+    Problem::busy(
+        "too many requests come with keys that are not known here / 携带未知密钥的请求过多",
+        ASK_AGAIN,
+    )
 }
 
 #[cfg(test)]
@@ -340,6 +375,39 @@ mod tests {
             assert!(stage.name("wk_a").await.unwrap().is_some());
         }
         assert_eq!(stage.store.readings(), 2, "a known key is not looked up");
+    }
+
+    #[tokio::test]
+    async fn unknown_keys_one_after_the_other_do_not_hold_the_instance() {
+        let stage = stage();
+        for number in 0..20 {
+            let expected = if number < 4 { Ok(None) } else { Err(503) };
+            assert_eq!(stage.name(&format!("wk_{number}")).await, expected, "{number}");
+        }
+        assert_eq!(
+            stage.clock.sleeps(),
+            [Duration::from_secs(1); 3],
+            "only the first few wait"
+        );
+        stage.store.make("wk_a");
+        let problem = stage.keys.caller(&request("wk_a", false)).await.unwrap_err();
+        assert_eq!(problem.into_response().headers()["retry-after"], "1");
+        stage.clock.advance(1);
+        assert!(stage.name("wk_a").await.unwrap().is_some(), "asked again as told");
+        stage.store.state(|state| state.is_down = true);
+        stage.clock.advance(1);
+        for _ in 0..2 {
+            assert_eq!(
+                stage.name("wk_b").await,
+                Err(504),
+                "the table's failure is told as such"
+            );
+        }
+        stage.store.state(|state| state.is_down = false);
+        stage.clock.advance(10);
+        assert_eq!(stage.name("wk_b").await, Ok(None));
+        assert_eq!(stage.name("wk_c").await, Ok(None), "a new key is waited for again");
+        assert_eq!(stage.clock.sleeps().len(), 4);
     }
 
     #[tokio::test]

@@ -269,7 +269,10 @@ fn failures() -> Map<String, Value> {
         (422, "The Idempotency-Key was used with another body"),
         (429, "WeChat's quota or frequency"),
         (502, "WeChat answered something else, or not JSON"),
-        (503, "The set-up is at fault: `hint` says what to do"),
+        (
+            503,
+            "The set-up is at fault: `hint` says what to do. Or too much is asked for at once: ask again after `Retry-After`",
+        ),
         (
             504,
             "WeChat or the store did not answer in time. With `may_have_been_sent`, WeChat may have taken the message: repeat it with the same Idempotency-Key or `client_msg_id` within 9 minutes",

@@ -1,7 +1,7 @@
 //! A request of API Gateway's HTTP API (payload 2.0), parsed leniently and lazily. The laziness saves microseconds.
 //!
 //! Headers and the authorizer's claims are parsed on first use: the webhook uses neither, and parsing them would cost it more
-//! time than its answer (docs/measurements.md).
+//! time than its answer.
 
 use std::{
     borrow::Cow,

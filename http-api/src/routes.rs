@@ -231,14 +231,22 @@ pub fn is_served<A>(tables: &[&[Route<A>]], path: &str) -> bool {
     of_path(tables, path).next().is_some()
 }
 
-/// Returns the routes of a path, with the values of their parameters.
+/// Returns the routes of a path, with the values of their parameters. A slash at its end is ignored, except behind a parameter: there
+/// it belongs to the value, since gateways hand paths over decoded.
 fn of_path<'t, 'p, A>(
     tables: &'t [&'t [Route<A>]],
     path: &'p str,
 ) -> impl Iterator<Item = (&'t Route<A>, Parameters<'p>)> {
-    let path = path.trim_end_matches('/');
     let routes = tables.iter().copied().flatten();
-    routes.filter_map(move |route| Some((route, parameters(route.path, path)?)))
+    routes.filter_map(move |route| {
+        let ends_in_parameter = route.path.ends_with('}');
+        let path = if ends_in_parameter {
+            path
+        } else {
+            path.trim_end_matches('/')
+        };
+        Some((route, parameters(route.path, path)?))
+    })
 }
 
 /// Returns the values of the parameters of `pattern` if it matches `path`.
@@ -426,6 +434,7 @@ mod tests {
             "/api/messages",
             "/api/messages/",
             "/api/messages/4/2",
+            "/api/messages/42/",
             "/",
             "",
         ] {

@@ -105,7 +105,10 @@ async fn answer<A: Api>(app: &A, request: &Request, caller: Authorized) -> Respo
     let key = known.map(|caller| caller.name().to_owned());
     let noting = known.and_then(|caller| app.keys().note_use(caller));
     let response = route(app, request, caller, started).await;
-    let response = response.unwrap_or_else(Problem::into_response);
+    let response = response.unwrap_or_else(|problem| {
+        let told = if key.is_some() { problem } else { problem.public() };
+        told.into_response()
+    });
     if let Some(noting) = noting {
         noting.ends_within(NOTE_BUDGET).await;
     }
@@ -143,4 +146,81 @@ async fn route<A: Api>(app: &A, request: &Request, caller: Authorized, now: i64)
     }
     let request = ApiRequest::new(request, caller, request.deadline(now), parameters);
     (route.handler)(app, &request).await
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use testing::ManualClock;
+    use wechat::{api::Rejection, secret::Secret};
+
+    use super::*;
+    use crate::{ApiRequest, KeyStore, Operation, StoreFuture, route};
+
+    /// A function whose routes fail, and whose keys cannot be read.
+    #[derive(Debug)]
+    struct Broken {
+        keys: Keys,
+        clock: Arc<ManualClock>,
+    }
+
+    impl Api for Broken {
+        const ROUTES: &'static [&'static [Route<Self>]] = &[&[
+            route!(open, GET "/open" => fail, Operation::NEW),
+            route!(Menu, GET "/api/menu" => fail, Operation::NEW),
+        ]];
+
+        fn keys(&self) -> &Keys {
+            &self.keys
+        }
+
+        fn clock(&self) -> &dyn Clock {
+            &*self.clock
+        }
+    }
+
+    async fn fail(_: &Broken, _: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
+        Err(refusal())
+    }
+
+    fn refusal() -> Problem {
+        let errmsg = "invalid ip 198.51.100.7, not in whitelist rid: 1-2-3";
+        Problem::from_rejection(&Rejection::at_token_endpoint(40164, errmsg), 0)
+    }
+
+    #[derive(Debug)]
+    struct Unreadable;
+
+    impl KeyStore for Unreadable {
+        fn keys(&self) -> StoreFuture<'_, Vec<wechat::api_key::ApiKey>> {
+            Box::pin(async { Err(refusal()) })
+        }
+
+        fn note_use<'a>(&'a self, _: &'a str, _: &'a str) -> StoreFuture<'a, ()> {
+            Box::pin(async { Ok(()) })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stranger_is_told_no_address_and_no_name() {
+        let clock = ManualClock::new();
+        let keys = Keys::new(vec![Secret::new("root key")], Unreadable, clock.clone());
+        let app = Broken { keys, clock };
+        for (path, key, is_told) in [
+            ("/open", "root key", false),
+            ("/api/menu", "wk_made-up", false),
+            ("/api/menu", "root key", true),
+        ] {
+            let event = json!({
+                "rawPath": path, "headers": {"authorization": format!("Bearer {key}")},
+                "requestContext": {"http": {"method": "GET"}},
+            });
+            let answer = serve(&app, &serde_json::from_str(&event.to_string()).unwrap()).await;
+            assert_eq!(answer.status(), 503, "{path}");
+            let body = answer.into_body();
+            assert_eq!(body.contains("198.51.100.7"), is_told, "{path}: {body}");
+            assert!(body.contains("40164") && body.contains("IP"), "what to do: {body}");
+            assert!(is_told || !body.contains("rid"), "{body}");
+        }
+    }
 }

@@ -63,8 +63,7 @@ adminTest("a token without the scopes, or for somebody else, is refused with wha
   Object.assign(login, { scope: STAFF.scope, audience: "other" });
   const tokens = () => issuer.asked.filter(({ path }) => path === "/token").length;
   const before = tokens();
-  await page.locator("#sign-in").click();
-  await page.waitForFunction(() => !document.querySelector("#sign-in-fault")?.textContent);
+  await Promise.all([page.waitForResponse(`${issuer.url}/token`), page.locator("#sign-in").click()]);
   await page.getByText(say("token-refused")).waitFor();
   assert.equal(tokens(), before + 1);
   assert.equal(await page.locator("[role=tab]").count(), 0);

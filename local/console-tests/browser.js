@@ -18,9 +18,10 @@ const FLAGS = [
   "--disable-component-update", "--disable-sync",
 ];
 
-/** Starts `local` and returns its URL and a function that stops it. */
+/** Starts `local`, on any free port unless `parameters` say another, and returns its URL and a function that stops it. */
 export function startBundle(parameters = [], environment = {}) {
-  return start(program, ["--port", "0", ...parameters], environment);
+  const port = parameters.includes("--port") ? [] : ["--port", "0"];
+  return start(program, [...port, ...parameters], environment);
 }
 
 /** Starts the back end of examples/web, which `npm run build` has built, on a run of `local`. */

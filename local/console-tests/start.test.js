@@ -125,6 +125,19 @@ bilingualTest("unsaved changes are asked about and can be undone", async (page, 
   }
 });
 
+bilingualTest("a typing error is named with its line", async (page, say) => {
+  await page.locator("#tab-rules").click();
+  await page.waitForFunction(() => document.querySelector("#rules-text").value);
+  await page.locator("#rules-text").fill("{\n\"default\": “x”\n}\n\n");
+  await page.locator("#rules-save").click();
+  await page.locator("#panel-rules .faults strong").getByText(say("line", 2), { exact: true }).waitFor();
+  await page.locator("#panel-rules .faults button").click();
+  assert.equal(await page.evaluate(() => {
+    const { value, selectionStart, selectionEnd } = document.querySelector("#rules-text");
+    return value.slice(selectionStart, selectionEnd);
+  }), "“");
+});
+
 bilingualTest("trying a rule says what it tries", async (page, say) => {
   await saveRules(page, { keywords: [{ match: "exact", value: "a", reply: { type: "text", content: "saved" } }] });
   await page.getByText(say("rules-saved", 1)).waitFor();

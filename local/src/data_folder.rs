@@ -6,18 +6,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use embedded_table::private_file;
+use embedded_table::{FileError, PartFile, private_file};
 use simulator::Account;
 
 /// Locked while a process uses the folder. The operating system unlocks it when that process ends, even by a crash.
 const LOCK: &str = "lock";
 /// The simulated account is kept, because stored data belongs to its AppID.
 const ACCOUNT: &str = "simulated-account.json";
-const HALF_WRITTEN: &str = "simulated-account.json.new";
 
 /// Why a data folder cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum DataError {
     /// The folder cannot be created, read or written.
     #[error(
@@ -120,15 +118,18 @@ impl DataFolder {
     /// [`DataError`] when it cannot be written.
     pub(crate) fn keep_account(&self, account: &Account) -> Result<(), DataError> {
         self.write_account(account)
-            .map_err(|source| unusable(&self.path, source))
+            .map_err(|error| unusable(&self.path, error.source))
     }
 
-    fn write_account(&self, account: &Account) -> io::Result<()> {
-        let half_written = self.path.join(HALF_WRITTEN);
-        let mut file = private_file().truncate(true).open(&half_written)?;
-        file.write_all(&serde_json::to_vec_pretty(account)?)?;
-        file.sync_all()?;
-        std::fs::rename(half_written, self.path.join(ACCOUNT))
+    fn write_account(&self, account: &Account) -> Result<(), FileError> {
+        let part = PartFile::create(&self.path.join(ACCOUNT))?;
+        let json = serde_json::to_vec_pretty(account).map_err(io::Error::from);
+        let written = json.and_then(|json| part.file().write_all(&json));
+        written.map_err(|source| FileError {
+            file: part.path().to_owned(),
+            source,
+        })?;
+        part.finish()
     }
 }
 
@@ -179,7 +180,7 @@ mod tests {
     fn an_account_that_was_cut_short_counts_as_none() {
         let folder = tempfile::tempdir().unwrap();
         let data = DataFolder::open(folder.path()).unwrap();
-        std::fs::write(folder.path().join(HALF_WRITTEN), b"{\"app_id\": \"wx01").unwrap();
+        std::fs::write(folder.path().join(format!("{ACCOUNT}.part")), b"{\"app_id\": \"wx01").unwrap();
         assert!(data.account().unwrap().is_none());
         data.keep_account(&account()).unwrap();
         assert_eq!(data.account().unwrap().unwrap().app_id, account().app_id);

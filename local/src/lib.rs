@@ -19,11 +19,13 @@ use std::{
     time::Duration,
 };
 
-use embedded_table::{EmbeddedTable, StartError};
+use aws_sdk_dynamodb::types::AttributeValue;
+use embedded_table::{EmbeddedTable, StartError, TABLE_NAME};
 use simulator::{Settings, Simulator};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time::timeout};
 use wechat::{
     api::ClientError,
+    aws,
     clock::SystemClock,
     config::{ConfigError, Environment},
     effects::EventBus,
@@ -49,7 +51,6 @@ pub const SIMULATED_API_KEY: &str = "local";
 
 /// Why the bundle could not be started.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum LocalError {
     /// The port is taken or not allowed.
     #[error(
@@ -85,6 +86,9 @@ pub enum LocalError {
     /// The table does not start.
     #[error(transparent)]
     Table(#[from] StartError),
+    /// The ticket of an earlier run cannot be deleted.
+    #[error("the ticket of the last run cannot be deleted: {0} / 无法删除上次运行的 jsapi_ticket")]
+    Ticket(String),
     /// The simulator does not start.
     #[error("the simulated platform does not start: {0} / 模拟平台无法启动")]
     Simulator(io::Error),
@@ -154,8 +158,14 @@ impl Local {
         configs.admin.is_simulated = simulator.is_some();
         let own_code = OwnCode::of(&mut configs, simulator.is_some()).await;
         check_keys(&configs, options)?;
+        if let Some(warning) = configs.caller.api.clear_text_warning() {
+            tracing::warn!("{warning}");
+        }
         let has_api_keys = !configs.caller.api_keys.is_empty();
         let table = EmbeddedTable::start(data.as_ref().map(DataFolder::path)).await?;
+        if let Some(simulator) = &simulator {
+            forget_ticket(&table, &simulator.account().app_id).await?;
+        }
         let console = Arc::new(Console::new(
             &configs.webhook,
             &configs.caller,
@@ -304,6 +314,16 @@ async fn start_simulator(
         data.keep_account(simulator.account())?;
     }
     Ok(simulator)
+}
+
+/// Deletes the jsapi_ticket of an earlier run: the new platform does not know it. A dead access_token is noticed by the next call,
+/// but a ticket only signs pages, so every page would fail until it ends.
+async fn forget_ticket(table: &EmbeddedTable, app_id: &str) -> Result<(), LocalError> {
+    let ticket = AttributeValue::S(format!("ticket#{app_id}"));
+    let deleted = table.client().delete_item().table_name(TABLE_NAME).key("pk", ticket);
+    let deleted = deleted.send().await;
+    deleted.map_err(|error| LocalError::Ticket(aws::describe(&error)))?;
+    Ok(())
 }
 
 async fn functions(

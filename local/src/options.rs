@@ -20,7 +20,7 @@ Examples / 示例:
 Environment with --wechat / 使用 --wechat 时读取的环境变量:
   WECHAT_APP_ID                     AppID (wx…), required / 必填
   WECHAT_APP_SECRET                 AppSecret, required / 必填
-  WECHAT_TOKEN                      the callback's Token, required / 必填，服务器配置中的 Token
+  WECHAT_TOKEN                      the callback's Token, required / 必填，域名与消息推送配置中的 Token
   WECHAT_ENCODING_AES_KEY           EncodingAESKey, for compat and safe mode / 兼容与安全模式所需
   WECHAT_MESSAGE_MODE               as --mode, which wins / 同 --mode，以 --mode 为准
   API_KEYS                          keys for /api, separated by commas; without any /api answers 401

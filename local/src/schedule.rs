@@ -51,8 +51,8 @@ impl RefreshPort for InProcessRefresher {
         Box::pin(async move {
             let done = run
                 .await
-                .map_err(|error| RefreshRequestError::from_function_error("Panic", error.to_string()))?;
-            done.map_err(|error| RefreshRequestError::from_function_error(&error.error_type(), error.to_string()))
+                .map_err(|error| RefreshRequestError::from_function_error("Panic", &error.to_string()))?;
+            done.map_err(|error| RefreshRequestError::from_function_error(&error.error_type(), &error.to_string()))
         })
     }
 }

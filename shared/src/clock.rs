@@ -45,11 +45,19 @@ pub fn millis(duration: Duration) -> i64 {
 /// Seconds. Beijing's time is this far ahead of UTC, all year.
 const BEIJING: i64 = 8 * 3600;
 
+const SECONDS_A_DAY: i64 = 24 * 3600;
+
+/// Returns the seconds to the next midnight in Beijing: 1 to 86,400.
+#[must_use]
+pub const fn until_midnight_in_beijing(now: i64) -> i64 {
+    SECONDS_A_DAY - now.saturating_add(BEIJING).rem_euclid(SECONDS_A_DAY)
+}
+
 /// Returns the day in Beijing at `now`, in epoch seconds, as `YYYY-MM-DD`.
 #[must_use]
 pub fn beijing_day(now: i64) -> String {
     // Counts from 0000-03-01, so that a leap day is the last day of its year: 400 years have 146,097 days.
-    let days = now.saturating_add(BEIJING).div_euclid(24 * 3600) + 719_468;
+    let days = now.saturating_add(BEIJING).div_euclid(SECONDS_A_DAY) + 719_468;
     let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
     let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);

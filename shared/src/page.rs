@@ -44,7 +44,6 @@ impl Hosts {
 
 /// Why an address is not one of the team's pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum PageError {
     /// It is not an address that every browser reads in the same way.
     #[error(

@@ -12,7 +12,7 @@ use crate::{
         },
     },
     clock::Deadline,
-    errcode::NOT_A_FOLLOWER,
+    errcode::{self, Class, NOT_A_FOLLOWER, Retry},
     store::{SentMessage, StoreError, Table},
     telemetry::{self, Metric},
     token::{CallError, CallFailure},
@@ -21,8 +21,6 @@ use crate::{
 /// Seconds. WeChat recognises a `client_msg_id` for 10 minutes; one minute is left for the repeat itself.
 /// See [WeChat Docs/发送模板消息](https://developers.weixin.qq.com/doc/service/api/notify/template/api_sendtemplatemessage).
 pub const REPEAT_IS_SAFE_FOR: i64 = 9 * 60;
-/// How long WeChat has to say how much of the quota is left. Whoever asks goes on without an answer.
-const QUOTA_BUDGET: Duration = Duration::from_secs(3);
 
 /// How a send fared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,19 +88,98 @@ pub const fn refusal(error: &CallError) -> Option<&Rejection> {
     }
 }
 
+/// What keeps WeChat from taking any message now. It ends by itself, or by a change of the set-up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// The day's quota is used up.
+    Quota,
+    /// Messages follow each other too fast.
+    Rate,
+    /// The caller's address is not in the IP whitelist.
+    Whitelist,
+    /// The token is dead.
+    Token,
+    /// WeChat has a fault.
+    Platform,
+}
+
+impl Obstacle {
+    /// Returns what an errcode says stands in the way. `None` for a refusal of the message, the recipient or the account.
+    #[must_use]
+    pub fn of(errcode: i64) -> Option<Self> {
+        let entry = errcode::lookup(errcode);
+        match (entry.class, entry.retry) {
+            _ if errcode::is_about_the_whitelist(errcode) => Some(Self::Whitelist),
+            (Class::Token, _) => Some(Self::Token),
+            (Class::Quota, Retry::NextDay) => Some(Self::Quota),
+            (Class::Quota, Retry::After(_) | Retry::BackOff) => Some(Self::Rate),
+            (Class::Platform, _) => Some(Self::Platform),
+            _ => None,
+        }
+    }
+}
+
+/// The last errcode that may be about one recipient or about the whole account. It is about the account once a second recipient is
+/// refused with it: one frozen user must not keep a message from all others.
+#[derive(Debug, Default)]
+pub struct Doubt(Option<i64>);
+
+impl Doubt {
+    /// Whether WeChat would refuse every other recipient for the same reason.
+    pub fn is_about_everybody(&mut self, rejection: &Rejection) -> bool {
+        let (entry, errcode) = (rejection.entry(), rejection.errcode);
+        entry.refuses_everybody() && (!entry.may_be_about_one_recipient() || self.0.replace(errcode) == Some(errcode))
+    }
+}
+
 /// Whether WeChat said that the recipient does not follow the account.
 #[must_use]
 pub fn is_unfollowed(error: &CallError) -> bool {
     refusal(error).is_some_and(|rejection| rejection.errcode == NOT_A_FOLLOWER)
 }
 
-/// Asks WeChat for today's quota of template messages, for 3 seconds at most. `None` when it does not say.
-pub async fn quota_today(account: &Account, deadline: Deadline) -> Option<Quota> {
-    let call = GetQuota {
-        cgi_path: SendTemplateMessage::PATH,
-    };
-    let asked = tokio::time::timeout(QUOTA_BUDGET, account.attempt(&call, deadline)).await;
-    asked.ok()?.ok()
+/// What is known of today's quota of template messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QuotaToday {
+    /// WeChat's answer.
+    Known(Quota),
+    /// WeChat does not tell this account.
+    NotTold,
+    /// There is no answer now.
+    NoAnswer,
+}
+
+impl QuotaToday {
+    /// Asks WeChat, for `budget` at most.
+    pub async fn ask(account: &Account, budget: Duration, deadline: Deadline) -> Self {
+        let call = GetQuota {
+            cgi_path: SendTemplateMessage::PATH,
+        };
+        match tokio::time::timeout(budget, account.attempt(&call, deadline)).await {
+            Ok(Ok(quota)) => Self::Known(quota),
+            Ok(Err(error)) if is_for_good(&error) => Self::NotTold,
+            Ok(Err(_)) | Err(_) => Self::NoAnswer,
+        }
+    }
+
+    /// Returns WeChat's answer, if there is one.
+    #[must_use]
+    pub const fn known(self) -> Option<Quota> {
+        match self {
+            Self::Known(quota) => Some(quota),
+            Self::NotTold | Self::NoAnswer => None,
+        }
+    }
+}
+
+/// Whether the same question would fail again: WeChat refuses it, or there is no such path.
+fn is_for_good(error: &CallError) -> bool {
+    match &error.cause {
+        CallFailure::Api(ApiError::Rejected { rejection, .. }) => Obstacle::of(rejection.errcode).is_none(),
+        CallFailure::Api(ApiError::Status { status, .. }) => *status < 500,
+        CallFailure::Api(ApiError::Unreadable { .. }) => true,
+        CallFailure::Api(_) | CallFailure::Token(_) => false,
+    }
 }
 
 /// Records what WeChat answered to a template message that it was asked for at `asked_at` (epoch seconds): the message, if it

@@ -4,10 +4,12 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
+
+use serde_json::Value;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -146,12 +148,7 @@ fn every_package_forbids_unsafe_code() {
 }
 
 /// Guides that are in English alone: figures, what tests and models write, and what only maintainers read.
-const ENGLISH_ONLY: [&str; 4] = [
-    "docs/dependencies.md",
-    "docs/growth.md",
-    "docs/measurements.md",
-    "docs/reliability.md",
-];
+const ENGLISH_ONLY: [&str; 3] = ["docs/dependencies.md", "docs/measurements.md", "docs/reliability.md"];
 
 /// What the tests compare of a Markdown document.
 #[derive(Default)]
@@ -312,6 +309,7 @@ fn every_guide_has_a_twin_of_the_same_shape() {
         assert!(documents.contains(document), "there is no {document}");
     }
     let for_users = |name: &str| name.starts_with("docs/") && !ENGLISH_ONLY.contains(&name);
+    let for_users_elsewhere = ["README.md", "SECURITY.md", "local/simulator/README.md"];
     let mut faults = Vec::new();
     for document in english {
         if documents.contains(&twin(document)) {
@@ -319,7 +317,7 @@ fn every_guide_has_a_twin_of_the_same_shape() {
             if shapes[0] != shapes[1] {
                 faults.push(format!("{document}: {}; its twin: {}", shapes[0], shapes[1]));
             }
-        } else if for_users(document) || ["README.md", "SECURITY.md"].contains(&document.as_str()) {
+        } else if for_users(document) || for_users_elsewhere.contains(&document.as_str()) {
             faults.push(format!("{document} has no twin in Chinese"));
         }
     }
@@ -367,4 +365,60 @@ fn every_file_that_contributing_names_exists() {
         named,
         "CONTRIBUTING.md and CONTRIBUTING.zh-CN.md"
     );
+}
+
+/// The names in the first cell of each table row, with the names in the rest of the row.
+fn rows_by_name(text: &str) -> BTreeMap<&str, BTreeSet<&str>> {
+    let rows = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once(" | "));
+    rows.flat_map(|(first, rest)| {
+        let names = first.split('`').step_by(2);
+        names.map(move |name| (name, quoted(rest).collect()))
+    })
+    .collect()
+}
+
+fn properties(schema: &Value) -> impl Iterator<Item = &str> {
+    schema["properties"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, _)| name.as_str())
+}
+
+/// The tests of `local` hold `openapi.json` to the code.
+#[test]
+fn the_guides_have_every_member_of_the_reply_rules() {
+    let openapi: Value = serde_json::from_str(&read("openapi.json")).unwrap();
+    let schemas = &openapi["components"]["schemas"];
+    let rule = &schemas["Replies"]["properties"]["keywords"]["items"];
+    let kinds = rule["properties"]["match"]["enum"].as_array().unwrap();
+    let replies = schemas["Reply"]["oneOf"].as_array().unwrap();
+    assert!(kinds.len() > 3 && replies.len() > 6, "{kinds:?} {replies:?}");
+    for (document, heading) in [
+        ("docs/http-api.md", "\n## Reply rules\n"),
+        ("docs/http-api.zh-CN.md", "\n## 回复规则\n"),
+    ] {
+        let text = read(document);
+        let section = text.split(heading).nth(1).unwrap().split("\n## ").next().unwrap();
+        let rows = rows_by_name(section);
+        let names = properties(&schemas["Replies"]).chain(kinds.iter().filter_map(Value::as_str));
+        for name in names {
+            assert!(rows.contains_key(name), "{document} does not say what `{name}` is");
+        }
+        assert_eq!(rows["keywords"], properties(rule).collect(), "{document}: keywords");
+        for reply in replies {
+            let kind = reply["properties"]["type"]["const"].as_str().unwrap();
+            let articles = properties(&reply["properties"]["articles"]["items"]);
+            let known = properties(reply)
+                .filter(|name| !["type", "then"].contains(name))
+                .chain(articles);
+            assert_eq!(
+                rows.get(kind),
+                Some(&known.collect()),
+                "{document}: members of the reply `{kind}`"
+            );
+        }
+    }
 }

@@ -9,7 +9,9 @@ import { addRuleButton } from "../rules.js";
 import { texts } from "../texts.js";
 import { timeOfDay } from "../time.js";
 
+/** The newest events that the list, and a pause, hold. The console's own reads, which it polls, have places of their own. */
 const REMEMBERED = 400;
+const OWN_READS = 50;
 /** errcode "no menu". Not a failure: an account needs no menu. */
 const NO_MENU = 46003;
 const KINDS = {
@@ -28,7 +30,7 @@ const FILTERS = {
 /** The answers of a webhook that has nothing to say. */
 const NO_REPLY = ["", "success"];
 
-const state = { run: null, events: [], held: [], filter: "all", words: "", ownReads: false, paused: false, last: 0 };
+const state = { run: null, events: [], held: [], since: 0, filter: "all", words: "", ownReads: false, paused: false, last: 0 };
 
 const list = h("ol", { class: "events", "aria-label": t("place-activity") });
 const spoken = h("p", { class: "unseen", "aria-live": "polite" });
@@ -117,43 +119,51 @@ async function readStream(body, happened) {
     buffer += value;
     const blocks = buffer.split("\n\n");
     buffer = blocks.pop();
-    const isFresh = blocks.map(takeBlock).some(Boolean);
-    if (isFresh) {
-      render();
-      happened();
-    }
+    const fresh = blocks.map(takeBlock).filter(Boolean);
+    if (fresh.length) render();
+    // The console's own reads would cause others for ever.
+    if (fresh.some((event) => !event.is_own_read)) happened();
   }
 }
 
-/** Takes one server-sent event; returns whether it is a new one. */
+/** Takes one server-sent event; returns what is new for the list, or null. */
 function takeBlock(block) {
   const field = (name) => block.split("\n").filter((line) => line.startsWith(`${name}:`))
     .map((line) => line.slice(name.length + 1).trimStart()).join("\n");
   const kind = field("event");
   if (kind === "hello") {
     const { run: begun } = JSON.parse(field("data"));
-    if (begun !== state.run) Object.assign(state, { run: begun, events: [], held: [], last: 0 });
+    if (begun !== state.run) Object.assign(state, { run: begun, events: [], held: [], since: 0, last: 0 });
     document.dispatchEvent(new CustomEvent("run", { detail: begun }));
   } else if (kind === "lost") {
-    state.events.unshift({ kind: "lost", count: Number(field("data")), at: Date.now() });
-    return true;
+    return add({ kind: "lost", count: Number(field("data")), at: Date.now() });
   } else if (kind === "activity") {
     const event = JSON.parse(field("data"));
-    if (event.id <= state.last) return false;
+    if (event.id <= state.last) return null;
     state.last = event.id;
     if (event.openid) document.dispatchEvent(new CustomEvent("openid", { detail: event.openid }));
-    (state.paused ? state.held : state.events).unshift(event);
-    state.events.length = Math.min(state.events.length, REMEMBERED);
-    return true;
+    return add(event);
   }
-  return false;
+  return null;
+}
+
+function add(event) {
+  const list = state.paused ? "held" : "events";
+  state[list] = newest([event, ...state[list]]);
+  if (state.paused && !event.is_own_read) state.since += 1;
+  return event;
+}
+
+/** The events that are kept, of all from new to old. */
+function newest(events) {
+  const left = { own: OWN_READS, others: REMEMBERED };
+  return events.filter((event) => (left[event.is_own_read ? "own" : "others"] -= 1) >= 0);
 }
 
 function togglePause() {
   state.paused = !state.paused;
   if (!state.paused) {
-    state.events.unshift(...state.held);
-    state.held = [];
+    Object.assign(state, { events: newest([...state.held, ...state.events]), held: [], since: 0 });
   }
   pause.setAttribute("aria-pressed", String(state.paused));
   fill(pause, icon(state.paused ? "play" : "pause"));
@@ -200,8 +210,8 @@ function names(shown) {
 
 /** Keeps the rows that exist, so that an open row stays open and keeps the focus. */
 function render() {
-  held.hidden = !(state.paused && state.held.length);
-  fill(held, t("held", state.held.length));
+  held.hidden = !(state.paused && state.since);
+  fill(held, state.since > REMEMBERED ? t("held-cut", state.since, REMEMBERED) : t("held", state.since));
   const shown = state.events.filter(isShown);
   if (shown.length === 0) {
     fill(list, h("li", { class: "empty" }, t(state.events.length ? "nothing-matches" : "activity-empty")));
@@ -286,7 +296,7 @@ function body(event) {
     && h("div", { class: "explained bad" }, h("p", {}, t("callback-refused")));
   const noRule = hasNoRule(event) && h("div", { class: "explained" }, h("p", {}, t("no-rule")),
     addRuleButton(elements(event.request.text)));
-  const query = event.query && h("div", { class: "body" }, h("h3", {}, t("query")), h("pre", { tabindex: "0" }, event.query.replaceAll("&", "\n")));
+  const query = event.query && h("div", { class: "body" }, h("h3", {}, t("query")), h("pre", { tabindex: "0" }, event.query));
   return h("div", { class: "event-body" }, actions(event), explained, refused, noRule, query,
     part(t("request"), event.request), part(event.kind === "failed_delivery" ? t("reason") : t("answer"), event.response));
 }

@@ -22,6 +22,7 @@ export function connectPanel() {
   document.addEventListener("language", render);
   document.addEventListener("account", render);
   document.addEventListener("openid", (event) => suggest(event.detail));
+  document.addEventListener("run", forgetSecrets);
   return h("div", { class: "tool" }, h("h2", {}, t("connect-title")), h("p", { class: "hint" }, t("connect-hint")), facts,
     run.simulated && redirectForm(),
     h("h3", {}, "openid"), openids);
@@ -32,6 +33,12 @@ export async function showConnection() {
   isShown = true;
   if (run.simulated && !secrets) secrets = (await sim("GET", "account")).body;
   render();
+}
+
+/** Another run has another account. */
+function forgetSecrets() {
+  secrets = null;
+  if (isShown) showConnection();
 }
 
 function render() {

@@ -5,7 +5,8 @@ import { learnRun, run } from "../api.js";
 import { bindPanel, showUsers } from "../bind.js";
 import { campaignsPanel, showCampaigns } from "../campaigns.js";
 import { connectPanel, showConnection } from "./connect.js";
-import { button, fill, h, tabs } from "../dom.js";
+import { ask, button, fill, h, tabs } from "../dom.js";
+import { changedEditors } from "../editor.js";
 import { accountName, header, keyForm, skipLink } from "../frame.js";
 import { doctorPanel } from "../doctor.js";
 import { applyLanguage, t } from "../i18n.js";
@@ -35,10 +36,29 @@ async function start() {
   applyLanguage();
   document.addEventListener("unauthorized", askForKey);
   document.addEventListener("recovered", loadAccount);
+  document.addEventListener("run", ({ detail }) => followRun(detail));
   document.addEventListener("world", () => showRefused(world.tokens?.stable?.alive === false));
   followAccount(PAUSE);
   if (run.key) begin();
   else askForKey();
+}
+
+const shown = { run: null, isAsking: false };
+
+/** Loads the page anew when the run is another one: its account and its addresses are others. Asks before changes are lost. */
+async function followRun(current) {
+  const isSame = [null, current].includes(shown.run);
+  shown.run = current;
+  if (isSame || shown.isAsking) return;
+  if (changedEditors().length > 0) {
+    const choices = [{ value: false, label: t("unsaved-stay"), class: "primary" }, { value: true, label: t("restarted-reload") }];
+    shown.isAsking = true;
+    const isMeant = await ask(t("restarted-title"), t("restarted"), choices);
+    shown.isAsking = false;
+    if (isMeant !== true) return;
+    for (const editor of changedEditors()) editor.discard();
+  }
+  location.reload();
 }
 
 /** Starts everything that needs the API key. */

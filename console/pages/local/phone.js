@@ -1,6 +1,6 @@
 // The phone: one follower at a time, the chat with the account, and the account's menu as WeChat shows it.
 
-import { read, sim } from "../api.js";
+import { oneAtATime, read, sim } from "../api.js";
 import { button, busy, fill, h, icon, iconButton, moveFocus, put, redraw, toast } from "../dom.js";
 import { shortOpenid } from "../format.js";
 import { language, t } from "../i18n.js";
@@ -11,8 +11,11 @@ import { loadWorld, refreshWorld, world } from "./world.js";
 
 const STORED = "console.phone";
 
-/** The current user, the actions of every user on this page, and the current user's screen and menu. */
-const state = { run: null, openid: null, screen: [], menu: null, actions: {}, typing: true, waiting: false, ...stored() };
+/** The current user, the actions of every user on this page, and the current user's screen and menu, null before they are read. */
+const state = { run: null, openid: null, screen: null, menu: null, actions: {}, typing: true, ...stored() };
+
+/** How many answers of the account each user waits for. */
+const waiting = new Map();
 
 const chat = h("div", { class: "chat", role: "log", "aria-live": "polite", "aria-label": t("chat"), tabindex: "0" });
 const bar = h("div", { class: "phone-bar" });
@@ -87,7 +90,8 @@ export function currentUser() {
 
 /** Switches to a user's phone. */
 export async function choose(openid) {
-  state.openid = openid;
+  Object.assign(state, { openid, screen: null, menu: null });
+  render();
   await loadScreen();
   render();
   document.dispatchEvent(new Event("phone-user"));
@@ -95,19 +99,19 @@ export async function choose(openid) {
 
 async function worldChanged() {
   const openids = world.users.map((user) => user.openid);
-  if (!openids.includes(state.openid)) state.openid = openids[0] ?? null;
+  if (!openids.includes(state.openid)) Object.assign(state, { openid: openids[0] ?? null, screen: null, menu: null });
   await loadScreen();
   render();
 }
 
-async function loadScreen() {
+const loadScreen = oneAtATime(async () => {
   const openid = state.openid;
   if (!openid) return;
   const [screen, menu] = await Promise.all(["", "/menu"].map((part) => read(`/console/sim/phones/${openid}${part}`)));
   if (!screen.ok || !menu.ok || openid !== state.openid) return;
   state.screen = screen.body;
   state.menu = menu.body;
-}
+});
 
 function user() {
   return world?.users.find((candidate) => candidate.openid === state.openid);
@@ -118,52 +122,53 @@ function newFollower() {
 }
 
 /** Somebody new does something, and their phone is shown. */
-function newcomerDoes(what, body, action) {
-  return act(what, body, (answer) => {
-    state.openid = answer.openid;
-    state.screen = [];
-    record(answer.openid, action, 0);
-  });
-}
-
-/** Makes the user do something, and waits for the account's answer. */
-async function act(what, body, done) {
-  state.waiting = true;
-  render();
-  const answer = await sim("POST", what, body);
-  state.waiting = false;
-  if (answer.ok) await done?.(answer.body);
-  else toast(answer.body.error ?? answer.body.detail, "bad");
-  if (answer.ok && answer.body.error) {
-    record(state.openid, { kind: "failure", deliveries: answer.body.deliveries, text: answer.body.error });
+async function newcomerDoes(what, body, action) {
+  const answer = await act(null, what, body);
+  if (answer) {
+    Object.assign(state, { openid: answer.openid, screen: [], menu: null });
+    recordAnswer(record(answer.openid, action, 0), answer.openid, answer);
   }
   await loadWorld();
-  return answer.ok;
+  render();
 }
 
-/** Remembers a user's action, and after which message of the screen it came. */
-function record(openid, action, after = state.screen.length) {
+/** Shows the action at once, and takes it back when the platform refuses it. The phone may show another user meanwhile. */
+async function userDoes(what, body, action) {
+  const { openid } = state;
+  const recorded = record(openid, action, Math.max(state.screen?.length ?? 0, user()?.shown ?? 0));
+  // Who does something looks at what comes of it.
+  isAtEnd = true;
+  const answer = await act(openid, what, { openid, ...body });
+  if (answer) recordAnswer(recorded, openid, answer, { Content: body.content, EventKey: body.key });
+  else state.actions[openid] = state.actions[openid].filter((each) => each !== recorded);
+  await loadWorld();
+  render();
+}
+
+/** Makes a user, or somebody new, do something, and waits for the account's answer. Returns null when the platform refuses. */
+async function act(openid, what, body) {
+  const wait = (more) => waiting.set(openid, (waiting.get(openid) ?? 0) + more);
+  wait(1);
+  render();
+  const answer = await sim("POST", what, body);
+  wait(-1);
+  if (answer.ok) return answer.body;
+  toast(answer.body.error ?? answer.body.detail, "bad");
+  return null;
+}
+
+/** Remembers what a user did, and after which message of the screen. */
+function record(openid, action, after) {
   const recorded = { ...action, after };
   (state.actions[openid] ??= []).push(recorded);
   keep();
   return recorded;
 }
 
-/** Shows the action at once, and takes it back when the platform refuses it. */
-async function userDoes(what, body, action) {
-  const { openid } = state;
-  const shown = record(openid, action);
-  const isDone = await act(what, { openid, ...body }, (answer) => {
-    const asked = { Content: body.content, EventKey: body.key };
-    if (answer.reply === null && answer.deliveries > 0 && !answer.error && (asked.Content || asked.EventKey)) {
-      record(openid, { kind: "no-rule", asked });
-    }
-  });
-  if (!isDone) {
-    state.actions[openid] = state.actions[openid].filter((each) => each !== shown);
-    render();
-  }
-  return isDone;
+/** Remembers with the action that no answer came to it: its callback failed, or no rule had one to what was `asked`. */
+function recordAnswer({ after }, openid, { reply, deliveries, error }, asked = {}) {
+  if (error) record(openid, { kind: "failure", deliveries, text: error }, after);
+  else if (reply === null && deliveries > 0 && (asked.Content || asked.EventKey)) record(openid, { kind: "no-rule", asked }, after);
 }
 
 /** Forgets the actions of an earlier run, whose users and screens are gone. */
@@ -218,18 +223,51 @@ function renderControls() {
   fill(controls, follow, h("label", { class: "check" }, block, t("refuses-templates")));
 }
 
-function renderChat() {
-  const actions = state.actions[state.openid] ?? [];
+/** What the chat shows, from top to bottom: each as [a key, the function that draws it]. */
+function chatItems() {
+  const { openid, screen } = state;
+  if (!screen) return [];
+  const actions = state.actions[openid] ?? [];
   const items = [];
-  state.screen.forEach((shown, index) => {
-    items.push(actions.filter((action) => action.after === index).map(actionItem));
-    items.push(shownMessage(shown));
+  const add = (item, draw) => items.push([JSON.stringify(item), () => draw(item)]);
+  screen.forEach((shown, index) => {
+    for (const action of actions) if (action.after === index) add(action, actionItem);
+    add(shown, shownMessage);
   });
-  items.push(actions.filter((action) => action.after >= state.screen.length).map(actionItem));
-  if (state.waiting) items.push(h("div", { class: "waiting", "aria-label": t("waiting") }, h("i"), h("i"), h("i")));
-  const isEmpty = state.screen.length === 0 && actions.length === 0;
-  fill(chat, isEmpty ? h("p", { class: "empty" }, t("chat-empty")) : items);
-  chat.scrollTop = chat.scrollHeight;
+  for (const action of actions) if (action.after >= screen.length) add(action, actionItem);
+  if (items.length === 0) add("empty", () => h("p", { class: "empty" }, t("chat-empty")));
+  if (waiting.get(openid)) add("waiting", () => h("div", { class: "waiting", "aria-label": t("waiting") }, h("i"), h("i"), h("i")));
+  return items;
+}
+
+/** Whose chat is drawn, and the keys of what it shows. */
+const drawn = { openid: null, keys: [] };
+/** Whether the chat shows its end, and follows it. */
+let isAtEnd = true;
+
+chat.addEventListener("scroll", () => {
+  isAtEnd = chat.scrollHeight - chat.scrollTop - chat.clientHeight < 4;
+});
+// It has no size while another place is shown.
+new ResizeObserver(scrollToEnd).observe(chat);
+
+function scrollToEnd() {
+  if (isAtEnd) chat.scrollTop = chat.scrollHeight;
+}
+
+/** Keeps what is the same from the top on, with its focus and selection: a chat mostly grows at its end. */
+function renderChat() {
+  const items = chatItems();
+  const keys = items.map(([key]) => key);
+  const isOther = drawn.openid !== state.openid;
+  let same = 0;
+  while (same < keys.length && keys[same] === drawn.keys[same]) same += 1;
+  Object.assign(drawn, { openid: state.openid, keys });
+  if (same === keys.length && same === chat.children.length) return;
+  for (const child of [...chat.children].slice(same)) child.remove();
+  chat.append(...items.slice(same).map(([, draw]) => draw()));
+  isAtEnd ||= isOther;
+  scrollToEnd();
 }
 
 function actionItem(action) {

@@ -137,8 +137,10 @@ function renderBar() {
 }
 
 function what(fault) {
-  if (fault.errcode) return String(fault.errcode);
+  if (fault.errcode !== undefined) return String(fault.errcode);
   if (fault.drop) return t("fault-dropped");
-  if (fault.body || fault.http_status) return t("fault-html");
+  if (fault.body !== undefined || fault.http_status) return t("fault-html");
+  if (fault.truncated) return t("fault-truncated");
+  if (fault.content_type) return fault.content_type;
   return `${fault.delay_ms / 1000} s`;
 }

@@ -9,13 +9,13 @@ import { refreshWorld } from "./world.js";
 /** What every callback has; the platform writes it anew. */
 const ENVELOPE = ["ToUserName", "FromUserName", "CreateTime", "MsgType", "MsgId", "Event"];
 
-/**
- * The buttons of an event. What was cut, or has a secret masked in its path, cannot be sent again, nor can a callback of real
- * users.
- */
+/** What stands for a secret in an address. */
+const MASK = /…|%E2%80%A6/;
+
+/** The buttons of an event. What was cut, or holds a masked secret, cannot be sent again, nor can a callback of real users. */
 export function actions(event) {
-  const request = event.request?.is_cut || event.path.includes("…") ? null : again(event);
-  if (!request) return null;
+  const request = event.request?.is_cut || event.request?.is_masked ? null : again(event);
+  if (!request || MASK.test(request.url)) return null;
   const replay = request.send && button([icon("reload"), t("replay")], () => busy(replay, async () => {
     if (!run.simulated && request.method !== "GET" && !(await isMeant(request))) return;
     const answer = await request.send();
@@ -32,25 +32,26 @@ async function isMeant({ method, url }) {
   return (await ask(t("replay-really-title"), `${method} ${url}`, choices)) === true;
 }
 
-/** How to make the event happen again: {method, url, headers, body, send?}. */
+/** How to make the event happen again: {method, url, type, key, body, send?}. */
 function again(event) {
   const url = event.path + (event.query ? `?${new URLSearchParams(pairs(event.query))}` : "");
-  const body = event.request.text;
+  const { method, request_type: type, request: { text: body } } = event;
   if (event.kind === "api") {
-    const send = () => call(event.method, url, body || undefined);
-    return { method: event.method, url: location.origin + url, key: true, body, send };
+    const send = () => call(method, url, body || undefined, type ? { "content-type": type } : {});
+    return { method, url: location.origin + url, type, key: true, body, send };
   }
   if (event.kind === "call") {
     const real = url.replace(/access_token=[^&]*/, "access_token=$ACCESS_TOKEN");
-    return { method: event.method, url: `https://api.weixin.qq.com${real}`, body };
+    return { method, url: `https://api.weixin.qq.com${real}`, type, body };
   }
   const push = event.kind === "callback" && run.simulated && event.what && pushAgain(event);
   return push && { method: "POST", url: `${location.origin}/console/sim/${push.path}`, key: true,
     body: JSON.stringify(push.body), send: () => sim("POST", push.path, push.body) };
 }
 
+/** The parameters, one a line. */
 function pairs(query) {
-  return query.split("&").map((pair) => {
+  return query.split("\n").map((pair) => {
     const at = pair.indexOf("=");
     return [pair.slice(0, at), pair.slice(at + 1)];
   });
@@ -75,13 +76,13 @@ function pushAgain(event) {
 }
 
 /** The request for a shell. The key of a real account is a variable there. */
-function curl({ method, url, key, body }) {
+function curl({ method, url, type, key, body }) {
   const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
   const authorization = run.simulated ? quoted(`authorization: Bearer ${run.key}`) : "\"authorization: Bearer $API_KEY\"";
   return [
     `curl -s -X ${method} ${quoted(url).replace("$ACCESS_TOKEN", "'\"$ACCESS_TOKEN\"'")}`,
     key && `-H ${authorization}`,
-    body && "-H 'content-type: application/json'",
-    body && `-d ${quoted(body)}`,
+    body && `-H ${quoted(`content-type: ${type || "application/json"}`)}`,
+    body && `--data-binary ${quoted(body)}`,
   ].filter(Boolean).join(" \\\n  ");
 }

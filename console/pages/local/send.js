@@ -50,9 +50,9 @@ function renderFollowers() {
   // The phone's current user, until another recipient is chosen.
   const chosen = state.isChosen ? follower.value : currentUser();
   if (!world) return;
-  const users = world.users.map((user) => h("option", { value: user.openid, selected: user.openid === chosen },
-    (user.follows ? t("user-follows", shortOpenid(user.openid)) : t("user-left", shortOpenid(user.openid))).toString()));
-  redraw(follower, [chosen, language(), world.users.map((user) => [user.openid, user.follows])], () => fill(follower, users));
+  const label = (user) => t(user.follows ? "user-follows" : "user-left", shortOpenid(user.openid)).toString();
+  redraw(follower, [chosen, language(), world.users.map((user) => [user.openid, user.follows])], () => (
+    fill(follower, world.users.map((user) => h("option", { value: user.openid, selected: user.openid === chosen }, label(user))))));
 }
 
 /** Suggests a user of a real account who has just written as the recipient. */

@@ -9,6 +9,7 @@ use http_api::{
 };
 use serde_json::json;
 use wechat::{
+    account::Account,
     api::calls::conditional_menu::{AddConditionalMenu, DeleteConditionalMenu, TryMatchMenu},
     validate::{Place, Reader, menu},
 };
@@ -24,7 +25,7 @@ pub(crate) const ROUTES: &[Route<App>] = &[
         summary: "Add a conditional menu / 添加个性化菜单",
         body: Some(Body::required("Menu")),
         answers: &[(200, "The menu was added", Schema::Named("AddedMenu"))],
-        failures: &[400, 413, 429],
+        failures: &[400, 409, 413, 429],
         ..Operation::NEW
     }),
     route!(Menu, DELETE "/api/menu/conditional/{menuid}" => delete, Operation {
@@ -37,7 +38,7 @@ pub(crate) const ROUTES: &[Route<App>] = &[
             schema: r#"{"type": "string", "pattern": "^[0-9]+$"}"#,
         }],
         answers: &[(200, "The menu was deleted", Schema::Named("Done"))],
-        failures: &[400, 404, 429],
+        failures: &[400, 404, 409, 429],
         ..Operation::NEW
     }),
     route!(Menu, POST "/api/menu/trymatch" => try_match, Operation {
@@ -56,6 +57,7 @@ pub(crate) const ROUTES: &[Route<App>] = &[
 async fn add(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
     let deadline = request.deadline();
     let menu = &menu::conditional_menu(&request.json()?).map_err(faulty)?;
+    refuse_beside_rollback(app).await?;
     let menuid = app.account.call(&AddConditionalMenu { menu }, deadline).await?;
     Ok(response::json(
         200,
@@ -71,8 +73,15 @@ async fn delete(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>,
             Problem::bad_request("menuid must be a decimal number / menuid 应为十进制数字").with_field("menuid"),
         );
     }
+    refuse_beside_rollback(app).await?;
     app.account.call(&DeleteConditionalMenu { menuid }, deadline).await?;
     Ok(done())
+}
+
+/// Refuses a change in the middle of a rollback, which has read the conditional menus and would restore a wrong order.
+async fn refuse_beside_rollback(app: &App) -> Result<(), Problem> {
+    let Account { table, clock, .. } = &app.account;
+    Ok(table.refuse_claimed_menu(clock.now()).await?)
 }
 
 /// Serves `POST /api/menu/trymatch`: the menu that a user sees. `{"user_id":…}` holds the user's openid or WeChat ID.

@@ -112,7 +112,7 @@ async fn create(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>,
     let menu = menu::default_menu(&body).map_err(faulty)?;
     let (is_dry_run, expected) = (is_dry_run(request)?, if_match(request.headers())?);
     let owner = &random::hex::<8>();
-    let change = async {
+    let change = async |claimed| {
         let current = current(app, deadline).await?;
         refuse_changed(expected, &[current.as_ref()])?;
         refuse_other_conditional(&body, current.as_ref())?;
@@ -123,7 +123,7 @@ async fn create(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>,
         }
         // A retry after a lost answer finds its own menu, which must not replace the saved one.
         if !changes.is_empty() {
-            keep(app, owner, current.as_ref()).await?;
+            keep(app, owner, claimed, current.as_ref()).await?;
         }
         set_default(app, &menu, deadline).await?;
         Ok(done())
@@ -135,12 +135,12 @@ async fn create(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>,
 async fn delete(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
     let (expected, deadline) = (if_match(request.headers())?, claimed_deadline(app, request));
     let owner = &random::hex::<8>();
-    let change = async {
+    let change = async |claimed| {
         let current = current(app, deadline).await?;
         refuse_changed(expected, &[current.as_ref()])?;
         // As in `create`.
         if current.is_some() {
-            keep(app, owner, current.as_ref()).await?;
+            keep(app, owner, claimed, current.as_ref()).await?;
         }
         remove_all(app, deadline).await?;
         Ok(done())
@@ -148,20 +148,26 @@ async fn delete(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>,
     alone(app, owner, expected.is_some(), change).await
 }
 
+/// The saved menu, if any, as the claim found it.
+struct Claimed(Option<KeptMenu>);
+
 /// Makes a change as the run `owner`. A change whose caller `has_read` the menu holds the claim: of two such changes at once, the
 /// second replaces a menu that its caller has not read. Among the other changes the last one wins, and a retry need not wait.
-async fn alone<T>(
+async fn alone<T, F>(
     app: &App,
     owner: &str,
     has_read: bool,
-    change: impl Future<Output = Result<T, Problem>>,
-) -> Result<T, Problem> {
+    change: impl FnOnce(Option<Claimed>) -> F,
+) -> Result<T, Problem>
+where
+    F: Future<Output = Result<T, Problem>>,
+{
     if !has_read {
-        return change.await;
+        return change(None).await;
     }
     let Account { table, clock, .. } = &app.account;
-    table.claim_menu(owner, clock.now()).await?;
-    let changed = change.await;
+    let claimed = Claimed(table.claim_menu(owner, clock.now()).await?);
+    let changed = change(Some(claimed)).await;
     release(app, owner).await;
     changed
 }
@@ -384,8 +390,11 @@ async fn seen_by_users(app: &App, deadline: Deadline) -> Result<Response<String>
 }
 
 /// Saves the current menu before a change. When that fails, nothing may be changed.
-async fn keep(app: &App, owner: &str, current: Option<&Value>) -> Result<(), Problem> {
-    let kept = app.account.table.kept_menu().await?;
+async fn keep(app: &App, owner: &str, claimed: Option<Claimed>, current: Option<&Value>) -> Result<(), Problem> {
+    let kept = match claimed {
+        Some(Claimed(kept)) => kept,
+        None => app.account.table.kept_menu().await?,
+    };
     let (menu, now) = (to_keep(current), app.account.clock.now());
     Ok(app.account.table.keep_menu(owner, kept.as_ref(), &menu, now).await?)
 }

@@ -5,7 +5,7 @@ use http_api::{Problem, response};
 use serde_json::{Value, json};
 use wechat::{
     api::{ApiError, RawAnswer},
-    errcode::NOT_WHITELISTED,
+    errcode::{NOT_WHITELISTED, is_about_the_whitelist},
     token::CallError,
 };
 
@@ -82,10 +82,9 @@ impl From<Problem> for Failure {
     /// Of what WeChat says to the bundle, callers see one code: 40164, which names the address to put on the whitelist. At others
     /// an SDK would renew its token, or look for the fault in its own settings.
     fn from(problem: Problem) -> Self {
-        if let (Some(NOT_WHITELISTED), Some(errmsg)) = (problem.errcode(), problem.errmsg()) {
-            // The rid is of a call with the AppSecret, which WeChat may show to who looks it up.
-            let (words, _) = errmsg.split_once("rid:").unwrap_or((errmsg, ""));
-            return Self::refused(NOT_WHITELISTED, words.trim_end_matches([' ', ',']));
+        let is_denied = problem.errcode().is_some_and(is_about_the_whitelist);
+        if let Some(errmsg) = problem.errmsg().filter(|_| is_denied) {
+            return Self::refused(NOT_WHITELISTED, errmsg);
         }
         let problem = problem.not_the_callers();
         let hint = problem.hint().map(|hint| format!(". {hint}")).unwrap_or_default();

@@ -87,14 +87,15 @@ impl App {
         })
     }
 
-    /// Returns what makes and reads opaque tokens. Once read, its secret needs no table.
+    /// Returns what makes and reads opaque tokens. Once read, its secret needs no table. A failure is told as to a stranger: without the
+    /// secret nobody is known.
     async fn opaque(&self) -> Result<&OpaqueTokens, Problem> {
         let read = async || {
             let candidate = Secret::new(random::hex::<SECRET_BYTES>());
             let secret = self.account.table.relay_secret(&candidate).await?;
             Ok(OpaqueTokens::new(&secret, self.account.table.app_id()))
         };
-        self.opaque.get_or_try_init(read).await
+        self.opaque.get_or_try_init(read).await.map_err(Problem::public)
     }
 }
 
@@ -156,7 +157,7 @@ pub fn unread(app: &App, request: &Request, status: StatusCode, limit: usize) ->
         StatusCode::PAYLOAD_TOO_LARGE => format!("the body has more than {limit} bytes / 请求体超过 {limit} 字节"),
         StatusCode::REQUEST_TIMEOUT => "the body did not come in time / 请求体未在限定时间内到达".to_owned(),
         StatusCode::SERVICE_UNAVAILABLE => {
-            "too many large calls at once: nothing was sent / 大请求过多，未发送".to_owned()
+            "too many requests at once: nothing was sent / 同时到达的请求过多，未发送".to_owned()
         }
         _ => "the body broke off, or is not HTTP / 请求体不完整，或不符合 HTTP".to_owned(),
     };
@@ -173,15 +174,22 @@ pub fn is_served(path: &str) -> bool {
     segments.next().is_some_and(|first| path::PREFIXES.contains(&first)) && segments.next().is_some()
 }
 
+/// Whether `request` asks for a token by its body, which is awaited from anybody.
+#[must_use]
+pub fn asks_for_token(request: &Request) -> bool {
+    (request.path(), request.method()) == (token_endpoint::STABLE, &Method::POST)
+}
+
 /// Returns how many bytes of body the answer to `request`, whose body has not arrived yet, may depend on.
 ///
 /// # Errors
 /// The answer to a caller who may not call: a stranger may never send the body.
 pub async fn body_limit(app: &App, request: &Request) -> Result<usize, Response<Body>> {
-    match (request.path(), request.method()) {
-        (token_endpoint::STABLE, &Method::POST) => return Ok(TOKEN_REQUEST_LIMIT),
-        (token_endpoint::STABLE | token_endpoint::ORDINARY, _) => return Ok(0),
-        _ => {}
+    if asks_for_token(request) {
+        return Ok(TOKEN_REQUEST_LIMIT);
+    }
+    if matches!(request.path(), token_endpoint::STABLE | token_endpoint::ORDINARY) {
+        return Ok(0);
     }
     match calls::admit(app, request).await {
         Ok(_) => Ok(CALL_LIMIT),

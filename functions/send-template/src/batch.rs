@@ -2,10 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{
-        OnceLock,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Mutex, OnceLock},
     time::Duration,
 };
 
@@ -17,7 +14,8 @@ use wechat::{
     api::{ApiError, TemplateMessage, calls::template::SendTemplateMessage},
     clock::Deadline,
     digest::logged_openid,
-    sending::{Outcome, REPEAT_IS_SAFE_FOR, is_unfollowed},
+    lock::lock,
+    sending::{Doubt, Outcome, REPEAT_IS_SAFE_FOR, is_unfollowed},
     store::{RecipientOutcome, SendState, SentMessage},
     token::{CallError, CallFailure},
     validate::{send::SendTemplate, template::Finding},
@@ -185,8 +183,7 @@ struct Batch<'a> {
     started: i64,
     /// Why the batch sends no more messages.
     halted: OnceLock<Problem>,
-    /// Whether WeChat refused a recipient with an errcode that may concern this recipient only.
-    has_doubtful_refusal: AtomicBool,
+    doubt: Mutex<Doubt>,
 }
 
 impl<'a> Batch<'a> {
@@ -196,7 +193,7 @@ impl<'a> Batch<'a> {
             job,
             started: app.account.clock.now(),
             halted: OnceLock::new(),
-            has_doubtful_refusal: AtomicBool::new(false),
+            doubt: Mutex::default(),
         }
     }
 
@@ -343,17 +340,12 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Whether every other recipient would fail for the same reason. An errcode that may concern one recipient only counts
-    /// from the second refusal on: one frozen user must not keep the message from all others.
+    /// Whether every other recipient would fail for the same reason.
     fn refuses_everybody(&self, error: &CallError) -> bool {
         match &error.cause {
             CallFailure::Token(_) => true,
-            CallFailure::Api(ApiError::Rejected { rejection, .. }) => {
-                let entry = rejection.entry();
-                entry.refuses_everybody()
-                    && (!entry.may_be_about_one_recipient() || self.has_doubtful_refusal.swap(true, Ordering::Relaxed))
-            }
-            _ => false,
+            CallFailure::Api(ApiError::Rejected { rejection, .. }) => lock(&self.doubt).is_about_everybody(rejection),
+            CallFailure::Api(_) => false,
         }
     }
 

@@ -1,6 +1,6 @@
 //! `/api/campaigns`: makes campaigns and changes their state. `worker` does the work.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use http::{Response, StatusCode};
 use http_api::{
@@ -13,7 +13,7 @@ use wechat::{
     api::{TemplateMessage, calls::management::Quota},
     campaign::{Audience, Campaign, CampaignState, Loading, Order, Refused, Totals, WaitingFor, reserve},
     random,
-    sending::quota_today,
+    sending::QuotaToday,
     store::{List, Page},
     validate::{campaign, template::Finding},
 };
@@ -30,6 +30,9 @@ pub(crate) const CAMPAIGN: Parameter = Parameter {
     description: "The campaign's id",
     schema: r#"{"type": "string", "pattern": "^[0-9a-f]{1,32}$"}"#,
 };
+
+/// How long WeChat has to say how much of the quota is left: the caller waits for it.
+const QUOTA_BUDGET: Duration = Duration::from_secs(3);
 
 /// The order that a path gives.
 const fn order(id: &'static str, summary: &'static str, description: &'static str) -> Operation {
@@ -171,7 +174,7 @@ impl From<Campaign> for Shown {
             remaining_seconds: campaign
                 .state
                 .sends()
-                .then(|| totals.queued.div_ceil(u64::from(pace.max(1)))),
+                .then(|| campaign.left().div_ceil(u64::from(pace.max(1)))),
             totals,
             id: campaign.id,
             name: campaign.plan.name,
@@ -335,7 +338,10 @@ async fn preview(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>
     let findings = templates::check(app, checked, request.deadline()).await;
     let known = campaign.plan.audience == Audience::List || campaign.progress.loading == Loading::Over;
     let recipients = known.then(|| campaign.recipients());
-    let quota = quota_today(&app.account, request.deadline()).await.map(|quota| {
+    let quota = QuotaToday::ask(&app.account, QUOTA_BUDGET, request.deadline())
+        .await
+        .known();
+    let quota = quota.map(|quota| {
         let reserve = reserve(campaign.plan.keep_for_single_sends, quota.daily_limit);
         QuotaPreview {
             daily_limit: quota.daily_limit,
@@ -369,7 +375,9 @@ fn days(people: u64, quota: Quota, reserve: u64) -> Option<u64> {
 async fn start(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
     let campaign = find(app, request).await?;
     if campaign.state == CampaignState::Draft
-        && let Some(quota) = quota_today(&app.account, request.deadline()).await
+        && let Some(quota) = QuotaToday::ask(&app.account, QUOTA_BUDGET, request.deadline())
+            .await
+            .known()
     {
         let reserve = reserve(campaign.plan.keep_for_single_sends, quota.daily_limit);
         if quota.daily_limit <= reserve {

@@ -66,8 +66,12 @@ pub(crate) fn key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
 
 /// The `client_msg_id` of a request with `key`: the same for every retry.
 pub(crate) fn client_msg_id(app: &App, caller: &Caller, key: &str) -> String {
-    let name = format!("{} {} {key}", app.account.table.app_id(), caller.namespace());
-    sha256_hex(name.as_bytes())[..CLIENT_MSG_ID_LENGTH].to_owned()
+    sha256_hex(name(app, caller, key).as_bytes())[..CLIENT_MSG_ID_LENGTH].to_owned()
+}
+
+/// The name of the requests with `key`. Keys belong to the caller.
+pub(crate) fn name(app: &App, caller: &Caller, key: &str) -> String {
+    format!("{} {} {key}", app.account.table.app_id(), caller.namespace())
 }
 
 /// Runs `send` unless an earlier request with the same `Idempotency-Key` and `body` is done: then answers as that one did.

@@ -21,7 +21,7 @@ use crate::{
     answer::{CustomSent, DeliveryDays, Message, MessagePage, RecipientResult, Results, Sent, TemplateList},
     campaigns::{CampaignPage, Preview},
     recipients::{LoadedPart, RecipientPage},
-    scheduled::{Scheduled, ScheduledStatus},
+    scheduled::{Scheduled, ScheduledPage, ScheduledStatus},
 };
 
 // `SendTemplate::read` reads this body by hand, to name every faulty member.
@@ -315,6 +315,7 @@ pub fn schemas() -> Map<String, Value> {
     add_schema::<LoadedPart>(&mut schemas);
     add_schema::<RecipientPage>(&mut schemas);
     add_schema::<Scheduled<'_>>(&mut schemas);
+    add_schema::<ScheduledPage>(&mut schemas);
     add_schema::<ScheduledStatus>(&mut schemas);
     add_schema::<MessagePage>(&mut schemas);
     add_schema::<Sent>(&mut schemas);
@@ -335,7 +336,10 @@ pub fn schemas() -> Map<String, Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wechat::validate::send::{KNOWN, SendTemplate};
+    use wechat::validate::{
+        campaign,
+        send::{KNOWN, SendTemplate},
+    };
 
     #[test]
     fn the_body_is_described_as_it_is_read() {
@@ -371,5 +375,36 @@ mod tests {
             assert_eq!(SendTemplate::read(&body).is_ok(), is_valid, "{body}");
             assert_eq!(serde_json::from_value::<Body>(body.clone()).is_ok(), is_valid, "{body}");
         }
+    }
+
+    #[test]
+    fn the_bounds_of_a_campaign_are_those_that_are_read() {
+        let schemas = Value::from(schemas());
+        let is_read = |member: &str, value: Value| {
+            let mut body = json!({"name": "n", "template_id": "T", "audience": "list"});
+            body[member] = value;
+            campaign::read(&body).is_ok()
+        };
+        let canary = |count: u64, wait: u64| json!({"count": count, "wait": wait});
+        let members: [(&str, &dyn Fn(u64) -> bool); 3] = [
+            ("/NewCampaign/properties/pace", &|pace| is_read("pace", pace.into())),
+            ("/CanaryBody/properties/count", &|count| {
+                is_read("canary", canary(count, 0))
+            }),
+            ("/CanaryBody/properties/wait", &|wait| {
+                is_read("canary", canary(1, wait))
+            }),
+        ];
+        for (place, is_read) in members {
+            let bound = |name: &str| schemas.pointer(place).and_then(|member| member[name].as_u64()).unwrap();
+            let (least, most) = (bound("minimum"), bound("maximum"));
+            assert!(is_read(least) && is_read(most) && !is_read(most + 1), "{place}");
+            assert!(least == 0 || !is_read(least - 1), "{place}");
+        }
+        let longest = schemas["NewCampaign"]["properties"]["name"]["maxLength"]
+            .as_u64()
+            .unwrap();
+        let name = |length: u64| Value::from("n".repeat(usize::try_from(length).unwrap()));
+        assert!(is_read("name", name(longest)) && !is_read("name", name(longest + 1)));
     }
 }

@@ -1,9 +1,9 @@
-//! Messages with `send_at`: schedules them, tells their state and cancels them. `worker` sends them.
+//! Messages with `send_at`: schedules them, lists those that wait, tells their state and cancels them. `worker` sends them.
 
 use http::{Response, StatusCode};
 use http_api::{
     ApiRequest, Operation, Problem, Route,
-    openapi::{Location, Parameter, Schema},
+    openapi::{CURSOR, Location, Parameter, Schema},
     response, route,
 };
 use serde::Serialize;
@@ -12,7 +12,7 @@ use wechat::{
     api::{CLIENT_MSG_ID_LENGTH, TemplateMessage},
     digest::sha256_hex,
     random,
-    store::{ScheduledMessage, ScheduledState},
+    store::{List, ScheduledMessage, ScheduledState},
     validate::{
         send::{Recipients, SendTemplate},
         template::Finding,
@@ -39,6 +39,15 @@ const ID: Parameter = Parameter {
 };
 
 pub(crate) const ROUTES: &[Route<App>] = &[
+    route!(Send, GET "/api/scheduled" => list, Operation {
+        id: "listScheduled",
+        summary: "The scheduled messages that wait / 待发送的定时消息",
+        description: "The first due first, at most 100 a page; a page may be empty and have a cursor.",
+        parameters: &[CURSOR],
+        answers: &[(200, "A page", Schema::Named("ScheduledPage"))],
+        failures: &[400],
+        ..Operation::NEW
+    }),
     route!(Send, GET "/api/scheduled/{id}" => get, Operation {
         id: "getScheduled",
         summary: "The state of a scheduled message / 查询定时消息",
@@ -92,7 +101,35 @@ pub(crate) struct ScheduledStatus {
     errcode: Option<i64>,
 }
 
-/// Schedules `message` for `send_at`, unless it could never be sent.
+/// A page of the scheduled messages that wait.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub(crate) struct ScheduledPage {
+    messages: Vec<WaitingMessage>,
+    /// For the next page. Absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cursor: Option<String>,
+}
+
+/// A scheduled message that waits.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+struct WaitingMessage {
+    /// For `/api/scheduled/{id}`.
+    scheduled: String,
+    /// In epoch seconds.
+    send_at: i64,
+    /// The name of the key that scheduled it.
+    key: String,
+    template_id: String,
+    /// Null for a user, until the message is sent.
+    touser: Option<String>,
+    /// The team's id of the user, for a message that names one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
+}
+
+/// Schedules `message` for `send_at`, once for an `Idempotency-Key`.
 pub(crate) async fn schedule(
     app: &App,
     request: &ApiRequest<'_>,
@@ -100,6 +137,30 @@ pub(crate) async fn schedule(
     message: &SendTemplate,
     send_at: i64,
 ) -> Result<Response<String>, Problem> {
+    let id = &match idempotency::key(request.headers())? {
+        Some(key) => {
+            let name = idempotency::name(app, request.caller(), key);
+            sha256_hex(format!("scheduled {name}").as_bytes())[..ID_LENGTH].to_owned()
+        }
+        None => random::hex::<{ ID_LENGTH / 2 }>(),
+    };
+    // The checks belong to it: a retry gets the recorded answer also when the message could no longer be scheduled.
+    let run = async |_| match store(app, request, body, message, send_at, id).await {
+        Ok(scheduled) => (response::json(202, &scheduled), Progress::Done),
+        Err(problem) => (problem.into_response(), Progress::NotAttempted),
+    };
+    idempotency::once(app, request, body, None, Some(id), run).await
+}
+
+/// Stores `message` under `id`, unless it could never be sent.
+async fn store<'a>(
+    app: &App,
+    request: &ApiRequest<'_>,
+    body: &Value,
+    message: &SendTemplate,
+    send_at: i64,
+    id: &'a str,
+) -> Result<Scheduled<'a>, Problem> {
     let now = app.account.clock.now();
     if send_at < now || send_at > now + AHEAD {
         let detail = "send_at must lie ahead, by a year at most / send_at 应为将来的时间，最多一年";
@@ -117,15 +178,8 @@ pub(crate) async fn schedule(
     if findings.iter().any(Finding::is_refusal) && !message.only_warns {
         return Err(Problem::template_mismatch(findings));
     }
-    let id = &match idempotency::key(request.headers())? {
-        Some(key) => {
-            let name = format!("{} {} {key}", app.account.table.app_id(), request.caller().namespace());
-            sha256_hex(format!("scheduled {name}").as_bytes())[..ID_LENGTH].to_owned()
-        }
-        None => random::hex::<{ ID_LENGTH / 2 }>(),
-    };
     let client_msg_id = message.client_msg_id.clone();
-    let scheduled = &ScheduledMessage {
+    let scheduled = ScheduledMessage {
         message: TemplateMessage {
             touser: if user.is_some() {
                 String::new()
@@ -147,24 +201,41 @@ pub(crate) async fn schedule(
         msgid: None,
         errcode: None,
     };
-    let findings = &findings;
-    let put = async |_| {
-        let stored = app.account.table.schedule_message(id, scheduled).await;
-        let answer = match stored {
-            Ok(Some(other)) if other.fingerprint != scheduled.fingerprint => Problem::key_reused().into_response(),
-            Ok(_) => {
-                let answer = Scheduled {
-                    scheduled: id,
-                    send_at,
-                    findings: findings.clone(),
-                };
-                return (response::json(202, &answer), Progress::Done);
-            }
-            Err(error) => Problem::from(error).into_response(),
-        };
-        (answer, Progress::NotAttempted)
+    match app.account.table.schedule_message(id, &scheduled).await? {
+        Some(other) if other.fingerprint != scheduled.fingerprint => Err(Problem::key_reused()),
+        _ => Ok(Scheduled {
+            scheduled: id,
+            send_at,
+            findings,
+        }),
+    }
+}
+
+/// Serves `GET /api/scheduled`. Messages of templates that the caller may not use are left out.
+async fn list(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
+    let (table, grants) = (&app.account.table, request.caller().grants());
+    let after = request.cursor(|cursor| table.parse_cursor(List::Scheduled, cursor))?;
+    let page = table.page_of_scheduled(after.as_ref()).await?;
+    let shown = page.entries.into_iter();
+    let shown = shown.filter(|(_, found)| grants.allows_template(&found.message.template_id));
+    let messages = shown.map(|(scheduled, found)| WaitingMessage {
+        scheduled,
+        send_at: found.send_at,
+        key: found.key,
+        touser: openid(found.message.touser),
+        template_id: found.message.template_id,
+        user: found.user,
+    });
+    let page = ScheduledPage {
+        messages: messages.collect(),
+        cursor: page.next.map(|next| table.cursor_text(List::Scheduled, &next)),
     };
-    idempotency::once(app, request, body, None, Some(id), put).await
+    Ok(response::json(200, &page))
+}
+
+/// The recipient's openid, if it is known already.
+fn openid(touser: String) -> Option<String> {
+    Some(touser).filter(|openid| !openid.is_empty())
 }
 
 /// Finds a scheduled message. One of a template that the caller may not use does not exist for the caller.
@@ -183,7 +254,7 @@ async fn get(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Pr
         scheduled: request.parameter("id").to_owned(),
         state: found.state,
         send_at: found.send_at,
-        touser: Some(found.message.touser).filter(|openid| !openid.is_empty()),
+        touser: openid(found.message.touser),
         user: found.user,
         msgid: found.msgid,
         errcode: found.errcode,

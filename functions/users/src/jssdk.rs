@@ -1,6 +1,8 @@
 //! `GET /jssdk/config`: the signature with which a page in WeChat may use the JS-SDK. Only pages of `JSSDK_HOSTS` get one.
 //! See [WeChat Docs/JS-SDK](https://developers.weixin.qq.com/doc/offiaccount/OA_Web_Apps/JS-SDK.html).
 
+use std::sync::Mutex;
+
 use http::{HeaderMap, HeaderValue, Response, header};
 use http_api::{
     ApiRequest, Operation, Problem, Route,
@@ -8,7 +10,7 @@ use http_api::{
     response, route,
 };
 use serde::Serialize;
-use wechat::{jssdk, page::PageUrl, random, validate::Fault};
+use wechat::{jssdk, lock::lock, page::PageUrl, random, validate::Fault};
 
 use crate::App;
 
@@ -26,6 +28,8 @@ pub(crate) const ROUTES: &[Route<App>] = &[route!(open, GET "/jssdk/config" => c
     ..Operation::NEW
 })];
 
+/// Seconds for which a failure to get a ticket is remembered. Anybody may ask, and each search runs token-refresher, which asks WeChat.
+const FAILURE_LASTS: i64 = 10;
 /// Random bytes of a nonce.
 const NONCE_BYTES: usize = 8;
 
@@ -37,6 +41,25 @@ struct Config<'a> {
     timestamp: i64,
     nonce_str: String,
     signature: String,
+}
+
+/// The last failure to get a ticket, and when it happened, in epoch seconds.
+#[derive(Debug, Default)]
+pub(crate) struct TicketFailure(Mutex<Option<(i64, Problem)>>);
+
+impl TicketFailure {
+    /// Returns the failure while it is remembered at `now`.
+    fn recent(&self, now: i64) -> Option<Problem> {
+        let (at, problem) = lock(&self.0).clone()?;
+        (0..FAILURE_LASTS).contains(&(now - at)).then_some(problem)
+    }
+
+    /// Remembers what anybody may see of `problem`, and returns it.
+    fn remember(&self, problem: Problem, now: i64) -> Problem {
+        let problem = problem.public().with_retry_after(FAILURE_LASTS.unsigned_abs());
+        *lock(&self.0) = Some((now, problem.clone()));
+        problem
+    }
 }
 
 /// Serves `GET /jssdk/config`.
@@ -51,8 +74,14 @@ async fn sign(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, P
         let fault = Fault::new("/url", error.with_variable("JSSDK_HOSTS"));
         return Err(Problem::forbidden(fault.sentence()).with_field("url"));
     }
+    if let Some(problem) = app.ticket_failure.recent(app.now()) {
+        return Err(problem);
+    }
     let ticket = app.tickets.ticket(request.deadline()).await;
-    let ticket = ticket.map_err(|error| Problem::from_ticket(&error, app.now()))?;
+    let ticket = ticket.map_err(|error| {
+        let now = app.now();
+        app.ticket_failure.remember(Problem::from_ticket(&error, now), now)
+    })?;
     let (nonce_str, timestamp) = (random::hex::<NONCE_BYTES>(), app.now());
     let config = Config {
         app_id: app.account.table.app_id(),

@@ -17,6 +17,8 @@ use wechat::{
     page::Hosts, token::RefreshPort,
 };
 
+use self::jssdk::TicketFailure;
+
 /// The AWS calls that this function makes. Its role in `template.yaml` allows these and no others.
 pub const AWS_CALLS: &[&str] = &[
     "dynamodb:BatchGetItem",
@@ -36,6 +38,7 @@ pub struct App {
     keys: Keys,
     refresher: Arc<dyn RefreshPort>,
     tickets: TicketSource,
+    ticket_failure: TicketFailure,
     public_url: Option<String>,
     open_base: String,
     login_hosts: Hosts,
@@ -60,6 +63,7 @@ impl App {
         Ok(Self {
             keys: Keys::new(caller.api_keys, account.table.clone(), Arc::clone(&clock)),
             tickets: TicketSource::new(&account.table, Arc::clone(&refresher), clock),
+            ticket_failure: TicketFailure::default(),
             account,
             refresher,
             public_url: config.public_url,

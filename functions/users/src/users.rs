@@ -238,23 +238,18 @@ fn read(body: &Value) -> Result<WantedPerson, Vec<Fault>> {
 }
 
 /// Serves `DELETE /api/users/{user}`. The user comes last, so that a request that failed half-way can be repeated; then what
-/// came meanwhile.
+/// came meanwhile. A user who is not bound yet may have open bindings, which must bind nobody any more.
 async fn delete(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
-    let user = named(request)?;
-    let stored = app.account.table.user(&user).await?.ok_or_else(Problem::unknown_user)?;
-    forget(app, request, &stored).await?;
-    let deleted = app
-        .account
-        .table
-        .delete_user(&user)
-        .await?
-        .ok_or_else(Problem::unknown_user)?;
-    forget(app, request, &deleted).await?;
+    let (user, table) = (named(request)?, &app.account.table);
+    let stored = table.user(&user).await?;
+    forget(app, request, &user, stored.as_ref()).await?;
+    let deleted = table.delete_user(&user).await?.ok_or_else(Problem::unknown_user)?;
+    forget(app, request, &user, Some(&deleted)).await?;
     Ok(response::empty(StatusCode::NO_CONTENT))
 }
 
-/// Removes a person from the records of messages, and deletes the user's bindings.
-async fn forget(app: &App, request: &ApiRequest<'_>, user: &User) -> Result<(), Problem> {
+/// Deletes the bindings of `user`, and removes from the records of messages the person who is `bound`.
+async fn forget(app: &App, request: &ApiRequest<'_>, user: &str, bound: Option<&User>) -> Result<(), Problem> {
     let table = &app.account.table;
     let in_time = || match request.is_late(app.account.clock.now_millis()) {
         false => Ok(()),
@@ -263,12 +258,14 @@ async fn forget(app: &App, request: &ApiRequest<'_>, user: &User) -> Result<(), 
         )
         .with_hint("Repeat the request: it goes on. / 请重复此请求以继续。")),
     };
-    let mut next = table.forget_messages(&user.openid, None).await?;
-    while next.is_some() {
-        in_time()?;
-        next = table.forget_messages(&user.openid, next.as_ref()).await?;
+    if let Some(User { openid, .. }) = bound {
+        let mut next = table.forget_messages(openid, None).await?;
+        while next.is_some() {
+            in_time()?;
+            next = table.forget_messages(openid, next.as_ref()).await?;
+        }
     }
-    while table.delete_bindings(&user.user).await? {
+    while table.delete_bindings(user).await? {
         in_time()?;
     }
     Ok(())

@@ -12,6 +12,7 @@ use http_api::Request;
 use tokio::time::{sleep, timeout};
 use tracing::Instrument as _;
 use wechat::{
+    bilingual::{both, caused, halves},
     clock::{Clock, Deadline, millis},
     config::ForwardConfig,
     forward::{AskError, Asked, Forward, GONE, OwnCode, OwnReply, Showable, can_be_answered},
@@ -133,13 +134,24 @@ pub(crate) enum Forwarded {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ForwardFailed {
     /// The callback could not be kept, and own code did not take it.
-    #[error(
-        "own code did not take the callback, which could not be kept / 自有服务未接收回调，且回调未能保存: {table}; {own_code}"
-    )]
+    #[error("{}", not_kept(table, own_code))]
     NotKept { table: KeepError, own_code: RefusedError },
     /// Own code is still at work on the first delivery, for longer than WeChat waits for this one.
     #[error("own code is still at work, and WeChat will deliver again / 自有服务仍在处理，等待微信重新推送")]
     StillAtWork,
+}
+
+fn not_kept(table: &KeepError, own_code: &RefusedError) -> String {
+    let (table, own_code) = (table.to_string(), own_code.to_string());
+    let (table, own_code) = (halves(&table), halves(&own_code));
+    caused(
+        "own code did not take the callback, which could not be kept",
+        "自有服务未接收回调，且回调未能保存",
+        &both(
+            &format!("{}; {}", table.0, own_code.0),
+            &format!("{}；{}", table.1, own_code.1),
+        ),
+    )
 }
 
 /// Why the table was not written. It may be written all the same.
@@ -459,4 +471,22 @@ const fn in_time(arrival: i64) -> i64 {
 
 fn duration(millis: i64) -> Duration {
     Duration::from_millis(u64::try_from(millis).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_half_of_a_failure_says_both_causes() {
+        let error = ForwardFailed::NotKept {
+            table: KeepError::TooLate(Duration::from_secs(1)),
+            own_code: RefusedError::NotTaken(AskError::Refused(500)),
+        };
+        assert_eq!(
+            error.to_string(),
+            "own code did not take the callback, which could not be kept: the table did not answer within 1s; own code answered 500 \
+             / 自有服务未接收回调，且回调未能保存：数据表未在 1s 内应答；自有服务应答 500"
+        );
+    }
 }

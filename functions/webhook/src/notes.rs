@@ -117,7 +117,9 @@ const fn sender(refused: &OpenError) -> Sender {
             Sender::Unproven
         }
         OpenError::Verify(_) => Sender::Stranger,
-        // All other errors come after a good signature.
-        _ => Sender::WeChat,
+        // These come after a good signature.
+        OpenError::Document(_) | OpenError::NotEncrypted | OpenError::Encrypted | OpenError::Decrypt(_) => {
+            Sender::WeChat
+        }
     }
 }

@@ -47,7 +47,9 @@ impl From<OpenError> for Outcome {
         match error {
             OpenError::Verify(_) => Self::Forbidden(error),
             OpenError::Document(_) => Self::Unreadable(error),
-            _ => Self::Refused(error),
+            OpenError::Envelope(_) | OpenError::NotEncrypted | OpenError::Encrypted | OpenError::Decrypt(_) => {
+                Self::Refused(error)
+            }
         }
     }
 }

@@ -24,7 +24,6 @@ const CLAIMED_FOR: i64 = 24 * 3600;
 
 /// Why none of the replies was sent. Another run may send them.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum FurtherError {
     /// The table could not be written.
     #[error(transparent)]

@@ -271,7 +271,6 @@ pub async fn handle_live(live: &Live<App>, event: LambdaEvent<Value>) -> Result<
 
 /// Why an event failed, or may have failed. It holds no text and no openid.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum RunError {
     /// The secret could not be read, or the settings are invalid.
     #[error(transparent)]

@@ -11,9 +11,9 @@ use wechat::{
     api::calls::template::SendTemplateMessage,
     clock::{Deadline, millis},
     digest::logged_openid,
-    errcode::{Class, NOT_A_FOLLOWER, NOT_WHITELISTED, Retry},
+    errcode::NOT_A_FOLLOWER,
     random,
-    sending::{self, Outcome, REPEAT_IS_SAFE_FOR, refusal},
+    sending::{self, Obstacle, Outcome, REPEAT_IS_SAFE_FOR, refusal},
     store::{ScheduledEnd, ScheduledMessage, StoreError, StoreErrorKind},
     token::CallError,
 };
@@ -24,8 +24,8 @@ const AT_ONCE: usize = 20;
 const LONGEST_RUN: Duration = Duration::from_secs(60);
 /// What a run leaves of the function's time: for WeChat's last answers, and to record them.
 const MARGIN: Duration = Duration::from_secs(10);
-/// Seconds. A claim outlasts a call and the note of its outcome.
-const CLAIMED_FOR: i64 = 30;
+/// Seconds. A claim outlasts a token from token-refresher, a call and the note of its outcome.
+const CLAIMED_FOR: i64 = 45;
 /// Seconds after its time for which a message is tried that WeChat does not take for now.
 const TRIED_FOR: i64 = 6 * 3600;
 /// Seconds to the next attempt: when an outcome is unknown, when WeChat or the set-up has to recover, and when a quota is used up.
@@ -138,11 +138,9 @@ fn end_of(
     let errcode = rejection.map(|rejection| rejection.errcode);
     let may_have_landed = error.may_have_landed || is_repeat;
     let pause = rejection.map_or(Some(AFTER_TROUBLE), |rejection| {
-        let entry = rejection.entry();
-        match (entry.class, entry.retry) {
-            (Class::Quota, Retry::NextDay) => Some(AFTER_QUOTA),
-            (Class::Quota, Retry::After(_)) | (Class::Token | Class::Platform, _) => Some(AFTER_TROUBLE),
-            _ => (rejection.errcode == NOT_WHITELISTED).then_some(AFTER_TROUBLE),
+        match Obstacle::of(rejection.errcode)? {
+            Obstacle::Quota => Some(AFTER_QUOTA),
+            Obstacle::Rate | Obstacle::Whitelist | Obstacle::Token | Obstacle::Platform => Some(AFTER_TROUBLE),
         }
     });
     if may_have_landed {

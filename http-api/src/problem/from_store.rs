@@ -12,7 +12,7 @@ impl From<StoreError> for Problem {
 
 impl From<&StoreError> for Problem {
     fn from(error: &StoreError) -> Self {
-        match error.kind() {
+        let problem = match error.kind() {
             StoreErrorKind::Unreachable | StoreErrorKind::Busy => Self::timeout(error.to_string()),
             StoreErrorKind::SetUp => Self::set_up(error.to_string()).with_hint(
                 "Check TABLE_NAME, AWS_REGION, the table and the function's role. \
@@ -21,7 +21,8 @@ impl From<&StoreError> for Problem {
             StoreErrorKind::Damaged => Self::set_up(error.to_string()).with_hint(
                 "Something else has written that item: mend or delete it. / 该数据项被其他程序改写，请修正或删除。",
             ),
-        }
+        };
+        problem.for_operators()
     }
 }
 

@@ -41,12 +41,13 @@ impl Problem {
     }
 
     fn from_search(error: &TokenError, detail: String, now: i64) -> Self {
-        match error {
+        let problem = match error {
             TokenError::Store(error) => error.into(),
             TokenError::Refused(rejection) => Self::from_rejection(rejection, now),
             TokenError::Request(error) => Self::from_run(error, detail, now),
-            _ => Self::refresher_is_set_up_wrong(detail),
-        }
+            TokenError::Missing => Self::refresher_is_set_up_wrong(detail),
+        };
+        problem.for_operators()
     }
 
     /// Creates the problem of a run of token-refresher that brought nothing. `now` is in epoch seconds.
@@ -70,7 +71,9 @@ impl Problem {
                  / 请稍后重试；若一直如此，请检查 TOKEN_REFRESHER_FUNCTION、AWS_REGION 以及到 AWS Lambda 的网络。",
             ),
             RefreshRequestError::BadAnswer(_) => Self::bad_answer(detail),
-            _ => Self::refresher_is_set_up_wrong(detail),
+            RefreshRequestError::Failed { errcode: None, .. }
+            | RefreshRequestError::Throttled
+            | RefreshRequestError::Unreachable(_) => Self::refresher_is_set_up_wrong(detail),
         }
     }
 

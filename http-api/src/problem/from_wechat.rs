@@ -20,8 +20,11 @@ impl Problem {
             status: errcode::http_status(*errcode),
             ..WECHAT_REFUSED
         };
-        let mut problem = Self::new(kind, format!("{} / {}", entry.english, entry.chinese))
-            .with_hint(format!("{address}{} / {}", entry.remedy_english, entry.remedy_chinese));
+        let detail = format!("{} / {}", entry.english, entry.chinese);
+        let remedy = format!("{} / {}", entry.remedy_english, entry.remedy_chinese);
+        let mut problem = Self::new(kind, &*detail)
+            .with_hint(format!("{address}{remedy}"))
+            .with_public(detail, Some(remedy));
         problem.0.errcode = Some(*errcode);
         problem.0.errmsg = Some(errmsg.clone());
         problem.0.rid = errcode::rid(errmsg).map(str::to_owned);
@@ -33,15 +36,16 @@ impl Problem {
     /// Creates the problem of a failed call. `now` is in epoch seconds.
     #[must_use]
     pub fn from_api(error: &ApiError, now: i64) -> Self {
-        match error {
-            ApiError::Rejected { rejection, .. } => Self::from_rejection(rejection, now),
+        let problem = match error {
+            ApiError::Rejected { rejection, .. } => return Self::from_rejection(rejection, now),
             ApiError::Connection { .. } => Self::timeout(error.to_string()).with_hint(
                 "Check WECHAT_API_BASE and the way out: NAT, security group, proxy. \
                  / 请检查 WECHAT_API_BASE 与出口网络（NAT、安全组、代理）。",
             ),
             ApiError::Timeout { .. } | ApiError::OutOfTime { .. } => Self::timeout(error.to_string()),
             ApiError::Status { .. } | ApiError::Unreadable { .. } => Self::bad_answer(error.to_string()),
-        }
+        };
+        problem.for_operators()
     }
 
     /// 502: the answer is not WeChat's.

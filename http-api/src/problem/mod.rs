@@ -57,6 +57,7 @@ const KEY_REUSED: Kind = kind!(422, "key-reused", "Idempotency-Key reused / 幂�
 /// The errcode decides the status.
 const WECHAT_REFUSED: Kind = kind!(400, "wechat-refused", "WeChat refused / 微信拒绝了请求");
 const BAD_ANSWER: Kind = kind!(502, "bad-answer", "Not an answer of WeChat's / 应答异常");
+const BUSY: Kind = kind!(503, "busy", "Busy / 繁忙");
 const SET_UP: Kind = kind!(503, "set-up", "Set-up at fault / 配置有误");
 const TIMEOUT: Kind = kind!(504, "timeout", "No answer in time / 上游超时");
 const NOT_SENT: Kind = kind!(504, "not-sent", "Not sent / 未发送");
@@ -116,12 +117,22 @@ struct Members {
     /// The value of the header `Allow`.
     #[serde(skip)]
     allow: Option<String>,
+    /// What stands for `detail` and `hint` where these name addresses, roles or tables, and the caller is not known.
+    #[serde(skip)]
+    public: Option<Public>,
     /// Every fault of the body, at most 100.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     faults: Vec<Fault>,
     /// All findings about a template message that does not fit its template.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     findings: Vec<Finding>,
+}
+
+/// What anybody may see of a problem.
+#[derive(Clone, Debug)]
+struct Public {
+    detail: String,
+    hint: Option<String>,
 }
 
 impl Problem {
@@ -143,6 +154,7 @@ impl Problem {
             user: None,
             touser: None,
             allow: None,
+            public: None,
             faults: Vec::new(),
             findings: Vec::new(),
         }))
@@ -261,9 +273,7 @@ impl Problem {
     /// 409: another request is doing the same, for at most `retry_after` seconds.
     #[must_use]
     pub fn in_progress(detail: impl Into<String>, retry_after: u64) -> Self {
-        let mut problem = Self::new(IN_PROGRESS, detail);
-        problem.0.retry_after = Some(retry_after);
-        problem
+        Self::new(IN_PROGRESS, detail).with_retry_after(retry_after)
     }
 
     /// 409: the state of what the request is about does not allow it.
@@ -297,6 +307,12 @@ impl Problem {
         let detail = "this Idempotency-Key was used with another body: use a new key for a new message \
                       / 该 Idempotency-Key 已用于不同的请求体，请为新消息使用新的键";
         Self::new(KEY_REUSED, detail)
+    }
+
+    /// 503: too much is asked for at once. The caller may ask again after `retry_after` seconds.
+    #[must_use]
+    pub fn busy(detail: impl Into<String>, retry_after: u64) -> Self {
+        Self::new(BUSY, detail).with_retry_after(retry_after)
     }
 
     /// 503: the set-up is wrong.
@@ -356,7 +372,7 @@ impl Problem {
     /// no `Retry-After` and no errcode, as [`Self::may_have_been_sent`].
     #[must_use]
     pub fn may_have_been_sent_once(why: &str) -> Self {
-        let detail = format!("WeChat may have taken the message / 微信可能已受理该消息: {why}");
+        let detail = caused("WeChat may have taken the message", "微信可能已受理该消息", why);
         let mut problem = Self::new(MAY_HAVE_BEEN_SENT, detail).with_hint(
             "WeChat does not recognise a repeat of a customer-service message, so nothing repeats it, and a request with the same \
              Idempotency-Key gets this answer again. Look whether it has arrived; if not, send it with a new Idempotency-Key. \
@@ -377,6 +393,45 @@ impl Problem {
         Self::new(OUTCOME_UNKNOWN, detail)
             .of_message(client_msg_id)
             .with_hint(hint)
+    }
+
+    /// Sets what anybody may see in place of `detail` and `hint`.
+    fn with_public(mut self, detail: impl Into<String>, hint: Option<String>) -> Self {
+        let detail = detail.into();
+        self.0.public = Some(Public { detail, hint });
+        self
+    }
+
+    /// Keeps `detail` and `hint` for operators, since they name what is behind the bundle, unless it was said what anybody may see.
+    fn for_operators(self) -> Self {
+        if self.0.public.is_some() {
+            return self;
+        }
+        self.with_public(
+            "a service behind this one cannot be used: the function's log says why / 后端服务不可用，原因见函数日志",
+            None,
+        )
+    }
+
+    /// Returns what a caller who is not known may see: status, errcode and its meaning. The address to whitelist, WeChat's errmsg,
+    /// and the names of roles and tables are logged in its place.
+    #[must_use]
+    pub fn public(mut self) -> Self {
+        if let Some(Public { detail, hint }) = self.0.public.take() {
+            tracing::warn!(
+                error = self.0.detail,
+                hint = self.0.hint,
+                errcode = self.0.errcode,
+                errmsg = self.0.errmsg,
+                "a caller who is not known is not told this"
+            );
+            self.0.detail = detail;
+            self.0.hint = hint;
+            self.0.errmsg = None;
+            self.0.rid = None;
+            self.0.field = None;
+        }
+        self
     }
 
     fn of_message(mut self, client_msg_id: &str) -> Self {
@@ -405,6 +460,13 @@ impl Problem {
     pub fn blaming(mut self, field: impl Into<String>) -> Self {
         self.0.status = 400;
         self.with_field(field)
+    }
+
+    /// Asks the caller to wait for `seconds` at least.
+    #[must_use]
+    pub fn with_retry_after(mut self, seconds: u64) -> Self {
+        self.0.retry_after = self.0.retry_after.max(Some(seconds));
+        self
     }
 
     /// Sets `hint`: what to do.

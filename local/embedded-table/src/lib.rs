@@ -9,6 +9,7 @@
 mod backup;
 mod connector;
 mod engine;
+mod part_file;
 
 use std::{
     fs::OpenOptions,
@@ -36,6 +37,7 @@ use self::connector::Connector;
 pub use self::{
     backup::{BackupError, backup},
     engine::Answer,
+    part_file::{FileError, PartFile},
 };
 
 /// The table's name.
@@ -55,7 +57,6 @@ pub fn file_in(data: &Path) -> PathBuf {
 
 /// Why the table could not be started.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum StartError {
     /// The data folder cannot be used.
     #[error("the data folder {folder} cannot be used: {source} / 无法使用数据目录")]

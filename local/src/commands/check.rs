@@ -15,6 +15,13 @@ pub(super) async fn run(options: &Options) -> Result<Outcome, CommandError> {
     if let Some(platform) = &options.wechat {
         let keys = &settings.caller.api_keys;
         lines.push(format!("platform / 平台: {platform}"));
+        lines.extend(
+            settings
+                .caller
+                .api
+                .clear_text_warning()
+                .map(|warning| format!("  → {warning}")),
+        );
         lines.push(format!("AppID: {}", settings.caller.api.app_id));
         lines.push(format!("API keys / API 密钥: {}", keys.len()));
         if keys.is_empty() {

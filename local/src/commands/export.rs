@@ -1,13 +1,12 @@
 //! `local export`: the table's items as a file, to move to AWS or to another machine.
 
 use std::{
-    fs::File,
     io::{self, BufWriter, Write as _},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use embedded_table::{EmbeddedTable, TABLE_NAME, private_file};
+use embedded_table::{EmbeddedTable, PartFile, TABLE_NAME};
 use wechat::{
     aws,
     clock::{Clock as _, SystemClock},
@@ -26,38 +25,22 @@ const SECRET: &str = "relay_secret";
 pub(super) async fn run(folder: &Path, file: &Path) -> Result<Outcome, CommandError> {
     let data = DataFolder::existing(folder)?;
     let table = EmbeddedTable::start(Some(data.path())).await?;
-    let failed = |source| CommandError::File {
-        file: file.to_owned(),
-        source,
-    };
-    if file.exists() {
-        return Err(failed(io::ErrorKind::AlreadyExists.into()));
-    }
-    let part = part_of(file);
-    let out = private_file().create_new(true).open(&part).map_err(failed)?;
-    let items = write_all(&table, out).await.map_err(|error| match error {
-        Failed::File(source) => failed(source),
+    let part = PartFile::create(file)?;
+    let items = write_all(&table, &part).await.map_err(|error| match error {
+        Failed::File(source) => CommandError::File {
+            file: part.path().to_owned(),
+            source,
+        },
         Failed::Table(cause) => CommandError::Store {
             table: folder.display().to_string(),
             cause,
         },
-    });
-    let items = items.inspect_err(|_| {
-        // Its name says that it is not whole.
-        let _ = std::fs::remove_file(&part);
     })?;
-    std::fs::rename(&part, file).map_err(failed)?;
+    part.finish()?;
     Ok(Outcome::good(format!(
         "{items} items are in {0} / 已导出 {items} 项到 {0}",
         file.display()
     )))
-}
-
-/// The name of the file while it is written.
-fn part_of(file: &Path) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
-    name.push(".part");
-    name.into()
 }
 
 enum Failed {
@@ -65,8 +48,8 @@ enum Failed {
     Table(String),
 }
 
-async fn write_all(table: &EmbeddedTable, out: File) -> Result<usize, Failed> {
-    let mut out = BufWriter::new(out);
+async fn write_all(table: &EmbeddedTable, part: &PartFile) -> Result<usize, Failed> {
+    let mut out = BufWriter::new(part.file());
     let now = SystemClock.now();
     let mut items = 0;
     let mut pages = table
@@ -85,8 +68,7 @@ async fn write_all(table: &EmbeddedTable, out: File) -> Result<usize, Failed> {
         writeln!(out, "{}", item::line(&read)).map_err(Failed::File)?;
         items += 1;
     }
-    let out = out.into_inner().map_err(|error| Failed::File(error.into_error()))?;
-    out.sync_all().map_err(Failed::File)?;
+    out.flush().map_err(Failed::File)?;
     Ok(items)
 }
 

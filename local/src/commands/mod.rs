@@ -8,7 +8,7 @@ mod item;
 
 use std::{io, path::PathBuf};
 
-use embedded_table::{BackupError, StartError};
+use embedded_table::{BackupError, FileError, StartError};
 
 use crate::{
     DataError, LocalError,
@@ -32,7 +32,6 @@ impl Outcome {
 
 /// Why a command could not do its work.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum CommandError {
     /// Nothing listens, or it does not answer.
     #[error(
@@ -101,6 +100,12 @@ pub enum CommandError {
     /// The settings are wrong.
     #[error(transparent)]
     Settings(#[from] LocalError),
+}
+
+impl From<FileError> for CommandError {
+    fn from(FileError { file, source }: FileError) -> Self {
+        Self::File { file, source }
+    }
 }
 
 impl CommandError {

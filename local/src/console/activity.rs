@@ -18,6 +18,8 @@ use super::event::Event;
 
 /// Past events that a new watcher gets.
 const REMEMBERED: usize = 200;
+/// Past reads of the console itself. It polls, so they have places of their own and push nothing else out.
+const OWN_READS: usize = 50;
 /// Events that a watcher may lag behind.
 const BUFFERED: usize = 256;
 
@@ -35,9 +37,23 @@ struct Shared {
 #[derive(Debug)]
 struct State {
     last_id: u64,
-    remembered: VecDeque<Arc<str>>,
+    remembered: Ring<REMEMBERED>,
+    own_reads: Ring<OWN_READS>,
     /// None after [`Activity::close`].
     watchers: Option<Sender<Arc<str>>>,
+}
+
+/// The last `N` events, by their ids.
+#[derive(Debug, Default)]
+struct Ring<const N: usize>(VecDeque<(u64, Arc<str>)>);
+
+impl<const N: usize> Ring<N> {
+    fn push(&mut self, id: u64, event: Arc<str>) {
+        if self.0.len() == N {
+            self.0.pop_front();
+        }
+        self.0.push_back((id, event));
+    }
 }
 
 /// An item of a watcher's stream.
@@ -53,7 +69,8 @@ impl Activity {
     pub(crate) fn new() -> Self {
         let state = State {
             last_id: 0,
-            remembered: VecDeque::with_capacity(REMEMBERED),
+            remembered: Ring::default(),
+            own_reads: Ring::default(),
             watchers: Some(broadcast::channel(BUFFERED).0),
         };
         Self(Arc::new(Shared {
@@ -72,10 +89,11 @@ impl Activity {
         state.last_id += 1;
         event.id = state.last_id;
         let json: Arc<str> = json::write(&event).into();
-        if state.remembered.len() == REMEMBERED {
-            state.remembered.pop_front();
+        if event.is_own_read {
+            state.own_reads.push(event.id, Arc::clone(&json));
+        } else {
+            state.remembered.push(event.id, Arc::clone(&json));
         }
-        state.remembered.push_back(Arc::clone(&json));
         if let Some(watchers) = &state.watchers {
             // An error means that there is no watcher.
             let _ = watchers.send(json);
@@ -89,10 +107,12 @@ impl Activity {
             Some(watchers) => watchers.subscribe(),
             None => broadcast::channel(1).1,
         };
-        let follower = (state.remembered.clone(), receiver);
+        let mut remembered: Vec<_> = state.remembered.0.iter().chain(&state.own_reads.0).cloned().collect();
+        remembered.sort_unstable_by_key(|(id, _)| *id);
+        let follower = (remembered.into_iter(), receiver);
         stream::unfold(follower, |(mut remembered, mut receiver)| async move {
-            let update = match remembered.pop_front() {
-                Some(event) => Update::Happened(event),
+            let update = match remembered.next() {
+                Some((_, event)) => Update::Happened(event),
                 None => next(&mut receiver).await?,
             };
             Some((update, (remembered, receiver)))
@@ -154,6 +174,26 @@ mod tests {
             5,
             "history outlives the end"
         );
+    }
+
+    #[tokio::test]
+    async fn the_consoles_own_reads_push_no_event_out() {
+        let activity = Activity::new();
+        publish(&activity, 1);
+        for _ in 0..REMEMBERED {
+            let mut read = Event::default();
+            read.is_own_read = true;
+            activity.publish(read);
+        }
+        publish(&activity, 1);
+        let mut watcher = Box::pin(activity.follow());
+        let mut seen = Vec::new();
+        for _ in 0..OWN_READS + 2 {
+            seen.push(id(watcher.next().await));
+        }
+        let last = REMEMBERED as u64 + 2;
+        assert_eq!((seen[0], *seen.last().unwrap()), (1, last));
+        assert!(seen.is_sorted(), "a watcher skips what comes out of turn: {seen:?}");
     }
 
     #[tokio::test]

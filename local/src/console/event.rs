@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, Response, request::Parts};
+use http::{HeaderMap, Response, header::CONTENT_TYPE, request::Parts};
 use serde::Serialize;
 use simulator::{Observation, ObservedCall};
 use wechat::{
@@ -56,6 +56,8 @@ pub(crate) struct Event {
     what: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     openid: Option<String>,
+    /// The body's `Content-Type`; empty without one.
+    request_type: String,
     request: Shown,
     response: Shown,
     /// The HTTP status; null when there was no answer.
@@ -67,7 +69,7 @@ pub(crate) struct Event {
     /// Whether an injected fault caused the answer.
     is_fault: bool,
     /// Whether this is a read of the console's own.
-    is_own_read: bool,
+    pub(super) is_own_read: bool,
     /// The number of the failed delivery: 1 to 3.
     #[serde(skip_serializing_if = "Option::is_none")]
     delivery: Option<u32>,
@@ -82,6 +84,8 @@ struct Shown {
     sealed: Option<String>,
     /// Whether `text` was cut at [`SHOWN`].
     is_cut: bool,
+    /// Whether `text` is not what was sent: a secret in it is masked, or it only says what file that was.
+    is_masked: bool,
 }
 
 /// The meaning and remedy of an errcode.
@@ -176,10 +180,13 @@ impl Event {
 
     fn with_api_call(self, headers: &HeaderMap, body: &[u8], answer: &str) -> Self {
         let errcode = errcode_of(answer);
+        let request_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let request_type = request_type.unwrap_or_default();
         Self {
             kind: Kind::Api,
-            request: shown(&mask::body(&String::from_utf8_lossy(body))),
-            response: shown(&mask::body(answer)),
+            request_type: request_type.to_owned(),
+            request: shown_file_or_text(request_type, body),
+            response: masked(answer),
             errcode,
             explained: explain(errcode, errcode::lookup),
             is_own_read: headers.contains_key(OWN_READ),
@@ -229,6 +236,7 @@ impl Event {
             method: call.method.clone(),
             path: call.path.clone(),
             query: mask::query(call.query.iter().map(|(name, value)| (name.as_str(), value.as_str()))),
+            request_type: call.request_type.clone(),
             request: shown_file_or_text(&call.request_type, &call.request),
             response: if answered {
                 shown_file_or_text(&call.response_type, &call.response)
@@ -270,8 +278,16 @@ fn shown(text: &str) -> Shown {
     let (text, is_cut) = cut(text);
     Shown {
         text,
-        sealed: None,
         is_cut,
+        ..Shown::default()
+    }
+}
+
+fn masked(text: &str) -> Shown {
+    let (text, is_masked) = mask::body(text);
+    Shown {
+        is_masked,
+        ..shown(&text)
     }
 }
 
@@ -279,8 +295,11 @@ fn shown(text: &str) -> Shown {
 fn shown_file_or_text(content_type: &str, body: &[u8]) -> Shown {
     let kind = content_type.split(';').next().unwrap_or_default();
     match str::from_utf8(body) {
-        Ok(text) if kind != "multipart/form-data" => shown(&mask::body(text)),
-        _ => shown(&format!("({kind}, {} bytes)", body.len())),
+        Ok(text) if kind != "multipart/form-data" => masked(text),
+        _ => Shown {
+            is_masked: true,
+            ..shown(&format!("({kind}, {} bytes)", body.len()))
+        },
     }
 }
 
@@ -302,7 +321,7 @@ fn millis(took: Duration) -> f64 {
     f64::from(micros) / 1000.0
 }
 
-/// Whether the console reads the account, which it does after each event too: shown, that would be one.
+/// Whether the console reads the account, which it does every few seconds and after each event: nobody wants to see that.
 fn reads_account(path: &str, headers: &HeaderMap) -> bool {
     path == "/api/account" && headers.contains_key(OWN_READ)
 }
@@ -313,13 +332,21 @@ mod tests {
 
     #[test]
     fn files_are_shown_by_their_type_and_size() {
-        let shown = |content_type: &str, body: &[u8]| shown_file_or_text(content_type, body).text;
-        assert_eq!(shown("image/png", b"\x89PNG"), "(image/png, 4 bytes)");
-        assert_eq!(
-            shown("multipart/form-data; boundary=a", b"--a--"),
-            "(multipart/form-data, 5 bytes)"
-        );
-        assert_eq!(shown("text/plain", br#"{"secret":"s"}"#), r#"{"secret":"…"}"#);
-        assert_eq!(shown("", b""), "");
+        for (content_type, body, text, is_masked) in [
+            ("image/png", &b"\x89PNG"[..], "(image/png, 4 bytes)", true),
+            ("text/csv", b"\xc4\xe3", "(text/csv, 2 bytes)", true),
+            (
+                "multipart/form-data; boundary=a",
+                b"--a--",
+                "(multipart/form-data, 5 bytes)",
+                true,
+            ),
+            ("text/plain", br#"{"secret":"s"}"#, r#"{"secret":"…"}"#, true),
+            ("text/csv", b"touser\nox1", "touser\nox1", false),
+            ("", b"", "", false),
+        ] {
+            let shown = shown_file_or_text(content_type, body);
+            assert_eq!((shown.text.as_str(), shown.is_masked), (text, is_masked));
+        }
     }
 }

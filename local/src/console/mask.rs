@@ -36,18 +36,23 @@ pub(super) fn path(path: &str) -> String {
     }
 }
 
-/// A query as `name=value&…`, percent-decoded, with secrets masked.
+/// A query as lines of `name=value`, percent-decoded, with secrets masked.
 pub(super) fn query<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
     let shown = pairs.into_iter().map(|(name, value)| {
         let value = if is_secret(name) { MASK } else { value };
         format!("{name}={value}")
     });
-    keys(&shown.collect::<Vec<_>>().join("&"))
+    keys(&shown.collect::<Vec<_>>().join("\n"))
 }
 
-/// A body with secrets masked. A body without secrets stays as it was; one that is not JSON and names a secret is masked
-/// whole.
-pub(super) fn body(text: &str) -> String {
+/// A body with secrets masked, and whether that changed it. One that is not JSON and names a secret is masked whole.
+pub(super) fn body(text: &str) -> (String, bool) {
+    let shown = masked_body(text);
+    let is_masked = shown != text;
+    (shown, is_masked)
+}
+
+fn masked_body(text: &str) -> String {
     if text.len() > READ {
         return format!("({} bytes)", text.len());
     }
@@ -100,27 +105,33 @@ fn is_secret(name: &str) -> bool {
 mod tests {
     use super::*;
 
+    /// A body that has to be masked, as it is shown.
+    fn masked(text: &str) -> String {
+        let (shown, is_masked) = body(text);
+        assert!(is_masked, "{shown}");
+        shown
+    }
+
     #[test]
     fn secrets_are_masked_wherever_they_are_named() {
         assert_eq!(
-            query([("access_token", "97_abc"), ("type", "1")]),
-            "access_token=…&type=1"
+            query([("access_token", "97_abc"), ("q", "a&b=c")]),
+            "access_token=…\nq=a&b=c"
         );
-        assert_eq!(body(r#"{"a":[{"secret":"s3cr3t"}]}"#), r#"{"a":[{"secret":"…"}]}"#);
-        assert_eq!(body(r#"{"secret":"s3cr3t""#), "…", "broken JSON");
+        assert_eq!(masked(r#"{"a":[{"secret":"s3cr3t"}]}"#), r#"{"a":[{"secret":"…"}]}"#);
+        assert_eq!(masked(r#"{"secret":"s3cr3t""#), "…", "broken JSON");
     }
 
     #[test]
     fn a_key_that_was_made_is_masked_wherever_it_stands() {
         let key = format!("{KEY_PREFIX}{}", "0f".repeat(24));
         assert_eq!(
-            body(&format!(r#"{{"name":"shop","key":"{key}"}}"#)),
+            masked(&format!(r#"{{"name":"shop","key":"{key}"}}"#)),
             r#"{"name":"shop","key":"wk_…"}"#
         );
-        assert_eq!(body(&format!("{key} or {key}")), "wk_… or wk_…");
+        assert_eq!(masked(&format!("{key} or {key}")), "wk_… or wk_…");
         assert_eq!(query([("key", key.as_str())]), "key=wk_…");
         assert_eq!(path(&format!("/api/keys/{key}")), "/api/keys/wk_…");
-        assert_eq!(body("wk_1, wk_中"), "wk_1, wk_中");
     }
 
     #[test]
@@ -130,13 +141,18 @@ mod tests {
         assert_eq!(path("/api/bindings"), "/api/bindings");
         let created =
             r#"{"binding":"0f","user":"u-1","qr":{"url":"http://weixin.qq.com/q/1"},"link":"http://a/bind/0f"}"#;
-        assert_eq!(body(created), r#"{"binding":"…","link":"…","qr":"…","user":"u-1"}"#);
+        assert_eq!(masked(created), r#"{"binding":"…","link":"…","qr":"…","user":"u-1"}"#);
     }
 
     #[test]
     fn what_holds_none_stays_as_it_came() {
-        for text in [r#"{ "b": 3400000000770115533, "a": 1.50 }"#, "<html>502</html>", ""] {
-            assert_eq!(body(text), text);
+        for text in [
+            r#"{ "b": 3400000000770115533, "a": 1.50 }"#,
+            "<html>502</html>",
+            "wk_1, wk_中",
+            "",
+        ] {
+            assert_eq!(body(text), (text.to_owned(), false));
         }
     }
 }

@@ -10,6 +10,8 @@ use tokio::time::timeout;
 /// Bytes of a refused body that are still taken, and how long.
 const DRAINED: usize = 64 * 1024 * 1024;
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// A client that sends nothing for this long is not sending: it holds its connection no longer.
+const DRAIN_PAUSE: Duration = Duration::from_secs(1);
 
 /// The body of a request that is arriving.
 #[derive(Debug)]
@@ -65,7 +67,7 @@ impl Incoming {
         let draining = async move {
             let mut chunks = self.body.into_data_stream();
             let mut taken = 0;
-            while let Some(Ok(chunk)) = chunks.next().await {
+            while let Ok(Some(Ok(chunk))) = timeout(DRAIN_PAUSE, chunks.next()).await {
                 taken += chunk.len();
                 if taken > DRAINED {
                     return;

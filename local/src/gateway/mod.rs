@@ -6,6 +6,7 @@ mod body;
 mod connections;
 mod event;
 mod probes;
+mod relayed;
 
 use std::{
     sync::Arc,
@@ -14,23 +15,25 @@ use std::{
 
 use axum::{
     Router,
-    body::{Body, Bytes},
+    body::Body,
     extract::{Request, State},
     middleware,
     response::Response,
 };
-use futures_util::stream;
-use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
+use http::{HeaderValue, StatusCode, header, request::Parts};
 use http_api::Api as _;
 use tokio::{
     net::TcpListener,
-    sync::{Semaphore, SemaphorePermit, oneshot},
-    time::timeout,
+    sync::{Semaphore, oneshot},
 };
-use wechat::{api::ApiError, live::State as _};
+use wechat::live::State as _;
 
 pub(crate) use self::probes::{HEALTH, METRICS};
-use self::{body::Incoming, connections::Limits};
+use self::{
+    body::Incoming,
+    connections::Limits,
+    relayed::{LARGE_CALLS, TOKEN_REQUESTS, relayed},
+};
 use crate::{
     console::{self, Console},
     worker::InProcessWorker,
@@ -40,14 +43,6 @@ use crate::{
 const BODY_LIMIT: usize = 1024 * 1024;
 /// The time for a body to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
-/// The time for the body of a call of the relay to arrive: all that the call may take.
-const RELAYED_BODY_TIMEOUT: Duration = Duration::from_secs(25);
-/// Bytes. A larger body of a call of the relay needs one of [`LARGE_CALLS`] places.
-const LARGE: usize = 1024 * 1024;
-/// How long a call with a large body waits for a place.
-const LARGE_CALL_WAITS: Duration = Duration::from_secs(10);
-/// Calls of the relay with large bodies at once: 256 MiB at most.
-const LARGE_CALLS: usize = 8;
 /// The time for a callback's body to arrive: WeChat hangs up after this.
 const CALLBACK_TIMEOUT: Duration = Duration::from_secs(5);
 /// 512 connections are far more than a reverse proxy, a browser and scripts hold, and half of the usual limit of 1,024 open
@@ -108,6 +103,8 @@ struct Gateway {
     console: Arc<Console>,
     /// Places for calls of the relay with large bodies: others wait, so that many files at once do not fill the memory.
     large_calls: Semaphore,
+    /// Places for requests for a token: others are refused at once, so that strangers who send no body hold few connections.
+    token_requests: Semaphore,
 }
 
 /// Serves the functions and the console until `stopped` is sent or dropped.
@@ -123,6 +120,7 @@ pub(crate) async fn serve(
         functions,
         console: Arc::clone(&console),
         large_calls: Semaphore::new(LARGE_CALLS),
+        token_requests: Semaphore::new(TOKEN_REQUESTS),
     });
     let router = Router::new()
         .fallback(answer)
@@ -174,75 +172,6 @@ async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
     }
     gateway.console.show(&parts, &body, &response, started.elapsed());
     response.map(Body::from)
-}
-
-/// Answers with the relay, whose bodies are files too, and of any size: an answer that does not end soon is passed on in parts.
-async fn relayed(gateway: &Gateway, parts: &Parts, body: Incoming) -> Response {
-    let relay = &gateway.functions.relay;
-    // The head is read before the body comes, so the time that a request may take begins here.
-    let Ok(head) = serde_json::from_str(&event::json(parts, b"")) else {
-        return refused(StatusCode::BAD_REQUEST);
-    };
-    let response = match relay::body_limit(relay, &head).await {
-        Err(refused) => {
-            body.drain();
-            refused
-        }
-        Ok(limit) => {
-            let is_large = limit > LARGE && !is_small(&parts.headers);
-            match read_in_turn(gateway, body, limit, is_large).await {
-                Ok((body, _turn)) => relay::serve(relay, &head.with_body(body)).await,
-                Err(status) => relay::unread(relay, &head, status, limit),
-            }
-        }
-    };
-    let (parts, mut body) = response.into_parts();
-    let body = if body.is_whole() {
-        match body.chunk().await {
-            Ok(whole) => Body::from(whole.unwrap_or_default()),
-            Err(_) => return refused(StatusCode::BAD_GATEWAY),
-        }
-    } else {
-        Body::from_stream(stream::try_unfold(body, |mut body| async {
-            let chunk = body.chunk().await?;
-            Ok::<_, ApiError>(chunk.map(|chunk| (chunk, body)))
-        }))
-    };
-    Response::from_parts(parts, body)
-}
-
-/// Reads the body of a call, which has all of its time for that. A large one waits for its turn, which ends when that is dropped.
-async fn read_in_turn(
-    gateway: &Gateway,
-    body: Incoming,
-    limit: usize,
-    is_large: bool,
-) -> Result<(Bytes, Option<SemaphorePermit<'_>>), StatusCode> {
-    let began = Instant::now();
-    let turn = if is_large {
-        let turn = timeout(LARGE_CALL_WAITS, gateway.large_calls.acquire()).await;
-        let Some(turn) = turn.ok().and_then(Result::ok) else {
-            body.drain();
-            return Err(StatusCode::SERVICE_UNAVAILABLE);
-        };
-        Some(turn)
-    } else {
-        None
-    };
-    let left = RELAYED_BODY_TIMEOUT.saturating_sub(began.elapsed());
-    Ok((body.read(limit, left).await?, turn))
-}
-
-/// Whether the request says that its body is so small that many of them fit into memory.
-fn is_small(headers: &HeaderMap) -> bool {
-    let length = headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok());
-    let length: Option<usize> = length.and_then(|length| length.parse().ok());
-    // Without a length a body is chunked, or there is none.
-    length.map_or(!headers.contains_key(header::TRANSFER_ENCODING), |length| {
-        length <= LARGE
-    })
 }
 
 /// Answers as API Gateway does in place of a function.

@@ -100,6 +100,16 @@ impl Bundle {
         self.sim(Method::POST, "/sim/faults", fault).await;
     }
 
+    /// What the phone says to the signature that a page gets.
+    async fn signed_page(&self) -> Value {
+        let page = "http://localhost/shop";
+        let signed = self.api(Method::GET, &format!("/jssdk/config?url={page}"), "").await;
+        assert_eq!(signed.status, 200, "{}", signed.body);
+        let mut config = signed.json();
+        config["url"] = json!(page);
+        self.sim(Method::POST, "/sim/jssdk/check", config).await
+    }
+
     /// How often the platform was called at `path`.
     async fn calls(&self, path: &str) -> usize {
         let calls = self.sim(Method::GET, "/sim/calls", Value::Null).await;
@@ -230,28 +240,43 @@ async fn the_webhook_is_served_with_a_slash_at_its_end() {
     assert!(greeting.body.contains("欢迎关注"), "{}", greeting.body);
 }
 
-/// Anyone can open connections; only who has signed the query is waited for.
+/// Anyone can open connections; only who has signed the query is waited for, and few who ask for a token.
 #[tokio::test]
 async fn connections_that_send_no_body_do_not_keep_wechat_out() {
-    let bundle = Bundle::start(Mode::Safe).await;
-    let address = bundle.local.url().strip_prefix("http://").unwrap().to_owned();
-    let mut strangers = Vec::new();
-    for _ in 0..512 {
-        let mut stranger = TcpStream::connect(&address).await.unwrap();
-        let head = "POST /webhook?signature=0&timestamp=1&nonce=1&msg_signature=0 HTTP/1.1\r\nhost: 127.0.0.1\r\n\
-                    content-length: 100\r\n\r\n";
-        stranger.write_all(head.as_bytes()).await.unwrap();
-        strangers.push(stranger);
+    let unsigned = format!("/webhook?msg_signature=0&timestamp={}&nonce=1", testing::now());
+    for (target, first, last) in [
+        ("/webhook?signature=0&timestamp=1&nonce=1&msg_signature=0", "403", "403"),
+        (&*unsigned, "403", "403"),
+        ("/cgi-bin/stable_token", "408", "503"),
+    ] {
+        let bundle = Bundle::start(Mode::Safe).await;
+        let address = bundle.local.url().strip_prefix("http://").unwrap().to_owned();
+        let query = bundle.signed_query().await;
+        let mut strangers = Vec::new();
+        for _ in 0..512 {
+            let mut stranger = TcpStream::connect(&address).await.unwrap();
+            let head = format!("POST {target} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 100\r\n\r\n");
+            stranger.write_all(head.as_bytes()).await.unwrap();
+            strangers.push(stranger);
+        }
+        // WeChat hangs up after 5 s, whether it has a connection from before or needs a new one.
+        let in_time = Duration::from_secs(4);
+        let follow = bundle.sim(Method::POST, "/sim/follow", json!({}));
+        let clear = bundle.webhook(Method::POST, &query, SUBSCRIBE);
+        let both = async { tokio::join!(follow, clear) };
+        let (followed, clear) = tokio::time::timeout(in_time, both).await.expect(target);
+        assert_eq!(
+            (&followed["reply"]["Content"], &followed["deliveries"]),
+            (&json!("欢迎关注"), &json!(1)),
+            "{target}"
+        );
+        assert_eq!(clear.status, 403, "{target}: {}", clear.body);
+        for (stranger, status) in [(0, first), (511, last)] {
+            let mut answer = String::new();
+            strangers[stranger].read_to_string(&mut answer).await.unwrap();
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{target}: {answer}");
+        }
     }
-    let follow = bundle.sim(Method::POST, "/sim/follow", json!({}));
-    let followed = tokio::time::timeout(Duration::from_secs(5), follow).await.unwrap();
-    assert_eq!(
-        (&followed["reply"]["Content"], &followed["deliveries"]),
-        (&json!("欢迎关注"), &json!(1))
-    );
-    let mut answer = String::new();
-    strangers[0].read_to_string(&mut answer).await.unwrap();
-    assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
 }
 
 #[tokio::test]
@@ -296,6 +321,32 @@ async fn a_new_follower_reads_the_greeting_in_every_mode() {
             .await;
         assert_eq!(viewed["reply"], Value::Null);
     }
+}
+
+#[tokio::test]
+async fn an_encoded_slash_behind_an_id_does_not_reach_the_id_without_it() {
+    let bundle = Bundle::start(Mode::Safe).await;
+    let person = json!({"openid": FOLLOWER});
+    let put = bundle.api(Method::PUT, "/api/users/u-1", &person).await;
+    assert_eq!(put.status, 200, "{}", put.body);
+    for method in [Method::DELETE, Method::PUT] {
+        let answer = bundle.api(method, "/api/users/u-1%2F", &person).await;
+        assert_eq!(answer.status, 404, "{}", answer.body);
+    }
+    assert_eq!(bundle.api(Method::GET, "/api/users/u-1", "").await.status, 200);
+}
+
+#[tokio::test]
+async fn the_code_of_a_user_who_was_deleted_before_the_scan_binds_nobody() {
+    let bundle = Bundle::start(Mode::Safe).await;
+    let made = bundle.api(Method::POST, "/api/bindings", json!({"user": "u-1"})).await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    let deleted = bundle.api(Method::DELETE, "/api/users/u-1", "").await;
+    assert_eq!(deleted.status, 404, "the user was not bound yet: {}", deleted.body);
+    let scan = json!({"openid": FOLLOWER, "url": made.json()["qr"]["url"]});
+    let scanned = bundle.sim(Method::POST, "/sim/scan", scan).await;
+    assert_eq!(scanned["reply"]["Content"], "二维码已失效，请重新获取", "{scanned}");
+    assert_eq!(bundle.api(Method::GET, "/api/users/u-1", "").await.status, 404);
 }
 
 #[tokio::test]
@@ -623,9 +674,11 @@ async fn a_run_with_a_data_folder_goes_on_where_the_last_one_ended() {
     let first = Bundle::start_with(options.clone()).await;
     assert_eq!(first.api(Method::PUT, "/api/replies", &rules).await.status, 200);
     let sent = first.api(Method::POST, "/api/sendTemplateMessage", SEND_TEMPLATE).await;
+    assert_eq!(first.signed_page().await, json!({"ok": true}));
     first.local.stop(crate::GRACE).await;
 
     let second = Bundle::start_with(options).await;
+    let page = second.signed_page().await;
     let followed = second.sim(Method::POST, "/sim/follow", json!({})).await;
     let again = second
         .api(Method::POST, "/api/sendTemplateMessage", SEND_TEMPLATE)
@@ -634,6 +687,7 @@ async fn a_run_with_a_data_folder_goes_on_where_the_last_one_ended() {
     let record = second.api(Method::GET, &format!("/api/messages/{msgid}"), "").await;
     second.local.stop(crate::GRACE).await;
     std::fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(page, json!({"ok": true}), "a kept ticket signs for nobody");
     assert_eq!(followed["reply"]["Content"], "老朋友");
     assert_eq!(record.status, 200);
     assert_eq!(

@@ -45,10 +45,11 @@ impl Rejection {
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let entry = self.entry();
+        let Self { errcode, errmsg, .. } = self;
         write!(
             f,
-            "errcode {} ({}): {}. {} / {}。{}",
-            self.errcode, self.errmsg, entry.english, entry.remedy_english, entry.chinese, entry.remedy_chinese
+            "errcode {errcode} ({errmsg}): {}. {} / errcode {errcode}（{errmsg}）：{}。{}",
+            entry.english, entry.remedy_english, entry.chinese, entry.remedy_chinese
         )
     }
 }

@@ -1,6 +1,9 @@
 //! The trait of all calls of WeChat's API, and helpers that read their answers.
 
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error},
+};
 use serde_json::Value;
 
 /// A call of WeChat's API with its parameters.
@@ -60,6 +63,21 @@ pub(super) fn holding(pointer: &str, answer: Value) -> Result<Value, Unexpected>
     }
 }
 
+/// Reads a count that WeChat sends as a number or as text. One below 0 is 0.
+pub(super) fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Count {
+        Number(i64),
+        Text(String),
+    }
+    let count = match Count::deserialize(deserializer)? {
+        Count::Number(number) => number,
+        Count::Text(text) => text.trim().parse().map_err(D::Error::custom)?,
+    };
+    Ok(u64::try_from(count).unwrap_or(0))
+}
+
 /// An id that WeChat sends as a number or as text: its pages differ.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
@@ -79,7 +97,24 @@ impl Id {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn a_count_may_be_text() {
+        #[derive(Deserialize)]
+        struct Left(#[serde(deserialize_with = "count")] u64);
+        let read = |left: Value| serde_json::from_value(left).map(|Left(left)| left).ok();
+        for (written, left) in [
+            (json!(7), Some(7)),
+            (json!("7"), Some(7)),
+            (json!(-1), Some(0)),
+            (json!("x"), None),
+        ] {
+            assert_eq!(read(written.clone()), left, "{written}");
+        }
+    }
 
     #[test]
     fn what_is_expected_is_told_without_the_answer() {

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     bilingual::caused,
     clock::{Clock, Deadline},
-    errcode::{Errcode, NO_MENU, NOT_WHITELISTED},
+    errcode::{self, Errcode, NO_MENU},
     error_chain::chain,
     secret::Secret,
     telemetry::{self, Metric},
@@ -84,11 +84,16 @@ pub struct Client {
 
 /// Why a client could not be created.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum ClientError {
     /// The base address is not an http(s) URL.
     #[error("WECHAT_API_BASE is not an http or https URL / WECHAT_API_BASE 不是 http(s) 地址")]
     Base,
+    /// The base address is WeChat's own, without TLS.
+    #[error(
+        "WECHAT_API_BASE (--wechat) must be https for WeChat itself: http sends the AppSecret in the clear \
+         / WECHAT_API_BASE（--wechat）指向微信时必须使用 https：http 会明文传输 AppSecret"
+    )]
+    ClearText,
     /// `HTTPS_PROXY` is not a URL.
     #[error("HTTPS_PROXY is not a URL / HTTPS_PROXY 不是合法地址")]
     Proxy,
@@ -222,7 +227,7 @@ impl Client {
         if let Some(refusal) = refusal {
             let class = Some(("Class", refusal.class.name()));
             telemetry::emit(&[Metric::count("WechatErrcodes")], class, now);
-            if refusal.code == NOT_WHITELISTED {
+            if errcode::is_about_the_whitelist(refusal.code) {
                 telemetry::emit(&[Metric::count("WhitelistDenied")], None, now);
             }
         }
@@ -277,10 +282,20 @@ impl Client {
 
 /// Parses the value of `WECHAT_API_BASE`.
 pub(crate) fn parse_base(base: &str) -> Result<Url, ClientError> {
-    Url::parse(base)
-        .ok()
-        .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
-        .ok_or(ClientError::Base)
+    let url = Url::parse(base).map_err(|_| ClientError::Base)?;
+    match url.scheme() {
+        "http" if url.host_str().is_some_and(is_wechats) => Err(ClientError::ClearText),
+        "http" | "https" if url.has_host() => Ok(url),
+        _ => Err(ClientError::Base),
+    }
+}
+
+/// Whether `host` is one of WeChat's own.
+fn is_wechats(host: &str) -> bool {
+    const DOMAIN: &str = "weixin.qq.com";
+    let host = host.trim_end_matches('.');
+    host.strip_suffix(DOMAIN)
+        .is_some_and(|before| before.is_empty() || before.ends_with('.'))
 }
 
 /// Parses the value of `HTTPS_PROXY`.

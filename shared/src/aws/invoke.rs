@@ -27,7 +27,6 @@ pub struct LambdaFunction {
 
 /// Why an invocation failed.
 #[derive(Clone, Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum InvokeError {
     /// Lambda throttles.
     #[error("AWS Lambda throttles / 被 AWS Lambda 限流")]

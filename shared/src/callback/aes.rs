@@ -46,7 +46,6 @@ pub enum KeyError {
 
 /// Why a ciphertext was refused.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum DecryptError {
     /// `Encrypt` is not base64.
     #[error("Encrypt is not base64 / Encrypt 不是 base64")]

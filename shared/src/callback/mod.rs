@@ -25,7 +25,7 @@ use crate::{
 /// Bytes that an `echostr` may have. WeChat sends about 19.
 const LONGEST_ECHOSTR: usize = 2048;
 
-/// 消息加解密方式: whether callbacks are encrypted, as set in the account's server configuration.
+/// 消息加解密方式: whether callbacks are encrypted, as set at 微信开发者平台, under 域名与消息推送配置.
 /// See [WeChat Docs/消息加解密说明](https://developers.weixin.qq.com/doc/offiaccount/Message_Management/Message_encryption_and_decryption_instructions.html).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MessageMode {
@@ -103,7 +103,6 @@ impl CallbackQuery {
 
 /// Why a request was not accepted as WeChat's. The webhook answers 403.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum VerifyError {
     /// A parameter is absent or empty.
     #[error(
@@ -116,8 +115,8 @@ pub enum VerifyError {
     Duplicate(&'static str),
     /// No configured token gives this signature.
     #[error(
-        "{0} does not match: the Token here and in the console's server configuration differ \
-         / {0} 校验失败：请核对公众号后台「服务器配置」的 Token 与 WECHAT_TOKEN 是否一致"
+        "{0} does not match: WECHAT_TOKEN and the Token at 微信开发者平台 → 域名与消息推送配置 differ \
+         / {0} 校验失败：请核对 WECHAT_TOKEN 与微信开发者平台 → 域名与消息推送配置 中的 Token 是否一致"
     )]
     Signature(&'static str),
     /// The `signature` of plain mode is right, but `msg_signature` is absent: the console is set to plain mode.
@@ -146,7 +145,6 @@ pub enum VerifyError {
 
 /// Why the body of a callback was refused.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum OpenError {
     /// The request is not WeChat's. The webhook answers 403.
     #[error(transparent)]
@@ -166,8 +164,10 @@ pub enum OpenError {
     NotEncrypted,
     /// The body is encrypted, but this server runs in plain mode. The webhook answers 400.
     #[error(
-        "the body is encrypted, but this server runs in plain mode: set WECHAT_ENCODING_AES_KEY \
-         / 收到加密消息，而此处为明文模式：请设置 WECHAT_ENCODING_AES_KEY"
+        "the body is encrypted, but this server runs in plain mode: set WECHAT_ENCODING_AES_KEY, and \
+         WECHAT_MESSAGE_MODE (in AWS the parameter MessageMode) to the mode of the account \
+         / 收到加密消息，而此处为明文模式：请设置 WECHAT_ENCODING_AES_KEY，并将 WECHAT_MESSAGE_MODE（AWS 上为参数 MessageMode）\
+         改为与公众号一致的模式"
     )]
     Encrypted,
     /// No configured key decrypts `Encrypt`. The webhook answers 400.
@@ -228,9 +228,9 @@ impl CallbackVerifier {
     /// encrypt it in any mode.
     ///
     /// # Errors
-    /// [`VerifyError`] when WeChat did not sign the request, or `echostr` has other characters than letters and digits.
+    /// [`VerifyError`] when WeChat did not sign the request, or `echostr` is absent or too long.
     pub fn verify_url<'a>(&self, query: &'a CallbackQuery, now: i64) -> Result<&'a str, VerifyError> {
-        self.verify_signature(query, now)?;
+        self.verify_query(query, now)?;
         let echostr = present(query.echostr.as_deref(), "echostr")?;
         if echostr.len() > LONGEST_ECHOSTR {
             return Err(VerifyError::Echostr);
@@ -238,16 +238,23 @@ impl CallbackVerifier {
         Ok(echostr)
     }
 
-    /// Verifies a callback before its body is read, by `signature`, which WeChat sends in every mode. A query without
-    /// `signature` passes when it has the parameters of an encrypted body: [`Self::open`] then checks `msg_signature`.
+    /// Verifies a callback before its body is read, by `signature`, which WeChat sends in every mode: `msg_signature` proves nothing
+    /// without the body, and a stranger may never send one.
     ///
     /// # Errors
-    /// [`VerifyError`] when the request cannot be WeChat's, whatever its body is.
+    /// [`VerifyError`] when WeChat did not sign the query.
     pub fn verify_query(&self, query: &CallbackQuery, now: i64) -> Result<(), VerifyError> {
-        if self.mode == MessageMode::Plain || query.signature.is_some() {
-            return self.verify_signature(query, now);
+        let signature = present(query.signature.as_deref(), "signature")?;
+        let (timestamp, nonce) = self.fresh_timestamp_and_nonce(query, now)?;
+        let signed = self
+            .tokens
+            .iter()
+            .any(|token| signature::holds(signature, &[token.expose(), timestamp, nonce]));
+        if signed {
+            Ok(())
+        } else {
+            Err(VerifyError::Signature("signature"))
         }
-        self.signed_parts(query, now).map(|_| ())
     }
 
     /// Verifies and decrypts the `body` of a callback. `now` is in epoch seconds.
@@ -263,7 +270,7 @@ impl CallbackVerifier {
     }
 
     fn open_plain(&self, query: &CallbackQuery, body: &[u8], now: i64) -> Result<OpenedCallback, OpenError> {
-        self.verify_signature(query, now)?;
+        self.verify_query(query, now)?;
         if query.says_encrypted() && ciphertexts(body).is_empty() {
             return Err(OpenError::NotEncrypted);
         }
@@ -278,7 +285,7 @@ impl CallbackVerifier {
         if query.says_encrypted() {
             return self.open_encrypted(query, body, now);
         }
-        self.verify_signature(query, now)?;
+        self.verify_query(query, now)?;
         let document = Tree::parse_callback(body)?;
         if document.child("Encrypt").is_some() {
             return self.open_encrypted(query, body, now);
@@ -289,7 +296,7 @@ impl CallbackVerifier {
     /// Reads the parameters that go with an encrypted body.
     fn signed_parts<'a>(&self, query: &'a CallbackQuery, now: i64) -> Result<SignedParts<'a>, VerifyError> {
         let msg_signature = present(query.msg_signature.as_deref(), "msg_signature").map_err(|missing| {
-            match self.verify_signature(query, now) {
+            match self.verify_query(query, now) {
                 Ok(()) => VerifyError::PlainMode,
                 Err(_) => missing,
             }
@@ -307,7 +314,7 @@ impl CallbackVerifier {
         let ciphertexts = ciphertexts(body);
         if ciphertexts.is_empty() {
             // Without a ciphertext only `signature` can tell whether WeChat sent this.
-            self.verify_signature(query, now)?;
+            self.verify_query(query, now)?;
             Tree::parse_callback(body).map_err(OpenError::Envelope)?;
             return Err(OpenError::NotEncrypted);
         }
@@ -340,20 +347,6 @@ impl CallbackVerifier {
             }
         }
         Err(failure.map_or(OpenError::Encrypted, OpenError::Decrypt))
-    }
-
-    fn verify_signature(&self, query: &CallbackQuery, now: i64) -> Result<(), VerifyError> {
-        let signature = present(query.signature.as_deref(), "signature")?;
-        let (timestamp, nonce) = self.fresh_timestamp_and_nonce(query, now)?;
-        let signed = self
-            .tokens
-            .iter()
-            .any(|token| signature::holds(signature, &[token.expose(), timestamp, nonce]));
-        if signed {
-            Ok(())
-        } else {
-            Err(VerifyError::Signature("signature"))
-        }
     }
 
     fn fresh_timestamp_and_nonce<'a>(

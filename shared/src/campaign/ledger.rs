@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub enum Mark {
     /// WeChat has not been asked, or has refused for a reason that is not this recipient's.
     Queued,
-    /// The outcome was unknown, and somebody wants the message sent again.
+    /// The outcome is unknown, and the message is to be sent again.
     Again,
     /// A run asks WeChat.
     InFlight,
@@ -109,30 +109,46 @@ pub struct Ledger {
 }
 
 impl Mark {
-    const LETTERS: [(Self, char); 10] = [
-        (Self::Queued, 'q'),
-        (Self::Again, 'w'),
-        (Self::InFlight, 'a'),
-        (Self::Sent, 's'),
-        (Self::Delivered, 'd'),
-        (Self::Blocked, 'b'),
-        (Self::Failed, 'f'),
-        (Self::Refused, 'r'),
-        (Self::Unknown, 'u'),
-        (Self::Duplicate, 'x'),
+    const ALL: [Self; 10] = [
+        Self::Queued,
+        Self::Again,
+        Self::InFlight,
+        Self::Sent,
+        Self::Delivered,
+        Self::Blocked,
+        Self::Failed,
+        Self::Refused,
+        Self::Unknown,
+        Self::Duplicate,
     ];
+
+    /// The letter that a stored ledger has for it.
+    const fn letter(self) -> char {
+        match self {
+            Self::Queued => 'q',
+            Self::Again => 'w',
+            Self::InFlight => 'a',
+            Self::Sent => 's',
+            Self::Delivered => 'd',
+            Self::Blocked => 'b',
+            Self::Failed => 'f',
+            Self::Refused => 'r',
+            Self::Unknown => 'u',
+            Self::Duplicate => 'x',
+        }
+    }
 
     /// What callers see. `None` for an entry that does not count.
     #[must_use]
     pub const fn state(self) -> Option<RecipientState> {
         Some(match self {
-            Self::Queued | Self::Again | Self::InFlight => RecipientState::Queued,
+            Self::Queued | Self::InFlight => RecipientState::Queued,
             Self::Sent => RecipientState::Sent,
             Self::Delivered => RecipientState::Delivered,
             Self::Blocked => RecipientState::Blocked,
             Self::Failed => RecipientState::Failed,
             Self::Refused => RecipientState::Refused,
-            Self::Unknown => RecipientState::Unknown,
+            Self::Unknown | Self::Again => RecipientState::Unknown,
             Self::Duplicate => return None,
         })
     }
@@ -241,7 +257,7 @@ impl Ledger {
     pub fn asked_at(&self, position: usize) -> Option<i64> {
         match self.marks.get(position) {
             Some(Mark::InFlight) => self.claimed_at,
-            Some(Mark::Unknown) => self.asked_at.get(&position).copied(),
+            Some(Mark::Unknown | Mark::Again) => self.asked_at.get(&position).copied(),
             _ => None,
         }
     }
@@ -265,18 +281,16 @@ impl Ledger {
         self.set(position, Mark::Duplicate);
     }
 
-    /// Queues the unknown entries again. Returns how many there were.
-    pub fn requeue_unknown(&mut self) -> u64 {
-        let unknown: Vec<usize> = self.positions(|mark| mark == Mark::Unknown).collect();
-        for position in &unknown {
-            self.set(*position, Mark::Again);
-            self.asked_at.remove(position);
-            self.errcodes.remove(position);
+    /// Queues the unknown entries for a resend. Until they are sent, their outcome stays unknown.
+    pub fn requeue_unknown(&mut self) {
+        for mark in &mut self.marks {
+            if *mark == Mark::Unknown {
+                *mark = Mark::Again;
+            }
         }
-        unknown.len() as u64
     }
 
-    /// Queues the entry at a position for a resend.
+    /// Queues the entry at a position for a resend, as it was before it was claimed.
     pub fn queue_again(&mut self, position: usize) {
         self.set(position, Mark::Again);
     }
@@ -345,23 +359,13 @@ mod letters {
     use super::Mark;
 
     pub(super) fn serialize<S: Serializer>(marks: &[Mark], serializer: S) -> Result<S::Ok, S::Error> {
-        let letter = |mark: &Mark| {
-            Mark::LETTERS
-                .iter()
-                .find(|(known, _)| known == mark)
-                .map(|(_, letter)| *letter)
-        };
-        serializer.serialize_str(&marks.iter().filter_map(letter).collect::<String>())
+        let letters = marks.iter().map(|mark| mark.letter());
+        serializer.serialize_str(&letters.collect::<String>())
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Mark>, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let mark = |letter: char| {
-            Mark::LETTERS
-                .iter()
-                .find(|(_, known)| *known == letter)
-                .map(|(mark, _)| *mark)
-        };
+        let mark = |letter: char| Mark::ALL.into_iter().find(|mark| mark.letter() == letter);
         let marks: Option<Vec<Mark>> = text.chars().map(mark).collect();
         marks.ok_or_else(|| D::Error::custom("an unknown mark in a ledger"))
     }
@@ -402,9 +406,10 @@ mod tests {
         assert_eq!(refusals, BTreeMap::from([("43004".to_owned(), 1)]));
         let (totals, _) = step(&|ledger| {
             ledger.apply(0, Change::Receipt(Mark::Delivered));
-            assert_eq!(ledger.requeue_unknown(), 1);
+            ledger.requeue_unknown();
+            assert_eq!(ledger.asked_at(2), Some(100));
         });
-        assert_eq!((totals.delivered, totals.queued), (1, 2));
+        assert_eq!((totals.delivered, totals.unknown, totals.queued), (1, 1, 1));
         let (_, refusals) = step(&|ledger| ledger.apply(1, Change::Requeued));
         assert!(refusals.is_empty());
     }

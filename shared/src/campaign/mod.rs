@@ -160,7 +160,7 @@ pub struct Campaign {
 pub struct Progress {
     /// The step of loading that is next.
     pub loading: Loading,
-    /// People. Known after loading.
+    /// The number of recipients; 0 before loading ends.
     pub recipients: u64,
     /// The state of each of them. The sum is `recipients`.
     pub totals: Totals,
@@ -170,26 +170,83 @@ pub struct Progress {
     pub refusals: BTreeMap<String, u64>,
     /// All chunks before this one are sent.
     pub position: u32,
-    /// When the canary's receipts are judged, in epoch seconds. 0 when its messages are not all sent.
-    pub canary_ends: i64,
-    /// Whether the canary's receipts were judged.
-    pub is_canary_over: bool,
-    /// Whether WeChat has accepted any message.
-    pub has_accepted: bool,
-    /// Refusals before the first acceptance.
-    pub refused_first: u32,
-    /// Looks for receipts since the last message.
-    pub looks: u32,
-    /// When the next look for receipts is due, in epoch seconds. `None` when none is.
-    pub looks_at: Option<i64>,
+    /// How far the canary has come, if the plan has one.
+    pub canary: CanaryStep,
+    /// What WeChat answered first.
+    pub first_answers: FirstAnswers,
+    /// The looks for receipts since the last message.
+    pub looks_for_receipts: Looks,
     /// Probes since the wait began.
     pub probes: u32,
-    /// The state to return to when the people whose outcome was unknown have been sent the message again.
-    pub resending: Option<CampaignState>,
-    /// Whether the unknown ones are still to be queued again.
-    pub is_requeueing: bool,
+    /// The resend in progress.
+    pub resend: Option<Resend>,
     /// Chunks that are deleted already.
     pub deleted: u32,
+}
+
+/// How far a canary has come.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CanaryStep {
+    /// Its messages are not all sent.
+    #[default]
+    Sending,
+    /// Its receipts are awaited until this time, in epoch seconds.
+    AwaitingReceipts(i64),
+    /// Its receipts were judged.
+    Over,
+}
+
+/// What WeChat answered first: a campaign that it refuses from the very first message on is wrong.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FirstAnswers {
+    /// It has accepted no message, and refused so many.
+    Refused(u32),
+    /// It has accepted a message.
+    Accepted,
+}
+
+impl Default for FirstAnswers {
+    fn default() -> Self {
+        Self::Refused(0)
+    }
+}
+
+/// Looks for receipts since the last message.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+pub struct Looks {
+    /// Looks so far.
+    pub made: u32,
+    /// When the next one is due, in epoch seconds. `None` when none is.
+    pub next_at: Option<i64>,
+}
+
+/// The message is sent again to the recipients whose outcome was unknown.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+pub struct Resend {
+    /// The state that the campaign returns to.
+    pub returns_to: CampaignState,
+    /// How far it has come.
+    pub step: ResendStep,
+}
+
+/// How far a resend has come.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResendStep {
+    /// The recipients whose outcome is unknown are being queued again.
+    Requeueing,
+    /// They are being sent the message.
+    Sending,
+}
+
+impl Progress {
+    /// Whether recipients are being queued again for a resend.
+    #[must_use]
+    pub fn is_requeueing(&self) -> bool {
+        self.resend.is_some_and(|resend| resend.step == ResendStep::Requeueing)
+    }
 }
 
 /// A step of loading. Every step can be repeated.
@@ -315,7 +372,9 @@ impl Campaign {
             (false, true) if plan.audience != Audience::List => CampaignState::Scheduled,
             (false, _) => CampaignState::Loading,
             (true, true) => CampaignState::Scheduled,
-            (true, false) if plan.canary.is_some() && !progress.is_canary_over && progress.resending.is_none() => {
+            (true, false)
+                if plan.canary.is_some() && progress.canary != CanaryStep::Over && progress.resend.is_none() =>
+            {
                 CampaignState::Canary
             }
             (true, false) => CampaignState::Running,
@@ -327,7 +386,7 @@ impl Campaign {
     pub const fn is_sending(&self) -> bool {
         match self.state {
             CampaignState::Running => true,
-            CampaignState::Canary => self.progress.canary_ends == 0,
+            CampaignState::Canary => matches!(self.progress.canary, CanaryStep::Sending),
             _ => false,
         }
     }
@@ -359,6 +418,16 @@ impl Campaign {
                 queued: self.entries,
                 ..Totals::default()
             }
+        }
+    }
+
+    /// The number of people to whom the message is still to be sent: in a resend those whose outcome is unknown.
+    #[must_use]
+    pub fn left(&self) -> u64 {
+        let totals = self.totals();
+        match self.progress.resend {
+            Some(_) => totals.unknown,
+            None => totals.queued,
         }
     }
 
@@ -452,7 +521,7 @@ mod tests {
         followers.plan.canary = Some(Canary { count: 10, wait: 60 });
         followers.progress.loading = Loading::Over;
         assert_eq!(followers.state_of_work(100), CampaignState::Canary);
-        followers.progress.is_canary_over = true;
+        followers.progress.canary = CanaryStep::Over;
         assert_eq!(followers.state_of_work(100), CampaignState::Running);
     }
 

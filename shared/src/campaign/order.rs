@@ -1,6 +1,6 @@
 //! What callers order, and which state follows.
 
-use super::{Audience, Campaign, CampaignState, Progress, WaitingFor};
+use super::{Audience, Campaign, CampaignState, Looks, Progress, Resend, ResendStep, WaitingFor};
 
 /// A change of a campaign's state.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,13 +97,35 @@ impl Order {
             },
             Self::Resend if progress.totals.unknown == 0 => return Err(Refused::NothingUnknown),
             Self::Resend => {
-                progress.resending = Some(state);
-                progress.is_requeueing = true;
-                progress.looks = 0;
-                progress.looks_at = None;
+                // One that stopped in the middle of a resend returns to where it came from.
+                let before = progress.resend.filter(|_| state == CampaignState::Stopped);
+                progress.resend = Some(Resend {
+                    returns_to: before.map_or(state, |before| before.returns_to),
+                    step: ResendStep::Requeueing,
+                });
+                progress.looks_for_receipts = Looks::default();
                 NewState::plain(CampaignState::Running)
             }
         };
         Ok((new, progress))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::tests::campaign, *};
+
+    #[test]
+    fn a_resend_that_stopped_returns_to_the_state_before_the_first_one() {
+        let mut campaign = campaign(Audience::List);
+        campaign.state = CampaignState::Cancelled;
+        campaign.progress.totals.unknown = 1;
+        let (_, progress) = Order::Resend.decide(&campaign, 100).unwrap();
+        assert_eq!(progress.resend.unwrap().returns_to, CampaignState::Cancelled);
+
+        campaign.progress = progress;
+        campaign.state = CampaignState::Stopped;
+        let (_, again) = Order::Resend.decide(&campaign, 100).unwrap();
+        assert_eq!(again.resend, campaign.progress.resend);
     }
 }

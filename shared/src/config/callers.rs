@@ -9,6 +9,7 @@ use crate::{
     api::{Client, ClientError, DEFAULT_API_BASE, TokenApi, parse_base, parse_proxy},
     callback::MessageMode,
     clock::Clock,
+    page::is_https_or_local,
     secret::Secret,
 };
 
@@ -26,7 +27,7 @@ impl From<ClientError> for ConfigError {
 pub struct ApiConfig {
     /// The AppID of the account.
     pub app_id: String,
-    /// The base URL of WeChat's API, or of a relay or simulator.
+    /// The base URL of WeChat's API, or of a forwarding server or simulator.
     pub api_base: String,
     /// The URL of the proxy for calls to WeChat. It is secret because it may hold a password.
     pub https_proxy: Option<Secret>,
@@ -54,6 +55,16 @@ impl ApiConfig {
             https_proxy,
             table: reader.required("TABLE_NAME"),
         }
+    }
+
+    /// Returns what to warn of when calls leave this machine without TLS.
+    #[must_use]
+    pub fn clear_text_warning(&self) -> Option<&'static str> {
+        let is_safe = parse_base(&self.api_base).is_ok_and(|base| is_https_or_local(&base));
+        (!is_safe).then_some(
+            "WECHAT_API_BASE (--wechat) is http: whoever is on the way reads the AppSecret and every message; use https \
+             / WECHAT_API_BASE（--wechat）为 http：途经者可读取 AppSecret 与全部消息，请使用 https",
+        )
     }
 
     /// Makes a client of the API.

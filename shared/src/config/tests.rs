@@ -111,6 +111,42 @@ fn the_doctor_does_without_the_secret_where_keys_are_set_directly() {
     assert!(CallerConfig::read(&with_keys).unwrap_err().awaits_secret());
 }
 
+#[cfg(feature = "client")]
+#[test]
+fn the_app_secret_goes_to_wechat_by_https_only() {
+    let caller = |base: &str| {
+        CallerConfig::read(&Environment::from_pairs([
+            (APP_ID, "wx0123456789abcdef"),
+            ("TABLE_NAME", "t"),
+            ("TOKEN_REFRESHER_FUNCTION", "f"),
+            ("API_KEYS", "key"),
+            ("WECHAT_API_BASE", base),
+        ]))
+    };
+    for base in [
+        "http://api.weixin.qq.com",
+        "HTTP://API.WEIXIN.QQ.COM:8080/",
+        "http://weixin.qq.com.",
+        "http://sh.api.weixin.qq.com",
+    ] {
+        let error = caller(base).unwrap_err().to_string();
+        assert!(error.contains("https") && error.contains("明文"), "{base}: {error}");
+    }
+    for (base, is_clear) in [
+        ("https://api.weixin.qq.com", false),
+        ("http://127.0.0.1:9000", false),
+        ("http://localhost", false),
+        ("https://relay.example.com", false),
+        ("http://relay.example.com", true),
+        ("http://notweixin.qq.com", true),
+        ("http://weixin.qq.com.example.com", true),
+        ("http://10.0.0.7:8080", true),
+    ] {
+        let config = caller(base).unwrap();
+        assert_eq!(config.api.clear_text_warning().is_some(), is_clear, "{base}");
+    }
+}
+
 /// The doctor needs no secret of own code's to tell where it is.
 #[cfg(feature = "client")]
 #[test]

@@ -30,7 +30,6 @@ pub struct EventBus {
 
 /// Why a callback was not published. Never holds a user's text.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum PublishError {
     /// The call failed, or EventBridge refused it.
     #[error(

@@ -32,7 +32,6 @@ pub struct LateEffects {
 
 /// Why an event with the action `effects` cannot be read. Holds no text of users.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum NotLateEffects {
     /// A member is missing or has the wrong type.
     #[error("`{0}` is missing or has the wrong type / 缺少 `{0}`，或其类型有误")]
@@ -83,7 +82,6 @@ pub trait WorkerPort: fmt::Debug + Send + Sync {
 
 /// Why the hand-over to `worker` failed. Lambda may have accepted the event all the same.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum HandOverError {
     /// The event has this many bytes, more than Lambda accepts.
     #[error(

@@ -57,7 +57,6 @@ const LONGEST_WORDS: usize = 200;
 
 /// Why the effects failed. They may have happened all the same. Holds no text of users and no openid.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum EffectError {
     /// The table could not be written.
     #[error(transparent)]
@@ -184,8 +183,8 @@ impl Effects {
             }
             Recorded::Before => {}
             Recorded::No => tracing::warn!(
-                "a receipt was not recorded: its user is not the recipient of the message; is this URL also in the console of \
-                 another account? / 回执的用户与消息的接收者不符，未予记录：是否有其他公众号的服务器配置指向了此 URL？"
+                "a receipt was not recorded: its user is not the recipient of the message; does another account send its \
+                 callbacks to this URL too? / 回执的用户与消息的接收者不符，未予记录：是否有其他公众号的消息推送也指向此 URL？"
             ),
         }
         Ok(Some(recorded))

@@ -3,19 +3,41 @@
 //!
 //! See [WeChat Docs/全局返回码](https://developers.weixin.qq.com/doc/offiaccount/Getting_Started/Global_Return_Code.html).
 
-use std::net::IpAddr;
+use std::{net::IpAddr, ops::Range};
+
+/// What stands before the request id.
+const RID: &str = "rid:";
 
 /// The request id in an errmsg (`rid: 6698ef60-27d10c40-100819f9`). WeChat's diagnosis (API 诊断) finds the call by it for 7
 /// days.
 #[must_use]
 pub fn rid(errmsg: &str) -> Option<&str> {
-    const LABEL: &str = "rid:";
+    Some(last_rid(errmsg)?.1)
+}
+
+/// Cuts every request id out of `text`, an errmsg or a sentence that quotes one: WeChat shows the call, with the secret in it, to whoever
+/// looks the id up.
+#[must_use]
+pub fn without_rid(text: &str) -> String {
+    let mut cut = text.to_owned();
+    while let Some((place, _)) = last_rid(&cut) {
+        let before = cut.get(..place.start).unwrap_or_default().trim_end_matches([' ', ',']);
+        let after = cut.get(place.end..).unwrap_or_default();
+        cut = format!("{before}{after}");
+    }
+    cut
+}
+
+/// The last request id, and its place with its label.
+fn last_rid(errmsg: &str) -> Option<(Range<usize>, &str)> {
     // WeChat appends the rid, so the last label is the true one; an earlier one may be quoted input.
-    errmsg.rmatch_indices(LABEL).find_map(|(start, _)| {
-        let text = errmsg.get(start + LABEL.len()..)?.trim_start();
+    errmsg.rmatch_indices(RID).find_map(|(start, _)| {
+        let text = errmsg.get(start + RID.len()..)?.trim_start();
         let candidate = leading(text, |c| c.is_ascii_hexdigit() || c == '-');
         let groups = candidate.split('-');
-        (groups.clone().count() == 3 && groups.clone().all(|group| !group.is_empty())).then_some(candidate)
+        let is_rid = groups.clone().count() == 3 && groups.clone().all(|group| !group.is_empty());
+        let end = errmsg.len() - text.len() + candidate.len();
+        is_rid.then_some((start..end, candidate))
     })
 }
 
@@ -81,7 +103,7 @@ fn address(word: &str) -> Option<(&str, IpAddr)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{denied_address, rejected_field, rid};
+    use super::{denied_address, rejected_field, rid, without_rid};
 
     #[test]
     fn rid_ends_the_message_with_or_without_a_comma() {
@@ -104,6 +126,24 @@ mod tests {
             "invalid grid: 系统繁忙",
         ] {
             assert_eq!(rid(errmsg), None, "{errmsg}");
+        }
+    }
+
+    #[test]
+    fn every_rid_can_be_cut_out_of_a_text() {
+        for (text, cut) in [
+            (
+                "invalid ip 198.51.100.7, not in whitelist rid: 6698ef60-27d10c40-100819f9",
+                "invalid ip 198.51.100.7, not in whitelist",
+            ),
+            (
+                "errcode 40013 (invalid appid, rid:1-2-3): mend it",
+                "errcode 40013 (invalid appid): mend it",
+            ),
+            ("rid: 1-2-3 rid: a-b-c, hint: [x]", ", hint: [x]"),
+            ("invalid grid: 系统繁忙", "invalid grid: 系统繁忙"),
+        ] {
+            assert_eq!(without_rid(text), cut);
         }
     }
 

@@ -13,7 +13,8 @@ mod tests;
 
 use std::{cmp::Ordering, time::Duration};
 
-pub use errmsg::{denied_address, rejected_field, rid};
+use crate::clock::until_midnight_in_beijing;
+pub use errmsg::{denied_address, rejected_field, rid, without_rid};
 use table::{Row, TABLE};
 
 /// Codes of class [`Class::Caller`] that concern one recipient: a refused value may be this recipient's only, and so may an
@@ -30,14 +31,11 @@ pub const NOT_A_FOLLOWER: i64 = 43004;
 /// The errcode for a caller whose address is not in the account's IP whitelist.
 /// See [WeChat Docs/IP白名单](https://developers.weixin.qq.com/doc/oplatform/developers/basic_func/ip_whitelist).
 pub const NOT_WHITELISTED: i64 = 40164;
-
-const SECONDS_A_DAY: i64 = 86_400;
-/// Seconds. China keeps UTC+8 all year.
-const UTC_PLUS_8: i64 = 8 * 3600;
+/// The codes that say so. WeChat's pages name other ones too.
+const WHITELIST_CODES: [i64; 3] = [NOT_WHITELISTED, 45035, 61004];
 
 /// Who can fix a failure, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
 pub enum Class {
     /// Not a failure: errcode 0.
     Success,
@@ -81,7 +79,6 @@ impl Class {
 ///
 /// Retry a template send only with a `client_msg_id`, or the recipient may get the message twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
 pub enum Retry {
     /// Never: something must be changed first.
     Never,
@@ -168,6 +165,12 @@ pub fn is_about_the_app_secret(code: i64) -> bool {
     matches!(code, 40001 | 40013 | 40125 | 40243 | 41004)
 }
 
+/// Whether the code means that the caller's address is not in the account's IP whitelist.
+#[must_use]
+pub fn is_about_the_whitelist(code: i64) -> bool {
+    WHITELIST_CODES.contains(&code)
+}
+
 /// The HTTP status with which our own API reports the errcode.
 ///
 /// A [`Class::Token`] failure is 503: it is reported only after the retry with a fresh token has failed too.
@@ -210,16 +213,10 @@ impl Retry {
         match self {
             Self::After(pause) => Some(pause.as_secs()),
             Self::WithFreshToken => Some(BETWEEN_REPLACEMENTS),
-            Self::NextDay => Some(seconds_to_midnight_in_china(now)),
+            Self::NextDay => Some(until_midnight_in_beijing(now).unsigned_abs()),
             _ => None,
         }
     }
-}
-
-/// Returns 1 to 86,400: at midnight, the seconds to the next midnight.
-const fn seconds_to_midnight_in_china(now: i64) -> u64 {
-    let since_midnight = (now.rem_euclid(SECONDS_A_DAY) + UTC_PLUS_8) % SECONDS_A_DAY;
-    (SECONDS_A_DAY - since_midnight).unsigned_abs()
 }
 
 fn find(code: i64) -> Option<&'static Row> {

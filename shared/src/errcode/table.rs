@@ -143,8 +143,8 @@ const BANNED: [&str; 2] = [
 ];
 const NO_PERMISSION: [&str; 2] = [
     "See 接口权限 in the console for what the account may call. Template messages need a verified service account \
-     (已认证服务号), the menu API any verified account; a test account (测试号) has both.",
-    "请在后台“接口权限”页查看该账号可用的接口：模板消息须为已认证的服务号，自定义菜单须为已认证账号；测试号两者皆可。",
+     (已认证服务号), menus a service account or a verified one; a test account (测试号) has both.",
+    "请在后台“接口权限”页查看该账号可用的接口：模板消息须为已认证的服务号，自定义菜单须为服务号或已认证账号；测试号两者皆可。",
 ];
 const MENU_URL: [&str; 2] = [
     "Give the button a complete http:// or https:// url of at most 1024 bytes, on a domain that the account may use.",
@@ -390,7 +390,7 @@ pub(super) static TABLE: &[Row] = &[
 
     // 41xxx: something is missing.
     row(41001, SetUp, Never, ["No access_token arrived", "缺少 access_token 参数"],
-        ["Look at the relay behind WECHAT_API_BASE or the proxy of HTTPS_PROXY: the functions always send a token, and \
+        ["Look at the forwarding server behind WECHAT_API_BASE or the proxy of HTTPS_PROXY: the functions always send a token, and \
           something on the way drops the query of the URL.",
          "本服务总会携带 access_token，请检查 WECHAT_API_BASE 指向的中转或 HTTPS_PROXY 代理是否丢弃了 URL 查询参数。"]),
     row(41002, Caller, Never, ["appid is missing", "缺少 appid"], ["Send the appid.", "请填写 appid。"]),

@@ -51,7 +51,6 @@ pub enum Asked {
 
 /// Why own code did not take a callback. Holds no URL and nothing of an answer.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum AskError {
     /// Own code answered another status than 2xx.
     #[error("own code answered {status}{} / 自有服务应答 {status}{}", hint(*.0)[0], hint(*.0)[1], status = .0)]

@@ -26,7 +26,6 @@ pub enum OwnReply {
 
 /// Why the reply in own code's answer cannot be used: the rules choose one.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum InvalidReply {
     /// The answer is not JSON.
     #[error("own code's answer is not JSON: {0} / 自有服务的应答不是 JSON：{0}")]

@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use crate::{
+    bilingual::caused,
     clock::{Clock, Deadline},
     store::{StoredToken, Table},
     token::{Action, RefreshPort, TokenError, TokenSource},
@@ -35,13 +36,12 @@ pub struct TicketError(pub TokenError);
 impl fmt::Display for TicketError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            TokenError::Refused(rejection) => {
-                write!(
-                    f,
-                    "WeChat issues no jsapi_ticket / 微信未签发 jsapi_ticket，原因: {rejection}"
-                )
-            }
-            TokenError::Request(error) => write!(f, "no jsapi_ticket / jsapi_ticket 获取失败: {error}"),
+            TokenError::Refused(rejection) => f.write_str(&caused(
+                "WeChat issues no jsapi_ticket",
+                "微信未签发 jsapi_ticket",
+                rejection,
+            )),
+            TokenError::Request(error) => f.write_str(&caused("no jsapi_ticket", "jsapi_ticket 获取失败", error)),
             error @ (TokenError::Store(_) | TokenError::Missing) => error.fmt(f),
         }
     }
@@ -50,5 +50,27 @@ impl fmt::Display for TicketError {
 impl std::error::Error for TicketError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.0.source()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        api::Rejection,
+        token::RefreshRequestError,
+        validate::{Fault, assert_each_half_says_all},
+    };
+
+    #[test]
+    fn each_half_of_a_failure_says_its_cause() {
+        let rejection = Rejection::at_token_endpoint(40164, "invalid ip 203.0.113.7");
+        for error in [
+            TokenError::Refused(rejection),
+            TokenError::Request(RefreshRequestError::NoAnswer("code_1 / 代码 code_1".to_owned())),
+        ] {
+            let sentence = Fault::new("", TicketError(error).to_string());
+            assert_each_half_says_all(&sentence, &["jsapi_ticket"]);
+        }
     }
 }

@@ -16,7 +16,6 @@ use crate::xml::Tree;
 /// An event, by its name in `Event`, in upper or lower case.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-#[non_exhaustive]
 pub enum Event {
     /// A user follows the account. At most one of `scene` and `last_trade_no` is set.
     Subscribe {
@@ -310,13 +309,18 @@ impl Event {
             "masssendjobfinish" => Self::MassSendJobFinish(MassSendResult::read(document)),
             "publishjobfinish" => Self::PublishJobFinish(PublishResult::read(inside(document, "PublishEventInfo"))),
             "subscribe_msg_popup_event" => Self::SubscribeMsgPopup {
-                choices: list(document, "SubscribeMsgPopupEvent", SubscribeChoice::read),
+                choices: list(document, &["SubscribeMsgPopupEvent"], SubscribeChoice::read),
             },
             "subscribe_msg_change_event" => Self::SubscribeMsgChange {
-                choices: list(document, "SubscribeMsgChangeEvent", SubscribeChoice::read),
+                // An older form has the wrapper of the popup's event.
+                choices: list(
+                    document,
+                    &["SubscribeMsgChangeEvent", "SubscribeMsgPopupEvent"],
+                    SubscribeChoice::read,
+                ),
             },
             "subscribe_msg_sent_event" => Self::SubscribeMsgSent {
-                results: list(document, "SubscribeMsgSentEvent", SubscribeMsgResult::read),
+                results: list(document, &["SubscribeMsgSentEvent"], SubscribeMsgResult::read),
             },
             "kf_create_session" => Self::KfCreateSession {
                 account: text("KfAccount"),
@@ -405,7 +409,8 @@ fn key_after(document: &Tree, prefix: &str) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// Every `List` in `wrapper`. In JSON bodies the lists are members of the document itself.
-fn list<T>(document: &Tree, wrapper: &str, read: impl Fn(&Tree) -> T) -> Vec<T> {
-    inside(document, wrapper).children("List").map(read).collect()
+/// Every `List` in the first of `wrappers` that is there. In JSON bodies the lists are members of the document itself.
+fn list<T>(document: &Tree, wrappers: &[&str], read: impl Fn(&Tree) -> T) -> Vec<T> {
+    let wrapper = wrappers.iter().find_map(|wrapper| document.child(wrapper));
+    wrapper.unwrap_or(document).children("List").map(read).collect()
 }

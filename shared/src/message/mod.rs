@@ -50,7 +50,6 @@ pub struct Callback {
 /// is a place that a user sent, an event `LOCATION` is a position report.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
-#[non_exhaustive]
 pub enum Content {
     /// A user sent a message.
     Message(Message),
@@ -90,7 +89,6 @@ pub struct ArticleOrigin {
 /// See [WeChat Docs/接收普通消息](https://developers.weixin.qq.com/doc/offiaccount/Message_Management/Receiving_standard_messages.html).
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
-#[non_exhaustive]
 pub enum MessageKind {
     /// A text. Content that WeChat cannot deliver, such as a sticker, arrives as a text that says so.
     Text {

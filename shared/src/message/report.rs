@@ -72,7 +72,6 @@ pub struct MassSendResult {
 /// Whether a mass message was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-#[non_exhaustive]
 pub enum MassSendStatus {
     /// `send success`.
     Success,

@@ -85,7 +85,6 @@ pub(super) enum Match {
 
 /// Why a rules document was refused.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum RulesError {
     /// Not JSON at all.
     #[error("the rules are not JSON: {0} / 规则不是 JSON：{0}")]

@@ -133,7 +133,7 @@ fn find_any(needles: &[String]) -> Result<AhoCorasick, RulesError> {
         .kind(Some(AhoCorasickKind::ContiguousNFA))
         .build(needles)
         .map_err(|error| {
-            let message = format!("are too large together: {error} / 关键词合计过大: {error}");
+            let message = format!("are too large together: {error} / 关键词合计过大：{error}");
             RulesError::Faults(vec![Fault::new("/keywords", message)])
         })
 }

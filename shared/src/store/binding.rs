@@ -4,8 +4,8 @@ use super::{
     Attributes, StoreError, Table, get_number, get_text,
     index::{Page, indexed},
     number, text,
-    transaction::Transaction,
-    user::{ATTEMPTS, Person, Replaced, contended},
+    transaction::{ATTEMPTS, Transaction, contended},
+    user::{Person, Replaced},
     written,
 };
 

@@ -1,21 +1,12 @@
 //! The sparse global index `index`: partition key `ipk` (S), sort key `isk` (N), keys only. It finds what has no key of its
 //! own: all users, and the messages to one person. An item has one `ipk`.
 
-use std::collections::HashMap;
-
-use aws_sdk_dynamodb::{
-    operation::query::builders::QueryFluentBuilder,
-    types::{AttributeValue, KeysAndAttributes},
-};
+use aws_sdk_dynamodb::{operation::query::builders::QueryFluentBuilder, types::AttributeValue};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use super::{Attributes, StoreError, StoreErrorKind, Table, get_text, named, number, text};
+use super::{Attributes, StoreError, Table, get_text, named, number, text};
 
 const INDEX: &str = "index";
-/// The most items that DynamoDB returns for one BatchGetItem.
-const BATCH_LIMIT: usize = 100;
-/// How often a batch is asked for the keys that DynamoDB left out, because it throttles or the answer was too large.
-const BATCH_ATTEMPTS: u8 = 4;
 
 /// A position in a partition of the index, after which the next page begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +40,8 @@ pub enum List {
     Messages,
     /// The messages of a day that did not arrive.
     Problems,
+    /// Scheduled messages that wait.
+    Scheduled,
     /// Users whose openid is known.
     Users,
 }
@@ -75,6 +68,7 @@ impl Table {
             List::Forwards => "forward",
             List::Messages => "message",
             List::Problems => "problem",
+            List::Scheduled => "scheduled",
             List::Users => "user",
         };
         format!("{}#", self.pk(kind))
@@ -176,41 +170,6 @@ impl Table {
         limit: i32,
     ) -> Result<Page<String>, StoreError> {
         self.read_keys(self.query_index(ipk, after).limit(limit)).await
-    }
-
-    /// Reads the items with these keys consistently, at most [`BATCH_LIMIT`] different ones. Returns those that exist, by key.
-    pub(super) async fn read_batch(&self, pks: Vec<String>) -> Result<HashMap<String, Attributes>, StoreError> {
-        debug_assert!(pks.len() <= BATCH_LIMIT, "DynamoDB refuses a larger batch");
-        let mut found = HashMap::with_capacity(pks.len());
-        let mut left: Vec<Attributes> = pks.into_iter().map(|pk| named([("pk", text(pk))])).collect();
-        for _ in 0..BATCH_ATTEMPTS {
-            if left.is_empty() {
-                return Ok(found);
-            }
-            let keys = KeysAndAttributes::builder().set_keys(Some(left)).consistent_read(true);
-            let keys = keys
-                .build()
-                .map_err(|error| StoreError::damaged("BatchGetItem", error))?;
-            let read = self
-                .client
-                .batch_get_item()
-                .request_items(&self.name, keys)
-                .send()
-                .await;
-            let mut read = read.map_err(|error| StoreError::from_sdk("BatchGetItem", &error))?;
-            let items = read.responses.as_mut().and_then(|tables| tables.remove(&self.name));
-            for item in items.unwrap_or_default() {
-                if let Some(pk) = get_text(&item, "pk") {
-                    found.insert(pk.to_owned(), item);
-                }
-            }
-            let unread = read
-                .unprocessed_keys
-                .as_mut()
-                .and_then(|tables| tables.remove(&self.name));
-            left = unread.map(|unread| unread.keys).unwrap_or_default();
-        }
-        Err(StoreError::of_kind(StoreErrorKind::Busy, "BatchGetItem"))
     }
 }
 

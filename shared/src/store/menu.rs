@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::{
 use super::{
     Attributes, StoreError, Table,
     claim::{FREE, MINE, retry_after},
-    get_text, number, text,
+    get_number, get_text, number, text,
 };
 
 const KIND: &str = "menu";
@@ -140,6 +140,19 @@ impl Table {
     pub async fn release_menu(&self, owner: &str) -> Result<(), StoreError> {
         let expression = "REMOVE #owner, claim_expires_at";
         self.update_claimed(&self.pk(KIND), owner, expression, []).await
+    }
+
+    /// Refuses while a run holds the claim of the menu. A change that takes no claim of its own looks here first.
+    ///
+    /// # Errors
+    /// [`MenuError`] when a run holds the claim, or the table cannot be read. The caller must then change nothing.
+    pub async fn refuse_claimed_menu(&self, now: i64) -> Result<(), MenuError> {
+        let item = self.read(&self.pk(KIND), true).await?.unwrap_or_default();
+        let ends: Option<i64> = get_number(&item, "claim_expires_at");
+        match ends.filter(|ends| *ends > now) {
+            Some(_) => Err(in_progress(&item, now)),
+            None => Ok(()),
+        }
     }
 
     /// Returns the menu that was saved before the last change, if any.

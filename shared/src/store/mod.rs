@@ -3,6 +3,7 @@
 //! DynamoDB deletes expired items late, so readers compare the times themselves.
 
 mod arrival;
+mod batch;
 mod binding;
 mod callback;
 #[cfg(feature = "client")]
@@ -60,7 +61,7 @@ pub use self::{
 };
 #[cfg(feature = "client")]
 pub use self::{
-    campaign::{CAMPAIGNS_PAGE, CHUNKS_AT_ONCE, LeasedByAnother, LeasedCampaign, PartOutcome, StoredLedger},
+    campaign::{CAMPAIGNS_PAGE, CHUNKS_AT_ONCE, CampaignLease, LeasedCampaign, PartOutcome, StoredLedger},
     problem::{PROBLEMS_PAGE, ProblemRecord},
     scheduled::{ScheduledEnd, ScheduledMessage, ScheduledState},
 };

@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 
 #[cfg(feature = "client")]
 use super::{
-    MessageRecord, ScheduledMessage,
+    MessageRecord, ScheduledMessage, ScheduledState,
     index::{Cursor, Page, limit_of},
 };
 use super::{StoreError, Table, index::indexed, number, written_if};
@@ -97,7 +97,9 @@ impl Table {
             match (pk.strip_prefix(&messages), pk.strip_prefix(&scheduled)) {
                 (Some(msgid), _) => MessageRecord::from_attributes(item)
                     .map(|message| ProblemRecord::Message(msgid.to_owned(), message)),
+                // A problem is noted before the message's end, which may then have failed to be written.
                 (_, Some(id)) => ScheduledMessage::from_attributes(item)
+                    .filter(|message| message.state == ScheduledState::Failed)
                     .map(|message| ProblemRecord::Scheduled(id.to_owned(), message)),
                 _ => None,
             }

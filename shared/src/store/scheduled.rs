@@ -19,7 +19,7 @@ use crate::{api::TemplateMessage, campaign::Recipient, json};
 
 /// Seconds. How long the outcome is kept.
 const KEPT_FOR: i64 = 30 * 24 * 3600;
-/// Scheduled messages in a page of those that are due.
+/// Scheduled messages in a page.
 const PAGE: i32 = 100;
 
 /// The state of a scheduled message.
@@ -220,6 +220,30 @@ impl Table {
         let ids = entries.iter().filter_map(|pk| pk.strip_prefix(&prefix));
         Ok(Page {
             entries: ids.map(str::to_owned).collect(),
+            next,
+        })
+    }
+
+    /// Returns a page of the messages that wait, with their ids, the first due first.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be read.
+    pub async fn page_of_scheduled(
+        &self,
+        after: Option<&Cursor>,
+    ) -> Result<Page<(String, ScheduledMessage)>, StoreError> {
+        let partition = self.due_scheduled_partition();
+        let Page { entries: pks, next } = self.page_of_keys(&partition, after, PAGE).await?;
+        let items = self.read_batch(pks.clone()).await?;
+        let prefix = self.scheduled_pk("");
+        let entries = pks.iter().filter_map(|pk| {
+            let message = ScheduledMessage::from_attributes(items.get(pk)?)?;
+            let id = pk.strip_prefix(&prefix)?;
+            // The index lags behind a message that has just been sent or cancelled.
+            (message.state == ScheduledState::Waiting).then(|| (id.to_owned(), message))
+        });
+        Ok(Page {
+            entries: entries.collect(),
             next,
         })
     }

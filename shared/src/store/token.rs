@@ -4,7 +4,7 @@
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 
 use super::{Attributes, StoreError, Table, get_number, get_text, is_condition_failure, number, text, written_if};
-use crate::secret::Secret;
+use crate::{errcode::without_rid, secret::Secret};
 
 /// The run `:owner` holds the lease.
 const MINE: &str = "lease_owner = :owner";
@@ -60,7 +60,7 @@ pub struct RefreshFailure {
     pub errcode: Option<i64>,
     /// The type of the run's function error. Empty when an older version recorded it.
     pub error_type: String,
-    /// WeChat's errmsg, or the text of another error.
+    /// WeChat's errmsg, or the text of another error. Read without the rid of the call, which carried the AppSecret.
     pub message: String,
 }
 
@@ -121,7 +121,7 @@ impl TokenItem {
             owner: get_text(item, "failed_owner").unwrap_or_default().to_owned(),
             errcode: get_number(item, "failed_errcode"),
             error_type: get_text(item, "failed_type").unwrap_or_default().to_owned(),
-            message: get_text(item, "failed_message").unwrap_or_default().to_owned(),
+            message: without_rid(get_text(item, "failed_message").unwrap_or_default()),
         });
         Self {
             token,

@@ -8,6 +8,14 @@ use aws_sdk_dynamodb::{
 
 use super::{StoreError, StoreErrorKind, Table, named, names_in, text};
 
+/// How often a change is tried when others are faster. Two at once need two attempts.
+pub(super) const ATTEMPTS: u8 = 20;
+
+/// Others changed the same items at every attempt.
+pub(super) fn contended() -> StoreError {
+    StoreError::of_kind(StoreErrorKind::Busy, "TransactWriteItems")
+}
+
 /// The writes of one transaction. An item may be in it once.
 #[derive(Debug)]
 pub(super) struct Transaction<'t> {

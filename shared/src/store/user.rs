@@ -8,16 +8,14 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::{
-    Attributes, StoreError, StoreErrorKind, Table, get_number, get_text,
+    Attributes, StoreError, Table, get_number, get_text,
     index::{Cursor, Page, indexed, limit_of},
     number, text,
-    transaction::Transaction,
+    transaction::{ATTEMPTS, Transaction, contended},
 };
 
 /// The most users that one read resolves.
 pub const USERS_LIMIT: usize = 100;
-/// How often a change is tried when others are faster. Two scans at once need two attempts.
-pub(super) const ATTEMPTS: u8 = 20;
 
 /// A user whose openid is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -316,9 +314,4 @@ fn unchanged(name: &str, read: Option<&AttributeValue>) -> (String, Option<(&'st
         Some(value) => (format!("#{name} = {was}"), Some((was, value.clone()))),
         None => (format!("attribute_not_exists(#{name})"), None),
     }
-}
-
-/// Others changed the same items at every attempt.
-pub(super) fn contended() -> StoreError {
-    StoreError::of_kind(StoreErrorKind::Busy, "TransactWriteItems")
 }

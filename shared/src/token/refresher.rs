@@ -117,7 +117,6 @@ impl TokenStore for Credential {
 
 /// Why a run brought no token.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum RefreshError {
     /// The table failed.
     #[error("{}", caused("the refresh failed", "刷新失败", .0))]
@@ -126,7 +125,7 @@ pub enum RefreshError {
     #[error("{}", caused("the refresh failed", "刷新失败", .0))]
     Api(#[from] ApiError),
     /// The run that this one waited for failed.
-    #[error("another run has just failed to refresh it / 另一个实例刚刚刷新失败: {}", words_of(.0))]
+    #[error("{}", caused("another run has just failed to refresh it", "另一个实例刚刚刷新失败", &words_of(.0)))]
     OtherRun(RefreshFailure),
     /// Another run holds the lease, and this one could not wait any longer.
     #[error(

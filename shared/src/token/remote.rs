@@ -67,7 +67,7 @@ impl From<InvokeError> for RefreshRequestError {
             InvokeError::Throttled => Self::Throttled,
             InvokeError::Lost(why) => Self::Lost(why),
             InvokeError::Refused(why) => Self::Unreachable(why),
-            InvokeError::Function { error_type, message } => Self::from_function_error(&error_type, message),
+            InvokeError::Function { error_type, message } => Self::from_function_error(&error_type, &message),
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::{
     api::{ApiError, Rejection},
     bilingual::caused,
     clock::{Clock, Deadline},
-    errcode::BETWEEN_REPLACEMENTS,
+    errcode::{BETWEEN_REPLACEMENTS, without_rid},
     secret::Secret,
     store::{Credential, StoreError, StoredToken, Table},
 };
@@ -42,7 +42,6 @@ pub trait RefreshPort: fmt::Debug + Send + Sync {
 
 /// Why a run of `token-refresher` brought nothing.
 #[derive(Clone, Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum RefreshRequestError {
     /// The run failed.
     #[error("{message}")]
@@ -86,10 +85,11 @@ pub enum RefreshRequestError {
 }
 
 impl RefreshRequestError {
-    /// Reads a failed run's function error: its type (see [`ErrorType`]) and its message.
+    /// Reads a failed run's function error: its type (see [`ErrorType`]) and its message, without the rid of the call, which carried
+    /// the AppSecret.
     #[must_use]
-    pub fn from_function_error(error_type: &str, message: impl Into<String>) -> Self {
-        let message = message.into();
+    pub fn from_function_error(error_type: &str, message: &str) -> Self {
+        let message = without_rid(message);
         match error_type.parse() {
             Ok(ErrorType::WeChatUnreachable | ErrorType::StoreUnreachable | ErrorType::Busy) => Self::NoAnswer(message),
             Ok(ErrorType::WeChatUnreadable) => Self::BadAnswer(message),
@@ -122,7 +122,6 @@ fn is_lambdas_timeout(error_type: &str, message: &str) -> bool {
 
 /// Why there is no usable token.
 #[derive(Clone, Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum TokenError {
     /// The table could not be read.
     #[error(transparent)]

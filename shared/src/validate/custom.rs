@@ -11,7 +11,7 @@ use super::{
     send::{Recipients, is_blank, openid},
     user_id,
 };
-use crate::reply::TEXT_LIMIT;
+use crate::{reply::TEXT_LIMIT, xml::is_xml_character};
 
 /// Articles in a news message. WeChat refuses more with errcode 45008.
 const NEWS_LIMIT: usize = 1;
@@ -107,6 +107,7 @@ fn message<'v>(reader: &mut Reader, body: &Object<'_, 'v>) -> Option<&'v str> {
     let content = body.get(msgtype).filter(|_| !KNOWN.contains(&msgtype));
     match content {
         Some(content) => {
+            no_control_characters(reader, place, content);
             let content = &reader.object(place, content)?;
             check(reader, msgtype, content);
         }
@@ -125,6 +126,29 @@ fn message<'v>(reader: &mut Reader, body: &Object<'_, 'v>) -> Option<&'v str> {
         }
     }
     Some(msgtype)
+}
+
+/// Checks that no text holds characters that JSON can only write as an escape, which WeChat refuses.
+fn no_control_characters(reader: &mut Reader, place: Place<'_>, value: &Value) {
+    match value {
+        Value::String(text) if !text.chars().all(is_xml_character) => {
+            reader.fault(
+                &place,
+                "holds control characters, which WeChat refuses / 含有微信拒收的控制字符",
+            );
+        }
+        Value::Array(list) => {
+            for (index, value) in list.iter().enumerate() {
+                no_control_characters(reader, place.element(index), value);
+            }
+        }
+        Value::Object(members) => {
+            for (name, value) in members {
+                no_control_characters(reader, place.member(name), value);
+            }
+        }
+        _ => {}
+    }
 }
 
 /// Checks the members that WeChat needs. Others are WeChat's to judge.
@@ -218,6 +242,14 @@ mod tests {
 
     fn of_type(msgtype: &str, content: &Value) -> Value {
         json!({"touser": "o", "msgtype": msgtype, msgtype: content})
+    }
+
+    #[test]
+    fn characters_that_wechat_refuses_are_found_wherever_they_are() {
+        let pasted = of_type("text", &json!({"content": "a\u{b}b\n"}));
+        assert_eq!(pointers(&pasted), ["/text/content"]);
+        let item = json!({"head_content": "?", "list": [{"id": "1", "content": "\u{1}"}]});
+        assert_eq!(pointers(&of_type("msgmenu", &item)), ["/msgmenu/list/0/content"]);
     }
 
     #[test]

@@ -96,7 +96,6 @@ pub struct Tree {
 
 /// Why a body cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum ParseError {
     /// More than [`MAX_SIZE`] bytes.
     #[error("the body has {0} bytes, the limit is {MAX_SIZE} / 内容为 {0} 字节，上限为 {MAX_SIZE} 字节")]

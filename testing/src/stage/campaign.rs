@@ -213,7 +213,7 @@ impl<S: Borrow<Stage>> CampaignStage<S> {
     /// Has the next look for receipts be due.
     pub async fn look_now(&self) {
         let mut progress = json!(self.campaign().await.progress);
-        progress["looks_at"] = now().into();
+        progress["looks_for_receipts"]["next_at"] = now().into();
         let changed = json!({"progress": progress.to_string()});
         self.stage().table.set(&format!("campaign#{CAMPAIGN}"), &changed).await;
         self.is_due().await;

@@ -5,13 +5,14 @@ use std::time::Duration;
 use http_api::Problem;
 use wechat::{
     api::calls::{
-        management::{CheckCallback, GetCallbackAddresses, GetQuota, is_among},
+        management::{CheckCallback, GetCallbackAddresses, GetQuota, Quota, is_among},
         template::ListTemplates,
     },
-    bilingual::caused,
+    bilingual::{both, caused},
     callback::MessageMode,
     clock::{Deadline, beijing_day},
     config::{SHORTEST_API_KEY, count_short_keys},
+    sending::{Obstacle, refusal},
     store::{ForwardList, RefusedCallback, RelayedCalls, Sender, StoredToken, TokenItem},
     token::{Action, TokenError},
 };
@@ -41,6 +42,9 @@ const MANY_FORWARDS: i32 = 100;
 /// Seconds since it came in after which a waiting callback fails the check of own code: it was tried four times.
 const LATE_FORWARD: i64 = 3600;
 
+/// Where the callback URL is entered.
+const CALLBACK_PAGE: &str = "微信开发者平台 → 我的业务 → 公众号/服务号 → 域名与消息推送配置";
+
 type CheckResult = Result<Passed, Problem>;
 
 fn passed(detail: impl Into<String>) -> CheckResult {
@@ -54,7 +58,10 @@ pub(super) fn configuration(app: &App) -> CheckResult {
         return Err(Problem::set_up(format!(
             "WECHAT_APP_ID has {length} characters, an AppID has 18 / WECHAT_APP_ID 有 {length} 个字符，AppID 应为 18 位"
         ))
-        .with_hint("Copy the AppID from 基础信息 in the console: wx and 16 more characters. / 请从公众号后台「基础信息」复制 AppID（wx 开头，共 18 位）。"));
+        .with_hint(
+            "Copy the AppID from 微信开发者平台 → 我的业务 → 公众号/服务号 → 基础信息: wx and 16 more characters. \
+             / 请从微信开发者平台 → 我的业务 → 公众号/服务号 → 基础信息 复制 AppID（wx 开头，共 18 位）。",
+        ));
     }
     match &app.webhook_mode {
         None => passed(
@@ -211,24 +218,40 @@ async fn unanswered_pings(app: &App, lost: &str) -> CheckResult {
     ))
 }
 
-/// Checks that the API at `cgi_path` has calls left today.
+/// Checks that the APIs at `cgi_paths` have calls left today, the first above all: another one may belong to another program.
 /// See [WeChat Docs/接口调用频次](https://developers.weixin.qq.com/doc/service/guide/dev/api/limit.html).
-pub(super) async fn quota(app: &App, cgi_path: &str, deadline: Deadline) -> CheckResult {
-    let today = app.account.call(&GetQuota { cgi_path }, deadline).await?;
-    if today.remain == 0 {
-        return Err(Problem::set_up(format!(
-            "all {0} calls of today are used up / 今日 {0} 次额度已用完",
-            today.daily_limit
-        ))
-        .with_hint(
-            "Wait until midnight in China, or clear the quota in the console (10 times a month). \
-             / 请等到次日零点，或在公众号后台清零（每月 10 次）。",
-        ));
+pub(super) async fn quota(app: &App, cgi_paths: &[&str], deadline: Deadline) -> CheckResult {
+    let (mut english, mut chinese) = (Vec::new(), Vec::new());
+    for cgi_path in cgi_paths {
+        let (left, left_too) = match app.account.call(&GetQuota { cgi_path }, deadline).await {
+            Ok(today) if today.remain == 0 && english.is_empty() => return Err(used_up(today)),
+            Ok(Quota {
+                daily_limit, remain, ..
+            }) => (
+                format!("{remain} of {daily_limit} calls left today"),
+                format!("今日 {daily_limit} 次额度剩余 {remain} 次"),
+            ),
+            // WeChat tells some accounts nothing, and of some APIs nothing to anybody.
+            Err(error) if refusal(&error).is_some_and(|refused| Obstacle::of(refused.errcode).is_none()) => {
+                ("WeChat does not tell the quota".to_owned(), "微信未告知额度".to_owned())
+            }
+            Err(error) => return Err(error.into()),
+        };
+        english.push(format!("{cgi_path}: {left}"));
+        chinese.push(format!("{cgi_path}：{left_too}"));
     }
-    passed(format!(
-        "{0} of {1} calls left today / 今日 {1} 次额度剩余 {0} 次",
-        today.remain, today.daily_limit
+    passed(both(&english.join("; "), &chinese.join("；")))
+}
+
+fn used_up(today: Quota) -> Problem {
+    Problem::set_up(format!(
+        "all {0} calls of today are used up / 今日 {0} 次额度已用完",
+        today.daily_limit
     ))
+    .with_hint(
+        "Wait until midnight in China, or clear the quota in the console (10 times a month). \
+         / 请等到次日零点，或在公众号后台清零（每月 10 次）。",
+    )
 }
 
 /// Checks the lengths of the API keys: a guessed key opens the whole API. The key of a simulated run is public.
@@ -256,12 +279,11 @@ pub(super) async fn callbacks(app: &App) -> CheckResult {
     let Some(at) = app.account.table.last_callback().await? else {
         return Ok(Passed {
             detail: "no callback has arrived yet / 尚未收到微信的回调".to_owned(),
-            hint: Some(
-                "Enter https://YOUR-HOST/webhook (in AWS the output WebhookUrl), Token and EncodingAESKey in the console's server \
-                 configuration and switch it on, then send the account a message. / 请在公众号后台「服务器配置」填写 \
-                 https://您的域名/webhook（AWS 上为输出 WebhookUrl）、Token、EncodingAESKey 并启用，再给公众号发一条消息。"
-                    .to_owned(),
-            ),
+            hint: Some(format!(
+                "Enter https://YOUR-HOST/webhook (in AWS the output WebhookUrl), Token and EncodingAESKey at {CALLBACK_PAGE}, \
+                 enable it, and send the account a message. / 请在 {CALLBACK_PAGE} 填写 https://您的域名/webhook（AWS 上为输出 \
+                 WebhookUrl）、Token、EncodingAESKey 并启用，再给公众号发一条消息。"
+            )),
         });
     };
     let ago = app.account.clock.now() - at;
@@ -274,11 +296,11 @@ pub(super) async fn callbacks(app: &App) -> CheckResult {
     Err(Problem::set_up(format!(
         "no callback was accepted for {hours} h, though there were some before / 已有 {hours} 小时没有收到回调，而此前一直有"
     ))
-    .with_hint(
-        "Send the account a message and run the check again. If there is still none, check in the console that the server \
-         configuration is switched on and that its URL is this bundle's /webhook. / 请给公众号发一条消息后再次检查；仍收不到时，请查看公众号后台「服务器配置」\
-         是否启用，URL 是否为本服务的 /webhook。",
-    ))
+    .with_hint(format!(
+        "Send the account a message and run the check again. If there is still none, look at {CALLBACK_PAGE}: it must be \
+         enabled, and its URL be this bundle's /webhook. / 请给公众号发一条消息后再次检查；仍收不到时，请查看 {CALLBACK_PAGE} \
+         是否启用，URL 是否为本服务的 /webhook。"
+    )))
 }
 
 /// Checks that own code takes its callbacks. Fails while callbacks are dead, or many wait, or one waits for long. Does not call
@@ -310,18 +332,17 @@ pub(super) async fn own_code(app: &App) -> CheckResult {
         ForwardList::Waiting
     };
     let page = table.page_of_forwards(list, None, now * 1000).await?;
-    let mut detail = format!(
-        "{url} has not taken some callbacks: {waiting} waiting, {dead} dead \
-         / {url} 有未接收的回调：{waiting} 条等待，{dead} 条已放弃"
-    );
-    if let Some(error) = page
+    let english = format!("{url} has not taken some callbacks: {waiting} waiting, {dead} dead");
+    let chinese = format!("{url} 有未接收的回调：{waiting} 条等待，{dead} 条已放弃");
+    let mut errors = page
         .entries
         .iter()
         .rev()
-        .find_map(|forward| forward.last_error.as_deref())
-    {
-        detail = format!("{detail}: {error}");
-    }
+        .filter_map(|forward| forward.last_error.as_deref());
+    let detail = match errors.next() {
+        Some(error) => caused(&english, &chinese, error),
+        None => both(&english, &chinese),
+    };
     let oldest = page
         .entries
         .iter()
@@ -356,9 +377,12 @@ pub(super) async fn relay(app: &App) -> CheckResult {
         format!("{name} {calls} ({failed})")
     });
     let lines: Vec<String> = lines.collect();
-    passed(format!(
-        "relayed today (Beijing time), in brackets what failed / 今日中继调用次数，括号内为失败次数: {}",
-        lines.join(", ")
+    passed(both(
+        &format!(
+            "relayed today (Beijing time), in brackets what failed: {}",
+            lines.join(", ")
+        ),
+        &format!("今日中继调用次数，括号内为失败次数：{}", lines.join("，")),
     ))
 }
 
@@ -401,11 +425,15 @@ pub(super) async fn refused_callbacks(app: &App, has_token: bool, deadline: Dead
         ));
     }
     let hint = if addresses.is_none() {
-        "WeChat's addresses are not known at the moment, so the request may come from WeChat: compare the console's server \
-         configuration with this one. / 暂时无法获取微信服务器地址，该请求可能来自微信，请核对公众号后台的服务器配置。"
+        format!(
+            "WeChat's addresses are not known at the moment, so the request may come from WeChat: compare the settings at \
+             {CALLBACK_PAGE} with this server's. / 暂时无法获取微信服务器地址，该请求可能来自微信，请核对 {CALLBACK_PAGE} 与此处的设置。"
+        )
     } else {
-        "If somebody was saving the server configuration in the console, this is why it failed. Ignore requests of others. \
-         / 若当时正在公众号后台保存服务器配置，这就是失败原因；若是他人的请求，可以忽略。"
+        format!(
+            "If somebody was saving the settings at {CALLBACK_PAGE}, this is why it failed. Ignore requests of others. \
+             / 若当时正在保存 {CALLBACK_PAGE}，这就是失败原因；若是他人的请求，可以忽略。"
+        )
     };
     Ok(Passed {
         detail: caused(
@@ -413,7 +441,7 @@ pub(super) async fn refused_callbacks(app: &App, has_token: bool, deadline: Dead
             &format!("{} 秒前", now - first.at),
             &first.cause,
         ),
-        hint: Some(hint.to_owned()),
+        hint: Some(hint),
     })
 }
 
@@ -426,7 +454,12 @@ async fn callback_addresses(app: &App, deadline: Deadline) -> Option<Vec<String>
 
 fn refused_wechat(refused: &RefusedCallback, now: i64, proof: [&str; 2], news_for: &str, chinese: &str) -> Problem {
     let ago = now - refused.at;
-    let source = refused.source.map(|source| format!("{source}, ")).unwrap_or_default();
+    let source = |comma| {
+        refused
+            .source
+            .map(|source| format!("{source}{comma}"))
+            .unwrap_or_default()
+    };
     let [proof_english, proof_chinese] = proof;
     let [differs_english, differs_chinese] = match refused.sender {
         Sender::WeChat => [
@@ -436,13 +469,13 @@ fn refused_wechat(refused: &RefusedCallback, now: i64, proof: [&str; 2], news_fo
         Sender::Unproven | Sender::Stranger => ["", ""],
     };
     Problem::set_up(caused(
-        &format!("{ago} s ago, {source}{proof_english}{differs_english}"),
-        &format!("{ago} 秒前，{source}{proof_chinese}{differs_chinese}"),
+        &format!("{ago} s ago, {}{proof_english}{differs_english}", source(", ")),
+        &format!("{ago} 秒前，{}{proof_chinese}{differs_chinese}", source("，")),
         &refused.cause,
     ))
     .with_hint(format!(
-        "WeChat's callbacks are refused: make the console's server configuration and this one the same. If that is done, this \
-         check passes {news_for} after the last refusal. / 微信的回调正被拒绝，请使公众号后台的服务器配置与此处一致；\
+        "WeChat's callbacks are refused: make the settings at {CALLBACK_PAGE} and this server's the same. If that is done, this \
+         check passes {news_for} after the last refusal. / 微信的回调正被拒绝，请使 {CALLBACK_PAGE} 与此处的设置一致；\
          若已修正，本项将在最后一次失败 {chinese}后恢复。"
     ))
 }

@@ -25,8 +25,8 @@ pub(crate) const ROUTES: &[Route<App>] = &[route!(Operate, GET PATH => examine, 
 
 /// The API whose quota limits the sends.
 const SEND_PATH: &str = "/cgi-bin/message/template/send";
-/// The API whose quota limits the token refreshes.
-const TOKEN_PATH: &str = "/cgi-bin/stable_token";
+/// The APIs whose quotas limit the token refreshes. Only token-refresher knows which one it calls (`WECHAT_TOKEN_API`).
+const TOKEN_PATHS: [&str; 2] = ["/cgi-bin/stable_token", "/cgi-bin/token"];
 /// Budget of one check. Two groups of concurrent checks, and [`TOKEN_BUDGET`] between them, take less than 10 s.
 const CHECK_BUDGET: Duration = Duration::from_millis(2000);
 /// Budget of the check in which WeChat tests the callback URL. It also reads the table.
@@ -142,8 +142,8 @@ async fn with_token(app: &App, has_token: bool, deadline: Deadline) -> Vec<Check
         within(templates, CHECK_BUDGET, checks::templates(app, deadline)),
         within(menu, CHECK_BUDGET, checks::menu(app, deadline)),
         within(callback, CALLBACK_URL_BUDGET, checks::callback_url(app, deadline)),
-        within(sends, CHECK_BUDGET, checks::quota(app, SEND_PATH, deadline)),
-        within(tokens, CHECK_BUDGET, checks::quota(app, TOKEN_PATH, deadline)),
+        within(sends, CHECK_BUDGET, checks::quota(app, &[SEND_PATH], deadline)),
+        within(tokens, CHECK_BUDGET, checks::quota(app, &TOKEN_PATHS, deadline)),
     );
     vec![refresh, templates, menu, callback, sends, tokens]
 }

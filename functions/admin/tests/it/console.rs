@@ -79,6 +79,30 @@ async fn a_caller_learns_the_accounts_state_and_what_it_may_do() {
     assert_eq!(admin.function.send(&page("/api/account")).await.status, 401);
 }
 
+/// By the rid WeChat shows the call, which carried the AppSecret.
+#[tokio::test]
+async fn a_failed_refresh_is_told_without_the_rid() {
+    let mut admin = Admin::without_token().await;
+    admin.stage.wechat.whitelist(json!(["198.51.100.7"])).await;
+    let failure = json!({
+        "failed_at": 1_767_225_600, "failed_owner": "run", "failed_errcode": 40164,
+        "failed_message": "invalid ip 127.0.0.1, not in whitelist rid: 6698ef60-27d10c40-100819f9",
+    });
+    admin.stage.table.set("token", &failure).await;
+    let menu = admin.get("/api/menu").await;
+    assert_eq!((menu.status, &menu.body["errcode"]), (503, &json!(40164)), "{menu:?}");
+    let account = admin.get("/api/account").await;
+    assert_eq!(account.body["failure"]["errcode"], 40164, "{account:?}");
+    for told in [menu.body, account.body["failure"].clone()] {
+        let told = told.to_string();
+        assert!(
+            told.contains("127.0.0.1"),
+            "operators need the address to whitelist: {told}"
+        );
+        assert!(!told.contains("rid"), "{told}");
+    }
+}
+
 const STAFF_LOGIN: &[(&str, &str)] = &[
     ("JWT_ISSUER", "https://login.example.com/staff"),
     ("JWT_AUDIENCE", "wechat,shop"),

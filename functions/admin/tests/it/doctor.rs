@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use testing::{account::API_KEY, now};
-use wechat::clock::beijing_day;
+use wechat::{bilingual::halves, clock::beijing_day};
 
 use crate::Admin;
 
@@ -200,7 +200,7 @@ async fn callbacks_that_have_stopped_are_missed_after_a_day() {
     note_accepted(&admin, 23 * 3600).await;
     assert_eq!(check(&examine(&mut admin).await, "callbacks")["ok"], true);
     note_accepted(&admin, 25 * 3600).await;
-    assert_failed(&examine(&mut admin).await, "callbacks", &["25 h", "服务器配置"]);
+    assert_failed(&examine(&mut admin).await, "callbacks", &["25 h", "域名与消息推送配置"]);
 }
 
 fn lost_ping() -> Value {
@@ -305,6 +305,17 @@ async fn what_the_account_lacks_is_told_by_the_check_that_finds_it() {
 }
 
 #[tokio::test]
+async fn a_quota_that_wechat_does_not_tell_is_no_fault() {
+    let mut admin = Admin::start().await;
+    let fault = json!({"path": "/cgi-bin/openapi/quota/get", "errcode": 76021, "times": 3});
+    admin.stage.wechat.control("faults", &fault).await;
+    let found = examine(&mut admin).await;
+    for name in ["send quota", "token quota"] {
+        assert_eq!(check(&found, name)["ok"], true, "{found}");
+    }
+}
+
+#[tokio::test]
 async fn a_refresher_that_cannot_be_invoked_is_named_by_its_variable() {
     let mut admin = Admin::start_with(&[("AWS_ENDPOINT_URL_LAMBDA", "http://127.0.0.1:9")]).await;
     assert_failed(
@@ -346,8 +357,13 @@ async fn callbacks_that_own_code_has_not_taken_are_told_and_fail_the_check_when_
     let report = examine(&mut admin).await;
     let waiting = check(&report, "own code");
     assert_eq!(waiting["ok"], true, "own code is asked again by itself: {waiting}");
-    for words in ["shop.example.com/wechat", "1 waiting", "own code answered 500"] {
-        assert!(waiting["detail"].as_str().unwrap().contains(words), "{waiting}");
+    let detail = waiting["detail"].as_str().unwrap();
+    for words in [
+        "shop.example.com/wechat",
+        "1 waiting, 0 dead: own code answered 500 / ",
+        "1 条等待，0 条已放弃：自有服务应答 500",
+    ] {
+        assert!(detail.contains(words), "{detail}");
     }
     let late = json!({"at": now() - 3 * 3600, "isk": now() + 3600});
     admin.stage.table.keep_forward("c1", &late).await;
@@ -384,9 +400,13 @@ async fn relayed_calls_are_told_by_the_names_of_their_keys() {
     let report = examine(&mut admin).await;
     let relay = check(&report, "relay");
     assert_eq!(relay["ok"], true);
-    let detail = relay["detail"].as_str().unwrap();
+    let (english, chinese) = halves(relay["detail"].as_str().unwrap());
     assert!(
-        detail.ends_with("老商城 shop 1203 (4), root 7 (0), gone1 2 (0)"),
-        "{detail}"
+        english.ends_with(": 老商城 shop 1203 (4), root 7 (0), gone1 2 (0)"),
+        "{english}"
+    );
+    assert!(
+        chinese.ends_with("：老商城 shop 1203 (4)，root 7 (0)，gone1 2 (0)"),
+        "{chinese}"
     );
 }

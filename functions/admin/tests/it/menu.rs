@@ -330,20 +330,30 @@ async fn of_two_rollbacks_at_once_one_adds_the_conditional_menus() {
     }
     assert_eq!(admin.delete("/api/menu").await.status, 200);
 
-    let slow = json!({"delay_ms": 500, "times": 2});
+    let slow = json!({"delay_ms": 800, "times": 2});
     admin.stage.wechat.fault(ADD_CONDITIONAL, &slow).await;
     let before = admin.stage.wechat.calls(ADD_CONDITIONAL).await;
     let mut other = admin.stage.function(BINARY).await;
     let mut third = admin.stage.function(BINARY).await;
-    let create = async {
+    let changes = async {
         // What the rollback has not added yet is kept nowhere else.
         let adds = || async { (admin.stage.wechat.calls(ADD_CONDITIONAL).await > before).then_some(()) };
         eventually("the first conditional menu", adds).await;
-        third.post("/api/menu", &menu("other")).await
+        let mut conditional = menu("vip");
+        conditional["matchrule"] = json!({"tag_id": "102"});
+        [
+            third.post("/api/menu/conditional", &conditional).await,
+            third.delete("/api/menu/conditional/1").await,
+            third.post("/api/menu", &menu("other")).await,
+        ]
     };
     let rollback = post("/api/menu/rollback", &Value::Null);
-    let (one, two, create) = tokio::join!(admin.function.send(&rollback), other.send(&rollback), create);
-    assert_eq!(create.status, 409, "{create:?}");
+    let (one, two, changes) = tokio::join!(admin.function.send(&rollback), other.send(&rollback), changes);
+    for change in changes {
+        assert_eq!(change.status, 409, "{change:?}");
+        let seconds: u64 = change.headers["retry-after"].as_str().unwrap().parse().unwrap();
+        assert!((1..=30).contains(&seconds), "{change:?}");
+    }
     let (waits, done) = if one.status == 409 { (one, two) } else { (two, one) };
     assert_eq!(waits.status, 409, "{waits:?} {done:?}");
     assert_ne!(done.status, 409, "{waits:?} {done:?}");

@@ -4,7 +4,7 @@
 use serde_json::json;
 use testing::{Fault, Response, Service, Stage};
 
-use crate::{Relay, SHOP, call, errcode, json_of, line, save_keys};
+use crate::{Relay, SHOP, call, errcode, get_token, json_of, line, save_keys};
 
 const MENU: &str = "/cgi-bin/menu/get";
 const USERS: &str = "/cgi-bin/user/get";
@@ -89,6 +89,25 @@ async fn the_address_that_is_not_whitelisted_is_told_as_wechat_does() {
         !errmsg.contains("rid"),
         "the rid is of a call with the AppSecret: {errmsg}"
     );
+}
+
+/// Anybody can have the table read: by a made-up key, and by any access_token at an instance that has just started.
+#[tokio::test]
+async fn a_stranger_is_not_told_why_the_table_refuses() {
+    const ROLE: &str = "arn:aws:sts::123456789012:assumed-role/relay";
+    let stage = Stage::with_token().await.behind_proxies().await;
+    let refused = json!({
+        "__type": "com.amazonaws.dynamodb.v20120810#AccessDeniedException", "message": format!("User: {ROLE} is not authorized"),
+    });
+    stage.proxy(Service::Table).fail(.., Fault::json(400, refused));
+    let mut relay = Relay::on(stage).await;
+    let with_any_token = call("GET", &format!("{MENU}?access_token=anything"));
+    for request in [get_token("wk_0000000000000000000000000madeup1"), with_any_token] {
+        let response = relay.function.send(&request).await;
+        assert_outage(&response, 503);
+        assert!(!response.body.to_string().contains("123456789012"), "{response:?}");
+    }
+    assert!(relay.logs().contains(ROLE), "the operator reads why");
 }
 
 /// The relay while WeChat refuses the bundle a token, and the access_token of a caller.

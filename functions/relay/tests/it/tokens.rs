@@ -125,10 +125,7 @@ async fn a_secret_that_could_be_guessed_signs_nothing() {
         let mut function = stage.function(BINARY).await;
         let response = function.send(&get_token("a-root-key-of-this-test")).await;
         assert!(response.status >= 500, "{response:?}");
-        assert!(
-            response.body["errmsg"].as_str().unwrap().contains("relay_secret"),
-            "{response:?}"
-        );
+        assert!(function.logs().contains("relay_secret"), "{}", function.logs());
     }
 }
 

@@ -6,6 +6,7 @@ use testing::{
     Function, Response, Stage,
     event::{Request, post},
 };
+use wechat::bilingual::halves;
 
 use crate::{BINARY, once::kill_at};
 
@@ -150,6 +151,9 @@ async fn a_lost_answer_is_told_and_never_repeated() {
             "{fault}: {first:?}"
         );
         assert_eq!(first.body["may_have_been_sent"], true);
+        let (english, chinese) = halves(first.body["detail"].as_str().unwrap());
+        assert!(english.is_ascii(), "{english}");
+        assert!(chinese.starts_with("微信可能已受理该消息："), "{chinese}");
         assert!(first.body["client_msg_id"].is_null() && first.body["errcode"].is_null());
         assert!(first.headers["retry-after"].is_null(), "{first:?}");
         for function in [function, &mut stage.function(BINARY).await] {

@@ -1,8 +1,13 @@
 //! Messages with `send_at`, a person's history, and a day's problems.
 
 use serde_json::{Value, json};
-use simulator::FOLLOWER;
-use testing::{Stage, account::APP_ID, event::get, message, message_for, message_to, now};
+use simulator::{FOLLOWER, TEMPLATE_ID};
+use testing::{
+    Stage,
+    account::APP_ID,
+    event::{get, post},
+    message, message_for, message_to, now,
+};
 use wechat::{
     clock::beijing_day,
     store::{MessageStatus, Receipt, Table},
@@ -42,6 +47,76 @@ async fn a_message_with_a_time_is_scheduled_once_for_a_key() {
     assert_eq!(function.get("/api/scheduled/ffff").await.status, 404);
     assert_eq!(function.delete("/api/scheduled/ffff").await.status, 404);
     assert_eq!(stage.wechat.calls(SEND).await, 0);
+}
+
+/// What a stolen key has scheduled goes out after it is revoked, unless somebody finds and cancels it.
+#[tokio::test]
+async fn what_waits_is_listed_with_its_key_the_first_due_first() {
+    const OTHER: &str = "wk_00000000000000000000000000other1";
+    let stage = Stage::with_token().await;
+    stage.table.bind("u-1", FOLLOWER).await;
+    let limited = json!({"name": "shop", "scopes": ["send"], "templates": ["ANOTHER_TEMPLATE"]});
+    stage.table.save_keys(&[(OTHER, limited)]).await;
+    let function = &mut stage.function(BINARY).await;
+    let soon = now() + 3600;
+    let mut later = message_for("user", "u-1");
+    later["send_at"] = json!(soon + 60);
+    let later = send(function, &later).await.body["scheduled"].clone();
+    let mut of_another = at(json!(soon));
+    of_another["template_id"] = json!("ANOTHER_TEMPLATE");
+    of_another["validate"] = json!("warn");
+    let first = function
+        .ask(post("/api/sendTemplateMessage", &of_another).api_key(OTHER))
+        .await;
+    let first = first.body["scheduled"].clone();
+    let expected = [
+        json!({"scheduled": first, "send_at": soon, "key": "shop", "template_id": "ANOTHER_TEMPLATE", "touser": FOLLOWER}),
+        json!({"scheduled": later, "send_at": soon + 60, "key": "root", "template_id": TEMPLATE_ID, "touser": null, "user": "u-1"}),
+    ];
+    let listed = function.get("/api/scheduled").await;
+    assert_eq!(listed.parts(), (200, json!({"messages": expected})));
+    let own = function.ask(get("/api/scheduled").api_key(OTHER)).await;
+    assert_eq!(own.body["messages"], json!([expected[0]]), "of its templates only");
+
+    let cancel = format!("/api/scheduled/{}", first.as_str().unwrap());
+    assert_eq!(function.delete(&cancel).await.status, 204);
+    let listed = function.get("/api/scheduled").await;
+    assert_eq!(listed.body["messages"], json!([expected[1]]));
+
+    for index in 0..100 {
+        send(function, &at(json!(soon + index))).await;
+    }
+    let (mut path, mut pages) = ("/api/scheduled".to_owned(), Vec::new());
+    loop {
+        let page = function.get(&path).await.body;
+        pages.push(page["messages"].as_array().unwrap().clone());
+        let Some(cursor) = page["cursor"].as_str() else { break };
+        path = format!("/api/scheduled?cursor={cursor}");
+    }
+    assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), [100, 1]);
+    let times: Vec<i64> = pages
+        .concat()
+        .iter()
+        .map(|waits| waits["send_at"].as_i64().unwrap())
+        .collect();
+    assert!(times.is_sorted(), "{times:?}");
+    assert_eq!(function.get("/api/scheduled?cursor=x").await.status, 400);
+}
+
+#[tokio::test]
+async fn a_key_gets_its_answer_also_when_the_message_could_no_longer_be_scheduled() {
+    let stage = Stage::with_token().await;
+    stage.table.bind("u-1", FOLLOWER).await;
+    let function = &mut stage.function(BINARY).await;
+    let mut to_user = message_for("user", "u-1");
+    to_user["send_at"] = json!(now() + 3600);
+    let first = send_with_key(function, &to_user, "order-1").await;
+    assert_eq!(first.status, 202, "{first:?}");
+    stage.table.delete("user#u-1").await;
+    let again = send_with_key(function, &to_user, "order-1").await;
+    assert_eq!(again.parts(), first.parts());
+    let other = send_with_key(function, &to_user, "order-2").await;
+    assert_eq!(other.status, 404, "{other:?}");
 }
 
 #[tokio::test]

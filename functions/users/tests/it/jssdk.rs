@@ -70,21 +70,54 @@ async fn only_pages_of_listed_hosts_are_signed_and_may_read_the_answer() {
 }
 
 #[tokio::test]
-async fn no_ticket_is_a_failure_that_says_why() {
+async fn no_ticket_is_a_failure_that_says_why_and_asks_wechat_once() {
+    const GET_TICKET: &str = "/cgi-bin/ticket/getticket";
     let mut users = Users::start().await;
-    users
-        .stage
-        .wechat
-        .fault("/cgi-bin/ticket/getticket", &json!({"errcode": 48001}))
-        .await;
+    let fault = json!({"errcode": 48001, "errmsg": "api unauthorized by 198.51.100.7", "times": 99});
+    users.stage.wechat.fault(GET_TICKET, &fault).await;
+    for _ in 0..20 {
+        let refused = users.send(&ask(PAGE).into()).await;
+        assert_eq!(
+            (
+                refused.status,
+                &refused.body["errcode"],
+                &refused.headers["retry-after"]
+            ),
+            (503, &json!(48001), &json!("10")),
+            "{refused:?}"
+        );
+        assert!(refused.body["detail"].as_str().unwrap().contains(" / "), "{refused:?}");
+        let told = refused.body.to_string();
+        assert!(
+            !told.contains("198.51.100.7") && !told.contains("rid"),
+            "WeChat's own words: {told}"
+        );
+    }
+    assert_eq!(users.stage.wechat.calls(GET_TICKET).await, 1);
+    assert!(users.logs().contains("198.51.100.7"), "the operator reads why");
+    users.stage.wechat.clear_faults().await;
+    let mut other = users.another().await;
+    assert_eq!(other.send(&ask(PAGE).into()).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_page_is_not_told_which_address_is_not_whitelisted() {
+    let mut users = Users::start().await;
+    users.stage.table.delete("token").await;
+    users.stage.wechat.whitelist(json!(["198.51.100.7"])).await;
     let refused = users.send(&ask(PAGE).into()).await;
     assert_eq!(
         (refused.status, &refused.body["errcode"]),
-        (503, &json!(48001)),
+        (503, &json!(40164)),
         "{refused:?}"
     );
-    users.stage.wechat.clear_faults().await;
-    assert_eq!(users.send(&ask(PAGE).into()).await.status, 200);
+    let hint = refused.body["hint"].as_str().unwrap();
+    assert!(hint.contains("IP白名单"), "what to do: {hint}");
+    let told = refused.body.to_string();
+    assert!(
+        !told.contains("127.0.0.1") && refused.body.get("errmsg").is_none(),
+        "{told}"
+    );
 }
 
 #[tokio::test]

@@ -29,6 +29,19 @@ async fn a_user_is_bound_found_and_deleted() {
     assert!(!users.logs().contains("\"o1\""));
 }
 
+/// `/api/users/u-1%2F` names the user `u-1/`, and must not act on `u-1`.
+#[tokio::test]
+async fn a_slash_behind_an_id_is_no_other_spelling_of_it() {
+    let mut users = Users::start().await;
+    users.put_user("u-1", "o1").await;
+    let named = |method: &str| api(method, "/api/users/x").with("/rawPath", "/api/users/u-1/");
+    let put = named("PUT").json(&json!({"openid": "o2"}));
+    for request in [named("DELETE"), put, named("GET")] {
+        assert_eq!(users.send(&request.into()).await.status, 404);
+    }
+    assert_eq!(users.get("/api/users/u-1").await.body["openid"], "o1");
+}
+
 /// API Gateway hands paths over decoded, so an id with a slash would look like another path.
 #[tokio::test]
 async fn an_id_of_any_characters_is_reached_by_path_or_query() {

@@ -1,12 +1,13 @@
 //! Judges WeChat's answers: which are about one recipient, which about the campaign, and when there are too many refusals.
 
-use std::{collections::VecDeque, time::Duration};
+use std::collections::VecDeque;
 
 use wechat::{
     api::{ApiError, Rejection},
-    campaign::{Change, WaitingFor},
-    errcode::{self, Class, NOT_WHITELISTED, Retry},
-    sending::refusal,
+    campaign::{Change, FirstAnswers, WaitingFor},
+    clock::until_midnight_in_beijing,
+    errcode::is_about_the_whitelist,
+    sending::{Doubt, Obstacle, refusal},
     token::{CallError, CallFailure, TokenError},
 };
 
@@ -32,12 +33,25 @@ pub(crate) enum Verdict {
     GoesOn,
     /// It goes on, slower.
     Slower,
-    /// No message goes out until something outside changes.
+    /// It sends no more for now.
+    Ends(Ending),
+}
+
+/// Why a campaign sends no more for now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Something outside has to change.
     Waits(WaitingFor, String),
-    /// No message goes out while another campaign may need what is left of the quota.
+    /// Another campaign may need what is left of the quota.
     Yields(String),
     /// Somebody has to look.
     Stops(String),
+}
+
+impl From<Ending> for Verdict {
+    fn from(ending: Ending) -> Self {
+        Self::Ends(ending)
+    }
 }
 
 /// What WeChat's answer to one attempt means for the recipient and for the campaign.
@@ -49,28 +63,23 @@ pub(crate) struct Judgement {
 /// The answers of a campaign.
 #[derive(Debug)]
 pub(crate) struct Judge {
-    /// Whether WeChat has accepted any message.
-    pub(crate) has_accepted: bool,
-    /// Refusals before the first acceptance.
-    pub(crate) refused_first: u32,
+    pub(crate) first_answers: FirstAnswers,
     /// Answers that say what became of a message.
     pub(crate) clear_answers: u64,
     /// The last answers of this run: whether each was a refusal.
     last: VecDeque<bool>,
-    /// The last errcode that may concern one recipient only. Once it comes for a second recipient, it concerns everybody.
-    doubtful: Option<i64>,
+    doubt: Doubt,
     silent: u32,
     silent_since: i64,
 }
 
 impl Judge {
-    pub(crate) fn new(has_accepted: bool, refused_first: u32) -> Self {
+    pub(crate) fn new(first_answers: FirstAnswers) -> Self {
         Self {
-            has_accepted,
-            refused_first,
+            first_answers,
             clear_answers: 0,
             last: VecDeque::with_capacity(WINDOW),
-            doubtful: None,
+            doubt: Doubt::default(),
             silent: 0,
             silent_since: 0,
         }
@@ -105,7 +114,7 @@ impl Judge {
         let (change, verdict) = match rejection {
             None => (Change::Requeued, self.not_asked(&error, now)),
             Some(rejection) => {
-                let verdict = self.about_the_campaign(rejection, is_repeat);
+                let verdict = self.about_the_campaign(rejection, is_repeat, now);
                 let refused = Change::Refused(rejection.errcode.to_string());
                 match verdict {
                     Verdict::GoesOn if is_repeat => (refused, self.repeat_refused()),
@@ -124,29 +133,28 @@ impl Judge {
         Judgement { change, verdict }
     }
 
-    /// Judges a failed call that is not about a recipient, such as one for a list of followers.
-    pub(crate) fn judge_call(&mut self, error: CallError, now: i64) -> Verdict {
+    /// Judges a failed call that is not about a recipient, such as one for a list of followers. `None` when the run is about to end.
+    pub(crate) fn judge_call(&mut self, error: CallError, now: i64) -> Option<Ending> {
         let (words, is_refusal) = (error.to_string(), refusal(&error).is_some());
         match self.judge(Err(error), 0, false, now).verdict {
-            Verdict::GoesOn if is_refusal => Verdict::Stops(words),
-            Verdict::Slower => Verdict::Waits(WaitingFor::Platform, words),
-            verdict => verdict,
+            Verdict::GoesOn => is_refusal.then_some(Ending::Stops(words)),
+            Verdict::Slower => Some(Ending::Waits(WaitingFor::Platform, words)),
+            Verdict::Ends(ending) => Some(ending),
         }
     }
 
-    fn about_the_campaign(&mut self, rejection: &Rejection, is_repeat: bool) -> Verdict {
-        let (entry, errcode) = (rejection.entry(), rejection.errcode);
+    fn about_the_campaign(&mut self, rejection: &Rejection, is_repeat: bool, now: i64) -> Verdict {
         let reason = || in_words(rejection);
-        // The repeats of one message are about one recipient.
-        let mut is_the_first = || is_repeat || self.doubtful.replace(errcode) != Some(errcode);
-        match (entry.class, entry.retry) {
-            _ if rejection.errcode == NOT_WHITELISTED => Verdict::Waits(WaitingFor::Whitelist, reason()),
-            (Class::Token, _) => Verdict::Waits(WaitingFor::Token, reason()),
-            (Class::Quota, Retry::NextDay) => Verdict::Waits(WaitingFor::Quota, reason()),
-            (Class::Quota, Retry::After(_)) => Verdict::Slower,
-            _ if entry.may_be_about_one_recipient() && is_the_first() => Verdict::GoesOn,
-            _ if entry.refuses_everybody() => Verdict::Stops(reason()),
-            _ => Verdict::GoesOn,
+        match Obstacle::of(rejection.errcode) {
+            Some(Obstacle::Whitelist) => Ending::Waits(WaitingFor::Whitelist, reason()).into(),
+            Some(Obstacle::Token) => Ending::Waits(WaitingFor::Token, reason()).into(),
+            Some(Obstacle::Quota) => Ending::Waits(WaitingFor::Quota, reason()).into(),
+            Some(Obstacle::Rate) => Verdict::Slower,
+            Some(Obstacle::Platform) => self.no_clear_answer(now),
+            // The repeats of one message are about one recipient.
+            None if is_repeat && rejection.entry().may_be_about_one_recipient() => Verdict::GoesOn,
+            None if self.doubt.is_about_everybody(rejection) => Ending::Stops(reason()).into(),
+            None => Verdict::GoesOn,
         }
     }
 
@@ -166,22 +174,22 @@ impl Judge {
         }
         self.last.push_back(is_refusal);
         if !is_refusal {
-            self.has_accepted = true;
+            self.first_answers = FirstAnswers::Accepted;
             return Verdict::GoesOn;
         }
-        if !self.has_accepted {
-            self.refused_first += 1;
-            if self.refused_first >= FIRST {
-                return Verdict::Stops(format!(
+        if let FirstAnswers::Refused(refused) = &mut self.first_answers {
+            *refused += 1;
+            if *refused >= FIRST {
+                return Verdict::from(Ending::Stops(format!(
                     "WeChat refused all of the first {FIRST} recipients: see the refusals / 前 {FIRST} 位接收者均被微信拒绝，请查看拒绝原因"
-                ));
+                )));
             }
         }
         let refused = self.last.iter().filter(|is_refusal| **is_refusal).count();
         if self.last.len() == WINDOW && refused * 2 >= WINDOW {
-            return Verdict::Stops(format!(
+            return Verdict::from(Ending::Stops(format!(
                 "WeChat refused {refused} of {WINDOW} recipients in a row: see the refusals / 连续 {WINDOW} 位接收者中有 {refused} 位被微信拒绝，请查看拒绝原因"
-            ));
+            )));
         }
         Verdict::GoesOn
     }
@@ -198,7 +206,7 @@ impl Judge {
                     TokenError::Refused(rejection) => in_words(rejection),
                     error => error.to_string(),
                 };
-                Verdict::Waits(waiting, reason)
+                Ending::Waits(waiting, reason).into()
             }
             // The run is about to end.
             CallFailure::Api(ApiError::OutOfTime { .. }) => Verdict::GoesOn,
@@ -213,26 +221,23 @@ impl Judge {
         self.silent += 1;
         let is_down = self.silent >= SILENT || (self.silent >= SILENT_FEW && now - self.silent_since >= SILENT_FOR);
         if is_down {
-            return Verdict::Waits(WaitingFor::Platform, NO_CLEAR_ANSWER.to_owned());
+            return Ending::Waits(WaitingFor::Platform, NO_CLEAR_ANSWER.to_owned()).into();
         }
         Verdict::Slower
     }
 }
 
-/// Whether this errcode says what WeChat thinks of the message, so that another repeat is told the same.
+/// Whether this errcode says what WeChat thinks of the message, so a repeat would be refused again.
 pub(crate) fn is_clear_refusal(errcode: &str) -> bool {
-    errcode.parse().is_ok_and(|code| {
-        let class = errcode::lookup(code).class;
-        code != NOT_WHITELISTED && !matches!(class, Class::Token | Class::Quota | Class::Platform)
-    })
+    errcode.parse().is_ok_and(|errcode| Obstacle::of(errcode).is_none())
 }
 
 /// Whether the token cannot be had because of the IP whitelist.
 fn is_whitelist(error: &TokenError) -> bool {
     use wechat::token::RefreshRequestError::Failed;
     match error {
-        TokenError::Refused(rejection) => rejection.errcode == NOT_WHITELISTED,
-        TokenError::Request(Failed { errcode, .. }) => *errcode == Some(NOT_WHITELISTED),
+        TokenError::Refused(rejection) => is_about_the_whitelist(rejection.errcode),
+        TokenError::Request(Failed { errcode, .. }) => errcode.is_some_and(is_about_the_whitelist),
         _ => false,
     }
 }
@@ -256,16 +261,15 @@ pub(crate) fn until_next_probe(probes: u32) -> i64 {
 /// Epoch seconds at which a campaign that waits for quota goes on: soon after midnight in Beijing. WeChat does not document the
 /// hour at which it renews quotas, so in the first hour of a day it is asked again sooner.
 pub(crate) fn quota_returns_at(now: i64) -> i64 {
-    const SOON: Duration = Duration::from_secs(5 * 60);
+    const SOON: i64 = 5 * 60;
     /// Seconds to midnight. With more left, the day is in its first hour.
-    const LEFT_AFTER_FIRST_HOUR: u64 = 23 * 3600;
-    let to_midnight = Retry::NextDay.seconds(now).unwrap_or(3600);
-    let wait = if to_midnight > LEFT_AFTER_FIRST_HOUR {
-        SOON.as_secs()
+    const LEFT_AFTER_FIRST_HOUR: i64 = 23 * 3600;
+    let to_midnight = until_midnight_in_beijing(now);
+    if to_midnight > LEFT_AFTER_FIRST_HOUR {
+        now + SOON
     } else {
-        to_midnight + 10
-    };
-    now + i64::try_from(wait).unwrap_or(3600)
+        now + to_midnight + 10
+    }
 }
 
 #[cfg(test)]
@@ -296,7 +300,7 @@ mod tests {
     }
 
     fn judge() -> Judge {
-        Judge::new(false, 0)
+        Judge::new(FirstAnswers::default())
     }
 
     #[test]
@@ -309,12 +313,16 @@ mod tests {
             (40241, Change::Refused("40241".to_owned()), None),
             (45009, Change::Requeued, Some(WaitingFor::Quota)),
             (40164, Change::Requeued, Some(WaitingFor::Whitelist)),
+            (61004, Change::Requeued, Some(WaitingFor::Whitelist)),
+            (45035, Change::Requeued, Some(WaitingFor::Whitelist)),
             (40001, Change::Requeued, Some(WaitingFor::Token)),
         ] {
             let judged = judge().judge(refused(errcode), ASKED, false, NOW);
             assert_eq!(judged.change, change, "{errcode}");
             match (judged.verdict, waits) {
-                (Verdict::Waits(waiting, _), Some(expected)) => assert_eq!(waiting, expected, "{errcode}"),
+                (Verdict::Ends(Ending::Waits(waiting, _)), Some(expected)) => {
+                    assert_eq!(waiting, expected, "{errcode}")
+                }
                 (verdict, None) => assert_eq!(verdict, Verdict::GoesOn, "{errcode}"),
                 (verdict, _) => panic!("{errcode}: {verdict:?}"),
             }
@@ -322,7 +330,7 @@ mod tests {
         for errcode in [40249, 43116, 40037, 48001, 43106] {
             let judged = judge().judge(refused(errcode), ASKED, false, NOW);
             assert_eq!(judged.change, Change::Requeued, "{errcode}");
-            let Verdict::Stops(reason) = judged.verdict else {
+            let Verdict::Ends(Ending::Stops(reason)) = judged.verdict else {
                 panic!("{errcode} goes on");
             };
             assert!(
@@ -330,7 +338,7 @@ mod tests {
                 "{reason}"
             );
         }
-        for errcode in [45011, -1] {
+        for errcode in [45011, 44990, -1] {
             assert_eq!(
                 judge().judge(refused(errcode), ASKED, false, NOW).verdict,
                 Verdict::Slower
@@ -355,7 +363,7 @@ mod tests {
         let mut all = judge();
         let stopped = (1..=60).find(|_| {
             let judged = all.judge(refused(43004), ASKED, false, NOW);
-            matches!(judged.verdict, Verdict::Stops(_))
+            matches!(judged.verdict, Verdict::Ends(Ending::Stops(_)))
         });
         assert_eq!(stopped, Some(50));
 
@@ -366,7 +374,10 @@ mod tests {
             } else {
                 refused(43004)
             };
-            matches!(half.judge(sent, ASKED, false, NOW).verdict, Verdict::Stops(_))
+            matches!(
+                half.judge(sent, ASKED, false, NOW).verdict,
+                Verdict::Ends(Ending::Stops(_))
+            )
         });
         assert_eq!(stopped, Some(199));
 
@@ -391,7 +402,7 @@ mod tests {
             assert_eq!(judged.verdict, Verdict::GoesOn, "{errcode}");
         }
         let second = judge.judge(refused(50002), ASKED, false, NOW);
-        assert!(matches!(second.verdict, Verdict::Stops(_)));
+        assert!(matches!(second.verdict, Verdict::Ends(Ending::Stops(_))));
     }
 
     #[test]
@@ -401,7 +412,10 @@ mod tests {
             let judged = judge.judge(refused(40241), ASKED, true, NOW);
             assert_eq!(judged.verdict, Verdict::GoesOn);
         }
-        assert_eq!((judge.refused_first, judge.clear_answers), (0, 300));
+        assert_eq!(
+            (judge.first_answers, judge.clear_answers),
+            (FirstAnswers::Refused(0), 300)
+        );
     }
 
     #[test]
@@ -427,12 +441,12 @@ mod tests {
             assert_eq!(judge.judge(refused(-1), ASKED, false, NOW).verdict, Verdict::Slower);
         }
         let verdict = judge.judge(refused(-1), ASKED, false, NOW).verdict;
-        assert!(matches!(verdict, Verdict::Waits(WaitingFor::Platform, _)));
-        let mut slow = Judge::new(true, 0);
+        assert!(matches!(verdict, Verdict::Ends(Ending::Waits(WaitingFor::Platform, _))));
+        let mut slow = Judge::new(FirstAnswers::Accepted);
         assert_eq!(slow.judge(refused(-1), ASKED, false, NOW).verdict, Verdict::Slower);
         assert_eq!(slow.judge(refused(-1), ASKED, false, NOW).verdict, Verdict::Slower);
         let verdict = slow.judge(refused(-1), ASKED, false, NOW + SILENT_FOR).verdict;
-        assert!(matches!(verdict, Verdict::Waits(WaitingFor::Platform, _)));
+        assert!(matches!(verdict, Verdict::Ends(Ending::Waits(WaitingFor::Platform, _))));
     }
 
     #[test]

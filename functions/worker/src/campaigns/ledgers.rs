@@ -1,9 +1,9 @@
 //! The ledgers of a campaign: who of each chunk has come how far. The totals follow them.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, ops::Range, time::Duration};
 
 use wechat::{
-    campaign::{Ledger, RecipientState, Totals},
+    campaign::{Ledger, RecipientState, ResendStep, Totals},
     store::{CHUNKS_AT_ONCE, StoredLedger},
 };
 
@@ -16,16 +16,26 @@ const WRITE_PAUSE: Duration = Duration::from_millis(300);
 #[expect(clippy::cast_possible_truncation, reason = "it is 100")]
 pub(super) const CHUNK_STEP: u32 = CHUNKS_AT_ONCE as u32;
 
+/// Divides `chunks` chunks into steps of at most [`CHUNK_STEP`].
+pub(super) fn chunk_steps(chunks: u32) -> impl Iterator<Item = Range<u32>> {
+    let starts = (0..chunks).step_by(CHUNKS_AT_ONCE);
+    starts.map(move |from| from..chunks.min(from + CHUNK_STEP))
+}
+
 impl Run<'_> {
     /// Returns the ledger of a chunk with `entries` entries.
-    pub(super) async fn ledger(&self, id: &str, chunk: u32, entries: usize) -> Result<StoredLedger, Ended> {
-        let mut found = self.account.table.ledgers(id, [chunk]).await?;
+    pub(super) async fn ledger(&self, chunk: u32, entries: usize) -> Result<StoredLedger, Ended> {
+        let mut found = self.account.table.ledgers(&self.id, [chunk]).await?;
         Ok(found.remove(&chunk).unwrap_or_else(|| new_ledger(entries)))
     }
 
     /// Stores a ledger, and returns it under its new version.
-    pub(super) async fn put_ledger(&self, id: &str, chunk: u32, stored: &StoredLedger) -> Result<StoredLedger, Ended> {
-        let put = self.account.table.put_ledger(id, chunk, stored, &self.owner).await?;
+    pub(super) async fn put_ledger(&self, chunk: u32, stored: &StoredLedger) -> Result<StoredLedger, Ended> {
+        let put = self
+            .account
+            .table
+            .put_ledger(&self.id, chunk, stored, &self.owner)
+            .await?;
         let version = put.ok_or(Ended::Lost)?;
         Ok(StoredLedger {
             version,
@@ -42,7 +52,7 @@ impl Run<'_> {
         loop {
             match write().await {
                 Err(Ended::Store(error)) if attempts < WRITE_ATTEMPTS && self.has_time() => {
-                    tracing::warn!(campaign = self.id(), %error, what, "a write failed and is repeated");
+                    tracing::warn!(campaign = self.id, %error, what, "a write failed and is repeated");
                 }
                 written => return written,
             }
@@ -61,17 +71,12 @@ impl Run<'_> {
 
     /// Counts all ledgers anew: the totals of a run that died may be behind them.
     pub(super) async fn recount(&self) -> Result<(), Ended> {
-        let (id, chunks) = {
-            let campaign = self.campaign();
-            (campaign.id.clone(), campaign.chunks)
-        };
+        let chunks = self.campaign().chunks;
         let mut totals = Totals::default();
         let mut refusals = BTreeMap::new();
-        let mut from = 0;
-        while from < chunks {
-            let to = chunks.min(from + CHUNK_STEP);
-            let counted = (from..to).filter(|chunk| !self.campaign().skips(*chunk));
-            for stored in self.account.table.ledgers(&id, counted).await?.into_values() {
+        for step in chunk_steps(chunks) {
+            let counted = step.filter(|chunk| !self.campaign().skips(*chunk));
+            for stored in self.account.table.ledgers(&self.id, counted).await?.into_values() {
                 let ledger = &stored.ledger;
                 let states = ledger.marks().iter().enumerate();
                 for (position, state) in states.filter_map(|(position, mark)| Some((position, mark.state()?))) {
@@ -83,7 +88,6 @@ impl Run<'_> {
                     }
                 }
             }
-            from = to;
         }
         let progress = &mut self.campaign().progress;
         // Chunks without a ledger are queued.
@@ -94,30 +98,27 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Queues those again whose outcome is unknown: somebody wants that.
+    /// Queues those again whose outcome is unknown: somebody wants that. Receipts that have come meanwhile settle some of them.
     pub(super) async fn requeue_unknown(&self) -> Result<(), Ended> {
-        let (id, chunks) = {
-            let campaign = self.campaign();
-            (campaign.id.clone(), campaign.chunks)
-        };
-        let mut from = 0;
-        while from < chunks {
+        let chunks = self.campaign().chunks;
+        for step in chunk_steps(chunks) {
             if !self.may_go_on() {
                 return Ok(());
             }
-            let to = chunks.min(from + CHUNK_STEP);
-            for (chunk, before) in self.account.table.ledgers(&id, from..to).await? {
-                let mut stored = before.clone();
-                if stored.ledger.requeue_unknown() > 0 {
-                    self.put_ledger(&id, chunk, &stored).await?;
+            for (chunk, before) in self.account.table.ledgers(&self.id, step).await? {
+                let mut stored = self.with_receipts(chunk, &before).await?;
+                stored.ledger.requeue_unknown();
+                if stored != before {
+                    self.put_ledger(chunk, &stored).await?;
                 }
             }
-            from = to;
         }
         // The order that began the resend may have replaced newer totals.
         self.recount().await?;
         let mut campaign = self.campaign();
-        campaign.progress.is_requeueing = false;
+        if let Some(resend) = &mut campaign.progress.resend {
+            resend.step = ResendStep::Sending;
+        }
         campaign.progress.position = 0;
         Ok(())
     }

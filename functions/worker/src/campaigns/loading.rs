@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use wechat::{
     api::calls::followers::{Followers, GetFollowers, GetTagged},
-    campaign::{Audience, CHUNK, CampaignState, Change, Loading, Mark, NewState, Recipient, into_chunks},
+    campaign::{Audience, CHUNK, CampaignState, Change, FirstAnswers, Loading, Mark, NewState, Recipient, into_chunks},
     digest::sha256,
     errcode::NOT_A_FOLLOWER,
     store::USERS_LIMIT,
@@ -14,7 +14,7 @@ use wechat::{
 
 use super::{
     judge::Judge,
-    ledgers::{CHUNK_STEP, new_ledger},
+    ledgers::{CHUNK_STEP, chunk_steps, new_ledger},
     run::{Ended, Run},
 };
 
@@ -46,8 +46,10 @@ impl Run<'_> {
                 Loading::Followers { after } => match self.followers(audience, &after).await {
                     Ok(page) => self.add_followers(&after, page).await?,
                     Err(error) => {
-                        let verdict = Judge::new(true, 0).judge_call(error, self.now());
-                        return self.follow(verdict, None).await;
+                        return match Judge::new(FirstAnswers::Accepted).judge_call(error, self.now()) {
+                            Some(ending) => self.follow(ending, None).await,
+                            None => Ok(()),
+                        };
                     }
                 },
                 Loading::Users { chunk } if chunk < chunks => {
@@ -57,14 +59,7 @@ impl Run<'_> {
                 }
                 Loading::Users { .. } => self.begin_passes(),
                 Loading::Duplicates { pass, passes, people } => self.find_duplicates(pass, passes, people).await?,
-                Loading::Over => {
-                    self.recount().await?;
-                    {
-                        let progress = &mut self.campaign().progress;
-                        progress.refused_at_loading = progress.totals.refused;
-                    }
-                    return self.begin().await;
-                }
+                Loading::Over => return self.begin().await,
             }
         }
         Ok(())
@@ -74,7 +69,7 @@ impl Run<'_> {
     async fn begin(&self) -> Result<(), Ended> {
         let people = self.campaign().progress.recipients;
         tracing::info!(
-            campaign = self.id(),
+            campaign = self.id,
             people,
             "the audience of a campaign is loaded / 群发任务接收者加载完毕"
         );
@@ -102,12 +97,12 @@ impl Run<'_> {
         let Followers { openids, next } = page;
         let count = openids.len() as u64;
         let chunks = into_chunks(openids.into_iter().map(Recipient::of).collect());
-        let (id, first, entries) = {
+        let (first, entries) = {
             let campaign = self.campaign();
-            (campaign.id.clone(), campaign.chunks, campaign.entries)
+            (campaign.chunks, campaign.entries)
         };
         let table = &self.account.table;
-        table.put_chunks(&id, first, &chunks).await?;
+        table.put_chunks(&self.id, first, &chunks).await?;
         let progress = {
             let mut campaign = self.campaign();
             campaign.chunks = first + u32::try_from(chunks.len()).unwrap_or(u32::MAX);
@@ -121,7 +116,7 @@ impl Run<'_> {
         let (progress, chunks, entries) = progress;
         let _one_at_a_time = self.writing.lock().await;
         if table
-            .extend_campaign(&id, &self.owner, &progress, chunks, entries)
+            .extend_campaign(&self.id, &self.owner, &progress, chunks, entries)
             .await?
         {
             Ok(())
@@ -142,10 +137,9 @@ impl Run<'_> {
 
     /// Resolves the users that these chunks name. Nothing reaches one who is not bound, or has unfollowed.
     async fn resolve_users(&self, chunks: std::ops::Range<u32>) -> Result<(), Ended> {
-        let id = self.id();
         let table = &self.account.table;
         let counted = chunks.filter(|chunk| !self.campaign().skips(*chunk));
-        for (chunk, mut recipients) in table.chunks(&id, counted).await? {
+        for (chunk, mut recipients) in table.chunks(&self.id, counted).await? {
             let wanted: Vec<&str> = recipients.iter().filter_map(|entry| entry.user.as_deref()).collect();
             if wanted.is_empty() {
                 continue;
@@ -165,13 +159,15 @@ impl Run<'_> {
                     }
                 }
             }
-            table.put_chunks(&id, chunk, std::slice::from_ref(&recipients)).await?;
+            table
+                .put_chunks(&self.id, chunk, std::slice::from_ref(&recipients))
+                .await?;
             if !refused.is_empty() {
-                let mut stored = self.ledger(&id, chunk, recipients.len()).await?;
+                let mut stored = self.ledger(chunk, recipients.len()).await?;
                 for (position, errcode) in refused {
                     stored.ledger.apply(position, Change::Refused(errcode));
                 }
-                self.put_ledger(&id, chunk, &stored).await?;
+                self.put_ledger(chunk, &stored).await?;
             }
         }
         Ok(())
@@ -179,21 +175,16 @@ impl Run<'_> {
 
     /// Finds, of a share of all people, those who are in the audience twice. The first entry stays.
     async fn find_duplicates(&self, pass: u32, passes: u32, people: u64) -> Result<(), Ended> {
-        let (id, chunks) = {
-            let campaign = self.campaign();
-            (campaign.id.clone(), campaign.chunks)
-        };
+        let chunks = self.campaign().chunks;
         let mut seen = HashSet::new();
         let table = &self.account.table;
-        let mut from = 0;
-        while from < chunks {
+        for step in chunk_steps(chunks) {
             if !self.may_go_on() {
                 return Ok(());
             }
-            let to = chunks.min(from + CHUNK_STEP);
-            let counted = (from..to).filter(|chunk| !self.campaign().skips(*chunk));
-            let found = table.chunks(&id, counted.clone()).await?;
-            let mut ledgers = table.ledgers(&id, found.keys().copied()).await?;
+            let counted = step.filter(|chunk| !self.campaign().skips(*chunk));
+            let found = table.chunks(&self.id, counted.clone()).await?;
+            let mut ledgers = table.ledgers(&self.id, found.keys().copied()).await?;
             for (chunk, recipients) in found {
                 let stored = ledgers.remove(&chunk).unwrap_or_else(|| new_ledger(recipients.len()));
                 let mut changed = stored.clone();
@@ -205,23 +196,22 @@ impl Run<'_> {
                     }
                 }
                 if changed != stored {
-                    self.put_ledger(&id, chunk, &changed).await?;
+                    self.put_ledger(chunk, &changed).await?;
                 }
             }
-            from = to;
         }
         let people = people + seen.len() as u64;
-        let mut campaign = self.campaign();
-        campaign.progress.loading = if pass + 1 < passes {
-            Loading::Duplicates {
-                pass: pass + 1,
-                passes,
-                people,
-            }
-        } else {
-            campaign.progress.recipients = people;
-            Loading::Over
-        };
+        if pass + 1 < passes {
+            let pass = pass + 1;
+            self.campaign().progress.loading = Loading::Duplicates { pass, passes, people };
+            return Ok(());
+        }
+        self.campaign().progress.recipients = people;
+        self.recount().await?;
+        // Only now: an order that ends the run here finds totals that add up.
+        let progress = &mut self.campaign().progress;
+        progress.refused_at_loading = progress.totals.refused;
+        progress.loading = Loading::Over;
         Ok(())
     }
 }

@@ -6,13 +6,16 @@
 //!
 //! | to see | read |
 //! |---|---|
-//! | how a campaign goes from one state to the next | `run` |
+//! | how a campaign goes from one state to the next | `states` |
+//! | how a run holds its campaign, and notices orders | `run` |
+//! | how the first messages go out alone | `canary` |
 //! | how the audience is read | `loading` |
 //! | how messages go out | `sending`, at the turn that `pace` and `quota` give |
 //! | what WeChat's answers mean | `judge` |
 //! | what is written down of each recipient, and how it is counted | `ledgers` |
 //! | how receipts move the totals | `settling` |
 
+mod canary;
 mod judge;
 mod ledgers;
 mod loading;
@@ -21,6 +24,7 @@ mod quota;
 mod run;
 mod sending;
 mod settling;
+mod states;
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -32,7 +36,7 @@ use wechat::{
     account::Account,
     clock::{Deadline, millis},
     random,
-    store::StoreError,
+    store::{CampaignLease, StoreError},
 };
 
 use self::run::Run;
@@ -93,15 +97,15 @@ async fn work_on(
             .await?;
         match leased {
             // A run that deleted it has died before its last step.
-            None => return account.table.forget_campaign(id).await.map(|()| false),
-            Some(Ok(leased)) => {
-                return Run::new(account, owner, leased, ends, deadline, is_stopping)
+            CampaignLease::Gone => return account.table.forget_campaign(id).await.map(|()| false),
+            CampaignLease::Won(leased) => {
+                return Run::new(account, owner, *leased, ends, deadline, is_stopping)
                     .work()
                     .await
                     .map(|()| true);
             }
-            Some(Err(other)) => {
-                let is_about_to_end = other.run_ends_at.is_some_and(|at| at <= seconds + HAND_OVER_WITHIN);
+            CampaignLease::Held { run_ends_at } => {
+                let is_about_to_end = run_ends_at.is_some_and(|at| at <= seconds + HAND_OVER_WITHIN);
                 let is_over = now + millis(LEASE_POLL) >= ends || is_stopping.load(Ordering::Relaxed);
                 if !is_about_to_end || is_over {
                     return Ok(false);

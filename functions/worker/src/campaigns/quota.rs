@@ -5,9 +5,10 @@ use wechat::{
     api::calls::management::Quota as Today,
     bilingual::both,
     campaign::{WaitingFor, reserve},
+    sending::QuotaToday,
 };
 
-use super::judge::Verdict;
+use super::judge::{Ending, NO_CLEAR_ANSWER};
 
 /// Messages after which WeChat is asked for the quota again.
 const ASK_AFTER: u64 = 1_000;
@@ -20,6 +21,10 @@ const LEAST_GRANT: u64 = 50;
 /// Milliseconds after which it is asked again, and after which it is asked while messages go out.
 const ASK_EVERY: i64 = 60_000;
 const ASK_EARLY: i64 = 45_000;
+/// Milliseconds after which it is asked again when it gave no answer.
+const ASK_AGAIN: i64 = 5_000;
+/// Questions in a row without an answer after which a campaign with nothing left of what was granted waits.
+const UNANSWERED: u32 = 3;
 
 /// What a run knows of the day's quota.
 #[derive(Debug)]
@@ -38,6 +43,8 @@ pub(crate) struct Quota {
     others: Others,
     /// Since when the others have what is left, in epoch milliseconds.
     starved_since: Option<i64>,
+    /// Questions in a row without an answer.
+    unanswered: u32,
 }
 
 /// The other campaigns that send too.
@@ -73,6 +80,7 @@ impl Quota {
                 come_later: false,
             },
             starved_since: None,
+            unanswered: 0,
         }
     }
 
@@ -122,25 +130,35 @@ impl Quota {
         self.taken_meanwhile = Some(self.in_flight);
     }
 
-    /// Takes in WeChat's answer; an account that may not ask has no reserve, and WeChat's own refusal ends its day. `kept` are the
-    /// calls that the campaign leaves to single sends. Each of the `others`, campaigns that send too, may hold as much as this one
+    /// Takes in WeChat's answer. An account that WeChat does not tell has no reserve, and a refusal ends its day. Without an answer
+    /// nothing more is granted: what is kept might be taken. `kept` are the calls that the campaign leaves to single sends. Each of the `others`, campaigns that send too, may hold as much as this one
     /// may be granted at once; `None` when they could not be read.
     pub(crate) fn learn(
         &mut self,
-        today: Option<Today>,
+        today: QuotaToday,
         kept: Option<u64>,
         others: Option<Others>,
         now: i64,
-    ) -> Verdict {
+    ) -> Option<Ending> {
         let taken = self.taken_meanwhile.take().unwrap_or_default();
         self.asked_at = now;
         self.others = others.unwrap_or(self.others);
         let others = self.others;
-        let Some(today) = today else {
-            self.left = ASK_AFTER;
-            self.granted = self.left;
-            return Verdict::GoesOn;
+        let today = match today {
+            QuotaToday::Known(today) => today,
+            QuotaToday::NotTold => {
+                self.left = ASK_AFTER;
+                self.granted = self.left;
+                return None;
+            }
+            QuotaToday::NoAnswer => {
+                self.asked_at = now - ASK_EARLY + ASK_AGAIN;
+                self.unanswered += 1;
+                let is_silent = self.left == 0 && self.unanswered >= UNANSWERED;
+                return is_silent.then(|| Ending::Waits(WaitingFor::Platform, NO_CLEAR_ANSWER.to_owned()));
+            }
         };
+        self.unanswered = 0;
         let reserve = reserve(kept, today.daily_limit);
         let at_once = (today.daily_limit / 100).clamp(LEAST_GRANT, ASK_AFTER);
         let held = taken + others.count * at_once;
@@ -149,7 +167,7 @@ impl Quota {
         self.granted = self.left;
         if self.left > 0 || (taken > 0 && free > 0) {
             self.starved_since = None;
-            return Verdict::GoesOn;
+            return None;
         }
         let starved_for = now - *self.starved_since.get_or_insert(now);
         let Today {
@@ -160,13 +178,13 @@ impl Quota {
             format!("今日额度 {daily_limit} 次剩余 {remain} 次，其中为单条发送保留 {reserve} 次"),
         );
         match free {
-            0 => Verdict::Waits(WaitingFor::Quota, both(&english, &chinese)),
+            0 => Some(Ending::Waits(WaitingFor::Quota, both(&english, &chinese))),
             // The others yield when they next ask, unless no run works on them.
-            _ if others.come_later && starved_for < STARVES_FOR => Verdict::GoesOn,
-            _ => Verdict::Yields(both(
+            _ if others.come_later && starved_for < STARVES_FOR => None,
+            _ => Some(Ending::Yields(both(
                 &format!("{english}; another campaign may need the rest"),
                 &format!("{chinese}，其余可能为另一个群发任务所需"),
-            )),
+            ))),
         }
     }
 }
@@ -181,8 +199,8 @@ mod tests {
         come_later: true,
     });
 
-    fn today(remain: u64) -> Option<Today> {
-        Some(Today {
+    fn today(remain: u64) -> QuotaToday {
+        QuotaToday::Known(Today {
             daily_limit: 100_000,
             used: 100_000 - remain,
             remain,
@@ -195,7 +213,10 @@ mod tests {
         loop {
             if quota.is_unknown(NOW) {
                 quota.begin();
-                if matches!(quota.learn(today(remain), Some(1_000), ALONE, NOW), Verdict::Waits(..)) {
+                if matches!(
+                    quota.learn(today(remain), Some(1_000), ALONE, NOW),
+                    Some(Ending::Waits(..))
+                ) {
                     return sent;
                 }
             }
@@ -229,19 +250,22 @@ mod tests {
             assert_eq!(one_of_three.left, 1_000, "the others may hold 1,000 each");
             let verdict = one_of_three.learn(today(3_000), Some(1_000), None, NOW);
             assert_eq!(
-                matches!(verdict, Verdict::Yields(_)),
+                matches!(verdict, Some(Ending::Yields(_))),
                 !is_first,
                 "{id}: all that is left may be theirs"
             );
             assert_eq!(one_of_three.left, 0);
             let verdict = one_of_three.learn(today(3_000), Some(1_000), None, NOW + STARVES_FOR);
-            assert!(matches!(verdict, Verdict::Yields(_)), "{id}: nobody waits for ever");
+            assert!(
+                matches!(verdict, Some(Ending::Yields(_))),
+                "{id}: nobody waits for ever"
+            );
             // The others have yielded.
             one_of_three.learn(today(3_000), Some(1_000), Some(Others::of(id, &ids[..0])), NOW);
             assert_eq!(one_of_three.left, 1_000);
         }
         let waits = Quota::new().learn(today(1_000), Some(1_000), Some(Others::of("a", &ids)), NOW);
-        assert!(matches!(waits, Verdict::Waits(..)), "only what is kept is left");
+        assert!(matches!(waits, Some(Ending::Waits(..))), "only what is kept is left");
     }
 
     #[test]
@@ -255,6 +279,20 @@ mod tests {
         }
         quota.take();
         assert!(quota.is_low(NOW));
+    }
+
+    #[test]
+    fn without_an_answer_nothing_more_is_granted() {
+        let mut quota = Quota::new();
+        quota.learn(today(1_100), Some(1_000), ALONE, NOW);
+        quota.take();
+        let verdict = quota.learn(QuotaToday::NoAnswer, Some(1_000), ALONE, NOW);
+        assert_eq!((verdict, quota.left), (None, 99));
+        assert!(!quota.is_low(NOW + 4_999) && quota.is_low(NOW + 5_000));
+        quota.forget();
+        let mut ask = || quota.learn(QuotaToday::NoAnswer, Some(1_000), ALONE, NOW);
+        assert_eq!(ask(), None);
+        assert!(matches!(ask(), Some(Ending::Waits(WaitingFor::Platform, _))));
     }
 
     #[test]
@@ -280,7 +318,7 @@ mod tests {
     fn it_is_asked_every_minute_and_an_account_that_may_not_ask_goes_on() {
         let mut quota = Quota::new();
         assert!(quota.is_unknown(NOW));
-        assert_eq!(quota.learn(None, None, ALONE, NOW), Verdict::GoesOn);
+        assert_eq!(quota.learn(QuotaToday::NotTold, None, ALONE, NOW), None);
         assert!(!quota.is_unknown(NOW + 59_999) && quota.is_unknown(NOW + 60_000));
         assert!(quota.is_low(NOW + 45_000));
     }

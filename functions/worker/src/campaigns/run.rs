@@ -1,4 +1,4 @@
-//! One run of one campaign: it keeps the lease, notices what callers order, and takes the campaign from state to state.
+//! One run of one campaign: it keeps the lease, notices what callers order, and writes the states that it comes to.
 
 use std::{
     sync::{
@@ -10,17 +10,16 @@ use std::{
 
 use wechat::{
     account::Account,
-    campaign::{Campaign, CampaignState, Loading, NewState, Progress, WaitingFor},
+    campaign::{Campaign, CampaignState, NewState, Progress},
     clock::Deadline,
     lock::lock,
     sending::Outcome,
     store::{LeasedCampaign, StoreError},
-    telemetry::{self, Metric},
 };
 
 use super::{
     LEASE,
-    judge::{Judge, NO_CLEAR_ANSWER, Verdict, quota_returns_at, until_next_probe},
+    judge::{Ending, Judge},
     pace::Pace,
     quota::Quota,
 };
@@ -32,19 +31,15 @@ const TRUSTED_FOR: i64 = 2_900;
 /// A wait looks for the end of the phase this often.
 const SLICE: Duration = Duration::from_millis(200);
 /// Seconds. What a campaign left ends this long after its end.
-const KEPT_FOR: i64 = 30 * 24 * 3600;
-/// Seconds. A campaign that leaves the rest of the quota to another one looks again after this time.
-const YIELDS_FOR: i64 = 15;
-/// Seconds. A wait up to this long is waited for by the run itself.
-const SHORT_WAIT: i64 = 20;
-/// The reason shown when a resend ends and the campaign is stopped as before.
-const RESENT: &str = "the unknown outcomes were sent again; resume goes on with the rest / 结果未知的消息已重发，resume 可继续发送其余消息";
+pub(super) const KEPT_FOR: i64 = 30 * 24 * 3600;
 /// Attempts at writing a state while callers change the campaign.
 const ATTEMPTS: u8 = 20;
 
 /// A run that holds the lease of a campaign.
 pub(crate) struct Run<'a> {
     pub(crate) account: &'a Account,
+    /// The campaign's id.
+    pub(crate) id: String,
     pub(crate) owner: String,
     pub(crate) deadline: Deadline,
     /// When the last message may go out, in epoch milliseconds.
@@ -52,11 +47,12 @@ pub(crate) struct Run<'a> {
     /// Whether the process is about to end, so that no further message may go out.
     is_stopping: &'a AtomicBool,
     is_deleted: AtomicBool,
-    has_died: bool,
+    /// Whether the run before has died: the totals may be behind the ledgers.
+    pub(super) has_died: bool,
     /// The campaign, with the progress of this run.
     campaign: Mutex<Campaign>,
-    /// Why this phase ends: the first verdict that is not to go on.
-    verdict: Mutex<Option<Verdict>>,
+    /// The first reason to end this phase.
+    phase_end: Mutex<Option<PhaseEnd>>,
     /// Whether a caller has changed the campaign in this phase. Changed under the lock of `campaign`.
     has_order: AtomicBool,
     pub(crate) judge: Mutex<Judge>,
@@ -74,6 +70,15 @@ pub(crate) struct Run<'a> {
     left_of_phase: AtomicUsize,
     /// When the last successful sign of life began, in epoch milliseconds.
     alive_at: AtomicI64,
+}
+
+/// Why a phase ends before its work is done.
+#[derive(Clone, Debug)]
+pub(crate) enum PhaseEnd {
+    /// A caller has changed the campaign, or the table has failed.
+    Interrupted,
+    /// The campaign sends no more for now.
+    Ending(Ending),
 }
 
 /// Why a run ends before its work is done.
@@ -105,21 +110,17 @@ impl<'a> Run<'a> {
             is_deleted,
         } = leased;
         let now = account.clock.now_millis();
-        let Progress {
-            has_accepted,
-            refused_first,
-            ..
-        } = campaign.progress;
         let pace = Pace::new(campaign.plan.pace, now);
         Self {
             account,
+            id: campaign.id.clone(),
             owner,
             deadline,
             ends,
             is_stopping,
             is_deleted: AtomicBool::new(is_deleted),
             has_died,
-            judge: Mutex::new(Judge::new(has_accepted, refused_first)),
+            judge: Mutex::new(Judge::new(campaign.progress.first_answers)),
             quota: Mutex::new(Quota::new()),
             asking: tokio::sync::Mutex::default(),
             outcomes: Mutex::default(),
@@ -127,7 +128,7 @@ impl<'a> Run<'a> {
             line: tokio::sync::Mutex::default(),
             writing: tokio::sync::Mutex::default(),
             campaign: Mutex::new(campaign),
-            verdict: Mutex::new(None),
+            phase_end: Mutex::new(None),
             has_order: AtomicBool::new(false),
             left_of_phase: AtomicUsize::new(usize::MAX),
             alive_at: AtomicI64::new(now),
@@ -146,7 +147,7 @@ impl<'a> Run<'a> {
         match ended {
             Ok(()) => Ok(()),
             Err(Ended::Lost) => {
-                let campaign = self.id();
+                let campaign = self.id;
                 tracing::info!(
                     campaign,
                     "another run has taken over the campaign, or somebody deleted it"
@@ -155,10 +156,6 @@ impl<'a> Run<'a> {
             }
             Err(Ended::Store(error)) => Err(error),
         }
-    }
-
-    pub(crate) fn id(&self) -> String {
-        self.campaign().id.clone()
     }
 
     /// The campaign. Never hold the guard over an await.
@@ -174,8 +171,23 @@ impl<'a> Run<'a> {
         self.now().div_euclid(1000)
     }
 
-    fn is_deleted(&self) -> bool {
+    pub(super) fn is_deleted(&self) -> bool {
         self.is_deleted.load(Ordering::Relaxed)
+    }
+
+    /// Deletes the campaign: from now on nobody sees it.
+    pub(super) async fn delete(&self, now: i64) -> Result<(), StoreError> {
+        self.is_deleted.store(true, Ordering::Relaxed);
+        let deleted = self.account.table.delete_campaign(&self.id, now, |_| true);
+        deleted.await.map(|_| ())
+    }
+
+    /// Begins a phase with what callers have ordered so far, and returns the campaign's state.
+    pub(super) fn begin_phase(&self) -> CampaignState {
+        let campaign = self.campaign();
+        self.has_order.store(false, Ordering::Relaxed);
+        *lock(&self.phase_end) = None;
+        campaign.state
     }
 
     /// Whether there is time left.
@@ -190,16 +202,16 @@ impl<'a> Run<'a> {
 
     /// Whether this phase goes on: nobody has stopped it, and there is time left.
     pub(crate) fn may_go_on(&self) -> bool {
-        self.has_time() && lock(&self.verdict).is_none()
+        self.has_time() && lock(&self.phase_end).is_none()
     }
 
     /// Ends this phase, unless it has ended.
-    pub(crate) fn conclude(&self, verdict: Verdict) {
-        lock(&self.verdict).get_or_insert(verdict);
+    pub(crate) fn end_phase(&self, why: PhaseEnd) {
+        lock(&self.phase_end).get_or_insert(why);
     }
 
     /// Limits the messages of this phase.
-    fn limit_phase(&self, messages: usize) {
+    pub(super) fn limit_phase(&self, messages: usize) {
         self.left_of_phase.store(messages, Ordering::Relaxed);
     }
 
@@ -216,8 +228,8 @@ impl<'a> Run<'a> {
     }
 
     /// Why this phase has ended, if something has ended it.
-    pub(crate) fn concluded(&self) -> Option<Verdict> {
-        lock(&self.verdict).clone()
+    pub(crate) fn phase_end(&self) -> Option<PhaseEnd> {
+        lock(&self.phase_end).clone()
     }
 
     /// Waits, at most until this phase ends. Returns whether it goes on.
@@ -240,13 +252,13 @@ impl<'a> Run<'a> {
             self.account.clock.sleep(SIGN_OF_LIFE).await;
             let _one_at_a_time = self.writing.lock().await;
             let began = self.now();
-            let (id, progress, changes) = {
+            let (progress, changes) = {
                 let campaign = self.campaign();
-                (campaign.id.clone(), campaign.progress.clone(), campaign.changes)
+                (campaign.progress.clone(), campaign.changes)
             };
             let until = began.div_euclid(1000) + LEASE;
             let table = &self.account.table;
-            match table.renew_campaign(&id, &self.owner, &progress, until).await {
+            match table.renew_campaign(&self.id, &self.owner, &progress, until).await {
                 Ok(Some(LeasedCampaign { is_deleted, .. })) if is_deleted && !self.is_deleted() => return Ended::Lost,
                 Ok(Some(LeasedCampaign { campaign: stored, .. })) => {
                     self.alive_at.store(began, Ordering::Relaxed);
@@ -256,7 +268,7 @@ impl<'a> Run<'a> {
                 }
                 Ok(None) => return Ended::Lost,
                 Err(error) => {
-                    tracing::warn!(campaign = id, %error, "the lease of a campaign was not renewed");
+                    tracing::warn!(campaign = self.id, %error, "the lease of a campaign was not renewed");
                     if self.now() - self.alive_at.load(Ordering::Relaxed) > LEASE * 1000 {
                         return Ended::Store(error);
                     }
@@ -279,270 +291,7 @@ impl<'a> Run<'a> {
         };
         self.has_order.store(true, Ordering::Relaxed);
         drop(campaign);
-        self.conclude(Verdict::GoesOn);
-    }
-
-    /// Takes the campaign from state to state while there is something to do.
-    async fn advance(&self) -> Result<(), Ended> {
-        if self.is_deleted() {
-            return self.sweep().await;
-        }
-        if self.has_died {
-            self.recount().await?;
-        }
-        loop {
-            let state = {
-                let campaign = self.campaign();
-                self.has_order.store(false, Ordering::Relaxed);
-                *lock(&self.verdict) = None;
-                campaign.state
-            };
-            match state {
-                CampaignState::Draft => return self.release(self.seconds() + KEPT_FOR).await,
-                CampaignState::Loading => self.load().await?,
-                CampaignState::Scheduled => {
-                    let now = self.seconds();
-                    let start = self.campaign().plan.start_at.unwrap_or(now);
-                    if now < start {
-                        if start - now > SHORT_WAIT || !self.has_time() {
-                            return self.release(start).await;
-                        }
-                        self.pause(Duration::from_secs(start.abs_diff(now))).await;
-                    } else {
-                        self.resume().await?;
-                    }
-                }
-                CampaignState::Canary | CampaignState::Running => self.send().await?,
-                CampaignState::Waiting => {
-                    let now = self.seconds();
-                    let resumes_at = self.campaign().resumes_at.unwrap_or(now);
-                    if now < resumes_at {
-                        if resumes_at - now > SHORT_WAIT || !self.has_time() {
-                            self.look_for_receipts().await?;
-                            return self.release(resumes_at).await;
-                        }
-                        self.pause(Duration::from_secs(resumes_at.abs_diff(now))).await;
-                    } else {
-                        self.probe().await?;
-                    }
-                }
-                CampaignState::Paused | CampaignState::Stopped | CampaignState::Done | CampaignState::Cancelled => {
-                    let now = self.seconds();
-                    let finished_at = self.campaign().finished_at;
-                    if finished_at.is_some_and(|at| now >= at + KEPT_FOR) {
-                        // From now on nobody sees it.
-                        self.is_deleted.store(true, Ordering::Relaxed);
-                        self.account.table.delete_campaign(&self.id(), now, |_| true).await?;
-                        return self.sweep().await;
-                    }
-                    self.look_for_receipts().await?;
-                    return self.release(i64::MAX).await;
-                }
-            }
-            if !self.has_time() {
-                return self.release(self.seconds()).await;
-            }
-        }
-    }
-
-    /// Goes on with the work: a start, or the end of a wait.
-    pub(crate) async fn resume(&self) -> Result<(), Ended> {
-        let state = self.campaign().state_of_work(self.seconds());
-        self.enter(NewState::plain(state), |_| {}).await.map(|_| ())
-    }
-
-    /// Sends one message to see whether WeChat takes it again.
-    async fn probe(&self) -> Result<(), Ended> {
-        let (waiting_for, is_loaded) = {
-            let campaign = self.campaign();
-            (campaign.waiting_for, campaign.progress.loading == Loading::Over)
-        };
-        if !is_loaded {
-            return self.resume().await;
-        }
-        let answers = lock(&self.judge).clear_answers;
-        self.limit_phase(1);
-        let verdict = self.send_messages().await;
-        self.limit_phase(usize::MAX);
-        let is_answered = lock(&self.judge).clear_answers > answers;
-        match verdict? {
-            // A probe that fails in another way, or cannot be made, is a wait for that.
-            Some(verdict @ (Verdict::Waits(..) | Verdict::Yields(_) | Verdict::Stops(_))) => {
-                self.follow(verdict, waiting_for).await
-            }
-            Some(Verdict::GoesOn | Verdict::Slower) => Ok(()),
-            None if is_answered || self.is_sent() => {
-                self.campaign().progress.probes = 0;
-                self.resume().await
-            }
-            None if !self.has_time() => Ok(()),
-            None => {
-                let waiting_for = waiting_for.unwrap_or(WaitingFor::Platform);
-                let verdict = Verdict::Waits(waiting_for, NO_CLEAR_ANSWER.to_owned());
-                self.follow(verdict, Some(waiting_for)).await
-            }
-        }
-    }
-
-    /// Sends, until the phase ends, and goes to the state that follows.
-    async fn send(&self) -> Result<(), Ended> {
-        let is_canary = self.campaign().state == CampaignState::Canary;
-        if is_canary {
-            return self.send_canary().await;
-        }
-        let verdict = self.send_messages().await?;
-        match verdict {
-            Some(verdict) => self.follow(verdict, None).await,
-            None if self.is_sent() => self.finish().await,
-            None => Ok(()),
-        }
-    }
-
-    /// Sends the canary's messages, waits for their receipts and judges them.
-    async fn send_canary(&self) -> Result<(), Ended> {
-        let (canary, asked, ends) = {
-            let campaign = self.campaign();
-            let Progress {
-                totals,
-                recipients,
-                refused_at_loading,
-                canary_ends,
-                ..
-            } = campaign.progress;
-            let asked = recipients.saturating_sub(totals.queued + refused_at_loading);
-            (campaign.plan.canary, asked, canary_ends)
-        };
-        let Some(canary) = canary else {
-            self.campaign().progress.is_canary_over = true;
-            return self.resume().await;
-        };
-        let left = u64::from(canary.count).saturating_sub(asked);
-        if left > 0 && !self.is_sent() {
-            self.limit_phase(usize::try_from(left).unwrap_or(usize::MAX));
-            let verdict = self.send_messages().await;
-            self.limit_phase(usize::MAX);
-            if let Some(verdict) = verdict? {
-                return self.follow(verdict, None).await;
-            }
-            return Ok(());
-        }
-        if ends == 0 {
-            let ends = self.seconds() + i64::from(canary.wait);
-            self.campaign().progress.canary_ends = ends;
-            return Ok(());
-        }
-        let now = self.seconds();
-        if now < ends {
-            self.pause(Duration::from_secs(ends.abs_diff(now).min(5))).await;
-            self.settle().await?;
-            return Ok(());
-        }
-        self.settle().await?;
-        let totals = self.campaign().progress.totals;
-        let receipts = totals.delivered + totals.blocked + totals.failed;
-        if totals.failed * 10 > receipts {
-            let reason = format!(
-                "{} of the first {receipts} receipts say that the message failed: see the recipients with state=failed \
-                 / 首批 {receipts} 条回执中有 {} 条发送失败，请查看 state=failed 的接收者",
-                totals.failed, totals.failed
-            );
-            tracing::error!(
-                campaign = self.id(),
-                reason,
-                "the canary of a campaign failed / 群发任务试发失败"
-            );
-            let stopped = self.stopped(reason);
-            return self
-                .enter(stopped, |progress| progress.is_canary_over = true)
-                .await
-                .map(|_| ());
-        }
-        let running = NewState::plain(CampaignState::Running);
-        self.enter(running, |progress| progress.is_canary_over = true)
-            .await
-            .map(|_| ())
-    }
-
-    /// The state of a campaign that stops now.
-    fn stopped(&self, reason: String) -> NewState {
-        telemetry::emit(&[Metric::count("CampaignStops")], None, self.now());
-        NewState {
-            reason: Some(reason),
-            finished_at: Some(self.seconds()),
-            ..NewState::plain(CampaignState::Stopped)
-        }
-    }
-
-    /// Whether every recipient has had a turn.
-    fn is_sent(&self) -> bool {
-        let campaign = self.campaign();
-        campaign.progress.position >= campaign.chunks
-    }
-
-    /// Goes to the state that `verdict` asks for. `waited_for` is what a probe was for.
-    pub(crate) async fn follow(&self, verdict: Verdict, waited_for: Option<WaitingFor>) -> Result<(), Ended> {
-        let now = self.seconds();
-        let (waiting_for, reason, resumes_at) = match verdict {
-            Verdict::GoesOn | Verdict::Slower => return Ok(()),
-            Verdict::Stops(reason) => {
-                tracing::error!(campaign = self.id(), reason, "a campaign stopped / 群发任务已停止");
-                // Whoever resumes it has looked at the refusals.
-                let stopped = self.enter(self.stopped(reason), |progress| progress.refused_first = 0);
-                return stopped.await.map(|_| ());
-            }
-            Verdict::Yields(reason) => (WaitingFor::Quota, reason, now + YIELDS_FOR),
-            Verdict::Waits(WaitingFor::Quota, reason) => (WaitingFor::Quota, reason, quota_returns_at(now)),
-            Verdict::Waits(waiting_for, reason) => {
-                let progress = &mut self.campaign().progress;
-                progress.probes = waited_for.map_or(0, |_| progress.probes + 1);
-                (waiting_for, reason, now + until_next_probe(progress.probes))
-            }
-        };
-        tracing::warn!(
-            campaign = self.id(),
-            waiting_for = waiting_for.as_str(),
-            resumes_at,
-            reason,
-            "a campaign waits / 群发任务等待中"
-        );
-        let waiting = NewState {
-            waiting_for: Some(waiting_for),
-            resumes_at: Some(resumes_at),
-            reason: Some(reason),
-            ..NewState::plain(CampaignState::Waiting)
-        };
-        self.enter(waiting, |_| {}).await.map(|_| ())
-    }
-
-    /// Ends the campaign: every recipient has had a turn. A resend ends in the state that the campaign had before.
-    pub(crate) async fn finish(&self) -> Result<(), Ended> {
-        self.recount().await?;
-        let (state, totals) = {
-            let Progress { resending, totals, .. } = self.campaign().progress;
-            let before = resending.filter(|_| totals.queued > 0);
-            (before.unwrap_or(CampaignState::Done), totals)
-        };
-        tracing::info!(
-            campaign = self.id(),
-            state = state.as_str(),
-            ?totals,
-            "a campaign has ended / 群发任务已结束"
-        );
-        let ended = NewState {
-            reason: (state == CampaignState::Stopped).then(|| RESENT.to_owned()),
-            finished_at: Some(self.seconds()),
-            ..NewState::plain(state)
-        };
-        let again = |progress: &mut Progress| {
-            progress.looks = 0;
-            progress.looks_at = None;
-            progress.resending = None;
-            // A resume goes through all chunks for those who are queued.
-            if state != CampaignState::Done {
-                progress.position = 0;
-            }
-        };
-        self.enter(ended, again).await.map(|_| ())
+        self.end_phase(PhaseEnd::Interrupted);
     }
 
     /// Writes the state that this run has come to, with a change of the progress. Returns whether it did: a caller who was faster
@@ -553,12 +302,14 @@ impl<'a> Run<'a> {
 
     /// Gives the lease back. The campaign is due again at `due` (epoch seconds) or, if that is sooner, at the next look for
     /// receipts or at the end of what it left; at once when a caller has changed it.
-    async fn release(&self, due: i64) -> Result<(), Ended> {
+    pub(super) async fn release(&self, due: i64) -> Result<(), Ended> {
         let now = self.seconds();
         let mut due = {
             let campaign = self.campaign();
             let end = campaign.finished_at.map(|at| at + KEPT_FOR);
-            let others = [campaign.progress.looks_at, end].into_iter().flatten();
+            let others = [campaign.progress.looks_for_receipts.next_at, end]
+                .into_iter()
+                .flatten();
             others.fold(due.min(now + KEPT_FOR), i64::min)
         };
         for _ in 0..ATTEMPTS {
@@ -619,7 +370,7 @@ impl<'a> Run<'a> {
             // A caller was faster, or it is this run's own write, whose answer was lost.
             let until = self.seconds() + LEASE;
             let own = self.campaign().progress.clone();
-            let renewed = table.renew_campaign(&campaign.id, &self.owner, &own, until).await?;
+            let renewed = table.renew_campaign(&self.id, &self.owner, &own, until).await?;
             let Some(LeasedCampaign { campaign: stored, .. }) = renewed else {
                 return if due.is_some() { Ok(true) } else { Err(Ended::Lost) };
             };
@@ -629,28 +380,5 @@ impl<'a> Run<'a> {
             }
         }
         Ok(false)
-    }
-
-    /// Deletes all that the campaign has left.
-    async fn sweep(&self) -> Result<(), Ended> {
-        const AT_ONCE: u32 = 100;
-        let (id, chunks) = {
-            let campaign = self.campaign();
-            (campaign.id.clone(), campaign.chunks)
-        };
-        loop {
-            let deleted = self.campaign().progress.deleted;
-            if deleted >= chunks {
-                self.account.table.forget_campaign(&id).await?;
-                tracing::info!(campaign = id, "what a campaign had left is deleted");
-                return Ok(());
-            }
-            if !self.has_time() {
-                return self.release(self.seconds()).await;
-            }
-            let next = chunks.min(deleted + AT_ONCE);
-            self.account.table.delete_chunks(&id, deleted..next).await?;
-            self.campaign().progress.deleted = next;
-        }
     }
 }

@@ -17,9 +17,9 @@ use futures_util::{
 use tokio::sync::Semaphore;
 use wechat::{
     api::{ApiError, TemplateMessage, calls::template::SendTemplateMessage},
-    campaign::{CHUNK, Change, Mark, Recipient},
+    campaign::{CHUNK, Change, FirstAnswers, Looks, Mark, Recipient},
     lock::lock,
-    sending::{self, Outcome, REPEAT_IS_SAFE_FOR},
+    sending::{self, Outcome, QuotaToday, REPEAT_IS_SAFE_FOR},
     store::StoredLedger,
     token::{CallError, CallFailure},
 };
@@ -27,7 +27,7 @@ use wechat::{
 use super::{
     judge::{Judgement, Verdict, is_clear_refusal},
     quota::Others,
-    run::{Ended, Run},
+    run::{Ended, PhaseEnd, Run},
 };
 
 /// Chunks whose messages go out at the same time. With [`CHUNK`] it bounds the messages in flight.
@@ -47,6 +47,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 const LOOKS_AFTER: [i64; 2] = [4, 60];
 /// The pause between two looks at a token that is being replaced.
 const TOKEN_POLL: Duration = Duration::from_millis(50);
+/// How long WeChat has to say how much of the quota is left: as long as a slow answer to a message takes.
+const QUOTA_BUDGET: Duration = Duration::from_secs(10);
 /// The longest pause between two looks for what is due.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
@@ -81,10 +83,9 @@ struct Phase<'r, 'a> {
 impl<'r> Phase<'r, '_> {
     fn open_chunks(&mut self) {
         let run = self.run;
-        let most = if run.campaign().progress.has_accepted {
-            CHUNKS_OPEN
-        } else {
-            1
+        let most = match run.campaign().progress.first_answers {
+            FirstAnswers::Accepted => CHUNKS_OPEN,
+            FirstAnswers::Refused(_) => 1,
         };
         while self.failure.is_none()
             && run.may_go_on()
@@ -139,7 +140,7 @@ impl<'r> Phase<'r, '_> {
             Task::Asked => self.is_asking = false,
             Task::Looked(Ok(())) => self.is_looking = false,
             Task::Sent(_, Err(error)) | Task::Looked(Err(error)) => {
-                self.run.conclude(Verdict::GoesOn);
+                self.run.end_phase(PhaseEnd::Interrupted);
                 self.failure.get_or_insert(error);
             }
         }
@@ -154,19 +155,18 @@ struct Open {
 }
 
 impl Run<'_> {
-    /// Sends until every recipient has had a turn, this phase's messages are sent, or something ends it. Returns the verdict that
-    /// ended it, if one did.
-    pub(super) async fn send_messages(&self) -> Result<Option<Verdict>, Ended> {
-        if self.campaign().progress.is_requeueing {
+    /// Sends until every recipient has had a turn, this phase's messages are sent, or something ends it. Returns why it
+    /// ended early, if it did.
+    pub(super) async fn send_messages(&self) -> Result<Option<PhaseEnd>, Ended> {
+        if self.campaign().progress.is_requeueing() {
             self.requeue_unknown().await?;
-            if self.campaign().progress.is_requeueing {
-                return Ok(self.concluded());
+            if self.campaign().progress.is_requeueing() {
+                return Ok(self.phase_end());
             }
         }
         let (first, chunks) = {
             let mut campaign = self.campaign();
-            campaign.progress.looks = 0;
-            campaign.progress.looks_at = None;
+            campaign.progress.looks_for_receipts = Looks::default();
             (campaign.progress.position, campaign.chunks)
         };
         // From now on the others can see that this one sends.
@@ -197,7 +197,7 @@ impl Run<'_> {
         }
         match phase.failure {
             Some(error) => Err(error),
-            None => Ok(self.concluded()),
+            None => Ok(self.phase_end()),
         }
     }
 
@@ -211,41 +211,40 @@ impl Run<'_> {
         if self.campaign().skips(chunk) {
             return Ok(true);
         }
-        let id = self.id();
-        let recipients = self.account.table.chunks(&id, [chunk]).await?.remove(&chunk);
+        let recipients = self.account.table.chunks(&self.id, [chunk]).await?.remove(&chunk);
         let Some(recipients) = recipients else {
             return Ok(true);
         };
-        let stored = self.ledger(&id, chunk, recipients.len()).await?;
+        let stored = self.ledger(chunk, recipients.len()).await?;
         let mut open = Open {
             chunk,
             recipients,
             stored,
         };
-        self.take_over(&id, &mut open).await?;
+        self.take_over(&mut open).await?;
         while self.may_go_on() {
             let wanted = self.wanted(&open);
             if wanted.is_empty() {
                 break;
             }
             let before = open.stored.clone();
-            self.send_claimed(&id, &mut open, &wanted).await?;
+            self.send_claimed(&mut open, &wanted).await?;
             // When nothing got through, the next round waits for a moment.
             if self.wanted(&open).len() == wanted.len() && before.ledger.marks() == open.stored.ledger.marks() {
                 self.pause(FIRST_PAUSE).await;
             }
         }
         drop(turn);
-        self.repeat_unknown(&id, &mut open).await?;
+        self.repeat_unknown(&mut open).await?;
         let is_left = |mark| matches!(mark, Mark::Queued | Mark::Again | Mark::InFlight);
-        let resends = self.campaign().progress.resending.is_some();
+        let resends = self.campaign().progress.resend.is_some();
         let is_left = |mark| if resends { mark == Mark::Again } else { is_left(mark) };
         let has_repeats = !self.repeatable(&open).is_empty();
         Ok(!has_repeats && open.stored.ledger.positions(is_left).next().is_none())
     }
 
     /// Takes over what a dead run has left in flight: it may have been sent.
-    async fn take_over(&self, id: &str, open: &mut Open) -> Result<(), Ended> {
+    async fn take_over(&self, open: &mut Open) -> Result<(), Ended> {
         let now = self.seconds();
         let ledger = &open.stored.ledger;
         let unknown: Vec<(usize, i64)> = ledger
@@ -262,12 +261,11 @@ impl Run<'_> {
             if let Some(openid) = openid
                 && now - asked_at >= REPEAT_IS_SAFE_FOR
             {
-                self.find_lost(id, &mut open.stored, position, &openid, asked_at)
-                    .await?;
+                self.find_lost(&mut open.stored, position, &openid, asked_at).await?;
             }
         }
         if open.stored != before {
-            self.store(id, open, &before).await?;
+            self.store(open, &before).await?;
         }
         Ok(())
     }
@@ -275,14 +273,13 @@ impl Run<'_> {
     /// The recipients to ask WeChat for next: a part of the chunk.
     fn wanted(&self, open: &Open) -> Vec<usize> {
         let campaign = self.campaign();
-        let resends = campaign.progress.resending.is_some();
+        let resends = campaign.progress.resend.is_some();
         let is_wanted = |mark| mark == Mark::Again || (mark == Mark::Queued && !resends);
         let most = usize::try_from(campaign.plan.pace.saturating_mul(CLAIMED_AHEAD)).unwrap_or(CHUNK);
         let most = most.clamp(LEAST_CLAIM, CHUNK).min(self.left_of_phase());
-        let most = if campaign.progress.has_accepted {
-            most
-        } else {
-            most.min(FIRST_CLAIM)
+        let most = match campaign.progress.first_answers {
+            FirstAnswers::Accepted => most,
+            FirstAnswers::Refused(_) => most.min(FIRST_CLAIM),
         };
         let wanted = open.stored.ledger.positions(is_wanted);
         wanted.take(most).collect()
@@ -301,7 +298,7 @@ impl Run<'_> {
     }
 
     /// Writes recipients down as in flight, asks WeChat for each, and writes the outcomes.
-    async fn send_claimed(&self, id: &str, open: &mut Open, wanted: &[usize]) -> Result<(), Ended> {
+    async fn send_claimed(&self, open: &mut Open, wanted: &[usize]) -> Result<(), Ended> {
         if !self.may_send() {
             self.pause(FIRST_PAUSE).await;
             return Ok(());
@@ -313,29 +310,26 @@ impl Run<'_> {
             .filter_map(|position| before.ledger.marks().get(*position).copied())
             .collect();
         open.stored.ledger.claim(wanted, now);
-        self.store(id, open, &before).await?;
+        self.store(open, &before).await?;
         let claimed = open.stored.clone();
         let sends = wanted.iter().map(|position| self.send_one(open, *position, now, false));
         let changes = join_all(sends).await;
         for ((position, was), change) in wanted.iter().zip(was_wanted).zip(changes) {
-            let change = match change.unwrap_or(Change::Requeued) {
+            match change.unwrap_or(Change::Requeued) {
                 // The refusal of a resend does not say what became of the first message, and is not repeated.
                 Change::Refused(errcode) if was == Mark::Again => {
-                    Change::Unknown(now - REPEAT_IS_SAFE_FOR, Some(errcode))
+                    let unknown = Change::Unknown(now - REPEAT_IS_SAFE_FOR, Some(errcode));
+                    open.stored.ledger.apply(*position, unknown);
                 }
-                change => change,
-            };
-            let stays_again = change == Change::Requeued && was == Mark::Again;
-            open.stored.ledger.apply(*position, change);
-            if stays_again {
-                open.stored.ledger.queue_again(*position);
+                Change::Requeued if was == Mark::Again => open.stored.ledger.queue_again(*position),
+                change => open.stored.ledger.apply(*position, change),
             }
         }
-        self.store(id, open, &claimed).await
+        self.store(open, &claimed).await
     }
 
     /// Repeats unknown outcomes while WeChat recognises a repeat.
-    async fn repeat_unknown(&self, id: &str, open: &mut Open) -> Result<(), Ended> {
+    async fn repeat_unknown(&self, open: &mut Open) -> Result<(), Ended> {
         let mut pause = FIRST_PAUSE;
         loop {
             let unknown = self.repeatable(open);
@@ -345,7 +339,7 @@ impl Run<'_> {
             pause = (pause * 2).min(LONGEST_PAUSE);
             let before = open.stored.clone();
             // Receipts of the others in this chunk need not wait for the repeats.
-            open.stored = match self.with_receipts(id, open.chunk, &before).await {
+            open.stored = match self.with_receipts(open.chunk, &before).await {
                 Ok(stored) => stored,
                 Err(Ended::Store(_)) => before.clone(),
                 Err(error) => return Err(error),
@@ -361,7 +355,7 @@ impl Run<'_> {
                 }
             }
             if open.stored != before {
-                self.store(id, open, &before).await?;
+                self.store(open, &before).await?;
             }
         }
     }
@@ -400,15 +394,13 @@ impl Run<'_> {
         let Judgement { change, verdict } = {
             let mut judge = lock(&self.judge);
             let judged = judge.judge(sent, asked_at, is_repeat, now);
-            let progress = &mut self.campaign().progress;
-            progress.has_accepted = judge.has_accepted;
-            progress.refused_first = judge.refused_first;
+            self.campaign().progress.first_answers = judge.first_answers;
             judged
         };
         match verdict {
             Verdict::GoesOn => {}
             Verdict::Slower => lock(&self.pace).slow_down(now),
-            verdict => self.conclude(verdict),
+            Verdict::Ends(ending) => self.end_phase(PhaseEnd::Ending(ending)),
         }
         Some(change)
     }
@@ -443,7 +435,7 @@ impl Run<'_> {
         may_send
     }
 
-    /// Asks WeChat how much of the quota is left, and waits for another day when that is nothing. Whoever comes while WeChat is
+    /// Asks WeChat how much of the quota is left, and waits for another day when nothing is left. Whoever comes while WeChat is
     /// being asked waits for that answer.
     async fn ask_quota(&self) {
         let _one_at_a_time = self.asking.lock().await;
@@ -452,17 +444,16 @@ impl Run<'_> {
             return;
         }
         lock(&self.quota).begin();
-        let today = sending::quota_today(self.account, self.deadline).await;
-        let id = self.id();
+        let today = QuotaToday::ask(self.account, QUOTA_BUDGET, self.deadline).await;
         let senders = self.account.table.sending_campaigns(self.seconds()).await;
         let senders = senders.inspect_err(|error| {
-            tracing::warn!(campaign = id, %error, "the other campaigns that send could not be counted");
+            tracing::warn!(campaign = self.id, %error, "the other campaigns that send could not be counted");
         });
-        let others = senders.ok().map(|senders| Others::of(&id, &senders));
+        let others = senders.ok().map(|senders| Others::of(&self.id, &senders));
         let kept = self.campaign().plan.keep_for_single_sends;
-        match lock(&self.quota).learn(today, kept, others, self.now()) {
-            Verdict::GoesOn => {}
-            verdict => self.conclude(verdict),
+        let ending = lock(&self.quota).learn(today, kept, others, self.now());
+        if let Some(ending) = ending {
+            self.end_phase(PhaseEnd::Ending(ending));
         }
         // What is in flight may be all that is left: WeChat counts it in a moment.
         if lock(&self.quota).is_unknown(self.now()) {
@@ -472,20 +463,20 @@ impl Run<'_> {
 
     /// Records what WeChat answered, best effort: the ledger has it too, and a look for receipts records it later.
     async fn record(&self, message: &TemplateMessage, sent: &Result<String, CallError>, asked_at: i64) {
-        let (id, now) = (self.id(), self.now());
+        let now = self.now();
         let record = || async {
-            let recorded = sending::record(&self.account.table, message, Some(&id), sent, asked_at, now).await;
+            let recorded = sending::record(&self.account.table, message, Some(&self.id), sent, asked_at, now).await;
             recorded.map_err(Ended::Store)
         };
         if let Err(Ended::Store(error)) = self.persist("a sent message", record).await {
-            tracing::error!(campaign = id, %error, "a sent message could not be recorded");
+            tracing::error!(campaign = self.id, %error, "a sent message could not be recorded");
         }
     }
 
     /// Stores a chunk's ledger and moves its people in the totals.
-    async fn store(&self, id: &str, open: &mut Open, before: &StoredLedger) -> Result<(), Ended> {
+    async fn store(&self, open: &mut Open, before: &StoredLedger) -> Result<(), Ended> {
         self.report_outcomes();
-        let put = || self.put_ledger(id, open.chunk, &open.stored);
+        let put = || self.put_ledger(open.chunk, &open.stored);
         open.stored = self.persist("a ledger", put).await?;
         self.count(before, &open.stored);
         Ok(())

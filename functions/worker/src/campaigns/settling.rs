@@ -4,13 +4,13 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use wechat::{
-    campaign::{Change, Mark},
+    campaign::{Change, Looks, Mark},
     sending::REPEAT_IS_SAFE_FOR,
     store::{MessageRecord, MessageStatus, SentMessage, StoredLedger},
 };
 
 use super::{
-    ledgers::CHUNK_STEP,
+    ledgers::chunk_steps,
     run::{Ended, Run},
 };
 
@@ -26,27 +26,24 @@ const FIRST_LOOKS: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(
 impl Run<'_> {
     /// Looks for receipts now and in the next seconds, and says when the next look is due.
     pub(super) async fn look_for_receipts(&self) -> Result<(), Ended> {
-        let (now, looks, is_due) = {
-            let campaign = self.campaign();
-            let now = self.seconds();
-            let is_due = campaign.progress.looks_at.is_none_or(|at| at <= now);
-            (now, campaign.progress.looks, is_due)
-        };
-        if !is_due {
+        let now = self.seconds();
+        let Looks { made, next_at } = self.campaign().progress.looks_for_receipts;
+        if next_at.is_some_and(|at| now < at) {
             return Ok(());
         }
         self.settle().await?;
         for pause in FIRST_LOOKS {
-            if looks > 0 || !self.waits_for_receipts() || !self.pause(pause).await {
+            if made > 0 || !self.waits_for_receipts() || !self.pause(pause).await {
                 break;
             }
             self.settle().await?;
         }
-        let next = LOOKS.get(usize::try_from(looks).unwrap_or(usize::MAX)).copied();
-        let waits = self.waits_for_receipts();
-        let mut campaign = self.campaign();
-        campaign.progress.looks = looks + 1;
-        campaign.progress.looks_at = next.filter(|_| waits).map(|pause| now + pause);
+        let next = LOOKS.get(usize::try_from(made).unwrap_or(usize::MAX));
+        let next = next.filter(|_| self.waits_for_receipts());
+        self.campaign().progress.looks_for_receipts = Looks {
+            made: made + 1,
+            next_at: next.map(|pause| now + pause),
+        };
         Ok(())
     }
 
@@ -57,51 +54,41 @@ impl Run<'_> {
 
     /// Looks for the receipts of all messages.
     pub(super) async fn settle(&self) -> Result<(), Ended> {
-        let (id, chunks) = {
-            let campaign = self.campaign();
-            (campaign.id.clone(), campaign.chunks)
-        };
-        let mut from = 0;
-        while from < chunks && self.has_time() {
-            let to = chunks.min(from + CHUNK_STEP);
-            let ledgers = self.account.table.ledgers(&id, from..to).await?;
-            for (chunk, stored) in ledgers {
-                self.settle_ledger(&id, chunk, stored).await?;
+        let chunks = self.campaign().chunks;
+        for step in chunk_steps(chunks) {
+            if !self.has_time() {
+                break;
             }
-            from = to;
+            for (chunk, stored) in self.account.table.ledgers(&self.id, step).await? {
+                self.settle_ledger(chunk, stored).await?;
+            }
         }
         Ok(())
     }
 
     /// Looks for the receipts of one chunk that no task works on.
     pub(super) async fn settle_chunk(&self, chunk: u32) -> Result<(), Ended> {
-        let id = self.id();
-        let mut found = self.account.table.ledgers(&id, [chunk]).await?;
+        let mut found = self.account.table.ledgers(&self.id, [chunk]).await?;
         match found.remove(&chunk) {
-            Some(stored) => self.settle_ledger(&id, chunk, stored).await,
+            Some(stored) => self.settle_ledger(chunk, stored).await,
             None => Ok(()),
         }
     }
 
-    async fn settle_ledger(&self, id: &str, chunk: u32, stored: StoredLedger) -> Result<(), Ended> {
-        let changed = self.with_receipts(id, chunk, &stored).await?;
+    async fn settle_ledger(&self, chunk: u32, stored: StoredLedger) -> Result<(), Ended> {
+        let changed = self.with_receipts(chunk, &stored).await?;
         if changed != stored {
-            self.put_ledger(id, chunk, &changed).await?;
+            self.put_ledger(chunk, &changed).await?;
             self.count(&stored, &changed);
         }
         Ok(())
     }
 
     /// Returns a ledger with the receipts that have come, and with the lost messages that are found.
-    pub(super) async fn with_receipts(
-        &self,
-        id: &str,
-        chunk: u32,
-        stored: &StoredLedger,
-    ) -> Result<StoredLedger, Ended> {
+    pub(super) async fn with_receipts(&self, chunk: u32, stored: &StoredLedger) -> Result<StoredLedger, Ended> {
         let mut changed = stored.clone();
         let table = &self.account.table;
-        // No task works on this chunk, so what is in flight was left by a run that died.
+        // Nobody calls this while messages of the chunk are in flight, so a mark in flight was left by a run that died.
         let in_flight: Vec<usize> = stored.ledger.positions(|mark| mark == Mark::InFlight).collect();
         for position in in_flight {
             let asked_at = stored.ledger.asked_at(position).unwrap_or_default();
@@ -127,21 +114,25 @@ impl Run<'_> {
             // A record ends by itself after 30 days.
             let asked_at = ledger.claimed_at().filter(|at| self.seconds() - at < RECORDED_WITHIN);
             if let Some(asked_at) = asked_at.filter(|_| !unrecorded.is_empty()) {
-                self.record_late(id, chunk, &unrecorded, asked_at).await?;
+                self.record_late(chunk, &unrecorded, asked_at).await?;
             }
         }
         let now = self.seconds();
         let lost: Vec<(usize, i64)> = ledger
-            .positions(|mark| mark == Mark::Unknown)
+            .positions(|mark| matches!(mark, Mark::Unknown | Mark::Again))
             .filter_map(|position| Some((position, ledger.asked_at(position)?)))
             .filter(|(_, asked_at)| now - asked_at >= REPEAT_IS_SAFE_FOR)
             .collect();
         if !lost.is_empty() {
-            let recipients = table.chunks(id, [chunk]).await?.remove(&chunk).unwrap_or_default();
+            let recipients = table
+                .chunks(&self.id, [chunk])
+                .await?
+                .remove(&chunk)
+                .unwrap_or_default();
             for (position, asked_at) in lost {
                 let openid = recipients.get(position).and_then(|entry| entry.openid.as_deref());
                 if let Some(openid) = openid {
-                    self.find_lost(id, &mut changed, position, openid, asked_at).await?;
+                    self.find_lost(&mut changed, position, openid, asked_at).await?;
                 }
             }
         }
@@ -150,9 +141,13 @@ impl Run<'_> {
 
     /// Records messages that the table did not take when they were sent, at about `asked_at` (epoch seconds): `sent` has their msgids
     /// and positions in the chunk.
-    async fn record_late(&self, id: &str, chunk: u32, sent: &[(&&str, &usize)], asked_at: i64) -> Result<(), Ended> {
+    async fn record_late(&self, chunk: u32, sent: &[(&&str, &usize)], asked_at: i64) -> Result<(), Ended> {
         let table = &self.account.table;
-        let recipients = table.chunks(id, [chunk]).await?.remove(&chunk).unwrap_or_default();
+        let recipients = table
+            .chunks(&self.id, [chunk])
+            .await?
+            .remove(&chunk)
+            .unwrap_or_default();
         let template_id = self.campaign().plan.content.template_id.clone();
         for (msgid, position) in sent {
             let openid = recipients.get(**position).and_then(|entry| entry.openid.as_deref());
@@ -161,7 +156,7 @@ impl Run<'_> {
                 msgid,
                 touser,
                 template_id: &template_id,
-                campaign: Some(id),
+                campaign: Some(&self.id),
             };
             table.record_sent(message, asked_at * 1000).await?;
         }
@@ -171,14 +166,13 @@ impl Run<'_> {
     /// Looks for the message of a recipient whose answer was lost: a record of it, or its receipt.
     pub(super) async fn find_lost(
         &self,
-        id: &str,
         stored: &mut StoredLedger,
         position: usize,
         openid: &str,
         asked_at: i64,
     ) -> Result<(), Ended> {
         let table = &self.account.table;
-        let Some((msgid, message)) = table.find_message(id, openid, asked_at).await? else {
+        let Some((msgid, message)) = table.find_message(&self.id, openid, asked_at).await? else {
             return Ok(());
         };
         if message.campaign.is_none() {
@@ -187,7 +181,7 @@ impl Run<'_> {
                 msgid: &msgid,
                 touser: openid,
                 template_id: &template_id,
-                campaign: Some(id),
+                campaign: Some(&self.id),
             };
             table.record_sent(sent, asked_at * 1000).await?;
         }

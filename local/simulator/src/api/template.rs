@@ -66,7 +66,7 @@ pub(super) fn send(platform: &mut Platform, call: &Call<'_>) -> Result<Value, Ap
         .into_iter()
         .map(|(name, keyword)| (name, keyword.value))
         .collect();
-    let text = template.fill(&data)?;
+    let text = template.fill(&data, platform.account_type)?;
 
     let now = platform.clock.now();
     if let Some(msgid) = platform.sends.repeated(&message.touser, &message.client_msg_id, now) {

@@ -10,7 +10,6 @@ use super::random::Random;
 ///
 /// It serializes to the answer of `GET /sim/account`; `Debug` leaves its secrets out.
 #[derive(Clone, Deserialize, Serialize)]
-#[non_exhaustive]
 pub struct Account {
     /// AppID: `wx` and 16 hex digits.
     pub app_id: String,

@@ -13,7 +13,7 @@ pub(crate) enum AccountType {
     /// 已认证服务号: may call everything.
     #[default]
     VerifiedService,
-    /// 未认证服务号.
+    /// 未认证服务号: menus, but no messages.
     UnverifiedService,
     /// 已认证订阅号: menus and customer-service messages, but no template messages.
     VerifiedSubscription,
@@ -27,6 +27,8 @@ pub(crate) enum AccountType {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Needs {
     Nothing,
+    /// A verified account, or any service account.
+    Menu,
     Verification,
     VerifiedService,
 }
@@ -37,7 +39,8 @@ impl AccountType {
         match self {
             Self::VerifiedService | Self::Test => true,
             Self::VerifiedSubscription => needs != Needs::VerifiedService,
-            Self::UnverifiedService | Self::UnverifiedSubscription => needs == Needs::Nothing,
+            Self::UnverifiedService => matches!(needs, Needs::Nothing | Needs::Menu),
+            Self::UnverifiedSubscription => needs == Needs::Nothing,
         }
     }
 

@@ -9,7 +9,7 @@ use super::errcode::ApiError;
 
 /// Seconds. How long a phone shows that the account is typing.
 const TYPING_SECONDS: i64 = 15;
-/// Seconds. The account may show that it is typing for this long after a message of the user.
+/// Seconds. The account may show that it is typing for this long after either of them did something.
 const TYPING_WINDOW: i64 = 30;
 
 /// What a user did that allows customer-service messages.
@@ -49,7 +49,7 @@ struct Allowance {
 #[derive(Debug, Default)]
 pub(crate) struct Allowances {
     list: Vec<Allowance>,
-    last_message: Option<i64>,
+    last_contact: Option<i64>,
     typing_until: i64,
 }
 
@@ -59,9 +59,7 @@ impl Allowances {
         let ends_at = now + seconds;
         self.list.retain(|allowance| allowance.after != after);
         self.list.push(Allowance { after, left, ends_at });
-        if after == Action::Message {
-            self.last_message = Some(now);
-        }
+        self.last_contact = Some(now);
     }
 
     /// Counts one message: 45015 when no allowance is left in time, 45047 when all are used up.
@@ -77,6 +75,7 @@ impl Allowances {
             *left = left.saturating_sub(1);
         }
         self.typing_until = 0;
+        self.last_contact = Some(now);
         Ok(())
     }
 
@@ -88,10 +87,10 @@ impl Allowances {
             .collect()
     }
 
-    /// Shows or hides that the account is typing: 45080 without a recent message of the user, 45081 when it is shown
+    /// Shows or hides that the account is typing: 45080 without a recent contact, 45081 when it is shown
     /// already.
     pub(crate) fn show_typing(&mut self, start: bool, now: i64) -> Result<(), ApiError> {
-        if self.last_message.is_none_or(|at| now - at > TYPING_WINDOW) {
+        if self.last_contact.is_none_or(|at| now - at > TYPING_WINDOW) {
             return Err(ApiError::of(45080));
         }
         if start && now < self.typing_until {
@@ -137,6 +136,17 @@ mod tests {
         assert_eq!(errcode(allowances.take(NOW)), 45047);
         allowances.record(Action::Tap, NOW);
         assert_eq!(errcode(allowances.take(NOW)), 0);
+    }
+
+    #[test]
+    fn typing_shows_after_whatever_happened_last() {
+        let mut allowances = Allowances::default();
+        assert_eq!(errcode(allowances.show_typing(true, NOW)), 45080);
+        allowances.record(Action::Tap, NOW);
+        assert_eq!(errcode(allowances.show_typing(true, NOW + 30)), 0);
+        allowances.take(NOW + 50).unwrap();
+        assert_eq!(errcode(allowances.show_typing(true, NOW + 80)), 0);
+        assert_eq!(errcode(allowances.show_typing(false, NOW + 81)), 45080);
     }
 
     #[test]

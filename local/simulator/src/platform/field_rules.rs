@@ -23,11 +23,17 @@ pub(crate) fn check(name: &str, value: &str) -> Result<(), &'static str> {
     }
 }
 
-/// Removes emoji, as the platform does before it checks a value. Fields without a type keep them.
-pub(crate) fn without_emoji<'a>(name: &str, value: &'a str) -> Cow<'a, str> {
-    let is_typed = name.ends_with(|c: char| c.is_ascii_digit())
-        && rule(name.trim_end_matches(|c: char| c.is_ascii_digit())).is_some();
-    if is_typed && value.contains(is_emoji) {
+/// What the platform shows of a value, which it also checks: without emoji in a field with a type. Of templates until 2023 it shows
+/// no `first` and `remark`, and of a `keyword1` 20 characters in one line. Other fields without a type show everything.
+pub(crate) fn shown<'a>(name: &str, value: &'a str) -> Cow<'a, str> {
+    let kind = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    let has_number = kind.len() < name.len();
+    if matches!(name, "first" | "remark") {
+        Cow::Borrowed("")
+    } else if has_number && kind == "keyword" {
+        let shown = value.chars().filter(|c| !is_emoji(*c) && !matches!(c, '\r' | '\n'));
+        Cow::Owned(shown.take(20).collect())
+    } else if has_number && rule(kind).is_some() && value.contains(is_emoji) {
         let rest: String = value.chars().filter(|c| !is_emoji(*c)).collect();
         Cow::Owned(rest.trim().to_owned())
     } else {
@@ -83,14 +89,14 @@ fn digits_at_most(limit: usize, value: &str) -> bool {
     is_digits(whole) && is_digits(decimals) && value.bytes().filter(u8::is_ascii_digit).count() <= limit
 }
 
-/// An optional currency sign, up to twelve digits, optional decimals, an optional 元.
+/// An optional currency sign, up to ten digits, optional decimals, an optional 元.
 fn is_amount(value: &str) -> bool {
     let number = value
         .strip_prefix(['¥', '￥', '$', '€', '£', '₩', '₽', '฿'])
         .unwrap_or(value);
     let number = number.strip_suffix('元').unwrap_or(number);
     let whole = number.split('.').next().unwrap_or_default();
-    whole.len() <= 12 && digits_at_most(usize::MAX, number)
+    whole.len() <= 10 && digits_at_most(usize::MAX, number)
 }
 
 fn is_car_number(value: &str) -> bool {
@@ -231,8 +237,8 @@ mod tests {
         ),
         (
             "amount8",
-            &["¥99.00", "99元", "100", "$123456789012", "￥123456789012.50"],
-            &["¥1234567890123", "100万元", "99.00 RMB", "¥", "¥¥1", "-1"],
+            &["¥99.00", "99元", "100", "$1234567890", "￥1234567890.50"],
+            &["¥12345678901", "100万元", "99.00 RMB", "¥", "¥¥1", "-1"],
         ),
         (
             "phone_number9",

@@ -2,11 +2,11 @@
 //!
 //! See [WeChat Docs/模板消息](https://developers.weixin.qq.com/doc/offiaccount/Message_Management/Template_Message_Interface.html).
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use serde::{Deserialize, Serialize};
 
-use super::{errcode::ApiError, field_rules, random::Random};
+use super::{account_type::AccountType, errcode::ApiError, field_rules, random::Random};
 
 /// The number of templates that an account may have.
 const MOST: usize = 25;
@@ -171,21 +171,35 @@ impl Template {
     /// The text that the user sees. As on the platform, values that the template does not name are ignored, and a field
     /// without a type may be empty.
     ///
-    /// The error is 47003, naming the first field whose value is missing or breaks the rule of its type.
-    pub(crate) fn fill(&self, values: &BTreeMap<String, String>) -> Result<String, ApiError> {
+    /// The error is 47003, naming the first field whose value is missing or breaks the rule of its type. A test account has no
+    /// such rules.
+    pub(crate) fn fill(&self, values: &BTreeMap<String, String>, account: AccountType) -> Result<String, ApiError> {
         let mut pieces = self.content.split("{{");
         let mut text = pieces.next().unwrap_or_default().to_owned();
         for piece in pieces {
             let (name, rest) = piece.split_once(".DATA}}").unwrap_or((piece, ""));
             let value = values.get(name).map(String::as_str).unwrap_or_default();
-            let value = &*field_rules::without_emoji(name, value);
-            field_rules::check(name, value)
-                .and_then(|()| self.approves(name, value))
-                .map_err(|flaw| ApiError::new(47003, format!("argument invalid! data.{name}.value {flaw}")))?;
-            text.push_str(value);
+            let shown = if account.is_test() {
+                Cow::Borrowed(value)
+            } else {
+                self.shown(name, value)?
+            };
+            text.push_str(&shown);
             text.push_str(rest);
         }
         Ok(text)
+    }
+
+    /// What is shown of a value. The error is 47003.
+    fn shown<'v>(&self, name: &str, value: &'v str) -> Result<Cow<'v, str>, ApiError> {
+        let shown = field_rules::shown(name, value);
+        match field_rules::check(name, &shown).and_then(|()| self.approves(name, &shown)) {
+            Ok(()) => Ok(shown),
+            Err(flaw) => Err(ApiError::new(
+                47003,
+                format!("argument invalid! data.{name}.value {flaw}"),
+            )),
+        }
     }
 
     fn approves(&self, name: &str, value: &str) -> Result<(), &'static str> {
@@ -215,12 +229,15 @@ mod tests {
 
     #[test]
     fn fills_the_fields_and_ignores_unknown_values() {
-        let filled = find(TEMPLATE_ID).unwrap().fill(&values(&[
-            ("thing1", "项目审核"),
-            ("time2", "2024年7月19日 10:00"),
-            ("const3", "通过"),
-            ("remark", "不再显示"),
-        ]));
+        let filled = find(TEMPLATE_ID).unwrap().fill(
+            &values(&[
+                ("thing1", "项目审核"),
+                ("time2", "2024年7月19日 10:00"),
+                ("const3", "通过"),
+                ("remark", "不再显示"),
+            ]),
+            AccountType::default(),
+        );
         assert_eq!(
             filled.unwrap(),
             "审核事项:项目审核\n审核时间:2024年7月19日 10:00\n审核结果:通过\n"
@@ -231,48 +248,84 @@ mod tests {
     fn names_the_field_that_is_missing_or_wrong() {
         let template = find(TEMPLATE_ID).unwrap();
         let missing = template
-            .fill(&values(&[("thing1", "项目审核"), ("const3", "通过")]))
+            .fill(
+                &values(&[("thing1", "项目审核"), ("const3", "通过")]),
+                AccountType::default(),
+            )
             .unwrap_err();
         assert_eq!(
             (missing.errcode, &*missing.errmsg),
             (47003, "argument invalid! data.time2.value is empty")
         );
-        let wrong = template.fill(&values(&[
-            ("thing1", &"长".repeat(21)),
-            ("time2", "10:00"),
-            ("const3", "通过"),
-        ]));
+        let wrong = template.fill(
+            &values(&[("thing1", &"长".repeat(21)), ("time2", "10:00"), ("const3", "通过")]),
+            AccountType::default(),
+        );
         assert_eq!(wrong.unwrap_err().errmsg, "argument invalid! data.thing1.value invalid");
     }
 
     #[test]
     fn a_const_may_be_empty_and_is_then_shown_so() {
-        let filled = find(TEMPLATE_ID)
-            .unwrap()
-            .fill(&values(&[("thing1", "项目审核"), ("time2", "10:00")]));
+        let filled = find(TEMPLATE_ID).unwrap().fill(
+            &values(&[("thing1", "项目审核"), ("time2", "10:00")]),
+            AccountType::default(),
+        );
         assert_eq!(filled.unwrap(), "审核事项:项目审核\n审核时间:10:00\n审核结果:\n");
     }
 
     #[test]
     fn emoji_are_removed_first() {
         let fill = |thing: &str| {
-            find(TEMPLATE_ID)
-                .unwrap()
-                .fill(&values(&[("thing1", thing), ("time2", "10:00")]))
+            find(TEMPLATE_ID).unwrap().fill(
+                &values(&[("thing1", thing), ("time2", "10:00")]),
+                AccountType::default(),
+            )
         };
         assert_eq!(
             fill("😀😀").unwrap_err().errmsg,
             "argument invalid! data.thing1.value is empty"
         );
         assert_eq!(fill("好😀").unwrap().lines().next(), Some("审核事项:好"));
-        let free = find(FREE_TEMPLATE_ID).unwrap().fill(&values(&[("greeting", "😀")]));
+        let free = find(FREE_TEMPLATE_ID)
+            .unwrap()
+            .fill(&values(&[("greeting", "😀")]), AccountType::default());
         assert!(free.unwrap().starts_with('😀'));
     }
 
     #[test]
     fn free_names_take_anything() {
-        let filled = find(FREE_TEMPLATE_ID).unwrap().fill(&values(&[("greeting", "您好\n")]));
+        let filled = find(FREE_TEMPLATE_ID)
+            .unwrap()
+            .fill(&values(&[("greeting", "您好\n")]), AccountType::default());
         assert_eq!(filled.unwrap(), "您好\n\n姓名:\n");
+    }
+
+    #[test]
+    fn a_historic_template_shows_less_than_it_is_given() {
+        let content = "{{first.DATA}}\n事项:{{keyword1.DATA}}\n{{remark.DATA}}";
+        let historic = Template::new("T", "历史模板", content, "");
+        let given = values(&[
+            ("first", "您好"),
+            ("keyword1", &format!("{}\n二😀", "一".repeat(20))),
+            ("remark", "谢谢"),
+        ]);
+        let shown = |account| historic.fill(&given, account).unwrap();
+        assert_eq!(
+            shown(AccountType::VerifiedService),
+            format!("\n事项:{}\n", "一".repeat(20))
+        );
+        assert_eq!(
+            shown(AccountType::Test),
+            format!("您好\n事项:{}\n二😀\n谢谢", "一".repeat(20))
+        );
+    }
+
+    #[test]
+    fn a_test_account_takes_values_of_any_length() {
+        let long = "长".repeat(21);
+        let given = values(&[("thing1", &long), ("time2", "10:00")]);
+        let filled = find(TEMPLATE_ID).unwrap().fill(&given, AccountType::Test);
+        assert!(filled.unwrap().contains(&long));
     }
 
     #[test]
@@ -289,7 +342,10 @@ mod tests {
                 .map(|piece| piece.split_once(".DATA").unwrap().0);
             let shown = template.example.lines().map(|line| line.split_once(':').unwrap().1);
             let values = names.map(str::to_owned).zip(shown.map(str::to_owned)).collect();
-            assert_eq!(template.fill(&values).unwrap(), template.example);
+            assert_eq!(
+                template.fill(&values, AccountType::default()).unwrap(),
+                template.example
+            );
         }
     }
 }

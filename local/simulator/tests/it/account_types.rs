@@ -21,7 +21,7 @@ const CALLS: [(&str, &str, &str); 4] = [
 async fn what_an_account_lacks_is_48001() {
     let stage = Stage::new(Mode::Safe).await;
     for (account_type, allowed) in [
-        ("unverified_service", [true, true, false, false]),
+        ("unverified_service", [true, true, true, false]),
         ("unverified_subscription", [true, true, false, false]),
         ("verified_subscription", [true, true, true, false]),
         ("test", [true; 4]),

@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::{
 use serde_json::{Value, json};
 use simulator::FOLLOWER;
 use tempfile::TempDir;
-use testing::{TABLE_NAME, TableServer, create_table, http_client};
+use testing::{TABLE_NAME, TableServer, create_table, eventually, http_client};
 use wechat::random;
 
 use super::{
@@ -113,9 +113,38 @@ fn a_check_names_every_fault_of_the_settings_and_starts_nothing() {
     // What only AWS has is no fault here.
     let login = command(&real, &[&account[..], &[("JWT_ISSUER", "nonsense")]].concat());
     assert_eq!(login.0, 0, "{login:?}");
+    for (address, code, part) in [
+        ("http://api.weixin.qq.com", 1, "must be https"),
+        ("http://203.0.113.7:8080", 0, "whoever is on the way"),
+        ("https://203.0.113.7", 0, "203.0.113.7"),
+    ] {
+        let Ended(ended, text, error) = command(&["--check", "--wechat", address], &account);
+        let said = text + &error;
+        assert_eq!((ended, said.contains(part)), (code, true), "{address}: {said}");
+        assert_eq!(
+            said.contains("AppSecret and every"),
+            address.starts_with("http://203"),
+            "{said}"
+        );
+    }
     let short = command(&real, &[&account[..3], &[("API_KEYS", "short")]].concat());
     assert_eq!((short.0, short.1.contains("shorter than 16")), (0, true), "{short:?}");
     assert_eq!(command(&["--check", "health"], &[]).0, 2);
+}
+
+#[test]
+fn a_start_warns_once_that_the_app_secret_leaves_the_machine_in_the_clear() {
+    let account = [
+        ("WECHAT_APP_ID", "wx0123456789abcdef"),
+        ("WECHAT_APP_SECRET", "5ec2e75ec2e75ec2e75ec2e75ec2e700"),
+        ("WECHAT_TOKEN", "token1"),
+        ("API_KEYS", API_KEY),
+    ];
+    // An address of RFC 5737, which is nobody's.
+    let mut program = Program::start(&["--port", "0", "--wechat", "http://192.0.2.1:9"], &account);
+    program.url();
+    let logs = program.stopped();
+    assert_eq!(logs.matches("reads the AppSecret").count(), 1, "{logs}");
 }
 
 /// A simulated run with data of every kind, which has been stopped.
@@ -219,8 +248,14 @@ async fn the_data_of_one_machine_moves_to_dynamodb_once_and_without_its_secrets(
     stopped_run(folder).await;
     let file = out.path().join("table.jsonl");
     let name = file.to_str().unwrap();
+    let part = out.path().join("table.jsonl.part");
+    std::fs::create_dir(&part).unwrap();
+    let Ended(code, _, error) = command(&["export", name, "--data", folder], &[]);
+    assert_eq!((code, error.contains("table.jsonl.part: ")), (1, true), "{error}");
+    std::fs::remove_dir(&part).unwrap();
+    std::fs::write(&part, "half of what an export that was killed had to write").unwrap();
     let Ended(code, text, error) = command(&["export", name, "--data", folder], &[]);
-    assert_eq!(code, 0, "{error}");
+    assert_eq!((code, part.exists()), (0, false), "{error}");
     let lines = std::fs::read_to_string(&file).unwrap();
     let items = lines.lines().count();
     assert!(text.starts_with(&format!("{items} items")), "{text}");
@@ -379,7 +414,19 @@ async fn metrics_are_for_this_machine_and_count_what_happens() {
             .unwrap()
             .starts_with("text/plain; version=0.0.4")
     );
-    let text = answer.text().await.unwrap();
+    // The first token comes in the background.
+    let text = eventually("the life of the token", || async {
+        let text = http_client()
+            .get(format!("{url}/metrics"))
+            .send()
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap();
+        text.contains("wechat_bundle_token_life_seconds").then_some(text)
+    })
+    .await;
     for line in [
         r#"wechat_bundle_callbacks_total{type="event.subscribe"} 1"#,
         "wechat_bundle_reply_latency_seconds_count 1",

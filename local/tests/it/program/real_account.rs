@@ -57,7 +57,10 @@ async fn another_token_in_wechats_console_is_diagnosed() {
     let check = diagnosis(&url, API_KEY, "last refused callback").await;
     assert_eq!(check["ok"], false, "{check}");
     assert!(
-        check["detail"].as_str().unwrap().contains("the Token here and"),
+        check["detail"]
+            .as_str()
+            .unwrap()
+            .contains("WECHAT_TOKEN and the Token at"),
         "{check}"
     );
 }

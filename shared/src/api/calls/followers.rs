@@ -3,7 +3,10 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::api::{Call, Unexpected, call::decoded};
+use crate::api::{
+    Call, Unexpected,
+    call::{count, decoded},
+};
 
 /// A page of followers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -62,6 +65,7 @@ impl Call for GetTagged<'_> {
 fn read(answer: Value) -> Result<Followers, Unexpected> {
     #[derive(Deserialize)]
     struct Page {
+        #[serde(deserialize_with = "count")]
         count: u64,
         #[serde(default)]
         data: Option<List>,

@@ -5,7 +5,10 @@ use std::net::{IpAddr, Ipv4Addr};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::api::{Call, Unexpected, call::decoded};
+use crate::api::{
+    Call, Unexpected,
+    call::{count, decoded},
+};
 
 /// The result of [`CheckCallback`]: DNS and ping.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
@@ -75,10 +78,13 @@ fn is_in_block(address: IpAddr, first: &str, bits: &str) -> Option<bool> {
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 pub struct Quota {
     /// Calls allowed a day.
+    #[serde(deserialize_with = "count")]
     pub daily_limit: u64,
     /// Calls made today.
+    #[serde(deserialize_with = "count")]
     pub used: u64,
     /// Calls left today.
+    #[serde(deserialize_with = "count")]
     pub remain: u64,
 }
 

@@ -4,7 +4,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
-    api::{Call, IssuedToken, Unexpected, call::decoded},
+    api::{
+        Call, IssuedToken, Unexpected,
+        call::{count, decoded},
+    },
     secret::Secret,
 };
 
@@ -75,7 +78,8 @@ impl Call for GetTicket {
         #[derive(Deserialize)]
         struct Issued {
             ticket: String,
-            expires_in: i64,
+            #[serde(deserialize_with = "count")]
+            expires_in: u64,
         }
         let Issued { ticket, expires_in } = decoded(answer)?;
         living(ticket, expires_in)
@@ -86,7 +90,8 @@ fn issued(answer: Value) -> Result<IssuedToken, Unexpected> {
     #[derive(Deserialize)]
     struct Issued {
         access_token: String,
-        expires_in: i64,
+        #[serde(deserialize_with = "count")]
+        expires_in: u64,
     }
     let Issued {
         access_token,
@@ -95,14 +100,14 @@ fn issued(answer: Value) -> Result<IssuedToken, Unexpected> {
     living(access_token, expires_in)
 }
 
-fn living(value: String, expires_in: i64) -> Result<IssuedToken, Unexpected> {
-    if value.is_empty() || expires_in <= 0 {
+fn living(value: String, expires_in: u64) -> Result<IssuedToken, Unexpected> {
+    if value.is_empty() || expires_in == 0 {
         return Err(Unexpected(
             "an access_token or a ticket that is empty or has expired".to_owned(),
         ));
     }
     Ok(IssuedToken {
         value: Secret::new(value),
-        expires_in: expires_in.min(LONGEST_LIFE),
+        expires_in: i64::try_from(expires_in).map_or(LONGEST_LIFE, |life| life.min(LONGEST_LIFE)),
     })
 }

@@ -231,6 +231,20 @@ fn every_photo_counts_whatever_count_says() {
 }
 
 #[test]
+fn a_change_of_mind_is_read_in_its_older_wrapper_too() {
+    let item = "<List><TemplateId>A</TemplateId><SubscribeStatusString>reject</SubscribeStatusString></List>";
+    for wrapper in ["SubscribeMsgChangeEvent", "SubscribeMsgPopupEvent"] {
+        let callback = event("subscribe_msg_change_event", &format!("<{wrapper}>{item}</{wrapper}>"));
+        let choices = vec![SubscribeChoice {
+            template_id: s("A"),
+            accepted: false,
+            popup_scene: None,
+        }];
+        assert_event(&callback, &Event::SubscribeMsgChange { choices });
+    }
+}
+
+#[test]
 fn refused_articles_of_a_publication_are_all_told() {
     let info = "<PublishEventInfo><publish_id>1</publish_id><publish_status>2</publish_status>\
                 <fail_idx>1</fail_idx><fail_idx>3</fail_idx></PublishEventInfo>";

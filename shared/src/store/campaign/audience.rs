@@ -1,30 +1,20 @@
 //! The audience of a campaign: its parts, as callers send them, and its chunks of at most 100 entries.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    time::Duration,
-};
+use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, PutRequest, WriteRequest};
 
-use super::ATTEMPTS;
 use crate::{
     campaign::{Campaign, CampaignState, Recipient},
     json,
     store::{
-        Attributes, StoreError, StoreErrorKind, Table, get_number, get_text, named, number, text,
-        transaction::Transaction, user::contended,
+        Attributes, StoreError, Table, get_number, get_text, named, number, text,
+        transaction::{ATTEMPTS, Transaction, contended},
     },
 };
 
 /// Chunks or ledgers that one read returns.
 pub const CHUNKS_AT_ONCE: usize = 100;
-/// Items of one BatchWriteItem.
-const WRITES_AT_ONCE: usize = 25;
-/// How often a batch is sent for the writes that DynamoDB left out.
-const WRITE_ATTEMPTS: u32 = 8;
-/// The pause before the second attempt. It doubles each time.
-const WRITE_PAUSE: Duration = Duration::from_millis(50);
 /// Seconds. How long the name of a part is remembered. The audience itself is kept as long as the campaign.
 const PART_REMEMBERED_FOR: i64 = 60 * 24 * 3600;
 
@@ -64,7 +54,7 @@ impl Table {
     ) -> Result<PartOutcome, StoreError> {
         let (pk, part_pk) = (self.campaign_pk(id), self.part_pk(id, name));
         let entries: usize = chunks.iter().map(Vec::len).sum();
-        let is_draft = "#state = :draft";
+        let is_draft = "#state = :draft AND attribute_not_exists(deleted)";
         let draft = (":draft", text(CampaignState::Draft.as_str()));
         for _ in 0..ATTEMPTS {
             let mut items = self.read_batch(vec![pk.clone(), part_pk.clone()]).await?;
@@ -141,7 +131,7 @@ impl Table {
             .update(
                 &self.campaign_pk(&campaign.id),
                 "SET chunks = :chunks ADD incomplete :range",
-                "chunks = :were AND #state = :draft",
+                "chunks = :were AND #state = :draft AND attribute_not_exists(deleted)",
                 values,
             );
         begin.commit().await.map(|_| ())
@@ -162,10 +152,7 @@ impl Table {
         });
         let puts: Result<Vec<WriteRequest>, _> = puts.collect();
         let puts = puts.map_err(|error| StoreError::damaged("BatchWriteItem", error))?;
-        for batch in puts.chunks(WRITES_AT_ONCE) {
-            self.write_batch(batch.to_vec()).await?;
-        }
-        Ok(())
+        self.write_batch(&puts).await
     }
 
     /// Returns those chunks of `numbers` that exist, at most [`CHUNKS_AT_ONCE`] of them, by number.
@@ -214,36 +201,7 @@ impl Table {
             })
             .collect();
         let deletes = deletes.map_err(|error| StoreError::damaged("BatchWriteItem", error))?;
-        for batch in deletes.chunks(WRITES_AT_ONCE) {
-            self.write_batch(batch.to_vec()).await?;
-        }
-        Ok(())
-    }
-
-    /// Makes at most 25 writes, each on its own. Repeats those that DynamoDB leaves out because it throttles.
-    async fn write_batch(&self, mut left: Vec<WriteRequest>) -> Result<(), StoreError> {
-        const OPERATION: &str = "BatchWriteItem";
-        let mut pause = WRITE_PAUSE;
-        for attempt in 0..WRITE_ATTEMPTS {
-            if left.is_empty() {
-                return Ok(());
-            }
-            if attempt > 0 {
-                tokio::time::sleep(pause).await;
-                pause *= 2;
-            }
-            let write = self.client.batch_write_item().request_items(&self.name, left);
-            let written = write.send().await;
-            let mut written = written.map_err(|error| StoreError::from_sdk(OPERATION, &error))?;
-            let unwritten = written.unprocessed_items.as_mut();
-            left = unwritten
-                .and_then(|tables| tables.remove(&self.name))
-                .unwrap_or_default();
-        }
-        if left.is_empty() {
-            return Ok(());
-        }
-        Err(StoreError::of_kind(StoreErrorKind::Busy, OPERATION))
+        self.write_batch(&deletes).await
     }
 
     fn part_pk(&self, id: &str, name: &str) -> String {

@@ -30,8 +30,7 @@ use super::{
     get_number, get_text,
     index::{Cursor, Page, indexed, limit_of},
     is_condition_failure, number, text,
-    transaction::Transaction,
-    user::contended,
+    transaction::{ATTEMPTS, Transaction, contended},
     written, written_if,
 };
 use crate::{
@@ -43,8 +42,6 @@ use crate::{
 
 /// Campaigns in a page of the list.
 pub const CAMPAIGNS_PAGE: usize = 100;
-/// How often a change is tried when others are faster.
-const ATTEMPTS: u8 = 20;
 
 impl Campaign {
     /// Reads a campaign's item. A campaign that this version cannot read is an error: it is there, and must not be deleted.
@@ -56,6 +53,13 @@ impl Campaign {
         fn json<T: DeserializeOwned>(item: &Attributes, name: &str) -> Option<T> {
             serde_json::from_str(get_text(item, name)?).ok()
         }
+        /// `None` when the attribute is there and cannot be read.
+        fn optional_json<T: DeserializeOwned>(item: &Attributes, name: &str) -> Option<Option<T>> {
+            match item.get(name) {
+                Some(_) => json(item, name).map(Some),
+                None => Some(None),
+            }
+        }
         let incomplete = item.get("incomplete").and_then(|set| set.as_ss().ok());
         let incomplete = incomplete.into_iter().flatten().filter_map(|range| parse_range(range));
         Some(Self {
@@ -66,7 +70,7 @@ impl Campaign {
                 audience: json::<Audience>(item, "audience")?,
                 pace: get_number(item, "pace")?,
                 start_at: get_number(item, "start_at"),
-                canary: json::<Canary>(item, "canary"),
+                canary: optional_json::<Canary>(item, "canary")?,
                 keep_for_single_sends: get_number(item, "keep_for_single_sends"),
                 only_warns: item.get("only_warns").is_some_and(|value| value.as_bool() == Ok(&true)),
             },
@@ -80,7 +84,7 @@ impl Campaign {
             incomplete: incomplete.collect(),
             started_at: get_number(item, "started_at"),
             finished_at: get_number(item, "finished_at"),
-            progress: json::<Progress>(item, "progress").unwrap_or_default(),
+            progress: optional_json::<Progress>(item, "progress")?.unwrap_or_default(),
             changes: get_number(item, "changes").unwrap_or(0),
             run_ends_at: get_number(item, "run_ends_at"),
         })
@@ -282,8 +286,7 @@ impl Table {
     }
 
     /// Takes the lease of a campaign for the run `owner` until `until`. The run itself ends at `ends`. Times are in epoch
-    /// seconds. Returns the campaign and whether its last run has died; `Err` when another run holds the lease; `None` when the
-    /// campaign is gone.
+    /// seconds.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written.
@@ -294,10 +297,10 @@ impl Table {
         now: i64,
         until: i64,
         ends: i64,
-    ) -> Result<Option<Result<LeasedCampaign, LeasedByAnother>>, StoreError> {
+    ) -> Result<CampaignLease, StoreError> {
         let pk = self.campaign_pk(id);
         let Some(item) = self.read(&pk, true).await? else {
-            return Ok(None);
+            return Ok(CampaignLease::Gone);
         };
         let has_died = item.contains_key("owner");
         let values = [
@@ -314,15 +317,15 @@ impl Table {
             values,
         );
         match self.claim(&pk, update).await? {
-            Ok(item) => Ok(Some(Ok(LeasedCampaign {
+            Ok(item) => Ok(CampaignLease::Won(Box::new(LeasedCampaign {
                 campaign: Campaign::stored("UpdateItem", id, &item)?,
                 has_died,
                 is_deleted: item.contains_key("deleted"),
             }))),
-            Err(item) if item.is_empty() => Ok(None),
-            Err(item) => Ok(Some(Err(LeasedByAnother {
+            Err(item) if item.is_empty() => Ok(CampaignLease::Gone),
+            Err(item) => Ok(CampaignLease::Held {
                 run_ends_at: get_number(&item, "run_ends_at"),
-            }))),
+            }),
         }
     }
 
@@ -468,11 +471,18 @@ pub struct LeasedCampaign {
     pub is_deleted: bool,
 }
 
-/// Another run holds a campaign's lease.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LeasedByAnother {
-    /// When that run ends, in epoch seconds.
-    pub run_ends_at: Option<i64>,
+/// The result of taking a campaign's lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CampaignLease {
+    /// This run has it.
+    Won(Box<LeasedCampaign>),
+    /// Another run has it.
+    Held {
+        /// When that run ends, in epoch seconds.
+        run_ends_at: Option<i64>,
+    },
+    /// There is no such campaign.
+    Gone,
 }
 
 /// The expressions of a change of state: what it sets, what it removes, and its values. Something is always removed: nothing

@@ -6,7 +6,10 @@ mod script;
 use serde_json::json;
 
 use super::*;
-use crate::store::RefreshFailure;
+use crate::{
+    store::RefreshFailure,
+    validate::{Fault, assert_each_half_says_all},
+};
 
 /// Callers learn of a timeout also when it happened in the run that theirs waited for.
 #[test]
@@ -21,7 +24,7 @@ fn a_run_that_has_waited_fails_as_the_one_it_waited_for() {
         };
         let error = RefreshError::OtherRun(failure);
         let error_type = error.error_type().to_string();
-        let error = RefreshRequestError::from_function_error(&error_type, error.to_string());
+        let error = RefreshRequestError::from_function_error(&error_type, &error.to_string());
         (error_type, error)
     };
     let (error_type, error) = waited_for(None, "WeChatUnreachable");
@@ -39,6 +42,8 @@ fn a_run_that_has_waited_fails_as_the_one_it_waited_for() {
         ),
         "{error:?}"
     );
+    let message = Fault::new("", error.to_string());
+    assert_each_half_says_all(&message, &["words"]);
     assert_eq!(waited_for(None, "").0, "OtherRun", "recorded by an older version");
 }
 

@@ -25,9 +25,6 @@ const QUOTED: usize = 40;
 pub const NO_SUCH_TEMPLATE: i64 = 40037;
 /// WeChat's errcode for a missing or invalid value.
 const INVALID_ARGUMENT: i64 = 47003;
-/// The first and the last field of templates until 2023. WeChat drops them now.
-/// See [WeChat Docs/发送模板消息](https://developers.weixin.qq.com/doc/service/api/notify/template/api_sendtemplatemessage).
-const FILTERED_SINCE_2023: [&str; 2] = ["first", "remark"];
 
 /// One finding about a message: WeChat refuses it, may refuse it, or drops a field.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -210,7 +207,7 @@ impl FromIterator<(String, Vec<String>)> for Templates {
 }
 
 fn extra(name: &str) -> &'static str {
-    if FILTERED_SINCE_2023.contains(&name) {
+    if rules::DROPPED_SINCE_2023.contains(&name) {
         "is not in the template: WeChat removed first and remark in 2023 / 模板中没有该字段，微信已于 2023 年取消 first 与 remark"
     } else {
         "is not in the template: the user would not see it / 模板中没有该字段，用户看不到其内容"
@@ -274,6 +271,33 @@ mod tests {
         assert!(fields("FREE", &[("thing", &"长".repeat(300))]).is_empty());
         assert!(fields("FREE", &[]).is_empty());
         assert_eq!(fields("FREE", &[("greting", "x")]), ["data.greting"]);
+    }
+
+    /// Since 2023 WeChat strips what the templates of that time say more, and refuses nothing.
+    #[test]
+    fn what_wechat_strips_from_historic_templates_is_named() {
+        let names = ["first", "keyword1", "keyword2", "remark"].map(str::to_owned);
+        let templates = Templates::from_iter([("T".to_owned(), names.into())]);
+        let found = |data: &[(&'static str, &'static str)]| {
+            let findings = templates.check("T", data.iter().copied());
+            assert!(!findings.iter().any(Finding::is_refusal), "{findings:?}");
+            findings.into_iter().map(|finding| finding.field).collect::<Vec<_>>()
+        };
+        assert!(found(&[("first", ""), ("keyword1", "二十个字二十个字二十个字二十个字二十个字")]).is_empty());
+        assert_eq!(
+            found(&[
+                ("first", "您好"),
+                ("keyword1", "二十个字二十个字二十个字二十个字二十个字一"),
+                ("keyword2", "一\n二"),
+                ("remark", "谢谢")
+            ]),
+            [
+                "data.first.value",
+                "data.keyword1.value",
+                "data.keyword2.value",
+                "data.remark.value"
+            ]
+        );
     }
 
     #[test]

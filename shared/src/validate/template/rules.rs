@@ -7,6 +7,8 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use crate::xml::is_xml_character;
+
 /// An objection to a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Objection {
@@ -46,6 +48,14 @@ const EMOJI: &str = "should not hold emoji: WeChat drops them or shows □ / 请
 const NOTHING_LEFT: &str = "holds nothing but spaces or emoji, which WeChat drops: it then refuses the value as empty \
                             / 仅含空格或 emoji，微信会先删除，再按“值为空”拒绝";
 
+/// The first and the last field of templates until 2023.
+/// See [WeChat Docs/发送模板消息](https://developers.weixin.qq.com/doc/service/api/notify/template/api_sendtemplatemessage).
+pub(super) const DROPPED_SINCE_2023: [&str; 2] = ["first", "remark"];
+const DROPPED: &str =
+    "is not shown any more: WeChat removed first and remark in 2023 / 微信已于 2023 年取消 first 与 remark，不再显示";
+const CUT: &str = "is cut to 20 characters, without line breaks and emoji, since 2023 \
+                   / 自 2023 年起，微信只显示前 20 个字符，并去掉换行与 emoji";
+
 /// Emoji with their joiners and variation selectors, and control characters. `None` if the pattern were invalid, which the
 /// tests rule out.
 static EMOJI_OR_CONTROL: LazyLock<Option<Regex>> = LazyLock::new(|| {
@@ -70,7 +80,9 @@ pub fn is_const(name: &str) -> bool {
 
 /// Returns the objection to `value`, if any. A name without a known type takes any value.
 pub(super) fn objection(name: &str, value: &str) -> Option<Objection> {
-    let kind = kind_of(name)?;
+    let Some(kind) = kind_of(name) else {
+        return untyped_objection(name, value);
+    };
     if value.is_empty() {
         return is_required(name).then_some(Objection::sure(EMPTY));
     }
@@ -89,6 +101,19 @@ pub(super) fn objection(name: &str, value: &str) -> Option<Objection> {
         Some(Objection::warning(EMOJI))
     } else {
         (!(kind.keeps)(value)).then_some(Objection::warning(kind.rule))
+    }
+}
+
+/// Returns what WeChat does to a value whose name has no type. Templates until 2023 have `first`, `keyword1` and `remark`.
+fn untyped_objection(name: &str, value: &str) -> Option<Objection> {
+    let is_emoji_or_control = || EMOJI_OR_CONTROL.as_ref().is_some_and(|it| it.is_match(value));
+    if DROPPED_SINCE_2023.contains(&name) && !value.trim().is_empty() {
+        Some(Objection::warning(DROPPED))
+    } else if type_of(name) == Some("keyword") && (!at_most(20, value) || is_emoji_or_control()) {
+        Some(Objection::warning(CUT))
+    } else {
+        let is_sendable = value.chars().all(is_xml_character);
+        (!is_sendable).then_some(Objection::warning(CONTROL))
     }
 }
 
@@ -130,8 +155,8 @@ fn of_official_accounts(kind: &str) -> Option<Kind> {
             is_no_time,
         ),
         "amount" => (
-            "amount: at most one currency sign, then at most 12 digits, decimals and 元 allowed, such as ¥99.00 or 99元 \
-             / 1 个币种符号加 12 位以内数字，可带小数，结尾可带“元”",
+            "amount: at most one currency sign, then at most 10 digits, decimals and 元 allowed, such as ¥99.00 or 99元 \
+             / 1 个币种符号加 10 位以内数字，可带小数，结尾可带“元”",
             is_amount,
             is_no_amount,
         ),
@@ -220,11 +245,12 @@ fn is_number(value: &str) -> bool {
 }
 
 fn is_amount(value: &str) -> bool {
-    static AMOUNT: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"^\p{Sc}?[0-9]{1,12}(?:\.[0-9]+)?元?$").ok());
+    static AMOUNT: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"^\p{Sc}?[0-9]{1,10}(?:\.[0-9]+)?元?$").ok());
     AMOUNT.as_ref().is_none_or(|amount| amount.is_match(value))
 }
 
-/// Whether WeChat certainly refuses an amount. Observed: it refuses `100万元`.
+/// Whether WeChat certainly refuses an amount. Observed: it refuses `100万元`. Copies of its table differ (10 digits, 12), so
+/// only 13 are sure.
 fn is_no_amount(value: &str) -> bool {
     let whole = value.split('.').next().unwrap_or_default();
     !value.contains(char::is_numeric)
@@ -334,16 +360,16 @@ mod tests {
         ),
         (
             "amount3",
+            &["¥99.00", "99元", "￥1234567890", "$5", "100", "1234567890.12", "1.12元"],
             &[
-                "¥99.00",
-                "99元",
-                "￥123456789012",
-                "$5",
-                "100",
-                "123456789012.12",
-                "1.12元",
+                "-1",
+                "¥¥9",
+                "9.",
+                "RMB9",
+                "1,000.00",
+                "12345678901",
+                "￥123456789012.12",
             ],
-            &["-1", "¥¥9", "9.", "RMB9", "1,000.00"],
             &["1234567890123", "九元", "100万元", ""],
         ),
         (
@@ -422,10 +448,11 @@ mod tests {
 
     #[test]
     fn only_a_known_type_with_a_number_is_judged() {
-        for name in ["thing", "name", "first", "keyword1", "time2x", "1", "", "enum1"] {
+        for name in ["thing", "name", "greeting", "keyword", "time2x", "1", "", "enum1"] {
             assert!(!is_typed(name), "{name}");
             assert_eq!(objection(name, "任意\n内容"), None, "{name}");
         }
+        assert!(objection("greeting", "a\u{b}").is_some_and(|objection| !objection.is_sure));
     }
 
     const HAN: &str = r"[\u{3007}\u{3400}-\u{4DBF}\u{4E00}-\u{9FFF}\u{F900}-\u{FAFF}\u{20000}-\u{3FFFF}]";
@@ -435,7 +462,7 @@ mod tests {
         ("const2", r"^\P{Cc}{0,20}$"),
         ("number3", r"^[+-]?[0-9]+(\.[0-9]+)?$"),
         ("phrase4", r"^HAN{1,5}$"),
-        ("amount5", r"^\p{Sc}?[0-9]{1,12}(\.[0-9]+)?元?$"),
+        ("amount5", r"^\p{Sc}?[0-9]{1,10}(\.[0-9]+)?元?$"),
         ("car_number6", r"^(HAN|[A-Za-z0-9])?[A-Za-z0-9]{0,6}(HAN|[A-Za-z0-9])$"),
     ];
 

@@ -213,12 +213,15 @@ async fn one_rollback_at_a_time_and_no_other_change_beside_it() {
     assert_eq!(claim(table, "a", NOW).await, None);
     assert_eq!(table.kept_menu().await.unwrap(), None, "nor is anything now");
     table.release_menu("a").await.unwrap();
+    table.refuse_claimed_menu(NOW).await.unwrap();
     keep(table, "1", NOW).await;
     let kept = table.kept_menu().await.unwrap();
     assert_eq!(claim(table, "a", NOW).await, kept);
     assert_eq!(claim(table, "a", NOW).await, kept, "a repeat by the SDK");
     let other = table.claim_menu("b", NOW + 10).await;
     assert_eq!(retry_after(other), 20);
+    assert_eq!(retry_after(table.refuse_claimed_menu(NOW + 10).await), 20);
+    table.refuse_claimed_menu(NOW + 30).await.unwrap();
     for menu in ["1", "2"] {
         let change = table.keep_menu("one", kept.as_ref(), menu, NOW + 29).await;
         assert_eq!(retry_after(change), 1, "{menu}");

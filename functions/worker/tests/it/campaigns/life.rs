@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::json;
-use testing::{CAMPAIGN, Service, now, now_millis, plan};
+use testing::{CAMPAIGN, Fault, Service, eventually, now, now_millis, plan};
 use wechat::{
-    campaign::{CampaignState, Canary, Order, Plan, Recipient},
+    campaign::{Audience, CampaignState, Canary, CanaryStep, Order, Plan, Recipient},
     store::MessageStatus,
 };
 
@@ -58,7 +58,10 @@ async fn the_canary_goes_to_as_many_as_was_said_whoever_is_refused_before() {
     };
     bench.draft(canary, &[part]).await;
     bench.order(Order::Start).await;
-    let is_waiting = || async { bench.campaign().await.progress.canary_ends > 0 };
+    let is_waiting = || async {
+        let canary = bench.campaign().await.progress.canary;
+        matches!(canary, CanaryStep::AwaitingReceipts(_))
+    };
     bench.run_until(start(&bench.stage).await, is_waiting).await;
     assert_eq!(bench.campaign().await.state, CampaignState::Canary);
     let totals = [("sent", 10), ("refused", 20), ("queued", 20)];
@@ -126,4 +129,66 @@ async fn of_a_deleted_campaign_nothing_stays_but_the_records_of_its_messages() {
         .collect();
     assert!(left.is_empty(), "{left:?}");
     assert_eq!(items.iter().filter(|item| item["campaign"] == CAMPAIGN).count(), 120);
+}
+
+/// With a table this slow the run notices the order while it reads the last of three blocks of chunks.
+#[tokio::test]
+async fn a_pause_in_the_last_step_of_loading_keeps_the_totals_and_the_canary() {
+    let bench = bench().await;
+    let openids = bench.stage.wechat.followers(201).await;
+    let careful = Plan {
+        canary: Some(Canary { count: 10, wait: 600 }),
+        ..plan()
+    };
+    bench.draft(careful, &[]).await;
+    let chunks: Vec<_> = openids
+        .iter()
+        .map(|openid| vec![Recipient::of(openid.clone())])
+        .collect();
+    bench.table.put_chunks(CAMPAIGN, 0, &chunks).await.unwrap();
+    let counted = json!({"chunks": 201, "entries": 201});
+    bench.stage.table.set(&format!("campaign#{CAMPAIGN}"), &counted).await;
+    bench.order(Order::Start).await;
+    let mut worker = start(&bench.stage).await;
+    let slow = Fault::Delay(Duration::from_millis(500));
+    bench.stage.proxy(Service::Table).fail(.., slow);
+    let pause = async {
+        eventually("the run", || async { bench.campaign().await.run_ends_at.map(|_| ()) }).await;
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        bench.order(Order::Pause).await;
+    };
+    tokio::join!(run(&mut worker), pause);
+    assert_eq!(bench.campaign().await.state, CampaignState::Paused);
+    assert_eq!(of(bench.totals().await), expected([("queued", 201)]));
+
+    bench.stage.mend().await;
+    bench.order(Order::Resume).await;
+    worker.invoke_within(&json!({"action": "run"}), 12_000).await;
+    assert_eq!(bench.sends().await, 10);
+}
+
+/// A run writes a page of followers before the campaign counts it, and may die in between.
+#[tokio::test]
+async fn of_a_deleted_campaign_no_followers_stay_that_it_did_not_count() {
+    let bench = bench().await;
+    let followers = Plan {
+        audience: Audience::Followers,
+        ..plan()
+    };
+    bench.draft(followers, &[]).await;
+    let progress = json!({"loading": {"step": "followers", "after": "o1"}}).to_string();
+    let name = format!("campaign#{CAMPAIGN}");
+    bench.stage.table.set(&name, &json!({"progress": progress})).await;
+    let page = vec![vec![Recipient::of("o2".to_owned())]];
+    bench.table.put_chunks(CAMPAIGN, 0, &page).await.unwrap();
+    let deleted = bench.table.delete_campaign(CAMPAIGN, now(), |_| true).await;
+    assert!(deleted.unwrap().unwrap().is_ok());
+    run(&mut start(&bench.stage).await).await;
+    let items = bench.stage.table.items().await;
+    assert!(
+        !items
+            .iter()
+            .any(|item| item["pk"].as_str().unwrap().contains("#chunk#")),
+        "{items:?}"
+    );
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use testing::{CampaignStage, SEND, eventually, now, plan};
-use wechat::campaign::{Audience, CampaignState, Canary, Order, Plan, WaitingFor};
+use wechat::campaign::{Audience, CampaignState, Canary, CanaryStep, Order, Plan, WaitingFor};
 
 use super::{QUOTA, bench, expected, of, run};
 use crate::start;
@@ -134,7 +134,10 @@ async fn a_canary_that_waits_keeps_no_quota_from_others() {
     start_other(&bench, canary).await;
     let mut waits = start(&bench.stage).await;
     let others = async {
-        let is_waiting = || async { (bench.campaign_of(OTHER).await.progress.canary_ends > 0).then_some(()) };
+        let is_waiting = || async {
+            let canary = bench.campaign_of(OTHER).await.progress.canary;
+            matches!(canary, CanaryStep::AwaitingReceipts(_)).then_some(())
+        };
         eventually("the wait for the receipts", is_waiting).await;
         assert_eq!(bench.sends().await, 2);
         bench.started(keeping(130), &openids).await;
@@ -145,4 +148,54 @@ async fn a_canary_that_waits_keeps_no_quota_from_others() {
         () = others => {}
     }
     assert_eq!(of(bench.totals().await), expected([("sent", 60)]));
+}
+
+#[tokio::test]
+async fn a_probe_without_a_clear_answer_waits_for_no_other_day() {
+    let bench = bench().await;
+    let openids = bench.stage.wechat.followers(5).await;
+    let used_up = json!({"errcode": 45009, "after": 2, "times": 1000});
+    bench.stage.wechat.fault(SEND, &used_up).await;
+    bench.started(plan(), &openids).await;
+    let mut worker = start(&bench.stage).await;
+    run(&mut worker).await;
+    assert_eq!(bench.campaign().await.waiting_for, Some(WaitingFor::Quota));
+
+    bench.stage.wechat.clear_faults().await;
+    bench
+        .stage
+        .wechat
+        .fault(SEND, &json!({"errcode": 45011, "times": 1}))
+        .await;
+    bench.wait_is_over().await;
+    run(&mut worker).await;
+    let campaign = bench.campaign().await;
+    assert_eq!(campaign.waiting_for, Some(WaitingFor::Platform));
+    assert!(campaign.resumes_at.unwrap() - now() <= 300, "{campaign:?}");
+
+    bench.wait_is_over().await;
+    run(&mut worker).await;
+    assert_eq!(of(bench.totals().await), expected([("sent", 5)]));
+}
+
+/// The reserve may be all that is left.
+#[tokio::test]
+async fn while_wechat_does_not_answer_about_the_quota_nothing_goes_out() {
+    let bench = bench().await;
+    let openids = bench.stage.wechat.followers(5).await;
+    bench
+        .stage
+        .wechat
+        .fault(QUOTA, &json!({"errcode": -1, "times": 1000}))
+        .await;
+    bench.started(plan(), &openids).await;
+    let mut worker = start(&bench.stage).await;
+    run(&mut worker).await;
+    assert_eq!(bench.campaign().await.waiting_for, Some(WaitingFor::Platform));
+    assert_eq!(bench.sends().await, 0);
+
+    bench.stage.wechat.clear_faults().await;
+    bench.wait_is_over().await;
+    run(&mut worker).await;
+    assert_eq!(of(bench.totals().await), expected([("sent", 5)]));
 }

@@ -1,13 +1,13 @@
 //! Outcomes that are unknown: repeated while that is safe, then said.
 
 use serde_json::json;
-use testing::{Fault, SEND, Service, now, plan};
+use testing::{CampaignStage, Fault, SEND, Service, now, plan};
 use wechat::{
     campaign::{CampaignState, Order, Plan},
     store::MessageStatus,
 };
 
-use super::{TEN_MINUTES, bench, expected, kill_while_it_sends, of};
+use super::{TEN_MINUTES, bench, expected, kill_while_it_sends, of, run};
 use crate::start;
 
 #[tokio::test]
@@ -107,4 +107,82 @@ async fn a_stopped_campaign_that_resends_loses_nobody() {
     bench.run_to_end(start(&bench.stage).await).await;
     let totals = bench.totals().await;
     assert_eq!((totals.sent, totals.unknown, totals.queued), (119, 1, 0), "{totals:?}");
+}
+
+#[tokio::test]
+async fn a_resend_that_is_cut_short_before_anybody_is_queued_goes_on_later() {
+    let bench = bench().await;
+    let openids = bench.stage.wechat.followers(3).await;
+    let fault = json!({"errcode": -1, "after": 2, "times": 1000});
+    bench.stage.wechat.fault(SEND, &fault).await;
+    bench.started(Plan { pace: 20, ..plan() }, &openids).await;
+    let (mut worker, event) = (start(&bench.stage).await, json!({"action": "run"}));
+    worker.invoke_within(&event, 3_000).await;
+    bench.age(TEN_MINUTES).await;
+    run(&mut worker).await;
+    assert_eq!(bench.campaign().await.state, CampaignState::Done);
+    assert_eq!(of(bench.totals().await), expected([("sent", 2), ("unknown", 1)]));
+
+    bench.stage.wechat.clear_faults().await;
+    bench.order(Order::Resend).await;
+    worker.invoke_within(&event, 30).await;
+    bench.run_to_end(worker).await;
+    assert_eq!(bench.campaign().await.state, CampaignState::Done);
+    assert_eq!(of(bench.totals().await), expected([("sent", 3)]));
+}
+
+/// A campaign that has ended, of whose messages nobody knows anything: WeChat took them, and its answers were lost.
+async fn ended_without_answers(bench: &CampaignStage, openids: &[String]) {
+    bench.started(Plan { pace: 20, ..plan() }, openids).await;
+    // The first call is the question about the quota.
+    bench.stage.proxy(Service::WeChat).fail(2.., Fault::LoseAnswer);
+    let mut worker = start(&bench.stage).await;
+    worker.invoke_within(&json!({"action": "run"}), 4_000).await;
+    bench.stage.mend().await;
+    bench.age(TEN_MINUTES).await;
+    bench.run_to_end(worker).await;
+    assert_eq!(bench.campaign().await.state, CampaignState::Done);
+    assert_eq!(of(bench.totals().await), expected([("unknown", openids.len() as u64)]));
+}
+
+#[tokio::test]
+async fn a_resend_leaves_out_those_whose_receipts_have_come() {
+    let bench = bench().await;
+    let openids = bench.stage.wechat.followers(3).await;
+    ended_without_answers(&bench, &openids).await;
+    let sends = bench.sends().await;
+    bench
+        .record_receipts(&openids[..2], MessageStatus::Delivered, now())
+        .await;
+    bench.order(Order::Resend).await;
+    bench.run_to_end(start(&bench.stage).await).await;
+    assert_eq!(bench.sends().await, sends + 1);
+    assert_eq!(of(bench.totals().await), expected([("delivered", 2), ("sent", 1)]));
+}
+
+#[tokio::test]
+async fn who_is_cancelled_in_a_resend_stays_unknown() {
+    let bench = bench().await;
+    let openids = bench.stage.wechat.followers(3).await;
+    ended_without_answers(&bench, &openids).await;
+    let used_up = json!({"errcode": 45009, "times": 1000});
+    bench.stage.wechat.fault(SEND, &used_up).await;
+    let mut worker = start(&bench.stage).await;
+    bench.order(Order::Resend).await;
+    run(&mut worker).await;
+    assert_eq!(bench.campaign().await.state, CampaignState::Waiting);
+    bench.order(Order::Cancel).await;
+    assert_eq!(of(bench.totals().await), expected([("unknown", 3)]));
+
+    bench
+        .record_receipts(&openids[..1], MessageStatus::Delivered, now())
+        .await;
+    bench.look_now().await;
+    run(&mut worker).await;
+    assert_eq!(of(bench.totals().await), expected([("delivered", 1), ("unknown", 2)]));
+
+    bench.stage.wechat.clear_faults().await;
+    bench.order(Order::Resend).await;
+    bench.run_to_end(worker).await;
+    assert_eq!(of(bench.totals().await), expected([("delivered", 1), ("sent", 2)]));
 }

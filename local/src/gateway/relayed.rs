@@ -1,0 +1,114 @@
+//! The relay behind the gateway: its bodies are files too, and large.
+
+use std::time::{Duration, Instant};
+
+use axum::{
+    body::{Body, Bytes},
+    response::Response,
+};
+use futures_util::stream;
+use http::{HeaderMap, StatusCode, header, request::Parts};
+use tokio::{sync::SemaphorePermit, time::timeout};
+use wechat::api::ApiError;
+
+use super::{Gateway, body::Incoming, event, refused};
+
+/// The time for the body of a call of the relay to arrive: all that the call may take.
+const RELAYED_BODY_TIMEOUT: Duration = Duration::from_secs(25);
+/// Bytes. A larger body of a call of the relay needs one of [`LARGE_CALLS`] places.
+const LARGE: usize = 1024 * 1024;
+/// How long a call with a large body waits for a place.
+const LARGE_CALL_WAITS: Duration = Duration::from_secs(10);
+/// Calls of the relay with large bodies at once: 256 MiB at most.
+pub(super) const LARGE_CALLS: usize = 8;
+/// Requests for a token whose bodies are awaited at once: an eighth of all connections, since anybody can send such a request.
+pub(super) const TOKEN_REQUESTS: usize = 64;
+/// The time for the body of a request for a token to arrive. SDKs send these 200 bytes along with the head.
+const TOKEN_REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Answers with the relay, whose bodies are files too, and of any size: an answer that does not end soon is passed on in parts.
+pub(super) async fn relayed(gateway: &Gateway, parts: &Parts, body: Incoming) -> Response {
+    let relay = &gateway.functions.relay;
+    // The head is read before the body comes, so the time that a request may take begins here.
+    let Ok(head) = serde_json::from_str(&event::json(parts, b"")) else {
+        return refused(StatusCode::BAD_REQUEST);
+    };
+    let response = match relay::body_limit(relay, &head).await {
+        Err(refused) => {
+            body.drain();
+            refused
+        }
+        Ok(limit) => {
+            let is_large = limit > LARGE && !is_small(&parts.headers);
+            let read = if relay::asks_for_token(&head) {
+                read_token_request(gateway, body, limit).await
+            } else {
+                read_in_turn(gateway, body, limit, is_large).await
+            };
+            match read {
+                Ok((body, _turn)) => relay::serve(relay, &head.with_body(body)).await,
+                Err(status) => relay::unread(relay, &head, status, limit),
+            }
+        }
+    };
+    let (parts, mut body) = response.into_parts();
+    let body = if body.is_whole() {
+        match body.chunk().await {
+            Ok(whole) => Body::from(whole.unwrap_or_default()),
+            Err(_) => return refused(StatusCode::BAD_GATEWAY),
+        }
+    } else {
+        Body::from_stream(stream::try_unfold(body, |mut body| async {
+            let chunk = body.chunk().await?;
+            Ok::<_, ApiError>(chunk.map(|chunk| (chunk, body)))
+        }))
+    };
+    Response::from_parts(parts, body)
+}
+
+/// Reads the body of a request for a token, if few of them are awaited.
+async fn read_token_request(
+    gateway: &Gateway,
+    body: Incoming,
+    limit: usize,
+) -> Result<(Bytes, Option<SemaphorePermit<'_>>), StatusCode> {
+    let Ok(_place) = gateway.token_requests.try_acquire() else {
+        body.drain();
+        return Err(StatusCode::SERVICE_UNAVAILABLE);
+    };
+    Ok((body.read(limit, TOKEN_REQUEST_TIMEOUT).await?, None))
+}
+
+/// Reads the body of a call, which has all of its time for that. A large one waits for its turn, which ends when that is dropped.
+async fn read_in_turn(
+    gateway: &Gateway,
+    body: Incoming,
+    limit: usize,
+    is_large: bool,
+) -> Result<(Bytes, Option<SemaphorePermit<'_>>), StatusCode> {
+    let began = Instant::now();
+    let turn = if is_large {
+        let turn = timeout(LARGE_CALL_WAITS, gateway.large_calls.acquire()).await;
+        let Some(turn) = turn.ok().and_then(Result::ok) else {
+            body.drain();
+            return Err(StatusCode::SERVICE_UNAVAILABLE);
+        };
+        Some(turn)
+    } else {
+        None
+    };
+    let left = RELAYED_BODY_TIMEOUT.saturating_sub(began.elapsed());
+    Ok((body.read(limit, left).await?, turn))
+}
+
+/// Whether the request says that its body is so small that many of them fit into memory.
+fn is_small(headers: &HeaderMap) -> bool {
+    let length = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok());
+    let length: Option<usize> = length.and_then(|length| length.parse().ok());
+    // Without a length a body is chunked, or there is none.
+    length.map_or(!headers.contains_key(header::TRANSFER_ENCODING), |length| {
+        length <= LARGE
+    })
+}
