@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reliability.md");
 /// Cases that run at the same time, in all tests: more, and a busy machine would be the outage.
-static ROOM: Semaphore = Semaphore::const_new(12);
+static ROOM: Semaphore = Semaphore::const_new(10);
 static DOCUMENT: Mutex<()> = Mutex::new(());
 
 /// How long a callback may take: WeChat hangs up then.
