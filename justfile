@@ -264,8 +264,8 @@ moto:
     trap "kill $MOTO_PID" EXIT
     read -r -t 30 -u "${MOTO[0]}" endpoint
     export STORE_ENDPOINT=$endpoint
-    cargo test --quiet --locked -p wechat --features client,invoke,forward,relay --test it store::
-    cargo test --quiet --locked -p local --test it moves_to_dynamodb
+    # Of the whole workspace, so that no dependency is built again with other features than those of `just test`.
+    cargo test --quiet --locked --workspace --test it -- store:: moves_to_dynamodb
 
 # Drives every operation of openapi.json, with valid and invalid requests, against a simulated run
 [group('checks')]
@@ -309,10 +309,11 @@ console: _local _chromium _console-packages
     npm run build --prefix examples/web --silent
     npm test --prefix local/console-tests
 
-# All programs that the checks start, in one build
+# All programs that the checks start, in one build. It takes the whole workspace and one of its tests, because so the dependencies get
+# the features that they have in `just test`: none is built twice.
 [private]
 _local:
-    cargo build --quiet --locked --bins -p local -p admin -p testing
+    cargo build --quiet --locked --workspace --bin local --bin admin --bin gateway --test documents
 
 [private]
 _chromium:

@@ -18,6 +18,9 @@ import urllib.request
 from pathlib import Path
 
 EXAMPLES = Path(__file__).resolve().parent
+sys.path.append(str(EXAMPLES.parent / "local/sdk-tests"))
+from program import Program, environment  # noqa: E402: its folder is none of the examples'
+
 NAMES = ["java", "php", "python"]
 # Where Debian puts it.
 SQLITE_JDBC = os.environ.get("SQLITE_JDBC", "/usr/share/java/sqlite-jdbc.jar")
@@ -57,17 +60,17 @@ class Example:
         self.folder = EXAMPLES / name if name in NAMES else folder
         self.code = code.replace("9000", str(self.port))
         self.database = folder / "customers.sqlite"
-        self.environment = os.environ | {
-            "DATABASE": str(self.database),
-            "FORWARD_SECRET": secret,
-            "WECHAT_BUNDLE_URL": bundle,
-            "WECHAT_BUNDLE_KEY": "local",
+        self.environment = environment(
+            DATABASE=str(self.database),
+            FORWARD_SECRET=secret,
+            WECHAT_BUNDLE_URL=bundle,
+            WECHAT_BUNDLE_KEY="local",
             # PHP's own server answers one request after the other otherwise.
-            "PHP_CLI_SERVER_WORKERS": "4",
+            PHP_CLI_SERVER_WORKERS="4",
             # What Java finds its classes by, and reads its arguments by.
-            "CLASSPATH": f"{folder / 'classes'}{os.pathsep}{SQLITE_JDBC}",
-            "LC_ALL": "C.UTF-8",
-        }
+            CLASSPATH=f"{folder / 'classes'}{os.pathsep}{SQLITE_JDBC}",
+            LC_ALL="C.UTF-8",
+        )
         if name == "java":
             sources = self.folder.glob("*.java")
             subprocess.run(["javac", "-encoding", "UTF-8", "-d", folder / "classes", *sources], check=True)
@@ -167,27 +170,12 @@ class Example:
         return done.returncode, done.stdout + done.stderr
 
 
-class Local:
+class Local(Program):
     """`cargo run -p local` with its simulated platform, of which the examples are the own code."""
 
-    def __init__(self, folder, **environment):
-        binary = os.environ.get("LOCAL_BINARY") or EXAMPLES.parent / "target/debug/local"
-        self.log = folder / "local.log"
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [binary, "--port", "0"], env=os.environ | environment, stdout=subprocess.PIPE, stderr=log, text=True
-            )
-        ready = self.process.stdout.readline()
-        assert ready.startswith("ready "), self.log.read_text()
-        self.url = ready.removeprefix("ready ").strip()
+    def __init__(self, folder, **variables):
+        super().__init__(folder, **variables)
         self.simulator = re.search(r"simulated WeChat platform: ([^,\s]+)", self.log.read_text()).group(1)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.terminate()
-        self.process.wait()
 
     def call(self, method, url, body=None):
         """The status, and the answer as JSON."""

@@ -3,10 +3,10 @@
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 
-/** Starts a program that prints "ready URL". */
+/** Starts a program that prints "ready URL", with this environment alone: a FORWARD_URL of yours would change the tests. */
 export async function start(command, parameters, environment = {}) {
   const child = spawn(command, parameters, {
-    env: { ...process.env, ...environment },
+    env: { PATH: process.env.PATH, AWS_EC2_METADATA_DISABLED: "true", ...environment },
     stdio: ["ignore", "pipe", "pipe"],
   });
   const complaints = [];

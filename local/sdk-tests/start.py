@@ -1,22 +1,20 @@
 """What the tests of the Python SDKs share: a running `local`, one of its keys, and the simulated platform behind it.
 
-LOCAL_BINARY names another binary than target/debug/local. With WITHOUT_RELAY=1 the SDKs call the simulated platform itself
-with its AppSecret, which tells a fault of the relay from one of the simulator or of a test.
+With WITHOUT_RELAY=1 the SDKs call the simulated platform itself with its AppSecret, which tells a fault of the relay from one of
+the simulator or of a test.
 """
 
 import json
 import os
 import random
 import struct
-import subprocess
 import time
 import urllib.request
 import zlib
-from pathlib import Path
 
 import pytest
+from program import Program
 
-BINARY = os.environ.get("LOCAL_BINARY") or Path(__file__).resolve().parents[2] / "target/debug/local"
 WITHOUT_RELAY = bool(os.environ.get("WITHOUT_RELAY"))
 
 # Seconds. An instance may serve by its copy of the keys for 30 s.
@@ -34,42 +32,26 @@ def call(method, url, body=None):
     return json.loads(content) if content else None
 
 
-class Stage:
+class Stage(Program):
     """A run of `local`: `api` is the host that an SDK calls, and `secret` what it takes for the AppSecret."""
-
-    def __init__(self, folder):
-        self.log = folder / "local.log"
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen([BINARY, "--port", "0"], stdout=subprocess.PIPE, stderr=log, text=True)
 
     def __enter__(self):
         try:
-            self.open()
+            self.make_key()
         except BaseException:
             self.stop()
             raise
         return self
 
-    def __exit__(self, *_):
-        self.stop()
-
-    def open(self):
-        """Waits until `local` is ready, and makes the key."""
-        ready = self.process.stdout.readline()
-        assert ready.startswith("ready "), self.log.read_text()
-        self.gateway = ready.removeprefix("ready ").strip()
-        self.simulator = call("GET", f"{self.gateway}/console/run")["simulator"]
+    def make_key(self):
+        self.simulator = call("GET", f"{self.url}/console/run")["simulator"]
         account = self.sim("GET", "account")
         self.app_id = account["app_id"]
         if WITHOUT_RELAY:
             self.api, self.secret = self.simulator, account["app_secret"]
         else:
-            key = call("POST", f"{self.gateway}/api/keys", {"name": "sdk", "scopes": ["relay"]})
-            self.api, self.secret, self.key_id = self.gateway, key["key"], key["id"]
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait()
+            key = call("POST", f"{self.url}/api/keys", {"name": "sdk", "scopes": ["relay"]})
+            self.api, self.secret, self.key_id = self.url, key["key"], key["id"]
 
     def sim(self, method, path, body=None):
         return call(method, f"{self.simulator}/sim/{path}", body)
@@ -105,7 +87,7 @@ class Stage:
         self.sim("POST", "faults", {"path": path, "drop": True})
 
     def revoke_key(self):
-        call("DELETE", f"{self.gateway}/api/keys/{self.key_id}")
+        call("DELETE", f"{self.url}/api/keys/{self.key_id}")
 
     def refusal(self, call, error):
         """What `call` raises once the revoked key is refused."""

@@ -75,8 +75,8 @@ impl Configs {
     }
 }
 
-/// The environment of the functions: the process's own for a real account, otherwise that of the simulated account with the
-/// process's own code.
+/// The environment of the functions: that of the `process` for a real account, otherwise that of the simulated account with the
+/// own code of the `process`.
 ///
 /// # Errors
 /// [`LocalError`] when the secret that the environment names cannot be read.
@@ -84,19 +84,20 @@ pub(crate) async fn environment(
     options: &Options,
     gateway: SocketAddr,
     simulator: Option<&Simulator>,
+    process: &Environment,
 ) -> Result<Environment, LocalError> {
     match simulator {
         Some(simulator) => {
             let account = simulated(simulator.account(), &simulator.base_url(), gateway);
             Ok(Environment::from_pairs(
-                every_run(options).chain(account).chain(own_code()),
+                every_run(options).chain(account).chain(own_code(process)),
             ))
         }
         None => {
             let base = options.wechat.clone().map(|base| ("WECHAT_API_BASE", base));
             // No JWT authorizer stands before this machine's API.
             let no_login = [("JWT_ISSUER", String::new())];
-            Ok(process_with_secret()
+            Ok(with_secret(process)
                 .await?
                 .with(every_run(options).chain(base).chain(no_login)))
         }
@@ -107,7 +108,8 @@ pub(crate) async fn environment(
 pub(crate) fn stand_in(options: &Options) -> Environment {
     let gateway = SocketAddr::new(options.listen, options.port);
     let account = simulated(&Account::random(), "http://127.0.0.1", gateway);
-    Environment::from_pairs(every_run(options).chain(account).chain(own_code()))
+    let process = Environment::process();
+    Environment::from_pairs(every_run(options).chain(account).chain(own_code(&process)))
 }
 
 /// What every run on one machine has.
@@ -118,11 +120,11 @@ fn every_run(options: &Options) -> impl Iterator<Item = (&'static str, String)> 
     all.map(|(name, value)| (name, value.to_owned()))
 }
 
-/// What this process's environment says of own code.
-fn own_code() -> impl Iterator<Item = (&'static str, String)> {
+/// What the environment of the process says of own code.
+fn own_code(process: &Environment) -> impl Iterator<Item = (&'static str, String)> {
     OWN_CODE
         .iter()
-        .filter_map(|name| Some((*name, std::env::var(name).ok()?)))
+        .filter_map(|name| Some((*name, process.get(name)?.to_owned())))
 }
 
 /// The variables of a simulated run. Its pages are on this machine.
@@ -148,15 +150,15 @@ fn simulated(account: &Account, platform: &str, gateway: SocketAddr) -> [(&'stat
     ]
 }
 
-/// The process's environment, completed by the AWS secret that it names, if any.
-async fn process_with_secret() -> Result<Environment, LocalError> {
-    let environment = Environment::process();
-    let Some(id) = environment.secret_id() else {
+/// The environment of the process, completed by the AWS secret that it names, if any.
+async fn with_secret(process: &Environment) -> Result<Environment, LocalError> {
+    let environment = process.clone();
+    let Some(id) = process.secret_id() else {
         return Ok(environment);
     };
     let sdk = aws_sdk("WECHAT_SECRET_ID")?;
     let read = SecretsManager::new(sdk).read(id).await;
-    Ok(environment.clone().completed(read.as_deref().map_err(Clone::clone)))
+    Ok(environment.completed(read.as_deref().map_err(Clone::clone)))
 }
 
 /// The AWS SDK's configuration from the standard variables. `variable` is the one that asked for AWS.

@@ -23,7 +23,13 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use embedded_table::{EmbeddedTable, StartError, TABLE_NAME};
 use simulator::{Settings, Simulator};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time::timeout};
-use wechat::{api::ClientError, aws, clock::SystemClock, config::ConfigError, effects::EventBus};
+use wechat::{
+    api::ClientError,
+    aws,
+    clock::SystemClock,
+    config::{ConfigError, Environment},
+    effects::EventBus,
+};
 
 use self::{
     account::Configs,
@@ -131,6 +137,14 @@ impl Local {
     /// # Errors
     /// [`LocalError`] says in one line why the bundle cannot start.
     pub async fn start(options: &Options) -> Result<Self, LocalError> {
+        Self::start_in(options, &Environment::process()).await
+    }
+
+    /// The same in an environment that is not this process's, as a test needs it.
+    ///
+    /// # Errors
+    /// [`LocalError`] says in one line why the bundle cannot start.
+    pub async fn start_in(options: &Options, process: &Environment) -> Result<Self, LocalError> {
         Self::check_addresses(options)?;
         let data = options.data.as_deref().map(DataFolder::open).transpose()?;
         let (listener, address) = listen(options.listen, options.port).await?;
@@ -139,7 +153,7 @@ impl Local {
             Some(_) => None,
             None => Some(start_simulator(options, address, data.as_ref(), &activity).await?),
         };
-        let environment = account::environment(options, address, simulator.as_ref()).await?;
+        let environment = account::environment(options, address, simulator.as_ref(), process).await?;
         let mut configs = Configs::read(&environment)?;
         configs.admin.is_simulated = simulator.is_some();
         let own_code = OwnCode::of(&mut configs, simulator.is_some()).await;
@@ -206,7 +220,7 @@ impl Local {
         let environment = match options.wechat {
             Some(_) => {
                 let address = SocketAddr::new(options.listen, options.port);
-                account::environment(options, address, None).await?
+                account::environment(options, address, None, &Environment::process()).await?
             }
             None => account::stand_in(options),
         };

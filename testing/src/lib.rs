@@ -1,7 +1,8 @@
 //! The stage of all tests. A [`Stage`] is a WeChat, a table and the AWS services around a function; a [`Function`] is a built
 //! binary on a Lambda Runtime API; [`event`] makes what API Gateway and WeChat hand over. Whatever cannot be set up panics.
 //!
-//! The stage knows the bundle from outside only: its processes, the attributes of its table, its HTTP.
+//! The stage knows the bundle from outside only: its processes, the attributes of its table, its HTTP. A [`CampaignStage`] makes
+//! and reads campaigns through the functions' own store: their ledgers are too much to write twice.
 //!
 //! ```ignore
 //! let stage = Stage::with_token().await;
@@ -31,7 +32,17 @@ pub use service::{
     Authority, EventBus, Fault, FaultProxy, Invoked, LambdaApi, OwnAnswer, OwnCode, OwnRequest, SecretsManager,
     TableServer, TlsFront, loopback,
 };
-pub use stage::{Service, Setup, Stage, Table, WeChat, message, message_for, message_to};
+pub use stage::{
+    CAMPAIGN, CampaignStage, SEND, Service, Setup, Stage, Table, WeChat, message, message_for, message_to, plan,
+    scheduled_message,
+};
+
+/// An HTTP client for loopback. It uses no proxy, and reads no root certificates: in a test build that takes longer than a test.
+#[must_use]
+pub fn http_client() -> reqwest::Client {
+    let builder = reqwest::Client::builder().no_proxy().tls_certs_only([]);
+    builder.build().unwrap()
+}
 
 /// Looks every 10 ms until `look` finds something, and returns it. Panics after 30 s: `what` never came.
 pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {

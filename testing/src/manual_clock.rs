@@ -12,7 +12,7 @@ use std::{
 
 use wechat::clock::{Clock, SystemClock};
 
-/// A clock that moves only when it is told or slept on, and remembers the sleeps.
+/// A clock that moves only when a test moves it or something sleeps on it, and remembers the sleeps.
 #[derive(Debug)]
 pub struct ManualClock {
     millis: AtomicI64,

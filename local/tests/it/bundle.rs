@@ -8,7 +8,7 @@ use local::{Local, Mode, Options, SIMULATED_API_KEY};
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use simulator::FOLLOWER;
-use testing::{event, eventually};
+use testing::{event, eventually, http_client};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -41,7 +41,6 @@ impl Answer {
 impl Bundle {
     async fn start(mode: Mode) -> Self {
         let options = Options {
-            port: 0,
             mode: Some(mode),
             ..Options::default()
         };
@@ -49,10 +48,10 @@ impl Bundle {
     }
 
     async fn start_with(options: Options) -> Self {
-        let local = Local::start(&options).await.unwrap();
+        let local = crate::start(options).await;
         Self {
             local,
-            http: Client::builder().no_proxy().build().unwrap(),
+            http: http_client(),
         }
     }
 

@@ -1,36 +1,27 @@
 //! The console from outside: who may see it, what it shows, and that it keeps secrets.
 
-use std::{
-    io::{BufRead, BufReader},
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::time::Duration;
 
 use local::{Local, Options};
-use reqwest::{Client, Method, RequestBuilder, Response};
+use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use simulator::FOLLOWER;
+use testing::http_client;
 use tokio::time::timeout;
 use url::Url;
+
+use crate::program::real_account::{self, API_KEY};
 
 const KEY: (&str, &str) = ("authorization", "Bearer local");
 /// Everything here takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-fn client() -> Client {
-    Client::builder().no_proxy().build().unwrap()
-}
-
 async fn start() -> Local {
-    let options = Options {
-        port: 0,
-        ..Options::default()
-    };
-    Local::start(&options).await.unwrap()
+    crate::start(Options::default()).await
 }
 
 fn get(url: &str, path: &str) -> RequestBuilder {
-    client().get(format!("{url}{path}"))
+    http_client().get(format!("{url}{path}"))
 }
 
 /// The open stream of what happens.
@@ -40,7 +31,7 @@ async fn activity(local: &Local) -> Response {
 }
 
 async fn ask(local: &Local, method: Method, path: &str, body: Value) -> Response {
-    client()
+    http_client()
         .request(method, format!("{}{path}", local.url()))
         .header(KEY.0, KEY.1)
         .body(body.to_string())
@@ -99,7 +90,7 @@ async fn every_page_is_served_whole_and_lets_the_browser_load_nothing_else() {
     let mut seen = 0;
     while let Some(url) = files.get(seen).cloned() {
         seen += 1;
-        let file = client().get(url.as_str()).send().await.unwrap();
+        let file = http_client().get(url.as_str()).send().await.unwrap();
         assert_eq!(file.status(), 200, "{url}");
         assert!(file.headers().contains_key("content-security-policy"), "{url}");
         let text = file.text().await.unwrap();
@@ -113,7 +104,7 @@ async fn every_page_is_served_whole_and_lets_the_browser_load_nothing_else() {
     }
     assert!(files.len() > 30, "{files:?}");
     for (absent, status) in [("none.js", 404), ("local/none.js", 404), ("..%2Flib.rs", 401)] {
-        let answer = client().get(pages.join(absent).unwrap().as_str()).send().await;
+        let answer = http_client().get(pages.join(absent).unwrap().as_str()).send().await;
         assert_eq!(answer.unwrap().status(), status, "{absent}");
     }
 }
@@ -147,7 +138,7 @@ async fn only_this_machines_own_pages_get_anywhere() {
     }
     let follow = |origin: String| {
         let url = format!("{}/console/sim/follow", local.url());
-        client()
+        http_client()
             .post(url)
             .header(KEY.0, KEY.1)
             .header("origin", origin)
@@ -228,7 +219,7 @@ async fn a_key_that_is_made_works_and_is_never_shown() {
     let made = json(ask(&local, Method::POST, "/api/keys", wanted).await).await;
     let key = made["key"].as_str().unwrap();
     let message = json!({"touser": FOLLOWER, "template_id": "FREE_TEMPLATE_ID", "data": {"greeting": "您好"}});
-    let send = client().post(format!("{}/api/sendTemplateMessage", local.url()));
+    let send = http_client().post(format!("{}/api/sendTemplateMessage", local.url()));
     let sent = send.bearer_auth(key).body(message.to_string()).send().await.unwrap();
     assert_eq!(
         sent.status(),
@@ -250,7 +241,7 @@ async fn a_refused_callback_is_told_of_without_its_signature() {
     let local = start().await;
     let mut stream = activity(&local).await;
     let url = format!("{}/webhook?signature=0&timestamp=1&nonce=1", local.url());
-    client().post(url).body("<xml></xml>").send().await.unwrap();
+    http_client().post(url).body("<xml></xml>").send().await.unwrap();
     let seen = read_until(&mut stream, &["\"status\":403"]).await;
     assert_eq!(events(&seen).last().unwrap()["kind"], "callback");
     assert!(
@@ -288,47 +279,13 @@ async fn a_changed_rule_answers_at_once() {
     assert_eq!(json(followed).await["reply"]["Content"], "第一版");
 }
 
-/// The program with a real account, whose platform is nowhere.
-struct RealAccount {
-    program: Child,
-    url: String,
-}
-
-impl RealAccount {
-    fn start() -> Self {
-        let mut program = Command::new(env!("CARGO_BIN_EXE_local"))
-            .args(["--port", "0", "--wechat", "http://127.0.0.1:9"])
-            .env("WECHAT_APP_ID", "wx0123456789abcdef")
-            .env("WECHAT_APP_SECRET", "0123456789abcdef0123456789abcdef")
-            .env("WECHAT_TOKEN", "callbacktoken")
-            .env("WECHAT_MESSAGE_MODE", "plain")
-            .env("API_KEYS", "a-key-of-the-account")
-            .env_remove("WECHAT_ENCODING_AES_KEY")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(program.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        let url = line.trim().strip_prefix("ready ").unwrap().to_owned();
-        Self { program, url }
-    }
-}
-
-impl Drop for RealAccount {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.program.kill();
-        let _ = self.program.wait();
-    }
-}
-
 #[tokio::test]
 async fn a_real_accounts_console_is_shut_to_tunnels_and_proxies_and_to_whoever_has_no_key() {
-    let account = RealAccount::start();
-    let key = ("authorization", "Bearer a-key-of-the-account");
+    let platform = real_account::platform().await;
+    let mut program = real_account::run(&platform, &[], &[]);
+    let url = program.url();
+    let bearer = format!("Bearer {API_KEY}");
+    let key = ("authorization", bearer.as_str());
     for (name, value) in [
         ("host", "wechat.example.com"),
         ("x-forwarded-for", "203.0.113.9"),
@@ -339,43 +296,29 @@ async fn a_real_accounts_console_is_shut_to_tunnels_and_proxies_and_to_whoever_h
         ("cf-connecting-ip", "203.0.113.9"),
     ] {
         for path in ["/", "/console/run", "/console/own-code", "/console/activity"] {
-            let answer = get(&account.url, path)
-                .header(key.0, key.1)
-                .header(name, value)
-                .send()
-                .await;
+            let answer = get(&url, path).header(key.0, key.1).header(name, value).send().await;
             assert_eq!(answer.unwrap().status(), 403, "{name} {path}");
         }
     }
     // The webhook and the API must be reached through them.
-    let webhook = get(&account.url, "/webhook").header("x-forwarded-for", "203.0.113.9");
+    let webhook = get(&url, "/webhook").header("x-forwarded-for", "203.0.113.9");
     assert_eq!(
         webhook.send().await.unwrap().text().await.unwrap(),
         "signature verification failed"
     );
-    let api = get(&account.url, "/api/replies")
+    let api = get(&url, "/api/replies")
         .header(key.0, key.1)
         .header("host", "wechat.example.com");
     assert_eq!(api.send().await.unwrap().status(), 200);
 
     // A tunnel that leaves no trace sees pages, and nothing of the account.
-    let run = get(&account.url, "/console/run")
-        .send()
-        .await
-        .unwrap()
-        .text()
-        .await
-        .unwrap();
-    assert!(run.contains("\"simulated\":false") && !run.contains("a-key"), "{run}");
+    let run = get(&url, "/console/run").send().await.unwrap().text().await.unwrap();
+    assert!(run.contains("\"simulated\":false") && !run.contains(API_KEY), "{run}");
     for path in ["/console/own-code", "/console/activity", "/console/sim/state"] {
-        let local_key = get(&account.url, path).header(KEY.0, KEY.1);
+        let local_key = get(&url, path).header(KEY.0, KEY.1);
         let status = local_key.send().await.unwrap().status();
         assert!([401, 404].contains(&status.as_u16()), "{path}: {status}");
     }
-    let state = get(&account.url, "/api/account")
-        .header(key.0, key.1)
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(json(state).await["app_id"], "wx0123456789abcdef");
+    let state = get(&url, "/api/account").header(key.0, key.1).send().await.unwrap();
+    assert_eq!(json(state).await["app_id"], platform.account().app_id);
 }

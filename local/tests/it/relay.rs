@@ -3,6 +3,7 @@
 use local::{Local, Options, SIMULATED_API_KEY};
 use reqwest::{Client, Response};
 use serde_json::Value;
+use testing::http_client;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -16,12 +17,8 @@ struct Relay {
 
 impl Relay {
     async fn start() -> Self {
-        let options = Options {
-            port: 0,
-            ..Options::default()
-        };
-        let local = Local::start(&options).await.unwrap();
-        let http = Client::builder().no_proxy().build().unwrap();
+        let local = crate::start(Options::default()).await;
+        let http = http_client();
         let account = http.get(format!("{}/sim/account", local.simulator_url().unwrap()));
         let account: Value = serde_json::from_str(&account.send().await.unwrap().text().await.unwrap()).unwrap();
         let app_id = account["app_id"].as_str().unwrap();

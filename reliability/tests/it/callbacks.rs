@@ -10,8 +10,8 @@ use simulator::FOLLOWER;
 use testing::{Fault, Function, Service, eventually, now};
 
 use crate::{
-    report::{self, Row, WECHAT_WAITS},
-    stage::{Program, Seen, Stage, ask, called, service_faults, table_faults},
+    report::{self, Cases, Row, WECHAT_WAITS},
+    stage::{Program, Seen, Stage, ask, called, faults_of, table_faults},
 };
 
 /// What a delivery receipt makes the webhook do, in order.
@@ -41,31 +41,28 @@ async fn callbacks() {
     assert_eq!(steps, ["UpdateItem", "UpdateItem", "PutItem", "PutItem", "PutItem"]);
     assert_eq!(stage.proxy(Service::EventBus).requests(), ["PutEvents"]);
 
-    let mut cases = Vec::new();
+    let mut broken = Vec::new();
     for (service, step, name) in STEPS {
-        let faults = match service {
-            Service::Table => table_faults(),
-            _ => service_faults(),
-        };
-        cases.extend(faults.into_iter().map(|fault| (service, step, name, fault)));
+        broken.extend(faults_of(service).into_iter().map(|fault| (service, step, name, fault)));
     }
     let receipts = |worker: &'static str| {
-        let cases = cases.clone().into_iter();
-        cases.map(move |(service, step, name, (breaks, fault))| receipt(worker, service, step, name, breaks, fault))
+        let broken = broken.clone().into_iter();
+        broken.map(move |(service, step, name, (breaks, fault))| receipt(worker, service, step, name, breaks, fault))
     };
-    let mut rows = report::run(receipts("worker")).await;
-    rows.extend(report::run(receipts("")).await);
+    let mut cases = Cases::default();
+    cases.add(receipts("worker"));
+    cases.add(receipts(""));
     let scans = SCAN_STEPS.into_iter().flat_map(|(step, name)| {
         let faults = table_faults().into_iter();
         faults.map(move |(breaks, fault)| scan(step, name, breaks, fault))
     });
-    rows.extend(report::run(scans).await);
+    cases.add(scans);
     for worker in ["worker", ""] {
-        let cases = table_faults().into_iter();
-        rows.extend(report::run(cases.map(|(breaks, fault)| follow(worker, breaks, fault))).await);
+        let faults = table_faults().into_iter();
+        cases.add(faults.map(|(breaks, fault)| follow(worker, breaks, fault)));
     }
     let starts = table_faults().into_iter().map(|(breaks, fault)| start(breaks, fault));
-    rows.extend(report::run(starts).await);
+    cases.add(starts);
     report::section(
         report::TITLES[0],
         "A delivery receipt is recorded, which needs no claim: it is the same however often it comes, and counted for its day, \
@@ -77,7 +74,7 @@ async fn callbacks() {
          the table: it is never handed over. When a bound user begins to follow, the greeting waits 0.8 s for the record of it \
          at most. WeChat delivers again 5 s after whatever it takes \
          for a failure; the suite delivers again in any case.",
-        rows,
+        cases.run().await,
     );
 }
 

@@ -10,7 +10,7 @@ use testing::{Function, Service, now, now_millis};
 
 use crate::{
     refreshing::refresh,
-    report::{self, Row},
+    report::{self, Cases, Row},
     sending,
     stage::{Program, Seen, Stage, ask, ask_until, send},
 };
@@ -20,16 +20,17 @@ const HI: &str = "<Content>hi</Content><MsgId>24000000000000001</MsgId>";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clock() {
-    let mut rows = report::run([(-HOUR, "an hour old"), (HOUR, "an hour ahead")].map(callback)).await;
-    rows.extend(report::run([unchecked()]).await);
-    rows.extend(report::run([(-HOUR, "an hour ago"), (HOUR, "in an hour")].map(deadline)).await);
-    rows.extend(report::run([ended_token()]).await);
-    rows.extend(report::run([dead_token()]).await);
-    rows.extend(report::run([lease()]).await);
+    let mut cases = Cases::default();
+    cases.add([(-HOUR, "an hour old"), (HOUR, "an hour ahead")].map(callback));
+    cases.add([unchecked()]);
+    cases.add([(-HOUR, "an hour ago"), (HOUR, "in an hour")].map(deadline));
+    cases.add([ended_token()]);
+    cases.add([dead_token()]);
+    cases.add([lease()]);
     report::section(
         report::TITLES[8],
         "The functions read the machine's clock, which the suite leaves as it is: it moves what they compare with it.",
-        rows,
+        cases.run().await,
     );
 }
 
@@ -131,7 +132,7 @@ async fn sent(step: &str, breaks: &str, seen: &Seen, stage: &Stage, function: &m
     row(
         step,
         breaks,
-        seen.told.clone(),
+        seen.outcome.clone(),
         "25 s",
         sending::kept(stage, function).await,
         "nothing was missed",

@@ -474,8 +474,10 @@ async fn stage_of(story: Story) -> (Stage, Value) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed() {
     let mut cases = Vec::new();
-    for story in STORIES {
-        for (service, requests) in requests_of(story).await {
+    let stories = STORIES.into_iter();
+    let stories = stories.map(|story| async move { (story, requests_of(story).await) });
+    for (story, requests) in report::run(stories).await {
+        for (service, requests) in requests {
             for (index, request) in requests.into_iter().enumerate() {
                 for (fault, words) in [
                     (Fault::Freeze, "has received it"),

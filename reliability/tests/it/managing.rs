@@ -1,4 +1,4 @@
-//! What the callers of `admin` are told while something is broken: the menu, the reply rules, the doctor.
+//! What the callers of `admin` get while something is broken: the menu, the reply rules, the doctor.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use testing::{
 };
 
 use crate::{
-    report::{self, ANSWERED_WITHIN, Row},
-    stage::{Program, Seen, Stage, ask, called, service_faults, table_faults},
+    report::{self, ANSWERED_WITHIN, Cases, Row},
+    stage::{Program, Seen, Stage, ask, called, faults_of, table_faults},
 };
 
 /// The doctor answers within this time, whatever hangs.
@@ -61,21 +61,17 @@ async fn managing() {
         (Service::Table, 2, "`POST /api/menu`: keeping that"),
         (Service::WeChat, 2, "`POST /api/menu`: creating the new one"),
     ] {
-        let faults = if service == Service::Table {
-            table_faults()
-        } else {
-            service_faults()
-        };
-        menus.extend(faults.into_iter().map(|fault| (service, step, name, fault)));
+        menus.extend(faults_of(service).into_iter().map(|fault| (service, step, name, fault)));
     }
     let menus = menus
         .into_iter()
         .map(|(service, step, name, (breaks, fault))| change_menu(service, step, name, breaks, fault));
-    let mut rows = report::run(menus).await;
+    let mut cases = Cases::default();
+    cases.add(menus);
     let rules = table_faults()
         .into_iter()
         .map(|(breaks, fault)| change_replies(breaks, fault));
-    rows.extend(report::run(rules).await);
+    cases.add(rules);
     let mut rollbacks = Vec::new();
     for (service, step, name) in [
         (Service::Table, 1, "`POST /api/menu/rollback`: claiming it"),
@@ -88,44 +84,33 @@ async fn managing() {
         (Service::WeChat, 2, "`POST /api/menu/rollback`: creating the old one"),
         (Service::Table, 3, "`POST /api/menu/rollback`: noting that it is done"),
     ] {
-        let faults = if service == Service::Table {
-            table_faults()
-        } else {
-            service_faults()
-        };
-        rollbacks.extend(faults.into_iter().map(|fault| (service, step, name, fault)));
+        rollbacks.extend(faults_of(service).into_iter().map(|fault| (service, step, name, fault)));
     }
     let rollbacks = rollbacks
         .into_iter()
         .map(|(service, step, name, (breaks, fault))| rollback_menu(service, step, name, breaks, fault));
-    rows.extend(report::run(rollbacks).await);
+    cases.add(rollbacks);
     let rules = table_faults()
         .into_iter()
         .map(|(breaks, fault)| rollback_replies(breaks, fault));
-    rows.extend(report::run(rules).await);
+    cases.add(rules);
     let keys = table_faults().into_iter().map(|(breaks, fault)| use_key(breaks, fault));
-    rows.extend(report::run(keys).await);
+    cases.add(keys);
     let keys = table_faults()
         .into_iter()
         .map(|(breaks, fault)| make_key(breaks, fault));
-    rows.extend(report::run(keys).await);
-    let mut doctors = Vec::new();
+    cases.add(keys);
     for service in [Service::Table, Service::WeChat, Service::Lambda] {
-        let faults = if service == Service::Table {
-            table_faults()
-        } else {
-            service_faults()
-        };
         // A check may take 2 s, which a service that is very slow comes close to.
-        let faults = faults.into_iter().filter(|(breaks, _)| *breaks != "is very slow");
-        doctors.extend(faults.map(|(breaks, fault)| doctor(service, breaks, fault)));
+        let faults = faults_of(service).into_iter();
+        let faults = faults.filter(|(breaks, _)| *breaks != "is very slow");
+        cases.add(faults.map(|(breaks, fault)| doctor(service, breaks, fault)));
     }
-    rows.extend(report::run(doctors).await);
     report::section(
         report::TITLES[5],
         "Once it is mended, the caller sends the same request again. The menu from before is kept, to roll back to. \
          `POST /api/menu/rollback` once more would undo the rollback, so its caller looks first.",
-        rows,
+        cases.run().await,
     );
 }
 
@@ -368,7 +353,7 @@ fn row(
     Row {
         step: step.to_owned(),
         breaks: format!("{} {breaks}", called(service)),
-        gets: first.told.clone(),
+        gets: first.outcome.clone(),
         within,
         kept: kept.to_owned(),
         returns: returns.to_owned(),

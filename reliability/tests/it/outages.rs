@@ -6,7 +6,7 @@ use testing::{Fault, Function, Service, event::queue};
 
 use crate::{
     callbacks::{answer, kept},
-    report::{self, Row, WECHAT_WAITS},
+    report::{self, Cases, Row, WECHAT_WAITS},
     stage::{Program, Seen, Stage, ask, called, service_faults, table_faults},
 };
 
@@ -22,17 +22,18 @@ async fn outages() {
     };
     let table = lasting(table_faults()).map(|(breaks, fault)| (Service::Table, breaks, fault));
     let bus = lasting(service_faults()).map(|(breaks, fault)| (Service::EventBus, breaks, fault));
-    let mut rows = report::run(table.chain(bus).map(outage)).await;
-    rows.extend(report::run(service_faults().into_iter().map(handing_over)).await);
-    rows.extend(report::run([1, 2, 3].map(both_down)).await);
-    rows.extend(report::run([delivered_twice()]).await);
+    let mut cases = Cases::default();
+    cases.add(table.chain(bus).map(outage));
+    cases.add(service_faults().into_iter().map(handing_over));
+    cases.add([1, 2, 3].map(both_down));
+    cases.add([delivered_twice()]);
     report::section(
         report::TITLES[10],
         "What fails is handed over to `worker` by an asynchronous invocation. Lambda runs it at once, after 1 and after 2 more \
          minutes, and for 6 hours while it throttles or fails itself; then the queue `LateEffects` has it run every 15 \
          minutes for 14 days, since two retries end after 3 minutes. Here it fails at Lambda's attempts and once from the \
          queue, until the outage ends.",
-        rows,
+        cases.run().await,
     );
 }
 

@@ -6,7 +6,7 @@ use serde_json::json;
 use testing::{Fault, FaultProxy, Function, OwnAnswer, OwnCode, Service, event::Request, now};
 
 use crate::{
-    report::{self, Row, WECHAT_WAITS},
+    report::{self, Cases, Row, WECHAT_WAITS},
     stage::{Program, Seen, Stage, ask, service_faults, table_faults},
 };
 
@@ -24,18 +24,19 @@ const STEPS: [(usize, &str); 2] = [
 async fn own_code() {
     let faults = service_faults().into_iter();
     let unavailable = ("answers 503", Fault::json(503, json!({"reply": null})));
-    let mut rows = report::run(faults.chain([unavailable]).map(|(breaks, fault)| asking(breaks, fault))).await;
-    let cases = STEPS.into_iter().flat_map(|(step, name)| {
+    let mut cases = Cases::default();
+    cases.add(faults.chain([unavailable]).map(|(breaks, fault)| asking(breaks, fault)));
+    let keeping = STEPS.into_iter().flat_map(|(step, name)| {
         let faults = table_faults().into_iter();
-        faults.map(move |(breaks, fault)| keeping(step, name, breaks, fault))
+        faults.map(move |(breaks, fault)| keep(step, name, breaks, fault))
     });
-    rows.extend(report::run(cases).await);
+    cases.add(keeping);
     report::section(
         report::TITLES[12],
         "A message is kept in the table, own code is asked, and its answer is noted. What own code does not take waits for \
          `worker`, and the rules reply. Without the table own code is asked all the same. WeChat delivers again 5 s after \
          whatever it takes for a failure; the suite delivers again in any case.",
-        rows,
+        cases.run().await,
     );
 }
 
@@ -197,7 +198,7 @@ async fn asking(breaks: &'static str, fault: Fault) -> Row {
     bench.finish("a message: asking own code", breaks, &first, &event).await
 }
 
-async fn keeping(step: usize, name: &'static str, breaks: &'static str, fault: Fault) -> Row {
+async fn keep(step: usize, name: &'static str, breaks: &'static str, fault: Fault) -> Row {
     let mut bench = Bench::start().await;
     bench.stage.proxy(Service::Table).fail(step.., fault);
     let event = bench.message(1);

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use testing::{Fault, Service, event::sample};
 
 use crate::{
-    report::{self, Row},
-    stage::{Program, Seen, Stage, ask, ask_within, called, service_faults, table_faults},
+    report::{self, Cases, Row},
+    stage::{Program, Seen, Stage, ask, ask_within, called, faults_of, service_faults},
 };
 
 pub(crate) const TOKEN_PATH: &str = "/cgi-bin/stable_token";
@@ -47,12 +47,9 @@ async fn refreshing_the_token() {
         ["GetItem", "UpdateItem", "UpdateItem"]
     );
 
-    let mut cases = Vec::new();
+    let mut broken = Vec::new();
     for (service, step, name) in STEPS {
-        let mut faults = match service {
-            Service::Table => table_faults(),
-            _ => service_faults(),
-        };
+        let mut faults = faults_of(service);
         if service == Service::WeChat {
             faults.extend(refusals([
                 ("is busy, errcode -1", -1),
@@ -61,23 +58,24 @@ async fn refreshing_the_token() {
                 ("says that the quota is used up, 45009", 45009),
             ]));
         }
-        cases.extend(faults.into_iter().map(|fault| (service, step, name, fault)));
+        broken.extend(faults.into_iter().map(|fault| (service, step, name, fault)));
     }
-    let runs = cases
+    let runs = broken
         .into_iter()
         .map(|(service, step, name, (breaks, fault))| run(service, step, name, breaks, fault));
-    let mut rows = report::run(runs).await;
+    let mut cases = Cases::default();
+    cases.add(runs);
     let faults = service_faults().into_iter().chain(refusals([
         ("is busy, errcode -1", -1),
         ("grants no such right, 48001", 48001),
         ("refuses the token and the AppSecret, 40001", 40001),
     ]));
-    rows.extend(report::run(faults.map(|(breaks, fault)| ticket_run(breaks, fault))).await);
+    cases.add(faults.map(|(breaks, fault)| ticket_run(breaks, fault)));
     report::section(
         report::TITLES[4],
         "A run of `token-refresher` that finds no token, and one that is asked for a jsapi_ticket when there is a token. The \
          next one, a minute later on the schedule or on demand, is the suite's next run.",
-        rows,
+        cases.run().await,
     );
 }
 
@@ -87,11 +85,11 @@ fn refusals<const N: usize>(of: [(&'static str, i64); N]) -> [(&'static str, Fau
 }
 
 /// What a run got that is to keep the `kind` of credential.
-fn told(first: Seen, kind: &str) -> String {
+fn outcome_text(first: Seen, kind: &str) -> String {
     if first.status == 200 {
         format!("the {kind} is refreshed")
     } else {
-        first.told
+        first.outcome
     }
 }
 
@@ -116,7 +114,7 @@ async fn ticket_run(breaks: &str, fault: Fault) -> Row {
     Row {
         step: name.to_owned(),
         breaks: format!("{} {breaks}", called(Service::WeChat)),
-        gets: told(first, "ticket"),
+        gets: outcome_text(first, "ticket"),
         within: "25 s",
         kept: "one ticket, no lease".to_owned(),
         returns: "the next run: 200".to_owned(),
@@ -148,7 +146,7 @@ async fn run(service: Service, step: usize, name: &str, breaks: &str, fault: Fau
     Row {
         step: name.to_owned(),
         breaks: format!("{} {breaks}", called(service)),
-        gets: told(first, "token"),
+        gets: outcome_text(first, "token"),
         within: "25 s",
         kept: "one token, no lease".to_owned(),
         returns: "the next run: 200".to_owned(),

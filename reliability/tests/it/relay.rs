@@ -131,18 +131,18 @@ async fn broken(case: Case, service: Service, breaks: &'static str, fault: Fault
     Row {
         step: case.name().to_owned(),
         breaks: format!("{} {breaks}", called(service)),
-        gets: told(&first),
+        gets: outcome_text(&first),
         within: "25 s",
         kept: match (case, has_tag) {
             (Case::NewInstance, _) => "nothing is changed".to_owned(),
             (_, false) => "no tag".to_owned(),
             (_, true) => "one tag".to_owned(),
         },
-        returns: format!("the same request: {}", told(&again)),
+        returns: format!("the same request: {}", outcome_text(&again)),
     }
 }
 
-fn told(seen: &Seen) -> String {
+fn outcome_text(seen: &Seen) -> String {
     match (seen.status, seen.body["errcode"].as_i64()) {
         (200, _) if seen.body.is_string() => "200, the page as it came".to_owned(),
         (200, None | Some(0)) => "200, the answer".to_owned(),

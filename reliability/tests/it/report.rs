@@ -9,12 +9,15 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{StreamExt, stream};
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, join_all},
+};
 use tokio::sync::Semaphore;
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reliability.md");
 /// Cases that run at the same time, in all tests: more, and a busy machine would be the outage.
-static ROOM: Semaphore = Semaphore::const_new(8);
+static ROOM: Semaphore = Semaphore::const_new(10);
 static DOCUMENT: Mutex<()> = Mutex::new(());
 
 /// How long a callback may take: WeChat hangs up then.
@@ -77,20 +80,34 @@ pub(crate) struct Row {
     pub(crate) returns: String,
 }
 
-/// Runs the cases side by side. All of them run to their end; when any has failed, all that have are told.
-pub(crate) async fn run<F>(cases: impl IntoIterator<Item = F>) -> Vec<Row>
+/// Cases of several kinds, in the order of the report. They all share the rooms: while one takes long, others go on.
+#[derive(Default)]
+pub(crate) struct Cases(Vec<BoxFuture<'static, Row>>);
+
+impl Cases {
+    pub(crate) fn add<F>(&mut self, cases: impl IntoIterator<Item = F>)
+    where
+        F: Future<Output = Row> + Send + 'static,
+    {
+        self.0.extend(cases.into_iter().map(FutureExt::boxed));
+    }
+
+    pub(crate) async fn run(self) -> Vec<Row> {
+        run(self.0).await
+    }
+}
+
+/// Runs the cases side by side. All of them run to their end, and the test fails when any has failed.
+pub(crate) async fn run<T, F>(cases: impl IntoIterator<Item = F>) -> Vec<T>
 where
-    F: Future<Output = Row> + Send + 'static,
+    T: Send + 'static,
+    F: Future<Output = T> + Send + 'static,
 {
-    let cases: Vec<_> = cases
-        .into_iter()
-        .map(|case| async move {
-            let _room = ROOM.acquire().await;
-            tokio::spawn(case).await
-        })
-        .collect();
-    let count = cases.len().max(1);
-    let outcomes: Vec<_> = stream::iter(cases).buffered(count).collect().await;
+    let cases = cases.into_iter().map(|case| async move {
+        let _room = ROOM.acquire().await;
+        tokio::spawn(case).await
+    });
+    let outcomes = join_all(cases).await;
     let failed = outcomes.iter().filter(|outcome| outcome.is_err()).count();
     assert_eq!(failed, 0, "so many cases failed; what each says stands above");
     outcomes.into_iter().filter_map(Result::ok).collect()

@@ -1,16 +1,16 @@
-//! What the sender of a template message is told while something is broken, and whether the message is sent once.
+//! What the sender of a template message gets while something is broken, and whether the message is sent once.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use testing::{
-    Fault, Function, Service,
+    Fault, Function, SEND, Service,
     event::{get, post},
     message,
 };
 
 use crate::{
-    report::{self, ANSWERED_WITHIN, Row},
+    report::{self, ANSWERED_WITHIN, Cases, Row},
     stage::{Program, Stage, ask, ask_within, garbage, send, service_faults, table_faults},
 };
 
@@ -32,11 +32,11 @@ async fn while_the_table_breaks() {
     assert_eq!(stage.proxy(Service::Table).requests(), ["UpdateItem"; 3]);
     assert_eq!(stage.proxy(Service::WeChat).requests().len(), 1);
 
-    let mut cases = Vec::new();
+    let mut broken = Vec::new();
     for (step, name) in STEPS {
-        cases.extend(table_faults().into_iter().map(|fault| (step, name, fault)));
+        broken.extend(table_faults().into_iter().map(|fault| (step, name, fault)));
     }
-    let sends = cases.into_iter().map(|(step, name, (breaks, fault))| {
+    let sends = broken.into_iter().map(|(step, name, (breaks, fault))| {
         sent_once(
             Service::Table,
             step,
@@ -46,14 +46,15 @@ async fn while_the_table_breaks() {
             Duration::from_secs(30),
         )
     });
-    let mut rows = report::run(sends).await;
+    let mut cases = Cases::default();
+    cases.add(sends);
     let lookups = table_faults().into_iter().map(|(breaks, fault)| look_up(breaks, fault));
-    rows.extend(report::run(lookups).await);
+    cases.add(lookups);
     report::section(
         report::TITLES[1],
         "One message with an `Idempotency-Key`: the key is claimed, WeChat asked, the message recorded, and then the answer. \
          Once the table is back, the caller sends the same request again.",
-        rows,
+        cases.run().await,
     );
 }
 
@@ -76,7 +77,7 @@ async fn sent_once(
     Row {
         step: name.to_owned(),
         breaks,
-        gets: first.told,
+        gets: first.outcome,
         within: if left < ANSWERED_WITHIN {
             "6 s, the time left"
         } else {
@@ -90,17 +91,17 @@ async fn sent_once(
 /// Sends the same again, and once more when the claim of the first has ended.
 pub(crate) async fn repeat(stage: &Stage, function: &mut Function) -> String {
     let mut again = ask(function, &send(KEY)).await;
-    let mut told = String::from("the same request: ");
+    let mut returns = String::from("the same request: ");
     if again.status == 409 {
         assert!(again.body["retry_after"].is_u64(), "{again:?}");
-        told += "409 until the claim ends after 35 s, then ";
+        returns += "409 until the claim ends after 35 s, then ";
         stage.table.end_claims().await;
         again = ask(function, &send(KEY)).await;
     }
     assert_eq!(again.status, 200, "{again:?}");
     let phone = stage.phone().await;
     assert_eq!(again.body["msgid"], phone[0]["msgid"], "{phone:?}");
-    told + "200"
+    returns + "200"
 }
 
 /// The messages on the phone, and what `GET /api/messages/{msgid}` knows of them.
@@ -129,7 +130,7 @@ async fn look_up(breaks: &str, fault: Fault) -> Row {
     Row {
         step: "looking a message up".to_owned(),
         breaks: format!("the table {breaks}"),
-        gets: first.told,
+        gets: first.outcome,
         within: "5 s",
         kept: "one message, recorded".to_owned(),
         returns: "the same request: 200".to_owned(),
@@ -195,18 +196,16 @@ async fn while_wechat_breaks() {
             Duration::from_secs(30),
         )
     });
-    let mut rows = report::run(sends).await;
-    rows.extend(
-        report::run([sent_once(
-            Service::WeChat,
-            1,
-            "sending",
-            "WeChat freezes, with 6 s to the deadline".to_owned(),
-            Fault::Freeze,
-            Duration::from_secs(6),
-        )])
-        .await,
-    );
+    let mut cases = Cases::default();
+    cases.add(sends);
+    cases.add([sent_once(
+        Service::WeChat,
+        1,
+        "sending",
+        "WeChat freezes, with 6 s to the deadline".to_owned(),
+        Fault::Freeze,
+        Duration::from_secs(6),
+    )]);
     let once = [
         ("resets one connection", Fault::Reset),
         ("loses one answer", Fault::LoseAnswer),
@@ -221,16 +220,16 @@ async fn while_wechat_breaks() {
             },
         ),
     ];
-    rows.extend(report::run(once.into_iter().map(|(breaks, fault)| passing(breaks, fault))).await);
+    cases.add(once.into_iter().map(|(breaks, fault)| passing(breaks, fault)));
     let lists = service_faults()
         .into_iter()
         .map(|(breaks, fault)| listing(breaks, fault));
-    rows.extend(report::run(lists).await);
+    cases.add(lists);
     report::section(
         report::TITLES[2],
         "One message with an `Idempotency-Key`. WeChat recognises a repeat by its `client_msg_id`, for 10 minutes. Once WeChat \
          is back, the caller sends the same request again.",
-        rows,
+        cases.run().await,
     );
 }
 
@@ -245,7 +244,7 @@ async fn passing(breaks: &str, fault: Fault) -> Row {
     Row {
         step: "sending".to_owned(),
         breaks: format!("WeChat {breaks}"),
-        gets: first.told,
+        gets: first.outcome,
         within: "25 s",
         kept: kept(&stage, &mut function).await,
         returns,
@@ -268,7 +267,7 @@ async fn listing(breaks: &str, fault: Fault) -> Row {
     Row {
         step: "listing the templates, to check the message".to_owned(),
         breaks: format!("WeChat {breaks}"),
-        gets: first.told,
+        gets: first.outcome,
         within: "25 s",
         kept: kept(&stage, &mut function).await,
         returns,
@@ -316,7 +315,7 @@ async fn keyless(then: &str, fault: Option<Value>) -> Row {
     let stage = Stage::new().await;
     let mut function = stage.serving(Program::SendTemplate).await;
     for fault in [Some(json!({"drop": true})), fault].into_iter().flatten() {
-        stage.wechat.fault("/cgi-bin/message/template/send", &fault).await;
+        stage.wechat.fault(SEND, &fault).await;
     }
     let first = ask(&mut function, &send(None)).await;
     assert!(first.took < ANSWERED_WITHIN, "{then}: {first:?}");
@@ -336,7 +335,7 @@ async fn keyless(then: &str, fault: Option<Value>) -> Row {
     Row {
         step: "sending".to_owned(),
         breaks: format!("WeChat loses one answer{then}"),
-        gets: first.told,
+        gets: first.outcome,
         within: "25 s",
         kept: kept(&stage, &mut function).await,
         returns,
@@ -382,12 +381,13 @@ async fn while_the_refresher_breaks() {
         ),
     ]);
     let sends = faults.into_iter().map(|(breaks, fault)| without_token(breaks, fault));
-    let mut rows = report::run(sends).await;
-    rows.extend(report::run([dead_token()]).await);
+    let mut cases = Cases::default();
+    cases.add(sends);
+    cases.add([dead_token()]);
     report::section(
         report::TITLES[3],
         "One message with an `Idempotency-Key`, by a process that finds no token in the table and asks for one.",
-        rows,
+        cases.run().await,
     );
 }
 
@@ -404,7 +404,7 @@ async fn without_token(breaks: &str, fault: Fault) -> Row {
     Row {
         step: "having the token refreshed".to_owned(),
         breaks: format!("the refresher {breaks}"),
-        gets: first.told,
+        gets: first.outcome,
         within: "25 s",
         kept: kept(&stage, &mut function).await,
         returns,
@@ -424,7 +424,7 @@ async fn dead_token() -> Row {
     Row {
         step: "having a dead token replaced".to_owned(),
         breaks: "the refresher answers garbage".to_owned(),
-        gets: first.told,
+        gets: first.outcome,
         within: "25 s",
         kept: kept(&stage, &mut function).await,
         returns,

@@ -254,6 +254,14 @@ pub(crate) fn ties<const N: usize>(pairs: [(&str, &str); N]) -> BTreeSet<(String
     BTreeSet::from(pairs)
 }
 
+/// The faults of `service`.
+pub(crate) fn faults_of(service: Service) -> Vec<(&'static str, Fault)> {
+    match service {
+        Service::Table => table_faults(),
+        _ => service_faults(),
+    }
+}
+
 /// The faults of a table.
 pub(crate) fn table_faults() -> Vec<(&'static str, Fault)> {
     let dynamodb = |status, code: &str| {
@@ -308,7 +316,7 @@ pub(crate) fn send(key: Option<&str>) -> Request {
 pub(crate) struct Seen {
     pub(crate) status: u64,
     pub(crate) body: Value,
-    pub(crate) told: String,
+    pub(crate) outcome: String,
     pub(crate) took: Duration,
 }
 
@@ -330,7 +338,7 @@ pub(crate) async fn ask_until(function: &mut Function, event: &Value, deadline: 
     let (status, body) = (status(&outcome), body(&outcome));
     Seen {
         status,
-        told: tell(&outcome, status, &body),
+        outcome: outcome_text(&outcome, status, &body),
         body,
         took,
     }
@@ -355,21 +363,21 @@ fn body(outcome: &Outcome) -> Value {
 }
 
 /// The outcome in a few words: the status, the type of a problem, and whether it has a hint and a time to retry.
-fn tell(outcome: &Outcome, status: u64, body: &Value) -> String {
+fn outcome_text(outcome: &Outcome, status: u64, body: &Value) -> String {
     if let Outcome::Failed(error) | Outcome::InitFailed(error) = outcome {
         return format!("function error `{}`", error["errorType"].as_str().unwrap_or("?"));
     }
-    let mut told = status.to_string();
+    let mut text = status.to_string();
     if let Some(kind) = body["type"].as_str() {
-        told += &format!(" `{}`", kind.rsplit(':').next().unwrap_or(kind));
+        text += &format!(" `{}`", kind.rsplit(':').next().unwrap_or(kind));
     }
     if let Some(errcode) = body["errcode"].as_i64().filter(|errcode| *errcode != 0) {
-        told += &format!(" (errcode {errcode})");
+        text += &format!(" (errcode {errcode})");
     }
     for (member, words) in [("hint", "with a hint"), ("retry_after", "with `Retry-After`")] {
         if !body[member].is_null() && body["type"].is_string() {
-            told += &format!(", {words}");
+            text += &format!(", {words}");
         }
     }
-    told
+    text
 }

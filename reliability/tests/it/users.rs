@@ -1,4 +1,4 @@
-//! What visitors and the team's back end are told while something is broken, and who an openid is afterwards.
+//! What visitors and the team's back end get while something is broken, and who an openid is afterwards.
 
 use serde_json::{Value, json};
 use simulator::FOLLOWER;
@@ -9,8 +9,8 @@ use testing::{
 };
 
 use crate::{
-    report::{self, ANSWERED_WITHIN, Row},
-    stage::{BINDING, Program, Seen, Stage, ask, called, service_faults, table_faults, ties},
+    report::{self, ANSWERED_WITHIN, Cases, Row},
+    stage::{BINDING, Program, Seen, Stage, ask, called, faults_of, ties},
 };
 
 /// A request that a function makes for one of its own.
@@ -125,11 +125,9 @@ impl Broken {
     fn at(steps: &[Step]) -> Vec<Self> {
         let mut all = Vec::new();
         for step in steps.iter().copied() {
-            let faults = match step.service {
-                Service::Table => table_faults(),
-                _ => service_faults(),
-            };
-            let lasting = faults.into_iter().filter(|(breaks, _)| KINDS.contains(breaks));
+            let lasting = faults_of(step.service)
+                .into_iter()
+                .filter(|(breaks, _)| KINDS.contains(breaks));
             let lasting = lasting.map(|fault| (usize::MAX, fault));
             let once = (step.number, ("loses one answer", Fault::LoseAnswer));
             let faults = lasting.chain(step.is_write.then_some(once));
@@ -161,7 +159,7 @@ impl Broken {
         Row {
             step: self.step.name.to_owned(),
             breaks: format!("{} {}", called(self.step.service), self.breaks),
-            gets: first.told.clone(),
+            gets: first.outcome.clone(),
             within: "25 s",
             kept: kept.to_owned(),
             returns: match first.status {
@@ -175,25 +173,23 @@ impl Broken {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_an_openid_is() {
-    let (bindings, links, logins, redeemed, put, imported, deleted, signed, sent) = tokio::join!(
-        report::run(Broken::at(&MAKE_BINDING).into_iter().map(make_binding)),
-        report::run(Broken::at(&BIND).into_iter().map(bind)),
-        report::run(Broken::at(&LOG_IN).into_iter().map(log_in)),
-        report::run(Broken::at(&REDEEM).into_iter().map(redeem)),
-        report::run(Broken::at(&PUT).into_iter().map(put_user)),
-        report::run(Broken::at(&IMPORT).into_iter().map(import)),
-        report::run(Broken::at(&DELETE).into_iter().map(delete)),
-        report::run(Broken::at(&SIGN).into_iter().map(sign)),
-        report::run(Broken::at(&SEND).into_iter().map(send_to_user)),
-    );
-    let rows = [bindings, links, logins, redeemed, put, imported, deleted, signed, sent];
+    let mut cases = Cases::default();
+    cases.add(Broken::at(&MAKE_BINDING).into_iter().map(make_binding));
+    cases.add(Broken::at(&BIND).into_iter().map(bind));
+    cases.add(Broken::at(&LOG_IN).into_iter().map(log_in));
+    cases.add(Broken::at(&REDEEM).into_iter().map(redeem));
+    cases.add(Broken::at(&PUT).into_iter().map(put_user));
+    cases.add(Broken::at(&IMPORT).into_iter().map(import));
+    cases.add(Broken::at(&DELETE).into_iter().map(delete));
+    cases.add(Broken::at(&SIGN).into_iter().map(sign));
+    cases.add(Broken::at(&SEND).into_iter().map(send_to_user));
     report::section(
         report::TITLES[6],
         "A person who opens a binding's link, or logs in, goes to WeChat and comes back to `/oauth/back` with a code, which \
          token-refresher exchanges for the openid, once. Once the fault is over, the browser opens the same address again, and \
          the link or the team's page when that fails; the back end makes the same request again. At all times users \
          and openids are tied one to one, and a binding binds one person.",
-        rows.into_iter().flatten().collect(),
+        cases.run().await,
     );
 }
 

@@ -37,7 +37,7 @@ const WRITES: [&str; 5] = [
     "BatchWriteItem",
     "TransactWriteItems",
 ];
-/// The member in which an answer tells the units of the table and its index together.
+/// The member in which an answer has the units of the table and its index together.
 const UNITS: &str = "\"CapacityUnits\":";
 
 impl TableServer {

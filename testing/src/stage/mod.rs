@@ -1,5 +1,6 @@
 //! Everything around the functions: a WeChat, a table, an event bus, and AWS Lambda with a token-refresher.
 
+mod campaign;
 mod refresher;
 mod table;
 mod wechat;
@@ -11,6 +12,7 @@ use tokio::process::Command;
 
 use self::refresher::Refresher;
 pub use self::{
+    campaign::{CAMPAIGN, CampaignStage, SEND, plan, scheduled_message},
     table::Table,
     wechat::{WeChat, message, message_for, message_to},
 };

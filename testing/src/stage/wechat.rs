@@ -1,29 +1,46 @@
 //! The simulated platform and its controls.
 
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
 use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
-use simulator::{FOLLOWER, Settings, Simulator, TEMPLATE_ID};
+use simulator::{FOLLOWER, Observation, Observer, Settings, Simulator, TEMPLATE_ID};
 
-use crate::{account::account, loopback};
+use crate::{account::account, http_client, loopback};
 
 /// A simulated WeChat with the account of [`crate::account`].
 #[derive(Debug)]
 pub struct WeChat {
     simulator: Simulator,
     http: Client,
+    /// How many calls of each path are over.
+    over: Arc<Mutex<HashMap<String, usize>>>,
 }
 
 impl WeChat {
     /// Starts in safe mode; callbacks go to `callback_url`, or nowhere.
     pub async fn start(callback_url: Option<String>) -> Self {
+        let over: Arc<Mutex<HashMap<String, usize>>> = Arc::default();
+        let counts = Arc::clone(&over);
+        let count = move |observation| {
+            if let Observation::Call(call) = observation {
+                let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
+                *counts.entry(call.path).or_default() += 1;
+            }
+        };
         let settings = Settings {
             account: Some(account()),
             callback_url,
+            observer: Some(Observer::new(count)),
             ..Settings::default()
         };
         Self {
+            over,
             simulator: Simulator::start(loopback::listener().await, settings).unwrap(),
-            http: Client::builder().no_proxy().build().unwrap(),
+            http: http_client(),
         }
     }
 
@@ -33,7 +50,7 @@ impl WeChat {
         self.simulator.base_url()
     }
 
-    /// An HTTP client that uses no proxy.
+    /// The client with which it is controlled.
     #[must_use]
     pub const fn http(&self) -> &Client {
         &self.http
@@ -108,6 +125,13 @@ impl WeChat {
     pub async fn calls(&self, path: &str) -> usize {
         let calls = self.all_calls().await;
         calls.iter().filter(|call| call["path"] == path).count()
+    }
+
+    /// How many calls of `path` were answered or broken off. Asking costs nothing, so a test may ask all the time.
+    #[must_use]
+    pub fn calls_over(&self, path: &str) -> usize {
+        let over = self.over.lock().unwrap_or_else(PoisonError::into_inner);
+        over.get(path).copied().unwrap_or_default()
     }
 
     /// The messages on the phone of `openid`.

@@ -1,10 +1,11 @@
 //! Checking, changing and restoring the menu.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 use simulator::FOLLOWER;
-use testing::event::{api, post};
+use testing::{
+    event::{api, post},
+    eventually,
+};
 
 use crate::{Admin, BINARY};
 
@@ -331,11 +332,13 @@ async fn of_two_rollbacks_at_once_one_adds_the_conditional_menus() {
 
     let slow = json!({"delay_ms": 800, "times": 2});
     admin.stage.wechat.fault(ADD_CONDITIONAL, &slow).await;
+    let before = admin.stage.wechat.calls(ADD_CONDITIONAL).await;
     let mut other = admin.stage.function(BINARY).await;
     let mut third = admin.stage.function(BINARY).await;
     let changes = async {
-        // Once the rollback has begun to add: what it has not added yet is kept nowhere else.
-        tokio::time::sleep(Duration::from_millis(700)).await;
+        // What the rollback has not added yet is kept nowhere else.
+        let adds = || async { (admin.stage.wechat.calls(ADD_CONDITIONAL).await > before).then_some(()) };
+        eventually("the first conditional menu", adds).await;
         let mut conditional = menu("vip");
         conditional["matchrule"] = json!({"tag_id": "102"});
         [
@@ -345,7 +348,7 @@ async fn of_two_rollbacks_at_once_one_adds_the_conditional_menus() {
         ]
     };
     let rollback = post("/api/menu/rollback", &Value::Null);
-    let (one, two, changes) = tokio::join!(admin.send(&rollback), other.send(&rollback), changes);
+    let (one, two, changes) = tokio::join!(admin.function.send(&rollback), other.send(&rollback), changes);
     for change in changes {
         assert_eq!(change.status, 409, "{change:?}");
         let seconds: u64 = change.headers["retry-after"].as_str().unwrap().parse().unwrap();

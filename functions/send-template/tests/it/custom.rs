@@ -48,7 +48,7 @@ async fn shown(stage: &Stage) -> Vec<Value> {
     phone
 }
 
-fn told(answer: &Response) -> (u16, &str, &Value) {
+fn refusal(answer: &Response) -> (u16, &str, &Value) {
     (answer.status, answer.kind(), &answer.body["errcode"])
 }
 
@@ -100,13 +100,13 @@ async fn outside_the_window_the_caller_is_told_what_the_person_has_to_do() {
     let function = &mut stage.function(BINARY).await;
     let body = text("touser", FOLLOWER);
     let closed = send_with_key(function, &body, "1").await;
-    assert_eq!(told(&closed), (400, "wechat-refused", &json!(45015)));
+    assert_eq!(refusal(&closed), (400, "wechat-refused", &json!(45015)));
     writes(&stage).await;
     for _ in 0..5 {
         assert_eq!(send(function, &body).await.status, 200);
     }
     let used_up = send(function, &body).await;
-    assert_eq!(told(&used_up), (400, "wechat-refused", &json!(45047)));
+    assert_eq!(refusal(&used_up), (400, "wechat-refused", &json!(45047)));
     for answer in [closed, used_up] {
         let hint = answer.body["hint"].as_str().unwrap();
         assert!(hint.contains("has to act") && hint.contains("须由用户"), "{hint}");
@@ -232,17 +232,17 @@ async fn users_who_cannot_be_reached_are_answered_as_for_template_messages() {
     let unknown = send_with_key(function, &text("user", "nobody"), "1").await;
     assert_eq!((unknown.status, unknown.kind()), (404, "unknown-user"));
     let answer = send(function, &text("user", "gone")).await;
-    assert_eq!(told(&answer), (400, "not-a-follower", &json!(43004)));
+    assert_eq!(refusal(&answer), (400, "not-a-follower", &json!(43004)));
     assert_eq!(stage.wechat.calls(CUSTOM).await, 0);
 
     stage.wechat.fault(CUSTOM, &json!({"errcode": 43004})).await;
     let answer = send(function, &text("user", "u-1")).await;
-    assert_eq!(told(&answer), (400, "wechat-refused", &json!(43004)));
+    assert_eq!(refusal(&answer), (400, "wechat-refused", &json!(43004)));
     assert_eq!(
         (&answer.body["user"], &answer.body["touser"]),
         (&json!("u-1"), &json!(FOLLOWER))
     );
-    assert_eq!(told(&send(function, &text("user", "u-1")).await).1, "not-a-follower");
+    assert_eq!(refusal(&send(function, &text("user", "u-1")).await).1, "not-a-follower");
     stage.table.bind("nobody", &stage.wechat.follower().await).await;
     assert_eq!(send_with_key(function, &text("user", "nobody"), "1").await.status, 200);
 }

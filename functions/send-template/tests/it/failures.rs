@@ -1,4 +1,4 @@
-//! What fails, and what the caller is told. The errmsgs are those of the field.
+//! What fails, and what the caller learns. The errmsgs are those of the field.
 
 use std::time::{Duration, Instant};
 
@@ -182,8 +182,8 @@ async fn a_token_that_is_refused_again_and_again_says_when_to_ask_again() {
     let function = &mut stage.function(BINARY).await;
     stage.wechat.fault(SEND, &json!({"errcode": 40001, "times": 9})).await;
     let answer = send(function, &message()).await;
-    let told = (&answer.body["errcode"], &answer.body["retry_after"]);
-    assert_eq!((answer.status, told), (503, (&json!(40001), &json!(30))), "{answer:?}");
+    let retry = (&answer.body["errcode"], &answer.body["retry_after"]);
+    assert_eq!((answer.status, retry), (503, (&json!(40001), &json!(30))), "{answer:?}");
 }
 
 /// The calls are counted over the replacement of the token, and none is forgotten that may have sent the message.

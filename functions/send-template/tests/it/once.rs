@@ -207,7 +207,7 @@ fn results(answer: &Response) -> impl Iterator<Item = &Value> {
     answer.body["results"].as_array().unwrap().iter()
 }
 
-/// That WeChat refuses a repeat does not tell what became of the first.
+/// That WeChat refuses a repeat does not say what became of the first.
 #[tokio::test]
 async fn of_several_recipients_one_that_is_refused_at_a_repeat_stays_open() {
     let stage = Stage::with_token().await;

@@ -86,7 +86,7 @@ async fn of_several_users_those_that_cannot_be_reached_are_named_and_the_others_
         ]
     );
     assert_eq!(results[0]["msgid"], results[4]["msgid"]);
-    let told = |result: &Value| {
+    let outcome = |result: &Value| {
         (
             result["type"].clone(),
             result["status"].clone(),
@@ -94,7 +94,7 @@ async fn of_several_users_those_that_cannot_be_reached_are_named_and_the_others_
         )
     };
     assert_eq!(
-        (told(&results[1]), told(&results[3])),
+        (outcome(&results[1]), outcome(&results[3])),
         (
             (json!("urn:wechat-bundle:unknown-user"), json!(404), json!(null)),
             (json!("urn:wechat-bundle:not-a-follower"), json!(400), json!(43004))

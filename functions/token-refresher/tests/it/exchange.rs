@@ -95,7 +95,7 @@ async fn a_refused_code_is_a_function_error_that_tells_what_to_do() {
         assert_one_exchange(&stage);
     }
     assert_hides_secrets(&function.logs());
-    // Visitors cause them: the alarms must be able to tell them from failures of the function.
+    // Visitors cause them: the alarms must not take them for failures of the function.
     let metrics = function.metrics();
     let counted = metrics.iter().filter(|line| line.get("ExchangeFailures").is_some());
     assert_eq!(counted.count(), 7);

@@ -189,12 +189,12 @@ async fn a_failed_attempt_at_the_table_that_is_repeated_is_no_error_in_the_log()
         Fault::Reset,
         Fault::LoseAnswer,
     ] {
-        let told = format!("{fault:?}");
+        let name = format!("{fault:?}");
         put(&stage, json!({"expires_at": now()})).await;
         table.fail(2..=2, fault);
-        assert_eq!(function.succeed(&refresh()).await["refreshed"], true, "{told}");
+        assert_eq!(function.succeed(&refresh()).await["refreshed"], true, "{name}");
         let logs = function.logs();
         let error = logs.lines().find(|line| line.contains(r#""level":"ERROR""#));
-        assert_eq!(error, None, "{told}");
+        assert_eq!(error, None, "{name}");
     }
 }

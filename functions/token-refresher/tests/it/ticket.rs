@@ -94,7 +94,7 @@ async fn a_failed_renewal_of_the_one_leaves_the_other_alone() {
     assert!(item["ticket"] == "ticket-1" && !has_lease(&item), "{item}");
     let is_counted = |line: &Value| line.get("TicketFailures").is_some();
     assert!(function.metrics().iter().any(is_counted), "{}", function.logs());
-    // Who asks is told, with the old ticket in the table.
+    // The caller learns of it, with the old ticket in the table.
     assert_eq!(function.fail(&ask()).await.0, "WeChat45009");
 
     // The other way round: the old token serves to renew the ticket.

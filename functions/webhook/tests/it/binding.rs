@@ -143,8 +143,8 @@ async fn a_code_that_binds_nobody_any_more_is_answered_so_and_changes_nothing() 
         }
     }
     assert_eq!(ties(&stage).await, before);
-    let told = webhook.told(9).await;
-    let named: Vec<&Value> = told.iter().map(|line| &line["binding"]).collect();
+    let lines = webhook.log_lines_of_requests(9).await;
+    let named: Vec<&Value> = lines.iter().map(|line| &line["binding"]).collect();
     let expected = ["bound", "used_by_another", "expired", "unknown", "unknown"];
     assert_eq!(
         named.into_iter().step_by(2).collect::<Vec<_>>(),
@@ -179,8 +179,8 @@ async fn of_two_people_who_scan_at_once_one_is_bound_and_each_is_told_the_truth(
         let (mut one, mut other) = (Webhook::start(&stage).await, Webhook::start(&stage).await);
         let scans = ["o1", "o2"].map(|openid| scan(openid, &id));
         let (first, second) = tokio::join!(one.post(&scans[0]), other.post(&scans[1]));
-        let told = [first.content(&scans[0]), second.content(&scans[1])];
-        let winner = match told.each_ref().map(String::as_str) {
+        let answers = [first.content(&scans[0]), second.content(&scans[1])];
+        let winner = match answers.each_ref().map(String::as_str) {
             [BOUND, FAILED] => "o1",
             [FAILED, BOUND] => "o2",
             other => panic!("{other:?}"),
@@ -272,10 +272,10 @@ async fn a_scan_while_the_table_is_down_or_frozen_is_delivered_again_and_binds_t
         assert_eq!(webhook.post(&xml).await, Answer::try_again());
         assert!(started.elapsed() < IN_TIME, "{:?}", started.elapsed());
         assert!(stage.lambda.kept().is_empty() && stage.bus.entries().is_empty());
-        let told = webhook.told(1).await.remove(0);
-        assert_eq!(told["level"], "ERROR");
+        let line = webhook.log_lines_of_requests(1).await.remove(0);
+        assert_eq!(line["level"], "ERROR");
         assert!(
-            told["error"].as_str().unwrap().contains("DynamoDB") || told["error"].as_str().unwrap().contains("table")
+            line["error"].as_str().unwrap().contains("DynamoDB") || line["error"].as_str().unwrap().contains("table")
         );
 
         stage.mend().await;
@@ -286,7 +286,7 @@ async fn a_scan_while_the_table_is_down_or_frozen_is_delivered_again_and_binds_t
     }
 }
 
-/// What may have happened is not told as what did not.
+/// What may have happened is not reported as what did not.
 #[tokio::test]
 async fn a_scan_that_bound_while_the_answer_was_lost_is_bound_for_the_redelivery() {
     let stage = stage_with(&json!({})).await.behind_proxies().await;
@@ -414,9 +414,9 @@ async fn without_a_worker_a_greeting_outlives_the_table_and_the_log_tells_what_i
         let started = Instant::now();
         assert_eq!(webhook.post(&xml).await.content(&xml), "欢迎关注");
         assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
-        let told = webhook.told(1).await.remove(0);
-        assert_eq!((&told["level"], &told["outcome"]), (&json!("ERROR"), &json!("replied")));
-        assert!(told["error"].as_str().unwrap().contains("follows"), "{told}");
+        let line = webhook.log_lines_of_requests(1).await.remove(0);
+        assert_eq!((&line["level"], &line["outcome"]), (&json!("ERROR"), &json!("replied")));
+        assert!(line["error"].as_str().unwrap().contains("follows"), "{line}");
         assert!(webhook.0.metrics().iter().any(|line| line["LostEffects"] == 1.0));
     }
 }
@@ -424,24 +424,24 @@ async fn without_a_worker_a_greeting_outlives_the_table_and_the_log_tells_what_i
 #[tokio::test]
 async fn neither_log_nor_answer_tells_a_binding_an_openid_or_a_user() {
     let stage = stage(Mode::Plain).await.behind_proxies().await;
-    begin(&stage, ID, "user-not-told").await;
+    begin(&stage, ID, "user-not-shown").await;
     let mut webhook = Webhook::start(&stage).await;
-    let mut told = String::new();
+    let mut shown = String::new();
     for xml in [
         scan("oNotTold", ID),
         first_scan("oNotTold", ID),
         scan("oOtherNotTold", ID),
     ] {
-        told += &webhook.post(&xml).await.body;
+        shown += &webhook.post(&xml).await.body;
     }
     stage.proxy(Service::Table).fail(1.., Fault::Refuse);
-    told += &webhook.post(&scan("oThird", ID)).await.body;
-    let told = told
+    shown += &webhook.post(&scan("oThird", ID)).await.body;
+    let shown = shown
         .replace("<ToUserName><![CDATA[oNotTold]]>", "")
         .replace("<ToUserName><![CDATA[oOtherNotTold]]>", "");
-    webhook.told(4).await;
-    let told = told + &webhook.0.logs();
-    for secret in [ID, "NotTold", "oThird", "user-not-told"] {
-        assert!(!told.contains(secret), "{secret} is told: {told}");
+    webhook.log_lines_of_requests(4).await;
+    let shown = shown + &webhook.0.logs();
+    for secret in [ID, "NotTold", "oThird", "user-not-shown"] {
+        assert!(!shown.contains(secret), "{secret} is shown: {shown}");
     }
 }

@@ -1,6 +1,7 @@
 //! The team's own code: it gets every callback at least once, and may answer.
 
 use std::{
+    ops::Range,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -171,7 +172,7 @@ async fn any_answer_2xx_takes_a_callback_and_what_it_says_decides_the_reply() {
             ["PutItem", "UpdateItem"],
             "{body:.40}"
         );
-        webhook.told(index + 2).await;
+        webhook.log_lines_of_requests(index + 2).await;
         warnings += usize::from(is_warned_of);
         let logs = webhook.0.logs();
         assert_eq!(
@@ -218,9 +219,9 @@ async fn what_own_code_does_not_take_is_kept_for_worker_and_the_rules_answer() {
             .iter()
             .filter(|item| item["last_error"].as_str().unwrap().starts_with(reason));
         assert_eq!(kept.count(), if index == 4 { 2 } else { 1 }, "{reason}: {forwards:?}");
-        let told = webhook.told(1).await;
+        let lines = webhook.log_lines_of_requests(1).await;
         assert_eq!(
-            (&told[0]["own_code"], &told[0]["level"]),
+            (&lines[0]["own_code"], &lines[0]["level"]),
             (&json!("kept"), &json!("WARN"))
         );
         assert!(webhook.0.metrics().iter().any(|line| line["ForwardsKept"] == 1.0));
@@ -261,24 +262,22 @@ async fn own_code_that_is_too_slow_costs_no_delivery() {
     let own_code = OwnCode::start().await;
     let stage = stage(&own_code).await;
     own_code.answer(OwnAnswer::Hang);
-    // (variables, how long ago the gateway received it, how long it may take)
-    for (index, (budget, age, least, most)) in [
-        ("3500", 0, 3400, 4200),
-        ("4500", 0, 4000, 4700),
-        ("400", 0, 300, 900),
-        ("3500", 3000, 300, 1200),
-    ]
-    .into_iter()
-    .enumerate()
-    {
+    // The budget, how long ago the gateway received it, and how long it may take.
+    let case = async |number: u64, budget: &str, age: i64, took: Range<u128>| {
         let mut webhook = Webhook::start_with(&stage, &[("FORWARD_BUDGET_MS", budget)]).await;
         webhook.0.started().await;
-        let xml = text("你好", index as u64);
+        let xml = text("你好", number);
         let started = Instant::now();
         assert_eq!(webhook.send(&received(&xml, age)).await.content(&xml), RULES);
-        let took = started.elapsed().as_millis();
-        assert!((least..most).contains(&took), "{budget} {age}: {took} ms");
-    }
+        let millis = started.elapsed().as_millis();
+        assert!(took.contains(&millis), "{budget} {age}: {millis} ms");
+    };
+    tokio::join!(
+        case(1, "3500", 0, 3400..4200),
+        case(2, "4500", 0, 4000..4700),
+        case(3, "400", 0, 300..900),
+        case(4, "3500", 3000, 300..1200),
+    );
 }
 
 /// The gateway's time is of another clock then.
@@ -395,8 +394,8 @@ async fn without_the_table_own_code_is_asked_and_what_it_does_not_take_comes_aga
     }
     own_code.answer(OwnAnswer::status(503, ""));
     assert_eq!(webhook.post(&click()).await, Answer::try_again());
-    let told = webhook.told(3).await;
-    assert!(told[2]["error"].as_str().unwrap().contains("503"), "{told:?}");
+    let lines = webhook.log_lines_of_requests(3).await;
+    assert!(lines[2]["error"].as_str().unwrap().contains("503"), "{lines:?}");
     assert!(webhook.0.metrics().iter().any(|line| line["ForwardsFailed"] == 1.0));
 }
 
@@ -651,5 +650,5 @@ async fn without_own_code_nothing_is_kept_for_it() {
     let mut webhook = Webhook::start(&stage).await;
     webhook.post(&text("你好", 1)).await;
     assert!(forwards(&stage).await.is_empty());
-    assert!(webhook.told(1).await[0].get("own_code").is_none());
+    assert!(webhook.log_lines_of_requests(1).await[0].get("own_code").is_none());
 }

@@ -71,7 +71,7 @@ async fn the_reply_goes_out_in_time_also_when_nobody_takes_the_further_ones() {
         let started = Instant::now();
         assert_eq!(webhook.post(SCAN).await.content(SCAN), "own");
         assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
-        webhook.told(1).await;
+        webhook.log_lines_of_requests(1).await;
         let lines = webhook.0.log_lines();
         let lost: Vec<&Value> = lines.iter().filter(|line| line["LostReplies"] == json!(1.0)).collect();
         assert_eq!(lost.len(), 1, "{lines:?}");

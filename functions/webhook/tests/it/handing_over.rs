@@ -114,8 +114,8 @@ async fn what_nobody_takes_wechat_delivers_again() {
         let started = Instant::now();
         assert_eq!(webhook.post(&receipt("1", "success")).await, Answer::try_again());
         assert!(started.elapsed() < IN_TIME, "{:?}", started.elapsed());
-        let told = webhook.told(1).await;
-        let error = told[0]["error"].as_str().unwrap();
+        let lines = webhook.log_lines_of_requests(1).await;
+        let error = lines[0]["error"].as_str().unwrap();
         assert!(error.contains("DynamoDB") && error.contains("worker"), "{error}");
     }
 }
@@ -169,14 +169,14 @@ async fn the_log_tells_why_effects_were_handed_over_and_not_whose() {
     stage.set([("AWS_ENDPOINT_URL_EVENTBRIDGE", nobody())]);
     let mut webhook = Webhook::start(&stage).await;
     webhook.post(&text("do not tell", 1)).await;
-    let told = webhook.told(1).await;
+    let lines = webhook.log_lines_of_requests(1).await;
     assert_eq!(
-        (&told[0]["handed_over"], &told[0]["level"]),
+        (&lines[0]["handed_over"], &lines[0]["level"]),
         (&json!(true), &json!("WARN"))
     );
     assert!(
-        told[0]["error"].as_str().unwrap().contains("EVENT_BUS_NAME"),
-        "{told:?}"
+        lines[0]["error"].as_str().unwrap().contains("EVENT_BUS_NAME"),
+        "{lines:?}"
     );
     let lines = webhook.0.log_lines();
     assert!(lines.iter().any(|line| line["HandedOver"] == json!(1.0)), "{lines:?}");

@@ -251,9 +251,10 @@ async fn bodies_that_wechat_does_not_send_are_acknowledged_and_survived() {
     ] {
         assert_eq!(webhook.post(body).await, Answer::success(), "{body:.80}");
     }
-    let told = webhook.told(13).await;
+    let lines = webhook.log_lines_of_requests(13).await;
     assert!(
-        told.iter()
+        lines
+            .iter()
             .all(|line| line["level"] == "WARN" && line["outcome"] == "unreadable")
     );
     let empty = callback("").plain();
@@ -412,7 +413,7 @@ async fn a_message_without_an_address_is_acknowledged() {
     }
 }
 
-/// Nothing that a stranger or a reader of the log gets to see helps to forge a request, or tells what users write.
+/// Nothing that a stranger or a reader of the log gets to see helps to forge a request, or shows what users write.
 #[tokio::test]
 async fn neither_log_nor_answer_tells_a_secret_or_a_text() {
     let mut stage = stage_with(&json!({"default": {"type": "text", "content": "reply-text"}})).await;
@@ -442,7 +443,7 @@ async fn neither_log_nor_answer_tells_a_secret_or_a_text() {
     }
     stage.bus.refuse(1);
     assert_eq!(webhook.post(&text("message-text", 2)).await.status, 500);
-    webhook.told(8).await;
+    webhook.log_lines_of_requests(8).await;
     let logs = webhook.0.logs();
     let secrets = [
         "message-text",
@@ -468,8 +469,8 @@ async fn one_line_and_its_metrics_tell_of_each_request() {
     webhook.send(&check("wrong")).await;
     webhook.send(&check(TOKEN)).await;
 
-    let told = webhook.told(6).await;
-    let tells = |line: &Value| {
+    let lines = webhook.log_lines_of_requests(6).await;
+    let summary = |line: &Value| {
         assert!(
             line["timestamp"].is_string() && line["millis"].is_i64() && line["status"].is_u64(),
             "{line}"
@@ -485,7 +486,7 @@ async fn one_line_and_its_metrics_tell_of_each_request() {
         )
     };
     assert_eq!(
-        told.iter().map(tells).collect::<Vec<_>>(),
+        lines.iter().map(summary).collect::<Vec<_>>(),
         [
             "INFO event subscribe replied",
             "INFO event TEMPLATESENDJOBFINISH acknowledged",
@@ -496,9 +497,9 @@ async fn one_line_and_its_metrics_tell_of_each_request() {
         ]
     );
     assert!(
-        told[4]["error"].as_str().unwrap().contains("WECHAT_TOKEN"),
+        lines[4]["error"].as_str().unwrap().contains("WECHAT_TOKEN"),
         "it says what to do: {}",
-        told[4]
+        lines[4]
     );
 
     let metrics = webhook.0.metrics();
@@ -515,7 +516,7 @@ async fn one_line_and_its_metrics_tell_of_each_request() {
     assert_eq!(
         count("Deliveries"),
         1,
-        "a redelivered receipt tells of the same delivery"
+        "a redelivered receipt counts as the same delivery"
     );
     assert_eq!(
         metrics.iter().filter(|line| line["ReplyLatency"].is_number()).count(),
@@ -541,8 +542,8 @@ async fn a_warning_names_its_request_at_a_quiet_log_level() {
     ]);
     let mut webhook = Webhook::start(&stage).await;
     webhook.send(&check("wrong")).await;
-    let told = webhook.told(1).await;
-    assert_eq!(told[0]["span"]["requestId"], "8476a536-e9f4-11e8-9739-2dfe598c3fcd");
+    let lines = webhook.log_lines_of_requests(1).await;
+    assert_eq!(lines[0]["span"]["requestId"], "8476a536-e9f4-11e8-9739-2dfe598c3fcd");
 }
 
 /// The console's check of the URL passes all the same: it is signed alike in every mode.
@@ -590,7 +591,7 @@ async fn the_cause_of_a_refusal_is_noted_unless_one_is_that_tells_more() {
 /// The `sender` of a request whose signature proves that WeChat sent it.
 const WECHAT: i64 = 2;
 
-/// The noted refusals, the most telling sender first.
+/// The noted refusals, the best known sender first.
 async fn refused(stage: &Stage) -> Vec<Value> {
     let noted = stage.table.item("refused").await;
     let mut refusals = noted["refusals"].as_array().unwrap().clone();

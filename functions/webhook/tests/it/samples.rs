@@ -115,10 +115,14 @@ async fn deliver_all(mode: Mode) {
         assert_eq!(entry["Detail"]["from"], document.text("FromUserName").unwrap());
     }
 
-    let told = webhook.told(2 * samples.len()).await;
-    assert_eq!(told.len(), 2 * samples.len(), "one line a callback");
-    assert!(told[..samples.len()].iter().all(|line| line.get("duplicate").is_none()));
-    assert!(told[samples.len()..].iter().all(|line| line["duplicate"] == true));
+    let lines = webhook.log_lines_of_requests(2 * samples.len()).await;
+    assert_eq!(lines.len(), 2 * samples.len(), "one line a callback");
+    assert!(
+        lines[..samples.len()]
+            .iter()
+            .all(|line| line.get("duplicate").is_none())
+    );
+    assert!(lines[samples.len()..].iter().all(|line| line["duplicate"] == true));
 }
 
 #[tokio::test]

@@ -97,13 +97,13 @@ impl Webhook {
     }
 
     /// The log lines of requests, once there are `count` of them.
-    pub(crate) async fn told(&self, count: usize) -> Vec<Value> {
-        let told = || async {
+    pub(crate) async fn log_lines_of_requests(&self, count: usize) -> Vec<Value> {
+        let written = || async {
             let mut lines = self.0.log_lines();
             lines.retain(|line| line["message"] == "callback");
             (lines.len() >= count).then_some(lines)
         };
-        eventually("a line of the log", told).await
+        eventually("a line of the log", written).await
     }
 }
 

@@ -1,4 +1,4 @@
-//! The built binary: effects that `webhook` hands over, by Lambda and by a queue, happen once, and failures are told as such.
+//! The built binary: effects that `webhook` hands over, by Lambda and by a queue, happen once, and failures are reported as such.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -159,7 +159,7 @@ async fn the_claim_of_a_delivery_that_has_died_is_waited_for() {
     assert_done(&stage).await;
 }
 
-/// Whoever waits for effects must not be told that they have happened.
+/// Whoever waits for effects must not hear that they have happened.
 #[tokio::test]
 async fn a_worker_without_the_bus_does_not_take_a_callback_for_published() {
     let stage = stage().await;
@@ -225,15 +225,15 @@ async fn neither_log_nor_error_tells_a_text_or_an_openid() {
         "ToUserName": "gh_1", "FromUserName": "oEventsUser", "MsgType": "text", "Content": "do not tell", "MsgId": "1",
     });
     stage.bus.refuse(1);
-    let mut told = format!("{:?}", worker.invoke(&event).await);
-    told += &format!("{:?}", worker.invoke(&event).await);
-    told += &format!("{:?}", worker.invoke(&queue(&[("1", event.clone())])).await);
+    let mut shown = format!("{:?}", worker.invoke(&event).await);
+    shown += &format!("{:?}", worker.invoke(&event).await);
+    shown += &format!("{:?}", worker.invoke(&queue(&[("1", event.clone())])).await);
     event["callback"]["MsgType"] = json!("");
-    told += &format!("{:?}", worker.invoke(&event).await);
-    told += &worker.logs();
-    assert!(told.contains("effects of a callback"), "{told}");
+    shown += &format!("{:?}", worker.invoke(&event).await);
+    shown += &worker.logs();
+    assert!(shown.contains("effects of a callback"), "{shown}");
     for secret in ["oEventsUser", "do not tell"] {
-        assert!(!told.contains(secret), "{secret} is told: {told}");
+        assert!(!shown.contains(secret), "{secret} is shown: {shown}");
     }
 }
 

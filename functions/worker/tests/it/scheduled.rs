@@ -1,17 +1,15 @@
 //! Scheduled messages: sent in time, once, and what cannot be known is said.
 
 use serde_json::{Value, json};
-use simulator::{FOLLOWER, TEMPLATE_ID};
-use testing::{Fault, Function, Service, Stage, account::APP_ID, now};
+use simulator::FOLLOWER;
+use testing::{Fault, Function, SEND, Service, Stage, account::APP_ID, now, scheduled_message};
 use wechat::{
-    api::{FieldValue, TemplateMessage},
     clock::beijing_day,
     store::{ProblemRecord, ScheduledMessage, ScheduledState, StoreErrorKind, Table},
 };
 
 use crate::start;
 
-const SEND: &str = "/cgi-bin/message/template/send";
 const ID: &str = "s1";
 
 struct Bench {
@@ -32,32 +30,7 @@ impl Bench {
     }
 
     async fn schedule_as(&self, id: &str, seconds: i64, user: Option<&str>) {
-        let data = [("thing1", "项目审核"), ("time2", "10:00"), ("const3", "通过")];
-        let field = |(name, value): (&str, &str)| {
-            let value = FieldValue {
-                value: value.to_owned(),
-                color: None,
-            };
-            (name.to_owned(), value)
-        };
-        let scheduled = ScheduledMessage {
-            message: TemplateMessage {
-                touser: if user.is_some() { "" } else { FOLLOWER }.to_owned(),
-                template_id: TEMPLATE_ID.to_owned(),
-                url: None,
-                miniprogram: None,
-                client_msg_id: "m1".to_owned(),
-                data: data.map(field).into(),
-            },
-            user: user.map(str::to_owned),
-            send_at: now() + seconds,
-            key: "root".to_owned(),
-            fingerprint: "f".to_owned(),
-            state: ScheduledState::Waiting,
-            asked_at: None,
-            msgid: None,
-            errcode: None,
-        };
+        let scheduled = scheduled_message(now() + seconds, user);
         assert_eq!(self.table.schedule_message(id, &scheduled).await.unwrap(), None);
     }
 

@@ -16,8 +16,8 @@ fn line(observation: Observation) -> String {
 
 #[tokio::test]
 async fn the_observer_hears_of_every_call_and_of_every_delivery_that_failed() {
-    let told: Arc<Mutex<Vec<String>>> = Arc::default();
-    let heard = Arc::clone(&told);
+    let observed: Arc<Mutex<Vec<String>>> = Arc::default();
+    let heard = Arc::clone(&observed);
     let observer = Observer::new(move |observation| heard.lock().unwrap().push(line(observation)));
     let stage = Stage::observed(Mode::Plain, Some(observer)).await;
 
@@ -27,7 +27,7 @@ async fn the_observer_hears_of_every_call_and_of_every_delivery_that_failed() {
     stage.receiver.answer([Scripted::Status(500), stage.reply("好")]);
     stage.post("/sim/message", text_message("在吗")).await;
     assert_eq!(
-        *told.lock().unwrap(),
+        *observed.lock().unwrap(),
         [
             "/cgi-bin/stable_token Some(200) false",
             "/cgi-bin/menu/get None true",
@@ -38,8 +38,8 @@ async fn the_observer_hears_of_every_call_and_of_every_delivery_that_failed() {
 
 #[tokio::test]
 async fn the_observer_hears_of_files_with_their_types() {
-    let told: Arc<Mutex<Vec<ObservedCall>>> = Arc::default();
-    let heard = Arc::clone(&told);
+    let observed: Arc<Mutex<Vec<ObservedCall>>> = Arc::default();
+    let heard = Arc::clone(&observed);
     let observer = Observer::new(move |observation| {
         if let Observation::Call(call) = observation {
             heard.lock().unwrap().push(call);
@@ -53,9 +53,9 @@ async fn the_observer_hears_of_files_with_their_types() {
     stage
         .get(&format!("/cgi-bin/media/get?access_token={token}&media_id={media_id}"))
         .await;
-    let told = told.lock().unwrap();
-    let [_, upload, _, download] = &**told else {
-        panic!("{told:?}")
+    let observed = observed.lock().unwrap();
+    let [_, upload, _, download] = &**observed else {
+        panic!("{observed:?}")
     };
     assert_eq!(upload.request_type, Form::CONTENT_TYPE);
     assert_eq!(upload.request, form.body);

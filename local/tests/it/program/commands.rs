@@ -1,6 +1,6 @@
 //! The commands beside a run: `health`, `doctor`, `--check`, `backup`, `export` and `import`.
 
-use std::{path::Path, process::Command};
+use std::path::Path;
 
 use aws_sdk_dynamodb::{
     Client,
@@ -10,12 +10,12 @@ use aws_sdk_dynamodb::{
 use serde_json::{Value, json};
 use simulator::FOLLOWER;
 use tempfile::TempDir;
-use testing::{TABLE_NAME, TableServer, create_table, eventually};
+use testing::{TABLE_NAME, TableServer, create_table, eventually, http_client};
 use wechat::random;
 
 use super::{
-    process::Program,
-    real_account::{self, API_KEY, http, platform},
+    process::{Program, clean, local},
+    real_account::{self, API_KEY, platform},
 };
 
 /// How a command ended: its exit code, and what it wrote to standard output and standard error.
@@ -23,10 +23,8 @@ use super::{
 struct Ended(i32, String, String);
 
 fn command(arguments: &[&str], variables: &[(&str, &str)]) -> Ended {
-    let output = Command::new(env!("CARGO_BIN_EXE_local"))
+    let output = local()
         .args(arguments)
-        .env_clear()
-        .env("AWS_EC2_METADATA_DISABLED", "true")
         .envs(variables.iter().copied())
         .output()
         .unwrap();
@@ -45,7 +43,7 @@ async fn health_and_doctor_tell_by_their_exit_code() {
     let url = program.url();
     let port = port_of(&url);
     assert_eq!(command(&["health", "--port", port], &[]).0, 0);
-    let answer = http().get(format!("{url}/health")).send().await.unwrap();
+    let answer = http_client().get(format!("{url}/health")).send().await.unwrap();
     assert_eq!(answer.status(), 200);
     assert_eq!(answer.json::<Value>().await.unwrap()["status"], "ok");
 
@@ -154,7 +152,7 @@ async fn stopped_run(folder: &str) {
     let mut program = Program::start(&["--port", "0", "--data", folder], &[]);
     let url = program.url();
     let call = async |method: &str, path: &str, body: Value| {
-        let request = http().request(method.parse().unwrap(), format!("{url}{path}"));
+        let request = http_client().request(method.parse().unwrap(), format!("{url}{path}"));
         let answer = request.bearer_auth("local").json(&body).send().await.unwrap();
         assert!(answer.status().is_success(), "{path}: {}", answer.text().await.unwrap());
     };
@@ -183,7 +181,7 @@ async fn a_backup_of_a_running_bundle_is_its_data() {
     let Ended(code, _, error) = command(&["backup", name, "--data", folder], &[]);
     assert_eq!(code, 0, "{error}");
     for odd in ["file:odd.sqlite", ":memory:"] {
-        let copied = Command::new(env!("CARGO_BIN_EXE_local"))
+        let copied = local()
             .args(["backup", odd, "--data", folder])
             .current_dir(copy.path())
             .status();
@@ -205,7 +203,7 @@ async fn a_backup_of_a_running_bundle_is_its_data() {
     let account = "simulated-account.json";
     std::fs::copy(data.path().join(account), copy.path().join(account)).unwrap();
     let mut restored = Program::start(&["--port", "0", "--data", copy.path().to_str().unwrap()], &[]);
-    let user = http()
+    let user = http_client()
         .get(format!("{}/api/users/u-1", restored.url()))
         .bearer_auth("local");
     let user: Value = user.send().await.unwrap().json().await.unwrap();
@@ -334,7 +332,7 @@ async fn the_data_of_one_machine_moves_to_dynamodb_once_and_without_its_secrets(
     std::fs::write(&damaged, "{\"Item\":{\"pk\":{\"S\":\"stray\"}}}\n{\"Item\":").unwrap();
     let Ended(code, _, error) = import(&damaged);
     assert_eq!((code, error.contains("line 2")), (1, true), "{error}");
-    let piped = Command::new("sh")
+    let piped = clean("sh")
         .args([
             "-c",
             &format!(
@@ -400,10 +398,16 @@ async fn metrics_are_for_this_machine_and_count_what_happens() {
     let callback = real_account::webhook_url(&url, platform.account());
     let subscribe = include_str!("../../fixtures/subscribe.xml");
     assert_eq!(
-        http().post(callback).body(subscribe).send().await.unwrap().status(),
+        http_client()
+            .post(callback)
+            .body(subscribe)
+            .send()
+            .await
+            .unwrap()
+            .status(),
         200
     );
-    let answer = http().get(format!("{url}/metrics")).send().await.unwrap();
+    let answer = http_client().get(format!("{url}/metrics")).send().await.unwrap();
     assert!(
         answer.headers()["content-type"]
             .to_str()
@@ -412,7 +416,7 @@ async fn metrics_are_for_this_machine_and_count_what_happens() {
     );
     // The first token comes in the background.
     let text = eventually("the life of the token", || async {
-        let text = http()
+        let text = http_client()
             .get(format!("{url}/metrics"))
             .send()
             .await
@@ -435,7 +439,7 @@ async fn metrics_are_for_this_machine_and_count_what_happens() {
         "no token and no openid: {text}"
     );
     let proxied = || {
-        http()
+        http_client()
             .get(format!("{url}/metrics"))
             .header("x-forwarded-for", "203.0.113.1")
     };

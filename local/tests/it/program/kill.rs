@@ -14,7 +14,7 @@ use reqwest::Client;
 use serde_json::{Value, json};
 use simulator::{FOLLOWER, Simulator};
 use tempfile::TempDir;
-use testing::eventually;
+use testing::{eventually, http_client};
 use tokio::task::JoinSet;
 use wechat::{random, store::Table};
 
@@ -57,7 +57,7 @@ struct Run {
 impl Run {
     fn new(url: String, platform: &Simulator) -> Self {
         Self {
-            http: real_account::http(),
+            http: http_client(),
             webhook: real_account::webhook_url(&url, platform.account()),
             url,
             successes: Arc::default(),

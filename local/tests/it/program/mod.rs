@@ -4,6 +4,6 @@ mod commands;
 mod kill;
 mod own_code;
 mod process;
-mod real_account;
+pub(crate) mod real_account;
 mod start;
 mod stop;

@@ -3,9 +3,9 @@
 use reqwest::Client;
 use serde_json::{Value, json};
 use simulator::FOLLOWER;
-use testing::{OwnAnswer, OwnCode};
+use testing::{OwnAnswer, OwnCode, http_client};
 
-use super::{process::Program, real_account};
+use super::process::Program;
 
 struct Run {
     http: Client,
@@ -48,7 +48,7 @@ async fn own_code_of_the_environment_answers_and_gets_by_a_retry_what_it_missed(
     let mut program = Program::start(&["--port", "0"], &variables);
     let run = Run {
         url: program.url(),
-        http: real_account::http(),
+        http: http_client(),
     };
     assert_eq!(run.write("一").await, "自有回复");
     let shown = json!({"address": format!("{}/wechat", own_code.endpoint()), "down": false});

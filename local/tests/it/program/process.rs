@@ -11,6 +11,18 @@ use std::{
 /// How long a process may take to end.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// A command with nothing in its environment: a variable of whoever runs the tests, such as `FORWARD_URL`, would change them.
+pub(crate) fn clean(program: &str) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().env("AWS_EC2_METADATA_DISABLED", "true");
+    command
+}
+
+/// The program with nothing in its environment.
+pub(crate) fn local() -> Command {
+    clean(env!("CARGO_BIN_EXE_local"))
+}
+
 /// A running program, with nothing in its environment but what a test sets. It is killed when the test ends.
 pub(crate) struct Program {
     child: Child,
@@ -21,10 +33,8 @@ pub(crate) struct Program {
 
 impl Program {
     pub(crate) fn start(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_local"))
+        let mut child = local()
             .args(arguments)
-            .env_clear()
-            .env("AWS_EC2_METADATA_DISABLED", "true")
             .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

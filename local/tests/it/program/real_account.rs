@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use simulator::{Account, Settings, Simulator};
-use testing::{EventBus, event::signed_query, eventually, loopback::listener};
+use testing::{EventBus, event::signed_query, eventually, http_client, loopback::listener};
 
 use super::process::Program;
 
@@ -35,7 +35,7 @@ pub(crate) fn webhook_url(url: &str, account: &Account) -> String {
 
 /// What the doctor of the run at `url` says of one thing.
 async fn diagnosis(url: &str, key: &str, name: &str) -> Value {
-    let request = http().get(format!("{url}/api/doctor")).bearer_auth(key);
+    let request = http_client().get(format!("{url}/api/doctor")).bearer_auth(key);
     let report = request.send().await.unwrap().text().await.unwrap();
     let report: Value = serde_json::from_str(&report).unwrap();
     let checks = report["checks"].as_array().unwrap();
@@ -52,7 +52,7 @@ async fn another_token_in_wechats_console_is_diagnosed() {
     assert_eq!(before["ok"], true, "{before}");
     let subscribe = include_str!("../../fixtures/subscribe.xml");
     let callback = webhook_url(&url, platform.account());
-    let answer = http().post(callback).body(subscribe).send().await.unwrap();
+    let answer = http_client().post(callback).body(subscribe).send().await.unwrap();
     assert_eq!(answer.status(), 403);
     let check = diagnosis(&url, API_KEY, "last refused callback").await;
     assert_eq!(check["ok"], false, "{check}");
@@ -73,17 +73,13 @@ async fn a_short_api_key_of_a_real_account_is_diagnosed() {
     assert_eq!(check["ok"], false, "{check}");
 }
 
-pub(crate) fn http() -> reqwest::Client {
-    reqwest::Client::builder().no_proxy().build().unwrap()
-}
-
 /// WeChat's console says "token 验证失败", whatever the cause.
 #[tokio::test]
 async fn a_check_that_misses_the_webhook_is_logged() {
     let platform = platform().await;
     let mut program = run(&platform, &[], &[]);
     let url = webhook_url(&program.url(), platform.account());
-    let ask = async |url: String| http().get(url).send().await.unwrap().status().as_u16();
+    let ask = async |url: String| http_client().get(url).send().await.unwrap().status().as_u16();
     assert_eq!(ask(url.replace("/webhook", "/somewhere")).await, 404);
     let check = format!("{url}&echostr=4375120948345356249");
     assert_eq!(ask(check.clone()).await, 200);
@@ -113,7 +109,7 @@ const SUBSCRIBE: &str = include_str!("../../fixtures/subscribe.xml");
 /// Posts what makes WeChat greet a new follower, and checks that it is greeted.
 async fn greeted(program: &mut Program, platform: &Simulator) {
     let url = webhook_url(&program.url(), platform.account());
-    let answer = http().post(url).body(SUBSCRIBE).send().await.unwrap();
+    let answer = http_client().post(url).body(SUBSCRIBE).send().await.unwrap();
     assert_eq!(answer.status(), 200);
     assert!(answer.text().await.unwrap().contains("欢迎关注"));
 }
@@ -151,8 +147,8 @@ async fn a_stop_tells_how_many_effects_are_lost_and_not_whose() {
     let mut program = publishing(&platform, &bus);
     greeted(&mut program, &platform).await;
     let logs = program.stopped();
-    let told = logs.lines().find(|line| line.contains("are lost"));
-    assert!(told.is_some_and(|line| line.contains("lost=1")), "{logs}");
+    let lost = logs.lines().find(|line| line.contains("are lost"));
+    assert!(lost.is_some_and(|line| line.contains("lost=1")), "{logs}");
     let openid = SUBSCRIBE.split("<FromUserName><![CDATA[").nth(1).unwrap();
     let openid = openid.split(']').next().unwrap();
     assert!(!logs.contains(openid), "{logs}");

@@ -7,11 +7,12 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use testing::{OwnAnswer, OwnCode, eventually};
+use simulator::Simulator;
+use testing::{OwnAnswer, OwnCode, SEND, eventually, http_client};
 
 use super::{
     process::Program,
-    real_account::{self, API_KEY, http},
+    real_account::{self, API_KEY},
 };
 
 /// Connections as they are open when somebody stops the program: idle after an answer, opened ahead and unused, and in
@@ -33,6 +34,12 @@ fn connections(url: &str) -> [TcpStream; 3] {
     [idle, connect(), endless]
 }
 
+/// The calls that the platform has received.
+async fn calls(platform: &Simulator) -> Vec<Value> {
+    let calls = http_client().get(format!("{}/sim/calls", platform.base_url()));
+    calls.send().await.unwrap().json().await.unwrap()
+}
+
 #[test]
 fn a_signal_ends_it_cleanly_whatever_is_connected() {
     for signal in ["INT", "TERM"] {
@@ -50,7 +57,7 @@ async fn a_service_manager_that_stops_it_loses_nothing_in_flight() {
     let platform = real_account::platform().await;
     let controls = platform.base_url();
     let control = async |path: &str, body: Value| {
-        let answer = http()
+        let answer = http_client()
             .post(format!("{controls}/sim/{path}"))
             .json(&body)
             .send()
@@ -64,7 +71,7 @@ async fn a_service_manager_that_stops_it_loses_nothing_in_flight() {
     let mut program = real_account::run(&platform, &arguments, &[]);
     let url = program.url();
     let call = async |url: &str, method: &str, path: &str, body: Value| {
-        let request = http().request(method.parse().unwrap(), format!("{url}{path}"));
+        let request = http_client().request(method.parse().unwrap(), format!("{url}{path}"));
         let answer = request.bearer_auth(API_KEY).json(&body).send().await.unwrap();
         let status = answer.status().as_u16();
         (status, answer.json::<Value>().await.unwrap_or_default())
@@ -89,24 +96,25 @@ async fn a_service_manager_that_stops_it_loses_nothing_in_flight() {
     let begun = || async { (totals(&url).await["queued"].as_i64() < Some(150)).then_some(()) };
     eventually("a send", begun).await;
 
-    control(
-        "faults",
-        json!({"path": "/cgi-bin/message/template/send", "delay_ms": 2000, "times": 20}),
-    )
-    .await;
+    control("faults", json!({"path": SEND, "delay_ms": 2000, "times": 20})).await;
     let mut single = message;
     single["touser"] = simulator::FOLLOWER.into();
     let sending = tokio::spawn({
         let url = url.clone();
         async move {
-            let request = http()
+            let request = http_client()
                 .post(format!("{url}/api/sendTemplateMessage"))
                 .bearer_auth(API_KEY)
                 .json(&single);
             request.send().await.unwrap().status().as_u16()
         }
     });
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    let asked = || async {
+        let calls = calls(&platform).await;
+        let mut recipients = calls.iter().map(|call| &call["body"]["touser"]);
+        recipients.any(|openid| openid == simulator::FOLLOWER).then_some(())
+    };
+    eventually("the single send", asked).await;
     program.signal("TERM");
     assert_eq!(sending.await.unwrap(), 200, "the answer came before the end");
     assert_eq!(program.exit_code(), Some(0), "{}", program.logs());
@@ -133,7 +141,7 @@ async fn what_the_last_callback_hands_over_is_done_before_the_end() {
     let callback = real_account::webhook_url(&program.url(), platform.account());
     let subscribe = include_str!("../../fixtures/subscribe.xml");
     let answered = tokio::spawn(async move {
-        let answer = http().post(callback).body(subscribe).send().await.unwrap();
+        let answer = http_client().post(callback).body(subscribe).send().await.unwrap();
         answer.text().await.unwrap()
     });
     own_code.asked(1).await;
@@ -141,11 +149,9 @@ async fn what_the_last_callback_hands_over_is_done_before_the_end() {
     assert!(answered.await.unwrap().contains("first"));
     assert_eq!(program.exit_code(), Some(0), "{}", program.logs());
     assert!(!program.logs().contains("lost"), "{}", program.logs());
-    let calls = http()
-        .get(format!("{}/sim/calls", platform.base_url()))
-        .send()
-        .await
-        .unwrap();
-    let calls = calls.text().await.unwrap();
-    assert!(calls.contains("/cgi-bin/message/custom/send"), "{calls}");
+    let calls = calls(&platform).await;
+    let sent = calls
+        .iter()
+        .filter(|call| call["path"] == "/cgi-bin/message/custom/send");
+    assert_eq!(sent.count(), 1, "{calls:?}");
 }

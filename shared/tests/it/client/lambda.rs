@@ -183,8 +183,8 @@ async fn a_function_error_tells_what_happened() {
             other => panic!("{kind}: {other:?}"),
         }
     }
-    let told = RefreshError::ForcedTooOften { retry_after: 27 }.to_string();
-    for (message, seconds) in [(told.as_str(), 27), ("why / 原因", 30)] {
+    let words = RefreshError::ForcedTooOften { retry_after: 27 }.to_string();
+    for (message, seconds) in [(words.as_str(), 27), ("why / 原因", 30)] {
         let failed = Scripted::Failed(json!({"errorType": "ForcedTooOften", "errorMessage": message}));
         let error = run([failed]).await.0.unwrap_err();
         assert!(
@@ -248,7 +248,7 @@ async fn an_exchange_brings_the_identity_that_the_run_answers() {
     assert!(matches!(error, RefreshRequestError::BadAnswer(_)), "{error:?}");
 }
 
-/// WeChat refuses the second exchange of a code, and the person would be told that their own code is spent.
+/// WeChat refuses the second exchange of a code, and the person would read that their own code is spent.
 #[tokio::test]
 async fn an_exchange_that_may_have_run_is_not_repeated() {
     let (outcome, lambda) = exchange([Scripted::Refused(500, "ServiceException")]).await;

@@ -247,9 +247,9 @@ async fn no_error_of_any_operation_holds_the_token() {
     ] {
         wechat.control("faults", &fault).await;
         let error = wechat.client.call(&ListTemplates, &token, 1, NONE).await.unwrap_err();
-        let told = format!("{error} {error:?}");
-        assert!(!told.contains(token.expose()), "{fault}: {told}");
-        assert!(!told.contains("access_token="), "{fault}: {told}");
+        let shown = format!("{error} {error:?}");
+        assert!(!shown.contains(token.expose()), "{fault}: {shown}");
+        assert!(!shown.contains("access_token="), "{fault}: {shown}");
     }
     assert_eq!(
         wechat.client.call(&ListTemplates, &token, 1, NONE).await.unwrap()[0].template_id,

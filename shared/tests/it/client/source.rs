@@ -363,11 +363,11 @@ async fn a_failed_run_is_told_in_wechats_own_words() {
     bench.embedded.set("token", &failure).await;
     let error = bench.source.token(Deadline::NONE).await.unwrap_err();
     assert!(matches!(&error, TokenError::Refused(rejection) if rejection.errcode == 40164));
-    let told = error.to_string();
-    assert!(told.contains("198.51.100.7") && told.contains("IP白名单"), "{told}");
+    let words = error.to_string();
+    assert!(words.contains("198.51.100.7") && words.contains("IP白名单"), "{words}");
     assert!(
-        !told.contains("rid"),
-        "WeChat shows the call to whoever knows it: {told}"
+        !words.contains("rid"),
+        "WeChat shows the call to whoever knows it: {words}"
     );
 
     // An old failure must not be reported as the reason for a new timeout.

@@ -272,7 +272,7 @@ async fn one_run_holds_the_lease_and_an_order_is_never_overwritten() {
     assert!(returned.is_none(), "the lease is given back");
     assert_eq!(&table.due_campaigns(NOW + 9).await.unwrap(), std::slice::from_ref(id));
 
-    // A lease whose holder died ends by itself, and the next holder is told.
+    // A lease whose holder died ends by itself, and the next holder learns of it.
     won(table.lease_campaign(id, "dead", NOW, NOW + 30, NOW + 60).await);
     let early = table.lease_campaign(id, "next", NOW + 29, NOW + 60, NOW + 90).await;
     let held = CampaignLease::Held {

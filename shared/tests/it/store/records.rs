@@ -108,7 +108,7 @@ async fn of_a_record_and_its_receipt_at_the_same_time_neither_is_lost() {
     assert_eq!(bench.table.message(&msgid, NOW).await.unwrap(), Some(delivered()));
 }
 
-/// When the consoles of two accounts name the same URL and Token, plain mode cannot tell their callbacks apart.
+/// When the consoles of two accounts name the same URL and Token, plain mode does not show whose a callback is.
 #[tokio::test]
 async fn a_receipt_changes_only_a_message_that_this_account_sent_to_that_user() {
     let bench = Bench::start().await;
@@ -291,18 +291,18 @@ async fn the_last_refused_callback_is_remembered_for_a_week() {
     for refused in [&browser, &wechat, &again, &forger, &nowhere] {
         table.record_refused_callback(refused).await.unwrap();
     }
-    let told = |now| table.refused_callbacks(now);
+    let refusals = |now| table.refused_callbacks(now);
     let by_sender = [again.clone(), nowhere.clone(), forger.clone(), browser.clone()];
-    assert_eq!(told(NOW + 9).await.unwrap(), by_sender);
+    assert_eq!(refusals(NOW + 9).await.unwrap(), by_sender);
     let old = NOW + 8 + REFUSAL_IS_NEWS_FOR;
     assert_eq!(
-        told(old).await.unwrap(),
+        refusals(old).await.unwrap(),
         [nowhere.clone(), forger, again, browser],
         "the latest first"
     );
     let week = NOW + 7 * DAY;
-    assert_eq!(told(week + 7).await.unwrap(), [nowhere]);
-    assert_eq!(told(week + 8).await.unwrap(), []);
+    assert_eq!(refusals(week + 7).await.unwrap(), [nowhere]);
+    assert_eq!(refusals(week + 8).await.unwrap(), []);
 }
 
 /// A stranger can send any number of requests that are refused.
@@ -315,8 +315,8 @@ async fn a_flood_of_refused_strangers_hides_no_refused_callback() {
         let stranger = refused(Sender::Stranger, last_octet, at);
         table.record_refused_callback(&stranger).await.unwrap();
     }
-    let told = table.refused_callbacks(NOW + 60).await.unwrap();
-    assert_eq!((told.len(), &told[0]), (16, &wechat));
+    let refusals = table.refused_callbacks(NOW + 60).await.unwrap();
+    assert_eq!((refusals.len(), &refusals[0]), (16, &wechat));
 }
 
 #[tokio::test]
@@ -330,8 +330,8 @@ async fn of_refusals_that_are_recorded_at_the_same_time_none_is_lost() {
         }
     })
     .await;
-    let told = bench.table.refused_callbacks(NOW).await.unwrap();
-    assert_eq!(told.len(), 16);
+    let refusals = bench.table.refused_callbacks(NOW).await.unwrap();
+    assert_eq!(refusals.len(), 16);
 }
 
 #[tokio::test]

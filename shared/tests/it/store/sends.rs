@@ -224,7 +224,7 @@ async fn after_a_crash_a_user_stays_with_the_openid_that_may_have_been_asked_for
         (asked(NOW, "o1"), asked(NOW, "o2"), None)
     );
 
-    // A run that ends tells what it knows. What it did not send may go to another openid.
+    // A run that ends records what it knows. What it did not send may go to another openid.
     let known = BTreeMap::from([("u-1".to_owned(), state.of("u-1").unwrap())]);
     bench.finish("third", SendOutcome::Open(&known), CLAIM_ENDS + 36).await;
     let state = won_for(

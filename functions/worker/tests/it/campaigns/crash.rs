@@ -1,26 +1,27 @@
 //! A run that dies, another that takes over, and a table that fails.
 
-use std::{collections::HashSet, time::Duration};
+use std::collections::HashSet;
 
 use serde_json::json;
-use testing::{Fault, Service};
+use testing::{CampaignStage, Fault, SEND, Service, now, plan};
 use wechat::{
     campaign::{CampaignState, Order, Plan},
     store::MessageStatus,
 };
 
-use super::{Bench, SEND, TEN_MINUTES, expected, kill_while_it_sends, of, plan, run, send_times};
+use super::{TEN_MINUTES, bench, expected, kill_while_it_sends, of, run, send_times};
+use crate::start;
 
 #[tokio::test]
 async fn what_was_in_flight_when_a_campaign_was_cancelled_is_counted_in_the_end() {
-    let bench = Bench::new().await;
+    let bench = bench().await;
     let openids = bench.stage.wechat.followers(60).await;
     bench.started(Plan { pace: 30, ..plan() }, &openids).await;
     kill_while_it_sends(&bench, 30).await;
     bench.order(Order::Cancel).await;
     bench.age(TEN_MINUTES).await;
     bench.is_due().await;
-    run(&mut bench.worker().await).await;
+    run(&mut start(&bench.stage).await).await;
     assert_eq!(bench.campaign().await.state, CampaignState::Cancelled);
     let totals = bench.totals().await;
     let received: usize = bench.received(&openids).await.iter().sum();
@@ -30,21 +31,21 @@ async fn what_was_in_flight_when_a_campaign_was_cancelled_is_counted_in_the_end(
 
 #[tokio::test]
 async fn a_run_that_dies_loses_nothing_and_doubles_nothing() {
-    let bench = Bench::new().await;
+    let bench = bench().await;
     let openids = bench.stage.wechat.followers(250).await;
     bench.started(Plan { pace: 100, ..plan() }, &openids).await;
     for sends in [20, 90, 170] {
         kill_while_it_sends(&bench, sends).await;
         bench.stage.table.end_claims().await;
     }
-    run(&mut bench.worker().await).await;
+    bench.run_to_end(start(&bench.stage).await).await;
     assert_eq!(of(bench.totals().await), expected([("sent", 250)]));
     assert!(bench.received(&openids).await.iter().all(|count| *count == 1));
 }
 
 #[tokio::test]
 async fn what_a_dead_run_sent_long_ago_is_counted_by_its_records_and_receipts_or_unknown() {
-    let bench = Bench::new().await;
+    let bench = bench().await;
     let openids = bench.stage.wechat.followers(60).await;
     bench.started(Plan { pace: 30, ..plan() }, &openids).await;
     kill_while_it_sends(&bench, 30).await;
@@ -55,29 +56,13 @@ async fn what_a_dead_run_sent_long_ago_is_counted_by_its_records_and_receipts_or
         .filter(|(_, count)| **count > 0)
         .map(|(openid, _)| openid.clone())
         .collect();
-    // Of these the run could not record the message, and their receipts come.
-    for openid in &sent[..10] {
-        for message in bench.stage.wechat.phone(openid).await {
-            bench
-                .stage
-                .table
-                .delete(&format!("message#{}", message["msgid"].as_str().unwrap()))
-                .await;
-        }
-    }
-    bench.receipts(&sent[..10], MessageStatus::Delivered).await;
-    // Of these nothing is known.
-    for openid in &sent[10..15] {
-        for message in bench.stage.wechat.phone(openid).await {
-            bench
-                .stage
-                .table
-                .delete(&format!("message#{}", message["msgid"].as_str().unwrap()))
-                .await;
-        }
-    }
+    // The run could not record these messages. Of the first ten the receipts come; of the others nothing is known.
+    bench.forget_messages(&sent[..15]).await;
+    bench
+        .record_receipts(&sent[..10], MessageStatus::Delivered, now())
+        .await;
     bench.age(TEN_MINUTES).await;
-    let mut other = bench.worker().await;
+    let mut other = start(&bench.stage).await;
     run(&mut other).await;
     let totals = bench.totals().await;
     assert_eq!(totals.delivered, 10, "{totals:?} {}", other.logs());
@@ -86,7 +71,7 @@ async fn what_a_dead_run_sent_long_ago_is_counted_by_its_records_and_receipts_or
 
     // By choice they are sent again.
     bench.order(Order::Resend).await;
-    run(&mut bench.worker().await).await;
+    bench.run_to_end(start(&bench.stage).await).await;
     let campaign = bench.campaign().await;
     assert_eq!(
         (campaign.state, bench.totals().await.unknown),
@@ -104,26 +89,29 @@ async fn what_a_dead_run_sent_long_ago_is_counted_by_its_records_and_receipts_or
 
 #[tokio::test]
 async fn of_two_runs_at_once_one_works_and_the_other_takes_over_when_it_ends() {
-    let bench = Bench::new().await;
+    let bench = bench().await;
     let openids = bench.stage.wechat.followers(300).await;
     bench.started(Plan { pace: 20, ..plan() }, &openids).await;
-    let (mut one, mut two) = (bench.worker().await, bench.worker().await);
+    let (mut one, mut two) = (start(&bench.stage).await, start(&bench.stage).await);
     let event = json!({"action": "run"});
-    let first = async { one.invoke_within(&event, 12_000).await };
+    let first = async {
+        one.invoke_within(&event, 12_000).await;
+        now()
+    };
     let second = async {
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        bench.until_sends(1).await;
         two.invoke_within(&event, 20_000).await
     };
-    tokio::join!(first, second);
+    let (first_ended, _) = tokio::join!(first, second);
     let times = send_times(&bench).await;
-    assert!(times.len() > 150, "{}", times.len());
+    assert!(times.iter().any(|at| *at > first_ended), "the other did not take over");
     let longest = times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
     assert!(longest <= 5, "{longest} s without a message");
     let distinct: HashSet<String> = clients(&bench).await.into_iter().collect();
     assert_eq!(distinct.len(), times.len(), "nobody was asked for twice");
 }
 
-async fn clients(bench: &Bench) -> Vec<String> {
+async fn clients(bench: &CampaignStage) -> Vec<String> {
     let calls = bench.stage.wechat.all_calls().await;
     let sends = calls.iter().filter(|call| call["path"] == SEND);
     sends
@@ -133,10 +121,10 @@ async fn clients(bench: &Bench) -> Vec<String> {
 
 #[tokio::test]
 async fn a_table_that_fails_now_and_then_neither_loses_nor_doubles_a_message() {
-    let bench = Bench::new().await;
+    let bench = bench().await;
     let openids = bench.stage.wechat.followers(120).await;
     bench.started(Plan { pace: 60, ..plan() }, &openids).await;
-    let mut worker = bench.worker().await;
+    let mut worker = start(&bench.stage).await;
     let throttled =
         json!({"__type": "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException", "message": "m"});
     let fault = Fault::json(400, throttled);
@@ -147,27 +135,20 @@ async fn a_table_that_fails_now_and_then_neither_loses_nor_doubles_a_message() {
         bench.stage.table.end_claims().await;
         bench.is_due().await;
     }
-    run(&mut worker).await;
+    bench.run_to_end(worker).await;
     assert_eq!(of(bench.totals().await), expected([("sent", 120)]));
     assert!(bench.received(&openids).await.iter().all(|count| *count == 1));
 }
 
 #[tokio::test]
 async fn a_message_that_the_table_did_not_take_is_recorded_by_the_next_look() {
-    let bench = Bench::new().await;
+    let bench = bench().await;
     let openids = bench.stage.wechat.followers(3).await;
     bench.started(plan(), &openids).await;
-    let mut worker = bench.worker().await;
+    let mut worker = start(&bench.stage).await;
     run(&mut worker).await;
-    let mut lost = Vec::new();
-    for openid in &openids {
-        for message in bench.stage.wechat.phone(openid).await {
-            lost.push(format!("message#{}", message["msgid"].as_str().unwrap()));
-        }
-    }
-    for message in &lost {
-        bench.stage.table.delete(message).await;
-    }
+    let lost = bench.forget_messages(&openids).await;
+    assert_eq!(lost.len(), 3);
     bench.look_now().await;
     run(&mut worker).await;
     for message in &lost {

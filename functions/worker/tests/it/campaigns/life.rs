@@ -2,46 +2,50 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde_json::json;
-use testing::{Fault, Service, eventually, now, now_millis};
+use testing::{CAMPAIGN, Fault, Service, eventually, now, now_millis, plan};
 use wechat::{
-    campaign::{Audience, CampaignState, Canary, Order, Plan, Recipient},
+    campaign::{Audience, CampaignState, Canary, CanaryStep, Order, Plan, Recipient},
     store::MessageStatus,
 };
 
-use super::{Bench, ID, expected, of, plan, run};
+use super::{bench, expected, of, run};
+use crate::start;
 
 #[tokio::test]
 async fn a_canary_whose_receipts_say_failed_stops_it_and_a_good_one_goes_on() {
-    for (status, state) in [
+    let ends = [
         (MessageStatus::Failed, CampaignState::Stopped),
         (MessageStatus::Delivered, CampaignState::Done),
-    ] {
-        let bench = Bench::new().await;
+    ];
+    join_all(ends.map(async |(status, state)| {
+        let bench = bench().await;
         let openids = bench.stage.wechat.followers(50).await;
         let canary = Plan {
             canary: Some(Canary { count: 10, wait: 3 }),
             ..plan()
         };
         bench.started(canary, &openids).await;
-        let mut worker = bench.worker().await;
+        let worker = start(&bench.stage).await;
         let receipts = async {
             bench.until_sends(10).await;
             tokio::time::sleep(Duration::from_millis(500)).await;
             assert_eq!(bench.sends().await, 10);
-            bench.receipts(&openids, status).await;
+            bench.record_receipts(&openids, status, now()).await;
         };
-        tokio::join!(run(&mut worker), receipts);
+        tokio::join!(bench.run_to_end(worker), receipts);
         let campaign = bench.campaign().await;
         assert_eq!(campaign.state, state, "{campaign:?}");
         let sends = if state == CampaignState::Stopped { 10 } else { 50 };
         assert_eq!(bench.sends().await, sends);
-    }
+    }))
+    .await;
 }
 
 #[tokio::test]
 async fn the_canary_goes_to_as_many_as_was_said_whoever_is_refused_before() {
-    let bench = Bench::new().await;
+    let bench = bench().await;
     let openids = bench.stage.wechat.followers(30).await;
     let nobody = (0..20).map(|number| Recipient {
         user: Some(format!("nobody-{number}")),
@@ -54,7 +58,11 @@ async fn the_canary_goes_to_as_many_as_was_said_whoever_is_refused_before() {
     };
     bench.draft(canary, &[part]).await;
     bench.order(Order::Start).await;
-    run(&mut bench.worker().await).await;
+    let is_waiting = || async {
+        let canary = bench.campaign().await.progress.canary;
+        matches!(canary, CanaryStep::AwaitingReceipts(_))
+    };
+    bench.run_until(start(&bench.stage).await, is_waiting).await;
     assert_eq!(bench.campaign().await.state, CampaignState::Canary);
     let totals = [("sent", 10), ("refused", 20), ("queued", 20)];
     assert_eq!(of(bench.totals().await), expected(totals));
@@ -62,31 +70,31 @@ async fn the_canary_goes_to_as_many_as_was_said_whoever_is_refused_before() {
 
 #[tokio::test]
 async fn a_start_in_the_future_is_waited_for() {
-    let bench = Bench::new().await;
+    let bench = bench().await;
     let openids = bench.stage.wechat.followers(5).await;
     let later = Plan {
         start_at: Some(now() + 3600),
         ..plan()
     };
     bench.started(later, &openids).await;
-    let mut worker = bench.worker().await;
+    let mut worker = start(&bench.stage).await;
     run(&mut worker).await;
     assert_eq!(bench.campaign().await.state, CampaignState::Scheduled);
     assert_eq!(bench.sends().await, 0);
     bench
         .stage
         .table
-        .set(&format!("campaign#{ID}"), &json!({"start_at": now()}))
+        .set(&format!("campaign#{CAMPAIGN}"), &json!({"start_at": now()}))
         .await;
     bench.is_due().await;
-    run(&mut worker).await;
+    bench.run_to_end(worker).await;
     assert_eq!(of(bench.totals().await), expected([("sent", 5)]));
 }
 
 #[tokio::test]
 async fn a_run_with_nothing_due_asks_the_table_a_few_times_and_wechat_never() {
-    let bench = Bench::new().await;
-    let mut worker = bench.worker().await;
+    let bench = bench().await;
+    let mut worker = start(&bench.stage).await;
     bench.stage.mend().await;
     let began = now_millis();
     assert_eq!(run(&mut worker).await, json!({}));
@@ -97,21 +105,21 @@ async fn a_run_with_nothing_due_asks_the_table_a_few_times_and_wechat_never() {
 
 #[tokio::test]
 async fn of_a_deleted_campaign_nothing_stays_but_the_records_of_its_messages() {
-    let bench = Bench::new().await;
+    let bench = bench().await;
     let openids = bench.stage.wechat.followers(120).await;
     bench.started(plan(), &openids).await;
-    let mut worker = bench.worker().await;
+    let mut worker = start(&bench.stage).await;
     run(&mut worker).await;
     assert!(
         bench
             .table
-            .delete_campaign(ID, now(), |campaign| campaign.state.has_ended())
+            .delete_campaign(CAMPAIGN, now(), |campaign| campaign.state.has_ended())
             .await
             .unwrap()
             .unwrap()
             .is_ok()
     );
-    assert_eq!(bench.table.campaign(ID).await.unwrap(), None);
+    assert_eq!(bench.table.campaign(CAMPAIGN).await.unwrap(), None);
     run(&mut worker).await;
     let items = bench.stage.table.items().await;
     let left: Vec<&str> = items
@@ -120,13 +128,13 @@ async fn of_a_deleted_campaign_nothing_stays_but_the_records_of_its_messages() {
         .filter(|pk| pk.starts_with("campaign#") && !pk.contains("#part#"))
         .collect();
     assert!(left.is_empty(), "{left:?}");
-    assert_eq!(items.iter().filter(|item| item["campaign"] == ID).count(), 120);
+    assert_eq!(items.iter().filter(|item| item["campaign"] == CAMPAIGN).count(), 120);
 }
 
 /// With a table this slow the run notices the order while it reads the last of three blocks of chunks.
 #[tokio::test]
 async fn a_pause_in_the_last_step_of_loading_keeps_the_totals_and_the_canary() {
-    let bench = Bench::new().await;
+    let bench = bench().await;
     let openids = bench.stage.wechat.followers(201).await;
     let careful = Plan {
         canary: Some(Canary { count: 10, wait: 600 }),
@@ -137,11 +145,11 @@ async fn a_pause_in_the_last_step_of_loading_keeps_the_totals_and_the_canary() {
         .iter()
         .map(|openid| vec![Recipient::of(openid.clone())])
         .collect();
-    bench.table.put_chunks(ID, 0, &chunks).await.unwrap();
+    bench.table.put_chunks(CAMPAIGN, 0, &chunks).await.unwrap();
     let counted = json!({"chunks": 201, "entries": 201});
-    bench.stage.table.set(&format!("campaign#{ID}"), &counted).await;
+    bench.stage.table.set(&format!("campaign#{CAMPAIGN}"), &counted).await;
     bench.order(Order::Start).await;
-    let mut worker = bench.worker().await;
+    let mut worker = start(&bench.stage).await;
     let slow = Fault::Delay(Duration::from_millis(500));
     bench.stage.proxy(Service::Table).fail(.., slow);
     let pause = async {
@@ -162,20 +170,20 @@ async fn a_pause_in_the_last_step_of_loading_keeps_the_totals_and_the_canary() {
 /// A run writes a page of followers before the campaign counts it, and may die in between.
 #[tokio::test]
 async fn of_a_deleted_campaign_no_followers_stay_that_it_did_not_count() {
-    let bench = Bench::new().await;
+    let bench = bench().await;
     let followers = Plan {
         audience: Audience::Followers,
         ..plan()
     };
-    bench.table.create_campaign(ID, &followers, now_millis()).await.unwrap();
+    bench.draft(followers, &[]).await;
     let progress = json!({"loading": {"step": "followers", "after": "o1"}}).to_string();
-    let name = format!("campaign#{ID}");
+    let name = format!("campaign#{CAMPAIGN}");
     bench.stage.table.set(&name, &json!({"progress": progress})).await;
     let page = vec![vec![Recipient::of("o2".to_owned())]];
-    bench.table.put_chunks(ID, 0, &page).await.unwrap();
-    let deleted = bench.table.delete_campaign(ID, now(), |_| true).await;
+    bench.table.put_chunks(CAMPAIGN, 0, &page).await.unwrap();
+    let deleted = bench.table.delete_campaign(CAMPAIGN, now(), |_| true).await;
     assert!(deleted.unwrap().unwrap().is_ok());
-    run(&mut bench.worker().await).await;
+    run(&mut start(&bench.stage).await).await;
     let items = bench.stage.table.items().await;
     assert!(
         !items

@@ -1,14 +1,41 @@
 //! The day's quota, and what is kept for single sends.
 
 use serde_json::json;
-use testing::{now, now_millis};
-use wechat::campaign::{Audience, CampaignState, Canary, Order, Plan, WaitingFor};
+use testing::{CampaignStage, SEND, eventually, now, plan};
+use wechat::campaign::{Audience, CampaignState, Canary, CanaryStep, Order, Plan, WaitingFor};
 
-use super::{Bench, QUOTA, SEND, expected, of, plan, run};
+use super::{QUOTA, bench, expected, of, run};
+use crate::start;
+
+const OTHER: &str = "c2";
+
+/// Lets the account send this many messages a day.
+async fn limit(bench: &CampaignStage, daily_limit: u64) {
+    let limit = json!({"path": SEND, "daily_limit": daily_limit});
+    bench.stage.wechat.control("quotas", &limit).await;
+}
+
+/// A plan that keeps this many of the day's messages for single sends.
+fn keeping(messages: u64) -> Plan {
+    Plan {
+        keep_for_single_sends: Some(messages),
+        ..plan()
+    }
+}
+
+/// Starts `plan`, to all followers, as another campaign.
+async fn start_other(bench: &CampaignStage, plan: Plan) {
+    let plan = Plan {
+        audience: Audience::Followers,
+        ..plan
+    };
+    bench.draft_of(OTHER, plan).await;
+    bench.order_of(OTHER, Order::Start).await;
+}
 
 #[tokio::test]
 async fn a_used_up_quota_is_waited_for_until_midnight_in_beijing() {
-    let bench = Bench::new().await;
+    let bench = bench().await;
     let openids = bench.stage.wechat.followers(60).await;
     bench
         .stage
@@ -16,7 +43,7 @@ async fn a_used_up_quota_is_waited_for_until_midnight_in_beijing() {
         .fault(SEND, &json!({"errcode": 45009, "after": 20, "times": 1000}))
         .await;
     bench.started(plan(), &openids).await;
-    let mut worker = bench.worker().await;
+    let mut worker = start(&bench.stage).await;
     run(&mut worker).await;
     let campaign = bench.campaign().await;
     assert_eq!(
@@ -41,26 +68,19 @@ async fn a_used_up_quota_is_waited_for_until_midnight_in_beijing() {
 
     bench.stage.wechat.clear_faults().await;
     bench.wait_is_over().await;
-    run(&mut worker).await;
+    bench.run_to_end(worker).await;
     assert_eq!(of(bench.totals().await), expected([("sent", 60)]));
     assert!(bench.received(&openids).await.iter().all(|count| *count == 1));
 }
 
 #[tokio::test]
 async fn what_is_kept_for_single_sends_is_never_taken() {
-    let bench = Bench::new().await;
+    let bench = bench().await;
     let openids = bench.stage.wechat.followers(150).await;
-    bench
-        .stage
-        .wechat
-        .control("quotas", &json!({"path": SEND, "daily_limit": 120}))
-        .await;
-    let reserved = Plan {
-        keep_for_single_sends: Some(33),
-        ..plan()
-    };
-    bench.started(reserved, &openids).await;
-    run(&mut bench.worker().await).await;
+    limit(&bench, 120).await;
+    bench.started(keeping(33), &openids).await;
+    let is_waiting = || async { bench.campaign().await.state == CampaignState::Waiting };
+    bench.run_until(start(&bench.stage).await, is_waiting).await;
     let campaign = bench.campaign().await;
     assert_eq!(campaign.waiting_for, Some(WaitingFor::Quota));
     let reason = campaign.reason.unwrap();
@@ -71,26 +91,16 @@ async fn what_is_kept_for_single_sends_is_never_taken() {
 
 #[tokio::test]
 async fn two_campaigns_at_once_leave_what_is_kept() {
-    let bench = Bench::new().await;
+    let bench = bench().await;
     let openids = bench.stage.wechat.followers(150).await;
-    bench
-        .stage
-        .wechat
-        .control("quotas", &json!({"path": SEND, "daily_limit": 120}))
-        .await;
-    let reserved = || Plan {
-        keep_for_single_sends: Some(33),
+    limit(&bench, 120).await;
+    let plan = Plan {
         pace: 50,
-        ..plan()
+        ..keeping(33)
     };
-    let other = Plan {
-        audience: Audience::Followers,
-        ..reserved()
-    };
-    bench.table.create_campaign("c2", &other, now_millis()).await.unwrap();
-    bench.order_of("c2", Order::Start).await;
-    bench.started(reserved(), &openids).await;
-    run(&mut bench.worker().await).await;
+    start_other(&bench, plan.clone()).await;
+    bench.started(plan, &openids).await;
+    run(&mut start(&bench.stage).await).await;
     assert_eq!(bench.campaign().await.waiting_for, Some(WaitingFor::Quota));
     let sends = bench.sends().await;
     assert!((120 - 33 - 2..=120 - 33).contains(&sends), "{sends}");
@@ -99,7 +109,7 @@ async fn two_campaigns_at_once_leave_what_is_kept() {
 /// An account may lack the permission for `quota/get`: WeChat's own refusal ends the day then.
 #[tokio::test]
 async fn without_an_answer_about_the_quota_it_goes_on() {
-    let bench = Bench::new().await;
+    let bench = bench().await;
     let openids = bench.stage.wechat.followers(30).await;
     bench
         .stage
@@ -107,46 +117,47 @@ async fn without_an_answer_about_the_quota_it_goes_on() {
         .fault(QUOTA, &json!({"errcode": 48001, "times": 1000}))
         .await;
     bench.started(plan(), &openids).await;
-    run(&mut bench.worker().await).await;
+    bench.run_to_end(start(&bench.stage).await).await;
     assert_eq!(of(bench.totals().await), expected([("sent", 30)]));
 }
 
 /// Its messages are sent, and it waits for their receipts: it needs no quota meanwhile.
 #[tokio::test]
 async fn a_canary_that_waits_keeps_no_quota_from_others() {
-    let bench = Bench::new().await;
+    let bench = bench().await;
     let openids = bench.stage.wechat.followers(60).await;
-    let limit = json!({"path": SEND, "daily_limit": 200});
-    bench.stage.wechat.control("quotas", &limit).await;
+    limit(&bench, 200).await;
     let canary = Plan {
-        audience: Audience::Followers,
         canary: Some(Canary { count: 2, wait: 3_600 }),
-        keep_for_single_sends: Some(130),
-        ..plan()
+        ..keeping(130)
     };
-    bench.table.create_campaign("c2", &canary, now_millis()).await.unwrap();
-    bench.order_of("c2", Order::Start).await;
-    let mut worker = bench.worker().await;
-    run(&mut worker).await;
-    assert_eq!(bench.sends().await, 2);
-    bench.stage.table.set("campaign#c2#due", &json!({"isk": now()})).await;
-    let other = Plan {
-        keep_for_single_sends: Some(130),
-        ..plan()
+    start_other(&bench, canary).await;
+    let mut waits = start(&bench.stage).await;
+    let others = async {
+        let is_waiting = || async {
+            let canary = bench.campaign_of(OTHER).await.progress.canary;
+            matches!(canary, CanaryStep::AwaitingReceipts(_)).then_some(())
+        };
+        eventually("the wait for the receipts", is_waiting).await;
+        assert_eq!(bench.sends().await, 2);
+        bench.started(keeping(130), &openids).await;
+        bench.run_to_end(start(&bench.stage).await).await;
     };
-    bench.started(other, &openids).await;
-    run(&mut worker).await;
+    tokio::select! {
+        done = run(&mut waits) => panic!("it waits no more: {done}"),
+        () = others => {}
+    }
     assert_eq!(of(bench.totals().await), expected([("sent", 60)]));
 }
 
 #[tokio::test]
 async fn a_probe_without_a_clear_answer_waits_for_no_other_day() {
-    let bench = Bench::new().await;
+    let bench = bench().await;
     let openids = bench.stage.wechat.followers(5).await;
     let used_up = json!({"errcode": 45009, "after": 2, "times": 1000});
     bench.stage.wechat.fault(SEND, &used_up).await;
     bench.started(plan(), &openids).await;
-    let mut worker = bench.worker().await;
+    let mut worker = start(&bench.stage).await;
     run(&mut worker).await;
     assert_eq!(bench.campaign().await.waiting_for, Some(WaitingFor::Quota));
 
@@ -170,7 +181,7 @@ async fn a_probe_without_a_clear_answer_waits_for_no_other_day() {
 /// The reserve may be all that is left.
 #[tokio::test]
 async fn while_wechat_does_not_answer_about_the_quota_nothing_goes_out() {
-    let bench = Bench::new().await;
+    let bench = bench().await;
     let openids = bench.stage.wechat.followers(5).await;
     bench
         .stage
@@ -178,7 +189,7 @@ async fn while_wechat_does_not_answer_about_the_quota_nothing_goes_out() {
         .fault(QUOTA, &json!({"errcode": -1, "times": 1000}))
         .await;
     bench.started(plan(), &openids).await;
-    let mut worker = bench.worker().await;
+    let mut worker = start(&bench.stage).await;
     run(&mut worker).await;
     assert_eq!(bench.campaign().await.waiting_for, Some(WaitingFor::Platform));
     assert_eq!(bench.sends().await, 0);
