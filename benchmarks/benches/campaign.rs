@@ -28,8 +28,8 @@ use serde_json::json;
 use testing::{Function, Stage, account::APP_ID, now, now_millis};
 use tokio::net::TcpListener;
 use wechat::{
-    api::FieldValue,
-    campaign::{Audience, Campaign, CampaignState, Content, Order, Plan, Recipient, into_chunks},
+    api::{FieldValue, TemplateContent},
+    campaign::{Audience, Campaign, CampaignState, Order, Plan, Recipient, into_chunks},
     store::{MessageStatus, PartOutcome, Receipt, Table},
 };
 
@@ -155,7 +155,7 @@ fn plan(pace: u32, start_at: Option<i64>) -> Plan {
     ];
     Plan {
         name: "benchmark".to_owned(),
-        content: Content {
+        content: TemplateContent {
             template_id: "ngqIpbwh8bUfcSsECmogfXcV14J0tQlEpBO27izEYtY".to_owned(),
             url: Some("https://example.com/details/1".to_owned()),
             miniprogram: None,

@@ -11,7 +11,7 @@ use http::Response;
 use http_api::{Caller, Problem};
 use serde_json::{Value, json};
 use wechat::{
-    api::{ApiError, TemplateMessage, calls::template::SendTemplateMessage},
+    api::{ApiError, calls::template::SendTemplateMessage},
     clock::Deadline,
     digest::logged_openid,
     lock::lock,
@@ -26,7 +26,7 @@ use crate::{
     answer::{self, Recipient, RecipientResult, Sent},
     hints,
     idempotency::Progress,
-    templates::{self, Checked},
+    templates,
     users::{NOT_FOLLOWING, Unreachable, Users},
 };
 
@@ -88,10 +88,9 @@ async fn check(app: &App, job: SendJob<'_>) -> Result<Option<Vec<Finding>>, Prob
     if let Err(error) = app.account.tokens.token(deadline).await {
         return Err(Problem::from_token(&error, app.account.clock.now()));
     }
-    let findings = templates::check(app, Checked::of(message), deadline).await;
-    if findings.iter().any(Finding::is_refusal) && !message.only_warns {
-        return Err(Problem::template_mismatch(findings));
-    }
+    let content = &message.content;
+    let findings = templates::check(app, &content.template_id, &content.data, deadline).await;
+    let findings = templates::refuse_mismatch(findings, message.only_warns)?;
     Ok(Some(findings).filter(|findings| message.only_warns || !findings.is_empty()))
 }
 
@@ -334,7 +333,7 @@ impl<'a> Batch<'a> {
     /// Builds the problem for a failed attempt, with a hint where the request shows the cause.
     fn explain(&self, error: &CallError) -> Problem {
         let problem = hints::explain(hints::problem(error), self.job.message, error);
-        match self.job.message.miniprogram {
+        match self.job.message.content.miniprogram {
             Some(_) => hints::blame_mini_program(problem, error, "miniprogram"),
             None => problem,
         }
@@ -376,7 +375,7 @@ impl<'a> Batch<'a> {
             let sent = SentMessage {
                 msgid,
                 touser,
-                template_id: &job.message.template_id,
+                template_id: &job.message.content.template_id,
                 campaign: None,
             };
             let recorded = app.account.table.record_sent(sent, now);
@@ -393,22 +392,9 @@ impl<'a> Batch<'a> {
     async fn call(&self, touser: &str) -> Result<String, CallError> {
         let Self { app, job, .. } = *self;
         let deadline = job.deadline.before(RECORDING);
-        let message = &self.message(touser);
+        let content = &job.message.content;
+        let message = &content.message(touser.to_owned(), job.client_msg_id.to_owned());
         app.account.call(&SendTemplateMessage(message), deadline).await
-    }
-
-    fn message(&self, touser: &str) -> TemplateMessage {
-        let SendJob {
-            message, client_msg_id, ..
-        } = self.job;
-        TemplateMessage {
-            touser: touser.to_owned(),
-            template_id: message.template_id.clone(),
-            url: message.url.clone(),
-            miniprogram: message.miniprogram.clone(),
-            client_msg_id: client_msg_id.to_owned(),
-            data: message.data.clone(),
-        }
     }
 }
 

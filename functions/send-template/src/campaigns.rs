@@ -18,10 +18,7 @@ use wechat::{
     validate::{campaign, template::Finding},
 };
 
-use crate::{
-    App, recipients,
-    templates::{self, Checked},
-};
+use crate::{App, recipients, templates};
 
 /// The parameter of all paths below `/api/campaigns/`.
 pub(crate) const CAMPAIGN: Parameter = Parameter {
@@ -270,18 +267,12 @@ async fn create(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>,
         .with_field("template_id"));
     }
     let content = &plan.content;
-    let checked = Checked {
-        template_id: &content.template_id,
-        data: &content.data,
-    };
-    let mut findings = templates::check(app, checked, request.deadline()).await;
+    let mut findings = templates::check(app, &content.template_id, &content.data, request.deadline()).await;
     if plan.audience == Audience::List {
         // People's own data may bring what the campaign's lacks.
         findings.retain(|finding| finding.given.is_some());
     }
-    if findings.iter().any(Finding::is_refusal) && !plan.only_warns {
-        return Err(Problem::template_mismatch(findings));
-    }
+    templates::refuse_mismatch(findings, plan.only_warns)?;
     let id = random::hex::<8>();
     let now = app.account.clock.now_millis();
     app.account.table.create_campaign(&id, &plan, now).await?;
@@ -331,11 +322,7 @@ async fn preview(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>
     let first = recipients::first(app, &campaign).await?.unwrap_or_default();
     let openid = first.openid.as_deref().unwrap_or_default();
     let message = campaign.message(app.account.table.app_id(), openid, &first.data);
-    let checked = Checked {
-        template_id: &message.template_id,
-        data: &message.data,
-    };
-    let findings = templates::check(app, checked, request.deadline()).await;
+    let findings = templates::check(app, &message.template_id, &message.data, request.deadline()).await;
     let known = campaign.plan.audience == Audience::List || campaign.progress.loading == Loading::Over;
     let recipients = known.then(|| campaign.recipients());
     let quota = QuotaToday::ask(&app.account, QUOTA_BUDGET, request.deadline())

@@ -60,8 +60,8 @@ fn cause(request: &SendTemplate, rejection: &Rejection) -> Option<String> {
 
 fn cause_in_field(request: &SendTemplate, errmsg: &str) -> Option<String> {
     let field = errcode::rejected_field(errmsg)?;
-    let Some(given) = request.data.get(field) else {
-        let misnamed = request.data.keys().find(|name| template::means(name, field));
+    let Some(given) = request.content.data.get(field) else {
+        let misnamed = request.content.data.keys().find(|name| template::means(name, field));
         return Some(misnamed.map_or_else(
             || format!("data lacks {field}, a field of the template. / data 中缺少模板字段 {field}。"),
             |name| format!("data holds {name:?}: {}", template::misnamed(field)),

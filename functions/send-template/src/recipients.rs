@@ -25,7 +25,7 @@ use wechat::{
 use crate::{
     App,
     campaigns::{CAMPAIGN, find},
-    templates::{self, Checked},
+    templates,
 };
 
 /// People in a page.
@@ -166,10 +166,6 @@ async fn check(app: &App, request: &ApiRequest<'_>, campaign: &Campaign, part: &
         }
         let mut data = campaign.plan.content.data.clone();
         data.extend(recipient.data.clone());
-        let checked = Checked {
-            template_id: &campaign.plan.content.template_id,
-            data: &data,
-        };
         let is_column = |finding: &Finding| {
             let of_row = recipient
                 .data
@@ -177,7 +173,8 @@ async fn check(app: &App, request: &ApiRequest<'_>, campaign: &Campaign, part: &
                 .any(|name| finding.field == format!("data.{name}"));
             part.lines.is_some() && of_row && finding.is_extra_field()
         };
-        let findings = templates::check(app, checked, request.deadline()).await;
+        let template_id = &campaign.plan.content.template_id;
+        let findings = templates::check(app, template_id, &data, request.deadline()).await;
         for finding in findings
             .iter()
             .filter(|finding| finding.is_refusal() || is_column(finding))

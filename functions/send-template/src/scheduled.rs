@@ -9,7 +9,7 @@ use http_api::{
 use serde::Serialize;
 use serde_json::Value;
 use wechat::{
-    api::{CLIENT_MSG_ID_LENGTH, TemplateMessage},
+    api::CLIENT_MSG_ID_LENGTH,
     digest::sha256_hex,
     random,
     store::{List, ScheduledMessage, ScheduledState},
@@ -22,7 +22,7 @@ use wechat::{
 use crate::{
     App,
     idempotency::{self, Progress},
-    templates::{self, Checked},
+    templates,
     users::Users,
 };
 
@@ -174,24 +174,17 @@ async fn store<'a>(
         Recipients::User(user) => Some(user.clone()),
         _ => None,
     };
-    let findings = templates::check(app, Checked::of(message), request.deadline()).await;
-    if findings.iter().any(Finding::is_refusal) && !message.only_warns {
-        return Err(Problem::template_mismatch(findings));
-    }
-    let client_msg_id = message.client_msg_id.clone();
+    let content = &message.content;
+    let findings = templates::check(app, &content.template_id, &content.data, request.deadline()).await;
+    let findings = templates::refuse_mismatch(findings, message.only_warns)?;
+    // A user's openid is looked up when the time has come.
+    let touser = match user {
+        Some(_) => "",
+        None => message.recipients.first(),
+    };
+    let client_msg_id = message.client_msg_id.as_deref().unwrap_or(&id[..CLIENT_MSG_ID_LENGTH]);
     let scheduled = ScheduledMessage {
-        message: TemplateMessage {
-            touser: if user.is_some() {
-                String::new()
-            } else {
-                message.recipients.first().to_owned()
-            },
-            template_id: message.template_id.clone(),
-            url: message.url.clone(),
-            miniprogram: message.miniprogram.clone(),
-            client_msg_id: client_msg_id.unwrap_or_else(|| id[..CLIENT_MSG_ID_LENGTH].to_owned()),
-            data: message.data.clone(),
-        },
+        message: content.message(touser.to_owned(), client_msg_id.to_owned()),
         user,
         send_at,
         key: request.caller().name().to_owned(),

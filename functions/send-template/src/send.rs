@@ -41,7 +41,7 @@ pub(crate) const ROUTES: &[Route<App>] = &[
 async fn send_template_message(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
     let body = request.json()?;
     let message = &SendTemplate::read(&body).map_err(Problem::faulty_request)?;
-    if !request.caller().grants().allows_template(&message.template_id) {
+    if !request.caller().grants().allows_template(&message.content.template_id) {
         return Err(Problem::forbidden(
             "the scope send of this key does not include this template / 该密钥的 send 权限不包括此模板",
         )

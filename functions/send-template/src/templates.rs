@@ -19,10 +19,7 @@ use wechat::{
     lock::lock,
     store::ListedTemplates,
     token::CallFailure,
-    validate::{
-        send::SendTemplate,
-        template::{Finding, Templates},
-    },
+    validate::template::{Finding, Templates},
 };
 
 use crate::{App, answer::TemplateList};
@@ -46,21 +43,8 @@ const LIST_MARGIN: Duration = Duration::from_secs(3);
 /// How long start-up may wait for the list in the table.
 const START_BUDGET: Duration = Duration::from_millis(1500);
 
-/// What of a message is checked.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Checked<'a> {
-    pub(crate) template_id: &'a str,
-    pub(crate) data: &'a BTreeMap<String, FieldValue>,
-}
-
-impl<'a> Checked<'a> {
-    pub(crate) fn of(message: &'a SendTemplate) -> Self {
-        Self {
-            template_id: &message.template_id,
-            data: &message.data,
-        }
-    }
-}
+/// The fields of a message, by name.
+type Fields = BTreeMap<String, FieldValue>;
 
 /// Caches the templates of one account.
 #[derive(Debug, Default)]
@@ -100,19 +84,19 @@ pub(crate) async fn warm(app: &App) {
     }
 }
 
-/// Finds what WeChat would refuse, may refuse or would drop in the message. Finds nothing when the template is unknown and
-/// WeChat does not list the templates.
-pub(crate) async fn check(app: &App, message: Checked<'_>, deadline: Deadline) -> Vec<Finding> {
+/// Finds what WeChat would refuse, may refuse or would drop in the fields `data` of a message. Finds nothing when the template is
+/// unknown and WeChat does not list the templates.
+pub(crate) async fn check(app: &App, template_id: &str, data: &Fields, deadline: Deadline) -> Vec<Finding> {
     let known = app.templates.lock(|state| state.listed.clone());
     let known = known.map(|listed| {
-        let has_template = listed.templates.contains(message.template_id);
+        let has_template = listed.templates.contains(template_id);
         let is_fresh = has_template && app.account.clock.now() - listed.listed_at < FRESH_FOR;
-        (findings(&listed, message), has_template, is_fresh)
+        (findings(&listed, template_id, data), has_template, is_fresh)
     });
     match known {
         Some((findings, _, is_fresh)) if is_fresh || !findings.iter().any(Finding::is_refusal) => findings,
         known => match list(app, deadline).await {
-            Some(listed) => findings(&listed, message),
+            Some(listed) => findings(&listed, template_id, data),
             None => known
                 .filter(|(_, has_template, _)| *has_template)
                 .map(|(findings, ..)| findings)
@@ -121,10 +105,17 @@ pub(crate) async fn check(app: &App, message: Checked<'_>, deadline: Deadline) -
     }
 }
 
-fn findings(listed: &ListedTemplates, message: Checked<'_>) -> Vec<Finding> {
-    let data = message.data.iter();
-    let data = data.map(|(name, field)| (name.as_str(), field.value.as_str()));
-    listed.templates.check(message.template_id, data)
+fn findings(listed: &ListedTemplates, template_id: &str, data: &Fields) -> Vec<Finding> {
+    let data = data.iter().map(|(name, field)| (name.as_str(), field.value.as_str()));
+    listed.templates.check(template_id, data)
+}
+
+/// Refuses a message of which `findings` say that WeChat refuses it, unless they are warnings to its caller.
+pub(crate) fn refuse_mismatch(findings: Vec<Finding>, only_warns: bool) -> Result<Vec<Finding>, Problem> {
+    if findings.iter().any(Finding::is_refusal) && !only_warns {
+        return Err(Problem::template_mismatch(findings));
+    }
+    Ok(findings)
 }
 
 /// Asks WeChat for the list, unless that failed less than [`RETRY_AFTER`] ago.

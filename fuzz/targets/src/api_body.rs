@@ -81,26 +81,27 @@ fn check_faults(faults: &[Fault], have_fields: bool) {
 }
 
 fn check_template(request: &SendTemplate) {
-    let fields = || request.data.keys().cloned().collect();
-    let templates: Templates = [(request.template_id.clone(), fields())].into_iter().collect();
+    let fields = || request.content.data.keys().cloned().collect();
+    let templates: Templates = [(request.content.template_id.clone(), fields())].into_iter().collect();
     let data = || {
         request
+            .content
             .data
             .iter()
             .map(|(name, field)| (name.as_str(), field.value.as_str()))
     };
-    for finding in templates.check(&request.template_id, data()) {
+    for finding in templates.check(&request.content.template_id, data()) {
         assert!(finding.field.starts_with("data."), "{}", finding.field);
         assert!(finding.pointer.starts_with("/data/"), "{}", finding.pointer);
     }
-    let absent = Templates::default().check(&request.template_id, data());
+    let absent = Templates::default().check(&request.content.template_id, data());
     assert_eq!(absent.len(), 1);
 }
 
 fn write(request: &SendTemplate) -> Value {
     let mut body = json!({
-        "template_id": request.template_id, "url": request.url, "miniprogram": request.miniprogram,
-        "client_msg_id": request.client_msg_id, "data": request.data,
+        "template_id": request.content.template_id, "url": request.content.url, "miniprogram": request.content.miniprogram,
+        "client_msg_id": request.client_msg_id, "data": request.content.data,
         "validate": request.only_warns.then_some("warn"),
     });
     let (member, recipients) = match &request.recipients {

@@ -20,7 +20,7 @@ pub use self::raw::{HiddenTokens, RawAnswer, RawCall};
 pub use self::{
     answer::{Rejection, read as read_answer},
     call::{Call, Unexpected},
-    calls::template::{CLIENT_MSG_ID_LENGTH, FieldValue, MiniProgram, Template, TemplateMessage},
+    calls::template::{CLIENT_MSG_ID_LENGTH, FieldValue, MiniProgram, Template, TemplateContent, TemplateMessage},
     client::{Client, ClientError, DEFAULT_API_BASE},
     error::ApiError,
     token::{IssuedToken, TokenApi, TokenEndpoint, TokenIssuer},

@@ -17,7 +17,7 @@ pub use self::{
     recipient::{CHUNK, CHUNK_BYTES, OWN_DATA_BYTES, Recipient, into_chunks},
 };
 use crate::{
-    api::{CLIENT_MSG_ID_LENGTH, FieldValue, MiniProgram, TemplateMessage},
+    api::{CLIENT_MSG_ID_LENGTH, FieldValue, TemplateContent, TemplateMessage},
     digest::sha256_hex,
 };
 
@@ -82,29 +82,13 @@ pub struct Canary {
     pub wait: u32,
 }
 
-/// What everybody gets, unless their own data replaces a field.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
-pub struct Content {
-    /// The id of one of the account's templates.
-    pub template_id: String,
-    /// The page that a tap opens.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub url: Option<String>,
-    /// The mini program that a tap opens instead.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub miniprogram: Option<MiniProgram>,
-    /// The fields, by name.
-    #[serde(default)]
-    pub data: BTreeMap<String, FieldValue>,
-}
-
 /// What the caller decides when the campaign is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// A name for people.
     pub name: String,
     /// The message.
-    pub content: Content,
+    pub content: TemplateContent,
     /// Who gets it.
     pub audience: Audience,
     /// Messages a second.
@@ -434,22 +418,10 @@ impl Campaign {
     /// The message to one recipient whose openid is known. Own data replaces the campaign's member by member.
     #[must_use]
     pub fn message(&self, app_id: &str, openid: &str, own: &BTreeMap<String, FieldValue>) -> TemplateMessage {
-        let Content {
-            template_id,
-            url,
-            miniprogram,
-            data,
-        } = &self.plan.content;
-        let mut data = data.clone();
-        data.extend(own.clone());
-        TemplateMessage {
-            touser: openid.to_owned(),
-            template_id: template_id.clone(),
-            url: url.clone(),
-            miniprogram: miniprogram.clone(),
-            client_msg_id: client_msg_id(app_id, &self.id, openid),
-            data,
-        }
+        let id = client_msg_id(app_id, &self.id, openid);
+        let mut message = self.plan.content.message(openid.to_owned(), id);
+        message.data.extend(own.clone());
+        message
     }
 }
 
@@ -476,7 +448,7 @@ mod tests {
             id: "c1".to_owned(),
             plan: Plan {
                 name: "n".to_owned(),
-                content: Content {
+                content: TemplateContent {
                     template_id: "T".to_owned(),
                     url: None,
                     miniprogram: None,

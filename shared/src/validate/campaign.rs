@@ -3,7 +3,10 @@
 use serde_json::Value;
 
 use super::{EMPTY, Fault, Object, Place, Reader, send};
-use crate::campaign::{Audience, Canary, Content, Plan};
+use crate::{
+    api::TemplateContent,
+    campaign::{Audience, Canary, Plan},
+};
 
 /// Characters. The longest name of a campaign.
 pub const NAME_LIMIT: usize = 100;
@@ -47,7 +50,7 @@ fn plan(reader: &mut Reader, body: &Value) -> Option<Plan> {
     let template_id = send::template_id(reader, body);
     let audience = audience(reader, body);
     Some(Plan {
-        content: Content {
+        content: TemplateContent {
             url: send::url(reader, body),
             miniprogram: send::miniprogram(reader, body),
             data: send::data(reader, body),

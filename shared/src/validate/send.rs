@@ -8,7 +8,7 @@ use serde_json::Value;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{EMPTY, Fault, Object, Place, Reader, user_id};
-use crate::api::{FieldValue, MiniProgram};
+use crate::api::{FieldValue, MiniProgram, TemplateContent};
 
 /// Bytes. The limit of a caller's `client_msg_id`. WeChat documents none for template messages.
 const CLIENT_MSG_ID_LIMIT: usize = 64;
@@ -40,18 +40,12 @@ const HOLDS_BLANKS: &str =
 pub struct SendTemplate {
     /// The recipients.
     pub recipients: Recipients,
-    /// The id of one of the account's templates.
-    pub template_id: String,
-    /// The page that a tap opens.
-    pub url: Option<String>,
-    /// The mini program that a tap opens instead.
-    pub miniprogram: Option<MiniProgram>,
+    /// What it says.
+    pub content: TemplateContent,
     /// The caller's id of the message, by which WeChat recognises a retry.
     pub client_msg_id: Option<String>,
     /// When the message is to go out, in epoch seconds. `None` for now.
     pub send_at: Option<i64>,
-    /// The fields, by name.
-    pub data: BTreeMap<String, FieldValue>,
     /// `"validate": "warn"`: send the message in spite of findings, and return them as warnings.
     pub only_warns: bool,
 }
@@ -113,15 +107,21 @@ fn read(reader: &mut Reader, body: &Value) -> Option<SendTemplate> {
         let detail = "takes one recipient: a campaign sends to many (POST /api/campaigns) / 仅支持一个接收者，多人请使用群发任务（POST /api/campaigns）";
         reader.fault(&body.place.member("send_at"), detail);
     }
+    let (url, miniprogram) = (url(reader, body), miniprogram(reader, body));
+    let client_msg_id = client_msg_id(reader, body);
+    let data = data(reader, body);
+    let only_warns = body.get("validate").is_some() && reader.one_of(body, "validate", &["warn"]).is_some();
     Some(SendTemplate {
-        send_at,
-        url: url(reader, body),
-        miniprogram: miniprogram(reader, body),
-        client_msg_id: client_msg_id(reader, body),
-        data: data(reader, body),
-        only_warns: body.get("validate").is_some() && reader.one_of(body, "validate", &["warn"]).is_some(),
         recipients: recipients?,
-        template_id: template_id?,
+        content: TemplateContent {
+            template_id: template_id?,
+            url,
+            miniprogram,
+            data,
+        },
+        client_msg_id,
+        send_at,
+        only_warns,
     })
 }
 
@@ -364,20 +364,21 @@ mod tests {
             "topcolor": "#FF0000"
         });
         let request = SendTemplate::read(&full).unwrap();
-        assert_eq!(request.data["const3"].value, "通过");
-        assert_eq!(request.data["time2"].color.as_deref(), Some("#173177"));
+        assert_eq!(request.content.data["const3"].value, "通过");
+        assert_eq!(request.content.data["time2"].color.as_deref(), Some("#173177"));
         let least = SendTemplate::read(&json!({"touser": "OPENID", "template_id": "TEMPLATE_ID"})).unwrap();
-        assert!(least.data.is_empty());
+        assert!(least.content.data.is_empty());
     }
 
     #[test]
     fn empty_optional_members_are_left_out() {
         let body = json!({"touser": "o", "template_id": "T", "url": "", "miniprogram": {}, "client_msg_id": null});
         let request = SendTemplate::read(&body).unwrap();
-        assert!(request.url.is_none() && request.miniprogram.is_none() && request.client_msg_id.is_none());
+        let content = &request.content;
+        assert!(content.url.is_none() && content.miniprogram.is_none() && request.client_msg_id.is_none());
         for appid in [json!(""), json!(null)] {
             let body = json!({"touser": "o", "template_id": "T", "miniprogram": {"appid": appid, "pagepath": ""}});
-            assert!(SendTemplate::read(&body).unwrap().miniprogram.is_none());
+            assert!(SendTemplate::read(&body).unwrap().content.miniprogram.is_none());
         }
     }
 

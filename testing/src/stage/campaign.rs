@@ -6,8 +6,8 @@ use embedded_table::TABLE_NAME;
 use serde_json::{Value, json};
 use simulator::{FOLLOWER, TEMPLATE_ID};
 use wechat::{
-    api::{FieldValue, TemplateMessage},
-    campaign::{Audience, Campaign, Content, Order, Plan, Recipient, Totals, into_chunks},
+    api::{FieldValue, TemplateContent, TemplateMessage},
+    campaign::{Audience, Campaign, Order, Plan, Recipient, Totals, into_chunks},
     store::{MessageStatus, PartOutcome, Receipt, ScheduledMessage, ScheduledState, Table},
 };
 
@@ -231,7 +231,7 @@ impl<S: Borrow<Stage>> CampaignStage<S> {
 pub fn plan() -> Plan {
     Plan {
         name: "n".to_owned(),
-        content: Content {
+        content: TemplateContent {
             template_id: TEMPLATE_ID.to_owned(),
             url: None,
             miniprogram: None,

@@ -17,6 +17,37 @@ use crate::{
 /// `clientmsgid` of mass messages.
 pub const CLIENT_MSG_ID_LENGTH: usize = 32;
 
+/// What a template message says, whoever gets it.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+pub struct TemplateContent {
+    /// The id of one of the account's templates.
+    pub template_id: String,
+    /// The page that a tap opens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// The mini program that a tap opens instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub miniprogram: Option<MiniProgram>,
+    /// The fields, by name.
+    #[serde(default)]
+    pub data: BTreeMap<String, FieldValue>,
+}
+
+impl TemplateContent {
+    /// Returns the message to one recipient.
+    #[must_use]
+    pub fn message(&self, touser: String, client_msg_id: String) -> TemplateMessage {
+        TemplateMessage {
+            touser,
+            template_id: self.template_id.clone(),
+            url: self.url.clone(),
+            miniprogram: self.miniprogram.clone(),
+            client_msg_id,
+            data: self.data.clone(),
+        }
+    }
+}
+
 /// A template message to one recipient, as `message/template/send` takes it.
 /// See [WeChat Docs/发送模板消息](https://developers.weixin.qq.com/doc/service/api/notify/template/api_sendtemplatemessage).
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]

@@ -34,9 +34,8 @@ use super::{
     written, written_if,
 };
 use crate::{
-    campaign::{
-        Audience, Campaign, CampaignState, Canary, Content, NewState, Order, Plan, Progress, Refused, WaitingFor,
-    },
+    api::TemplateContent,
+    campaign::{Audience, Campaign, CampaignState, Canary, NewState, Order, Plan, Progress, Refused, WaitingFor},
     json,
 };
 
@@ -66,7 +65,7 @@ impl Campaign {
             id: id.to_owned(),
             plan: Plan {
                 name: get_text(item, "name")?.to_owned(),
-                content: json::<Content>(item, "content")?,
+                content: json::<TemplateContent>(item, "content")?,
                 audience: json::<Audience>(item, "audience")?,
                 pace: get_number(item, "pace")?,
                 start_at: get_number(item, "start_at"),

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use wechat::{
-    api::TemplateMessage,
+    api::{TemplateContent, TemplateMessage},
     campaign::{
-        Audience, Campaign, CampaignState, Change, Content, Ledger, NewState, Order, Plan, Progress, Recipient,
-        Refused, into_chunks,
+        Audience, Campaign, CampaignState, Change, Ledger, NewState, Order, Plan, Progress, Recipient, Refused,
+        into_chunks,
     },
     clock::beijing_day,
     random,
@@ -21,7 +21,7 @@ use super::{Bench, NOW, RACERS, race, sent_to};
 fn plan() -> Plan {
     Plan {
         name: "n".to_owned(),
-        content: Content {
+        content: TemplateContent {
             template_id: "T".to_owned(),
             url: None,
             miniprogram: None,
