@@ -37,7 +37,7 @@ impl Problem {
     #[must_use]
     pub fn from_api(error: &ApiError, now: i64) -> Self {
         let problem = match error {
-            ApiError::Rejected { rejection, .. } => return Self::from_rejection(rejection, now),
+            ApiError::Rejected { rejection, .. } => Self::from_rejection(rejection, now),
             ApiError::Connection { .. } => Self::timeout(error.to_string()).with_hint(
                 "Check WECHAT_API_BASE and the way out: NAT, security group, proxy. \
                  / 请检查 WECHAT_API_BASE 与出口网络（NAT、安全组、代理）。",

@@ -1,7 +1,8 @@
 //! Hands effects over to `worker` when they could not happen before the webhook's answer.
 
 #[cfg(feature = "invoke")]
-use std::{fmt, future::Future, pin::Pin, sync::Arc};
+use std::sync::Arc;
+use std::{fmt, future::Future, pin::Pin};
 
 use serde_json::{Value, json};
 

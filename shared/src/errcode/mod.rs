@@ -13,9 +13,9 @@ mod tests;
 
 use std::{cmp::Ordering, time::Duration};
 
+pub use self::errmsg::{denied_address, rejected_field, rid, without_rid};
+use self::table::{Row, TABLE};
 use crate::clock::until_midnight_in_beijing;
-pub use errmsg::{denied_address, rejected_field, rid, without_rid};
-use table::{Row, TABLE};
 
 /// Codes of class [`Class::Caller`] that concern one recipient: a refused value may be this recipient's only, and so may an
 /// openid of another account.

@@ -115,6 +115,12 @@ pub(super) async fn send_between_transactions(
     update.send().await
 }
 
+/// Whether a run holds an unexpired claim of `item` at `now`: the opposite of [`FREE`].
+pub(super) fn is_claimed(item: &Attributes, now: i64) -> bool {
+    let ends: Option<i64> = get_number(item, "claim_expires_at");
+    item.contains_key("owner") && ends.is_some_and(|ends| now < ends)
+}
+
 /// Returns the seconds until `item`'s claim expires, between 1 and `at_most`: when another run should ask again.
 pub(super) fn retry_after(item: &Attributes, now: i64, at_most: i64) -> i64 {
     let ends: i64 = get_number(item, "claim_expires_at").unwrap_or(now);

@@ -6,8 +6,8 @@ use aws_sdk_dynamodb::{
 
 use super::{
     Attributes, StoreError, Table,
-    claim::{FREE, MINE, retry_after},
-    get_number, get_text, number, text,
+    claim::{FREE, MINE, is_claimed, retry_after},
+    get_text, number, text,
 };
 
 const KIND: &str = "menu";
@@ -148,11 +148,10 @@ impl Table {
     /// [`MenuError`] when a run holds the claim, or the table cannot be read. The caller must then change nothing.
     pub async fn refuse_claimed_menu(&self, now: i64) -> Result<(), MenuError> {
         let item = self.read(&self.pk(KIND), true).await?.unwrap_or_default();
-        let ends: Option<i64> = get_number(&item, "claim_expires_at");
-        match ends.filter(|ends| *ends > now) {
-            Some(_) => Err(in_progress(&item, now)),
-            None => Ok(()),
+        if is_claimed(&item, now) {
+            return Err(in_progress(&item, now));
         }
+        Ok(())
     }
 
     /// Returns the menu that was saved before the last change, if any.

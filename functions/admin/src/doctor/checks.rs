@@ -224,7 +224,7 @@ pub(super) async fn quota(app: &App, cgi_paths: &[&str], deadline: Deadline) -> 
     let (mut english, mut chinese) = (Vec::new(), Vec::new());
     for cgi_path in cgi_paths {
         let (left, left_too) = match app.account.call(&GetQuota { cgi_path }, deadline).await {
-            Ok(today) if today.remain == 0 && english.is_empty() => return Err(used_up(today)),
+            Ok(today) if today.remain == 0 && Some(cgi_path) == cgi_paths.first() => return Err(used_up(today)),
             Ok(Quota {
                 daily_limit, remain, ..
             }) => (

@@ -45,10 +45,8 @@ impl Run<'_> {
         };
         let left = u64::from(canary.count).saturating_sub(asked);
         if left > 0 && !self.is_sent() {
-            self.limit_phase(usize::try_from(left).unwrap_or(usize::MAX));
-            let end = self.send_messages().await;
-            self.limit_phase(usize::MAX);
-            return match end? {
+            let left = usize::try_from(left).unwrap_or(usize::MAX);
+            return match self.send_at_most(left).await? {
                 Some(PhaseEnd::Ending(ending)) => self.follow(ending, None).await,
                 Some(PhaseEnd::Interrupted) | None => Ok(()),
             };

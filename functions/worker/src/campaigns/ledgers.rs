@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, ops::Range, time::Duration};
 
 use wechat::{
-    campaign::{Ledger, RecipientState, ResendStep, Totals},
+    campaign::{Ledger, Recipient, RecipientState, ResendStep, Totals},
     store::{CHUNKS_AT_ONCE, StoredLedger},
 };
 
@@ -23,6 +23,12 @@ pub(super) fn chunk_steps(chunks: u32) -> impl Iterator<Item = Range<u32>> {
 }
 
 impl Run<'_> {
+    /// Returns the entries of a chunk. `None` when there is no such chunk.
+    pub(super) async fn recipients(&self, chunk: u32) -> Result<Option<Vec<Recipient>>, Ended> {
+        let mut found = self.account.table.chunks(&self.id, [chunk]).await?;
+        Ok(found.remove(&chunk))
+    }
+
     /// Returns the ledger of a chunk with `entries` entries.
     pub(super) async fn ledger(&self, chunk: u32, entries: usize) -> Result<StoredLedger, Ended> {
         let mut found = self.account.table.ledgers(&self.id, [chunk]).await?;

@@ -155,6 +155,14 @@ struct Open {
 }
 
 impl Run<'_> {
+    /// Sends `messages` at most, as [`Self::send_messages`] does.
+    pub(super) async fn send_at_most(&self, messages: usize) -> Result<Option<PhaseEnd>, Ended> {
+        self.limit_phase(messages);
+        let end = self.send_messages().await;
+        self.limit_phase(usize::MAX);
+        end
+    }
+
     /// Sends until every recipient has had a turn, this phase's messages are sent, or something ends it. Returns why it
     /// ended early, if it did.
     pub(super) async fn send_messages(&self) -> Result<Option<PhaseEnd>, Ended> {
@@ -211,8 +219,7 @@ impl Run<'_> {
         if self.campaign().skips(chunk) {
             return Ok(true);
         }
-        let recipients = self.account.table.chunks(&self.id, [chunk]).await?.remove(&chunk);
-        let Some(recipients) = recipients else {
+        let Some(recipients) = self.recipients(chunk).await? else {
             return Ok(true);
         };
         let stored = self.ledger(chunk, recipients.len()).await?;

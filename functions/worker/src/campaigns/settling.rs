@@ -124,11 +124,7 @@ impl Run<'_> {
             .filter(|(_, asked_at)| now - asked_at >= REPEAT_IS_SAFE_FOR)
             .collect();
         if !lost.is_empty() {
-            let recipients = table
-                .chunks(&self.id, [chunk])
-                .await?
-                .remove(&chunk)
-                .unwrap_or_default();
+            let recipients = self.recipients(chunk).await?.unwrap_or_default();
             for (position, asked_at) in lost {
                 let openid = recipients.get(position).and_then(|entry| entry.openid.as_deref());
                 if let Some(openid) = openid {
@@ -143,11 +139,7 @@ impl Run<'_> {
     /// and positions in the chunk.
     async fn record_late(&self, chunk: u32, sent: &[(&&str, &usize)], asked_at: i64) -> Result<(), Ended> {
         let table = &self.account.table;
-        let recipients = table
-            .chunks(&self.id, [chunk])
-            .await?
-            .remove(&chunk)
-            .unwrap_or_default();
+        let recipients = self.recipients(chunk).await?.unwrap_or_default();
         let template_id = self.campaign().plan.content.template_id.clone();
         for (msgid, position) in sent {
             let openid = recipients.get(**position).and_then(|entry| entry.openid.as_deref());

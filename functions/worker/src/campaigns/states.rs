@@ -94,11 +94,9 @@ impl Run<'_> {
             return self.resume().await;
         }
         let answers = lock(&self.judge).clear_answers;
-        self.limit_phase(1);
-        let end = self.send_messages().await;
-        self.limit_phase(usize::MAX);
+        let end = self.send_at_most(1).await?;
         let is_answered = lock(&self.judge).clear_answers > answers;
-        match end? {
+        match end {
             // A probe that fails in another way, or cannot be made, is a wait for that.
             Some(PhaseEnd::Ending(ending)) => self.follow(ending, waiting_for).await,
             Some(PhaseEnd::Interrupted) => Ok(()),

@@ -26,7 +26,7 @@ pub use self::{
 };
 use super::{
     Attributes, StoreError, Table,
-    claim::{FREE, MINE, send_between_transactions},
+    claim::{FREE, MINE, is_claimed, send_between_transactions},
     get_number, get_text,
     index::{Cursor, Page, indexed, limit_of},
     is_condition_failure, number, text,
@@ -274,10 +274,8 @@ impl Table {
                 let campaign = item.and_then(|item| Some((item, Campaign::from_attributes(id, item)?)));
                 // No run of this version works on one that it cannot read.
                 campaign.is_some_and(|(item, campaign)| {
-                    let ends = get_number(item, "claim_expires_at").filter(|_| item.contains_key("owner"));
-                    let has_run = ends.is_some_and(|ends: i64| now < ends);
                     let is_ordered_off = matches!(campaign.state, CampaignState::Paused | CampaignState::Cancelled);
-                    campaign.is_sending() || (is_ordered_off && has_run)
+                    campaign.is_sending() || (is_ordered_off && is_claimed(item, now))
                 })
             });
         }
