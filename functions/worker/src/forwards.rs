@@ -22,6 +22,8 @@ use wechat::{
     telemetry::{self, Metric, Unit},
 };
 
+use crate::time_limit::TimeLimit;
+
 /// How long a run waits for own code's answer to one callback.
 const WAIT: Duration = Duration::from_secs(20);
 /// Callbacks for which a run asks own code at once. With the pace of the runs it bounds what own code gets when it comes back.
@@ -139,12 +141,12 @@ impl Forwards {
         }
     }
 
-    /// Asks own code for what is due, until nothing is, own code fails, `deadline` is near or `is_stopping` is set. Leaves it to
+    /// Asks own code for what is due, until nothing is, own code fails or the time is over. Leaves it to
     /// a run of this process that is in progress.
     ///
     /// # Errors
     /// [`StoreError`] when the table fails. What is due then waits for the next run.
-    pub(crate) async fn run(&self, deadline: Deadline, is_stopping: &AtomicBool) -> Result<Value, StoreError> {
+    pub(crate) async fn run(&self, limit: TimeLimit<'_>) -> Result<Value, StoreError> {
         let Ok(_running) = self.running.try_lock() else {
             return Ok(json!({}));
         };
@@ -152,10 +154,10 @@ impl Forwards {
             self.leave().await?;
             return Ok(json!({}));
         };
-        let schedule = Schedule::new(deadline, self.clock.now_millis());
+        let schedule = Schedule::new(limit.deadline, self.clock.now_millis());
         let waiting = self.table.count_forwards().await?.waiting;
         let mut progress = Progress::default();
-        self.ask_for_all(own_code, schedule, &mut progress, is_stopping).await;
+        self.ask_for_all(own_code, schedule, &mut progress, limit).await;
         let Progress { tally, error, .. } = progress;
         self.report(tally, waiting);
         match error {
@@ -165,13 +167,7 @@ impl Forwards {
         }
     }
 
-    async fn ask_for_all(
-        &self,
-        own_code: &OwnCode,
-        schedule: Schedule,
-        progress: &mut Progress,
-        is_stopping: &AtomicBool,
-    ) {
+    async fn ask_for_all(&self, own_code: &OwnCode, schedule: Schedule, progress: &mut Progress, limit: TimeLimit<'_>) {
         let mut asking = FuturesUnordered::new();
         let mut after = None;
         'run: loop {
@@ -191,7 +187,7 @@ impl Forwards {
                         None => break 'run,
                     }
                 }
-                if Instant::now() >= schedule.last_start || is_stopping.load(Ordering::Relaxed) {
+                if Instant::now() >= schedule.last_start || limit.is_over(self.clock.now_millis()) {
                     break 'run;
                 }
                 asking.push(self.ask_for(own_code, id, schedule));

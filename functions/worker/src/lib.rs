@@ -11,6 +11,7 @@ mod campaigns;
 mod forwards;
 mod further;
 mod scheduled;
+mod time_limit;
 
 use std::{
     sync::{
@@ -37,7 +38,7 @@ use wechat::{
     token::RefreshPort,
 };
 
-use self::{forwards::Forwards, further::FurtherError};
+use self::{forwards::Forwards, further::FurtherError, time_limit::TimeLimit};
 
 /// The AWS calls that this function makes. Its role in `template.yaml` allows these and no others.
 pub const AWS_CALLS: &[&str] = &[
@@ -144,13 +145,14 @@ impl App {
 
     /// Does what is due. Neither own code nor messages wait for the other.
     async fn run_due(&self, deadline: Deadline) -> Result<Value, RunError> {
+        let limit = TimeLimit::new(deadline, &self.is_stopping);
         let messages = async {
             match &self.account {
-                Some(account) => run_messages(account, deadline, &self.is_stopping).await,
+                Some(account) => run_messages(account, limit).await,
                 None => Ok(Map::new()),
             }
         };
-        let (forwards, messages) = tokio::join!(self.forwards.run(deadline, &self.is_stopping), messages);
+        let (forwards, messages) = tokio::join!(self.forwards.run(limit), messages);
         let mut done = messages.map_err(RunError::Messages);
         if forwards.is_err() {
             // The answer is the failure of the forwards.
@@ -200,14 +202,10 @@ impl App {
 }
 
 /// Sends the messages that are due: single ones first.
-async fn run_messages(
-    account: &Account,
-    deadline: Deadline,
-    is_stopping: &AtomicBool,
-) -> Result<Map<String, Value>, StoreError> {
+async fn run_messages(account: &Account, limit: TimeLimit<'_>) -> Result<Map<String, Value>, StoreError> {
     let mut done = Map::new();
-    let turns = scheduled::run_due(account, deadline, is_stopping).await;
-    let mut campaigns = campaigns::run_due(account, deadline, is_stopping).await;
+    let turns = scheduled::run_due(account, limit).await;
+    let mut campaigns = campaigns::run_due(account, limit).await;
     if turns.is_err() {
         // The answer is the failure of the scheduled messages.
         campaigns = campaigns.inspect_err(|error| tracing::error!(%error, "the campaigns failed too"));

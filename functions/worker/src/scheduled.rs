@@ -1,9 +1,6 @@
 //! Sends the scheduled messages that are due, each once.
 
-use std::{
-    sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
-};
+use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use wechat::{
@@ -17,6 +14,8 @@ use wechat::{
     store::{ScheduledEnd, ScheduledMessage, StoreError, StoreErrorKind},
     token::CallError,
 };
+
+use crate::time_limit::TimeLimit;
 
 /// Messages that a run sends at the same time.
 const AT_ONCE: usize = 20;
@@ -33,19 +32,16 @@ const AFTER_UNKNOWN: i64 = 20;
 const AFTER_TROUBLE: i64 = 60;
 const AFTER_QUOTA: i64 = 300;
 
-/// Sends what is due, until its time is over or `is_stopping` is set. Returns how many messages had a turn.
+/// Sends what is due, until its time is over. Returns how many messages had a turn.
 ///
 /// # Errors
 /// [`StoreError`] when the table fails. What is due then waits for the next run. A message that cannot be read delays no other.
-pub(crate) async fn run_due(
-    account: &Account,
-    deadline: Deadline,
-    is_stopping: &AtomicBool,
-) -> Result<usize, StoreError> {
+pub(crate) async fn run_due(account: &Account, limit: TimeLimit<'_>) -> Result<usize, StoreError> {
     let clock = &account.clock;
     let began = clock.now_millis();
-    let ends = began + millis(deadline.budget(began, LONGEST_RUN, MARGIN));
-    let is_over = || clock.now_millis() >= ends || is_stopping.load(Ordering::Relaxed);
+    let deadline = limit.deadline;
+    let limit = limit.until(began + millis(deadline.budget(began, LONGEST_RUN, MARGIN)));
+    let is_over = || limit.is_over(clock.now_millis());
     let mut turns = 0;
     let mut after = None;
     loop {

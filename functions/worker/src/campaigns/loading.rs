@@ -87,8 +87,10 @@ impl Run<'_> {
 
     async fn followers(&self, audience: Audience, after: &str) -> Result<Followers, CallError> {
         match audience {
-            Audience::Tag(tag) => self.account.call(&GetTagged { tag, after }, self.deadline).await,
-            Audience::List | Audience::Followers => self.account.call(&GetFollowers { after }, self.deadline).await,
+            Audience::Tag(tag) => self.account.call(&GetTagged { tag, after }, self.limit.deadline).await,
+            Audience::List | Audience::Followers => {
+                self.account.call(&GetFollowers { after }, self.limit.deadline).await
+            }
         }
     }
 

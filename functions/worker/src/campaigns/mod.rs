@@ -10,36 +10,36 @@
 //! | how a run holds its campaign, and notices orders | `run` |
 //! | how the first messages go out alone | `canary` |
 //! | how the audience is read | `loading` |
-//! | how messages go out | `sending`, at the turn that `pace` and `quota` give |
+//! | how messages go out | `phase` opens the chunks, `chunk` claims and repeats, `message` sends one at the turn that `pace` and `quota` give |
 //! | what WeChat's answers mean | `judge` |
 //! | what is written down of each recipient, and how it is counted | `ledgers` |
 //! | how receipts move the totals | `settling` |
 
 mod canary;
+mod chunk;
 mod judge;
 mod ledgers;
 mod loading;
+mod message;
 mod pace;
+mod phase;
 mod quota;
 mod run;
-mod sending;
 mod settling;
 mod states;
 
-use std::{
-    sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
-};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use wechat::{
     account::Account,
-    clock::{Deadline, millis},
+    clock::millis,
     random,
     store::{CampaignLease, StoreError},
 };
 
 use self::run::Run;
+use crate::time_limit::TimeLimit;
 
 /// How long a run takes at most. Where no deadline ends it, a later one goes on.
 const LONGEST_RUN: Duration = Duration::from_secs(600);
@@ -53,22 +53,17 @@ const HAND_OVER_WITHIN: i64 = 65;
 /// The pause between two looks at a lease that is about to end.
 const LEASE_POLL: Duration = Duration::from_millis(500);
 
-/// Works on every campaign that is due, all at the same time, until nothing is left to do, `deadline` is near or `is_stopping` is
-/// set. Returns how many campaigns it has worked on.
+/// Works on every campaign that is due, all at the same time, until nothing is left to do or the time is over. Returns how many campaigns it has worked on.
 ///
 /// # Errors
 /// [`StoreError`] when the table cannot be read. What one campaign meets is logged, and delays no other.
-pub(crate) async fn run_due(
-    account: &Account,
-    deadline: Deadline,
-    is_stopping: &AtomicBool,
-) -> Result<usize, StoreError> {
+pub(crate) async fn run_due(account: &Account, limit: TimeLimit<'_>) -> Result<usize, StoreError> {
     let now = account.clock.now_millis();
     let due = account.table.due_campaigns(now.div_euclid(1000)).await?;
-    let time = deadline.budget(now, LONGEST_RUN, Duration::ZERO);
-    let ends = now + millis(time - MARGIN.min(time / 3));
+    let time = limit.deadline.budget(now, LONGEST_RUN, Duration::ZERO);
+    let limit = limit.until(now + millis(time - MARGIN.min(time / 3)));
     let runs = due.iter().map(|id| async move {
-        match work_on(account, id, ends, deadline, is_stopping).await {
+        match work_on(account, id, limit).await {
             Ok(has_worked) => usize::from(has_worked),
             Err(error) => {
                 tracing::error!(campaign = id, %error, "a campaign could not go on, the next run tries again / 任务暂时无法继续，下次运行重试");
@@ -80,34 +75,24 @@ pub(crate) async fn run_due(
 }
 
 /// Takes the lease of a campaign and works on it. Waits for another run that is about to end.
-async fn work_on(
-    account: &Account,
-    id: &str,
-    ends: i64,
-    deadline: Deadline,
-    is_stopping: &AtomicBool,
-) -> Result<bool, StoreError> {
+async fn work_on(account: &Account, id: &str, limit: TimeLimit<'_>) -> Result<bool, StoreError> {
     let owner = random::hex::<8>();
     loop {
         let now = account.clock.now_millis();
         let seconds = now.div_euclid(1000);
         let leased = account
             .table
-            .lease_campaign(id, &owner, seconds, seconds + LEASE, ends.div_euclid(1000))
+            .lease_campaign(id, &owner, seconds, seconds + LEASE, limit.ends.div_euclid(1000))
             .await?;
         match leased {
             // A run that deleted it has died before its last step.
             CampaignLease::Gone => return account.table.forget_campaign(id).await.map(|()| false),
             CampaignLease::Won(leased) => {
-                return Run::new(account, owner, *leased, ends, deadline, is_stopping)
-                    .work()
-                    .await
-                    .map(|()| true);
+                return Run::new(account, owner, *leased, limit).work().await.map(|()| true);
             }
             CampaignLease::Held { run_ends_at } => {
                 let is_about_to_end = run_ends_at.is_some_and(|at| at <= seconds + HAND_OVER_WITHIN);
-                let is_over = now + millis(LEASE_POLL) >= ends || is_stopping.load(Ordering::Relaxed);
-                if !is_about_to_end || is_over {
+                if !is_about_to_end || limit.is_over(now + millis(LEASE_POLL)) {
                     return Ok(false);
                 }
                 account.clock.sleep(LEASE_POLL).await;

@@ -1,14 +1,20 @@
 //! How much of the day's quota a campaign may still use. WeChat is asked at least every 1,000 messages and every minute, and what is
 //! kept for single sends is never taken.
 
+use std::time::Duration;
+
 use wechat::{
     api::calls::management::Quota as Today,
     bilingual::both,
     campaign::{WaitingFor, reserve},
+    lock::lock,
     sending::QuotaToday,
 };
 
-use super::judge::{Ending, NO_CLEAR_ANSWER};
+use super::{
+    judge::{Ending, NO_CLEAR_ANSWER},
+    run::{PhaseEnd, Run},
+};
 
 /// Messages after which WeChat is asked for the quota again.
 const ASK_AFTER: u64 = 1_000;
@@ -25,6 +31,11 @@ const ASK_EARLY: i64 = 45_000;
 const ASK_AGAIN: i64 = 5_000;
 /// Questions in a row without an answer after which a campaign with nothing left of what was granted waits.
 const UNANSWERED: u32 = 3;
+
+/// How long WeChat has to say how much of the quota is left: as long as a slow answer to a message takes.
+const ASK_BUDGET: Duration = Duration::from_secs(10);
+/// The pause after an answer that leaves nothing while messages are in flight.
+const COUNTED_WITHIN: Duration = Duration::from_millis(500);
 
 /// What a run knows of the day's quota.
 #[derive(Debug)]
@@ -185,6 +196,34 @@ impl Quota {
                 &format!("{english}; another campaign may need the rest"),
                 &format!("{chinese}，其余可能为另一个群发任务所需"),
             ))),
+        }
+    }
+}
+
+impl Run<'_> {
+    /// Asks WeChat how much of the quota is left, and waits for another day when nothing is left. Whoever comes while WeChat is
+    /// being asked waits for that answer.
+    pub(super) async fn ask_quota(&self) {
+        let _one_at_a_time = self.asking.lock().await;
+        let now = self.now();
+        if !lock(&self.quota).needs_an_answer(now) {
+            return;
+        }
+        lock(&self.quota).begin();
+        let today = QuotaToday::ask(self.account, ASK_BUDGET, self.limit.deadline).await;
+        let senders = self.account.table.sending_campaigns(self.seconds()).await;
+        let senders = senders.inspect_err(|error| {
+            tracing::warn!(campaign = self.id, %error, "the other campaigns that send could not be counted");
+        });
+        let others = senders.ok().map(|senders| Others::of(&self.id, &senders));
+        let kept = self.campaign().plan.keep_for_single_sends;
+        let ending = lock(&self.quota).learn(today, kept, others, self.now());
+        if let Some(ending) = ending {
+            self.end_phase(PhaseEnd::Ending(ending));
+        }
+        // What is in flight may be all that is left: WeChat counts it in a moment.
+        if lock(&self.quota).is_unknown(self.now()) {
+            self.account.clock.sleep(COUNTED_WITHIN).await;
         }
     }
 }

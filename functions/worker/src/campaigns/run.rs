@@ -11,7 +11,6 @@ use std::{
 use wechat::{
     account::Account,
     campaign::{Campaign, CampaignState, NewState, Progress},
-    clock::Deadline,
     lock::lock,
     sending::Outcome,
     store::{LeasedCampaign, StoreError},
@@ -23,6 +22,7 @@ use super::{
     pace::Pace,
     quota::Quota,
 };
+use crate::time_limit::TimeLimit;
 
 /// The pause between two signs of life. A caller's order is noticed at one, so a pause works within this time and a call.
 const SIGN_OF_LIFE: Duration = Duration::from_millis(1_500);
@@ -41,11 +41,8 @@ pub(crate) struct Run<'a> {
     /// The campaign's id.
     pub(crate) id: String,
     pub(crate) owner: String,
-    pub(crate) deadline: Deadline,
-    /// When the last message may go out, in epoch milliseconds.
-    ends: i64,
-    /// Whether the process is about to end, so that no further message may go out.
-    is_stopping: &'a AtomicBool,
+    /// When the last message may go out.
+    pub(crate) limit: TimeLimit<'a>,
     is_deleted: AtomicBool,
     /// Whether the run before has died: the totals may be behind the ledgers.
     pub(super) has_died: bool,
@@ -96,14 +93,7 @@ impl From<StoreError> for Ended {
 }
 
 impl<'a> Run<'a> {
-    pub(crate) fn new(
-        account: &'a Account,
-        owner: String,
-        leased: LeasedCampaign,
-        ends: i64,
-        deadline: Deadline,
-        is_stopping: &'a AtomicBool,
-    ) -> Self {
+    pub(crate) fn new(account: &'a Account, owner: String, leased: LeasedCampaign, limit: TimeLimit<'a>) -> Self {
         let LeasedCampaign {
             campaign,
             has_died,
@@ -115,9 +105,7 @@ impl<'a> Run<'a> {
             account,
             id: campaign.id.clone(),
             owner,
-            deadline,
-            ends,
-            is_stopping,
+            limit,
             is_deleted: AtomicBool::new(is_deleted),
             has_died,
             judge: Mutex::new(Judge::new(campaign.progress.first_answers)),
@@ -192,7 +180,7 @@ impl<'a> Run<'a> {
 
     /// Whether there is time left.
     pub(crate) fn has_time(&self) -> bool {
-        self.now() < self.ends && !self.is_stopping.load(Ordering::Relaxed)
+        !self.limit.is_over(self.now())
     }
 
     /// Whether a message may go out now.

@@ -1,0 +1,36 @@
+//! How long a run may go on.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use wechat::clock::Deadline;
+
+/// The end of a run: a time before the function's deadline, or the end of the process if that comes first.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TimeLimit<'a> {
+    /// The function's deadline.
+    pub(crate) deadline: Deadline,
+    /// When the run has to end, in epoch milliseconds.
+    pub(crate) ends: i64,
+    is_stopping: &'a AtomicBool,
+}
+
+impl<'a> TimeLimit<'a> {
+    /// Creates a limit that only `deadline` and `is_stopping` set.
+    pub(crate) const fn new(deadline: Deadline, is_stopping: &'a AtomicBool) -> Self {
+        Self {
+            deadline,
+            ends: i64::MAX,
+            is_stopping,
+        }
+    }
+
+    /// Has the run end at `ends` (epoch milliseconds).
+    pub(crate) const fn until(self, ends: i64) -> Self {
+        Self { ends, ..self }
+    }
+
+    /// Whether the run has to end, at `now` (epoch milliseconds).
+    pub(crate) fn is_over(&self, now: i64) -> bool {
+        now >= self.ends || self.is_stopping.load(Ordering::Relaxed)
+    }
+}
