@@ -1,0 +1,59 @@
+//! Spares own code that is down, and WeChat the wait for it.
+
+use wechat::forward::{AskError, Asked, Showable};
+
+/// Failures in a row after which own code is not asked for [`REST`].
+const FAILURES: u32 = 5;
+/// Milliseconds.
+pub(super) const REST: i64 = 30_000;
+
+/// The breakers of an instance.
+#[derive(Debug, Default)]
+pub(super) struct Breakers {
+    /// For callbacks that can be answered.
+    answerable: Breaker,
+    /// For the others, for which own code gets less time.
+    unanswerable: Breaker,
+}
+
+#[derive(Debug, Default)]
+struct Breaker {
+    /// Failures in a row.
+    failures: u32,
+    /// Epoch milliseconds until which own code is not asked.
+    rests_until: i64,
+}
+
+impl Breakers {
+    /// Whether the breaker is open at `now` (epoch milliseconds): own code is not asked.
+    pub(super) const fn is_open(&self, showable: Showable, now: i64) -> bool {
+        let breaker = match showable {
+            Showable::Expected => &self.answerable,
+            Showable::TooLate => &self.unanswerable,
+        };
+        now < breaker.rests_until
+    }
+
+    /// Counts what came of asking own code, at `now` (epoch milliseconds).
+    pub(super) fn count(&mut self, asked: &Asked, showable: Showable, now: i64) {
+        match (asked, showable) {
+            (Asked::Taken(_), _) => *self = Self::default(),
+            (Asked::Gone, _) => {}
+            // Own code that needs more than a second for its work is not down for those who wait for a reply.
+            (Asked::NotTaken(AskError::NoAnswer(_)), Showable::TooLate) => self.unanswerable.fail(now),
+            (Asked::NotTaken(_), _) => {
+                self.answerable.fail(now);
+                self.unanswerable.fail(now);
+            }
+        }
+    }
+}
+
+impl Breaker {
+    fn fail(&mut self, now: i64) {
+        self.failures += 1;
+        if self.failures >= FAILURES {
+            self.rests_until = now + REST;
+        }
+    }
+}
