@@ -171,13 +171,13 @@ impl ForwardList {
 }
 
 impl ForwardState {
-    fn from_attributes(item: &Attributes, now: i64) -> Self {
+    fn from_attributes(item: &Attributes, now_millis: i64) -> Self {
         if let Some(answer) = get_text(item, "answer") {
             // What a later version wrote is left to the rules.
             return Self::Taken(serde_json::from_str(answer).unwrap_or(OwnReply::LeftToRules));
         }
         match get_millis(item, "claim_expires_at") {
-            Some(until) if now < until => Self::InProgress(until),
+            Some(until) if now_millis < until => Self::InProgress(until),
             Some(_) => Self::Abandoned(1000 * get_number::<i64>(item, "at").unwrap_or(0)),
             None => Self::NotTaken,
         }
@@ -202,7 +202,7 @@ impl ForwardRecord {
 }
 
 impl Table {
-    /// Keeps a callback that was received at `now` (epoch milliseconds) before own code is asked: for the run `owner`, which
+    /// Keeps a callback that was received at `now_millis` before own code is asked: for the run `owner`, which
     /// asks it now and holds the claim until `until`; or without a run, for `worker`.
     ///
     /// # Errors
@@ -210,7 +210,7 @@ impl Table {
     pub async fn begin_forward(
         &self,
         forward: NewForward<'_>,
-        now: i64,
+        now_millis: i64,
         run: Option<(&str, i64)>,
     ) -> Result<Begun, StoreError> {
         let pk = self.forward_pk(forward.id);
@@ -219,14 +219,14 @@ impl Table {
             ("body", text(forward.body)),
             ("type", text(forward.kind)),
             ("from", text(forward.from)),
-            ("at", number(now.div_euclid(1000))),
+            ("at", number(now_millis.div_euclid(1000))),
             ("attempts", number(u32::from(run.is_some()))),
-            ("ipk", text(self.forwards(ForwardList::Waiting))),
-            ("isk", seconds(now + delay_after(1))),
+            ("ipk", text(self.due(ForwardList::Waiting.kind()))),
+            ("isk", seconds(now_millis + delay_after(1))),
         ];
         let mut put = self.put(&pk, attributes);
         let mut condition = format!("attribute_not_exists(pk) OR {EXPIRED}");
-        let mut values = named([(":now", seconds(now))]);
+        let mut values = named([(":now", seconds(now_millis))]);
         if let Some((owner, until)) = run {
             put = put.item("owner", text(owner)).item("claim_expires_at", seconds(until));
             // The SDK retries a write whose answer was lost.
@@ -245,16 +245,16 @@ impl Table {
             return Err(StoreError::from_sdk("PutItem", &error));
         };
         let item = self.conflicting_item(&pk, failure).await?;
-        Ok(Begun::Repeat(ForwardState::from_attributes(&item, now)))
+        Ok(Begun::Repeat(ForwardState::from_attributes(&item, now_millis)))
     }
 
-    /// Returns the state of a callback at `now` (epoch milliseconds), read consistently. `None` when it is not kept.
+    /// Returns the state of a callback at `now_millis`, read consistently. `None` when it is not kept.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be read.
-    pub async fn forward_state(&self, id: &str, now: i64) -> Result<Option<ForwardState>, StoreError> {
+    pub async fn forward_state(&self, id: &str, now_millis: i64) -> Result<Option<ForwardState>, StoreError> {
         let item = self.read(&self.forward_pk(id), true).await?;
-        Ok(item.map(|item| ForwardState::from_attributes(&item, now)))
+        Ok(item.map(|item| ForwardState::from_attributes(&item, now_millis)))
     }
 
     /// Begins another attempt in place of a run that has died, for the run `owner`, which holds the claim until `until`. Times
@@ -266,11 +266,11 @@ impl Table {
         &self,
         id: &str,
         owner: &str,
-        now: i64,
+        now_millis: i64,
         until: i64,
     ) -> Result<Option<ForwardAttempt>, StoreError> {
         let condition = "attribute_exists(#owner) AND claim_expires_at <= :now";
-        let begun = self.attempt_forward(id, owner, now, until, condition).await?;
+        let begun = self.attempt_forward(id, owner, now_millis, until, condition).await?;
         Ok(begun.map(|due| due.attempt))
     }
 
@@ -283,17 +283,22 @@ impl Table {
         &self,
         id: &str,
         owner: &str,
-        now: i64,
+        now_millis: i64,
         until: i64,
     ) -> Result<Option<DueForward>, StoreError> {
         let due = self
-            .attempt_forward(id, owner, now, until, &format!("isk <= :now AND ({FREE})"))
+            .attempt_forward(id, owner, now_millis, until, &format!("isk <= :now AND ({FREE})"))
             .await?;
         match due {
             // The run died in the last attempt.
             Some(DueForward { attempt, .. }) if attempt.number > FORWARD_ATTEMPTS => {
-                self.fail_forward(&attempt, "the last attempt was cut off / 最后一次尝试中断", true, now)
-                    .await?;
+                self.fail_forward(
+                    &attempt,
+                    "the last attempt was cut off / 最后一次尝试中断",
+                    true,
+                    now_millis,
+                )
+                .await?;
                 Ok(None)
             }
             due => Ok(due),
@@ -305,7 +310,7 @@ impl Table {
         &self,
         id: &str,
         owner: &str,
-        now: i64,
+        now_millis: i64,
         until: i64,
         condition: &str,
     ) -> Result<Option<DueForward>, StoreError> {
@@ -314,7 +319,7 @@ impl Table {
         let values = [
             (":waiting", text(ForwardList::Waiting.state())),
             (":owner", text(owner)),
-            (":now", seconds(now)),
+            (":now", seconds(now_millis)),
             (":until", seconds(until)),
             (":one", number(1)),
         ];
@@ -342,7 +347,7 @@ impl Table {
                 id: record.id,
                 owner: owner.to_owned(),
                 number: record.attempts,
-                began: now,
+                began: now_millis,
             },
             body: body.to_owned(),
             kind: record.kind,
@@ -351,16 +356,16 @@ impl Table {
         }))
     }
 
-    /// Records that own code has taken a callback, with its answer: at most once, in whichever run and state. `now` is in epoch
-    /// milliseconds. Returns `false`, and changes nothing, when that is recorded already or the callback was deleted.
+    /// Records that own code has taken a callback, with its answer: at most once, in whichever run and state.
+    /// Returns `false`, and changes nothing, when that is recorded already or the callback was deleted.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written. Own code is then asked again.
-    pub async fn finish_forward(&self, id: &str, answer: &OwnReply, now: i64) -> Result<bool, StoreError> {
+    pub async fn finish_forward(&self, id: &str, answer: &OwnReply, now_millis: i64) -> Result<bool, StoreError> {
         let values = [
             (":done", text("done")),
             (":answer", text(json::write(answer))),
-            (":ttl", number(now.div_euclid(1000) + ANSWER_KEPT_FOR)),
+            (":ttl", number(now_millis.div_euclid(1000) + ANSWER_KEPT_FOR)),
         ];
         let update = self.update(
             &self.forward_pk(id),
@@ -373,7 +378,7 @@ impl Table {
     }
 
     /// Records that own code has not taken a callback, for the reason `error`, and schedules the next attempt. After the last
-    /// one, or when own code refused `for_good`, the callback is dead. `now` is in epoch milliseconds. Changes nothing when
+    /// one, or when own code refused `for_good`, the callback is dead. Changes nothing when
     /// another run has claimed it since, or somebody retried it.
     ///
     /// # Errors
@@ -383,7 +388,7 @@ impl Table {
         attempt: &ForwardAttempt,
         error: &str,
         for_good: bool,
-        now: i64,
+        now_millis: i64,
     ) -> Result<bool, StoreError> {
         let condition = format!("{MINE} AND attempts = :number");
         let error = &error[..error.floor_char_boundary(LONGEST_ERROR)];
@@ -395,9 +400,9 @@ impl Table {
         let expression = if for_good || attempt.number >= FORWARD_ATTEMPTS {
             values.extend([
                 (":dead", text(ForwardList::Dead.state())),
-                (":ipk", text(self.forwards(ForwardList::Dead))),
-                (":isk", seconds(now)),
-                (":ttl", number(now.div_euclid(1000) + DEAD_KEPT_FOR)),
+                (":ipk", text(self.due(ForwardList::Dead.kind()))),
+                (":isk", seconds(now_millis)),
+                (":ttl", number(now_millis.div_euclid(1000) + DEAD_KEPT_FOR)),
                 (":counted", number(attempt.number.min(FORWARD_ATTEMPTS))),
             ]);
             "SET #state = :dead, ipk = :ipk, isk = :isk, #ttl = :ttl, attempts = :counted, last_error = :error \
@@ -410,27 +415,18 @@ impl Table {
         written_if("UpdateItem", update.send().await)
     }
 
-    /// Returns the ids of a page of callbacks that are due at `now` (epoch milliseconds), the longest due first. The index lags
+    /// Returns the ids of a page of callbacks that are due at `now_millis`, the longest due first. The index lags
     /// behind the table: [`Self::claim_due_forward`] decides.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be read.
-    pub async fn due_forwards(&self, now: i64, after: Option<&Cursor>) -> Result<Page<String>, StoreError> {
-        let query = self
-            .query_index(&self.forwards(ForwardList::Waiting), after)
-            .key_condition_expression("ipk = :ipk AND isk <= :now")
-            .expression_attribute_values(":now", seconds(now))
-            .limit(page_limit());
-        let Page { entries, next } = self.read_keys(query).await?;
-        let prefix = self.forward_pk("");
-        let ids = entries.iter().filter_map(|pk| pk.strip_prefix(&prefix));
-        Ok(Page {
-            entries: ids.map(str::to_owned).collect(),
-            next,
-        })
+    pub async fn due_forwards(&self, now_millis: i64, after: Option<&Cursor>) -> Result<Page<String>, StoreError> {
+        let (kind, prefix) = (ForwardList::Waiting.kind(), self.forward_pk(""));
+        self.page_of_due(kind, &prefix, seconds(now_millis), after, page_limit())
+            .await
     }
 
-    /// Returns a page of a list at `now` (epoch milliseconds): waiting ones by the time of their next attempt, dead ones by the
+    /// Returns a page of a list at `now_millis`: waiting ones by the time of their next attempt, dead ones by the
     /// time when they became dead.
     ///
     /// # Errors
@@ -439,34 +435,28 @@ impl Table {
         &self,
         list: ForwardList,
         after: Option<&Cursor>,
-        now: i64,
+        now_millis: i64,
     ) -> Result<Page<ForwardRecord>, StoreError> {
-        let Page { entries: pks, next } = self.page_of_keys(&self.forwards(list), after, page_limit()).await?;
-        let items = self.read_batch(pks.clone()).await?;
-        let prefix = self.forward_pk("");
-        let entries = pks.iter().filter_map(|pk| {
-            let item = items.get(pk)?;
-            let is_kept = get_number::<i64>(item, "ttl").is_none_or(|ttl| ttl * 1000 > now);
+        let keys = self.page_of_keys(&self.due(list.kind()), after, page_limit()).await?;
+        let entry = |id: &str, item: &Attributes| {
+            let is_kept = get_number::<i64>(item, "ttl").is_none_or(|ttl| ttl * 1000 > now_millis);
             let is_listed = is_kept && get_text(item, "state") == Some(list.state());
-            is_listed.then(|| ForwardRecord::from_attributes(pk.strip_prefix(&prefix)?, item))?
-        });
-        Ok(Page {
-            entries: entries.collect(),
-            next,
-        })
+            is_listed.then(|| ForwardRecord::from_attributes(id, item))?
+        };
+        self.read_page(keys, &self.forward_pk(""), entry).await
     }
 
-    /// Makes a waiting or dead callback due at `now` (epoch milliseconds), with all its attempts before it. An attempt that is
+    /// Makes a waiting or dead callback due at `now_millis`, with all its attempts before it. An attempt that is
     /// in progress ends first. Returns `false` when there is no such callback.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written.
-    pub async fn retry_forward(&self, id: &str, now: i64) -> Result<bool, StoreError> {
+    pub async fn retry_forward(&self, id: &str, now_millis: i64) -> Result<bool, StoreError> {
         let condition = format!("{NOT_TAKEN} AND NOT ({EXPIRED})");
         let values = [
             (":waiting", text(ForwardList::Waiting.state())),
-            (":ipk", text(self.forwards(ForwardList::Waiting))),
-            (":now", seconds(now)),
+            (":ipk", text(self.due(ForwardList::Waiting.kind()))),
+            (":now", seconds(now_millis)),
             (":none", number(0)),
         ];
         let update = self.update(
@@ -482,16 +472,18 @@ impl Table {
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be read or written. Some may be due, and the next call goes on.
-    pub async fn retry_dead_forwards(&self, now: i64) -> Result<usize, StoreError> {
+    pub async fn retry_dead_forwards(&self, now_millis: i64) -> Result<usize, StoreError> {
         let mut retried = 0;
         let mut after = None;
         loop {
-            let page = self.page_of_forwards(ForwardList::Dead, after.as_ref(), now).await?;
+            let page = self
+                .page_of_forwards(ForwardList::Dead, after.as_ref(), now_millis)
+                .await?;
             for forwards in page.entries.chunks(RETRIED_AT_ONCE) {
                 let mut retries = JoinSet::new();
                 for ForwardRecord { id, .. } in forwards {
                     let (table, id) = (self.clone(), id.clone());
-                    retries.spawn(async move { table.retry_forward(&id, now).await });
+                    retries.spawn(async move { table.retry_forward(&id, now_millis).await });
                 }
                 for done in retries.join_all().await {
                     retried += usize::from(done?);
@@ -521,8 +513,8 @@ impl Table {
     /// # Errors
     /// [`StoreError`] when the table cannot be read.
     pub async fn count_forwards(&self) -> Result<ForwardCounts, StoreError> {
-        let count = async |list| {
-            let query = self.query_index(&self.forwards(list), None).select(Select::Count);
+        let count = async |list: ForwardList| {
+            let query = self.query_index(&self.due(list.kind()), None).select(Select::Count);
             let counted = query.send().await;
             counted
                 .map(|page| page.count())
@@ -534,11 +526,6 @@ impl Table {
 
     fn forward_pk(&self, id: &str) -> String {
         format!("{}#{id}", self.pk("forward"))
-    }
-
-    /// The partition of the index that holds a list.
-    fn forwards(&self, list: ForwardList) -> String {
-        format!("{}#{}", self.pk("due"), list.kind())
     }
 }
 

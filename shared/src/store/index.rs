@@ -171,6 +171,50 @@ impl Table {
     ) -> Result<Page<String>, StoreError> {
         self.read_keys(self.query_index(ipk, after).limit(limit)).await
     }
+
+    /// The partition of what is due of a `kind`.
+    pub(super) fn due(&self, kind: &str) -> String {
+        format!("{}#{kind}", self.pk("due"))
+    }
+
+    /// Returns the keys, without `prefix`, of a page of what is due at `now` of a `kind`, the longest due first.
+    pub(super) async fn page_of_due(
+        &self,
+        kind: &str,
+        prefix: &str,
+        now: AttributeValue,
+        after: Option<&Cursor>,
+        limit: i32,
+    ) -> Result<Page<String>, StoreError> {
+        let query = self
+            .query_index(&self.due(kind), after)
+            .key_condition_expression("ipk = :ipk AND isk <= :now")
+            .expression_attribute_values(":now", now)
+            .limit(limit);
+        let Page { entries, next } = self.read_keys(query).await?;
+        let keys = entries.iter().filter_map(|pk| pk.strip_prefix(prefix));
+        Ok(Page {
+            entries: keys.map(str::to_owned).collect(),
+            next,
+        })
+    }
+
+    /// Reads the items of a page of keys. `entry` gets each key without `prefix` and its item, and may leave it out.
+    pub(super) async fn read_page<T>(
+        &self,
+        keys: Page<String>,
+        prefix: &str,
+        entry: impl Fn(&str, &Attributes) -> Option<T>,
+    ) -> Result<Page<T>, StoreError> {
+        let items = self.read_batch(keys.entries.clone()).await?;
+        let entries = keys.entries.iter();
+        Ok(Page {
+            entries: entries
+                .filter_map(|pk| entry(pk.strip_prefix(prefix)?, items.get(pk)?))
+                .collect(),
+            next: keys.next,
+        })
+    }
 }
 
 /// The attributes that put an item into the partition `ipk`.

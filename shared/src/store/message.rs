@@ -162,8 +162,9 @@ impl Table {
     /// # Errors
     /// [`StoreError`] when the table cannot be read.
     pub async fn messages(&self, msgids: &[&str]) -> Result<Vec<(String, MessageRecord)>, StoreError> {
-        let pks = msgids.iter().map(|msgid| self.message_pk(msgid)).collect();
-        self.read_messages(pks).await
+        let entries = msgids.iter().map(|msgid| self.message_pk(msgid)).collect();
+        let page = self.read_messages(Page { entries, next: None }).await?;
+        Ok(page.entries)
     }
 
     /// Returns a page of the messages to one person at `now` (epoch seconds), the newest first, by msgid.
@@ -178,15 +179,13 @@ impl Table {
     ) -> Result<Page<(String, MessageRecord)>, StoreError> {
         let limit = limit_of(MESSAGES_PAGE);
         let query = self.query_index(&self.messages_to(openid), after).limit(limit);
-        let Page { entries: pks, next } = self.read_keys(query.scan_index_forward(false)).await?;
-        let mut entries = self.read_messages(pks).await?;
-        entries.retain(|(_, message)| {
-            message
-                .sent_at
-                .or(message.finished_at)
-                .is_some_and(|at| at + KEPT_FOR > now)
+        let keys = self.read_keys(query.scan_index_forward(false)).await?;
+        let mut page = self.read_messages(keys).await?;
+        page.entries.retain(|(_, message)| {
+            let at = message.sent_at.or(message.finished_at);
+            at.is_some_and(|at| at + KEPT_FOR > now)
         });
-        Ok(Page { entries, next })
+        Ok(page)
     }
 
     /// Returns the message of a campaign to one person whose answer was lost, asked for first at `since` (epoch seconds): one
@@ -205,7 +204,7 @@ impl Table {
             .key_condition_expression("ipk = :ipk AND isk >= :since")
             .expression_attribute_values(":since", number(since - CLOCK_SKEW))
             .limit(limit_of(MESSAGES_PAGE));
-        let found = self.read_messages(self.read_keys(query).await?.entries).await?;
+        let found = self.read_messages(self.read_keys(query).await?).await?.entries;
         let is_recorded = |(_, message): &&(String, MessageRecord)| message.campaign.as_deref() == Some(campaign);
         let is_receipt_alone = |(_, message): &&(String, MessageRecord)| {
             let came = message.finished_at.unwrap_or(i64::MAX);
@@ -215,27 +214,22 @@ impl Table {
         Ok(recorded.or_else(|| found.iter().find(is_receipt_alone)).cloned())
     }
 
-    /// Reads records, in the order of `pks`.
-    pub(super) async fn read_messages(&self, pks: Vec<String>) -> Result<Vec<(String, MessageRecord)>, StoreError> {
-        let items = self.read_batch(pks.clone()).await?;
-        let prefix = self.message_pk("");
-        let messages = pks.iter().filter_map(|pk| {
-            let message = MessageRecord::from_attributes(items.get(pk)?)?;
-            Some((pk.strip_prefix(&prefix)?.to_owned(), message))
-        });
-        Ok(messages.collect())
+    /// Reads records, in the order of `keys`.
+    async fn read_messages(&self, keys: Page<String>) -> Result<Page<(String, MessageRecord)>, StoreError> {
+        let entry = |msgid: &str, item: &Attributes| Some((msgid.to_owned(), MessageRecord::from_attributes(item)?));
+        self.read_page(keys, &self.message_pk(""), entry).await
     }
 
     /// Records that WeChat accepted a message. Keeps a receipt that came first, and the time of the first send: WeChat answers
-    /// a retry with the same msgid. `now` is in epoch milliseconds.
+    /// a retry with the same msgid.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written.
-    pub async fn record_sent(&self, sent: SentMessage<'_>, now: i64) -> Result<(), StoreError> {
+    pub async fn record_sent(&self, sent: SentMessage<'_>, now_millis: i64) -> Result<(), StoreError> {
         let expression = "SET touser = :touser, template_id = :template_id, #ttl = :ttl, ipk = :ipk, \
                           isk = if_not_exists(isk, :isk), sent_at = if_not_exists(sent_at, :now), \
                           #status = if_not_exists(#status, :sent)";
-        let at = now.div_euclid(1000);
+        let at = now_millis.div_euclid(1000);
         let mut values = vec![
             (":touser", text(sent.touser)),
             (":template_id", text(sent.template_id)),
@@ -243,7 +237,7 @@ impl Table {
             (":ttl", number(at + KEPT_FOR)),
             (":sent", text(MessageStatus::Sent.as_str())),
             (":ipk", text(self.messages_to(sent.touser))),
-            (":isk", seconds(now)),
+            (":isk", seconds(now_millis)),
         ];
         let of_campaign = sent.campaign.map(|campaign| {
             values.push((":campaign", text(campaign)));

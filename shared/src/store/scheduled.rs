@@ -21,6 +21,8 @@ use crate::{api::TemplateMessage, campaign::Recipient, json};
 const KEPT_FOR: i64 = 30 * 24 * 3600;
 /// Scheduled messages in a page.
 const PAGE: i32 = 100;
+/// The kind in the index.
+const DUE: &str = "scheduled";
 
 /// The state of a scheduled message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -160,7 +162,7 @@ impl Table {
             ("state", text(ScheduledState::Waiting.as_str())),
         ];
         let user = scheduled.user.as_ref().map(|user| ("user", text(user)));
-        let more = indexed(self.due_scheduled_partition(), scheduled.send_at).into_iter();
+        let more = indexed(self.due(DUE), scheduled.send_at).into_iter();
         let put = more
             .chain(user)
             .fold(self.put(&pk, attributes), |put, (name, value)| put.item(name, value));
@@ -210,18 +212,8 @@ impl Table {
     /// # Errors
     /// [`StoreError`] when the table cannot be read.
     pub async fn due_scheduled(&self, now: i64, after: Option<&Cursor>) -> Result<Page<String>, StoreError> {
-        let query = self
-            .query_index(&self.due_scheduled_partition(), after)
-            .key_condition_expression("ipk = :ipk AND isk <= :now")
-            .expression_attribute_values(":now", number(now))
-            .limit(PAGE);
-        let Page { entries, next } = self.read_keys(query).await?;
         let prefix = self.scheduled_pk("");
-        let ids = entries.iter().filter_map(|pk| pk.strip_prefix(&prefix));
-        Ok(Page {
-            entries: ids.map(str::to_owned).collect(),
-            next,
-        })
+        self.page_of_due(DUE, &prefix, number(now), after, PAGE).await
     }
 
     /// Returns a page of the messages that wait, with their ids, the first due first.
@@ -232,20 +224,13 @@ impl Table {
         &self,
         after: Option<&Cursor>,
     ) -> Result<Page<(String, ScheduledMessage)>, StoreError> {
-        let partition = self.due_scheduled_partition();
-        let Page { entries: pks, next } = self.page_of_keys(&partition, after, PAGE).await?;
-        let items = self.read_batch(pks.clone()).await?;
-        let prefix = self.scheduled_pk("");
-        let entries = pks.iter().filter_map(|pk| {
-            let message = ScheduledMessage::from_attributes(items.get(pk)?)?;
-            let id = pk.strip_prefix(&prefix)?;
+        let keys = self.page_of_keys(&self.due(DUE), after, PAGE).await?;
+        let entry = |id: &str, item: &Attributes| {
+            let message = ScheduledMessage::from_attributes(item)?;
             // The index lags behind a message that has just been sent or cancelled.
             (message.state == ScheduledState::Waiting).then(|| (id.to_owned(), message))
-        });
-        Ok(Page {
-            entries: entries.collect(),
-            next,
-        })
+        };
+        self.read_page(keys, &self.scheduled_pk(""), entry).await
     }
 
     /// Claims a due message for the run `owner` until `until`, and notes `now` as the time of the first attempt unless there was
@@ -364,9 +349,5 @@ impl Table {
 
     pub(super) fn scheduled_pk(&self, id: &str) -> String {
         format!("{}#{id}", self.pk("scheduled"))
-    }
-
-    fn due_scheduled_partition(&self) -> String {
-        format!("{}#scheduled", self.pk("due"))
     }
 }

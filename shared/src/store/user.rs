@@ -117,16 +117,8 @@ impl Table {
     /// [`StoreError`] when the table cannot be read.
     pub async fn page_of_users(&self, after: Option<&Cursor>) -> Result<Page<User>, StoreError> {
         let limit = limit_of(USERS_LIMIT);
-        let Page { entries: pks, next } = self.page_of_keys(&self.pk("users"), after, limit).await?;
-        let items = self.read_batch(pks.clone()).await?;
-        let prefix = self.user_pk("");
-        let entries = pks
-            .iter()
-            .filter_map(|pk| User::from_attributes(pk.strip_prefix(&prefix)?, items.get(pk)?));
-        Ok(Page {
-            entries: entries.collect(),
-            next,
-        })
+        let keys = self.page_of_keys(&self.pk("users"), after, limit).await?;
+        self.read_page(keys, &self.user_pk(""), User::from_attributes).await
     }
 
     /// Makes `person` the openid of `user`, and returns the user as stored. The same tie again changes nothing.

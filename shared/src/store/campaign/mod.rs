@@ -41,6 +41,8 @@ use crate::{
 
 /// Campaigns in a page of the list.
 pub const CAMPAIGNS_PAGE: usize = 100;
+/// The kind in the index of the item that makes a campaign due.
+const DUE: &str = "campaign";
 
 impl Campaign {
     /// Reads a campaign's item. A campaign that this version cannot read is an error: it is there, and must not be deleted.
@@ -141,17 +143,11 @@ impl Table {
     pub async fn page_of_campaigns(&self, after: Option<&Cursor>) -> Result<Page<Campaign>, StoreError> {
         let query = self.query_index(&self.pk("campaigns"), after).scan_index_forward(false);
         let limit = limit_of(CAMPAIGNS_PAGE);
-        let Page { entries: pks, next } = self.read_keys(query.limit(limit)).await?;
-        let items = self.read_batch(pks.clone()).await?;
-        let prefix = self.campaign_pk("");
-        let entries = pks.iter().filter_map(|pk| {
-            let item = items.get(pk).filter(|item| !item.contains_key("deleted"))?;
-            Campaign::from_attributes(pk.strip_prefix(&prefix)?, item)
-        });
-        Ok(Page {
-            entries: entries.collect(),
-            next,
-        })
+        let keys = self.read_keys(query.limit(limit)).await?;
+        let entry = |id: &str, item: &Attributes| {
+            (!item.contains_key("deleted")).then(|| Campaign::from_attributes(id, item))?
+        };
+        self.read_page(keys, &self.campaign_pk(""), entry).await
     }
 
     /// Changes a campaign by a caller's order at `now` (epoch seconds), and has the worker look at it at once. Returns the changed
@@ -245,16 +241,9 @@ impl Table {
     /// # Errors
     /// [`StoreError`] when the table cannot be read.
     pub async fn due_campaigns(&self, now: i64) -> Result<Vec<String>, StoreError> {
-        let query = self
-            .query_index(&self.due_campaigns_partition(), None)
-            .key_condition_expression("ipk = :ipk AND isk <= :now")
-            .expression_attribute_values(":now", number(now));
-        let limit = limit_of(CAMPAIGNS_PAGE);
-        let found = self.read_keys(query.limit(limit)).await?.entries;
-        let prefix = self.campaign_pk("");
-        let ids = found
-            .iter()
-            .filter_map(|pk| pk.strip_prefix(&prefix)?.strip_suffix("#due"));
+        let (prefix, limit) = (self.campaign_pk(""), limit_of(CAMPAIGNS_PAGE));
+        let due = self.page_of_due(DUE, &prefix, number(now), None, limit).await?.entries;
+        let ids = due.iter().filter_map(|key| key.strip_suffix("#due"));
         Ok(ids.map(str::to_owned).collect())
     }
 
@@ -441,11 +430,7 @@ impl Table {
     }
 
     fn due_place(&self, due: i64) -> [(&'static str, AttributeValue); 2] {
-        indexed(self.due_campaigns_partition(), due)
-    }
-
-    fn due_campaigns_partition(&self) -> String {
-        format!("{}#campaign", self.pk("due"))
+        indexed(self.due(DUE), due)
     }
 
     fn campaign_pk(&self, id: &str) -> String {
