@@ -4,8 +4,7 @@
 //! of `webhook`: the effects of callbacks that failed before the answer, and the replies that follow the passive one.
 //!
 //! Lambda retries a failed invocation after 1 and 2 minutes and then moves the event to a queue, which delivers it again
-//! every 15 minutes for 14 days. A run itself does not retry, so that runs that wait during an outage do not use up the
-//! account's concurrency.
+//! every 15 minutes for 14 days. A failed run is not repeated from the queue: the schedule starts the next one.
 
 mod campaigns;
 mod forwards;
@@ -124,6 +123,7 @@ impl App {
 
     async fn act(&self, event: &Value, deadline: Deadline) -> Result<Value, RunError> {
         match event.get("action") {
+            _ if is_run(event) => self.run_due(deadline).await,
             Some(Value::String(action)) if action == "effects" => {
                 let ran = self.run_effects(LateEffects::from_event(event)?, deadline).await?;
                 Ok(json!({"effects": match ran {
@@ -137,9 +137,7 @@ impl App {
                 let sent = further::send(account, &further, deadline.before(MARGIN)).await?;
                 Ok(json!({"then": sent.map_or_else(|| json!("before"), |sent| json!({"sent": sent}))}))
             }
-            None => self.run_due(deadline).await,
-            Some(Value::String(action)) if action == "run" => self.run_due(deadline).await,
-            Some(_) => Err(RunError::UnknownAction),
+            _ => Err(RunError::UnknownAction),
         }
     }
 
@@ -192,6 +190,8 @@ impl App {
     /// Serves the event in `message`. Returns the entry of `batchItemFailures` if that failed.
     async fn failed_message(&self, message: &Value, deadline: Deadline) -> Option<Value> {
         let outcome = match event_in(message) {
+            // Lambda moves failed runs to the queue too. The next minute's run has done since what is due.
+            Some(event) if is_run(&event) => return None,
             Some(event) => self.act(&event, deadline).await,
             None => Err(RunError::NotAMessage),
         };
@@ -234,6 +234,11 @@ fn messages(event: &Value) -> Option<&Vec<Value>> {
         .iter()
         .all(|record| record["eventSource"] == "aws:sqs")
         .then_some(records)
+}
+
+/// Whether `event` asks to do what is due.
+fn is_run(event: &Value) -> bool {
+    event.get("action").is_none_or(|action| action == "run")
 }
 
 /// The event in a message. Lambda wraps the event of a failed invocation into a record, as its `requestPayload`.

@@ -171,6 +171,21 @@ async fn a_worker_without_the_bus_does_not_take_a_callback_for_published() {
     );
 }
 
+/// The schedule starts another one each minute: runs that failed in an outage must not hide receipts that wait.
+#[tokio::test]
+async fn a_failed_run_does_not_stay_in_the_queue() {
+    let stage = stage().await;
+    let mut worker = start(&stage).await;
+    stage.proxy(Service::Table).fail(1.., Fault::Refuse);
+    let run = json!({"action": "run"});
+    worker.fail(&run).await;
+    let runs = queue(&[("run", run), ("schedule", json!({})), ("receipt", effects())]);
+    assert_eq!(
+        worker.succeed(&runs).await,
+        json!({"batchItemFailures": [{"itemIdentifier": "receipt"}]})
+    );
+}
+
 #[tokio::test]
 async fn of_a_queue_those_come_again_that_failed() {
     let stage = stage().await;
