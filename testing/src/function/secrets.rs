@@ -53,12 +53,13 @@ impl Secrets {
     }
 }
 
+/// Random text, such as the ticket of a QR code, may have a token's beginning in its middle.
 fn shows_token(text: &str) -> bool {
+    let is_of_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_".contains(byte);
     text.match_indices(TOKEN_PREFIX).any(|(start, _)| {
-        let token = text[start..]
-            .bytes()
-            .take_while(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(byte));
-        token.count() >= SHORTEST_TOKEN
+        let (before, token) = text.as_bytes().split_at(start);
+        let begins = before.ends_with(b"%3D") || !before.last().is_some_and(is_of_token);
+        begins && token.iter().take_while(|byte| is_of_token(byte)).count() >= SHORTEST_TOKEN
     })
 }
 
@@ -78,6 +79,8 @@ mod tests {
             ["first-key", "second-key", "proxy-pass"]
         );
         assert!(shows_token(&format!("?access_token=97_{}&x", "a".repeat(40))));
+        assert!(shows_token(&format!("access_token%3D97_{}", "a".repeat(40))));
         assert!(!shows_token("97_short and 3400000000893845440"));
+        assert!(!shows_token("gQFx97_aaaaaaaaaaaaaaaaaaaa"));
     }
 }
