@@ -1,5 +1,7 @@
 //! API keys that are made at run time, each for a purpose: the scopes and limits of a caller of `/api`.
 
+use crate::names::names;
+
 /// The beginning of every such key. It tells them apart from `API_KEYS` and JWTs.
 pub const KEY_PREFIX: &str = "wk_";
 
@@ -24,40 +26,16 @@ pub enum Scope {
     Keys,
 }
 
-impl Scope {
-    /// All scopes.
-    pub const ALL: [Self; 8] = [
-        Self::Send,
-        Self::Campaigns,
-        Self::Users,
-        Self::Menu,
-        Self::Replies,
-        Self::Operate,
-        Self::Relay,
-        Self::Keys,
-    ];
-
-    /// Returns the name.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Send => "send",
-            Self::Campaigns => "campaigns",
-            Self::Users => "users",
-            Self::Menu => "menu",
-            Self::Replies => "replies",
-            Self::Operate => "operate",
-            Self::Relay => "relay",
-            Self::Keys => "keys",
-        }
-    }
-
-    /// Reads a name.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|scope| scope.as_str() == name)
-    }
-}
+names!(Scope {
+    Send = "send",
+    Campaigns = "campaigns",
+    Users = "users",
+    Menu = "menu",
+    Replies = "replies",
+    Operate = "operate",
+    Relay = "relay",
+    Keys = "keys",
+});
 
 /// What a caller may do.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -52,6 +52,7 @@ pub mod jssdk;
 pub mod live;
 pub mod lock;
 pub mod message;
+mod names;
 #[cfg(all(feature = "client", feature = "aws"))]
 pub mod oauth;
 pub mod page;

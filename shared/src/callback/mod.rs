@@ -18,6 +18,7 @@ use std::fmt;
 use self::aes::{DecryptError, EncodingAesKey};
 use crate::{
     bilingual::caused,
+    names::names,
     secret::Secret,
     xml::{ParseError, Tree, XmlWriter, ciphertexts},
 };
@@ -37,25 +38,11 @@ pub enum MessageMode {
     Safe,
 }
 
-impl MessageMode {
-    /// Reads the value of `WECHAT_MESSAGE_MODE`: `plain`, `compat` or `safe`.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Plain, Self::Compat, Self::Safe]
-            .into_iter()
-            .find(|mode| mode.as_str() == name)
-    }
-
-    /// The value of `WECHAT_MESSAGE_MODE` for this mode.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Plain => "plain",
-            Self::Compat => "compat",
-            Self::Safe => "safe",
-        }
-    }
-}
+names!(MessageMode {
+    Plain = "plain",
+    Compat = "compat",
+    Safe = "safe",
+});
 
 /// The query parameters of a callback that WeChat signs or that tell how to read the body.
 ///

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::names::names;
+
 /// What is known of one recipient, as the ledger keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
@@ -33,8 +35,7 @@ pub enum Mark {
 }
 
 /// What callers see of one recipient.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RecipientState {
     /// The message waits for its turn, or is being sent.
     Queued,
@@ -154,38 +155,15 @@ impl Mark {
     }
 }
 
-impl RecipientState {
-    /// All states.
-    pub const ALL: [Self; 7] = [
-        Self::Queued,
-        Self::Sent,
-        Self::Delivered,
-        Self::Blocked,
-        Self::Failed,
-        Self::Refused,
-        Self::Unknown,
-    ];
-
-    /// The name that the API uses.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::Sent => "sent",
-            Self::Delivered => "delivered",
-            Self::Blocked => "blocked",
-            Self::Failed => "failed",
-            Self::Refused => "refused",
-            Self::Unknown => "unknown",
-        }
-    }
-
-    /// Reads a name.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.as_str() == text)
-    }
-}
+names!(RecipientState {
+    Queued = "queued",
+    Sent = "sent",
+    Delivered = "delivered",
+    Blocked = "blocked",
+    Failed = "failed",
+    Refused = "refused",
+    Unknown = "unknown",
+});
 
 impl Totals {
     /// Returns the number of people in a state.

@@ -19,11 +19,11 @@ pub use self::{
 use crate::{
     api::{CLIENT_MSG_ID_LENGTH, FieldValue, TemplateContent, TemplateMessage},
     digest::sha256_hex,
+    names::names,
 };
 
 /// The state of a campaign.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CampaignState {
     /// It can be changed, and has not been started.
     Draft,
@@ -48,8 +48,7 @@ pub enum CampaignState {
 }
 
 /// What a waiting campaign waits for.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WaitingFor {
     /// The next day's quota.
     Quota,
@@ -263,44 +262,20 @@ pub enum Loading {
     Over,
 }
 
+names!(CampaignState {
+    Draft = "draft",
+    Loading = "loading",
+    Scheduled = "scheduled",
+    Canary = "canary",
+    Running = "running",
+    Waiting = "waiting",
+    Paused = "paused",
+    Stopped = "stopped",
+    Done = "done",
+    Cancelled = "cancelled",
+});
+
 impl CampaignState {
-    /// The name that the API and the table use.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Draft => "draft",
-            Self::Loading => "loading",
-            Self::Scheduled => "scheduled",
-            Self::Canary => "canary",
-            Self::Running => "running",
-            Self::Waiting => "waiting",
-            Self::Paused => "paused",
-            Self::Stopped => "stopped",
-            Self::Done => "done",
-            Self::Cancelled => "cancelled",
-        }
-    }
-
-    /// All states.
-    pub const ALL: [Self; 10] = [
-        Self::Draft,
-        Self::Loading,
-        Self::Scheduled,
-        Self::Canary,
-        Self::Running,
-        Self::Waiting,
-        Self::Paused,
-        Self::Stopped,
-        Self::Done,
-        Self::Cancelled,
-    ];
-
-    /// Reads a name.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.as_str() == text)
-    }
-
     /// Whether a run has work to do: messages may go out now or later, without anybody's order.
     #[must_use]
     pub const fn is_active(self) -> bool {
@@ -323,26 +298,12 @@ impl CampaignState {
     }
 }
 
-impl WaitingFor {
-    /// The name that the API and the table use.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Quota => "quota",
-            Self::Whitelist => "whitelist",
-            Self::Token => "token",
-            Self::Platform => "platform",
-        }
-    }
-
-    /// Reads a name.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Quota, Self::Whitelist, Self::Token, Self::Platform]
-            .into_iter()
-            .find(|waiting| waiting.as_str() == text)
-    }
-}
+names!(WaitingFor {
+    Quota = "quota",
+    Whitelist = "whitelist",
+    Token = "token",
+    Platform = "platform",
+});
 
 impl Campaign {
     /// The state in which work goes on at `now`: after a start, a pause, a wait or a stop.

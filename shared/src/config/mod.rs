@@ -338,7 +338,7 @@ impl<'a> Reader<'a> {
 
     fn message_mode(&mut self) -> MessageMode {
         let has_key = self.optional(ENCODING_AES_KEY).is_some();
-        let mode = match self.optional(MESSAGE_MODE).map(MessageMode::from_name) {
+        let mode = match self.optional(MESSAGE_MODE).map(MessageMode::parse) {
             None if has_key => MessageMode::Safe,
             None => MessageMode::Plain,
             Some(Some(mode)) => mode,

@@ -3,14 +3,13 @@
 //! See [WeChat Docs/模板消息](https://developers.weixin.qq.com/doc/offiaccount/Message_Management/Template_Message_Interface.html).
 
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
-use serde::Serialize;
 
 use super::{
     Attributes, StoreError, Table, get_number, get_text,
     index::{Cursor, Page, indexed, limit_of},
     number, seconds, text, written, written_if,
 };
-use crate::{digest::logged_openid, message::DeliveryStatus};
+use crate::{digest::logged_openid, message::DeliveryStatus, names::names};
 
 /// Seconds. The lifetime of a record: 30 days.
 const KEPT_FOR: i64 = 30 * 24 * 3600;
@@ -26,8 +25,7 @@ const FORGOTTEN_AT_ONCE: i32 = 25;
 const FORGET: &str = "SET openid_sha256 = :digest REMOVE touser, ipk, isk";
 
 /// The delivery status of a template message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MessageStatus {
     /// WeChat accepted the message. No receipt has come yet.
     Sent,
@@ -49,22 +47,12 @@ impl From<DeliveryStatus> for MessageStatus {
     }
 }
 
-impl MessageStatus {
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Sent => "sent",
-            Self::Delivered => "delivered",
-            Self::Blocked => "blocked",
-            Self::Failed => "failed",
-        }
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        [Self::Sent, Self::Delivered, Self::Blocked, Self::Failed]
-            .into_iter()
-            .find(|status| status.as_str() == text)
-    }
-}
+names!(MessageStatus {
+    Sent = "sent",
+    Delivered = "delivered",
+    Blocked = "blocked",
+    Failed = "failed",
+});
 
 /// The record of one message. A receipt may come before the send is recorded, so only the status is always there.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use super::{
     index::{Cursor, Page, indexed},
     number, text, written_if,
 };
-use crate::{api::TemplateMessage, campaign::Recipient, json};
+use crate::{api::TemplateMessage, campaign::Recipient, json, names::names};
 
 /// Seconds. How long the outcome is kept.
 const KEPT_FOR: i64 = 30 * 24 * 3600;
@@ -25,8 +25,7 @@ const PAGE: i32 = 100;
 const DUE: &str = "scheduled";
 
 /// The state of a scheduled message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScheduledState {
     /// It waits for its time, or is being sent.
     Waiting,
@@ -88,21 +87,13 @@ pub enum ScheduledEnd<'a> {
     },
 }
 
-impl ScheduledState {
-    const ALL: [Self; 5] = [Self::Waiting, Self::Sent, Self::Failed, Self::Unknown, Self::Cancelled];
-
-    /// The name that the API and the table use.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting",
-            Self::Sent => "sent",
-            Self::Failed => "failed",
-            Self::Unknown => "unknown",
-            Self::Cancelled => "cancelled",
-        }
-    }
-}
+names!(ScheduledState {
+    Waiting = "waiting",
+    Sent = "sent",
+    Failed = "failed",
+    Unknown = "unknown",
+    Cancelled = "cancelled",
+});
 
 impl ScheduledMessage {
     /// Reads a scheduled message's item. One that this version cannot read is an error: it is there, and waits.
@@ -125,7 +116,7 @@ impl ScheduledMessage {
             send_at: get_number(item, "send_at")?,
             key: get_text(item, "key").unwrap_or_default().to_owned(),
             fingerprint: get_text(item, "fingerprint").unwrap_or_default().to_owned(),
-            state: ScheduledState::ALL.into_iter().find(|known| known.as_str() == state)?,
+            state: ScheduledState::parse(state)?,
             asked_at: get_number(item, "asked_at").filter(|_| was_asked),
             msgid: get_text(item, "msgid").map(str::to_owned),
             errcode: get_number(item, "errcode"),
