@@ -18,7 +18,7 @@ use wechat::{
     validate::{campaign, template::Finding},
 };
 
-use crate::{App, recipients, templates};
+use crate::{App, recipients, scheduled::AHEAD, templates};
 
 /// The parameter of all paths below `/api/campaigns/`.
 pub(crate) const CAMPAIGN: Parameter = Parameter {
@@ -30,6 +30,9 @@ pub(crate) const CAMPAIGN: Parameter = Parameter {
 
 /// How long WeChat has to say how much of the quota is left: the caller waits for it.
 const QUOTA_BUDGET: Duration = Duration::from_secs(3);
+
+/// Seconds. A start that has just passed by the caller's clock means now.
+const JUST_PASSED: i64 = 60;
 
 /// The order that a path gives.
 const fn order(id: &'static str, summary: &'static str, description: &'static str) -> Operation {
@@ -266,6 +269,13 @@ async fn create(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>,
         )
         .with_field("template_id"));
     }
+    let now = app.account.clock.now_millis();
+    let starts_in = plan.start_at.map_or(0, |start| start.saturating_sub(now.div_euclid(1000)));
+    if !(-JUST_PASSED..=AHEAD).contains(&starts_in) {
+        let detail = "start_at must lie ahead, by a year at most; without it the campaign goes out once it is started \
+                      / start_at 应为将来的时间，最多一年；不填则启动后立即发送";
+        return Err(Problem::bad_request(detail).with_field("start_at"));
+    }
     let content = &plan.content;
     let mut findings = templates::check(app, &content.template_id, &content.data, request.deadline()).await;
     if plan.audience == Audience::List {
@@ -274,7 +284,6 @@ async fn create(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>,
     }
     templates::refuse_mismatch(findings, plan.only_warns)?;
     let id = random::hex::<8>();
-    let now = app.account.clock.now_millis();
     app.account.table.create_campaign(&id, &plan, now).await?;
     let campaign = app.account.table.campaign(&id).await?.ok_or_else(unknown)?;
     tracing::info!(campaign = id, key = request.caller().name(), "a campaign was made");

@@ -26,8 +26,8 @@ use crate::{
     users::Users,
 };
 
-/// Seconds. A message can be scheduled for a year ahead.
-const AHEAD: i64 = 366 * 24 * 3600;
+/// Seconds. A message or a campaign can be scheduled for a year ahead.
+pub(crate) const AHEAD: i64 = 366 * 24 * 3600;
 /// Characters of an id.
 const ID_LENGTH: usize = 32;
 

@@ -222,6 +222,9 @@ async fn a_message_that_wechat_would_refuse_is_no_campaign() {
         (with("pace", json!(5_000)), "pace"),
         (with("audience", json!("all")), "audience"),
         (with("start_at", json!("soon")), "start_at"),
+        // A wrong year must not send at once.
+        (with("start_at", json!(now() - 365 * 24 * 3600)), "start_at"),
+        (with("start_at", json!(now() + 370 * 24 * 3600)), "start_at"),
     ] {
         let refused = function.post("/api/campaigns", &body).await;
         assert_eq!(
