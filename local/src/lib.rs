@@ -10,6 +10,7 @@ mod metrics;
 mod options;
 mod own_code;
 mod schedule;
+mod stored_account;
 mod worker;
 
 use std::{
@@ -19,13 +20,12 @@ use std::{
     time::Duration,
 };
 
-use aws_sdk_dynamodb::types::AttributeValue;
-use embedded_table::{EmbeddedTable, StartError, TABLE_NAME};
+use aws_sdk_dynamodb::Client;
+use embedded_table::{EmbeddedTable, StartError};
 use simulator::{Settings, Simulator};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time::timeout};
 use wechat::{
     api::ClientError,
-    aws,
     clock::SystemClock,
     config::{ConfigError, Environment},
     effects::EventBus,
@@ -86,9 +86,9 @@ pub enum LocalError {
     /// The table does not start.
     #[error(transparent)]
     Table(#[from] StartError),
-    /// The ticket of an earlier run cannot be deleted.
-    #[error("the ticket of the last run cannot be deleted: {0} / 无法删除上次运行的 jsapi_ticket")]
-    Ticket(String),
+    /// What earlier runs stored cannot be read or changed.
+    #[error("the data of earlier runs cannot be read: {0} / 无法读取此前运行的数据")]
+    Stored(String),
     /// The simulator does not start.
     #[error("the simulated platform does not start: {0} / 模拟平台无法启动")]
     Simulator(io::Error),
@@ -149,9 +149,10 @@ impl Local {
         let data = options.data.as_deref().map(DataFolder::open).transpose()?;
         let (listener, address) = listen(options.listen, options.port).await?;
         let activity = Activity::new();
+        let table = EmbeddedTable::start(data.as_ref().map(DataFolder::path)).await?;
         let simulator = match &options.wechat {
             Some(_) => None,
-            None => Some(start_simulator(options, address, data.as_ref(), &activity).await?),
+            None => Some(start_simulator(options, address, &table.client(), &activity).await?),
         };
         let environment = account::environment(options, address, simulator.as_ref(), process).await?;
         let mut configs = Configs::read(&environment)?;
@@ -162,10 +163,7 @@ impl Local {
             tracing::warn!("{warning}");
         }
         let has_api_keys = !configs.caller.api_keys.is_empty();
-        let table = EmbeddedTable::start(data.as_ref().map(DataFolder::path)).await?;
-        if let Some(simulator) = &simulator {
-            forget_ticket(&table, &simulator.account().app_id).await?;
-        }
+        stored_account::warn_of_another(&table.client(), &configs.caller.api.app_id).await?;
         let console = Arc::new(Console::new(
             &configs.webhook,
             &configs.caller,
@@ -292,7 +290,7 @@ async fn listen(ip: IpAddr, port: u16) -> Result<(TcpListener, SocketAddr), Loca
 async fn start_simulator(
     options: &Options,
     gateway: SocketAddr,
-    data: Option<&DataFolder>,
+    table: &Client,
     activity: &Activity,
 ) -> Result<Simulator, LocalError> {
     let port = match options.port {
@@ -300,30 +298,21 @@ async fn start_simulator(
         port => port.checked_add(1).ok_or(LocalError::NoPortForSimulator)?,
     };
     let (listener, _) = listen(Ipv4Addr::LOCALHOST.into(), port).await?;
-    let kept = data.map(DataFolder::account).transpose()?.flatten();
-    let is_new = kept.is_none();
+    let stored = stored_account::simulated(table).await?;
+    let is_new = stored.is_none();
     let settings = Settings {
-        account: kept,
+        account: stored,
         mode: options.mode.unwrap_or_default().into(),
         callback_url: Some(format!("http://{gateway}/webhook")),
         observer: Some(console::observer(activity)),
         ..Settings::default()
     };
     let simulator = Simulator::start(listener, settings).map_err(LocalError::Simulator)?;
-    if let Some(data) = data.filter(|_| is_new) {
-        data.keep_account(simulator.account())?;
+    if is_new {
+        stored_account::keep(table, simulator.account()).await?;
     }
+    stored_account::forget_ticket(table, &simulator.account().app_id).await?;
     Ok(simulator)
-}
-
-/// Deletes the jsapi_ticket of an earlier run: the new platform does not know it. A dead access_token is noticed by the next call,
-/// but a ticket only signs pages, so every page would fail until it ends.
-async fn forget_ticket(table: &EmbeddedTable, app_id: &str) -> Result<(), LocalError> {
-    let ticket = AttributeValue::S(format!("ticket#{app_id}"));
-    let deleted = table.client().delete_item().table_name(TABLE_NAME).key("pk", ticket);
-    let deleted = deleted.send().await;
-    deleted.map_err(|error| LocalError::Ticket(aws::describe(&error)))?;
-    Ok(())
 }
 
 async fn functions(

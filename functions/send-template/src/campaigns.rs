@@ -270,7 +270,9 @@ async fn create(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>,
         .with_field("template_id"));
     }
     let now = app.account.clock.now_millis();
-    let starts_in = plan.start_at.map_or(0, |start| start.saturating_sub(now.div_euclid(1000)));
+    let starts_in = plan
+        .start_at
+        .map_or(0, |start| start.saturating_sub(now.div_euclid(1000)));
     if !(-JUST_PASSED..=AHEAD).contains(&starts_in) {
         let detail = "start_at must lie ahead, by a year at most; without it the campaign goes out once it is started \
                       / start_at 应为将来的时间，最多一年；不填则启动后立即发送";

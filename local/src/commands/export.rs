@@ -13,10 +13,11 @@ use wechat::{
 };
 
 use super::{CommandError, Outcome, item};
-use crate::data_folder::DataFolder;
+use crate::{data_folder::DataFolder, stored_account};
 
-/// Kinds of items that stay: the access_token and the ticket, which the other side asks WeChat for itself.
-const STAY: [&str; 2] = ["token#", "ticket#"];
+/// Kinds of items that stay: the access_token and the ticket, which the other side asks WeChat for itself, and the simulated
+/// account.
+const STAY: [&str; 3] = ["token#", "ticket#", stored_account::SIMULATED];
 /// The secret of the relay's tokens stays too: the other side makes its own.
 const SECRET: &str = "relay_secret";
 

@@ -199,15 +199,19 @@ async fn a_backup_of_a_running_bundle_is_its_data() {
         use std::os::unix::fs::PermissionsExt as _;
         assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     }
-    // The simulated account is a file of its own.
-    let account = "simulated-account.json";
-    std::fs::copy(data.path().join(account), copy.path().join(account)).unwrap();
     let mut restored = Program::start(&["--port", "0", "--data", copy.path().to_str().unwrap()], &[]);
     let user = http_client()
         .get(format!("{}/api/users/u-1", restored.url()))
         .bearer_auth("local");
     let user: Value = user.send().await.unwrap().json().await.unwrap();
     assert_eq!(user["openid"], FOLLOWER);
+    let warning = "holds the data of the account";
+    assert!(!restored.stopped().contains(warning));
+    let platform = platform().await;
+    let mut another = real_account::run(&platform, &["--data", copy.path().to_str().unwrap()], &[]);
+    another.url();
+    let logs = another.stopped();
+    assert!(logs.contains(warning), "another account's run looks empty: {logs}");
 
     let nothing = TempDir::new().unwrap();
     let empty = nothing.path().to_str().unwrap();
