@@ -57,6 +57,12 @@ pub(crate) const WECHAT_REFUSED: Page = Page {
     chinese: "微信未能确认身份，请稍后从原页面重新打开。",
     english: "WeChat did not confirm who you are. Please start again from the page you came from.",
 };
+/// WeChat has said who it is, once. The person may be bound.
+pub(crate) const NOT_STORED: Page = Page {
+    status: 502,
+    chinese: "服务暂时不可用，请稍后从原页面重新打开。",
+    english: "The service is not available for now. Please start again later from the page you came from.",
+};
 pub(crate) const FAILED: Page = Page {
     status: 502,
     chinese: "服务暂时不可用，请稍后重试。",

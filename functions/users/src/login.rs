@@ -17,6 +17,7 @@ use http_api::{
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use wechat::{
+    account::Account,
     clock::Deadline,
     digest::sha256_hex,
     oauth::{self, Code, Identity},
@@ -247,9 +248,15 @@ async fn end(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Pa
         let claim = app.account.table.claim_login(&state, &owner, app.now()).await;
         match claim.map_err(|error| unavailable("a login cannot be claimed", &error))? {
             LoginClaim::Won => {
-                let end = exchange(app, &login, &state, &owner, &code, request.deadline()).await?;
-                // Another request has taken over the claim: it stores the end.
-                if let Some(end) = end {
+                let claimed = Claimed {
+                    app,
+                    login: &login,
+                    state: &state,
+                    owner: &owner,
+                    deadline: request.deadline(),
+                };
+                // Without an end another request has taken over the claim, and stores it.
+                if let Some(end) = claimed.exchange(&code).await? {
                     return answer(&login, &end);
                 }
             }
@@ -268,55 +275,92 @@ async fn end(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Pa
     }
 }
 
-/// Exchanges WeChat's code and stores how the login ended. `None` when another request took over the claim.
-async fn exchange(
-    app: &App,
-    login: &Login,
-    state: &str,
-    owner: &str,
-    code: &Code,
+/// A login that this request has claimed.
+struct Claimed<'a> {
+    app: &'a App,
+    login: &'a Login,
+    state: &'a str,
+    owner: &'a str,
     deadline: Deadline,
-) -> Result<Option<LoginEnd>, Page> {
-    let table = &app.account.table;
-    let end = match oauth::exchange(&*app.refresher, code.clone(), deadline.before(STORING)).await {
-        Ok(identity) if identity.is_snapshot => LoginEnd::Snapshot,
-        Ok(identity) => match &login.purpose {
+}
+
+impl Claimed<'_> {
+    /// Exchanges WeChat's code and stores how the login ended. `None` when another request took over the claim.
+    async fn exchange(&self, code: &Code) -> Result<Option<LoginEnd>, Page> {
+        let exchanged = oauth::exchange(&*self.app.refresher, code.clone(), self.deadline.before(STORING)).await;
+        match exchanged {
+            Ok(identity) => self.persist(&Ok(identity)).await,
+            Err(error) => match errcode(&error) {
+                Some(errcode) if ABOUT_THE_CODE.contains(&errcode) => {
+                    tracing::warn!(%error, "WeChat refuses a visitor's code");
+                    self.persist(&Err(errcode)).await
+                }
+                _ => {
+                    tracing::error!(%error, "WeChat did not say who logs in");
+                    // Best effort: the claim expires anyway.
+                    let _ = self.app.account.table.give_up_login(self.state, self.owner).await;
+                    Err(html::WECHAT_REFUSED)
+                }
+            },
+        }
+    }
+
+    /// Stores how the login ends with `exchanged`: an identity, or the errcode with which WeChat refused the code. `None` when
+    /// another request may have taken over the claim.
+    async fn store(&self, exchanged: &Result<Identity, i64>) -> Result<Option<LoginEnd>, StoreError> {
+        let table = &self.app.account.table;
+        let identity = match exchanged {
+            Ok(identity) if identity.is_snapshot => return self.end(LoginEnd::Snapshot).await,
+            Ok(identity) => identity,
+            Err(errcode) => return self.end(LoginEnd::Refused(*errcode)).await,
+        };
+        match &self.login.purpose {
             LoginPurpose::Return(_) => {
-                let expires_at = app.now() + CODE_LIFE;
-                let person = person(&identity);
-                let stored = table
-                    .end_login_with_code(state, owner, &login.code, person, expires_at)
-                    .await;
-                let stored = stored.map_err(|error| unavailable("a login cannot be stored", &error))?;
-                return Ok(stored.then_some(LoginEnd::LoggedIn));
+                let expires_at = self.app.now() + CODE_LIFE;
+                let (code, person) = (&self.login.code, person(identity));
+                let ended = table.end_login_with_code(self.state, self.owner, code, person, expires_at);
+                Ok(ended.await?.then_some(LoginEnd::LoggedIn))
             }
             LoginPurpose::Bind(binding) => {
-                let bound = table.bind(binding.expose(), person(&identity), app.now()).await;
-                match bound.map_err(|error| unavailable("a user cannot be bound", &error))? {
+                let bound = table.bind(binding.expose(), person(identity), self.app.now()).await?;
+                self.end(match bound {
                     BindOutcome::Bound(binding) => LoginEnd::Bound(binding.return_to),
                     BindOutcome::Unknown | BindOutcome::Expired | BindOutcome::UsedByAnother => LoginEnd::BindingEnded,
+                })
+                .await
+            }
+        }
+    }
+
+    async fn end(&self, end: LoginEnd) -> Result<Option<LoginEnd>, StoreError> {
+        let ended = self.app.account.table.end_login(self.state, self.owner, &end).await?;
+        Ok(ended.then_some(end))
+    }
+
+    /// Stores the end again until it is stored, another request has the claim, or the time is over: WeChat's code is spent, so
+    /// nobody can ask again who it is.
+    async fn persist(&self, exchanged: &Result<Identity, i64>) -> Result<Option<LoginEnd>, Page> {
+        let Account { table, clock, .. } = &self.app.account;
+        loop {
+            let error = match self.store(exchanged).await {
+                Ok(Some(end)) => return Ok(Some(end)),
+                // Another transaction was at the same items, or another request took over the claim.
+                Ok(None) => match table.claim_login(self.state, self.owner, self.app.now()).await {
+                    Ok(LoginClaim::Won) => None,
+                    Ok(LoginClaim::Ended(end)) => return Ok(Some(end)),
+                    Ok(LoginClaim::InProgress | LoginClaim::Unknown) => return Ok(None),
+                    Err(error) => Some(error),
+                },
+                Err(error) => Some(error),
+            };
+            let pause = self.deadline.budget(clock.now_millis(), LOOK_AGAIN, STORING);
+            if pause.is_zero() {
+                if let Some(error) = error {
+                    tracing::error!(%error, "the end of a login cannot be stored");
                 }
+                return Err(html::NOT_STORED);
             }
-        },
-        Err(error) => match errcode(&error) {
-            Some(errcode) if ABOUT_THE_CODE.contains(&errcode) => {
-                tracing::warn!(%error, "WeChat refuses a visitor's code");
-                LoginEnd::Refused(errcode)
-            }
-            _ => {
-                tracing::error!(%error, "WeChat did not say who logs in");
-                // Best effort: the claim expires anyway.
-                let _ = table.give_up_login(state, owner).await;
-                return Err(html::WECHAT_REFUSED);
-            }
-        },
-    };
-    match table.end_login(state, owner, &end).await {
-        Ok(stored) => Ok(stored.then_some(end)),
-        // The person may be bound by now, and is told so.
-        Err(error) => {
-            tracing::error!(%error, "the end of a login cannot be stored");
-            Ok(Some(end))
+            clock.sleep(pause).await;
         }
     }
 }

@@ -295,6 +295,37 @@ async fn without_the_table_nobody_logs_in_and_nothing_is_spent() {
     );
 }
 
+/// WeChat's code is spent by then: nobody can ask again who it is.
+#[tokio::test]
+async fn a_table_in_trouble_after_the_exchange_costs_nobody_the_login() {
+    let mut users = Users::start().await;
+    users.stage = users.stage.behind_proxies().await;
+    users.function = users.stage.function(BINARY).await;
+    let throttled = json!({"__type": "com.amazonaws.dynamodb.v20120810#ThrottlingException"});
+    let conflict = json!({
+        "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
+        "CancellationReasons": [{"Code": "TransactionConflict"}, {"Code": "None"}],
+    });
+    // The first two calls read and claim the login. The SDK repeats what was throttled.
+    for (calls, answer) in [(3..=9, throttled), (3..=3, conflict)] {
+        let mut browser = Browser::default();
+        let back = begin(&mut users, &mut browser).await;
+        let before = users.stage.wechat.calls("/sns/oauth2/access_token").await;
+        users.stage.proxy(Service::Table).fail(calls, Fault::json(400, &answer));
+        let ended = browser.open(&mut users.function, &back).await;
+        let requests = users.stage.proxy(Service::Table).requests();
+        assert_eq!(ended.status, 302, "{ended:?} {requests:?}");
+        assert_eq!(requests[2], "TransactWriteItems", "{requests:?}");
+        users.stage.mend().await;
+        assert_eq!(users.stage.wechat.calls("/sns/oauth2/access_token").await, before + 1);
+        let login = parameter(ended.location(), "login");
+        assert_eq!(
+            redeem(&mut users.function, &login).await,
+            (200, json!({"openid": FOLLOWER}))
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_one_time_code_needs_the_scope_and_is_good_for_two_minutes() {
     let mut users = Users::start().await;
