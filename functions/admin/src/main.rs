@@ -28,6 +28,6 @@ fn build(sdk: &SdkConfig, environment: &Environment, _: Option<&App>) -> Result<
         &config.caller.refresher_function,
         clock.clone(),
     );
-    let dynamodb = aws_sdk_dynamodb::Client::new(sdk);
+    let dynamodb = aws::dynamodb_client(sdk);
     Ok(App::new(config, dynamodb, Arc::new(refresher), clock)?)
 }

@@ -24,6 +24,6 @@ fn build(sdk: &SdkConfig, environment: &Environment, _: Option<&App>) -> Result<
     let config = CallerConfig::read(environment)?;
     let clock = Arc::new(SystemClock);
     let refresher = LambdaRefresher::new(aws::lambda_client(sdk), &config.refresher_function, clock.clone());
-    let dynamodb = aws_sdk_dynamodb::Client::new(sdk);
+    let dynamodb = aws::dynamodb_client(sdk);
     Ok(App::new(config, dynamodb, Arc::new(refresher), clock)?)
 }

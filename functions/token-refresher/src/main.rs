@@ -22,6 +22,6 @@ async fn main() -> ExitCode {
 
 fn build(sdk: &SdkConfig, environment: &Environment, _: Option<&App>) -> Result<App, ConfigError> {
     let config = RefresherConfig::read(environment)?;
-    let dynamodb = aws_sdk_dynamodb::Client::new(sdk);
+    let dynamodb = aws::dynamodb_client(sdk);
     Ok(App::new(config, dynamodb, Arc::new(SystemClock))?)
 }

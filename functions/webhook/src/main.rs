@@ -28,6 +28,6 @@ fn build(sdk: &SdkConfig, environment: &Environment, previous: Option<&App>) -> 
     let worker = worker.map(|function| -> Arc<dyn WorkerPort> {
         Arc::new(LambdaWorker::new(aws::lambda_client(sdk), function, clock.clone()))
     });
-    let app = App::new(config, aws_sdk_dynamodb::Client::new(sdk), event_bus, worker, clock);
+    let app = App::new(config, aws::dynamodb_client(sdk), event_bus, worker, clock);
     Ok(app.in_place_of(previous))
 }

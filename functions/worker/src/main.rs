@@ -30,6 +30,6 @@ fn build(sdk: &SdkConfig, environment: &Environment, _: Option<&App>) -> Result<
         let refresher = LambdaRefresher::new(aws::lambda_client(sdk), function, clock.clone());
         Arc::new(refresher) as Arc<dyn RefreshPort>
     });
-    let dynamodb = aws_sdk_dynamodb::Client::new(sdk);
+    let dynamodb = aws::dynamodb_client(sdk);
     Ok(App::new(config, dynamodb, event_bus, refresher, clock)?)
 }

@@ -1,6 +1,7 @@
 //! The AWS SDK as every function uses it: a pinned behaviour version and a timeout for every call.
 
 mod calls;
+mod conflicts;
 #[cfg(feature = "invoke")]
 mod invoke;
 mod variables;
@@ -56,6 +57,13 @@ pub fn load(calls: &'static [&'static str]) -> SdkConfig {
         .timeout_config(timeouts)
         .retry_config(RetryConfig::standard().with_initial_backoff(Duration::from_millis(50)))
         .build()
+}
+
+/// Creates a client of DynamoDB.
+#[must_use]
+pub fn dynamodb_client(sdk: &SdkConfig) -> aws_sdk_dynamodb::Client {
+    let config = aws_sdk_dynamodb::config::Builder::from(sdk).retry_classifier(conflicts::TransactionConflicts);
+    aws_sdk_dynamodb::Client::from_conf(config.build())
 }
 
 /// Starts a function: loads the SDK for `calls` (see [`load`]) and builds the state from it and the environment.
