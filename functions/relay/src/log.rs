@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::Method;
 use http_api::{Caller, Request};
 use wechat::{
+    api_key::KEY_PREFIX,
     clock::Clock,
     counts::DailyCounts,
     in_flight::InFlight,
@@ -15,6 +16,10 @@ use crate::{answer::Failure, calls::Refused};
 
 /// Bytes. A longer path is not logged.
 const LONGEST_PATH: usize = 128;
+/// Bytes. No path of WeChat's has a longer segment: one that has may be a token or a key that stands in the wrong place.
+const LONGEST_SEGMENT: usize = 30;
+/// What is logged in place of such a segment.
+const MASK: &str = "*";
 /// The id under which calls with `API_KEYS` are counted.
 const ROOT: &str = "root";
 
@@ -52,10 +57,10 @@ impl CallLog {
         }
     }
 
-    /// Notes the path, unless it is so long, or of such a form, that it could be anything.
+    /// Notes the path, unless it is so long, or of such a form, that it could be anything. Masks what could be a secret.
     pub(crate) fn called(&mut self, path: &str) {
         let is_plain = path.len() <= LONGEST_PATH && path::check(path) != Err(PathError::Form);
-        self.path = is_plain.then(|| path.to_owned());
+        self.path = is_plain.then(|| path.split('/').map(masked).collect::<Vec<_>>().join("/"));
     }
 
     pub(crate) fn by(&mut self, caller: &Caller) {
@@ -80,6 +85,14 @@ impl CallLog {
 
     const fn has_failed(&self) -> bool {
         self.status >= 400 || !matches!(self.errcode, None | Some(0))
+    }
+}
+
+fn masked(segment: &str) -> &str {
+    if segment.len() > LONGEST_SEGMENT || segment.starts_with(KEY_PREFIX) {
+        MASK
+    } else {
+        segment
     }
 }
 

@@ -42,7 +42,9 @@ impl Problem {
                 "Check WECHAT_API_BASE and the way out: NAT, security group, proxy. \
                  / 请检查 WECHAT_API_BASE 与出口网络（NAT、安全组、代理）。",
             ),
-            ApiError::Timeout { .. } | ApiError::OutOfTime { .. } => Self::timeout(error.to_string()),
+            ApiError::Timeout { .. } | ApiError::Interrupted { .. } | ApiError::OutOfTime { .. } => {
+                Self::timeout(error.to_string())
+            }
             ApiError::Status { .. } | ApiError::Unreadable { .. } => Self::bad_answer(error.to_string()),
         };
         problem.for_operators()

@@ -30,15 +30,23 @@ pub enum ApiError {
         /// The path that was called.
         operation: &'static str,
     },
-    /// The connection failed or broke.
+    /// There was no connection, so the call had no effect.
     #[error("{operation}: no connection to WeChat ({cause}) / 无法连接微信服务器（{cause}）")]
     Connection {
         /// The path that was called.
         operation: &'static str,
         /// The texts of the transport's error chain, without the URL.
         cause: String,
-        /// Whether the failure precedes the request: then the call had no effect.
-        before_sending: bool,
+    },
+    /// The connection broke before the answer. The call may have taken effect.
+    #[error(
+        "{operation}: the connection broke before WeChat's answer came ({cause}) / 连接在收到微信应答之前中断（{cause}）"
+    )]
+    Interrupted {
+        /// The path that was called.
+        operation: &'static str,
+        /// The texts of the transport's error chain, without the URL.
+        cause: String,
     },
     /// An HTTP status that WeChat does not use. Most likely a proxy answered.
     #[error("{operation}: HTTP status {status} instead of WeChat's answer / 返回了 HTTP {status}，并非微信的应答")]
@@ -138,9 +146,8 @@ impl ApiError {
         match self {
             // System errors of WeChat and of its customer service.
             Self::Rejected { rejection, .. } => matches!(rejection.errcode, -1 | 61450),
-            Self::Timeout { .. } | Self::Status { .. } | Self::Unreadable { .. } => true,
-            Self::Connection { before_sending, .. } => !*before_sending,
-            Self::OutOfTime { .. } => false,
+            Self::Timeout { .. } | Self::Interrupted { .. } | Self::Status { .. } | Self::Unreadable { .. } => true,
+            Self::Connection { .. } | Self::OutOfTime { .. } => false,
         }
     }
 
@@ -148,7 +155,7 @@ impl ApiError {
     pub(super) fn is_transient(&self) -> bool {
         match self {
             Self::Rejected { rejection, .. } => matches!(rejection.entry().retry, Retry::BackOff),
-            Self::Connection { .. } => true,
+            Self::Connection { .. } | Self::Interrupted { .. } => true,
             Self::Status { status, .. } => *status >= 500,
             _ => false,
         }
@@ -171,10 +178,11 @@ pub(super) fn transport_error(operation: &'static str, error: reqwest::Error) ->
     if error.is_timeout() && !error.is_connect() {
         return ApiError::Timeout { operation };
     }
-    ApiError::Connection {
-        operation,
-        cause: chain(&error),
-        before_sending: error.is_connect(),
+    let cause = chain(&error);
+    if error.is_connect() {
+        ApiError::Connection { operation, cause }
+    } else {
+        ApiError::Interrupted { operation, cause }
     }
 }
 

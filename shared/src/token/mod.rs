@@ -128,9 +128,10 @@ impl From<&ApiError> for ErrorType {
         match error {
             ApiError::Rejected { rejection, .. } => Self::Refused(rejection.errcode),
             ApiError::Unreadable { .. } | ApiError::Status { .. } => Self::WeChatUnreadable,
-            ApiError::Timeout { .. } | ApiError::Connection { .. } | ApiError::OutOfTime { .. } => {
-                Self::WeChatUnreachable
-            }
+            ApiError::Timeout { .. }
+            | ApiError::Connection { .. }
+            | ApiError::Interrupted { .. }
+            | ApiError::OutOfTime { .. } => Self::WeChatUnreachable,
         }
     }
 }

@@ -203,6 +203,10 @@ async fn a_call_that_carried_the_app_secret_is_not_shown() {
         server.answer_with("200 OK", "", br#"{"request":{"request_body":"{\"secret\":\"0123\"}"}}"#);
         assert_eq!(errcode(&relay.function.send(&request).await), 76022);
     }
+    let request = call("POST", &format!("/cgi-bin/openapi/rid/get?access_token={token}"));
+    let innocent = r#"{"request":{"request_body":"{\"content\":\"your secret santa\"}"}}"#;
+    server.answer_with("200 OK", "", innocent.as_bytes());
+    assert_eq!(relay.function.succeed(&request).await["body"], innocent);
 }
 
 #[tokio::test]

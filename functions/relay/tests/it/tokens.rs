@@ -165,3 +165,21 @@ async fn the_key_is_in_no_line_of_the_log() {
     let refused = lines.next().unwrap();
     assert_eq!((&refused["key"], &refused["errcode"]), (&Value::Null, &json!(40125)));
 }
+
+#[tokio::test]
+async fn a_secret_that_stands_in_the_path_is_in_no_line_of_the_log() {
+    let mut relay = Relay::start().await;
+    let token = relay.caller(SHOP).await;
+    for (path, logged) in [
+        (format!("/cgi-bin/user/get/{token}"), "/cgi-bin/user/get/*"),
+        ("/cgi-bin/wk_0123456789".to_owned(), "/cgi-bin/*"),
+        (format!("/cgi-bin/{}", "0123456789abcdef".repeat(2)), "/cgi-bin/*"),
+        (
+            "/cgi-bin/guide/getguidebuyerrelationbybuyer".to_owned(),
+            "/cgi-bin/guide/getguidebuyerrelationbybuyer",
+        ),
+    ] {
+        relay.function.send(&call("GET", &path)).await;
+        assert_eq!(relay.log_lines().last().unwrap()["path"], logged);
+    }
+}
