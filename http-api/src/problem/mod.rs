@@ -187,9 +187,9 @@ impl Problem {
         let hint = if errcode == Some(NO_SUCH_TEMPLATE) {
             "Use a template_id that GET /api/templates lists. / 请使用 GET /api/templates 列出的 template_id。"
         } else {
-            "Correct the request, or send all the same with \"validate\": \"warn\": a test account (测试号) takes values of any \
-             length. GET /api/templates lists the templates. \
-             / 请修改请求，或加上 \"validate\": \"warn\" 照常发送（测试号不限制字段长度）；模板见 GET /api/templates。"
+            "Correct the request, or send all the same with \"validate\": \"warn\", as for a test account (测试号), whose templates are \
+             free-form. GET /api/templates lists the templates. \
+             / 请修改请求，或加上 \"validate\": \"warn\" 照常发送（测试号的模板不限格式）；模板见 GET /api/templates。"
         };
         let mut problem = Self::new(TEMPLATE_MISMATCH, detail)
             .with_findings(findings)

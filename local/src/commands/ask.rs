@@ -50,6 +50,7 @@ pub(super) async fn doctor(options: &Options) -> Result<Outcome, CommandError> {
         return Err(CommandError::NotTheDoctor { url, status });
     };
     checks.sort_by_key(|check| !check.ok);
+    let has_hints = checks.iter().any(|check| check.hint.is_some());
     let mut lines = Vec::new();
     for Check { name, ok, detail, hint } in checks {
         lines.push(format!("{} {name}: {detail}", if ok { "ok  " } else { "FAIL" }));
@@ -57,10 +58,10 @@ pub(super) async fn doctor(options: &Options) -> Result<Outcome, CommandError> {
     }
     lines.push(String::new());
     lines.push(
-        if ok {
-            "every check passed / 各项检查均已通过"
-        } else {
-            "something is wrong, see FAIL / 存在问题，见 FAIL"
+        match (ok, has_hints) {
+            (false, _) => "something is wrong, see FAIL / 存在问题，见 FAIL",
+            (true, true) => "every check passed; → says what is left to do / 各项检查均已通过；→ 为尚需完成的事项",
+            (true, false) => "every check passed / 各项检查均已通过",
         }
         .to_owned(),
     );

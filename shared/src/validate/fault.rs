@@ -43,7 +43,11 @@ impl Fault {
         if member.is_empty() {
             both(&format!("the body {english}"), &format!("请求体{chinese}"))
         } else {
-            both(&format!("{member} {english}"), &format!("{member} {chinese}"))
+            let place = match member.strip_prefix("line ") {
+                Some(line) => format!("第 {line} 行"),
+                None => member.clone(),
+            };
+            both(&format!("{member} {english}"), &format!("{place} {chinese}"))
         }
     }
 }
