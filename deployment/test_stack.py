@@ -320,6 +320,12 @@ def test_each_function_reads_its_own_secret_and_no_value_is_anywhere(stack):
     assert len(stack.of_type("AWS::SecretsManager::Secret")) == (0 if stack.parameters["ExistingAppSecretArn"] else 2)
 
 
+def test_secrets_outlive_the_stack(stack):
+    """CloudFormation deletes a secret without a recovery window: nobody could bring its values back."""
+    for name, secret in stack.of_type("AWS::SecretsManager::Secret").items():
+        assert (secret["DeletionPolicy"], secret["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain"), name
+
+
 def test_routes_under_api_take_a_jwt_when_there_is_an_issuer_and_webhook_never(stack):
     has_jwt = bool(stack.parameters["JwtIssuer"])
     routes = {
