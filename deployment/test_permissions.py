@@ -48,6 +48,7 @@ RESOURCES_OF = {
 ON_THE_INDEX = {"dynamodb:Query"}
 OUTSIDE_OF_THE_VPC = ("WebhookFunction",)
 MODES = ("None", "Proxy", "ExistingVpc")
+VPC = {"EgressMode": "ExistingVpc", "ExistingSubnetIds": "subnet-1", "ExistingSecurityGroupIds": "sg-1"}
 
 
 def declared(folder):
@@ -101,6 +102,23 @@ def test_a_role_names_the_resources(function, mode):
         if service in RESOURCES:
             expected = RESOURCES_OF.get((function, service), RESOURCES[service])
             assert resource == (f"{expected}/index/index" if action in ON_THE_INDEX else expected), action
+
+
+@pytest.mark.parametrize("function", [function for function in FUNCTIONS if function not in OUTSIDE_OF_THE_VPC])
+def test_network_interfaces_are_the_accounts_own_also_in_subnets_that_are_shared(function):
+    """AWS RAM shares subnets and security groups of other accounts."""
+    own = "arn:aws:ec2:eu-central-1:123456789012:*/*"
+    named = {}
+    for action, resource in allowed(Stack(**VPC).statements_of(function)):
+        if action in BY_LAMBDA_IN_A_VPC and resource != "*":
+            named.setdefault(action, set()).add(resource)
+    shared = {f"arn:aws:ec2:eu-central-1:*:{kind}/*" for kind in ("subnet", "security-group")}
+    assert named == {
+        "ec2:AssignPrivateIpAddresses": {own},
+        "ec2:CreateNetworkInterface": {own, *shared},
+        "ec2:DeleteNetworkInterface": {own},
+        "ec2:UnassignPrivateIpAddresses": {own},
+    }
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
