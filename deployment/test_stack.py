@@ -589,6 +589,21 @@ def test_pages_that_use_the_js_sdk_may_read_its_configuration(origins, hosts, al
     assert (cors and cors["AllowOrigins"]) == allowed
 
 
+def test_pages_may_read_every_header_that_says_something_to_a_caller():
+    """Such as `Link`, which alone names the next page of CSV. A browser shows a page no other header of another origin."""
+    files = [path.read_text() for folder in ("functions", "http-api") for path in (ROOT / folder).rglob("src/**/*.rs")]
+    code = "".join(text.split("#[cfg(test)]")[0] for text in files)
+    written = re.findall(r'\.insert\(\s*(?:header::([A-Z_]+)|"([a-z-]+)"),', code)
+    names = {(constant or name).lower().replace("_", "-") for constant, name in written}
+    # What the browser itself heeds, or shows to every page, and what programs without a browser read.
+    others = {
+        "access-control-allow-origin", "allow", "cache-control", "content-type", "location", "set-cookie", "vary",
+        "www-authenticate", "x-content-type-options",
+    }  # fmt: skip
+    exposed = Stack(AllowedOrigins="https://a.example.com").properties("HttpApi")["CorsConfiguration"]["ExposeHeaders"]
+    assert set(exposed) == names - others and others <= names
+
+
 @pytest.mark.parametrize("name", ["LoginHosts", "JssdkHosts"])
 def test_a_list_of_hosts_takes_bare_hosts_only(name):
     """What the function would refuse at its start is refused before the deployment."""
