@@ -614,6 +614,24 @@ def test_a_list_of_hosts_takes_bare_hosts_only(name):
         assert not pattern.search(hosts), hosts
 
 
+def test_a_domain_is_a_bare_host():
+    """PUBLIC_URL is made of it, and users refuses another one only when it starts."""
+    pattern = re.compile(SOURCE["Parameters"]["DomainName"]["AllowedPattern"])
+    for domain in ["", "wechat.example.com", "a.cn", "xn--fiqs8s.example.com"]:
+        assert pattern.search(domain), domain
+    for domain in ["https://a.example.com", "a.example.com/", "a.example.com:443", "A.example.com", "localhost", "*.example.com", "a.", "-a.b"]:
+        assert not pattern.search(domain), domain
+
+
+def test_audiences_are_separated_by_commas_alone():
+    """A space would become a part of an audience, which no token has."""
+    pattern = re.compile(SOURCE["Parameters"]["JwtAudience"]["AllowedPattern"])
+    for audiences in ["", "wechat", "https://api.example.com/,wechat"]:
+        assert pattern.search(audiences), audiences
+    for audiences in ["wechat, shop", " wechat", "wechat,", ",wechat", "wechat shop"]:
+        assert not pattern.search(audiences), audiences
+
+
 def test_no_parameter_takes_a_secret():
     # A secret would be shown by DescribeStacks, or hidden there by NoEcho and still shown in what it configures.
     for name, declared in [item for source in SOURCES.values() for item in source["Parameters"].items()]:
