@@ -368,9 +368,10 @@ def test_alarms_and_what_they_cost_are_there_when_wanted(chosen):
     assert set(alarms) == {
         f"{name}Alarm"
         for name in (
-            "ApiFailing", "CallbacksRefused", "CampaignStopped", "CallbacksSilent", "DeadForwards", "DeadLetters", "DeliveriesFailing",
-            "FunctionFailing", "LateEffects", "QuotaReached", "RefresherFailing", "RefresherSilent", "TableThrottled", "Throttled",
-            "TokenExpiring", "WebhookSlow", "WhitelistDenied", "WorkerFailing",
+            "ApiFailing", "CallbacksRefused", "CallbacksSilent", "CallbacksThrottled", "CampaignStopped", "DeadForwards", "DeadLetters",
+            "DeliveriesFailing", "ForwardsWaiting", "FunctionFailing", "LateEffects", "LostReplies", "QuotaReached", "RefresherFailing",
+            "RefresherSilent", "TableThrottled", "Throttled", "TicketFailing", "TokenExpiring", "WebhookSlow", "WhitelistDenied",
+            "WorkerFailing", "WorkerSilent",
         )
     }  # fmt: skip
     for name, alarm in alarms.items():
@@ -382,8 +383,8 @@ def test_alarms_and_what_they_cost_are_there_when_wanted(chosen):
         ids = {metric["Id"] for metric in metrics}
         assert {word for text in expressions for word in re.findall(r"[a-z]\w*", text)} == ids - {"total"}, name
     assert json.loads(stack.properties("Dashboard")["DashboardBody"])["widgets"]
-    for name in ("RefresherSilentAlarm", "CallbacksSilentAlarm"):
-        assert alarms[name]["Properties"]["TreatMissingData"] == "breaching"
+    silent = {name for name, alarm in alarms.items() if alarm["Properties"]["TreatMissingData"] == "breaching"}
+    assert silent == {"RefresherSilentAlarm", "WorkerSilentAlarm", "CallbacksSilentAlarm"}
     assert len(stack.of_type("AWS::SNS::Subscription")) == bool(stack.parameters["AlarmEmail"])
 
 
@@ -398,10 +399,33 @@ def test_watching_names_the_functions_and_logs_of_the_app():
     assert named == functions
     for query in watching.of_type("AWS::Logs::QueryDefinition").values():
         assert set(query["Properties"]["LogGroupNames"]) <= groups
-    latency = watching.properties("WebhookLatency")
-    assert latency["LogGroupName"] in groups
-    # A metric filter takes numbers only.
-    assert '"responseLatency":$context.responseLatency,' in app.properties("HttpApiStage")["AccessLogSettings"]["Format"]
+    logged = app.properties("HttpApiStage")["AccessLogSettings"]["Format"]
+    # The value of a metric must be a number in the log, and the status is compared as a text.
+    for name, field in [
+        ("WebhookLatency", '"responseLatency":$context.responseLatency,'), ("CallbacksThrottled", '"status":"$context.status",'),
+    ]:  # fmt: skip
+        metric_filter = watching.properties(name)
+        assert metric_filter["LogGroupName"] in groups and field in logged
+        (metric,) = metric_filter["MetricTransformations"]
+        read = watching.properties({"WebhookLatency": "WebhookSlowAlarm"}.get(name, f"{name}Alarm"))
+        assert (read["Namespace"], read["MetricName"]) == (metric["MetricNamespace"], metric["MetricName"])
+    assert '$.status = "429"' in watching.properties("CallbacksThrottled")["FilterPattern"]
+
+
+def test_a_rule_that_cannot_start_its_function_sets_off_the_alarm_and_one_failed_run_does_not():
+    """Such a rule sends one message a minute."""
+    alarm = Watching().properties("DeadLettersAlarm")
+    assert 1 < alarm["Threshold"] <= alarm["Period"] / 60 and alarm["DatapointsToAlarm"] == 1
+
+
+@pytest.mark.parametrize("language", ["", ".zh-CN"])
+def test_the_guides_say_what_the_alarms_cost(language):
+    alarms = [alarm["Properties"] for alarm in Watching().of_type("AWS::CloudWatch::Alarm").values()]
+    metrics = sum(len([each for each in alarm.get("Metrics", [alarm]) if "Expression" not in each]) for alarm in alarms)
+    guide = (ROOT / f"docs/operate{language}.md").read_text()
+    # 0.10 USD a month for each.
+    said = {"": f"{metrics} metrics, so about {metrics / 10}", ".zh-CN": f"共 {metrics} 个，约 {metrics / 10}"}[language]
+    assert said in guide
 
 
 def code_of(folder):
@@ -750,7 +774,7 @@ def test_samconfig_overrides_parameters_that_there_are(environment):
 
 def test_alarms_and_dashboard_read_metrics_that_the_code_emits():
     code = [path.read_text() for folder in ("shared", "functions") for path in (ROOT / folder).rglob("src/**/*.rs")]
-    metric = r'(?:Metric::(?:count|millis|level)\(|\bcounted\(|\bname: )"([A-Z]\w+)"'
+    metric = r'(?:Metric::(?:count|millis|level)\(|\bcounted\(|\bname: |=> Some\()"([A-Z]\w+)"'
     emitted = {name for text in code for name in re.findall(metric, text)}
     stack = Watching()
     watched = set()
@@ -761,8 +785,8 @@ def test_alarms_and_dashboard_read_metrics_that_the_code_emits():
                 watched.add(read["MetricName"])
                 assert read["Dimensions"][0]["Name"] == "FunctionName"
     assert watched == {
-        "BadSignatures", "CampaignStops", "DeadForwards", "Deliveries", "ExchangeFailures", "ReplyLatency", "TokenLifeSeconds",
-        "WechatErrcodes", "WhitelistDenied",
+        "BadSignatures", "CampaignStops", "DeadForwards", "Deliveries", "ExchangeFailures", "ForwardsTaken", "LostReplies",
+        "ReplyLatency", "TicketFailures", "TokenLifeSeconds", "WaitingForwards", "WechatErrcodes", "WhitelistDenied",
     }  # fmt: skip
     for text in texts(json.loads(stack.properties("Dashboard")["DashboardBody"])):
         watched |= set(re.findall(r'\{WechatBundle,FunctionName,\w+\} .* MetricName="(\w+)"', text))
