@@ -418,6 +418,17 @@ def test_a_rule_that_cannot_start_its_function_sets_off_the_alarm_and_one_failed
     assert 1 < alarm["Threshold"] <= alarm["Period"] / 60 and alarm["DatapointsToAlarm"] == 1
 
 
+@pytest.mark.parametrize(("language", "minutes"), [("", r"monitoring time of (\d+) minutes"), (".zh-CN", r"监控时间 (\d+) 分钟")])
+def test_a_deployment_is_watched_until_its_alarms_can_go_off(language, minutes):
+    stack = Watching()
+    (said,) = re.findall(minutes, (ROOT / f"docs/deploy{language}.md").read_text())
+    for name in re.findall(r"\$\{(\w+)\.Arn\}", stack.outputs["RollbackAlarmArns"]):
+        alarm = stack.properties(name)
+        period = alarm.get("Period") or max(each["MetricStat"]["Period"] for each in alarm["Metrics"] if "MetricStat" in each)
+        # A metric is some minutes old when CloudWatch has it.
+        assert int(said) >= period * alarm["EvaluationPeriods"] / 60 + 5, name
+
+
 @pytest.mark.parametrize("language", ["", ".zh-CN"])
 def test_the_guides_say_what_the_alarms_cost(language):
     alarms = [alarm["Properties"] for alarm in Watching().of_type("AWS::CloudWatch::Alarm").values()]
