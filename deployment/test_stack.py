@@ -463,9 +463,10 @@ def test_the_saved_query_for_sends_that_failed_names_every_line_about_a_send():
     assert len(lines) == 3 and all(f'"{line}"' in query for line in lines), lines
 
 
-def test_the_saved_query_for_a_person_reads_every_function_that_logs_one():
-    groups = Watching().properties("PersonQuery")["LogGroupNames"]
-    logging = {folder.name for folder in (ROOT / "functions").iterdir() if "openid_sha256" in code_of(folder)}
+@pytest.mark.parametrize(("query", "field"), [("PersonQuery", r"\bopenid_sha256\b"), ("MessageQuery", r"^ *msgid( = [^;]+)?,$")])
+def test_a_saved_query_reads_every_function_that_logs_its_field(query, field):
+    groups = Watching().properties(query)["LogGroupNames"]
+    logging = {folder.name for folder in (ROOT / "functions").iterdir() if re.search(field, code_of(folder), re.MULTILINE)}
     assert {re.sub("^/aws/lambda/[a-z]+-", "", group) for group in groups} == logging
 
 
