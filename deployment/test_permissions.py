@@ -193,9 +193,51 @@ CREATES = {
 }
 
 
-def test_the_deploying_role_may_make_every_resource():
+# What a command of the AWS CLI asks for, where it is not `service:Command`.
+COMMANDS = {
+    "budgets create-budget": ["budgets:ModifyBudget"],
+    "cloudformation deploy": [
+        f"cloudformation:{call}" for call in ("CreateChangeSet", "DescribeChangeSet", "DescribeStacks", "ExecuteChangeSet")
+    ],
+    "dynamodb wait": ["dynamodb:DescribeTable"],
+    "lambda invoke": ["lambda:InvokeFunction"],
+    "logs tail": ["logs:FilterLogEvents"],
+    # Everybody may.
+    "sts get-caller-identity": [],
+}
+# What SAM, and the pages of the console that the guides name, ask for.
+BESIDE_COMMANDS = {
+    "cloudformation:DescribeStackEvents", "cloudformation:GetTemplate", "cloudformation:GetTemplateSummary",
+    "cloudformation:ListChangeSets", "cloudwatch:GetMetricData", "ec2:GetConsoleOutput", "logs:GetQueryResults", "logs:StartQuery",
+    "logs:StopQuery",
+}  # fmt: skip
+
+
+def deployer_allows(action):
     policy = json.loads((ROOT / "deployment/deployer.json").read_text())
     patterns = [action for statement in policy["Statement"] for action in as_list(statement["Action"])]
+    return any(fnmatch.fnmatchcase(action.lower(), pattern.lower()) for pattern in patterns)
+
+
+def test_the_deploying_role_may_do_what_the_guides_have_its_user_do():
+    guides = [(ROOT / f"docs/{name}{language}.md").read_text() for name in ("deploy", "operate") for language in ("", ".zh-CN")]
+    commands = set()
+    for text in [*guides, *Stack().outputs.values()]:
+        commands |= set(re.findall(r"\baws ([a-z0-9]+ [a-z-]+)", text))
+    assert len(commands) > 20 and set(COMMANDS) <= commands
+    actions = set(BESIDE_COMMANDS)
+    for command in commands:
+        service, name = command.split()
+        actions |= set(COMMANDS.get(command, [f"{service}:{name.title().replace('-', '')}"]))
+    assert not [action for action in sorted(actions) if not deployer_allows(action)]
+
+
+@pytest.mark.parametrize("action", ["secretsmanager:GetSecretValue", "secretsmanager:BatchGetSecretValue"])
+def test_the_deploying_role_may_not_read_a_secret(action):
+    assert not deployer_allows(action)
+
+
+def test_the_deploying_role_may_make_every_resource():
     stacks = [
         Stack(EventBusName="default", JwtIssuer="https://a", DomainName="a.example.com"),
         *[Egress(Nat=nat) for nat in ("Instance", "Gateway")],
@@ -208,7 +250,7 @@ def test_the_deploying_role_may_make_every_resource():
             None,
         )
         action = known or f"{service.lower()}:Create{name}"
-        assert any(fnmatch.fnmatchcase(action.lower(), pattern.lower()) for pattern in patterns), (kind, action)
+        assert deployer_allows(action), (kind, action)
 
 
 def test_no_arn_names_a_partition():
