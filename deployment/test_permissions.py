@@ -232,6 +232,12 @@ def test_the_deploying_role_may_do_what_the_guides_have_its_user_do():
     assert not [action for action in sorted(actions) if not deployer_allows(action)]
 
 
+def test_the_deploying_policy_is_no_larger_than_a_managed_policy_may_be():
+    text = (ROOT / "deployment/deployer.json").read_text().replace("ACCOUNT", "123456789012")
+    # AWS counts no white space.
+    assert len("".join(text.split())) <= 6144
+
+
 @pytest.mark.parametrize("action", ["secretsmanager:GetSecretValue", "secretsmanager:BatchGetSecretValue"])
 def test_the_deploying_role_may_not_read_a_secret(action):
     assert not deployer_allows(action)
