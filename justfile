@@ -206,7 +206,7 @@ sam-validate:
 [group('checks')]
 cfn-lint:
     # Not every region has every type of resource, and a template is refused for one even where a condition leaves it out.
-    {{ bin }}/cfn-lint --regions us-east-1 ap-east-1 ap-southeast-1 ap-northeast-1 cn-north-1 -- \
+    {{ bin }}/cfn-lint --regions us-east-1 ap-east-1 ap-southeast-1 ap-northeast-1 cn-north-1 cn-northwest-1 -- \
       template.yaml egress.yaml watching.yaml
 
 # Tests the resources and permissions that the templates make

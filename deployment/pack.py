@@ -27,7 +27,8 @@ def template(architecture):
 def contents(architecture, binaries):
     """The files of the archive by name. `binaries` has the bytes of each function."""
     files = {"template.yaml": template(architecture).encode()}
-    files |= {name: (ROOT / name).read_bytes() for name in ("egress.yaml", "watching.yaml", "LICENSE")}
+    others = ("egress.yaml", "watching.yaml", "deployment/deployer.json", "LICENSE")
+    files |= {name: (ROOT / name).read_bytes() for name in others}
     # Nothing has to be built.
     files["samconfig.toml"] = re.sub(r"sam build( --config-env prod)? && ", "", (ROOT / "samconfig.toml").read_text()).encode()
     return files | {f"{name}.zip": zipped(binary) for name, binary in binaries.items()}

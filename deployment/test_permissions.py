@@ -48,6 +48,7 @@ RESOURCES_OF = {
 ON_THE_INDEX = {"dynamodb:Query"}
 OUTSIDE_OF_THE_VPC = ("WebhookFunction",)
 MODES = ("None", "Proxy", "ExistingVpc")
+VPC = {"EgressMode": "ExistingVpc", "ExistingSubnetIds": "subnet-1", "ExistingSecurityGroupIds": "sg-1"}
 
 
 def declared(folder):
@@ -101,6 +102,23 @@ def test_a_role_names_the_resources(function, mode):
         if service in RESOURCES:
             expected = RESOURCES_OF.get((function, service), RESOURCES[service])
             assert resource == (f"{expected}/index/index" if action in ON_THE_INDEX else expected), action
+
+
+@pytest.mark.parametrize("function", [function for function in FUNCTIONS if function not in OUTSIDE_OF_THE_VPC])
+def test_network_interfaces_are_the_accounts_own_also_in_subnets_that_are_shared(function):
+    """AWS RAM shares subnets and security groups of other accounts."""
+    own = "arn:aws:ec2:eu-central-1:123456789012:*/*"
+    named = {}
+    for action, resource in allowed(Stack(**VPC).statements_of(function)):
+        if action in BY_LAMBDA_IN_A_VPC and resource != "*":
+            named.setdefault(action, set()).add(resource)
+    shared = {f"arn:aws:ec2:eu-central-1:*:{kind}/*" for kind in ("subnet", "security-group")}
+    assert named == {
+        "ec2:AssignPrivateIpAddresses": {own},
+        "ec2:CreateNetworkInterface": {own, *shared},
+        "ec2:DeleteNetworkInterface": {own},
+        "ec2:UnassignPrivateIpAddresses": {own},
+    }
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -175,9 +193,57 @@ CREATES = {
 }
 
 
-def test_the_deploying_role_may_make_every_resource():
+# What a command of the AWS CLI asks for, where it is not `service:Command`.
+COMMANDS = {
+    "budgets create-budget": ["budgets:ModifyBudget"],
+    "cloudformation deploy": [
+        f"cloudformation:{call}" for call in ("CreateChangeSet", "DescribeChangeSet", "DescribeStacks", "ExecuteChangeSet")
+    ],
+    "dynamodb wait": ["dynamodb:DescribeTable"],
+    "lambda invoke": ["lambda:InvokeFunction"],
+    "logs tail": ["logs:FilterLogEvents"],
+    # Everybody may.
+    "sts get-caller-identity": [],
+}
+# What SAM, and the pages of the console that the guides name, ask for.
+BESIDE_COMMANDS = {
+    "cloudformation:DescribeStackEvents", "cloudformation:GetTemplate", "cloudformation:GetTemplateSummary",
+    "cloudformation:ListChangeSets", "cloudwatch:GetMetricData", "ec2:GetConsoleOutput", "logs:GetQueryResults", "logs:StartQuery",
+    "logs:StopQuery",
+}  # fmt: skip
+
+
+def deployer_allows(action):
     policy = json.loads((ROOT / "deployment/deployer.json").read_text())
     patterns = [action for statement in policy["Statement"] for action in as_list(statement["Action"])]
+    return any(fnmatch.fnmatchcase(action.lower(), pattern.lower()) for pattern in patterns)
+
+
+def test_the_deploying_role_may_do_what_the_guides_have_its_user_do():
+    guides = [(ROOT / f"docs/{name}{language}.md").read_text() for name in ("deploy", "operate") for language in ("", ".zh-CN")]
+    commands = set()
+    for text in [*guides, *Stack().outputs.values()]:
+        commands |= set(re.findall(r"\baws ([a-z0-9]+ [a-z-]+)", text))
+    assert len(commands) > 20 and set(COMMANDS) <= commands
+    actions = set(BESIDE_COMMANDS)
+    for command in commands:
+        service, name = command.split()
+        actions |= set(COMMANDS.get(command, [f"{service}:{name.title().replace('-', '')}"]))
+    assert not [action for action in sorted(actions) if not deployer_allows(action)]
+
+
+def test_the_deploying_policy_is_no_larger_than_a_managed_policy_may_be():
+    text = (ROOT / "deployment/deployer.json").read_text().replace("ACCOUNT", "123456789012")
+    # AWS counts no white space.
+    assert len("".join(text.split())) <= 6144
+
+
+@pytest.mark.parametrize("action", ["secretsmanager:GetSecretValue", "secretsmanager:BatchGetSecretValue"])
+def test_the_deploying_role_may_not_read_a_secret(action):
+    assert not deployer_allows(action)
+
+
+def test_the_deploying_role_may_make_every_resource():
     stacks = [
         Stack(EventBusName="default", JwtIssuer="https://a", DomainName="a.example.com"),
         *[Egress(Nat=nat) for nat in ("Instance", "Gateway")],
@@ -190,7 +256,7 @@ def test_the_deploying_role_may_make_every_resource():
             None,
         )
         action = known or f"{service.lower()}:Create{name}"
-        assert any(fnmatch.fnmatchcase(action.lower(), pattern.lower()) for pattern in patterns), (kind, action)
+        assert deployer_allows(action), (kind, action)
 
 
 def test_no_arn_names_a_partition():

@@ -320,6 +320,12 @@ def test_each_function_reads_its_own_secret_and_no_value_is_anywhere(stack):
     assert len(stack.of_type("AWS::SecretsManager::Secret")) == (0 if stack.parameters["ExistingAppSecretArn"] else 2)
 
 
+def test_secrets_outlive_the_stack(stack):
+    """CloudFormation deletes a secret without a recovery window: nobody could bring its values back."""
+    for name, secret in stack.of_type("AWS::SecretsManager::Secret").items():
+        assert (secret["DeletionPolicy"], secret["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain"), name
+
+
 def test_routes_under_api_take_a_jwt_when_there_is_an_issuer_and_webhook_never(stack):
     has_jwt = bool(stack.parameters["JwtIssuer"])
     routes = {
@@ -362,9 +368,10 @@ def test_alarms_and_what_they_cost_are_there_when_wanted(chosen):
     assert set(alarms) == {
         f"{name}Alarm"
         for name in (
-            "ApiFailing", "CallbacksRefused", "CampaignStopped", "CallbacksSilent", "DeadForwards", "DeadLetters", "DeliveriesFailing",
-            "FunctionFailing", "LateEffects", "QuotaReached", "RefresherFailing", "RefresherSilent", "TableThrottled", "Throttled",
-            "TokenExpiring", "WebhookSlow", "WhitelistDenied", "WorkerFailing",
+            "ApiFailing", "CallbacksRefused", "CallbacksSilent", "CallbacksThrottled", "CampaignStopped", "DeadForwards", "DeadLetters",
+            "DeliveriesFailing", "ForwardsWaiting", "FunctionFailing", "LateEffects", "LostReplies", "QuotaReached", "RefresherFailing",
+            "RefresherSilent", "TableThrottled", "Throttled", "TicketFailing", "TokenExpiring", "WebhookSlow", "WhitelistDenied",
+            "WorkerFailing", "WorkerSilent",
         )
     }  # fmt: skip
     for name, alarm in alarms.items():
@@ -376,8 +383,8 @@ def test_alarms_and_what_they_cost_are_there_when_wanted(chosen):
         ids = {metric["Id"] for metric in metrics}
         assert {word for text in expressions for word in re.findall(r"[a-z]\w*", text)} == ids - {"total"}, name
     assert json.loads(stack.properties("Dashboard")["DashboardBody"])["widgets"]
-    for name in ("RefresherSilentAlarm", "CallbacksSilentAlarm"):
-        assert alarms[name]["Properties"]["TreatMissingData"] == "breaching"
+    silent = {name for name, alarm in alarms.items() if alarm["Properties"]["TreatMissingData"] == "breaching"}
+    assert silent == {"RefresherSilentAlarm", "WorkerSilentAlarm", "CallbacksSilentAlarm"}
     assert len(stack.of_type("AWS::SNS::Subscription")) == bool(stack.parameters["AlarmEmail"])
 
 
@@ -392,10 +399,44 @@ def test_watching_names_the_functions_and_logs_of_the_app():
     assert named == functions
     for query in watching.of_type("AWS::Logs::QueryDefinition").values():
         assert set(query["Properties"]["LogGroupNames"]) <= groups
-    latency = watching.properties("WebhookLatency")
-    assert latency["LogGroupName"] in groups
-    # A metric filter takes numbers only.
-    assert '"responseLatency":$context.responseLatency,' in app.properties("HttpApiStage")["AccessLogSettings"]["Format"]
+    logged = app.properties("HttpApiStage")["AccessLogSettings"]["Format"]
+    # The value of a metric must be a number in the log, and the status is compared as a text.
+    for name, field in [
+        ("WebhookLatency", '"responseLatency":$context.responseLatency,'), ("CallbacksThrottled", '"status":"$context.status",'),
+    ]:  # fmt: skip
+        metric_filter = watching.properties(name)
+        assert metric_filter["LogGroupName"] in groups and field in logged
+        (metric,) = metric_filter["MetricTransformations"]
+        read = watching.properties({"WebhookLatency": "WebhookSlowAlarm"}.get(name, f"{name}Alarm"))
+        assert (read["Namespace"], read["MetricName"]) == (metric["MetricNamespace"], metric["MetricName"])
+    assert '$.status = "429"' in watching.properties("CallbacksThrottled")["FilterPattern"]
+
+
+def test_a_rule_that_cannot_start_its_function_sets_off_the_alarm_and_one_failed_run_does_not():
+    """Such a rule sends one message a minute."""
+    alarm = Watching().properties("DeadLettersAlarm")
+    assert 1 < alarm["Threshold"] <= alarm["Period"] / 60 and alarm["DatapointsToAlarm"] == 1
+
+
+@pytest.mark.parametrize(("language", "minutes"), [("", r"monitoring time of (\d+) minutes"), (".zh-CN", r"监控时间 (\d+) 分钟")])
+def test_a_deployment_is_watched_until_its_alarms_can_go_off(language, minutes):
+    stack = Watching()
+    (said,) = re.findall(minutes, (ROOT / f"docs/deploy{language}.md").read_text())
+    for name in re.findall(r"\$\{(\w+)\.Arn\}", stack.outputs["RollbackAlarmArns"]):
+        alarm = stack.properties(name)
+        period = alarm.get("Period") or max(each["MetricStat"]["Period"] for each in alarm["Metrics"] if "MetricStat" in each)
+        # A metric is some minutes old when CloudWatch has it.
+        assert int(said) >= period * alarm["EvaluationPeriods"] / 60 + 5, name
+
+
+@pytest.mark.parametrize("language", ["", ".zh-CN"])
+def test_the_guides_say_what_the_alarms_cost(language):
+    alarms = [alarm["Properties"] for alarm in Watching().of_type("AWS::CloudWatch::Alarm").values()]
+    metrics = sum(len([each for each in alarm.get("Metrics", [alarm]) if "Expression" not in each]) for alarm in alarms)
+    guide = (ROOT / f"docs/operate{language}.md").read_text()
+    # 0.10 USD a month for each.
+    said = {"": f"{metrics} metrics, so about {metrics / 10}", ".zh-CN": f"共 {metrics} 个，约 {metrics / 10}"}[language]
+    assert said in guide
 
 
 def code_of(folder):
@@ -422,9 +463,10 @@ def test_the_saved_query_for_sends_that_failed_names_every_line_about_a_send():
     assert len(lines) == 3 and all(f'"{line}"' in query for line in lines), lines
 
 
-def test_the_saved_query_for_a_person_reads_every_function_that_logs_one():
-    groups = Watching().properties("PersonQuery")["LogGroupNames"]
-    logging = {folder.name for folder in (ROOT / "functions").iterdir() if "openid_sha256" in code_of(folder)}
+@pytest.mark.parametrize(("query", "field"), [("PersonQuery", r"\bopenid_sha256\b"), ("MessageQuery", r"^ *msgid( = [^;]+)?,$")])
+def test_a_saved_query_reads_every_function_that_logs_its_field(query, field):
+    groups = Watching().properties(query)["LogGroupNames"]
+    logging = {folder.name for folder in (ROOT / "functions").iterdir() if re.search(field, code_of(folder), re.MULTILINE)}
     assert {re.sub("^/aws/lambda/[a-z]+-", "", group) for group in groups} == logging
 
 
@@ -583,6 +625,21 @@ def test_pages_that_use_the_js_sdk_may_read_its_configuration(origins, hosts, al
     assert (cors and cors["AllowOrigins"]) == allowed
 
 
+def test_pages_may_read_every_header_that_says_something_to_a_caller():
+    """Such as `Link`, which alone names the next page of CSV. A browser shows a page no other header of another origin."""
+    files = [path.read_text() for folder in ("functions", "http-api") for path in (ROOT / folder).rglob("src/**/*.rs")]
+    code = "".join(text.split("#[cfg(test)]")[0] for text in files)
+    written = re.findall(r'\.insert\(\s*(?:header::([A-Z_]+)|"([a-z-]+)"),', code)
+    names = {(constant or name).lower().replace("_", "-") for constant, name in written}
+    # What the browser itself heeds, or shows to every page, and what programs without a browser read.
+    others = {
+        "access-control-allow-origin", "allow", "cache-control", "content-type", "location", "set-cookie", "vary",
+        "www-authenticate", "x-content-type-options",
+    }  # fmt: skip
+    exposed = Stack(AllowedOrigins="https://a.example.com").properties("HttpApi")["CorsConfiguration"]["ExposeHeaders"]
+    assert set(exposed) == names - others and others <= names
+
+
 @pytest.mark.parametrize("name", ["LoginHosts", "JssdkHosts"])
 def test_a_list_of_hosts_takes_bare_hosts_only(name):
     """What the function would refuse at its start is refused before the deployment."""
@@ -591,6 +648,24 @@ def test_a_list_of_hosts_takes_bare_hosts_only(name):
         assert pattern.search(hosts), hosts
     for hosts in ["https://a.example", "a.example/", "a.example:443", "*.example", "a.example,", "a.example, b.example", "a."]:
         assert not pattern.search(hosts), hosts
+
+
+def test_a_domain_is_a_bare_host():
+    """PUBLIC_URL is made of it, and users refuses another one only when it starts."""
+    pattern = re.compile(SOURCE["Parameters"]["DomainName"]["AllowedPattern"])
+    for domain in ["", "wechat.example.com", "a.cn", "xn--fiqs8s.example.com"]:
+        assert pattern.search(domain), domain
+    for domain in ["https://a.example.com", "a.example.com/", "a.example.com:443", "A.example.com", "localhost", "*.example.com", "a.", "-a.b"]:
+        assert not pattern.search(domain), domain
+
+
+def test_audiences_are_separated_by_commas_alone():
+    """A space would become a part of an audience, which no token has."""
+    pattern = re.compile(SOURCE["Parameters"]["JwtAudience"]["AllowedPattern"])
+    for audiences in ["", "wechat", "https://api.example.com/,wechat"]:
+        assert pattern.search(audiences), audiences
+    for audiences in ["wechat, shop", " wechat", "wechat,", ",wechat", "wechat shop"]:
+        assert not pattern.search(audiences), audiences
 
 
 def test_no_parameter_takes_a_secret():
@@ -711,7 +786,7 @@ def test_samconfig_overrides_parameters_that_there_are(environment):
 
 def test_alarms_and_dashboard_read_metrics_that_the_code_emits():
     code = [path.read_text() for folder in ("shared", "functions") for path in (ROOT / folder).rglob("src/**/*.rs")]
-    metric = r'(?:Metric::(?:count|millis|level)\(|\bcounted\(|\bname: )"([A-Z]\w+)"'
+    metric = r'(?:Metric::(?:count|millis|level)\(|\bcounted\(|\bname: |=> Some\()"([A-Z]\w+)"'
     emitted = {name for text in code for name in re.findall(metric, text)}
     stack = Watching()
     watched = set()
@@ -722,8 +797,8 @@ def test_alarms_and_dashboard_read_metrics_that_the_code_emits():
                 watched.add(read["MetricName"])
                 assert read["Dimensions"][0]["Name"] == "FunctionName"
     assert watched == {
-        "BadSignatures", "CampaignStops", "DeadForwards", "Deliveries", "ExchangeFailures", "ReplyLatency", "TokenLifeSeconds",
-        "WechatErrcodes", "WhitelistDenied",
+        "BadSignatures", "CampaignStops", "DeadForwards", "Deliveries", "ExchangeFailures", "ForwardsTaken", "LostReplies",
+        "ReplyLatency", "TicketFailures", "TokenLifeSeconds", "WaitingForwards", "WechatErrcodes", "WhitelistDenied",
     }  # fmt: skip
     for text in texts(json.loads(stack.properties("Dashboard")["DashboardBody"])):
         watched |= set(re.findall(r'\{WechatBundle,FunctionName,\w+\} .* MetricName="(\w+)"', text))

@@ -80,7 +80,7 @@ async fn send(account: &Account, id: &str, deadline: Deadline) -> Result<bool, S
     let asked_at = scheduled.asked_at.unwrap_or(now);
     let is_repeat = asked_at < now;
     if is_repeat && now - asked_at >= REPEAT_IS_SAFE_FOR {
-        report(&scheduled, Outcome::Unknown, None);
+        report(&scheduled, Outcome::Unknown, None, None);
         let end = ScheduledEnd::Unknown(scheduled.errcode);
         table.finish_scheduled(id, &owner, end, now).await?;
         return Ok(true);
@@ -92,7 +92,7 @@ async fn send(account: &Account, id: &str, deadline: Deadline) -> Result<bool, S
             Some(user) if user.followed != Some(false) => message.touser = user.openid,
             found => {
                 let errcode = found.map(|_| NOT_A_FOLLOWER);
-                report(&scheduled, Outcome::Refused, errcode);
+                report(&scheduled, Outcome::Refused, errcode, None);
                 let end = ScheduledEnd::Failed(errcode);
                 table.finish_scheduled(id, &owner, end, now).await?;
                 return Ok(true);
@@ -107,7 +107,7 @@ async fn send(account: &Account, id: &str, deadline: Deadline) -> Result<bool, S
     let outcome = Outcome::of(&sent);
     outcome.count(1, clock.now_millis());
     let errcode = sent.as_ref().err().and_then(refusal).map(|rejection| rejection.errcode);
-    report(&scheduled, outcome, errcode);
+    report(&scheduled, outcome, errcode, sent.as_deref().ok());
     if let Err(error) = sending::record(table, &message, None, &sent, asked_at, clock.now_millis()).await {
         tracing::error!(%error, scheduled = id, "a sent message could not be recorded");
     }
@@ -160,9 +160,10 @@ fn end_of(
     }
 }
 
-fn report(scheduled: &ScheduledMessage, outcome: Outcome, errcode: Option<i64>) {
+fn report(scheduled: &ScheduledMessage, outcome: Outcome, errcode: Option<i64>, msgid: Option<&str>) {
     let openid = &scheduled.message.touser;
     tracing::info!(
+        msgid,
         outcome = outcome.name(),
         errcode,
         client_msg_id = scheduled.message.client_msg_id,
