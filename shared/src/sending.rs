@@ -139,14 +139,14 @@ pub fn is_unfollowed(error: &CallError) -> bool {
 }
 
 /// What is known of today's quota of template messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum QuotaToday {
     /// WeChat's answer.
     Known(Quota),
     /// WeChat does not tell this account.
     NotTold,
-    /// There is no answer now.
-    NoAnswer,
+    /// There is no answer now, for this reason. `None` when WeChat took too long.
+    NoAnswer(Option<CallError>),
 }
 
 impl QuotaToday {
@@ -156,28 +156,31 @@ impl QuotaToday {
             cgi_path: SendTemplateMessage::PATH,
         };
         match tokio::time::timeout(budget, account.attempt(&call, deadline)).await {
-            Ok(Ok(quota)) => Self::Known(quota),
+            Ok(Ok(quota)) => quota.map_or(Self::NotTold, Self::Known),
             Ok(Err(error)) if is_for_good(&error) => Self::NotTold,
-            Ok(Err(_)) | Err(_) => Self::NoAnswer,
+            Ok(Err(error)) => Self::NoAnswer(Some(error)),
+            Err(_) => Self::NoAnswer(None),
         }
     }
 
     /// Returns WeChat's answer, if there is one.
     #[must_use]
-    pub const fn known(self) -> Option<Quota> {
+    pub fn known(self) -> Option<Quota> {
         match self {
             Self::Known(quota) => Some(quota),
-            Self::NotTold | Self::NoAnswer => None,
+            Self::NotTold | Self::NoAnswer(_) => None,
         }
     }
 }
+
+/// The HTTP status for a path that there is not.
+const NOT_FOUND: u16 = 404;
 
 /// Whether the same question would fail again: WeChat refuses it, or there is no such path.
 fn is_for_good(error: &CallError) -> bool {
     match &error.cause {
         CallFailure::Api(ApiError::Rejected { rejection, .. }) => Obstacle::of(rejection.errcode).is_none(),
-        CallFailure::Api(ApiError::Status { status, .. }) => *status < 500,
-        CallFailure::Api(ApiError::Unreadable { .. }) => true,
+        CallFailure::Api(ApiError::Status { status, .. }) => *status == NOT_FOUND,
         CallFailure::Api(_) | CallFailure::Token(_) => false,
     }
 }

@@ -223,19 +223,21 @@ async fn unanswered_pings(app: &App, lost: &str) -> CheckResult {
 pub(super) async fn quota(app: &App, cgi_paths: &[&str], deadline: Deadline) -> CheckResult {
     let (mut english, mut chinese) = (Vec::new(), Vec::new());
     for cgi_path in cgi_paths {
-        let (left, left_too) = match app.account.call(&GetQuota { cgi_path }, deadline).await {
-            Ok(today) if today.remain == 0 && Some(cgi_path) == cgi_paths.first() => return Err(used_up(today)),
-            Ok(Quota {
+        let today = match app.account.call(&GetQuota { cgi_path }, deadline).await {
+            Ok(today) => today,
+            Err(error) if refusal(&error).is_some_and(|refused| Obstacle::of(refused.errcode).is_none()) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let (left, left_too) = match today {
+            Some(today) if today.remain == 0 && Some(cgi_path) == cgi_paths.first() => return Err(used_up(today)),
+            Some(Quota {
                 daily_limit, remain, ..
             }) => (
                 format!("{remain} of {daily_limit} calls left today"),
                 format!("今日 {daily_limit} 次额度剩余 {remain} 次"),
             ),
             // WeChat tells some accounts nothing, and of some APIs nothing to anybody.
-            Err(error) if refusal(&error).is_some_and(|refused| Obstacle::of(refused.errcode).is_none()) => {
-                ("WeChat does not tell the quota".to_owned(), "微信未告知额度".to_owned())
-            }
-            Err(error) => return Err(error.into()),
+            None => ("WeChat does not tell the quota".to_owned(), "微信未告知额度".to_owned()),
         };
         english.push(format!("{cgi_path}: {left}"));
         chinese.push(format!("{cgi_path}：{left_too}"));

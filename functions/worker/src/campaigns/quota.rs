@@ -6,13 +6,14 @@ use std::time::Duration;
 use wechat::{
     api::calls::management::Quota as Today,
     bilingual::both,
-    campaign::{WaitingFor, reserve},
+    campaign::{FirstAnswers, WaitingFor, reserve},
     lock::lock,
     sending::QuotaToday,
+    token::CallError,
 };
 
 use super::{
-    judge::{Ending, NO_CLEAR_ANSWER},
+    judge::{Ending, Judge, NO_CLEAR_ANSWER},
     run::{PhaseEnd, Run},
 };
 
@@ -56,6 +57,8 @@ pub(crate) struct Quota {
     starved_since: Option<i64>,
     /// Questions in a row without an answer.
     unanswered: u32,
+    /// Whether WeChat has told the quota in this run.
+    is_told: bool,
 }
 
 /// The other campaigns that send too.
@@ -92,6 +95,7 @@ impl Quota {
             },
             starved_since: None,
             unanswered: 0,
+            is_told: false,
         }
     }
 
@@ -142,11 +146,12 @@ impl Quota {
     }
 
     /// Takes in WeChat's answer. An account that WeChat does not tell has no reserve, and a refusal ends its day. Without an answer
-    /// nothing more is granted: what is kept might be taken. `kept` are the calls that the campaign leaves to single sends. Each of the `others`, campaigns that send too, may hold as much as this one
-    /// may be granted at once; `None` when they could not be read.
+    /// nothing more is granted: what is kept might be taken. `kept` are the calls that the campaign leaves to single sends. Each of
+    /// the `others`, campaigns that send too, may hold as much as this one may be granted at once; `None` when they could not be
+    /// read.
     pub(crate) fn learn(
         &mut self,
-        today: QuotaToday,
+        today: &QuotaToday,
         kept: Option<u64>,
         others: Option<Others>,
         now: i64,
@@ -157,12 +162,12 @@ impl Quota {
         let others = self.others;
         let today = match today {
             QuotaToday::Known(today) => today,
-            QuotaToday::NotTold => {
+            QuotaToday::NotTold if !self.is_told => {
                 self.left = ASK_AFTER;
                 self.granted = self.left;
                 return None;
             }
-            QuotaToday::NoAnswer => {
+            QuotaToday::NotTold | QuotaToday::NoAnswer(_) => {
                 self.asked_at = now - ASK_EARLY + ASK_AGAIN;
                 self.unanswered += 1;
                 let is_silent = self.left == 0 && self.unanswered >= UNANSWERED;
@@ -170,6 +175,7 @@ impl Quota {
             }
         };
         self.unanswered = 0;
+        self.is_told = true;
         let reserve = reserve(kept, today.daily_limit);
         let at_once = (today.daily_limit / 100).clamp(LEAST_GRANT, ASK_AFTER);
         let held = taken + others.count * at_once;
@@ -183,7 +189,7 @@ impl Quota {
         let starved_for = now - *self.starved_since.get_or_insert(now);
         let Today {
             daily_limit, remain, ..
-        } = today;
+        } = *today;
         let (english, chinese) = (
             format!("{remain} calls are left of today's {daily_limit}, and {reserve} are kept for single sends"),
             format!("今日额度 {daily_limit} 次剩余 {remain} 次，其中为单条发送保留 {reserve} 次"),
@@ -198,6 +204,12 @@ impl Quota {
             ))),
         }
     }
+}
+
+/// Why a question about the quota failed, if that keeps messages from being sent too.
+fn obstacle(error: CallError, now: i64) -> Option<Ending> {
+    let judged = Judge::new(FirstAnswers::Accepted).judge_call(error, now);
+    judged.filter(|ending| !matches!(ending, Ending::Waits(WaitingFor::Platform, _)))
 }
 
 impl Run<'_> {
@@ -217,8 +229,12 @@ impl Run<'_> {
         });
         let others = senders.ok().map(|senders| Others::of(&self.id, &senders));
         let kept = self.campaign().plan.keep_for_single_sends;
-        let ending = lock(&self.quota).learn(today, kept, others, self.now());
-        if let Some(ending) = ending {
+        let silence = lock(&self.quota).learn(&today, kept, others, self.now());
+        let obstacle = match today {
+            QuotaToday::NoAnswer(Some(error)) => obstacle(error, self.now()),
+            _ => None,
+        };
+        if let Some(ending) = obstacle.or(silence) {
             self.end_phase(PhaseEnd::Ending(ending));
         }
         // What is in flight may be all that is left: WeChat counts it in a moment.
@@ -253,7 +269,7 @@ mod tests {
             if quota.is_unknown(NOW) {
                 quota.begin();
                 if matches!(
-                    quota.learn(today(remain), Some(1_000), ALONE, NOW),
+                    quota.learn(&today(remain), Some(1_000), ALONE, NOW),
                     Some(Ending::Waits(..))
                 ) {
                     return sent;
@@ -285,32 +301,32 @@ mod tests {
         let ids = ["a", "b", "c"].map(str::to_owned);
         for (id, is_first) in [("a", true), ("b", false), ("c", false)] {
             let mut one_of_three = Quota::new();
-            one_of_three.learn(today(4_000), Some(1_000), Some(Others::of(id, &ids)), NOW);
+            one_of_three.learn(&today(4_000), Some(1_000), Some(Others::of(id, &ids)), NOW);
             assert_eq!(one_of_three.left, 1_000, "the others may hold 1,000 each");
-            let verdict = one_of_three.learn(today(3_000), Some(1_000), None, NOW);
+            let verdict = one_of_three.learn(&today(3_000), Some(1_000), None, NOW);
             assert_eq!(
                 matches!(verdict, Some(Ending::Yields(_))),
                 !is_first,
                 "{id}: all that is left may be theirs"
             );
             assert_eq!(one_of_three.left, 0);
-            let verdict = one_of_three.learn(today(3_000), Some(1_000), None, NOW + STARVES_FOR);
+            let verdict = one_of_three.learn(&today(3_000), Some(1_000), None, NOW + STARVES_FOR);
             assert!(
                 matches!(verdict, Some(Ending::Yields(_))),
                 "{id}: nobody waits for ever"
             );
             // The others have yielded.
-            one_of_three.learn(today(3_000), Some(1_000), Some(Others::of(id, &ids[..0])), NOW);
+            one_of_three.learn(&today(3_000), Some(1_000), Some(Others::of(id, &ids[..0])), NOW);
             assert_eq!(one_of_three.left, 1_000);
         }
-        let waits = Quota::new().learn(today(1_000), Some(1_000), Some(Others::of("a", &ids)), NOW);
+        let waits = Quota::new().learn(&today(1_000), Some(1_000), Some(Others::of("a", &ids)), NOW);
         assert!(matches!(waits, Some(Ending::Waits(..))), "only what is kept is left");
     }
 
     #[test]
     fn a_small_grant_is_not_asked_for_anew_at_each_message() {
         let mut quota = Quota::new();
-        quota.learn(today(1_300), Some(1_000), ALONE, NOW);
+        quota.learn(&today(1_300), Some(1_000), ALONE, NOW);
         assert_eq!(quota.left, 300);
         for _ in 0..200 {
             assert!(!quota.is_low(NOW));
@@ -323,13 +339,13 @@ mod tests {
     #[test]
     fn without_an_answer_nothing_more_is_granted() {
         let mut quota = Quota::new();
-        quota.learn(today(1_100), Some(1_000), ALONE, NOW);
+        quota.learn(&today(1_100), Some(1_000), ALONE, NOW);
         quota.take();
-        let verdict = quota.learn(QuotaToday::NoAnswer, Some(1_000), ALONE, NOW);
+        let verdict = quota.learn(&QuotaToday::NoAnswer(None), Some(1_000), ALONE, NOW);
         assert_eq!((verdict, quota.left), (None, 99));
         assert!(!quota.is_low(NOW + 4_999) && quota.is_low(NOW + 5_000));
         quota.forget();
-        let mut ask = || quota.learn(QuotaToday::NoAnswer, Some(1_000), ALONE, NOW);
+        let mut ask = || quota.learn(&QuotaToday::NoAnswer(None), Some(1_000), ALONE, NOW);
         assert_eq!(ask(), None);
         assert!(matches!(ask(), Some(Ending::Waits(WaitingFor::Platform, _))));
     }
@@ -338,7 +354,7 @@ mod tests {
     fn what_goes_out_while_wechat_is_asked_is_counted() {
         let mut quota = Quota::new();
         quota.begin();
-        quota.learn(today(5_000), None, ALONE, NOW);
+        quota.learn(&today(5_000), None, ALONE, NOW);
         assert_eq!(quota.left, 1_000);
         for _ in 0..700 {
             quota.take();
@@ -349,7 +365,7 @@ mod tests {
         for _ in 0..50 {
             quota.take();
         }
-        quota.learn(today(1_800), None, ALONE, NOW);
+        quota.learn(&today(1_800), None, ALONE, NOW);
         assert_eq!(quota.left, 50, "800 above the reserve, of which 750 are under way");
     }
 
@@ -357,8 +373,17 @@ mod tests {
     fn it_is_asked_every_minute_and_an_account_that_may_not_ask_goes_on() {
         let mut quota = Quota::new();
         assert!(quota.is_unknown(NOW));
-        assert_eq!(quota.learn(QuotaToday::NotTold, None, ALONE, NOW), None);
+        assert_eq!(quota.learn(&QuotaToday::NotTold, None, ALONE, NOW), None);
         assert!(!quota.is_unknown(NOW + 59_999) && quota.is_unknown(NOW + 60_000));
         assert!(quota.is_low(NOW + 45_000));
+    }
+
+    /// Such an answer after others is a fault of WeChat's, and what is kept must not be taken for it.
+    #[test]
+    fn an_account_that_was_told_its_quota_has_a_reserve() {
+        let mut quota = Quota::new();
+        quota.learn(&today(1_000), Some(1_000), ALONE, NOW);
+        quota.learn(&QuotaToday::NotTold, Some(1_000), ALONE, NOW);
+        assert_eq!(quota.left, 0);
     }
 }

@@ -124,7 +124,7 @@ impl Call for CheckCallback {
     }
 }
 
-/// Returns today's quota of one API. Errcode 76021 when there is no such path.
+/// Returns today's quota of one API, `None` when the answer has none. Errcode 76021 when there is no such path.
 /// See [WeChat Docs/查询API调用额度](https://developers.weixin.qq.com/doc/service/en/api/apimanage/api_getapiquota.html).
 #[derive(Clone, Copy, Debug)]
 pub struct GetQuota<'a> {
@@ -133,17 +133,17 @@ pub struct GetQuota<'a> {
 }
 
 impl Call for GetQuota<'_> {
-    type Answer = Quota;
+    type Answer = Option<Quota>;
     const PATH: &'static str = "/cgi-bin/openapi/quota/get";
 
     fn body(&self) -> Option<Value> {
         Some(json!({"cgi_path": self.cgi_path}))
     }
 
-    fn read(answer: Value) -> Result<Quota, Unexpected> {
+    fn read(answer: Value) -> Result<Option<Quota>, Unexpected> {
         #[derive(Deserialize)]
         struct Today {
-            quota: Quota,
+            quota: Option<Quota>,
         }
         decoded(answer).map(|today: Today| today.quota)
     }

@@ -216,6 +216,7 @@ async fn quotas_are_read() {
     let quota = client
         .call(&GetQuota { cgi_path: CREATE }, &token, 1, NONE)
         .await
+        .unwrap()
         .unwrap();
     assert_eq!((quota.used, quota.remain), (1, quota.daily_limit - 1));
     let nothing = GetQuota {

@@ -121,6 +121,46 @@ async fn without_an_answer_about_the_quota_it_goes_on() {
     assert_eq!(of(bench.totals().await), expected([("sent", 30)]));
 }
 
+/// A page of a gateway's, in the midst of good answers.
+#[tokio::test]
+async fn an_unreadable_answer_about_the_quota_does_not_give_the_reserve_away() {
+    let bench = bench().await;
+    let openids = bench.stage.wechat.followers(150).await;
+    limit(&bench, 200).await;
+    let html = json!({"body": "<html>busy</html>", "after": 1, "times": 1});
+    bench.stage.wechat.fault(QUOTA, &html).await;
+    let plan = Plan {
+        pace: 100,
+        ..keeping(100)
+    };
+    bench.started(plan, &openids).await;
+    run(&mut start(&bench.stage).await).await;
+    assert_eq!(bench.campaign().await.waiting_for, Some(WaitingFor::Quota));
+    assert_eq!(bench.sends().await, 100);
+}
+
+/// The question about the quota comes first, and says no less than a message would.
+#[tokio::test]
+async fn what_keeps_the_quota_from_being_read_is_said() {
+    for (errcode, waiting_for) in [
+        (40164, WaitingFor::Whitelist),
+        (45009, WaitingFor::Quota),
+        (42001, WaitingFor::Token),
+    ] {
+        let bench = bench().await;
+        let openids = bench.stage.wechat.followers(3).await;
+        let refused = json!({"errcode": errcode, "times": 1000});
+        bench.stage.wechat.fault(QUOTA, &refused).await;
+        bench.started(plan(), &openids).await;
+        run(&mut start(&bench.stage).await).await;
+        let campaign = bench.campaign().await;
+        assert_eq!(campaign.waiting_for, Some(waiting_for), "{campaign:?}");
+        let reason = campaign.reason.unwrap();
+        assert!(reason.contains(&errcode.to_string()), "{reason}");
+        assert_eq!(bench.sends().await, 0);
+    }
+}
+
 /// Its messages are sent, and it waits for their receipts: it needs no quota meanwhile.
 #[tokio::test]
 async fn a_canary_that_waits_keeps_no_quota_from_others() {
