@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::sync::Semaphore;
 use wechat::{
-    campaign::{CHUNK, Change, FirstAnswers, Mark, Recipient},
+    campaign::{CHUNK, Campaign, Change, FirstAnswers, Mark, Recipient},
     sending::REPEAT_IS_SAFE_FOR,
     store::StoredLedger,
 };
@@ -18,10 +18,13 @@ use super::{
     run::{Ended, Run},
 };
 
-/// Seconds of the pace that a chunk is cut into: what is written down as in flight is asked for soon.
-const CLAIMED_AHEAD: u32 = 10;
-/// The fewest recipients that are claimed at once.
-const LEAST_CLAIM: usize = 10;
+/// Seconds of the pace that are written down as in flight: all of that may have been sent when a run dies.
+const CLAIMED_AHEAD: usize = 10;
+/// Chunks whose messages go out at the same time.
+const LEAST_SENDING: usize = 2;
+pub(super) const MOST_SENDING: usize = 6;
+/// The fewest recipients of a chunk that are claimed at once.
+const LEAST_CLAIM: usize = 5;
 /// Recipients that are claimed until WeChat has accepted a message: it may refuse everybody.
 const FIRST_CLAIM: usize = 50;
 /// The pause before the first repeat of an unknown outcome. It doubles up to [`LONGEST_PAUSE`].
@@ -33,6 +36,19 @@ struct Open {
     chunk: u32,
     recipients: Vec<Recipient>,
     stored: StoredLedger,
+}
+
+/// Chunks of a campaign whose messages go out at the same time: while the last answers for one come in, another goes on. With the
+/// size of a chunk it bounds the messages in flight.
+pub(super) fn chunks_sending(campaign: &Campaign) -> usize {
+    let entries = campaign.entries / u64::from(campaign.chunks.max(1));
+    let entries = usize::try_from(entries).unwrap_or(CHUNK).clamp(1, CHUNK);
+    (ahead(campaign) / entries).clamp(LEAST_SENDING, MOST_SENDING)
+}
+
+/// Recipients that are written down as in flight at the same time, if the chunks have as many.
+const fn ahead(campaign: &Campaign) -> usize {
+    campaign.plan.pace as usize * CLAIMED_AHEAD
 }
 
 impl Run<'_> {
@@ -56,6 +72,8 @@ impl Run<'_> {
             stored,
         };
         self.take_over(&mut open).await?;
+        // Before new messages: their time for a repeat is short.
+        self.repeat(&mut open).await?;
         while self.may_go_on() {
             let wanted = self.wanted(&open);
             if wanted.is_empty() {
@@ -109,7 +127,7 @@ impl Run<'_> {
         let campaign = self.campaign();
         let resends = campaign.progress.resend.is_some();
         let is_wanted = |mark| mark == Mark::Again || (mark == Mark::Queued && !resends);
-        let most = usize::try_from(campaign.plan.pace.saturating_mul(CLAIMED_AHEAD)).unwrap_or(CHUNK);
+        let most = ahead(&campaign) / chunks_sending(&campaign);
         let most = most.clamp(LEAST_CLAIM, CHUNK).min(self.left_of_phase());
         let most = match campaign.progress.first_answers {
             FirstAnswers::Accepted => most,
@@ -168,34 +186,41 @@ impl Run<'_> {
     /// Repeats unknown outcomes while WeChat recognises a repeat.
     async fn repeat_unknown(&self, open: &mut Open) -> Result<(), Ended> {
         let mut pause = FIRST_PAUSE;
-        loop {
-            let unknown = self.repeatable(open);
-            if unknown.is_empty() || self.left_of_phase() == 0 || !self.pause(pause).await {
-                return Ok(());
-            }
+        while !self.repeatable(open).is_empty() && self.left_of_phase() > 0 && self.pause(pause).await {
             pause = (pause * 2).min(LONGEST_PAUSE);
-            let before = open.stored.clone();
-            // Receipts of the others in this chunk need not wait for the repeats.
-            open.stored = match self.with_receipts(open.chunk, &before).await {
-                Ok(stored) => stored,
-                Err(Ended::Store(_)) => before.clone(),
-                Err(error) => return Err(error),
-            };
-            let recipients = &open.recipients;
-            let sends = unknown
-                .iter()
-                .map(async |(position, asked_at)| self.send_one(recipients.get(*position)?, *asked_at, true).await);
-            let changes = join_all(sends).await;
-            for ((position, _), change) in unknown.iter().zip(changes) {
-                let is_unknown = open.stored.ledger.marks().get(*position) == Some(&Mark::Unknown);
-                if let Some(change) = change.filter(|_| is_unknown) {
-                    open.stored.ledger.apply(*position, change);
-                }
-            }
-            if open.stored != before {
-                self.store(open, &before).await?;
+            self.repeat(open).await?;
+        }
+        Ok(())
+    }
+
+    /// Asks WeChat once more for those whose outcome is unknown.
+    async fn repeat(&self, open: &mut Open) -> Result<(), Ended> {
+        let unknown = self.repeatable(open);
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let before = open.stored.clone();
+        // Receipts of the others in this chunk need not wait for the repeats.
+        open.stored = match self.with_receipts(open.chunk, &before).await {
+            Ok(stored) => stored,
+            Err(Ended::Store(_)) => before.clone(),
+            Err(error) => return Err(error),
+        };
+        let recipients = &open.recipients;
+        let sends = unknown
+            .iter()
+            .map(async |(position, asked_at)| self.send_one(recipients.get(*position)?, *asked_at, true).await);
+        let changes = join_all(sends).await;
+        for ((position, _), change) in unknown.iter().zip(changes) {
+            let is_unknown = open.stored.ledger.marks().get(*position) == Some(&Mark::Unknown);
+            if let Some(change) = change.filter(|_| is_unknown) {
+                open.stored.ledger.apply(*position, change);
             }
         }
+        if open.stored != before {
+            self.store(open, &before).await?;
+        }
+        Ok(())
     }
 
     /// Stores a chunk's ledger and moves its people in the totals.

@@ -16,10 +16,11 @@ use wechat::{
     lock::lock,
 };
 
-use super::run::{Ended, PhaseEnd, Run};
+use super::{
+    chunk::{MOST_SENDING, chunks_sending},
+    run::{Ended, PhaseEnd, Run},
+};
 
-/// Chunks whose messages go out at the same time. With [`CHUNK`](wechat::campaign::CHUNK) it bounds the messages in flight.
-const CHUNKS_SENDING: usize = 6;
 /// Chunks in work, also those that only repeat unknown outcomes.
 const CHUNKS_OPEN: usize = 40;
 /// Seconds from the last message of a chunk to the looks for its receipts, while the campaign goes on.
@@ -72,7 +73,7 @@ impl<'r> Phase<'r, '_> {
             let sent = run.send_chunk(chunk, self.sending);
             self.tasks.push(sent.map(move |sent| Task::Sent(chunk, sent)).boxed());
             self.next += 1;
-            if self.tasks.len() > CHUNKS_SENDING && self.sending.available_permits() == 0 {
+            if self.tasks.len() > MOST_SENDING && self.sending.available_permits() == 0 {
                 break;
             }
         }
@@ -140,14 +141,14 @@ impl Run<'_> {
                 return Ok(self.phase_end());
             }
         }
-        let (first, chunks) = {
+        let (first, chunks, sending) = {
             let mut campaign = self.campaign();
             campaign.progress.looks_for_receipts = Looks::default();
-            (campaign.progress.position, campaign.chunks)
+            let sending = Semaphore::new(chunks_sending(&campaign));
+            (campaign.progress.position, campaign.chunks, sending)
         };
         // From now on the others can see that this one sends.
         lock(&self.quota).forget();
-        let sending = Semaphore::new(CHUNKS_SENDING);
         let mut phase = Phase {
             run: self,
             sending: &sending,

@@ -43,6 +43,25 @@ async fn a_run_that_dies_loses_nothing_and_doubles_nothing() {
     assert!(bench.received(&openids).await.iter().all(|count| *count == 1));
 }
 
+/// What it had written down may have been sent, and nobody can ask WeChat for it any more.
+#[tokio::test]
+async fn a_run_that_dies_leaves_seconds_of_its_pace_unknown() {
+    for pace in [1, 20] {
+        let bench = bench().await;
+        let openids = bench.stage.wechat.followers(500).await;
+        bench.started(Plan { pace, ..plan() }, &openids).await;
+        kill_while_it_sends(&bench, 3).await;
+        let answered = bench.received(&openids).await.iter().sum::<usize>() as u64;
+        bench.age(TEN_MINUTES).await;
+        bench.stage.table.end_claims().await;
+        // It counts what the dead one has left before it sends.
+        kill_while_it_sends(&bench, 4).await;
+        let claimed = 10 * u64::from(pace);
+        let unknown = bench.totals().await.unknown;
+        assert!(unknown <= answered + claimed, "{unknown} at {pace} a second");
+    }
+}
+
 #[tokio::test]
 async fn what_a_dead_run_sent_long_ago_is_counted_by_its_records_and_receipts_or_unknown() {
     let bench = bench().await;
