@@ -13,6 +13,7 @@ mod scheduled;
 mod time_limit;
 
 use std::{
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -59,6 +60,8 @@ pub const AWS_CALLS: &[&str] = &[
 const BUDGET: Duration = Duration::from_secs(15);
 /// What a run leaves of the function's time, to close its claims.
 const MARGIN: Duration = Duration::from_secs(2);
+/// How long campaigns wait for the single messages that are due.
+const HEAD_START: Duration = Duration::from_secs(15);
 /// Timeout of connecting to own code.
 const CONNECT: Duration = Duration::from_secs(5);
 
@@ -203,11 +206,19 @@ impl App {
     }
 }
 
-/// Sends the messages that are due: single ones first.
+/// Sends the messages that are due: single ones first, but campaigns do not wait for slow answers to them.
 async fn run_messages(account: &Account, limit: TimeLimit<'_>) -> Result<Map<String, Value>, StoreError> {
     let mut done = Map::new();
-    let turns = scheduled::run_due(account, limit).await;
-    let mut campaigns = campaigns::run_due(account, limit).await;
+    let mut singles = pin!(scheduled::run_due(account, limit));
+    let turns = tokio::select! {
+        turns = &mut singles => Some(turns),
+        () = account.clock.sleep(HEAD_START) => None,
+    };
+    let campaigns = campaigns::run_due(account, limit);
+    let (turns, mut campaigns) = match turns {
+        Some(turns) => (turns, campaigns.await),
+        None => tokio::join!(singles, campaigns),
+    };
     if turns.is_err() {
         // The answer is the failure of the scheduled messages.
         campaigns = campaigns.inspect_err(|error| tracing::error!(%error, "the campaigns failed too"));

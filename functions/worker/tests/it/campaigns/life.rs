@@ -1,17 +1,40 @@
 //! The beginning and the end of a campaign: its start, its canary, its deletion.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use serde_json::json;
-use testing::{CAMPAIGN, Fault, Service, eventually, now, now_millis, plan};
+use testing::{CAMPAIGN, Fault, SEND, Service, eventually, now, now_millis, plan, scheduled_message};
 use wechat::{
     campaign::{Audience, CampaignState, Canary, CanaryStep, Order, Plan, Recipient},
     store::MessageStatus,
 };
 
-use super::{bench, expected, of, run};
+use super::{QUOTA, bench, expected, of, run};
 use crate::start;
+
+/// They go first, but slow answers to them must not hold a campaign up for a minute.
+#[tokio::test]
+async fn single_messages_that_hang_do_not_keep_a_campaign_from_beginning() {
+    let bench = bench().await;
+    let openids = bench.stage.wechat.followers(2).await;
+    for number in 0..60 {
+        let single = scheduled_message(now(), None);
+        let scheduled = bench.table.schedule_message(&format!("s{number}"), &single).await;
+        assert_eq!(scheduled.unwrap(), None);
+    }
+    let hangs = json!({"delay_ms": 60_000, "times": 60});
+    bench.stage.wechat.fault(SEND, &hangs).await;
+    bench.started(plan(), &openids).await;
+    let mut worker = start(&bench.stage).await;
+    let began = Instant::now();
+    tokio::select! {
+        done = run(&mut worker) => panic!("the single messages hang: {done}"),
+        () = eventually("the campaign", async || (bench.stage.wechat.calls(QUOTA).await > 0).then_some(())) => {}
+    }
+    let after = began.elapsed().as_secs();
+    assert!((14..21).contains(&after), "{after} s");
+}
 
 #[tokio::test]
 async fn a_canary_whose_receipts_say_failed_stops_it_and_a_good_one_goes_on() {
