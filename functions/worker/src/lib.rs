@@ -150,12 +150,12 @@ impl App {
         let limit = TimeLimit::new(deadline, &self.is_stopping);
         let messages = async {
             match &self.account {
-                Some(account) => run_messages(account, limit).await,
-                None => Ok(Map::new()),
+                Some(account) => run_messages(account, limit).await.map_err(RunError::Messages),
+                None => self.refuse_messages().await,
             }
         };
         let (forwards, messages) = tokio::join!(self.forwards.run(limit), messages);
-        let mut done = messages.map_err(RunError::Messages);
+        let mut done = messages;
         if forwards.is_err() {
             // The answer is the failure of the forwards.
             done = done.inspect_err(|error| tracing::error!(%error, "the messages failed too"));
@@ -165,6 +165,21 @@ impl App {
             done.extend(forwards);
         }
         Ok(Value::Object(done))
+    }
+
+    /// Fails when messages are due: without an access_token nobody sends them.
+    async fn refuse_messages(&self) -> Result<Map<String, Value>, RunError> {
+        let now = self.clock.now();
+        let due = async {
+            let singles = self.table.due_scheduled(now, None).await?;
+            let campaigns = self.table.due_campaigns(now).await?;
+            Ok(!singles.entries.is_empty() || !campaigns.is_empty())
+        };
+        if due.await.map_err(RunError::Messages)? {
+            Err(RunError::NoRefresher)
+        } else {
+            Ok(Map::new())
+        }
     }
 
     async fn run_effects(&self, late: LateEffects, deadline: Deadline) -> Result<Ran, RunError> {
@@ -302,10 +317,10 @@ pub enum RunError {
     /// The further replies were not sent.
     #[error("{}", caused("no further reply was sent", "后续回复均未发送", .0))]
     Further(#[from] FurtherError),
-    /// Further replies need an access_token.
+    /// Messages that are due need an access_token.
     #[error(
-        "further replies cannot be sent: set TOKEN_REFRESHER_FUNCTION to the name of token-refresher \
-         / 无法发送后续回复：请将 TOKEN_REFRESHER_FUNCTION 设为 token-refresher 的函数名"
+        "the messages that are due cannot be sent: set TOKEN_REFRESHER_FUNCTION to the name of token-refresher \
+         / 无法发送到期的消息：请将 TOKEN_REFRESHER_FUNCTION 设为 token-refresher 的函数名"
     )]
     NoRefresher,
     /// The event asks for further replies, and cannot be read.

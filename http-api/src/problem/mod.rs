@@ -324,14 +324,14 @@ impl Problem {
     /// 503: the configuration is missing or invalid. Unauthorized callers see this too, so it reveals nothing private.
     #[must_use]
     pub fn not_configured(error: &ConfigError) -> Self {
-        let hint = if error.awaits_secret() {
+        let hint = if error.awaits_secret() && !error.has_malformed_secret() {
             "Check WECHAT_SECRET_ID, that the function's role allows secretsmanager:GetSecretValue on that secret (and \
              kms:Decrypt with a key of your own), and the way to Secrets Manager: NAT or a VPC endpoint. The log says more. \
              / 请检查 WECHAT_SECRET_ID、函数角色的 secretsmanager:GetSecretValue 权限（自有密钥加密时还需 kms:Decrypt）， \
              以及到 Secrets Manager 的网络（NAT 或 VPC 端点），详见函数日志。"
         } else {
-            "Mend the named values in the secret that WECHAT_SECRET_ID names; they are read again within 10 s. \
-             / 请修正 WECHAT_SECRET_ID 指向的密钥中的上述变量，函数会在 10 秒内重新读取。"
+            "Mend the secret that WECHAT_SECRET_ID names, as said here; it is read again within 10 s. \
+             / 请按以上说明修正 WECHAT_SECRET_ID 指向的密钥，函数会在 10 秒内重新读取。"
         };
         Self::set_up(error.public()).with_hint(hint)
     }

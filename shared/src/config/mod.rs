@@ -224,7 +224,13 @@ impl ConfigError {
     /// Whether the only problem is that the secret could not be read. A later read may complete the configuration.
     #[must_use]
     pub fn awaits_secret(&self) -> bool {
-        matches!(self.secret, Some(SecretError::Unreadable { .. })) && self.problems.is_empty()
+        self.secret.is_some() && self.problems.is_empty()
+    }
+
+    /// Whether there is a secret, and it is not a JSON object.
+    #[must_use]
+    pub const fn has_malformed_secret(&self) -> bool {
+        matches!(self.secret, Some(SecretError::Format(_)))
     }
 
     /// The error type with which an invoked function fails.
@@ -295,7 +301,7 @@ impl<'a> Reader<'a> {
 
     /// Whether an absent value may be in the secret, which could not be read.
     const fn may_be_in_the_secret(&self) -> bool {
-        matches!(self.environment.secret_problem, Some(SecretError::Unreadable { .. }))
+        self.environment.secret_problem.is_some()
     }
 
     fn required(&mut self, name: &str) -> String {

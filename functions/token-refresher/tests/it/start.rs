@@ -70,19 +70,24 @@ fn has_secret(stage: &mut Stage, secrets: &SecretsManager) {
 }
 
 #[tokio::test]
-async fn a_secret_that_is_no_json_object_ends_the_process() {
+async fn a_start_with_a_secret_that_is_no_json_object_fails_its_runs_until_it_is_mended() {
     let answer = json!({"Name": "wechat", "SecretString": "just-the-secret"});
     let mut stage = stage().await;
     let secrets = SecretsManager::start(&answer).await;
     has_secret(&mut stage, &secrets);
     let mut function = stage.function(BINARY).await;
-    assert_eq!(function.exit_code().await, Some(1));
-    let logs = function.logs();
+    let (kind, message) = function.fail(&refresh()).await;
+    assert_eq!(kind, "SecretUnreadable");
     assert!(
-        logs.contains("JSON object") && logs.contains("WECHAT_SECRET_ID") && logs.contains("WECHAT_APP_SECRET"),
-        "{logs}"
+        message.contains("JSON object") && message.contains("WECHAT_SECRET_ID"),
+        "{message}"
     );
-    assert!(!logs.contains("just-the-secret"), "{logs}");
+    assert!(!function.logs().contains("just-the-secret"));
+
+    let mut function = stage.function(BINARY).await;
+    function.started().await;
+    secrets.put(&json!({"WECHAT_APP_SECRET": APP_SECRET}));
+    assert_eq!(function.succeed(&refresh()).await["generation"], 1);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use wechat::{
     store::{ProblemRecord, ScheduledMessage, ScheduledState, StoreErrorKind, Table},
 };
 
-use crate::start;
+use crate::{start, start_with};
 
 const ID: &str = "s1";
 
@@ -255,6 +255,18 @@ async fn a_cancelled_one_is_not_sent() {
         (bench.message().await.state, bench.phone().await),
         (ScheduledState::Cancelled, 0)
     );
+}
+
+/// It would wait for ever, and nobody would know.
+#[tokio::test]
+async fn a_worker_that_can_have_no_token_says_so_when_something_is_due() {
+    let bench = Bench::new().await;
+    let mut worker = start_with(&bench.stage, &[("TOKEN_REFRESHER_FUNCTION", "")]).await;
+    assert_eq!(run(&mut worker).await, json!({}));
+    bench.schedule(0, None).await;
+    let (kind, message) = worker.fail(&json!({"action": "run"})).await;
+    assert_eq!(kind, "NoRefresher");
+    assert!(message.contains("TOKEN_REFRESHER_FUNCTION"), "{message}");
 }
 
 #[tokio::test]
