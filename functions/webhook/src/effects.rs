@@ -10,13 +10,15 @@ use wechat::{
     message::Callback,
 };
 
-use crate::App;
+use crate::{App, patience};
 
 /// Budget of the effects when there is no `worker`. WeChat hangs up after 5 s, which include a cold start and [`CLOSING`].
 /// See [WeChat Docs/被动回复](https://developers.weixin.qq.com/doc/service/guide/product/message/Passive_user_reply_message).
 const ALONE: Duration = Duration::from_secs(2);
 /// Budget of the effects when there is a `worker`. With [`HANDING_OVER`] it is at most [`ALONE`] and [`CLOSING`].
 pub(crate) const BEFORE_WORKER: Duration = Duration::from_millis(1400);
+/// The shortest of these budgets, when little of WeChat's patience is left.
+const SHORTEST: Duration = Duration::from_millis(300);
 /// Budget of the asynchronous invocation of `worker`: some 20 ms, the first time a TLS handshake on a small share of a CPU.
 pub(crate) const HANDING_OVER: Duration = Duration::from_secs(1);
 
@@ -60,20 +62,38 @@ impl fmt::Display for EffectsFailed {
     }
 }
 
-/// Runs the effects of `callback`, if it has any, or hands them over to `worker`. `spent` is deducted from their budget.
-pub(crate) async fn run(app: &App, callback: &Callback, spent: Duration) -> Result<EffectsOutcome, EffectsFailed> {
+/// Runs the effects of `callback`, if it has any, or hands them over to `worker`. The callback came at `arrival` (epoch
+/// milliseconds). `spent` is deducted from their budget.
+pub(crate) async fn run(
+    app: &App,
+    callback: &Callback,
+    arrival: i64,
+    spent: Duration,
+) -> Result<EffectsOutcome, EffectsFailed> {
     if !app.effects.has_any(callback) {
         return Ok(EffectsOutcome::Done);
     }
     // Boxed: the calls to AWS have a large future. Inside the future of every reply, which is moved many times, it would cost
     // a reply without effects more than all its own work.
-    Box::pin(run_or_hand_over(app, callback, spent)).await
+    Box::pin(run_or_hand_over(app, callback, arrival, spent)).await
 }
 
-async fn run_or_hand_over(app: &App, callback: &Callback, spent: Duration) -> Result<EffectsOutcome, EffectsFailed> {
+async fn run_or_hand_over(
+    app: &App,
+    callback: &Callback,
+    arrival: i64,
+    spent: Duration,
+) -> Result<EffectsOutcome, EffectsFailed> {
     let received_at = app.clock.now();
-    let budget = if app.worker.is_some() { BEFORE_WORKER } else { ALONE };
-    let budget = budget.saturating_sub(spent);
+    let left = || patience::left(arrival, app.clock.now_millis());
+    let (budget, after) = match app.worker {
+        Some(_) => (BEFORE_WORKER, HANDING_OVER),
+        None => (ALONE, CLOSING),
+    };
+    let budget = budget
+        .saturating_sub(spent)
+        .min(left().saturating_sub(after))
+        .max(SHORTEST);
     let failed = match app.effects.run(callback, received_at, budget).await {
         Ok(Ran::Now) => return Ok(EffectsOutcome::Done),
         Ok(Ran::Before) => return Ok(EffectsOutcome::Duplicate),
@@ -91,7 +111,7 @@ async fn run_or_hand_over(app: &App, callback: &Callback, spent: Duration) -> Re
     };
     let event = LateEffects::event(callback, received_at, app.effects.publish());
     // Both at once: `worker` waits for a claim that is still held.
-    let handing_over = timeout(HANDING_OVER, worker.hand_over(event));
+    let handing_over = timeout(left().clamp(SHORTEST, HANDING_OVER), worker.hand_over(event));
     let ((), handed_over) = tokio::join!(app.effects.give_up(&failed), handing_over);
     match handed_over.unwrap_or(Err(HandOverError::TooLate)) {
         Ok(()) => Ok(EffectsOutcome::HandedOver(failed.error)),

@@ -13,24 +13,33 @@ use wechat::{
     telemetry::{self, Metric},
 };
 
-use crate::{App, effects::HANDING_OVER};
+use crate::{
+    App,
+    effects::HANDING_OVER,
+    patience::{self, PATIENCE},
+};
 
-/// How long after the callback came in the hand-over may end. Own code may have taken most of WeChat's 5 seconds.
-const WITHIN: Duration = Duration::from_millis(4500);
+/// The shortest budget of the hand-over. Own code may have taken most of WeChat's 5 seconds.
+const SHORTEST: Duration = Duration::from_millis(200);
 
-/// Hands over `then`, if there is any, as the replies that follow the one to `callback`. The callback came in at `received`,
-/// epoch milliseconds.
-pub(crate) async fn hand_over(app: &App, callback: &Callback, then: &[Reply], received: i64) {
+/// Hands over `then`, if there is any, as the replies that follow the one to `callback`. The callback came at `arrival`
+/// (epoch milliseconds).
+pub(crate) async fn hand_over(app: &App, callback: &Callback, then: &[Reply], arrival: i64) {
     if then.is_empty() {
         return;
     }
     // Boxed, as the effects are: it would make the future of every reply larger.
-    Box::pin(try_to_hand_over(app, callback, then, received)).await;
+    Box::pin(try_to_hand_over(app, callback, then, arrival)).await;
 }
 
-async fn try_to_hand_over(app: &App, callback: &Callback, then: &[Reply], received: i64) {
+async fn try_to_hand_over(app: &App, callback: &Callback, then: &[Reply], arrival: i64) {
     let now = app.clock.now_millis();
-    let spent = Duration::from_millis(u64::try_from(now - received).unwrap_or(0));
+    let budget = if now - arrival > PATIENCE {
+        // WeChat has hung up: nobody waits for this answer.
+        HANDING_OVER
+    } else {
+        patience::left(arrival, now).clamp(SHORTEST, HANDING_OVER)
+    };
     let further = FurtherReplies {
         openid: callback.from.clone(),
         key: callback.dedup_key(),
@@ -40,7 +49,6 @@ async fn try_to_hand_over(app: &App, callback: &Callback, then: &[Reply], receiv
     let error = match app.worker.as_deref() {
         None => "WORKER_FUNCTION is not set / 未设置 WORKER_FUNCTION".to_owned(),
         Some(worker) => {
-            let budget = WITHIN.saturating_sub(spent).min(HANDING_OVER);
             let handed_over = timeout(budget, worker.hand_over(further.event())).await;
             match handed_over.unwrap_or(Err(HandOverError::TooLate)) {
                 Ok(()) => return,

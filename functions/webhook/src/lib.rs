@@ -10,6 +10,7 @@ mod forward;
 mod further;
 mod notes;
 mod outcome;
+mod patience;
 mod report;
 mod rules_cache;
 
@@ -190,7 +191,7 @@ fn verify_url(app: &App, query: Result<CallbackQuery, VerifyError>) -> Outcome {
 }
 
 async fn receive(app: &App, query: Result<CallbackQuery, VerifyError>, request: &Request) -> Handled {
-    let received = app.clock.now_millis();
+    let arrival = patience::arrival(request, app.clock.now_millis());
     let opened = query
         .map_err(OpenError::from)
         .and_then(|query| app.verifier.open(&query, request.body(), app.clock.now()));
@@ -207,10 +208,10 @@ async fn receive(app: &App, query: Result<CallbackQuery, VerifyError>, request: 
     let work = async {
         let scan = binding::run(app, &callback).await.map_err(Outcome::ScanFailed)?;
         let spent = scan.as_ref().map_or(Duration::ZERO, |scan| scan.took);
-        let effects = effects::run(app, &callback, spent).await;
+        let effects = effects::run(app, &callback, arrival, spent).await;
         Ok((scan, effects.map_err(Outcome::EffectFailed)?))
     };
-    let forward = forward::run(app, &callback, request);
+    let forward = forward::run(app, &callback, request, arrival);
     let (work, forwarded, rules) = tokio::join!(work, forward, rules);
     let now = app.clock.now();
     let (failed, scan, effects) = match work {
@@ -232,7 +233,7 @@ async fn receive(app: &App, query: Result<CallbackQuery, VerifyError>, request: 
     let outcome = match (failed, own, chosen) {
         (Some(failed), ..) => failed,
         (None, _, Some(reply)) => {
-            further::hand_over(app, &callback, &reply.then, received).await;
+            further::hand_over(app, &callback, &reply.then, arrival).await;
             answer(&callback, &reply.passive, seal.as_ref(), now)
         }
         (None, OwnReply::LeftToRules, None)

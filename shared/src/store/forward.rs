@@ -203,7 +203,8 @@ impl ForwardRecord {
 
 impl Table {
     /// Keeps a callback that was received at `now_millis` before own code is asked: for the run `owner`, which
-    /// asks it now and holds the claim until `until`; or without a run, for `worker`.
+    /// asks it now and holds the claim until `until`, or has no time and leaves it to WeChat's repeat, with a claim that has ended;
+    /// or without a run, for `worker`.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written. The callback may be kept.
@@ -214,13 +215,14 @@ impl Table {
         run: Option<(&str, i64)>,
     ) -> Result<Begun, StoreError> {
         let pk = self.forward_pk(forward.id);
+        let attempts = u32::from(run.is_some_and(|(_, until)| until > now_millis));
         let attributes = [
             ("state", text(ForwardList::Waiting.state())),
             ("body", text(forward.body)),
             ("type", text(forward.kind)),
             ("from", text(forward.from)),
             ("at", number(now_millis.div_euclid(1000))),
-            ("attempts", number(u32::from(run.is_some()))),
+            ("attempts", number(attempts)),
             ("ipk", text(self.due(ForwardList::Waiting.kind()))),
             ("isk", seconds(now_millis + delay_after(1))),
         ];
@@ -230,8 +232,8 @@ impl Table {
         if let Some((owner, until)) = run {
             put = put.item("owner", text(owner)).item("claim_expires_at", seconds(until));
             // The SDK retries a write whose answer was lost.
-            condition.push_str(&format!(" OR ({MINE} AND attempts = :first)"));
-            values.extend(named([(":owner", text(owner)), (":first", number(1))]));
+            condition.push_str(&format!(" OR ({MINE} AND attempts = :attempts)"));
+            values.extend(named([(":owner", text(owner)), (":attempts", number(attempts))]));
         }
         let put = put
             .set_expression_attribute_names(names_in(&[&condition]))

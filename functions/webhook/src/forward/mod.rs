@@ -43,8 +43,6 @@ const KEEPING: Duration = Duration::from_secs(1);
 const SHORTEST: Duration = Duration::from_millis(50);
 /// The pause before looking again at the callback of another delivery: at most 4 times a second.
 const LOOK_EVERY: Duration = Duration::from_millis(260);
-/// Milliseconds. A gateway's time that is older comes from another clock.
-const OLDEST_ARRIVAL: i64 = 10_000;
 /// How long connecting to own code may take.
 const CONNECT: Duration = Duration::from_secs(2);
 
@@ -99,13 +97,17 @@ impl Forwarded {
     }
 }
 
-/// Hands `callback`, which came in `request`, to own code. Returns `None` without own code.
-pub(crate) async fn run(app: &App, callback: &Callback, request: &Request) -> Result<Option<Forwarded>, ForwardFailed> {
+/// Hands `callback`, which came in `request` at `arrival` (epoch milliseconds), to own code. Returns `None` without own code.
+pub(crate) async fn run(
+    app: &App,
+    callback: &Callback,
+    request: &Request,
+    arrival: i64,
+) -> Result<Option<Forwarded>, ForwardFailed> {
     let Some(forwarder) = &app.forwarder else {
         return Ok(None);
     };
     let now = app.clock.now_millis();
-    let arrival = request.arrival(now, OLDEST_ARRIVAL);
     // Boxed for the same reason as the effects.
     Box::pin(forwarder.run(callback, arrival, request.deadline(now)))
         .await
@@ -159,10 +161,13 @@ impl Forwarder {
         };
         let now = self.clock.now_millis();
         let owner = random::hex::<8>();
-        let run = self.may_ask(times, showable).then_some((&*owner, times.claim_ends()));
+        let (has_time, is_open) = (self.has_time(times), self.is_open(showable));
+        // A claim that has ended lets WeChat's repeat ask, which comes with all its time.
+        let until = if has_time { times.claim_ends() } else { now };
+        let run = (!is_open).then_some((&*owner, until));
         let kept = timeout(KEEPING, self.table.begin_forward(new, now, run)).await;
         let table = match kept.map_err(|_| KeepError::TooLate(KEEPING)).and_then(|kept| Ok(kept?)) {
-            Ok(Begun::New) if run.is_none() => return Ok(Forwarded::Kept(None)),
+            Ok(Begun::New) if is_open || !has_time => return Ok(Forwarded::Kept(None)),
             Ok(Begun::New) => {
                 let attempt = ForwardAttempt {
                     id: forward.id,
@@ -290,8 +295,15 @@ impl Forwarder {
     }
 
     fn may_ask(&self, times: Times, showable: Showable) -> bool {
-        let now = self.clock.now_millis();
-        times.budget(now) >= SHORTEST && !lock(&self.breakers).is_open(showable, now)
+        self.has_time(times) && !self.is_open(showable)
+    }
+
+    fn has_time(&self, times: Times) -> bool {
+        times.budget(self.clock.now_millis()) >= SHORTEST
+    }
+
+    fn is_open(&self, showable: Showable) -> bool {
+        lock(&self.breakers).is_open(showable, self.clock.now_millis())
     }
 
     /// Writes the outcome of an attempt, best effort: without it the callback is tried again.

@@ -7,11 +7,8 @@ use wechat::{
     forward::Showable,
 };
 
-/// Milliseconds. WeChat hangs up so long after a request, and delivers again.
-/// See [WeChat Docs/被动回复](https://developers.weixin.qq.com/doc/service/guide/product/message/Passive_user_reply_message).
-const PATIENCE: i64 = 5000;
-/// Milliseconds from a request's arrival in which it is answered.
-const ANSWERED_WITHIN: i64 = 4700;
+use crate::patience::{ANSWERED_WITHIN, PATIENCE, duration};
+
 /// Milliseconds after an attempt for the note of its outcome and for the note for the doctor.
 const AFTER_ATTEMPT: i64 = 600;
 /// The longest budget with which the first delivery is answered by own code. With a longer one, replies may be late: a repeat is.
@@ -94,8 +91,4 @@ impl Times {
 /// When an attempt has to end whose reply the same delivery shows, in epoch milliseconds.
 const fn in_time(arrival: i64) -> i64 {
     arrival + ANSWERED_WITHIN - AFTER_ATTEMPT
-}
-
-fn duration(millis: i64) -> Duration {
-    Duration::from_millis(u64::try_from(millis).unwrap_or(0))
 }

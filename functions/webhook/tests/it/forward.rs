@@ -16,7 +16,7 @@ use testing::{
     now, now_millis,
 };
 
-use crate::setup::{Answer, MODES, Webhook, set_mode, stage_with};
+use crate::setup::{Answer, MODES, Webhook, hand_over, set_mode, stage_with};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const PREVIOUS_SECRET: &str = "whsec_BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcH";
@@ -306,6 +306,11 @@ async fn a_delivery_that_came_too_late_for_own_code_is_kept_and_answered() {
     assert_eq!(webhook.send(&received(&xml, 4_500)).await.content(&xml), RULES);
     assert!(own_code.requests().is_empty());
     assert_eq!(forward(&stage).await["attempts"], 0);
+
+    // WeChat had hung up, and delivers it again.
+    own_code.answer(OwnAnswer::reply("own"));
+    assert_eq!(webhook.send(&received(&xml, 0)).await.content(&xml), "own");
+    assert_eq!(forward(&stage).await["attempts"], 1);
 }
 
 #[tokio::test]
@@ -486,8 +491,11 @@ async fn own_code_that_is_down_is_left_alone_for_a_while() {
 #[tokio::test]
 async fn a_late_reply_is_shown_by_the_first_delivery_that_can_wait_for_it() {
     let own_code = OwnCode::start().await;
-    let stage = stage(&own_code).await;
-    own_code.answer(OwnAnswer::reply("after a while").after(Duration::from_secs(2)));
+    let mut stage = stage(&own_code).await;
+    let reply =
+        json!({"reply": {"type": "text", "content": "after a while", "then": [{"type": "text", "content": "more"}]}});
+    own_code.answer(OwnAnswer::status(200, &reply.to_string()).after(Duration::from_secs(2)));
+    hand_over(&mut stage);
     let late = [("FORWARD_BUDGET_MS", "6000")];
     let mut first = Webhook::start_with(&stage, &late).await;
     let (mut second, mut third) = (
@@ -508,10 +516,13 @@ async fn a_late_reply_is_shown_by_the_first_delivery_that_can_wait_for_it() {
         tokio::time::sleep(Duration::from_millis(500)).await;
         third.send(&received(&xml, 0)).await
     };
-    let delivery = received(&xml, 0);
-    let (first, answered) = tokio::join!(first.send(&delivery), repeats);
+    let delivery = received(&xml, 3_500);
+    let (answer, answered) = tokio::join!(first.send(&delivery), repeats);
     assert_eq!(answered.content(&xml), "after a while");
-    assert_eq!(first.content(&xml), "after a while", "nobody listens any more");
+    assert_eq!(answer.content(&xml), "after a while", "nobody listens any more");
+    // It has more time for what follows than one that WeChat waits for.
+    assert!(!first.0.logs().contains("LostReplies"));
+    assert_eq!(stage.lambda.kept().len(), 2);
     assert_eq!(own_code.requests().len(), 1);
 }
 

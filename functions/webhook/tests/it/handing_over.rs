@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use simulator::Mode;
 use testing::{
     Fault, Service, Stage,
-    event::{receipt, text},
+    event::{callback, receipt, text},
     loopback::{frozen, nobody},
-    now,
+    now, now_millis,
 };
 
 use crate::{
@@ -102,6 +102,23 @@ async fn a_slow_start_a_frozen_table_and_a_slow_lambda_still_end_in_time() {
     let answer = Webhook::start(&stage).await.post(&receipt("1", "success")).await;
     assert_eq!(answer, Answer::success());
     assert!(started.elapsed() < IN_TIME, "{:?}", started.elapsed());
+}
+
+/// The gateway held it back, as behind a start of another instance's.
+#[tokio::test]
+async fn a_callback_that_comes_late_to_the_function_is_answered_in_time() {
+    let stage = handing_over().await.behind_proxies().await;
+    let mut webhook = Webhook::start(&stage).await;
+    webhook.0.started().await;
+    for service in [Service::Table, Service::Lambda] {
+        stage.proxy(service).fail(.., Fault::Freeze);
+    }
+    let late = callback(&receipt("1", "success")).plain();
+    let late = late.with("/requestContext/timeEpoch", now_millis() - 3_000);
+    let started = Instant::now();
+    assert_eq!(webhook.send(&late).await, Answer::try_again());
+    let took = started.elapsed() + Duration::from_secs(3);
+    assert!(took < IN_TIME, "{took:?}");
 }
 
 #[tokio::test]
