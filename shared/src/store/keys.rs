@@ -40,8 +40,14 @@ impl Table {
     /// [`StoreError`] when the table cannot be read or a key is damaged.
     pub async fn api_keys(&self) -> Result<Vec<ApiKey>, StoreError> {
         let item = self.read(&self.pk(KIND), true).await?;
-        let entries = item.as_ref().and_then(entries).into_iter().flatten();
-        let keys = entries.map(|(id, entry)| {
+        let entries = item
+            .as_ref()
+            .and_then(|item| item.get("keys"))
+            .map(AttributeValue::as_m);
+        let entries = entries
+            .transpose()
+            .map_err(|_| StoreError::damaged("GetItem", "the keys are no map"))?;
+        let keys = entries.into_iter().flatten().map(|(id, entry)| {
             let key = entry.as_m().ok().and_then(|entry| read_key(id, entry));
             key.ok_or_else(|| StoreError::damaged("GetItem", format!("the key {id}")))
         });

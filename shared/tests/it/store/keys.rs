@@ -113,13 +113,15 @@ async fn a_damaged_key_is_an_error() {
     damaged.grants.templates = Some(vec![]);
     bench.table.create_api_key(&damaged).await.unwrap();
     assert_eq!(bench.table.api_keys().await.unwrap(), [damaged]);
-    let update = bench.client.update_item().table_name(&bench.name);
-    let update = update
-        .key("pk", AttributeValue::S(format!("keys#{}", bench.app_id)))
-        .update_expression("SET #keys.k1.templates = :damaged")
-        .expression_attribute_names("#keys", "keys")
-        .expression_attribute_values(":damaged", AttributeValue::N("7".to_owned()));
-    update.send().await.unwrap();
-    let error = bench.table.api_keys().await.unwrap_err();
-    assert_eq!(error.kind(), wechat::store::StoreErrorKind::Damaged);
+    for expression in ["SET #keys.k1.templates = :damaged", "SET #keys = :damaged"] {
+        let update = bench.client.update_item().table_name(&bench.name);
+        let update = update
+            .key("pk", AttributeValue::S(format!("keys#{}", bench.app_id)))
+            .update_expression(expression)
+            .expression_attribute_names("#keys", "keys")
+            .expression_attribute_values(":damaged", AttributeValue::N("7".to_owned()));
+        update.send().await.unwrap();
+        let error = bench.table.api_keys().await.unwrap_err();
+        assert_eq!(error.kind(), wechat::store::StoreErrorKind::Damaged, "{expression}");
+    }
 }
