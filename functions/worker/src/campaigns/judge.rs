@@ -6,13 +6,15 @@ use wechat::{
     api::{ApiError, Rejection},
     campaign::{Change, FirstAnswers, WaitingFor},
     clock::until_midnight_in_beijing,
-    errcode::is_about_the_whitelist,
+    errcode::{Class, is_about_the_whitelist},
     sending::{Doubt, Obstacle, refusal},
     token::{CallError, CallFailure, TokenError},
 };
 
 /// Refusals from the very first answer on that stop a campaign.
 const FIRST: u32 = 50;
+/// Refusals in a row with one errcode that nobody knows, after which it is taken to be about everybody.
+const ALIKE: u32 = 50;
 /// Answers in a row of which half may be refusals.
 const WINDOW: usize = 200;
 /// Attempts in a row without a clear answer after which WeChat is taken to be down.
@@ -69,6 +71,8 @@ pub(crate) struct Judge {
     /// The last answers of this run: whether each was a refusal.
     last: VecDeque<bool>,
     doubt: Doubt,
+    /// The last errcode, if nobody knows it, and how many answers in a row had it.
+    alike: (i64, u32),
     silent: u32,
     silent_since: i64,
 }
@@ -80,6 +84,7 @@ impl Judge {
             clear_answers: 0,
             last: VecDeque::with_capacity(WINDOW),
             doubt: Doubt::default(),
+            alike: (0, 0),
             silent: 0,
             silent_since: 0,
         }
@@ -96,6 +101,7 @@ impl Judge {
     ) -> Judgement {
         let error = match sent {
             Ok(msgid) => {
+                self.alike = (0, 0);
                 return Judgement {
                     change: Change::Sent(msgid),
                     verdict: self.answered(false),
@@ -153,9 +159,22 @@ impl Judge {
             Some(Obstacle::Platform) => self.no_clear_answer(now),
             // The repeats of one message are about one recipient.
             None if is_repeat && rejection.entry().may_be_about_one_recipient() => Verdict::GoesOn,
-            None if self.doubt.is_about_everybody(rejection) => Ending::Stops(reason()).into(),
+            None if self.doubt.is_about_everybody(rejection) || self.is_alike(rejection) => {
+                Ending::Stops(reason()).into()
+            }
             None => Verdict::GoesOn,
         }
+    }
+
+    /// Whether so many recipients in a row were refused with this errcode, which nobody knows, that it is about everybody.
+    fn is_alike(&mut self, rejection: &Rejection) -> bool {
+        let Rejection { errcode, .. } = *rejection;
+        self.alike = match self.alike {
+            _ if rejection.entry().class != Class::Unknown => (0, 0),
+            (last, times) if last == errcode => (errcode, times + 1),
+            _ => (errcode, 1),
+        };
+        self.alike.1 >= ALIKE
     }
 
     /// Counts the refusal of a repeat. The recipient's first attempt may have been accepted, and counts neither way.
@@ -301,6 +320,21 @@ mod tests {
 
     fn judge() -> Judge {
         Judge::new(FirstAnswers::default())
+    }
+
+    #[test]
+    fn an_errcode_that_nobody_knows_stops_the_campaign_when_all_get_it() {
+        let mut judge = judge();
+        for answer in [Ok("1".to_owned()), refused(99_999), Ok("2".to_owned())] {
+            assert_eq!(judge.judge(answer, ASKED, false, NOW).verdict, Verdict::GoesOn);
+        }
+        for _ in 1..ALIKE {
+            assert_eq!(judge.judge(refused(99_999), ASKED, false, NOW).verdict, Verdict::GoesOn);
+        }
+        assert!(matches!(
+            judge.judge(refused(99_999), ASKED, false, NOW).verdict,
+            Verdict::Ends(Ending::Stops(_))
+        ));
     }
 
     #[test]

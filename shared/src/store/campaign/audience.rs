@@ -16,7 +16,7 @@ use crate::{
 /// Chunks or ledgers that one read returns.
 pub const CHUNKS_AT_ONCE: usize = 100;
 /// Seconds. How long the name of a part is remembered. The audience itself is kept as long as the campaign.
-const PART_REMEMBERED_FOR: i64 = 60 * 24 * 3600;
+const PART_REMEMBERED_FOR: i64 = 30 * 24 * 3600;
 
 /// What became of a part that a caller has sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
