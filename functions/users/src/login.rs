@@ -128,6 +128,8 @@ const WAIT_AT_MOST: Duration = Duration::from_secs(20);
 const LOOK_AGAIN: Duration = Duration::from_millis(300);
 /// What the exchange leaves of the request's time, to store its outcome.
 const STORING: Duration = Duration::from_secs(2);
+/// How long the outcome is stored again while the table fails: the visitor waits.
+const STORED_WITHIN: Duration = Duration::from_secs(6);
 /// The errcodes about WeChat's code: it is wrong, used, expired or missing. Another exchange cannot mend them.
 /// See [WeChat Docs/网页授权](https://developers.weixin.qq.com/doc/offiaccount/OA_Web_Apps/Wechat_webpage_authorization.html).
 const ABOUT_THE_CODE: [i64; 4] = [40029, 40163, 42003, 41008];
@@ -275,6 +277,19 @@ async fn end(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Pa
     }
 }
 
+/// The end of a login is not stored.
+struct Unstored {
+    error: StoreError,
+    /// The end, if it holds all the same: the person may be bound by now, and is told so.
+    end: Option<LoginEnd>,
+}
+
+impl From<StoreError> for Unstored {
+    fn from(error: StoreError) -> Self {
+        Self { error, end: None }
+    }
+}
+
 /// A login that this request has claimed.
 struct Claimed<'a> {
     app: &'a App,
@@ -307,7 +322,7 @@ impl Claimed<'_> {
 
     /// Stores how the login ends with `exchanged`: an identity, or the errcode with which WeChat refused the code. `None` when
     /// another request may have taken over the claim.
-    async fn store(&self, exchanged: &Result<Identity, i64>) -> Result<Option<LoginEnd>, StoreError> {
+    async fn store(&self, exchanged: &Result<Identity, i64>) -> Result<Option<LoginEnd>, Unstored> {
         let table = &self.app.account.table;
         let identity = match exchanged {
             Ok(identity) if identity.is_snapshot => return self.end(LoginEnd::Snapshot).await,
@@ -332,17 +347,25 @@ impl Claimed<'_> {
         }
     }
 
-    async fn end(&self, end: LoginEnd) -> Result<Option<LoginEnd>, StoreError> {
-        let ended = self.app.account.table.end_login(self.state, self.owner, &end).await?;
-        Ok(ended.then_some(end))
+    async fn end(&self, end: LoginEnd) -> Result<Option<LoginEnd>, Unstored> {
+        match self.app.account.table.end_login(self.state, self.owner, &end).await {
+            Ok(ended) => Ok(ended.then_some(end)),
+            Err(error) => Err(Unstored { error, end: Some(end) }),
+        }
     }
 
     /// Stores the end again until it is stored, another request has the claim, or the time is over: WeChat's code is spent, so
     /// nobody can ask again who it is.
     async fn persist(&self, exchanged: &Result<Identity, i64>) -> Result<Option<LoginEnd>, Page> {
         let Account { table, clock, .. } = &self.app.account;
+        let within = self.deadline.within(clock.now_millis(), STORED_WITHIN);
+        let mut known = None;
         loop {
-            let error = match self.store(exchanged).await {
+            let stored = match &known {
+                Some(end) => self.end(LoginEnd::clone(end)).await,
+                None => self.store(exchanged).await,
+            };
+            let error = match stored {
                 Ok(Some(end)) => return Ok(Some(end)),
                 // Another transaction was at the same items, or another request took over the claim.
                 Ok(None) => match table.claim_login(self.state, self.owner, self.app.now()).await {
@@ -351,14 +374,17 @@ impl Claimed<'_> {
                     Ok(LoginClaim::InProgress | LoginClaim::Unknown) => return Ok(None),
                     Err(error) => Some(error),
                 },
-                Err(error) => Some(error),
+                Err(Unstored { error, end }) => {
+                    known = end.or(known);
+                    Some(error)
+                }
             };
-            let pause = self.deadline.budget(clock.now_millis(), LOOK_AGAIN, STORING);
+            let pause = within.budget(clock.now_millis(), LOOK_AGAIN, STORING);
             if pause.is_zero() {
                 if let Some(error) = error {
                     tracing::error!(%error, "the end of a login cannot be stored");
                 }
-                return Err(html::NOT_STORED);
+                return known.map(Some).ok_or(html::NOT_STORED);
             }
             clock.sleep(pause).await;
         }

@@ -7,6 +7,9 @@ use wechat::{
 
 use super::{BAD_ANSWER, Kind, Problem, WECHAT_REFUSED};
 
+/// The hint when something between the bundle and WeChat may be at fault.
+const ON_THE_WAY: &str = "Check WECHAT_API_BASE and the proxy on the way. / 请检查 WECHAT_API_BASE 与途经的代理。";
+
 impl Problem {
     /// Creates the problem of a refusal by WeChat. `now` is in epoch seconds.
     #[must_use]
@@ -42,9 +45,8 @@ impl Problem {
                 "Check WECHAT_API_BASE and the way out: NAT, security group, proxy. \
                  / 请检查 WECHAT_API_BASE 与出口网络（NAT、安全组、代理）。",
             ),
-            ApiError::Timeout { .. } | ApiError::Interrupted { .. } | ApiError::OutOfTime { .. } => {
-                Self::timeout(error.to_string())
-            }
+            ApiError::Interrupted { .. } => Self::timeout(error.to_string()).with_hint(ON_THE_WAY),
+            ApiError::Timeout { .. } | ApiError::OutOfTime { .. } => Self::timeout(error.to_string()),
             ApiError::Status { .. } | ApiError::Unreadable { .. } => Self::bad_answer(error.to_string()),
         };
         problem.for_operators()
@@ -53,7 +55,6 @@ impl Problem {
     /// 502: the answer is not WeChat's.
     #[must_use]
     pub fn bad_answer(detail: impl Into<String>) -> Self {
-        Self::new(BAD_ANSWER, detail)
-            .with_hint("Check WECHAT_API_BASE and the proxy on the way. / 请检查 WECHAT_API_BASE 与途经的代理。")
+        Self::new(BAD_ANSWER, detail).with_hint(ON_THE_WAY)
     }
 }
