@@ -1,6 +1,10 @@
 //! The accounts whose data the table holds: the simulated one is kept there, and data of another one is not served.
 
-use aws_sdk_dynamodb::{Client, error::SdkError, types::AttributeValue};
+use aws_sdk_dynamodb::{
+    Client,
+    error::{ProvideErrorMetadata, SdkError},
+    types::AttributeValue,
+};
 use embedded_table::TABLE_NAME;
 use simulator::Account;
 use wechat::{aws, json};
@@ -18,7 +22,7 @@ const DOCUMENT: &str = "document";
 /// [`LocalError`] when it cannot be read.
 pub(crate) async fn simulated(table: &Client) -> Result<Option<Account>, LocalError> {
     let read = table.get_item().table_name(TABLE_NAME).key("pk", key(SIMULATED));
-    let item = read.send().await.map_err(failed)?.item;
+    let item = read.send().await.map_err(|error| failed(&error))?.item;
     let document = item.as_ref().and_then(|item| item.get(DOCUMENT)?.as_s().ok());
     let account = document.map(|document| serde_json::from_str(document));
     account
@@ -36,7 +40,7 @@ pub(crate) async fn keep(table: &Client, account: &Account) -> Result<(), LocalE
         .table_name(TABLE_NAME)
         .item("pk", key(SIMULATED))
         .item(DOCUMENT, AttributeValue::S(json::write(account)));
-    put.send().await.map_err(failed)?;
+    put.send().await.map_err(|error| failed(&error))?;
     Ok(())
 }
 
@@ -48,7 +52,7 @@ pub(crate) async fn keep(table: &Client, account: &Account) -> Result<(), LocalE
 pub(crate) async fn forget_ticket(table: &Client, app_id: &str) -> Result<(), LocalError> {
     let ticket = key(&format!("ticket#{app_id}"));
     let delete = table.delete_item().table_name(TABLE_NAME).key("pk", ticket);
-    delete.send().await.map_err(failed)?;
+    delete.send().await.map_err(|error| failed(&error))?;
     Ok(())
 }
 
@@ -61,7 +65,7 @@ pub(crate) async fn warn_of_another(table: &Client, app_id: &str) -> Result<(), 
     let mut items = scan.into_paginator().items().send();
     let mut other = None;
     while let Some(item) = items.next().await {
-        let item = item.map_err(failed)?;
+        let item = item.map_err(|error| failed(&error))?;
         let pk = item.get("pk").and_then(|pk| pk.as_s().ok());
         match pk.and_then(|pk| pk.split('#').nth(1)) {
             Some(found) if found == app_id => return Ok(()),
@@ -82,6 +86,6 @@ fn key(pk: &str) -> AttributeValue {
     AttributeValue::S(pk.to_owned())
 }
 
-fn failed<E: aws_sdk_dynamodb::error::ProvideErrorMetadata, R>(error: SdkError<E, R>) -> LocalError {
-    LocalError::Stored(aws::describe(&error))
+fn failed<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> LocalError {
+    LocalError::Stored(aws::describe(error))
 }

@@ -494,7 +494,7 @@ async fn a_late_reply_is_shown_by_the_first_delivery_that_can_wait_for_it() {
     let mut stage = stage(&own_code).await;
     let reply =
         json!({"reply": {"type": "text", "content": "after a while", "then": [{"type": "text", "content": "more"}]}});
-    own_code.answer(OwnAnswer::status(200, &reply.to_string()).after(Duration::from_secs(2)));
+    own_code.answer(OwnAnswer::status(200, reply.to_string()).after(Duration::from_secs(2)));
     hand_over(&mut stage);
     let late = [("FORWARD_BUDGET_MS", "6000")];
     let mut first = Webhook::start_with(&stage, &late).await;

@@ -113,7 +113,7 @@ async fn a_callback_that_comes_late_to_the_function_is_answered_in_time() {
     for service in [Service::Table, Service::Lambda] {
         stage.proxy(service).fail(.., Fault::Freeze);
     }
-    let late = callback(&receipt("1", "success")).plain();
+    let late = callback(receipt("1", "success")).plain();
     let late = late.with("/requestContext/timeEpoch", now_millis() - 3_000);
     let started = Instant::now();
     assert_eq!(webhook.send(&late).await, Answer::try_again());
