@@ -16,6 +16,7 @@ use wechat::{
 
 use crate::{
     App,
+    etag::refuse_if_match,
     menu::{done, faulty},
 };
 
@@ -56,6 +57,7 @@ pub(crate) const ROUTES: &[Route<App>] = &[
 /// See [WeChat Docs/个性化菜单](https://developers.weixin.qq.com/doc/service/en/Custom_Menus/Personalized_menu_interface.html).
 async fn add(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
     let deadline = request.deadline();
+    refuse_if_match(request.headers())?;
     let menu = &menu::conditional_menu(&request.json()?).map_err(faulty)?;
     refuse_beside_rollback(app).await?;
     let menuid = app.account.call(&AddConditionalMenu { menu }, deadline).await?;
@@ -68,6 +70,7 @@ async fn add(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Pr
 /// Serves `DELETE /api/menu/conditional/{menuid}`.
 async fn delete(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
     let (menuid, deadline) = (request.parameter("menuid"), request.deadline());
+    refuse_if_match(request.headers())?;
     if menuid.is_empty() || !menuid.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(
             Problem::bad_request("menuid must be a decimal number / menuid 应为十进制数字").with_field("menuid"),

@@ -117,6 +117,16 @@ async fn a_dry_run_names_the_changes_and_makes_none() {
         let (status, problem) = admin.ask(api(method, path).json(&menu("new"))).await.parts();
         assert_eq!(status, 400, "{path}: {problem}");
     }
+    // Nor one that counts on a version.
+    for (method, path) in [("POST", "/api/menu/conditional"), ("DELETE", "/api/menu/conditional/1")] {
+        let request = api(method, path).json(&menu("new")).header("if-match", "\"0123\"");
+        let (status, problem) = admin.ask(request).await.parts();
+        assert_eq!(
+            (status, &problem["field"]),
+            (400, &json!("If-Match")),
+            "{path}: {problem}"
+        );
+    }
     assert_eq!(admin.ask(api("PATCH", "/api/menu?dry_run=true")).await.status, 405);
     assert_eq!(admin.post("/api/menus?dry_run=true", &Value::Null).await.status, 404);
     assert_eq!(admin.get("/api/menu").await.body["menu"]["button"][0]["name"], "old");
