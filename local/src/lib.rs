@@ -87,7 +87,9 @@ pub enum LocalError {
     #[error(transparent)]
     Table(#[from] StartError),
     /// What earlier runs stored cannot be read or changed.
-    #[error("the data of earlier runs cannot be read: {0} / 无法读取此前运行的数据")]
+    #[error(
+        "the data of earlier runs cannot be used: {0} (choose another folder with --data) / 无法使用此前运行的数据，可用 --data 另选目录"
+    )]
     Stored(String),
     /// The simulator does not start.
     #[error("the simulated platform does not start: {0} / 模拟平台无法启动")]

@@ -31,7 +31,7 @@ macro_rules! names {
         impl<'de> serde::Deserialize<'de> for $type {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let name = <std::borrow::Cow<'_, str>>::deserialize(deserializer)?;
-                Self::parse(&name).ok_or_else(|| serde::de::Error::custom(format!("{name} is none of its names")))
+                Self::parse(&name).ok_or_else(|| serde::de::Error::custom(format!("unknown name {name}")))
             }
         }
     };

@@ -173,14 +173,14 @@ impl QuotaToday {
     }
 }
 
-/// The HTTP status for a path that there is not.
-const NOT_FOUND: u16 = 404;
+/// The HTTP statuses for a path that there is not, or that a proxy does not let through.
+const REFUSED_PATH: [u16; 4] = [400, 403, 404, 405];
 
 /// Whether the same question would fail again: WeChat refuses it, or there is no such path.
 fn is_for_good(error: &CallError) -> bool {
     match &error.cause {
         CallFailure::Api(ApiError::Rejected { rejection, .. }) => Obstacle::of(rejection.errcode).is_none(),
-        CallFailure::Api(ApiError::Status { status, .. }) => *status == NOT_FOUND,
+        CallFailure::Api(ApiError::Status { status, .. }) => REFUSED_PATH.contains(status),
         CallFailure::Api(_) | CallFailure::Token(_) => false,
     }
 }

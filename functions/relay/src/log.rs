@@ -16,8 +16,10 @@ use crate::{answer::Failure, calls::Refused};
 
 /// Bytes. A longer path is not logged.
 const LONGEST_PATH: usize = 128;
-/// Bytes. No path of WeChat's has a longer segment: one that has may be a token or a key that stands in the wrong place.
-const LONGEST_SEGMENT: usize = 30;
+/// Bytes. A longer segment may be a token that stands in the wrong place; those of WeChat's paths are shorter.
+const LONGEST_SEGMENT: usize = 40;
+/// Hexadecimal digits of the keys that the guides have people make. No path of WeChat's has as many in a row.
+const SHORTEST_HEX_KEY: usize = 32;
 /// What is logged in place of such a segment.
 const MASK: &str = "*";
 /// The id under which calls with `API_KEYS` are counted.
@@ -89,7 +91,9 @@ impl CallLog {
 }
 
 fn masked(segment: &str) -> &str {
-    if segment.len() > LONGEST_SEGMENT || segment.starts_with(KEY_PREFIX) {
+    let is_hex = segment.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_key = segment.starts_with(KEY_PREFIX) || (is_hex && segment.len() >= SHORTEST_HEX_KEY);
+    if is_key || segment.len() > LONGEST_SEGMENT {
         MASK
     } else {
         segment

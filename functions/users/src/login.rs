@@ -381,9 +381,8 @@ impl Claimed<'_> {
             };
             let pause = within.budget(clock.now_millis(), LOOK_AGAIN, STORING);
             if pause.is_zero() {
-                if let Some(error) = error {
-                    tracing::error!(%error, "the end of a login cannot be stored");
-                }
+                let error = error.map_or_else(|| "transactions conflict".to_owned(), |error| error.to_string());
+                tracing::error!(error, "the end of a login cannot be stored");
                 return known.map(Some).ok_or(html::NOT_STORED);
             }
             clock.sleep(pause).await;

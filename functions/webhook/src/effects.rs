@@ -85,16 +85,13 @@ async fn run_or_hand_over(
     spent: Duration,
 ) -> Result<EffectsOutcome, EffectsFailed> {
     let received_at = app.clock.now();
-    let left = || patience::left(arrival, app.clock.now_millis());
-    let (budget, after) = match app.worker {
+    let budget = |after, at_most| patience::budget(arrival, app.clock.now_millis(), after, SHORTEST, at_most);
+    let (at_most, after) = match app.worker {
         Some(_) => (BEFORE_WORKER, HANDING_OVER),
         None => (ALONE, CLOSING),
     };
-    let budget = budget
-        .saturating_sub(spent)
-        .min(left().saturating_sub(after))
-        .max(SHORTEST);
-    let failed = match app.effects.run(callback, received_at, budget).await {
+    let running = budget(after, at_most.saturating_sub(spent));
+    let failed = match app.effects.run(callback, received_at, running).await {
         Ok(Ran::Now) => return Ok(EffectsOutcome::Done),
         Ok(Ran::Before) => return Ok(EffectsOutcome::Duplicate),
         Err(failed) => failed,
@@ -111,7 +108,7 @@ async fn run_or_hand_over(
     };
     let event = LateEffects::event(callback, received_at, app.effects.publish());
     // Both at once: `worker` waits for a claim that is still held.
-    let handing_over = timeout(left().clamp(SHORTEST, HANDING_OVER), worker.hand_over(event));
+    let handing_over = timeout(budget(Duration::ZERO, HANDING_OVER), worker.hand_over(event));
     let ((), handed_over) = tokio::join!(app.effects.give_up(&failed), handing_over);
     match handed_over.unwrap_or(Err(HandOverError::TooLate)) {
         Ok(()) => Ok(EffectsOutcome::HandedOver(failed.error)),

@@ -13,11 +13,7 @@ use wechat::{
     telemetry::{self, Metric},
 };
 
-use crate::{
-    App,
-    effects::HANDING_OVER,
-    patience::{self, PATIENCE},
-};
+use crate::{App, effects::HANDING_OVER, patience};
 
 /// The shortest budget of the hand-over. Own code may have taken most of WeChat's 5 seconds.
 const SHORTEST: Duration = Duration::from_millis(200);
@@ -34,12 +30,7 @@ pub(crate) async fn hand_over(app: &App, callback: &Callback, then: &[Reply], ar
 
 async fn try_to_hand_over(app: &App, callback: &Callback, then: &[Reply], arrival: i64) {
     let now = app.clock.now_millis();
-    let budget = if now - arrival > PATIENCE {
-        // WeChat has hung up: nobody waits for this answer.
-        HANDING_OVER
-    } else {
-        patience::left(arrival, now).clamp(SHORTEST, HANDING_OVER)
-    };
+    let budget = patience::budget(arrival, now, Duration::ZERO, SHORTEST, HANDING_OVER);
     let further = FurtherReplies {
         openid: callback.from.clone(),
         key: callback.dedup_key(),

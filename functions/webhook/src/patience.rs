@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http_api::Request;
 
-/// Milliseconds. WeChat hangs up so long after a request, and delivers again.
+/// Milliseconds after a request at which WeChat hangs up. It delivers again then.
 /// See [WeChat Docs/被动回复](https://developers.weixin.qq.com/doc/service/guide/product/message/Passive_user_reply_message).
 pub(crate) const PATIENCE: i64 = 5000;
 /// Milliseconds from a request's arrival in which it is answered.
@@ -17,9 +17,14 @@ pub(crate) fn arrival(request: &Request, now: i64) -> i64 {
     request.arrival(now, OLDEST_ARRIVAL)
 }
 
-/// How long it is from `now` to the time at which a request has to be answered that came at `arrival`. Epoch milliseconds.
-pub(crate) fn left(arrival: i64, now: i64) -> Duration {
-    duration(arrival + ANSWERED_WITHIN - now)
+/// The budget of a step that leaves the time `after` it, `at_most` and `at_least` so long, for a request that came at `arrival`.
+/// Once WeChat has hung up nobody waits, and there is time for all of it. Epoch milliseconds.
+pub(crate) fn budget(arrival: i64, now: i64, after: Duration, at_least: Duration, at_most: Duration) -> Duration {
+    if now - arrival > PATIENCE {
+        return at_most;
+    }
+    let left = duration(arrival + ANSWERED_WITHIN - now).saturating_sub(after);
+    left.max(at_least).min(at_most)
 }
 
 pub(crate) fn duration(millis: i64) -> Duration {

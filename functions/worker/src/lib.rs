@@ -210,7 +210,7 @@ impl App {
     /// Serves the event in `message`. Returns the entry of `batchItemFailures` if that failed.
     async fn failed_message(&self, message: &Value, deadline: Deadline) -> Option<Value> {
         let outcome = match event_in(message) {
-            // Lambda moves failed runs to the queue too. The next minute's run has done since what is due.
+            // Lambda moves failed runs to the queue too. A later run of the schedule has done their work.
             Some(event) if is_run(&event) => return None,
             Some(event) => self.act(&event, deadline).await,
             None => Err(RunError::NotAMessage),
@@ -317,10 +317,10 @@ pub enum RunError {
     /// The further replies were not sent.
     #[error("{}", caused("no further reply was sent", "后续回复均未发送", .0))]
     Further(#[from] FurtherError),
-    /// Messages that are due need an access_token.
+    /// Messages that are due, and further replies, need an access_token.
     #[error(
-        "the messages that are due cannot be sent: set TOKEN_REFRESHER_FUNCTION to the name of token-refresher \
-         / 无法发送到期的消息：请将 TOKEN_REFRESHER_FUNCTION 设为 token-refresher 的函数名"
+        "messages cannot be sent: set TOKEN_REFRESHER_FUNCTION to the name of token-refresher \
+         / 无法发送消息：请将 TOKEN_REFRESHER_FUNCTION 设为 token-refresher 的函数名"
     )]
     NoRefresher,
     /// The event asks for further replies, and cannot be read.

@@ -19,7 +19,7 @@ use crate::time_limit::TimeLimit;
 
 /// Messages that a run sends at the same time.
 const AT_ONCE: usize = 20;
-/// How long a run takes at most: campaigns that are due wait for it. The next minute's goes on.
+/// How long a run takes at most. The next minute's goes on.
 const LONGEST_RUN: Duration = Duration::from_secs(60);
 /// What a run leaves of the function's time: for WeChat's last answers, and to record them.
 const MARGIN: Duration = Duration::from_secs(10);

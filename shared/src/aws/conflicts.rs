@@ -8,7 +8,7 @@ use aws_smithy_runtime_api::client::{
     retries::classifiers::{ClassifyRetry, RetryAction},
 };
 
-/// Tells writes that conflicted with a transaction.
+/// Classifies a write that conflicted with a transaction as transient.
 #[derive(Debug)]
 pub(super) struct TransactionConflicts;
 

@@ -98,7 +98,7 @@ impl Environment {
         Ok(self)
     }
 
-    /// Adds the values of the secret, or keeps the reason why it could not be read. A configuration then fails with this reason
+    /// Adds the values of the secret, or keeps the reason why it gave none. A configuration then fails with this reason
     /// next to its other problems.
     #[must_use]
     pub fn completed(self, secret: Result<&str, SecretError>) -> Self {
@@ -221,7 +221,7 @@ impl ConfigError {
         all
     }
 
-    /// Whether the only problem is that the secret could not be read. A later read may complete the configuration.
+    /// Whether the only problem is that the secret could not be read, or is malformed. A later read may complete the configuration.
     #[must_use]
     pub fn awaits_secret(&self) -> bool {
         self.secret.is_some() && self.problems.is_empty()
@@ -299,7 +299,7 @@ impl<'a> Reader<'a> {
         self.environment.get(name)
     }
 
-    /// Whether an absent value may be in the secret, which could not be read.
+    /// Whether an absent value may be in the secret, which gave no values.
     const fn may_be_in_the_secret(&self) -> bool {
         self.environment.secret_problem.is_some()
     }

@@ -4,20 +4,13 @@
 //! claim has expired (`claim_expires_at`), because its owner died. The token's lease follows the same rule with older
 //! attribute names.
 
-use std::time::Duration;
-
 use aws_sdk_dynamodb::{
-    config::http::HttpResponse,
     error::SdkError,
-    operation::update_item::{UpdateItemError, UpdateItemOutput, builders::UpdateItemFluentBuilder},
+    operation::update_item::{UpdateItemError, builders::UpdateItemFluentBuilder},
     types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure, error::ConditionalCheckFailedException},
 };
 
 use super::{Attributes, StoreError, Table, get_number, named, names_in, text, written_if};
-
-/// How often an update is sent that meets a transaction.
-const CONFLICTS: u8 = 5;
-const CONFLICT_PAUSE: Duration = Duration::from_millis(40);
 
 /// The run `:owner` holds the claim.
 pub(super) const MINE: &str = "#owner = :owner";
@@ -34,7 +27,7 @@ impl Table {
         let update = update
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        match send_between_transactions(update).await {
+        match update.send().await {
             Ok(output) => Ok(Ok(output.attributes.unwrap_or_default())),
             Err(error) => self.refused_update(pk, &error).await.map(Err),
         }
@@ -93,26 +86,6 @@ impl Table {
             None => Ok(self.read(pk, true).await?.unwrap_or_default()),
         }
     }
-}
-
-/// Sends an update. DynamoDB refuses one while a transaction changes the item, which takes some milliseconds: the update is then
-/// sent again.
-pub(super) async fn send_between_transactions(
-    update: UpdateItemFluentBuilder,
-) -> Result<UpdateItemOutput, SdkError<UpdateItemError, HttpResponse>> {
-    for _ in 1..CONFLICTS {
-        match update.clone().send().await {
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(UpdateItemError::is_transaction_conflict_exception) =>
-            {
-                tokio::time::sleep(CONFLICT_PAUSE).await;
-            }
-            sent => return sent,
-        }
-    }
-    update.send().await
 }
 
 /// Whether a run holds an unexpired claim of `item` at `now`: the opposite of [`FREE`].

@@ -1,5 +1,5 @@
 //! The sparse global index `index`: partition key `ipk` (S), sort key `isk` (N), keys only. It finds what has no key of its
-//! own: all users, and the messages to one person. An item has one `ipk`.
+//! own: lists (users, campaigns, the messages to one person, a day's problems) and what is due. An item has one `ipk`.
 
 use aws_sdk_dynamodb::{operation::query::builders::QueryFluentBuilder, types::AttributeValue};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};

@@ -175,8 +175,8 @@ async fn a_secret_that_stands_in_the_path_is_in_no_line_of_the_log() {
         ("/cgi-bin/wk_0123456789".to_owned(), "/cgi-bin/*"),
         (format!("/cgi-bin/{}", "0123456789abcdef".repeat(2)), "/cgi-bin/*"),
         (
-            "/cgi-bin/guide/getguidebuyerrelationbybuyer".to_owned(),
-            "/cgi-bin/guide/getguidebuyerrelationbybuyer",
+            "/datacube/getweanalysisappidmonthlyvisittrend".to_owned(),
+            "/datacube/getweanalysisappidmonthlyvisittrend",
         ),
     ] {
         relay.function.send(&call("GET", &path)).await;

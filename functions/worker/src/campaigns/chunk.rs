@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::sync::Semaphore;
 use wechat::{
-    campaign::{CHUNK, Campaign, Change, FirstAnswers, Mark, Recipient},
+    campaign::{CHUNK, Change, FirstAnswers, Mark, Recipient},
     sending::REPEAT_IS_SAFE_FOR,
     store::StoredLedger,
 };
@@ -20,11 +20,10 @@ use super::{
 
 /// Seconds of the pace that are written down as in flight: all of that may have been sent when a run dies.
 const CLAIMED_AHEAD: usize = 10;
-/// Chunks whose messages go out at the same time.
-const LEAST_SENDING: usize = 2;
-pub(super) const MOST_SENDING: usize = 6;
+/// Chunks whose messages go out at the same time. With [`CHUNK`] it bounds the messages in flight.
+pub(super) const CHUNKS_SENDING: usize = 6;
 /// The fewest recipients of a chunk that are claimed at once.
-const LEAST_CLAIM: usize = 5;
+const LEAST_CLAIM: usize = 2;
 /// Recipients that are claimed until WeChat has accepted a message: it may refuse everybody.
 const FIRST_CLAIM: usize = 50;
 /// The pause before the first repeat of an unknown outcome. It doubles up to [`LONGEST_PAUSE`].
@@ -36,19 +35,6 @@ struct Open {
     chunk: u32,
     recipients: Vec<Recipient>,
     stored: StoredLedger,
-}
-
-/// Chunks of a campaign whose messages go out at the same time: while the last answers for one come in, another goes on. With the
-/// size of a chunk it bounds the messages in flight.
-pub(super) fn chunks_sending(campaign: &Campaign) -> usize {
-    let entries = campaign.entries / u64::from(campaign.chunks.max(1));
-    let entries = usize::try_from(entries).unwrap_or(CHUNK).clamp(1, CHUNK);
-    (ahead(campaign) / entries).clamp(LEAST_SENDING, MOST_SENDING)
-}
-
-/// Recipients that are written down as in flight at the same time, if the chunks have as many.
-const fn ahead(campaign: &Campaign) -> usize {
-    campaign.plan.pace as usize * CLAIMED_AHEAD
 }
 
 impl Run<'_> {
@@ -127,7 +113,7 @@ impl Run<'_> {
         let campaign = self.campaign();
         let resends = campaign.progress.resend.is_some();
         let is_wanted = |mark| mark == Mark::Again || (mark == Mark::Queued && !resends);
-        let most = ahead(&campaign) / chunks_sending(&campaign);
+        let most = campaign.plan.pace as usize * CLAIMED_AHEAD / CHUNKS_SENDING;
         let most = most.clamp(LEAST_CLAIM, CHUNK).min(self.left_of_phase());
         let most = match campaign.progress.first_answers {
             FirstAnswers::Accepted => most,

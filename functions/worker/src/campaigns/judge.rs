@@ -13,7 +13,7 @@ use wechat::{
 
 /// Refusals from the very first answer on that stop a campaign.
 const FIRST: u32 = 50;
-/// Refusals in a row with one errcode that nobody knows, after which it is taken to be about everybody.
+/// Refusals with one errcode that nobody knows, and no message accepted meanwhile, after which it is taken to be about everybody.
 const ALIKE: u32 = 50;
 /// Answers in a row of which half may be refusals.
 const WINDOW: usize = 200;
@@ -71,7 +71,7 @@ pub(crate) struct Judge {
     /// The last answers of this run: whether each was a refusal.
     last: VecDeque<bool>,
     doubt: Doubt,
-    /// The last errcode, if nobody knows it, and how many answers in a row had it.
+    /// The last errcode that nobody knows, and how many recipients had it since a message was accepted.
     alike: (i64, u32),
     silent: u32,
     silent_since: i64,
@@ -166,11 +166,14 @@ impl Judge {
         }
     }
 
-    /// Whether so many recipients in a row were refused with this errcode, which nobody knows, that it is about everybody.
+    /// Whether so many recipients were refused with this errcode, which nobody knows, and none accepted, that it is about
+    /// everybody.
     fn is_alike(&mut self, rejection: &Rejection) -> bool {
         let Rejection { errcode, .. } = *rejection;
+        if rejection.entry().class != Class::Unknown {
+            return false;
+        }
         self.alike = match self.alike {
-            _ if rejection.entry().class != Class::Unknown => (0, 0),
             (last, times) if last == errcode => (errcode, times + 1),
             _ => (errcode, 1),
         };
@@ -329,7 +332,12 @@ mod tests {
             assert_eq!(judge.judge(answer, ASKED, false, NOW).verdict, Verdict::GoesOn);
         }
         for _ in 1..ALIKE {
-            assert_eq!(judge.judge(refused(99_999), ASKED, false, NOW).verdict, Verdict::GoesOn);
+            for errcode in [99_999, 43_004] {
+                assert_eq!(
+                    judge.judge(refused(errcode), ASKED, false, NOW).verdict,
+                    Verdict::GoesOn
+                );
+            }
         }
         assert!(matches!(
             judge.judge(refused(99_999), ASKED, false, NOW).verdict,

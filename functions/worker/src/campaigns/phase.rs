@@ -17,7 +17,7 @@ use wechat::{
 };
 
 use super::{
-    chunk::{MOST_SENDING, chunks_sending},
+    chunk::CHUNKS_SENDING,
     run::{Ended, PhaseEnd, Run},
 };
 
@@ -73,7 +73,7 @@ impl<'r> Phase<'r, '_> {
             let sent = run.send_chunk(chunk, self.sending);
             self.tasks.push(sent.map(move |sent| Task::Sent(chunk, sent)).boxed());
             self.next += 1;
-            if self.tasks.len() > MOST_SENDING && self.sending.available_permits() == 0 {
+            if self.tasks.len() > CHUNKS_SENDING && self.sending.available_permits() == 0 {
                 break;
             }
         }
@@ -141,14 +141,14 @@ impl Run<'_> {
                 return Ok(self.phase_end());
             }
         }
-        let (first, chunks, sending) = {
+        let (first, chunks) = {
             let mut campaign = self.campaign();
             campaign.progress.looks_for_receipts = Looks::default();
-            let sending = Semaphore::new(chunks_sending(&campaign));
-            (campaign.progress.position, campaign.chunks, sending)
+            (campaign.progress.position, campaign.chunks)
         };
         // From now on the others can see that this one sends.
         lock(&self.quota).forget();
+        let sending = Semaphore::new(CHUNKS_SENDING);
         let mut phase = Phase {
             run: self,
             sending: &sending,

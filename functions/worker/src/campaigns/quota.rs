@@ -13,7 +13,7 @@ use wechat::{
 };
 
 use super::{
-    judge::{Ending, Judge, NO_CLEAR_ANSWER},
+    judge::{Ending, Judge},
     run::{PhaseEnd, Run},
 };
 
@@ -37,6 +37,10 @@ const UNANSWERED: u32 = 3;
 const ASK_BUDGET: Duration = Duration::from_secs(10);
 /// The pause after an answer that leaves nothing while messages are in flight.
 const COUNTED_WITHIN: Duration = Duration::from_millis(500);
+
+/// Why a campaign waits that is not told the quota: the reserve may be all that is left.
+const NO_QUOTA: &str = "WeChat does not say how much of the quota is left (/cgi-bin/openapi/quota/get) \
+                        / 微信未告知剩余额度（/cgi-bin/openapi/quota/get）";
 
 /// What a run knows of the day's quota.
 #[derive(Debug)]
@@ -145,7 +149,7 @@ impl Quota {
         self.taken_meanwhile = Some(self.in_flight);
     }
 
-    /// Takes in WeChat's answer. An account that WeChat does not tell has no reserve, and a refusal ends its day. Without an answer
+    /// Takes in WeChat's answer. An account that WeChat tells no quota has no reserve: it sends until WeChat refuses. Without an answer
     /// nothing more is granted: what is kept might be taken. `kept` are the calls that the campaign leaves to single sends. Each of
     /// the `others`, campaigns that send too, may hold as much as this one may be granted at once; `None` when they could not be
     /// read.
@@ -171,7 +175,7 @@ impl Quota {
                 self.asked_at = now - ASK_EARLY + ASK_AGAIN;
                 self.unanswered += 1;
                 let is_silent = self.left == 0 && self.unanswered >= UNANSWERED;
-                return is_silent.then(|| Ending::Waits(WaitingFor::Platform, NO_CLEAR_ANSWER.to_owned()));
+                return is_silent.then(|| Ending::Waits(WaitingFor::Platform, NO_QUOTA.to_owned()));
             }
         };
         self.unanswered = 0;

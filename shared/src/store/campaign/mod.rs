@@ -26,7 +26,7 @@ pub use self::{
 };
 use super::{
     Attributes, StoreError, Table,
-    claim::{FREE, MINE, is_claimed, send_between_transactions},
+    claim::{FREE, MINE, is_claimed},
     get_number, get_text,
     index::{Cursor, Page, indexed, limit_of},
     is_condition_failure, number, text,
@@ -340,7 +340,7 @@ impl Table {
                 values,
             )
             .return_values(ReturnValue::AllNew);
-        match send_between_transactions(update).await {
+        match update.send().await {
             Ok(output) => {
                 let item = output.attributes.unwrap_or_default();
                 Ok(Some(LeasedCampaign {
@@ -379,7 +379,7 @@ impl Table {
             Some(MINE),
             values,
         );
-        written_if("UpdateItem", send_between_transactions(update).await)
+        written_if("UpdateItem", update.send().await)
     }
 
     /// Stores a state that the run `owner` has come to. `due` (epoch seconds) ends the run's lease and says when the worker has
@@ -409,7 +409,7 @@ impl Table {
         let pk = self.campaign_pk(&campaign.id);
         let Some(due) = due else {
             let update = self.update(&pk, &expression, Some(&condition), values);
-            return written_if("UpdateItem", send_between_transactions(update).await);
+            return written_if("UpdateItem", update.send().await);
         };
         Transaction::new(self)
             .update(&pk, &expression, &condition, values)
