@@ -104,24 +104,34 @@ export function iconButton(name, label, act, attributes = {}) {
   return h("button", { ...all, on: { click: act } }, icon(name));
 }
 
-/** A button that needs a second click to confirm. */
-export function sureButton(label, act, attributes = {}) {
+/** Milliseconds in which the question of a sureButton takes no answer: the second click of a double click is none. And how long it waits. */
+const UNREAD = 700;
+const ASKS_FOR = 5000;
+
+/** A button that needs a second click to confirm what `question` asks. */
+export function sureButton(label, act, attributes = {}, question = () => t("sure")) {
   let timer = null;
+  let askedAt = 0;
   const calm = () => {
     clearTimeout(timer);
     timer = null;
     element.classList.remove("sure");
+    element.removeAttribute("aria-disabled");
     fill(element, label);
   };
   const element = button(label, () => {
+    if (timer && performance.now() - askedAt < UNREAD) return;
     if (timer) {
       calm();
       act();
       return;
     }
+    askedAt = performance.now();
     element.classList.add("sure");
-    fill(element, t("sure"));
-    timer = setTimeout(calm, 4000);
+    element.setAttribute("aria-disabled", "true");
+    setTimeout(() => element.removeAttribute("aria-disabled"), UNREAD);
+    fill(element, question());
+    timer = setTimeout(calm, ASKS_FOR);
   }, attributes);
   element.addEventListener("keydown", (event) => event.key === "Escape" && calm());
   element.addEventListener("blur", calm);
