@@ -204,8 +204,16 @@ export function ask(title, text, choices) {
   });
 }
 
-/** Tabs as WAI-ARIA describes them: arrow keys move, one tab stop. Each tab is {name, label, panel, shown?, mayLeave?}. */
-export function tabs(list, label, remembered) {
+/** Where tabs keep which one is shown: in this browser tab, under a name. */
+export function inSession(name) {
+  return { recall: () => sessionStorage.getItem(name), keep: (tab) => sessionStorage.setItem(name, tab), follow: () => {} };
+}
+
+/**
+ * Tabs as WAI-ARIA describes them: arrow keys move, one tab stop. Each tab is {name, label, panel, shown?, mayLeave?}. `memory`
+ * keeps which one is shown: {recall, keep, follow}.
+ */
+export function tabs(list, label, memory) {
   const bar = h("div", { class: "tabs", role: "tablist", "aria-label": label });
   const buttons = new Map();
   let current = null;
@@ -214,6 +222,7 @@ export function tabs(list, label, remembered) {
       buttons.get(current.name).focus();
       return false;
     }
+    if (current) memory.keep(name);
     current = list.find((tab) => tab.name === name);
     for (const tab of list) {
       const chosen = tab.name === name;
@@ -226,7 +235,6 @@ export function tabs(list, label, remembered) {
         tab.shown?.();
       }
     }
-    if (remembered) sessionStorage.setItem(remembered, name);
     return true;
   };
   list.forEach((tab, index) => {
@@ -245,7 +253,11 @@ export function tabs(list, label, remembered) {
     buttons.set(tab.name, tabButton);
     bar.append(tabButton);
   });
-  const stored = remembered && sessionStorage.getItem(remembered);
-  show(list.some((tab) => tab.name === stored) ? stored : list[0].name);
+  const known = (name) => (list.some((tab) => tab.name === name) ? name : list[0].name);
+  memory.follow(async (name) => {
+    if (known(name) === current.name) return;
+    if (!(await show(known(name)))) memory.keep(current.name);
+  });
+  show(known(memory.recall(list[0].name)));
   return { bar, show };
 }

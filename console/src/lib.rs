@@ -58,6 +58,7 @@ const FILES: &[File] = files! { "":
     "doctor.js" MODULE,
     "dom.js" MODULE,
     "editor.js" MODULE,
+    "fields.js" MODULE,
     "format.js" MODULE,
     "frame.js" MODULE,
     "i18n.js" MODULE,
@@ -71,13 +72,17 @@ const FILES: &[File] = files! { "":
     "own-code.js" MODULE,
     "pointer.js" MODULE,
     "problem.js" MODULE,
+    "route.js" MODULE,
     "rules.js" MODULE,
+    "scheduled.js" MODULE,
+    "send.js" MODULE,
     "sign-in.js" MODULE,
     "status.js" MODULE,
     "template.js" MODULE,
     "texts.js" MODULE,
     "time.js" MODULE,
     "token.js" MODULE,
+    "unsaved.js" MODULE,
 };
 
 /// Returns the file with this name.
@@ -101,6 +106,7 @@ pub mod local {
         "activity.js" MODULE,
         "bubbles.js" MODULE,
         "connect.js" MODULE,
+        "followers.js" MODULE,
         "index.html" HTML,
         "local.js" MODULE,
         "page.js" MODULE,
