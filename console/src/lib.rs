@@ -72,6 +72,7 @@ const FILES: &[File] = files! { "":
     "own-code.js" MODULE,
     "pointer.js" MODULE,
     "problem.js" MODULE,
+    "replies.js" MODULE,
     "route.js" MODULE,
     "rules.js" MODULE,
     "scheduled.js" MODULE,

@@ -322,3 +322,28 @@ deployedTest("the browser asks before input is lost with the page", async ({ pag
   await page.locator("#send-touser").fill("o1");
   await reloads(["beforeunload"], "a message");
 });
+
+deployedTest("the greeting and the default reply are texts in a form, and what can be tried has names", async ({ page, say, bundle }) => {
+  await callRun(bundle, "PUT", "/api/replies", { default: { type: "image", media_id: "M" }, bound: null,
+    keywords: [{ match: "exact", value: "a", reply: { type: "text", content: "b", then: [{ type: "text", content: "c" }] } }] });
+  await signIn(page, say);
+  await tab(page, "rules");
+  const form = page.locator(".set-replies");
+  await form.getByText(say("reply-as-json", "image")).waitFor();
+  await form.getByLabel(say("reply-subscribe")).fill("欢迎");
+  await form.getByLabel(say("reply-bind_failed")).fill("再试一次");
+  await page.locator(".keyword-rules textarea").fill("B");
+  await page.locator("#rules-save").click();
+  await page.getByText(say("rules-saved", 2)).waitFor();
+  assert.deepEqual(await callRun(bundle, "GET", "/api/replies"), {
+    subscribe: { type: "text", content: "欢迎" }, default: { type: "image", media_id: "M" }, bound: null, bind_failed: { type: "text", content: "再试一次" },
+    keywords: [{ match: "exact", value: "a", reply: { type: "text", content: "B", then: [{ type: "text", content: "c" }] } }],
+  });
+  await form.getByLabel(say("reply-subscribe")).fill("");
+  await page.waitForFunction(() => !("subscribe" in JSON.parse(document.querySelector("#rules-text").value)));
+  assert.deepEqual(await page.locator(".try option").allInnerTexts(), ["msg-text", "msg-subscribe", "msg-click", "a-scan"].map((name) => say(name)));
+  await page.locator("#rules-text").fill("{\n\"a\": x}");
+  await page.locator("#rules-save").click();
+  await page.locator("#panel-rules .faults").getByText(say("not-json")).waitFor();
+  assert.deepEqual(await axeFindings(page), []);
+});
