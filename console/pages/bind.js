@@ -2,8 +2,9 @@
 
 import { call, read, run } from "./api.js";
 import { busy, button, copy, fill, h, icon, iconButton, isShown, redraw, sureButton, toast } from "./dom.js";
+import { clearFaults, field, showFault, userIdFault } from "./fields.js";
 import { shortOpenid } from "./format.js";
-import { language, t } from "./i18n.js";
+import { both, language, t } from "./i18n.js";
 import { problemBox } from "./problem.js";
 
 /** The pause between two looks at a binding, in milliseconds. It grows, because each look is a request in the activity. */
@@ -11,7 +12,7 @@ const PAUSE = { first: 500, growth: 1.3, longest: 10_000 };
 
 const state = { binding: null, users: [], cursor: null, loading: 0, soon: null };
 
-const user = h("input", { id: "bind-user", required: true, maxlength: "128", autocomplete: "off", spellcheck: "false", placeholder: "u-1" });
+const user = h("input", { id: "bind-user", autocomplete: "off", spellcheck: "false", placeholder: "u-1" });
 const make = h("button", { type: "submit", class: "primary wide", id: "bind-make" }, icon("scan"), t("make-code"));
 const outcome = h("div", { class: "outcome" });
 const status = h("div", { class: "binding-state", role: "status" });
@@ -29,8 +30,7 @@ export function bindPanel() {
   };
   return fill(panel,
     h("h2", {}, t("bind-title")), h("p", { class: "hint" }, t("bind-hint")),
-    h("form", { class: "form", on: { submit: makeBinding } },
-      h("div", { class: "field" }, h("label", { for: "bind-user" }, t("user-id")), user), make),
+    h("form", { class: "form", novalidate: true, on: { submit: makeBinding } }, field(user.id, t("user-id"), user), make),
     outcome,
     h("h3", {}, t("users-title")), h("p", { class: "hint" }, t("users-hint")),
     h("form", { class: "row", role: "search", on: { submit: find } }, words, h("button", { type: "submit" }, t("search"))),
@@ -48,8 +48,16 @@ function somethingHappened() {
 
 async function makeBinding(event) {
   event.preventDefault();
+  clearFaults(make.form);
+  const id = user.value.trim();
+  const fault = userIdFault(id);
+  if (fault) {
+    showFault(user, fault);
+    user.focus();
+    return;
+  }
   state.binding = null;
-  const answer = await busy(make, () => call("POST", "/api/bindings", { user: user.value }), outcome);
+  const answer = await busy(make, () => call("POST", "/api/bindings", { user: id }), outcome);
   if (!answer.ok) {
     fill(outcome, problemBox(answer));
     return;
@@ -63,8 +71,7 @@ async function makeBinding(event) {
     link && button(t("open-in-phone"), () => onPhone("open-page", { url: link }), { id: "open-link" }));
   fill(outcome, h("div", { class: "result binding" },
     qr && h("img", { class: "qr", src: qr.image, alt: t("qr-code", binding.user), width: "220", height: "220" }),
-    // The API says it in both languages.
-    binding.qr_problem && h("p", {}, binding.qr_problem),
+    binding.qr_problem && h("p", {}, both(binding.qr_problem)),
     link && h("div", { class: "row" }, h("code", { class: "grow" }, link), iconButton("copy", t("copy-what", t("link-field")), () => copy(link))),
     phone, status));
   showState(binding);
@@ -123,7 +130,7 @@ async function findUsers(id) {
 async function showMore() {
   const answer = await read(`/api/users?cursor=${encodeURIComponent(state.cursor)}`);
   if (!answer.ok) {
-    toast(answer.body.detail, "bad");
+    toast(both(answer.body.detail), "bad");
     return;
   }
   state.users.push(...answer.body.users);
@@ -149,6 +156,6 @@ function row(entry) {
 async function unbind(id) {
   const answer = await call("DELETE", `/api/users?user=${encodeURIComponent(id)}`);
   if (answer.ok) toast(t("unbound", id), "good");
-  else toast(answer.body.detail, "bad");
+  else toast(both(answer.body.detail), "bad");
   await showUsers();
 }

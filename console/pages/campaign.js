@@ -8,7 +8,7 @@ import { both, t } from "./i18n.js";
 import { loader } from "./load.js";
 import { problemBox } from "./problem.js";
 import { statusPill } from "./status.js";
-import { messageText, templateOf } from "./template.js";
+import { messageText, templateOf, templatesRead } from "./template.js";
 import { dateTime } from "./time.js";
 
 const STOPPABLE = ["loading", "scheduled", "canary", "running", "waiting"];
@@ -20,7 +20,10 @@ const ACTIONS = {
   cancel: [...STOPPABLE, "paused", "stopped"],
   resend: ENDED,
   delete: ["draft", ...ENDED],
+  copy: ["draft", ...STOPPABLE, "paused", ...ENDED],
 };
+/** Those that need no second click. */
+const AT_ONCE = ["pause", "resume", "copy"];
 /** The states of a recipient. */
 const RECIPIENT = ["queued", "sent", "delivered", "blocked", "failed", "refused", "unknown"];
 /** How many looks the line of the rate shows. */
@@ -49,8 +52,8 @@ function tried({ recipients, totals }) {
   return recipients - totals.queued;
 }
 
-/** Shows the campaign with this id. `close` leads back to the list. */
-export function campaignView(id, close) {
+/** Shows the campaign with this id. `close` leads back to the list, `copy` makes a new one of it. */
+export function campaignView(id, close, copy) {
   const path = `/api/campaigns/${encodeURIComponent(id)}`;
   const title = h("h2", { tabindex: "-1" });
   const status = h("div", { class: "campaign-status", role: "status" });
@@ -58,7 +61,7 @@ export function campaignView(id, close) {
   const failure = h("div", { class: "outcome" });
   const outcome = h("div", { class: "outcome" });
   const content = h("div", { class: "tool" });
-  const dry = dryRun(path, () => act("start"));
+  const dry = dryRun(path, () => campaign, () => act("start"));
   const progress = progressView();
   let looks = 0;
   let campaign = null;
@@ -66,6 +69,7 @@ export function campaignView(id, close) {
   async function look() {
     const mine = ++looks;
     const answer = await read(path);
+    if (answer.body?.state === "draft") await templatesRead();
     if (mine !== looks) return;
     redraw(failure, answer.ok ? null : answer.body, () => fill(failure, !answer.ok && problemBox(answer)));
     if (!answer.ok) return;
@@ -77,7 +81,7 @@ export function campaignView(id, close) {
     const { name, state, totals, audience } = campaign;
     const isDraft = state === "draft";
     fill(title, name);
-    redraw(status, [state, campaign.waiting_for, campaign.resumes_at, campaign.reason, isDraft && campaign.recipients],
+    redraw(status, [state, campaign.waiting_for, campaign.resumes_at, campaign.reason, isDraft && [campaign.recipients, planOf(campaign)]],
       () => fill(status, statusOf(campaign)));
     const actions = Object.keys(ACTIONS).filter((action) => ACTIONS[action].includes(state) && (action !== "resend" || totals.unknown > 0));
     redraw(buttons, actions, () => fill(buttons, actions.map(actionButton)));
@@ -88,9 +92,12 @@ export function campaignView(id, close) {
   }
 
   function actionButton(action) {
-    const make = action === "pause" || action === "resume" ? button : sureButton;
-    return make(t(`do-${action}`), action === "delete" ? remove : () => act(action),
-      { "data-action": action, class: make === sureButton ? "danger" : "" });
+    const isSafe = AT_ONCE.includes(action);
+    const does = { delete: remove, copy: () => copy(campaign) }[action] ?? (() => busy(element, () => act(action)));
+    const attributes = { "data-action": action, class: isSafe ? "" : "danger" };
+    const question = () => (action === "resend" ? t("resend-sure", count(campaign.totals.unknown)) : t("sure"));
+    const element = isSafe ? button(t(`do-${action}`), does, attributes) : sureButton(t(`do-${action}`), does, attributes, question);
+    return element;
   }
 
   async function act(action) {
@@ -136,6 +143,7 @@ function statusOf(campaign) {
   return [
     h("div", {}, stateOf(campaign)),
     state === "draft" && h("p", {}, audienceOf(campaign)),
+    state === "draft" && factList(planOf(campaign)),
     state === "scheduled" && startAt && h("p", {}, t("starts-at", dateTime(startAt))),
     state === "waiting" && waitingFor && h("p", {}, t(`waits-for-${waitingFor}`)),
     resumesAt && h("p", {}, t("resumes-at", dateTime(resumesAt))),
@@ -148,16 +156,34 @@ function audienceOf({ audience, recipients }) {
   return audience.tag === undefined ? t("audience-followers") : [t("audience-tag"), ` ${audience.tag}`];
 }
 
-/** Shows whom the campaign reaches and what it costs, and lets it start then. */
-function dryRun(path, start) {
+/** What was decided when the campaign was made: when it begins, and how fast. */
+function planOf({ pace, start_at: startAt, canary }) {
+  const isPast = startAt && startAt * 1000 < Date.now();
+  return [
+    [t("start-at"), startAt ? [dateTime(startAt), isPast ? [" ", t("start-passed")] : ""] : t("once-started")],
+    [t("pace"), count(pace)],
+    [t("canary"), canary ? t("canary-plan", count(canary.count), count(canary.wait)) : t("no-canary")],
+  ];
+}
+
+/** The question before the start, with how many people get the message. */
+function startQuestion({ audience }, recipients) {
+  if (recipients !== undefined) return t("start-sure", count(recipients));
+  return audience.tag === undefined ? t("start-sure-followers") : t("start-sure-tag", audience.tag);
+}
+
+/** Shows whom the `campaign()` reaches and what it costs, and lets it start then. */
+function dryRun(path, campaign, start) {
   const outcome = h("div", { class: "outcome", "aria-live": "polite" });
   const examine = button(t("dry-run"), async () => {
     const answer = await busy(examine, () => read(`${path}/preview`), outcome);
-    fill(outcome, answer.ok ? [previewed(answer.body), startButton()] : problemBox(answer));
+    fill(outcome, answer.ok ? [previewed(campaign(), answer.body), startOf(answer.body)] : problemBox(answer));
     outcome.scrollIntoView({ block: "nearest" });
   }, { class: "wide", id: "dry-run" });
-  const startButton = () => {
-    const element = sureButton(t("start"), () => busy(element, start), { class: "primary wide", id: "campaign-start" });
+  const startOf = ({ recipients }) => {
+    if (recipients === 0) return h("p", { class: "result bad", id: "nobody-yet" }, t("nobody-yet"));
+    const element = sureButton(t("start"), () => busy(element, start), { class: "primary wide", id: "campaign-start" },
+      () => startQuestion(campaign(), recipients));
     return element;
   };
   return {
@@ -166,9 +192,10 @@ function dryRun(path, start) {
   };
 }
 
-function previewed({ recipients, message, findings = [], seconds, quota }) {
+function previewed(campaign, { recipients, message, findings = [], seconds, quota }) {
   const facts = [
     [t("recipients"), recipients === undefined ? t("not-known-yet") : count(recipients)],
+    ...planOf(campaign),
     [t("duration"), seconds === undefined ? t("not-known-yet") : span(seconds)],
     ...(quota ? [
       [t("quota"), t("quota-use", count(quota.used), count(quota.daily_limit), count(quota.remain))],

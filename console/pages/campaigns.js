@@ -2,22 +2,27 @@
 
 import { call, read } from "./api.js";
 import { campaignView, mayChange, progressOf, stateOf } from "./campaign.js";
-import { busy, button, fill, h, icon, isShown, redraw, toast } from "./dom.js";
+import { ask, busy, button, fill, h, icon, isShown, redraw, toast } from "./dom.js";
+import { field } from "./fields.js";
 import { count } from "./format.js";
 import { both, t } from "./i18n.js";
 import { problemBox } from "./problem.js";
-import { field, templateForm } from "./template.js";
-import { dateTime, epochOf } from "./time.js";
+import { followOpen, go, openIn } from "./route.js";
+import { templateForm } from "./template.js";
+import { dateTime, enteredOf, epochOf } from "./time.js";
+import { hasInput, keepForm } from "./unsaved.js";
 
 /** The interval between two looks while the panel is open, in milliseconds. */
 const PAUSE = 2000;
 
-/** The campaigns read so far, newest first, and the one that is open. */
-const state = { campaigns: [], cursor: null, loading: 0, isPaged: false, isLooking: false, view: null };
+/** The campaigns read so far, newest first, and the one that is open: its id and its view. */
+const state = { campaigns: [], cursor: null, loading: 0, isPaged: false, isLooking: false, open: null, view: null };
 
 const template = templateForm("campaign", "campaign-data");
-const name = input("name", { maxlength: "100", autocomplete: "off" });
+const name = input("name", { autocomplete: "off" });
 const url = input("url", { inputmode: "url" });
+const appid = input("miniprogram-appid", { autocomplete: "off", spellcheck: "false", placeholder: "wx…" });
+const pagepath = input("miniprogram-pagepath", { autocomplete: "off", spellcheck: "false" });
 const audience = h("select", { id: "campaign-audience", on: { change: showTag } },
   ["list", "followers", "tag"].map((each) => h("option", { value: each }, t(`audience-${each}`))));
 const tag = input("audience-tag", { type: "number", min: "0", placeholder: "134" });
@@ -28,6 +33,7 @@ const canaryCount = input("canary-count", { type: "number", min: "1" });
 const canaryWait = input("canary-wait", { type: "number", min: "0", value: "300" });
 const reserve = input("keep_for_single_sends", { type: "number", min: "0" });
 const make = h("button", { type: "submit", class: "primary wide", id: "campaign-make" }, t("make-campaign"));
+const form = keepForm(h("form", { class: "form", novalidate: true, on: { submit: makeCampaign } }));
 const outcome = h("div", { class: "outcome" });
 const creation = h("details", { class: "more-fields", id: "new-campaign" });
 const failure = h("div", { class: "outcome" });
@@ -42,20 +48,22 @@ function input(member, attributes) {
 export function campaignsPanel() {
   showTag();
   setInterval(lookAgain, PAUSE);
-  fill(creation, h("summary", {}, icon("plus"), t("new-campaign")), template.head,
-    h("form", { class: "form", novalidate: true, on: { submit: makeCampaign } },
-      field(name.id, t("campaign-name"), name),
-      template.choice, template.inputs,
-      field(url.id, t("link-field"), url),
-      field(audience.id, t("audience"), audience), tagField,
-      field(pace.id, t("pace"), pace),
-      field(startAt.id, t("start-at"), startAt, t("start-at-why")),
-      h("details", { class: "more-fields" }, h("summary", {}, t("more-options")), h("div", { class: "fields" },
-        field(canaryCount.id, t("canary-count"), canaryCount, t("canary-why")),
-        field(canaryWait.id, t("canary-wait"), canaryWait),
-        field(reserve.id, t("reserve"), reserve, t("reserve-why")))),
-      make),
-    outcome);
+  followOpen("campaigns", showCampaigns);
+  fill(form,
+    field(name.id, t("campaign-name"), name),
+    template.choice, template.inputs,
+    field(url.id, t("link-field"), url),
+    field(audience.id, t("audience"), audience), tagField,
+    field(pace.id, t("pace"), pace),
+    field(startAt.id, t("start-at"), startAt, t("start-at-why")),
+    h("details", { class: "more-fields" }, h("summary", {}, t("more-options")), h("div", { class: "fields" },
+      field(canaryCount.id, t("canary-count"), canaryCount, t("canary-why")),
+      field(canaryWait.id, t("canary-wait"), canaryWait),
+      field(reserve.id, t("reserve"), reserve, t("reserve-why")),
+      field(appid.id, t("mini-program-appid"), appid, t("mini-program-why")),
+      field(pagepath.id, t("mini-program-path"), pagepath))),
+    make);
+  fill(creation, h("summary", {}, icon("plus"), t("new-campaign")), template.head, form, outcome);
   fill(overview, h("h2", {}, t("campaigns-title")), h("p", { class: "hint" }, t("campaigns-hint")), creation, failure, list);
   return fill(panel, overview);
 }
@@ -64,8 +72,9 @@ function showTag() {
   tagField.hidden = audience.value !== "tag";
 }
 
-/** Reads what is shown: the open campaign, or the first page of the list. */
+/** Reads what is shown: the campaign that the address names, or the first page of the list. */
 export async function showCampaigns() {
+  if (state.open !== openIn("campaigns")) turnTo(openIn("campaigns"));
   if (state.view) {
     await state.view.look();
     return;
@@ -110,24 +119,50 @@ function render() {
 function row(campaign) {
   const { id, name: title, recipients, created_at: created } = campaign;
   return h("li", { "data-campaign": id },
-    h("div", { class: "grow" }, button(title, () => open(id), { class: "small campaign-name" }),
+    h("div", { class: "grow" }, button(title, () => go("campaigns", id), { class: "small campaign-name" }),
       campaign.state !== "draft" && progressOf(campaign),
       h("span", { class: "hint" }, t("recipients-since", count(recipients), dateTime(created)))),
     stateOf(campaign));
 }
 
-function open(id) {
-  state.view = campaignView(id, close);
-  fill(panel, state.view.element);
-  state.view.title.focus();
-  state.view.look();
+/** Turns to the campaign with this id, or to the list. */
+function turnTo(id) {
+  Object.assign(state, { open: id, view: id && campaignView(id, () => go("campaigns"), copyCampaign) });
+  fill(panel, state.view?.element ?? overview);
+  (state.view?.title ?? creation.querySelector("summary")).focus();
 }
 
-function close() {
-  state.view = null;
-  fill(panel, overview);
-  creation.querySelector("summary").focus();
-  showCampaigns();
+/** Fills the form with another campaign's plan. Its recipients belong to it. */
+async function copyCampaign(campaign) {
+  if (hasInput(form) && !(await mayReplaceInput())) return;
+  resetForm();
+  const { audience: whom, miniprogram, canary, start_at: start } = campaign;
+  template.set(campaign.template_id, campaign.data ?? {});
+  const values = [
+    [name, t("copy-of", campaign.name).toString()], [url, campaign.url], [appid, miniprogram?.appid], [pagepath, miniprogram?.pagepath],
+    [audience, typeof whom === "string" ? whom : "tag"], [tag, whom.tag], [pace, campaign.pace],
+    [startAt, start * 1000 > Date.now() ? enteredOf(start) : ""], [canaryCount, canary?.count], [reserve, campaign.keep_for_single_sends],
+  ];
+  for (const [control, value] of values) control.value = value ?? "";
+  if (canary) canaryWait.value = canary.wait;
+  showTag();
+  creation.open = true;
+  go("campaigns");
+  await showCampaigns();
+  name.focus();
+  toast(t("campaign-copied"));
+}
+
+async function mayReplaceInput() {
+  const choices = [{ value: false, label: t("unsaved-stay"), class: "primary" }, { value: true, label: t("unsaved-discard"), class: "danger" }];
+  return (await ask(t("unsaved-title"), t("form-holds-input"), choices)) === true;
+}
+
+function resetForm() {
+  form.reset();
+  template.clearFaults();
+  template.reset();
+  showTag();
 }
 
 async function makeCampaign(event) {
@@ -140,9 +175,9 @@ async function makeCampaign(event) {
     return;
   }
   toast(t("campaign-made"), "good");
-  name.value = "";
+  resetForm();
   creation.open = false;
-  open(answer.body.id);
+  go("campaigns", answer.body.id);
 }
 
 /** What the form says. A value that is left empty may come with each recipient. */
@@ -153,6 +188,8 @@ function request() {
     template_id: template.id,
     data: Object.fromEntries(Object.entries(template.data).filter(([, { value }]) => value !== "")),
     url: url.value.trim() || undefined,
+    // The API reads one with empty members as none.
+    miniprogram: { appid: appid.value.trim(), pagepath: pagepath.value.trim() },
     audience: audience.value === "tag" ? { tag: number(tag) } : audience.value,
     pace: number(pace),
     start_at: startAt.value ? epochOf(startAt.value) : undefined,

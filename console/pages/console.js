@@ -5,6 +5,7 @@ import { button, fill, h, tabs } from "./dom.js";
 import { accountName, header, keyForm, skipLink } from "./frame.js";
 import { applyLanguage, t } from "./i18n.js";
 import { problemBox } from "./problem.js";
+import { inAddress } from "./route.js";
 import { forgetSignIn, keepAlive, learnSignIn, leaveToSignIn, returnFromSignIn } from "./sign-in.js";
 import { followAccount, showToken, tokenBar } from "./token.js";
 
@@ -14,8 +15,9 @@ const PAUSE = 60_000;
 /** The screens, with the scope that each needs and what it shows: {panel, shown?, mayLeave?}. */
 const SCREENS = [
   { name: "messages", scope: "send", load: async () => {
-    const { messagesPanel, showDeliveries } = await import("./messages.js");
-    return { panel: messagesPanel(), shown: showDeliveries };
+    const [{ messagesPanel, showMessages }, { loadTemplates }] = await Promise.all([import("./messages.js"), import("./template.js")]);
+    loadTemplates();
+    return { panel: messagesPanel(), shown: showMessages };
   } },
   { name: "campaigns", scope: "campaigns", load: async () => {
     const [{ campaignsPanel, showCampaigns }, { loadTemplates }] = await Promise.all([import("./campaigns.js"), import("./template.js")]);
@@ -91,7 +93,7 @@ function show(account) {
   const screens = SCREENS.filter(({ scope }) => scopes.includes(scope)).map(screen);
   const main = h("main", { id: "main", tabindex: "-1", class: "screens" });
   if (screens.length > 0) {
-    const { bar } = tabs(screens, t("place-tools"), "console.screen");
+    const { bar } = tabs(screens, t("place-tools"), inAddress);
     fill(main, h("section", { class: "place tools-place", "aria-label": t("place-tools") }, bar, screens.map((each) => each.panel)));
   } else {
     fill(main, h("p", { class: "empty" }, t("no-screens", name)));

@@ -104,24 +104,34 @@ export function iconButton(name, label, act, attributes = {}) {
   return h("button", { ...all, on: { click: act } }, icon(name));
 }
 
-/** A button that needs a second click to confirm. */
-export function sureButton(label, act, attributes = {}) {
+/** Milliseconds in which the question of a sureButton takes no answer: the second click of a double click is none. And how long it waits. */
+const UNREAD = 700;
+const ASKS_FOR = 5000;
+
+/** A button that needs a second click to confirm what `question` asks. */
+export function sureButton(label, act, attributes = {}, question = () => t("sure")) {
   let timer = null;
+  let askedAt = 0;
   const calm = () => {
     clearTimeout(timer);
     timer = null;
     element.classList.remove("sure");
+    element.removeAttribute("aria-disabled");
     fill(element, label);
   };
   const element = button(label, () => {
+    if (timer && performance.now() - askedAt < UNREAD) return;
     if (timer) {
       calm();
       act();
       return;
     }
+    askedAt = performance.now();
     element.classList.add("sure");
-    fill(element, t("sure"));
-    timer = setTimeout(calm, 4000);
+    element.setAttribute("aria-disabled", "true");
+    setTimeout(() => element.removeAttribute("aria-disabled"), UNREAD);
+    fill(element, question());
+    timer = setTimeout(calm, ASKS_FOR);
   }, attributes);
   element.addEventListener("keydown", (event) => event.key === "Escape" && calm());
   element.addEventListener("blur", calm);
@@ -194,8 +204,16 @@ export function ask(title, text, choices) {
   });
 }
 
-/** Tabs as WAI-ARIA describes them: arrow keys move, one tab stop. Each tab is {name, label, panel, shown?, mayLeave?}. */
-export function tabs(list, label, remembered) {
+/** Where tabs keep which one is shown: in this browser tab, under a name. */
+export function inSession(name) {
+  return { recall: () => sessionStorage.getItem(name), keep: (tab) => sessionStorage.setItem(name, tab), follow: () => {} };
+}
+
+/**
+ * Tabs as WAI-ARIA describes them: arrow keys move, one tab stop. Each tab is {name, label, panel, shown?, mayLeave?}. `memory`
+ * keeps which one is shown: {recall, keep, follow}.
+ */
+export function tabs(list, label, memory) {
   const bar = h("div", { class: "tabs", role: "tablist", "aria-label": label });
   const buttons = new Map();
   let current = null;
@@ -204,6 +222,7 @@ export function tabs(list, label, remembered) {
       buttons.get(current.name).focus();
       return false;
     }
+    if (current) memory.keep(name);
     current = list.find((tab) => tab.name === name);
     for (const tab of list) {
       const chosen = tab.name === name;
@@ -216,7 +235,6 @@ export function tabs(list, label, remembered) {
         tab.shown?.();
       }
     }
-    if (remembered) sessionStorage.setItem(remembered, name);
     return true;
   };
   list.forEach((tab, index) => {
@@ -235,7 +253,11 @@ export function tabs(list, label, remembered) {
     buttons.set(tab.name, tabButton);
     bar.append(tabButton);
   });
-  const stored = remembered && sessionStorage.getItem(remembered);
-  show(list.some((tab) => tab.name === stored) ? stored : list[0].name);
+  const known = (name) => (list.some((tab) => tab.name === name) ? name : list[0].name);
+  memory.follow(async (name) => {
+    if (known(name) === current.name) return;
+    if (!(await show(known(name)))) memory.keep(current.name);
+  });
+  show(known(memory.recall(list[0].name)));
   return { bar, show };
 }

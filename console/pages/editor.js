@@ -3,18 +3,10 @@
 import { ask, button, fill, h, icon, iconButton } from "./dom.js";
 import { both, t } from "./i18n.js";
 import { faultIn, lineOf, locate } from "./pointer.js";
+import { keep } from "./unsaved.js";
 
 /** Changes that can be undone. */
 const UNDONE = 200;
-
-const editors = [];
-
-/** The editors that hold changes that are not saved. */
-export function changedEditors() {
-  return editors.filter((editor) => editor.isChanged);
-}
-
-window.addEventListener("beforeunload", (event) => changedEditors().length > 0 && event.preventDefault());
 
 /** Creates an editor that calls `changed` after every change of its text. */
 export function jsonEditor(id, label, changed) {
@@ -154,16 +146,16 @@ export function jsonEditor(id, label, changed) {
       try {
         clearFaults();
         return JSON.parse(area.value);
-      } catch (error) {
-        // Browsers say the place in words of their own, or not at all.
+      } catch {
+        // Browsers say what is wrong in words of their own, and not all of them where.
         const position = faultIn(area.value) ?? area.value.length;
-        showFaults([{ pointer: "", detail: error.message, place: [position, position + 1] }]);
+        showFaults([{ pointer: "", detail: t("not-json"), place: [position, position + 1] }]);
         return undefined;
       }
     },
     showFaults,
   };
-  editors.push(editor);
+  keep(editor);
   return editor;
 }
 

@@ -7,7 +7,12 @@ import { zoneChoice } from "./time.js";
 
 /** The first stop of the keyboard: leads past the header. */
 export function skipLink() {
-  return h("a", { class: "skip", href: "#main" }, t("skip"));
+  // The address names the screen: the link leaves it as it is.
+  const skip = (event) => {
+    event.preventDefault();
+    document.getElementById("main").focus();
+  };
+  return h("a", { class: "skip", href: "#main", on: { click: skip } }, t("skip"));
 }
 
 /** The header with `content` between its title and the choice of the language. */

@@ -45,15 +45,19 @@ export function t(name, ...values) {
   );
 }
 
+/** A path before the Chinese half of a text that names it anew. */
+const OWN_PATH = /^\/\S*?[:：]/;
+
 /**
  * Splits the API's "English / 中文". Both halves keep what stands before them ("errcode 40164: ", a path or a pointer), and
  * what stands after "中文: ", which may be such texts itself, in a list with "; ".
  */
 export function both(text) {
+  if (text instanceof Phrase) return text;
   const [, prefix, rest] = String(text).match(/^((?:(?:errcode -?\d+(?: \(.*?\))?|IP \S+|\/\S*): )*)([\s\S]*)$/);
   const [, head, tail] = rest.match(/^([\s\S]+? \/ [\s\S]*?[\p{Script=Han}）]): ([\s\S]+)$/u) ?? [rest, rest, ""];
   const { english, chinese } = split(head);
-  if (!tail) return new Phrase(prefix + english, prefix + chinese);
+  if (!tail) return new Phrase(prefix + english, OWN_PATH.test(chinese) ? chinese : prefix + chinese);
   const shared = list(tail);
   return new Phrase(`${prefix}${english}: ${shared.english}`, `${prefix}${chinese}：${shared.chinese}`);
 }

@@ -1,19 +1,23 @@
 // The API keys that are made at run time: made, limited, revoked. A key is shown once.
 
 import { call, read } from "./api.js";
-import { busy, button, copy, fill, h, iconButton, redraw, sureButton, toast } from "./dom.js";
+import { busy, copy, fill, h, iconButton, redraw, sureButton, toast } from "./dom.js";
+import { BETWEEN, clearFaults, field, showFault } from "./fields.js";
 import { both, t } from "./i18n.js";
 import { problemBox } from "./problem.js";
 import { dateTime } from "./time.js";
+import { keepForm } from "./unsaved.js";
 
 const SCOPES = ["send", "campaigns", "users", "menu", "replies", "operate", "relay", "keys"];
 
-const name = h("input", { id: "key-name", required: true, maxlength: "64", autocomplete: "off", placeholder: "shop" });
+const name = h("input", { id: "key-name", autocomplete: "off", placeholder: "shop" });
 const scopes = SCOPES.map((scope) => h("input", { type: "checkbox", id: `scope-${scope}`, value: scope, on: { change: showLimits } }));
 const templates = lines("key-templates");
 const paths = lines("key-paths", "/cgi-bin/message");
 const limits = { send: limit(templates, "key-templates"), relay: limit(paths, "key-paths") };
 const make = h("button", { type: "submit", class: "primary wide", id: "key-make" }, t("make-key"));
+const form = keepForm(h("form", { class: "form", novalidate: true, on: { submit: makeKey } }));
+const noScope = h("p", { class: "fault", id: "key-scopes-fault", role: "alert" });
 const outcome = h("div", { class: "outcome", "aria-live": "polite" });
 const list = h("ul", { class: "users keys" });
 const panel = h("div", { class: "tool" });
@@ -28,15 +32,13 @@ function limit(control, label) {
 
 export function keysPanel() {
   showLimits();
+  fill(form, field(name.id, t("key-name"), name),
+    h("fieldset", { class: "scopes" }, h("legend", {}, t("key-scopes")),
+      scopes.map((box) => h("label", { class: "check" }, box, " ", h("span", {}, h("code", {}, box.value), " ", t(`scope-${box.value}`)))), noScope),
+    Object.values(limits), make);
   return fill(panel,
     h("h2", {}, t("keys-title")), h("p", { class: "hint" }, t("keys-hint")), list,
-    h("h3", {}, t("make-key")),
-    h("form", { class: "form", on: { submit: makeKey } },
-      h("div", { class: "field" }, h("label", { for: name.id }, t("key-name")), name),
-      h("fieldset", { class: "scopes" }, h("legend", {}, t("key-scopes")),
-        scopes.map((box) => h("label", { class: "check" }, box, " ", h("span", {}, h("code", {}, box.value), " ", t(`scope-${box.value}`))))),
-      Object.values(limits), make),
-    outcome);
+    h("h3", {}, t("make-key")), form, outcome);
 }
 
 function chosen() {
@@ -48,6 +50,7 @@ function showLimits() {
   const has = (...names) => names.some((each) => chosen().includes(each));
   limits.send.hidden = !has("send", "campaigns");
   limits.relay.hidden = !has("relay");
+  fill(noScope);
 }
 
 /** Reads the keys. */
@@ -71,7 +74,15 @@ function row({ id, name: title, scopes: may, templates: onlyTemplates, paths: on
 
 async function makeKey(event) {
   event.preventDefault();
-  const only = (control, field) => (field.hidden || !control.value.trim() ? undefined : control.value.split(/\s+/).filter(Boolean));
+  clearFaults(form);
+  fill(noScope, chosen().length === 0 && t("no-scope"));
+  if (!name.value.trim()) showFault(name, t("key-name-empty"));
+  const missing = !name.value.trim() ? name : chosen().length === 0 && scopes[0];
+  if (missing) {
+    missing.focus();
+    return;
+  }
+  const only = (control, field) => (field.hidden || !control.value.trim() ? undefined : control.value.split(BETWEEN).filter(Boolean));
   const wanted = { name: name.value.trim(), scopes: chosen(), templates: only(templates, limits.send), paths: only(paths, limits.relay) };
   const answer = await busy(make, () => call("POST", "/api/keys", wanted), outcome);
   if (!answer.ok) {
@@ -81,7 +92,8 @@ async function makeKey(event) {
   const { key } = answer.body;
   fill(outcome, h("div", { class: "result good" }, h("p", {}, t("key-once")),
     h("div", { class: "row" }, h("code", { class: "grow", id: "new-key" }, key), iconButton("copy", t("copy-what", t("key")), () => copy(key)))));
-  name.value = "";
+  form.reset();
+  showLimits();
   await showKeys();
 }
 

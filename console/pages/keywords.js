@@ -33,7 +33,7 @@ export function keywordForm(editor) {
     const value = h("input", { "aria-label": t("match-value"), placeholder: t("match-value"), autocomplete: "off",
       value: rule.value ?? "", on: { input: () => set(index, { value: value.value }) } });
     const reply = h("textarea", { "aria-label": t("reply-text"), placeholder: t("reply-text"), rows: "2",
-      on: { input: () => set(index, { reply: { type: "text", content: reply.value } }) } }, rule.reply?.content ?? "");
+      on: { input: () => set(index, { reply: { ...editor.document.keywords[index].reply, type: "text", content: reply.value } }) } }, rule.reply?.content ?? "");
     const remove = iconButton("trash", t("delete-rule", index + 1), () => {
       replaceAll((list) => list.filter((_, other) => other !== index));
       addButton.focus();

@@ -3,9 +3,11 @@
 import { call } from "./api.js";
 import { busy, button, fill, h, toast } from "./dom.js";
 import { csvParts } from "./csv.js";
+import { BETWEEN } from "./fields.js";
 import { count } from "./format.js";
 import { both, t } from "./i18n.js";
 import { problemBox } from "./problem.js";
+import { keep } from "./unsaved.js";
 
 /** Characters of a file's name in the name of a part, which has 128 at most. */
 const NAME = 120;
@@ -14,12 +16,24 @@ const SHOWN = 10;
 /** A row in the pointer of a fault: "/line 3", with the header in line 1, or "/recipients/1", from 0. */
 const ROW = /^\/(line |recipients\/)(\d+)\/?/;
 
+const OPENID = /^o[\w-]{27}$/;
+
+/** The field of the open draft. */
+let pasted = null;
+keep({
+  get isChanged() {
+    return Boolean(pasted?.isConnected && pasted.value.trim());
+  },
+  discard: () => { pasted.value = ""; },
+});
+
 /** The controls that load recipients into the draft at `path`. `loaded` is called after every change of the list. */
 export function loader(path, fields, loaded) {
   const files = h("input", { type: "file", id: "campaign-files", accept: ".csv,.txt,text/csv", multiple: true,
     on: { change: () => loadFiles([...files.files]) } });
   const openids = h("textarea", { id: "campaign-openids", rows: "4", spellcheck: "false", placeholder: "o…" });
-  const add = button(t("load-openids"), () => loadOpenids(), { id: "load-openids" });
+  pasted = openids;
+  const add = button(t("load-openids"), () => loadOpenids(false), { id: "load-openids" });
   const outcome = h("div", { class: "outcome" });
   const controls = h("fieldset", {}, h("legend", { class: "unseen" }, t("load-title")),
     h("div", { class: "drop", on: { dragover: (event) => event.preventDefault(), drop: dropped } },
@@ -39,12 +53,20 @@ export function loader(path, fields, loaded) {
     files.value = "";
   }
 
-  async function loadOpenids() {
-    if (!openids.value.trim()) {
+  /** Warns first of what does not look like an openid, unless it `isMeant`. */
+  async function loadOpenids(isMeant) {
+    const entries = openids.value.split(BETWEEN).filter(Boolean);
+    if (entries.length === 0) {
+      fill(outcome, h("p", { class: "fault", role: "alert" }, t("load-openids-empty")));
       openids.focus();
       return;
     }
-    const bytes = new TextEncoder().encode(`touser\n${openids.value.split(/\s+/).filter(Boolean).join("\n")}`);
+    const strange = entries.filter((entry) => !OPENID.test(entry));
+    if (strange.length > 0 && !isMeant) {
+      fill(outcome, strangeEntries(strange, count(entries.length), () => loadOpenids(true)));
+      return;
+    }
+    const bytes = new TextEncoder().encode(`touser\n${entries.join("\n")}`);
     if (await load([{ name: `openids-${await fingerprint(bytes)}`, bytes, headerLine: 0 }])) openids.value = "";
   }
 
@@ -83,6 +105,15 @@ export function loader(path, fields, loaded) {
   }
 
   return h("section", { class: "tool" }, h("h3", {}, t("load-title")), controls, outcome);
+}
+
+/** The warning before entries are loaded that do not look like openids. */
+function strangeEntries(strange, all, loadThem) {
+  return h("div", { class: "result bad", id: "strange-openids", role: "alert" },
+    h("p", {}, t("load-strange", count(strange.length), all)),
+    h("ul", { class: "load-faults" }, strange.slice(0, SHOWN).map((entry) => h("li", {}, h("code", {}, entry))),
+      strange.length > SHOWN && h("li", {}, t("and-more", count(strange.length - SHOWN)))),
+    h("div", {}, button(t("load-anyway"), loadThem, { id: "load-anyway" })));
 }
 
 /** Why a part is refused. The faults are shown with their lines in the file: the API counts those of the part. */

@@ -3,9 +3,13 @@
 import { read } from "./api.js";
 import { busy, button, fill, h, icon, redraw, toast } from "./dom.js";
 import { dayChart } from "./chart.js";
+import { clearFaults, showFault } from "./fields.js";
 import { shortOpenid, span } from "./format.js";
 import { both, t } from "./i18n.js";
 import { problemBox } from "./problem.js";
+import { followOpen, go, openIn } from "./route.js";
+import { scheduledList, showScheduled } from "./scheduled.js";
+import { messageForm } from "./send.js";
 import { statusPill } from "./status.js";
 import { dateTime, today } from "./time.js";
 
@@ -29,8 +33,8 @@ const overview = h("div", { class: "tool" });
 const chart = h("div", {});
 const panel = h("div", { class: "tool" });
 
-/** The open search: its query, and the number of its last reading. */
-const state = { query: null, reading: 0 };
+/** The open search: its query, and the number of its last reading; and the message whose story is shown. */
+const state = { query: null, reading: 0, story: null };
 
 export function messagesPanel() {
   day.value = today();
@@ -38,13 +42,24 @@ export function messagesPanel() {
     event.preventDefault();
     look();
   };
-  fill(overview, h("h2", {}, t("messages-title")), chart, h("p", { class: "hint" }, t("messages-hint")),
-    h("form", { class: "row wrap", role: "search", on: { submit: search } }, way, h("div", { class: "grow field" }, value, day), find), outcome, list);
+  followOpen("messages", followStory);
+  const creation = h("details", { class: "more-fields", id: "new-message" }, h("summary", {}, icon("plus"), t("new-message")), messageForm());
+  fill(overview, creation, scheduledList(),
+    h("h2", {}, t("messages-title")), chart, h("p", { class: "hint" }, t("messages-hint")),
+    h("form", { class: "row wrap", role: "search", novalidate: true, on: { submit: search } },
+      way, h("div", { class: "grow field" }, value, day, h("p", { class: "fault", id: "messages-of-fault", role: "alert", hidden: true }),
+        h("p", { class: "fault", id: "messages-day-fault", role: "alert", hidden: true })), find), outcome, list);
   return fill(panel, overview, story);
 }
 
+/** Reads what the screen shows again. */
+export async function showMessages() {
+  showScheduled();
+  await Promise.all([followStory(), showDeliveries()]);
+}
+
 /** Draws the days again. A key for some templates may not see them. */
-export async function showDeliveries() {
+async function showDeliveries() {
   const answer = await read("/api/deliveries");
   const days = answer.body?.days ?? [];
   const isEmpty = days.every(({ delivered, blocked, failed }) => delivered + blocked + failed === 0);
@@ -65,12 +80,19 @@ function changeWay() {
   const isDay = way.value === "problems";
   day.hidden = !isDay;
   value.hidden = isDay;
-  value.required = !isDay;
+  clearFaults(find.form);
   value.inputMode = way.value === "msgid" ? "numeric" : "text";
 }
 
 async function look() {
   const wanted = value.value.trim();
+  clearFaults(find.form);
+  const asked = day.hidden ? value : day;
+  if (!asked.value.trim()) {
+    showFault(asked, t(day.hidden ? "messages-of-empty" : "messages-day-empty"));
+    asked.focus();
+    return;
+  }
   fill(list);
   if (way.value === "msgid") {
     const answer = await busy(find, () => read(`/api/messages/${encodeURIComponent(wanted)}`), outcome);
@@ -110,8 +132,33 @@ function row(message) {
     statusPill(message.status));
 }
 
-/** Shows a message from its send to its receipt, with what to do. */
+/** Opens the story of a message; in the address too, so that Back closes it, unless it was never sent and has no msgid. */
 function open(message) {
+  state.story = message;
+  drawStory(message);
+  if (message.msgid) go("messages", message.msgid);
+}
+
+/** Shows the story of the message that the address names, or none. */
+async function followStory() {
+  const id = openIn("messages");
+  if (id === (state.story?.msgid ?? null)) return;
+  if (!id) {
+    close();
+    return;
+  }
+  const answer = await read(`/api/messages/${encodeURIComponent(id)}`);
+  if (id !== openIn("messages")) return;
+  if (answer.ok) {
+    open(answer.body);
+  } else {
+    close();
+    fill(outcome, problemBox(answer));
+  }
+}
+
+/** Shows a message from its send to its receipt, with what to do. */
+function drawStory(message) {
   const { msgid, scheduled, touser, template_id: template, campaign, errcode, sent_at: sent, finished_at: finished, receipt, meaning } = message;
   const title = h("h2", { tabindex: "-1" }, msgid ? `msgid ${msgid}` : t("scheduled-message", scheduled ?? ""));
   const facts = [["openid", touser], [t("template-id"), template], [t("campaign"), campaign], ["errcode", errcode], [t("receipt"), receipt]]
@@ -123,7 +170,7 @@ function open(message) {
   fill(story, h("div", { class: "row" }, title, h("span", { class: "grow" }), statusPill(message.status)),
     h("ol", { class: "steps" }, steps.map(([step, at, after, isBad]) => h("li", { class: at ? "done" : "" }, icon(at ? (isBad ? "cross" : "check") : "pause"),
       h("span", {}, step, ": ", at ? dateTime(at) : t("not-yet"), after && [" ", after])))),
-    h("div", { class: "remedy" }, h("strong", {}, t("meaning")), h("p", {}, both(meaning))),
+    h("div", { class: "remedy" }, h("strong", {}, t("meaning")), h("p", {}, scheduled && !msgid ? t("not-sent") : both(meaning))),
     h("dl", { class: "facts" }, facts.map(([name, fact]) => [h("dt", {}, name), h("dd", {}, h("code", {}, String(fact)))])),
     h("div", { class: "row" }, button(t("back-to-list"), close, { id: "message-close" })));
   overview.hidden = true;
@@ -132,6 +179,8 @@ function open(message) {
 }
 
 function close() {
+  state.story = null;
+  if (openIn("messages")) go("messages");
   story.hidden = true;
   overview.hidden = false;
   find.focus();

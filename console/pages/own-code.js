@@ -49,7 +49,7 @@ function render() {
     redraw(lists[name], [state[name], state.more[name], language()], () => fill(lists[name],
       state[name].length === 0 && h("li", { class: "empty" }, t("no-forwards")),
       state[name].map(row),
-      state.more[name] && h("li", { class: "empty" }, t("more-forwards"))));
+      state.more[name] && h("li", { class: "empty" }, t("more-forwards", state[name].length))));
   }
   retryAll.disabled = state.dead.length === 0;
 }

@@ -3,6 +3,13 @@
 import { h, icon } from "./dom.js";
 import { both, t } from "./i18n.js";
 
+/** What to do in the console, where the API's own hint names its calls. */
+const REMEDIES = {
+  "urn:wechat-bundle:unknown-user": "bind-first",
+  "urn:wechat-bundle:forbidden": "other-key",
+  "urn:wechat-bundle:template-mismatch": "mend-fields",
+};
+
 /** Shows a problem document, or any other body of a failure. */
 export function problemBox({ status, body }) {
   if (status === 0) return h("div", { class: "result bad", role: "alert" }, h("p", {}, t("no-connection", body.detail)));
@@ -10,9 +17,10 @@ export function problemBox({ status, body }) {
     ["HTTP", status], ["errcode", body.errcode], ["errmsg", body.errmsg], ["rid", body.rid],
     ["Retry-After", body.retry_after && `${body.retry_after} s`], ["client_msg_id", body.client_msg_id],
   ].filter(([, value]) => value !== undefined && value !== null);
+  const remedy = REMEDIES[body.type] ? t(REMEDIES[body.type]) : body.hint;
   return h("div", { class: "result bad", role: "alert" },
     h("header", {}, icon("warning"), h("strong", {}, both(body.title ?? body.message ?? t("failed").toString()))),
     h("p", {}, both(body.detail ?? "")),
-    body.hint && h("div", { class: "remedy" }, h("strong", {}, t("what-to-do")), h("p", {}, both(body.hint))),
+    remedy && h("div", { class: "remedy" }, h("strong", {}, t("what-to-do")), h("p", {}, both(remedy))),
     h("dl", { class: "facts" }, facts.map(([name, value]) => [h("dt", {}, name), h("dd", {}, String(value))])));
 }

@@ -6,6 +6,7 @@ import { jsonEditor, lineDifference } from "./editor.js";
 import { keywordForm } from "./keywords.js";
 import { t } from "./i18n.js";
 import { problemBox } from "./problem.js";
+import { replyForm } from "./replies.js";
 
 /** Earlier versions that the server keeps. */
 const KEPT = 10;
@@ -16,9 +17,13 @@ const EXAMPLE = {
   default: null,
 };
 
+/** What can be tried: a text, and the events by their names in the API. */
+const TRIED = { text: "msg-text", subscribe: "msg-subscribe", CLICK: "msg-click", SCAN: "a-scan" };
+
 let etag = null;
 
 const editor = jsonEditor("rules-text", t("rules"), () => renderState());
+const replies = replyForm(editor, () => number() > 0);
 const keywords = keywordForm(editor);
 const tries = h("p", { class: "hint" });
 const outcome = h("div", { class: "outcome", "aria-live": "polite" });
@@ -31,6 +36,7 @@ export function rulesPanel() {
   return h("div", { class: "tool" },
     h("h2", { class: "unseen" }, t("rules")),
     h("div", { class: "row" }, version, h("span", { class: "grow" }), button(t("reload"), reload)),
+    replies.element,
     keywords.element,
     editor.element,
     h("div", { class: "row wrap" }, save,
@@ -105,6 +111,7 @@ function renderState() {
   const stored = number() ? t("version", number()) : t("no-rules");
   fill(version, stored, editor.isChanged && h("span", { class: "changed" }, t("changed")));
   save.disabled = !editor.isChanged;
+  replies.show();
   keywords.show();
   fill(tries, t(editor.isChanged ? "tries-stored" : "tries"));
   const versions = Array.from({ length: Math.min(KEPT, Math.max(0, number() - 1)) }, (_, index) => number() - 1 - index);
@@ -165,8 +172,7 @@ async function rollBack() {
 /** The form that asks what the stored rules would answer. */
 function tryForm() {
   const kind = h("select", { "aria-label": t("try-what") },
-    h("option", { value: "text" }, "text"),
-    ["subscribe", "CLICK", "SCAN"].map((event) => h("option", { value: event }, event)));
+    Object.entries(TRIED).map(([what, label]) => h("option", { value: what }, t(label))));
   const words = h("input", { "aria-label": t("try-words"), placeholder: t("try-words"), autocomplete: "off" });
   const answered = h("div", { class: "tried", "aria-live": "polite" });
   const submit = h("button", { type: "submit" }, t("try"));

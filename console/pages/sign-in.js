@@ -22,7 +22,7 @@ export async function leaveToSignIn({ issuer, client_id: clientId, audience, sco
   const { endpoints, fault } = await discover(issuer);
   if (fault) return fault;
   const [state, verifier] = [random(), random()];
-  sessionStorage.setItem(PENDING, JSON.stringify({ state, verifier }));
+  sessionStorage.setItem(PENDING, JSON.stringify({ state, verifier, screen: location.hash }));
   const address = new URL(endpoints.authorization_endpoint);
   const parameters = {
     response_type: "code", client_id: clientId, redirect_uri: backHere(), scope, state,
@@ -37,8 +37,8 @@ export async function leaveToSignIn({ issuer, client_id: clientId, audience, sco
 export async function returnFromSignIn({ issuer, client_id: clientId }) {
   const answer = new URLSearchParams(location.search);
   if (!clientId || !(answer.has("state") && (answer.has("code") || answer.has("error")))) return null;
-  history.replaceState(null, "", location.pathname);
-  const { state, verifier } = stored(PENDING);
+  const { state, verifier, screen = "" } = stored(PENDING);
+  history.replaceState(null, "", location.pathname + screen);
   sessionStorage.removeItem(PENDING);
   // A code that another site or an older attempt brought here would sign in somebody else.
   if (!state || answer.get("state") !== state || (answer.get("iss") ?? issuer) !== issuer) return t("sign-in-not-ours");

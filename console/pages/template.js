@@ -1,17 +1,30 @@
 // What the forms of template messages share: the account's templates, an input for each placeholder, and faults at the fields.
 
-import { read } from "./api.js";
-import { fill, h, iconButton, redraw } from "./dom.js";
+import { read, run } from "./api.js";
+import { button, fill, h, iconButton, redraw } from "./dom.js";
+import { clearFaults, field, showFault } from "./fields.js";
 import { both, t } from "./i18n.js";
 import { problemBox } from "./problem.js";
 
 let templates = [];
+/** The last reading of them. */
+let reading = Promise.resolve();
 
 /** What each form does with the answer that holds the templates. */
 const forms = [];
 
 /** Reads the account's templates and shows them in every form. */
-export async function loadTemplates() {
+export function loadTemplates() {
+  reading = readTemplates();
+  return reading;
+}
+
+/** Waits until the templates are read, or cannot be. */
+export function templatesRead() {
+  return reading;
+}
+
+async function readTemplates() {
   const answer = await read("/api/templates");
   if (answer.ok) templates = answer.body.templates;
   for (const show of forms) show(answer);
@@ -27,12 +40,6 @@ export function messageText({ template_id: id, data }) {
   return `${title}\n${content.replace(/\{\{(\w+)\.DATA\}\}/g, (_, name) => data[name]?.value ?? "")}`.trim();
 }
 
-/** A field with its label, its hint and a place for its fault. */
-export function field(id, label, control, hint) {
-  return h("div", { class: "field", "data-field": id }, h("label", { for: id }, label), control,
-    hint && h("p", { class: "hint" }, hint), h("p", { class: "fault", id: `${id}-fault`, hidden: true }));
-}
-
 /**
  * The choice of a template and its inputs. The id of a field is `prefix` and the member of the request, that of a placeholder
  * `inputPrefix` and its name, so that a placeholder may be called like a member.
@@ -43,13 +50,35 @@ export function templateForm(prefix, inputPrefix = prefix) {
   const choice = h("select", { id: `${prefix}-template`, on: { change: () => renderInputs() } });
   const reload = iconButton("reload", t("reload-templates"), loadTemplates);
 
+  /** The template and the values to show once the templates are read. */
+  let wanted = null;
+
+  // A sample is no value: it would go out to real people.
   const renderInputs = () => {
     const { fields = [], content = "", example = "" } = templateOf(choice.value) ?? {};
     const examples = valuesOf(content, example);
     fill(inputs, fields.map((name) => {
-      const input = h("input", { id: `${inputPrefix}-${name}`, name, autocomplete: "off", value: examples[name] ?? "" });
+      const input = h("input", { id: `${inputPrefix}-${name}`, name, autocomplete: "off", placeholder: examples[name] ?? "" });
       return field(input.id, h("span", {}, labelOf(content, name), h("code", {}, name)), input);
-    }));
+    }), run.simulated && fields.length > 0 && h("div", {}, button(t("fill-samples"), fillSamples, { class: "small", id: `${prefix}-samples` })));
+  };
+
+  /** Fills what is empty, to try a message on the simulated account. */
+  const fillSamples = () => {
+    for (const input of inputs.querySelectorAll("input")) input.value ||= input.placeholder;
+  };
+
+  const showWanted = () => {
+    if (!wanted || templates.length === 0) return;
+    const { id, data } = wanted;
+    wanted = null;
+    if (!templateOf(id)) {
+      showFault(choice, t("template-gone"));
+      return;
+    }
+    choice.value = id;
+    renderInputs();
+    for (const input of inputs.querySelectorAll("input")) input.value = data[input.name]?.value ?? "";
   };
 
   // What was typed stays when the same templates are read again.
@@ -60,6 +89,7 @@ export function templateForm(prefix, inputPrefix = prefix) {
       fill(choice, templates.map((template) => h("option", { value: template.template_id }, template.title)));
       renderInputs();
     });
+    showWanted();
   });
 
   const idOf = (name) => (name.startsWith("data.")
@@ -74,6 +104,13 @@ export function templateForm(prefix, inputPrefix = prefix) {
     get id() {
       return choice.value;
     },
+    /** Shows this template with these values, as the API takes them. */
+    set(id, data) {
+      wanted = { id, data };
+      showWanted();
+    },
+    /** Shows the chosen template without values. */
+    reset: renderInputs,
     /** The values of the inputs, as the API takes them. */
     get data() {
       return Object.fromEntries([...inputs.querySelectorAll("input")].map((input) => [input.name, { value: input.value }]));
@@ -84,25 +121,14 @@ export function templateForm(prefix, inputPrefix = prefix) {
       const findings = body.findings ?? faults ?? [{ field: body.field, rule: body.detail }];
       let first = null;
       for (const { field: name, rule } of findings) {
-        const id = idOf(name ?? "");
-        const input = document.getElementById(id);
-        const place = document.getElementById(`${id}-fault`);
-        if (!input || !place) continue;
-        input.setAttribute("aria-invalid", "true");
-        input.setAttribute("aria-describedby", place.id);
-        place.hidden = false;
-        fill(place, both(rule));
+        const input = document.getElementById(idOf(name ?? ""));
+        if (!input || !document.getElementById(`${input.id}-fault`)) continue;
+        showFault(input, both(rule));
         first ??= input;
       }
       return first;
     },
-    clearFaults() {
-      for (const place of choice.form.querySelectorAll(".fault")) place.hidden = true;
-      for (const input of choice.form.querySelectorAll("[aria-invalid]")) {
-        input.removeAttribute("aria-invalid");
-        input.removeAttribute("aria-describedby");
-      }
-    },
+    clearFaults: () => clearFaults(choice.form),
   };
 }
 

@@ -45,6 +45,12 @@ export function epochOf(entered) {
   return Math.floor(Date.parse(isOwn() ? entered : `${entered}+08:00`) / 1000);
 }
 
+/** What a datetime-local input in the chosen zone holds for epoch seconds. */
+export function enteredOf(seconds) {
+  const ahead = isOwn() ? new Date(seconds * 1000).getTimezoneOffset() * -60_000 : AHEAD;
+  return new Date(seconds * 1000 + ahead).toISOString().slice(0, 16);
+}
+
 function shown(millis, style) {
   const inLanguage = (locale) => () => new Date(millis).toLocaleString(locale, { ...style, hourCycle: "h23", timeZone: isOwn() ? OWN : BEIJING });
   return new Phrase(inLanguage("en-GB"), inLanguage("zh-CN"));

@@ -100,7 +100,7 @@ consoleTest("the platform's state is read once at a time, and again when somethi
     await sleep(150);
   }
   const { users } = await callRun(bundle, "GET", "/console/sim/state");
-  await page.locator("#send-touser option").nth(users.length - 1).waitFor({ state: "attached" });
+  await page.locator("#followers option").nth(users.length - 1).waitFor({ state: "attached" });
   assert.equal(most, 1);
   await page.unrouteAll({ behavior: "wait" });
 });

@@ -48,6 +48,7 @@ async function examineAll(page, width) {
 const use = {
   send: async (page) => {
     await page.locator("#send-thing1").waitFor();
+    await page.locator("#send-samples").click();
     await page.locator("#panel-send button[type=submit]").click();
     await page.locator(".steps .done").nth(1).waitFor();
   },

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { openConsole, picture, startBundle } from "./browser.js";
-import { bilingualTest, callRun, chrome, consoleTest } from "./stage.js";
+import { bilingualTest, callRun, choosePhone, chrome, consoleTest, phoneUser } from "./stage.js";
 
 async function makeCode(page, user) {
   await page.locator("#tab-bind").click();
@@ -38,6 +38,7 @@ bilingualTest("a user is bound by a scan of the phone, found, written to, and un
   await page.locator("#panel-bind .users li").nth(1).waitFor();
 
   await page.locator("#tab-send").click();
+  await page.locator("#send-samples").click();
   await page.locator("#send-user").fill("用户/1");
   assert.ok(await page.locator("#send-touser").isDisabled(), "one of the two");
   await page.locator("#panel-send button[type=submit]").click();
@@ -45,7 +46,9 @@ bilingualTest("a user is bound by a scan of the phone, found, written to, and un
   assert.match(await page.locator("#panel-code-curl pre").innerText(), /"user": "用户\/1"/);
   await page.locator("#send-user").fill("nobody");
   await page.locator("#panel-send button[type=submit]").click();
-  await page.locator("#panel-send .result.bad", { hasText: "404" }).waitFor();
+  const refusal = page.locator("#panel-send .result.bad", { hasText: "404" });
+  await refusal.getByText(say("bind-first")).waitFor();
+  assert.ok(!(await refusal.innerText()).includes("/api/"), "in the words of the console");
 
   await page.locator("#tab-bind").click();
   const row = page.locator("[data-user='用户/1']");
@@ -60,13 +63,13 @@ bilingualTest("a user is bound by a scan of the phone, found, written to, and un
 
 bilingualTest("a stranger who scans is bound, and the code is of no use to another", async (page, say) => {
   await makeCode(page, "u-1");
-  const before = await page.locator(".phone-place select").inputValue();
+  const before = await phoneUser(page);
   await page.locator("#scan-as-stranger").click();
   await page.locator(".binding-state").getByText(say("binding-bound", "u-1")).waitFor();
-  const stranger = await page.locator(".phone-place select").inputValue();
+  const stranger = await phoneUser(page);
   assert.notEqual(stranger, before, "the stranger's phone is shown");
   await page.locator(".binding-state").getByText(stranger).waitFor();
-  await page.locator(".phone-place select").selectOption(before);
+  await choosePhone(page, before);
   await page.locator("#scan-with-phone").click();
   await page.locator(".chat .bubble", { hasText: "二维码已失效" }).waitFor();
 
@@ -80,7 +83,7 @@ bilingualTest("a stranger who scans is bound, and the code is of no use to anoth
 
 bilingualTest("a link binds in the phone, as the person whose phone it is", async (page, say, bundle) => {
   await makeCode(page, "u-1");
-  const openid = await page.locator(".phone-place select").inputValue();
+  const openid = await phoneUser(page);
   await page.locator("#open-link").click();
   await page.frameLocator(".phone iframe").getByText("绑定成功").waitFor();
   await page.locator(".binding-state").getByText(openid).waitFor();

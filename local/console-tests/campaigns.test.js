@@ -17,13 +17,14 @@ async function follow(bundle, number) {
   return openids;
 }
 
-/** Makes a draft with the template's examples as its values, and opens it. */
+/** Makes a draft with the template's samples as its values, and opens it. */
 async function makeDraft(page, name, pace) {
   await page.locator("#tab-campaigns").click();
   await page.locator("#new-campaign > summary").click();
   await page.locator("#campaign-data-thing1").waitFor();
   await page.locator("#campaign-name").fill(name);
   await page.locator("#campaign-pace").fill(String(pace));
+  await page.locator("#campaign-samples").click();
   await page.locator("#campaign-make").click();
   await state(page, "draft").waitFor();
 }

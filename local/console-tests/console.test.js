@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { openConsole, picture, startBundle } from "./browser.js";
-import { chrome, consoleTest, publishExampleMenu, saveRules, send } from "./stage.js";
+import { chrome, consoleTest, publishExampleMenu, saveRules, send, submitMessage } from "./stage.js";
 
 consoleTest("a new follower is greeted, and the callback is shown decrypted", {}, async (page) => {
   await page.locator("#new-follower").click();
@@ -57,8 +57,7 @@ consoleTest("a template message is sent from the form, shown on the phone, and r
 
 consoleTest("what a template does not take is told at its field", {}, async (page) => {
   await page.locator("#send-thing1").fill("超过二十个字的内容超过二十个字的内容超过二十个字的内容");
-  await page.locator("#send-time2").fill("");
-  await send(page);
+  await submitMessage(page);
   await page.locator("#send-thing1-fault", { hasText: "at most 20 characters" }).waitFor();
   await page.locator("#send-time2-fault").waitFor();
   assert.equal(await page.locator("#send-thing1").getAttribute("aria-invalid"), "true");
@@ -228,8 +227,9 @@ consoleTest("a message can be sent by the keyboard alone", {}, async (page) => {
   assert.equal(await focused(), "tab-campaigns");
   await page.keyboard.press("ArrowLeft");
   await tabTo("#send-thing1");
-  await page.keyboard.press("Control+A");
   await page.keyboard.type("键盘发送");
+  await tabTo("#send-samples");
+  await page.keyboard.press("Enter");
   await tabTo("#panel-send button[type=submit]");
   await page.keyboard.press("Enter");
   await page.locator(".template", { hasText: "键盘发送" }).waitFor();

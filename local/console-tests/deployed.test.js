@@ -2,20 +2,7 @@
 
 import assert from "node:assert/strict";
 import { axeFindings, picture } from "./browser.js";
-import { bilingualTest, callRun } from "./stage.js";
-
-const KEY = "local";
-
-/** A test of the deployed console, in English and in Chinese. */
-function deployedTest(name, body, options = {}) {
-  bilingualTest(name, (page, say, bundle) => body({ page, say, bundle }), { path: "/console/", ...options });
-}
-
-async function signIn(page, say, key = KEY) {
-  await page.locator("#api-key").fill(key);
-  await page.getByRole("button", { name: say("open-console") }).click();
-  await page.locator("#sign-out").waitFor();
-}
+import { callRun, deployedTest, signIn, tab } from "./stage.js";
 
 /** Makes a key with these scopes. */
 async function keyOf(bundle, ...scopes) {
@@ -39,8 +26,6 @@ async function ended(bundle, msgid) {
   }
   throw new Error("no receipt");
 }
-
-const tab = (page, name) => page.locator(`#tab-${name}`).click();
 
 deployedTest("nothing is shown without a key, and a wrong one is refused", async ({ page, say }) => {
   await page.locator("#api-key").fill("wrong");

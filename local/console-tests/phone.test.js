@@ -1,7 +1,7 @@
 // The phone while other things happen: it disturbs no reader, and mixes nobody up.
 
 import assert from "node:assert/strict";
-import { callRun, consoleTest, userWrites } from "./stage.js";
+import { callRun, choosePhone, consoleTest, phoneUser, userWrites } from "./stage.js";
 
 /** Waits until the phone has read its screen after `act`. */
 function afterRead(page, act) {
@@ -58,12 +58,10 @@ consoleTest("a chat follows its end only for who reads there", {}, async (page, 
 });
 
 consoleTest("an answer that comes after a switch belongs to who has asked", {}, async (page) => {
-  const choice = page.locator(".phone-place select");
-  await choice.locator("option").waitFor({ state: "attached" });
-  const first = await choice.inputValue();
+  const first = await phoneUser(page);
   await page.locator("#new-follower").click();
   await page.locator(".chat .bubble", { hasText: "欢迎关注" }).waitFor();
-  const second = await choice.inputValue();
+  const second = await phoneUser(page);
   assert.notEqual(second, first);
 
   let answer;
@@ -74,16 +72,34 @@ consoleTest("an answer that comes after a switch belongs to who has asked", {}, 
   });
   await userWrites(page, "谁在问");
   await page.locator(".chat .waiting").waitFor();
-  await choice.selectOption(first);
+  await choosePhone(page, first);
   await page.locator(".chat .waiting").waitFor({ state: "detached" });
   await Promise.all([page.waitForResponse("**/console/sim/message"), answer()]);
   await page.locator(".event", { hasText: "谁在问" }).waitFor();
-  assert.equal(await choice.inputValue(), first);
+  assert.equal(await phoneUser(page), first);
   assert.equal(await page.locator(".chat .add-rule").count(), 0, "nobody has asked here");
-  await choice.selectOption(second);
+  await choosePhone(page, second);
   await page.locator(".chat .add-rule").waitFor();
   assert.equal(await page.locator(".chat .waiting").count(), 0);
-  await choice.selectOption(first);
+  await choosePhone(page, first);
   await page.locator(".chat .add-rule").waitFor({ state: "detached" });
   await page.unrouteAll();
+});
+
+consoleTest("a phone is found by a part of its openid among many", {}, async (page, bundle) => {
+  const { openids } = await callRun(bundle, "POST", "/console/sim/followers", { count: 200 });
+  const wanted = openids[123];
+  await page.waitForFunction((all) => document.querySelectorAll("#followers option").length > all, 200);
+  const first = await phoneUser(page);
+  const choice = page.locator("#phone-user");
+  await choice.fill("not-an-openid");
+  await choice.press("Enter");
+  await page.locator(".toast.bad", { hasText: "not-an-openid" }).waitFor();
+  await choice.blur();
+  assert.equal(await choice.inputValue(), first, "what is not found changes nothing");
+  await choice.fill(wanted.slice(-8));
+  await choice.press("Enter");
+  await choice.blur();
+  assert.equal(await choice.inputValue(), wanted);
+  assert.equal(await page.locator("#send-touser").inputValue(), wanted, "the message goes to this phone");
 });

@@ -38,6 +38,7 @@ async function pictureOfLocalRun(name, locale) {
   await page.locator(".chat .bubble", { hasText: "9:00" }).waitFor();
   await page.locator(".phone .switch").click();
   await page.locator("#tab-send").click();
+  await page.locator("#send-samples").click();
   await page.locator("#panel-send button[type=submit]").click();
   await page.locator(".steps .done").nth(1).waitFor();
   await page.locator(".template").waitFor();

@@ -55,6 +55,20 @@ export function bilingualTest(name, body, options = {}) {
   }
 }
 
+/** A test of the console that is deployed, in English and in Chinese. */
+export function deployedTest(name, body, options = {}) {
+  bilingualTest(name, (page, say, bundle) => body({ page, say, bundle }), { path: "/console/", ...options });
+}
+
+/** Signs in to the deployed console with a key. */
+export async function signIn(page, say, key = "local") {
+  await page.locator("#api-key").fill(key);
+  await page.getByRole("button", { name: say("open-console") }).click();
+  await page.locator("#sign-out").waitFor();
+}
+
+export const tab = (page, name) => page.locator(`#tab-${name}`).click();
+
 /** Gives the console's texts in this language. */
 export function sayIn(locale) {
   const index = locale === "zh-CN" ? 1 : 0;
@@ -83,8 +97,26 @@ export async function saveRules(page, rules) {
   await page.locator("#rules-save").click();
 }
 
+/** Sends the form on one machine, with the template's samples where it is empty. */
 export async function send(page) {
   await page.locator("#tab-send").click();
+  await page.locator("#send-samples").click();
+  await submitMessage(page);
+}
+
+/** Sends the form on one machine as it is. */
+export async function submitMessage(page) {
   await page.locator("#panel-send button[type=submit]").click();
+}
+
+/** Chooses the user whose phone is shown. */
+export async function choosePhone(page, openid) {
+  await page.locator("#phone-user").fill(openid);
+}
+
+/** The openid of the user whose phone is shown. */
+export async function phoneUser(page) {
+  await page.waitForFunction(() => document.getElementById("phone-user").value);
+  return page.locator("#phone-user").inputValue();
 }
 

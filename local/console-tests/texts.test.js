@@ -61,6 +61,8 @@ test("a text is split so that each half says all", () => {
     ["4 s ago / 4 秒前: no number / 不是数字", "4 s ago: no number", "4 秒前：不是数字"],
     ["none / 获取失败: not refreshed / 无法刷新，原因: /cgi-bin/a: late / 超时", "none: not refreshed: /cgi-bin/a: late",
       "获取失败：无法刷新，原因：/cgi-bin/a: 超时"],
+    ["/cgi-bin/a: 9 left; /cgi-bin/b: none / /cgi-bin/a：剩 9 次；/cgi-bin/b：没有", "/cgi-bin/a: 9 left; /cgi-bin/b: none",
+      "/cgi-bin/a：剩 9 次；/cgi-bin/b：没有"],
     ["Send Authorization: Bearer KEY / 请携带 Authorization: Bearer KEY", "Send Authorization: Bearer KEY",
       "请携带 Authorization: Bearer KEY"],
   ]) {

@@ -2,7 +2,7 @@
 
 import { call, run, sim } from "../api.js";
 import { busy, button, copy, fill, h, iconButton, redraw } from "../dom.js";
-import { language, t } from "../i18n.js";
+import { both, language, t } from "../i18n.js";
 import { account } from "../token.js";
 import { refreshWorld, world } from "./world.js";
 
@@ -79,7 +79,7 @@ function redirectForm() {
   const change = (url) => busy(submit, async () => {
     const answer = await call("POST", "/console/sim/callback", { url });
     if (answer.ok) await showCheck();
-    else showResult(false, answer.body.error ?? answer.body.detail);
+    else showResult(false, both(answer.body.error ?? answer.body.detail));
     refreshWorld();
   }, outcome);
   const redirect = (event) => {

@@ -6,18 +6,21 @@ import { bindPanel, showUsers } from "../bind.js";
 import { campaignsPanel, showCampaigns } from "../campaigns.js";
 import { connectPanel, showConnection } from "./connect.js";
 import { ask, button, fill, h, tabs } from "../dom.js";
-import { changedEditors } from "../editor.js";
 import { accountName, header, keyForm, skipLink } from "../frame.js";
 import { doctorPanel } from "../doctor.js";
+import { followerList } from "./followers.js";
 import { applyLanguage, t } from "../i18n.js";
 import { mayLeaveMenu, menuPanel, showMenu } from "../menu.js";
 import { ownCodePanel, showForwards } from "../own-code.js";
 import { phonePanel } from "./phone.js";
 import { faultBar, killButton, platformPanel } from "./platform.js";
+import { inAddress } from "../route.js";
 import { addRule, mayLeaveRules, rulesPanel, showRules } from "../rules.js";
+import { showScheduled } from "../scheduled.js";
 import { sendPanel } from "./send.js";
 import { loadTemplates } from "../template.js";
 import { followAccount, loadAccount, showRefused, tokenBar } from "../token.js";
+import { unsaved } from "../unsaved.js";
 import { refreshWorld, world } from "./world.js";
 
 /** The interval between two looks at the token, in milliseconds. */
@@ -50,13 +53,13 @@ async function followRun(current) {
   const isSame = [null, current].includes(shown.run);
   shown.run = current;
   if (isSame || shown.isAsking) return;
-  if (changedEditors().length > 0) {
+  if (unsaved().length > 0) {
     const choices = [{ value: false, label: t("unsaved-stay"), class: "primary" }, { value: true, label: t("restarted-reload") }];
     shown.isAsking = true;
     const isMeant = await ask(t("restarted-title"), t("restarted"), choices);
     shown.isAsking = false;
     if (isMeant !== true) return;
-    for (const editor of changedEditors()) editor.discard();
+    for (const source of unsaved()) source.discard();
   }
   location.reload();
 }
@@ -89,7 +92,7 @@ function top() {
 
 function layout() {
   const tools = [
-    { name: "send", label: t("tab-send"), panel: sendPanel() },
+    { name: "send", label: t("tab-send"), panel: sendPanel(), shown: () => run.key && showScheduled() },
     { name: "campaigns", label: t("tab-campaigns"), panel: campaignsPanel(), shown: () => run.key && showCampaigns() },
     { name: "rules", label: t("tab-rules"), panel: rulesPanel(), shown: () => run.key && showRules(), mayLeave: mayLeaveRules },
     { name: "menu", label: t("tab-menu"), panel: menuPanel(), shown: () => run.key && showMenu(), mayLeave: mayLeaveMenu },
@@ -99,7 +102,7 @@ function layout() {
     { name: "doctor", label: t("tab-doctor"), panel: doctorPanel() },
     { name: "connect", label: t("tab-connect"), panel: connectPanel(), shown: () => run.key && showConnection() },
   ].filter(Boolean);
-  const { bar, show } = tabs(tools, t("place-tools"), "console.tool");
+  const { bar, show } = tabs(tools, t("place-tools"), inAddress);
   const places = [
     run.simulated && phonePanel(),
     activityPanel(),
@@ -112,7 +115,7 @@ function layout() {
     go("tools");
     if (await show("rules")) await addRule(detail);
   });
-  return [main, nav];
+  return [main, nav, followerList()];
 }
 
 /** The bar that switches places in a narrow window, which shows one at a time. */

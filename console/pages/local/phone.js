@@ -2,8 +2,7 @@
 
 import { oneAtATime, read, sim } from "../api.js";
 import { button, busy, fill, h, icon, iconButton, moveFocus, put, redraw, toast } from "../dom.js";
-import { shortOpenid } from "../format.js";
-import { language, t } from "../i18n.js";
+import { both, t } from "../i18n.js";
 import { note, ownMessage, shownMessage } from "./bubbles.js";
 import { isOfThisMachine, pageView } from "./page.js";
 import { addRuleButton } from "../rules.js";
@@ -20,7 +19,8 @@ const waiting = new Map();
 const chat = h("div", { class: "chat", role: "log", "aria-live": "polite", "aria-label": t("chat"), tabindex: "0" });
 const bar = h("div", { class: "phone-bar" });
 const page = h("div", { class: "phone-page", hidden: true });
-const choice = h("select", { "aria-label": t("follower"), on: { change: () => choose(choice.value) } });
+const choice = h("input", { id: "phone-user", class: "grow", list: "followers", "aria-label": t("follower"), autocomplete: "off", spellcheck: "false",
+  on: { focus: offerAll, input: pick, change: find, blur: showChoice } });
 const controls = h("div", { class: "row wrap" });
 
 export function phonePanel() {
@@ -100,6 +100,7 @@ export async function choose(openid) {
 async function worldChanged() {
   const openids = world.users.map((user) => user.openid);
   if (!openids.includes(state.openid)) Object.assign(state, { openid: openids[0] ?? null, screen: null, menu: null });
+  document.dispatchEvent(new Event("phone-user"));
   await loadScreen();
   render();
 }
@@ -153,7 +154,7 @@ async function act(openid, what, body) {
   const answer = await sim("POST", what, body);
   wait(-1);
   if (answer.ok) return answer.body;
-  toast(answer.body.error ?? answer.body.detail, "bad");
+  toast(both(answer.body.error ?? answer.body.detail), "bad");
   return null;
 }
 
@@ -191,19 +192,37 @@ function render() {
   keep();
   const { openid, typing } = state;
   if (page.dataset.openid !== openid) closePage();
-  redraw(choice, [openid, language(), world?.users.map((each) => [each.openid, each.follows])], renderUsers);
+  if (document.activeElement !== choice) showChoice();
   redraw(controls, [openid, user()?.follows, user()?.blocked], renderControls);
   redraw(bar, [openid, typing, user()?.follows, state.menu?.button], renderBar);
   renderChat();
 }
 
-function renderUsers() {
-  const options = (world?.users ?? []).map((candidate) => {
-    const label = candidate.follows ? t("user-follows", shortOpenid(candidate.openid))
-      : t("user-left", shortOpenid(candidate.openid));
-    return h("option", { value: candidate.openid, selected: candidate.openid === state.openid }, label.toString());
-  });
-  fill(choice, options);
+function showChoice() {
+  choice.value = state.openid ?? "";
+  choice.title = choice.value;
+}
+
+/** Empties the field: a browser offers what fits its text only. */
+function offerAll() {
+  choice.placeholder = state.openid ?? "";
+  choice.value = "";
+}
+
+/** Takes an openid as soon as it is whole. */
+function pick() {
+  if (!world?.users.some(({ openid }) => openid === choice.value)) return;
+  choose(choice.value);
+  choice.blur();
+}
+
+/** Takes a part of an openid that only one user has. */
+function find() {
+  const words = choice.value.trim().toLowerCase();
+  if (!words) return;
+  const found = (world?.users ?? []).filter(({ openid }) => openid.toLowerCase().includes(words));
+  if (found.length === 1) choose(found[0].openid);
+  else toast(t(found.length ? "several-followers" : "no-such-follower", words), "bad");
 }
 
 function renderControls() {

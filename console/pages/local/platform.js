@@ -2,7 +2,7 @@
 
 import { read, sim } from "../api.js";
 import { button, fill, h, iconButton, redraw, toast } from "../dom.js";
-import { language, t } from "../i18n.js";
+import { both, language, t } from "../i18n.js";
 import { refreshWorld, world } from "./world.js";
 import { dateTime } from "../time.js";
 
@@ -79,7 +79,7 @@ export function platformPanel() {
 async function order({ name, code, fault, act }) {
   const answer = act ? await act() : await sim("POST", "faults", { path: path.value, times: Number(times.value) || 1, ...fault });
   if (answer.ok) toast(t("fault-ordered", name ? t(`fault-${name}`) : code));
-  else toast(answer.body.error ?? answer.body.detail, "bad");
+  else toast(both(answer.body.error ?? answer.body.detail), "bad");
   refreshWorld();
 }
 

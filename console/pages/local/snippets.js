@@ -1,7 +1,7 @@
 // Shows code that sends the same message as the form.
 
 import { run } from "../api.js";
-import { copy, fill, h, iconButton, tabs } from "../dom.js";
+import { copy, fill, h, iconButton, inSession, tabs } from "../dom.js";
 import { t } from "../i18n.js";
 
 const PATH = "/api/sendTemplateMessage";
@@ -16,7 +16,7 @@ export function snippets(request, idempotencyKey) {
     panel: h("div", { class: "code" }, iconButton("copy", t("copy-code"), () => copy(code)),
       h("pre", { tabindex: "0" }, code)),
   }));
-  const { bar } = tabs(list, t("code"), "console.code");
+  const { bar } = tabs(list, t("code"), inSession("console.code"));
   return fill(h("div", { class: "snippets" }), h("h3", {}, t("code-for-this")), bar, list.map((tab) => tab.panel));
 }
 

@@ -10,8 +10,8 @@ use http_api::{
 };
 use serde::Serialize;
 use wechat::{
-    api::{TemplateMessage, calls::management::Quota},
-    campaign::{Audience, Campaign, CampaignState, Loading, Order, Refused, Totals, WaitingFor, reserve},
+    api::{FieldValue, MiniProgram, TemplateMessage, calls::management::Quota},
+    campaign::{Audience, Campaign, CampaignState, Canary, Loading, Order, Refused, Totals, WaitingFor, reserve},
     random,
     sending::QuotaToday,
     store::{List, Page},
@@ -132,6 +132,15 @@ pub(crate) struct Shown {
     id: String,
     name: String,
     template_id: String,
+    /// The message's fields, as they were given. Absent in a list, as `url` and `miniprogram` are.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    data: BTreeMap<String, FieldValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
+    miniprogram: Option<MiniProgram>,
     #[cfg_attr(feature = "openapi", schema(schema_with = crate::openapi::audience))]
     audience: Audience,
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
@@ -154,6 +163,13 @@ pub(crate) struct Shown {
     refusals: BTreeMap<String, u64>,
     /// Messages a second.
     pace: u32,
+    /// The first messages, whose receipts are awaited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::openapi::CanaryBody>))]
+    canary: Option<Canary>,
+    /// Calls of the day's quota that are left to single sends. Absent for 1 %, at most 1,000.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keep_for_single_sends: Option<u64>,
     created_at: i64,
     /// When the first message may go out, in epoch seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -179,6 +195,9 @@ impl From<Campaign> for Shown {
             id: campaign.id,
             name: campaign.plan.name,
             template_id: campaign.plan.content.template_id,
+            data: campaign.plan.content.data,
+            url: campaign.plan.content.url,
+            miniprogram: campaign.plan.content.miniprogram,
             audience: campaign.plan.audience,
             state: campaign.state,
             waiting_for: campaign.waiting_for,
@@ -186,10 +205,24 @@ impl From<Campaign> for Shown {
             reason: campaign.reason,
             refusals: campaign.progress.refusals,
             pace,
+            canary: campaign.plan.canary,
+            keep_for_single_sends: campaign.plan.keep_for_single_sends,
             created_at: campaign.created_at,
             start_at: campaign.plan.start_at,
             started_at: campaign.started_at,
             finished_at: campaign.finished_at,
+        }
+    }
+}
+
+impl Shown {
+    /// As it stands in a list: a hundred messages could be more than Lambda answers.
+    fn without_message(self) -> Self {
+        Self {
+            data: BTreeMap::new(),
+            url: None,
+            miniprogram: None,
+            ..self
         }
     }
 }
@@ -298,7 +331,9 @@ async fn list(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, P
     let Page { entries, next } = table.page_of_campaigns(after.as_ref()).await?;
     let campaigns = entries.into_iter().filter(|campaign| is_shown(request, campaign));
     let page = CampaignPage {
-        campaigns: campaigns.map(Shown::from).collect(),
+        campaigns: campaigns
+            .map(|campaign| Shown::from(campaign).without_message())
+            .collect(),
         cursor: next.map(|next| table.cursor_text(List::Campaigns, &next)),
     };
     Ok(response::json(200, &page))

@@ -249,7 +249,7 @@ pub(crate) fn audience() -> Schema {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[allow(dead_code, reason = "only the schema is used")]
-struct CanaryBody {
+pub(crate) struct CanaryBody {
     /// Messages.
     #[schema(minimum = 1, maximum = 100_000)]
     count: u32,

@@ -106,6 +106,29 @@ async fn a_draft_is_made_loaded_started_paused_resumed_cancelled_and_deleted() {
 }
 
 #[tokio::test]
+async fn a_campaign_tells_its_plan_and_a_list_leaves_the_message_out() {
+    let stage = Stage::with_token().await;
+    let function = &mut stage.function(BINARY).await;
+    let mut plan = body();
+    plan["url"] = json!("https://example.com/");
+    plan["miniprogram"] = json!({"appid": "wx0123456789abcdef", "pagepath": "index"});
+    plan["canary"] = json!({"count": 5, "wait": 60});
+    plan["keep_for_single_sends"] = json!(3);
+    let id = create(function, &plan).await;
+    let found = look(function, &id).await;
+    assert_eq!(found["data"]["thing1"]["value"], "停水");
+    for member in ["url", "miniprogram", "canary", "keep_for_single_sends"] {
+        assert_eq!(found[member], plan[member], "{member}");
+    }
+    let list = function.get("/api/campaigns").await.body;
+    let listed = list["campaigns"][0].as_object().unwrap();
+    assert_eq!(listed["canary"], plan["canary"]);
+    for member in ["data", "url", "miniprogram"] {
+        assert!(!listed.contains_key(member), "{member}");
+    }
+}
+
+#[tokio::test]
 async fn of_two_starts_at_once_one_is_refused() {
     let stage = Stage::with_token().await;
     let (mut one, mut two) = (stage.function(BINARY).await, stage.function(BINARY).await);
