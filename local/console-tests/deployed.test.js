@@ -17,14 +17,31 @@ async function sendTo(bundle, touser) {
   return answer;
 }
 
-/** Waits until the record of the message says what became of it. */
-async function ended(bundle, msgid) {
-  for (let look = 0; look < 100; look += 1) {
-    const record = await callRun(bundle, "GET", `/api/messages/${msgid}`);
-    if (record.receipt) return record;
+/** Looks every 100 ms until `look` finds something, and returns that. */
+async function eventually(what, look) {
+  for (let looks = 0; looks < 100; looks += 1) {
+    const found = await look();
+    if (found) return found;
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
-  throw new Error("no receipt");
+  throw new Error(`no ${what}`);
+}
+
+/** Waits until the record of the message says what became of it. */
+function ended(bundle, msgid) {
+  return eventually("receipt", async () => {
+    const record = await callRun(bundle, "GET", `/api/messages/${msgid}`);
+    return record.receipt && record;
+  });
+}
+
+/** Today's receipts, once `count` are counted: that is written after the record. */
+function counted(bundle, count) {
+  return eventually("counts", async () => {
+    const { days } = await callRun(bundle, "GET", "/api/deliveries");
+    const { day, ...counts } = days.at(-1);
+    return Object.values(counts).reduce((sum, some) => sum + some, 0) >= count && { day, counts };
+  });
 }
 
 deployedTest("nothing is shown without a key, and a wrong one is refused", async ({ page, say }) => {
@@ -103,8 +120,7 @@ deployedTest("deliveries are drawn day by day, and a day leads to its problems",
   await callRun(bundle, "POST", "/console/sim/receipts", { status: "failed:user block", times: 1 });
   const blocked = await sendTo(bundle, openid);
   await ended(bundle, blocked.msgid);
-  const { days } = await callRun(bundle, "GET", "/api/deliveries");
-  const { day, ...counts } = days.at(-1);
+  const { day, counts } = await counted(bundle, 2);
   assert.deepEqual(counts, { delivered: 1, blocked: 1, failed: 0 });
   await tab(page, "campaigns");
   await tab(page, "messages");
