@@ -27,7 +27,7 @@ use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time::timeout};
 use wechat::{
     api::ClientError,
     clock::SystemClock,
-    config::{ConfigError, Environment, SHORTEST_API_KEY, count_short_keys},
+    config::{ConfigError, Environment},
     effects::EventBus,
 };
 
@@ -164,11 +164,9 @@ impl Local {
         if let Some(warning) = configs.caller.api.clear_text_warning() {
             tracing::warn!("{warning}");
         }
-        if simulator.is_none() && count_short_keys(&configs.caller.api_keys) > 0 {
-            tracing::warn!(
-                "a key of API_KEYS has fewer than {SHORTEST_API_KEY} characters and can be guessed \
-                 / API_KEYS 中有密钥少于 {SHORTEST_API_KEY} 个字符，容易被猜到"
-            );
+        // The key of a simulated run is public.
+        if let Some(warning) = configs.caller.short_key_warning().filter(|_| simulator.is_none()) {
+            tracing::warn!("{warning}");
         }
         let has_api_keys = !configs.caller.api_keys.is_empty();
         stored_account::warn_of_another(&table.client(), &configs.caller.api.app_id).await?;

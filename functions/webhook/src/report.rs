@@ -2,7 +2,7 @@
 
 use wechat::{
     digest::logged_openid,
-    message::{Callback, Content, Event, is_msgid},
+    message::{Callback, Content, Event},
     telemetry::{self, Metric, MetricGroup},
 };
 
@@ -114,15 +114,8 @@ impl Handled {
 
     /// The msgid of a delivery receipt, and its status in WeChat's words.
     fn receipt(&self) -> Option<(&str, &str)> {
-        let Content::Event(Event::TemplateSendJobFinish {
-            msg_id: Some(msg_id),
-            status_text,
-            ..
-        }) = &self.callback.as_ref()?.content
-        else {
-            return None;
-        };
-        is_msgid(msg_id).then_some((msg_id, brief(status_text)))
+        let (msgid, _, words) = self.callback.as_ref()?.delivery_receipt()?;
+        Some((msgid, brief(words)))
     }
 
     fn log(&self, millis: i64) {

@@ -33,7 +33,6 @@ use wechat::{
     effects::{EffectError, Effects, EventBus, FurtherReplies, LateEffects, NotFurtherReplies, NotLateEffects, Ran},
     forward::OwnCode,
     live::{Live, State},
-    message::{Callback, Content, Event, is_msgid},
     store::{StoreError, Table},
     telemetry::{self, Metric},
     token::RefreshPort,
@@ -196,7 +195,7 @@ impl App {
         };
         tracing::info!(
             "type" = late.callback.kind(),
-            msgid = receipt_of(&late.callback),
+            msgid = late.callback.delivery_receipt().map(|(msgid, ..)| msgid),
             seconds_late = self.clock.now() - late.received_at,
             duplicate = (ran == Ran::Before).then_some(true),
             "effects of a callback"
@@ -252,14 +251,6 @@ impl State for App {
     /// Opens the connection to the table, so that the first run need not wait for it.
     async fn warm(&self, _spent: Duration) {
         self.table.warm().await;
-    }
-}
-
-/// The msgid of the message whose delivery receipt `callback` is, if it is one.
-fn receipt_of(callback: &Callback) -> Option<&str> {
-    match &callback.content {
-        Content::Event(Event::TemplateSendJobFinish { msg_id, .. }) => msg_id.as_deref().filter(|id| is_msgid(id)),
-        _ => None,
     }
 }
 

@@ -1,9 +1,6 @@
 //! `local --check`: whether the bundle would start with these settings.
 
-use wechat::{
-    callback::MessageMode,
-    config::{SHORTEST_API_KEY, count_short_keys},
-};
+use wechat::callback::MessageMode;
 
 use super::{CommandError, Outcome};
 use crate::{Local, options::Options};
@@ -29,11 +26,12 @@ pub(super) async fn run(options: &Options) -> Result<Outcome, CommandError> {
                 "  → without API_KEYS /api answers 401 to everyone / 未设置 API_KEYS，/api 一律返回 401".to_owned(),
             );
         }
-        if count_short_keys(keys) > 0 {
-            lines.push(format!(
-                "  → a key is shorter than {SHORTEST_API_KEY} characters / 有密钥短于 {SHORTEST_API_KEY} 个字符"
-            ));
-        }
+        lines.extend(
+            settings
+                .caller
+                .short_key_warning()
+                .map(|warning| format!("  → {warning}")),
+        );
     }
     let mode = settings.webhook.verifier.mode;
     lines.push(format!("message mode / 消息加解密方式: {}", mode.as_str()));

@@ -217,6 +217,17 @@ impl CallerConfig {
         reader.finish(config)
     }
 
+    /// What to say when one of the API keys can be guessed.
+    #[must_use]
+    pub fn short_key_warning(&self) -> Option<String> {
+        (count_short_keys(&self.api_keys) > 0).then(|| {
+            format!(
+                "a key of API_KEYS is shorter than {SHORTEST_API_KEY} characters and can be guessed \
+                 / API_KEYS 中有密钥短于 {SHORTEST_API_KEY} 个字符，容易被猜到"
+            )
+        })
+    }
+
     pub(super) fn from_reader(reader: &mut Reader<'_>) -> Self {
         Self {
             api: ApiConfig::read(reader),

@@ -24,7 +24,7 @@ use crate::{
     bilingual::caused,
     clock::Clock,
     counts::DailyCounts,
-    message::{Callback, Content, Event, is_msgid},
+    message::{Callback, Content, Event},
     random,
     store::{Claim, Counted, MessageStatus, Receipt, Recorded, StoreError, Table},
 };
@@ -286,22 +286,12 @@ impl Effects {
 
 /// Reads `callback` as a delivery receipt; `None` when it is another callback or names no message.
 fn receipt(callback: &Callback, at: i64) -> Option<Receipt<'_>> {
-    let Content::Event(Event::TemplateSendJobFinish {
-        msg_id: Some(msg_id),
-        status,
-        status_text,
-    }) = &callback.content
-    else {
-        return None;
-    };
-    if !is_msgid(msg_id) {
-        return None;
-    }
+    let (msgid, status, words) = callback.delivery_receipt()?;
     Some(Receipt {
-        msgid: msg_id,
+        msgid,
         openid: &callback.from,
-        status: MessageStatus::from(*status),
-        words: &status_text[..status_text.floor_char_boundary(LONGEST_WORDS)],
+        status: MessageStatus::from(status),
+        words: &words[..words.floor_char_boundary(LONGEST_WORDS)],
         at,
     })
 }

@@ -211,6 +211,20 @@ impl Callback {
         self.document.word("MsgType").unwrap_or_default()
     }
 
+    /// Returns the msgid of the message of which this is the delivery receipt, its status, and WeChat's text for that. `None` for
+    /// another callback, and for a receipt that names no message.
+    #[must_use]
+    pub fn delivery_receipt(&self) -> Option<(&str, DeliveryStatus, &str)> {
+        match &self.content {
+            Content::Event(Event::TemplateSendJobFinish {
+                msg_id: Some(msgid),
+                status,
+                status_text,
+            }) if is_msgid(msgid) => Some((msgid, *status, status_text)),
+            _ => None,
+        }
+    }
+
     /// The name of the event as WeChat spelt it, in mixed case; `None` for a message.
     #[must_use]
     pub fn event_name(&self) -> Option<&str> {
