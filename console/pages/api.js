@@ -1,6 +1,8 @@
 // The HTTP calls of the pages: /api/* like any client, and in a run on one machine /console/* and the simulator through /console/sim/*.
 
 const STORED = "console.key";
+/** Milliseconds. The functions answer within 25 s; a read without an end, as after a change of network, must not block those after it. */
+const READ_TIMEOUT = 30_000;
 
 /** The API key or JWT in use and what renews it, and in a run on one machine the answer of /console/run. */
 export const run = { isLocal: false, simulated: false, simulator: null, key: sessionStorage.getItem(STORED), fresh: null, version: "" };
@@ -43,6 +45,7 @@ export function authorization() {
 export async function call(method, path, body, headers = {}) {
   await run.fresh?.();
   const options = { method, headers: { ...authorization(), ...headers } };
+  if (method === "GET") options.signal = AbortSignal.timeout(READ_TIMEOUT);
   if (body !== undefined) {
     options.body = typeof body === "string" || body instanceof Blob ? body : JSON.stringify(body);
     options.headers["content-type"] ??= "application/json";

@@ -104,3 +104,20 @@ consoleTest("the platform's state is read once at a time, and again when somethi
   assert.equal(most, 1);
   await page.unrouteAll({ behavior: "wait" });
 });
+
+consoleTest("a read that never ends does not keep the page from the next one", {}, async (page, bundle) => {
+  await page.evaluate(() => {
+    const timeout = AbortSignal.timeout.bind(AbortSignal);
+    AbortSignal.timeout = (milliseconds) => timeout(milliseconds / 100);
+  });
+  let hung = 0;
+  await page.route("**/console/sim/state", (route) => {
+    hung += 1;
+    return hung === 1 ? null : route.continue();
+  });
+  const asked = page.waitForRequest("**/console/sim/state");
+  const { openid } = await callRun(bundle, "POST", "/console/sim/follow", {});
+  await asked;
+  const { openid: later } = await callRun(bundle, "POST", "/console/sim/follow", {});
+  for (const each of [openid, later]) await page.locator(`#followers option[value=${each}]`).waitFor({ state: "attached" });
+});

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { axeFindings, picture } from "./browser.js";
-import { callRun, deployedTest, signIn, tab } from "./stage.js";
+import { callRun, deployedTest, intercept, signIn, tab } from "./stage.js";
 
 /** Makes a key with these scopes. */
 async function keyOf(bundle, ...scopes) {
@@ -239,11 +239,11 @@ deployedTest("what is stored is never replaced unseen: before it is read, nothin
 });
 
 deployedTest("a screen that cannot be loaded says so", async ({ page, say }) => {
-  await page.route("**/keys.js", (route) => route.fulfill({ status: 503, body: "" }));
+  const mend = await intercept(page, "**/keys.js", (route) => route.fulfill({ status: 503, body: "" }));
   await signIn(page, say);
   await tab(page, "keys");
   await page.getByText(say("not-loaded")).waitFor();
-  await page.unroute("**/keys.js");
+  mend();
   await page.getByRole("button", { name: say("try-again") }).click();
   await page.locator("#key-name").waitFor();
 });

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { axeFindings } from "./browser.js";
-import { bilingualTest, callRun, deployedTest, signIn, tab } from "./stage.js";
+import { bilingualTest, callRun, deployedTest, intercept, signIn, tab } from "./stage.js";
 
 /** Milliseconds in which a question takes no answer. */
 const UNREAD = 700;
@@ -85,11 +85,11 @@ deployedTest("the form of a campaign holds no samples, is empty after a draft, a
   await page.locator("#campaign-canary-count").fill("20");
   await page.locator("#campaign-miniprogram-appid").fill("wx0123456789abcdef");
   // The API refuses a start in the past.
-  await page.route("**/api/campaigns", (route) => route.fulfill({ status: 400, json: { title: "x", status: 400, field: "start_at", detail: "too late / 太晚" } }));
+  const accept = await intercept(page, "**/api/campaigns", (route) => route.fulfill({ status: 400, json: { title: "x", status: 400, field: "start_at", detail: "too late / 太晚" } }));
   await page.locator("#campaign-start_at").fill("2020-01-01T09:00");
   await page.locator("#campaign-make").click();
   await page.locator("#campaign-start_at-fault").getByText(say("save") === "Save" ? "too late" : "太晚").waitFor();
-  await page.unroute("**/api/campaigns");
+  accept();
   await page.locator("#campaign-start_at").fill("");
   await page.locator("#campaign-make").click();
   await page.locator("[data-action=copy]").waitFor();

@@ -81,6 +81,16 @@ export async function userWrites(page, text) {
   await page.locator("#say").press("Enter");
 }
 
+/**
+ * Answers what matches `pattern` with `handler`, and returns a function that ends this. The route stays: a request that is in flight
+ * when Playwright turns its interception off or on may never end.
+ */
+export async function intercept(page, pattern, handler) {
+  let isOn = true;
+  await page.route(pattern, (route) => (isOn ? handler(route) : route.continue()));
+  return () => { isOn = false; };
+}
+
 export async function publishExampleMenu(page) {
   await page.getByRole("tab", { name: "Menu" }).click();
   const panel = page.locator("#panel-menu");

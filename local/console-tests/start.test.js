@@ -5,7 +5,7 @@ import { spawnSync } from "node:child_process";
 import { createServer } from "node:http";
 import { test } from "node:test";
 import { openConsole, startBundle } from "./browser.js";
-import { bilingualTest, callRun, chrome, saveRules, send, userWrites } from "./stage.js";
+import { bilingualTest, callRun, chrome, intercept, saveRules, send, userWrites } from "./stage.js";
 
 bilingualTest("a refused delivery is shown as refused, and found under the failures", async (page, say) => {
   await page.locator("#send-thing1").waitFor();
@@ -59,10 +59,10 @@ bilingualTest("a fault is shown in the header, and nothing stays dead when it is
 
   // Templates that could not be read during a fault come with its end.
   await callRun(bundle, "POST", "/console/sim/faults", { path: "/cgi-bin/template/*", errcode: 48001, times: 100 });
-  await page.route("**/api/templates", (route) => route.fulfill({ status: 502, json: { detail: "not now" } }));
+  const mend = await intercept(page, "**/api/templates", (route) => route.fulfill({ status: 502, json: { detail: "not now" } }));
   await page.reload();
   await page.locator("#panel-send .result.bad", { hasText: "not now" }).waitFor();
-  await page.unroute("**/api/templates");
+  mend();
   await page.locator("#end-faults").click();
   await page.locator("#send-thing1").waitFor();
 });
@@ -85,7 +85,6 @@ bilingualTest("no result outlives its question, and nothing is delivered before 
   assert.equal(await steps.count(), 0, "the earlier result is gone");
   answer();
   await steps.nth(1).waitFor();
-  await page.unrouteAll();
 
   const [{ openid }] = (await callRun(bundle, "GET", "/console/sim/state")).users;
   await page.route("**/console/sim/state", (route) => route.fulfill({ status: 503, json: {} }));
@@ -93,7 +92,6 @@ bilingualTest("no result outlives its question, and nothing is delivered before 
   await userWrites(page, "还在吗");
   await page.locator(".toast.bad").waitFor();
   await page.locator(".from-user").waitFor({ state: "detached" });
-  await page.unrouteAll();
 });
 
 bilingualTest("unsaved changes are asked about and can be undone", async (page, say) => {
