@@ -24,7 +24,7 @@ use http::{HeaderValue, StatusCode, header, request::Parts};
 use http_api::Api as _;
 use tokio::{
     net::TcpListener,
-    sync::{Semaphore, oneshot},
+    sync::{RwLock, Semaphore, oneshot},
 };
 use wechat::live::State as _;
 
@@ -41,8 +41,8 @@ use crate::{
 
 /// Bytes of a request body. API Gateway takes 10 MiB, but here many callers at once could fill this machine's memory.
 const BODY_LIMIT: usize = 1024 * 1024;
-/// The time for a body to arrive.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// The time for a body to arrive. It is part of the 25 s within which a request is answered.
+const BODY_TIMEOUT: Duration = Duration::from_secs(15);
 /// The time for a callback's body to arrive: WeChat hangs up after this.
 const CALLBACK_TIMEOUT: Duration = Duration::from_secs(5);
 /// 512 connections are far more than a reverse proxy, a browser and scripts hold, and half of the usual limit of 1,024 open
@@ -68,6 +68,7 @@ pub(crate) struct Functions {
 }
 
 /// Which function serves a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Served {
     Webhook,
     SendTemplate,
@@ -105,6 +106,8 @@ struct Gateway {
     large_calls: Semaphore,
     /// Places for requests for a token: others are refused at once, so that strangers who send no body hold few connections.
     token_requests: Semaphore,
+    /// Held for reading by each function at work, so that a stop can wait for those whose client has hung up.
+    at_work: Arc<RwLock<()>>,
 }
 
 /// Serves the functions and the console until `stopped` is sent or dropped.
@@ -116,7 +119,9 @@ pub(crate) async fn serve(
     stopped: oneshot::Receiver<()>,
 ) {
     functions.webhook.warm(Duration::ZERO).await;
+    let at_work = Arc::<RwLock<()>>::default();
     let gateway = Arc::new(Gateway {
+        at_work: Arc::clone(&at_work),
         functions,
         console: Arc::clone(&console),
         large_calls: Semaphore::new(LARGE_CALLS),
@@ -137,21 +142,31 @@ pub(crate) async fn serve(
         console.close();
     };
     connections::serve(listener, router, LIMITS, stopped).await;
+    let _none_at_work = at_work.write().await;
 }
 
 /// Answers with the function that serves the path.
 async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = Incoming::new(&parts, body);
-    if matches!(Served::by(parts.uri.path()), Served::Relay) {
-        return relayed(&gateway, &parts, body).await;
+    // The head is read before the body comes, so the time that a request may take begins here.
+    let head = match event::head(&parts) {
+        Ok(head) => head,
+        Err(error) => {
+            tracing::warn!(%error, "a request cannot be turned into an API Gateway event / 请求无法转换为 API Gateway 事件");
+            return refused(StatusCode::BAD_REQUEST);
+        }
+    };
+    let served = Served::by(parts.uri.path());
+    if served == Served::Relay {
+        return relayed(&gateway, &parts, head, body).await;
     }
-    let limit = if needs_body(&gateway.functions, &parts).await {
+    let limit = if needs_body(&gateway.functions, served, &head).await {
         BODY_LIMIT
     } else {
         0
     };
-    let time_limit = if is_webhook(parts.uri.path()) {
+    let time_limit = if served == Served::Webhook {
         CALLBACK_TIMEOUT
     } else {
         BODY_TIMEOUT
@@ -160,18 +175,25 @@ async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
         Ok(body) => body,
         Err(status) => return refused(status),
     };
-    let started = Instant::now();
-    let response = serve_function(&gateway.functions, &parts, &body).await;
-    if response.status().is_success() && may_change_rules(&parts) {
-        // In AWS the webhook is another process and reads changed rules within 30 s. Here it reads them at once.
-        gateway.functions.webhook.warm(Duration::ZERO).await;
-    }
-    if response.status().is_success() && may_make_due(&parts) {
-        // In AWS the worker's schedule finds them within a minute.
-        gateway.functions.worker.run_soon();
-    }
-    gateway.console.show(&parts, &body, &response, started.elapsed());
-    response.map(Body::from)
+    // A task of its own goes on when the client hangs up, as a Lambda function does.
+    let work = tokio::spawn(async move {
+        let _at_work = gateway.at_work.read().await;
+        let started = Instant::now();
+        let request = head.with_body(body.clone());
+        let response = serve_function(&gateway.functions, served, &parts, &request).await;
+        if response.status().is_success() && may_change_rules(&parts) {
+            // In AWS the webhook is another process and reads changed rules within 30 s. Here it reads them at once.
+            gateway.functions.webhook.warm(Duration::ZERO).await;
+        }
+        if response.status().is_success() && may_make_due(&parts) {
+            // In AWS the worker's schedule finds them within a minute.
+            gateway.functions.worker.run_soon();
+        }
+        gateway.console.show(&parts, &body, &response, started.elapsed());
+        response.map(Body::from)
+    });
+    work.await
+        .unwrap_or_else(|_panic| refused(StatusCode::INTERNAL_SERVER_ERROR))
 }
 
 /// Answers as API Gateway does in place of a function.
@@ -190,15 +212,12 @@ pub(crate) fn is_webhook(path: &str) -> bool {
 
 /// Whether the request's body has to be read. A callback with a bad query and an API call without a valid key are refused by
 /// their head alone, so that strangers cannot hold connections open by sending no body.
-async fn needs_body(functions: &Functions, parts: &Parts) -> bool {
-    let Ok(request) = &serde_json::from_str(&event::json(parts, b"")) else {
-        return false;
-    };
-    match Served::by(parts.uri.path()) {
-        Served::Webhook => webhook::needs_body(&functions.webhook, request),
-        Served::SendTemplate => http_api::needs_body(&functions.send_template, request).await,
-        Served::Users => http_api::needs_body(&functions.users, request).await,
-        Served::Admin => http_api::needs_body(&functions.admin, request).await,
+async fn needs_body(functions: &Functions, served: Served, head: &http_api::Request) -> bool {
+    match served {
+        Served::Webhook => webhook::needs_body(&functions.webhook, head),
+        Served::SendTemplate => http_api::needs_body(&functions.send_template, head).await,
+        Served::Users => http_api::needs_body(&functions.users, head).await,
+        Served::Admin => http_api::needs_body(&functions.admin, head).await,
         Served::Relay | Served::Nobody => false,
     }
 }
@@ -215,35 +234,31 @@ fn may_make_due(parts: &Parts) -> bool {
     !parts.method.is_safe() && (path.starts_with("/api/forwards") || is_order)
 }
 
-async fn serve_function(functions: &Functions, parts: &Parts, body: &[u8]) -> http::Response<String> {
-    let path = parts.uri.path();
-    let event = event::json(parts, body);
-    if !is_webhook(path) && is_stray_check(parts) {
+/// Calls the function that serves the request. The futures are boxed because the doctor's overflowed the small stack of a runtime
+/// thread.
+async fn serve_function(
+    functions: &Functions,
+    served: Served,
+    parts: &Parts,
+    request: &http_api::Request,
+) -> http::Response<String> {
+    if served != Served::Webhook && is_stray_check(parts) {
+        let path = parts.uri.path();
         // Another path may hold an id.
-        let path = matches!(Served::by(path), Served::Nobody).then(|| &path[..path.floor_char_boundary(LOGGED_PATH)]);
+        let path = (served == Served::Nobody).then(|| &path[..path.floor_char_boundary(LOGGED_PATH)]);
         tracing::warn!(
             path,
             "WeChat's console checks a URL that is not the webhook's: it must end in /webhook \
              / 微信后台正在校验的 URL 不是本服务的回调地址：服务器地址应以 /webhook 结尾"
         );
     }
-    route(functions, path, &event).await.unwrap_or_else(|error| {
-        tracing::warn!(%error, "a request cannot be turned into an API Gateway event / 请求无法转换为 API Gateway 事件");
-        message(StatusCode::BAD_REQUEST, "Bad Request")
-    })
-}
-
-/// Calls the function that serves `path`. The futures are boxed because the doctor's overflowed the small stack of a runtime
-/// thread.
-async fn route(functions: &Functions, path: &str, event: &str) -> Result<http::Response<String>, serde_json::Error> {
-    let request = &serde_json::from_str(event)?;
-    Ok(match Served::by(path) {
+    match served {
         Served::Webhook => Box::pin(webhook::handle(&functions.webhook, request)).await,
         Served::SendTemplate => Box::pin(http_api::serve(&functions.send_template, request)).await,
         Served::Users => Box::pin(http_api::serve(&functions.users, request)).await,
         Served::Admin => Box::pin(http_api::serve(&functions.admin, request)).await,
         Served::Relay | Served::Nobody => message(StatusCode::NOT_FOUND, "Not Found"),
-    })
+    }
 }
 
 /// Whether the request is WeChat's URL check, sent to the wrong path. WeChat's console says only that the check failed.

@@ -11,7 +11,7 @@ use http::{HeaderMap, StatusCode, header, request::Parts};
 use tokio::{sync::SemaphorePermit, time::timeout};
 use wechat::api::ApiError;
 
-use super::{Gateway, body::Incoming, event, refused};
+use super::{Gateway, body::Incoming, refused};
 
 /// The time for the body of a call of the relay to arrive: all that the call may take.
 const RELAYED_BODY_TIMEOUT: Duration = Duration::from_secs(25);
@@ -27,12 +27,8 @@ pub(super) const TOKEN_REQUESTS: usize = 64;
 const TOKEN_REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Answers with the relay, whose bodies are files too, and of any size: an answer that does not end soon is passed on in parts.
-pub(super) async fn relayed(gateway: &Gateway, parts: &Parts, body: Incoming) -> Response {
+pub(super) async fn relayed(gateway: &Gateway, parts: &Parts, head: http_api::Request, body: Incoming) -> Response {
     let relay = &gateway.functions.relay;
-    // The head is read before the body comes, so the time that a request may take begins here.
-    let Ok(head) = serde_json::from_str(&event::json(parts, b"")) else {
-        return refused(StatusCode::BAD_REQUEST);
-    };
     let response = match relay::body_limit(relay, &head).await {
         Err(refused) => {
             body.drain();

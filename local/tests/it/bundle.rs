@@ -144,6 +144,53 @@ impl Bundle {
 }
 
 #[tokio::test]
+async fn a_send_whose_caller_hangs_up_is_recorded() {
+    let bundle = Bundle::start(Mode::Safe).await;
+    bundle
+        .fault(json!({"path": "/cgi-bin/message/template/send", "delay_ms": 500}))
+        .await;
+    let send = bundle.api(Method::POST, "/api/sendTemplateMessage", SEND_TEMPLATE);
+    let hangs_up = tokio::time::timeout(Duration::from_millis(200), send).await;
+    assert!(hangs_up.is_err(), "the caller did not wait");
+    let recorded = async || {
+        let history = bundle
+            .api(Method::GET, &format!("/api/messages?touser={FOLLOWER}"), "")
+            .await;
+        let messages = history.json()["messages"].as_array().unwrap().clone();
+        messages
+            .into_iter()
+            .find(|message| message["status"] == "delivered" && !message["template_id"].is_null())
+    };
+    eventually("the record", recorded).await;
+    bundle.local.stop(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn a_stop_waits_for_a_send_whose_caller_has_hung_up() {
+    let data = tempfile::tempdir().unwrap();
+    let options = || Options {
+        data: Some(data.path().into()),
+        ..Options::default()
+    };
+    let bundle = Bundle::start_with(options()).await;
+    bundle
+        .fault(json!({"path": "/cgi-bin/message/template/send", "delay_ms": 500}))
+        .await;
+    let send = bundle.api(Method::POST, "/api/sendTemplateMessage", SEND_TEMPLATE);
+    let hangs_up = tokio::time::timeout(Duration::from_millis(200), send).await;
+    assert!(hangs_up.is_err(), "the caller did not wait");
+    bundle.local.stop(Duration::from_secs(5)).await;
+
+    let bundle = Bundle::start_with(options()).await;
+    let history = bundle
+        .api(Method::GET, &format!("/api/messages?touser={FOLLOWER}"), "")
+        .await;
+    let messages = history.json();
+    assert_eq!(messages["messages"].as_array().unwrap().len(), 1, "{messages}");
+    bundle.local.stop(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
 async fn the_console_verifies_the_url_in_every_mode() {
     for mode in [Mode::Plain, Mode::Compat, Mode::Safe] {
         let bundle = Bundle::start(mode).await;
