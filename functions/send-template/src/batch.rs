@@ -118,8 +118,8 @@ impl DeliveryOutcome {
     const fn outcome(self) -> Outcome {
         match self {
             Self::Accepted => Outcome::Accepted,
-            Self::Refused | Self::Unreachable | Self::RefusedForAll => Outcome::Refused,
-            Self::NotAttempted => Outcome::NotAttempted,
+            Self::Refused | Self::RefusedForAll => Outcome::Refused,
+            Self::NotAttempted | Self::Unreachable => Outcome::NotAttempted,
             Self::Unknown { .. } => Outcome::Unknown,
         }
     }
@@ -362,7 +362,7 @@ impl<'a> Batch<'a> {
         tracing::info!(
             msgid,
             errcode,
-            outcome = outcome.name(),
+            outcome = outcome.as_str(),
             client_msg_id = job.client_msg_id,
             openid_sha256 = touser.map(logged_openid),
             key = job.caller.name(),

@@ -16,7 +16,7 @@ use wechat::{
     live::{Live, State},
     oauth::{Code, Identity},
     random,
-    store::{Credential, Table, TokenItem},
+    store::{Credential, Table, TokenItem, TokenStore as _},
     telemetry::{self, Metric, Unit},
     token::{Action, ErrorType, RefreshError, Refreshed, Refresher, UnknownAction},
 };
@@ -140,8 +140,8 @@ impl App {
                 return Err(RunError::Exchange(error));
             }
         };
-        let openid = logged_openid(&identity.openid);
-        tracing::info!(openid, is_snapshot = identity.is_snapshot, "a code is exchanged");
+        let openid_sha256 = logged_openid(&identity.openid);
+        tracing::info!(openid_sha256, is_snapshot = identity.is_snapshot, "a code is exchanged");
         Ok(identity)
     }
 

@@ -80,7 +80,7 @@ async fn send(account: &Account, id: &str, deadline: Deadline) -> Result<bool, S
     let asked_at = scheduled.asked_at.unwrap_or(now);
     let is_repeat = asked_at < now;
     if is_repeat && now - asked_at >= REPEAT_IS_SAFE_FOR {
-        report(&scheduled, Outcome::Unknown, None, None);
+        report(&scheduled, &scheduled.message.touser, Outcome::Unknown, None, None);
         let end = ScheduledEnd::Unknown(scheduled.errcode);
         table.finish_scheduled(id, &owner, end, now).await?;
         return Ok(true);
@@ -91,8 +91,11 @@ async fn send(account: &Account, id: &str, deadline: Deadline) -> Result<bool, S
         match table.user(user).await? {
             Some(user) if user.followed != Some(false) => message.touser = user.openid,
             found => {
-                let errcode = found.map(|_| NOT_A_FOLLOWER);
-                report(&scheduled, Outcome::Refused, errcode, None);
+                let errcode = found.as_ref().map(|_| NOT_A_FOLLOWER);
+                let touser = found.map(|user| user.openid).unwrap_or_default();
+                let outcome = Outcome::NotAttempted;
+                outcome.count(1, clock.now_millis());
+                report(&scheduled, &touser, outcome, errcode, None);
                 let end = ScheduledEnd::Failed(errcode);
                 table.finish_scheduled(id, &owner, end, now).await?;
                 return Ok(true);
@@ -107,7 +110,7 @@ async fn send(account: &Account, id: &str, deadline: Deadline) -> Result<bool, S
     let outcome = Outcome::of(&sent);
     outcome.count(1, clock.now_millis());
     let errcode = sent.as_ref().err().and_then(refusal).map(|rejection| rejection.errcode);
-    report(&scheduled, outcome, errcode, sent.as_deref().ok());
+    report(&scheduled, &message.touser, outcome, errcode, sent.as_deref().ok());
     if let Err(error) = sending::record(table, &message, None, &sent, asked_at, clock.now_millis()).await {
         tracing::error!(%error, scheduled = id, "a sent message could not be recorded");
     }
@@ -160,14 +163,14 @@ fn end_of(
     }
 }
 
-fn report(scheduled: &ScheduledMessage, outcome: Outcome, errcode: Option<i64>, msgid: Option<&str>) {
-    let openid = &scheduled.message.touser;
+/// Logs how an attempt ended. `touser` is empty when the user's openid is not known.
+fn report(scheduled: &ScheduledMessage, touser: &str, outcome: Outcome, errcode: Option<i64>, msgid: Option<&str>) {
     tracing::info!(
         msgid,
-        outcome = outcome.name(),
+        outcome = outcome.as_str(),
         errcode,
         client_msg_id = scheduled.message.client_msg_id,
-        openid_sha256 = (!openid.is_empty()).then(|| logged_openid(openid)),
+        openid_sha256 = (!touser.is_empty()).then(|| logged_openid(touser)),
         key = scheduled.key,
         "scheduled message"
     );
