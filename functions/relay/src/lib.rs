@@ -125,7 +125,11 @@ pub async fn run(live: &Live<App>) -> Result<(), lambda_runtime::Error> {
 async fn answer_live(live: &Live<App>, request: Request) -> Response<Vec<u8>> {
     match serve_live(live, &request).await {
         Ok(response) => answer::collected(response).await,
-        Err(problem) => Failure::from(problem).into_response().map(String::into_bytes),
+        Err(problem) => {
+            let response = Failure::from(problem).into_response();
+            tracing::info!(method = %request.method(), status = response.status().as_u16(), "request answered");
+            response.map(String::into_bytes)
+        }
     }
 }
 

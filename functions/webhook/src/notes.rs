@@ -104,8 +104,10 @@ impl Notes {
 
 /// Boxed for the same reason as the effects.
 async fn in_time(note: impl Future<Output = Result<(), StoreError>>) {
-    if !matches!(tokio::time::timeout(BUDGET, Box::pin(note)).await, Ok(Ok(()))) {
-        tracing::warn!("the request could not be noted for the doctor");
+    match tokio::time::timeout(BUDGET, Box::pin(note)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "the request could not be noted for the doctor"),
+        Err(_) => tracing::warn!("the request could not be noted for the doctor in time"),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http_api::Request;
+use wechat::clock::duration;
 
 /// Milliseconds after a request at which WeChat hangs up. It delivers again then.
 /// See [WeChat Docs/被动回复](https://developers.weixin.qq.com/doc/service/guide/product/message/Passive_user_reply_message).
@@ -25,8 +26,4 @@ pub(crate) fn budget(arrival: i64, now: i64, after: Duration, at_least: Duration
     }
     let left = duration(arrival + ANSWERED_WITHIN - now).saturating_sub(after);
     left.max(at_least).min(at_most)
-}
-
-pub(crate) fn duration(millis: i64) -> Duration {
-    Duration::from_millis(u64::try_from(millis).unwrap_or(0))
 }

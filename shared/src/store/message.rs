@@ -5,14 +5,14 @@
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 
 use super::{
-    Attributes, StoreError, Table, get_number, get_text,
+    Attributes, StoreError, StoreErrorKind, Table, get_number, get_text,
     index::{Cursor, Page, indexed, limit_of},
-    number, seconds, text, written, written_if,
+    is_kept, number, seconds, text, written, written_if,
 };
 use crate::{digest::logged_openid, message::DeliveryStatus, names::names};
 
 /// Seconds. The lifetime of a record: 30 days.
-const KEPT_FOR: i64 = 30 * 24 * 3600;
+pub(super) const KEPT_FOR: i64 = 30 * 24 * 3600;
 /// Messages in a page of a person's history.
 pub const MESSAGES_PAGE: usize = 100;
 /// Seconds. How long after the first attempt a receipt without a record can be the one of a lost answer.
@@ -141,8 +141,8 @@ impl Table {
     /// [`StoreError`] when the table cannot be read.
     pub async fn message(&self, msgid: &str, now: i64) -> Result<Option<MessageRecord>, StoreError> {
         let item = self.read(&self.message_pk(msgid), true).await?;
-        let alive = item.filter(|item| get_number::<i64>(item, "ttl").is_none_or(|ttl| ttl > now));
-        Ok(alive.as_ref().and_then(MessageRecord::from_attributes))
+        let kept = item.filter(|item| is_kept(item, now));
+        Ok(kept.as_ref().and_then(MessageRecord::from_attributes))
     }
 
     /// Returns those of at most 100 messages that have a record, by msgid, in one read.
@@ -297,14 +297,15 @@ impl Table {
                 ("ttl", number(receipt.at + KEPT_FOR)),
             ];
             let place = indexed(self.messages_to(receipt.openid), receipt.at).into_iter();
-            let put = place.fold(self.put(pk, created), |put, (name, value)| put.item(name, value));
-            let put = put.condition_expression("attribute_not_exists(pk)");
+            let put = self
+                .put(pk, created.into_iter().chain(place))
+                .condition_expression("attribute_not_exists(pk)");
             if written_if("PutItem", put.send().await)? {
                 return Ok(Recorded::Now);
             }
             // The send was recorded meanwhile.
         }
-        Ok(Recorded::Now)
+        Err(StoreError::of_kind(StoreErrorKind::Busy, "UpdateItem"))
     }
 
     /// Removes `openid` from a few records of messages to this person; its digest stays, by which log lines name the person.

@@ -4,7 +4,10 @@ use std::{cmp::Reverse, collections::HashMap, net::IpAddr};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use super::{Attributes, StoreError, Table, get_number, get_text, number, text, written_if};
+use super::{
+    Attributes, StoreError, StoreErrorKind, Table, get_number, get_text, number, text, transaction::ATTEMPTS,
+    written_if,
+};
 
 const KIND: &str = "refused";
 /// Seconds. The lifetime of a refusal: a week.
@@ -83,7 +86,7 @@ impl Table {
     /// [`StoreError`] when the table cannot be read or written.
     pub async fn record_refused_callback(&self, refused: &RefusedCallback) -> Result<(), StoreError> {
         let pk = self.pk(KIND);
-        loop {
+        for _ in 0..ATTEMPTS {
             let item = self.read(&pk, true).await?.unwrap_or_default();
             let revision: u64 = get_number(&item, "revision").unwrap_or(0);
             let mut refusals = refusals(&item, refused.at);
@@ -109,6 +112,7 @@ impl Table {
                 return Ok(());
             }
         }
+        Err(StoreError::of_kind(StoreErrorKind::Busy, "PutItem"))
     }
 
     /// Returns the refused requests of the week before `now`, sorted: news first, then by sender, then the latest.

@@ -251,8 +251,14 @@ impl Forwarder {
                     let take_over = self
                         .table
                         .take_over_forward(&forward.id, &owner, now, times.claim_ends());
-                    if let Ok(Ok(Some(attempt))) = timeout(KEEPING, take_over).await {
-                        return Ok(self.attempt(attempt, forward.body.clone(), times, showable).await);
+                    match timeout(KEEPING, take_over).await {
+                        Ok(Ok(Some(attempt))) => {
+                            return Ok(self.attempt(attempt, forward.body.clone(), times, showable).await);
+                        }
+                        // Another delivery was faster.
+                        Ok(Ok(None)) => {}
+                        Ok(Err(error)) => tracing::warn!(%error, "a callback could not be taken over"),
+                        Err(_) => tracing::warn!("a callback could not be taken over in time"),
                     }
                 }
                 ForwardState::InProgress(_) if showable == Showable::Expected => {}
@@ -272,8 +278,11 @@ impl Forwarder {
                 Ok(Ok(Some(now))) => now,
                 // Somebody deleted it.
                 Ok(Ok(None)) => ForwardState::NotTaken,
-                // Unread, it is as it was.
-                Ok(Err(_)) | Err(_) => state,
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, "what became of the first delivery could not be read");
+                    state
+                }
+                Err(_) => state,
             };
         }
     }

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use wechat::{
-    clock::{Deadline, millis},
+    clock::{Deadline, duration, millis},
     forward::Showable,
 };
 
-use crate::patience::{ANSWERED_WITHIN, PATIENCE, duration};
+use crate::patience::{ANSWERED_WITHIN, PATIENCE};
 
 /// Milliseconds after an attempt for the note of its outcome and for the note for the doctor.
 const AFTER_ATTEMPT: i64 = 600;
