@@ -13,7 +13,7 @@ use wechat::{
 use crate::Jwt;
 
 /// The name in logs of callers with one of `API_KEYS`.
-const ROOT: &str = "root";
+pub const ROOT: &str = "root";
 /// Characters. The length of a namespace: enough of a digest to tell callers apart.
 const NAMESPACE_LENGTH: usize = 16;
 /// Bytes. The longest subject of a JWT in logs.

@@ -26,7 +26,7 @@ use lambda_runtime::{LambdaEvent, service_fn};
 
 #[cfg(feature = "api")]
 pub use self::{
-    access::Caller,
+    access::{Caller, ROOT},
     keys::{KeyStore, Keys, StoreFuture},
     openapi::Operation,
     problem::Problem,

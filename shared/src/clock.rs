@@ -42,6 +42,12 @@ pub fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// Returns the duration of `millis` milliseconds: none when they are below 0.
+#[must_use]
+pub fn duration(millis: i64) -> Duration {
+    Duration::from_millis(u64::try_from(millis).unwrap_or(0))
+}
+
 /// Seconds. Beijing's time is this far ahead of UTC, all year.
 const BEIJING: i64 = 8 * 3600;
 
@@ -104,8 +110,8 @@ impl Deadline {
     #[must_use]
     pub fn budget(self, now_millis: i64, at_most: Duration, margin: Duration) -> Duration {
         let Some(deadline) = self.0 else { return at_most };
-        let left = u64::try_from(deadline.saturating_sub(now_millis)).unwrap_or(0);
-        Duration::from_millis(left).saturating_sub(margin).min(at_most)
+        let left = duration(deadline.saturating_sub(now_millis));
+        left.saturating_sub(margin).min(at_most)
     }
 }
 

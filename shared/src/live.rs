@@ -13,7 +13,7 @@ use std::{
 };
 
 use crate::{
-    clock::Clock,
+    clock::{Clock, duration},
     config::{ConfigError, Environment, SecretError},
     in_flight::InFlight,
     lock::lock,
@@ -125,8 +125,8 @@ impl<S: State> Live<S> {
             Err(error) if error.awaits_secret() => return Ok(live),
             Err(error) => return Err(error),
         };
-        let spent = u64::try_from(live.0.clock.now_millis() - started).unwrap_or_default();
-        warm(&*app, Duration::from_millis(spent)).await;
+        let spent = live.0.clock.now_millis() - started;
+        warm(&*app, duration(spent)).await;
         Ok(live)
     }
 

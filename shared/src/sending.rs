@@ -5,14 +5,12 @@ use std::time::Duration;
 use crate::{
     account::Account,
     api::{
-        ApiError, Call, Rejection, TemplateMessage,
-        calls::{
-            management::{GetQuota, Quota},
-            template::SendTemplateMessage,
-        },
+        ApiError, Rejection, TemplateMessage,
+        calls::management::{GetQuota, Quota},
     },
     clock::Deadline,
     errcode::{self, Class, NOT_A_FOLLOWER, Retry},
+    names::names,
     store::{SentMessage, StoreError, Table},
     telemetry::{self, Metric},
     token::{CallError, CallFailure},
@@ -35,10 +33,15 @@ pub enum Outcome {
     NotAttempted,
 }
 
-impl Outcome {
-    /// All outcomes.
-    pub const ALL: [Self; 4] = [Self::Accepted, Self::Refused, Self::Unknown, Self::NotAttempted];
+// The values of the metrics dimension `Outcome`, which dashboards show.
+names!(Outcome {
+    Accepted = "Taken",
+    Refused = "Refused",
+    Unknown = "Unknown",
+    NotAttempted = "NotAsked",
+});
 
+impl Outcome {
     /// Judges the result of a call that sends a message. `may_have_landed` has the last word: a later refusal does not rule
     /// out that an earlier attempt was accepted.
     #[must_use]
@@ -56,23 +59,12 @@ impl Outcome {
         }
     }
 
-    /// The value of the metrics dimension `Outcome`, which dashboards show.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Accepted => "Taken",
-            Self::Refused => "Refused",
-            Self::Unknown => "Unknown",
-            Self::NotAttempted => "NotAsked",
-        }
-    }
-
     /// Counts `sends` messages with this outcome in the metric `Sends`.
     pub fn count(self, sends: usize, now_millis: i64) {
         if sends > 0 {
             telemetry::emit(
                 &[Metric::counted("Sends", sends)],
-                Some(("Outcome", self.name())),
+                Some(("Outcome", self.as_str())),
                 now_millis,
             );
         }
@@ -138,7 +130,7 @@ pub fn is_unfollowed(error: &CallError) -> bool {
     refusal(error).is_some_and(|rejection| rejection.errcode == NOT_A_FOLLOWER)
 }
 
-/// What is known of today's quota of template messages.
+/// What is known of an API's quota of today.
 #[derive(Debug)]
 pub enum QuotaToday {
     /// WeChat's answer.
@@ -150,12 +142,9 @@ pub enum QuotaToday {
 }
 
 impl QuotaToday {
-    /// Asks WeChat, for `budget` at most.
-    pub async fn ask(account: &Account, budget: Duration, deadline: Deadline) -> Self {
-        let call = GetQuota {
-            cgi_path: SendTemplateMessage::PATH,
-        };
-        match tokio::time::timeout(budget, account.attempt(&call, deadline)).await {
+    /// Asks WeChat about the API at `cgi_path`, for `budget` at most.
+    pub async fn ask(account: &Account, cgi_path: &str, budget: Duration, deadline: Deadline) -> Self {
+        match tokio::time::timeout(budget, account.attempt(&GetQuota { cgi_path }, deadline)).await {
             Ok(Ok(quota)) => quota.map_or(Self::NotTold, Self::Known),
             Ok(Err(error)) if is_for_good(&error) => Self::NotTold,
             Ok(Err(error)) => Self::NoAnswer(Some(error)),

@@ -4,13 +4,16 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicI64, Ordering},
     },
     time::Duration,
 };
 
-use wechat::clock::{Clock, SystemClock};
+use wechat::{
+    clock::{Clock, SystemClock, millis},
+    lock::lock,
+};
 
 /// A clock that moves only when a test moves it or something sleeps on it, and remembers the sleeps.
 #[derive(Debug)]
@@ -37,7 +40,7 @@ impl ManualClock {
     /// How long it was slept on, each time.
     #[must_use]
     pub fn sleeps(&self) -> Vec<Duration> {
-        self.sleeps.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.sleeps).clone()
     }
 }
 
@@ -47,12 +50,8 @@ impl Clock for ManualClock {
     }
 
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        self.sleeps
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(duration);
-        let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
-        self.millis.fetch_add(millis, Ordering::SeqCst);
+        lock(&self.sleeps).push(duration);
+        self.millis.fetch_add(millis(duration), Ordering::SeqCst);
         Box::pin(std::future::ready(()))
     }
 }

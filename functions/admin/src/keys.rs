@@ -2,7 +2,7 @@
 
 use http::{HeaderValue, Response, StatusCode, header};
 use http_api::{
-    ApiRequest, Operation, Problem, Route, Scope,
+    ApiRequest, Operation, Problem, ROOT, Route, Scope,
     openapi::{Body, Location, Parameter, Schema},
     response, route,
 };
@@ -55,8 +55,6 @@ pub(crate) const ROUTES: &[Route<App>] = &[
 const KEY_BYTES: usize = 24;
 /// Random bytes of an id.
 const ID_BYTES: usize = 8;
-/// The name of `API_KEYS` in logs.
-const ROOT: &str = "root";
 /// Characters. The longest name.
 const NAME_LIMIT: usize = 64;
 /// The most entries of `templates` and of `paths`.
@@ -235,15 +233,7 @@ fn read_name(reader: &mut Reader, object: &Object<'_, '_>) -> Option<String> {
             "must not be root, the name of API_KEYS in logs / 不能为 root，该名称在日志中代表 API_KEYS",
         );
     }
-    let length = name.chars().count();
-    if length > NAME_LIMIT {
-        reader.fault(
-            &place,
-            format!(
-                "has {length} characters, at most {NAME_LIMIT} are allowed / 共 {length} 个字符，最多 {NAME_LIMIT} 个"
-            ),
-        );
-    }
+    reader.at_most_characters(&place, name, NAME_LIMIT);
     Some(name.to_owned())
 }
 

@@ -5,7 +5,7 @@ use http_api::{Problem, response};
 use serde_json::{Value, json};
 use wechat::{
     api::{ApiError, RawAnswer},
-    errcode::{NOT_WHITELISTED, is_about_the_whitelist},
+    errcode::{DEAD_TOKEN, NOT_WHITELISTED, WRONG_SECRET, is_about_the_whitelist},
     token::CallError,
 };
 
@@ -13,13 +13,6 @@ use crate::log::CallLog;
 
 /// Bytes. The longest answer that fits into the 6 MB of a Lambda function's answer, in base64.
 const LONGEST_IN_LAMBDA: usize = 4_500_000;
-
-/// The errcode for a wrong, revoked or ended token: some SDKs renew theirs at this one alone.
-pub(crate) const DEAD_TOKEN: i64 = 40001;
-/// The errcode for a key that is none.
-pub(crate) const WRONG_SECRET: i64 = 40125;
-/// The errcode for what the caller may not do.
-pub(crate) const UNAUTHORIZED: i64 = 48001;
 
 /// What is answered.
 #[derive(Debug)]

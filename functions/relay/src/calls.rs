@@ -4,7 +4,8 @@ use http::{Method, header};
 use http_api::{Caller, Problem, Request, Scope};
 use serde_json::json;
 use wechat::{
-    api::RawCall,
+    api::{Call as _, RawCall, calls::token::GetTicket},
+    errcode::{DEAD_TOKEN, UNAUTHORIZED},
     in_flight::InFlight,
     relay::{
         path,
@@ -15,12 +16,10 @@ use wechat::{
 
 use crate::{
     App, NOTE_BUDGET,
-    answer::{Answer, DEAD_TOKEN, Failure, UNAUTHORIZED},
+    answer::{Answer, Failure},
     log::CallLog,
 };
 
-/// The path of the jsapi_ticket, which the bundle keeps for everybody.
-const TICKET: &str = "/cgi-bin/ticket/getticket";
 /// The path by which a refused call is looked up, with its parameters.
 const LOOK_UP: &str = "/cgi-bin/openapi/rid/get";
 /// How the parameter `secret` looks in a call that is looked up: in a query, in JSON, and in JSON inside of JSON.
@@ -117,7 +116,7 @@ pub(crate) async fn relay(app: &App, request: &Request, log: &mut CallLog) -> Re
     log.by(&caller);
     let noting = app.keys.note_use(&caller);
     let counting = log.count_in(&app.counts, &caller);
-    let answer = if request.path() == TICKET && request.query_value("type").as_deref() == Some("jsapi") {
+    let answer = if request.path() == GetTicket::PATH && request.query_value("type").as_deref() == Some("jsapi") {
         ticket(app, request).await
     } else {
         pass(app, request, &query).await

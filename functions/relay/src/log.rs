@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::Method;
-use http_api::{Caller, Request};
+use http_api::{Caller, ROOT, Request};
 use wechat::{
     api_key::KEY_PREFIX,
     clock::Clock,
@@ -22,8 +22,6 @@ const LONGEST_SEGMENT: usize = 40;
 const SHORTEST_HEX_KEY: usize = 32;
 /// What is logged in place of such a segment.
 const MASK: &str = "*";
-/// The id under which calls with `API_KEYS` are counted.
-const ROOT: &str = "root";
 
 /// A call that is under way. Its line is logged when this is dropped, with the last of the answer: the key's name, path, errcode,
 /// time and sizes, but no query, no body and no token.

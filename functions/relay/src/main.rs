@@ -23,7 +23,7 @@ async fn main() -> ExitCode {
 fn build(sdk: &SdkConfig, environment: &Environment, _: Option<&App>) -> Result<App, ConfigError> {
     let config = CallerConfig::read(environment)?;
     let clock = Arc::new(SystemClock);
-    let refresher = LambdaRefresher::new(aws::lambda_client(sdk), &config.refresher_function, clock.clone());
+    let refresher = LambdaRefresher::connect(sdk, &config.refresher_function, clock.clone());
     let dynamodb = aws::dynamodb_client(sdk);
-    Ok(App::new(config, dynamodb, Arc::new(refresher), clock)?)
+    Ok(App::new(config, dynamodb, refresher, clock)?)
 }

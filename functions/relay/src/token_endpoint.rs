@@ -9,19 +9,26 @@ use http::Method;
 use http_api::{Request, Scope};
 use serde::Deserialize;
 use serde_json::json;
-use wechat::relay::token::{Holder, LIFETIME};
+use wechat::{
+    api::{
+        Call as _,
+        calls::token::{GetClassicToken, GetStableToken},
+    },
+    errcode::{UNAUTHORIZED, WRONG_SECRET},
+    relay::token::{Holder, LIFETIME},
+};
 
 use crate::{
     App,
-    answer::{Answer, Failure, UNAUTHORIZED, WRONG_SECRET},
+    answer::{Answer, Failure},
     calls::noted,
     log::CallLog,
 };
 
 /// `GET`, with a query.
-pub(crate) const ORDINARY: &str = "/cgi-bin/token";
+pub(crate) const ORDINARY: &str = GetClassicToken::PATH;
 /// `POST`, with JSON.
-pub(crate) const STABLE: &str = "/cgi-bin/stable_token";
+pub(crate) const STABLE: &str = GetStableToken::PATH;
 
 /// Who asks for a token. Not `Debug`: it holds a key.
 #[derive(Default, Deserialize)]

@@ -10,7 +10,10 @@ use http_api::{
 };
 use serde::Serialize;
 use wechat::{
-    api::{FieldValue, MiniProgram, TemplateMessage, calls::management::Quota},
+    api::{
+        Call as _, FieldValue, MiniProgram, TemplateMessage,
+        calls::{management::Quota, template::SendTemplateMessage},
+    },
     campaign::{Audience, Campaign, CampaignState, Canary, Loading, Order, Refused, Totals, WaitingFor, reserve},
     random,
     sending::QuotaToday,
@@ -368,12 +371,12 @@ async fn preview(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>
     let first = recipients::first(app, &campaign).await?.unwrap_or_default();
     let openid = first.openid.as_deref().unwrap_or_default();
     let message = campaign.message(app.account.table.app_id(), openid, &first.data);
-    let findings = templates::check(app, &message.template_id, &message.data, request.deadline()).await;
+    let (findings, quota) = tokio::join!(
+        templates::check(app, &message.template_id, &message.data, request.deadline()),
+        quota_today(app, request),
+    );
     let known = campaign.plan.audience == Audience::List || campaign.progress.loading == Loading::Over;
     let recipients = known.then(|| campaign.recipients());
-    let quota = QuotaToday::ask(&app.account, QUOTA_BUDGET, request.deadline())
-        .await
-        .known();
     let quota = quota.map(|quota| {
         let reserve = reserve(campaign.plan.keep_for_single_sends, quota.daily_limit);
         QuotaPreview {
@@ -394,6 +397,17 @@ async fn preview(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>
     Ok(response::json(200, &preview))
 }
 
+/// Asks WeChat how many messages the account may send today. `None` when WeChat does not say.
+async fn quota_today(app: &App, request: &ApiRequest<'_>) -> Option<Quota> {
+    let today = QuotaToday::ask(
+        &app.account,
+        SendTemplateMessage::PATH,
+        QUOTA_BUDGET,
+        request.deadline(),
+    );
+    today.await.known()
+}
+
 /// Days that `people` messages need. `None` when the quota never suffices.
 fn days(people: u64, quota: Quota, reserve: u64) -> Option<u64> {
     let today = quota.remain.saturating_sub(reserve);
@@ -408,9 +422,7 @@ fn days(people: u64, quota: Quota, reserve: u64) -> Option<u64> {
 async fn start(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
     let campaign = find(app, request).await?;
     if campaign.state == CampaignState::Draft
-        && let Some(quota) = QuotaToday::ask(&app.account, QUOTA_BUDGET, request.deadline())
-            .await
-            .known()
+        && let Some(quota) = quota_today(app, request).await
     {
         let reserve = reserve(campaign.plan.keep_for_single_sends, quota.daily_limit);
         if quota.daily_limit <= reserve {
@@ -424,7 +436,7 @@ async fn start(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, 
             ));
         }
     }
-    carry_out(app, request, Order::Start).await
+    change_state(app, request, Order::Start).await
 }
 
 async fn pause(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
@@ -452,6 +464,11 @@ async fn resend(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>,
 /// Has the worker follow an order.
 async fn carry_out(app: &App, request: &ApiRequest<'_>, order: Order) -> Result<Response<String>, Problem> {
     find(app, request).await?;
+    change_state(app, request, order).await
+}
+
+/// Has the worker follow an order on a campaign that the caller may use.
+async fn change_state(app: &App, request: &ApiRequest<'_>, order: Order) -> Result<Response<String>, Problem> {
     let now = app.account.clock.now();
     let id = request.parameter("campaign");
     let changed = app.account.table.order_campaign(id, order, now).await?;

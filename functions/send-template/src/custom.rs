@@ -161,7 +161,7 @@ fn record(app: &App, request: &ApiRequest<'_>, touser: Option<&str>, delivery: &
     let (outcome, errcode) = (delivery.outcome(), delivery.errcode());
     tracing::info!(
         errcode,
-        outcome = outcome.name(),
+        outcome = outcome.as_str(),
         openid_sha256 = touser.map(logged_openid),
         key = request.caller().name(),
         "customer-service message"

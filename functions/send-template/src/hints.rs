@@ -5,12 +5,11 @@
 use http_api::Problem;
 use wechat::{
     api::{ApiError, Rejection},
-    errcode,
+    errcode::{self, INVALID_ARGUMENT},
     token::{CallError, CallFailure},
     validate::{send::SendTemplate, template},
 };
 
-const INVALID_ARGUMENT: i64 = 47003;
 /// The errcodes for a mini program that does not exist or is not linked to the account.
 const NO_SUCH_APPID: [i64; 2] = [40013, 40166];
 /// The errcode for a page that the mini program does not have.

@@ -13,6 +13,7 @@ use serde_json::Value;
 use wechat::{
     api::calls::qr_code::{CreateQrCode, QrCode},
     clock::Deadline,
+    errcode::UNAUTHORIZED,
     message::BINDING_SCENE,
     page::PageUrl,
     random,
@@ -54,7 +55,6 @@ const DEFAULT_LIFE: u32 = 600;
 const SHORTEST_LIFE: u32 = 30;
 const LONGEST_LIFE: u32 = 86_400;
 /// WeChat's errcode for an account without the right to make QR codes.
-const NO_RIGHT: i64 = 48001;
 const CANNOT_MAKE_CODES: &str = "WeChat answers 48001: this account may not make QR codes with a parameter. A verified service \
     account (已认证服务号) or a test account (测试号) may. Give the user the link instead, which \
     needs PUBLIC_URL. / 微信返回 48001：该账号无权生成带参数二维码，需已认证服务号或测试号。请改用链接 link（需设置 PUBLIC_URL）。";
@@ -132,7 +132,7 @@ async fn create(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>,
     let id = random::hex::<ID_BYTES>();
     let (qr, qr_problem) = match qr_code(app, &id, wanted.expires_in, request.deadline()).await {
         Ok(qr) => (Some(qr), None),
-        Err(problem) if problem.errcode() == Some(NO_RIGHT) => (None, Some(CANNOT_MAKE_CODES)),
+        Err(problem) if problem.errcode() == Some(UNAUTHORIZED) => (None, Some(CANNOT_MAKE_CODES)),
         Err(problem) => return Err(problem),
     };
     let expires_at = app.now() + i64::from(wanted.expires_in);

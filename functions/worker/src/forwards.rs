@@ -18,7 +18,7 @@ use wechat::{
     clock::{Clock, Deadline, millis},
     forward::{Asked, GONE, OwnCode, OwnReply, Showable},
     random,
-    store::{DueForward, FORWARD_ATTEMPTS, ForwardAttempt, StoreError, Table},
+    store::{DueForward, ForwardAttempt, StoreError, Table},
     telemetry::{self, Metric, Unit},
 };
 
@@ -221,7 +221,7 @@ impl Forwards {
         let (outcome, error) = match asked {
             Asked::Taken(_) => (Outcome::Taken, None),
             Asked::Gone => (Outcome::Gone, Some(GONE.to_owned())),
-            Asked::NotTaken(error) if attempt.number >= FORWARD_ATTEMPTS => (Outcome::Dead, Some(error.to_string())),
+            Asked::NotTaken(error) if attempt.is_last() => (Outcome::Dead, Some(error.to_string())),
             Asked::NotTaken(error) => (Outcome::Failed, Some(error.to_string())),
         };
         self.note(&attempt, &outcome, error.as_deref()).await;

@@ -6,10 +6,11 @@
 use wechat::{
     account::Account,
     api::calls::custom_message::SendCustomMessage,
+    bilingual::caused,
     clock::Deadline,
     digest::logged_openid,
     effects::FurtherReplies,
-    errcode::{self, Class},
+    errcode::Class,
     random,
     sending::{Outcome, refusal},
     store::{Claim, StoreError},
@@ -110,17 +111,14 @@ fn record(account: &Account, further: &FurtherReplies, index: usize, sent: &Resu
             of,
             "a further reply may have been sent and is not repeated / 后续回复可能已发送，不再重复"
         ),
-        Err(error) => match refusal(error).map(|rejection| errcode::lookup(rejection.errcode)) {
-            Some(explained) => tracing::warn!(
-                errcode = explained.code,
+        Err(error) => match refusal(error) {
+            Some(rejection) => tracing::warn!(
+                errcode = rejection.errcode,
                 openid_sha256,
                 number,
                 of,
-                "WeChat refused a further reply: {}. {} / 微信拒绝了后续回复：{}。{}",
-                explained.english,
-                explained.remedy_english,
-                explained.chinese,
-                explained.remedy_chinese
+                "{}",
+                caused("WeChat refused a further reply", "微信拒绝了后续回复", rejection)
             ),
             None => {
                 tracing::error!(%error, openid_sha256, number, of, "a further reply was not sent / 后续回复未发送");

@@ -9,7 +9,7 @@ use wechat::{
     config::{ConfigError, Environment, WorkerConfig},
     effects::EventBus,
     telemetry,
-    token::{LambdaRefresher, RefreshPort},
+    token::LambdaRefresher,
 };
 use worker::App;
 
@@ -26,10 +26,8 @@ fn build(sdk: &SdkConfig, environment: &Environment, _: Option<&App>) -> Result<
     let config = WorkerConfig::read(environment)?;
     let event_bus = config.event_bus.as_deref().map(|name| EventBus::new(sdk, name));
     let clock = Arc::new(SystemClock);
-    let refresher = config.refresher_function.as_deref().map(|function| {
-        let refresher = LambdaRefresher::new(aws::lambda_client(sdk), function, clock.clone());
-        Arc::new(refresher) as Arc<dyn RefreshPort>
-    });
+    let refresher = config.refresher_function.as_deref();
+    let refresher = refresher.map(|function| LambdaRefresher::connect(sdk, function, clock.clone()));
     let dynamodb = aws::dynamodb_client(sdk);
     Ok(App::new(config, dynamodb, event_bus, refresher, clock)?)
 }

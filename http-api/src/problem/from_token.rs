@@ -2,15 +2,12 @@
 
 use wechat::{
     api::Rejection,
-    errcode,
+    errcode::{self, DEAD_TOKEN},
     jssdk::TicketError,
     token::{CallError, CallFailure, RefreshRequestError, TokenError},
 };
 
 use super::Problem;
-
-/// WeChat's errcode for an access_token that it refuses.
-const DEAD_TOKEN: i64 = 40001;
 
 impl From<CallError> for Problem {
     fn from(error: CallError) -> Self {
@@ -58,8 +55,7 @@ impl Problem {
                 message,
             } => Self::from_rejection(&Rejection::at_token_endpoint(*errcode, message.as_str()), now),
             RefreshRequestError::ForcedTooOften { retry_after, .. } => {
-                let entry = errcode::lookup(DEAD_TOKEN);
-                let remedy = format!("{} / {}", entry.remedy_english, entry.remedy_chinese);
+                let remedy = errcode::lookup(DEAD_TOKEN).remedy();
                 let mut problem = Self::set_up(detail).with_hint(remedy);
                 problem.0.errcode = Some(DEAD_TOKEN);
                 problem.0.retry_after = Some(*retry_after);

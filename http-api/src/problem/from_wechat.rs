@@ -23,8 +23,7 @@ impl Problem {
             status: errcode::http_status(*errcode),
             ..WECHAT_REFUSED
         };
-        let detail = format!("{} / {}", entry.english, entry.chinese);
-        let remedy = format!("{} / {}", entry.remedy_english, entry.remedy_chinese);
+        let (detail, remedy) = (entry.meaning(), entry.remedy());
         let mut problem = Self::new(kind, &*detail)
             .with_hint(format!("{address}{remedy}"))
             .with_public(detail, Some(remedy));

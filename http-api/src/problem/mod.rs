@@ -12,11 +12,8 @@ use wechat::{
     api_key::Scope,
     bilingual::caused,
     config::ConfigError,
-    errcode,
-    validate::{
-        Fault,
-        template::{Finding, NO_SUCH_TEMPLATE},
-    },
+    errcode::{self, NO_SUCH_TEMPLATE},
+    validate::{Fault, template::Finding},
 };
 
 use crate::response::respond;

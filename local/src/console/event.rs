@@ -9,9 +9,10 @@ use wechat::{
     api::{
         Call,
         calls::token::{GetClassicToken, GetStableToken},
+        read_errcode,
     },
     callback::{CallbackVerifier, aes::EncodingAesKey},
-    clock::{Clock, SystemClock},
+    clock::{self, Clock, SystemClock},
     errcode::{self, Errcode},
     message::Callback,
     xml::{Tree, ciphertexts},
@@ -255,7 +256,7 @@ impl Event {
 /// The errcode of an answer. WeChat leaves it out of some successes.
 fn errcode_of(answer: &str) -> Option<i64> {
     let json: serde_json::Value = serde_json::from_str(answer).ok()?;
-    json.get("errcode")?.as_i64()
+    read_errcode(json.get("errcode")?)
 }
 
 fn explain(errcode: Option<i64>, lookup: fn(i64) -> Errcode) -> Option<Explained> {
@@ -313,7 +314,7 @@ fn url_pairs(query: &str) -> Vec<(String, String)> {
 }
 
 fn began(took: Duration) -> i64 {
-    SystemClock.now_millis() - i64::try_from(took.as_millis()).unwrap_or(0)
+    SystemClock.now_millis() - clock::millis(took)
 }
 
 fn millis(took: Duration) -> f64 {

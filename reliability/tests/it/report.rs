@@ -2,18 +2,14 @@
 //!
 //! Each section is one test's, so that tests run side by side and a single one can be run or rewritten.
 
-use std::{
-    env, fs,
-    future::Future,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{env, fs, future::Future, sync::Mutex, time::Duration};
 
 use futures_util::{
     FutureExt,
     future::{BoxFuture, join_all},
 };
 use tokio::sync::Semaphore;
+use wechat::lock::lock;
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reliability.md");
 /// Cases that run at the same time, in all tests: more, and a busy machine would be the outage.
@@ -146,7 +142,7 @@ pub(crate) fn section(title: &str, introduction: &str, rows: Vec<Row>) {
 }
 
 fn compare(title: &str, text: &str) {
-    let _one_at_a_time = DOCUMENT.lock().unwrap_or_else(PoisonError::into_inner);
+    let _one_at_a_time = lock(&DOCUMENT);
     let stored = fs::read_to_string(FILE).unwrap_or_default();
     let sections = sections_of(&stored);
     if env::var_os("WRITE_RELIABILITY").is_some() {

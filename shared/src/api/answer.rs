@@ -97,13 +97,25 @@ fn parse(operation: &'static str, body: &[u8]) -> Result<Value, ApiError> {
 fn errcode_of(operation: &'static str, answer: &Value) -> Result<i64, ApiError> {
     let errcode = match answer.get("errcode") {
         None | Some(Value::Null) => Some(0),
-        Some(Value::String(text)) => text.parse().ok(),
-        Some(other) => other.as_i64(),
+        Some(errcode) => read_errcode(errcode),
     };
     errcode.ok_or_else(|| ApiError::Unreadable {
         operation,
         detail: "an errcode that is not a number".to_owned(),
     })
+}
+
+/// Reads an errcode: a number, or one in a text or with a fraction of zero, as some gateways write it.
+#[must_use]
+pub fn read_errcode(errcode: &Value) -> Option<i64> {
+    let whole = |number: f64| {
+        #[expect(clippy::cast_possible_truncation, reason = "a cast from f64 saturates")]
+        (number.fract() == 0.0).then_some(number as i64)
+    };
+    match errcode {
+        Value::String(text) => text.parse().ok(),
+        number => number.as_i64().or_else(|| whole(number.as_f64()?)),
+    }
 }
 
 fn rejected(operation: &'static str, issues_tokens: bool, errcode: i64, answer: &Value) -> ApiError {

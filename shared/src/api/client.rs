@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     bilingual::caused,
-    clock::{Clock, Deadline},
+    clock::{Clock, Deadline, duration},
     errcode::{self, Errcode, NO_MENU},
     error_chain::chain,
     secret::Secret,
@@ -133,23 +133,23 @@ impl Client {
         attempts: u8,
         deadline: Deadline,
     ) -> Result<C::Answer, ApiError> {
-        let mut query = vec![("access_token", token.expose())];
-        query.extend(call.query());
-        self.send(call, &query, attempts, deadline).await
+        self.send(call, Some(token), attempts, deadline).await
     }
 
-    /// Makes `call` with the parameters `query`.
+    /// Makes `call`, with a token unless it is one of those that AppID and AppSecret open.
     pub(super) async fn send<C: Call>(
         &self,
         call: &C,
-        query: &[(&str, &str)],
+        token: Option<&Secret>,
         attempts: u8,
         deadline: Deadline,
     ) -> Result<C::Answer, ApiError> {
+        let token = token.map(|token| ("access_token", token.expose()));
+        let query: Vec<_> = token.into_iter().chain(call.query()).collect();
         let request = Request {
             operation: C::PATH,
             issues_tokens: C::ISSUES_TOKENS,
-            query,
+            query: &query,
             body: call.body(),
         };
         let attempts = if C::REPEATABLE { attempts } else { 1 };
@@ -169,8 +169,8 @@ impl Client {
         let mut may_have_landed = false;
         let mut back_off = BACK_OFF;
         for attempt in 1..=attempts {
-            let spent = u64::try_from(self.clock.now_millis() - started).unwrap_or(0);
-            let left = budget.saturating_sub(Duration::from_millis(spent));
+            let spent = duration(self.clock.now_millis() - started);
+            let left = budget.saturating_sub(spent);
             let wait = if attempt == 1 { Duration::ZERO } else { back_off };
             if left < wait + SHORTEST_CALL {
                 break;

@@ -18,7 +18,7 @@ pub(crate) use self::client::{parse_base, parse_proxy};
 #[cfg(feature = "relay")]
 pub use self::raw::{HiddenTokens, RawAnswer, RawCall};
 pub use self::{
-    answer::{Rejection, read as read_answer},
+    answer::{Rejection, read as read_answer, read_errcode},
     call::{Call, Unexpected},
     calls::template::{CLIENT_MSG_ID_LENGTH, FieldValue, MiniProgram, Template, TemplateContent, TemplateMessage},
     client::{Client, ClientError, DEFAULT_API_BASE},

@@ -11,8 +11,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use url::form_urlencoded;
 
-use super::{ApiError, Client, Rejection, error::transport_error};
-use crate::{clock::Deadline, errcode, lock::lock, secret::Secret};
+use super::{ApiError, Client, Rejection, answer::read_errcode, error::transport_error};
+use crate::{clock::Deadline, errcode, json::escape_control_characters, lock::lock, secret::Secret};
 
 /// The name of all these calls in errors and metrics. Their paths are too many for a metric.
 const OPERATION: &str = "relay";
@@ -299,18 +299,9 @@ fn errcode_in(body: &[u8]) -> Option<i64> {
     if !body.starts_with(b"{") {
         return None;
     }
-    let answer: Answer = serde_json::from_slice(body).ok()?;
-    match answer.errcode {
-        None => Some(0),
-        Some(Value::String(text)) => text.parse().ok(),
-        Some(number) => number.as_i64().or_else(|| whole(number.as_f64()?)),
-    }
-}
-
-/// Reads a number that is written with a fraction of zero.
-fn whole(number: f64) -> Option<i64> {
-    #[expect(clippy::cast_possible_truncation, reason = "a cast from f64 saturates")]
-    (number.fract() == 0.0).then_some(number as i64)
+    let text = String::from_utf8_lossy(body);
+    let answer: Answer = serde_json::from_str(&escape_control_characters(&text)).ok()?;
+    answer.errcode.as_ref().map_or(Some(0), read_errcode)
 }
 
 fn encoded(token: &Secret) -> String {
@@ -482,6 +473,7 @@ mod tests {
         let errcode = |body: &str| errcode_in(body.as_bytes());
         assert_eq!(errcode(r#" {"errcode":40001,"errmsg":"x"}"#), Some(40001));
         assert_eq!(errcode(r#"{"errcode":"40001"}"#), Some(40001));
+        assert_eq!(errcode("{\"errcode\":40001,\"errmsg\":\"a\u{1}b\"}"), Some(40001));
         assert_eq!(errcode("\u{feff}{\"errcode\":40001.0}"), Some(40001));
         assert_eq!(errcode(r#"{"errcode":0.5}"#), None);
         assert_eq!(errcode(r#"{"total":1}"#), Some(0));

@@ -79,13 +79,12 @@ impl TokenEndpoint {
     /// # Errors
     /// [`ApiError`] when WeChat refuses, or does not say who the person is.
     pub async fn exchange_code(&self, code: &Code, deadline: Deadline) -> Result<Identity, ApiError> {
-        let query = [
-            ("appid", self.app_id.as_str()),
-            ("secret", self.app_secret.expose()),
-            ("code", code.expose()),
-            ("grant_type", "authorization_code"),
-        ];
-        self.client.send(&ExchangeCode, &query, 1, deadline).await
+        let call = ExchangeCode {
+            app_id: &self.app_id,
+            app_secret: &self.app_secret,
+            code,
+        };
+        self.client.send(&call, None, 1, deadline).await
     }
 }
 
@@ -101,16 +100,11 @@ impl TokenIssuer for TokenEndpoint {
                     app_secret,
                     force,
                 };
-                self.client.send(&call, &[], attempts(force), deadline).await
+                self.client.send(&call, None, attempts(force), deadline).await
             }
             TokenApi::Classic => {
-                let query = [
-                    ("grant_type", "client_credential"),
-                    ("appid", app_id),
-                    ("secret", app_secret.expose()),
-                ];
-                let attempts = attempts(force);
-                self.client.send(&GetClassicToken, &query, attempts, deadline).await
+                let call = GetClassicToken { app_id, app_secret };
+                self.client.send(&call, None, attempts(force), deadline).await
             }
         }
     }

@@ -109,36 +109,21 @@ pub struct Ledger {
     asked_at: BTreeMap<usize, i64>,
 }
 
+// The letters that a stored ledger has.
+names!(Mark {
+    Queued = "q",
+    Again = "w",
+    InFlight = "a",
+    Sent = "s",
+    Delivered = "d",
+    Blocked = "b",
+    Failed = "f",
+    Refused = "r",
+    Unknown = "u",
+    Duplicate = "x",
+});
+
 impl Mark {
-    const ALL: [Self; 10] = [
-        Self::Queued,
-        Self::Again,
-        Self::InFlight,
-        Self::Sent,
-        Self::Delivered,
-        Self::Blocked,
-        Self::Failed,
-        Self::Refused,
-        Self::Unknown,
-        Self::Duplicate,
-    ];
-
-    /// The letter that a stored ledger has for it.
-    const fn letter(self) -> char {
-        match self {
-            Self::Queued => 'q',
-            Self::Again => 'w',
-            Self::InFlight => 'a',
-            Self::Sent => 's',
-            Self::Delivered => 'd',
-            Self::Blocked => 'b',
-            Self::Failed => 'f',
-            Self::Refused => 'r',
-            Self::Unknown => 'u',
-            Self::Duplicate => 'x',
-        }
-    }
-
     /// What callers see. `None` for an entry that does not count.
     #[must_use]
     pub const fn state(self) -> Option<RecipientState> {
@@ -337,13 +322,13 @@ mod letters {
     use super::Mark;
 
     pub(super) fn serialize<S: Serializer>(marks: &[Mark], serializer: S) -> Result<S::Ok, S::Error> {
-        let letters = marks.iter().map(|mark| mark.letter());
+        let letters = marks.iter().map(|mark| mark.as_str());
         serializer.serialize_str(&letters.collect::<String>())
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Mark>, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let mark = |letter: char| Mark::ALL.into_iter().find(|mark| mark.letter() == letter);
+        let mark = |letter: char| Mark::parse(letter.encode_utf8(&mut [0; 4]));
         let marks: Option<Vec<Mark>> = text.chars().map(mark).collect();
         marks.ok_or_else(|| D::Error::custom("an unknown mark in a ledger"))
     }

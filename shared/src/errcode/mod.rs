@@ -15,15 +15,25 @@ use std::{cmp::Ordering, time::Duration};
 
 pub use self::errmsg::{denied_address, rejected_field, rid, without_rid};
 use self::table::{Row, TABLE};
-use crate::clock::until_midnight_in_beijing;
+use crate::{bilingual::both, clock::until_midnight_in_beijing};
 
 /// Codes of class [`Class::Caller`] that concern one recipient: a refused value may be this recipient's only, and so may an
 /// openid of another account.
-const ABOUT_ONE_RECIPIENT: [i64; 2] = [47003, 49003];
+const ABOUT_ONE_RECIPIENT: [i64; 2] = [INVALID_ARGUMENT, 49003];
 
 /// Codes that concern either the whole account (it is frozen) or one recipient (a user outside a whitelist).
 const ABOUT_ACCOUNT_OR_RECIPIENT: [i64; 2] = [50002, 50003];
 
+/// The errcode for a dead token, and at the token endpoint for a wrong AppSecret.
+pub const DEAD_TOKEN: i64 = 40001;
+/// The errcode for an unknown template.
+pub const NO_SUCH_TEMPLATE: i64 = 40037;
+/// The errcode for a wrong AppSecret.
+pub const WRONG_SECRET: i64 = 40125;
+/// The errcode for a missing or invalid value.
+pub const INVALID_ARGUMENT: i64 = 47003;
+/// The errcode for an API that the account may not use.
+pub const UNAUTHORIZED: i64 = 48001;
 /// The errcode of an account without a menu.
 pub const NO_MENU: i64 = 46003;
 /// The errcode for a recipient who does not follow the account.
@@ -120,6 +130,18 @@ pub struct Errcode {
 }
 
 impl Errcode {
+    /// Returns the meaning in both languages.
+    #[must_use]
+    pub fn meaning(&self) -> String {
+        both(self.english, self.chinese)
+    }
+
+    /// Returns the remedy in both languages.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        both(self.remedy_english, self.remedy_chinese)
+    }
+
     /// Whether the code may concern one recipient although [`Self::refuses_everybody`] is true. If WeChat refuses another
     /// recipient too, it concerns everybody.
     #[must_use]
@@ -162,7 +184,7 @@ pub fn lookup_at_token_endpoint(code: i64) -> Errcode {
 /// Whether the code, from a token endpoint, means that the AppID or the AppSecret is wrong.
 #[must_use]
 pub fn is_about_the_app_secret(code: i64) -> bool {
-    matches!(code, 40001 | 40013 | 40125 | 40243 | 41004)
+    matches!(code, DEAD_TOKEN | 40013 | WRONG_SECRET | 40243 | 41004)
 }
 
 /// Whether the code means that the caller's address is not in the account's IP whitelist.

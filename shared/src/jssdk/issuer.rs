@@ -8,7 +8,7 @@ use crate::{
     errcode::BETWEEN_REPLACEMENTS,
     random,
     secret::Secret,
-    store::Credential,
+    store::{Credential, TokenStore as _},
     token::{RefreshError, Refresher},
 };
 

@@ -3,7 +3,7 @@
 use super::{
     Attributes, StoreError, Table, get_number, get_text,
     index::{Page, indexed},
-    number, text,
+    is_kept, number, text,
     transaction::{ATTEMPTS, Transaction, contended},
     user::{Person, Replaced},
     written,
@@ -108,11 +108,8 @@ impl Table {
         ];
         let indexed = indexed(self.bindings_of(binding.user), binding.expires_at);
         let return_to = binding.return_to.map(|return_to| ("return_to", text(return_to)));
+        let attributes = attributes.into_iter().chain(indexed).chain(return_to);
         let put = self.put(&self.binding_pk(binding.id), attributes);
-        let put = indexed
-            .into_iter()
-            .chain(return_to)
-            .fold(put, |put, (name, value)| put.item(name, value));
         written("PutItem", put.send().await)
     }
 
@@ -141,7 +138,7 @@ impl Table {
     /// [`StoreError`] when the table cannot be read.
     pub async fn binding(&self, id: &str, now: i64) -> Result<Option<Binding>, StoreError> {
         let item = self.read(&self.binding_pk(id), true).await?;
-        let kept = item.filter(|item| get_number::<i64>(item, "ttl").is_none_or(|ttl| ttl > now));
+        let kept = item.filter(|item| is_kept(item, now));
         Ok(kept.as_ref().and_then(Binding::from_attributes))
     }
 

@@ -24,7 +24,7 @@ use super::{
     claim::{FREE, MINE},
     get_millis, get_number, get_text,
     index::{Cursor, Page, limit_of},
-    named, names_in, number, seconds, text, written_if,
+    is_kept, named, names_in, number, seconds, text, written_if,
 };
 use crate::{forward::OwnReply, json, random};
 
@@ -77,6 +77,14 @@ pub struct ForwardAttempt {
     pub number: u32,
     /// When it began, in epoch milliseconds.
     pub began: i64,
+}
+
+impl ForwardAttempt {
+    /// Whether own code is not asked again after this attempt.
+    #[must_use]
+    pub const fn is_last(&self) -> bool {
+        self.number >= FORWARD_ATTEMPTS
+    }
 }
 
 /// The state in which a delivery finds a callback that an earlier one kept.
@@ -399,7 +407,7 @@ impl Table {
             (":number", number(attempt.number)),
             (":error", text(error)),
         ];
-        let expression = if for_good || attempt.number >= FORWARD_ATTEMPTS {
+        let expression = if for_good || attempt.is_last() {
             values.extend([
                 (":dead", text(ForwardList::Dead.state())),
                 (":ipk", text(self.due(ForwardList::Dead.kind()))),
@@ -441,8 +449,7 @@ impl Table {
     ) -> Result<Page<ForwardRecord>, StoreError> {
         let keys = self.page_of_keys(&self.due(list.kind()), after, page_limit()).await?;
         let entry = |id: &str, item: &Attributes| {
-            let is_kept = get_number::<i64>(item, "ttl").is_none_or(|ttl| ttl * 1000 > now_millis);
-            let is_listed = is_kept && get_text(item, "state") == Some(list.state());
+            let is_listed = is_kept(item, now_millis.div_euclid(1000)) && get_text(item, "state") == Some(list.state());
             is_listed.then(|| ForwardRecord::from_attributes(id, item))?
         };
         self.read_page(keys, &self.forward_pk(""), entry).await

@@ -7,7 +7,10 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 
-use super::{Attributes, StoreError, StoreErrorKind, Table, get_number, get_text, number, text, written, written_if};
+use super::{
+    Attributes, StoreError, StoreErrorKind, Table, get_number, get_text, number, text, transaction::ATTEMPTS, written,
+    written_if,
+};
 use crate::{
     api_key::{ApiKey, Grants, Scope},
     secret::Secret,
@@ -20,9 +23,6 @@ const RELAY_SECRET: &str = "relay_secret";
 const SHORTEST_RELAY_SECRET: usize = 32;
 /// The most keys of one account. With names of 256 bytes and limits of 2 KiB each, they fill 300 KB of an item's 400.
 pub const KEYS_LIMIT: usize = 100;
-
-/// How often a new key is added when others change the map meanwhile.
-const ATTEMPTS: u8 = 20;
 
 /// The outcome of storing a new key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

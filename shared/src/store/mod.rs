@@ -56,7 +56,7 @@ pub use self::{
     replies::{SavedReplies, StoredReplies},
     send::{RecipientOutcome, RecordedAnswer, SendClaim, SendOutcome, SendRequest, SendState},
     templates::ListedTemplates,
-    token::{Credential, Lease, RefreshFailure, StoredToken, TokenItem},
+    token::{Credential, Lease, RefreshFailure, StoredToken, TokenItem, TokenStore},
     user::{Person, Replaced, USERS_LIMIT, User},
 };
 #[cfg(feature = "client")]
@@ -143,11 +143,14 @@ impl Table {
     }
 
     /// Builds a put, which replaces an existing item.
-    fn put<const N: usize>(&self, pk: &str, attributes: [(&str, AttributeValue); N]) -> PutItemFluentBuilder {
-        let put = self.client.put_item().table_name(&self.name).item("pk", text(pk));
-        attributes
-            .into_iter()
-            .fold(put, |put, (name, value)| put.item(name, value))
+    fn put<'a>(
+        &self,
+        pk: &str,
+        attributes: impl IntoIterator<Item = (&'a str, AttributeValue)>,
+    ) -> PutItemFluentBuilder {
+        let attributes = attributes.into_iter().chain([("pk", text(pk))]);
+        let put = self.client.put_item().table_name(&self.name);
+        put.set_item(Some(named(attributes)))
     }
 
     /// Builds an update by `expression` if `condition` holds. It creates a missing item. `values` serve both expressions.
@@ -226,7 +229,11 @@ fn number(value: impl ToString) -> AttributeValue {
 
 /// Writes epoch milliseconds as epoch seconds with a fraction.
 fn seconds(millis: i64) -> AttributeValue {
-    number(format!("{}.{:03}", millis.div_euclid(1000), millis.rem_euclid(1000)))
+    number(fraction(millis))
+}
+
+fn fraction(millis: i64) -> String {
+    format!("{}.{:03}", millis.div_euclid(1000), millis.rem_euclid(1000))
 }
 
 fn get_text<'a>(item: &'a Attributes, name: &str) -> Option<&'a str> {
@@ -235,6 +242,11 @@ fn get_text<'a>(item: &'a Attributes, name: &str) -> Option<&'a str> {
 
 fn get_number<T: std::str::FromStr>(item: &Attributes, name: &str) -> Option<T> {
     item.get(name)?.as_n().ok()?.parse().ok()
+}
+
+/// Whether an item has not expired at `now` (epoch seconds). DynamoDB deletes late.
+fn is_kept(item: &Attributes, now: i64) -> bool {
+    get_number::<i64>(item, "ttl").is_none_or(|ttl| ttl > now)
 }
 
 /// Reads epoch seconds with a fraction as epoch milliseconds.

@@ -5,17 +5,18 @@
 use std::cmp::Ordering;
 
 #[cfg(feature = "client")]
+use futures_util::future::try_join_all;
+
+#[cfg(feature = "client")]
 use super::{
     MessageRecord, ScheduledMessage, ScheduledState,
     index::{Cursor, Page, limit_of},
 };
-use super::{StoreError, Table, index::indexed, number, written_if};
+use super::{StoreError, Table, index::indexed, message::KEPT_FOR, number, written_if};
 use crate::{clock::beijing_day, digest};
 
 /// Partitions of a day: a campaign that fails may bring hundreds of problems a second.
 const SHARDS: u32 = 4;
-/// Seconds. As long as messages are kept.
-const KEPT_FOR: i64 = 30 * 24 * 3600;
 /// Problems in a page.
 #[cfg(feature = "client")]
 pub const PROBLEMS_PAGE: usize = 100;
@@ -36,14 +37,15 @@ impl Table {
     pub(super) async fn note_problem(&self, pk: &str, at: i64) -> Result<(), StoreError> {
         let digest = digest::sha256(pk.as_bytes());
         let [shard, high, low, ..] = digest.map(u32::from);
-        let put = self.put(&self.problem_pk(pk), [("ttl", number(at + KEPT_FOR))]);
         let partition = self.problems_of(&beijing_day(at), shard % SHARDS);
         // A fraction that hardly any two share: pages of several partitions begin after one place.
         let place = format!("{at}.{:05}", high * 256 + low);
-        let put = indexed(partition, place)
+        let attributes = indexed(partition, place)
             .into_iter()
-            .fold(put, |put, (name, value)| put.item(name, value));
-        let put = put.condition_expression("attribute_not_exists(pk)");
+            .chain([("ttl", number(at + KEPT_FOR))]);
+        let put = self
+            .put(&self.problem_pk(pk), attributes)
+            .condition_expression("attribute_not_exists(pk)");
         written_if("PutItem", put.send().await).map(|_| ())
     }
 
@@ -65,12 +67,14 @@ impl Table {
     pub async fn page_of_problems(&self, day: &str, after: Option<&Cursor>) -> Result<Page<ProblemRecord>, StoreError> {
         let mut found: Vec<Cursor> = Vec::new();
         let mut has_more = false;
-        for shard in 0..SHARDS {
+        let shards = (0..SHARDS).map(|shard| {
             let query = self
                 .query_index(&self.problems_of(day, shard), after)
                 .scan_index_forward(false)
                 .limit(limit_of(PROBLEMS_PAGE));
-            let page = self.read_places(query).await?;
+            self.read_places(query)
+        });
+        for page in try_join_all(shards).await? {
             found.extend(page.entries);
             has_more |= page.next.is_some();
         }

@@ -154,9 +154,7 @@ impl Table {
         ];
         let user = scheduled.user.as_ref().map(|user| ("user", text(user)));
         let more = indexed(self.due(DUE), scheduled.send_at).into_iter();
-        let put = more
-            .chain(user)
-            .fold(self.put(&pk, attributes), |put, (name, value)| put.item(name, value));
+        let put = self.put(&pk, attributes.into_iter().chain(more).chain(user));
         if written_if(
             "PutItem",
             put.condition_expression("attribute_not_exists(pk)").send().await,

@@ -165,27 +165,64 @@ impl Table {
     }
 }
 
+/// The item of one token, as the refresher needs it. Every write is idempotent, so the refresher may retry one whose answer was
+/// lost.
+pub trait TokenStore: Send + Sync {
+    /// Returns the item, read consistently. Empty when there is none yet.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the item cannot be read.
+    fn load(&self) -> impl Future<Output = Result<TokenItem, StoreError>> + Send;
+
+    /// Takes the lease for the run `owner` until `until`, unless another run holds one that is unexpired at `now`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the item cannot be written.
+    fn take_lease(&self, owner: &str, now: i64, until: i64) -> impl Future<Output = Result<Lease, StoreError>> + Send;
+
+    /// Writes the ledger of forced refreshes. Returns `false` when `owner` has lost the lease.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the item cannot be written.
+    fn record_forced(&self, owner: &str, at: &[i64]) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Stores the token and releases the lease, if `owner` holds it and the generation is still `read_generation`. Returns `false`
+    /// when another run was faster.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the item cannot be written. The write may still have landed.
+    fn save(
+        &self,
+        owner: &str,
+        read_generation: u64,
+        token: &StoredToken,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Releases the lease without a token and records why, if `owner` still holds it.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the item cannot be written. The lease then expires by itself.
+    fn release(
+        &self,
+        owner: &str,
+        failure: Option<&RefreshFailure>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
 impl Credential {
     fn pk(&self) -> String {
         self.table.pk(self.kind)
     }
+}
 
-    /// Returns the item, read consistently. Empty when there is none yet.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the table cannot be read.
-    pub async fn load(&self) -> Result<TokenItem, StoreError> {
+impl TokenStore for Credential {
+    async fn load(&self) -> Result<TokenItem, StoreError> {
         let item = self.table.read(&self.pk(), true).await?;
         let item = item.map(|item| TokenItem::from_attributes(&item, self.attribute));
         Ok(item.unwrap_or_default())
     }
 
-    /// Takes the lease for the run `owner` until `until`, unless another run holds one that is unexpired at `now`.
-    /// Idempotent: a retry of a call that won wins again.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the table cannot be written.
-    pub async fn take_lease(&self, owner: &str, now: i64, until: i64) -> Result<Lease, StoreError> {
+    async fn take_lease(&self, owner: &str, now: i64, until: i64) -> Result<Lease, StoreError> {
         let expression = "SET lease_owner = :owner, lease_expires_at = :until";
         let condition = "attribute_not_exists(lease_expires_at) OR lease_expires_at <= :now OR lease_owner = :owner \
                          OR lease_expires_at > :implausible";
@@ -210,11 +247,7 @@ impl Credential {
         }
     }
 
-    /// Writes the ledger of forced refreshes if `owner` holds the lease. Returns `false` when `owner` has lost it. Idempotent.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the table cannot be written.
-    pub async fn record_forced(&self, owner: &str, at: &[i64]) -> Result<bool, StoreError> {
+    async fn record_forced(&self, owner: &str, at: &[i64]) -> Result<bool, StoreError> {
         let ledger = AttributeValue::L(at.iter().map(number).collect());
         let values = [(":owner", text(owner)), (":ledger", ledger)];
         let update = self
@@ -223,12 +256,7 @@ impl Credential {
         written_if("UpdateItem", update.send().await)
     }
 
-    /// Stores `token` and releases the lease, if `owner` holds it and the generation is still `read_generation`. Returns `false`
-    /// when another run was faster. Idempotent: a retry recognises its own earlier write.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the table cannot be written. The write may still have landed.
-    pub async fn save(&self, owner: &str, read_generation: u64, token: &StoredToken) -> Result<bool, StoreError> {
+    async fn save(&self, owner: &str, read_generation: u64, token: &StoredToken) -> Result<bool, StoreError> {
         let pk = self.pk();
         let previous = token
             .previous
@@ -266,11 +294,7 @@ impl Credential {
         Ok(get_text(&item, "refreshed_by") == Some(owner))
     }
 
-    /// Releases the lease without a token and records why, if `owner` still holds it.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the table cannot be written. The lease then expires by itself.
-    pub async fn release(&self, owner: &str, failure: Option<&RefreshFailure>) -> Result<(), StoreError> {
+    async fn release(&self, owner: &str, failure: Option<&RefreshFailure>) -> Result<(), StoreError> {
         let mut values = vec![(":owner", text(owner))];
         let mut set = String::new();
         let mut remove = "lease_owner, lease_expires_at";

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 #[cfg(feature = "invoke")]
 pub use self::remote::LambdaRefresher;
 pub use self::{
-    refresher::{RefreshError, Refresher, TokenStore},
+    refresher::{RefreshError, Refresher},
     source::{CallError, CallFailure, RefreshPort, RefreshRequestError, TokenError, TokenSource},
 };
 use crate::api::{ApiError, calls::oauth::Code};

@@ -10,7 +10,7 @@
 //! A run shares the result, token or failure, of another run that ended since this one began. The lease of a run that died
 //! expires within a minute.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use super::{ErrorType, Refreshed};
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
     digest::sha256,
     errcode::{BETWEEN_REPLACEMENTS, Class},
     secret::Secret,
-    store::{Credential, Lease, RefreshFailure, StoreError, StoreErrorKind, StoredToken, TokenItem},
+    store::{Lease, RefreshFailure, StoreError, StoreErrorKind, StoredToken, TokenItem, TokenStore},
     telemetry::{self, Metric},
 };
 
@@ -48,72 +48,6 @@ const FORCED_A_DAY: usize = 20;
 /// See [WeChat Docs/获取稳定版接口调用凭据](https://developers.weixin.qq.com/doc/service/api/base/api_getstableaccesstoken.html).
 const FORCED_APART: i64 = BETWEEN_REPLACEMENTS.cast_signed();
 const DAY: i64 = 24 * 3600;
-
-/// The item of one account's token, as the refresher needs it. Every write is idempotent, so the refresher may retry one whose
-/// answer was lost.
-pub trait TokenStore: Send + Sync {
-    /// Reads the item consistently.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the item cannot be read.
-    fn load(&self) -> impl Future<Output = Result<TokenItem, StoreError>> + Send;
-
-    /// Takes the lease until `until`, unless another run holds it at `now`.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the item cannot be written.
-    fn take_lease(&self, owner: &str, now: i64, until: i64) -> impl Future<Output = Result<Lease, StoreError>> + Send;
-
-    /// Writes the ledger of forced refreshes. Returns `false` when `owner` has lost the lease.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the item cannot be written.
-    fn record_forced(&self, owner: &str, at: &[i64]) -> impl Future<Output = Result<bool, StoreError>> + Send;
-
-    /// Stores the token and releases the lease. Returns `false` when another run was faster.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the item cannot be written. The write may still have landed.
-    fn save(
-        &self,
-        owner: &str,
-        read_generation: u64,
-        token: &StoredToken,
-    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
-
-    /// Releases the lease without a token.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the item cannot be written.
-    fn release(
-        &self,
-        owner: &str,
-        failure: Option<&RefreshFailure>,
-    ) -> impl Future<Output = Result<(), StoreError>> + Send;
-}
-
-/// The item in the bundle's table.
-impl TokenStore for Credential {
-    async fn load(&self) -> Result<TokenItem, StoreError> {
-        self.load().await
-    }
-
-    async fn take_lease(&self, owner: &str, now: i64, until: i64) -> Result<Lease, StoreError> {
-        self.take_lease(owner, now, until).await
-    }
-
-    async fn record_forced(&self, owner: &str, at: &[i64]) -> Result<bool, StoreError> {
-        self.record_forced(owner, at).await
-    }
-
-    async fn save(&self, owner: &str, read: u64, token: &StoredToken) -> Result<bool, StoreError> {
-        self.save(owner, read, token).await
-    }
-
-    async fn release(&self, owner: &str, failure: Option<&RefreshFailure>) -> Result<(), StoreError> {
-        self.release(owner, failure).await
-    }
-}
 
 /// Why a run brought no token.
 #[derive(Debug, thiserror::Error)]

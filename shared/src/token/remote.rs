@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{Action, RefreshPort, RefreshRequestError};
 use crate::{
-    aws::{InvokeError, LambdaFunction},
+    aws::{self, InvokeError, LambdaFunction, SdkConfig},
     clock::{Clock, Deadline},
     json,
 };
@@ -31,6 +31,12 @@ impl LambdaRefresher {
             function: LambdaFunction::new(client, function, Arc::clone(&clock)),
             clock,
         }
+    }
+
+    /// Creates a port to the function `function` in AWS Lambda.
+    #[must_use]
+    pub fn connect(sdk: &SdkConfig, function: &str, clock: Arc<dyn Clock>) -> Arc<dyn RefreshPort> {
+        Arc::new(Self::new(aws::lambda_client(sdk), function, clock))
     }
 
     /// Invokes the function. A second run, after a retry, finds what the first one stored.

@@ -21,7 +21,7 @@ use crate::{
     clock::{Clock, Deadline},
     errcode::{BETWEEN_REPLACEMENTS, without_rid},
     secret::Secret,
-    store::{Credential, StoreError, StoredToken, Table},
+    store::{Credential, StoreError, StoredToken, Table, TokenStore as _},
 };
 
 /// Seconds. A cached token with less life left is stale.

@@ -71,15 +71,7 @@ fn plan(reader: &mut Reader, body: &Value) -> Option<Plan> {
 fn name<'v>(reader: &mut Reader, body: &Object<'_, 'v>) -> Option<&'v str> {
     let name = reader.required_text(body, "name", send::is_blank)?;
     let place = body.place.member("name");
-    let length = name.chars().count();
-    if length > NAME_LIMIT {
-        reader.fault(
-            &place,
-            format!(
-                "has {length} characters, at most {NAME_LIMIT} are allowed / 共 {length} 个字符，最多 {NAME_LIMIT} 个"
-            ),
-        );
-    }
+    reader.at_most_characters(&place, name, NAME_LIMIT);
     reader.no_control_characters(&place, name);
     Some(name)
 }

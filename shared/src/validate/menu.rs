@@ -81,7 +81,7 @@ fn match_rule(rule: &Value) -> Value {
     let Some(members) = rule.as_object() else {
         return rule.clone();
     };
-    let is_given = |(_, value): &(&String, &Value)| !is_blank(value);
+    let is_given = |(_, value): &(&String, &Value)| !is_absent(value);
     let members = members.iter().filter(is_given).map(|(name, value)| {
         let name = if name == "group_id" { "tag_id" } else { name };
         let value = if value.is_number() {
@@ -94,7 +94,7 @@ fn match_rule(rule: &Value) -> Value {
     Value::Object(members.collect())
 }
 
-fn is_blank(value: &Value) -> bool {
+fn is_absent(value: &Value) -> bool {
     value.is_null() || value == ""
 }
 
@@ -158,7 +158,7 @@ impl Shape {
             members.insert("sub_button".to_owned(), list);
         }
         if sub_buttons(members).is_some() {
-            members.retain(|name, value| !(LEAF_MEMBERS.contains(&name.as_str()) && is_blank(value)));
+            members.retain(|name, value| !(LEAF_MEMBERS.contains(&name.as_str()) && is_absent(value)));
         }
         button
     }

@@ -163,6 +163,17 @@ impl Reader {
         is_short
     }
 
+    /// Checks that `text` has at most `limit` characters.
+    pub fn at_most_characters(&mut self, place: &Place<'_>, text: &str, limit: usize) {
+        let length = text.chars().count();
+        if length > limit {
+            self.fault(
+                place,
+                format!("has {length} characters, at most {limit} are allowed / 共 {length} 个字符，最多 {limit} 个"),
+            );
+        }
+    }
+
     /// Checks that `text` has no control characters.
     pub fn no_control_characters(&mut self, place: &Place<'_>, text: &str) -> bool {
         let is_clean = !text.contains(char::is_control);

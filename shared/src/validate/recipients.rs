@@ -10,7 +10,7 @@ use super::{
     Fault, Object, Place, Reader,
     campaign::part_name,
     is_user_id,
-    send::{data, openid},
+    send::{data, is_blank, openid},
     user_id,
 };
 use crate::{
@@ -56,7 +56,7 @@ pub fn read_json(body: &Value) -> Result<Part, Vec<Fault>> {
 
 fn part(reader: &mut Reader, body: &Value) -> Option<Part> {
     let body = reader.object_of(Place::Root, body, &["part", "recipients"])?;
-    let name = reader.required_text(&body, "part", |text| text.trim().is_empty());
+    let name = reader.required_text(&body, "part", is_blank);
     if let Some(name) = name {
         part_name(reader, &body.place.member("part"), name);
     }

@@ -1,12 +1,13 @@
 //! An EventBridge of one process: takes events on loopback and shows what it took.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use axum::{Json, Router, extract::State, routing::post};
 use serde_json::{Value, json};
+use wechat::lock::lock;
 
 use super::loopback::{self, Server};
 
@@ -69,20 +70,20 @@ impl EventBus {
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Bus) -> T) -> T {
-        act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+        act(&mut lock(&self.state))
     }
 }
 
 async fn put_events(State(state): State<Arc<Mutex<Bus>>>, body: axum::body::Bytes) -> Json<Value> {
     let delay = {
-        let mut bus = state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bus = lock(&state);
         bus.calls += 1;
         bus.delay
     };
     tokio::time::sleep(delay).await;
     let request: Value = serde_json::from_slice(&body).unwrap_or_default();
     let entries = request["Entries"].as_array().cloned().unwrap_or_default();
-    let mut bus = state.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut bus = lock(&state);
     let is_refused = bus.refusals > 0;
     bus.refusals = bus.refusals.saturating_sub(1);
     let answers: Vec<Value> = entries

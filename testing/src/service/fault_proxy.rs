@@ -4,7 +4,7 @@ use std::{
     io,
     net::SocketAddr,
     ops::{Bound, RangeBounds},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -14,6 +14,7 @@ use tokio::{
     sync::watch,
     task::{JoinHandle, JoinSet},
 };
+use wechat::lock::lock;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 1024;
@@ -163,7 +164,7 @@ impl Drop for FaultProxy {
 
 impl Shared {
     fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
-        act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+        act(&mut lock(&self.state))
     }
 
     /// Counts a request and returns the fault that applies to it.

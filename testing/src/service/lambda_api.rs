@@ -3,7 +3,7 @@
 use std::{
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use axum::{
@@ -14,6 +14,7 @@ use axum::{
     routing::post,
 };
 use serde_json::Value;
+use wechat::lock::lock;
 
 use super::loopback::{self, Server};
 
@@ -80,14 +81,11 @@ impl LambdaApi {
 }
 
 fn read(events: &Events) -> Vec<Value> {
-    events.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    lock(events).clone()
 }
 
 fn note(events: &Events, event: &Value) {
-    events
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .push(event.clone());
+    lock(events).push(event.clone());
 }
 
 async fn invoke(State(shared): State<Arc<Shared>>, headers: HeaderMap, payload: Bytes) -> Response<Body> {

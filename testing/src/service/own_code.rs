@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -14,6 +14,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     task::JoinSet,
 };
+use wechat::lock::lock;
 
 use super::loopback::Server;
 use crate::now_millis;
@@ -183,7 +184,7 @@ impl OwnCode {
 }
 
 fn with<T>(state: &Mutex<State>, act: impl FnOnce(&mut State) -> T) -> T {
-    act(&mut state.lock().unwrap_or_else(PoisonError::into_inner))
+    act(&mut lock(state))
 }
 
 async fn accept(listener: TcpListener, state: Arc<Mutex<State>>) {

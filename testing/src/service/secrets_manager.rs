@@ -1,7 +1,7 @@
 //! A Secrets Manager with one secret.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -13,6 +13,7 @@ use axum::{
     response::IntoResponse,
 };
 use serde_json::{Value, json};
+use wechat::lock::lock;
 
 use super::loopback::{self, Server};
 
@@ -79,7 +80,7 @@ impl SecretsManager {
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Vault) -> T) -> T {
-        act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+        act(&mut lock(&self.state))
     }
 }
 
@@ -91,7 +92,7 @@ async fn serve(State(state): State<Arc<Mutex<Vault>>>, headers: HeaderMap, body:
     let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok());
     let call = format!("{} {}", target.unwrap_or_default(), String::from_utf8_lossy(&body));
     let (answer, delay) = {
-        let mut vault = state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut vault = lock(&state);
         vault.asked.push(call);
         (vault.answer.clone(), vault.delay)
     };

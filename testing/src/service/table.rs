@@ -1,7 +1,7 @@
 //! The embedded table, for `AWS_ENDPOINT_URL_DYNAMODB`.
 
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc, Mutex,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -14,6 +14,7 @@ use axum::{
     routing::post,
 };
 use embedded_table::{Answer, EmbeddedTable, Engine};
+use wechat::lock::lock;
 
 use super::loopback::{self, Server};
 
@@ -62,7 +63,7 @@ impl TableServer {
     /// Write units counted so far.
     #[must_use]
     pub fn write_units(&self) -> f64 {
-        *self.counter.1.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.counter.1)
     }
 
     /// Its URL.
@@ -99,7 +100,7 @@ async fn answer(
             .skip(1)
             .filter_map(|rest| rest.split([',', '}']).next());
         let units: f64 = units.filter_map(|units| units.trim().parse::<f64>().ok()).sum();
-        *counter.1.lock().unwrap_or_else(PoisonError::into_inner) += units;
+        *lock(&counter.1) += units;
     }
     let response = Response::builder()
         .status(status)

@@ -2,12 +2,13 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
 use simulator::{FOLLOWER, Observation, Observer, Settings, Simulator, TEMPLATE_ID};
+use wechat::lock::lock;
 
 use crate::{account::account, http_client, loopback};
 
@@ -27,7 +28,7 @@ impl WeChat {
         let counts = Arc::clone(&over);
         let count = move |observation| {
             if let Observation::Call(call) = observation {
-                let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut counts = lock(&counts);
                 *counts.entry(call.path).or_default() += 1;
             }
         };
@@ -130,7 +131,7 @@ impl WeChat {
     /// How many calls of `path` were answered or broken off. Asking costs nothing, so a test may ask all the time.
     #[must_use]
     pub fn calls_over(&self, path: &str) -> usize {
-        let over = self.over.lock().unwrap_or_else(PoisonError::into_inner);
+        let over = lock(&self.over);
         over.get(path).copied().unwrap_or_default()
     }
 

@@ -2,22 +2,23 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use http_api::Problem;
 use wechat::{
     api::calls::{
-        management::{CheckCallback, GetCallbackAddresses, GetQuota, Quota, is_among},
+        management::{CheckCallback, GetCallbackAddresses, Quota, is_among},
         template::ListTemplates,
     },
     bilingual::{both, caused},
     callback::MessageMode,
     clock::{Deadline, beijing_day},
     config::{SHORTEST_API_KEY, count_short_keys},
-    sending::{Obstacle, refusal},
+    sending::QuotaToday,
     store::{ForwardList, RefusedCallback, RelayedCalls, Sender, StoredToken, TokenItem},
     token::{Action, TokenError},
 };
 
-use super::Passed;
+use super::{CHECK_BUDGET, Passed, timed_out};
 use crate::{App, replies};
 
 /// Characters of an AppID: `wx` and 16 hexadecimal digits.
@@ -222,22 +223,24 @@ async fn unanswered_pings(app: &App, lost: &str) -> CheckResult {
 /// See [WeChat Docs/接口调用频次](https://developers.weixin.qq.com/doc/service/guide/dev/api/limit.html).
 pub(super) async fn quota(app: &App, cgi_paths: &[&str], deadline: Deadline) -> CheckResult {
     let (mut english, mut chinese) = (Vec::new(), Vec::new());
-    for cgi_path in cgi_paths {
-        let today = match app.account.call(&GetQuota { cgi_path }, deadline).await {
-            Ok(today) => today,
-            Err(error) if refusal(&error).is_some_and(|refused| Obstacle::of(refused.errcode).is_none()) => None,
-            Err(error) => return Err(error.into()),
-        };
+    let asked = cgi_paths
+        .iter()
+        .map(|cgi_path| QuotaToday::ask(&app.account, cgi_path, CHECK_BUDGET, deadline));
+    for (cgi_path, today) in cgi_paths.iter().zip(join_all(asked).await) {
         let (left, left_too) = match today {
-            Some(today) if today.remain == 0 && Some(cgi_path) == cgi_paths.first() => return Err(used_up(today)),
-            Some(Quota {
+            QuotaToday::NoAnswer(Some(error)) => return Err(error.into()),
+            QuotaToday::NoAnswer(None) => return Err(timed_out(CHECK_BUDGET)),
+            QuotaToday::Known(today) if today.remain == 0 && Some(cgi_path) == cgi_paths.first() => {
+                return Err(used_up(today));
+            }
+            QuotaToday::Known(Quota {
                 daily_limit, remain, ..
             }) => (
                 format!("{remain} of {daily_limit} calls left today"),
                 format!("今日 {daily_limit} 次额度剩余 {remain} 次"),
             ),
             // WeChat tells some accounts nothing, and of some APIs nothing to anybody.
-            None => ("WeChat does not tell the quota".to_owned(), "微信未告知额度".to_owned()),
+            QuotaToday::NotTold => ("WeChat does not tell the quota".to_owned(), "微信未告知额度".to_owned()),
         };
         english.push(format!("{cgi_path}: {left}"));
         chinese.push(format!("{cgi_path}：{left_too}"));

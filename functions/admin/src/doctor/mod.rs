@@ -9,7 +9,16 @@ use http::Response;
 use http_api::{ApiRequest, Operation, Problem, Route, openapi::Schema, response, route};
 use serde::Serialize;
 use serde_json::json;
-use wechat::clock::Deadline;
+use wechat::{
+    api::{
+        Call as _,
+        calls::{
+            template::SendTemplateMessage,
+            token::{GetClassicToken, GetStableToken},
+        },
+    },
+    clock::Deadline,
+};
 
 use crate::App;
 
@@ -23,10 +32,8 @@ pub(crate) const ROUTES: &[Route<App>] = &[route!(Operate, GET PATH => examine, 
     ..Operation::NEW
 })];
 
-/// The API whose quota limits the sends.
-const SEND_PATH: &str = "/cgi-bin/message/template/send";
 /// The APIs whose quotas limit the token refreshes. Only token-refresher knows which one it calls (`WECHAT_TOKEN_API`).
-const TOKEN_PATHS: [&str; 2] = ["/cgi-bin/stable_token", "/cgi-bin/token"];
+const TOKEN_PATHS: [&str; 2] = [GetStableToken::PATH, GetClassicToken::PATH];
 /// Budget of one check. Two groups of concurrent checks, and [`TOKEN_BUDGET`] between them, take less than 10 s.
 const CHECK_BUDGET: Duration = Duration::from_millis(2000);
 /// Budget of the check in which WeChat tests the callback URL. It also reads the table.
@@ -142,7 +149,11 @@ async fn with_token(app: &App, has_token: bool, deadline: Deadline) -> Vec<Check
         within(templates, CHECK_BUDGET, checks::templates(app, deadline)),
         within(menu, CHECK_BUDGET, checks::menu(app, deadline)),
         within(callback, CALLBACK_URL_BUDGET, checks::callback_url(app, deadline)),
-        within(sends, CHECK_BUDGET, checks::quota(app, &[SEND_PATH], deadline)),
+        within(
+            sends,
+            CHECK_BUDGET,
+            checks::quota(app, &[SendTemplateMessage::PATH], deadline)
+        ),
         within(tokens, CHECK_BUDGET, checks::quota(app, &TOKEN_PATHS, deadline)),
     );
     vec![refresh, templates, menu, callback, sends, tokens]
@@ -150,12 +161,11 @@ async fn with_token(app: &App, has_token: bool, deadline: Deadline) -> Vec<Check
 
 /// Runs one check within its budget.
 async fn within(name: &'static str, budget: Duration, check: impl Future<Output = Result<Passed, Problem>>) -> Check {
-    let timed_out = || {
-        Err(Problem::timeout(format!(
-            "no answer within {budget:?} / 未在 {budget:?} 内应答"
-        )))
-    };
     // Boxed: all checks together would overflow the stack of a thread.
     let found = tokio::time::timeout(budget, Box::pin(check)).await;
-    Check::new(name, found.unwrap_or_else(|_| timed_out()))
+    Check::new(name, found.unwrap_or_else(|_| Err(timed_out(budget))))
+}
+
+fn timed_out(budget: Duration) -> Problem {
+    Problem::timeout(format!("no answer within {budget:?} / 未在 {budget:?} 内应答"))
 }

@@ -20,7 +20,7 @@ impl Run<'_> {
             (None, _) | (_, CanaryStep::Over) => self.end_canary(NewState::plain(CampaignState::Running)).await,
             (Some(canary), CanaryStep::Sending) => self.send_canary(canary).await,
             (_, CanaryStep::AwaitingReceipts(until)) => {
-                let now = self.seconds();
+                let now = self.now();
                 if now < until {
                     self.pause(Duration::from_secs(until.abs_diff(now)).min(LOOK_EVERY))
                         .await;
@@ -51,7 +51,7 @@ impl Run<'_> {
                 Some(PhaseEnd::Interrupted) | None => Ok(()),
             };
         }
-        let until = self.seconds() + i64::from(canary.wait);
+        let until = self.now() + i64::from(canary.wait);
         self.campaign().progress.canary = CanaryStep::AwaitingReceipts(until);
         Ok(())
     }

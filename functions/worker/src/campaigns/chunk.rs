@@ -83,7 +83,7 @@ impl Run<'_> {
 
     /// Takes over what a dead run has left in flight: it may have been sent.
     async fn take_over(&self, open: &mut Open) -> Result<(), Ended> {
-        let now = self.seconds();
+        let now = self.now();
         let ledger = &open.stored.ledger;
         let unknown: Vec<(usize, i64)> = ledger
             .positions(|mark| matches!(mark, Mark::InFlight | Mark::Unknown))
@@ -125,7 +125,7 @@ impl Run<'_> {
 
     /// The recipients whose outcome is unknown and who can be asked for again. A repeat that WeChat clearly refused is not repeated.
     fn repeatable(&self, open: &Open) -> Vec<(usize, i64)> {
-        let now = self.seconds();
+        let now = self.now();
         let ledger = &open.stored.ledger;
         ledger
             .positions(|mark| mark == Mark::Unknown)
@@ -141,7 +141,7 @@ impl Run<'_> {
             self.pause(FIRST_PAUSE).await;
             return Ok(());
         }
-        let now = self.seconds();
+        let now = self.now();
         let before = open.stored.clone();
         let was_wanted: Vec<Mark> = wanted
             .iter()

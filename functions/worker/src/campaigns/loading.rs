@@ -46,7 +46,7 @@ impl Run<'_> {
                 Loading::Followers { after } => match self.followers(audience, &after).await {
                     Ok(page) => self.add_followers(&after, page).await?,
                     Err(error) => {
-                        return match Judge::new(FirstAnswers::Accepted).judge_call(error, self.now()) {
+                        return match Judge::new(FirstAnswers::Accepted).judge_call(error, self.now_millis()) {
                             Some(ending) => self.follow(ending, None).await,
                             None => Ok(()),
                         };
@@ -79,7 +79,7 @@ impl Run<'_> {
         let reason = "there is nobody in the audience / 没有接收者";
         let done = NewState {
             reason: Some(reason.to_owned()),
-            finished_at: Some(self.seconds()),
+            finished_at: Some(self.now()),
             ..NewState::plain(CampaignState::Done)
         };
         self.enter(done, |_| {}).await.map(|_| ())

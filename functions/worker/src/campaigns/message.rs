@@ -36,7 +36,7 @@ impl Run<'_> {
         let turn = || async {
             let is_taken = self.take_turn(asked_at).await;
             turns.fetch_add(is_taken.into(), Ordering::Relaxed);
-            asked_now.store(self.seconds(), Ordering::Relaxed);
+            asked_now.store(self.now(), Ordering::Relaxed);
             is_taken
         };
         let call = SendTemplateMessage(&message);
@@ -52,7 +52,7 @@ impl Run<'_> {
         if outcome == Outcome::Accepted || sent.as_ref().is_err_and(sending::is_unfollowed) {
             self.record(&message, &sent, asked_now).await;
         }
-        let now = self.now();
+        let now = self.now_millis();
         let Judgement { change, verdict } = {
             let mut judge = lock(&self.judge);
             let judged = judge.judge(sent, asked_at, is_repeat, now);
@@ -74,7 +74,7 @@ impl Run<'_> {
         if !self.may_go_on() {
             return false;
         }
-        while lock(&self.quota).is_unknown(self.now()) {
+        while lock(&self.quota).is_unknown(self.now_millis()) {
             self.ask_quota().await;
             if !self.may_go_on() {
                 return false;
@@ -86,11 +86,11 @@ impl Run<'_> {
                 return false;
             }
         }
-        let wait = lock(&self.pace).take(self.now());
+        let wait = lock(&self.pace).take(self.now_millis());
         if wait > 0 && !self.pause(Duration::from_millis(wait)).await {
             return false;
         }
-        let may_send = self.may_send() && self.seconds() - asked_at < REPEAT_IS_SAFE_FOR;
+        let may_send = self.may_send() && self.now() - asked_at < REPEAT_IS_SAFE_FOR;
         if may_send {
             lock(&self.quota).take();
         }
@@ -99,7 +99,7 @@ impl Run<'_> {
 
     /// Records what WeChat answered, best effort: the ledger has it too, and a look for receipts records it later.
     async fn record(&self, message: &TemplateMessage, sent: &Result<String, CallError>, asked_at: i64) {
-        let now = self.now();
+        let now = self.now_millis();
         let record = || async {
             let recorded = sending::record(&self.account.table, message, Some(&self.id), sent, asked_at, now).await;
             recorded.map_err(Ended::Store)
@@ -114,7 +114,7 @@ impl Run<'_> {
         let outcomes = std::mem::take(&mut *lock(&self.outcomes));
         for outcome in Outcome::ALL {
             let sends = outcomes.iter().filter(|sent| **sent == outcome).count();
-            outcome.count(sends, self.now());
+            outcome.count(sends, self.now_millis());
         }
     }
 }

@@ -83,7 +83,7 @@ impl<'r> Phase<'r, '_> {
         if self.is_looking || !self.run.may_go_on() {
             return;
         }
-        let now = self.run.seconds();
+        let now = self.run.now();
         let due = self.looks.iter().position(|(at, _)| *at <= now);
         if let Some((_, chunk)) = due.and_then(|due| self.looks.remove(due)) {
             self.is_looking = true;
@@ -93,7 +93,7 @@ impl<'r> Phase<'r, '_> {
 
     fn ask_quota(&mut self) {
         let run: &'r Run<'_> = self.run;
-        if !self.is_asking && run.may_go_on() && !self.tasks.is_empty() && lock(&run.quota).is_low(run.now()) {
+        if !self.is_asking && run.may_go_on() && !self.tasks.is_empty() && lock(&run.quota).is_low(run.now_millis()) {
             self.is_asking = true;
             self.tasks.push(run.ask_quota().map(|()| Task::Asked).boxed());
         }
@@ -105,7 +105,7 @@ impl<'r> Phase<'r, '_> {
             Task::Sent(chunk, Ok(is_done)) => {
                 if is_done {
                     self.done.insert(chunk);
-                    let now = self.run.seconds();
+                    let now = self.run.now();
                     self.looks.extend(LOOKS_AFTER.map(|after| (now + after, chunk)));
                 }
                 let progress = &mut self.run.campaign().progress;

@@ -4,7 +4,10 @@
 use std::time::Duration;
 
 use wechat::{
-    api::calls::management::Quota as Today,
+    api::{
+        Call as _,
+        calls::{management::Quota as Today, template::SendTemplateMessage},
+    },
     bilingual::both,
     campaign::{FirstAnswers, WaitingFor, reserve},
     lock::lock,
@@ -221,28 +224,29 @@ impl Run<'_> {
     /// being asked waits for that answer.
     pub(super) async fn ask_quota(&self) {
         let _one_at_a_time = self.asking.lock().await;
-        let now = self.now();
+        let now = self.now_millis();
         if !lock(&self.quota).needs_an_answer(now) {
             return;
         }
         lock(&self.quota).begin();
-        let today = QuotaToday::ask(self.account, ASK_BUDGET, self.limit.deadline).await;
-        let senders = self.account.table.sending_campaigns(self.seconds()).await;
+        let path = SendTemplateMessage::PATH;
+        let today = QuotaToday::ask(self.account, path, ASK_BUDGET, self.limit.deadline).await;
+        let senders = self.account.table.sending_campaigns(self.now()).await;
         let senders = senders.inspect_err(|error| {
             tracing::warn!(campaign = self.id, %error, "the other campaigns that send could not be counted");
         });
         let others = senders.ok().map(|senders| Others::of(&self.id, &senders));
         let kept = self.campaign().plan.keep_for_single_sends;
-        let silence = lock(&self.quota).learn(&today, kept, others, self.now());
+        let silence = lock(&self.quota).learn(&today, kept, others, self.now_millis());
         let obstacle = match today {
-            QuotaToday::NoAnswer(Some(error)) => obstacle(error, self.now()),
+            QuotaToday::NoAnswer(Some(error)) => obstacle(error, self.now_millis()),
             _ => None,
         };
         if let Some(ending) = obstacle.or(silence) {
             self.end_phase(PhaseEnd::Ending(ending));
         }
         // What is in flight may be all that is left: WeChat counts it in a moment.
-        if lock(&self.quota).is_unknown(self.now()) {
+        if lock(&self.quota).is_unknown(self.now_millis()) {
             self.account.clock.sleep(COUNTED_WITHIN).await;
         }
     }

@@ -11,6 +11,7 @@ use std::{
 use wechat::{
     account::Account,
     campaign::{Campaign, CampaignState, NewState, Progress},
+    clock::{duration, millis},
     lock::lock,
     sending::Outcome,
     store::{LeasedCampaign, StoreError},
@@ -151,12 +152,14 @@ impl<'a> Run<'a> {
         lock(&self.campaign)
     }
 
-    pub(crate) fn now(&self) -> i64 {
+    /// The time, in epoch milliseconds.
+    pub(crate) fn now_millis(&self) -> i64 {
         self.account.clock.now_millis()
     }
 
-    pub(crate) fn seconds(&self) -> i64 {
-        self.now().div_euclid(1000)
+    /// The time, in epoch seconds.
+    pub(crate) fn now(&self) -> i64 {
+        self.account.clock.now()
     }
 
     pub(super) fn is_deleted(&self) -> bool {
@@ -180,12 +183,12 @@ impl<'a> Run<'a> {
 
     /// Whether there is time left.
     pub(crate) fn has_time(&self) -> bool {
-        !self.limit.is_over(self.now())
+        !self.limit.is_over(self.now_millis())
     }
 
     /// Whether a message may go out now.
     pub(crate) fn may_send(&self) -> bool {
-        self.may_go_on() && self.now() - self.alive_at.load(Ordering::Relaxed) < TRUSTED_FOR
+        self.may_go_on() && self.now_millis() - self.alive_at.load(Ordering::Relaxed) < TRUSTED_FOR
     }
 
     /// Whether this phase goes on: nobody has stopped it, and there is time left.
@@ -222,13 +225,13 @@ impl<'a> Run<'a> {
 
     /// Waits, at most until this phase ends. Returns whether it goes on.
     pub(crate) async fn pause(&self, time: Duration) -> bool {
-        let until = self.now() + i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        let until = self.now_millis() + millis(time);
         while self.may_go_on() {
-            let left = u64::try_from(until - self.now()).unwrap_or(0);
-            if left == 0 {
+            let left = duration(until - self.now_millis());
+            if left.is_zero() {
                 return true;
             }
-            self.account.clock.sleep(SLICE.min(Duration::from_millis(left))).await;
+            self.account.clock.sleep(SLICE.min(left)).await;
         }
         false
     }
@@ -239,7 +242,7 @@ impl<'a> Run<'a> {
         loop {
             self.account.clock.sleep(SIGN_OF_LIFE).await;
             let _one_at_a_time = self.writing.lock().await;
-            let began = self.now();
+            let began = self.now_millis();
             let (progress, changes) = {
                 let campaign = self.campaign();
                 (campaign.progress.clone(), campaign.changes)
@@ -257,7 +260,7 @@ impl<'a> Run<'a> {
                 Ok(None) => return Ended::Lost,
                 Err(error) => {
                     tracing::warn!(campaign = self.id, %error, "the lease of a campaign was not renewed");
-                    if self.now() - self.alive_at.load(Ordering::Relaxed) > LEASE * 1000 {
+                    if self.now_millis() - self.alive_at.load(Ordering::Relaxed) > LEASE * 1000 {
                         return Ended::Store(error);
                     }
                 }
@@ -291,7 +294,7 @@ impl<'a> Run<'a> {
     /// Gives the lease back. The campaign is due again at `due` (epoch seconds) or, if that is sooner, at the next look for
     /// receipts or at the end of what it left; at once when a caller has changed it.
     pub(super) async fn release(&self, due: i64) -> Result<(), Ended> {
-        let now = self.seconds();
+        let now = self.now();
         let mut due = {
             let campaign = self.campaign();
             let end = campaign.finished_at.map(|at| at + KEPT_FOR);
@@ -356,7 +359,7 @@ impl<'a> Run<'a> {
                 return Ok(true);
             }
             // A caller was faster, or it is this run's own write, whose answer was lost.
-            let until = self.seconds() + LEASE;
+            let until = self.now() + LEASE;
             let own = self.campaign().progress.clone();
             let renewed = table.renew_campaign(&self.id, &self.owner, &own, until).await?;
             let Some(LeasedCampaign { campaign: stored, .. }) = renewed else {

@@ -26,7 +26,7 @@ const FIRST_LOOKS: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(
 impl Run<'_> {
     /// Looks for receipts now and in the next seconds, and says when the next look is due.
     pub(super) async fn look_for_receipts(&self) -> Result<(), Ended> {
-        let now = self.seconds();
+        let now = self.now();
         let Looks { made, next_at } = self.campaign().progress.looks_for_receipts;
         if next_at.is_some_and(|at| now < at) {
             return Ok(());
@@ -112,12 +112,12 @@ impl Run<'_> {
             };
             let unrecorded: Vec<_> = sent.iter().filter(|(msgid, _)| !has_record(msgid)).collect();
             // A record ends by itself after 30 days.
-            let asked_at = ledger.claimed_at().filter(|at| self.seconds() - at < RECORDED_WITHIN);
+            let asked_at = ledger.claimed_at().filter(|at| self.now() - at < RECORDED_WITHIN);
             if let Some(asked_at) = asked_at.filter(|_| !unrecorded.is_empty()) {
                 self.record_late(chunk, &unrecorded, asked_at).await?;
             }
         }
-        let now = self.seconds();
+        let now = self.now();
         let lost: Vec<(usize, i64)> = ledger
             .positions(|mark| matches!(mark, Mark::Unknown | Mark::Again))
             .filter_map(|position| Some((position, ledger.asked_at(position)?)))

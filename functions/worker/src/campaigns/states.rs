@@ -32,10 +32,10 @@ impl Run<'_> {
         }
         loop {
             match self.begin_phase() {
-                CampaignState::Draft => return self.release(self.seconds() + KEPT_FOR).await,
+                CampaignState::Draft => return self.release(self.now() + KEPT_FOR).await,
                 CampaignState::Loading => self.load().await?,
                 CampaignState::Scheduled => {
-                    let now = self.seconds();
+                    let now = self.now();
                     let start = self.campaign().plan.start_at.unwrap_or(now);
                     if now < start {
                         if start - now > SHORT_WAIT || !self.has_time() {
@@ -49,7 +49,7 @@ impl Run<'_> {
                 CampaignState::Canary => self.advance_canary().await?,
                 CampaignState::Running => self.send().await?,
                 CampaignState::Waiting => {
-                    let now = self.seconds();
+                    let now = self.now();
                     let resumes_at = self.campaign().resumes_at.unwrap_or(now);
                     if now < resumes_at {
                         if resumes_at - now > SHORT_WAIT || !self.has_time() {
@@ -62,7 +62,7 @@ impl Run<'_> {
                     }
                 }
                 CampaignState::Paused | CampaignState::Stopped | CampaignState::Done | CampaignState::Cancelled => {
-                    let now = self.seconds();
+                    let now = self.now();
                     let finished_at = self.campaign().finished_at;
                     if finished_at.is_some_and(|at| now >= at + KEPT_FOR) {
                         self.delete(now).await?;
@@ -73,14 +73,14 @@ impl Run<'_> {
                 }
             }
             if !self.has_time() {
-                return self.release(self.seconds()).await;
+                return self.release(self.now()).await;
             }
         }
     }
 
     /// Goes on with the work: a start, or the end of a wait.
     pub(super) async fn resume(&self) -> Result<(), Ended> {
-        let state = self.campaign().state_of_work(self.seconds());
+        let state = self.campaign().state_of_work(self.now());
         self.enter(NewState::plain(state), |_| {}).await.map(|_| ())
     }
 
@@ -126,10 +126,10 @@ impl Run<'_> {
 
     /// The state of a campaign that stops now.
     pub(super) fn stopped(&self, reason: String) -> NewState {
-        telemetry::emit(&[Metric::count("CampaignStops")], None, self.now());
+        telemetry::emit(&[Metric::count("CampaignStops")], None, self.now_millis());
         NewState {
             reason: Some(reason),
-            finished_at: Some(self.seconds()),
+            finished_at: Some(self.now()),
             ..NewState::plain(CampaignState::Stopped)
         }
     }
@@ -142,7 +142,7 @@ impl Run<'_> {
 
     /// Goes to the state that `ending` asks for. `waited_for` is what a probe was for.
     pub(super) async fn follow(&self, ending: Ending, waited_for: Option<WaitingFor>) -> Result<(), Ended> {
-        let now = self.seconds();
+        let now = self.now();
         let (waiting_for, reason, resumes_at) = match ending {
             Ending::Stops(reason) => {
                 tracing::error!(campaign = self.id, reason, "a campaign stopped / 群发任务已中止");
@@ -194,7 +194,7 @@ impl Run<'_> {
         );
         let ended = NewState {
             reason: (state == CampaignState::Stopped).then(|| RESENT.to_owned()),
-            finished_at: Some(self.seconds()),
+            finished_at: Some(self.now()),
             ..NewState::plain(state)
         };
         let again = |progress: &mut Progress| {
@@ -227,7 +227,7 @@ impl Run<'_> {
                 return Ok(());
             }
             if !self.has_time() {
-                return self.release(self.seconds()).await;
+                return self.release(self.now()).await;
             }
             let next = chunks.min(deleted + CHUNK_STEP);
             self.account.table.delete_chunks(&self.id, deleted..next).await?;

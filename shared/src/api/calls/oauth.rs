@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::{
     api::{Call, Unexpected},
     digest::logged_openid,
+    secret::Secret,
 };
 
 /// An OAuth code: whoever has it and the AppSecret learns who the person is. Good for one exchange within some minutes.
@@ -91,13 +92,29 @@ impl fmt::Debug for Identity {
 /// Exchanges a code for the identity of a person. AppID, AppSecret and code travel in the query.
 /// See [WeChat Docs/网页授权](https://developers.weixin.qq.com/doc/offiaccount/OA_Web_Apps/Wechat_webpage_authorization.html).
 #[derive(Clone, Copy, Debug)]
-pub struct ExchangeCode;
+pub struct ExchangeCode<'a> {
+    /// The account's AppID.
+    pub app_id: &'a str,
+    /// The account's AppSecret.
+    pub app_secret: &'a Secret,
+    /// The code.
+    pub code: &'a Code,
+}
 
-impl Call for ExchangeCode {
+impl Call for ExchangeCode<'_> {
     type Answer = Identity;
     const PATH: &'static str = "/sns/oauth2/access_token";
     const REPEATABLE: bool = false;
     const ISSUES_TOKENS: bool = true;
+
+    fn query(&self) -> Vec<(&'static str, &str)> {
+        vec![
+            ("appid", self.app_id),
+            ("secret", self.app_secret.expose()),
+            ("code", self.code.expose()),
+            ("grant_type", "authorization_code"),
+        ]
+    }
 
     fn read(answer: Value) -> Result<Identity, Unexpected> {
         Identity::from_answer(&answer).ok_or_else(|| Unexpected("it has no openid".to_owned()))

@@ -49,12 +49,25 @@ impl Call for GetStableToken<'_> {
 /// Issues a new token each time (2,000 a day); the old one works for 5 more minutes. AppID and AppSecret travel in the query.
 /// See [WeChat Docs/获取接口调用凭据](https://developers.weixin.qq.com/doc/service/api/base/api_getaccesstoken).
 #[derive(Clone, Copy, Debug)]
-pub struct GetClassicToken;
+pub struct GetClassicToken<'a> {
+    /// The account's AppID.
+    pub app_id: &'a str,
+    /// The account's AppSecret.
+    pub app_secret: &'a Secret,
+}
 
-impl Call for GetClassicToken {
+impl Call for GetClassicToken<'_> {
     type Answer = IssuedToken;
     const PATH: &'static str = "/cgi-bin/token";
     const ISSUES_TOKENS: bool = true;
+
+    fn query(&self) -> Vec<(&'static str, &str)> {
+        vec![
+            ("grant_type", "client_credential"),
+            ("appid", self.app_id),
+            ("secret", self.app_secret.expose()),
+        ]
+    }
 
     fn read(answer: Value) -> Result<IssuedToken, Unexpected> {
         issued(answer)

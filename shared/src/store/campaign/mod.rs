@@ -27,7 +27,7 @@ pub use self::{
 use super::{
     Attributes, StoreError, Table,
     claim::{FREE, MINE, is_claimed},
-    get_number, get_text,
+    fraction, get_number, get_text,
     index::{Cursor, Page, indexed, limit_of},
     is_condition_failure, number, text,
     transaction::{ATTEMPTS, Transaction, contended},
@@ -115,13 +115,9 @@ impl Table {
         let reserve = plan
             .keep_for_single_sends
             .map(|calls| ("keep_for_single_sends", number(calls)));
-        let place = indexed(
-            self.pk("campaigns"),
-            format!("{}.{:03}", now_millis.div_euclid(1000), now_millis.rem_euclid(1000)),
-        );
+        let place = indexed(self.pk("campaigns"), fraction(now_millis));
         let more = place.into_iter().chain(start_at).chain(canary).chain(reserve);
-        let pk = self.campaign_pk(id);
-        let put = more.fold(self.put(&pk, attributes), |put, (name, value)| put.item(name, value));
+        let put = self.put(&self.campaign_pk(id), attributes.into_iter().chain(more));
         written("PutItem", put.send().await)
     }
 

@@ -6,7 +6,7 @@
 use std::{
     future::{Future, poll_fn},
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -14,9 +14,10 @@ use std::{
 use crate::{
     api::{ApiError, IssuedToken, Rejection, TokenApi, TokenIssuer},
     clock::{Clock, Deadline},
+    lock::lock,
     secret::Secret,
-    store::{Lease, RefreshFailure, StoreError, StoreErrorKind, StoredToken, TokenItem},
-    token::{RefreshError, Refreshed, Refresher, TokenStore},
+    store::{Lease, RefreshFailure, StoreError, StoreErrorKind, StoredToken, TokenItem, TokenStore},
+    token::{RefreshError, Refreshed, Refresher},
 };
 
 /// The start of every script, in epoch seconds.
@@ -138,10 +139,6 @@ impl World {
 }
 
 type Shared = Arc<Mutex<World>>;
-
-fn lock(world: &Shared) -> MutexGuard<'_, World> {
-    world.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// Hands control back to the scheduler once.
 async fn turn() {

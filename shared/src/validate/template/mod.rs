@@ -12,7 +12,10 @@ use std::{borrow::Cow, collections::BTreeMap, fmt};
 use serde::{Deserialize, Serialize};
 
 use super::{LIMIT, Place};
-use crate::bilingual::{both, halves};
+use crate::{
+    bilingual::{both, halves},
+    errcode::{INVALID_ARGUMENT, NO_SUCH_TEMPLATE},
+};
 
 pub use rules::is_const;
 
@@ -20,11 +23,6 @@ pub use rules::is_const;
 const DATA: Place<'static> = Place::Member(&Place::Root, "data");
 /// The most characters of a value in a finding.
 const QUOTED: usize = 40;
-/// WeChat's errcode for an unknown template.
-/// See [WeChat Docs/全局返回码](https://developers.weixin.qq.com/doc/offiaccount/Getting_Started/Global_Return_Code.html).
-pub const NO_SUCH_TEMPLATE: i64 = 40037;
-/// WeChat's errcode for a missing or invalid value.
-const INVALID_ARGUMENT: i64 = 47003;
 
 /// One finding about a message: WeChat refuses it, may refuse it, or drops a field.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use crate::xml::is_xml_character;
+use crate::{validate::EMPTY, xml::is_xml_character};
 
 /// An objection to a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +41,6 @@ struct Kind {
     is_refused: Test,
 }
 
-const EMPTY: &str = "must not be empty / 不能为空";
 const CONTROL: &str = "should not hold newlines or control characters: WeChat refuses them or takes them out \
                        / 请勿包含换行或控制字符，微信会拒绝或删除";
 const EMOJI: &str = "should not hold emoji: WeChat drops them or shows □ / 请勿包含 emoji，微信会删除或显示为 □";

@@ -2,7 +2,7 @@
 
 use wechat::{
     secret::Secret,
-    store::{Lease, RefreshFailure, StoredToken},
+    store::{Lease, RefreshFailure, StoredToken, TokenStore as _},
 };
 
 use super::{Bench, NOW, number, race, text};
