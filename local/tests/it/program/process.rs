@@ -11,7 +11,8 @@ use std::{
 /// How long a process may take to end.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A command with nothing in its environment: a variable of whoever runs the tests, such as `FORWARD_URL`, would change them.
+/// A command with nothing in its environment: a variable of the person who runs the tests, such as `FORWARD_URL`, would
+/// change them.
 pub(crate) fn clean(program: &str) -> Command {
     let mut command = Command::new(program);
     command.env_clear().env("AWS_EC2_METADATA_DISABLED", "true");
