@@ -7,7 +7,7 @@ use wechat::{
 
 const NOW: i64 = 1_767_225_600;
 
-/// Takes the input for a token, and for the id of a key.
+/// Reads the input as a token, and as the id of a key.
 ///
 /// Nothing but what was issued is somebody's token, and an issued one names its holder until its end.
 pub fn opaque_token(input: &[u8]) {
