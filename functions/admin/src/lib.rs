@@ -140,6 +140,7 @@ impl Api for App {
     }
 }
 
-/// The schemas of this function in `openapi.json`: WeChat's menu, the rules document, API keys, callbacks for own code and the doctor's checks.
+/// The schemas of this function in `openapi.json`: WeChat's menu, the rules document, API keys, callbacks for own code and
+/// the doctor's checks.
 #[cfg(feature = "openapi")]
 pub const SCHEMAS: &str = include_str!("schemas.json");

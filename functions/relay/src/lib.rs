@@ -148,8 +148,8 @@ pub async fn serve(app: &App, request: &Request) -> Response<Body> {
     answer::respond(answer, log)
 }
 
-/// Answers a request whose body was not read: with the status 413 when it has more than `limit` bytes, 408 when it did not come in time,
-/// 503 when too many come at once, 400 when it broke off.
+/// Answers a request whose body was not read: with the status 413 when it has more than `limit` bytes, 408 when it did not
+/// arrive in time, 503 when too many come at once, 400 when it broke off.
 #[must_use]
 pub fn unread(app: &App, request: &Request, status: StatusCode, limit: usize) -> Response<Body> {
     let errmsg = match status {
