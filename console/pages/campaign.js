@@ -22,7 +22,7 @@ const ACTIONS = {
   delete: ["draft", ...ENDED],
   copy: ["draft", ...STOPPABLE, "paused", ...ENDED],
 };
-/** Those that need no second click. */
+/** The actions that need no second click. */
 const AT_ONCE = ["pause", "resume", "copy"];
 /** The states of a recipient. */
 const RECIPIENT = ["queued", "sent", "delivered", "blocked", "failed", "refused", "unknown"];

@@ -30,7 +30,7 @@ export function csvParts(file, headerLine = 1, size = SIZE, rows = ROWS) {
   return parts.map(({ start, end, lines, last }) => ({ bytes: [file.subarray(0, header.end), file.subarray(start, end)], lines, last }));
 }
 
-/** The records as {start, end, first, last}: only a line end outside quotes ends one. Empty lines are none. */
+/** The records as {start, end, first, last}: only a line end outside quotes ends one. Empty lines are not records. */
 function csvRecords(file, firstLine) {
   const records = [];
   let cell = "begin";

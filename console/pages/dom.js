@@ -104,8 +104,9 @@ export function iconButton(name, label, act, attributes = {}) {
   return h("button", { ...all, on: { click: act } }, icon(name));
 }
 
-/** Milliseconds in which the question of a sureButton takes no answer: the second click of a double click is none. And how long it waits. */
+/** Milliseconds in which the question of a sureButton takes no answer: the second click of a double click does not confirm. */
 const UNREAD = 700;
+/** Milliseconds for which the question waits for an answer. */
 const ASKS_FOR = 5000;
 
 /** A button that needs a second click to confirm what `question` asks. */

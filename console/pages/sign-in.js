@@ -3,7 +3,7 @@
 import { keepKey, run } from "./api.js";
 import { t } from "./i18n.js";
 
-/** Where what a sign-in needs on its return is kept, and what renews its token. */
+/** The names in the session storage of the data that a sign-in needs on its return, and of the data that renews its token. */
 const PENDING = "console.sign-in";
 const RENEWAL = "console.renewal";
 

@@ -7,7 +7,7 @@ import { both, t } from "./i18n.js";
 import { problemBox } from "./problem.js";
 
 let templates = [];
-/** The last reading of them. */
+/** The last reading of the templates. */
 let reading = Promise.resolve();
 
 /** What each form does with the answer that holds the templates. */

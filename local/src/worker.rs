@@ -29,7 +29,7 @@ const INTERVAL: Duration = Duration::from_secs(60);
 pub(crate) struct InProcessWorker {
     worker: Arc<App>,
     room: Arc<Semaphore>,
-    /// Held for reading by each attempt on a callback, so that a stop can wait for those under way.
+    /// Held for reading by each attempt on a callback, so that a stop can wait for the attempts in flight.
     attempts: Arc<RwLock<()>>,
     is_due: Notify,
 }

@@ -137,7 +137,7 @@ async function newcomerDoes(what, body, action) {
 async function userDoes(what, body, action) {
   const { openid } = state;
   const recorded = record(openid, action, Math.max(state.screen?.length ?? 0, user()?.shown ?? 0));
-  // Who does something looks at what comes of it.
+  // A user who acts looks at the result.
   isAtEnd = true;
   const answer = await act(openid, what, { openid, ...body });
   if (answer) recordAnswer(recorded, openid, answer, { Content: body.content, EventKey: body.key });

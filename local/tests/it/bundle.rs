@@ -566,7 +566,7 @@ async fn the_doctor_finds_nothing_wrong_with_a_fresh_run() {
     assert_eq!(report.json()["ok"], true, "{}", report.body);
 }
 
-/// Whoever plays the users may have been away.
+/// Nobody may have played the users for a while.
 #[tokio::test]
 async fn a_simulated_run_misses_no_callbacks_and_no_better_key() {
     let data = tempfile::tempdir().unwrap();

@@ -75,7 +75,7 @@ impl Run<'_> {
             .count_changes(&before.ledger, &mut progress.totals, &mut progress.refusals);
     }
 
-    /// Counts all ledgers anew: the totals of a run that died may be behind them.
+    /// Counts all ledgers again: the totals of a run that died may be behind them.
     pub(super) async fn recount(&self) -> Result<(), Ended> {
         let chunks = self.campaign().chunks;
         let mut totals = Totals::default();

@@ -159,7 +159,7 @@ async fn the_claim_of_a_delivery_that_has_died_is_waited_for() {
     assert_done(&stage).await;
 }
 
-/// Whoever waits for effects must not hear that they have happened.
+/// The worker must not report effects that did not happen.
 #[tokio::test]
 async fn a_worker_without_the_bus_does_not_take_a_callback_for_published() {
     let stage = stage().await;

@@ -88,7 +88,7 @@ impl Program {
         self.logs()
     }
 
-    /// Its exit code, once it has ended by itself.
+    /// The exit code of the program, once it has ended by itself.
     pub(crate) fn exit_code(&mut self) -> Option<i32> {
         let started = Instant::now();
         while started.elapsed() < PATIENCE {
