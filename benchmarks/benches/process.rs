@@ -349,7 +349,7 @@ async fn starts(scene: &Scene) -> Result<()> {
     let subjects = subjects(scene);
     for endpoints in [Endpoints::Http, Endpoints::Https] {
         let mut found: Vec<Starts> = subjects.iter().map(|_| Starts::default()).collect();
-        // In turns, so that what else the machine does falls on all alike.
+        // In turns, so that other work of the machine slows all of them alike.
         for _ in 0..STARTS {
             for (subject, starts) in subjects.iter().zip(&mut found) {
                 start(scene, subject, endpoints, starts).await?;

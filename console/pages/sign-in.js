@@ -50,12 +50,12 @@ export async function returnFromSignIn({ issuer, client_id: clientId }) {
   });
 }
 
-/** Has the next calls renew the token shortly before its end, where the issuer gave the means. */
+/** Makes the next calls renew the token shortly before its end, if the issuer gave a refresh token. */
 export function keepAlive() {
   let inFlight = null;
   run.fresh = async () => {
     const renewal = stored(RENEWAL);
-    // The key may be another one since: one that was pasted.
+    // Another key may have been pasted since.
     if (!run.key || renewal.key !== run.key || Date.now() < renewal.ends - MARGIN) return;
     inFlight ??= askForToken(renewal.endpoint, {
       grant_type: "refresh_token", refresh_token: renewal.token, client_id: renewal.clientId,

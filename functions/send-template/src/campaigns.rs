@@ -449,7 +449,7 @@ async fn resend(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>,
     carry_out(app, request, Order::Resend).await
 }
 
-/// Has the worker follow an order.
+/// Makes the worker follow an order.
 async fn carry_out(app: &App, request: &ApiRequest<'_>, order: Order) -> Result<Response<String>, Problem> {
     find(app, request).await?;
     let now = app.account.clock.now();

@@ -8,7 +8,7 @@ use wechat::{bilingual::halves, clock::beijing_day};
 
 use crate::Admin;
 
-/// The doctor's report, which it must give within its time.
+/// Returns the doctor's report, which must arrive within its time limit.
 async fn examine(admin: &mut Admin) -> Value {
     let started = Instant::now();
     let (status, report) = admin.get("/api/doctor").await.parts();

@@ -70,7 +70,7 @@ async fn what_is_handed_over_happens_with_the_time_at_which_it_came_in() {
     assert_eq!(stage.bus.entries()[0]["Time"], event["received_at"]);
 }
 
-/// It may come late, and twice: the newest event wins.
+/// The event may come late, and twice: the newest event wins.
 #[tokio::test]
 async fn an_event_of_following_that_is_handed_over_is_recorded_for_a_bound_user() {
     let stage = stage().await;
