@@ -184,7 +184,7 @@ export function moveFocus(event, items) {
   return item;
 }
 
-/** Asks in a dialog. `choices` are {value, label, class?}; resolves to the chosen value, or to null for none. */
+/** Asks in a dialog. `choices` are {value, label, class?}; resolves to the chosen value, or to null when none is chosen. */
 export function ask(title, text, choices) {
   return new Promise((resolve) => {
     let chosen = null;

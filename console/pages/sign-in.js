@@ -86,7 +86,7 @@ async function askForToken(endpoint, grant) {
     return t("sign-in-denied", [body.error ?? `HTTP ${answer.status}`, body.error_description].filter(Boolean).join(": "));
   }
   keepKey(body.access_token);
-  // An issuer that gives no new refresh token lets the old one serve on.
+  // If the issuer gives no new refresh token, the old one stays valid.
   const token = body.refresh_token ?? grant.refresh_token;
   const renewal = { key: run.key, endpoint, token, clientId: grant.client_id, ends: Date.now() + body.expires_in * 1000 };
   if (token && body.expires_in) sessionStorage.setItem(RENEWAL, JSON.stringify(renewal));

@@ -53,7 +53,7 @@ export function templateForm(prefix, inputPrefix = prefix) {
   /** The template and the values to show once the templates are read. */
   let wanted = null;
 
-  // A sample is no value: it would go out to real people.
+  // A sample must not become a value: it would go out to real people.
   const renderInputs = () => {
     const { fields = [], content = "", example = "" } = templateOf(choice.value) ?? {};
     const examples = valuesOf(content, example);
