@@ -108,7 +108,7 @@ fn rules(count: usize) -> ReplyRules {
     ReplyRules::parse(document.to_string().as_bytes()).unwrap()
 }
 
-/// What nobody could do without: the same bytes hashed, decrypted and copied.
+/// The unavoidable work: the same bytes hashed, decrypted and copied.
 fn bare(c: &mut Criterion) {
     let scene = Scene::new(Mode::Safe);
     let body = scene.body.as_slice();

@@ -71,7 +71,7 @@ async fn main() -> Result<()> {
     hundred_recipients(&scene).await
 }
 
-/// Each by itself, as it is shipped: built together they would share the features of all.
+/// Builds each package alone, as it is shipped: built together they would share the features of all.
 fn build(package: &str) -> Result<()> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let arguments = ["build", "--release", "--quiet", "--package", package, "--bin", package];
@@ -106,7 +106,7 @@ fn sizes() -> Result<()> {
     Ok(())
 }
 
-/// Where cargo puts it, from where it keeps temporary files: `target/tmp`.
+/// The path of a built program, found from cargo's folder for temporary files, `target/tmp`.
 fn binary(name: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR"))
         .with_file_name("release")
@@ -349,7 +349,7 @@ async fn starts(scene: &Scene) -> Result<()> {
     let subjects = subjects(scene);
     for endpoints in [Endpoints::Http, Endpoints::Https] {
         let mut found: Vec<Starts> = subjects.iter().map(|_| Starts::default()).collect();
-        // In turns, so that what else the machine does falls on all alike.
+        // In turns, so that other work of the machine slows all of them alike.
         for _ in 0..STARTS {
             for (subject, starts) in subjects.iter().zip(&mut found) {
                 start(scene, subject, endpoints, starts).await?;

@@ -66,7 +66,7 @@ export function read(path, headers = {}) {
   return call("GET", path, undefined, { ...headers, "x-console-read": "1" });
 }
 
-/** A reader that has one read under way. Calls meanwhile share one more after it, since something may have happened. */
+/** A single-flight reader. Calls while a read is in flight share one more read after it, since something may have changed. */
 export function oneAtATime(readIt) {
   let running = null;
   let next = null;

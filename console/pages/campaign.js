@@ -22,7 +22,7 @@ const ACTIONS = {
   delete: ["draft", ...ENDED],
   copy: ["draft", ...STOPPABLE, "paused", ...ENDED],
 };
-/** Those that need no second click. */
+/** The actions that need no second click. */
 const AT_ONCE = ["pause", "resume", "copy"];
 /** The states of a recipient. */
 const RECIPIENT = ["queued", "sent", "delivered", "blocked", "failed", "refused", "unknown"];
@@ -257,7 +257,7 @@ function progressView() {
   return { element: h("section", { class: "tool" }, bar, facts, line, totals), show };
 }
 
-/** The totals with what is good first and what waits last. */
+/** The totals, with the good outcomes first and the recipients that wait last. */
 function inOrder(totals) {
   return Object.fromEntries([...RECIPIENT.slice(1), RECIPIENT[0]].map((state) => [state, totals[state]]));
 }
@@ -314,7 +314,7 @@ function recipientList(path, name) {
       ({ next } = answer);
     }
     fill(outcome);
-    // Excel takes a file without the mark for one in the encoding of the country.
+    // Excel reads a file without the byte order mark in the encoding of the country.
     saveFile(file, ["\ufeff", ...pages]);
   }
 

@@ -132,7 +132,7 @@ function turnTo(id) {
   (state.view?.title ?? creation.querySelector("summary")).focus();
 }
 
-/** Fills the form with another campaign's plan. Its recipients belong to it. */
+/** Fills the form with another campaign's plan, without its recipients. */
 async function copyCampaign(campaign) {
   if (hasInput(form) && !(await mayReplaceInput())) return;
   resetForm();
@@ -188,7 +188,7 @@ function request() {
     template_id: template.id,
     data: Object.fromEntries(Object.entries(template.data).filter(([, { value }]) => value !== "")),
     url: url.value.trim() || undefined,
-    // The API reads one with empty members as none.
+    // The API reads a mini program with empty members as none.
     miniprogram: { appid: appid.value.trim(), pagepath: pagepath.value.trim() },
     audience: audience.value === "tag" ? { tag: number(tag) } : audience.value,
     pace: number(pace),

@@ -7,7 +7,7 @@ const ROWS = 8000;
 
 const [LINE_FEED, QUOTE, COMMA] = ["\n", "\"", ","].map((character) => character.charCodeAt(0));
 const LINE_END = [LINE_FEED, "\r".charCodeAt(0)];
-/** What a quote makes of a cell: two in a quoted one are a character, and so is one in a cell that began without. */
+/** The state of a cell after a quote: two quotes in a quoted cell are one character, and so is a quote inside an unquoted cell. */
 const AFTER_QUOTE = { begin: "quoted", quoted: "closed", closed: "quoted", bare: "bare" };
 
 /**
@@ -30,7 +30,7 @@ export function csvParts(file, headerLine = 1, size = SIZE, rows = ROWS) {
   return parts.map(({ start, end, lines, last }) => ({ bytes: [file.subarray(0, header.end), file.subarray(start, end)], lines, last }));
 }
 
-/** The records as {start, end, first, last}: only a line end outside quotes ends one. Empty lines are none. */
+/** The records as {start, end, first, last}: only a line end outside quotes ends one. Empty lines are not records. */
 function csvRecords(file, firstLine) {
   const records = [];
   let cell = "begin";

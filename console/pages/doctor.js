@@ -42,7 +42,7 @@ function groups(checks) {
   return groups;
 }
 
-/** Whether these were not run, because another check failed: not a cause of its own. */
+/** Whether these checks were not run, because another check failed: they are not a cause of their own. */
 function isWaiting({ ok, detail }) {
   return !ok && detail.startsWith("not checked");
 }

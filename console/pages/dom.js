@@ -104,8 +104,9 @@ export function iconButton(name, label, act, attributes = {}) {
   return h("button", { ...all, on: { click: act } }, icon(name));
 }
 
-/** Milliseconds in which the question of a sureButton takes no answer: the second click of a double click is none. And how long it waits. */
+/** Milliseconds in which the question of a sureButton takes no answer: the second click of a double click does not confirm. */
 const UNREAD = 700;
+/** Milliseconds for which the question waits for an answer. */
 const ASKS_FOR = 5000;
 
 /** A button that needs a second click to confirm what `question` asks. */
@@ -183,7 +184,7 @@ export function moveFocus(event, items) {
   return item;
 }
 
-/** Asks in a dialog. `choices` are {value, label, class?}; resolves to the chosen value, or to null for none. */
+/** Asks in a dialog. `choices` are {value, label, class?}; resolves to the chosen value, or to null when none is chosen. */
 export function ask(title, text, choices) {
   return new Promise((resolve) => {
     let chosen = null;

@@ -76,7 +76,7 @@ export function jsonEditor(id, label, changed) {
     }));
   };
 
-  // Until it holds what is stored, a change would replace that unseen.
+  // Until the editor holds the stored document, a change would replace that document unseen.
   const element = h("div", { class: "editor", inert: true },
     h("div", { class: "row" }, h("span", { class: "hint grow" }, "JSON"), undo, redo),
     h("div", { class: "numbered" }, numbers, area), h("div", { role: "alert" }, faults));
@@ -147,7 +147,7 @@ export function jsonEditor(id, label, changed) {
         clearFaults();
         return JSON.parse(area.value);
       } catch {
-        // Browsers say what is wrong in words of their own, and not all of them where.
+        // Browsers word the fault differently, and some do not say where it is.
         const position = faultIn(area.value) ?? area.value.length;
         showFaults([{ pointer: "", detail: t("not-json"), place: [position, position + 1] }]);
         return undefined;

@@ -45,7 +45,7 @@ export function t(name, ...values) {
   );
 }
 
-/** A path before the Chinese half of a text that names it anew. */
+/** A path at the beginning of a Chinese half that repeats the path. */
 const OWN_PATH = /^\/\S*?[:：]/;
 
 /**

@@ -53,7 +53,7 @@ export function loader(path, fields, loaded) {
     files.value = "";
   }
 
-  /** Warns first of what does not look like an openid, unless it `isMeant`. */
+  /** Loads the pasted openids. Warns first of entries that do not look like openids, unless the user confirmed them (`isMeant`). */
   async function loadOpenids(isMeant) {
     const entries = openids.value.split(BETWEEN).filter(Boolean);
     if (entries.length === 0) {

@@ -1,4 +1,4 @@
-// Finds places in a JSON text: of a JSON pointer, and of what is no JSON.
+// Finds places in a JSON text: of a JSON pointer, and of the first character that is not JSON.
 
 /** The [start, end] of the value at the pointer of a JSON text, or of its nearest existing parent. */
 export function locate(text, pointer) {
@@ -20,7 +20,7 @@ export function lineOf(text, position) {
   return text.slice(0, position).split("\n").length;
 }
 
-/** The position of the first character that is no JSON where it stands, or of the text's end; null when all is JSON. */
+/** The position of the first character that is not JSON where it stands, or of the text's end; null when all is JSON. */
 export function faultIn(text) {
   return walk(text, () => {});
 }
@@ -30,7 +30,7 @@ const SPACE = /[ \t\n\r]*/y;
 const STRING = /"[^"\\\u0000-\u001f]*(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\u0000-\u001f]*)*/y;
 const OTHER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null/y;
 
-/** Visits the values of a text up to the first character that is no JSON. Returns its position, or null. */
+/** Visits the values of a text up to the first character that is not JSON. Returns its position, or null. */
 function walk(text, visit) {
   let at = 0;
   const take = (pattern) => {

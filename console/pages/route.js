@@ -9,13 +9,13 @@ function place() {
   return { screen: screen || first, open: open || null };
 }
 
-/** The id of what is open in the screen; null for nothing. */
+/** The id of the item that is open in the screen; null for none. */
 export function openIn(name) {
   const { screen, open } = place();
   return screen === name ? open : null;
 }
 
-/** Shows a screen, with what has this id open in it. */
+/** Shows a screen, with the item of this id open in it. */
 export function go(screen, open = null) {
   opened.set(screen, open);
   location.hash = open ? `${screen}/${open}` : screen;

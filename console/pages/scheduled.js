@@ -19,7 +19,7 @@ const list = h("ul", { class: "users" });
 const element = h("details", { class: "more-fields", id: "scheduled", on: { toggle: () => element.open && showScheduled() } },
   h("summary", {}, t("scheduled-messages"), " ", number), outcome, list);
 
-/** A list of several pages stays as it is. */
+/** Returns the list, which is read again while it is shown. A list of several pages stays as it is. */
 export function scheduledList() {
   setInterval(() => isShown(element) && state.messages.length > 0 && !state.isPaged && showScheduled(), PAUSE);
   return element;

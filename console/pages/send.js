@@ -26,10 +26,10 @@ const submit = h("button", { type: "submit", class: "primary wide" }, icon("send
 const form = h("form", { class: "form", novalidate: true });
 const outcome = h("div", { class: "outcome", "aria-live": "polite" });
 
-/** The form and what comes of it. `code` makes what is shown of a request that was sent: nothing, but on one machine. */
+/** The form and the result of a send. On one machine, `code` makes the snippets shown for a request that was sent. */
 export function messageForm(code = () => null) {
   form.addEventListener("submit", (event) => send(event, code));
-  // What is tried on a simulated account is no loss.
+  // Input that is lost on a simulated account does no harm.
   if (!run.simulated) keepForm(form);
   fill(form,
     template.choice,

@@ -3,7 +3,7 @@
 import { keepKey, run } from "./api.js";
 import { t } from "./i18n.js";
 
-/** Where what a sign-in needs on its return is kept, and what renews its token. */
+/** The names in the session storage of the data that a sign-in needs on its return, and of the data that renews its token. */
 const PENDING = "console.sign-in";
 const RENEWAL = "console.renewal";
 
@@ -50,12 +50,12 @@ export async function returnFromSignIn({ issuer, client_id: clientId }) {
   });
 }
 
-/** Has the next calls renew the token shortly before its end, where the issuer gave the means. */
+/** Makes the next calls renew the token shortly before its end, if the issuer gave a refresh token. */
 export function keepAlive() {
   let inFlight = null;
   run.fresh = async () => {
     const renewal = stored(RENEWAL);
-    // The key may be another one since: one that was pasted.
+    // Another key may have been pasted since.
     if (!run.key || renewal.key !== run.key || Date.now() < renewal.ends - MARGIN) return;
     inFlight ??= askForToken(renewal.endpoint, {
       grant_type: "refresh_token", refresh_token: renewal.token, client_id: renewal.clientId,
@@ -86,7 +86,7 @@ async function askForToken(endpoint, grant) {
     return t("sign-in-denied", [body.error ?? `HTTP ${answer.status}`, body.error_description].filter(Boolean).join(": "));
   }
   keepKey(body.access_token);
-  // An issuer that gives no new refresh token lets the old one serve on.
+  // If the issuer gives no new refresh token, the old one stays valid.
   const token = body.refresh_token ?? grant.refresh_token;
   const renewal = { key: run.key, endpoint, token, clientId: grant.client_id, ends: Date.now() + body.expires_in * 1000 };
   if (token && body.expires_in) sessionStorage.setItem(RENEWAL, JSON.stringify(renewal));

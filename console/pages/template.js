@@ -7,7 +7,7 @@ import { both, t } from "./i18n.js";
 import { problemBox } from "./problem.js";
 
 let templates = [];
-/** The last reading of them. */
+/** The last reading of the templates. */
 let reading = Promise.resolve();
 
 /** What each form does with the answer that holds the templates. */
@@ -53,7 +53,7 @@ export function templateForm(prefix, inputPrefix = prefix) {
   /** The template and the values to show once the templates are read. */
   let wanted = null;
 
-  // A sample is no value: it would go out to real people.
+  // A sample must not become a value: it would go out to real people.
   const renderInputs = () => {
     const { fields = [], content = "", example = "" } = templateOf(choice.value) ?? {};
     const examples = valuesOf(content, example);

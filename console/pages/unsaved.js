@@ -18,7 +18,7 @@ export function keepForm(form) {
   return form;
 }
 
-/** Those that hold input which is not saved. */
+/** Returns the sources that hold unsaved input. */
 export function unsaved() {
   return sources.filter((source) => source.isChanged);
 }

@@ -1,4 +1,4 @@
-// The activity holds what happened whatever the console reads meanwhile, and offers to do again only what it knows whole.
+// The activity keeps what happened although the console reads meanwhile, and repeats only the events that it holds in full.
 
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -18,7 +18,7 @@ consoleTest("the console's own reads push no event out, and cause no others", {}
   const callback = page.locator(".event", { hasText: "event.subscribe" });
   await callback.waitFor();
   await page.getByRole("checkbox", { name: "Console's own reads" }).check();
-  // What the callback has caused is over then.
+  // Everything that the callback has caused is over by then.
   await sleep(1000);
   let states = 0;
   page.on("request", (request) => { states += request.url().endsWith("/console/sim/state"); });

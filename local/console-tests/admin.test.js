@@ -87,7 +87,7 @@ adminTest("a token is renewed before its end, and an ended one leaves the page a
   await page.locator(".version").getByText(say("no-rules")).waitFor();
   const renewed = () => issuer.asked.filter(({ parameters }) => parameters.grant_type === "refresh_token").length;
   assert.ok(renewed() > 0, "80 s are near the end");
-  // From here on the issuer gives tokens that are over.
+  // From here on the issuer gives expired tokens.
   Object.assign(login, { lifetime: -1, refreshes: false });
   const written = JSON.stringify({ subscribe: { type: "text", content: "欢迎" } });
   await page.locator("#rules-text").fill(written);

@@ -1,4 +1,5 @@
-// A login of staff: an OpenID Connect issuer with a public client, which checks PKCE. Whoever opens its page signs in.
+// A login of staff: an OpenID Connect issuer with a public client, which checks PKCE. Everyone who opens its page is signed
+// in.
 
 import { createHash, randomUUID } from "node:crypto";
 import { createServer } from "node:http";

@@ -1,4 +1,4 @@
-// The phone while other things happen: it disturbs no reader, and mixes nobody up.
+// The phone while other things happen: it does not disturb its reader, and does not mix up users.
 
 import assert from "node:assert/strict";
 import { callRun, choosePhone, consoleTest, phoneUser, userWrites } from "./stage.js";

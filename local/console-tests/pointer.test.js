@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { faultIn, lineOf, locate } from "../../console/pages/pointer.js";
 
-test("the first character that is no JSON is found where it stands", () => {
+test("the first character that is not JSON is found where it stands", () => {
   for (const [text, line] of [
     ["{\n\"default\": “x”\n}\n\n", 2], ["{\n\"a\": 1,\n}\n", 3], ["{\n\"a\": 1\n\"b\": 2}", 3], ["{\n'a': 1}", 2],
     ["{\"a\": \"x\ny\"}", 1], ["{\"a\":\n\"\\x\"}", 2], ["[1,\ntru]", 2], ["{}\n}", 2], ["{\n\"a\": 01}", 2], ["{\n", 2],

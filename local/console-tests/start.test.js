@@ -57,7 +57,7 @@ bilingualTest("a fault is shown in the header, and nothing stays dead when it is
   await page.locator("#panel-send .result.bad", { hasText: "45009" }).waitFor();
   await page.locator(".fault-bar").waitFor({ state: "hidden" });
 
-  // Templates that could not be read during a fault come with its end.
+  // Templates that could not be read during a fault appear when it ends.
   await callRun(bundle, "POST", "/console/sim/faults", { path: "/cgi-bin/template/*", errcode: 48001, times: 100 });
   const mend = await intercept(page, "**/api/templates", (route) => route.fulfill({ status: 502, json: { detail: "not now" } }));
   await page.reload();
@@ -271,7 +271,7 @@ bilingualTest("the common errcodes, and any other, are injected with a click", a
     await page.getByLabel(say("fault-code")).fill("45047");
     await page.locator("#fault-code-order").click();
   });
-  // The bundle sends once more after -1, so one fault is not enough.
+  // The bundle retries once after -1, so one fault is not enough.
   await page.locator("#tab-platform").click();
   await page.locator("#fault-times").fill("9");
   await page.locator("[data-fault=busy]").click();

@@ -35,7 +35,7 @@ test("every value of the API's texts stands in both halves", () => {
   let seen = 0;
   for (const file of files) {
     for (const text of twoLanguageTexts(file)) {
-      // What a path or an errcode begins with belongs to both halves.
+      // A path or an errcode at the beginning belongs to both halves.
       const { english, chinese } = both(text.replace(/^\{operation\}: /, "/{operation}: "));
       assert.deepEqual(values(chinese), values(english), `${file}: ${text}`);
       seen += 1;

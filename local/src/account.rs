@@ -169,7 +169,7 @@ pub(crate) fn aws_sdk(variable: &'static str) -> Result<SdkConfig, LocalError> {
     aws_sdk_for(variable, AWS_CALLS)
 }
 
-/// The same, for `calls`.
+/// The AWS SDK's configuration for `calls`, as [`aws_sdk`] returns it.
 ///
 /// # Errors
 /// [`LocalError`] when no region is set.

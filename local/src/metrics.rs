@@ -38,13 +38,16 @@ const HELP: [(&str, &str); 24] = [
     ("HandedOver", "Callbacks whose effects the worker took over"),
     ("LateEffects", "Effects that the worker carried out"),
     ("LostEffects", "Effects that nobody will carry out"),
-    ("LostReplies", "Replies that came too late for WeChat"),
+    (
+        "LostReplies",
+        "Further replies that were not sent: not handed over, or too late",
+    ),
     ("Refreshes", "Tokens that WeChat gave"),
     ("ReplyLatency", "From a callback to its answer"),
     ("Sends", "Messages by outcome"),
     ("TicketFailures", "Tickets of the JS-SDK that WeChat did not give"),
     ("TicketRefreshes", "Tickets of the JS-SDK that WeChat gave"),
-    ("TokenLifeSeconds", "How long the access_token lives still"),
+    ("TokenLifeSeconds", "How long the access_token still lives"),
     ("Unreadable", "Callbacks that are signed and cannot be read"),
     ("WaitingForwards", "Callbacks that wait for own code"),
     ("WechatErrcodes", "Refusals of WeChat by class"),
@@ -197,7 +200,7 @@ mod tests {
             "wechat_bundle_reply_latency_seconds_sum 0.03",
             "wechat_bundle_token_life_seconds 7140",
             "# TYPE wechat_bundle_token_life_seconds gauge",
-            "# HELP wechat_bundle_token_life_seconds How long the access_token lives still",
+            "# HELP wechat_bundle_token_life_seconds How long the access_token still lives",
         ] {
             assert!(text.lines().any(|one| one == line), "{line} in {text}");
         }

@@ -29,7 +29,7 @@ const INTERVAL: Duration = Duration::from_secs(60);
 pub(crate) struct InProcessWorker {
     worker: Arc<App>,
     room: Arc<Semaphore>,
-    /// Held for reading by each attempt on a callback, so that a stop can wait for those under way.
+    /// Held for reading by each attempt on a callback, so that a stop can wait for the attempts in flight.
     attempts: Arc<RwLock<()>>,
     is_due: Notify,
 }
@@ -69,12 +69,12 @@ impl InProcessWorker {
         let _attempts_under_way = self.attempts.write().await;
     }
 
-    /// Has runs end soon. What is handed over is still done.
+    /// Makes the runs end soon. Work that is handed over is still done.
     pub(crate) fn finish(&self) {
         self.worker.stop();
     }
 
-    /// Has the next run begin at once: something has just become due.
+    /// Makes the next run begin at once: something has just become due.
     pub(crate) fn run_soon(&self) {
         self.is_due.notify_one();
     }

@@ -1,4 +1,4 @@
-//! A function of the same runtime that does nothing: what any of them costs at the least.
+//! A function of the same runtime that does nothing: the least that any function costs.
 
 use std::convert::Infallible;
 

@@ -1,8 +1,8 @@
 //! Load for a running `local` with its simulated platform: signed callbacks and sends at a steady rate over kept
-//! connections, and what came of it.
+//! connections, and the results.
 //!
-//! `load PID CALLBACKS SENDS SECONDS [PORT]`: the process id of `local`, requests a second of each kind, and for how long. It
-//! finds `local` on its default ports. With a port it is the team's own code there too: start `local` with
+//! `load PID CALLBACKS SENDS SECONDS [PORT]`: the process id of `local`, requests a second of each kind, and for how long.
+//! It finds `local` on its default ports. With a port it also serves as the team's own code there: start `local` with
 //! `FORWARD_URL=http://127.0.0.1:PORT`.
 
 #![expect(clippy::print_stdout, reason = "the figures are the program's output")]
@@ -96,7 +96,7 @@ fn own_reply(_: &str, _: u64) -> String {
     r#"{"reply":{"type":"text","content":"own code"}}"#.to_owned()
 }
 
-/// What came of the requests of one kind.
+/// The results of the requests of one kind.
 #[derive(Default)]
 struct Outcome {
     latencies: Vec<Duration>,

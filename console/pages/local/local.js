@@ -48,7 +48,7 @@ async function start() {
 
 const shown = { run: null, isAsking: false };
 
-/** Loads the page anew when the run is another one: its account and its addresses are others. Asks before changes are lost. */
+/** Reloads the page when another run has started, with another account and other addresses. Asks before changes are lost. */
 async function followRun(current) {
   const isSame = [null, current].includes(shown.run);
   shown.run = current;

@@ -53,7 +53,7 @@ chat.addEventListener("click", (event) => {
   openPage(link.href);
 });
 
-/** Opens an address in the phone as its user; none for an empty field to enter one. */
+/** Opens an address in the phone as its user. Without an address, shows an empty field to enter one. */
 function openPage(url) {
   if (!state.openid) {
     toast(t("no-follower"));
@@ -122,7 +122,7 @@ function newFollower() {
   return newcomerDoes("follow", {}, { kind: "note", text: "did-follow" });
 }
 
-/** Somebody new does something, and their phone is shown. */
+/** Makes a new user do something, and shows that user's phone. */
 async function newcomerDoes(what, body, action) {
   const answer = await act(null, what, body);
   if (answer) {
@@ -137,7 +137,7 @@ async function newcomerDoes(what, body, action) {
 async function userDoes(what, body, action) {
   const { openid } = state;
   const recorded = record(openid, action, Math.max(state.screen?.length ?? 0, user()?.shown ?? 0));
-  // Who does something looks at what comes of it.
+  // A user who acts looks at the result.
   isAtEnd = true;
   const answer = await act(openid, what, { openid, ...body });
   if (answer) recordAnswer(recorded, openid, answer, { Content: body.content, EventKey: body.key });
@@ -267,7 +267,7 @@ let isAtEnd = true;
 chat.addEventListener("scroll", () => {
   isAtEnd = chat.scrollHeight - chat.scrollTop - chat.clientHeight < 4;
 });
-// It has no size while another place is shown.
+// The chat has no size while another place is shown.
 new ResizeObserver(scrollToEnd).observe(chat);
 
 function scrollToEnd() {

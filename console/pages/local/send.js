@@ -15,7 +15,7 @@ export function sendPanel() {
   if (run.simulated) {
     document.addEventListener("phone-user", proposeUser);
   } else {
-    // Who has just written can be answered.
+    // A user who has just written can be answered.
     document.addEventListener("openid", (event) => propose(event.detail));
   }
   return h("div", { class: "tool" }, h("h2", { class: "unseen" }, t("template-message")),

@@ -7,7 +7,6 @@ use wechat::callback::MessageMode;
 
 use crate::App;
 
-/// The path.
 pub(crate) const PATH: &str = "/api/account";
 
 pub(crate) const ROUTES: &[Route<App>] = &[route!(

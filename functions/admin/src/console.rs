@@ -1,4 +1,5 @@
-//! `/console`: the console's pages, for anybody. What they show comes from the API, with the key of whoever opens them.
+//! `/console`: the console's pages, served without an API key. Their data comes from the API, with the key of the person who
+//! opens them.
 
 use ::console::{CONTENT_SECURITY_POLICY, INDEX};
 use http::{HeaderValue, Response, StatusCode, header};
@@ -14,7 +15,7 @@ use crate::{App, etag};
 
 /// The path of the page.
 pub(crate) const PATH: &str = "/console";
-/// The path of what the page loads.
+/// The path of the files that the page loads.
 pub(crate) const FILES: &str = "/console/pages/{file}";
 
 /// The file that says how to sign in.
@@ -46,16 +47,16 @@ pub(crate) const ROUTES: &[Route<App>] = &[
     }),
 ];
 
-/// What depends on how staff sign in.
+/// The parts of the answers that depend on how staff sign in.
 #[derive(Debug)]
 pub(crate) struct Console {
-    /// The policy of the page, which may call its own origin, and the issuer to sign in.
+    /// The Content-Security-Policy of the page. The page may call its own origin and, to sign in, the issuer.
     policy: HeaderValue,
     /// The content of [`SIGN_IN`].
     sign_in: String,
 }
 
-/// How staff sign in: by an API key, or where the gateway takes JWTs only, by one of the issuer's.
+/// How staff sign in: at the issuer, where the gateway accepts its JWTs; with an API key, where all members are null.
 #[derive(Default, Serialize)]
 struct SignIn<'a> {
     issuer: Option<&'a str>,
@@ -72,7 +73,7 @@ impl Console {
             policy.push_str(origin);
         }
         Self {
-            // Origins are ASCII.
+            // The fallback is never used: origins are ASCII.
             policy: HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static(CONTENT_SECURITY_POLICY)),
             sign_in: json::write(&login.map(sign_in).unwrap_or_default()),
         }
@@ -127,7 +128,8 @@ fn answer(console: &Console, request: &ApiRequest<'_>, name: &str) -> Result<Res
     Ok(response)
 }
 
-/// Answers with the content, unless the browser has it. It asks each time, so that all its files are of one version.
+/// Answers with the content, or with 304 when the browser has it. `no-cache` makes the browser ask each time, so all its
+/// files are of one version.
 fn respond(request: &ApiRequest<'_>, content_type: &'static str, content: &str) -> Response<String> {
     let tag = sha256_hex(content.as_bytes());
     let mut cached = request.headers().get_all(header::IF_NONE_MATCH).iter();

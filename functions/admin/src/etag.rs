@@ -37,15 +37,15 @@ pub(crate) fn bad_if_match() -> Problem {
     .with_field("If-Match")
 }
 
-/// Refuses a request with `If-Match` for what has no version: its sender counts on it.
+/// Refuses `If-Match` where there are no versions: its sender relies on it, so it must not be ignored.
 ///
 /// # Errors
-/// [`Problem`] when `headers` have it.
+/// [`Problem`] when `headers` contain `If-Match`.
 pub(crate) fn refuse_if_match(headers: &HeaderMap) -> Result<(), Problem> {
     match if_match(headers)? {
         None => Ok(()),
         Some(_) => Err(Problem::bad_request(
-            "conditional menus have no ETag, so If-Match cannot be kept: leave it out \
+            "conditional menus have no ETag, so If-Match cannot be checked: leave it out \
              / 个性化菜单没有 ETag，无法按 If-Match 处理，请去掉该请求头",
         )
         .with_field("If-Match")),

@@ -64,7 +64,7 @@ pub(crate) const ROUTES: &[Route<App>] = &[
     }),
 ];
 
-/// What retrying all dead callbacks leaves of the request's time, for the answer.
+/// Time of the request that is reserved for the answer when all dead callbacks are retried.
 const ANSWERING: Duration = Duration::from_millis(500);
 
 #[derive(Serialize)]
@@ -123,7 +123,7 @@ async fn retry_all(app: &App, request: &ApiRequest<'_>) -> Result<Response<Strin
         Problem::timeout(
             "there are more dead callbacks than one request can retry / 已放弃的回调过多，一次请求未能处理完",
         )
-        .with_hint("Repeat the request: it goes on. / 请重复此请求以继续。")
+        .with_hint("Repeat the request to continue. / 请重复此请求以继续。")
     })?;
     Ok(response::json(202, &RetriedForwards { retried: retried? }))
 }

@@ -62,7 +62,7 @@ const LIST_LENGTH: usize = 100;
 /// Bytes. The most that a key's `templates` and `paths` hold together: all keys are in one item.
 const LISTS_LIMIT: usize = 2048;
 
-/// A key in the answers.
+/// An API key as the answers show it.
 #[derive(Serialize)]
 struct Shown<'a> {
     id: &'a str,
@@ -149,7 +149,7 @@ async fn delete(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>,
     }
 }
 
-/// Refuses to give what the caller does not have: a scope, or more templates or paths than the caller's own.
+/// Refuses to grant more than the caller has: a scope, or more templates or paths than the caller's own.
 fn refuse_more_than_own(own: &Grants, wanted: &Grants) -> Result<(), Problem> {
     let scopes = wanted.scopes.iter().filter(|scope| !own.has(**scope));
     let lacking: Vec<_> = scopes.map(|scope| scope.as_str()).collect();
@@ -175,7 +175,7 @@ fn refuse_more_than_own(own: &Grants, wanted: &Grants) -> Result<(), Problem> {
     ] {
         if !is_own {
             return Err(Problem::forbidden(format!(
-                "your scope {scope} is limited to fewer {field}: name {field} of your own only \
+                "your scope {scope} is limited to fewer {field}: name only {field} of your own \
                  / 您的 {scope} 权限限定了 {field}，只能授予其中的 {field}"
             ))
             .with_field(field));
@@ -285,7 +285,7 @@ fn read_limit(
     Some(Some(entries))
 }
 
-/// Checks that the relay can serve `path` or something below it: others would allow nothing.
+/// Checks that the relay can serve `path` or something below it: any other path would allow nothing.
 fn is_path(reader: &mut Reader, place: &Place<'_>, path: &str) -> bool {
     let segments = path
         .strip_prefix('/')

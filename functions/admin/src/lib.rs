@@ -1,4 +1,5 @@
-//! `admin`: manages the menu, the reply rules, the API keys and the callbacks that own code has not taken, and checks the set-up (the doctor).
+//! `admin`: manages the menu, the reply rules, the API keys and the callbacks that own code has not taken, checks the set-up
+//! (the doctor), and serves the console's pages.
 
 mod account;
 mod conditional_menu;
@@ -123,8 +124,8 @@ impl Api for App {
         openapi::paths()
     }
 
-    /// While the secret cannot be read, serves the doctor, who says what is wrong with it, the console that asks it, and the
-    /// description of the API only.
+    /// While the secret cannot be read, serves only the doctor, which says what is wrong with it, the console and the
+    /// account, which the console shows, and the description of the API.
     fn unavailable(&self, path: &'static str) -> Option<Problem> {
         let is_served = [
             doctor::PATH,
@@ -139,6 +140,7 @@ impl Api for App {
     }
 }
 
-/// The schemas of this function in `openapi.json`: WeChat's menu, the rules document, API keys, callbacks for own code and the doctor's checks.
+/// The schemas of this function in `openapi.json`: WeChat's menu, the rules document, API keys, callbacks for own code and
+/// the doctor's checks.
 #[cfg(feature = "openapi")]
 pub const SCHEMAS: &str = include_str!("schemas.json");

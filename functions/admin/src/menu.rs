@@ -31,7 +31,7 @@ use crate::{
     etag::{IF_MATCH, if_match, with_etag},
 };
 
-/// Budget of a change where the platform sets no limit: less than its claim lasts.
+/// Upper limit of a change: it must end before its claim expires.
 const CLAIMED_BUDGET: Duration = Duration::from_secs(MENU_CLAIMED_FOR.unsigned_abs() - 3);
 
 pub(crate) const ROUTES: &[Route<App>] = &[
@@ -151,8 +151,9 @@ async fn delete(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>,
 /// The saved menu, if any, as the claim found it.
 struct Claimed(Option<KeptMenu>);
 
-/// Makes a change as the run `owner`. A change whose caller `has_read` the menu holds the claim: of two such changes at once, the
-/// second replaces a menu that its caller has not read. Among the other changes the last one wins, and a retry need not wait.
+/// Makes a change as the run `owner`. A change whose caller `has_read` the menu takes the claim: otherwise the second of two
+/// concurrent changes would replace a menu that its caller has not read. Other changes take no claim: the last one wins, and
+/// a retry need not wait.
 async fn alone<T, F>(
     app: &App,
     owner: &str,
@@ -179,7 +180,7 @@ fn claimed_deadline(app: &App, request: &ApiRequest<'_>) -> Deadline {
         .within(app.account.clock.now_millis(), CLAIMED_BUDGET)
 }
 
-/// Ends the claim of `owner`, best effort: it expires by itself.
+/// Releases the claim of `owner`, best effort: it expires anyway.
 async fn release(app: &App, owner: &str) {
     if let Err(error) = app.account.table.release_menu(owner).await {
         tracing::warn!(%error, "the claim of the menu could not be ended: it expires");
@@ -208,7 +209,8 @@ async fn rollback(app: &App, request: &ApiRequest<'_>) -> Result<Response<String
             ))
         }
         Err(interrupted) => {
-            // Keeps the claim, until it expires, while an added menu may still land: the next rollback would add it again.
+            // While an added menu may still land, the claim stays until it expires: the next rollback would add that menu
+            // again.
             if !interrupted.may_add_more {
                 release(app, &owner).await;
             }
@@ -432,7 +434,7 @@ fn is_dry_run(request: &ApiRequest<'_>) -> Result<bool, Problem> {
     }
 }
 
-/// Answers a call that has succeeded.
+/// Builds the answer to a call that has succeeded.
 pub(crate) fn done() -> Response<String> {
     response::json(200, &json!({"errcode": 0, "errmsg": "ok"}))
 }

@@ -1,4 +1,4 @@
-//! The reply rules, by which the webhook replies. It picks up a change within 30 seconds.
+//! The reply rules. The webhook picks up a change within 30 seconds.
 
 use http::{HeaderMap, Response};
 use http_api::{

@@ -14,7 +14,7 @@ use crate::log::CallLog;
 /// Bytes. The longest answer that fits into the 6 MB of a Lambda function's answer, in base64.
 const LONGEST_IN_LAMBDA: usize = 4_500_000;
 
-/// What is answered.
+/// A successful answer.
 #[derive(Debug)]
 pub(crate) enum Answer {
     /// JSON of the bundle's own.
@@ -23,13 +23,13 @@ pub(crate) enum Answer {
     WeChats(Box<RawAnswer>),
 }
 
-/// Why there is no such answer.
+/// Why a call is refused or fails.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// The caller is refused, as WeChat does it: HTTP 200 and an errcode.
     Refused { errcode: i64, errmsg: String },
-    /// The bundle or WeChat cannot answer, or the body did not come. The status is the errcode too, and no errcode of WeChat's: many
-    /// SDKs look at that alone, and would take a call whose answer was lost for a success.
+    /// The bundle or WeChat cannot answer, or the request's body did not arrive. The status is the errcode too, a number
+    /// that WeChat does not use: many SDKs read only the errcode, and without one would take a lost answer for a success.
     Outage { status: u16, errmsg: String },
 }
 
@@ -51,7 +51,7 @@ impl Failure {
         }
     }
 
-    /// Adds that the call may have been carried out: WeChat has it, and its answer is lost.
+    /// Adds that WeChat may have carried out the call: it has the call, and its answer is lost.
     fn of_a_call_made(mut self) -> Self {
         if let Self::Outage { errmsg, .. } = &mut self {
             errmsg.push_str(
@@ -72,8 +72,8 @@ impl Failure {
 }
 
 impl From<Problem> for Failure {
-    /// Of what WeChat says to the bundle, callers see one code: 40164, which names the address to put on the whitelist. At others
-    /// an SDK would renew its token, or look for the fault in its own settings.
+    /// Passes on one errcode that WeChat gives the bundle: 40164, whose message names the address to put on the whitelist.
+    /// At any other an SDK would renew its token, or look for the fault in its own settings.
     fn from(problem: Problem) -> Self {
         let is_denied = problem.errcode().is_some_and(is_about_the_whitelist);
         if let Some(errmsg) = problem.errmsg().filter(|_| is_denied) {
@@ -143,7 +143,7 @@ impl Body {
     }
 }
 
-/// Creates the answer to a call, whose body logs it.
+/// Creates the answer to a call. Its body logs the call when it is dropped.
 pub(crate) fn respond(answer: Result<Answer, Failure>, mut log: CallLog) -> Response<Body> {
     let (status, headers, source) = match answer {
         Ok(Answer::WeChats(answer)) => {
@@ -171,7 +171,8 @@ fn parts(response: Response<String>) -> (StatusCode, HeaderMap, Source) {
     (parts.status, parts.headers, Source::Whole(body.into_bytes()))
 }
 
-/// Reads the whole body, for a platform that sends none in parts. An answer that is too long for it, or has no end, is 502 or 504.
+/// Reads the whole body, for a platform that cannot stream. An answer that is too long, breaks off or does not end is 502 or
+/// 504.
 pub(crate) async fn collected(response: Response<Body>) -> Response<Vec<u8>> {
     let (parts, mut body) = response.into_parts();
     let mut bytes = Vec::new();

@@ -24,7 +24,7 @@ use crate::{
 const LOOK_UP: &str = "/cgi-bin/openapi/rid/get";
 /// How the parameter `secret` looks in a call that is looked up: in a query, in JSON, and in JSON inside of JSON.
 const SECRET: [&str; 4] = ["secret=", "secret%3D", "\"secret\"", "\"secret\\\""];
-/// The methods that are relayed. WeChat's API has the first two; CONNECT would open a tunnel.
+/// The methods that are relayed. WeChat's API uses only the first two; CONNECT would open a tunnel.
 const METHODS: [Method; 6] = [
     Method::GET,
     Method::POST,
@@ -33,7 +33,7 @@ const METHODS: [Method; 6] = [
     Method::PATCH,
     Method::DELETE,
 ];
-/// Bytes. A longer query is refused: HTTP libraries send none of any length.
+/// Bytes. A longer query is refused: HTTP libraries limit the length of a URL.
 const LONGEST_QUERY: usize = 16 * 1024;
 
 /// Who makes a call, and where its token stands.
@@ -65,7 +65,7 @@ pub(crate) async fn admit<'a>(app: &App, request: &'a Request) -> Result<Admitte
     }
 }
 
-/// Checks the path as it will be sent, and the method, whoever calls.
+/// Checks the path as it will be sent, and the method, also for an unknown caller.
 fn check(request: &Request, caller: Option<&Caller>) -> Result<(), Failure> {
     let path = request.path();
     let refused = |why: &str| Err(Failure::refused(UNAUTHORIZED, format!("api unauthorized: {why}")));
@@ -125,7 +125,7 @@ pub(crate) async fn relay(app: &App, request: &Request, log: &mut CallLog) -> Re
     answer
 }
 
-/// Waits for a note of a call, which may be lost.
+/// Waits for a note about a call, best effort.
 pub(crate) async fn noted(note: Option<InFlight>) {
     if let Some(note) = note {
         note.ends_within(NOTE_BUDGET).await;

@@ -1,9 +1,8 @@
 //! `relay`: WeChat's own API for programs that have an SDK of their own. They set the API's host to the bundle, and use a key of
 //! the bundle as the AppSecret. They get opaque tokens ([`wechat::relay::token`]); their calls go to WeChat with the real one.
 //!
-//! WeChat answers with HTTP 200 and an errcode, so refusals here do too. What only the bundle is to blame for is 5xx, and a body that
-//! does not come 4xx, with an errcode that WeChat does not use: never one at which an SDK would renew its token, or repeat a call that
-//! may have acted.
+//! WeChat refuses with HTTP 200 and an errcode, so the relay does too. Failures of the bundle are 5xx and missing bodies
+//! 4xx, with an errcode that WeChat does not use: an SDK must neither renew its token nor repeat a call that may have acted.
 
 mod answer;
 mod calls;
@@ -48,7 +47,7 @@ pub const AWS_CALLS: &[&str] = &[
 const SECRET_BYTES: usize = 32;
 /// Bytes of a request for a token, which anybody can send.
 const TOKEN_REQUEST_LIMIT: usize = 16 * 1024;
-/// Bytes of a call. WeChat takes files of 10 MB. In AWS Lambda's own limit comes first.
+/// Bytes of a call. WeChat takes files of 10 MB. On AWS, Lambda's own limit is lower.
 const CALL_LIMIT: usize = 32 * 1024 * 1024;
 /// How long an answer waits for the notes about its call.
 const NOTE_BUDGET: Duration = Duration::from_millis(200);
@@ -87,8 +86,8 @@ impl App {
         })
     }
 
-    /// Returns what makes and reads opaque tokens. Once read, its secret needs no table. A failure is told as to a stranger: without the
-    /// secret nobody is known.
+    /// Returns the issuer and reader of opaque tokens. Its secret is read once and then cached. A failure shows no details,
+    /// as to a stranger: without the secret no caller is known.
     async fn opaque(&self) -> Result<&OpaqueTokens, Problem> {
         let read = async || {
             let candidate = Secret::new(random::hex::<SECRET_BYTES>());
@@ -153,8 +152,8 @@ pub async fn serve(app: &App, request: &Request) -> Response<Body> {
     answer::respond(answer, log)
 }
 
-/// Answers a request whose body was not read: with the status 413 when it has more than `limit` bytes, 408 when it did not come in time,
-/// 503 when too many come at once, 400 when it broke off.
+/// Answers a request whose body was not read: with the status 413 when it has more than `limit` bytes, 408 when it did not
+/// arrive in time, 503 when too many come at once, 400 when it broke off.
 #[must_use]
 pub fn unread(app: &App, request: &Request, status: StatusCode, limit: usize) -> Response<Body> {
     let errmsg = match status {
@@ -178,16 +177,16 @@ pub fn is_served(path: &str) -> bool {
     segments.next().is_some_and(|first| path::PREFIXES.contains(&first)) && segments.next().is_some()
 }
 
-/// Whether `request` asks for a token by its body, which is awaited from anybody.
+/// Whether `request` asks for a token with a body. That body is read from anybody, because it holds the key.
 #[must_use]
 pub fn asks_for_token(request: &Request) -> bool {
     (request.path(), request.method()) == (token_endpoint::STABLE, &Method::POST)
 }
 
-/// Returns how many bytes of body the answer to `request`, whose body has not arrived yet, may depend on.
+/// Returns how many bytes of body to read for `request`, whose body has not arrived yet.
 ///
 /// # Errors
-/// The answer to a caller who may not call: a stranger may never send the body.
+/// The answer to a caller who may not call: a stranger might never send the body.
 pub async fn body_limit(app: &App, request: &Request) -> Result<usize, Response<Body>> {
     if asks_for_token(request) {
         return Ok(TOKEN_REQUEST_LIMIT);

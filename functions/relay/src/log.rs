@@ -16,15 +16,15 @@ use crate::{answer::Failure, calls::Refused};
 
 /// Bytes. A longer path is not logged.
 const LONGEST_PATH: usize = 128;
-/// Bytes. A longer segment may be a token that stands in the wrong place; those of WeChat's paths are shorter.
+/// Bytes. A longer segment may be a token that stands in the wrong place; WeChat's segments are shorter.
 const LONGEST_SEGMENT: usize = 40;
-/// Hexadecimal digits of the keys that the guides have people make. No path of WeChat's has as many in a row.
+/// Hexadecimal digits of the keys that our guides generate. No path of WeChat has that many in a row.
 const SHORTEST_HEX_KEY: usize = 32;
 /// What is logged in place of such a segment.
 const MASK: &str = "*";
 
-/// A call that is under way. Its line is logged when this is dropped, with the last of the answer: the key's name, path, errcode,
-/// time and sizes, but no query, no body and no token.
+/// A call in flight. Its line is logged on drop, after the last chunk of the answer: the key's name, path, errcode, time and
+/// sizes, but no query, no body and no token.
 #[derive(Debug)]
 pub(crate) struct CallLog {
     clock: Arc<dyn Clock>,
@@ -57,7 +57,7 @@ impl CallLog {
         }
     }
 
-    /// Notes the path, unless it is so long, or of such a form, that it could be anything. Masks what could be a secret.
+    /// Notes the path, unless its length or form makes it suspect. Masks segments that could be secrets.
     pub(crate) fn called(&mut self, path: &str) {
         let is_plain = path.len() <= LONGEST_PATH && path::check(path) != Err(PathError::Form);
         self.path = is_plain.then(|| path.split('/').map(masked).collect::<Vec<_>>().join("/"));
@@ -75,7 +75,7 @@ impl CallLog {
         refused.failure
     }
 
-    /// Counts the call, and at its end its failure too. Returns the write of it, if that begins at once.
+    /// Counts the call now, and its failure on drop. Returns the write, if it begins at once.
     pub(crate) fn count_in(&mut self, counts: &DailyCounts, caller: &Caller) -> Option<InFlight> {
         let key = caller.key_id().unwrap_or(ROOT).to_owned();
         let counting = counts.count(&format!("calls_{key}"));

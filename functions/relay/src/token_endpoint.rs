@@ -54,7 +54,7 @@ pub(crate) async fn ordinary(app: &App, request: &Request, log: &mut CallLog) ->
     issue(app, &credentials, log).await
 }
 
-/// Serves `POST /cgi-bin/stable_token`. `force_refresh` changes nothing: a new token ends no other.
+/// Serves `POST /cgi-bin/stable_token`. `force_refresh` changes nothing: a new token does not end earlier ones.
 pub(crate) async fn stable(app: &App, request: &Request, log: &mut CallLog) -> Result<Answer, Failure> {
     log.called(STABLE);
     if *request.method() != Method::POST {

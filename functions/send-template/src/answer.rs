@@ -94,7 +94,7 @@ pub(crate) struct Recipient {
 }
 
 impl Recipient {
-    /// Names the user in `problem`. Who named an openid knows it.
+    /// Adds the user to `problem`. A caller who named an openid knows it already.
     pub(crate) fn of(self, problem: Problem) -> Problem {
         match self.user {
             Some(user) => problem.of_user(user, self.touser),

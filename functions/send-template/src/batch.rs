@@ -1,4 +1,4 @@
-//! The sending of one message to its recipients: the check, the messages, and how far the job has come.
+//! Sends one message to its recipients: checks it, sends it, and keeps how far the job has come.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -32,7 +32,7 @@ use crate::{
 
 /// Sends in flight at the same time.
 const CONCURRENT_SENDS: usize = 20;
-/// What the sends leave of the request's time, to record their outcomes.
+/// Time of the request that is reserved for recording the outcomes of the sends.
 pub(crate) const RECORDING: Duration = Duration::from_millis(500);
 /// The hint for recipients that come after a refusal for all.
 const NOT_ATTEMPTED: &str = "WeChat was not asked for this recipient, because it had refused another one for this reason. \

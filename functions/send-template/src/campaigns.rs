@@ -31,13 +31,13 @@ pub(crate) const CAMPAIGN: Parameter = Parameter {
     schema: r#"{"type": "string", "pattern": "^[0-9a-f]{1,32}$"}"#,
 };
 
-/// How long WeChat has to say how much of the quota is left: the caller waits for it.
+/// Budget of the question how much of the quota is left: the caller waits for the answer.
 const QUOTA_BUDGET: Duration = Duration::from_secs(3);
 
-/// Seconds. A start that has just passed by the caller's clock means now.
+/// Seconds. A start that lies in the past by at most this much means now: the caller's clock may differ.
 const JUST_PASSED: i64 = 60;
 
-/// The order that a path gives.
+/// Describes a path that gives an order.
 const fn order(id: &'static str, summary: &'static str, description: &'static str) -> Operation {
     Operation {
         id,
@@ -317,7 +317,7 @@ async fn create(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>,
     let content = &plan.content;
     let mut findings = templates::check(app, &content.template_id, &content.data, request.deadline()).await;
     if plan.audience == Audience::List {
-        // People's own data may bring what the campaign's lacks.
+        // People's own data may fill in fields that the campaign's data lacks.
         findings.retain(|finding| finding.given.is_some());
     }
     templates::refuse_mismatch(findings, plan.only_warns)?;
@@ -461,7 +461,7 @@ async fn resend(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>,
     carry_out(app, request, Order::Resend).await
 }
 
-/// Has the worker follow an order.
+/// Makes the worker follow an order.
 async fn carry_out(app: &App, request: &ApiRequest<'_>, order: Order) -> Result<Response<String>, Problem> {
     find(app, request).await?;
     change_state(app, request, order).await

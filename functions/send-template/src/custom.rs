@@ -1,7 +1,7 @@
 //! `POST /api/sendCustomMessage`: sends a customer-service message to one person.
 //!
-//! WeChat recognises no repeat of such a message. So it is sent once: when no clear answer came, the outcome stays unknown, and
-//! requests with the same `Idempotency-Key` are told so again.
+//! WeChat does not recognise a retry of such a message, so it is sent once. Without a clear answer the outcome stays
+//! unknown, and requests with the same `Idempotency-Key` get that answer again.
 
 use http::Response;
 use http_api::{
@@ -41,9 +41,9 @@ pub(crate) const ROUTES: &[Route<App>] = &[
     }),
 ];
 
-/// The type of a message, and its member, that opens a mini program.
+/// The type of a message that opens a mini program, and the member of that name.
 const MINI_PROGRAM: &str = "miniprogrampage";
-/// Why the outcome of a message is unknown whose run did not end.
+/// Why the outcome of a message is unknown when its first run did not end.
 const RUN_DID_NOT_END: &str = "the first request with this Idempotency-Key ended before WeChat's answer was recorded \
      / 使用此 Idempotency-Key 的首次请求中断，未记录微信的应答";
 
@@ -63,7 +63,7 @@ async fn send_custom_message(app: &App, request: &ApiRequest<'_>) -> Result<Resp
     idempotency::once(app, request, &body, users, None, send).await
 }
 
-/// How the message fared.
+/// The outcome of the message.
 enum Delivery {
     /// WeChat accepted it.
     Accepted,
@@ -104,7 +104,7 @@ async fn deliver(
 ) -> (Response<String>, Progress) {
     let name = recipient.first();
     let (touser, delivery) = match state.of(name) {
-        // No run leaves the state of a recipient, so this is one that did not end.
+        // A run that ends leaves no state of a recipient, so this state is from a run that did not end.
         Some(RecipientOutcome::Unknown { openid, .. }) => {
             let touser = openid.unwrap_or_else(|| name.to_owned());
             let problem = Problem::may_have_been_sent_once(RUN_DID_NOT_END);

@@ -17,7 +17,7 @@ const NO_SUCH_PAGE: i64 = 40165;
 /// The hint when WeChat could not be reached.
 const NOT_SENT: &str = "Nothing was sent: send it again. / 尚未发送，请重新发送。";
 
-/// Builds the problem of a failed send. Whether an attempt may have been taken is not part of it.
+/// Builds the problem of a failed send. Does not say whether an attempt may have been accepted.
 pub(crate) fn problem(error: &CallError) -> Problem {
     match &error.cause {
         CallFailure::Api(ApiError::OutOfTime { .. }) => Problem::not_sent(),

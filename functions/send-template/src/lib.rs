@@ -44,9 +44,9 @@ pub const AWS_CALLS: &[&str] = &[
     "secretsmanager:GetSecretValue",
 ];
 
-/// Budget of a write to the table that must not delay the answer.
+/// Budget of a write to the table before the answer.
 const WRITE_BUDGET: Duration = Duration::from_secs(1);
-/// What such a write leaves of the invocation, so that the answer arrives in time.
+/// Time of the invocation that such a write must leave, so that the answer arrives in time.
 const WRITE_MARGIN: Duration = Duration::from_millis(200);
 
 /// The function's state, built once per process.
@@ -77,7 +77,7 @@ impl App {
         })
     }
 
-    /// Waits for `write`, best effort: its failure changes neither the answer nor when it arrives. `message` identifies the
+    /// Waits for `write` within its budget, best effort: a failure does not change the answer. `message` identifies the
     /// message in the log: its msgid, or the client_msg_id of the request.
     async fn write(
         &self,

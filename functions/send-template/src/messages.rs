@@ -70,7 +70,7 @@ pub(crate) const ROUTES: &[Route<App>] = &[
     }),
 ];
 
-/// Days that `GET /api/deliveries` tells of: as many as a record is kept.
+/// Days that `GET /api/deliveries` covers: as many as a record is kept.
 const DAYS: u8 = 30;
 
 /// Serves `GET /api/messages/{msgid}`. A message of a template that the caller may not use does not exist for the caller.

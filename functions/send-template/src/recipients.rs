@@ -155,12 +155,13 @@ async fn load(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, P
     }
 }
 
-/// Refuses values that WeChat would refuse, messages that lack a field, and columns that are no field, before anybody gets one.
+/// Refuses values that WeChat would refuse, messages that lack a field, and columns that are not fields, before anybody gets
+/// a message.
 async fn check(app: &App, request: &ApiRequest<'_>, campaign: &Campaign, part: &Part) -> Result<(), Problem> {
     let mut seen = HashSet::new();
     let mut faults: Vec<Fault> = Vec::new();
     for (position, recipient) in part.recipients.iter().enumerate() {
-        // Many have the same own data, most have none.
+        // Each distinct set of own data is checked once: many recipients share it, most have none.
         if !seen.insert(json::write(&recipient.data)) {
             continue;
         }

@@ -1,4 +1,4 @@
-//! Messages with `send_at`: schedules them, lists those that wait, tells their state and cancels them. `worker` sends them.
+//! Messages with `send_at`: schedules them, lists those that wait, shows their state and cancels them. `worker` sends them.
 
 use http::{Response, StatusCode};
 use http_api::{
@@ -144,7 +144,8 @@ pub(crate) async fn schedule(
         }
         None => random::hex::<{ ID_LENGTH / 2 }>(),
     };
-    // The checks belong to it: a retry gets the recorded answer also when the message could no longer be scheduled.
+    // The checks are part of the recorded run: a retry gets the recorded answer even if the message could no longer be
+    // scheduled.
     let run = async |_| match store(app, request, body, message, send_at, id).await {
         Ok(scheduled) => (response::json(202, &scheduled), Progress::Done),
         Err(problem) => (problem.into_response(), Progress::NotAttempted),

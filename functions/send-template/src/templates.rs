@@ -38,7 +38,7 @@ const FRESH_FOR: i64 = 60;
 const RETRY_AFTER: i64 = 60;
 /// How long a send may wait for the list.
 const LIST_BUDGET: Duration = Duration::from_secs(1);
-/// What this wait leaves of the invocation.
+/// Time of the invocation that this wait must leave.
 const LIST_MARGIN: Duration = Duration::from_secs(3);
 /// How long start-up may wait for the list in the table.
 const START_BUDGET: Duration = Duration::from_millis(1500);
@@ -110,7 +110,7 @@ fn findings(listed: &ListedTemplates, template_id: &str, data: &Fields) -> Vec<F
     listed.templates.check(template_id, data)
 }
 
-/// Refuses a message of which `findings` say that WeChat refuses it, unless they are warnings to its caller.
+/// Refuses a message that WeChat would refuse according to `findings`, unless its caller asked only for warnings.
 pub(crate) fn refuse_mismatch(findings: Vec<Finding>, only_warns: bool) -> Result<Vec<Finding>, Problem> {
     if findings.iter().any(Finding::is_refusal) && !only_warns {
         return Err(Problem::template_mismatch(findings));

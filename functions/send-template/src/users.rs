@@ -7,12 +7,12 @@ use wechat::{store::User, validate::send::Recipients};
 
 use crate::App;
 
-/// What is recorded of a recipient whom WeChat refuses for that reason.
+/// Names, in the log, the record that a recipient does not follow the account.
 pub(crate) const NOT_FOLLOWING: &str = "that the recipient of a message does not follow";
 /// The hint when the users cannot be read. An earlier request may have sent the message.
 const NOT_SENT: &str = "This request has sent nothing: repeat it. / 本次请求未发送任何消息，请重试。";
 
-/// Those users of a request that are bound to an openid, by id.
+/// The users of a request who are bound to an openid, by id.
 #[derive(Debug)]
 pub(crate) struct Users(HashMap<String, User>);
 

@@ -63,8 +63,9 @@ impl App {
         })
     }
 
-    /// Makes an ordinary run: refreshes the token if that is due, and the ticket if somebody has ever asked for one. A ticket
-    /// that cannot be refreshed fails no run, and a token that cannot be refreshed leaves the ticket its turn.
+    /// Makes an ordinary run: refreshes the token if that is due, and the ticket if somebody has ever asked for one. A
+    /// failed refresh of the ticket does not fail the run. After a failed refresh of the token, the ticket is refreshed only
+    /// while the old token is valid.
     ///
     /// # Errors
     /// [`RunError`] when the run left no valid token.
@@ -135,7 +136,7 @@ impl App {
         let identity = match self.endpoint.exchange_code(code, deadline).await {
             Ok(identity) => identity,
             Err(error) => {
-                // A visitor can cause this function error: the alarms take it off Lambda's count of errors.
+                // A visitor can cause this function error: the alarms subtract it from Lambda's count of errors.
                 telemetry::emit(&[Metric::count("ExchangeFailures")], None, self.clock.now_millis());
                 return Err(RunError::Exchange(error));
             }
@@ -168,7 +169,7 @@ impl App {
         }
     }
 
-    /// The seconds that the stored token has to live. 0 when it has ended, or the table cannot be read.
+    /// The seconds for which the stored token is still valid. 0 when it has expired, or the table cannot be read.
     async fn token_life(&self) -> i64 {
         self.table.token().await.map_or(0, |item| self.life_in(&item))
     }
@@ -191,7 +192,7 @@ const fn life(seconds: i64) -> Metric {
     Metric::level("TokenLifeSeconds", Unit::Seconds, seconds)
 }
 
-/// Serves one event: an order as [`Action`] describes them. An event without an `action` is an ordinary run.
+/// Serves one event: an [`Action`], or an ordinary run if the event has no `action`.
 ///
 /// # Errors
 /// [`RunError`], which Lambda reports as a function error with errcode, meaning and remedy.

@@ -57,7 +57,7 @@ pub(crate) const WECHAT_REFUSED: Page = Page {
     chinese: "微信未能确认身份，请稍后从原页面重新打开。",
     english: "WeChat did not confirm who you are. Please start again from the page you came from.",
 };
-/// WeChat has said who it is, once. The person may be bound.
+/// WeChat has identified the person, but the result could not be stored. The person may be bound already.
 pub(crate) const NOT_STORED: Page = Page {
     status: 502,
     chinese: "服务暂时不可用，请稍后从原页面重新打开。",
@@ -70,7 +70,7 @@ pub(crate) const FAILED: Page = Page {
 };
 
 impl Page {
-    /// Builds the answer. Caches must not keep it, and nothing may frame another site around it or learn its address.
+    /// Builds the answer. Caches must not keep it, and no other site may learn its address.
     pub(crate) fn into_response(self) -> Response<String> {
         let Self {
             status,

@@ -28,8 +28,8 @@ pub(crate) const ROUTES: &[Route<App>] = &[route!(open, GET "/jssdk/config" => c
     ..Operation::NEW
 })];
 
-/// Seconds for which WeChat's refusal of a ticket is remembered. Anybody may ask, and each search runs token-refresher, which asks
-/// WeChat. Any other failure may be over at once.
+/// Seconds for which WeChat's refusal of a ticket is cached. Anybody may ask, and each attempt invokes token-refresher,
+/// which asks WeChat. Other failures are not cached: they may be over at once.
 const REFUSAL_LASTS: i64 = 10;
 /// Random bytes of a nonce.
 const NONCE_BYTES: usize = 8;
@@ -49,13 +49,13 @@ struct Config<'a> {
 pub(crate) struct TicketRefusal(Mutex<Option<(i64, Problem)>>);
 
 impl TicketRefusal {
-    /// Returns the refusal while it is remembered at `now`.
+    /// Returns the refusal if it is still cached at `now`.
     fn recent(&self, now: i64) -> Option<Problem> {
         let (at, problem) = lock(&self.0).clone()?;
         (0..REFUSAL_LASTS).contains(&(now - at)).then_some(problem)
     }
 
-    /// Returns what anybody may see of `problem`, and remembers it if it is a refusal.
+    /// Returns what anybody may see of `problem`, and caches it if it is a refusal.
     fn remember(&self, problem: Problem, now: i64) -> Problem {
         let mut problem = problem.public();
         if problem.errcode().is_some() {

@@ -1,5 +1,5 @@
-//! `users`: who an openid is. Binds a team's users to openids by QR code or link, logs people in on web pages, and signs pages
-//! that use the JS-SDK.
+//! `users`: answers who an openid is. Binds a team's users to openids by QR code or link, logs people in on web pages, and
+//! signs pages that use the JS-SDK.
 
 mod bindings;
 mod domain_check;

@@ -1,5 +1,5 @@
 //! Web login: `/oauth/login` sends a person to WeChat, `/oauth/back` learns who it is and returns to the team's page with a
-//! one-time code, and the page's back end asks with that code. `/bind/{binding}` does the same and binds.
+//! one-time code, which the page's back end exchanges for the identity. `/bind/{binding}` does the same and binds.
 //! See [WeChat Docs/网页授权](https://developers.weixin.qq.com/doc/offiaccount/OA_Web_Apps/Wechat_webpage_authorization.html).
 //!
 //! The state is kept on the server and tied to the browser by a cookie. WeChat may ask `/oauth/back` twice: the first request
@@ -121,16 +121,17 @@ const LOGIN_LIFE: i64 = 600;
 const CODE_LIFE: i64 = 120;
 /// Characters of the state's digest in the name of the browser's cookie: each login has its own.
 const COOKIE_NAME_LENGTH: usize = 16;
-/// Bytes of the longest code of WeChat's that is passed on.
+/// Bytes. A longer code of WeChat is not passed on.
 const LONGEST_CODE: usize = 512;
 /// How long a request waits for the exchange that another one makes.
 const WAIT_AT_MOST: Duration = Duration::from_secs(20);
+/// The pause between two looks at a login that another request handles.
 const LOOK_AGAIN: Duration = Duration::from_millis(300);
-/// What the exchange leaves of the request's time, to store its outcome.
+/// Time of the request that is reserved for storing the outcome of the exchange.
 const STORING: Duration = Duration::from_secs(2);
-/// How long the outcome is stored again while the table fails: the visitor waits.
+/// Budget for retrying to store the outcome while the table fails. The visitor waits for it.
 const STORED_WITHIN: Duration = Duration::from_secs(6);
-/// The errcodes about WeChat's code: it is wrong, used, expired or missing. Another exchange cannot mend them.
+/// The errcodes about WeChat's code: it is wrong, used, expired or missing. Another exchange would fail in the same way.
 /// See [WeChat Docs/网页授权](https://developers.weixin.qq.com/doc/offiaccount/OA_Web_Apps/Wechat_webpage_authorization.html).
 const ABOUT_THE_CODE: [i64; 4] = [40029, 40163, 42003, 41008];
 
@@ -257,7 +258,7 @@ async fn end(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Pa
                     owner: &owner,
                     deadline: request.deadline(),
                 };
-                // Without an end another request has taken over the claim, and stores it.
+                // `None`: another request has taken over the claim, and stores the end.
                 if let Some(end) = claimed.exchange(&code).await? {
                     return answer(&login, &end);
                 }
@@ -277,10 +278,10 @@ async fn end(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Pa
     }
 }
 
-/// The end of a login is not stored.
+/// The end of a login could not be stored.
 struct Unstored {
     error: StoreError,
-    /// The end, if it holds all the same: the person may be bound by now, and is told so.
+    /// The end, if it counts all the same: the person may be bound by now, and the page says so.
     end: Option<LoginEnd>,
 }
 
@@ -354,8 +355,8 @@ impl Claimed<'_> {
         }
     }
 
-    /// Stores the end again until it is stored, another request has the claim, or the time is over: WeChat's code is spent, so
-    /// nobody can ask again who it is.
+    /// Retries to store the end until it is stored, another request has the claim, or the time is over: WeChat's code is
+    /// spent, so nobody can ask WeChat again who the person is.
     async fn persist(&self, exchanged: &Result<Identity, i64>) -> Result<Option<LoginEnd>, Page> {
         let Account { table, clock, .. } = &self.app.account;
         let within = self.deadline.within(clock.now_millis(), STORED_WITHIN);
@@ -367,7 +368,7 @@ impl Claimed<'_> {
             };
             let error = match stored {
                 Ok(Some(end)) => return Ok(Some(end)),
-                // Another transaction was at the same items, or another request took over the claim.
+                // Another transaction conflicted, or another request took over the claim.
                 Ok(None) => match table.claim_login(self.state, self.owner, self.app.now()).await {
                     Ok(LoginClaim::Won) => None,
                     Ok(LoginClaim::Ended(end)) => return Ok(Some(end)),
@@ -451,7 +452,7 @@ async fn redeem(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>,
     if !random::is_hex::<SECRET_BYTES>(code) {
         return Err(unknown());
     }
-    // All that may fail comes first, because the code is spent afterwards.
+    // Everything that may fail comes first: afterwards the code is spent.
     let (openid, unionid) = table.login_person(code, now).await?.ok_or_else(unknown)?;
     let user = table.user_of(&openid).await?.map(|user| user.user);
     if !table.redeem_login(code, &random::hex::<8>(), now).await? {

@@ -46,7 +46,7 @@ struct ImportResults<'a> {
     results: Vec<ImportResult<'a>>,
 }
 
-/// Serves `POST /api/users`. An entry that is wrong fails by itself.
+/// Serves `POST /api/users`. A faulty entry fails alone.
 pub(crate) async fn import(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
     let body = request.json()?;
     let values = read(&body).map_err(Problem::faulty_request)?;
@@ -55,7 +55,7 @@ pub(crate) async fn import(app: &App, request: &ApiRequest<'_>) -> Result<Respon
         .map(|value| read_entry(value).map_err(Problem::faulty_request))
         .collect();
     let now = app.now();
-    // In order, so that later entries win.
+    // One after the other if entries overlap, so that later entries win.
     let at_once = if are_apart(&entries) { CONCURRENT_CHANGES } else { 1 };
     let changes = entries.into_iter().map(|entry| async move {
         let Entry { user, person } = entry?;

@@ -237,8 +237,9 @@ fn read(body: &Value) -> Result<WantedPerson, Vec<Fault>> {
     reader.finish(read)
 }
 
-/// Serves `DELETE /api/users/{user}`. The user comes last, so that a request that failed half-way can be repeated; then what
-/// came meanwhile. A user who is not bound yet may have open bindings, which must bind nobody any more.
+/// Serves `DELETE /api/users/{user}`. Deletes the user after the user's data, so that a request that failed half-way can be
+/// repeated, and then the data that arrived meanwhile. A user who is not bound yet may have open bindings, which must bind
+/// nobody any more.
 async fn delete(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
     let (user, table) = (named(request)?, &app.account.table);
     let stored = table.user(&user).await?;
@@ -248,15 +249,15 @@ async fn delete(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>,
     Ok(response::empty(StatusCode::NO_CONTENT))
 }
 
-/// Deletes the bindings of `user`, and removes from the records of messages the person who is `bound`.
+/// Deletes the bindings of `user`, and removes the openid of `bound` from the records of messages.
 async fn forget(app: &App, request: &ApiRequest<'_>, user: &str, bound: Option<&User>) -> Result<(), Problem> {
     let table = &app.account.table;
     let in_time = || match request.is_late(app.account.clock.now_millis()) {
         false => Ok(()),
         true => Err(Problem::timeout(
-            "there is more of this person than one request can go through / 该用户的数据过多，一次请求未能处理完",
+            "there is more data of this user than one request can process / 该用户的数据过多，一次请求未能处理完",
         )
-        .with_hint("Repeat the request: it goes on. / 请重复此请求以继续。")),
+        .with_hint("Repeat the request to continue. / 请重复此请求以继续。")),
     };
     if let Some(User { openid, .. }) = bound {
         let mut next = table.forget_messages(openid, None).await?;

@@ -12,7 +12,7 @@ use wechat::{
 
 use crate::{App, effects::BEFORE_WORKER};
 
-/// Budget of a binding. The effects of the callback get what it leaves of theirs.
+/// Budget of a binding. The time that it takes is deducted from the budget of the callback's effects.
 const BUDGET: Duration = BEFORE_WORKER;
 
 /// A scan of a code that binds.

@@ -15,11 +15,12 @@ use crate::{App, patience};
 /// Budget of the effects when there is no `worker`. WeChat hangs up after 5 s, which include a cold start and [`CLOSING`].
 /// See [WeChat Docs/被动回复](https://developers.weixin.qq.com/doc/service/guide/product/message/Passive_user_reply_message).
 const ALONE: Duration = Duration::from_secs(2);
-/// Budget of the effects when there is a `worker`. With [`HANDING_OVER`] it is at most [`ALONE`] and [`CLOSING`].
+/// Budget of the effects when there is a `worker`. Together with [`HANDING_OVER`] it is at most [`ALONE`] plus [`CLOSING`].
 pub(crate) const BEFORE_WORKER: Duration = Duration::from_millis(1400);
 /// The shortest of these budgets, when little of WeChat's patience is left.
 const SHORTEST: Duration = Duration::from_millis(300);
-/// Budget of the asynchronous invocation of `worker`: some 20 ms, the first time a TLS handshake on a small share of a CPU.
+/// Budget of the asynchronous invocation of `worker`. It usually takes some 20 ms; the first one also needs a TLS handshake,
+/// on a small share of a CPU.
 pub(crate) const HANDING_OVER: Duration = Duration::from_secs(1);
 
 const _: () = assert!(BEFORE_WORKER.as_millis() + HANDING_OVER.as_millis() <= ALONE.as_millis() + CLOSING.as_millis());
@@ -33,7 +34,7 @@ pub(crate) enum EffectsOutcome {
     Duplicate,
     /// The effects failed for this reason, and `worker` accepted them.
     HandedOver(EffectError),
-    /// Whether the user follows was not recorded for this reason, and there is no `worker`. Nobody tries again.
+    /// Whether the user follows was not recorded for this reason, and there is no `worker`. There is no retry.
     Lost(EffectError),
 }
 

@@ -1,6 +1,6 @@
-//! Hands the replies that follow the passive one over to `worker`, before the answer, because Lambda freezes the process after
-//! it. `worker` sends those of a callback once, so each delivery hands them over. The reply goes out also when this fails: the
-//! failure is logged and counted.
+//! Hands the replies that follow the passive one over to `worker`, before the answer, because Lambda freezes the process
+//! after it. `worker` sends them once per callback, so every delivery may hand them over. The reply goes out also when this
+//! fails: the failure is logged and counted.
 
 use std::time::Duration;
 

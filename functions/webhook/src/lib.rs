@@ -1,8 +1,9 @@
 //! `webhook`: verifies, decrypts and answers WeChat's callbacks.
 //!
-//! The reply depends on the rules only, but for the scan of a code that binds and for the team's own code, which may answer in
-//! their place. The effects of a callback, in the table and on the event bus, run once: before the answer, because Lambda freezes
-//! the process after it, or else in `worker`. The handler never fails: every request gets an HTTP status.
+//! The reply depends only on the rules, with two exceptions: the scan of a code that binds, and the team's own code, which
+//! may answer in their place. The effects of a callback, in the table and on the event bus, run once: before the answer,
+//! because Lambda freezes the process after it, or else in `worker`. The handler never fails: every request gets an HTTP
+//! status.
 
 mod binding;
 mod effects;
@@ -50,8 +51,9 @@ pub const AWS_CALLS: &[&str] = &[
     "secretsmanager:GetSecretValue",
 ];
 
-/// Seconds. WeChat delivers a message up to three times, 5 s apart, so a younger one will come again. When the last delivery
-/// fails too, WeChat shows the follower an error. See [WeChat Docs/被动回复](https://developers.weixin.qq.com/doc/service/guide/product/message/Passive_user_reply_message).
+/// Seconds. WeChat delivers a message up to three times, 5 s apart, so a message younger than this will come again. When the
+/// last delivery fails too, WeChat shows the follower an error.
+/// See [WeChat Docs/被动回复](https://developers.weixin.qq.com/doc/service/guide/product/message/Passive_user_reply_message).
 const DELIVERED_AGAIN: i64 = 8;
 
 /// The function's state, built once per process.

@@ -26,7 +26,7 @@ pub(crate) struct Handled {
     pub(crate) scan: Option<Scan>,
     /// How the effects of the callback ended, if WeChat need not deliver it again for them.
     pub(crate) effects: Option<EffectsOutcome>,
-    /// What came of handing the callback to own code, if there is any and WeChat need not deliver again for it.
+    /// The outcome of handing the callback to own code, if there is own code and WeChat need not deliver again for it.
     pub(crate) forwarded: Option<Forwarded>,
 }
 
@@ -92,7 +92,7 @@ impl Handled {
         matches!(self.effects, Some(EffectsOutcome::Lost(_)))
     }
 
-    /// The name of the metric that counts what came of handing the callback to own code. Repeats are not counted.
+    /// The name of the metric that counts the outcome of handing the callback to own code. Repeats are not counted.
     const fn forward_metric(&self) -> Option<&'static str> {
         match (&self.forwarded, &self.outcome) {
             (Some(Forwarded::Taken(_)), _) => Some("ForwardsTaken"),

@@ -30,11 +30,11 @@ const WAIT: Duration = Duration::from_secs(20);
 const AT_ONCE: usize = 10;
 /// Failures in a row after which a run leaves the rest to the next one.
 const GIVE_UP_AFTER: usize = 5;
-/// How long a run takes at most. Where no deadline ends it, the next minute's goes on.
+/// The longest run. Where no deadline ends a run, this does, and the run of the next minute continues.
 const LONGEST_RUN: Duration = Duration::from_secs(55);
-/// What a run leaves of the function's time after own code's last answer, to note it. A call to the table takes 2 s at most.
+/// Time of the function that a run reserves for noting own code's last answer. A call to the table takes 2 s at most.
 const MARGIN: Duration = Duration::from_millis(2500);
-/// How long a claim outlasts the wait for the answer: the time to note it, and more than two clocks differ.
+/// How long a claim outlasts the wait for the answer: the time to note it, and clock skew.
 const CLAIMED_LONGER: Duration = Duration::from_secs(5);
 
 /// The callbacks that own code has not taken.
@@ -57,7 +57,7 @@ pub(crate) struct Tally {
     dead: usize,
 }
 
-/// What came of one callback.
+/// The outcome of asking about one callback.
 enum Outcome {
     Taken,
     Failed,
@@ -141,8 +141,8 @@ impl Forwards {
         }
     }
 
-    /// Asks own code for what is due, until nothing is, own code fails or the time is over. Leaves it to
-    /// a run of this process that is in progress.
+    /// Asks own code again for the callbacks that are due, until none is left, own code fails or the time is over. Does
+    /// nothing while another run of this process is in progress.
     ///
     /// # Errors
     /// [`StoreError`] when the table fails. What is due then waits for the next run.
@@ -251,7 +251,7 @@ impl Forwards {
         }
     }
 
-    /// Leaves what is due where it is: there is no own code to ask.
+    /// Leaves the callbacks that are due in the table: there is no own code to ask.
     async fn leave(&self) -> Result<(), StoreError> {
         let due = self.table.due_forwards(self.clock.now_millis(), None).await?;
         if due.entries.is_empty() {
@@ -267,7 +267,7 @@ impl Forwards {
         Ok(())
     }
 
-    /// `waiting` is how many callbacks waited when the run began.
+    /// Writes the metrics and the log line of a run. `waiting` is how many callbacks waited when the run began.
     fn report(&self, tally: Tally, waiting: i32) {
         let Tally { taken, failed, dead } = tally;
         let mut metrics = vec![Metric::level("WaitingForwards", Unit::Count, waiting.into())];

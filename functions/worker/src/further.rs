@@ -1,7 +1,7 @@
 //! Sends the replies that follow a passive one, as customer-service messages.
 //!
-//! WeChat recognises no repeat of such a message, so the replies of a callback are begun once: a run that dies half-way, or an
-//! answer that is lost, leaves the rest unsent.
+//! WeChat does not recognise a retry of such a message, so the replies of a callback are begun only once: a run that dies
+//! half-way, or an answer that is lost, leaves the rest unsent.
 
 use wechat::{
     account::Account,
@@ -18,9 +18,10 @@ use wechat::{
     token::CallError,
 };
 
-/// Seconds after the passive reply at which its further replies go out no more: by then they would answer nothing.
+/// Seconds after the passive reply. Further replies that come later are dropped: by then they would answer nothing.
 const TOO_LATE_AFTER: i64 = 30 * 60;
-/// Seconds. A claim of a run that dies lasts longer than Lambda's and the queue's next attempts, which then send nothing.
+/// Seconds. The claim of a run that dies outlasts the retries of Lambda and of the queue that come before
+/// [`TOO_LATE_AFTER`], which then send nothing.
 const CLAIMED_FOR: i64 = 24 * 3600;
 
 /// Why none of the replies was sent. Another run may send them.
@@ -34,8 +35,8 @@ pub enum FurtherError {
     Call(#[from] CallError),
 }
 
-/// Sends the messages in order, unless an earlier run has begun to or it is too late. Stops when WeChat lets this person get no
-/// more. Returns how many WeChat accepted; `None` when an earlier run has begun.
+/// Sends the messages in order, unless an earlier run has begun to or it is too late. Stops when WeChat takes no more for
+/// this person. Returns how many WeChat accepted; `None` when an earlier run has begun.
 ///
 /// # Errors
 /// [`FurtherError`] when nothing was sent.

@@ -54,10 +54,10 @@ pub const AWS_CALLS: &[&str] = &[
     "secretsmanager:GetSecretValue",
 ];
 
-/// Budget of one callback's effects. It includes the wait for the claim of another run, which lasts 17 s at most, also when
-/// that run has crashed.
+/// Budget of one callback's effects, including the wait for the claim of another run. That claim lasts 17 s at most, also
+/// when that run has crashed: Lambda's retry after a minute no longer meets it.
 const BUDGET: Duration = Duration::from_secs(15);
-/// What a run leaves of the function's time, to close its claims.
+/// Time of the function that a run reserves for closing its claims.
 const MARGIN: Duration = Duration::from_secs(2);
 /// How long campaigns wait for the single messages that are due.
 const HEAD_START: Duration = Duration::from_secs(15);
@@ -102,8 +102,8 @@ impl App {
         })
     }
 
-    /// Has runs end as at their deadline, for a process that is about to end: nothing further goes out, and what is in flight is
-    /// recorded. The next process goes on.
+    /// Makes all runs end as at their deadline, because the process is about to end: no further message goes out, and those
+    /// in flight are recorded. The next process continues.
     pub fn stop(&self) {
         self.is_stopping.store(true, Ordering::Relaxed);
     }
@@ -144,7 +144,7 @@ impl App {
         }
     }
 
-    /// Does what is due. Neither own code nor messages wait for the other.
+    /// Does what is due. Own code and messages do not wait for each other.
     async fn run_due(&self, deadline: Deadline) -> Result<Value, RunError> {
         let limit = TimeLimit::new(deadline, &self.is_stopping);
         let messages = async {

@@ -19,13 +19,13 @@ use crate::time_limit::TimeLimit;
 
 /// Messages that a run sends at the same time.
 const AT_ONCE: usize = 20;
-/// How long a run takes at most. The next minute's goes on.
+/// The longest run. The run of the next minute continues.
 const LONGEST_RUN: Duration = Duration::from_secs(60);
-/// What a run leaves of the function's time: for WeChat's last answers, and to record them.
+/// Time of the function that a run reserves for WeChat's last answers and their records.
 const MARGIN: Duration = Duration::from_secs(10);
-/// Seconds. A claim outlasts a token from token-refresher, a call and the note of its outcome.
+/// Seconds. A claim lasts longer than a token refresh, a call to WeChat and the note of its outcome together.
 const CLAIMED_FOR: i64 = 45;
-/// Seconds after its time for which a message is tried that WeChat does not take for now.
+/// Seconds after `send_at` for which a message is retried while WeChat does not accept it.
 const TRIED_FOR: i64 = 6 * 3600;
 /// Seconds to the next attempt: when an outcome is unknown, when WeChat or the set-up has to recover, and when a quota is used up.
 const AFTER_UNKNOWN: i64 = 20;
@@ -35,7 +35,8 @@ const AFTER_QUOTA: i64 = 300;
 /// Sends what is due, until its time is over. Returns how many messages had a turn.
 ///
 /// # Errors
-/// [`StoreError`] when the table fails. What is due then waits for the next run. A message that cannot be read delays no other.
+/// [`StoreError`] when the table fails. What is due then waits for the next run. A message that cannot be read does not
+/// delay the others.
 pub(crate) async fn run_due(account: &Account, limit: TimeLimit<'_>) -> Result<usize, StoreError> {
     let clock = &account.clock;
     let began = clock.now_millis();

@@ -24,7 +24,7 @@ impl<'a> TimeLimit<'a> {
         }
     }
 
-    /// Has the run end at `ends` (epoch milliseconds).
+    /// Makes the run end at `ends` (epoch milliseconds).
     pub(crate) const fn until(self, ends: i64) -> Self {
         Self { ends, ..self }
     }

@@ -15,7 +15,9 @@ use wechat::{
 
 /// Reads a body as a send of either kind, as a campaign, as a part of an audience in JSON and in CSV, and as a menu.
 ///
-/// Every entry of an audience names one person, and none is lost when they are cut into chunks. A customer-service message is sent as it was given, without its recipient. A template message that was read, written and read again stays the same; a refusal names the member; a menu equals itself.
+/// Every entry of an audience names one person, and none is lost when the entries are cut into chunks. A customer-service
+/// message is sent as it was given, without its recipient. A template message that was read, written and read again stays
+/// the same; a refusal names the member; a menu equals itself.
 pub fn api_body(body: &[u8]) {
     if let Ok(text) = str::from_utf8(body) {
         check_part(recipients::read_csv("1", text));

@@ -7,9 +7,9 @@ use wechat::{
 
 const NOW: i64 = 1_767_225_600;
 
-/// Takes the input for a token, and for the id of a key.
+/// Reads the input as a token, and as the id of a key.
 ///
-/// Nothing but what was issued is somebody's token, and an issued one names its holder until its end.
+/// Only an issued token is read as a token, and it names its holder until it expires.
 pub fn opaque_token(input: &[u8]) {
     let Ok(text) = str::from_utf8(input) else { return };
     let tokens = OpaqueTokens::new(&Secret::new("a secret of the fuzz target"), "wx0123456789abcdef");

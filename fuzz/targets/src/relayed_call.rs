@@ -16,8 +16,8 @@ const NEVER: [&str; 6] = [
 
 /// Reads a path on the first line and a query on the second.
 ///
-/// A path that passes is the one that HTTP libraries send, and never one of those that are not relayed. A query that passes has one
-/// access_token for whoever reads it, and everything around it stays.
+/// A path that passes is the one that HTTP libraries send, and never one of those that are not relayed. A query that passes
+/// has one access_token for every reader, and everything around it stays.
 pub fn relayed_call(input: &[u8]) {
     let Ok(text) = str::from_utf8(input) else { return };
     let (path, query) = text.split_once('\n').unwrap_or((text, ""));

@@ -1,4 +1,4 @@
-//! A file that has its name once it is whole.
+//! A file that gets its name only when it is complete.
 
 use std::{
     fs::File,
@@ -73,7 +73,7 @@ impl PartFile {
 
 impl Drop for PartFile {
     fn drop(&mut self) {
-        // After `finish` there is none. One that cannot be removed says by its name that it is not whole.
+        // After `finish` there is no part. The name of a part that cannot be removed shows that it is incomplete.
         let _ = std::fs::remove_file(&self.part);
     }
 }

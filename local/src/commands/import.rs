@@ -17,7 +17,7 @@ use crate::{account, data_folder::DataFolder, options::Options};
 
 /// Items that are written at the same time.
 const AT_ONCE: usize = 32;
-/// Keys of items that stayed, which are named.
+/// How many keys of items that stayed are named.
 const NAMED: usize = 20;
 /// The item of the API keys. The relay makes it with its own secret at its first call, so that it may exist without the keys.
 const KEYS: &str = "keys#";

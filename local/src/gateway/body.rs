@@ -7,10 +7,11 @@ use futures_util::StreamExt as _;
 use http::{StatusCode, header, request::Parts};
 use tokio::time::timeout;
 
-/// Bytes of a refused body that are still taken, and how long.
+/// Bytes of a refused body that are still read and dropped.
 const DRAINED: usize = 64 * 1024 * 1024;
+/// How long a refused body is still read.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
-/// A client that sends nothing for this long is not sending: it holds its connection no longer.
+/// A client that sends nothing for this long counts as finished, and no longer holds its connection.
 const DRAIN_PAUSE: Duration = Duration::from_secs(1);
 
 /// The body of a request that is arriving.

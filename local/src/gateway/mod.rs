@@ -79,7 +79,8 @@ enum Served {
 }
 
 impl Served {
-    /// With a slash at its end a path is another one in AWS, where only admin takes all of `/api/`.
+    /// Finds the function that serves `path`. In AWS a path with a slash at its end is a different path, and only admin
+    /// takes all of `/api/`.
     fn by(path: &str) -> Self {
         let is_exact = !path.ends_with('/');
         if is_webhook(path) {

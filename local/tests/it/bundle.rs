@@ -287,7 +287,8 @@ async fn the_webhook_is_served_with_a_slash_at_its_end() {
     assert!(greeting.body.contains("欢迎关注"), "{}", greeting.body);
 }
 
-/// Anyone can open connections; only who has signed the query is waited for, and few who ask for a token.
+/// Anyone can open connections. The gateway waits only for callers who have signed the query, and for a few who ask for a
+/// token.
 #[tokio::test]
 async fn connections_that_send_no_body_do_not_keep_wechat_out() {
     let unsigned = format!("/webhook?msg_signature=0&timestamp={}&nonce=1", testing::now());
@@ -613,7 +614,7 @@ async fn the_doctor_finds_nothing_wrong_with_a_fresh_run() {
     assert_eq!(report.json()["ok"], true, "{}", report.body);
 }
 
-/// Whoever plays the users may have been away.
+/// Nobody may have played the users for a while.
 #[tokio::test]
 async fn a_simulated_run_misses_no_callbacks_and_no_better_key() {
     let data = tempfile::tempdir().unwrap();

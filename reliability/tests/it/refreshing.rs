@@ -30,7 +30,7 @@ pub(crate) fn ticket() -> Value {
     sample("ticket")
 }
 
-/// Has WeChat issue tickets.
+/// Makes WeChat issue tickets.
 pub(crate) async fn issue_tickets(stage: &Stage) {
     let issued = json!({"errcode": 0, "errmsg": "ok", "ticket": "jsapi-ticket", "expires_in": 7200});
     let fault = json!({"body": issued.to_string(), "times": 100});

@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use wechat::lock::lock;
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reliability.md");
-/// Cases that run at the same time, in all tests: more, and a busy machine would be the outage.
+/// Cases that run at the same time, in all tests. With more, the busy machine itself would cause outages.
 static ROOM: Semaphore = Semaphore::const_new(10);
 static DOCUMENT: Mutex<()> = Mutex::new(());
 

@@ -260,7 +260,7 @@ async fn listing(breaks: &str, fault: Fault) -> Row {
     let first = ask(&mut function, &send(KEY)).await;
     assert!(first.took < ANSWERED_WITHIN, "{first:?}");
     let asked = stage.proxy(Service::WeChat).requests();
-    // Whoever refuses connections sees no request.
+    // A proxy that refuses connections sees no request.
     assert!(asked.first().is_none_or(|first| first == LIST), "{asked:?}");
     stage.mend().await;
     let returns = repeat(&stage, &mut function).await;

@@ -288,7 +288,7 @@ fn link() -> String {
     format!("{PUBLIC_URL}/bind/{BINDING}")
 }
 
-/// Has `openid` open `address` in a new browser and confirm on WeChat's page: the request of the way back.
+/// Opens `address` as `openid` in a new browser and confirms on WeChat's page: the request of the way back.
 async fn confirm(stage: &Stage, function: &mut Function, address: &str, openid: &str) -> Value {
     let mut browser = Browser::default();
     let opened = browser.open(function, address).await;

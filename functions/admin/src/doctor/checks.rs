@@ -38,9 +38,9 @@ const ADDRESSES_BUDGET: Duration = Duration::from_millis(1500);
 /// See [WeChat Docs/网络通信检测](https://developers.weixin.qq.com/doc/service/api/base/api_callbackcheck.html).
 const CALLBACK_CHECK_BUDGET: Duration = Duration::from_millis(2700);
 
-/// Waiting callbacks at which the check of own code fails.
+/// The check of own code fails when this many callbacks wait.
 const MANY_FORWARDS: i32 = 100;
-/// Seconds since it came in after which a waiting callback fails the check of own code: it was tried four times.
+/// Seconds. A callback that has waited longer fails the check of own code: four attempts have failed by then.
 const LATE_FORWARD: i64 = 3600;
 
 /// Where the callback URL is entered.
@@ -239,7 +239,7 @@ pub(super) async fn quota(app: &App, cgi_paths: &[&str], deadline: Deadline) -> 
                 format!("{remain} of {daily_limit} calls left today"),
                 format!("今日 {daily_limit} 次额度剩余 {remain} 次"),
             ),
-            // WeChat tells some accounts nothing, and of some APIs nothing to anybody.
+            // WeChat hides all quotas from some accounts, and the quotas of some APIs from everybody.
             QuotaToday::NotTold => ("WeChat does not tell the quota".to_owned(), "微信未告知额度".to_owned()),
         };
         english.push(format!("{cgi_path}: {left}"));
@@ -303,13 +303,13 @@ pub(super) async fn callbacks(app: &App) -> CheckResult {
     ))
     .with_hint(format!(
         "Send the account a message and run the check again. If there is still none, look at {CALLBACK_PAGE}: it must be \
-         enabled, and its URL be this bundle's /webhook. / 请给公众号发一条消息后再次检查；仍收不到时，请查看 {CALLBACK_PAGE} \
+         enabled, and its URL must be this bundle's /webhook. / 请给公众号发一条消息后再次检查；仍收不到时，请查看 {CALLBACK_PAGE} \
          是否启用，URL 是否为本服务的 /webhook。"
     )))
 }
 
-/// Checks that own code takes its callbacks. Fails while callbacks are dead, or many wait, or one waits for long. Does not call
-/// own code, which would act on it.
+/// Checks that own code takes its callbacks. Fails while callbacks are dead, many wait, or one has waited for long. Does not
+/// call own code, which would act on it.
 pub(super) async fn own_code(app: &App) -> CheckResult {
     let table = &app.account.table;
     let now = app.account.clock.now();
@@ -357,16 +357,17 @@ pub(super) async fn own_code(app: &App) -> CheckResult {
     if dead == 0 && waiting < MANY_FORWARDS && oldest < LATE_FORWARD {
         return Ok(Passed {
             detail,
-            hint: Some("They are tried again by themselves. / 将自动重试。".to_owned()),
+            hint: Some("They are retried automatically. / 将自动重试。".to_owned()),
         });
     }
     Err(Problem::set_up(detail).with_hint(
-        "Mend own code first. Then POST /api/forwards/retry asks it again for the dead ones, and waiting ones are asked by \
-         themselves, for 3 days. / 请先修复自有服务，再用 POST /api/forwards/retry 重新转发已放弃的回调；等待中的会在 3 天内自动重试。",
+        "Fix your own code first. Then POST /api/forwards/retry retries the dead ones; the waiting ones are retried \
+         automatically for 3 days. / 请先修复自有服务，再用 POST /api/forwards/retry 重新转发已放弃的回调；等待中的会在 3 天内自动重试。",
     ))
 }
 
-/// Tells how many calls the relay has passed on today for each key. Calls that failed do not fail it: their callers see them.
+/// Reports how many calls the relay has passed on today for each key. Failed calls do not fail the check: their callers see
+/// them.
 pub(super) async fn relay(app: &App) -> CheckResult {
     let table = &app.account.table;
     let day = beijing_day(app.account.clock.now());
@@ -374,7 +375,7 @@ pub(super) async fn relay(app: &App) -> CheckResult {
     if counted.is_empty() {
         return passed("no call was relayed today / 今日没有中继调用");
     }
-    // Without the names the counts are worth telling still.
+    // The counts are useful even without the names.
     let keys = table.api_keys().await.unwrap_or_default();
     let lines = counted.iter().map(|RelayedCalls { key, calls, failed }| {
         let known = keys.iter().find(|known| known.id == *key);
@@ -384,14 +385,14 @@ pub(super) async fn relay(app: &App) -> CheckResult {
     let lines: Vec<String> = lines.collect();
     passed(both(
         &format!(
-            "relayed today (Beijing time), in brackets what failed: {}",
+            "relayed today (Beijing time), failed calls in brackets: {}",
             lines.join(", ")
         ),
         &format!("今日中继调用次数，括号内为失败次数：{}", lines.join("，")),
     ))
 }
 
-/// Checks that the webhook refuses no requests of WeChat's. It fails while there is a recent refusal of a request that is
+/// Checks that the webhook does not refuse WeChat's requests. Fails while there is a recent refusal of a request that is
 /// signed with the Token or came from one of WeChat's addresses. Strangers' refused requests do not fail it.
 pub(super) async fn refused_callbacks(app: &App, has_token: bool, deadline: Deadline) -> CheckResult {
     let now = app.account.clock.now();

@@ -51,7 +51,7 @@ struct Check {
     name: &'static str,
     ok: bool,
     detail: String,
-    /// What to do. `None` when nothing is to be done.
+    /// What to do. `None` when there is nothing to do.
     hint: Option<String>,
 }
 

@@ -79,7 +79,7 @@ async fn a_caller_learns_the_accounts_state_and_what_it_may_do() {
     assert_eq!(admin.function.send(&page("/api/account")).await.status, 401);
 }
 
-/// By the rid WeChat shows the call, which carried the AppSecret.
+/// With the rid, WeChat shows the call, and the call carried the AppSecret.
 #[tokio::test]
 async fn a_failed_refresh_is_told_without_the_rid() {
     let mut admin = Admin::without_token().await;

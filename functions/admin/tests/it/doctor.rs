@@ -8,7 +8,7 @@ use wechat::{bilingual::halves, clock::beijing_day};
 
 use crate::Admin;
 
-/// The doctor's report, which it must give within its time.
+/// Returns the doctor's report, which must arrive within its time limit.
 async fn examine(admin: &mut Admin) -> Value {
     let started = Instant::now();
     let (status, report) = admin.get("/api/doctor").await.parts();
@@ -367,7 +367,11 @@ async fn callbacks_that_own_code_has_not_taken_are_told_and_fail_the_check_when_
     }
     let late = json!({"at": now() - 3 * 3600, "isk": now() + 3600});
     admin.stage.table.keep_forward("c1", &late).await;
-    assert_failed(&examine(&mut admin).await, "own code", &["1 waiting", "Mend own code"]);
+    assert_failed(
+        &examine(&mut admin).await,
+        "own code",
+        &["1 waiting", "Fix your own code"],
+    );
 
     admin.stage.table.delete("forward#c1").await;
     admin.stage.table.keep_dead_forward("c2", 60).await;

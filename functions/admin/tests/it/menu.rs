@@ -84,7 +84,7 @@ async fn what_the_api_hands_out_can_be_given_back() {
     let conditional = &queried["conditionalmenu"][0];
     let (status, added) = admin.post("/api/menu/conditional", conditional).await.parts();
     assert_eq!(status, 200, "{added}");
-    // This call would leave the second one there.
+    // This call would leave the conditional menu in place.
     let (status, problem) = admin.post("/api/menu", &queried).await.parts();
     assert_eq!(
         (status, &problem["faults"][0]["pointer"]),
@@ -117,7 +117,7 @@ async fn a_dry_run_names_the_changes_and_makes_none() {
         let (status, problem) = admin.ask(api(method, path).json(&menu("new"))).await.parts();
         assert_eq!(status, 400, "{path}: {problem}");
     }
-    // Nor one that counts on a version.
+    // A request with `If-Match` changes nothing either.
     for (method, path) in [("POST", "/api/menu/conditional"), ("DELETE", "/api/menu/conditional/1")] {
         let request = api(method, path).json(&menu("new")).header("if-match", "\"0123\"");
         let (status, problem) = admin.ask(request).await.parts();
@@ -396,7 +396,7 @@ async fn a_kept_menu_that_is_none_deletes_nothing() {
     assert_eq!(now["menu"]["button"][0]["name"], "there");
 }
 
-/// WeChat may yet add what it did not answer to: the next rollback would add it once more.
+/// WeChat may still add a menu for which its answer was lost: the next rollback would add that menu once more.
 #[tokio::test]
 async fn a_rollback_whose_outcome_is_open_keeps_its_claim() {
     let mut admin = Admin::start().await;

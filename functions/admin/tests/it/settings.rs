@@ -41,7 +41,7 @@ async fn a_request_without_a_key_does_not_have_the_secret_read() {
     assert_eq!(secrets.asked().len(), 1);
 }
 
-/// Also those without a key: nobody knows the keys. They learn no more than the code of the refusal.
+/// Also requests without a key, because the keys are unknown. Their callers learn only the code of the refusal.
 #[tokio::test]
 async fn without_its_secret_every_request_is_told_the_cause_and_the_remedy() {
     let secrets = SecretsManager::refusing().await;

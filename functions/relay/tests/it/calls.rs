@@ -1,4 +1,4 @@
-//! What WeChat is sent, and what of its answer comes back: everything as it came, but for the token.
+//! What WeChat is sent, and what comes back of its answer: everything unchanged except the token.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};

@@ -66,7 +66,7 @@ impl DerefMut for Relay {
     }
 }
 
-/// One key may relay everything, one menus alone, one nothing.
+/// Saves three keys: one may relay everything, one only menus, one nothing.
 async fn save_keys(stage: &Stage) {
     let menus = json!({"name": "menus", "scopes": ["relay"], "paths": ["/cgi-bin/menu"]});
     let keys = [

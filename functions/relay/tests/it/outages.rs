@@ -9,7 +9,8 @@ use crate::{Relay, SHOP, call, errcode, get_token, json_of, line, save_keys};
 const MENU: &str = "/cgi-bin/menu/get";
 const USERS: &str = "/cgi-bin/user/get";
 
-/// Checks that a failure is the bundle's: a status, and as its errcode, which SDKs need to see a failure, the same number.
+/// Checks that a failure is the bundle's: it has this status, and the same number as its errcode, without which SDKs see no
+/// failure.
 fn assert_outage(response: &Response, status: u16) {
     assert_eq!(response.status, status, "{response:?}");
     assert_eq!(response.content_type(), "application/json");
@@ -91,7 +92,8 @@ async fn the_address_that_is_not_whitelisted_is_told_as_wechat_does() {
     );
 }
 
-/// Anybody can have the table read: by a made-up key, and by any access_token at an instance that has just started.
+/// Anybody can make the relay read the table: with a made-up key, and with any access_token at an instance that has just
+/// started.
 #[tokio::test]
 async fn a_stranger_is_not_told_why_the_table_refuses() {
     const ROLE: &str = "arn:aws:sts::123456789012:assumed-role/relay";

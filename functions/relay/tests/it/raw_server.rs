@@ -56,7 +56,7 @@ impl RawServer {
         server
     }
 
-    /// Has functions that are started later call this server in WeChat's place.
+    /// Makes functions that are started later call this server in WeChat's place.
     pub(crate) fn replaces_wechat(&self, stage: &mut Stage) {
         stage.set([("WECHAT_API_BASE", self.endpoint.clone())]);
     }

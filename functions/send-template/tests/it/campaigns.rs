@@ -256,7 +256,7 @@ async fn a_message_that_wechat_would_refuse_is_no_campaign() {
             "{refused:?}"
         );
     }
-    // People's own data may bring what is missing, but nobody else may lack it.
+    // People's own data may fill in a missing field, but then everybody's data must have the field.
     let id = create(function, &with("data", json!({"time2": "10:00", "const3": "通过"}))).await;
     assert_eq!(
         load(function, &id, "1", json!([{"touser": "o1", "data": {"thing1": "一"}}]))

@@ -1,4 +1,4 @@
-//! Checked against the account's templates before WeChat is asked to send.
+//! Messages are checked against the account's templates before WeChat is asked to send.
 
 use std::time::{Duration, Instant};
 

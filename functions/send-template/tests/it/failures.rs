@@ -107,13 +107,13 @@ async fn a_refusal_of_everybody_stops_a_batch_and_is_its_answer() {
             "{answer:?}"
         );
         let calls = stage.wechat.calls(SEND).await - before;
-        // That 50002 is not about one recipient shows the second one.
+        // Only the second 50002 shows that it is not about one recipient.
         assert!(calls <= 21, "{errcode} was met {calls} times");
         let hint = answer.body["hint"].as_str().unwrap();
         assert!(!hint.contains("was not asked"), "{hint}");
         stage.wechat.clear_faults().await;
     }
-    // One recipient is at fault, and no other; 50002 may be about the account, and is about one user here.
+    // Only one recipient fails. 50002 may be about the account, but is about one user here.
     stage.wechat.fault(SEND, &json!({"errcode": 50002, "times": 1})).await;
     let answer = send(function, &body).await;
     let results = answer.body["results"].as_array().unwrap();
@@ -186,7 +186,7 @@ async fn a_token_that_is_refused_again_and_again_says_when_to_ask_again() {
     assert_eq!((answer.status, retry), (503, (&json!(40001), &json!(30))), "{answer:?}");
 }
 
-/// The calls are counted over the replacement of the token, and none is forgotten that may have sent the message.
+/// The count of calls continues after the replacement of the token, so no call that may have sent the message is forgotten.
 #[tokio::test]
 async fn a_dead_token_a_busy_wechat_and_a_dead_token_again_make_three_calls() {
     let stage = Stage::with_token().await;
@@ -409,7 +409,7 @@ async fn a_send_is_refused_with_every_fault_at_once() {
     assert_eq!(stage.wechat.calls(SEND).await, 0);
 }
 
-/// What its template does not take is named in both ways too.
+/// A part that the template does not take is named in both ways too.
 #[tokio::test]
 async fn findings_have_a_pointer_beside_their_field() {
     let stage = Stage::with_token().await;

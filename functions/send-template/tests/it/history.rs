@@ -49,7 +49,8 @@ async fn a_message_with_a_time_is_scheduled_once_for_a_key() {
     assert_eq!(stage.wechat.calls(SEND).await, 0);
 }
 
-/// What a stolen key has scheduled goes out after it is revoked, unless somebody finds and cancels it.
+/// A message that a stolen key has scheduled goes out after the key is revoked, unless somebody finds and cancels the
+/// message.
 #[tokio::test]
 async fn what_waits_is_listed_with_its_key_the_first_due_first() {
     const OTHER: &str = "wk_00000000000000000000000000other1";

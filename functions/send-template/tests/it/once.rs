@@ -46,7 +46,7 @@ async fn the_recorded_answer_is_given_again_and_another_body_is_refused() {
     assert_eq!(stage.wechat.calls(SEND).await, 3);
 }
 
-/// A program that tries a send out by a parameter that there is not must not have sent it.
+/// A program that tries a dry run with a parameter that does not exist must not have sent the message.
 #[tokio::test]
 async fn a_query_parameter_that_a_send_does_not_take_sends_nothing() {
     let stage = Stage::with_token().await;
@@ -207,7 +207,7 @@ fn results(answer: &Response) -> impl Iterator<Item = &Value> {
     answer.body["results"].as_array().unwrap().iter()
 }
 
-/// That WeChat refuses a repeat does not say what became of the first.
+/// WeChat's refusal of a repeat does not say what became of the first attempt.
 #[tokio::test]
 async fn of_several_recipients_one_that_is_refused_at_a_repeat_stays_open() {
     let stage = Stage::with_token().await;
@@ -264,7 +264,7 @@ async fn a_repeat_asks_for_the_unknown_only_and_a_failing_one_forgets_nothing() 
         results(&last).all(|result| result["msgid"].is_string() || result["touser"] == stranger),
         "{last:?}"
     );
-    // The dead token is met by each that is in flight.
+    // Each send in flight meets the dead token.
     let asked = stage.wechat.calls(SEND).await - calls;
     assert!((unknown..=2 * unknown).contains(&asked), "{asked} for {unknown}");
     for follower in [FOLLOWER, &followers[0], &followers[1]] {
@@ -330,7 +330,7 @@ async fn what_was_refused_may_be_tried_again() {
     stage.wechat.control("follow", &json!({"openid": FOLLOWER})).await;
     assert_eq!(send_with_key(function, &message(), "order-1").await.status, 200);
 
-    // What was refused here was never asked of WeChat: the key is still free.
+    // WeChat was not asked about a request that was refused here: the key is still free.
     let mut wrong = message();
     wrong["data"]["time2"] = "明天".into();
     assert_eq!(send_with_key(function, &wrong, "order-2").await.status, 400);

@@ -137,7 +137,7 @@ async fn a_hundred_recipients_at_fifty_milliseconds_each_take_less_than_a_second
         (answer.status, answer.body["results"].as_array().unwrap().len()),
         (200, 100)
     );
-    // One after the other would be 5 s and more. What is not optimised takes some milliseconds of CPU for each.
+    // One after the other would take 5 s and more. A build without optimisation needs some milliseconds of CPU for each.
     let limit = if cfg!(debug_assertions) { 3000 } else { 1000 };
     assert!(took.as_millis() < limit, "{took:?}");
     println!("100 recipients took {took:?}");

@@ -1,4 +1,4 @@
-//! HTTPS, as AWS and WeChat speak it: to those alone that the root certificates vouch for.
+//! HTTPS to AWS and WeChat: only to servers that the root certificates vouch for.
 
 use std::{
     fs,

@@ -36,7 +36,7 @@ async fn eight_processes_and_a_slow_wechat_make_one_call() {
     assert!(answers.iter().all(|done| done["generation"] == 2), "{answers:?}");
 }
 
-/// Each write is paid for, and takes of what one item can take in a second.
+/// Each write costs money, and counts towards the limit of writes to one item per second.
 #[tokio::test]
 async fn processes_that_wait_read_a_few_times_and_do_not_write() {
     let stage = stage().await.behind_proxies().await;
@@ -129,7 +129,7 @@ async fn a_holder_that_is_killed_delays_the_others_by_less_than_a_minute() {
 async fn a_write_that_lands_and_is_not_answered_is_no_error() {
     // The table is asked once at the start, then for the token and for the lease.
     const STORING: usize = 4;
-    // One loss is mended by the SDK's own retry, three end its patience.
+    // The SDK's own retry makes up for one lost answer. After three it gives up.
     for losses in [1, 3] {
         let stage = stage().await.behind_proxies().await;
         let forgetful = stage.proxy(Service::Table);

@@ -36,7 +36,7 @@ fn answer(members: &Value) -> Fault {
     }
 }
 
-/// Has every request to WeChat end in `fault`.
+/// Makes every request to WeChat end in `fault`.
 fn break_wechat(stage: &Stage, fault: Fault) {
     stage.proxy(Service::WeChat).fail(1.., fault);
 }
@@ -119,7 +119,8 @@ async fn an_answer_that_names_nobody_is_told_as_such() {
     assert_hides_secrets(&function.logs());
 }
 
-/// The first exchange may have spent the code: a second one would blame the person.
+/// The first exchange may have spent the code: WeChat would refuse it at a second exchange, as if the person had made a
+/// mistake.
 #[tokio::test]
 async fn an_exchange_whose_answer_is_lost_is_not_made_again() {
     let stage = stage().await;

@@ -176,7 +176,7 @@ async fn a_table_that_is_not_there_is_told_as_such() {
     assert_eq!(calls(&stage).await, 0);
 }
 
-/// The next attempt mends it, and an alarm on errors would go off for nothing.
+/// The next attempt succeeds, so an alarm on errors would go off for nothing.
 #[tokio::test]
 async fn a_failed_attempt_at_the_table_that_is_repeated_is_no_error_in_the_log() {
     let stage = stage().await.behind_proxies().await;

@@ -131,7 +131,7 @@ async fn the_token_before_the_current_one_is_remembered() {
     stage.wechat.control("token/invalidate", &json!({})).await;
     function.succeed(&replace(&stage).await).await;
     assert_eq!(token(&stage).await["previous_token"], first["access_token"]);
-    // The same token with more life is no other one.
+    // The same token with more life is not a new token.
     put(&stage, json!({"expires_at": now() + 99})).await;
     function.succeed(&refresh()).await;
     assert_eq!(token(&stage).await["previous_token"], first["access_token"]);
@@ -239,7 +239,7 @@ async fn a_classic_token_is_renewed_at_its_end_however_often_it_was_replaced() {
     assert_eq!(function.fail(&replacement).await.0, "ForcedTooOften");
     assert_eq!(function.succeed(&refresh()).await["generation"], 2);
 
-    // Nothing is replaced where nothing lives.
+    // An expired token is not replaced: a new one is fetched, which the ledger does not count.
     let replacement = replace(&stage).await;
     put(&stage, ledger(now() - 1)).await;
     assert_eq!(function.succeed(&replacement).await["generation"], 3);

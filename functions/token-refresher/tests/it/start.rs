@@ -63,7 +63,7 @@ async fn the_secret_completes_the_environment_once() {
     assert!(asked[0].starts_with("secretsmanager.GetSecretValue") && asked[0].contains(r#""wechat""#));
 }
 
-/// Has functions take the AppSecret from a secret.
+/// Makes functions take the AppSecret from a secret.
 fn has_secret(stage: &mut Stage, secrets: &SecretsManager) {
     stage.set([("WECHAT_APP_SECRET", "")]);
     stage.set_secret(secrets);
@@ -110,7 +110,7 @@ async fn a_start_without_the_secret_fails_its_runs_by_name_until_it_can_be_read(
     assert_eq!(done["generation"], 1);
 }
 
-/// The rest of the configuration is held against what is known.
+/// The rest of the configuration is checked without the secret.
 #[tokio::test]
 async fn a_start_without_the_secret_tells_what_else_is_wrong_and_ends() {
     let mut stage = stage().await;

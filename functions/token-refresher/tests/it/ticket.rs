@@ -24,7 +24,7 @@ async fn ends_in(stage: &Stage, seconds: i64) {
     stage.table.set("ticket", &end).await;
 }
 
-/// Has WeChat answer the next `times` requests for a ticket.
+/// Makes WeChat answer the next `times` requests for a ticket.
 async fn issues(stage: &Stage, name: &str, delay_ms: u64, times: u32) {
     let body = json!({"errcode": 0, "errmsg": "ok", "ticket": name, "expires_in": 7200}).to_string();
     let fault = json!({"body": body, "delay_ms": delay_ms, "times": times});
@@ -74,7 +74,7 @@ async fn the_schedule_renews_a_ticket_ahead_but_asks_for_none() {
         assert_eq!(ticket(&stage).await["ticket"], expected, "{life} s before the end");
     }
     assert_eq!(stage.wechat.calls(TICKET).await, 2);
-    // A refresh on demand is about the token alone.
+    // A refresh on demand refreshes only the token.
     ends_in(&stage, 100).await;
     function.succeed(&crate::refresh()).await;
     assert_eq!(stage.wechat.calls(TICKET).await, 2);
@@ -157,7 +157,7 @@ async fn what_wechat_does_not_issue_is_told_and_not_stored() {
     }
     let item = ticket(&stage).await;
     assert!(item.get("ticket").is_none() && !has_lease(&item), "{item}");
-    // The schedule asks for no ticket that nobody has got.
+    // The schedule does not renew a ticket that nobody has got.
     let before = stage.wechat.calls(TICKET).await;
     function.succeed(&schedule()).await;
     assert_eq!(stage.wechat.calls(TICKET).await, before);

@@ -295,7 +295,7 @@ async fn without_the_table_nobody_logs_in_and_nothing_is_spent() {
     );
 }
 
-/// WeChat's code is spent by then: nobody can ask again who it is.
+/// WeChat's code is spent by then: nobody can ask WeChat again who the visitor is.
 #[tokio::test]
 async fn a_table_in_trouble_after_the_exchange_costs_nobody_the_login() {
     let mut users = Users::start().await;

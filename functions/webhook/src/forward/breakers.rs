@@ -1,10 +1,10 @@
-//! Spares own code that is down, and WeChat the wait for it.
+//! Circuit breakers: own code that is down is not asked for a while, so that WeChat need not wait for it.
 
 use wechat::forward::{AskError, Asked, Showable};
 
 /// Failures in a row after which own code is not asked for [`REST`].
 const FAILURES: u32 = 5;
-/// Milliseconds.
+/// Milliseconds for which own code is not asked after [`FAILURES`] failures.
 pub(super) const REST: i64 = 30_000;
 
 /// The breakers of an instance.
@@ -34,12 +34,12 @@ impl Breakers {
         now < breaker.rests_until
     }
 
-    /// Counts what came of asking own code, at `now` (epoch milliseconds).
+    /// Counts the outcome of asking own code, at `now` (epoch milliseconds).
     pub(super) fn count(&mut self, asked: &Asked, showable: Showable, now: i64) {
         match (asked, showable) {
             (Asked::Taken(_), _) => *self = Self::default(),
             (Asked::Gone, _) => {}
-            // Own code that needs more than a second for its work is not down for those who wait for a reply.
+            // A timeout after one second does not mean that own code is down for callbacks that have more time.
             (Asked::NotTaken(AskError::NoAnswer(_)), Showable::TooLate) => self.unanswerable.fail(now),
             (Asked::NotTaken(_), _) => {
                 self.answerable.fail(now);

@@ -32,7 +32,7 @@ fn not_kept(table: &KeepError, own_code: &RefusedError) -> String {
     )
 }
 
-/// Why the table was not written. It may be written all the same.
+/// Why a write to the table failed. It may have landed all the same.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum KeepError {
     #[error(transparent)]

@@ -35,11 +35,11 @@ use crate::App;
 
 /// Budget of the note about an attempt's outcome before the answer.
 const NOTING: Duration = Duration::from_millis(300);
-/// Budget of that note when WeChat has hung up: a repeat needs it.
+/// Budget of that note when WeChat has hung up. It is longer, because a repeat needs the note.
 const NOTING_LATE: Duration = Duration::from_secs(2);
 /// Budget of keeping a callback before own code is asked: two attempts at the table, or a first connection to it.
 const KEEPING: Duration = Duration::from_secs(1);
-/// Own code is not asked with less time left.
+/// The least time with which own code is asked.
 const SHORTEST: Duration = Duration::from_millis(50);
 /// The pause before looking again at the callback of another delivery: at most 4 times a second.
 const LOOK_EVERY: Duration = Duration::from_millis(260);
@@ -56,14 +56,14 @@ pub(crate) struct Forwarder {
     breakers: Mutex<Breakers>,
 }
 
-/// What came of handing a callback to own code.
+/// The outcome of handing a callback to own code.
 #[derive(Debug)]
 pub(crate) enum Forwarded {
     /// Own code took it, and wants this reply.
     Taken(OwnReply),
     /// A repeat, which gets the first delivery's reply.
     Repeat(OwnReply),
-    /// It is kept for `worker`, for this reason: own code did not take it, or was not asked.
+    /// It is kept for `worker`: own code did not take it, for this reason, or was not asked (`None`).
     Kept(Option<AskError>),
     /// Own code refused it for good.
     Dead,
@@ -162,7 +162,7 @@ impl Forwarder {
         let now = self.clock.now_millis();
         let owner = random::hex::<8>();
         let (has_time, is_open) = (self.has_time(times), self.is_open(showable));
-        // A claim that has ended lets WeChat's repeat ask, which comes with all its time.
+        // Without time the claim ends at once, so that WeChat's repeat, which has its full time, may ask.
         let until = if has_time { times.claim_ends() } else { now };
         let run = (!is_open).then_some((&*owner, until));
         let kept = timeout(KEEPING, self.table.begin_forward(new, now, run)).await;
@@ -183,7 +183,7 @@ impl Forwarder {
         let times = times.without_repeats();
         let own_code = match self.ask(&forward.id, &forward.body, times, showable).await {
             Asked::Taken(reply) => {
-                // The callback may be kept: its answer was lost.
+                // The callback may be kept: the table's answer may have been lost.
                 let noted = self.table.finish_forward(&forward.id, &reply, self.clock.now_millis());
                 self.note(noted, times).await;
                 return Ok(Forwarded::Taken(reply));
@@ -194,8 +194,8 @@ impl Forwarder {
         Err(ForwardFailed::NotKept { table, own_code })
     }
 
-    /// Asks own code for a callback that is kept, and notes what came of it. It goes on in its own task when WeChat hangs up: a
-    /// repeat finds the reply.
+    /// Asks own code for a callback that is kept, and notes the outcome. Runs in its own task, which goes on when WeChat
+    /// hangs up, so that a repeat finds the reply.
     async fn attempt(
         self: &Arc<Self>,
         attempt: ForwardAttempt,
@@ -278,6 +278,7 @@ impl Forwarder {
                 Ok(Ok(Some(now))) => now,
                 // Somebody deleted it.
                 Ok(Ok(None)) => ForwardState::NotTaken,
+                // The state could not be read: it counts as unchanged.
                 Ok(Err(error)) => {
                     tracing::warn!(%error, "what became of the first delivery could not be read");
                     state
@@ -315,7 +316,7 @@ impl Forwarder {
         lock(&self.breakers).is_open(showable, self.clock.now_millis())
     }
 
-    /// Writes the outcome of an attempt, best effort: without it the callback is tried again.
+    /// Writes the outcome of an attempt, best effort: without it the callback is retried.
     async fn note(&self, note: impl Future<Output = Result<bool, StoreError>>, times: Times) {
         let has_hung_up = self.clock.now_millis() > times.answer_by;
         let budget = if has_hung_up { NOTING_LATE } else { NOTING };

@@ -9,14 +9,15 @@ use wechat::{
 
 use crate::patience::{ANSWERED_WITHIN, PATIENCE};
 
-/// Milliseconds after an attempt for the note of its outcome and for the note for the doctor.
+/// Milliseconds that are reserved after an attempt for the note of its outcome and the note for the doctor.
 const AFTER_ATTEMPT: i64 = 600;
-/// The longest budget with which the first delivery is answered by own code. With a longer one, replies may be late: a repeat is.
+/// The longest budget at which the first delivery gets own code's reply. With a longer one the reply may be late, and a
+/// repeat gets it.
 const LATE_ABOVE: Duration = Duration::from_millis(4500);
 /// How long own code may take for a callback that cannot be answered.
 const UNANSWERABLE: Duration = Duration::from_secs(1);
-/// Milliseconds by which a claim outlives the attempt: for the note of its outcome, and clocks that differ. With the default budget the claim of
-/// a dead run ends before WeChat's next delivery.
+/// Milliseconds by which a claim outlives the attempt: for the note of its outcome, and clock skew. With the default budget
+/// the claim of a dead run ends before WeChat's next delivery.
 const CLAIM_OUTLIVES: i64 = 700;
 
 /// The times of one delivery, in epoch milliseconds.
@@ -49,8 +50,8 @@ impl Times {
         }
     }
 
-    /// The times of a delivery that asks own code in place of the first one's run, which has died: `received` is when that one came
-    /// (epoch milliseconds). WeChat's last delivery has to outlast the budget, so it does not begin anew.
+    /// The times of a repeat that asks own code again because the first delivery's run has died. That delivery came at
+    /// `received` (epoch milliseconds), and the budget counts from then: it has to end before WeChat's last delivery does.
     pub(super) fn instead_of(self, received: i64, budget: Duration) -> Self {
         let ends = in_time(self.arrival).max(received + millis(budget));
         Self {
@@ -59,7 +60,7 @@ impl Times {
         }
     }
 
-    /// The times when a late reply has nowhere to be kept: no repeat would find it.
+    /// The times when a late reply cannot be kept: no repeat would find it.
     pub(super) fn without_repeats(self) -> Self {
         Self {
             budget_ends: self.budget_ends.min(in_time(self.arrival)),
@@ -72,12 +73,12 @@ impl Times {
         duration(self.budget_ends - now)
     }
 
-    /// How long it is from `now` (epoch milliseconds) to the answer.
+    /// How long it is from `now` (epoch milliseconds) until the answer is due.
     pub(super) fn until_answer(self, now: i64) -> Duration {
         duration(self.answer_by - now)
     }
 
-    /// Whether WeChat hangs up before an attempt ends whose claim ends at `claim_ends` (epoch milliseconds).
+    /// Whether WeChat hangs up before the end of the attempt whose claim ends at `claim_ends` (epoch milliseconds).
     pub(super) const fn hangs_up_before(self, claim_ends: i64) -> bool {
         claim_ends - CLAIM_OUTLIVES > self.arrival + PATIENCE
     }
@@ -88,7 +89,7 @@ impl Times {
     }
 }
 
-/// When an attempt has to end whose reply the same delivery shows, in epoch milliseconds.
+/// When an attempt must end so that the same delivery can show its reply, in epoch milliseconds.
 const fn in_time(arrival: i64) -> i64 {
     arrival + ANSWERED_WITHIN - AFTER_ATTEMPT
 }

@@ -27,7 +27,7 @@ fn scan(openid: &str, id: &str) -> String {
     message_from(openid, CREATED_AT, "event", &fields)
 }
 
-/// A stranger's, who begins to follow by it.
+/// The scan of a stranger, who begins to follow by it.
 fn first_scan(openid: &str, id: &str) -> String {
     let fields = format!("<Event>subscribe</Event><EventKey>qrscene_bind.{id}</EventKey><Ticket>t</Ticket>");
     message_from(openid, CREATED_AT, "event", &fields)
@@ -152,7 +152,7 @@ async fn a_code_that_binds_nobody_any_more_is_answered_so_and_changes_nothing() 
     );
 }
 
-/// Others cannot be in the table, so it is not asked.
+/// Other ids cannot be in the table, so the table is not asked.
 #[tokio::test]
 async fn what_cannot_be_an_id_is_answered_without_the_table() {
     let stage = stage_with(&json!({})).await.behind_proxies().await;
@@ -256,7 +256,8 @@ async fn a_scan_without_a_sender_is_acknowledged_and_binds_nobody() {
     assert_eq!(user(&stage, "u-1").await, Value::Null);
 }
 
-/// The binding is in the table, so no guess would do. `worker` could bind when the user has given up.
+/// The binding is in the table, so the webhook cannot guess the answer. `worker` might bind only after the user has given
+/// up.
 #[tokio::test]
 async fn a_scan_while_the_table_is_down_or_frozen_is_delivered_again_and_binds_then() {
     for fault in [Fault::Refuse, Fault::Freeze] {
@@ -286,7 +287,7 @@ async fn a_scan_while_the_table_is_down_or_frozen_is_delivered_again_and_binds_t
     }
 }
 
-/// What may have happened is not reported as what did not.
+/// A binding that may have happened is not reported as failed.
 #[tokio::test]
 async fn a_scan_that_bound_while_the_answer_was_lost_is_bound_for_the_redelivery() {
     let stage = stage_with(&json!({})).await.behind_proxies().await;

@@ -15,7 +15,7 @@ use wechat::clock::beijing_day;
 
 use crate::setup::{Answer, Webhook, kept, publish, set_mode, stage};
 
-/// How long a delivery may be at work: its budget, and what ending its claim may take.
+/// How long a delivery may be at work: its budget, and the time that it takes to end its claim.
 const AT_WORK: Duration = Duration::from_millis(2500);
 
 /// The stage of a function that publishes what it receives.
@@ -62,7 +62,7 @@ async fn receipts_tell_what_became_of_messages() {
     let first = record(&stage, "1").await;
     assert_eq!(first["touser"], "oUser", "the rest of the record stays");
     assert!(first["sent_at"].is_i64());
-    // What WeChat dropped for a recipient's frequency is counted apart from what it could not deliver.
+    // Messages that WeChat dropped because a recipient gets too many are counted apart from those that it could not deliver.
     let metrics = webhook.0.metrics();
     for status in ["Delivered", "Blocked", "Failed", "FrequencyLimited"] {
         let counted = |line: &&Value| line["Deliveries"] == 1.0 && line["Status"] == status;
@@ -219,7 +219,7 @@ async fn nothing_is_published_that_cannot_be_claimed() {
     assert!(stage.bus.entries().is_empty());
 }
 
-/// A delivery that dies in the middle holds its claim no longer than WeChat waits with the next one.
+/// The claim of a delivery that dies expires before WeChat's next delivery.
 #[tokio::test]
 async fn a_crash_releases_its_claim_before_the_next_delivery() {
     let stage = publishing().await;

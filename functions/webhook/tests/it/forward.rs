@@ -105,7 +105,7 @@ async fn while_a_secret_is_replaced_both_sign() {
     let proxy = nobody();
     let variables = [
         ("FORWARD_SECRET_PREVIOUS", PREVIOUS_SECRET),
-        // It is for calls to WeChat.
+        // The proxy is only for calls to WeChat.
         ("HTTPS_PROXY", &*proxy),
         ("HTTP_PROXY", &*proxy),
     ];
@@ -280,7 +280,7 @@ async fn own_code_that_is_too_slow_costs_no_delivery() {
     );
 }
 
-/// The gateway's time is of another clock then.
+/// Such a time comes from another clock.
 #[tokio::test]
 async fn a_gateways_time_that_cannot_be_is_not_believed() {
     let own_code = OwnCode::start().await;
@@ -446,7 +446,7 @@ async fn a_callback_that_cannot_be_answered_waits_a_second_and_shows_no_reply() 
         webhook.post(&receipt(&number.to_string(), "success")).await;
     }
     assert_eq!(own_code.requests().len(), events.len() + 5, "then it is left alone");
-    // It may be at work for longer than a second, and answer messages all the same.
+    // Own code may work longer than a second on events, and answer messages all the same.
     own_code.answer(OwnAnswer::reply("here"));
     let xml = text("你好", 1);
     assert_eq!(webhook.post(&xml).await.content(&xml), "here");
@@ -508,7 +508,7 @@ async fn a_late_reply_is_shown_by_the_first_delivery_that_can_wait_for_it() {
     let repeats = async {
         own_code.asked(1).await;
         let started = Instant::now();
-        // Its 5 s end before the budget.
+        // The 5 s of this delivery end before the budget.
         let failed = second.send(&received(&xml, 4_000)).await;
         let took = started.elapsed().as_millis();
         assert!((550..1000).contains(&took), "{took} ms");
@@ -520,7 +520,7 @@ async fn a_late_reply_is_shown_by_the_first_delivery_that_can_wait_for_it() {
     let (answer, answered) = tokio::join!(first.send(&delivery), repeats);
     assert_eq!(answered.content(&xml), "after a while");
     assert_eq!(answer.content(&xml), "after a while", "nobody listens any more");
-    // It has more time for what follows than one that WeChat waits for.
+    // Nobody waits for this delivery any more, so it has more time to hand over the further replies.
     assert!(!first.0.logs().contains("LostReplies"));
     assert_eq!(stage.lambda.kept().len(), 2);
     assert_eq!(own_code.requests().len(), 1);

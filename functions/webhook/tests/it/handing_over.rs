@@ -104,7 +104,7 @@ async fn a_slow_start_a_frozen_table_and_a_slow_lambda_still_end_in_time() {
     assert!(started.elapsed() < IN_TIME, "{:?}", started.elapsed());
 }
 
-/// The gateway held it back, as behind a start of another instance's.
+/// The gateway held it back, as it does while another instance starts.
 #[tokio::test]
 async fn a_callback_that_comes_late_to_the_function_is_answered_in_time() {
     let stage = handing_over().await.behind_proxies().await;

@@ -67,7 +67,7 @@ async fn no_query_talks_the_checks_away() {
     }
 }
 
-/// With a ciphertext `msg_signature` decides, and a `signature` that holds is no substitute.
+/// With a ciphertext `msg_signature` decides, and a valid `signature` is no substitute.
 #[tokio::test]
 async fn a_ciphertext_needs_its_own_signature() {
     for mode in [Mode::Compat, Mode::Safe] {
@@ -92,7 +92,7 @@ async fn a_ciphertext_needs_its_own_signature() {
     assert_eq!(answer.status, 200, "msg_signature decides: {answer:?}");
 }
 
-/// What encloses no ciphertext has no `msg_signature` that could hold.
+/// A body without a ciphertext has no `msg_signature` that could be valid.
 #[tokio::test]
 async fn without_a_ciphertext_the_querys_own_signature_decides() {
     for mode in [Mode::Compat, Mode::Safe] {
@@ -184,7 +184,7 @@ async fn the_previous_token_and_key_serve_while_they_are_rotated() {
         assert_eq!(webhook.send(&check(token)).await.status, 200, "{token}");
         for aes_key in [AES_KEY, &previous_key] {
             let event = callback(subscribe()).token(token).aes_key(aes_key).safe();
-            // Opens it with the key that it came with.
+            // Opens the reply with the key of the callback.
             let clear = webhook.send(&event).await.unsealed(token, aes_key);
             assert_eq!(clear.text("ToUserName"), Some("oUser"));
         }
@@ -210,7 +210,7 @@ async fn every_padding_opens_and_only_for_this_account() {
     assert_eq!(webhook.send(&other).await.status, 400);
 }
 
-/// A reply says exactly what the rule says, but for what XML and WeChat cannot carry.
+/// A reply says exactly what the rule says, except for characters that XML and WeChat cannot carry.
 #[tokio::test]
 async fn a_reply_cannot_break_out_of_its_xml() {
     for mode in [Mode::Plain, Mode::Safe] {
@@ -228,7 +228,7 @@ async fn a_reply_cannot_break_out_of_its_xml() {
     }
 }
 
-/// Once the signature holds, a refusal would be repeated and shown to a follower as an error.
+/// If the signature is valid, WeChat would deliver a refused callback again and show the follower an error.
 #[tokio::test]
 async fn bodies_that_wechat_does_not_send_are_acknowledged_and_survived() {
     let (_stage, mut webhook) = webhook(Mode::Plain).await;
@@ -330,7 +330,7 @@ async fn bytes_that_are_not_utf8_are_read_around() {
     }
 }
 
-/// What was decrypted for this account is WeChat's, whatever it is.
+/// A ciphertext that decrypts for this account comes from WeChat, whatever it contains.
 #[tokio::test]
 async fn a_ciphertext_that_opens_is_never_refused() {
     for mode in [Mode::Compat, Mode::Safe] {
@@ -352,7 +352,7 @@ async fn a_ciphertext_that_opens_is_never_refused() {
     }
 }
 
-/// `echostr` is not signed: what the URL check sends back could be anything.
+/// `echostr` is not signed, so the answer to the URL check could contain anything.
 #[tokio::test]
 async fn an_echostr_is_echoed_as_plain_text_that_no_browser_takes_for_a_page() {
     let (_stage, mut webhook) = webhook(Mode::Safe).await;
@@ -546,7 +546,7 @@ async fn a_warning_names_its_request_at_a_quiet_log_level() {
     assert_eq!(lines[0]["span"]["requestId"], "8476a536-e9f4-11e8-9739-2dfe598c3fcd");
 }
 
-/// The console's check of the URL passes all the same: it is signed alike in every mode.
+/// The console's check of the URL passes all the same: it is signed in the same way in every mode.
 #[tokio::test]
 async fn a_console_in_plain_mode_is_told_from_a_stranger() {
     let (stage, mut webhook) = webhook(Mode::Safe).await;

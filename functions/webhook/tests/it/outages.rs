@@ -31,7 +31,7 @@ fn hello(reply: &str) -> Value {
     json!({"keywords": [{"match": "exact", "value": "你好", "reply": {"type": "text", "content": reply}}]})
 }
 
-/// Has functions that are started later wait for their secret.
+/// Makes functions that are started later wait for their secret.
 pub(crate) async fn slow_secret(stage: &mut Stage) -> SecretsManager {
     let secrets = SecretsManager::holding(&json!({"WECHAT_TOKEN": TOKEN})).await;
     secrets.delay(SECRET_AFTER);
@@ -96,7 +96,7 @@ async fn a_start_with_a_slow_secret_and_a_frozen_store_ends_in_time() {
     assert!(SECRET_AFTER < took && took < Duration::from_millis(4800), "{took:?}");
 }
 
-/// Such a start has no time left for the rules: the first reply has.
+/// Such a start leaves no time to read the rules; the first reply reads them.
 #[tokio::test]
 async fn the_first_reply_waits_for_the_rules_that_the_start_did_not_wait_for() {
     let mut stage = stage_with(&hello("own")).await.behind_proxies().await;

@@ -31,7 +31,7 @@ async fn without_table(mode: Mode) -> Stage {
     stage
 }
 
-/// The old token is revoked by that, and the doctor gets no note of a refusal.
+/// The change revokes the old token, and the doctor gets no note of a refusal.
 #[tokio::test]
 async fn a_token_that_was_changed_in_the_secret_serves_the_first_request_that_it_signs() {
     let mut stage = stage(Mode::Plain).await;
@@ -60,7 +60,7 @@ async fn a_key_that_was_changed_in_the_secret_opens_the_first_message() {
     assert_eq!(webhook.send(&message).await, Answer::success());
 }
 
-/// A store that is down then cannot give them again.
+/// The rules could not be read again from a store that is down.
 #[tokio::test]
 async fn new_settings_do_not_forget_the_rules() {
     let rules = json!({"default": {"type": "text", "content": "own"}});

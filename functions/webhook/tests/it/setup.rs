@@ -50,12 +50,12 @@ const fn name(mode: Mode) -> &'static str {
     }
 }
 
-/// Has functions that are started later publish what they receive.
+/// Makes functions that are started later publish what they receive.
 pub(crate) fn publish(stage: &mut Stage) {
     stage.set([("EVENT_BUS_NAME", BUS)]);
 }
 
-/// Has functions that are started later hand effects that fail over to `worker`.
+/// Makes functions that are started later hand effects that fail over to `worker`.
 pub(crate) fn hand_over(stage: &mut Stage) {
     stage.set([("WORKER_FUNCTION", "worker")]);
 }

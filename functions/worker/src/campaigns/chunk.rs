@@ -1,7 +1,7 @@
 //! Sends the messages of one chunk.
 //!
-//! Before WeChat is asked for recipients, they are written down as in flight, with the time. After that the outcomes are written. A
-//! repeat goes out only while WeChat recognises its `client_msg_id`.
+//! Recipients are first written to the ledger as in flight, with the time. Then WeChat is asked for them, and then the
+//! outcomes are written. A repeat goes out only while WeChat recognises its `client_msg_id`.
 
 use std::time::Duration;
 
@@ -18,13 +18,14 @@ use super::{
     run::{Ended, Run},
 };
 
-/// Seconds of the pace that are written down as in flight: all of that may have been sent when a run dies.
+/// Seconds. A claim covers the messages of this many seconds at the campaign's pace. When a run dies, all of them may have
+/// been sent.
 const CLAIMED_AHEAD: usize = 10;
 /// Chunks whose messages go out at the same time. With [`CHUNK`] it bounds the messages in flight.
 pub(super) const CHUNKS_SENDING: usize = 6;
 /// The fewest recipients of a chunk that are claimed at once.
 const LEAST_CLAIM: usize = 2;
-/// Recipients that are claimed until WeChat has accepted a message: it may refuse everybody.
+/// The most recipients that are claimed before WeChat has accepted a first message: it may refuse everybody.
 const FIRST_CLAIM: usize = 50;
 /// The pause before the first repeat of an unknown outcome. It doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -40,7 +41,7 @@ struct Open {
 impl Run<'_> {
     /// Sends to the recipients of one chunk. Returns whether none is left.
     pub(super) async fn send_chunk(&self, chunk: u32, sending: &Semaphore) -> Result<bool, Ended> {
-        // A semaphore of this function is never closed.
+        // `ok`: nobody closes this semaphore.
         let turn = sending.acquire().await.ok();
         if !self.may_go_on() {
             return Ok(false);
@@ -81,7 +82,7 @@ impl Run<'_> {
         Ok(!has_repeats && open.stored.ledger.positions(is_left).next().is_none())
     }
 
-    /// Takes over what a dead run has left in flight: it may have been sent.
+    /// Takes over the recipients that a dead run has left in flight: their messages may have been sent.
     async fn take_over(&self, open: &mut Open) -> Result<(), Ended> {
         let now = self.now();
         let ledger = &open.stored.ledger;
@@ -135,7 +136,7 @@ impl Run<'_> {
             .collect()
     }
 
-    /// Writes recipients down as in flight, asks WeChat for each, and writes the outcomes.
+    /// Writes recipients to the ledger as in flight, asks WeChat for each, and writes the outcomes.
     async fn send_claimed(&self, open: &mut Open, wanted: &[usize]) -> Result<(), Ended> {
         if !self.may_send() {
             self.pause(FIRST_PAUSE).await;
@@ -179,7 +180,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Asks WeChat once more for those whose outcome is unknown.
+    /// Asks WeChat once more for the recipients whose outcome is unknown.
     async fn repeat(&self, open: &mut Open) -> Result<(), Ended> {
         let unknown = self.repeatable(open);
         if unknown.is_empty() {
@@ -209,7 +210,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Stores a chunk's ledger and moves its people in the totals.
+    /// Stores a chunk's ledger and updates the totals.
     async fn store(&self, open: &mut Open, before: &StoredLedger) -> Result<(), Ended> {
         self.report_outcomes();
         let put = || self.put_ledger(open.chunk, &open.stored);

@@ -11,16 +11,18 @@ use wechat::{
     token::{CallError, CallFailure, TokenError},
 };
 
-/// Refusals from the very first answer on that stop a campaign.
+/// Refusals. A campaign stops after this many if WeChat has accepted no message yet.
 const FIRST: u32 = 50;
-/// Refusals with one errcode that nobody knows, and no message accepted meanwhile, after which it is taken to be about everybody.
+/// Refusals. After this many with the same unknown errcode, and no accepted message between them, the errcode counts as a
+/// refusal of everybody.
 const ALIKE: u32 = 50;
-/// Answers in a row of which half may be refusals.
+/// Answers. A campaign stops when half of the last ones, this many, are refusals.
 const WINDOW: usize = 200;
-/// Attempts in a row without a clear answer after which WeChat is taken to be down.
+/// Attempts in a row without a clear answer after which WeChat counts as down.
 const SILENT: u32 = 30;
 /// Milliseconds without a clear answer after which a few such attempts are enough.
 const SILENT_FOR: i64 = 20_000;
+/// The number of such attempts that are enough then.
 const SILENT_FEW: u32 = 3;
 /// The errcode for a message that WeChat has just accepted, or just refused, for this recipient.
 const DUPLICATE: i64 = 40241;
@@ -31,11 +33,11 @@ pub(crate) const NO_CLEAR_ANSWER: &str = "WeChat gives no clear answer / 微信�
 /// What an answer means for the campaign.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// It goes on.
+    /// The campaign goes on.
     GoesOn,
-    /// It goes on, slower.
+    /// The campaign goes on, slower.
     Slower,
-    /// It sends no more for now.
+    /// The campaign sends no more for now.
     Ends(Ending),
 }
 
@@ -46,7 +48,7 @@ pub(crate) enum Ending {
     Waits(WaitingFor, String),
     /// Another campaign may need what is left of the quota.
     Yields(String),
-    /// Somebody has to look.
+    /// A person has to look.
     Stops(String),
 }
 
@@ -71,7 +73,7 @@ pub(crate) struct Judge {
     /// The last answers of this run: whether each was a refusal.
     last: VecDeque<bool>,
     doubt: Doubt,
-    /// The last errcode that nobody knows, and how many recipients had it since a message was accepted.
+    /// The last unknown errcode, and how many recipients had it since a message was accepted.
     alike: (i64, u32),
     silent: u32,
     silent_since: i64,
@@ -166,8 +168,7 @@ impl Judge {
         }
     }
 
-    /// Whether so many recipients were refused with this errcode, which nobody knows, and none accepted, that it is about
-    /// everybody.
+    /// Whether this unknown errcode counts as a refusal of everybody: see [`ALIKE`].
     fn is_alike(&mut self, rejection: &Rejection) -> bool {
         let Rejection { errcode, .. } = *rejection;
         if rejection.entry().class != Class::Unknown {

@@ -1,4 +1,4 @@
-//! The ledgers of a campaign: who of each chunk has come how far. The totals follow them.
+//! The ledgers of a campaign: the state of each recipient, chunk by chunk. The totals follow them.
 
 use std::{collections::BTreeMap, ops::Range, time::Duration};
 
@@ -49,7 +49,7 @@ impl Run<'_> {
         })
     }
 
-    /// Writes what must not be lost: again while the table fails and there is time.
+    /// Makes a write that must not be lost, with retries while the table fails and there is time.
     pub(super) async fn persist<T, F>(&self, what: &'static str, write: impl Fn() -> F) -> Result<T, Ended>
     where
         F: Future<Output = Result<T, Ended>>,
@@ -67,7 +67,7 @@ impl Run<'_> {
         }
     }
 
-    /// Moves the people whose state has changed in the totals.
+    /// Updates the totals with the people whose state has changed.
     pub(super) fn count(&self, before: &StoredLedger, after: &StoredLedger) {
         let progress = &mut self.campaign().progress;
         after
@@ -75,7 +75,7 @@ impl Run<'_> {
             .count_changes(&before.ledger, &mut progress.totals, &mut progress.refusals);
     }
 
-    /// Counts all ledgers anew: the totals of a run that died may be behind them.
+    /// Counts all ledgers again: the totals of a run that died may be behind them.
     pub(super) async fn recount(&self) -> Result<(), Ended> {
         let chunks = self.campaign().chunks;
         let mut totals = Totals::default();
@@ -104,7 +104,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Queues those again whose outcome is unknown: somebody wants that. Receipts that have come meanwhile settle some of them.
+    /// Queues again the recipients whose outcome is unknown, as the order to resend asks. Receipts that have come meanwhile
+    /// settle some of them.
     pub(super) async fn requeue_unknown(&self) -> Result<(), Ended> {
         let chunks = self.campaign().chunks;
         for step in chunk_steps(chunks) {
@@ -130,7 +131,7 @@ impl Run<'_> {
     }
 }
 
-/// The ledger of a chunk to which nothing has happened.
+/// The ledger of a chunk of which nothing is sent.
 pub(super) fn new_ledger(entries: usize) -> StoredLedger {
     StoredLedger {
         ledger: Ledger::new(entries),

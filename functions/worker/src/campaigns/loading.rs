@@ -21,7 +21,7 @@ use super::{
 /// Entries of an audience whose people are compared in one pass. A larger audience takes several passes, so that the set of those
 /// already seen stays below some 10 MB.
 const COMPARED_AT_ONCE: u64 = 250_000;
-/// The reason for a user to whom nobody is bound.
+/// The reason recorded for a user who is not bound to an openid.
 const UNKNOWN_USER: &str = "unknown-user";
 
 impl Run<'_> {
@@ -137,7 +137,8 @@ impl Run<'_> {
         };
     }
 
-    /// Resolves the users that these chunks name. Nothing reaches one who is not bound, or has unfollowed.
+    /// Resolves the users that these chunks name. A user who is not bound or has unfollowed counts as refused: no message
+    /// can reach them.
     async fn resolve_users(&self, chunks: std::ops::Range<u32>) -> Result<(), Ended> {
         let table = &self.account.table;
         let counted = chunks.filter(|chunk| !self.campaign().skips(*chunk));
@@ -175,7 +176,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Finds, of a share of all people, those who are in the audience twice. The first entry stays.
+    /// Finds the people who are in the audience twice, among the share of all people that `pass` compares. Keeps the first
+    /// entry.
     async fn find_duplicates(&self, pass: u32, passes: u32, people: u64) -> Result<(), Ended> {
         let chunks = self.campaign().chunks;
         let mut seen = HashSet::new();

@@ -22,7 +22,8 @@ use super::{
 const TOKEN_POLL: Duration = Duration::from_millis(50);
 
 impl Run<'_> {
-    /// Asks WeChat for one recipient, for whom it was first asked at `asked_at` (epoch seconds). `None` when it was not asked.
+    /// Sends the message to one recipient, for whom WeChat was first asked at `asked_at` (epoch seconds). `None` when WeChat
+    /// was not asked.
     pub(super) async fn send_one(&self, recipient: &Recipient, asked_at: i64, is_repeat: bool) -> Option<Change> {
         let Recipient { openid, data, .. } = recipient;
         let message = self
@@ -31,7 +32,7 @@ impl Run<'_> {
         if !self.may_go_on() || !self.take_of_phase() {
             return None;
         }
-        // A second turn is for the token that replaces a dead one.
+        // WeChat is asked a second time, in a second turn, when a new token replaces a dead one.
         let (turns, asked_now) = (AtomicU64::new(0), AtomicI64::new(asked_at));
         let turn = || async {
             let is_taken = self.take_turn(asked_at).await;
@@ -80,7 +81,7 @@ impl Run<'_> {
                 return false;
             }
         }
-        // A token that is being replaced is dead: whoever goes out now would only be refused.
+        // A token that is being replaced is dead: a message that goes out now would only be refused.
         while self.account.tokens.is_searching() {
             if !self.pause(TOKEN_POLL).await {
                 return false;
@@ -109,7 +110,7 @@ impl Run<'_> {
         }
     }
 
-    /// Counts in the metrics how the sends since the last ledger fared: one line for each outcome, not for each message.
+    /// Writes the metrics of the sends since the last write of a ledger: one line for each outcome, not for each message.
     pub(super) fn report_outcomes(&self) {
         let outcomes = std::mem::take(&mut *lock(&self.outcomes));
         for outcome in Outcome::ALL {

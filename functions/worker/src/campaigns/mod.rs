@@ -1,4 +1,4 @@
-//! Runs the campaigns that are due: loads their audience, sends, and looks what became of the messages.
+//! Runs the campaigns that are due: loads their audience, sends, and looks up what became of the messages.
 //!
 //! The table is the queue and the ledger. A run holds the lease of a campaign and is the only one that works on it; it writes into
 //! a chunk's ledger whom it is about to ask WeChat for, and after that what WeChat answered. So a run that dies loses nothing: the
@@ -41,22 +41,23 @@ use wechat::{
 use self::run::Run;
 use crate::time_limit::TimeLimit;
 
-/// How long a run takes at most. Where no deadline ends it, a later one goes on.
+/// The longest run. Where no deadline ends a run, this does, and a later run continues.
 const LONGEST_RUN: Duration = Duration::from_secs(600);
-/// What a run leaves of the function's time: for WeChat's last answers, and to record them.
+/// Time of the function that a run reserves for WeChat's last answers and their records.
 const MARGIN: Duration = Duration::from_secs(10);
-/// Seconds. A lease ends this long after its holder's last sign of life.
+/// Seconds. A lease expires this long after its holder's last sign of life.
 pub(crate) const LEASE: i64 = 30;
-/// Seconds. A run that finds a campaign leased waits for it when the other run ends within this time: longer than the schedule's
-/// interval, so that the hand-over takes no minute.
+/// Seconds. A run that finds a campaign leased waits for it when the other run ends within this time: longer than the
+/// schedule's interval, so that the hand-over does not take a whole minute.
 const HAND_OVER_WITHIN: i64 = 65;
 /// The pause between two looks at a lease that is about to end.
 const LEASE_POLL: Duration = Duration::from_millis(500);
 
-/// Works on every campaign that is due, all at the same time, until nothing is left to do or the time is over. Returns how many campaigns it has worked on.
+/// Works on every campaign that is due, all at the same time, until nothing is left to do or the time is over. Returns how
+/// many campaigns it has worked on.
 ///
 /// # Errors
-/// [`StoreError`] when the table cannot be read. What one campaign meets is logged, and delays no other.
+/// [`StoreError`] when the table cannot be read. A failure of one campaign is logged and does not delay the others.
 pub(crate) async fn run_due(account: &Account, limit: TimeLimit<'_>) -> Result<usize, StoreError> {
     let now = account.clock.now_millis();
     let due = account.table.due_campaigns(now.div_euclid(1000)).await?;

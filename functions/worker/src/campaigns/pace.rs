@@ -8,7 +8,7 @@ const SLOWEST: f64 = 1.0;
 const BETWEEN_SLOWING: i64 = 2_000;
 /// Milliseconds without trouble after which the rate grows again.
 const BETWEEN_GROWING: i64 = 10_000;
-/// By how much it grows.
+/// The factor by which it grows.
 const GROWTH: f64 = 1.5;
 
 /// Spaces messages evenly, and slows down when WeChat asks for it.

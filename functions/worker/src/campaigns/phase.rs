@@ -46,13 +46,13 @@ struct Phase<'r, 'a> {
     /// The next chunk to open, of `chunks`.
     next: u32,
     chunks: u32,
-    /// Chunks that are sent while one before them is not.
+    /// Chunks that are sent, while an earlier one is not.
     done: BTreeSet<u32>,
     /// When to look for the receipts of which chunk, in epoch seconds.
     looks: VecDeque<(i64, u32)>,
     is_looking: bool,
     is_asking: bool,
-    /// What ends the phase once the tasks have ended.
+    /// Why the phase ends once its tasks have ended.
     failure: Option<Ended>,
 }
 
@@ -99,7 +99,7 @@ impl<'r> Phase<'r, '_> {
         }
     }
 
-    /// Takes in what a task has done.
+    /// Processes the result of a task.
     fn note(&mut self, task: Task) {
         match task {
             Task::Sent(chunk, Ok(is_done)) => {
@@ -124,7 +124,7 @@ impl<'r> Phase<'r, '_> {
 }
 
 impl Run<'_> {
-    /// Sends `messages` at most, as [`Self::send_messages`] does.
+    /// Sends at most `messages`, as [`Self::send_messages`] does.
     pub(super) async fn send_at_most(&self, messages: usize) -> Result<Option<PhaseEnd>, Ended> {
         self.limit_phase(messages);
         let end = self.send_messages().await;
@@ -146,7 +146,7 @@ impl Run<'_> {
             campaign.progress.looks_for_receipts = Looks::default();
             (campaign.progress.position, campaign.chunks)
         };
-        // From now on the others can see that this one sends.
+        // From now on other campaigns can see that this one sends.
         lock(&self.quota).forget();
         let sending = Semaphore::new(CHUNKS_SENDING);
         let mut phase = Phase {

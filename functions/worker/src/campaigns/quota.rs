@@ -1,5 +1,5 @@
-//! How much of the day's quota a campaign may still use. WeChat is asked at least every 1,000 messages and every minute, and what is
-//! kept for single sends is never taken.
+//! How much of the day's quota a campaign may still use. WeChat is asked at least every 1,000 messages and every minute, and
+//! the reserve for single sends is never used.
 
 use std::time::Duration;
 
@@ -22,26 +22,29 @@ use super::{
 
 /// Messages after which WeChat is asked for the quota again.
 const ASK_AFTER: u64 = 1_000;
-/// Messages that are left when it is asked while others go out: this many, or a third of what it granted.
+/// Messages left of a grant at which WeChat is asked ahead, while they go out: this many, or a third of the grant if that is
+/// less.
 const ASK_AHEAD: u64 = 400;
-/// Milliseconds for which the first of several campaigns waits until the others yield: a grant and a lease have ended then.
+/// Milliseconds. The first of several campaigns waits this long for the others to yield: by then a grant and a lease have
+/// expired.
 const STARVES_FOR: i64 = 90_000;
 /// The fewest messages that are granted at once, while enough are left.
 const LEAST_GRANT: u64 = 50;
-/// Milliseconds after which it is asked again, and after which it is asked while messages go out.
+/// Milliseconds after which WeChat is asked again.
 const ASK_EVERY: i64 = 60_000;
+/// Milliseconds after which WeChat is asked ahead, while messages go out.
 const ASK_EARLY: i64 = 45_000;
-/// Milliseconds after which it is asked again when it gave no answer.
+/// Milliseconds after which WeChat is asked again when it gave no answer.
 const ASK_AGAIN: i64 = 5_000;
-/// Questions in a row without an answer after which a campaign with nothing left of what was granted waits.
+/// After this many questions in a row without an answer, a campaign whose grant is used up waits.
 const UNANSWERED: u32 = 3;
 
-/// How long WeChat has to say how much of the quota is left: as long as a slow answer to a message takes.
+/// Budget of a question about the quota: as long as a slow answer to a message takes.
 const ASK_BUDGET: Duration = Duration::from_secs(10);
 /// The pause after an answer that leaves nothing while messages are in flight.
 const COUNTED_WITHIN: Duration = Duration::from_millis(500);
 
-/// Why a campaign waits that is not told the quota: the reserve may be all that is left.
+/// Why a campaign waits when WeChat does not say how much of the quota is left: only the reserve may be left.
 const NO_QUOTA: &str = "WeChat does not say how much of the quota is left (/cgi-bin/openapi/quota/get) \
                         / 微信未告知剩余额度（/cgi-bin/openapi/quota/get）";
 
@@ -50,13 +53,13 @@ const NO_QUOTA: &str = "WeChat does not say how much of the quota is left (/cgi-
 pub(crate) struct Quota {
     /// Messages until WeChat has to be asked.
     left: u64,
-    /// What its last answer granted.
+    /// Messages that WeChat's last answer granted.
     granted: u64,
-    /// When it was asked, in epoch milliseconds.
+    /// When WeChat was last asked, in epoch milliseconds.
     asked_at: i64,
     /// Messages that have taken their turn and have no answer: WeChat may not have counted them.
     in_flight: u64,
-    /// While WeChat is asked: the messages that took their turn since.
+    /// While WeChat is asked: the messages that have taken their turn since.
     taken_meanwhile: Option<u64>,
     /// The other campaigns that send too, as far as it is known.
     others: Others,
@@ -78,7 +81,7 @@ pub(crate) struct Others {
 }
 
 impl Others {
-    /// Those besides the campaign `id` among `senders`.
+    /// Returns the campaigns among `senders` other than `id`.
     pub(crate) fn of(id: &str, senders: &[String]) -> Self {
         let others = senders.iter().filter(|sender| *sender != id);
         Self {
@@ -140,7 +143,7 @@ impl Quota {
         self.in_flight = self.in_flight.saturating_sub(messages);
     }
 
-    /// Drops what was granted: other campaigns may not have known of this one.
+    /// Drops the grant: other campaigns may not have known of this one.
     pub(crate) const fn forget(&mut self) {
         self.left = 0;
     }
@@ -152,10 +155,10 @@ impl Quota {
         self.taken_meanwhile = Some(self.in_flight);
     }
 
-    /// Takes in WeChat's answer. An account that WeChat tells no quota has no reserve: it sends until WeChat refuses. Without an answer
-    /// nothing more is granted: what is kept might be taken. `kept` are the calls that the campaign leaves to single sends. Each of
-    /// the `others`, campaigns that send too, may hold as much as this one may be granted at once; `None` when they could not be
-    /// read.
+    /// Processes WeChat's answer, and computes the next grant. Where WeChat does not tell the quota there is no reserve: the
+    /// campaign sends until WeChat refuses. Without an answer nothing more is granted: the reserve might be used. `kept` are
+    /// the calls that the campaign leaves to single sends. Each of the `others`, campaigns that send too, may hold as much
+    /// as this one may be granted at once; `None` when they could not be read.
     pub(crate) fn learn(
         &mut self,
         today: &QuotaToday,
@@ -213,15 +216,15 @@ impl Quota {
     }
 }
 
-/// Why a question about the quota failed, if that keeps messages from being sent too.
+/// Why a question about the quota failed, if the same reason stops messages too.
 fn obstacle(error: CallError, now: i64) -> Option<Ending> {
     let judged = Judge::new(FirstAnswers::Accepted).judge_call(error, now);
     judged.filter(|ending| !matches!(ending, Ending::Waits(WaitingFor::Platform, _)))
 }
 
 impl Run<'_> {
-    /// Asks WeChat how much of the quota is left, and waits for another day when nothing is left. Whoever comes while WeChat is
-    /// being asked waits for that answer.
+    /// Asks WeChat how much of the quota is left, and waits for another day when nothing is left. Single-flight: a message
+    /// that comes while WeChat is being asked waits for that answer.
     pub(super) async fn ask_quota(&self) {
         let _one_at_a_time = self.asking.lock().await;
         let now = self.now_millis();
@@ -245,7 +248,7 @@ impl Run<'_> {
         if let Some(ending) = obstacle.or(silence) {
             self.end_phase(PhaseEnd::Ending(ending));
         }
-        // What is in flight may be all that is left: WeChat counts it in a moment.
+        // The messages in flight may be all that was left: WeChat counts them in a moment.
         if lock(&self.quota).is_unknown(self.now_millis()) {
             self.account.clock.sleep(COUNTED_WITHIN).await;
         }
@@ -386,7 +389,7 @@ mod tests {
         assert!(quota.is_low(NOW + 45_000));
     }
 
-    /// Such an answer after others is a fault of WeChat's, and what is kept must not be taken for it.
+    /// Such an answer after others is a fault of WeChat's, and must not use up the reserve.
     #[test]
     fn an_account_that_was_told_its_quota_has_a_reserve() {
         let mut quota = Quota::new();

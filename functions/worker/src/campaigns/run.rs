@@ -29,9 +29,9 @@ use crate::time_limit::TimeLimit;
 const SIGN_OF_LIFE: Duration = Duration::from_millis(1_500);
 /// Milliseconds. No message goes out when the last sign of life is older: the order to pause may have been missed.
 const TRUSTED_FOR: i64 = 2_900;
-/// A wait looks for the end of the phase this often.
+/// A wait checks this often whether the phase has ended.
 const SLICE: Duration = Duration::from_millis(200);
-/// Seconds. What a campaign left ends this long after its end.
+/// Seconds. The data of a campaign is deleted this long after its end.
 pub(super) const KEPT_FOR: i64 = 30 * 24 * 3600;
 /// Attempts at writing a state while callers change the campaign.
 const ATTEMPTS: u8 = 20;
@@ -57,7 +57,7 @@ pub(crate) struct Run<'a> {
     pub(crate) quota: Mutex<Quota>,
     /// Held while WeChat is asked for the quota.
     pub(crate) asking: tokio::sync::Mutex<()>,
-    /// How the sends fared that the metrics do not count yet.
+    /// The outcomes of sends that the metrics do not count yet.
     pub(crate) outcomes: Mutex<Vec<Outcome>>,
     pub(crate) pace: Mutex<Pace>,
     /// The line in which messages wait for their turn, one after the other.
@@ -127,7 +127,7 @@ impl<'a> Run<'a> {
     /// Works until the campaign has nothing to do for now, or the time is over, and gives the lease back.
     ///
     /// # Errors
-    /// [`StoreError`] when the table fails. The lease then ends by itself.
+    /// [`StoreError`] when the table fails. The lease then expires.
     pub(crate) async fn work(self) -> Result<(), StoreError> {
         let ended = tokio::select! {
             ended = self.advance() => ended,
@@ -285,14 +285,14 @@ impl<'a> Run<'a> {
         self.end_phase(PhaseEnd::Interrupted);
     }
 
-    /// Writes the state that this run has come to, with a change of the progress. Returns whether it did: a caller who was faster
-    /// wins.
+    /// Writes the state that this run has come to, with a change of the progress. Returns whether it was written: a
+    /// concurrent change by a caller wins.
     pub(crate) async fn enter(&self, state: NewState, change: impl Fn(&mut Progress)) -> Result<bool, Ended> {
         self.write_state(&state, None, &change).await
     }
 
     /// Gives the lease back. The campaign is due again at `due` (epoch seconds) or, if that is sooner, at the next look for
-    /// receipts or at the end of what it left; at once when a caller has changed it.
+    /// receipts or when its data is to be deleted; at once when a caller has changed it.
     pub(super) async fn release(&self, due: i64) -> Result<(), Ended> {
         let now = self.now();
         let mut due = {
@@ -358,7 +358,7 @@ impl<'a> Run<'a> {
                 }
                 return Ok(true);
             }
-            // A caller was faster, or it is this run's own write, whose answer was lost.
+            // A caller was faster, or this run's own write landed although its answer was lost.
             let until = self.now() + LEASE;
             let own = self.campaign().progress.clone();
             let renewed = table.renew_campaign(&self.id, &self.owner, &own, until).await?;

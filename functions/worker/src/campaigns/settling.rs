@@ -1,5 +1,5 @@
-//! Looks what became of the messages: receipts move people from `sent` to `delivered`, `blocked` or `failed`, and find messages
-//! whose answer was lost.
+//! Looks up what became of the messages: receipts move people from `sent` to `delivered`, `blocked` or `failed`, and find
+//! messages whose answer was lost.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -14,7 +14,7 @@ use super::{
     run::{Ended, Run},
 };
 
-/// Seconds from a send in which its record may be written late.
+/// Seconds after a send within which its record may still be written late.
 const RECORDED_WITHIN: i64 = 29 * 24 * 3600;
 /// Seconds from one look for receipts to the next. Receipts usually come within seconds.
 const LOOKS: [i64; 14] = [
@@ -111,7 +111,7 @@ impl Run<'_> {
                 records.any(|(recorded, _)| recorded == msgid)
             };
             let unrecorded: Vec<_> = sent.iter().filter(|(msgid, _)| !has_record(msgid)).collect();
-            // A record ends by itself after 30 days.
+            // A record expires after 30 days.
             let asked_at = ledger.claimed_at().filter(|at| self.now() - at < RECORDED_WITHIN);
             if let Some(asked_at) = asked_at.filter(|_| !unrecorded.is_empty()) {
                 self.record_late(chunk, &unrecorded, asked_at).await?;

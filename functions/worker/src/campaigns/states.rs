@@ -16,7 +16,7 @@ use super::{
 
 /// Seconds. A campaign that leaves the rest of the quota to another one looks again after this time.
 const YIELDS_FOR: i64 = 15;
-/// Seconds. A wait up to this long is waited for by the run itself.
+/// Seconds. The run itself waits this long at most; a longer wait is left to a later run.
 const SHORT_WAIT: i64 = 20;
 /// The reason shown when a resend ends and the campaign is stopped as before.
 const RESENT: &str = "the unknown outcomes were sent again; resume goes on with the rest / 结果未知的消息已重发，resume 可继续发送其余消息";
@@ -97,7 +97,7 @@ impl Run<'_> {
         let end = self.send_at_most(1).await?;
         let is_answered = lock(&self.judge).clear_answers > answers;
         match end {
-            // A probe that fails in another way, or cannot be made, is a wait for that.
+            // A probe that fails for another reason, or cannot be made, starts a wait for that.
             Some(PhaseEnd::Ending(ending)) => self.follow(ending, waiting_for).await,
             Some(PhaseEnd::Interrupted) => Ok(()),
             None if is_answered || self.is_sent() => {
@@ -124,7 +124,7 @@ impl Run<'_> {
         }
     }
 
-    /// The state of a campaign that stops now.
+    /// Counts the stop in the metrics, and returns the state of a campaign that stops now.
     pub(super) fn stopped(&self, reason: String) -> NewState {
         telemetry::emit(&[Metric::count("CampaignStops")], None, self.now_millis());
         NewState {
@@ -146,7 +146,7 @@ impl Run<'_> {
         let (waiting_for, reason, resumes_at) = match ending {
             Ending::Stops(reason) => {
                 tracing::error!(campaign = self.id, reason, "a campaign stopped / 群发任务已中止");
-                // Whoever resumes it has looked at the refusals.
+                // A person who resumes it has looked at the refusals.
                 let forget_refusals = |progress: &mut Progress| {
                     if let FirstAnswers::Refused(refused) = &mut progress.first_answers {
                         *refused = 0;
@@ -208,7 +208,7 @@ impl Run<'_> {
         self.enter(ended, again).await.map(|_| ())
     }
 
-    /// Deletes all that the campaign has left.
+    /// Deletes all data of the campaign.
     async fn sweep(&self) -> Result<(), Ended> {
         let chunks = {
             let campaign = self.campaign();

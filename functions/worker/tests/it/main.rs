@@ -70,7 +70,7 @@ async fn what_is_handed_over_happens_with_the_time_at_which_it_came_in() {
     assert_eq!(stage.bus.entries()[0]["Time"], event["received_at"]);
 }
 
-/// It may come late, and twice: the newest event wins.
+/// The event may come late, and twice: the newest event wins.
 #[tokio::test]
 async fn an_event_of_following_that_is_handed_over_is_recorded_for_a_bound_user() {
     let stage = stage().await;
@@ -159,7 +159,7 @@ async fn the_claim_of_a_delivery_that_has_died_is_waited_for() {
     assert_done(&stage).await;
 }
 
-/// Whoever waits for effects must not hear that they have happened.
+/// The worker must not report effects that did not happen.
 #[tokio::test]
 async fn a_worker_without_the_bus_does_not_take_a_callback_for_published() {
     let stage = stage().await;

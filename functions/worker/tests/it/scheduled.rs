@@ -257,7 +257,7 @@ async fn a_cancelled_one_is_not_sent() {
     );
 }
 
-/// It would wait for ever, and nobody would know.
+/// The message would wait for ever, and nobody would know.
 #[tokio::test]
 async fn a_worker_that_can_have_no_token_says_so_when_something_is_due() {
     let bench = Bench::new().await;

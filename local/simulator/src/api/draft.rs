@@ -64,7 +64,7 @@ pub(super) fn count(platform: &mut Platform, _: &Call<'_>) -> Result<Value, ApiE
     Ok(json!({"total_count": platform.drafts.all().len()}))
 }
 
-/// A page of the drafts, the one that was changed last first.
+/// A page of the drafts, the most recently changed first.
 pub(super) fn list(platform: &mut Platform, call: &Call<'_>) -> Result<Value, ApiError> {
     let page: Page = call.json()?;
     let drafts: Vec<&Draft> = platform.drafts.all().collect();
@@ -74,7 +74,7 @@ pub(super) fn list(platform: &mut Platform, call: &Call<'_>) -> Result<Value, Ap
     })
 }
 
-/// Whether the account has drafts. All accounts have by now, and nobody can switch them off.
+/// Whether the account has drafts. All accounts have them by now, and nobody can switch them off.
 pub(super) fn switch(_: &mut Platform, _: &Call<'_>) -> Result<Value, ApiError> {
     Ok(json!({"errcode": 0, "errmsg": "ok", "is_open": 1}))
 }

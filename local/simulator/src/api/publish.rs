@@ -39,7 +39,7 @@ struct Delete {
     index: usize,
 }
 
-/// Publishes a draft, which is then no longer one, and pushes the result.
+/// Publishes a draft, removes it from the drafts, and pushes the result.
 pub(super) fn submit(platform: &mut Platform, call: &Call<'_>) -> Result<Value, ApiError> {
     let draft = platform.drafts.take(&call.text("media_id")?)?;
     let now = platform.clock.now();

@@ -15,7 +15,7 @@ const TEXT_EVERY: u64 = 4;
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) content_type: Cow<'static, str>,
-    /// Of a file.
+    /// The `Content-Disposition` of a file.
     pub(crate) content_disposition: Option<String>,
     pub(crate) body: Bytes,
     errcode: Option<i64>,

@@ -74,7 +74,7 @@ pub(super) fn members(platform: &mut Platform, call: &Call<'_>) -> Result<Value,
     Ok(answer)
 }
 
-/// Tags users, but none when one of them would have too many tags (45059).
+/// Tags all of the users or none: 45059 when one of them would have too many tags.
 pub(super) fn tag(platform: &mut Platform, call: &Call<'_>) -> Result<Value, ApiError> {
     let Members { openid_list, tagid } = checked_members(platform, call)?;
     let is_full = |openid: &String| {

@@ -78,7 +78,7 @@ pub(super) fn rename(platform: &mut Platform, call: &Call<'_>) -> Result<Value, 
     Ok(ok())
 }
 
-/// Nothing but the openid of one who does not follow. Names and pictures are no longer delivered.
+/// What WeChat says of a user: only the openid of one who does not follow. It no longer delivers names and pictures.
 fn info_of(platform: &Platform, openid: &str) -> Result<Value, ApiError> {
     let user = platform.users.get(openid).ok_or_else(|| ApiError::of(40003))?;
     let Some(subscription) = user.subscription.as_ref().filter(|_| user.follows) else {

@@ -24,7 +24,7 @@ use crate::{
 
 /// The errcodes of refused messages to one user: refused by the user, by the account, or for their frequency.
 const REFUSALS: [i64; 6] = [43019, 43101, 43117, 48002, 50002, 50005];
-/// An answer of some 30 MB.
+/// Followers that one call adds at most: its answer then has some 30 MB.
 const MOST_FOLLOWERS_AT_ONCE: u32 = 1_000_000;
 /// The elements that every event has.
 const ENVELOPE: [&str; 5] = ["ToUserName", "FromUserName", "CreateTime", "MsgType", "Event"];

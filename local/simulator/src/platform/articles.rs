@@ -209,7 +209,7 @@ impl Drafts {
         self.place(media_id).map(|place| self.0.remove(place))
     }
 
-    /// All drafts, the one that was changed last first.
+    /// All drafts, the most recently changed first.
     pub(crate) fn all(&self) -> impl ExactSizeIterator<Item = &Draft> {
         self.0.iter().rev()
     }

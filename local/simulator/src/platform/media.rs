@@ -14,7 +14,9 @@ use super::{errcode::ApiError, form::Upload, random::Random};
 const TEMPORARY_LIFETIME: i64 = 3 * 86_400;
 /// Bytes. The largest file of any kind: a larger one is 45001.
 const LARGEST: usize = 10 << 20;
+/// Bytes.
 const LARGEST_VOICE: usize = 2 << 20;
+/// Bytes.
 const LARGEST_THUMB: usize = 64 << 10;
 /// Bytes. A picture in an article must be smaller.
 const LARGEST_ARTICLE_PICTURE: usize = 1 << 20;
@@ -45,7 +47,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// 40004 for a name that is none.
+    /// The kind with this name: 40004 for an unknown name.
     pub(crate) fn named(name: &str) -> Result<Self, ApiError> {
         match name {
             "image" => Ok(Self::Image),
@@ -241,7 +243,7 @@ impl Media {
     }
 }
 
-/// The address of a picture for the text of articles, which needs no place among the permanent files.
+/// The address of a picture for the text of articles, which does not count among the permanent files.
 ///
 /// See [WeChat Docs/上传图文消息图片](https://developers.weixin.qq.com/doc/service/api/material/permanent/api_uploadimage).
 pub(crate) fn article_picture(upload: &Upload<'_>, random: &mut Random) -> Result<String, ApiError> {

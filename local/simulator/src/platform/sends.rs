@@ -1,4 +1,4 @@
-//! The template messages sent lately: repeats by `client_msg_id`, and the same content twice.
+//! The template messages sent recently: repeats by `client_msg_id`, and the same content twice.
 
 use std::collections::{HashMap, VecDeque, hash_map::Entry};
 

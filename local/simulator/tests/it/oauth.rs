@@ -61,7 +61,7 @@ async fn exchange(stage: &Stage, code: &str) -> Value {
     sns(stage, "/sns/oauth2/access_token", &parameters).await
 }
 
-/// A browser that stays where it is told to go elsewhere.
+/// A browser that does not follow redirects.
 struct Browser(Client);
 
 impl Browser {

@@ -11,7 +11,8 @@ use std::{
 /// How long a process may take to end.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A command with nothing in its environment: a variable of whoever runs the tests, such as `FORWARD_URL`, would change them.
+/// A command with nothing in its environment: a variable of the person who runs the tests, such as `FORWARD_URL`, would
+/// change them.
 pub(crate) fn clean(program: &str) -> Command {
     let mut command = Command::new(program);
     command.env_clear().env("AWS_EC2_METADATA_DISABLED", "true");
@@ -87,7 +88,7 @@ impl Program {
         self.logs()
     }
 
-    /// Its exit code, once it has ended by itself.
+    /// The exit code of the program, once it has ended by itself.
     pub(crate) fn exit_code(&mut self) -> Option<i32> {
         let started = Instant::now();
         while started.elapsed() < PATIENCE {

@@ -43,7 +43,7 @@ async fn a_run_that_dies_loses_nothing_and_doubles_nothing() {
     assert!(bench.received(&openids).await.iter().all(|count| *count == 1));
 }
 
-/// What it had written down may have been sent, and nobody can ask WeChat for it any more.
+/// The messages that the run had claimed may have been sent, and WeChat would no longer recognise a repeat.
 #[tokio::test]
 async fn a_run_that_dies_leaves_seconds_of_its_pace_unknown() {
     for pace in [1, 20] {
@@ -54,7 +54,7 @@ async fn a_run_that_dies_leaves_seconds_of_its_pace_unknown() {
         let answered = bench.received(&openids).await.iter().sum::<usize>() as u64;
         bench.age(TEN_MINUTES).await;
         bench.stage.table.end_claims().await;
-        // It counts what the dead one has left before it sends.
+        // The second run counts what the dead one has left before it sends.
         kill_while_it_sends(&bench, 4).await;
         let claimed = 12 * u64::from(pace);
         let unknown = bench.totals().await.unknown;
@@ -88,7 +88,7 @@ async fn what_a_dead_run_sent_long_ago_is_counted_by_its_records_and_receipts_or
     assert!(totals.unknown >= 5 && totals.queued == 0, "{totals:?}");
     assert!(bench.received(&openids).await.iter().all(|count| *count <= 1));
 
-    // By choice they are sent again.
+    // A caller may order to send them again.
     bench.order(Order::Resend).await;
     bench.run_to_end(start(&bench.stage).await).await;
     let campaign = bench.campaign().await;

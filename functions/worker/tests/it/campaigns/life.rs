@@ -13,7 +13,7 @@ use wechat::{
 use super::{QUOTA, bench, expected, of, run};
 use crate::start;
 
-/// They go first, but slow answers to them must not hold a campaign up for a minute.
+/// Single messages go first, but slow answers to them must not hold a campaign up for a minute.
 #[tokio::test]
 async fn single_messages_that_hang_do_not_keep_a_campaign_from_beginning() {
     let bench = bench().await;

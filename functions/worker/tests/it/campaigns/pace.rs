@@ -61,7 +61,8 @@ async fn after_a_pause_no_message_goes_out_and_after_a_resume_the_rest_does() {
     assert!(bench.received(&openids).await.iter().all(|count| *count == 1));
 }
 
-/// Messages that WeChat refused for the token wait for the next one, which may take longer than a pause may.
+/// Messages that WeChat refused because of the token wait for the next token, longer than a pause may take to stop the
+/// sends.
 #[tokio::test]
 async fn a_message_that_waits_for_a_token_does_not_go_out_after_a_pause() {
     let bench = bench().await;

@@ -121,7 +121,7 @@ async fn without_an_answer_about_the_quota_it_goes_on() {
     assert_eq!(of(bench.totals().await), expected([("sent", 30)]));
 }
 
-/// A page of a gateway's, in the midst of good answers.
+/// A gateway answers one question about the quota with an HTML page.
 #[tokio::test]
 async fn an_unreadable_answer_about_the_quota_does_not_give_the_reserve_away() {
     let bench = bench().await;
@@ -139,7 +139,7 @@ async fn an_unreadable_answer_about_the_quota_does_not_give_the_reserve_away() {
     assert_eq!(bench.sends().await, 100);
 }
 
-/// The question about the quota comes first, and says no less than a message would.
+/// The question about the quota comes first, and its failure says as much as a message's.
 #[tokio::test]
 async fn what_keeps_the_quota_from_being_read_is_said() {
     for (errcode, waiting_for) in [

@@ -8,7 +8,8 @@ use wechat::campaign::{CampaignState, Order, Plan, WaitingFor};
 use super::{bench, expected, of, run};
 use crate::start;
 
-/// The contents are the caller's, so the campaign has to be mended or made anew; until then nobody else is bothered.
+/// The contents are the caller's, so the campaign has to be corrected or created again; until then WeChat is asked for
+/// nobody else.
 #[tokio::test]
 async fn a_refusal_of_everybody_stops_it_and_after_a_resume_the_others_get_their_message() {
     join_all([40249, 43116, 40037, 48001].map(async |errcode: i64| {

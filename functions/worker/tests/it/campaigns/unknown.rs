@@ -85,7 +85,7 @@ async fn a_stopped_campaign_that_resends_loses_nobody() {
     assert_eq!(bench.campaign().await.state, CampaignState::Stopped);
     assert!(stopped.unknown > 0 && stopped.queued > 0, "{stopped:?}");
 
-    // WeChat refuses those of whom a message may have arrived: that stays open.
+    // WeChat refuses repeats to recipients whom the message may have reached: their outcome stays unknown.
     bench.stage.wechat.clear_faults().await;
     bench
         .stage
@@ -131,7 +131,7 @@ async fn a_resend_that_is_cut_short_before_anybody_is_queued_goes_on_later() {
     assert_eq!(of(bench.totals().await), expected([("sent", 3)]));
 }
 
-/// A campaign that has ended, of whose messages nobody knows anything: WeChat took them, and its answers were lost.
+/// A campaign that has ended with all outcomes unknown: WeChat took the messages, and its answers were lost.
 async fn ended_without_answers(bench: &CampaignStage, openids: &[String]) {
     bench.started(Plan { pace: 20, ..plan() }, openids).await;
     // The first call is the question about the quota.
