@@ -94,7 +94,7 @@ pub enum Retry {
     NextMonth,
     /// When WeChat renews the quota; its pages do not say when.
     Later,
-    /// When the recipient has written to the account again.
+    /// When the recipient has acted towards the account again: written, tapped the menu, scanned a code or followed.
     AfterUserMessage,
     /// From the same address, when the account's administrator has confirmed the call in WeChat.
     AfterConfirmation,

@@ -2,7 +2,7 @@
 
 use super::{Callback, Content, Event};
 
-/// The scene of a binding's QR code is this and the binding's id.
+/// The prefix of the scene of a binding's QR code. The binding's id follows.
 pub const BINDING_SCENE: &str = "bind.";
 
 /// Characters of the longest scene. See [WeChat Docs/生成带参数二维码](https://developers.weixin.qq.com/doc/service/api/qrcode/qrcodes/api_createqrcode).

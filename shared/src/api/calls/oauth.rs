@@ -10,8 +10,8 @@ use crate::{
     digest::logged_openid,
 };
 
-/// An OAuth code: whoever has it and the AppSecret learns who the person is. Good for one exchange within some minutes.
-/// `Debug` does not show it.
+/// An OAuth code. With the AppSecret it reveals who the person is. Good for one exchange, within a few minutes. `Debug` does
+/// not show it.
 #[derive(Clone, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Code(String);
@@ -36,7 +36,7 @@ impl fmt::Debug for Code {
     }
 }
 
-/// Who a person is, as WeChat tells for a code. It never holds the person's own token. `Debug` shows digests.
+/// The identity that WeChat returns for a code. It never holds the person's own token. `Debug` shows digests.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct Identity {
     /// The person's openid, not empty.
