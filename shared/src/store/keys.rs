@@ -128,8 +128,8 @@ impl Table {
 }
 
 impl Table {
-    /// Returns the secret with which the relay signs its tokens: the stored one, or else `candidate`, which is stored then. Of two
-    /// callers at once both get the same.
+    /// Returns the secret with which the relay signs its tokens: the stored one, or else `candidate`, which is stored then.
+    /// Two callers at once get the same secret.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be read or written.
@@ -148,7 +148,7 @@ impl Table {
     }
 }
 
-/// Reads the relay's secret. One that could be guessed was not written by the relay.
+/// Reads the relay's secret. A secret short enough to guess was not written by the relay.
 fn relay_secret_in(stored: &AttributeValue) -> Result<Secret, StoreError> {
     let secret = stored
         .as_s()

@@ -142,7 +142,7 @@ impl Table {
         self.update_claimed(&self.pk(KIND), owner, expression, []).await
     }
 
-    /// Refuses while a run holds the claim of the menu. A change that takes no claim of its own looks here first.
+    /// Fails while a run holds the claim of the menu. A change without a claim of its own calls this first.
     ///
     /// # Errors
     /// [`MenuError`] when a run holds the claim, or the table cannot be read. The caller must then change nothing.
