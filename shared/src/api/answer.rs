@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn an_errcode_weighs_more_than_the_http_status() {
+    fn an_errcode_takes_precedence_over_the_http_status() {
         let read = |status, body: &str| read("/cgi-bin/x", false, status, body.as_bytes()).unwrap_err();
         let refused = read(
             StatusCode::BAD_GATEWAY,

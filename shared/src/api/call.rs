@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_expected_is_told_without_the_answer() {
+    fn an_unexpected_answer_is_not_quoted() {
         let error = decoded::<u64>(serde_json::json!("secret")).unwrap_err();
         assert!(!format!("{error:?}").contains("secret"));
     }

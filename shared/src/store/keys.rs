@@ -46,7 +46,7 @@ impl Table {
             .map(AttributeValue::as_m);
         let entries = entries
             .transpose()
-            .map_err(|_| StoreError::damaged("GetItem", "the keys are no map"))?;
+            .map_err(|_| StoreError::damaged("GetItem", "the keys are not a map"))?;
         let keys = entries.into_iter().flatten().map(|(id, entry)| {
             let key = entry.as_m().ok().and_then(|entry| read_key(id, entry));
             key.ok_or_else(|| StoreError::damaged("GetItem", format!("the key {id}")))

@@ -258,7 +258,7 @@ fn check_leaf(reader: &mut Reader, button: &Object<'_, '_>) {
     if let Some(kind) = kind.filter(|kind| CONSOLE_TYPES.contains(kind)) {
         let (names, named) = (names.join(", "), names.join("、"));
         let detail = format!(
-            "is {kind}, a button that only the console makes and no API takes back: use one of {names} \
+            "is {kind}, a button that only the console can create: use one of {names} \
              / {kind} 按钮只能在公众号后台创建，接口无法创建，请改用 {named}"
         );
         return reader.fault(&button.place.member("type"), detail);

@@ -279,7 +279,7 @@ fn no_text_forges_an_element() {
 }
 
 #[test]
-fn an_escaped_end_of_a_section_in_a_callbacks_text_is_that_end() {
+fn an_escaped_section_end_in_a_callbacks_text_is_unescaped() {
     let document = parse_callback("<Content><![CDATA[a]]]]><![CDATA[>b]]></Content>");
     assert_eq!(document.text("Content"), Some("a]]>b"));
 }

@@ -65,7 +65,7 @@ impl TableServer {
         *self.counter.1.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Its URL.
+    /// Returns the URL.
     #[must_use]
     pub fn endpoint(&self) -> String {
         self.server.endpoint()
