@@ -23,7 +23,7 @@ const APART: i64 = 1_000;
 #[derive(Clone, Debug)]
 pub struct DailyCounts(Arc<Shared>);
 
-/// Shared by those who count and by the write under way, which may outlive them.
+/// Shared by all clones and by the write in flight, which may outlive them.
 #[derive(Debug)]
 struct Shared {
     kind: Counted,

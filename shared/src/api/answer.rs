@@ -54,7 +54,7 @@ impl fmt::Display for Rejection {
     }
 }
 
-/// Parses an answer. The errcode precedes the HTTP status, which a relay may set. For `issues_tokens` see
+/// Parses an answer. The errcode takes precedence over the HTTP status, which a relay may set. For `issues_tokens` see
 /// [`super::Call::ISSUES_TOKENS`].
 ///
 /// # Errors

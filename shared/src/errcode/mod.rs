@@ -31,7 +31,7 @@ pub const NOT_A_FOLLOWER: i64 = 43004;
 /// The errcode for a caller whose address is not in the account's IP whitelist.
 /// See [WeChat Docs/IP白名单](https://developers.weixin.qq.com/doc/oplatform/developers/basic_func/ip_whitelist).
 pub const NOT_WHITELISTED: i64 = 40164;
-/// The codes that say so. WeChat's pages name other ones too.
+/// The codes for such an address: WeChat has several.
 const WHITELIST_CODES: [i64; 3] = [NOT_WHITELISTED, 45035, 61004];
 
 /// Who can fix a failure, and how.

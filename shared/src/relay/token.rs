@@ -10,6 +10,7 @@ use sha2::Sha256;
 use crate::{hex, secret::Secret};
 
 /// Seconds. The lifetime of a token, as long as that of WeChat's own.
+/// See [WeChat Docs/获取稳定版接口调用凭据](https://developers.weixin.qq.com/doc/service/api/base/api_getstableaccesstoken.html).
 pub const LIFETIME: i64 = 7_200;
 /// Bytes. The longest token.
 pub const LONGEST: usize = 512;

@@ -100,7 +100,7 @@ async fn answer(State(function): State<Arc<Mutex<Function>>>, parts: Parts, body
     response.body(Body::from(body)).unwrap()
 }
 
-/// Checks the JWT of a request as an authorizer of API Gateway does.
+/// Checks issuer, expiry, audience and scopes of a JWT as API Gateway's authorizer does, but not the signature.
 /// See [AWS Docs/JWT authorizers](https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-jwt-authorizer.html).
 fn authorize(parts: &Parts) -> Result<Value, (u16, &'static str)> {
     const UNAUTHORIZED: (u16, &str) = (401, "Unauthorized");

@@ -99,8 +99,8 @@ impl<S: Borrow<Stage>> CampaignStage<S> {
         totals
     }
 
-    /// Has `worker` run until `is_reached` says so, kills it then, and ends its lease: a run that has sent all messages looks for
-    /// their receipts for some seconds more.
+    /// Runs `worker` until `is_reached` is true, then kills it and ends its lease: a run that has sent all messages checks
+    /// for their receipts for some seconds more.
     pub async fn run_until<F: Future<Output = bool>>(&self, mut worker: Function, is_reached: impl Fn() -> F) {
         let reached = || async {
             tokio::time::sleep(LOOK_EVERY).await;
@@ -119,7 +119,7 @@ impl<S: Borrow<Stage>> CampaignStage<S> {
         self.stage().table.end_claims().await;
     }
 
-    /// Has `worker` run until the campaign has ended.
+    /// Runs `worker` until the campaign has ended.
     pub async fn run_to_end(&self, worker: Function) {
         self.run_until(worker, || async { self.campaign().await.state.has_ended() })
             .await;

@@ -65,8 +65,8 @@ impl Identity {
     }
 }
 
-/// Whether a flag is set. WeChat writes 1, and leaves the member out otherwise. What cannot be read counts as set, because
-/// nobody may be known by a made-up openid.
+/// Whether a flag is set. WeChat writes 1, and leaves the member out otherwise. An unreadable flag counts as set, because a
+/// made-up openid must not identify anybody.
 fn is_set(flag: &Value) -> bool {
     match flag {
         Value::Null => false,

@@ -1,4 +1,4 @@
-//! QR codes with a parameter (带参数二维码), whose scans the account is told of.
+//! QR codes with a parameter (带参数二维码), whose scans WeChat reports to the account.
 
 use std::fmt;
 
