@@ -22,7 +22,7 @@ impl Callback {
     }
 }
 
-/// Whether `text` can be a binding's id: letters, digits, `-` and `_`, at most [`LONGEST_SCENE`] of them.
+/// Whether `text` can be a binding's id: letters, digits, `-` and `_`, at most 64 of them.
 #[must_use]
 pub fn is_binding_id(text: &str) -> bool {
     let is_of_an_id = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
