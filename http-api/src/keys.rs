@@ -401,7 +401,7 @@ mod tests {
             assert_eq!(
                 stage.name("wk_b").await,
                 Err(504),
-                "the table's failure is told as such"
+                "the table's failure is reported as such"
             );
         }
         stage.store.state(|state| state.is_down = false);

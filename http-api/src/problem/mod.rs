@@ -362,7 +362,7 @@ impl Problem {
         Self::new(MAY_HAVE_BEEN_SENT, detail)
             .of_message(client_msg_id)
             .with_hint(
-                "Within 9 minutes of the first request a repeat sends nothing twice: the same request with the same \
+                "Within 9 minutes of the first request a retry sends no second message: the same request with the same \
              Idempotency-Key, or with this client_msg_id. \
              / 自首次请求起 9 分钟内重试不会重复发送：使用相同的 Idempotency-Key，或在请求中带上此 client_msg_id。",
             )
@@ -374,7 +374,7 @@ impl Problem {
     pub fn may_have_been_sent_once(why: &str) -> Self {
         let detail = caused("WeChat may have taken the message", "微信可能已受理该消息", why);
         let mut problem = Self::new(MAY_HAVE_BEEN_SENT, detail).with_hint(
-            "WeChat does not recognise a repeat of a customer-service message, so nothing repeats it, and a request with the same \
+            "WeChat does not recognise a retry of a customer-service message, so it is never retried, and a request with the same \
              Idempotency-Key gets this answer again. Check whether it has arrived; if not, send it with a new Idempotency-Key. \
              / 微信无法识别重复的客服消息，因此不会自动重发；相同 Idempotency-Key 的请求会再次得到此应答。请先确认用户是否已收到，未收到再换\
              新的 Idempotency-Key 重发。",
@@ -386,9 +386,9 @@ impl Problem {
     /// 504: WeChat may have accepted the message, and it is too late for a safe retry.
     #[must_use]
     pub fn outcome_unknown(client_msg_id: &str) -> Self {
-        let detail = "an earlier request with this Idempotency-Key ended without an answer of WeChat's, too long ago to \
-                      repeat it without the risk of a second message / 该幂等键的上一次请求结果未知，且已超过微信的去重时限";
-        let hint = "Ask the recipient, then send with a new Idempotency-Key if nothing came. \
+        let detail = "an earlier request with this Idempotency-Key ended without an answer from WeChat, too long ago to \
+                      retry it without the risk of a second message / 该幂等键的上一次请求结果未知，且已超过微信的去重时限";
+        let hint = "Ask the recipient, then send with a new Idempotency-Key if no message arrived. \
                     / 请先确认用户是否已收到，未收到再换新的 Idempotency-Key 重发。";
         Self::new(OUTCOME_UNKNOWN, detail)
             .of_message(client_msg_id)
