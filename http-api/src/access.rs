@@ -25,7 +25,7 @@ pub fn api_key<'a>(headers: &HeaderMap, keys: &'a [Secret]) -> Option<&'a Secret
     matching(bearer(headers)?, keys)
 }
 
-/// Returns the one of `keys` that `key` is. Compares with all of them, each in constant time.
+/// Returns the key of `keys` that equals `key`. Compares with all of them, each in constant time.
 pub(crate) fn matching<'a>(key: &str, keys: &'a [Secret]) -> Option<&'a Secret> {
     let compare = |known, candidate: &'a Secret| if candidate.matches(key) { Some(candidate) } else { known };
     keys.iter().fold(None, compare)
@@ -38,7 +38,7 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
 }
 
-/// A caller.
+/// A caller of `/api`.
 #[derive(Clone, Debug)]
 pub struct Caller {
     name: String,

@@ -1,10 +1,11 @@
 //! The keys that open `/api`: `API_KEYS`, and the keys that were made at run time, of which each instance keeps a copy.
 //!
-//! - A copy serves for 30 s, so a revoked key ends everywhere within that time. Without one that is younger no such key is
-//!   accepted: when the table cannot be read, the answer is the table's failure, not 401.
+//! - A copy serves for 30 s, so a revoked key ends everywhere within that time. When the copy is older and the table cannot
+//!   be read, no such key is accepted: the answer is the table's failure, not 401.
 //! - A key that the copy lacks is looked up before it is refused, so a new key works at once. An instance reads the table at
-//!   most once a second for that; requests that ask meanwhile wait for the next reading, and share it. Few wait: a stranger with
-//!   made-up keys would hold every instance that AWS gives the account. The others are told to ask again.
+//!   most once a second for that; requests that ask meanwhile wait for the next reading, and share it. Only a few may wait:
+//!   a stranger with made-up keys could otherwise hold every instance that AWS gives the account. The others get 503 with
+//!   `Retry-After`.
 //! - `API_KEYS` are compared first and never wait for the table.
 
 use std::{
@@ -31,19 +32,19 @@ use crate::{
 
 /// Milliseconds for which a copy of the keys serves.
 const FRESH_FOR: i64 = 30_000;
-/// Milliseconds between two readings: anyone can send a wrong key.
+/// Milliseconds between the starts of two readings: anyone can send a wrong key.
 const APART: i64 = 1_000;
-/// Requests that may wait for the next reading within [`WAITS_WITHIN`]: a new key is asked for once or twice.
+/// Requests that may wait for the next reading within [`WAITS_WITHIN`]: a new key needs one or two.
 const WAITS: u8 = 3;
 /// Milliseconds.
 const WAITS_WITHIN: i64 = 10_000;
-/// Seconds after which the others may ask again: the next reading is due.
+/// Seconds. The `Retry-After` of the others: by then the next reading is due.
 const ASK_AGAIN: u64 = 1;
 
 /// The future of a [`KeyStore`].
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, Problem>> + Send + 'a>>;
 
-/// Where the keys are that were made at run time.
+/// The store of the keys that were made at run time.
 pub trait KeyStore: fmt::Debug + Send + Sync {
     /// Reads all keys.
     fn keys(&self) -> StoreFuture<'_, Vec<ApiKey>>;
@@ -74,7 +75,7 @@ pub struct Keys {
     reading: tokio::sync::Mutex<()>,
 }
 
-/// What the readings have brought.
+/// The copy of the keys, and the state of the readings.
 #[derive(Debug)]
 struct Known {
     /// The copy, as the last successful reading brought it.
@@ -138,7 +139,7 @@ impl Keys {
         &self.api_keys
     }
 
-    /// Returns the caller of `request`. `None` when nothing shows who it is.
+    /// Returns the caller of `request`. `None` when neither a key nor a JWT shows who it is.
     ///
     /// # Errors
     /// [`Problem`] when the request has a key that was made at run time, and the keys cannot be read.
@@ -151,10 +152,10 @@ impl Keys {
         Ok(request.jwt().as_ref().map(Caller::of_jwt))
     }
 
-    /// Returns the holder of `key`. `None` when it is no key.
+    /// Returns the holder of `key`. `None` when it is not a valid key.
     ///
     /// # Errors
-    /// [`Problem`] when it may have been made at run time, and the keys cannot be read.
+    /// [`Problem`] when the key may have been made at run time, and the keys cannot be read.
     pub async fn holder(&self, key: &str) -> Result<Option<Caller>, Problem> {
         if let Some(key) = matching(key, &self.api_keys) {
             return Ok(Some(Caller::root(key)));
@@ -162,8 +163,8 @@ impl Keys {
         if !key.starts_with(KEY_PREFIX) {
             return Ok(None);
         }
-        // The time of the comparison tells something about stored digests at most, and nobody can choose a key by the beginning
-        // of its SHA-256.
+        // Not in constant time: the time reveals at most a part of a stored digest, and nobody can choose a key by the
+        // beginning of its SHA-256.
         let digest = sha256_hex(key.as_bytes());
         self.find(|key| key.digest == digest).await
     }
@@ -176,7 +177,7 @@ impl Keys {
         self.find(|key| key.id == id).await
     }
 
-    /// Returns the holder of the one of `API_KEYS` that `is_meant`.
+    /// Returns the holder of the first of `API_KEYS` for which `is_meant` is true.
     pub fn root(&self, is_meant: impl Fn(&Secret) -> bool) -> Option<Caller> {
         let key = self.api_keys.iter().find(|key| is_meant(key))?;
         Some(Caller::root(key))
@@ -188,12 +189,12 @@ impl Keys {
             return Ok(found);
         }
         let _turn = self.reading.lock().await;
-        // A reading that was under way has ended.
+        // A reading may have ended while this request waited for the lock.
         let (found, _) = self.fresh(&is_meant);
         if found.is_some() {
             return Ok(found);
         }
-        // Whoever asks with this key is not known, and may never be.
+        // The caller is unknown so far, so the failure must reveal nothing private.
         self.read_after(begun).await.map_err(Problem::public)?;
         Ok(lock(&self.known).holder(&is_meant))
     }
@@ -208,7 +209,7 @@ impl Keys {
     }
 
     /// Reads the keys, unless a reading has ended that began after the one with the number `begun`. A key may have been made
-    /// while that one was under way, so it is not enough to refuse a key.
+    /// while reading `begun` was in flight, so that reading cannot prove that a key does not exist.
     async fn read_after(&self, begun: u64) -> Result<(), Problem> {
         let ((number, failure), last) = {
             let known = lock(&self.known);
@@ -243,8 +244,8 @@ impl Keys {
         Ok(())
     }
 
-    /// Begins to note that the caller has used its key today, best effort and once a day: at most once for each reading
-    /// until a reading shows it.
+    /// Starts to record that the caller's key was used today, best effort. Tries at most once for each reading, until a
+    /// reading shows today's use.
     pub fn note_use(&self, caller: &Caller) -> Option<InFlight> {
         let key = caller.key()?;
         let today = beijing_day(self.clock.now());
@@ -262,7 +263,7 @@ impl Keys {
 
 fn too_many_unknown() -> Problem {
     Problem::busy(
-        "too many requests come with keys that are not known here / 携带未知密钥的请求过多",
+        "too many requests come with unknown API keys / 携带未知密钥的请求过多",
         ASK_AGAIN,
     )
 }
@@ -393,14 +394,14 @@ mod tests {
         let problem = stage.keys.caller(&request("wk_a", false)).await.unwrap_err();
         assert_eq!(problem.into_response().headers()["retry-after"], "1");
         stage.clock.advance(1);
-        assert!(stage.name("wk_a").await.unwrap().is_some(), "asked again as told");
+        assert!(stage.name("wk_a").await.unwrap().is_some(), "retried as told");
         stage.store.state(|state| state.is_down = true);
         stage.clock.advance(1);
         for _ in 0..2 {
             assert_eq!(
                 stage.name("wk_b").await,
                 Err(504),
-                "the table's failure is told as such"
+                "the table's failure is reported as such"
             );
         }
         stage.store.state(|state| state.is_down = false);

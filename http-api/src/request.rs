@@ -25,14 +25,14 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(25);
 /// Milliseconds. The gateway gives up on older requests, so an older time comes from clock skew or a sample event.
 const GATEWAY_TIMEOUT: i64 = 30_000;
 
-/// Whose an accepted JWT is. A claim that it lacks is empty.
+/// The claims of an accepted JWT. A missing claim is empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Jwt {
     /// `iss`.
     pub issuer: String,
     /// `sub`.
     pub subject: String,
-    /// `scope`, or `scp` with issuers that call it so.
+    /// `scope` or `scp`: issuers use either name.
     pub scopes: Vec<String>,
 }
 
@@ -133,7 +133,7 @@ impl Request {
         self.body.clone()
     }
 
-    /// Sets the body: a gateway in this process need not encode a file to pass it on.
+    /// Sets the body, so that a gateway in this process can pass a file on without encoding it.
     #[must_use]
     pub fn with_body(mut self, body: Bytes) -> Self {
         self.body = body;
@@ -447,7 +447,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_event_of_the_http_api_is_refused() {
+    fn an_event_of_another_api_is_refused() {
         let rest_api =
             json!({"httpMethod": "POST", "path": "/webhook", "headers": {}, "body": "", "requestContext": {}});
         for event in [

@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_travel_in_base64() {
+    fn bytes_that_are_not_text_travel_in_base64() {
         let answer = |body: &[u8]| {
             let response = GatewayResponse::from(Response::new(body.to_vec()));
             let answer = serde_json::to_value(response).unwrap();

@@ -15,7 +15,7 @@ use crate::{
 /// Bytes. The limit of a request's body.
 pub const BODY_LIMIT: usize = 256 * 1024;
 
-/// The segments of an unknown path in logs.
+/// How many segments of an unknown path are logged, the empty one before the first slash included.
 const LOGGED_SEGMENTS: usize = 6;
 
 /// The future of a handler.
@@ -138,8 +138,8 @@ impl<'a> ApiRequest<'a> {
         self.request.query_value(name)
     }
 
-    /// Reads the query parameter `cursor`, by which a list goes on after its last page. `None`, also when it is empty, for the first
-    /// page.
+    /// Reads the query parameter `cursor`, which names the next page of a list. `None` for the first page, also when the
+    /// parameter is empty.
     ///
     /// # Errors
     /// [`Problem`] 400 when no earlier page returned the cursor.
@@ -295,8 +295,8 @@ pub(crate) fn pattern<A>(tables: &[&[Route<A>]], path: &str) -> Option<&'static 
     Some(route.path)
 }
 
-/// Returns an unknown path for the log: its first segments, those that stand in no path of `known` replaced, because they may
-/// be ids and codes of a path that was almost right.
+/// Returns an unknown path for the log: its first segments. A segment that occurs in no path of `known` becomes `*`, because
+/// it may be an id or a code in a misspelt path.
 pub(crate) fn redacted(known: &[String], path: &str) -> String {
     let is_known = |segment: &str| known.iter().any(|path| path.split('/').any(|known| known == segment));
     let segments = path.split('/').take(LOGGED_SEGMENTS);
@@ -469,7 +469,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slip_in_a_path_is_told_what_was_meant() {
+    fn a_misspelt_path_gets_a_suggestion() {
         let detail = |path| no_such_path(&paths(ROUTES), path).detail().to_owned();
         assert!(detail("/api/meun").contains("did you mean /api/menu?"));
         assert!(detail("/api/Menu/").contains("是否想写 /api/menu？"));
@@ -477,7 +477,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_is_not_json_is_told_by_what_it_is() {
+    fn a_body_that_is_not_json_is_named_for_what_it_is() {
         let detail = |body: &[u8]| json(body).unwrap_err().detail().to_owned();
         assert!(detail(b"").contains("is empty"));
         assert!(detail("\u{feff}{}".as_bytes()).contains("BOM"));

@@ -27,7 +27,7 @@ pub trait Api: Debug + Send + Sync + Sized + 'static {
     /// Returns the clock.
     fn clock(&self) -> &dyn Clock;
 
-    /// Returns the paths, parameters in braces, of which the nearest is suggested to a caller of an unknown path.
+    /// Returns the known paths, with parameters in braces. A caller of an unknown path gets the nearest one as a suggestion.
     fn known_paths(&self) -> Vec<String> {
         routes::paths(Self::ROUTES)
     }
@@ -40,7 +40,7 @@ pub trait Api: Debug + Send + Sync + Sized + 'static {
 }
 
 /// Runs a function behind `/api` until Lambda ends it. A wrong key triggers a new read of the secret before the refusal.
-/// Without a state, every request gets the reason.
+/// Without a state, every request is answered with the reason.
 ///
 /// # Errors
 /// [`lambda_runtime::Error`] when Lambda's Runtime API cannot be used.
@@ -58,7 +58,7 @@ pub async fn run_api<A: Api + State>(live: &Live<A>) -> Result<(), lambda_runtim
     .await
 }
 
-/// Whose a request is. `None` when nothing shows it, an error when the keys cannot be read.
+/// The caller of a request. `None` when neither a key nor a JWT shows one, an error when the keys cannot be read.
 type Authorized = Result<Option<Caller>, Problem>;
 
 /// Returns the state to serve `request` with, and its caller.
@@ -82,12 +82,12 @@ pub async fn serve<A: Api>(app: &A, request: &Request) -> Response<String> {
     answer(app, request, authorize(app, request).await).await
 }
 
-/// Whether the answer to `request` depends on more than its head: callers who may not call are refused without their body.
+/// Whether the answer to `request` needs its body. Strangers are refused without it, and open routes do not read it.
 pub async fn needs_body<A: Api>(app: &A, request: &Request) -> bool {
     matches!(authorize(app, request).await, Ok(Some(_)))
 }
 
-/// Returns the caller of `request`. An open route needs none, so its caller is not looked for.
+/// Returns the caller of `request`. Skips the look-up for an open route, which needs no caller.
 async fn authorize<A: Api>(app: &A, request: &Request) -> Authorized {
     if is_open::<A>(request) {
         return Ok(None);
@@ -113,7 +113,8 @@ async fn answer<A: Api>(app: &A, request: &Request, caller: Authorized) -> Respo
         noting.ends_within(NOTE_BUDGET).await;
     }
     let millis = app.clock().now_millis() - started;
-    // A path may hold ids and codes: its pattern is logged. An unknown path may hold anything: a stranger's is not logged.
+    // A path may hold ids and codes, so its pattern is logged instead. An unknown path may hold anything, so a stranger's is
+    // not logged.
     let unknown = || {
         key.is_some()
             .then(|| routes::redacted(&app.known_paths(), request.path()))

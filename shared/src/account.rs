@@ -70,8 +70,8 @@ impl Account {
         self.attempt_in_turn(call, deadline, || async { true }).await
     }
 
-    /// As [`Self::attempt`], but waits for `turn` before each request to WeChat, when it has the token, which may have taken long.
-    /// Asks no more once `turn` returns `false`.
+    /// As [`Self::attempt`], but awaits `turn` before each request to WeChat, after the search for the token, which may take
+    /// long. Makes no more requests once `turn` returns `false`.
     ///
     /// # Errors
     /// [`CallError`] when the call fails or there is no token; its cause is [`ApiError::OutOfTime`] when `turn` returns `false`.
@@ -122,7 +122,7 @@ impl Account {
             self.client.pass(call, &token, deadline).await
         });
         let mut answer = answer.await?;
-        // Another instance may have a newer one, which this process has not seen.
+        // Another instance may have a newer token, which this process has not seen.
         if answer.shows_another_token() {
             let item = self.table.token().await.map_err(|error| failed(error.into(), true))?;
             if let Some(token) = item.token {

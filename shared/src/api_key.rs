@@ -8,7 +8,7 @@ pub const KEY_PREFIX: &str = "wk_";
 /// A right that a route needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// Send messages, and read what became of them.
+    /// Send messages, and read their outcomes.
     Send,
     /// Run campaigns.
     Campaigns,
@@ -72,8 +72,8 @@ impl Grants {
         templates.is_none_or(|templates| templates.iter().any(|allowed| allowed == template_id))
     }
 
-    /// Whether the caller may call `path` through the relay, or give that path to another key. A path allows itself and what
-    /// is below it; one that ends in `/` only what is below.
+    /// Whether the caller may call `path` through the relay, or give that path to another key. A path allows itself and
+    /// everything below it. A path that ends in `/` allows only what is below it.
     #[must_use]
     pub fn allows_path(&self, path: &str) -> bool {
         let covers = |allowed: &String| {

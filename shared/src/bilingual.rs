@@ -5,7 +5,7 @@ use std::fmt::Display;
 /// Separates the halves.
 const HALVES: &str = " / ";
 
-/// Returns the English and the Chinese half of a sentence. One without halves is both.
+/// Returns the English and the Chinese half of a sentence. A sentence without halves is returned twice.
 #[must_use]
 pub fn halves(sentence: &str) -> (&str, &str) {
     sentence.split_once(HALVES).unwrap_or((sentence, sentence))

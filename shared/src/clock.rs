@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_deadline_and_a_limit_the_sooner_counts() {
+    fn the_sooner_of_a_deadline_and_a_limit_counts() {
         let deadline = Deadline::from_lambda(NOW as u64 + 5_000, NOW);
         assert_eq!(deadline.within(NOW, EIGHT), deadline);
         let limited = Deadline::NONE.within(NOW, EIGHT);

@@ -1,7 +1,7 @@
-//! Counts of a day in Beijing, kept in the table: what the relay has passed on, which messages have arrived.
+//! Daily counts (Beijing time), kept in the table: the relay's calls and the outcomes of messages.
 //!
-//! A count is written at once, until a process has used up its burst; then the counts of a second are written together. A process
-//! that ends before that forgets them, so counts are for people, not for accounts.
+//! A count is written at once, until a process has used up its burst; then the counts of a second are written together. A
+//! process that ends before that loses them, so the counts give an overview, and nothing may be billed by them.
 
 use std::{
     collections::BTreeMap,
@@ -16,14 +16,14 @@ use crate::{
     store::{Counted, Table},
 };
 
-/// Milliseconds after which a process may write once more.
+/// Milliseconds between two writes of a process that has used up its burst.
 const APART: i64 = 1_000;
 
 /// The counts of one kind. Clones are the same counts.
 #[derive(Clone, Debug)]
 pub struct DailyCounts(Arc<Shared>);
 
-/// Shared by those who count and by the write under way, which may outlive them.
+/// Shared by all clones and by the write in flight, which may outlive them.
 #[derive(Debug)]
 struct Shared {
     kind: Counted,
@@ -36,11 +36,11 @@ struct Shared {
 
 #[derive(Debug)]
 struct State {
-    /// What is not written, by name.
+    /// The counts that are not written yet, by name.
     waiting: BTreeMap<String, u64>,
     /// Milliseconds. When the writes so far would have ended at one a second.
     paid_until: i64,
-    /// Whether a task writes what waits, also what comes while it does.
+    /// Whether a task is writing. It also writes the counts that arrive meanwhile.
     is_writing: bool,
 }
 
@@ -61,8 +61,8 @@ impl DailyCounts {
         }))
     }
 
-    /// Counts one `name`, of ASCII letters, digits and `_`. Returns the write of it, if that begins at once.
-    #[must_use = "who may be frozen after the answer waits for the write"]
+    /// Counts one `name`, of ASCII letters, digits and `_`. Returns the write, if it starts at once.
+    #[must_use = "a process that may be frozen after its answer waits for the write"]
     pub fn count(&self, name: &str) -> Option<InFlight> {
         let mut state = lock(&self.0.state);
         *state.waiting.entry(name.to_owned()).or_default() += 1;

@@ -1,5 +1,5 @@
-//! Work in flight that requests share, such as one read or one write. It runs in its own task, so it goes on when no request waits
-//! any longer.
+//! Work in flight that requests share, such as one read or one write. It runs in its own task, so it goes on even when no
+//! request waits for it.
 
 use std::time::Duration;
 
@@ -29,19 +29,19 @@ impl InFlight {
         Self(ended)
     }
 
-    /// Whether it is in flight.
+    /// Whether the work is in flight.
     #[must_use]
     pub fn is_running(&self) -> bool {
         // The task drops its end of the channel when it ends or panics; `has_changed` is an error from then on.
         self.0.has_changed().is_ok()
     }
 
-    /// Waits for its end.
+    /// Waits for the end of the work.
     pub async fn ended(mut self) {
         while self.0.changed().await.is_ok() {}
     }
 
-    /// Whether it ends within `budget`.
+    /// Whether the work ends within `budget`.
     pub async fn ends_within(self, budget: Duration) -> bool {
         tokio::time::timeout(budget, self.ended()).await.is_ok()
     }

@@ -1,4 +1,4 @@
-//! Web authorisation (网页授权): who is the person whose browser has brought a code? Only `token-refresher` can ask WeChat,
+//! Web authorisation (网页授权): identifies the person whose browser has brought a code. Only `token-refresher` can ask WeChat,
 //! because the exchange takes the AppSecret.
 //! See [WeChat Docs/网页授权](https://developers.weixin.qq.com/doc/offiaccount/OA_Web_Apps/Wechat_webpage_authorization.html).
 

@@ -31,7 +31,7 @@ impl Hosts {
         hosts.collect::<Result<_, _>>().map(Self)
     }
 
-    /// Whether there are none.
+    /// Whether the list is empty.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -45,17 +45,17 @@ impl Hosts {
 /// Why an address is not one of the team's pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PageError {
-    /// It is not an address that every browser reads in the same way.
+    /// The text is not an address that every browser reads in the same way.
     #[error(
         "must be an https address without user name, backslash, control character or trailing dot in its host, at most \
          {LONGEST} bytes (http for 127.0.0.1 and localhost) \
          / 应为 https 地址，不含用户名、反斜杠与控制字符，主机名不以点结尾，最长 {LONGEST} 字节（仅 127.0.0.1 与 localhost 可用 http）"
     )]
     Malformed,
-    /// Its host is not in the list.
+    /// The host is not in the list.
     #[error("has a host that is not in the list of allowed hosts / 的主机不在允许列表中")]
     OtherHost,
-    /// It names a port.
+    /// The address names a port.
     #[error("must not name a port / 不能带端口")]
     Port,
 }
@@ -80,7 +80,7 @@ impl PageUrl {
     /// allowed too.
     ///
     /// # Errors
-    /// [`PageError`].
+    /// [`PageError`] when `address` is malformed or not one of the team's pages.
     pub fn parse(address: &str, hosts: &Hosts) -> Result<Self, PageError> {
         if address.len() > LONGEST || address.contains(|c: char| c.is_control() || c == '\\') {
             return Err(PageError::Malformed);
@@ -116,8 +116,8 @@ impl PageUrl {
         &self.0
     }
 
-    /// Returns the address with the query parameter `name`, which replaces those of this name. The rest stays to the letter;
-    /// what a header cannot hold is percent-encoded, as a browser would.
+    /// Returns the address with the query parameter `name`, which replaces all parameters of this name. The rest stays
+    /// unchanged, except that characters that a header cannot hold are percent-encoded, as a browser does.
     #[must_use]
     pub fn with_parameter(&self, name: &str, value: &str) -> String {
         let (page, fragment) = self
@@ -206,7 +206,7 @@ fn is_host(text: &str) -> bool {
     text.split('.').all(is_label)
 }
 
-/// Whether what is sent to `url` is safe on its way: the scheme is https, or http to this machine.
+/// Whether data on its way to `url` is protected: the scheme is https, or http to this machine.
 pub(crate) fn is_https_or_local(url: &Url) -> bool {
     match url.scheme() {
         "https" => url.has_host(),

@@ -13,7 +13,7 @@ pub fn bytes<const N: usize>() -> [u8; N] {
     bytes
 }
 
-/// Whether `text` could be one that [`hex()`] returned.
+/// Whether [`hex()`] could have returned `text`.
 #[must_use]
 pub fn is_hex<const N: usize>(text: &str) -> bool {
     let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);

@@ -127,7 +127,8 @@ impl Reply {
     }
 
     /// This reply as customer-service messages in WeChat's JSON, without their recipient: one, or for a text longer than
-    /// [`TEXT_LIMIT`] several. Of several articles WeChat shows the first. None hands the user over to an agent.
+    /// [`TEXT_LIMIT`] several. Keeps only the first of several articles: WeChat refuses more. Empty for a hand-over to an
+    /// agent, which is not a message.
     /// See [WeChat Docs/发送客服消息](https://developers.weixin.qq.com/doc/service/api/customer/message/api_sendcustommessage).
     #[must_use]
     pub fn to_custom(&self) -> Vec<Map<String, Value>> {
@@ -306,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_reply_is_the_one_of_the_field() {
+    fn a_text_reply_has_the_xml_that_works_in_the_field() {
         assert_eq!(
             xml(json!({"type": "text", "content": "你好"})),
             "<xml><ToUserName><![CDATA[oUser]]></ToUserName><FromUserName><![CDATA[gh_1]]></FromUserName>\

@@ -1,4 +1,4 @@
-//! What the functions that send messages have in common: how a send fared, and what is recorded of it.
+//! What the functions that send messages have in common: the outcome of a send, and its record.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::{
 /// See [WeChat Docs/发送模板消息](https://developers.weixin.qq.com/doc/service/api/notify/template/api_sendtemplatemessage).
 pub const REPEAT_IS_SAFE_FOR: i64 = 9 * 60;
 
-/// How a send fared.
+/// The outcome of a send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// WeChat accepted the message.
@@ -80,7 +80,7 @@ pub const fn refusal(error: &CallError) -> Option<&Rejection> {
     }
 }
 
-/// What keeps WeChat from taking any message now. It ends by itself, or by a change of the set-up.
+/// Why WeChat takes no message at all now. An obstacle ends by itself, or by a change of the set-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Obstacle {
     /// The day's quota is used up.
@@ -96,7 +96,7 @@ pub enum Obstacle {
 }
 
 impl Obstacle {
-    /// Returns what an errcode says stands in the way. `None` for a refusal of the message, the recipient or the account.
+    /// Returns the obstacle that an errcode reports. `None` for a refusal of the message, the recipient or the account.
     #[must_use]
     pub fn of(errcode: i64) -> Option<Self> {
         let entry = errcode::lookup(errcode);
@@ -135,7 +135,7 @@ pub fn is_unfollowed(error: &CallError) -> bool {
 pub enum QuotaToday {
     /// WeChat's answer.
     Known(Quota),
-    /// WeChat does not tell this account.
+    /// WeChat does not tell this account its quota.
     NotTold,
     /// There is no answer now, for this reason. `None` when WeChat took too long.
     NoAnswer(Option<CallError>),
@@ -162,7 +162,7 @@ impl QuotaToday {
     }
 }
 
-/// The HTTP statuses for a path that there is not, or that a proxy does not let through.
+/// The HTTP statuses for a path that does not exist, or that a proxy blocks.
 const REFUSED_PATH: [u16; 4] = [400, 403, 404, 405];
 
 /// Whether the same question would fail again: WeChat refuses it, or there is no such path.

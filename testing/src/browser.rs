@@ -10,7 +10,7 @@ use crate::{
 /// The `PUBLIC_URL` of a function whose pages a [`Browser`] opens.
 pub const PUBLIC_URL: &str = "https://wechat.example.com";
 
-/// A browser: what it sends along after an answer.
+/// A browser, which keeps the cookies of answers.
 #[derive(Clone, Debug, Default)]
 pub struct Browser {
     cookies: Vec<String>,
@@ -28,7 +28,7 @@ impl Browser {
         response
     }
 
-    /// The request by which it opens an address of the bundle.
+    /// Returns the request with which the browser opens an address of the bundle.
     #[must_use]
     pub fn request(&self, address: &str) -> Request {
         let path = address.strip_prefix(PUBLIC_URL).unwrap_or(address);

@@ -1,5 +1,6 @@
-//! The stage of all tests. A [`Stage`] is a WeChat, a table and the AWS services around a function; a [`Function`] is a built
-//! binary on a Lambda Runtime API; [`event`] makes what API Gateway and WeChat hand over. Whatever cannot be set up panics.
+//! The stage of all tests. A [`Stage`] is a WeChat, a table and the AWS services around a function; a [`Function`] is a
+//! built binary on a Lambda Runtime API; [`event`] makes what API Gateway and WeChat hand over. A stage that cannot be set
+//! up panics.
 //!
 //! The stage knows the bundle from outside only: its processes, the attributes of its table, its HTTP. A [`CampaignStage`] makes
 //! and reads campaigns through the functions' own store: their ledgers are too much to write twice.

@@ -1,4 +1,4 @@
-//! A clock in the test's hand.
+//! A clock that a test moves.
 
 use std::{
     future::Future,
@@ -23,7 +23,7 @@ pub struct ManualClock {
 }
 
 impl ManualClock {
-    /// At the machine's time.
+    /// Creates a clock at the machine's time.
     #[must_use]
     pub fn new() -> Arc<Self> {
         Arc::new(Self {
@@ -37,7 +37,7 @@ impl ManualClock {
         self.millis.fetch_add(seconds * 1000, Ordering::SeqCst);
     }
 
-    /// How long it was slept on, each time.
+    /// Returns every sleep, in order.
     #[must_use]
     pub fn sleeps(&self) -> Vec<Duration> {
         lock(&self.sleeps).clone()

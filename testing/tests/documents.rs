@@ -1,5 +1,5 @@
-//! What the documents say of the tree is so: every test, file and heading that they name exists, every dependency is accounted
-//! for, and every guide is there in both languages.
+//! The documents agree with the tree: every test, file and heading that they name exists, every dependency is accounted for,
+//! and every guide is there in both languages.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -46,7 +46,7 @@ fn members() -> Vec<PathBuf> {
     members
 }
 
-/// What stands between backticks.
+/// Returns the texts between backticks.
 fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }

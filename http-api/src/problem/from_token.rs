@@ -47,7 +47,7 @@ impl Problem {
         problem.for_operators()
     }
 
-    /// Creates the problem of a run of token-refresher that brought nothing. `now` is in epoch seconds.
+    /// Creates the problem of a run of token-refresher that brought no token. `now` is in epoch seconds.
     fn from_run(error: &RefreshRequestError, detail: String, now: i64) -> Self {
         match error {
             RefreshRequestError::Failed {
@@ -63,7 +63,7 @@ impl Problem {
             }
             RefreshRequestError::Timeout | RefreshRequestError::NoAnswer(_) => Self::timeout(detail),
             RefreshRequestError::Lost(_) => Self::timeout(detail).with_hint(
-                "Ask again; if it stays so, check TOKEN_REFRESHER_FUNCTION, AWS_REGION and the way to AWS Lambda. \
+                "Retry; if the failure persists, check TOKEN_REFRESHER_FUNCTION, AWS_REGION and the network to AWS Lambda. \
                  / 请稍后重试；若一直如此，请检查 TOKEN_REFRESHER_FUNCTION、AWS_REGION 以及到 AWS Lambda 的网络。",
             ),
             RefreshRequestError::BadAnswer(_) => Self::bad_answer(detail),

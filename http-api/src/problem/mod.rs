@@ -114,7 +114,7 @@ struct Members {
     /// The value of the header `Allow`.
     #[serde(skip)]
     allow: Option<String>,
-    /// What stands for `detail` and `hint` where these name addresses, roles or tables, and the caller is not known.
+    /// Replaces `detail` and `hint` for an unknown caller, when these name addresses, roles or tables.
     #[serde(skip)]
     public: Option<Public>,
     /// Every fault of the body, at most 100.
@@ -273,13 +273,13 @@ impl Problem {
         Self::new(IN_PROGRESS, detail).with_retry_after(retry_after)
     }
 
-    /// 409: the state of what the request is about does not allow it.
+    /// 409: the current state of the target does not allow the request.
     #[must_use]
     pub fn conflict(detail: impl Into<String>) -> Self {
         Self::new(CONFLICT, detail)
     }
 
-    /// 409: there are as many as there may be.
+    /// 409: the limit is reached.
     #[must_use]
     pub fn too_many(detail: impl Into<String>) -> Self {
         Self::new(TOO_MANY, detail)
@@ -359,20 +359,20 @@ impl Problem {
         Self::new(MAY_HAVE_BEEN_SENT, detail)
             .of_message(client_msg_id)
             .with_hint(
-                "Within 9 minutes of the first request a repeat sends nothing twice: the same request with the same \
+                "Within 9 minutes of the first request a retry sends no second message: the same request with the same \
              Idempotency-Key, or with this client_msg_id. \
              / 自首次请求起 9 分钟内重试不会重复发送：使用相同的 Idempotency-Key，或在请求中带上此 client_msg_id。",
             )
     }
 
-    /// 504: WeChat may have accepted the message, and recognises no repeat of it. `why` is a sentence in English and Chinese. Has
-    /// no `Retry-After` and no errcode, as [`Self::may_have_been_sent`].
+    /// 504: WeChat may have accepted the message, and cannot recognise a retry of it. `why` is a sentence in English and
+    /// Chinese. Has no `Retry-After` and no errcode, as [`Self::may_have_been_sent`].
     #[must_use]
     pub fn may_have_been_sent_once(why: &str) -> Self {
         let detail = caused("WeChat may have taken the message", "微信可能已受理该消息", why);
         let mut problem = Self::new(MAY_HAVE_BEEN_SENT, detail).with_hint(
-            "WeChat does not recognise a repeat of a customer-service message, so nothing repeats it, and a request with the same \
-             Idempotency-Key gets this answer again. Look whether it has arrived; if not, send it with a new Idempotency-Key. \
+            "WeChat does not recognise a retry of a customer-service message, so it is never retried, and a request with the same \
+             Idempotency-Key gets this answer again. Check whether it has arrived; if not, send it with a new Idempotency-Key. \
              / 微信无法识别重复的客服消息，因此不会自动重发；相同 Idempotency-Key 的请求会再次得到此应答。请先确认用户是否已收到，未收到再换\
              新的 Idempotency-Key 重发。",
         );
@@ -383,23 +383,24 @@ impl Problem {
     /// 504: WeChat may have accepted the message, and it is too late for a safe retry.
     #[must_use]
     pub fn outcome_unknown(client_msg_id: &str) -> Self {
-        let detail = "an earlier request with this Idempotency-Key ended without an answer of WeChat's, too long ago to \
-                      repeat it without the risk of a second message / 该幂等键的上一次请求结果未知，且已超过微信的去重时限";
-        let hint = "Ask the recipient, then send with a new Idempotency-Key if nothing came. \
+        let detail = "an earlier request with this Idempotency-Key ended without an answer from WeChat, too long ago to \
+                      retry it without the risk of a second message / 该幂等键的上一次请求结果未知，且已超过微信的去重时限";
+        let hint = "Ask the recipient, then send with a new Idempotency-Key if no message arrived. \
                     / 请先确认用户是否已收到，未收到再换新的 Idempotency-Key 重发。";
         Self::new(OUTCOME_UNKNOWN, detail)
             .of_message(client_msg_id)
             .with_hint(hint)
     }
 
-    /// Sets what anybody may see in place of `detail` and `hint`.
+    /// Sets the text that an unknown caller sees instead of `detail` and `hint`.
     fn with_public(mut self, detail: impl Into<String>, hint: Option<String>) -> Self {
         let detail = detail.into();
         self.0.public = Some(Public { detail, hint });
         self
     }
 
-    /// Keeps `detail` and `hint` for operators, since they name what is behind the bundle, unless it was said what anybody may see.
+    /// Hides `detail` and `hint` from unknown callers, since they name what is behind the bundle. A problem that already has
+    /// a public text keeps it.
     fn for_operators(self) -> Self {
         if self.0.public.is_some() {
             return self;
@@ -410,8 +411,8 @@ impl Problem {
         )
     }
 
-    /// Returns what a caller who is not known may see: status, errcode and its meaning. The address to whitelist, WeChat's errmsg,
-    /// and the names of roles and tables are logged in its place.
+    /// Returns what an unknown caller may see: status, errcode and its meaning. The address to whitelist, WeChat's errmsg,
+    /// and the names of roles and tables are logged instead.
     #[must_use]
     pub fn public(mut self) -> Self {
         if let Some(Public { detail, hint }) = self.0.public.take() {
@@ -420,7 +421,7 @@ impl Problem {
                 hint = self.0.hint,
                 errcode = self.0.errcode,
                 errmsg = self.0.errmsg,
-                "a caller who is not known is not told this"
+                "hidden from an unknown caller"
             );
             self.0.detail = detail;
             self.0.hint = hint;

@@ -54,7 +54,7 @@ impl fmt::Display for Rejection {
     }
 }
 
-/// Parses an answer. The errcode precedes the HTTP status, which a relay may set. For `issues_tokens` see
+/// Parses an answer. The errcode takes precedence over the HTTP status, which a relay may set. For `issues_tokens` see
 /// [`super::Call::ISSUES_TOKENS`].
 ///
 /// # Errors
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn an_errcode_weighs_more_than_the_http_status() {
+    fn an_errcode_takes_precedence_over_the_http_status() {
         let read = |status, body: &str| read("/cgi-bin/x", false, status, body.as_bytes()).unwrap_err();
         let refused = read(
             StatusCode::BAD_GATEWAY,

@@ -63,7 +63,7 @@ pub(super) fn holding(pointer: &str, answer: Value) -> Result<Value, Unexpected>
     }
 }
 
-/// Reads a count that WeChat sends as a number or as text. One below 0 is 0.
+/// Reads a count that WeChat sends as a number or as text. A negative count is 0.
 pub(super) fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_expected_is_told_without_the_answer() {
+    fn an_unexpected_answer_is_not_quoted() {
         let error = decoded::<u64>(serde_json::json!("secret")).unwrap_err();
         assert!(!format!("{error:?}").contains("secret"));
     }

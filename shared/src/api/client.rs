@@ -36,7 +36,7 @@ const BACK_OFF: Duration = Duration::from_millis(500);
 /// Bytes. A longer answer is not WeChat's.
 const ANSWER_LIMIT: usize = 4 * 1024 * 1024;
 
-/// Bytes. User ids that are shorter stay in an errmsg, because they may be parts of words. An openid has 28.
+/// Bytes. Shorter user ids are not masked in an errmsg, because they may be parts of words. An openid has 28.
 const SHORTEST_USER: usize = 8;
 
 /// An outgoing request. Not `Debug`: it holds the access_token, or the AppSecret and perhaps an OAuth code.

@@ -1,5 +1,5 @@
-//! Calls that are passed on as they came, and their answers as WeChat gave them, but for the access_token: the client puts it
-//! into the call, and hides it in the answer.
+//! Passes calls on unchanged, and WeChat's answers back unchanged, except for the access_token: the client puts it into the
+//! call, and hides it in the answer.
 
 use std::{error::Error as _, fmt, sync::Mutex, time::Duration};
 
@@ -16,11 +16,11 @@ use crate::{clock::Deadline, errcode, json::escape_control_characters, lock::loc
 
 /// The name of all these calls in errors and metrics. Their paths are too many for a metric.
 const OPERATION: &str = "relay";
-/// Bytes. An answer is read so far before any of it is passed on: WeChat's refusals are shorter.
+/// Bytes. The client reads this much of an answer before it passes any of it on: WeChat's refusals are shorter.
 const READ_AHEAD: usize = 1024 * 1024;
-/// Some servers put it before JSON.
+/// The byte order mark, which some servers put before JSON.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
-/// What an answer calls an access_token.
+/// The name of an access_token in an answer.
 const ACCESS_TOKEN: &[u8] = b"access_token";
 /// How many access_tokens are hidden in answers.
 const HIDDEN_TOKENS: usize = 4;
@@ -64,7 +64,7 @@ impl HiddenTokens {
         }
     }
 
-    /// Returns what to look for: the tokens, also as a query would have them.
+    /// Returns the texts to look for: each token, plain and as a query encodes it.
     fn texts(&self) -> Vec<memmem::Finder<'static>> {
         let tokens = lock(&self.0).clone();
         let mut texts: Vec<String> = tokens
@@ -95,7 +95,7 @@ struct Body {
     hidden: Hidden,
     /// What was read and not yet handed out.
     held: Vec<u8>,
-    /// Where the rest comes from. `None` at its end.
+    /// The response that brings the rest. `None` at the end of the body.
     rest: Option<reqwest::Response>,
 }
 
@@ -122,13 +122,14 @@ impl RawAnswer {
         self.body.rest.is_none()
     }
 
-    /// Whether `text` is in what was read of the body so far: all of it, unless it is long.
+    /// Whether `text` is in the part of the body that was read so far. A short body was read completely.
     #[must_use]
     pub fn shows(&self, text: &str) -> bool {
         memmem::find(&self.body.held, text.as_bytes()).is_some()
     }
 
-    /// Whether what was read of the body so far, all of it unless it is long, has an access_token that is not hidden.
+    /// Whether the part of the body that was read so far has an access_token that is not hidden. A short body was read
+    /// completely.
     pub(crate) fn shows_another_token(&self) -> bool {
         self.body.hidden.misses_a_token(&self.body.held)
     }
@@ -268,7 +269,7 @@ fn broken(detail: &str) -> ApiError {
     }
 }
 
-/// Tells an answer that is not HTTP from no answer.
+/// Distinguishes an answer that is not HTTP from a missing answer.
 fn failed_head(error: reqwest::Error) -> ApiError {
     let mut cause = error.source();
     while let Some(found) = cause {
@@ -289,7 +290,7 @@ fn passed_on(headers: &HeaderMap, hidden: &Hidden) -> HeaderMap {
     passed_on.collect()
 }
 
-/// Reads the errcode of an answer: 0 when the JSON has none, `None` for an answer that is no JSON object.
+/// Reads the errcode of an answer: 0 when the JSON has none, `None` for an answer that is not a JSON object.
 fn errcode_in(body: &[u8]) -> Option<i64> {
     #[derive(Deserialize)]
     struct Answer {
@@ -346,7 +347,7 @@ impl Hidden {
         done
     }
 
-    /// Whether a value that `bytes` call an access_token, as JSON or a query does, is none of the hidden texts.
+    /// Whether `bytes` name an access_token, as JSON or a query does, that is not among the hidden texts.
     fn misses_a_token(&self, bytes: &[u8]) -> bool {
         // In the spellings of JSON, a query, either inside the other, and XML.
         const QUOTES: [&[u8]; 11] = [
@@ -411,7 +412,7 @@ mod tests {
         Hidden::new(&call)
     }
 
-    /// What comes out of an answer that comes in chunks of `size` bytes.
+    /// Returns what an answer in chunks of `size` bytes becomes.
     fn passed(hidden: &Hidden, answer: &[u8], size: usize) -> Vec<u8> {
         let (mut held, mut out) = (Vec::new(), Vec::new());
         for chunk in answer.chunks(size) {

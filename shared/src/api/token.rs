@@ -39,10 +39,10 @@ pub struct IssuedToken {
 
 /// A source of new tokens or tickets: WeChat, or a script in a test.
 pub trait TokenIssuer: Send + Sync {
-    /// Why WeChat issued none.
+    /// Why WeChat issued no token.
     type Error;
 
-    /// Asks for the current one, or with `force` for a new one.
+    /// Asks for the current token or ticket, or with `force` for a new one.
     ///
     /// # Errors
     /// [`Self::Error`] when WeChat issues none.

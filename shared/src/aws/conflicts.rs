@@ -1,5 +1,5 @@
-//! Retries writes that DynamoDB refuses because a transaction is changing the same item: it ends within milliseconds. The SDK
-//! does not retry them by itself.
+//! Retries writes that DynamoDB refuses because a transaction is changing the same item: such a transaction ends within
+//! milliseconds. The SDK does not retry them by itself.
 //! See [AWS Docs/Error handling with DynamoDB](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html).
 
 use aws_sdk_dynamodb::operation::{delete_item::DeleteItemError, put_item::PutItemError, update_item::UpdateItemError};

@@ -68,7 +68,7 @@ impl LambdaFunction {
             .await
     }
 
-    /// Does the same, but never runs the function twice: retries nothing but throttling.
+    /// As [`Self::call`], but never runs the function twice: retries throttling only.
     ///
     /// # Errors
     /// [`InvokeError`] unless the function certainly succeeded.
@@ -134,7 +134,7 @@ fn back_off(attempt: u32) -> Duration {
     Duration::from_millis(fixed + jitter)
 }
 
-/// Returns the attempts that such a failure deserves, and the error after the last one.
+/// Returns how many attempts this kind of failure allows, and the error after the last one.
 fn classify(error: &SdkError<SdkInvokeError>, failed_attempts: u32) -> (u32, InvokeError) {
     let is_throttled = error
         .as_service_error()

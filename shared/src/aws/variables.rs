@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_pair_of_keys_is_none() {
+    fn half_a_pair_of_keys_gives_no_credentials() {
         let with = |names: &[&str]| credentials(&Environment::from_pairs(names.iter().map(|&name| (name, "x"))));
         assert!(with(&["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]).is_some());
         assert!(with(&["AWS_ACCESS_KEY_ID"]).is_none());

@@ -195,7 +195,7 @@ impl Seal {
     }
 }
 
-/// What a callback is checked against.
+/// The settings that a callback is checked against.
 #[derive(Clone)]
 pub struct CallbackVerifier {
     /// The account's AppID, which every encrypted message names.

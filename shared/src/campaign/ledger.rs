@@ -12,7 +12,7 @@ use crate::names::names;
 /// What is known of one recipient, as the ledger keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
-    /// WeChat has not been asked, or has refused for a reason that is not this recipient's.
+    /// WeChat has not been asked, or has refused for a reason that does not concern this recipient.
     Queued,
     /// The outcome is unknown, and the message is to be sent again.
     Again,
@@ -76,7 +76,7 @@ pub struct Totals {
 /// A new state of one recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// WeChat refused for a reason that is not this recipient's, or was not asked.
+    /// WeChat refused for a reason that does not concern this recipient, or was not asked.
     Requeued,
     /// WeChat accepted the message, with this msgid.
     Sent(String),
@@ -89,13 +89,13 @@ pub enum Change {
     Receipt(Mark),
 }
 
-/// The ledger of a chunk. An entry without a note is queued.
+/// The ledger of a chunk: a mark for each entry, and what else is known of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Ledger {
-    /// One letter an entry.
+    /// One letter for each entry.
     #[serde(rename = "m", with = "letters")]
     marks: Vec<Mark>,
-    /// When the run began that has entries in flight, in epoch seconds.
+    /// When entries were last marked as in flight, in epoch seconds.
     #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
     claimed_at: Option<i64>,
     /// The msgids, by position.

@@ -25,7 +25,7 @@ use crate::{
 /// The state of a campaign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CampaignState {
-    /// It can be changed, and has not been started.
+    /// The campaign can be changed, and has not been started.
     Draft,
     /// The audience is being read, and people who are in it twice are found.
     Loading,
@@ -37,13 +37,13 @@ pub enum CampaignState {
     Running,
     /// No message goes out until something outside changes: see [`WaitingFor`].
     Waiting,
-    /// Somebody has paused it.
+    /// Somebody has paused the campaign.
     Paused,
     /// WeChat refuses the message, or too many people: somebody has to look.
     Stopped,
     /// Every person has had a turn.
     Done,
-    /// Somebody has cancelled it.
+    /// Somebody has cancelled the campaign.
     Cancelled,
 }
 
@@ -98,7 +98,7 @@ pub struct Plan {
     pub canary: Option<Canary>,
     /// Calls of the day's quota that are left to single sends. `None` for 1 %, at most 1,000.
     pub keep_for_single_sends: Option<u64>,
-    /// `"validate": "warn"`: what WeChat would refuse by its rules for fields is loaded and sent all the same.
+    /// With `"validate": "warn"` the campaign also loads and sends values that break WeChat's rules for fields.
     pub only_warns: bool,
 }
 
@@ -115,7 +115,7 @@ pub struct Campaign {
     pub state: CampaignState,
     /// What it waits for, in the state [`CampaignState::Waiting`].
     pub waiting_for: Option<WaitingFor>,
-    /// When a waiting one goes on or looks again, in epoch seconds.
+    /// When a waiting campaign resumes or checks again, in epoch seconds.
     pub resumes_at: Option<i64>,
     /// Why it stopped or waits, in English and Chinese.
     pub reason: Option<String>,
@@ -131,7 +131,7 @@ pub struct Campaign {
     pub finished_at: Option<i64>,
     /// How far the work on it has come.
     pub progress: Progress,
-    /// Counts what callers of the API have changed: the worker notices that way.
+    /// The number of changes by callers of the API, by which the worker notices them.
     pub changes: u64,
     /// When the run that works on it ends, in epoch seconds.
     pub run_ends_at: Option<i64>,
@@ -157,7 +157,7 @@ pub struct Progress {
     pub canary: CanaryStep,
     /// What WeChat answered first.
     pub first_answers: FirstAnswers,
-    /// The looks for receipts since the last message.
+    /// The checks for receipts since the last message.
     pub looks_for_receipts: Looks,
     /// Probes since the wait began.
     pub probes: u32,
@@ -180,13 +180,13 @@ pub enum CanaryStep {
     Over,
 }
 
-/// What WeChat answered first: a campaign that it refuses from the very first message on is wrong.
+/// WeChat's first answers: a campaign is wrong when WeChat refuses its very first messages.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FirstAnswers {
-    /// It has accepted no message, and refused so many.
+    /// WeChat has accepted no message, and refused this many.
     Refused(u32),
-    /// It has accepted a message.
+    /// WeChat has accepted a message.
     Accepted,
 }
 
@@ -196,16 +196,16 @@ impl Default for FirstAnswers {
     }
 }
 
-/// Looks for receipts since the last message.
+/// The checks for receipts since the last message.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 pub struct Looks {
-    /// Looks so far.
+    /// Checks so far.
     pub made: u32,
     /// When the next one is due, in epoch seconds. `None` when none is.
     pub next_at: Option<i64>,
 }
 
-/// The message is sent again to the recipients whose outcome was unknown.
+/// A resend: the message goes again to the recipients whose outcome was unknown.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub struct Resend {
     /// The state that the campaign returns to.
@@ -251,7 +251,7 @@ pub enum Loading {
     },
     /// Finds people who are in the audience twice.
     Duplicates {
-        /// The share of all people that is looked at: this one of `passes`.
+        /// The current pass. Each looks at one of `passes` shares of all people.
         pass: u32,
         /// The number of shares.
         passes: u32,
@@ -306,7 +306,7 @@ names!(WaitingFor {
 });
 
 impl Campaign {
-    /// The state in which work goes on at `now`: after a start, a pause, a wait or a stop.
+    /// Returns the state in which work goes on at `now`, in epoch seconds: after a start, a pause, a wait or a stop.
     #[must_use]
     pub fn state_of_work(&self, now: i64) -> CampaignState {
         let Self { plan, progress, .. } = self;
@@ -326,7 +326,7 @@ impl Campaign {
         }
     }
 
-    /// Whether its messages go out now: of a canary, until all of it is sent.
+    /// Whether messages go out now. A canary sends until all its messages are sent.
     #[must_use]
     pub const fn is_sending(&self) -> bool {
         match self.state {
@@ -343,7 +343,7 @@ impl Campaign {
         incomplete.any(|(first, count)| (*first..first.saturating_add(*count)).contains(&chunk))
     }
 
-    /// People, or in a draft entries.
+    /// Returns the number of people, or of entries before the audience is loaded.
     #[must_use]
     pub fn recipients(&self) -> u64 {
         if self.progress.loading == Loading::Over {

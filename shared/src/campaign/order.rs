@@ -1,4 +1,4 @@
-//! What callers order, and which state follows.
+//! The orders of callers, and the state that follows each.
 
 use super::{Audience, Campaign, CampaignState, Looks, Progress, Resend, ResendStep, WaitingFor};
 
@@ -9,11 +9,11 @@ pub struct NewState {
     pub state: CampaignState,
     /// What it waits for.
     pub waiting_for: Option<WaitingFor>,
-    /// When a waiting one goes on or looks again, in epoch seconds.
+    /// When a waiting campaign resumes or checks again, in epoch seconds.
     pub resumes_at: Option<i64>,
     /// Why it stopped or waits.
     pub reason: Option<String>,
-    /// When it was started, if that is news.
+    /// When the campaign was started, in epoch seconds. `None` when the change does not start it.
     pub started_at: Option<i64>,
     /// When it ended, in epoch seconds. `None` when it goes on.
     pub finished_at: Option<i64>,
@@ -39,13 +39,13 @@ impl NewState {
 pub enum Order {
     /// Starts a draft.
     Start,
-    /// Pauses one that works or waits.
+    /// Pauses a campaign that works or waits.
     Pause,
-    /// Goes on with one that is paused, waits or has stopped.
+    /// Resumes a campaign that is paused, waits or has stopped.
     Resume,
-    /// Ends one for good.
+    /// Ends a campaign for good.
     Cancel,
-    /// Sends again to those whose outcome is unknown, of one that has ended.
+    /// Sends again to the recipients whose outcome is unknown, in a campaign that has ended.
     Resend,
 }
 
@@ -61,7 +61,7 @@ pub enum Refused {
 }
 
 impl Order {
-    /// Decides at `now` (epoch seconds) what follows for `campaign`.
+    /// Returns the state and the progress of `campaign` after this order at `now` (epoch seconds).
     ///
     /// # Errors
     /// [`Refused`] when the campaign stays as it is.

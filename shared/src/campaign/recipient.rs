@@ -73,7 +73,7 @@ impl Recipient {
         }
     }
 
-    /// What tells this person from others: the openid, or the id of a user who has none.
+    /// What identifies this person: the openid, or the id of a user who has none.
     #[must_use]
     pub fn identity(&self) -> (&str, &str) {
         match (&self.openid, &self.user) {

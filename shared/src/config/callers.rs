@@ -57,7 +57,7 @@ impl ApiConfig {
         }
     }
 
-    /// Returns what to warn of when calls leave this machine without TLS.
+    /// Returns a warning when calls leave this machine without TLS.
     #[must_use]
     pub fn clear_text_warning(&self) -> Option<&'static str> {
         let is_safe = parse_base(&self.api_base).is_ok_and(|base| is_https_or_local(&base));
@@ -134,9 +134,9 @@ pub struct AdminConfig {
 }
 
 impl AdminConfig {
-    /// Reads the variables of [`CallerConfig`], `FORWARD_URL` and those of the staff's login, and checks the callback settings if
-    /// there are any. Succeeds without the secret when all needed variables and `API_KEYS` are set directly: the doctor can then report the problem
-    /// to a holder of a key.
+    /// Reads the variables of [`CallerConfig`], `FORWARD_URL` and those of the staff's login, and checks the callback
+    /// settings if there are any. Succeeds without the secret when all needed variables and `API_KEYS` are set directly: the
+    /// doctor can then report the problem to the holder of a key.
     ///
     /// # Errors
     /// [`ConfigError`] with all problems of admin itself.
@@ -183,7 +183,7 @@ pub struct CallerConfig {
     pub api_keys: Vec<Secret>,
 }
 
-/// Characters of the shortest API key that cannot be guessed.
+/// Characters. A shorter API key can be guessed.
 pub const SHORTEST_API_KEY: usize = 16;
 
 /// Returns how many of `keys` can be guessed.
@@ -217,7 +217,7 @@ impl CallerConfig {
         reader.finish(config)
     }
 
-    /// What to say when one of the API keys can be guessed.
+    /// Returns a warning when one of the API keys can be guessed.
     #[must_use]
     pub fn short_key_warning(&self) -> Option<String> {
         (count_short_keys(&self.api_keys) > 0).then(|| {

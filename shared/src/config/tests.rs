@@ -57,7 +57,7 @@ fn unreadable() -> SecretError {
 }
 
 #[test]
-fn a_secret_that_cannot_be_read_is_told_with_all_else() {
+fn a_secret_that_cannot_be_read_is_reported_with_the_other_problems() {
     let environment = Environment::from_pairs([(MESSAGE_MODE, "secure")]).completed(Err(unreadable()));
     let error = WebhookConfig::read(&environment).unwrap_err();
     assert!(!error.awaits_secret());
@@ -70,12 +70,12 @@ fn a_secret_that_cannot_be_read_is_told_with_all_else() {
     assert!(WebhookConfig::read(&complete).is_ok());
     assert!(
         WebhookConfig::read(&complete.completed(Err(unreadable()))).is_err(),
-        "what the secret holds may be meant to change what is there"
+        "the secret may hold values that correct the others"
     );
 }
 
 #[test]
-fn strangers_learn_the_code_of_what_keeps_the_secret_away_and_no_more() {
+fn strangers_learn_only_the_code_of_a_secret_error() {
     let environment = Environment::from_pairs([(MESSAGE_MODE, "safe")]).completed(Err(unreadable()));
     let error = WebhookConfig::read(&environment).unwrap_err();
     assert!(error.awaits_secret(), "the key may be in the secret: {error}");
@@ -85,7 +85,7 @@ fn strangers_learn_the_code_of_what_keeps_the_secret_away_and_no_more() {
 }
 
 #[test]
-fn a_secret_that_is_no_json_object_is_told_with_all_else() {
+fn a_secret_that_is_not_a_json_object_is_reported_with_the_other_problems() {
     let environment = Environment::from_pairs([(MESSAGE_MODE, "secure")]).completed(Ok("just-the-secret"));
     let error = WebhookConfig::read(&environment).unwrap_err();
     assert!(!error.awaits_secret());
@@ -148,7 +148,7 @@ fn the_app_secret_goes_to_wechat_by_https_only() {
     }
 }
 
-/// The doctor needs no secret of own code's to tell where it is.
+/// The doctor needs the address of own code, but not its secret.
 #[cfg(feature = "client")]
 #[test]
 fn admin_knows_the_address_of_own_code_only() {

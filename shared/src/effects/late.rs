@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn each_fault_of_an_event_is_named_and_no_text_is_told() {
+    fn each_fault_of_an_event_is_named_and_no_text_is_quoted() {
         let whole = json!({"callback": {"MsgType": "text", "Content": "told"}, "received_at": 1, "publish": false});
         LateEffects::from_event(&whole).unwrap();
         for (name, wrong) in [

@@ -1,9 +1,10 @@
 //! The effects of a callback: recording a delivery receipt, publishing an event on the bus, and recording whether a bound user
 //! follows the account. `webhook` runs them before it answers; when they fail, it hands them over to `worker`.
 //!
-//! A receipt is the same however often it comes, and of the events of following the newest wins, so neither needs a claim. For an
-//! event on the bus a claim in the table makes it happen once, however often WeChat or Lambda delivers. It can happen twice when
-//! the process dies between the event and closing the claim, or when an answer is lost. This is harmless: both have the same `id`.
+//! A receipt stays the same however often it comes, and of a user's follow and unfollow events the newest wins, so neither
+//! needs a claim. A claim in the table makes an event on the bus happen once, however often WeChat or Lambda delivers. The
+//! event can happen twice when the process dies between the event and closing the claim, or when an answer is lost. This is
+//! harmless: both have the same `id`.
 
 mod event_bus;
 mod further;
@@ -190,8 +191,8 @@ impl Effects {
         Ok(Some(recorded))
     }
 
-    /// Counts what became of a message. The record of the message is the truth, and the count is for a look at a day: it fails
-    /// nothing, and the write goes on when it is slow.
+    /// Counts the outcome of a message, best effort: the record of the message is the truth, and the count only gives an
+    /// overview of a day. A slow write goes on in the background.
     async fn count_delivery(&self, status: MessageStatus, budget: Duration) {
         if let Some(writing) = self.deliveries.count(status.as_str()) {
             let _ = writing.ends_within(budget.min(COUNTING)).await;

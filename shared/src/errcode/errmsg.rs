@@ -15,8 +15,8 @@ pub fn rid(errmsg: &str) -> Option<&str> {
     Some(last_rid(errmsg)?.1)
 }
 
-/// Cuts every request id out of `text`, an errmsg or a sentence that quotes one: WeChat shows the call, with the secret in it, to whoever
-/// looks the id up.
+/// Cuts every request id out of `text`, an errmsg or a sentence that quotes one: WeChat shows the call, with the secret in
+/// it, to anyone who looks the id up.
 #[must_use]
 pub fn without_rid(text: &str) -> String {
     let mut cut = text.to_owned();
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_rid_is_not_taken_for_one() {
+    fn a_text_that_only_resembles_a_rid_is_not_read_as_one() {
         for errmsg in [
             "",
             "ok",

@@ -41,7 +41,7 @@ pub const NOT_A_FOLLOWER: i64 = 43004;
 /// The errcode for a caller whose address is not in the account's IP whitelist.
 /// See [WeChat Docs/IP白名单](https://developers.weixin.qq.com/doc/oplatform/developers/basic_func/ip_whitelist).
 pub const NOT_WHITELISTED: i64 = 40164;
-/// The codes that say so. WeChat's pages name other ones too.
+/// The codes for such an address: WeChat has several.
 const WHITELIST_CODES: [i64; 3] = [NOT_WHITELISTED, 45035, 61004];
 
 /// Who can fix a failure, and how.
@@ -104,7 +104,7 @@ pub enum Retry {
     NextMonth,
     /// When WeChat renews the quota; its pages do not say when.
     Later,
-    /// When the recipient has written to the account again.
+    /// When the recipient has acted towards the account again: written, tapped the menu, scanned a code or followed.
     AfterUserMessage,
     /// From the same address, when the account's administrator has confirmed the call in WeChat.
     AfterConfirmation,

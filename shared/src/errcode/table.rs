@@ -116,7 +116,7 @@ const WHITELIST: [&str; 2] = [
 ];
 const CONFIRM: [&str; 2] = [
     "Ask the account's administrator to confirm the call in the message that WeChat sent to their phone, then repeat \
-     it from the same address. An address on the IP whitelist is not asked for again.",
+     it from the same address. WeChat does not ask again for an address on the IP whitelist.",
     "请公众号管理员在手机微信收到的通知里确认，再从同一 IP 重新调用；把该 IP 加入“IP白名单”可避免再次确认。",
 ];
 const RAW_UTF8: [&str; 2] = [
@@ -124,7 +124,7 @@ const RAW_UTF8: [&str; 2] = [
     r"请以 UTF-8 原文发送 JSON，不要把中文转义成 \uXXXX。",
 ];
 const AUTHORISE_AGAIN: [&str; 2] = [
-    "Send the user through web authorisation again. A code serves once and only for some minutes.",
+    "Send the user through web authorisation again. A code works once, for a few minutes.",
     "请让用户重新进行网页授权；每个 code 只能使用一次，几分钟后失效。",
 ];
 const NOT_A_FOLLOWER: [&str; 2] = [
@@ -233,7 +233,7 @@ pub(super) static TABLE: &[Row] = &[
         ["Send grant_type client_credential.", "grant_type 请填 client_credential。"]),
     row(40003, Recipient, Never, ["Invalid openid", "不合法的 OpenID"],
         ["Take the openid from a message or event of this very account: openids of another account, unionids and \
-          WeChat names do not serve.",
+          WeChat names do not work.",
          "请使用本公众号收到的消息或事件中的 openid；其他账号的 openid、unionid、微信号都不可用。"]),
     row(40004, Caller, Never, ["Invalid media type", "不合法的媒体文件类型"],
         ["Use image, voice, video or thumb as type.", "type 须为 image、voice、video 或 thumb。"]),
@@ -509,7 +509,7 @@ pub(super) static TABLE: &[Row] = &[
     row(45028, Quota, Later, ["The mass-send quota is used up", "没有群发次数"],
         ["Wait until the quota is renewed, the next day at the earliest.", "请等待群发次数重置，最早次日。"]),
     row(45029, Quota, Never, ["The account has too many QR codes", "二维码数量超限"],
-        ["Reuse codes: 100,000 permanent ones is all there is. Use temporary codes otherwise.",
+        ["Reuse codes: an account has at most 100,000 permanent ones. Use temporary codes otherwise.",
          "永久二维码最多 10 万个，请复用，或改用临时二维码。"]),
     row(45035, SetUp, Never, ["The calling address is not registered", "IP 未登记"], WHITELIST),
     row(45047, Recipient, AfterUserMessage,

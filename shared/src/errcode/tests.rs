@@ -308,7 +308,7 @@ fn only_three_codes_condemn_the_token() {
 }
 
 #[test]
-fn what_the_recipient_or_the_set_up_causes_is_not_repeated_blindly() {
+fn a_fault_of_the_recipient_or_the_set_up_is_not_retried_blindly() {
     for code in documented() {
         let entry = lookup(code);
         if matches!(

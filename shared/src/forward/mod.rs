@@ -1,7 +1,7 @@
 //! The team's own code: every verified callback goes to it, at least once, and it may answer.
 //!
-//! `webhook` keeps a callback in the table before it asks own code, see [`crate::store::NewForward`]. What own code does not
-//! take, `worker` tries again.
+//! `webhook` keeps a callback in the table before it asks own code, see [`crate::store::NewForward`]. `worker` retries a
+//! callback that own code did not take.
 
 #[cfg(feature = "forward")]
 mod own_code;

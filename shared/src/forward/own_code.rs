@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{bilingual::caused, config::ForwardConfig, error_chain::chain, transport};
 
-/// Bytes of an answer that are read.
+/// Bytes. A longer answer is not read to its end.
 const LONGEST_ANSWER: usize = 64 * 1024;
 /// Own code's connections are closed after this idle time: servers close theirs after 5 s and more, and a frozen Lambda
 /// environment wakes up to dead ones.
@@ -26,19 +26,19 @@ pub struct OwnCode {
     http: OnceLock<Result<reqwest::Client, String>>,
 }
 
-/// Whether WeChat can still show a reply, which own code is told.
+/// Whether WeChat can still show a reply. Own code learns it from a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Showable {
-    /// It can.
+    /// WeChat can show a reply.
     Expected,
-    /// It cannot: the callback is answered already, or cannot be answered.
+    /// WeChat cannot: the callback is answered already, or cannot be answered.
     TooLate,
 }
 
 /// The error of a callback that is dead because of [`Asked::Gone`].
 pub const GONE: &str = "own code answered 410 / 自有服务应答 410";
 
-/// What came of asking own code.
+/// The outcome of asking own code.
 #[derive(Debug)]
 pub enum Asked {
     /// Own code took the callback, by any answer 2xx.

@@ -1,4 +1,4 @@
-//! What own code wants to be answered.
+//! The reply that own code chose.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -43,7 +43,7 @@ impl OwnReply {
     /// body, or one without `reply`, leaves the reply to the rules.
     ///
     /// # Errors
-    /// [`InvalidReply`].
+    /// [`InvalidReply`] when the body is not JSON or its reply has faults.
     pub fn read(body: &[u8]) -> Result<Self, InvalidReply> {
         // PHP files saved with a byte order mark send it.
         let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body).trim_ascii();

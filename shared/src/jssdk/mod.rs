@@ -16,8 +16,8 @@ pub use self::{
 };
 use crate::{hex, secret::Secret};
 
-/// Signs the page at `url` for `wx.config`, with its `nonceStr` and its `timestamp` in epoch seconds. The URL counts as given,
-/// less its fragment. Returns lower-case hex of SHA-1.
+/// Signs the page at `url` for `wx.config`, with its `nonceStr` and its `timestamp` in epoch seconds. The URL counts as
+/// given, without its fragment. Returns lower-case hex of SHA-1.
 /// See [WeChat Docs/JS-SDK使用权限签名算法](https://developers.weixin.qq.com/doc/offiaccount/OA_Web_Apps/JS-SDK.html).
 #[must_use]
 pub fn sign(ticket: &Secret, nonce: &str, timestamp: i64, url: &str) -> String {

@@ -2,7 +2,7 @@
 
 use super::{Callback, Content, Event};
 
-/// The scene of a binding's QR code is this and the binding's id.
+/// The prefix of the scene of a binding's QR code. The binding's id follows.
 pub const BINDING_SCENE: &str = "bind.";
 
 /// Characters of the longest scene. See [WeChat Docs/生成带参数二维码](https://developers.weixin.qq.com/doc/service/api/qrcode/qrcodes/api_createqrcode).
@@ -22,7 +22,7 @@ impl Callback {
     }
 }
 
-/// Whether `text` can be a binding's id: letters, digits, `-` and `_`, at most as many as a scene has room for.
+/// Whether `text` can be a binding's id: letters, digits, `-` and `_`, at most 64 of them.
 #[must_use]
 pub fn is_binding_id(text: &str) -> bool {
     let is_of_an_id = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');

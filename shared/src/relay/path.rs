@@ -6,8 +6,8 @@ use thiserror::Error;
 /// The first segments of relayed paths.
 pub const PREFIXES: [&str; 5] = ["cgi-bin", "customservice", "datacube", "wxa", "wxaapi"];
 
-/// What is never relayed below any of [`PREFIXES`], nor what is below it. The first two issue tokens, the next two spend the
-/// account's few resets of its quotas, and the last two act for other accounts and for people.
+/// Paths below any of [`PREFIXES`] that are never relayed, and neither is anything below them. The first two issue tokens,
+/// the next two spend the account's few resets of its quotas, and the last two act for other accounts and for people.
 const NEVER: [&str; 6] = [
     "token",
     "stable_token",
@@ -20,7 +20,7 @@ const NEVER: [&str; 6] = [
 /// Why a path is not relayed.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum PathError {
-    /// It has another form, or none of [`PREFIXES`].
+    /// The path has another form, or none of the [`PREFIXES`].
     #[error(
         "only paths of /cgi-bin, /customservice, /datacube, /wxa and /wxaapi are relayed, with segments of letters, digits, \
          _, - and . / 仅转发 /cgi-bin、/customservice、/datacube、/wxa、/wxaapi 下的路径，且每段只能含字母、数字、_、- 与 ."

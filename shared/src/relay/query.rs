@@ -21,10 +21,10 @@ pub struct Query<'a> {
 /// Why a query has no access_token to replace.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum QueryError {
-    /// It has none.
+    /// The query has none.
     #[error("access_token missing: it belongs in the query / 缺少 access_token，应放在查询参数中")]
     Missing,
-    /// It has several, of which this server and WeChat could take different ones.
+    /// The query has several: this server and WeChat could read different ones.
     #[error("several access_tokens / 查询参数中有多个 access_token")]
     Several,
 }

@@ -10,6 +10,7 @@ use sha2::Sha256;
 use crate::{hex, secret::Secret};
 
 /// Seconds. The lifetime of a token, as long as that of WeChat's own.
+/// See [WeChat Docs/获取稳定版接口调用凭据](https://developers.weixin.qq.com/doc/service/api/base/api_getstableaccesstoken.html).
 pub const LIFETIME: i64 = 7_200;
 /// Bytes. The longest token.
 pub const LONGEST: usize = 512;
@@ -21,7 +22,7 @@ const ROOT: &str = "r-";
 /// Bytes of a [`RootMark`].
 const MARK_LENGTH: usize = 16;
 
-/// For whom a token was made.
+/// The holder of a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Holder {
     /// The key of `/api/keys` with this id.
@@ -30,7 +31,7 @@ pub enum Holder {
     Root(RootMark),
 }
 
-/// Which of `API_KEYS` a token was made for: a part of an HMAC, by which nobody can guess a key.
+/// The mark of one of `API_KEYS`: a part of an HMAC, from which nobody can guess the key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RootMark(String);
 
@@ -79,7 +80,7 @@ impl OpaqueTokens {
         format!("{signed}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature))
     }
 
-    /// Returns for whom `token` was made. `None` when it was not made here for this account, or has ended at `now`, in epoch
+    /// Returns the holder of `token`. `None` when it was not made here for this account, or has ended at `now`, in epoch
     /// seconds.
     #[must_use]
     pub fn read(&self, token: &str, now: i64) -> Option<Holder> {

@@ -125,7 +125,7 @@ pub fn parse_reply(place: Place<'_>, value: &Value) -> Result<RuleReply, Vec<Fau
 /// Reads the parts of a rules document.
 struct RulesReader {
     json: Reader,
-    /// What the regular expressions may still cost to read.
+    /// The look-ups that the remaining regular expressions may cost.
     lookups_left: usize,
     /// Whether the reply that is being read is one of `then`.
     is_further: bool,
@@ -197,7 +197,7 @@ impl RulesReader {
     /// What a rule compares with, and whether it is strict.
     fn matches(&mut self, rule: &Object<'_, '_>, kind: Option<&str>, strict: bool) -> Option<(Match, bool)> {
         let value = self.json.required_text(rule, "value", str::is_empty)?;
-        // Of spaces alone nothing would be left to compare.
+        // A value of spaces only would fold to nothing, so it is compared strictly.
         let strict = strict || value.trim().is_empty();
         let place = rule.place.member("value");
         if kind == Some("regex") {
@@ -220,7 +220,8 @@ impl RulesReader {
         Some((matches, strict))
     }
 
-    /// Parsed only: compiling each by itself would take longer than compiling all together, which comes next.
+    /// Parses a regular expression without compiling it: compiling each by itself takes longer than compiling all together,
+    /// which comes next.
     fn regex(&mut self, place: &Place<'_>, pattern: &str, strict: bool) -> Option<Hir> {
         let Some(left) = self.lookups_left.checked_sub(lookups::of(pattern)) else {
             self.json.fault(
@@ -311,7 +312,7 @@ impl RulesReader {
     fn single_reply(&mut self, place: Place<'_>, value: &Value) -> Option<Reply> {
         let before = self.json.count();
         let reply = &self.json.object(place, value)?;
-        // The last type hands the user over to an agent, which is no message.
+        // The last type hands the user over to an agent, which is not a message.
         let types = &REPLIES[..REPLIES.len() - usize::from(self.is_further)];
         match self.json.one_of(reply, "type", types)? {
             "text" => self.text(reply),
@@ -382,14 +383,14 @@ impl RulesReader {
         }
     }
 
-    /// WeChat shows so much of a text.
+    /// Checks that a text is not longer than WeChat shows.
     fn is_shown(&mut self, object: &Object<'_, '_>, name: &str, text: Option<&str>) {
         self.json
             .at_most(&object.place.member(name), text.unwrap_or_default(), TEXT_LIMIT);
     }
 }
 
-/// What is wrong with a regular expression, and where when it is its syntax.
+/// Returns what is wrong with a regular expression, with the column of a syntax error.
 fn cause(error: &regex_syntax::Error) -> String {
     match error {
         regex_syntax::Error::Parse(error) => format!("{}, column {}", error.kind(), error.span().start.column),
@@ -398,7 +399,7 @@ fn cause(error: &regex_syntax::Error) -> String {
     }
 }
 
-/// Whether nothing is left to see of a text in a reply, from which characters that XML forbids are left out.
+/// Whether a text shows nothing in a reply, whose XML leaves out the characters that it forbids.
 fn shows_nothing(text: &str) -> bool {
     text.chars()
         .all(|character| character.is_whitespace() || !is_xml_character(character))
@@ -563,7 +564,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_is_refused() {
+    fn a_document_that_is_not_an_object_is_refused() {
         assert!(matches!(RulesDocument::parse(b"not json"), Err(RulesError::Json(_))));
         assert_eq!(pointers(&json!([])), [""]);
     }

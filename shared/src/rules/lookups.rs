@@ -1,7 +1,7 @@
-//! What it costs to read a regular expression without regard to case.
+//! The cost of reading a regular expression that ignores case.
 //!
 //! `regex_syntax` folds a class by looking up, one by one, all characters of each of its ranges that holds a letter with a
-//! case. `[\s\S]` takes 6 ms, however small the automaton that comes of it: 250 of them took 2 s at each cold start.
+//! case. `[\s\S]` takes 6 ms, however small its automaton is: 250 of them took 2 s at each cold start.
 
 use std::sync::LazyLock;
 
@@ -11,12 +11,13 @@ use regex_syntax::{
     hir::{Class, ClassUnicode, ClassUnicodeRange, HirKind},
 };
 
-/// Look-ups, up to 25 ns each, that all regular expressions of a document may take: 0.25 s, as 40 times `[\s\S]`.
+/// Look-ups, up to 25 ns each, that all regular expressions of a document may take: 0.25 s, as long as 40 times `[\s\S]`.
 pub(super) const LIMIT: usize = 10_000_000;
-/// The last character that has a case. Those after it are passed over eight times as fast.
+/// The last character that has a case. The look-ups skip those after it eight times as fast.
 const LAST_WITH_CASE: u32 = 0x1E943;
+/// Characters after [`LAST_WITH_CASE`] that cost as much as one look-up.
 const AFTER_LAST: usize = 8;
-/// What a range takes without a look-up.
+/// Look-ups. The fixed cost of a range.
 const RANGE: usize = 4;
 
 /// The look-ups that `pattern` takes, or more than [`LIMIT`] of them. A pattern that cannot be read takes none.
@@ -38,7 +39,7 @@ struct Lookups<'a> {
 struct TooMany(usize);
 
 impl Lookups<'_> {
-    /// Adds those of a class, as it is written.
+    /// Adds the look-ups of a class, as it is written.
     fn add(&mut self, class: &str) -> Result<(), TooMany> {
         if let Ok(parsed) = Parser::new().parse(&format!("[{class}]"))
             && let HirKind::Class(Class::Unicode(class)) = parsed.kind()
@@ -51,7 +52,7 @@ impl Lookups<'_> {
         Ok(())
     }
 
-    /// Adds those of a class by name, which is folded before it is negated.
+    /// Adds the look-ups of a class by name, which is folded before it is negated.
     fn add_named(&mut self, class: &ast::ClassUnicode) -> Result<(), TooMany> {
         self.add(&self.pattern[class.span.start.offset..class.span.end.offset].replacen("\\P", "\\p", 1))
     }
@@ -117,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_holds_nearly_all_characters_costs_and_what_people_write_does_not() {
+    fn classes_of_nearly_all_characters_are_costly_and_usual_patterns_are_not() {
         for costly in [
             r"[\s\S]",
             r"[^a]{0,90}[\s\S]",

@@ -23,7 +23,7 @@ use crate::{
 const DEFAULT_GREETING: &str = "欢迎关注";
 /// The reply to a scan that bound a user, unless the rules have another.
 const DEFAULT_BOUND: &str = "绑定成功";
-/// The reply to a scan of a code that binds nobody, or nobody any more, unless the rules have another.
+/// The reply to a scan of an unknown or expired binding code, unless the rules have another.
 const DEFAULT_BIND_FAILED: &str = "二维码已失效，请重新获取";
 
 /// The compiled rules of an account.
@@ -56,7 +56,7 @@ enum Question<'a> {
 }
 
 impl<'a> Question<'a> {
-    /// Returns `None` for a callback to which no rule can apply.
+    /// Returns what a callback asks the rules. `None` when no rule can apply.
     fn of(callback: &'a Callback) -> Option<Self> {
         if let Some(id) = callback.scanned_binding() {
             return Some(Self::Binding(id));
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_rule_is_about_is_known_without_rules() {
+    fn callbacks_that_no_rule_can_answer_are_known_without_rules() {
         for (fields, may_answer) in [
             ("<MsgType>text</MsgType>", true),
             ("<MsgType>image</MsgType>", true),
@@ -359,7 +359,7 @@ mod tests {
         assert_eq!(faults[0].pointer, "/keywords/40/value", "{}", faults[0].detail);
     }
 
-    /// It is read in one go, however much of it is written in half width.
+    /// A pattern is folded in one pass, however many of its characters are full width.
     #[test]
     fn a_long_pattern_of_full_width_is_read_in_linear_time() {
         let rule = json!({"match": "regex", "value": "Ａ！".repeat(20_000), "reply": text("ok")});
@@ -423,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_voice_message_says_is_matched_as_a_text_is() {
+    fn speech_is_matched_like_a_text() {
         let rules = rules(&json!({"keywords": [
             {"match": "exact", "value": "营业时间", "reply": text("hours")},
             {"match": "regex", "value": "^在吗$", "reply": text("yes")},

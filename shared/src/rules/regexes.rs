@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_costs_too_much_fares_no_better_when_it_is_repeated_and_spoils_no_other() {
+    fn a_costly_text_gets_the_same_result_when_repeated_and_spoils_no_other() {
         let mut patterns = repeated(100, |_| format!("1{}x", r"\d".repeat(100)));
         patterns.push(r"^订单\d+$".to_owned());
         patterns.push("^[0-9]+$".to_owned());

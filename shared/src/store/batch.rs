@@ -1,5 +1,5 @@
-//! `BatchGetItem` and `BatchWriteItem`. DynamoDB leaves out what it throttles, and what makes an answer too large: that is asked
-//! for again.
+//! `BatchGetItem` and `BatchWriteItem`. DynamoDB leaves out entries that it throttles or that make an answer too large.
+//! These are retried.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -14,7 +14,7 @@ const READS_AT_ONCE: usize = 100;
 /// The most writes of one BatchWriteItem.
 #[cfg(feature = "client")]
 const WRITES_AT_ONCE: usize = 25;
-/// Attempts in a row that achieve nothing after which the table counts as busy.
+/// After this many attempts in a row that achieve nothing, the table counts as busy.
 const IDLE_ATTEMPTS: u32 = 6;
 /// The pause after an attempt that leaves something out. It doubles while nothing is achieved.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -50,7 +50,7 @@ impl Table {
         Ok(found)
     }
 
-    /// Makes writes, each on its own.
+    /// Makes `writes` in batches. Each write succeeds or fails by itself.
     #[cfg(feature = "client")]
     pub(super) async fn write_batch(&self, writes: &[WriteRequest]) -> Result<(), StoreError> {
         const OPERATION: &str = "BatchWriteItem";
@@ -86,8 +86,8 @@ impl Repeats {
         Self { operation, idle: 0 }
     }
 
-    /// Waits before the next attempt, after one that was `asked` for so many entries and `left` so many. An error when the table is
-    /// too busy for another one.
+    /// Waits before the next attempt, after one that asked for `asked` entries and left `left` of them. Fails when the table
+    /// is too busy for another attempt.
     async fn pause(&mut self, asked: usize, left: usize) -> Result<(), StoreError> {
         if left == 0 {
             return Ok(());
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_left_out_is_asked_for_again_while_anything_is_achieved() {
+    async fn left_out_entries_are_retried_while_attempts_achieve_something() {
         assert_eq!(attempts(|_| 20).await.unwrap(), 1);
         assert_eq!(attempts(|_| 2).await.unwrap(), 10);
         assert_eq!(attempts(|attempt| if attempt < 4 { 0 } else { 20 }).await.unwrap(), 4);

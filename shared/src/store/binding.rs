@@ -18,7 +18,7 @@ const DELETED_AT_ONCE: i32 = 25;
 /// A binding to create.
 #[derive(Clone, Copy, Debug)]
 pub struct NewBinding<'a> {
-    /// The binding's id, with at least 128 random bits: whoever has it may bind the user.
+    /// The binding's id, with at least 128 random bits: anyone who has it may bind the user.
     pub id: &'a str,
     /// The user to bind.
     pub user: &'a str,
@@ -48,9 +48,9 @@ pub struct Binding {
 pub enum BindingState {
     /// Nobody has scanned the code or opened the link.
     Pending,
-    /// It bound the user.
+    /// The binding has bound the user.
     Bound,
-    /// It ended without a scan.
+    /// The binding ended without a scan.
     Expired,
 }
 
@@ -59,9 +59,9 @@ pub enum BindingState {
 pub enum BindOutcome {
     /// The user is bound to this person, now or since an earlier scan by the same person.
     Bound(Binding),
-    /// There is no such binding, or it was kept long enough.
+    /// There is no such binding, or it ended more than a day ago.
     Unknown,
-    /// It has expired.
+    /// The binding has expired.
     Expired,
     /// Another person has used it.
     UsedByAnother,
@@ -132,7 +132,7 @@ impl Table {
         format!("{}#{user}", self.pk("bindings"))
     }
 
-    /// Returns a binding, read consistently. `None` when there is none or it was kept long enough.
+    /// Returns a binding, read consistently. `None` when there is none or it ended more than a day ago.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be read.

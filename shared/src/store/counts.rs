@@ -59,7 +59,7 @@ impl Table {
     /// carries out twice, because its answer was lost, counts twice.
     ///
     /// # Errors
-    /// [`StoreError`] when the table cannot be written. They may be counted all the same.
+    /// [`StoreError`] when the table cannot be written. The counts may be added all the same.
     pub async fn add_counts(
         &self,
         kind: Counted,

@@ -1,8 +1,8 @@
-//! `forward#<appid>#<callback key>`: a callback for the team's own code, from before the first attempt until own code has taken
-//! it, and then for an hour what it answered.
+//! `forward#<appid>#<callback key>`: a callback for the team's own code, kept from before the first attempt until own code
+//! has taken it. Its answer is then kept for an hour.
 //!
 //! ```text
-//! begin -> waiting, claimed -> done     own code took it: the body leaves, repeats of the callback get its answer, for an hour
+//! begin -> waiting, claimed -> done     own code took it: the body is deleted, redeliveries get its answer, for an hour
 //!                           -> waiting  it did not: tried again by the schedule
 //!                           -> dead     it did not at the last attempt, or refused for good: kept for 30 days
 //!                           -> (crash)  the claim expires: the next delivery, or `worker` when it is due, tries again
@@ -35,7 +35,7 @@ pub const FORWARDS_PAGE: usize = 100;
 
 /// Seconds between the first attempts. All later ones are [`LATER`] apart.
 const FIRST_DELAYS: [i64; 4] = [60, 5 * 60, 15 * 60, 60 * 60];
-/// Seconds.
+/// Seconds between all later attempts.
 const LATER: i64 = 6 * 3600;
 /// Per cent by which a delay is longer or shorter, at random: callbacks that failed together are not tried again together.
 const JITTER: i64 = 10;
@@ -43,14 +43,14 @@ const JITTER: i64 = 10;
 const ANSWER_KEPT_FOR: i64 = 3600;
 /// Seconds. How long a dead callback is kept.
 const DEAD_KEPT_FOR: i64 = 30 * 24 * 3600;
-/// Bytes of the reason that is kept of a failed attempt.
+/// Bytes. A longer reason of a failed attempt is cut.
 const LONGEST_ERROR: usize = 300;
 /// Dead callbacks that are retried at once.
 const RETRIED_AT_ONCE: usize = 20;
 
 /// Own code has not taken the callback, so its body is still there.
 const NOT_TAKEN: &str = "attribute_exists(#body)";
-/// The item is not kept any longer, and only waits for its deletion.
+/// The item has expired, and only waits for its deletion.
 const EXPIRED: &str = "#ttl <= :now";
 
 /// A callback to keep for own code.
@@ -90,9 +90,9 @@ impl ForwardAttempt {
 /// The state in which a delivery finds a callback that an earlier one kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ForwardState {
-    /// Another run asks own code, and holds the claim until then, in epoch milliseconds.
+    /// Another run asks own code, and holds the claim until this time, in epoch milliseconds.
     InProgress(i64),
-    /// A run that asked own code has died. When the callback was received, in epoch milliseconds.
+    /// A run that asked own code has died. Holds the time when the callback was received, in epoch milliseconds.
     Abandoned(i64),
     /// Own code has not taken it; it waits for `worker`, or is dead.
     NotTaken,
@@ -103,7 +103,7 @@ pub enum ForwardState {
 /// The result of keeping a callback.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Begun {
-    /// It is new, and kept.
+    /// The callback is new, and now kept.
     New,
     /// An earlier delivery kept it.
     Repeat(ForwardState),
@@ -156,9 +156,9 @@ pub struct DueForward {
 /// How many callbacks own code has not taken. Counts at most some thousands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ForwardCounts {
-    /// Those that own code will be asked for again.
+    /// Callbacks that own code will be asked for again.
     pub waiting: i32,
-    /// Those that it will not be asked for again.
+    /// Callbacks that own code will not be asked for again.
     pub dead: i32,
 }
 
@@ -181,7 +181,7 @@ impl ForwardList {
 impl ForwardState {
     fn from_attributes(item: &Attributes, now_millis: i64) -> Self {
         if let Some(answer) = get_text(item, "answer") {
-            // What a later version wrote is left to the rules.
+            // An answer that only a later version can read counts as left to the rules.
             return Self::Taken(serde_json::from_str(answer).unwrap_or(OwnReply::LeftToRules));
         }
         match get_millis(item, "claim_expires_at") {
@@ -210,9 +210,9 @@ impl ForwardRecord {
 }
 
 impl Table {
-    /// Keeps a callback that was received at `now_millis` before own code is asked: for the run `owner`, which
-    /// asks it now and holds the claim until `until`, or has no time and leaves it to WeChat's repeat, with a claim that has ended;
-    /// or without a run, for `worker`.
+    /// Keeps a callback that was received at `now_millis`, before own code is asked. `run` is the name of the run that asks
+    /// now, and the end of its claim. A claim that has already ended leaves the callback to WeChat's redelivery. Without
+    /// `run` the callback waits for `worker`.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written. The callback may be kept.
@@ -366,8 +366,8 @@ impl Table {
         }))
     }
 
-    /// Records that own code has taken a callback, with its answer: at most once, in whichever run and state.
-    /// Returns `false`, and changes nothing, when that is recorded already or the callback was deleted.
+    /// Records that own code has taken a callback, with its answer: at most once, whatever run holds the claim and whatever
+    /// the state is. Returns `false`, and changes nothing, when that is recorded already or the callback was deleted.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written. Own code is then asked again.
@@ -455,8 +455,8 @@ impl Table {
         self.read_page(keys, &self.forward_pk(""), entry).await
     }
 
-    /// Makes a waiting or dead callback due at `now_millis`, with all its attempts before it. An attempt that is
-    /// in progress ends first. Returns `false` when there is no such callback.
+    /// Makes a waiting or dead callback due at `now_millis`, and counts its attempts from 0 again. An attempt in progress
+    /// ends first. Returns `false` when there is no such callback.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written.
@@ -480,7 +480,7 @@ impl Table {
     /// Retries all dead callbacks: see [`Self::retry_forward`]. Returns their number.
     ///
     /// # Errors
-    /// [`StoreError`] when the table cannot be read or written. Some may be due, and the next call goes on.
+    /// [`StoreError`] when the table cannot be read or written. Some may be due, and the next call continues.
     pub async fn retry_dead_forwards(&self, now_millis: i64) -> Result<usize, StoreError> {
         let mut retried = 0;
         let mut after = None;

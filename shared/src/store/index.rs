@@ -1,5 +1,6 @@
-//! The sparse global index `index`: partition key `ipk` (S), sort key `isk` (N), keys only. It finds what has no key of its
-//! own: lists (users, campaigns, the messages to one person, a day's problems) and what is due. An item has one `ipk`.
+//! The sparse global index `index`: partition key `ipk` (S), sort key `isk` (N), keys only. It finds items whose keys the
+//! caller does not know: lists (users, campaigns, the messages to one person, a day's problems) and due work. An item has
+//! one `ipk`.
 
 use aws_sdk_dynamodb::{operation::query::builders::QueryFluentBuilder, types::AttributeValue};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -61,7 +62,7 @@ impl Table {
         cursor.to_text(&self.prefix_of(list))
     }
 
-    /// The keys of the list's items begin with this.
+    /// Returns the prefix of the keys of the list's items.
     fn prefix_of(&self, list: List) -> String {
         let kind = match list {
             List::Campaigns => "campaign",
@@ -142,7 +143,7 @@ impl Table {
             .set_exclusive_start_key(start)
     }
 
-    /// Makes a query of the index. The index lags behind the table for some milliseconds.
+    /// Runs a query of the index. The index lags behind the table for some milliseconds.
     pub(super) async fn read_keys(&self, query: QueryFluentBuilder) -> Result<Page<String>, StoreError> {
         let Page { entries, next } = self.read_places(query).await?;
         let keys = entries.into_iter().map(|place| place.pk);
@@ -152,7 +153,7 @@ impl Table {
         })
     }
 
-    /// Makes a query of the index, as [`Self::read_keys`], and returns the places of the items too.
+    /// Runs a query of the index, as [`Self::read_keys`], and returns the places of the items too.
     pub(super) async fn read_places(&self, query: QueryFluentBuilder) -> Result<Page<Cursor>, StoreError> {
         let page = query.send().await;
         let page = page.map_err(|error| StoreError::from_sdk("Query", &error))?;
@@ -172,12 +173,12 @@ impl Table {
         self.read_keys(self.query_index(ipk, after).limit(limit)).await
     }
 
-    /// The partition of what is due of a `kind`.
+    /// Returns the partition of the due items of a `kind`.
     pub(super) fn due(&self, kind: &str) -> String {
         format!("{}#{kind}", self.pk("due"))
     }
 
-    /// Returns the keys, without `prefix`, of a page of what is due at `now` of a `kind`, the longest due first.
+    /// Returns the keys, without `prefix`, of a page of the items of a `kind` that are due at `now`, the longest due first.
     pub(super) async fn page_of_due(
         &self,
         kind: &str,

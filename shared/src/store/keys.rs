@@ -46,7 +46,7 @@ impl Table {
             .map(AttributeValue::as_m);
         let entries = entries
             .transpose()
-            .map_err(|_| StoreError::damaged("GetItem", "the keys are no map"))?;
+            .map_err(|_| StoreError::damaged("GetItem", "the keys are not a map"))?;
         let keys = entries.into_iter().flatten().map(|(id, entry)| {
             let key = entry.as_m().ok().and_then(|entry| read_key(id, entry));
             key.ok_or_else(|| StoreError::damaged("GetItem", format!("the key {id}")))
@@ -128,8 +128,8 @@ impl Table {
 }
 
 impl Table {
-    /// Returns the secret with which the relay signs its tokens: the stored one, or else `candidate`, which is stored then. Of two
-    /// callers at once both get the same.
+    /// Returns the secret with which the relay signs its tokens: the stored one, or else `candidate`, which is stored then.
+    /// Two callers at once get the same secret.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be read or written.
@@ -148,7 +148,7 @@ impl Table {
     }
 }
 
-/// Reads the relay's secret. One that could be guessed was not written by the relay.
+/// Reads the relay's secret. A secret short enough to guess was not written by the relay.
 fn relay_secret_in(stored: &AttributeValue) -> Result<Secret, StoreError> {
     let secret = stored
         .as_s()

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{json, secret::Secret};
 
-/// Seconds. TTL deletes late, and readers compare the times: so much longer an item may stay.
+/// Seconds by which an item outlives its end. Readers compare the times themselves, because TTL deletes late.
 const KEPT_FOR: i64 = 600;
 /// Seconds after which a claim expires: longer than a request may take.
 const CLAIMED_FOR: i64 = 30;
@@ -230,8 +230,8 @@ impl Table {
         }))
     }
 
-    /// Redeems the one-time code `code` for the request `owner`; who it stood for is not kept. Returns `false` when there is
-    /// no such code, it has expired or another request redeemed it.
+    /// Redeems the one-time code `code` for the request `owner`, and deletes the person that it stood for. Returns `false`
+    /// when there is no such code, it has expired or another request redeemed it.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written. The code may have been redeemed.

@@ -46,7 +46,7 @@ pub enum MenuError {
     },
     /// The menu to restore and the current one do not fit into one item of the table.
     #[error(
-        "the menu there is and the one before it have more than {BOTH_MENUS} bytes together: neither would be left if the \
+        "the current menu and the one before it have more than {BOTH_MENUS} bytes together: both would be lost if the \
          rollback were cut short. Set the menu by POST /api/menu / 新旧菜单合计超过 {BOTH_MENUS} 字节，若回滚中断将两者皆失，请用 POST /api/menu 设置"
     )]
     TooLarge,
@@ -142,7 +142,7 @@ impl Table {
         self.update_claimed(&self.pk(KIND), owner, expression, []).await
     }
 
-    /// Refuses while a run holds the claim of the menu. A change that takes no claim of its own looks here first.
+    /// Fails while a run holds the claim of the menu. A change without a claim of its own calls this first.
     ///
     /// # Errors
     /// [`MenuError`] when a run holds the claim, or the table cannot be read. The caller must then change nothing.

@@ -101,14 +101,14 @@ pub struct Receipt<'a> {
     pub at: i64,
 }
 
-/// What became of a receipt.
+/// The result of recording a receipt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recorded {
-    /// It is recorded.
+    /// The receipt is recorded now.
     Now,
-    /// An earlier delivery of it was recorded.
+    /// An earlier delivery of the receipt was recorded.
     Before,
-    /// It is another account's: the recipient of the message differs, and openids are unique to an account.
+    /// The receipt is another account's: the recipient of the message differs, and openids are unique to an account.
     No,
 }
 
@@ -176,8 +176,8 @@ impl Table {
         Ok(page)
     }
 
-    /// Returns the message of a campaign to one person whose answer was lost, asked for first at `since` (epoch seconds): one
-    /// that a run recorded, or else one of which only the receipt is known.
+    /// Returns the message of a campaign to one person when the answer to the send was lost. `since` (epoch seconds) is when
+    /// WeChat was first asked. Prefers a message that a run recorded to one of which only the receipt is known.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be read.
@@ -308,8 +308,8 @@ impl Table {
         Err(StoreError::of_kind(StoreErrorKind::Busy, "UpdateItem"))
     }
 
-    /// Removes `openid` from a few records of messages to this person; its digest stays, by which log lines name the person.
-    /// Returns where to go on, or `None` when none is left.
+    /// Removes `openid` from a few records of messages to this person. The digest that log lines show stays. Returns where
+    /// to continue, or `None` when no record is left.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be read or written. Some records may have changed.

@@ -32,13 +32,13 @@ pub enum ProblemRecord {
 }
 
 impl Table {
-    /// Lists what has the key `pk`, a message or a scheduled one, among the problems of the day of `at` (epoch seconds), unless it
-    /// is listed.
+    /// Lists the message or scheduled message with the key `pk` among the problems of the day of `at` (epoch seconds),
+    /// unless it is listed already.
     pub(super) async fn note_problem(&self, pk: &str, at: i64) -> Result<(), StoreError> {
         let digest = digest::sha256(pk.as_bytes());
         let [shard, high, low, ..] = digest.map(u32::from);
         let partition = self.problems_of(&beijing_day(at), shard % SHARDS);
-        // A fraction that hardly any two share: pages of several partitions begin after one place.
+        // The fraction makes places almost unique, because the pages of all partitions continue after one place.
         let place = format!("{at}.{:05}", high * 256 + low);
         let attributes = indexed(partition, place)
             .into_iter()
@@ -101,7 +101,7 @@ impl Table {
             match (pk.strip_prefix(&messages), pk.strip_prefix(&scheduled)) {
                 (Some(msgid), _) => MessageRecord::from_attributes(item)
                     .map(|message| ProblemRecord::Message(msgid.to_owned(), message)),
-                // A problem is noted before the message's end, which may then have failed to be written.
+                // The problem is noted before the message's end is written, and that write may have failed.
                 (_, Some(id)) => ScheduledMessage::from_attributes(item)
                     .filter(|message| message.state == ScheduledState::Failed)
                     .map(|message| ProblemRecord::Scheduled(id.to_owned(), message)),

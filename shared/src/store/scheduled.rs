@@ -27,15 +27,15 @@ const DUE: &str = "scheduled";
 /// The state of a scheduled message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScheduledState {
-    /// It waits for its time, or is being sent.
+    /// The message waits for its time, or is being sent.
     Waiting,
     /// WeChat accepted it.
     Sent,
-    /// It was not sent, and will not be.
+    /// The message was not sent, and will not be.
     Failed,
-    /// WeChat may have accepted it.
+    /// WeChat may have accepted the message.
     Unknown,
-    /// Somebody cancelled it.
+    /// Somebody cancelled the message.
     Cancelled,
 }
 
@@ -46,7 +46,7 @@ pub struct ScheduledMessage {
     pub message: TemplateMessage,
     /// The team's id of the user, for a message that names one.
     pub user: Option<String>,
-    /// When it is to go out, in epoch seconds.
+    /// When the message is to go out, in epoch seconds.
     pub send_at: i64,
     /// The name of the key that scheduled it.
     pub key: String,
@@ -72,15 +72,15 @@ pub enum ScheduledEnd<'a> {
         /// WeChat's id of it.
         msgid: &'a str,
     },
-    /// It will not be sent.
+    /// The message will not be sent.
     Failed(Option<i64>),
-    /// WeChat may have accepted it, and a repeat is not safe any more.
+    /// WeChat may have accepted the message, and a retry is not safe any more.
     Unknown(Option<i64>),
-    /// It is tried again at this time (epoch seconds). Whether WeChat may have accepted it already.
+    /// The message is tried again.
     Again {
-        /// When.
+        /// When, in epoch seconds.
         at: i64,
-        /// Whether the time of the first attempt stays.
+        /// Whether WeChat may have accepted the message already. The time of the first attempt then stays.
         may_have_landed: bool,
         /// The errcode with which WeChat refused.
         errcode: Option<i64>,
@@ -108,7 +108,8 @@ impl ScheduledMessage {
         if let Some(openid) = get_text(item, "touser") {
             openid.clone_into(&mut message.touser);
         }
-        // A claim notes its time; the run that claims a message to a user asks nobody before it has noted the openid.
+        // A claim notes its own time, but a run asks WeChat for a user only after it has noted the openid. Without an
+        // openid, WeChat was not asked.
         let was_asked = !message.touser.is_empty();
         Some(Self {
             message,
@@ -135,7 +136,7 @@ impl ScheduledMessage {
 }
 
 impl Table {
-    /// Schedules a message. Returns the one that is there when the id is taken.
+    /// Schedules a message. Returns the existing message when the id is taken.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written. The message may be scheduled.
@@ -258,8 +259,9 @@ impl Table {
         }
     }
 
-    /// Notes that the run `owner` is about to ask WeChat at `now`, for the first time, for a message to a user who is `openid`.
-    /// Repeats go to the same person, whoever the user is by then. Returns `false` when another run has taken over the claim.
+    /// Notes that the run `owner` is about to ask WeChat at `now`, for the first time, for a message to a user whose openid
+    /// is `openid`. Retries go to the same openid, even if the user is bound to another one by then. Returns `false` when
+    /// another run has taken over the claim.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written. Nothing may be sent then.

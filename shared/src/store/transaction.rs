@@ -1,4 +1,4 @@
-//! Several conditional writes of which all happen or none.
+//! Several conditional writes that happen all or not at all.
 
 use aws_sdk_dynamodb::{
     error::BuildError,
@@ -8,10 +8,10 @@ use aws_sdk_dynamodb::{
 
 use super::{StoreError, StoreErrorKind, Table, named, names_in, text};
 
-/// How often a change is tried when others are faster. Two at once need two attempts.
+/// Attempts at a change that others overtake. Two changes at once need two.
 pub(super) const ATTEMPTS: u8 = 20;
 
-/// Others changed the same items at every attempt.
+/// Returns the error of a change that others overtook at every attempt.
 pub(super) fn contended() -> StoreError {
     StoreError::of_kind(StoreErrorKind::Busy, "TransactWriteItems")
 }

@@ -1,4 +1,5 @@
-//! `user#<appid>#<user>` and `openid#<appid>#<openid>`: who an openid is. A team knows its users by ids of its own.
+//! `user#<appid>#<user>` and `openid#<appid>#<openid>`: which user an openid belongs to. A team knows its users by ids of
+//! its own.
 //!
 //! One user has one openid, one openid one user, so the two items point at each other and change in one transaction. `followed`
 //! belongs to the openid; the user's item holds a copy, so that one read resolves a user.
@@ -66,7 +67,7 @@ fn followed(item: &Attributes) -> Option<bool> {
     item.get("followed")?.as_bool().ok().copied()
 }
 
-/// What two items said before a change of them.
+/// The two items as they were before a change.
 pub(super) struct Ties {
     user: Option<Attributes>,
     openid: Option<Attributes>,
@@ -174,8 +175,8 @@ impl Table {
         Err(contended())
     }
 
-    /// Records whether a bound person follows the account since `at` (epoch seconds). The newest event wins, and at a tie the
-    /// one that ends following. Changes nothing for others.
+    /// Records whether a bound person follows the account since `at` (epoch seconds). The newest event wins, and at a tie
+    /// the one that ends following. Changes nothing for a person who is not bound.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be read or written. The change may have happened.
@@ -208,7 +209,7 @@ impl Table {
         Err(contended())
     }
 
-    /// Reads what ties `user` and `openid` now.
+    /// Reads the current items of `user` and `openid`.
     pub(super) async fn ties(&self, user: &str, openid: &str) -> Result<Ties, StoreError> {
         let (user, openid) = (self.user_pk(user), self.openid_pk(openid));
         let mut items = self.read_batch(vec![user.clone(), openid.clone()]).await?;

@@ -15,7 +15,7 @@ const FUNCTION_NAME: &str = "FunctionName";
 /// The function's name. Set only in a Lambda function, because only CloudWatch reads metric lines.
 static FUNCTION: OnceLock<String> = OnceLock::new();
 
-/// What takes the metrics of a process outside Lambda.
+/// The collector of a process outside Lambda.
 static COLLECTOR: OnceLock<Box<dyn Collector>> = OnceLock::new();
 
 /// Takes metrics in place of CloudWatch.
@@ -24,7 +24,7 @@ pub trait Collector: Debug + Send + Sync {
     fn take(&self, metric: Metric, dimension: Option<(&'static str, &str)>);
 }
 
-/// Hands all metrics of this process to `collector` from now on. The first one stays.
+/// Hands all metrics of this process to `collector` from now on. The first collector stays.
 pub fn collect(collector: impl Collector + 'static) {
     let _ = COLLECTOR.set(Box::new(collector));
 }
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_counted_is_no_line() {
+    fn no_metrics_make_no_line() {
         let empty = MetricGroup {
             dimension: Some(("Type", "text")),
             metrics: &[],

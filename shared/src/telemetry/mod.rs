@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_held_until_all_are_told() {
+    fn lines_are_held_until_all_are_logged() {
         at_once(|| {
             Stdout.write_all(b"one\n").unwrap();
             Stdout.write_all(b"two\n").unwrap();

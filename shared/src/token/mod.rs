@@ -67,7 +67,7 @@ impl Action {
 /// The result of a run that keeps the token or the ticket alive. Never holds either.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub struct Refreshed {
-    /// Whether this run got it from WeChat.
+    /// Whether this run got the token or the ticket from WeChat.
     pub refreshed: bool,
     /// Its number in the table.
     pub generation: u64,

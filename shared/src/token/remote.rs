@@ -47,7 +47,7 @@ impl LambdaRefresher {
         } else {
             self.function.call_once(event).await?
         };
-        // Only some answers are read: their readers tell what is wrong with one that is not JSON.
+        // Only some actions read the answer, and they report one that is not JSON.
         Ok(serde_json::from_slice(&answer).unwrap_or_default())
     }
 }

@@ -40,7 +40,7 @@ pub trait RefreshPort: fmt::Debug + Send + Sync {
     ) -> Pin<Box<dyn Future<Output = Result<Value, RefreshRequestError>> + Send + 'a>>;
 }
 
-/// Why a run of `token-refresher` brought nothing.
+/// Why a run of `token-refresher` failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum RefreshRequestError {
     /// The run failed.
@@ -238,8 +238,8 @@ impl TokenSource {
         self.call_in_turn(deadline, || async { Ok(()) }, call).await
     }
 
-    /// As [`Self::call`], but waits for `turn` before each call, once it has the token, which may have taken long. A token that was
-    /// replaced during that wait is not called with.
+    /// As [`Self::call`], but awaits `turn` before each call, after the search for the token, which may take long. Calls
+    /// with the new token if the token was replaced while `turn` waited.
     ///
     /// # Errors
     /// [`CallError`] when `turn` or `call` fails or there is no token.
@@ -319,7 +319,7 @@ impl TokenSource {
         self.stored_token(deadline).await.map(|token| token.value)
     }
 
-    /// As [`Self::token`], with what is stored of the token.
+    /// As [`Self::token`], with the whole stored token.
     pub(crate) async fn stored_token(&self, deadline: Deadline) -> Result<StoredToken, TokenError> {
         let now = self.clock.now();
         let fresh = |token: &StoredToken| token.life(now) > CACHE_MARGIN;

@@ -38,7 +38,7 @@ impl HttpClient for AwsTransport {
     }
 }
 
-/// An HTTP client with its idle connections, made at the first call. After an answer that a sick host may have caused, the
+/// An HTTP client with its idle connections, made at the first call. After an answer that a faulty host may have caused, the
 /// SDK discards the whole client, because `reqwest` does not tell which connection the answer used.
 #[derive(Clone, Debug)]
 struct Connector {

@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bundle_with_a_broken_certificate_is_left_to_a_patient_reader() {
+    fn a_bundle_with_a_broken_certificate_is_left_to_the_search_of_the_system() {
         let pem = "-----BEGIN CERTIFICATE-----\nAQI*\n-----END CERTIFICATE-----\n";
         assert!(decode(pem).is_err());
     }

@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_out_of_bounds_is_named_with_its_bounds() {
+    fn a_value_out_of_bounds_is_named_with_its_bounds() {
         for (member, value) in [
             ("pace", json!(0)),
             ("pace", json!(1_001)),

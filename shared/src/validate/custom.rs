@@ -1,7 +1,7 @@
 //! The body of `POST /api/sendCustomMessage`: WeChat's own form, with `user` in place of `touser` where the team knows the
 //! recipient by an id of its own.
 //!
-//! The members that each type must have are checked. A type that this version does not know is WeChat's to judge.
+//! The members that each type must have are checked. WeChat judges a type that this version does not know.
 //! See [WeChat Docs/发送客服消息](https://developers.weixin.qq.com/doc/service/api/customer/message/api_sendcustommessage).
 
 use serde_json::{Map, Value};
@@ -17,7 +17,7 @@ use crate::{reply::TEXT_LIMIT, xml::is_xml_character};
 const NEWS_LIMIT: usize = 1;
 /// Items of a menu in a message. WeChat documents no limit; this one bounds the report of faults.
 const MENU_LIMIT: usize = 100;
-/// The members beside the one that `msgtype` names.
+/// The members besides the one that `msgtype` names.
 pub const KNOWN: [&str; 5] = ["touser", "user", "msgtype", "customservice", "aimsgcontext"];
 /// The types of a message that this version knows. A message may have another one.
 pub const TYPES: [&str; 11] = [
@@ -151,7 +151,7 @@ fn no_control_characters(reader: &mut Reader, place: Place<'_>, value: &Value) {
     }
 }
 
-/// Checks the members that WeChat needs. Others are WeChat's to judge.
+/// Checks the members that WeChat needs. WeChat judges the others.
 fn check(reader: &mut Reader, msgtype: &str, content: &Object<'_, '_>) {
     match msgtype {
         "text" => {

@@ -258,7 +258,7 @@ fn check_leaf(reader: &mut Reader, button: &Object<'_, '_>) {
     if let Some(kind) = kind.filter(|kind| CONSOLE_TYPES.contains(kind)) {
         let (names, named) = (names.join(", "), names.join("、"));
         let detail = format!(
-            "is {kind}, a button that only the console makes and no API takes back: use one of {names} \
+            "is {kind}, a button that only the console can create: use one of {names} \
              / {kind} 按钮只能在公众号后台创建，接口无法创建，请改用 {named}"
         );
         return reader.fault(&button.place.member("type"), detail);
@@ -472,7 +472,7 @@ mod tests {
     }
 
     #[test]
-    fn a_conditional_menu_needs_conditions_of_today() {
+    fn a_conditional_menu_needs_supported_conditions() {
         let menu = |rule: Value| json!({"button": [click("n")], "matchrule": rule});
         let pointers = |rule| {
             let faults = conditional_menu(&menu(rule)).err().unwrap_or_default();
@@ -499,7 +499,7 @@ mod tests {
     }
 
     #[test]
-    fn what_wechat_answers_can_be_given_back() {
+    fn a_menu_that_wechat_answered_can_be_sent_back() {
         let buttons = json!([{"name": "p", "sub_button": [click("s")]}, click("n")]);
         let created = json!({ "button": buttons });
         let queried = json!({"menu": {"button": buttons, "menuid": 208_396_938}});
@@ -535,7 +535,7 @@ mod tests {
 
     /// WeChat returns a rule's tag as the number `group_id` and takes it as the text `tag_id`.
     #[test]
-    fn a_conditional_menu_that_wechat_answers_can_be_given_back() {
+    fn a_conditional_menu_that_wechat_answered_can_be_sent_back() {
         let answered = json!({
             "button": [click("n")], "menuid": 208_396_993,
             "matchrule": {"group_id": 100, "sex": "", "country": null, "client_platform_type": 2},

@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_nearly_right_is_answered_with_the_one_that_is_meant() {
+    fn a_misspelt_name_is_answered_with_the_nearest() {
         let known = ["touser", "template_id", "url", "data", "client_msg_id"];
         for (written, meant) in [
             ("tousers", Some("touser")),

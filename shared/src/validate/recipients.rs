@@ -25,9 +25,9 @@ pub const PART_LIMIT: usize = 100_000;
 /// A part of an audience.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Part {
-    /// Its name.
+    /// The part's name.
     pub name: String,
-    /// Its entries.
+    /// The part's entries.
     pub recipients: Vec<Recipient>,
     /// The lines of the entries, if it came as CSV.
     pub lines: Option<Vec<u64>>,
@@ -182,8 +182,8 @@ fn table(reader: &mut Reader, csv: &str) -> Option<(Vec<Recipient>, Vec<u64>)> {
     Some((recipients, lines))
 }
 
-/// Finds a quote that RFC 4180 does not allow: its line, and what is wrong. The reader of CSV takes it for a part of the cell, with
-/// all rows up to the next quote.
+/// Finds a quote that RFC 4180 does not allow: its line, and what is wrong. The CSV reader would take the quote, and all
+/// rows up to the next one, as part of the cell.
 fn wrong_quote(csv: &str) -> Option<(u64, &'static str)> {
     enum At {
         CellStart,
@@ -212,7 +212,7 @@ fn wrong_quote(csv: &str) -> Option<(u64, &'static str)> {
     }
 }
 
-/// What the cells of a row are.
+/// The meaning of the columns.
 struct Columns {
     /// The column that names the person, and whether it holds openids.
     person: usize,

@@ -40,7 +40,7 @@ const HOLDS_BLANKS: &str =
 pub struct SendTemplate {
     /// The recipients.
     pub recipients: Recipients,
-    /// What it says.
+    /// The content of the message.
     pub content: TemplateContent,
     /// The caller's id of the message, by which WeChat recognises a retry.
     pub client_msg_id: Option<String>,
@@ -262,7 +262,7 @@ pub(super) fn time(reader: &mut Reader, body: &Object<'_, '_>, name: &str) -> Op
             .map(OffsetDateTime::unix_timestamp),
         value => value.as_i64(),
     };
-    // The years that a date has, so that a time can be written as one.
+    // Refuses a time outside the years that a date can have.
     let time = time.filter(|time| OffsetDateTime::from_unix_timestamp(*time).is_ok());
     if time.is_none() {
         reader.fault(
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bodies_of_the_field_are_accepted() {
+    fn bodies_that_teams_send_are_accepted() {
         let full = json!({
             "touser": "odhkK64I1uXqoUQjt7QYx4O0yUvs", "template_id": "T", "url": "https://example.com/details/1",
             "data": {"thing1": {"value": "项目审核"}, "time2": {"value": "2024年7月19日 10:00", "color": "#173177"}, "const3": "通过"},
@@ -383,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn an_openid_with_a_line_break_is_told_so() {
+    fn an_openid_with_a_line_break_is_named_as_such() {
         let faults = SendTemplate::read(&json!({"touser": "o1\n", "template_id": "T"})).unwrap_err();
         assert!(faults[0].detail.contains("换行"), "{faults:?}");
     }

@@ -58,7 +58,7 @@ pub(super) fn parse(text: &str, text_end: TextEnd) -> Result<Tree, ParseError> {
     }
 }
 
-/// Undoes what a writer of XML does to the end of a section in a text. WeChat does not do it.
+/// Undoes the escape of `]]>` that XML writers use in a CDATA text. WeChat does not escape it.
 fn unescaped(text: &str) -> Cow<'_, str> {
     if text.contains(ESCAPED_CDATA_END) {
         text.replace(ESCAPED_CDATA_END, CDATA_END).into()
@@ -96,9 +96,9 @@ const ANYONES_TEXTS: [&str; 12] = [
 /// A CDATA text in which WeChat did not escape `]]>`.
 struct RawText<'a> {
     text: &'a str,
-    /// The rest of the document, from the end tag of the element on.
+    /// The rest of the document, starting with the end tag of the element.
     end_tag: &'a str,
-    /// Where to read on after the end tag, when the part in between may be forged.
+    /// Where reading resumes after the end tag, when the part in between may be forged.
     resume: Option<&'a str>,
 }
 

@@ -70,7 +70,7 @@ fn elements_come_in_any_order_number_and_layout() {
     assert_eq!(document.value(), "");
     assert_eq!(document.children("a").map(Tree::value).collect::<Vec<_>>(), [" 7 ", ""]);
     assert_eq!(document.members().map(Tree::name).collect::<Vec<_>>(), ["b", "a", "a"]);
-    assert_eq!(document.text("b"), None, "empty is none");
+    assert_eq!(document.text("b"), None, "an empty text counts as absent");
     assert_eq!(document.text("A"), None, "names are exact");
     assert_eq!(
         (document.text("a"), document.word("a"), document.number::<i64>("a")),
@@ -279,7 +279,7 @@ fn no_text_forges_an_element() {
 }
 
 #[test]
-fn an_escaped_end_of_a_section_in_a_callbacks_text_is_that_end() {
+fn an_escaped_section_end_in_a_callbacks_text_is_unescaped() {
     let document = parse_callback("<Content><![CDATA[a]]]]><![CDATA[>b]]></Content>");
     assert_eq!(document.text("Content"), Some("a]]>b"));
 }

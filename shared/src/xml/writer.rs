@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn elements_stand_in_one_another() {
+    fn elements_nest() {
         let document = XmlWriter::document(|xml| {
             xml.number("CreateTime", -1);
             xml.parent("Image", |xml| xml.text("MediaId", "<m>"));

@@ -185,7 +185,7 @@ async fn a_changed_secret_serves_after_five_minutes_and_not_every_request_reads_
 }
 
 #[tokio::test]
-async fn an_unchanged_secret_makes_nothing_anew() {
+async fn an_unchanged_secret_rebuilds_nothing() {
     let bench = Bench::new("key");
     let live = bench.start().await;
     let first = live.current().await.unwrap();
@@ -196,7 +196,7 @@ async fn an_unchanged_secret_makes_nothing_anew() {
 }
 
 #[tokio::test]
-async fn on_demand_it_is_read_at_once_and_then_every_ten_seconds_at_most() {
+async fn on_demand_the_secret_is_read_at_once_and_then_at_most_every_ten_seconds() {
     let bench = Bench::new("old");
     let live = bench.start().await;
     let old = live.current().await.unwrap();
@@ -214,7 +214,7 @@ async fn on_demand_it_is_read_at_once_and_then_every_ten_seconds_at_most() {
 }
 
 #[tokio::test]
-async fn a_secret_that_cannot_be_read_any_more_serves_on() {
+async fn an_unreadable_secret_leaves_the_last_values_serving() {
     let bench = Bench::new("key");
     let live = bench.start().await;
     bench.secret.unreadable();
@@ -262,7 +262,7 @@ async fn assert_a_later_secret_wins(freeze: fn(&mut Script, watch::Receiver<()>)
 }
 
 #[tokio::test]
-async fn a_read_that_was_frozen_is_neither_waited_for_nor_does_it_undo_a_later_one() {
+async fn a_frozen_read_delays_nothing_and_does_not_undo_a_later_one() {
     assert_a_later_secret_wins(|script, gate| script.gates.push_back(gate)).await;
 }
 
@@ -330,7 +330,7 @@ async fn a_secret_that_was_read_and_lacks_values_ends_the_start() {
 
 /// The read was late, or denied, at the start.
 #[tokio::test]
-async fn a_secret_that_is_read_later_and_lacks_values_is_told_as_that() {
+async fn a_secret_that_is_read_later_and_lacks_values_is_reported_as_such() {
     let bench = Bench::new("key");
     bench.secret.unreadable();
     let live = bench.start().await;

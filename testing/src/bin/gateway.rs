@@ -7,7 +7,7 @@
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "whoever starts it reads its output"
+    reason = "the program that starts it reads its output"
 )]
 
 use std::{env, process::ExitCode, sync::Arc};
@@ -58,7 +58,7 @@ async fn main() -> ExitCode {
         .with_state(Arc::new(Mutex::new(function)));
     let server = loopback::serve(router).await;
     println!("ready {}", server.endpoint());
-    // The function ends with this process, whoever stops it.
+    // The function ends with this process, however it is stopped.
     signal(SignalKind::terminate()).unwrap().recv().await;
     ExitCode::SUCCESS
 }
@@ -100,6 +100,7 @@ async fn answer(State(function): State<Arc<Mutex<Function>>>, parts: Parts, body
     response.body(Body::from(body)).unwrap()
 }
 
+/// Checks issuer, expiry, audience and scopes of a JWT as API Gateway's authorizer does, but not the signature.
 /// See [AWS Docs/JWT authorizers](https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-jwt-authorizer.html).
 fn authorize(parts: &Parts) -> Result<Value, (u16, &'static str)> {
     const UNAUTHORIZED: (u16, &str) = (401, "Unauthorized");

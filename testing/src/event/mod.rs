@@ -1,4 +1,4 @@
-//! What functions are invoked with: the sample events of `events/`, requests of API Gateway, callbacks of WeChat.
+//! The events that functions are invoked with: the sample events of `events/`, requests of API Gateway, callbacks of WeChat.
 
 mod callback;
 

@@ -123,7 +123,7 @@ impl Function {
         self.ask(event::api("DELETE", path_and_query))
     }
 
-    /// A request that is not one of the others.
+    /// Makes a request of any kind.
     pub const fn ask(&mut self, request: Request) -> Asking<'_> {
         Asking {
             function: self,
@@ -152,12 +152,12 @@ impl Function {
         }
     }
 
-    /// The type and the message of the function error that `event` ends in.
+    /// Returns the type and the message of the function error with which the invocation ends.
     pub async fn fail(&mut self, event: &Value) -> (String, String) {
         self.fail_within(event, INVOCATION).await
     }
 
-    /// The same, `millis` before the deadline.
+    /// As [`Self::fail`], `millis` before the deadline.
     pub async fn fail_within(&mut self, event: &Value, millis: i64) -> (String, String) {
         match self.invoke_within(event, millis).await {
             Outcome::Failed(error) => {

@@ -14,11 +14,11 @@ const SECRET_VARIABLES: [&str; 9] = [
     "FORWARD_SECRET_PREVIOUS",
     "AWS_SECRET_ACCESS_KEY",
 ];
-/// A shorter secret could be a part of some other word.
+/// Bytes. A shorter secret could be a part of some other word.
 const SHORTEST_SECRET: usize = 8;
-/// How the simulator's access_tokens begin.
+/// The prefix of the simulator's access_tokens.
 const TOKEN_PREFIX: &str = "97_";
-/// A shorter text that begins in the same way is not taken for a token.
+/// Bytes. A shorter text with this prefix is not taken for a token.
 const SHORTEST_TOKEN: usize = 12;
 
 /// The secrets that a function was given.
@@ -44,7 +44,7 @@ impl Secrets {
         Self(secrets)
     }
 
-    /// Fails the test when `text`, which stands in the `place`, shows one of them or an access_token.
+    /// Fails the test when `text`, which stands in the `place`, shows a secret or an access_token.
     pub(super) fn assert_absent(&self, place: &str, text: &str) {
         for secret in &self.0 {
             assert!(!text.contains(secret), "a secret is in the {place}: {text}");
@@ -53,7 +53,7 @@ impl Secrets {
     }
 }
 
-/// Random text, such as the ticket of a QR code, may have a token's beginning in its middle.
+/// Whether `text` shows an access_token. Random text, such as the ticket of a QR code, may have the prefix in its middle.
 fn shows_token(text: &str) -> bool {
     let is_of_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_".contains(byte);
     text.match_indices(TOKEN_PREFIX).any(|(start, _)| {

@@ -40,7 +40,7 @@ impl EventBus {
         }
     }
 
-    /// Its URL.
+    /// Returns the URL.
     #[must_use]
     pub fn endpoint(&self) -> String {
         self.server.endpoint()

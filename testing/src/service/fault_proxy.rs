@@ -104,7 +104,7 @@ impl FaultProxy {
         }
     }
 
-    /// Its URL.
+    /// Returns the URL.
     #[must_use]
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
@@ -293,7 +293,7 @@ struct Message {
 }
 
 impl Message {
-    /// `None` when the connection ended before a message began.
+    /// Reads a message. `None` when the connection ended before a message began.
     async fn read(stream: &mut TcpStream) -> io::Result<Option<Self>> {
         const END: &[u8] = b"\r\n\r\n";
         let mut bytes = Vec::new();

@@ -61,7 +61,7 @@ impl LambdaApi {
         }
     }
 
-    /// Its URL.
+    /// Returns the URL.
     #[must_use]
     pub fn endpoint(&self) -> String {
         self.server.endpoint()

@@ -31,7 +31,7 @@ impl Server {
         self.address
     }
 
-    /// Its URL.
+    /// Returns the URL.
     #[must_use]
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)

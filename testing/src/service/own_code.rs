@@ -25,7 +25,7 @@ const BLOCK: usize = 64;
 /// What own code does with a request.
 #[derive(Clone, Debug)]
 pub enum OwnAnswer {
-    /// It answers.
+    /// Own code answers.
     Status {
         /// The HTTP status.
         status: u16,
@@ -34,13 +34,13 @@ pub enum OwnAnswer {
         /// Further headers.
         headers: Vec<(&'static str, String)>,
     },
-    /// It answers so after this time.
+    /// Own code gives this answer after this time.
     After(Duration, Box<Self>),
-    /// It never answers.
+    /// Own code never answers.
     Hang,
-    /// It closes the connection without an answer.
+    /// Own code closes the connection without an answer.
     Reset,
-    /// It closes the connection in the middle of an answer 200.
+    /// Own code closes the connection in the middle of an answer 200.
     BreakOff,
 }
 
@@ -153,18 +153,18 @@ impl OwnCode {
         }
     }
 
-    /// Its URL.
+    /// Returns the URL.
     #[must_use]
     pub fn endpoint(&self) -> String {
         self.server.endpoint()
     }
 
-    /// Does this with every request from now on.
+    /// Reacts in this way to every request from now on.
     pub fn answer(&self, answer: OwnAnswer) {
         with(&self.state, |state| state.answer = answer);
     }
 
-    /// Does this with the next request that has no such answer yet.
+    /// Reacts in this way to one request: the next for which no reaction is queued.
     pub fn answer_once(&self, answer: OwnAnswer) {
         with(&self.state, |state| state.next.push_back(answer));
     }

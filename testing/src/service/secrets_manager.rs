@@ -67,7 +67,7 @@ impl SecretsManager {
         self.with(|vault| vault.delay = delay);
     }
 
-    /// Its URL.
+    /// Returns the URL.
     #[must_use]
     pub fn endpoint(&self) -> String {
         self.server.endpoint()

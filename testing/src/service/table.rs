@@ -66,7 +66,7 @@ impl TableServer {
         *lock(&self.counter.1)
     }
 
-    /// Its URL.
+    /// Returns the URL.
     #[must_use]
     pub fn endpoint(&self) -> String {
         self.server.endpoint()

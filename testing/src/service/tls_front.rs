@@ -71,7 +71,7 @@ impl TlsFront {
         Self(Server::start(serve).await)
     }
 
-    /// Its URL.
+    /// Returns the URL.
     #[must_use]
     pub fn endpoint(&self) -> String {
         self.0.endpoint().replace("http:", "https:")

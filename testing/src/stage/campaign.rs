@@ -18,7 +18,7 @@ use crate::{Function, account::APP_ID, eventually, now, now_millis};
 pub const SEND: &str = "/cgi-bin/message/template/send";
 /// The id of the campaign of a [`CampaignStage`].
 pub const CAMPAIGN: &str = "c1";
-/// A look at a campaign takes a few milliseconds of the machine on which it runs.
+/// The pause between two looks at a campaign, each of which costs the machine a few milliseconds.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// A stage with a campaign.
@@ -31,7 +31,7 @@ pub struct CampaignStage<S = Stage> {
 }
 
 impl<S: Borrow<Stage>> CampaignStage<S> {
-    /// With no campaign yet.
+    /// Creates a stage without a campaign.
     pub fn new(stage: S) -> Self {
         let table = Table::new(stage.borrow().table.client(), TABLE_NAME, APP_ID);
         Self { stage, table }
@@ -99,8 +99,8 @@ impl<S: Borrow<Stage>> CampaignStage<S> {
         totals
     }
 
-    /// Has `worker` run until `is_reached` says so, kills it then, and ends its lease: a run that has sent all messages looks for
-    /// their receipts for some seconds more.
+    /// Runs `worker` until `is_reached` is true, then kills it and ends its lease: a run that has sent all messages checks
+    /// for their receipts for some seconds more.
     pub async fn run_until<F: Future<Output = bool>>(&self, mut worker: Function, is_reached: impl Fn() -> F) {
         let reached = || async {
             tokio::time::sleep(LOOK_EVERY).await;
@@ -119,13 +119,13 @@ impl<S: Borrow<Stage>> CampaignStage<S> {
         self.stage().table.end_claims().await;
     }
 
-    /// Has `worker` run until the campaign has ended.
+    /// Runs `worker` until the campaign has ended.
     pub async fn run_to_end(&self, worker: Function) {
         self.run_until(worker, || async { self.campaign().await.state.has_ended() })
             .await;
     }
 
-    /// How many messages are on the phone of each.
+    /// Returns how many messages are on the phone of each.
     pub async fn received(&self, openids: &[String]) -> Vec<usize> {
         let mut received = Vec::new();
         for openid in openids {
@@ -139,7 +139,7 @@ impl<S: Borrow<Stage>> CampaignStage<S> {
         self.stage().wechat.calls(SEND).await
     }
 
-    /// Waits until WeChat has answered so many requests for a message.
+    /// Waits until WeChat has answered at least `sends` requests for a message.
     pub async fn until_sends(&self, sends: usize) {
         let wechat = &self.stage().wechat;
         eventually("a send", || async { (wechat.calls_over(SEND) >= sends).then_some(()) }).await;
@@ -203,14 +203,14 @@ impl<S: Borrow<Stage>> CampaignStage<S> {
         table.end_claims().await;
     }
 
-    /// Has a waiting campaign try again now.
+    /// Makes a waiting campaign try again now.
     pub async fn wait_is_over(&self) {
         let name = format!("campaign#{CAMPAIGN}");
         self.stage().table.set(&name, &json!({"resumes_at": now()})).await;
         self.is_due().await;
     }
 
-    /// Has the next look for receipts be due.
+    /// Makes the next check for receipts due.
     pub async fn look_now(&self) {
         let mut progress = json!(self.campaign().await.progress);
         progress["looks_for_receipts"]["next_at"] = now().into();
@@ -219,7 +219,7 @@ impl<S: Borrow<Stage>> CampaignStage<S> {
         self.is_due().await;
     }
 
-    /// Has the campaign be due.
+    /// Makes the campaign due.
     pub async fn is_due(&self) {
         let due = json!({"isk": now()});
         self.stage().table.set(&format!("campaign#{CAMPAIGN}#due"), &due).await;

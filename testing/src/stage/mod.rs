@@ -64,17 +64,17 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// With an empty table, no callback URL, and a stand-in for token-refresher.
+    /// Creates a stage with an empty table, no callback URL, and a stand-in for token-refresher.
     pub async fn new() -> Self {
         Self::set_up(Setup::default()).await
     }
 
-    /// With a living token in the table, as a deployment has after its first minute.
+    /// Creates a stage with a living token in the table, as a deployment has after its first minute.
     pub async fn with_token() -> Self {
         Self::new().await.token().await
     }
 
-    /// As `setup` says.
+    /// Creates a stage from `setup`.
     pub async fn set_up(setup: Setup) -> Self {
         let (wechat, table) = (WeChat::start(setup.callback_url).await, Table::start().await);
         let lambda = match setup.refresher {
@@ -127,7 +127,7 @@ impl Stage {
         }
     }
 
-    /// Has functions that are started later take what no variable names from a secret.
+    /// Makes functions that are started later read from a secret the values that no variable sets.
     pub fn set_secret(&mut self, secrets: &SecretsManager) {
         self.set([
             ("WECHAT_SECRET_ID", "wechat".to_owned()),
@@ -178,7 +178,7 @@ impl Stage {
         Function::run(command, &self.variables(&environment, changes)).await
     }
 
-    /// Of two values for one variable, the later one counts.
+    /// Joins the variables of a function. Of two values for one variable, the later one counts.
     fn variables<'a>(
         &'a self,
         environment: &'a [(&str, String)],

@@ -25,7 +25,7 @@ impl Table {
         &self.0
     }
 
-    /// Its URL.
+    /// Returns the URL.
     #[must_use]
     pub fn endpoint(&self) -> String {
         self.0.endpoint()
@@ -71,7 +71,7 @@ impl Table {
         delete.send().await.unwrap();
     }
 
-    /// Binds `user` to `openid`, as a scan has.
+    /// Binds `user` to `openid`, as a scan does.
     pub async fn bind(&self, user: &str, openid: &str) {
         let bound = json!({"openid": openid, "bound_at": now()});
         self.set(&format!("user#{user}"), &bound).await;

@@ -45,7 +45,7 @@ impl WeChat {
         }
     }
 
-    /// Its URL.
+    /// Returns the URL.
     #[must_use]
     pub fn endpoint(&self) -> String {
         self.simulator.base_url()
@@ -77,7 +77,7 @@ impl WeChat {
         self.sim(self.http.get(url)).await
     }
 
-    /// Has the calls to `path` fail as `fault` says.
+    /// Makes the calls to `path` fail as `fault` says.
     pub async fn fault(&self, path: &str, fault: &Value) {
         let mut fault = fault.clone();
         fault["path"] = path.into();

@@ -7,7 +7,7 @@ use crate::api::{Call, Unexpected, call::confirmed};
 /// Sends a customer-service message. WeChat answers without an id, sends no receipt, and recognises no retry, so the call is
 /// never repeated after an attempt that may have been taken.
 ///
-/// Errcode 45015 when the person has done nothing lately that allows a message, 45047 when they have got all that it allows.
+/// Errcode 45015 when no recent action of the person allows a message, 45047 when the last action allows no further one.
 /// Needs a verified account. 500,000 a day.
 /// See [WeChat Docs/发送客服消息](https://developers.weixin.qq.com/doc/service/api/customer/message/api_sendcustommessage).
 #[derive(Clone, Copy, Debug)]

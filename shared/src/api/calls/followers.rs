@@ -61,7 +61,8 @@ impl Call for GetTagged<'_> {
     }
 }
 
-/// WeChat ends a list by a page without `data`, by a `count` of 0 or by an empty `next_openid`. SDKs have met all three.
+/// Reads a page. WeChat ends a list by a page without `data`, by a `count` of 0 or by an empty `next_openid`. SDKs have met
+/// all three.
 fn read(answer: Value) -> Result<Followers, Unexpected> {
     #[derive(Deserialize)]
     struct Page {

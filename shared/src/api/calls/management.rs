@@ -65,7 +65,7 @@ pub fn is_among(address: IpAddr, addresses: &[String]) -> bool {
     })
 }
 
-/// `None` unless both are IPv4.
+/// Whether `address` is in the block `first/bits`. `None` unless both are IPv4.
 fn is_in_block(address: IpAddr, first: &str, bits: &str) -> Option<bool> {
     let IpAddr::V4(address) = address else { return None };
     let first: Ipv4Addr = first.parse().ok()?;

@@ -11,8 +11,8 @@ use crate::{
     secret::Secret,
 };
 
-/// An OAuth code: whoever has it and the AppSecret learns who the person is. Good for one exchange within some minutes.
-/// `Debug` does not show it.
+/// An OAuth code. With the AppSecret it reveals who the person is. Good for one exchange, within a few minutes. `Debug` does
+/// not show it.
 #[derive(Clone, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Code(String);
@@ -37,7 +37,7 @@ impl fmt::Debug for Code {
     }
 }
 
-/// Who a person is, as WeChat tells for a code. It never holds the person's own token. `Debug` shows digests.
+/// The identity that WeChat returns for a code. It never holds the person's own token. `Debug` shows digests.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct Identity {
     /// The person's openid, not empty.
@@ -66,8 +66,8 @@ impl Identity {
     }
 }
 
-/// Whether a flag is set. WeChat writes 1, and leaves the member out otherwise. What cannot be read counts as set, because
-/// nobody may be known by a made-up openid.
+/// Whether a flag is set. WeChat writes 1, and leaves the member out otherwise. An unreadable flag counts as set, because a
+/// made-up openid must not identify anybody.
 fn is_set(flag: &Value) -> bool {
     match flag {
         Value::Null => false,

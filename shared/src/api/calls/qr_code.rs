@@ -1,4 +1,4 @@
-//! QR codes with a parameter (带参数二维码), whose scans the account is told of.
+//! QR codes with a parameter (带参数二维码), whose scans WeChat reports to the account.
 
 use std::fmt;
 
@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use crate::api::{Call, Unexpected, call::decoded};
 
-/// Creates a temporary QR code. Needs a verified service account; errcode 48001 otherwise. 100,000 a day.
-/// `Debug` does not show the parameter: it may be all that one needs to be taken for its owner.
+/// Creates a temporary QR code. Needs a verified service account; errcode 48001 otherwise. 100,000 a day. `Debug` does not
+/// show the parameter: anyone who knows it might pass for its owner.
 /// See [WeChat Docs/生成带参数的二维码](https://developers.weixin.qq.com/doc/offiaccount/Account_Management/Generating_a_Parametric_QR_Code.html).
 #[derive(Clone, Copy)]
 pub struct CreateQrCode<'a> {
@@ -27,7 +27,7 @@ impl fmt::Debug for CreateQrCode<'_> {
 /// A QR code as WeChat made it. `Debug` does not show it, so that no log can be scanned.
 #[derive(Clone, Deserialize, PartialEq, Eq)]
 pub struct QrCode {
-    /// The code's name at WeChat, with which its picture can be had and which a scan's event carries.
+    /// WeChat's name of the code. It fetches the picture, and the event of a scan carries it.
     pub ticket: String,
     /// The text that the code shows.
     pub url: String,

@@ -17,7 +17,7 @@ use crate::{
 /// `clientmsgid` of mass messages.
 pub const CLIENT_MSG_ID_LENGTH: usize = 32;
 
-/// What a template message says, whoever gets it.
+/// The content of a template message, the same for every recipient.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub struct TemplateContent {
     /// The id of one of the account's templates.

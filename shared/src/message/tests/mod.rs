@@ -68,12 +68,15 @@ fn lists_of_json_bodies_stand_in_the_document_as_one_or_many() {
             panic!("{body}")
         };
         assert_eq!(choices.len(), count);
-        assert!(choices.iter().all(|choice| !choice.accepted), "no status is no consent");
+        assert!(
+            choices.iter().all(|choice| !choice.accepted),
+            "without a status there is no consent"
+        );
     }
 }
 
 #[test]
-fn names_match_in_any_case_and_are_told_as_spelt() {
+fn names_match_in_any_case_and_are_reported_as_spelt() {
     let scan = event("scan", "<EventKey>qrscene_1</EventKey>");
     assert_event(
         &scan,
@@ -173,7 +176,7 @@ fn a_subscription_tells_where_it_came_from() {
 }
 
 #[test]
-fn missing_empty_and_repeated_fields_are_no_errors() {
+fn missing_empty_and_repeated_fields_are_not_errors() {
     let bare = read("<xml><MsgType>text</MsgType></xml>");
     assert_eq!((bare.to.as_str(), bare.from.as_str(), bare.created_at), ("", "", 0));
     let empty = callback("<MsgType>image</MsgType><PicUrl/><MediaId></MediaId><MsgId><![CDATA[]]></MsgId><Idx></Idx>");
@@ -245,7 +248,7 @@ fn a_change_of_mind_is_read_in_its_older_wrapper_too() {
 }
 
 #[test]
-fn refused_articles_of_a_publication_are_all_told() {
+fn refused_articles_of_a_publication_are_all_reported() {
     let info = "<PublishEventInfo><publish_id>1</publish_id><publish_status>2</publish_status>\
                 <fail_idx>1</fail_idx><fail_idx>3</fail_idx></PublishEventInfo>";
     let Content::Event(Event::PublishJobFinish(result)) = event("PUBLISHJOBFINISH", info).content else {
@@ -312,7 +315,7 @@ fn events_without_a_sample_are_typed_too() {
 }
 
 #[test]
-fn what_is_not_known_is_kept_whole() {
+fn unknown_callbacks_are_kept_whole() {
     let unknown = callback("<MsgType>device_event</MsgType><Event>bind</Event><DeviceID>d</DeviceID>");
     assert!(matches!(
         &unknown.content,

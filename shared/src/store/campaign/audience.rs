@@ -18,14 +18,14 @@ pub const CHUNKS_AT_ONCE: usize = 100;
 /// Seconds. How long the name of a part is remembered. The audience itself is kept as long as the campaign.
 const PART_REMEMBERED_FOR: i64 = 30 * 24 * 3600;
 
-/// What became of a part that a caller has sent.
+/// The outcome of storing a part that a caller has sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PartOutcome {
     /// It is complete. Holds the entries of all complete parts.
     Complete(u64),
     /// A part with this name has other content.
     OtherContent,
-    /// The campaign is no draft any more, or there is none.
+    /// The campaign is no longer a draft, or does not exist.
     NotADraft,
 }
 
@@ -39,8 +39,8 @@ pub(super) fn parse_range(range: &str) -> Option<(u32, u32)> {
 }
 
 impl Table {
-    /// Stores a part of a draft's audience: as a whole, or nothing of it counts. The same part again completes one that was
-    /// interrupted. `digest` is that of its content, `now` in epoch seconds.
+    /// Stores a part of a draft's audience, all or nothing. Storing the same part again completes an interrupted one.
+    /// `digest` is that of its content, `now` in epoch seconds.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be read or written. The part may be complete.
@@ -137,7 +137,7 @@ impl Table {
         begin.commit().await.map(|_| ())
     }
 
-    /// Writes chunks, the first under the number `first`. Chunks that are there are replaced.
+    /// Writes chunks, the first under the number `first`. Replaces existing chunks.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written. Some of them may be written.

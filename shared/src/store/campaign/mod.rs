@@ -8,8 +8,8 @@
 //! | `…#chunk#<n>` | at most 100 entries of the audience |
 //! | `…#ledger#<n>` | the state of those entries, from the first change on |
 //!
-//! Callers change the state and count `changes`. A run changes it only while `changes` is what it has read, so an order is never
-//! overwritten. Ledgers are written by the run that holds the lease, under the version that it has read.
+//! Callers change the state and count `changes`. A run changes the state only while `changes` is still what it has read, so
+//! an order is never overwritten. Ledgers are written by the run that holds the lease, under the version that it has read.
 
 mod audience;
 mod ledgers;
@@ -127,7 +127,7 @@ impl Table {
     /// [`StoreError`] when the table cannot be read.
     pub async fn campaign(&self, id: &str) -> Result<Option<Campaign>, StoreError> {
         let item = self.read(&self.campaign_pk(id), true).await?;
-        // An id with a `#` may name an item of a campaign's, which has no state.
+        // An id with a `#` may name another item of a campaign, which has no state.
         let item = item.filter(|item| item.contains_key("state") && !item.contains_key("deleted"));
         item.map(|item| Campaign::stored("GetItem", id, &item)).transpose()
     }
@@ -172,7 +172,7 @@ impl Table {
                 (":changes", number(campaign.changes)),
             ]);
             if progress != campaign.progress {
-                // Only a run writes the progress: none may hold the lease.
+                // Only the run with the lease writes the progress, so this change ends any lease.
                 set.push_str(", progress = :progress");
                 removed.push_str(", #owner, claim_expires_at");
                 values.push((":progress", text(json::write(&progress))));
@@ -378,9 +378,9 @@ impl Table {
         written_if("UpdateItem", update.send().await)
     }
 
-    /// Stores a state that the run `owner` has come to. `due` (epoch seconds) ends the run's lease and says when the worker has
-    /// to look at the campaign next, `None` keeps the lease. Returns `false`, and changes nothing, when a caller has changed the
-    /// campaign since `changes` was read, or another run has the lease.
+    /// Stores the state that the run `owner` has reached. `due` (epoch seconds) ends the run's lease and says when the
+    /// worker has to look at the campaign next, `None` keeps the lease. Returns `false`, and changes nothing, when a caller
+    /// has changed the campaign since `changes` was read, or another run has the lease.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written. The change may have happened.
@@ -414,7 +414,7 @@ impl Table {
             .await
     }
 
-    /// Deletes what is left of a campaign after [`Self::delete_chunks`]. Its parts end by themselves.
+    /// Deletes what is left of a campaign after [`Self::delete_chunks`]. Its parts expire by themselves.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be written.
@@ -452,9 +452,9 @@ pub struct LeasedCampaign {
 /// The result of taking a campaign's lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CampaignLease {
-    /// This run has it.
+    /// This run has the lease.
     Won(Box<LeasedCampaign>),
-    /// Another run has it.
+    /// Another run has the lease.
     Held {
         /// When that run ends, in epoch seconds.
         run_ends_at: Option<i64>,
@@ -463,8 +463,8 @@ pub enum CampaignLease {
     Gone,
 }
 
-/// The expressions of a change of state: what it sets, what it removes, and its values. Something is always removed: nothing
-/// waits that has ended.
+/// The expressions of a change of state: what it sets, what it removes, and its values. The removals are never empty: no
+/// state both waits and has ended.
 fn state_change(state: &NewState) -> (String, String, Vec<(&'static str, AttributeValue)>) {
     let mut set = "#state = :state".to_owned();
     let mut removed = Vec::new();

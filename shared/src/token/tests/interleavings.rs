@@ -76,7 +76,7 @@ fn a_token_with_little_life_left_serves_the_run_that_waited_for_it() {
 }
 
 #[test]
-fn a_refusal_is_asked_for_once_and_told_to_both() {
+fn a_refusal_costs_one_call_and_reaches_both() {
     let plan = Plan {
         refusal: Some(40164),
         ..Plan::default()
@@ -192,7 +192,7 @@ fn wherever_a_run_dies_the_token_is_there_within_a_minute() {
 }
 
 #[test]
-fn a_write_that_is_lost_once_or_whose_answer_is_is_no_error() {
+fn one_lost_write_or_lost_answer_is_no_error() {
     for plan in [
         Plan::default(),
         Plan {

@@ -53,7 +53,7 @@ impl Finding {
         self.errcode.is_some()
     }
 
-    /// Whether it is about a field that the template does not have, which WeChat drops.
+    /// Whether the finding is about a field that the template does not have, which WeChat drops.
     #[must_use]
     pub fn is_extra_field(&self) -> bool {
         self.given.is_some() && self.pointer.starts_with("/data/") && !self.pointer.ends_with("/value")
@@ -271,7 +271,7 @@ mod tests {
         assert_eq!(fields("FREE", &[("greting", "x")]), ["data.greting"]);
     }
 
-    /// Since 2023 WeChat strips what the templates of that time say more, and refuses nothing.
+    /// Since 2023 WeChat strips parts of the values of these templates, and refuses nothing.
     #[test]
     fn what_wechat_strips_from_historic_templates_is_named() {
         let names = ["first", "keyword1", "keyword2", "remark"].map(str::to_owned);
@@ -306,7 +306,7 @@ mod tests {
 
     /// The most frequent question of WeChat's users. WeChat only answers "data.time2.value is empty".
     #[test]
-    fn a_field_that_was_copied_with_its_placeholder_is_told_its_name() {
+    fn a_field_copied_with_its_placeholder_is_corrected() {
         for name in [
             "time2.DATA",
             "{{time2.DATA}}",

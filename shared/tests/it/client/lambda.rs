@@ -208,7 +208,7 @@ async fn a_function_error_tells_what_happened() {
 }
 
 #[tokio::test]
-async fn a_refusal_of_lambdas_is_told_and_not_repeated() {
+async fn lambdas_refusal_is_reported_and_not_retried() {
     let (outcome, lambda) = run([Scripted::Refused(404, "ResourceNotFoundException")]).await;
     let error = outcome.unwrap_err();
     assert!(matches!(error, RefreshRequestError::Unreachable(_)), "{error:?}");
@@ -217,7 +217,7 @@ async fn a_refusal_of_lambdas_is_told_and_not_repeated() {
 }
 
 #[tokio::test]
-async fn a_failure_of_lambdas_own_is_repeated_once() {
+async fn lambdas_own_failure_is_retried_once() {
     let failing = || Scripted::Refused(500, "ServiceException");
     let (outcome, lambda) = run([failing()]).await;
     outcome.unwrap();
@@ -242,7 +242,7 @@ async fn an_exchange_brings_the_identity_that_the_run_answers() {
     let event = json!({"action": "exchange_code", "code": "c0de"});
     assert_eq!(events, [event.clone(), event], "a throttled function has not run");
 
-    // As a version of token-refresher does that does not know the action.
+    // The answer of a version of token-refresher that does not know the action.
     let answer = json!({"refreshed": false, "generation": 1, "expires_at": 1});
     let error = exchange([Scripted::Answered(answer)]).await.0.unwrap_err();
     assert!(matches!(error, RefreshRequestError::BadAnswer(_)), "{error:?}");

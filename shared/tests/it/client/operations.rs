@@ -46,7 +46,7 @@ fn menu() -> Value {
 
 /// A broken way out of the network: packets are dropped, and no connection is made.
 #[tokio::test]
-async fn where_no_connection_comes_about_nothing_was_sent() {
+async fn without_a_connection_nothing_was_sent() {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
     let listener = socket.listen(1).unwrap();
@@ -264,7 +264,7 @@ async fn no_error_of_any_operation_holds_the_token() {
 }
 
 #[tokio::test]
-async fn a_call_that_may_have_landed_is_told_as_such_whatever_became_of_its_repeat() {
+async fn a_call_that_may_have_landed_is_ambiguous_when_no_retry_fits() {
     let (wechat, token) = start().await;
     let path = "/cgi-bin/template/get_all_private_template";
     wechat

@@ -348,7 +348,7 @@ async fn a_hundred_sends_with_one_dead_token_ask_a_failing_refresher_once() {
 }
 
 #[tokio::test]
-async fn a_failed_run_is_told_in_wechats_own_words() {
+async fn a_failed_run_is_reported_in_wechats_own_words() {
     let failed = RefreshRequestError::Failed {
         errcode: Some(40164),
         message: "the whole story".to_owned(),
@@ -367,7 +367,7 @@ async fn a_failed_run_is_told_in_wechats_own_words() {
     assert!(words.contains("198.51.100.7") && words.contains("IP白名单"), "{words}");
     assert!(
         !words.contains("rid"),
-        "WeChat shows the call to whoever knows it: {words}"
+        "WeChat shows the call to anyone who knows it: {words}"
     );
 
     // An old failure must not be reported as the reason for a new timeout.
@@ -381,7 +381,7 @@ async fn a_failed_run_is_told_in_wechats_own_words() {
     assert!(matches!(error, TokenError::Missing), "{error}");
 }
 
-/// The rest is the token's cache.
+/// The ticket source shares the cache of the token source, whose other rules are tested above.
 #[tokio::test]
 async fn a_ticket_comes_from_memory_else_from_the_table_else_from_a_run() {
     let bench = Bench::new([Run::Lies]).await;

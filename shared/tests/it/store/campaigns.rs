@@ -172,9 +172,9 @@ async fn a_campaign_that_this_version_cannot_read_is_an_error_and_stays() {
     assert_eq!(table.campaign(&format!("{id}#due")).await.unwrap(), None);
 }
 
-/// Taken for absent, its progress would be written anew, and its canary left out.
+/// If such an attribute counted as absent, the progress would start again and the canary would be skipped.
 #[tokio::test]
-async fn what_of_a_campaign_cannot_be_read_does_not_count_as_absent() {
+async fn an_unreadable_attribute_of_a_campaign_does_not_count_as_absent() {
     let bench = Bench::start().await;
     for attribute in ["progress", "canary"] {
         let id = &loaded(&bench.table).await;
@@ -284,7 +284,7 @@ async fn one_run_holds_the_lease_and_an_order_is_never_overwritten() {
 }
 
 #[tokio::test]
-async fn a_ledger_is_replaced_only_by_who_has_read_it() {
+async fn a_ledger_is_replaced_only_by_a_run_that_has_read_it() {
     let Bench { table, .. } = &Bench::start().await;
     let id = draft(table).await;
     let mut mine = StoredLedger {

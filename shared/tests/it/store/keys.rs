@@ -92,7 +92,7 @@ async fn the_last_day_of_use_is_kept_while_the_key_lives() {
 }
 
 #[tokio::test]
-async fn what_else_the_item_holds_stays() {
+async fn other_attributes_of_the_item_stay() {
     let bench = Bench::start().await;
     let pk = format!("keys#{}", bench.app_id);
     let secret = || AttributeValue::S("kept".to_owned());

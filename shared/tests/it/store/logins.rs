@@ -115,7 +115,7 @@ async fn a_code_is_redeemed_once_and_in_time() {
     assert_eq!(
         table.claim_login("code of s1", "r", NOW).await.unwrap(),
         LoginClaim::Unknown,
-        "nor a code a state"
+        "a code is not a state"
     );
     let redeemed = race(|racer| {
         let table = bench.table.clone();

@@ -171,7 +171,7 @@ fn retry_after<T: std::fmt::Debug>(outcome: Result<T, MenuError>) -> i64 {
 }
 
 #[tokio::test]
-async fn the_menu_of_before_the_last_change_is_kept() {
+async fn the_menu_before_the_last_change_is_kept() {
     let Bench { table, .. } = &Bench::start().await;
     assert_eq!(table.kept_menu().await.unwrap(), None);
     for menu in [r#"{"menu":{"button":[]}}"#, r#"{"menu":{"button":[{"name":"今日"}]}}"#] {
@@ -203,7 +203,7 @@ async fn two_menus_that_fill_an_item_are_not_kept_together() {
     assert_eq!(
         table.kept_menu().await.unwrap().unwrap(),
         kept,
-        "what is to come back is not lost"
+        "the menu to restore is not lost"
     );
 }
 
@@ -211,7 +211,7 @@ async fn two_menus_that_fill_an_item_are_not_kept_together() {
 async fn one_rollback_at_a_time_and_no_other_change_beside_it() {
     let Bench { table, .. } = &Bench::start().await;
     assert_eq!(claim(table, "a", NOW).await, None);
-    assert_eq!(table.kept_menu().await.unwrap(), None, "nor is anything now");
+    assert_eq!(table.kept_menu().await.unwrap(), None, "a claim alone keeps no menu");
     table.release_menu("a").await.unwrap();
     table.refuse_claimed_menu(NOW).await.unwrap();
     keep(table, "1", NOW).await;
@@ -256,7 +256,7 @@ async fn a_rollback_is_known_until_it_has_ended() {
     assert!(is_restoring().await, "the next one goes on");
     claim(table, "b", NOW).await;
     table.finish_menu_rollback("a").await.unwrap();
-    assert!(is_restoring().await, "that is another run's to say");
+    assert!(is_restoring().await, "only the run with the claim may end the rollback");
     table.finish_menu_rollback("b").await.unwrap();
     assert!(!is_restoring().await);
     for menu in ["4", "3"] {

@@ -125,7 +125,7 @@ async fn a_recorded_answer_is_given_again_for_a_day() {
 }
 
 #[tokio::test]
-async fn what_wechat_refused_may_be_tried_again_with_the_same_body() {
+async fn a_send_that_wechat_refused_may_be_retried_with_the_same_body() {
     let bench = Bench::start().await;
     bench.claim("first", NOW).await;
     bench.finish("first", SendOutcome::Refused, NOW).await;
@@ -160,7 +160,7 @@ async fn nobody_records_an_answer_for_another_run() {
 }
 
 #[tokio::test]
-async fn what_is_known_of_each_recipient_outlives_every_claim() {
+async fn the_state_of_each_recipient_outlives_every_claim() {
     let bench = Bench::start().await;
     let unknown = unknown_since(NOW);
     let known = BTreeMap::from([("oOne".to_owned(), settled()), ("oTwo".to_owned(), unknown.clone())]);

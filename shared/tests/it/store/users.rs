@@ -1,4 +1,4 @@
-//! Who an openid is: bindings, users, and whether they follow.
+//! The users behind openids: bindings, users, and whether they follow.
 
 use wechat::store::{
     BindOutcome, Binding, BindingState, List, MessageStatus, NewBinding, Person, Replaced, Table, User,
