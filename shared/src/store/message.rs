@@ -7,7 +7,9 @@ use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 use super::{
     Attributes, StoreError, StoreErrorKind, Table, get_number, get_text,
     index::{Cursor, Page, indexed, limit_of},
-    is_kept, number, seconds, text, written, written_if,
+    is_kept, number, seconds, text,
+    transaction::ATTEMPTS,
+    written, written_if,
 };
 use crate::{digest::logged_openid, message::DeliveryStatus, names::names};
 
@@ -262,7 +264,7 @@ impl Table {
         };
         let is_recipient = (":openid", text(receipt.openid));
         let condition = "touser = :openid AND attribute_not_exists(finished_at)";
-        for _ in 0..2 {
+        for _ in 0..ATTEMPTS {
             let update = self
                 .update(
                     pk,
@@ -276,11 +278,14 @@ impl Table {
             };
             let item = self.refused_update(pk, &error).await?;
             if let Some(touser) = get_text(&item, "touser") {
-                return Ok(if touser == receipt.openid {
-                    Recorded::Before
-                } else {
-                    Recorded::No
-                });
+                if touser != receipt.openid {
+                    return Ok(Recorded::No);
+                }
+                if item.contains_key("finished_at") {
+                    return Ok(Recorded::Before);
+                }
+                // The send was recorded after the refusal.
+                continue;
             }
             if !item.is_empty() {
                 // Its recipient asked to be forgotten.

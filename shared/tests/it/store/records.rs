@@ -1,15 +1,16 @@
 //! Records in the table: messages and their receipts, the kept menu, the last refused callback, the listed templates.
 
 use serde_json::json;
+use testing::{Fault, FaultProxy, TableServer};
 use wechat::{
     random,
     store::{
-        KeptMenu, ListedTemplates, MenuError, MessageRecord, MessageStatus, REFUSAL_IS_NEWS_FOR, Receipt,
+        KeptMenu, ListedTemplates, MenuError, MessageRecord, MessageStatus, REFUSAL_IS_NEWS_FOR, Receipt, Recorded,
         RefusedCallback, Sender, Table,
     },
 };
 
-use super::{Bench, NOW, number, race, sent_to, text};
+use super::{Bench, NOW, client_of, number, race, sent_to, text};
 
 /// Epoch milliseconds.
 const NOW_MILLIS: i64 = NOW * 1000;
@@ -39,6 +40,30 @@ fn delivered() -> MessageRecord {
         finished_at: Some(NOW + 1),
         receipt: Some("success".to_owned()),
         campaign: None,
+    }
+}
+
+#[tokio::test]
+async fn a_receipt_counts_when_the_send_is_recorded_between_its_two_calls() {
+    let server = TableServer::start().await;
+    let direct = Table::new(server.client(), testing::TABLE_NAME, "wx1");
+    let proxy = FaultProxy::start(&server.endpoint()).await;
+    let table = Table::new(client_of(proxy.endpoint()), testing::TABLE_NAME, "wx1");
+    for status in [MessageStatus::Delivered, MessageStatus::Failed] {
+        let msgid = fresh_msgid();
+        // What DynamoDB answers while there is no item. The record is there when the item is read.
+        let refusal = json!({"__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException"});
+        proxy.fail(..=1, Fault::json(400, refusal));
+        direct
+            .record_sent(sent_to(&msgid, OPENID, "template"), NOW_MILLIS)
+            .await
+            .unwrap();
+        let receipt = receipt(&msgid, status, "words", NOW + 1);
+        assert_eq!(table.record_receipt(receipt).await.unwrap(), Recorded::Now);
+        let record = direct.message(&msgid, NOW + 1).await.unwrap().unwrap();
+        assert_eq!((record.status, record.finished_at), (status, Some(NOW + 1)));
+        assert_eq!(table.record_receipt(receipt).await.unwrap(), Recorded::Before);
+        proxy.mend().await;
     }
 }
 
