@@ -283,7 +283,7 @@ fn failures() -> Map<String, Value> {
             "description": description,
             "content": {"application/problem+json": {"schema": reference("Problem")}},
         });
-        if matches!(status, 409 | 429) {
+        if matches!(status, 409 | 429 | 503) {
             response["headers"] = json!({"Retry-After": {
                 "description": "Seconds; absent where no time is known", "schema": {"type": "integer"},
             }});

@@ -159,6 +159,7 @@ async fn load(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, P
 /// a message.
 async fn check(app: &App, request: &ApiRequest<'_>, campaign: &Campaign, part: &Part) -> Result<(), Problem> {
     let mut seen = HashSet::new();
+    let mut extra_columns = HashSet::new();
     let mut faults: Vec<Fault> = Vec::new();
     for (position, recipient) in part.recipients.iter().enumerate() {
         // Each distinct set of own data is checked once: many recipients share it, most have none.
@@ -180,6 +181,13 @@ async fn check(app: &App, request: &ApiRequest<'_>, campaign: &Campaign, part: &
             .iter()
             .filter(|finding| finding.is_refusal() || is_column(finding))
         {
+            // A column is one fault, and has as many findings as rows.
+            if finding.is_extra_field() && part.lines.is_some() {
+                if extra_columns.insert(finding.field.clone()) {
+                    faults.push(Fault::new(format!("/line 1{}", finding.pointer), finding.rule.clone()));
+                }
+                continue;
+            }
             let pointer = format!("{}{}", part.place(position), finding.pointer);
             faults.push(Fault::new(pointer, finding.rule.clone()));
         }

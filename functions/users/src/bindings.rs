@@ -17,11 +17,14 @@ use wechat::{
     message::BINDING_SCENE,
     page::PageUrl,
     random,
-    store::{BindingState, NewBinding, Replaced},
+    store::{BindingState, NewBinding},
     validate::{Fault, Place, Reader},
 };
 
-use crate::{App, users::read_user};
+use crate::{
+    App,
+    users::{ShownReplaced, read_user},
+};
 
 pub(crate) const ROUTES: &[Route<App>] = &[
     route!(Users, POST "/api/bindings" => create, Operation {
@@ -94,23 +97,6 @@ struct Shown<'a> {
     openid: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     replaced: Option<ShownReplaced<'a>>,
-}
-
-#[derive(Serialize)]
-struct ShownReplaced<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    openid: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user: Option<&'a str>,
-}
-
-impl<'a> ShownReplaced<'a> {
-    fn new(replaced: &'a Replaced) -> Option<Self> {
-        (*replaced != Replaced::default()).then_some(Self {
-            openid: replaced.openid.as_deref(),
-            user: replaced.user.as_deref(),
-        })
-    }
 }
 
 const fn name(state: BindingState) -> &'static str {

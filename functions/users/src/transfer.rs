@@ -11,13 +11,13 @@ use http_api::{
 use serde::Serialize;
 use serde_json::Value;
 use wechat::{
-    store::{List, Page, USERS_LIMIT, User},
+    store::{List, Page, Replaced, USERS_LIMIT, User},
     validate::{Fault, Place, Reader},
 };
 
 use crate::{
     App,
-    users::{Shown, WantedPerson, read_user},
+    users::{Shown, ShownReplaced, WantedPerson, read_user},
 };
 
 /// Changes in flight at the same time, when no two of them are about the same user or openid.
@@ -37,8 +37,10 @@ struct ImportResult<'a> {
     /// 200. Absent for a failure, which has its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replaced: Option<ShownReplaced<'a>>,
     #[serde(flatten)]
-    problem: Option<Problem>,
+    problem: Option<&'a Problem>,
 }
 
 #[derive(Serialize)]
@@ -64,17 +66,18 @@ pub(crate) async fn import(app: &App, request: &ApiRequest<'_>) -> Result<Respon
                 "there was no time left for this entry / 处理该条目前已超时",
             ));
         }
-        app.account.table.put_user(&user, person.person(), now).await?;
-        Ok(())
+        let (_, replaced) = app.account.table.put_user(&user, person.person(), now).await?;
+        Ok(replaced)
     });
     let changes: Vec<_> = changes.collect();
-    let outcomes: Vec<Result<(), Problem>> = stream::iter(changes).buffered(at_once).collect().await;
+    let outcomes: Vec<Result<Replaced, Problem>> = stream::iter(changes).buffered(at_once).collect().await;
     let all_bound = outcomes.iter().all(Result::is_ok);
-    let results = values.iter().zip(outcomes).map(|(value, outcome)| ImportResult {
+    let results = values.iter().zip(&outcomes).map(|(value, outcome)| ImportResult {
         user: value["user"].as_str(),
         openid: value["openid"].as_str(),
         status: outcome.is_ok().then_some(200),
-        problem: outcome.err(),
+        replaced: outcome.as_ref().ok().and_then(ShownReplaced::new),
+        problem: outcome.as_ref().err(),
     });
     let results = ImportResults {
         results: results.collect(),

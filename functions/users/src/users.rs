@@ -11,7 +11,7 @@ use http_api::{
 use serde::Serialize;
 use serde_json::Value;
 use wechat::{
-    store::{Person, User},
+    store::{Person, Replaced, User},
     validate::{Fault, Object, Place, Reader, is_user_id, user_id},
 };
 
@@ -48,7 +48,7 @@ const DELETE: Operation = Operation {
 const PUT: Operation = Operation {
     id: "putUser",
     summary: "Bind a user to an openid / 绑定用户与 openid",
-    description: "The user's former openid and the openid's former user are unbound.",
+    description: "The user's former openid and the openid's former user are unbound: see `replaced`.",
     parameters: &[BY_PATH],
     body: Some(Body::required("Person")),
     answers: &[(200, "The user", Schema::Named("User"))],
@@ -89,7 +89,7 @@ pub(crate) const ROUTES: &[Route<App>] = &[
     route!(Users, POST "/api/users" => transfer::import, Operation {
         id: "importUsers",
         summary: "Bind up to 100 users / 批量导入绑定关系",
-        description: "Later entries win over earlier ones.",
+        description: "Later entries win over earlier ones. Two users with one openid: see `replaced` in the results.",
         body: Some(Body::required("UserImport")),
         answers: &[
             (200, "All are bound", Schema::Named("ImportResults")),
@@ -112,6 +112,26 @@ pub(crate) struct Shown<'a> {
     pub(crate) unionid: Option<&'a str>,
     pub(crate) followed: Option<bool>,
     pub(crate) bound_at: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) replaced: Option<ShownReplaced<'a>>,
+}
+
+/// The ties that a new one ended, in the answers.
+#[derive(Serialize)]
+pub(crate) struct ShownReplaced<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    openid: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<&'a str>,
+}
+
+impl<'a> ShownReplaced<'a> {
+    pub(crate) fn new(replaced: &'a Replaced) -> Option<Self> {
+        (*replaced != Replaced::default()).then_some(Self {
+            openid: replaced.openid.as_deref(),
+            user: replaced.user.as_deref(),
+        })
+    }
 }
 
 impl<'a> From<&'a User> for Shown<'a> {
@@ -122,6 +142,7 @@ impl<'a> From<&'a User> for Shown<'a> {
             unionid: user.unionid.as_deref(),
             followed: user.followed,
             bound_at: user.bound_at,
+            replaced: None,
         }
     }
 }
@@ -226,8 +247,12 @@ async fn find(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, P
 async fn put(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
     let user = named(request)?;
     let wanted = read(&request.json()?).map_err(Problem::faulty_request)?;
-    let stored = app.account.table.put_user(&user, wanted.person(), app.now()).await?;
-    show(Some(&stored))
+    let (stored, replaced) = app.account.table.put_user(&user, wanted.person(), app.now()).await?;
+    let shown = Shown {
+        replaced: ShownReplaced::new(&replaced),
+        ..Shown::from(&stored)
+    };
+    Ok(response::json(200, &shown))
 }
 
 fn read(body: &Value) -> Result<WantedPerson, Vec<Fault>> {

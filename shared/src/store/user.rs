@@ -122,27 +122,29 @@ impl Table {
         self.read_page(keys, &self.user_pk(""), User::from_attributes).await
     }
 
-    /// Makes `person` the openid of `user`, and returns the user as stored. The same tie again changes nothing.
+    /// Makes `person` the openid of `user`, and returns the user as stored with the ties that this ended. The same tie again
+    /// changes nothing.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be read or written. The change may have happened.
-    pub async fn put_user(&self, user: &str, person: Person<'_>, now: i64) -> Result<User, StoreError> {
+    pub async fn put_user(&self, user: &str, person: Person<'_>, now: i64) -> Result<(User, Replaced), StoreError> {
         for _ in 0..ATTEMPTS {
             let ties = self.ties(user, person.openid).await?;
             let stored = ties.user.as_ref().and_then(|item| User::from_attributes(user, item));
             if let Some(stored) = stored.filter(|stored| is_tie(stored, person)) {
-                return Ok(stored);
+                return Ok((stored, Replaced::default()));
             }
             let transaction = Transaction::new(self);
-            let (transaction, _) = self.tie(transaction, user, person, &ties, now);
+            let (transaction, replaced) = self.tie(transaction, user, person, &ties, now);
             if transaction.commit().await? {
-                return Ok(User {
+                let user = User {
                     user: user.to_owned(),
                     openid: person.openid.to_owned(),
                     unionid: ties.unionid(person).map(str::to_owned),
                     followed: ties.openid.as_ref().and_then(followed),
                     bound_at: now,
-                });
+                };
+                return Ok((user, replaced));
             }
         }
         Err(contended())

@@ -41,13 +41,17 @@ impl Fault {
         let member = self.pointer.trim_start_matches('/').replace('/', ".");
         let member = member.replace("~1", "/").replace("~0", "~");
         if member.is_empty() {
-            both(&format!("the body {english}"), &format!("请求体{chinese}"))
-        } else {
-            let place = match member.strip_prefix("line ") {
-                Some(line) => format!("第 {line} 行"),
-                None => member.clone(),
-            };
-            both(&format!("{member} {english}"), &format!("{place} {chinese}"))
+            return both(&format!("the body {english}"), &format!("请求体{chinese}"));
+        }
+        let Some(line) = member.strip_prefix("line ") else {
+            return both(&format!("{member} {english}"), &format!("{member} {chinese}"));
+        };
+        match line.split_once('.') {
+            Some((line, member)) => both(
+                &format!("line {line}: {member} {english}"),
+                &format!("第 {line} 行的 {member} {chinese}"),
+            ),
+            None => both(&format!("line {line} {english}"), &format!("第 {line} 行{chinese}")),
         }
     }
 }

@@ -158,10 +158,11 @@ fn table(reader: &mut Reader, csv: &str) -> Option<(Vec<Recipient>, Vec<u64>)> {
     };
     let columns = columns(reader, &header)?;
     let (mut recipients, mut lines) = (Vec::new(), Vec::new());
+    let mut line_ends = LineEnds::of(csv);
     for row in rows {
         // The text is UTF-8 and rows may have any length, so nothing else can be wrong with one.
         let Ok(row) = row else { continue };
-        let line = row.position().map_or(0, csv::Position::line);
+        let line = line_ends.line_of(&row);
         if row.len() != header.len() {
             let (found, wanted) = (row.len(), header.len());
             fault(
@@ -180,6 +181,37 @@ fn table(reader: &mut Reader, csv: &str) -> Option<(Vec<Recipient>, Vec<u64>)> {
         reader.fault(&Place::Root, "has no recipient below its header / 表头之下没有接收者");
     }
     Some((recipients, lines))
+}
+
+/// Counts the lines of a text up to its rows. The CSV reader's own count lacks the line feed before a row that follows `\r\n`.
+struct LineEnds<'c> {
+    csv: &'c [u8],
+    counted: usize,
+    line: u64,
+}
+
+impl<'c> LineEnds<'c> {
+    const fn of(csv: &'c str) -> Self {
+        Self {
+            csv: csv.as_bytes(),
+            counted: 0,
+            line: 1,
+        }
+    }
+
+    /// Returns the line in which `row` begins, from 1. Rows come in their order.
+    fn line_of(&mut self, row: &StringRecord) -> u64 {
+        let at = row.position().and_then(|position| usize::try_from(position.byte()).ok());
+        let start = at.unwrap_or(self.counted).clamp(self.counted, self.csv.len());
+        let skipped = self.csv[start..]
+            .iter()
+            .take_while(|byte| matches!(byte, b'\r' | b'\n'))
+            .count();
+        let passed = &self.csv[self.counted..start + skipped];
+        self.counted += passed.len();
+        self.line += passed.iter().filter(|byte| **byte == b'\n').count() as u64;
+        self.line
+    }
 }
 
 /// Finds a quote that RFC 4180 does not allow: its line, and what is wrong. The CSV reader would take the quote, and all
@@ -248,10 +280,15 @@ fn columns(reader: &mut Reader, header: &StringRecord) -> Option<Columns> {
         }
     }
     let Some((person, has_openids)) = person else {
+        let found: Vec<&str> = header.iter().map(str::trim).collect();
+        let found = found.join(", ");
         fault(
             reader,
             1,
-            "must be a header with touser or user, and names of fields / 应为表头：touser 或 user，以及字段名",
+            format!(
+                "must be a header with touser or user, and names of fields; it is: {found} \
+                 / 应为表头：touser 或 user，以及字段名；现为：{found}"
+            ),
         );
         return None;
     };
@@ -376,8 +413,15 @@ mod tests {
 
     #[test]
     fn a_bad_row_is_named_by_its_line() {
-        let faults = read_csv("1", "touser,thing1\no1,x\n,y\no3\no 4,z\n").unwrap_err();
-        assert_eq!(pointers(&faults), ["/line 3", "/line 4", "/line 5"]);
+        let csv = "touser,thing1\no1,x\n,y\no3\no 4,z\n";
+        for csv in [csv.to_owned(), csv.replace('\n', "\r\n"), csv.replacen('\n', "\r\n", 2)] {
+            let faults = read_csv("1", &csv).unwrap_err();
+            assert_eq!(pointers(&faults), ["/line 3", "/line 4", "/line 5"], "{csv:?}");
+        }
+        let faults = read_csv("1", "touser,thing1\r\no1,\"a\r\nb\"\r\n\r\n,y\r\n").unwrap_err();
+        assert_eq!(pointers(&faults), ["/line 5"]);
+        let faults = read_csv("1", "user_id,thing1\nu1,x\n").unwrap_err();
+        assert!(faults[0].detail.contains("user_id, thing1"), "{faults:?}");
         for csv in [
             "",
             "\n",

@@ -198,7 +198,7 @@ async fn a_part_is_loaded_whole_or_not_at_all_and_once() {
     let misspelt = load_csv(function, &id, "3", "touser,thing9\no6,x\n").await;
     assert_eq!(
         (misspelt.status, &misspelt.body["pointer"]),
-        (400, &json!("/line 2/data/thing9")),
+        (400, &json!("/line 1/data/thing9")),
         "{misspelt:?}"
     );
     let nameless = load_csv(function, &id, "", "touser\no6\n").await;

@@ -82,7 +82,10 @@ async fn a_newer_binding_replaces_the_older() {
     let mut users = Users::start().await;
     users.put_user("u-1", "o1").await;
     users.put_user("u-2", "o2").await;
-    users.put_user("u-1", "o2").await;
+    let put = users.put("/api/users/u-1", &json!({"openid": "o2"})).await;
+    assert_eq!(put.body["replaced"], json!({"openid": "o1", "user": "u-2"}));
+    let again = users.put("/api/users/u-1", &json!({"openid": "o2"})).await;
+    assert_eq!(again.body.get("replaced"), None);
     assert_eq!(users.get("/api/users/u-2").await.status, 404);
     assert_eq!(users.get("/api/users?openid=o1").await.status, 404);
     let mut other = users.another().await;

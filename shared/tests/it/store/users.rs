@@ -193,8 +193,8 @@ async fn the_same_tie_again_changes_nothing_and_keeps_the_unionid() {
         openid: "o1",
         unionid: Some("union"),
     };
-    let stored = table.put_user("u-1", with_unionid, NOW).await.unwrap();
-    assert_eq!(table.put_user("u-1", person("o1"), NOW + 9).await.unwrap(), stored);
+    let (stored, _) = table.put_user("u-1", with_unionid, NOW).await.unwrap();
+    assert_eq!(table.put_user("u-1", person("o1"), NOW + 9).await.unwrap().0, stored);
     begin(table, "b1", "u-1").await;
     bound(table, "b1", "o1", NOW + 10).await;
     let again = table.user("u-1").await.unwrap().unwrap();
