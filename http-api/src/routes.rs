@@ -200,7 +200,11 @@ fn text(body: &[u8]) -> Result<&str, Problem> {
     if body.len() > BODY_LIMIT {
         return Err(Problem::too_large(BODY_LIMIT));
     }
-    str::from_utf8(body).map_err(|_| Problem::bad_request("the body is not UTF-8; Excel saves it as \"CSV UTF-8\" / 请求体须为 UTF-8 编码；Excel 请另存为“CSV UTF-8”"))
+    str::from_utf8(body).map_err(|_| {
+        Problem::bad_request(
+            "the body is not UTF-8; Excel saves it as \"CSV UTF-8\" / 请求体须为 UTF-8 编码；Excel 请另存为“CSV UTF-8”",
+        )
+    })
 }
 
 fn json(body: &[u8]) -> Result<Value, Problem> {

@@ -9,6 +9,7 @@ mod gateway;
 mod metrics;
 mod options;
 mod own_code;
+mod restored;
 mod schedule;
 mod stored_account;
 mod worker;
@@ -170,6 +171,9 @@ impl Local {
         }
         let has_api_keys = !configs.caller.api_keys.is_empty();
         stored_account::warn_of_another(&table.client(), &configs.caller.api.app_id).await?;
+        if let Some(data) = &data {
+            restored::hold(data.path(), table.client(), &configs.caller.api.app_id).await?;
+        }
         let console = Arc::new(Console::new(
             &configs.webhook,
             &configs.caller,

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
 use crate::{FileError, PartFile, file_in};
 
@@ -55,10 +55,41 @@ pub fn backup(data: &Path, file: &Path) -> Result<(), BackupError> {
 }
 
 fn copy(table: &Path, file: &Path) -> Result<(), BackupError> {
-    let connection = Connection::open_with_flags(table, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    connection.busy_timeout(PATIENCE)?;
-    connection.execute("VACUUM INTO ?1", [file.to_str()])?;
+    open(table)?.execute("VACUUM INTO ?1", [file.to_str()])?;
+    open(file)?.execute_batch(
+        "DROP TABLE IF EXISTS wechat_backup;
+         CREATE TABLE wechat_backup AS SELECT unixepoch() AS made_at;",
+    )?;
     Ok(())
+}
+
+/// Returns when the table in the folder `data` was copied, in epoch seconds, if it is a [`backup`] and [`forget_backup`] was not
+/// called since.
+///
+/// # Errors
+/// [`BackupError`] when the file cannot be read.
+pub fn backup_made_at(data: &Path) -> Result<Option<i64>, BackupError> {
+    let connection = open(&file_in(data))?;
+    let is_backup = "SELECT 1 FROM sqlite_schema WHERE name = 'wechat_backup'";
+    if connection.query_row(is_backup, [], |_| Ok(())).optional()?.is_none() {
+        return Ok(None);
+    }
+    let made_at = "SELECT made_at FROM wechat_backup";
+    Ok(connection.query_row(made_at, [], |row| row.get(0)).optional()?)
+}
+
+/// Makes a table that was restored from a [`backup`] an ordinary one.
+///
+/// # Errors
+/// [`BackupError`] when the file cannot be written.
+pub fn forget_backup(data: &Path) -> Result<(), BackupError> {
+    Ok(open(&file_in(data))?.execute_batch("DROP TABLE IF EXISTS wechat_backup")?)
+}
+
+fn open(file: &Path) -> Result<Connection, BackupError> {
+    let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.busy_timeout(PATIENCE)?;
+    Ok(connection)
 }
 
 #[cfg(test)]
@@ -87,6 +118,17 @@ mod tests {
         assert!(copy.exists() && !part.exists());
         let again = backup(&data, &copy).unwrap_err().to_string();
         assert!(again.contains("copy.sqlite cannot"), "{again}");
+
+        assert_eq!(backup_made_at(&data).unwrap(), None);
+        let restored = folder.join("restored");
+        std::fs::create_dir_all(&restored).unwrap();
+        std::fs::rename(&copy, file_in(&restored)).unwrap();
+        drop(EmbeddedTable::start(Some(&restored)).await.unwrap());
+        assert!(backup_made_at(&restored).unwrap().is_some());
+        backup(&restored, &copy).unwrap();
+        forget_backup(&restored).unwrap();
+        assert_eq!(backup_made_at(&restored).unwrap(), None);
+        drop(EmbeddedTable::start(Some(&restored)).await.unwrap());
 
         std::fs::remove_file(&copy).unwrap();
         std::fs::create_dir(&part).unwrap();

@@ -35,7 +35,7 @@ use tokio::task::JoinHandle;
 
 use self::connector::Connector;
 pub use self::{
-    backup::{BackupError, backup},
+    backup::{BackupError, backup, backup_made_at, forget_backup},
     engine::Answer,
     part_file::{FileError, PartFile},
 };

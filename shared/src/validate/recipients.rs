@@ -201,7 +201,9 @@ impl<'c> LineEnds<'c> {
 
     /// Returns the line in which `row` begins, from 1. Rows come in their order.
     fn line_of(&mut self, row: &StringRecord) -> u64 {
-        let at = row.position().and_then(|position| usize::try_from(position.byte()).ok());
+        let at = row
+            .position()
+            .and_then(|position| usize::try_from(position.byte()).ok());
         let start = at.unwrap_or(self.counted).clamp(self.counted, self.csv.len());
         let skipped = self.csv[start..]
             .iter()

@@ -43,6 +43,10 @@ const MANY_FORWARDS: i32 = 100;
 /// Seconds. A callback that has waited longer fails the check of own code: four attempts have failed by then.
 const LATE_FORWARD: i64 = 3600;
 
+/// Callbacks of the last [`JUST_CAME`] seconds that wait, at which the check of own code fails: it seems to be down.
+const MANY_NEW_FORWARDS: usize = 5;
+const JUST_CAME: i64 = 600;
+
 /// Where the callback URL is entered.
 const CALLBACK_PAGE: &str = "微信开发者平台 → 我的业务 → 公众号/服务号 → 域名与消息推送配置";
 
@@ -308,7 +312,8 @@ pub(super) async fn callbacks(app: &App) -> CheckResult {
     )))
 }
 
-/// Checks that own code takes its callbacks. Fails while callbacks are dead, many wait, or one has waited for long. Does not
+/// Checks that own code takes its callbacks. Fails while callbacks are dead, many or several new ones wait, or one has waited for
+/// long. Does not
 /// call own code, which would act on it.
 pub(super) async fn own_code(app: &App) -> CheckResult {
     let table = &app.account.table;
@@ -339,12 +344,12 @@ pub(super) async fn own_code(app: &App) -> CheckResult {
     let page = table.page_of_forwards(list, None, now * 1000).await?;
     let english = format!("{url} has not taken some callbacks: {waiting} waiting, {dead} dead");
     let chinese = format!("{url} 有未接收的回调：{waiting} 条等待，{dead} 条已放弃");
-    let mut errors = page
+    let newest = page
         .entries
         .iter()
-        .rev()
-        .filter_map(|forward| forward.last_error.as_deref());
-    let detail = match errors.next() {
+        .filter(|forward| forward.last_error.is_some())
+        .max_by_key(|forward| forward.at);
+    let detail = match newest.and_then(|forward| forward.last_error.as_deref()) {
         Some(error) => caused(&english, &chinese, error),
         None => both(&english, &chinese),
     };
@@ -354,7 +359,12 @@ pub(super) async fn own_code(app: &App) -> CheckResult {
         .map(|forward| now - forward.at)
         .max()
         .unwrap_or_default();
-    if dead == 0 && waiting < MANY_FORWARDS && oldest < LATE_FORWARD {
+    let just_came = page
+        .entries
+        .iter()
+        .filter(|forward| now - forward.at < JUST_CAME)
+        .count();
+    if dead == 0 && waiting < MANY_FORWARDS && oldest < LATE_FORWARD && just_came < MANY_NEW_FORWARDS {
         return Ok(Passed {
             detail,
             hint: Some("They are retried automatically. / 将自动重试。".to_owned()),

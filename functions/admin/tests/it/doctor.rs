@@ -374,6 +374,17 @@ async fn callbacks_that_own_code_has_not_taken_are_told_and_fail_the_check_when_
     );
 
     admin.stage.table.delete("forward#c1").await;
+    for index in 0..5 {
+        let last_error = format!("own code answered {} / …", 500 + index);
+        let changes = json!({"at": now() - 100 + index, "last_error": last_error});
+        admin.stage.table.keep_forward(&format!("new{index}"), &changes).await;
+    }
+    let newest = &["5 waiting", "own code answered 504", "Fix your own code"];
+    assert_failed(&examine(&mut admin).await, "own code", newest);
+    for index in 0..5 {
+        admin.stage.table.delete(&format!("forward#new{index}")).await;
+    }
+
     admin.stage.table.keep_dead_forward("c2", 60).await;
     let report = examine(&mut admin).await;
     assert_failed(

@@ -1,16 +1,17 @@
 //! The commands beside a run: `health`, `doctor`, `--check`, `backup`, `export` and `import`.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use aws_sdk_dynamodb::{
     Client,
     config::{Credentials, Region},
     types::AttributeValue,
 };
+use reqwest::Method;
 use serde_json::{Value, json};
 use simulator::FOLLOWER;
 use tempfile::TempDir;
-use testing::{TABLE_NAME, TableServer, create_table, eventually, http_client};
+use testing::{TABLE_NAME, TableServer, create_table, eventually, http_client, now};
 use wechat::random;
 
 use super::{
@@ -167,6 +168,66 @@ async fn stopped_run(folder: &str) {
     let message = json!({"user": "u-1", "template_id": "TEMPLATE_ID", "data": {"thing1": "项目审核", "time2": "2024年7月19日 10:00", "const3": "通过"}});
     call("POST", "/api/sendTemplateMessage", message).await;
     program.stopped();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restored_backup_sends_nothing_again_by_itself() {
+    let (data, copy) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let (folder, restored) = (data.path().to_str().unwrap(), copy.path().to_str().unwrap());
+    let template = json!({"template_id": "TEMPLATE_ID", "data": {"thing1": "项目审核", "time2": "2024年7月19日 10:00", "const3": "通过"}});
+    let with = |members: Value| {
+        let mut message = template.clone();
+        message
+            .as_object_mut()
+            .unwrap()
+            .extend(members.as_object().unwrap().clone());
+        message
+    };
+    let http = http_client();
+    let call = async |method: Method, url: String, body: Value| -> Value {
+        let call = http.request(method, url).bearer_auth("local").json(&body);
+        call.send().await.unwrap().json().await.unwrap()
+    };
+
+    let mut program = Program::start(&["--port", "0", "--data", folder], &[]);
+    let url = program.url();
+    let plan = with(json!({"name": "x", "audience": "list", "start_at": now() + 3600}));
+    let campaign = call(Method::POST, format!("{url}/api/campaigns"), plan).await["id"].clone();
+    let campaign = format!("/api/campaigns/{}", campaign.as_str().unwrap());
+    let part = json!({"part": "1", "recipients": [FOLLOWER]});
+    call(Method::POST, format!("{url}{campaign}/recipients"), part).await;
+    let started = call(Method::POST, format!("{url}{campaign}/start"), json!({})).await;
+    assert!(
+        ["loading", "scheduled"].contains(&started["state"].as_str().unwrap()),
+        "{started}"
+    );
+    let send_at = now() + 3;
+    let scheduled = with(json!({"touser": FOLLOWER, "send_at": send_at}));
+    let scheduled = call(Method::POST, format!("{url}/api/sendTemplateMessage"), scheduled).await;
+    let scheduled = format!("/api/scheduled/{}", scheduled["scheduled"].as_str().unwrap());
+    let file = copy.path().join("wechat.sqlite");
+    let Ended(code, _, error) = command(&["backup", file.to_str().unwrap(), "--data", folder], &[]);
+    assert_eq!(code, 0, "{error}");
+    assert!(now() <= send_at, "the backup was made before the message went out");
+    program.stopped();
+
+    while now() <= send_at {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    for (start, expected) in [(1, true), (2, false)] {
+        let mut program = Program::start(&["--port", "0", "--data", restored], &[]);
+        let url = program.url();
+        let held = call(Method::GET, format!("{url}{campaign}"), json!({})).await;
+        assert_eq!(held["state"], "paused", "start {start}: {held}");
+        let held = call(Method::GET, format!("{url}{scheduled}"), json!({})).await;
+        assert_eq!(held["state"], "unknown", "start {start}: {held}");
+        let logs = program.stopped();
+        assert_eq!(
+            logs.contains("a backup that was restored"),
+            expected,
+            "start {start}: {logs}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
