@@ -315,7 +315,7 @@ function recipientList(path, name) {
     }
     fill(outcome);
     // Excel reads a file without the byte order mark in the encoding of the country.
-    saveFile(file, ["\ufeff", ...pages]);
+    saveFile(file, ["\ufeff", ...pages.map(withoutFormulas)]);
   }
 
   return h("details", { class: "more-fields", id: "campaign-recipients", on: { toggle: (event) => event.target.open && load() } },
@@ -327,6 +327,11 @@ function recipientRow({ touser, user, state, msgid, errcode }) {
   return h("li", {},
     h("div", { class: "grow" }, user && h("strong", {}, user), h("code", {}, touser ?? ""), msgid && h("span", { class: "hint" }, `msgid ${msgid}`)),
     errcode && h("code", {}, String(errcode)), statusPill(state));
+}
+
+/** Marks cells that a spreadsheet would run as a formula: ids come from callers of the API. */
+function withoutFormulas(csv) {
+  return csv.replace(/(^|[,\n])("?)(?=[=+@]|-(?!\d*(?:[,\r\n]|$)))/g, "$1$2'");
 }
 
 function saveFile(name, parts) {

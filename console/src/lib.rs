@@ -26,6 +26,9 @@ macro_rules! policy {
     };
 }
 
+/// The header that, as `same-origin`, keeps pages that open the console away from its window.
+pub const OPENER_POLICY: &str = "cross-origin-opener-policy";
+
 /// The page's `Content-Security-Policy`.
 pub const CONTENT_SECURITY_POLICY: &str = policy!();
 

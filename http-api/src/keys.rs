@@ -133,6 +133,11 @@ impl Keys {
         }
     }
 
+    /// Reads the store before a key of it is accepted again.
+    pub fn forget(&self) {
+        lock(&self.known).read_at = i64::MIN;
+    }
+
     /// Returns `API_KEYS`.
     #[must_use]
     pub fn api_keys(&self) -> &[Secret] {

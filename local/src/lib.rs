@@ -70,6 +70,12 @@ pub enum LocalError {
         "--port must be below 65535: the simulator takes the next one / --port 应小于 65535，模拟器使用其后一个端口"
     )]
     NoPortForSimulator,
+    /// `--wechat` is not the address of a platform. The value may hold a password.
+    #[error(
+        "--wechat must be an http or https URL without user name and password, such as https://api.weixin.qq.com \
+         / --wechat 应为 http 或 https 地址，不含用户名与密码"
+    )]
+    Platform,
     /// `--listen` names an address outside loopback for a simulated run.
     #[error(
         "the simulator is for development: it serves on loopback only (--listen {0} needs --wechat) \
@@ -113,7 +119,10 @@ impl LocalError {
     /// Whether the command line is the cause.
     #[must_use]
     pub const fn is_usage(&self) -> bool {
-        matches!(self, Self::NoPortForSimulator | Self::SimulatorElsewhere(_))
+        matches!(
+            self,
+            Self::NoPortForSimulator | Self::SimulatorElsewhere(_) | Self::Platform
+        )
     }
 }
 
@@ -209,9 +218,13 @@ impl Local {
     }
 
     /// Checks that the options fit together.
-    pub(crate) const fn check_addresses(options: &Options) -> Result<(), LocalError> {
-        if options.wechat.is_some() {
-            return Ok(());
+    pub(crate) fn check_addresses(options: &Options) -> Result<(), LocalError> {
+        if let Some(platform) = &options.wechat {
+            return if options::is_platform(platform) {
+                Ok(())
+            } else {
+                Err(LocalError::Platform)
+            };
         }
         if !options.listen.is_loopback() {
             return Err(LocalError::SimulatorElsewhere(options.listen));

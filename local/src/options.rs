@@ -62,7 +62,7 @@ pub struct Options {
     #[arg(long, value_name = "DIR", global = true)]
     pub data: Option<PathBuf>,
     /// The real platform's address, with the account in the environment. / 真实平台地址，账号信息取自环境变量
-    #[arg(long, value_name = "URL", value_parser = platform_url)]
+    #[arg(long, value_name = "URL")]
     pub wechat: Option<String>,
     /// How callbacks are encrypted; default safe, with --wechat WECHAT_MESSAGE_MODE. / 消息加解密方式；默认 safe，使用 --wechat 时取 WECHAT_MESSAGE_MODE
     #[arg(long)]
@@ -150,20 +150,12 @@ impl From<Mode> for simulator::Mode {
     }
 }
 
-fn platform_url(text: &str) -> Result<String, String> {
-    match url::Url::parse(text) {
-        Ok(url)
-            if matches!(url.scheme(), "http" | "https")
-                && url.has_host()
-                && url.username().is_empty()
-                && url.password().is_none() =>
-        {
-            Ok(text.to_owned())
-        }
-        _ => Err(
-            "it must be an http or https URL without user name and password, such as https://api.weixin.qq.com \
-             / 应为 http 或 https 地址，不含用户名与密码"
-                .to_owned(),
-        ),
-    }
+/// Whether `text` is the address of a platform: http or https, without user name and password.
+pub(crate) fn is_platform(text: &str) -> bool {
+    url::Url::parse(text).is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+            && url.username().is_empty()
+            && url.password().is_none()
+    })
 }

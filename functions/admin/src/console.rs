@@ -1,8 +1,8 @@
 //! `/console`: the console's pages, served without an API key. Their data comes from the API, with the key of the person who
 //! opens them.
 
-use ::console::{CONTENT_SECURITY_POLICY, INDEX};
-use http::{HeaderValue, Response, StatusCode, header};
+use ::console::{CONTENT_SECURITY_POLICY, INDEX, OPENER_POLICY};
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use http_api::{
     ApiRequest, Operation, Problem, Route,
     openapi::{Location, Parameter, Schema},
@@ -122,6 +122,12 @@ fn answer(console: &Console, request: &ApiRequest<'_>, name: &str) -> Result<Res
         (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
         (header::CONTENT_SECURITY_POLICY, console.policy.clone()),
         (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+        // A page that opens the console gets no hold of its window.
+        (
+            HeaderName::from_static(OPENER_POLICY),
+            HeaderValue::from_static("same-origin"),
+        ),
+        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     ] {
         response.headers_mut().insert(name, value);
     }

@@ -1,6 +1,6 @@
 //! The answers: WeChat's own as they came, refusals in WeChat's form, and failures of the bundle.
 
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_api::{Problem, response};
 use serde_json::{Value, json};
 use wechat::{
@@ -13,6 +13,16 @@ use crate::log::CallLog;
 
 /// Bytes. The longest answer that fits into the 6 MB of a Lambda function's answer, in base64.
 const LONGEST_IN_LAMBDA: usize = 4_500_000;
+
+/// Keeps a browser from running an answer as a page, on the origin that the console has too, and caches from keeping a token.
+const INERT: [(HeaderName, HeaderValue); 3] = [
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("sandbox; default-src 'none'"),
+    ),
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+];
 
 /// A successful answer.
 #[derive(Debug)]
@@ -163,6 +173,7 @@ pub(crate) fn respond(answer: Result<Answer, Failure>, mut log: CallLog) -> Resp
     let mut response = Response::new(Body { source, log });
     *response.status_mut() = status;
     *response.headers_mut() = headers;
+    response.headers_mut().extend(INERT);
     response
 }
 

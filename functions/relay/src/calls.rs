@@ -22,8 +22,8 @@ use crate::{
 
 /// The path by which a refused call is looked up, with its parameters.
 const LOOK_UP: &str = "/cgi-bin/openapi/rid/get";
-/// How the parameter `secret` looks in a call that is looked up: in a query, in JSON, and in JSON inside of JSON.
-const SECRET: [&str; 4] = ["secret=", "secret%3D", "\"secret\"", "\"secret\\\""];
+/// The parameter with the AppSecret in a call that is looked up.
+const SECRET: &str = "secret";
 /// The methods that are relayed. WeChat's API uses only the first two; CONNECT would open a tunnel.
 const METHODS: [Method; 6] = [
     Method::GET,
@@ -157,7 +157,7 @@ async fn pass(app: &App, request: &Request, query: &Query<'_>) -> Result<Answer,
     };
     let deadline = request.deadline(app.account.clock.now_millis());
     let answer = app.account.pass(&call, deadline).await?;
-    if request.path().eq_ignore_ascii_case(LOOK_UP) && SECRET.iter().any(|form| answer.shows(form)) {
+    if request.path().eq_ignore_ascii_case(LOOK_UP) && answer.shows_parameter(SECRET) {
         return Err(Failure::refused(
             76022,
             "no permission for this cgi_path: this call carried a secret of the bundle's / 无权查看：该次调用带有本服务的密钥",

@@ -86,6 +86,12 @@ impl App {
         })
     }
 
+    /// Returns the keys.
+    #[must_use]
+    pub const fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
     /// Returns the issuer and reader of opaque tokens. Its secret is read once and then cached. A failure shows no details,
     /// as to a stranger: without the secret no caller is known.
     async fn opaque(&self) -> Result<&OpaqueTokens, Problem> {

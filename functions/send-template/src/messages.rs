@@ -9,7 +9,7 @@ use http_api::{
 use wechat::{
     message::{DeliveryStatus, is_msgid},
     store::{Deliveries, List, MessageRecord, MessageStatus, ProblemRecord},
-    validate::send::is_day,
+    validate::{is_user_id, send::is_day},
 };
 
 use crate::{
@@ -70,6 +70,8 @@ pub(crate) const ROUTES: &[Route<App>] = &[
     }),
 ];
 
+/// Bytes. An openid has 28.
+const LONGEST_OPENID: usize = 128;
 /// Days that `GET /api/deliveries` covers: as many as a record is kept.
 const DAYS: u8 = 30;
 
@@ -159,7 +161,11 @@ async fn list(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, P
 async fn wanted(app: &App, request: &ApiRequest<'_>) -> Result<Wanted, Problem> {
     let given = ["touser", "user", "problems"].map(|name| request.query(name).filter(|value| !value.is_empty()));
     match given {
+        [Some(openid), None, None] if openid.len() > LONGEST_OPENID => {
+            Err(Problem::bad_request("touser is not an openid / touser 不是 openid").with_field("touser"))
+        }
         [Some(openid), None, None] => Ok(Wanted::To(openid.into_owned())),
+        [None, Some(user), None] if !is_user_id(&user) => Err(Problem::unknown_user()),
         [None, Some(user), None] => {
             let user = app.account.table.user(&user).await?;
             Ok(Wanted::To(user.ok_or_else(Problem::unknown_user)?.openid))

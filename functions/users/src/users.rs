@@ -235,6 +235,7 @@ async fn get(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Pr
 async fn find(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
     match (request.query("user"), request.query("openid"), request.query("cursor")) {
         (Some(_), None, None) => get(app, request).await,
+        (None, Some(openid), None) if openid.len() > LONGEST_ID => show(None),
         (None, Some(openid), None) => show(app.account.table.user_of(&openid).await?.as_ref()),
         (None, None, _) => transfer::page(app, request).await,
         _ => Err(Problem::bad_request(

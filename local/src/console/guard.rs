@@ -13,13 +13,13 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use ::console::local::CONTENT_SECURITY_POLICY;
+use ::console::{OPENER_POLICY, local::CONTENT_SECURITY_POLICY};
 use axum::{
     extract::{ConnectInfo, Request, State},
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use http_api::{Problem, access::api_key};
 
 use super::Console;
@@ -90,6 +90,7 @@ pub(super) async fn harden(mut response: Response) -> Response {
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::CACHE_CONTROL, "no-store"),
         (header::REFERRER_POLICY, "no-referrer"),
+        (HeaderName::from_static(OPENER_POLICY), "same-origin"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }

@@ -22,6 +22,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::sleep,
 };
+use tokio_io_timeout::TimeoutStream;
 use wechat::lock::lock;
 
 /// The pause after a failed `accept`, which usually means that the process has no file descriptor left.
@@ -36,6 +37,8 @@ pub(super) struct Limits {
     pub(super) per_peer: usize,
     /// The time for a request's head to arrive, and for an idle connection to send its next request.
     pub(super) head: Duration,
+    /// The time in which a client reads a part of its answer.
+    pub(super) answer: Duration,
 }
 
 /// Serves `router` until `stopped` completes, then finishes the requests in flight.
@@ -54,8 +57,11 @@ pub(super) async fn serve(listener: TcpListener, router: Router, limits: Limits,
         let Some(place) = peers.admit(peer.ip(), limits.per_peer) else {
             continue;
         };
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(limits.answer));
+        let stream = TokioIo::new(Box::pin(stream));
         let service = TowerToHyperService::new(router.clone().layer(Extension(ConnectInfo(peer))));
-        let connection = connections.watch(server.serve_connection(TokioIo::new(stream), service));
+        let connection = connections.watch(server.serve_connection(stream, service));
         tokio::spawn(async move {
             // An error here is the client's: it hung up, was too slow, or sent no HTTP.
             let _ = connection.await;
@@ -166,6 +172,7 @@ mod tests {
             connections,
             per_peer: 1,
             head,
+            answer: Duration::from_millis(50),
         };
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
@@ -174,7 +181,9 @@ mod tests {
         let stopped = async {
             let _ = stopped.await;
         };
-        let router = Router::new().route("/", get(port));
+        let router = Router::new()
+            .route("/", get(port))
+            .route("/long", get(async || "x".repeat(64 << 20)));
         Ok((address, stop, tokio::spawn(serve(listener, router, limits, stopped))))
     }
 
@@ -192,6 +201,17 @@ mod tests {
         let mut rest = Vec::new();
         stream.read_to_end(&mut rest).await?;
         assert!(!rest.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&rest));
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_client_that_reads_no_answer_holds_no_place() -> io::Result<()> {
+        let (address, _stop, _) = start(1, Duration::from_secs(60)).await?;
+        let mut deaf = TcpStream::connect(address).await?;
+        deaf.write_all(b"GET /long HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n").await?;
+        let mut other = TcpStream::connect(address).await?;
+        other.write_all(REQUEST).await?;
+        assert!(answer(&mut other).await?.starts_with("HTTP/1.1 200"));
         Ok(())
     }
 

@@ -20,7 +20,7 @@ use axum::{
     middleware,
     response::Response,
 };
-use http::{HeaderValue, StatusCode, header, request::Parts};
+use http::{HeaderValue, Method, StatusCode, header, request::Parts};
 use http_api::Api as _;
 use tokio::{
     net::TcpListener,
@@ -51,6 +51,7 @@ const LIMITS: Limits = Limits {
     connections: 512,
     per_peer: 64,
     head: Duration::from_secs(30),
+    answer: Duration::from_secs(30),
 };
 
 /// Bytes of a request's path that are logged.
@@ -65,6 +66,19 @@ pub(crate) struct Functions {
     pub(crate) users: users::App,
     pub(crate) relay: relay::App,
     pub(crate) admin: admin::App,
+}
+
+impl Functions {
+    fn forget_keys(&self) {
+        for keys in [
+            self.send_template.keys(),
+            self.users.keys(),
+            self.relay.keys(),
+            self.admin.keys(),
+        ] {
+            keys.forget();
+        }
+    }
 }
 
 /// Which function serves a path.
@@ -186,6 +200,10 @@ async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
             // In AWS the webhook is another process and reads changed rules within 30 s. Here it reads them at once.
             gateway.functions.webhook.warm(Duration::ZERO).await;
         }
+        if response.status().is_success() && may_end_a_key(&parts) {
+            // In AWS each function is a process of its own, whose copy of the keys serves for 30 s.
+            gateway.functions.forget_keys();
+        }
         if response.status().is_success() && may_make_due(&parts) {
             // In AWS the worker's schedule finds them within a minute.
             gateway.functions.worker.run_soon();
@@ -226,6 +244,11 @@ async fn needs_body(functions: &Functions, served: Served, head: &http_api::Requ
 /// Whether the request may have changed the reply rules: any write below their path, so that a new route needs no entry here.
 fn may_change_rules(parts: &Parts) -> bool {
     !parts.method.is_safe() && parts.uri.path().starts_with("/api/replies")
+}
+
+/// Whether the request may have revoked a key.
+fn may_end_a_key(parts: &Parts) -> bool {
+    parts.method == Method::DELETE && parts.uri.path().starts_with("/api/keys/")
 }
 
 /// Whether the request may have made something due for the worker: callbacks that own code has not taken, or a campaign.

@@ -21,8 +21,9 @@ const LARGE: usize = 1024 * 1024;
 const LARGE_CALL_WAITS: Duration = Duration::from_secs(10);
 /// Calls of the relay with large bodies at once: 256 MiB at most.
 pub(super) const LARGE_CALLS: usize = 8;
-/// Requests for a token whose bodies are awaited at once: an eighth of all connections, since anybody can send such a request.
-pub(super) const TOKEN_REQUESTS: usize = 64;
+/// Requests for a token whose bodies are awaited at once: half of all connections, since anybody can send such a request, and more
+/// than one address can hold.
+pub(super) const TOKEN_REQUESTS: usize = 256;
 /// The time for the body of a request for a token to arrive. SDKs send these 200 bytes along with the head.
 const TOKEN_REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 

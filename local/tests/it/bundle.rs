@@ -144,6 +144,37 @@ impl Bundle {
 }
 
 #[tokio::test]
+async fn a_revoked_key_ends_at_once_in_one_process() {
+    let bundle = Bundle::start(Mode::Safe).await;
+    let wanted = json!({"name": "shop", "scopes": ["send", "users", "relay"]});
+    let made = bundle.api(Method::POST, "/api/keys", wanted).await.json();
+    let (id, key) = (made["id"].as_str().unwrap(), made["key"].as_str().unwrap());
+    let bearer = format!("Bearer {key}");
+    let token = format!("/cgi-bin/token?grant_type=client_credential&appid=x&secret={key}");
+    let statuses = async || {
+        let get = async |path: &str| {
+            let (url, headers) = (format!("{}{path}", bundle.local.url()), [("authorization", &*bearer)]);
+            bundle.request(Method::GET, url, &headers, String::new()).await
+        };
+        let relayed = get(&token).await.json()["errcode"].clone();
+        (
+            get("/api/templates").await.status,
+            get("/api/users").await.status,
+            relayed,
+        )
+    };
+    assert_eq!(
+        statuses().await,
+        (200, 200, json!(40013)),
+        "a good key and a wrong appid"
+    );
+    let revoked = bundle.api(Method::DELETE, &format!("/api/keys/{id}"), "").await;
+    assert_eq!(revoked.status, 204);
+    assert_eq!(statuses().await, (401, 401, json!(40125)));
+    bundle.local.stop(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
 async fn a_send_whose_caller_hangs_up_is_recorded() {
     let bundle = Bundle::start(Mode::Safe).await;
     bundle

@@ -122,10 +122,12 @@ impl RawAnswer {
         self.body.rest.is_none()
     }
 
-    /// Whether `text` is in the part of the body that was read so far. A short body was read completely.
+    /// Whether a parameter `name` (lower case) with its value is in the part of the body that was read so far: in a query or in
+    /// JSON, however often it is quoted. A short body was read completely.
     #[must_use]
-    pub fn shows(&self, text: &str) -> bool {
-        memmem::find(&self.body.held, text.as_bytes()).is_some()
+    pub fn shows_parameter(&self, name: &str) -> bool {
+        let body = self.body.held.to_ascii_lowercase();
+        memmem::find_iter(&body, name.as_bytes()).any(|at| is_before_value(&body[at + name.len()..]))
     }
 
     /// Whether the part of the body that was read so far has an access_token that is not hidden. A short body was read
@@ -303,6 +305,18 @@ fn errcode_in(body: &[u8]) -> Option<i64> {
     let text = String::from_utf8_lossy(body);
     let answer: Answer = serde_json::from_str(&escape_control_characters(&text)).ok()?;
     answer.errcode.as_ref().map_or(Some(0), read_errcode)
+}
+
+/// Whether `text` begins with what stands between a name and its value: `=` or `:`, after quotes, in any escape.
+fn is_before_value(mut text: &[u8]) -> bool {
+    const QUOTES: [&[u8]; 13] = [
+        b"\\", b"\"", b"'", b" ", b"\t", b"%22", b"%5c", b"%20", b"%2522", b"%255c", b"u0022", b"u005c", b"&quot;",
+    ];
+    const SIGNS: [&[u8]; 8] = [b"=", b":", b"%3d", b"%3a", b"%253d", b"%253a", b"u003d", b"u003a"];
+    while let Some(quote) = QUOTES.iter().find(|quote| text.starts_with(quote)) {
+        text = &text[quote.len()..];
+    }
+    SIGNS.iter().any(|sign| text.starts_with(sign))
 }
 
 fn encoded(token: &Secret) -> String {

@@ -27,7 +27,8 @@ impl Fault {
     #[must_use]
     pub fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         Self {
-            pointer: pointer.into(),
+            // Names of members come from others: a line break in a log line would forge the next.
+            pointer: pointer.into().replace(char::is_control, "\u{fffd}"),
             field: None,
             detail: detail.into(),
         }
@@ -92,4 +93,29 @@ pub(crate) fn assert_each_half_says_all(fault: &Fault, names: &[&str]) {
         None,
         "in English only: {fault:?}"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_forges_no_line() {
+        let fault = Fault::new(
+            "/reply/x\n2026-12-01T00:00:00Z ERROR forged\u{1b}[31m",
+            "is unknown / 不是可用字段",
+        );
+        assert!(!fault.sentence().contains(char::is_control), "{fault:?}");
+        assert!(!in_words(&[fault]).contains(char::is_control));
+    }
+
+    #[test]
+    fn a_line_of_csv_reads_well_in_both_languages() {
+        let fault = |pointer: &str| Fault::new(pointer, "is missing / 未填写").sentence();
+        assert_eq!(fault("/line 3"), "line 3 is missing / 第 3 行未填写");
+        assert_eq!(
+            fault("/line 3/data/time2"),
+            "line 3: data.time2 is missing / 第 3 行的 data.time2 未填写"
+        );
+    }
 }

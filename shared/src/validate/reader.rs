@@ -76,7 +76,8 @@ impl Reader {
     pub fn fault(&mut self, place: &Place<'_>, detail: impl Into<String>) {
         if self.faults.len() < LIMIT {
             let mut fault = Fault::new(place.pointer(), detail);
-            fault.field = Some(place.field()).filter(|field| self.names_fields && !field.is_empty());
+            let field = place.field().replace(char::is_control, "\u{fffd}");
+            fault.field = Some(field).filter(|field| self.names_fields && !field.is_empty());
             self.faults.push(fault);
         }
     }

@@ -70,6 +70,9 @@ async fn of_the_headers_only_the_content_type_goes_out() {
     assert_eq!(names, ["accept", "content-length", "content-type", "host"]);
 }
 
+/// The headers that keep an answer from running as a page.
+const OWN_HEADERS: [&str; 3] = ["cache-control", "content-security-policy", "x-content-type-options"];
+
 #[tokio::test]
 async fn an_answer_comes_back_as_it_was() {
     let (server, mut relay, token, _) = before_raw_server().await;
@@ -86,7 +89,15 @@ async fn an_answer_comes_back_as_it_was() {
         let answer = relay.function.succeed(&menu).await;
         assert_eq!(answer["body"], body);
         assert_eq!(answer["statusCode"].to_string(), status[..3]);
-        assert_eq!(answer["headers"], json!({"content-type": "text/plain; charset=GBK"}));
+        let headers = answer["headers"].as_object().unwrap();
+        let from_wechat: Vec<_> = headers
+            .iter()
+            .filter(|(name, _)| !OWN_HEADERS.contains(&name.as_str()))
+            .collect();
+        assert_eq!(
+            from_wechat,
+            [(&"content-type".to_owned(), &json!("text/plain; charset=GBK"))]
+        );
         assert_eq!(answer.get("cookies"), None);
     }
     assert_eq!(server.received().len(), 4, "nothing is repeated, -1 neither");
@@ -126,6 +137,16 @@ async fn files_pass_both_ways_byte_for_byte() {
     assert_eq!(answer["headers"]["content-type"], "image/jpeg");
     let disposition = answer["headers"]["content-disposition"].as_str().unwrap();
     assert!(disposition.starts_with("attachment; filename="), "{disposition}");
+    for (name, value) in [
+        ("x-content-type-options", "nosniff"),
+        ("content-security-policy", "sandbox; default-src 'none'"),
+        ("cache-control", "no-store"),
+    ] {
+        assert_eq!(
+            answer["headers"][name], value,
+            "an answer must not run as a page of the console's origin"
+        );
+    }
     let received = line(&relay.function);
     assert_eq!(
         (&received["response_bytes"], &received["errcode"]),
@@ -204,6 +225,18 @@ async fn a_call_that_carried_the_app_secret_is_not_shown() {
         assert_eq!(errcode(&relay.function.send(&request).await), 76022);
     }
     let request = call("POST", &format!("/cgi-bin/openapi/rid/get?access_token={token}"));
+    for shown in [
+        r"?appid=wx1&secret=0123",
+        r"secret%3d0123",
+        r"secret\u003d0123",
+        r"{\u0022secret\u0022:\u00220123\u0022}",
+        r"%7B%22Secret%22%3A%220123%22%7D",
+        r#"{\\\"secret\\\" : \\\"0123\\\"}"#,
+    ] {
+        let body = format!("{{\"request\":{{\"request_body\":\"{shown}\"}}}}");
+        server.answer_with("200 OK", "", body.as_bytes());
+        assert_eq!(errcode(&relay.function.send(&request).await), 76022, "{shown}");
+    }
     let innocent = r#"{"request":{"request_body":"{\"content\":\"your secret santa\"}"}}"#;
     server.answer_with("200 OK", "", innocent.as_bytes());
     assert_eq!(relay.function.succeed(&request).await["body"], innocent);

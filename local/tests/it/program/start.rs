@@ -69,6 +69,9 @@ fn a_command_line_that_cannot_be_used_is_told_from_a_machine_that_cannot() {
         &["--wechat", "https://api.weixin.qq.com"],
     );
     refused(&["--wechat", "ftp://127.0.0.1"], &[], 2, &["--wechat", "http"]);
+    let with_password = "http://me:hunter2@127.0.0.1/?key=hunter3";
+    let (complaint, code) = Program::start(&["--wechat", with_password], &[]).complaint();
+    assert!(code == 2 && !complaint.contains("hunter"), "{complaint}");
     refused(&["--mode", "open"], &[], 2, &["--mode", "safe, compat, plain"]);
     refused(&["--prot", "1"], &[], 2, &["--prot", "--port", "--help"]);
     refused(&["--port", "65535"], &[], 2, &["65535"]);
