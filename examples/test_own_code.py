@@ -42,6 +42,17 @@ def test_a_person_becomes_a_customer_and_is_answered(example):
     assert example.stored() == [(1, "oCustomer0000000000000000001", 1), (2, ANOTHER, 0)]
 
 
+def test_a_scan_that_binds_is_left_to_the_rules(example):
+    follow = {"type": "subscribe", "scene": "bind.6f0c", "ticket": "gQ", "last_trade_no": None}
+    assert example.forward(callback("event.subscribe", event=follow, at=1)) == (204, None)
+    assert example.stored() == [(1, "oCustomer0000000000000000001", 1)]
+    scan = {"type": "scan", "scene": "bind.6f0c", "ticket": "gQ"}
+    assert example.forward(callback("event.SCAN", event=scan, at=2)) == (204, None)
+    for scene in (None, "42", "binding"):
+        follow = {"type": "subscribe", "scene": scene, "ticket": None, "last_trade_no": None}
+        assert example.forward(callback("event.subscribe", event=follow, at=3)) == reply("欢迎关注！您的客户编号是 1。"), scene
+
+
 def test_who_writes_first_is_a_customer_of_whom_it_is_not_known_whether_they_follow(example):
     assert example.forward(text("编号")) == reply("您的客户编号是 1。")
     assert example.stored() == [(1, "oCustomer0000000000000000001", None)]

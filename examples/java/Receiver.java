@@ -110,6 +110,9 @@ public final class Receiver {
             case "event.subscribe" -> {
                 long number = customer(db, openid);
                 follows(db, number, true, at);
+                if (Json.text(callback, "event", "scene").startsWith("bind.")) {
+                    yield null; // The rules say whether this scan has bound a user of the bundle's.
+                }
                 yield text("欢迎关注！您的客户编号是 " + number + "。");
             }
             case "event.unsubscribe" -> {

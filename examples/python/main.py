@@ -77,6 +77,8 @@ def handle(db: sqlite3.Connection, callback: dict) -> str | None:
         case {"type": "event.subscribe", "from": openid, "created_at": at}:
             number = customer(db, openid)
             follows(db, number, True, at)
+            if is_binding_code(callback):
+                return None  # The rules say whether this scan has bound a user of the bundle's.
             return text(f"欢迎关注！您的客户编号是 {number}。")
         case {"type": "event.unsubscribe", "from": openid, "created_at": at}:
             follows(db, customer(db, openid), False, at)
@@ -90,6 +92,14 @@ def handle(db: sqlite3.Connection, callback: dict) -> str | None:
                     # Silence, not even a reply of the rules: a colleague answers, by send.py.
                     return json.dumps({"reply": None})
     return None  # Other texts, other types, and those that WeChat has yet to think of.
+
+
+def is_binding_code(callback: dict) -> bool:
+    """Whether the person has scanned a QR code by which the bundle binds a user (docs/users.md)."""
+    match callback:
+        case {"event": {"scene": str(scene)}}:
+            return scene.startswith("bind.")
+    return False
 
 
 def customer(db: sqlite3.Connection, openid: str) -> int:

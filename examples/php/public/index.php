@@ -58,6 +58,10 @@ function handle(PDO $db, array $callback): ?string
         case 'event.subscribe':
             $number = customer($db, $openid);
             follows($db, $number, true, $at);
+            $scene = $callback['event']['scene'] ?? '';
+            if (is_string($scene) && str_starts_with($scene, 'bind.')) {
+                return null; // The rules say whether this scan has bound a user of the bundle's.
+            }
             return text("欢迎关注！您的客户编号是 {$number}。");
         case 'event.unsubscribe':
             follows($db, customer($db, $openid), false, $at);
