@@ -76,7 +76,9 @@ fn check(request: &Request, caller: Option<&Caller>) -> Result<(), Failure> {
         return refused("this HTTP method is not relayed / 不转发此 HTTP 方法");
     }
     if caller.is_some_and(|caller| !caller.grants().allows_path(path)) {
-        return refused("the key's paths do not allow this path / 该密钥的 paths 不允许调用此接口");
+        return refused(&format!(
+            "the key's paths do not allow {path} / 该密钥的 paths 不允许调用 {path}"
+        ));
     }
     Ok(())
 }

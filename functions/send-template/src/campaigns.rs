@@ -247,9 +247,12 @@ pub(crate) struct Preview {
     /// Entries. Absent for followers, who are counted when the campaign is due.
     #[serde(skip_serializing_if = "Option::is_none")]
     recipients: Option<u64>,
-    /// What the first recipient gets.
+    /// What the first recipient gets. `touser` is empty for one that is a user.
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     message: TemplateMessage,
+    /// The team's id of the first recipient, if the entry names a user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
     /// What WeChat would refuse of it, may refuse or drops.
     findings: Vec<Finding>,
     /// Seconds to send to all, at the pace and without a wait for quota.
@@ -391,6 +394,7 @@ async fn preview(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>
         seconds: recipients.map(|people| people.div_ceil(u64::from(campaign.plan.pace.max(1)))),
         recipients,
         message,
+        user: first.user,
         findings,
         quota,
     };
