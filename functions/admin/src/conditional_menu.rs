@@ -17,7 +17,7 @@ use wechat::{
 use crate::{
     App,
     etag::refuse_if_match,
-    menu::{done, faulty},
+    menu::{done, faulty, refused},
 };
 
 pub(crate) const ROUTES: &[Route<App>] = &[
@@ -60,7 +60,8 @@ async fn add(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Pr
     refuse_if_match(request.headers())?;
     let menu = &menu::conditional_menu(&request.json()?).map_err(faulty)?;
     refuse_beside_rollback(app).await?;
-    let menuid = app.account.call(&AddConditionalMenu { menu }, deadline).await?;
+    let added = app.account.call(&AddConditionalMenu { menu }, deadline).await;
+    let menuid = added.map_err(|error| refused(menu, &error))?;
     Ok(response::json(
         200,
         &json!({"errcode": 0, "errmsg": "ok", "menuid": menuid}),

@@ -406,8 +406,24 @@ fn to_keep(current: Option<&Value>) -> String {
     current.map_or_else(|| "null".to_owned(), Value::to_string)
 }
 
+/// Builds the problem of a menu that WeChat does not take. Its errcodes for a button's mini program otherwise blame the set-up.
+pub(crate) fn refused(menu: &Value, error: &CallError) -> Problem {
+    let problem = Problem::from(error);
+    let buttons = menu["button"].as_array().into_iter().flatten();
+    let mut all = buttons.flat_map(|button| {
+        let below = button["sub_button"].as_array().into_iter().flatten();
+        std::iter::once(button).chain(below)
+    });
+    if all.any(|button| button["type"] == "miniprogram") {
+        problem.blaming_mini_program(error, "button")
+    } else {
+        problem
+    }
+}
+
 async fn set_default(app: &App, menu: &Value, deadline: Deadline) -> Result<(), Problem> {
-    Ok(app.account.call(&CreateMenu { menu }, deadline).await?)
+    let created = app.account.call(&CreateMenu { menu }, deadline).await;
+    created.map_err(|error| refused(menu, &error))
 }
 
 async fn remove_all(app: &App, deadline: Deadline) -> Result<(), Problem> {

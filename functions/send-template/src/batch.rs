@@ -334,7 +334,7 @@ impl<'a> Batch<'a> {
     fn explain(&self, error: &CallError) -> Problem {
         let problem = hints::explain(hints::problem(error), self.job.message, error);
         match self.job.message.content.miniprogram {
-            Some(_) => hints::blame_mini_program(problem, error, "miniprogram"),
+            Some(_) => problem.blaming_mini_program(error, "miniprogram"),
             None => problem,
         }
     }

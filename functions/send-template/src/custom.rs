@@ -149,7 +149,7 @@ async fn send(app: &App, request: &ApiRequest<'_>, openid: &str, message: &Map<S
     match outcome {
         Outcome::Unknown => Delivery::Unknown(Problem::may_have_been_sent_once(problem.detail())),
         Outcome::Refused if message.contains_key(MINI_PROGRAM) => {
-            Delivery::Refused(hints::blame_mini_program(problem, &error, MINI_PROGRAM))
+            Delivery::Refused(problem.blaming_mini_program(&error, MINI_PROGRAM))
         }
         Outcome::Refused => Delivery::Refused(problem),
         Outcome::Accepted | Outcome::NotAttempted => Delivery::NotAttempted(problem),

@@ -10,10 +10,6 @@ use wechat::{
     validate::{send::SendTemplate, template},
 };
 
-/// The errcodes for a mini program that does not exist or is not linked to the account.
-const NO_SUCH_APPID: [i64; 2] = [40013, 40166];
-/// The errcode for a page that the mini program does not have.
-const NO_SUCH_PAGE: i64 = 40165;
 /// The hint when WeChat could not be reached.
 const NOT_SENT: &str = "Nothing was sent: send it again. / 尚未发送，请重新发送。";
 
@@ -23,19 +19,6 @@ pub(crate) fn problem(error: &CallError) -> Problem {
         CallFailure::Api(ApiError::OutOfTime { .. }) => Problem::not_sent(),
         CallFailure::Api(ApiError::Connection { .. }) => Problem::from(error).and_hint(NOT_SENT),
         _ => Problem::from(error),
-    }
-}
-
-/// Blames the request for a refusal about the mini program in its member `name`: the errcodes otherwise blame the set-up.
-pub(crate) fn blame_mini_program(problem: Problem, error: &CallError, name: &str) -> Problem {
-    let errcode = match &error.cause {
-        CallFailure::Api(error) => error.errcode(),
-        CallFailure::Token(_) => None,
-    };
-    match errcode {
-        Some(errcode) if NO_SUCH_APPID.contains(&errcode) => problem.blaming(format!("{name}.appid")),
-        Some(NO_SUCH_PAGE) => problem.blaming(format!("{name}.pagepath")),
-        _ => problem,
     }
 }
 

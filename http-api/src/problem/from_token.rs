@@ -9,6 +9,11 @@ use wechat::{
 
 use super::Problem;
 
+/// The errcodes for a mini program that does not exist or is not linked to the account.
+const NO_SUCH_APPID: [i64; 2] = [40013, 40166];
+/// The errcode for a page that the mini program does not have.
+const NO_SUCH_PAGE: i64 = 40165;
+
 impl From<CallError> for Problem {
     fn from(error: CallError) -> Self {
         Self::from(&error)
@@ -35,6 +40,21 @@ impl Problem {
     #[must_use]
     pub fn from_ticket(error: &TicketError, now: i64) -> Self {
         Self::from_search(&error.0, error.to_string(), now)
+    }
+
+    /// Blames the caller's member `name`, a mini program, when `error` is WeChat's refusal of one: its errcodes otherwise blame the
+    /// set-up.
+    #[must_use]
+    pub fn blaming_mini_program(self, error: &CallError, name: &str) -> Self {
+        let errcode = match &error.cause {
+            CallFailure::Api(error) => error.errcode(),
+            CallFailure::Token(_) => None,
+        };
+        match errcode {
+            Some(errcode) if NO_SUCH_APPID.contains(&errcode) => self.blaming(format!("{name}.appid")),
+            Some(NO_SUCH_PAGE) => self.blaming(format!("{name}.pagepath")),
+            _ => self,
+        }
     }
 
     fn from_search(error: &TokenError, detail: String, now: i64) -> Self {

@@ -48,6 +48,22 @@ async fn a_faulty_menu_is_refused_with_every_fault_before_wechat_is_asked() {
     assert_eq!(admin.stage.wechat.calls("/cgi-bin/menu/create").await, 0);
 }
 
+#[tokio::test]
+async fn an_unknown_mini_program_of_a_button_is_the_callers_fault() {
+    let mut admin = Admin::start().await;
+    let button = json!({
+        "type": "miniprogram", "name": "shop", "url": "https://example.com/", "appid": "wx123", "pagepath": "index",
+    });
+    for menu in [
+        json!({"button": [button]}),
+        json!({"button": [{"name": "more", "sub_button": [button]}]}),
+    ] {
+        let (status, problem) = admin.post("/api/menu", &menu).await.parts();
+        assert_eq!((status, &problem["errcode"]), (400, &json!(40013)), "{problem}");
+        assert_eq!(problem["field"], "button.appid");
+    }
+}
+
 /// The answer to the first request was lost, so its caller sends it again.
 #[tokio::test]
 async fn a_rollback_that_is_repeated_with_if_match_does_not_bring_the_bad_menu_back() {
