@@ -429,7 +429,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn keys_that_cannot_be_read_are_no_wrong_keys() {
+    async fn unreadable_keys_are_not_reported_as_wrong() {
         let stage = stage();
         stage.store.make("wk_a");
         assert!(stage.name("wk_a").await.unwrap().is_some());
@@ -454,7 +454,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_keys_of_the_store_have_it_read() {
+    async fn only_a_key_with_the_stores_prefix_has_the_store_read() {
         let stage = stage();
         for key in ["root key", "another key", "eyJhbGciOi", ""] {
             stage.name(key).await.unwrap();

@@ -466,7 +466,7 @@ mod tests {
         }
 
         #[test]
-        fn any_text_arrives_as_it_is_but_for_what_xml_forbids(text in any_text(), to in any_text()) {
+        fn any_text_arrives_unchanged_except_what_xml_forbids(text in any_text(), to in any_text()) {
             let allowed = |text: &str| text.chars().filter(|&c| is_xml_character(c)).collect::<String>();
             let addresses = Addresses { to: &to, from: "gh_1", answers_message: true };
             let xml = Reply::text(&text).to_xml(addresses, 1_767_225_600);

@@ -99,8 +99,8 @@ pub(crate) async fn finish(stage: &Stage) {
     }
     stage.table.end_claims().await;
     match state {
-        CampaignState::Waiting => bench.wait_is_over().await,
-        _ => bench.is_due().await,
+        CampaignState::Waiting => bench.end_wait().await,
+        _ => bench.make_due().await,
     }
     bench.run_to_end(stage.serving(Program::Worker).await).await;
 }

@@ -204,23 +204,23 @@ impl<S: Borrow<Stage>> CampaignStage<S> {
     }
 
     /// Makes a waiting campaign try again now.
-    pub async fn wait_is_over(&self) {
+    pub async fn end_wait(&self) {
         let name = format!("campaign#{CAMPAIGN}");
         self.stage().table.set(&name, &json!({"resumes_at": now()})).await;
-        self.is_due().await;
+        self.make_due().await;
     }
 
     /// Makes the next check for receipts due.
-    pub async fn look_now(&self) {
+    pub async fn look_for_receipts(&self) {
         let mut progress = json!(self.campaign().await.progress);
         progress["looks_for_receipts"]["next_at"] = now().into();
         let changed = json!({"progress": progress.to_string()});
         self.stage().table.set(&format!("campaign#{CAMPAIGN}"), &changed).await;
-        self.is_due().await;
+        self.make_due().await;
     }
 
     /// Makes the campaign due.
-    pub async fn is_due(&self) {
+    pub async fn make_due(&self) {
         let due = json!({"isk": now()});
         self.stage().table.set(&format!("campaign#{CAMPAIGN}#due"), &due).await;
     }

@@ -144,7 +144,7 @@ async fn a_deleted_callback_is_gone() {
 }
 
 #[tokio::test]
-async fn it_takes_the_scope_operate_and_a_table() {
+async fn the_lists_need_the_scope_operate_and_a_table() {
     let mut admin = Admin::on(stage().await.behind_proxies().await.token().await, &[]).await;
     let keys = [
         ("wk_rules", json!({"name": "rules", "scopes": ["replies"]})),

@@ -401,7 +401,7 @@ async fn of_two_rollbacks_at_once_one_adds_the_conditional_menus() {
 
 /// A kept document that is not a menu must not delete the live one: only null stands for "no menu".
 #[tokio::test]
-async fn a_kept_menu_that_is_none_deletes_nothing() {
+async fn a_kept_document_that_is_not_a_menu_deletes_nothing() {
     let mut admin = Admin::start().await;
     assert_eq!(admin.post("/api/menu", &menu("there")).await.status, 200);
     let kept = json!({"menu": "{\"x\":1}", "kept_at": 0});

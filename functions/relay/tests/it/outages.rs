@@ -158,7 +158,7 @@ async fn a_warm_instance_serves_while_the_table_is_frozen() {
 }
 
 #[tokio::test]
-async fn keys_that_cannot_be_read_are_no_wrong_keys() {
+async fn unreadable_keys_are_not_reported_as_wrong() {
     let stage = Stage::with_token().await.behind_proxies().await;
     save_keys(&stage).await;
     stage.proxy(Service::Table).fail(1.., Fault::Refuse);

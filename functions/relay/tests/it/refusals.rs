@@ -35,7 +35,7 @@ async fn what_could_reach_another_path_never_leaves() {
 }
 
 #[tokio::test]
-async fn a_method_that_is_none_of_wechats_never_leaves_nor_shows_the_query() {
+async fn an_unknown_method_is_not_relayed_and_its_query_not_logged() {
     let mut relay = Relay::start().await;
     let token = relay.caller(MENUS).await;
     let before = relay.stage.wechat.all_calls().await.len();

@@ -121,7 +121,7 @@ async fn a_key_gets_its_answer_also_when_the_message_could_no_longer_be_schedule
 }
 
 #[tokio::test]
-async fn one_that_is_being_sent_cannot_be_cancelled() {
+async fn a_message_in_flight_cannot_be_cancelled() {
     let stage = Stage::with_token().await;
     let function = &mut stage.function(BINARY).await;
     let scheduled = send(function, &at(json!("2099-01-01T09:00:00+08:00"))).await;

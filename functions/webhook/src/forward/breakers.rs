@@ -2,10 +2,10 @@
 
 use wechat::forward::{AskError, Asked, Showable};
 
-/// Failures in a row after which own code is not asked for [`REST`].
+/// Failures in a row after which own code is not asked for [`OPEN_FOR`].
 const FAILURES: u32 = 5;
 /// Milliseconds for which own code is not asked after [`FAILURES`] failures.
-pub(super) const REST: i64 = 30_000;
+pub(super) const OPEN_FOR: i64 = 30_000;
 
 /// The breakers of an instance.
 #[derive(Debug, Default)]
@@ -21,7 +21,7 @@ struct Breaker {
     /// Failures in a row.
     failures: u32,
     /// Epoch milliseconds until which own code is not asked.
-    rests_until: i64,
+    open_until: i64,
 }
 
 impl Breakers {
@@ -31,7 +31,7 @@ impl Breakers {
             Showable::Expected => &self.answerable,
             Showable::TooLate => &self.unanswerable,
         };
-        now < breaker.rests_until
+        now < breaker.open_until
     }
 
     /// Counts the outcome of asking own code, at `now` (epoch milliseconds).
@@ -53,7 +53,7 @@ impl Breaker {
     fn fail(&mut self, now: i64) {
         self.failures += 1;
         if self.failures >= FAILURES {
-            self.rests_until = now + REST;
+            self.open_until = now + OPEN_FOR;
         }
     }
 }

@@ -27,7 +27,7 @@ use wechat::{
 
 pub(crate) use self::error::ForwardFailed;
 use self::{
-    breakers::{Breakers, REST},
+    breakers::{Breakers, OPEN_FOR},
     error::{KeepError, RefusedError},
     times::Times,
 };
@@ -299,7 +299,10 @@ impl Forwarder {
         let mut breakers = lock(&self.breakers);
         breakers.count(&asked, showable, now);
         if matches!(asked, Asked::NotTaken(_)) && breakers.is_open(showable, now) {
-            tracing::warn!("own code is not asked for {} s / {0} 秒内不再请求自有服务", REST / 1000);
+            tracing::warn!(
+                "own code is not asked for {} s / {0} 秒内不再请求自有服务",
+                OPEN_FOR / 1000
+            );
         }
         asked
     }

@@ -364,7 +364,7 @@ async fn an_event_of_next_year_does_not_outlive_those_of_today() {
 
 /// An account that binds nobody pays one read for each new follower.
 #[tokio::test]
-async fn who_is_not_bound_is_looked_up_and_not_kept() {
+async fn an_unbound_follower_is_looked_up_and_not_stored() {
     let stage = stage_with(&json!({})).await.behind_proxies().await;
     let table = stage.proxy(Service::Table);
     let mut webhook = Webhook::start(&stage).await;

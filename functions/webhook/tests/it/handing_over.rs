@@ -122,7 +122,7 @@ async fn a_callback_that_comes_late_to_the_function_is_answered_in_time() {
 }
 
 #[tokio::test]
-async fn what_nobody_takes_wechat_delivers_again() {
+async fn effects_that_nobody_takes_make_wechat_deliver_again() {
     let mut stage = handing_over().await;
     stage.set([("AWS_ENDPOINT_URL_DYNAMODB", nobody())]);
     let frozen = frozen().await;

@@ -72,7 +72,7 @@ impl Run<'_> {
             reason,
             "the canary of a campaign failed / 群发任务试发失败"
         );
-        self.end_canary(self.stopped(reason)).await
+        self.end_canary(self.stop_for(reason)).await
     }
 
     async fn end_canary(&self, state: NewState) -> Result<(), Ended> {

@@ -29,7 +29,7 @@ impl Run<'_> {
         let message = self
             .campaign()
             .message(self.account.table.app_id(), openid.as_deref()?, data);
-        if !self.may_go_on() || !self.take_of_phase() {
+        if !self.may_go_on() || !self.take_from_phase() {
             return None;
         }
         // WeChat is asked a second time, in a second turn, when a new token replaces a dead one.

@@ -77,7 +77,7 @@ pub(crate) struct Others {
     /// Their number.
     count: u64,
     /// Whether this campaign comes before them all: it gets what is left when that does not suffice for everybody.
-    come_later: bool,
+    is_first: bool,
 }
 
 impl Others {
@@ -86,7 +86,7 @@ impl Others {
         let others = senders.iter().filter(|sender| *sender != id);
         Self {
             count: others.clone().count() as u64,
-            come_later: others.clone().all(|other| id < other.as_str()),
+            is_first: others.clone().all(|other| id < other.as_str()),
         }
     }
 }
@@ -101,7 +101,7 @@ impl Quota {
             taken_meanwhile: None,
             others: Others {
                 count: 1,
-                come_later: false,
+                is_first: false,
             },
             starved_since: None,
             unanswered: 0,
@@ -207,7 +207,7 @@ impl Quota {
         match free {
             0 => Some(Ending::Waits(WaitingFor::Quota, both(&english, &chinese))),
             // The others yield when they next ask, unless no run works on them.
-            _ if others.come_later && starved_for < STARVES_FOR => None,
+            _ if others.is_first && starved_for < STARVES_FOR => None,
             _ => Some(Ending::Yields(both(
                 &format!("{english}; another campaign may need the rest"),
                 &format!("{chinese}，其余可能为另一个群发任务所需"),
@@ -262,7 +262,7 @@ mod tests {
     const NOW: i64 = 1_767_225_600_000;
     const ALONE: Option<Others> = Some(Others {
         count: 0,
-        come_later: true,
+        is_first: true,
     });
 
     fn today(remain: u64) -> QuotaToday {
@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_asked_every_minute_and_an_account_that_may_not_ask_goes_on() {
+    fn wechat_is_asked_every_minute_and_an_account_that_may_not_ask_goes_on() {
         let mut quota = Quota::new();
         assert!(quota.is_unknown(NOW));
         assert_eq!(quota.learn(&QuotaToday::NotTold, None, ALONE, NOW), None);

@@ -26,7 +26,7 @@ use super::{
 use crate::time_limit::TimeLimit;
 
 /// The pause between two signs of life. A caller's order is noticed at one, so a pause works within this time and a call.
-const SIGN_OF_LIFE: Duration = Duration::from_millis(1_500);
+const HEARTBEAT: Duration = Duration::from_millis(1_500);
 /// Milliseconds. No message goes out when the last sign of life is older: the order to pause may have been missed.
 const TRUSTED_FOR: i64 = 2_900;
 /// A wait checks this often whether the phase has ended.
@@ -212,7 +212,7 @@ impl<'a> Run<'a> {
     }
 
     /// Takes one message of this phase, if any is left. All sends of a run share one task.
-    pub(crate) fn take_of_phase(&self) -> bool {
+    pub(crate) fn take_from_phase(&self) -> bool {
         let left = self.left_of_phase();
         self.limit_phase(left.saturating_sub(1));
         left > 0
@@ -240,7 +240,7 @@ impl<'a> Run<'a> {
     /// phase.
     async fn keep_lease(&self) -> Ended {
         loop {
-            self.account.clock.sleep(SIGN_OF_LIFE).await;
+            self.account.clock.sleep(HEARTBEAT).await;
             let _one_at_a_time = self.writing.lock().await;
             let began = self.now_millis();
             let (progress, changes) = {

@@ -125,7 +125,7 @@ impl Run<'_> {
     }
 
     /// Counts the stop in the metrics, and returns the state of a campaign that stops now.
-    pub(super) fn stopped(&self, reason: String) -> NewState {
+    pub(super) fn stop_for(&self, reason: String) -> NewState {
         telemetry::emit(&[Metric::count("CampaignStops")], None, self.now_millis());
         NewState {
             reason: Some(reason),
@@ -152,7 +152,7 @@ impl Run<'_> {
                         *refused = 0;
                     }
                 };
-                return self.enter(self.stopped(reason), forget_refusals).await.map(|_| ());
+                return self.enter(self.stop_for(reason), forget_refusals).await.map(|_| ());
             }
             Ending::Yields(reason) => (WaitingFor::Quota, reason, now + YIELDS_FOR),
             Ending::Waits(WaitingFor::Quota, reason) => (WaitingFor::Quota, reason, quota_returns_at(now)),

@@ -43,7 +43,7 @@ fn sent(count: usize) -> Value {
 }
 
 #[tokio::test]
-async fn they_come_in_order_and_once_however_often_they_are_handed_over() {
+async fn further_replies_come_in_order_and_once_however_often_they_are_handed_over() {
     let stage = written_to().await;
     let (mut worker, mut other) = (start(&stage).await, start(&stage).await);
     let event = then("c1", &["one", "two"]);
@@ -63,7 +63,7 @@ async fn they_come_in_order_and_once_however_often_they_are_handed_over() {
 }
 
 #[tokio::test]
-async fn it_stops_when_the_person_may_get_no_more() {
+async fn sending_stops_when_the_person_may_get_no_more() {
     let stage = written_to().await;
     let mut worker = start(&stage).await;
     assert_eq!(

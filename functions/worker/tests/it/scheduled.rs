@@ -43,7 +43,7 @@ impl Bench {
     }
 
     /// Makes the message due now, as time does, with its first attempt `ago` seconds ago, if there was one.
-    async fn is_due(&self, ago: i64) {
+    async fn make_due(&self, ago: i64) {
         let name = format!("scheduled#{ID}");
         let item = self.stage.table.item(&name).await;
         let mut changes = json!({"isk": now()});
@@ -67,7 +67,7 @@ async fn it_is_sent_when_it_is_due_and_once() {
     let mut worker = start(&bench.stage).await;
     bench.schedule(60, None).await;
     assert_eq!(run(&mut worker).await, json!({}));
-    bench.is_due(0).await;
+    bench.make_due(0).await;
     assert_eq!(run(&mut worker).await, json!({"scheduled": 1}));
     assert_eq!(run(&mut worker).await, json!({}));
     let sent = bench.message().await;
@@ -103,7 +103,7 @@ async fn a_repeat_goes_to_the_person_who_may_have_got_the_message() {
     assert_eq!(bench.message().await.message.touser, FOLLOWER);
     bench.stage.mend().await;
     bench.stage.table.bind("u-1", "oSomebodyElse").await;
-    bench.is_due(60).await;
+    bench.make_due(60).await;
     run(&mut worker).await;
     let sent = bench.message().await;
     assert_eq!(
@@ -121,7 +121,7 @@ async fn a_user_who_could_not_be_read_was_not_asked_for() {
     let claimed = bench.table.claim_scheduled(ID, "dead", now(), now() + 30).await;
     assert_eq!(claimed.unwrap().unwrap().asked_at, None);
     bench.stage.table.bind("u-1", FOLLOWER).await;
-    bench.is_due(3600).await;
+    bench.make_due(3600).await;
     run(&mut worker).await;
     assert_eq!(
         (bench.message().await.state, bench.phone().await),
@@ -163,7 +163,7 @@ async fn what_wechat_does_not_take_for_now_is_tried_again_for_six_hours() {
             "{errcode}"
         );
         bench.stage.wechat.clear_faults().await;
-        bench.is_due(0).await;
+        bench.make_due(0).await;
         run(&mut worker).await;
         assert_eq!(
             (bench.message().await.state, bench.phone().await),
@@ -225,7 +225,7 @@ async fn an_unknown_outcome_is_repeated_while_wechat_recognises_it_and_then_said
         !bench.table.cancel_scheduled(ID, now()).await.unwrap(),
         "it may have been sent"
     );
-    bench.is_due(600).await;
+    bench.make_due(600).await;
     run(&mut worker).await;
     assert_eq!(bench.message().await.state, ScheduledState::Unknown);
     assert_eq!(bench.phone().await, 1);
@@ -235,7 +235,7 @@ async fn an_unknown_outcome_is_repeated_while_wechat_recognises_it_and_then_said
     bench.schedule(0, None).await;
     bench.stage.proxy(Service::WeChat).fail(1..=1, Fault::LoseAnswer);
     run(&mut worker).await;
-    bench.is_due(60).await;
+    bench.make_due(60).await;
     run(&mut worker).await;
     assert_eq!(
         (bench.message().await.state, bench.phone().await),

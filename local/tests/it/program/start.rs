@@ -102,7 +102,7 @@ fn a_second_process_on_the_same_folder_is_refused() {
 }
 
 #[test]
-fn a_database_that_is_none_is_named() {
+fn a_file_that_is_not_a_database_is_named() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("wechat.sqlite"), "no database ".repeat(100)).unwrap();
     let path = folder.path().to_str().unwrap();

@@ -65,7 +65,7 @@ async fn each_person_in_a_list_gets_one_message_and_the_totals_say_what_became_o
     receipts(&openids[..200], MessageStatus::Delivered).await;
     receipts(&openids[200..210], MessageStatus::Blocked).await;
     receipts(&openids[210..220], MessageStatus::Failed).await;
-    bench.look_now().await;
+    bench.look_for_receipts().await;
     run(&mut worker).await;
     let totals = [
         ("delivered", 200),

@@ -20,7 +20,7 @@ async fn what_was_in_flight_when_a_campaign_was_cancelled_is_counted_in_the_end(
     kill_while_it_sends(&bench, 30).await;
     bench.order(Order::Cancel).await;
     bench.age(TEN_MINUTES).await;
-    bench.is_due().await;
+    bench.make_due().await;
     run(&mut start(&bench.stage).await).await;
     assert_eq!(bench.campaign().await.state, CampaignState::Cancelled);
     let totals = bench.totals().await;
@@ -152,7 +152,7 @@ async fn a_table_that_fails_now_and_then_neither_loses_nor_doubles_a_message() {
         let _ = worker.invoke(&json!({"action": "run"})).await;
         bench.stage.mend().await;
         bench.stage.table.end_claims().await;
-        bench.is_due().await;
+        bench.make_due().await;
     }
     bench.run_to_end(worker).await;
     assert_eq!(of(bench.totals().await), expected([("sent", 120)]));
@@ -168,7 +168,7 @@ async fn a_message_that_the_table_did_not_take_is_recorded_by_the_next_look() {
     run(&mut worker).await;
     let lost = bench.forget_messages(&openids).await;
     assert_eq!(lost.len(), 3);
-    bench.look_now().await;
+    bench.look_for_receipts().await;
     run(&mut worker).await;
     for message in &lost {
         let record = bench.stage.table.item(message).await;

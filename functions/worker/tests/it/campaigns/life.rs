@@ -109,7 +109,7 @@ async fn a_start_in_the_future_is_waited_for() {
         .table
         .set(&format!("campaign#{CAMPAIGN}"), &json!({"start_at": now()}))
         .await;
-    bench.is_due().await;
+    bench.make_due().await;
     bench.run_to_end(worker).await;
     assert_eq!(of(bench.totals().await), expected([("sent", 5)]));
 }

@@ -60,14 +60,14 @@ async fn a_used_up_quota_is_waited_for_until_midnight_in_beijing() {
     assert_eq!(run(&mut worker).await, json!({}), "it is not due");
 
     // One probe, which finds that there is no quota yet.
-    bench.wait_is_over().await;
+    bench.end_wait().await;
     let before = bench.sends().await;
     run(&mut worker).await;
     assert_eq!(bench.sends().await, before + 1);
     assert_eq!(bench.campaign().await.state, CampaignState::Waiting);
 
     bench.stage.wechat.clear_faults().await;
-    bench.wait_is_over().await;
+    bench.end_wait().await;
     bench.run_to_end(worker).await;
     assert_eq!(of(bench.totals().await), expected([("sent", 60)]));
     assert!(bench.received(&openids).await.iter().all(|count| *count == 1));
@@ -207,13 +207,13 @@ async fn a_probe_without_a_clear_answer_waits_for_no_other_day() {
         .wechat
         .fault(SEND, &json!({"errcode": 45011, "times": 1}))
         .await;
-    bench.wait_is_over().await;
+    bench.end_wait().await;
     run(&mut worker).await;
     let campaign = bench.campaign().await;
     assert_eq!(campaign.waiting_for, Some(WaitingFor::Platform));
     assert!(campaign.resumes_at.unwrap() - now() <= 300, "{campaign:?}");
 
-    bench.wait_is_over().await;
+    bench.end_wait().await;
     run(&mut worker).await;
     assert_eq!(of(bench.totals().await), expected([("sent", 5)]));
 }
@@ -235,7 +235,7 @@ async fn while_wechat_does_not_answer_about_the_quota_nothing_goes_out() {
     assert_eq!(bench.sends().await, 0);
 
     bench.stage.wechat.clear_faults().await;
-    bench.wait_is_over().await;
+    bench.end_wait().await;
     run(&mut worker).await;
     assert_eq!(of(bench.totals().await), expected([("sent", 5)]));
 }

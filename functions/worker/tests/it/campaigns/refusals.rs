@@ -78,7 +78,7 @@ async fn a_whitelist_or_a_dead_token_is_waited_for_and_nobody_is_refused_for_it(
         assert!((20..=60).contains(&(resumes_at - now())));
 
         bench.stage.wechat.clear_faults().await;
-        bench.wait_is_over().await;
+        bench.end_wait().await;
         bench.run_to_end(worker).await;
         assert_eq!(of(bench.totals().await), expected([("sent", 40)]), "{errcode}");
         assert!(bench.received(&openids).await.iter().all(|count| *count == 1));
@@ -104,7 +104,7 @@ async fn a_probe_without_a_clear_answer_is_no_success() {
         .fault(SEND, &json!({"errcode": -1, "times": 1000}))
         .await;
     let before = bench.sends().await;
-    bench.wait_is_over().await;
+    bench.end_wait().await;
     run(&mut worker).await;
     let campaign = bench.campaign().await;
     assert_eq!(campaign.state, CampaignState::Waiting, "{campaign:?}");
@@ -112,7 +112,7 @@ async fn a_probe_without_a_clear_answer_is_no_success() {
     assert_eq!(bench.sends().await, before + 1, "one message for one probe");
 
     bench.stage.wechat.clear_faults().await;
-    bench.wait_is_over().await;
+    bench.end_wait().await;
     bench.run_to_end(worker).await;
     assert_eq!(of(bench.totals().await), expected([("sent", 30)]));
     assert!(bench.received(&openids).await.iter().all(|count| *count == 1));

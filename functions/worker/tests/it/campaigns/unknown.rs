@@ -177,7 +177,7 @@ async fn who_is_cancelled_in_a_resend_stays_unknown() {
     bench
         .record_receipts(&openids[..1], MessageStatus::Delivered, now())
         .await;
-    bench.look_now().await;
+    bench.look_for_receipts().await;
     run(&mut worker).await;
     assert_eq!(of(bench.totals().await), expected([("delivered", 1), ("unknown", 2)]));
 
