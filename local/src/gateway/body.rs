@@ -34,29 +34,53 @@ impl Incoming {
     ///
     /// # Errors
     /// The status to answer: the body is too large, too slow or broken.
-    pub(super) async fn read(mut self, limit: usize, time_limit: Duration) -> Result<Bytes, StatusCode> {
+    pub(super) async fn read(self, limit: usize, time_limit: Duration) -> Result<Bytes, StatusCode> {
+        let no_turn = std::future::ready(Ok(()));
+        let (body, _) = self.read_in_turn(limit, time_limit, usize::MAX, no_turn).await?;
+        Ok(body)
+    }
+
+    /// Reads a body of at most `limit` bytes. One with more than `large` bytes goes on once it has its `turn`.
+    ///
+    /// # Errors
+    /// The status to answer: the body is too large, too slow or broken, or has no turn.
+    pub(super) async fn read_in_turn<T>(
+        mut self,
+        limit: usize,
+        time_limit: Duration,
+        large: usize,
+        turn: impl Future<Output = Result<T, StatusCode>>,
+    ) -> Result<(Bytes, Option<T>), StatusCode> {
         if limit == 0 {
             self.drain();
-            return Ok(Bytes::new());
+            return Ok((Bytes::new(), None));
         }
         let mut chunks = std::mem::take(&mut self.body).into_data_stream();
         let mut whole = Vec::new();
+        let mut held = None;
+        let mut turn = std::pin::pin!(turn);
         let reading = async {
             while let Some(chunk) = chunks.next().await {
                 whole.extend_from_slice(&chunk.map_err(|_| StatusCode::BAD_REQUEST)?);
                 if whole.len() > limit {
                     return Err(StatusCode::PAYLOAD_TOO_LARGE);
                 }
+                if whole.len() > large && held.is_none() {
+                    held = Some(turn.as_mut().await?);
+                }
             }
             Ok(())
         };
         let read = timeout(time_limit, reading).await;
         let read = read.unwrap_or(Err(StatusCode::REQUEST_TIMEOUT));
-        if read == Err(StatusCode::PAYLOAD_TOO_LARGE) {
+        if matches!(
+            read,
+            Err(StatusCode::PAYLOAD_TOO_LARGE | StatusCode::SERVICE_UNAVAILABLE)
+        ) {
             let (body, awaits_consent) = (Body::from_stream(chunks), false);
             Self { body, awaits_consent }.drain();
         }
-        read.map(|()| whole.into())
+        read.map(|()| (whole.into(), held))
     }
 
     /// Takes the body and drops it, while the refusal is on its way. A reverse proxy that is cut off while it sends answers 502,

@@ -174,7 +174,7 @@ async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
     };
     let served = Served::by(parts.uri.path());
     if served == Served::Relay {
-        return relayed(&gateway, &parts, head, body).await;
+        return relayed(&gateway, head, body).await;
     }
     let limit = if needs_body(&gateway.functions, served, &head).await {
         BODY_LIMIT

@@ -1,13 +1,13 @@
 //! The relay behind the gateway: its bodies are files too, and large.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::{
     body::{Body, Bytes},
     response::Response,
 };
 use futures_util::stream;
-use http::{HeaderMap, StatusCode, header, request::Parts};
+use http::StatusCode;
 use tokio::{sync::SemaphorePermit, time::timeout};
 use wechat::api::ApiError;
 
@@ -15,7 +15,7 @@ use super::{Gateway, body::Incoming, refused};
 
 /// The time for the body of a call of the relay to arrive: all that the call may take.
 const RELAYED_BODY_TIMEOUT: Duration = Duration::from_secs(25);
-/// Bytes. A larger body of a call of the relay needs one of [`LARGE_CALLS`] places.
+/// Bytes. What a body of a call of the relay has beyond this needs one of [`LARGE_CALLS`] places.
 const LARGE: usize = 1024 * 1024;
 /// How long a call with a large body waits for a place.
 const LARGE_CALL_WAITS: Duration = Duration::from_secs(10);
@@ -28,7 +28,7 @@ pub(super) const TOKEN_REQUESTS: usize = 256;
 const TOKEN_REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Answers with the relay, whose bodies are files too, and of any size: an answer that does not end soon is passed on in parts.
-pub(super) async fn relayed(gateway: &Gateway, parts: &Parts, head: http_api::Request, body: Incoming) -> Response {
+pub(super) async fn relayed(gateway: &Gateway, head: http_api::Request, body: Incoming) -> Response {
     let relay = &gateway.functions.relay;
     let response = match relay::body_limit(relay, &head).await {
         Err(refused) => {
@@ -36,11 +36,10 @@ pub(super) async fn relayed(gateway: &Gateway, parts: &Parts, head: http_api::Re
             refused
         }
         Ok(limit) => {
-            let is_large = limit > LARGE && !is_small(&parts.headers);
             let read = if relay::asks_for_token(&head) {
                 read_token_request(gateway, body, limit).await
             } else {
-                read_in_turn(gateway, body, limit, is_large).await
+                read_in_turn(gateway, body, limit).await
             };
             match read {
                 Ok((body, _turn)) => relay::serve(relay, &head.with_body(body)).await,
@@ -81,31 +80,10 @@ async fn read_in_turn(
     gateway: &Gateway,
     body: Incoming,
     limit: usize,
-    is_large: bool,
 ) -> Result<(Bytes, Option<SemaphorePermit<'_>>), StatusCode> {
-    let began = Instant::now();
-    let turn = if is_large {
+    let turn = async {
         let turn = timeout(LARGE_CALL_WAITS, gateway.large_calls.acquire()).await;
-        let Some(turn) = turn.ok().and_then(Result::ok) else {
-            body.drain();
-            return Err(StatusCode::SERVICE_UNAVAILABLE);
-        };
-        Some(turn)
-    } else {
-        None
+        turn.ok().and_then(Result::ok).ok_or(StatusCode::SERVICE_UNAVAILABLE)
     };
-    let left = RELAYED_BODY_TIMEOUT.saturating_sub(began.elapsed());
-    Ok((body.read(limit, left).await?, turn))
-}
-
-/// Whether the request says that its body is so small that many of them fit into memory.
-fn is_small(headers: &HeaderMap) -> bool {
-    let length = headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok());
-    let length: Option<usize> = length.and_then(|length| length.parse().ok());
-    // Without a length a body is chunked, or there is none.
-    length.map_or(!headers.contains_key(header::TRANSFER_ENCODING), |length| {
-        length <= LARGE
-    })
+    body.read_in_turn(limit, RELAYED_BODY_TIMEOUT, LARGE, turn).await
 }

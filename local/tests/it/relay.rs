@@ -1,5 +1,7 @@
 //! The relay on one machine: files of any size that WeChat takes, which AWS Lambda could not pass on.
 
+use std::time::Duration;
+
 use local::{Local, Options, SIMULATED_API_KEY};
 use reqwest::{Client, Response};
 use serde_json::Value;
@@ -89,6 +91,28 @@ async fn a_stranger_is_refused_without_the_body() {
         answer.starts_with("HTTP/1.1 200") && answer.contains("40001"),
         "{answer}"
     );
+    relay.local.stop(crate::GRACE).await;
+}
+
+#[tokio::test]
+async fn bodies_that_stay_small_take_no_turn_of_the_large_ones() {
+    let relay = Relay::start().await;
+    let address = relay.local.url().replace("http://", "");
+    let head = format!(
+        "POST /cgi-bin/menu/get?access_token={} HTTP/1.1\r\nhost: 127.0.0.1\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n",
+        relay.token
+    );
+    let mut stalled = Vec::new();
+    for _ in 0..16 {
+        let mut stream = TcpStream::connect(&address).await.unwrap();
+        stream.write_all(format!("{head}1\r\nx\r\n").as_bytes()).await.unwrap();
+        stalled.push(stream);
+    }
+    let small = format!("{head}2\r\n{{}}\r\n0\r\n\r\n");
+    let answer = tokio::time::timeout(Duration::from_secs(5), relay.answer_to(&small)).await;
+    let answer = answer.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    drop(stalled);
     relay.local.stop(crate::GRACE).await;
 }
 
