@@ -31,7 +31,7 @@ pub use self::{
     openapi::Operation,
     problem::Problem,
     routes::{Access, Answer, ApiRequest, BODY_LIMIT, Route, is_served},
-    serve::{Api, needs_body, run_api, serve},
+    serve::{Admission, Api, run_api, serve, serve_admitted},
 };
 pub use self::{
     request::{Jwt, Request},

@@ -77,14 +77,31 @@ async fn admit<A: Api + State>(live: &Live<A>, request: &Request) -> Result<(Arc
     Ok((app, caller))
 }
 
-/// Answers one request.
-pub async fn serve<A: Api>(app: &A, request: &Request) -> Response<String> {
-    answer(app, request, authorize(app, request).await).await
+/// Who sent a request, as its head shows before its body comes.
+#[derive(Debug)]
+pub struct Admission(Authorized);
+
+impl Admission {
+    /// Finds out who sent `request`.
+    pub async fn of<A: Api>(app: &A, request: &Request) -> Self {
+        Self(authorize(app, request).await)
+    }
+
+    /// Whether the answer needs the body. Strangers are refused without it, and open routes do not read it.
+    #[must_use]
+    pub const fn needs_body(&self) -> bool {
+        matches!(self.0, Ok(Some(_)))
+    }
 }
 
-/// Whether the answer to `request` needs its body. Strangers are refused without it, and open routes do not read it.
-pub async fn needs_body<A: Api>(app: &A, request: &Request) -> bool {
-    matches!(authorize(app, request).await, Ok(Some(_)))
+/// Answers one request.
+pub async fn serve<A: Api>(app: &A, request: &Request) -> Response<String> {
+    serve_admitted(app, request, Admission::of(app, request).await).await
+}
+
+/// Answers one request whose sender is known already. A second look-up of an unknown key would wait for the table.
+pub async fn serve_admitted<A: Api>(app: &A, request: &Request, admission: Admission) -> Response<String> {
+    answer(app, request, admission.0).await
 }
 
 /// Returns the caller of `request`. Skips the look-up for an open route, which needs no caller.

@@ -16,7 +16,7 @@ const PREFIX: &str = "wechat_bundle";
 const BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// What each metric says.
-const HELP: [(&str, &str); 24] = [
+const HELP: [(&str, &str); 27] = [
     (
         "BadSignatures",
         "Callbacks that were refused: not signed with the Token",
@@ -31,6 +31,15 @@ const HELP: [(&str, &str); 24] = [
         "ForcedRefreshes",
         "Tokens that were replaced because WeChat refused them",
     ),
+    (
+        "ForwardsFailed",
+        "Callbacks that WeChat delivers again: own code did not take them, and they could not be kept",
+    ),
+    (
+        "ForwardsKept",
+        "Callbacks that are kept for another attempt at own code",
+    ),
+    ("ForwardsTaken", "Callbacks that own code took at once"),
     (
         "ForwardsWithoutUrl",
         "Runs that found callbacks for own code without FORWARD_URL",

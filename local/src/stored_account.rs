@@ -13,6 +13,8 @@ use crate::LocalError;
 
 /// The key of the simulated account. It is in the table, because a backup of the table is useless without it.
 pub(crate) const SIMULATED: &str = "simulated-account";
+/// Items in a page.
+const PAGE: i32 = 500;
 /// The attribute that holds the account as JSON.
 const DOCUMENT: &str = "document";
 
@@ -61,7 +63,17 @@ pub(crate) async fn forget_ticket(table: &Client, app_id: &str) -> Result<(), Lo
 /// # Errors
 /// [`LocalError`] when the table cannot be read.
 pub(crate) async fn warn_of_another(table: &Client, app_id: &str) -> Result<(), LocalError> {
-    let scan = table.scan().table_name(TABLE_NAME).projection_expression("pk");
+    let token = key(&format!("token#{app_id}"));
+    let read = table.get_item().table_name(TABLE_NAME).key("pk", token).send();
+    if read.await.map_err(|error| failed(&error))?.item.is_some() {
+        return Ok(());
+    }
+    // Without a limit the engine reads the whole table at once.
+    let scan = table
+        .scan()
+        .table_name(TABLE_NAME)
+        .projection_expression("pk")
+        .limit(PAGE);
     let mut items = scan.into_paginator().items().send();
     let mut other = None;
     while let Some(item) = items.next().await {

@@ -87,14 +87,14 @@ impl Page {
     }
 }
 
-/// Keeps an answer out of caches and of frames, its address out of `Referer` headers, and scripts out of its page.
+/// Keeps an answer out of caches and of other sites' frames, its address out of `Referer` headers, and scripts out of its page.
 pub(crate) fn private(mut response: Response<String>) -> Response<String> {
     for (name, value) in [
         (header::CACHE_CONTROL, "no-store"),
         (header::REFERRER_POLICY, "no-referrer"),
         (
             header::CONTENT_SECURITY_POLICY,
-            "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+            "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'",
         ),
     ] {
         response.headers_mut().insert(name, HeaderValue::from_static(value));

@@ -69,6 +69,8 @@ enum Outcome {
     NotDue,
     /// The table failed, so own code was not asked.
     NotClaimed(StoreError),
+    /// The process ends before own code has answered.
+    Interrupted,
 }
 
 /// When a run has to end.
@@ -119,12 +121,12 @@ impl Progress {
             Outcome::Taken => self.tally.taken += 1,
             Outcome::Failed => self.tally.failed += 1,
             Outcome::Dead | Outcome::Gone => self.tally.dead += 1,
-            Outcome::NotDue | Outcome::NotClaimed(_) => {}
+            Outcome::NotDue | Outcome::NotClaimed(_) | Outcome::Interrupted => {}
         }
         match outcome {
             Outcome::Taken | Outcome::Gone => self.failed_in_a_row = 0,
             Outcome::Failed | Outcome::Dead => self.failed_in_a_row += 1,
-            Outcome::NotDue => {}
+            Outcome::NotDue | Outcome::Interrupted => {}
             Outcome::NotClaimed(error) => self.error = Some(error),
         }
     }
@@ -190,7 +192,7 @@ impl Forwards {
                 if Instant::now() >= schedule.last_start || limit.is_over(self.clock.now_millis()) {
                     break 'run;
                 }
-                asking.push(self.ask_for(own_code, id, schedule));
+                asking.push(self.ask_for(own_code, id, schedule, limit));
             }
             after = page.next;
             if after.is_none() {
@@ -202,7 +204,7 @@ impl Forwards {
         }
     }
 
-    async fn ask_for(&self, own_code: &OwnCode, id: String, schedule: Schedule) -> Outcome {
+    async fn ask_for(&self, own_code: &OwnCode, id: String, schedule: Schedule, limit: TimeLimit<'_>) -> Outcome {
         let now = self.clock.now_millis();
         let until = now + millis(schedule.wait + CLAIMED_LONGER);
         let owner = random::hex::<8>();
@@ -215,9 +217,11 @@ impl Forwards {
         let budget = schedule
             .wait
             .min(schedule.end.saturating_duration_since(Instant::now()));
-        let asked = own_code
-            .ask(&id, &body, Showable::TooLate, self.clock.now(), budget)
-            .await;
+        let asked = tokio::select! {
+            asked = own_code.ask(&id, &body, Showable::TooLate, self.clock.now(), budget) => asked,
+            // The claim ends soon, and the next process asks again.
+            () = limit.stopped() => return Outcome::Interrupted,
+        };
         let (outcome, error) = match asked {
             Asked::Taken(_) => (Outcome::Taken, None),
             Asked::Gone => (Outcome::Gone, Some(GONE.to_owned())),

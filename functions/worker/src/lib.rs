@@ -12,18 +12,12 @@ mod further;
 mod scheduled;
 mod time_limit;
 
-use std::{
-    pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde_json::{Map, Value, json};
+use tokio::sync::watch;
 use wechat::{
     account::Account,
     api::ClientError,
@@ -73,7 +67,7 @@ pub struct App {
     account: Option<Account>,
     table: Table,
     clock: Arc<dyn Clock>,
-    is_stopping: AtomicBool,
+    stopping: watch::Sender<bool>,
 }
 
 impl App {
@@ -98,14 +92,14 @@ impl App {
             account: account.transpose()?,
             table,
             clock,
-            is_stopping: AtomicBool::new(false),
+            stopping: watch::Sender::new(false),
         })
     }
 
     /// Makes all runs end as at their deadline, because the process is about to end: no further message goes out, and those
     /// in flight are recorded. The next process continues.
     pub fn stop(&self) {
-        self.is_stopping.store(true, Ordering::Relaxed);
+        self.stopping.send_replace(true);
     }
 
     /// Serves `event`: `{"action":"effects",…}`; `{"action":"then",…}`; `{"action":"run"}` or no action for what is due; or the
@@ -146,7 +140,7 @@ impl App {
 
     /// Does what is due. Own code and messages do not wait for each other.
     async fn run_due(&self, deadline: Deadline) -> Result<Value, RunError> {
-        let limit = TimeLimit::new(deadline, &self.is_stopping);
+        let limit = TimeLimit::new(deadline, &self.stopping);
         let messages = async {
             match &self.account {
                 Some(account) => run_messages(account, limit).await.map_err(RunError::Messages),

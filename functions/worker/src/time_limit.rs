@@ -1,7 +1,6 @@
 //! How long a run may go on.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
+use tokio::sync::watch;
 use wechat::clock::Deadline;
 
 /// The end of a run: a time before the function's deadline, or the end of the process if that comes first.
@@ -11,16 +10,16 @@ pub(crate) struct TimeLimit<'a> {
     pub(crate) deadline: Deadline,
     /// When the run has to end, in epoch milliseconds.
     pub(crate) ends: i64,
-    is_stopping: &'a AtomicBool,
+    stopping: &'a watch::Sender<bool>,
 }
 
 impl<'a> TimeLimit<'a> {
-    /// Creates a limit that only `deadline` and `is_stopping` set.
-    pub(crate) const fn new(deadline: Deadline, is_stopping: &'a AtomicBool) -> Self {
+    /// Creates a limit that only `deadline` and `stopping` set.
+    pub(crate) const fn new(deadline: Deadline, stopping: &'a watch::Sender<bool>) -> Self {
         Self {
             deadline,
             ends: i64::MAX,
-            is_stopping,
+            stopping,
         }
     }
 
@@ -31,6 +30,12 @@ impl<'a> TimeLimit<'a> {
 
     /// Whether the run has to end, at `now` (epoch milliseconds).
     pub(crate) fn is_over(&self, now: i64) -> bool {
-        now >= self.ends || self.is_stopping.load(Ordering::Relaxed)
+        now >= self.ends || *self.stopping.borrow()
+    }
+
+    /// Waits until the process ends.
+    pub(crate) async fn stopped(&self) {
+        // The sender lives as long as this.
+        let _ = self.stopping.subscribe().wait_for(|is_stopping| *is_stopping).await;
     }
 }

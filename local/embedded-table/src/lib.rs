@@ -46,8 +46,9 @@ pub const TABLE_NAME: &str = "wechat";
 const INDEX_NAME: &str = "index";
 /// The database's file in the data folder.
 const FILE: &str = "wechat.sqlite";
-/// The interval at which expired items are deleted. DynamoDB does this by itself, the engine does not.
-const SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// The interval at which expired items are deleted. DynamoDB does this by itself, the engine does not. A sweep reads the whole
+/// table, and readers compare the times themselves, as on AWS.
+const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 
 /// The table's file in the data folder `data`.
 #[must_use]

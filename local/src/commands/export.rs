@@ -49,6 +49,9 @@ enum Failed {
     Table(String),
 }
 
+/// Items in a page.
+const PAGE: i32 = 500;
+
 async fn write_all(table: &EmbeddedTable, part: &PartFile) -> Result<usize, Failed> {
     let mut out = BufWriter::new(part.file());
     let now = SystemClock.now();
@@ -57,6 +60,8 @@ async fn write_all(table: &EmbeddedTable, part: &PartFile) -> Result<usize, Fail
         .client()
         .scan()
         .table_name(TABLE_NAME)
+        // Without a limit the engine reads all that is left for each page.
+        .limit(PAGE)
         .into_paginator()
         .items()
         .send();

@@ -21,7 +21,7 @@ use axum::{
     response::Response,
 };
 use http::{HeaderValue, Method, StatusCode, header, request::Parts};
-use http_api::Api as _;
+use http_api::{Admission, Api as _, serve_admitted};
 use tokio::{
     net::TcpListener,
     sync::{RwLock, Semaphore, oneshot},
@@ -176,7 +176,8 @@ async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
     if served == Served::Relay {
         return relayed(&gateway, head, body).await;
     }
-    let limit = if needs_body(&gateway.functions, served, &head).await {
+    let admission = admit(&gateway.functions, served, &head).await;
+    let limit = if needs_body(&gateway.functions, served, &head, admission.as_ref()) {
         BODY_LIMIT
     } else {
         0
@@ -195,7 +196,7 @@ async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
         let _at_work = gateway.at_work.read().await;
         let started = Instant::now();
         let request = head.with_body(body.clone());
-        let response = serve_function(&gateway.functions, served, &parts, &request).await;
+        let response = serve_function(&gateway.functions, served, &parts, &request, admission).await;
         if response.status().is_success() && may_change_rules(&parts) {
             // In AWS the webhook is another process and reads changed rules within 30 s. Here it reads them at once.
             gateway.functions.webhook.warm(Duration::ZERO).await;
@@ -231,14 +232,21 @@ pub(crate) fn is_webhook(path: &str) -> bool {
 
 /// Whether the request's body has to be read. A callback with a bad query and an API call without a valid key are refused by
 /// their head alone, so that strangers cannot hold connections open by sending no body.
-async fn needs_body(functions: &Functions, served: Served, head: &http_api::Request) -> bool {
+fn needs_body(functions: &Functions, served: Served, head: &http_api::Request, admission: Option<&Admission>) -> bool {
     match served {
         Served::Webhook => webhook::needs_body(&functions.webhook, head),
-        Served::SendTemplate => http_api::needs_body(&functions.send_template, head).await,
-        Served::Users => http_api::needs_body(&functions.users, head).await,
-        Served::Admin => http_api::needs_body(&functions.admin, head).await,
-        Served::Relay | Served::Nobody => false,
+        _ => admission.is_some_and(Admission::needs_body),
     }
+}
+
+/// Finds out who sent a request of the API.
+async fn admit(functions: &Functions, served: Served, head: &http_api::Request) -> Option<Admission> {
+    Some(match served {
+        Served::SendTemplate => Admission::of(&functions.send_template, head).await,
+        Served::Users => Admission::of(&functions.users, head).await,
+        Served::Admin => Admission::of(&functions.admin, head).await,
+        Served::Webhook | Served::Relay | Served::Nobody => return None,
+    })
 }
 
 /// Whether the request may have changed the reply rules: any write below their path, so that a new route needs no entry here.
@@ -265,6 +273,7 @@ async fn serve_function(
     served: Served,
     parts: &Parts,
     request: &http_api::Request,
+    admission: Option<Admission>,
 ) -> http::Response<String> {
     if served != Served::Webhook && is_stray_check(parts) {
         let path = parts.uri.path();
@@ -276,12 +285,12 @@ async fn serve_function(
              / 微信后台正在校验的 URL 不是本服务的回调地址：服务器地址应以 /webhook 结尾"
         );
     }
-    match served {
-        Served::Webhook => Box::pin(webhook::handle(&functions.webhook, request)).await,
-        Served::SendTemplate => Box::pin(http_api::serve(&functions.send_template, request)).await,
-        Served::Users => Box::pin(http_api::serve(&functions.users, request)).await,
-        Served::Admin => Box::pin(http_api::serve(&functions.admin, request)).await,
-        Served::Relay | Served::Nobody => message(StatusCode::NOT_FOUND, "Not Found"),
+    match (served, admission) {
+        (Served::Webhook, _) => Box::pin(webhook::handle(&functions.webhook, request)).await,
+        (Served::SendTemplate, Some(by)) => Box::pin(serve_admitted(&functions.send_template, request, by)).await,
+        (Served::Users, Some(by)) => Box::pin(serve_admitted(&functions.users, request, by)).await,
+        (Served::Admin, Some(by)) => Box::pin(serve_admitted(&functions.admin, request, by)).await,
+        _ => message(StatusCode::NOT_FOUND, "Not Found"),
     }
 }
 

@@ -173,6 +173,24 @@ async fn a_revoked_key_ends_at_once_in_one_process() {
 }
 
 #[tokio::test]
+async fn wrong_keys_keep_no_new_key_from_working_at_once() {
+    let bundle = Bundle::start(Mode::Safe).await;
+    // Each key is looked up once. More look-ups would be too many to wait for.
+    for round in 0..2 {
+        let get = async |key: &str| {
+            let (url, bearer) = (format!("{}/api/templates", bundle.local.url()), format!("Bearer {key}"));
+            let headers = [("authorization", bearer.as_str())];
+            bundle.request(Method::GET, url, &headers, String::new()).await.status
+        };
+        assert_eq!(get("wk_nobodys").await, 401, "round {round}");
+        let wanted = json!({"name": "shop", "scopes": ["send"]});
+        let made = bundle.api(Method::POST, "/api/keys", wanted).await.json();
+        assert_eq!(get(made["key"].as_str().unwrap()).await, 200, "round {round}");
+    }
+    bundle.local.stop(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
 async fn a_send_whose_caller_hangs_up_is_recorded() {
     let bundle = Bundle::start(Mode::Safe).await;
     bundle

@@ -297,8 +297,9 @@ impl Forwarder {
             .await;
         let now = self.clock.now_millis();
         let mut breakers = lock(&self.breakers);
+        let was_open = breakers.is_open(showable, now);
         breakers.count(&asked, showable, now);
-        if matches!(asked, Asked::NotTaken(_)) && breakers.is_open(showable, now) {
+        if !was_open && breakers.is_open(showable, now) {
             tracing::warn!(
                 "own code is not asked for {} s / {0} 秒内不再请求自有服务",
                 OPEN_FOR / 1000

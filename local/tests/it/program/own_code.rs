@@ -1,5 +1,7 @@
 //! The team's own code behind a simulated run: it is named by the environment, answers, and is taken down by the console.
 
+use std::time::{Duration, Instant};
+
 use reqwest::Client;
 use serde_json::{Value, json};
 use simulator::FOLLOWER;
@@ -76,4 +78,31 @@ async fn own_code_of_the_environment_answers_and_gets_by_a_retry_what_it_missed(
     assert_eq!(late.target, "/wechat?key=hidden");
     assert_eq!(late.json()["document"]["Content"], "二");
     assert!(!program.stopped().contains("hidden"));
+}
+
+/// A retry waits up to 20 s for own code. WeChat's callbacks must not be refused for that long.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_does_not_wait_for_a_retry_that_hangs() {
+    let own_code = OwnCode::start().await;
+    own_code.answer(OwnAnswer::status(500, ""));
+    let address = own_code.endpoint();
+    let variables = [
+        ("FORWARD_URL", address.as_str()),
+        ("FORWARD_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+    ];
+    let mut program = Program::start(&["--port", "0"], &variables);
+    let run = Run {
+        url: program.url(),
+        http: http_client(),
+    };
+    run.write("一").await;
+    let waiting = run.waiting().await;
+    own_code.answer(OwnAnswer::Hang);
+    let retry = format!("/api/forwards/{}/retry", waiting[0]["id"].as_str().unwrap());
+    assert_eq!(run.post(&retry, &Value::Null).await.0, 202);
+    own_code.asked(2).await;
+    let began = Instant::now();
+    program.signal("TERM");
+    assert_eq!(program.exit_code(), Some(0), "{}", program.logs());
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
 }
