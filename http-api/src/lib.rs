@@ -31,7 +31,7 @@ pub use self::{
     openapi::Operation,
     problem::Problem,
     routes::{Access, Answer, ApiRequest, BODY_LIMIT, Route, is_served},
-    serve::{Admission, Api, run_api, serve, serve_admitted},
+    serve::{Admission, Api, run_api, serve},
 };
 pub use self::{
     request::{Jwt, Request},

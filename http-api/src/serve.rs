@@ -94,13 +94,8 @@ impl Admission {
     }
 }
 
-/// Answers one request.
-pub async fn serve<A: Api>(app: &A, request: &Request) -> Response<String> {
-    serve_admitted(app, request, Admission::of(app, request).await).await
-}
-
-/// Answers one request whose sender is known already. A second look-up of an unknown key would wait for the table.
-pub async fn serve_admitted<A: Api>(app: &A, request: &Request, admission: Admission) -> Response<String> {
+/// Answers one request of the sender that `admission` has found. A second look-up of an unknown key would wait for the table.
+pub async fn serve<A: Api>(app: &A, request: &Request, admission: Admission) -> Response<String> {
     answer(app, request, admission.0).await
 }
 
@@ -233,7 +228,8 @@ mod tests {
                 "rawPath": path, "headers": {"authorization": format!("Bearer {key}")},
                 "requestContext": {"http": {"method": "GET"}},
             });
-            let answer = serve(&app, &serde_json::from_str(&event.to_string()).unwrap()).await;
+            let request = serde_json::from_str(&event.to_string()).unwrap();
+            let answer = serve(&app, &request, Admission::of(&app, &request).await).await;
             assert_eq!(answer.status(), 503, "{path}");
             let body = answer.into_body();
             assert_eq!(body.contains("198.51.100.7"), is_told, "{path}: {body}");

@@ -11,7 +11,7 @@ use wechat::{
 
 use crate::LocalError;
 
-/// Seconds. Nobody else is at work, so a claim needs no time.
+/// Seconds. Longer than the note of an outcome takes; nobody else is at work yet.
 const CLAIMED_FOR: i64 = 60;
 
 /// What a restored backup would have sent.

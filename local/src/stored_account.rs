@@ -5,7 +5,7 @@ use aws_sdk_dynamodb::{
     error::{ProvideErrorMetadata, SdkError},
     types::AttributeValue,
 };
-use embedded_table::TABLE_NAME;
+use embedded_table::{SCAN_PAGE, TABLE_NAME};
 use simulator::Account;
 use wechat::{aws, json};
 
@@ -13,8 +13,6 @@ use crate::LocalError;
 
 /// The key of the simulated account. It is in the table, because a backup of the table is useless without it.
 pub(crate) const SIMULATED: &str = "simulated-account";
-/// Items in a page.
-const PAGE: i32 = 500;
 /// The attribute that holds the account as JSON.
 const DOCUMENT: &str = "document";
 
@@ -68,12 +66,11 @@ pub(crate) async fn warn_of_another(table: &Client, app_id: &str) -> Result<(), 
     if read.await.map_err(|error| failed(&error))?.item.is_some() {
         return Ok(());
     }
-    // Without a limit the engine reads the whole table at once.
     let scan = table
         .scan()
         .table_name(TABLE_NAME)
         .projection_expression("pk")
-        .limit(PAGE);
+        .limit(SCAN_PAGE);
     let mut items = scan.into_paginator().items().send();
     let mut other = None;
     while let Some(item) = items.next().await {

@@ -9,7 +9,7 @@ use http_api::{
 use wechat::{
     message::{DeliveryStatus, is_msgid},
     store::{Deliveries, List, MessageRecord, MessageStatus, ProblemRecord},
-    validate::{is_user_id, send::is_day},
+    validate::{OPENID_LIMIT, is_user_id, send::is_day},
 };
 
 use crate::{
@@ -70,8 +70,6 @@ pub(crate) const ROUTES: &[Route<App>] = &[
     }),
 ];
 
-/// Bytes. An openid has 28.
-const LONGEST_OPENID: usize = 128;
 /// Days that `GET /api/deliveries` covers: as many as a record is kept.
 const DAYS: u8 = 30;
 
@@ -161,7 +159,7 @@ async fn list(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, P
 async fn wanted(app: &App, request: &ApiRequest<'_>) -> Result<Wanted, Problem> {
     let given = ["touser", "user", "problems"].map(|name| request.query(name).filter(|value| !value.is_empty()));
     match given {
-        [Some(openid), None, None] if openid.len() > LONGEST_OPENID => {
+        [Some(openid), None, None] if openid.len() > OPENID_LIMIT => {
             Err(Problem::bad_request("touser is not an openid / touser 不是 openid").with_field("touser"))
         }
         [Some(openid), None, None] => Ok(Wanted::To(openid.into_owned())),

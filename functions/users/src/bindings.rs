@@ -59,7 +59,7 @@ const DEFAULT_LIFE: u32 = 600;
 const SHORTEST_LIFE: u32 = 30;
 /// Seconds.
 const LONGEST_LIFE: u32 = 86_400;
-/// WeChat's errcode for an account without the right to make QR codes.
+/// Why a binding has no QR code, when WeChat refuses the account the right to make one.
 const CANNOT_MAKE_CODES: &str = "WeChat answers 48001: this account may not make QR codes with a parameter. A verified service \
     account (已认证服务号) or a test account (测试号) may. Give the user the link instead, which \
     needs PUBLIC_URL. / 微信返回 48001：该账号无权生成带参数二维码，需已认证服务号或测试号。请改用链接 link（需设置 PUBLIC_URL）。";

@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::Value;
 use wechat::{
     store::{Person, Replaced, User},
-    validate::{Fault, Object, Place, Reader, is_user_id, user_id},
+    validate::{Fault, OPENID_LIMIT, Object, Place, Reader, is_user_id, user_id},
 };
 
 use crate::{App, transfer};
@@ -100,9 +100,6 @@ pub(crate) const ROUTES: &[Route<App>] = &[
     }),
 ];
 
-/// Characters. The longest openid and unionid that are accepted; WeChat's have 28.
-const LONGEST_ID: usize = 128;
-
 /// A user in the answers.
 #[derive(Serialize)]
 pub(crate) struct Shown<'a> {
@@ -168,7 +165,7 @@ impl WantedPerson {
             .optional_text(object, "unionid")
             .filter(|unionid| !unionid.is_empty());
         for (name, id) in [("openid", openid), ("unionid", unionid)] {
-            let is_id = |id: &str| id.len() <= LONGEST_ID && id.bytes().all(|byte| byte.is_ascii_graphic());
+            let is_id = |id: &str| id.len() <= OPENID_LIMIT && id.bytes().all(|byte| byte.is_ascii_graphic());
             if id.is_some_and(|id| !is_id(id)) {
                 let place = object.place.member(name);
                 reader.fault(
@@ -235,7 +232,7 @@ async fn get(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Pr
 async fn find(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Problem> {
     match (request.query("user"), request.query("openid"), request.query("cursor")) {
         (Some(_), None, None) => get(app, request).await,
-        (None, Some(openid), None) if openid.len() > LONGEST_ID => show(None),
+        (None, Some(openid), None) if openid.len() > OPENID_LIMIT => show(None),
         (None, Some(openid), None) => show(app.account.table.user_of(&openid).await?.as_ref()),
         (None, None, _) => transfer::page(app, request).await,
         _ => Err(Problem::bad_request(

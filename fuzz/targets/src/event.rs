@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use http::Response;
-use http_api::{Api, ApiRequest, KeyStore, Keys, Operation, Problem, Request, Route, StoreFuture, response, route};
+use http_api::{
+    Admission, Api, ApiRequest, KeyStore, Keys, Operation, Problem, Request, Route, StoreFuture, response, route,
+};
 use wechat::{
     api_key::ApiKey,
     callback::CallbackQuery,
@@ -24,7 +26,8 @@ pub fn gateway_event(json: &[u8]) {
     let echo = Echo {
         keys: Keys::new(api_keys, NoKeys, Arc::new(SystemClock)),
     };
-    let response = now_or_never(http_api::serve(&echo, &request));
+    let admission = now_or_never(Admission::of(&echo, &request));
+    let response = now_or_never(http_api::serve(&echo, &request, admission));
     let status = response.status().as_u16();
     assert!([200, 400, 401, 404, 405, 413].contains(&status), "{response:?}");
     assert!(status == 401 || request.jwt().is_some(), "nobody has the key");

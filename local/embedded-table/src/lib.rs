@@ -42,6 +42,8 @@ pub use self::{
 
 /// The table's name.
 pub const TABLE_NAME: &str = "wechat";
+/// Items in a page of a scan. Without a limit the engine reads all that is left of the table for each page.
+pub const SCAN_PAGE: i32 = 500;
 /// The name of the table's index.
 const INDEX_NAME: &str = "index";
 /// The database's file in the data folder.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use embedded_table::{EmbeddedTable, PartFile, TABLE_NAME};
+use embedded_table::{EmbeddedTable, PartFile, SCAN_PAGE, TABLE_NAME};
 use wechat::{
     aws,
     clock::{Clock as _, SystemClock},
@@ -49,9 +49,6 @@ enum Failed {
     Table(String),
 }
 
-/// Items in a page.
-const PAGE: i32 = 500;
-
 async fn write_all(table: &EmbeddedTable, part: &PartFile) -> Result<usize, Failed> {
     let mut out = BufWriter::new(part.file());
     let now = SystemClock.now();
@@ -60,8 +57,7 @@ async fn write_all(table: &EmbeddedTable, part: &PartFile) -> Result<usize, Fail
         .client()
         .scan()
         .table_name(TABLE_NAME)
-        // Without a limit the engine reads all that is left for each page.
-        .limit(PAGE)
+        .limit(SCAN_PAGE)
         .into_paginator()
         .items()
         .send();

@@ -21,7 +21,7 @@ use axum::{
     response::Response,
 };
 use http::{HeaderValue, Method, StatusCode, header, request::Parts};
-use http_api::{Admission, Api as _, serve_admitted};
+use http_api::{Admission, Api as _};
 use tokio::{
     net::TcpListener,
     sync::{RwLock, Semaphore, oneshot},
@@ -287,9 +287,9 @@ async fn serve_function(
     }
     match (served, admission) {
         (Served::Webhook, _) => Box::pin(webhook::handle(&functions.webhook, request)).await,
-        (Served::SendTemplate, Some(by)) => Box::pin(serve_admitted(&functions.send_template, request, by)).await,
-        (Served::Users, Some(by)) => Box::pin(serve_admitted(&functions.users, request, by)).await,
-        (Served::Admin, Some(by)) => Box::pin(serve_admitted(&functions.admin, request, by)).await,
+        (Served::SendTemplate, Some(by)) => Box::pin(http_api::serve(&functions.send_template, request, by)).await,
+        (Served::Users, Some(by)) => Box::pin(http_api::serve(&functions.users, request, by)).await,
+        (Served::Admin, Some(by)) => Box::pin(http_api::serve(&functions.admin, request, by)).await,
         _ => message(StatusCode::NOT_FOUND, "Not Found"),
     }
 }

@@ -100,6 +100,15 @@ impl Bundle {
         self.sim(Method::POST, "/sim/faults", fault).await;
     }
 
+    /// Sends a message, and hangs up before WeChat answers.
+    async fn send_and_hang_up(&self) {
+        self.fault(json!({"path": "/cgi-bin/message/template/send", "delay_ms": 500}))
+            .await;
+        let send = self.api(Method::POST, "/api/sendTemplateMessage", SEND_TEMPLATE);
+        let hangs_up = tokio::time::timeout(Duration::from_millis(200), send).await;
+        assert!(hangs_up.is_err(), "the caller did not wait");
+    }
+
     /// What the phone says to the signature that a page gets.
     async fn signed_page(&self) -> Value {
         let page = "http://localhost/shop";
@@ -193,12 +202,7 @@ async fn wrong_keys_keep_no_new_key_from_working_at_once() {
 #[tokio::test]
 async fn a_send_whose_caller_hangs_up_is_recorded() {
     let bundle = Bundle::start(Mode::Safe).await;
-    bundle
-        .fault(json!({"path": "/cgi-bin/message/template/send", "delay_ms": 500}))
-        .await;
-    let send = bundle.api(Method::POST, "/api/sendTemplateMessage", SEND_TEMPLATE);
-    let hangs_up = tokio::time::timeout(Duration::from_millis(200), send).await;
-    assert!(hangs_up.is_err(), "the caller did not wait");
+    bundle.send_and_hang_up().await;
     let recorded = async || {
         let history = bundle
             .api(Method::GET, &format!("/api/messages?touser={FOLLOWER}"), "")
@@ -220,12 +224,7 @@ async fn a_stop_waits_for_a_send_whose_caller_has_hung_up() {
         ..Options::default()
     };
     let bundle = Bundle::start_with(options()).await;
-    bundle
-        .fault(json!({"path": "/cgi-bin/message/template/send", "delay_ms": 500}))
-        .await;
-    let send = bundle.api(Method::POST, "/api/sendTemplateMessage", SEND_TEMPLATE);
-    let hangs_up = tokio::time::timeout(Duration::from_millis(200), send).await;
-    assert!(hangs_up.is_err(), "the caller did not wait");
+    bundle.send_and_hang_up().await;
     bundle.local.stop(Duration::from_secs(5)).await;
 
     let bundle = Bundle::start_with(options()).await;

@@ -127,7 +127,7 @@ impl RawAnswer {
     #[must_use]
     pub fn shows_parameter(&self, name: &str) -> bool {
         let body = self.body.held.to_ascii_lowercase();
-        memmem::find_iter(&body, name.as_bytes()).any(|at| is_before_value(&body[at + name.len()..]))
+        memmem::find_iter(&body, name.as_bytes()).any(|at| value_after(&body[at + name.len()..]).is_some())
     }
 
     /// Whether the part of the body that was read so far has an access_token that is not hidden. A short body was read
@@ -307,16 +307,27 @@ fn errcode_in(body: &[u8]) -> Option<i64> {
     answer.errcode.as_ref().map_or(Some(0), read_errcode)
 }
 
-/// Whether `text` begins with what stands between a name and its value: `=` or `:`, after quotes, in any escape.
-fn is_before_value(mut text: &[u8]) -> bool {
-    const QUOTES: [&[u8]; 13] = [
-        b"\\", b"\"", b"'", b" ", b"\t", b"%22", b"%5c", b"%20", b"%2522", b"%255c", b"u0022", b"u005c", b"&quot;",
+/// Returns what follows the `=` or `:` after a name, without the quotes around the sign. `None` when there is no sign. Quotes and
+/// signs may be escaped as in JSON, a query, either inside the other, and XML.
+fn value_after(mut text: &[u8]) -> Option<&[u8]> {
+    const QUOTES: [&[u8]; 17] = [
+        b" ", b"\t", b"\r", b"\n", b"\"", b"'", b"\\", b"%22", b"%27", b"%5C", b"%5c", b"%20", b"%2522", b"%255c",
+        b"u0022", b"u005c", b"&quot;",
     ];
-    const SIGNS: [&[u8]; 8] = [b"=", b":", b"%3d", b"%3a", b"%253d", b"%253a", b"u003d", b"u003a"];
-    while let Some(quote) = QUOTES.iter().find(|quote| text.starts_with(quote)) {
-        text = &text[quote.len()..];
+    const SIGNS: [&[u8]; 11] = [
+        b"=", b":", b">", b"%3D", b"%3d", b"%3A", b"%3a", b"%253d", b"%253a", b"u003d", b"u003a",
+    ];
+    let without = |text: &'_ [u8], any: &[&[u8]]| any.iter().find(|one| text.starts_with(one)).map(|one| one.len());
+    let mut has_sign = false;
+    loop {
+        if let Some(quote) = without(text, &QUOTES) {
+            text = &text[quote..];
+        } else if let Some(sign) = without(text, &SIGNS).filter(|_| !has_sign) {
+            (text, has_sign) = (&text[sign..], true);
+        } else {
+            return has_sign.then_some(text);
+        }
     }
-    SIGNS.iter().any(|sign| text.starts_with(sign))
 }
 
 fn encoded(token: &Secret) -> String {
@@ -363,31 +374,10 @@ impl Hidden {
 
     /// Whether `bytes` name an access_token, as JSON or a query does, that is not among the hidden texts.
     fn misses_a_token(&self, bytes: &[u8]) -> bool {
-        // In the spellings of JSON, a query, either inside the other, and XML.
-        const QUOTES: [&[u8]; 11] = [
-            b" ", b"\t", b"\r", b"\n", b"\"", b"'", b"\\", b"%22", b"%27", b"%5C", b"%20",
-        ];
-        const SIGNS: [&[u8]; 9] = [b"=", b":", b">", b"%3D", b"%3d", b"%3A", b"%3a", b"u003d", b"u003a"];
-        let after_any = |bytes: &'_ [u8], texts: &[&[u8]]| {
-            let found = texts.iter().find(|text| bytes.starts_with(text));
-            found.map(|text| text.len())
-        };
-        let without_quotes = |mut bytes: &'_ [u8]| {
-            let mut skipped = 0;
-            while let Some(length) = after_any(bytes, &QUOTES) {
-                bytes = &bytes[length..];
-                skipped += length;
-            }
-            skipped
-        };
         memmem::find_iter(bytes, ACCESS_TOKEN).any(|at| {
-            let mut value = &bytes[at + ACCESS_TOKEN.len()..];
-            value = &value[without_quotes(value)..];
-            let Some(sign) = after_any(value, &SIGNS) else {
+            let Some(value) = value_after(&bytes[at + ACCESS_TOKEN.len()..]) else {
                 return false;
             };
-            value = &value[sign..];
-            value = &value[without_quotes(value)..];
             let is_empty = !value
                 .first()
                 .is_some_and(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(byte));

@@ -4,7 +4,7 @@ use super::{
     Attributes, StoreError, Table, get_number, get_text,
     index::{Page, indexed},
     is_kept, number, text,
-    transaction::{ATTEMPTS, Transaction, contended},
+    transaction::{ATTEMPTS, TRANSACTION, Transaction, contended},
     user::{Person, Replaced},
     written,
 };
@@ -182,7 +182,7 @@ impl Table {
                 return Ok(BindOutcome::Bound(binding));
             }
         }
-        Err(contended())
+        Err(contended(TRANSACTION))
     }
 
     fn binding_pk(&self, id: &str) -> String {

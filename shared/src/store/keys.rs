@@ -8,8 +8,9 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 
 use super::{
-    Attributes, StoreError, StoreErrorKind, Table, get_number, get_text, number, text, transaction::ATTEMPTS, written,
-    written_if,
+    Attributes, StoreError, Table, get_number, get_text, number, text,
+    transaction::{ATTEMPTS, contended},
+    written, written_if,
 };
 use crate::{
     api_key::{ApiKey, Grants, Scope},
@@ -72,7 +73,7 @@ impl Table {
                 Some(_) => return created(key, &refused),
             }
         }
-        Err(StoreError::of_kind(StoreErrorKind::Busy, "UpdateItem"))
+        Err(contended("UpdateItem"))
     }
 
     /// Adds `key` to the map. Returns the item when it has no map, the map is full, or the id is taken.

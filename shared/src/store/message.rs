@@ -5,10 +5,10 @@
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 
 use super::{
-    Attributes, StoreError, StoreErrorKind, Table, get_number, get_text,
+    Attributes, StoreError, Table, get_number, get_text,
     index::{Cursor, Page, indexed, limit_of},
     is_kept, number, seconds, text,
-    transaction::ATTEMPTS,
+    transaction::{ATTEMPTS, contended},
     written, written_if,
 };
 use crate::{digest::logged_openid, message::DeliveryStatus, names::names};
@@ -310,7 +310,7 @@ impl Table {
             }
             // The send was recorded meanwhile.
         }
-        Err(StoreError::of_kind(StoreErrorKind::Busy, "UpdateItem"))
+        Err(contended("UpdateItem"))
     }
 
     /// Removes `openid` from a few records of messages to this person. The digest that log lines show stays. Returns where

@@ -5,7 +5,8 @@ use std::{cmp::Reverse, collections::HashMap, net::IpAddr};
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::{
-    Attributes, StoreError, StoreErrorKind, Table, get_number, get_text, number, text, transaction::ATTEMPTS,
+    Attributes, StoreError, Table, get_number, get_text, number, text,
+    transaction::{ATTEMPTS, contended},
     written_if,
 };
 
@@ -112,7 +113,7 @@ impl Table {
                 return Ok(());
             }
         }
-        Err(StoreError::of_kind(StoreErrorKind::Busy, "PutItem"))
+        Err(contended("PutItem"))
     }
 
     /// Returns the refused requests of the week before `now`, sorted: news first, then by sender, then the latest.

@@ -11,9 +11,12 @@ use super::{StoreError, StoreErrorKind, Table, named, names_in, text};
 /// Attempts at a change that others overtake. Two changes at once need two.
 pub(super) const ATTEMPTS: u8 = 20;
 
-/// Returns the error of a change that others overtook at every attempt.
-pub(super) fn contended() -> StoreError {
-    StoreError::of_kind(StoreErrorKind::Busy, "TransactWriteItems")
+/// The call that writes a transaction.
+pub(super) const TRANSACTION: &str = "TransactWriteItems";
+
+/// Returns the error of a change by `operation` that others overtook at every attempt.
+pub(super) const fn contended(operation: &'static str) -> StoreError {
+    StoreError::of_kind(StoreErrorKind::Busy, operation)
 }
 
 /// The writes of one transaction. An item may be in it once.
@@ -114,8 +117,7 @@ impl<'t> Transaction<'t> {
     /// Makes the writes. Returns `false`, and changes nothing, when a condition does not hold or another transaction is
     /// changing an item: the caller reads again. The SDK's retries are the same transaction, which happens once.
     pub(super) async fn commit(self) -> Result<bool, StoreError> {
-        const OPERATION: &str = "TransactWriteItems";
-        let writes = self.writes.map_err(|error| StoreError::damaged(OPERATION, error))?;
+        let writes = self.writes.map_err(|error| StoreError::damaged(TRANSACTION, error))?;
         let sent = self
             .table
             .client
@@ -125,7 +127,7 @@ impl<'t> Transaction<'t> {
             .await;
         let Err(error) = sent else { return Ok(true) };
         let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() else {
-            return Err(StoreError::from_sdk(OPERATION, &error));
+            return Err(StoreError::from_sdk(TRANSACTION, &error));
         };
         let reasons = cancelled.cancellation_reasons().iter();
         let mut codes = reasons
@@ -133,8 +135,8 @@ impl<'t> Transaction<'t> {
             .filter(|code| *code != "None");
         match codes.find(|code| !matches!(*code, "ConditionalCheckFailed" | "TransactionConflict")) {
             None => Ok(false),
-            Some("ValidationError") => Err(StoreError::of_kind(StoreErrorKind::SetUp, OPERATION)),
-            Some(_) => Err(StoreError::of_kind(StoreErrorKind::Busy, OPERATION)),
+            Some("ValidationError") => Err(StoreError::of_kind(StoreErrorKind::SetUp, TRANSACTION)),
+            Some(_) => Err(StoreError::of_kind(StoreErrorKind::Busy, TRANSACTION)),
         }
     }
 }

@@ -12,7 +12,7 @@ use super::{
     Attributes, StoreError, Table, get_number, get_text,
     index::{Cursor, Page, indexed, limit_of},
     number, text,
-    transaction::{ATTEMPTS, Transaction, contended},
+    transaction::{ATTEMPTS, TRANSACTION, Transaction, contended},
 };
 
 /// The most users that one read resolves.
@@ -147,7 +147,7 @@ impl Table {
                 return Ok((user, replaced));
             }
         }
-        Err(contended())
+        Err(contended(TRANSACTION))
     }
 
     /// Deletes a user and the tie to the openid. Returns the user, or `None` when there is none.
@@ -174,7 +174,7 @@ impl Table {
                 return Ok(Some(stored));
             }
         }
-        Err(contended())
+        Err(contended(TRANSACTION))
     }
 
     /// Records whether a bound person follows the account since `at` (epoch seconds). The newest event wins, and at a tie
@@ -208,7 +208,7 @@ impl Table {
                 return Ok(());
             }
         }
-        Err(contended())
+        Err(contended(TRANSACTION))
     }
 
     /// Reads the current items of `user` and `openid`.

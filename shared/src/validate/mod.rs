@@ -32,5 +32,5 @@ pub use self::{
     fault::{Fault, in_words},
     place::Place,
     reader::{EMPTY, Object, Reader, did_you_mean},
-    user::{USER_ID_LIMIT, is_user_id, user_id},
+    user::{OPENID_LIMIT, USER_ID_LIMIT, is_user_id, user_id},
 };

@@ -7,6 +7,9 @@ use super::{Place, Reader};
 /// Characters. The longest id of a user.
 pub const USER_ID_LIMIT: usize = 128;
 
+/// Bytes. The longest openid and unionid that are accepted; WeChat's have 28.
+pub const OPENID_LIMIT: usize = 128;
+
 /// Whether `text` can be the id of a user: 1 to [`USER_ID_LIMIT`] characters without control characters.
 #[must_use]
 pub fn is_user_id(text: &str) -> bool {

@@ -43,8 +43,9 @@ const MANY_FORWARDS: i32 = 100;
 /// Seconds. A callback that has waited longer fails the check of own code: four attempts have failed by then.
 const LATE_FORWARD: i64 = 3600;
 
-/// Callbacks of the last [`JUST_CAME`] seconds that wait, at which the check of own code fails: it seems to be down.
+/// The check of own code fails when this many callbacks of the last [`JUST_CAME`] seconds wait: own code seems to be down.
 const MANY_NEW_FORWARDS: usize = 5;
+/// Seconds.
 const JUST_CAME: i64 = 600;
 
 /// Where the callback URL is entered.
@@ -312,9 +313,8 @@ pub(super) async fn callbacks(app: &App) -> CheckResult {
     )))
 }
 
-/// Checks that own code takes its callbacks. Fails while callbacks are dead, many or several new ones wait, or one has waited for
-/// long. Does not
-/// call own code, which would act on it.
+/// Checks that own code takes its callbacks. Fails while a callback is dead, many wait, several new ones wait, or one has waited
+/// for long. Does not call own code, which would act on it.
 pub(super) async fn own_code(app: &App) -> CheckResult {
     let table = &app.account.table;
     let now = app.account.clock.now();

@@ -367,7 +367,7 @@ mod tests {
                 panic!("{errcode} goes on");
             };
             assert!(
-                reason.contains(&errcode.to_string()) && reason.contains(" / "),
+                reason.starts_with(&format!("errcode {errcode} (")) && reason.contains(" / "),
                 "{reason}"
             );
         }

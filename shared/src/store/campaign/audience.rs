@@ -9,7 +9,7 @@ use crate::{
     json,
     store::{
         Attributes, StoreError, Table, get_number, get_text, named, number, text,
-        transaction::{ATTEMPTS, Transaction, contended},
+        transaction::{ATTEMPTS, TRANSACTION, Transaction, contended},
     },
 };
 
@@ -102,7 +102,7 @@ impl Table {
                 return Ok(PartOutcome::Complete(campaign.entries + entries as u64));
             }
         }
-        Err(contended())
+        Err(contended(TRANSACTION))
     }
 
     /// Reserves the numbers of a part's chunks. Does nothing when others were faster.

@@ -30,7 +30,7 @@ use super::{
     fraction, get_number, get_text,
     index::{Cursor, Page, indexed, limit_of},
     is_condition_failure, number, text,
-    transaction::{ATTEMPTS, Transaction, contended},
+    transaction::{ATTEMPTS, TRANSACTION, Transaction, contended},
     written, written_if,
 };
 use crate::{
@@ -192,7 +192,7 @@ impl Table {
                 return Ok(Some(Ok(campaign)));
             }
         }
-        Err(contended())
+        Err(contended(TRANSACTION))
     }
 
     /// Marks a campaign as deleted: nobody sees it any more, and the worker deletes its items. `may_be_deleted` decides on the
@@ -229,7 +229,7 @@ impl Table {
                 return Ok(Some(Ok(())));
             }
         }
-        Err(contended())
+        Err(contended(TRANSACTION))
     }
 
     /// Returns the ids of a page of campaigns that are due at `now` (epoch seconds), the longest due first.
