@@ -4,6 +4,7 @@
 
 mod bundle;
 mod console;
+mod gateway;
 mod openapi;
 mod program;
 mod relay;
