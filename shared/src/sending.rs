@@ -9,7 +9,7 @@ use crate::{
         calls::management::{GetQuota, Quota},
     },
     clock::Deadline,
-    errcode::{self, Class, NOT_A_FOLLOWER, Retry},
+    errcode::{self, Class, Retry},
     names::names,
     store::{SentMessage, StoreError, Table},
     telemetry::{self, Metric},
@@ -127,7 +127,7 @@ impl Doubt {
 /// Whether WeChat said that the recipient does not follow the account.
 #[must_use]
 pub fn is_unfollowed(error: &CallError) -> bool {
-    refusal(error).is_some_and(|rejection| rejection.errcode == NOT_A_FOLLOWER)
+    refusal(error).is_some_and(|rejection| errcode::is_about_following(rejection.errcode))
 }
 
 /// What is known of an API's quota of today.

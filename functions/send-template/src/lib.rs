@@ -25,7 +25,7 @@ use wechat::{
     clock::{Clock, Deadline},
     config::CallerConfig,
     live::State,
-    store::StoreError,
+    store::{StoreError, within},
     token::RefreshPort,
 };
 
@@ -87,10 +87,8 @@ impl App {
         write: impl Future<Output = Result<(), StoreError>>,
     ) {
         let budget = deadline.budget(self.account.clock.now_millis(), WRITE_BUDGET, WRITE_MARGIN);
-        match tokio::time::timeout(budget, write).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(%error, what, message_id = message, "could not be recorded"),
-            Err(_) => tracing::error!(what, message_id = message, "could not be recorded in time"),
+        if let Err(error) = within(budget, write).await {
+            tracing::error!(%error, what, message_id = message, "could not be recorded / 未能记录");
         }
     }
 }

@@ -17,7 +17,7 @@ use wechat::{
     api::{FieldValue, Template, calls::template::ListTemplates},
     clock::Deadline,
     lock::lock,
-    store::ListedTemplates,
+    store::{ListedTemplates, within},
     token::CallFailure,
     validate::template::{Finding, Templates},
 };
@@ -77,10 +77,11 @@ async fn get(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Pr
 
 /// Reads the list that another process has stored in the table.
 pub(crate) async fn warm(app: &App) {
-    match timeout(START_BUDGET, app.account.table.templates(app.account.clock.now())).await {
-        Ok(Ok(listed)) => app.templates.lock(|state| state.listed = listed.map(Arc::new)),
-        Ok(Err(error)) => tracing::warn!(%error, "the list of templates could not be read at start-up"),
-        Err(_) => tracing::warn!("the list of templates was not read in time at start-up"),
+    match within(START_BUDGET, app.account.table.templates(app.account.clock.now())).await {
+        Ok(listed) => app.templates.lock(|state| state.listed = listed.map(Arc::new)),
+        Err(error) => {
+            tracing::warn!(%error, "the list of templates could not be read at start-up / 启动时无法读取模板列表");
+        }
     }
 }
 
@@ -127,7 +128,9 @@ async fn list(app: &App, deadline: Deadline) -> Option<Arc<ListedTemplates>> {
     let budget = deadline.budget(app.account.clock.now_millis(), LIST_BUDGET, LIST_MARGIN);
     match timeout(budget, call).await {
         Ok(Ok(templates)) if !templates.is_empty() => return Some(store(app, &templates, deadline).await),
-        Ok(Ok(_)) => tracing::warn!("WeChat lists no template: messages are sent unchecked"),
+        Ok(Ok(_)) => tracing::warn!(
+            "WeChat lists no template: messages are sent unchecked / 微信未列出任何模板，消息将不经检查直接发送"
+        ),
         // The send that follows replaces the dead token.
         Ok(Err(CallFailure::Api(error))) if error.is_dead_token() => return None,
         Ok(Err(error)) => tracing::warn!(%error, "WeChat does not list the templates: messages are sent unchecked"),

@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use wechat::{
     bilingual::caused,
     message::{Callback, is_binding_id},
-    store::{BindOutcome, Person, StoreError},
+    store::{BindOutcome, Person, StoreError, within},
 };
 
 use crate::{App, effects::BEFORE_WORKER};
@@ -24,16 +24,8 @@ pub(crate) struct Scan {
 
 /// Why a scan failed. The user may have been bound all the same; the redelivery finds out. Holds no id.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ScanError {
-    /// The table could not be read or written.
-    #[error("{}", caused("a scan could not bind", "扫码绑定失败", .0))]
-    Store(#[from] StoreError),
-    /// The table did not answer in time.
-    #[error(
-        "a scan could not bind: the table did not answer within {BUDGET:?} / 扫码绑定失败：数据表未在 {BUDGET:?} 内应答"
-    )]
-    TooLate,
-}
+#[error("{}", caused("a scan could not bind", "扫码绑定失败", .0))]
+pub(crate) struct ScanError(#[from] StoreError);
 
 /// Binds, if `callback` is a scan of a code that binds. Returns `None` for other callbacks.
 pub(crate) async fn run(app: &App, callback: &Callback) -> Result<Option<Scan>, ScanError> {
@@ -44,9 +36,8 @@ pub(crate) async fn run(app: &App, callback: &Callback) -> Result<Option<Scan>, 
     let outcome = match callback.openid() {
         Some(openid) if is_binding_id(id) => {
             let person = Person { openid, unionid: None };
-            // Boxed for the same reason as the effects.
-            let bound = Box::pin(app.table.bind(id, person, app.clock.now()));
-            timeout(BUDGET, bound).await.map_err(|_| ScanError::TooLate)??
+            // Boxed: its large future would be part of every reply's.
+            within(BUDGET, Box::pin(app.table.bind(id, person, app.clock.now()))).await?
         }
         _ => BindOutcome::Unknown,
     };

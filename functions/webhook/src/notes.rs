@@ -12,7 +12,7 @@ use wechat::{
     callback::{OpenError, VerifyError},
     clock::Clock,
     lock::lock,
-    store::{RefusedCallback, Sender, StoreError, Table},
+    store::{RefusedCallback, Sender, StoreError, Table, within},
 };
 
 use crate::{outcome::Outcome, report::Handled};
@@ -102,12 +102,10 @@ impl Notes {
     }
 }
 
-/// Boxed for the same reason as the effects.
 async fn in_time(note: impl Future<Output = Result<(), StoreError>>) {
-    match tokio::time::timeout(BUDGET, Box::pin(note)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(%error, "the request could not be noted for the doctor"),
-        Err(_) => tracing::warn!("the request could not be noted for the doctor in time"),
+    // Boxed: its large future would be part of every reply's.
+    if let Err(error) = within(BUDGET, Box::pin(note)).await {
+        tracing::warn!(%error, "the request could not be noted for the doctor / 请求未能记录，诊断看不到它");
     }
 }
 

@@ -12,7 +12,7 @@ mod late;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 #[cfg(feature = "invoke")]
 pub use self::late::LambdaWorker;
@@ -27,7 +27,7 @@ use crate::{
     counts::DailyCounts,
     message::{Callback, Content, Event},
     random,
-    store::{Claim, Counted, MessageStatus, Receipt, Recorded, StoreError, Table},
+    store::{Claim, Counted, MessageStatus, Receipt, Recorded, StoreError, Table, within},
 };
 
 /// The time to close the claim after the effects' budget.
@@ -68,12 +68,9 @@ pub enum EffectError {
     /// Another delivery holds the claim.
     #[error("an earlier delivery of this callback is still in progress / 前一次推送仍在处理")]
     InProgress,
-    /// The table did not answer in time.
-    #[error("the table did not answer within {0:?} / 数据表未在 {0:?} 内应答")]
-    TooLate(Duration),
     /// Only this failed: whether the user follows the account was not recorded.
     #[error("{}", caused("whether the user follows the account may not be recorded", "用户的关注状态可能未记录", .0))]
-    Following(#[source] Box<Self>),
+    Following(#[source] StoreError),
 }
 
 /// Failed effects, and the claim that they may still hold: see [`Effects::give_up`].
@@ -139,7 +136,7 @@ impl Effects {
     /// Whether `callback` has any effects.
     #[must_use]
     pub fn has_any(&self, callback: &Callback) -> bool {
-        self.publish() || receipt(callback, 0).is_some() || following(callback, 0).is_some()
+        self.publish() || receipt(callback, 0).is_some() || following(callback).is_some()
     }
 
     /// Runs the effects of `callback`, received at `received_at` (epoch seconds). The event is left out when another delivery
@@ -157,7 +154,7 @@ impl Effects {
             self.record_following(callback, received_at, budget)
         );
         let ran = ran?;
-        followed.map_err(|error| EffectError::Following(Box::new(error)))?;
+        followed.map_err(EffectError::Following)?;
         // Without a bus a receipt is all that can have happened before.
         Ok(match recorded {
             Some(Recorded::Before) if !self.publish() => Ran::Before,
@@ -170,13 +167,12 @@ impl Effects {
         callback: &Callback,
         received_at: i64,
         budget: Duration,
-    ) -> Result<Option<Recorded>, EffectError> {
+    ) -> Result<Option<Recorded>, StoreError> {
         let began = Instant::now();
         let Some(receipt) = receipt(callback, received_at) else {
             return Ok(None);
         };
-        let recorded = timeout(budget, self.table.record_receipt(receipt)).await;
-        let recorded = recorded.map_err(|_| EffectError::TooLate(budget))??;
+        let recorded = within(budget, self.table.record_receipt(receipt)).await?;
         match recorded {
             Recorded::Now => {
                 self.count_delivery(receipt.status, budget.saturating_sub(began.elapsed()))
@@ -204,13 +200,23 @@ impl Effects {
         callback: &Callback,
         received_at: i64,
         budget: Duration,
-    ) -> Result<(), EffectError> {
-        let Some(Following { openid, begins, at }) = following(callback, received_at) else {
+    ) -> Result<(), StoreError> {
+        let Some((openid, following)) = callback.openid().zip(following(callback)) else {
             return Ok(());
         };
+        let at = callback.created_at.min(received_at + AHEAD);
         let budget = budget.min(FOLLOWING);
-        let recorded = timeout(budget, self.table.set_followed(openid, begins, at)).await;
-        Ok(recorded.map_err(|_| EffectError::TooLate(budget))??)
+        let set = |is_followed| self.table.set_followed(openid, is_followed, at);
+        match following {
+            Following::Begins => within(budget, set(true)).await,
+            Following::Ends => within(budget, set(false)).await,
+            Following::GoesOn => {
+                if let Err(error) = within(budget, self.table.confirm_follower(openid, at)).await {
+                    tracing::warn!(%error, "that a user follows the account may not be recorded / 用户的关注状态可能未记录");
+                }
+                Ok(())
+            }
+        }
     }
 
     async fn run_claimed(&self, callback: &Callback, received_at: i64, budget: Duration) -> Result<Ran, Failed> {
@@ -247,15 +253,13 @@ impl Effects {
     }
 
     /// Claims a callback. While another delivery holds the claim, waits for its result until `deadline`.
-    async fn claim(&self, key: &str, owner: &str, budget: Duration, deadline: Instant) -> Result<Claim, EffectError> {
+    async fn claim(&self, key: &str, owner: &str, budget: Duration, deadline: Instant) -> Result<Claim, StoreError> {
         let seconds = i64::try_from(budget.as_millis().div_ceil(1000)).unwrap_or(i64::MAX);
         loop {
             let claim = self
                 .table
                 .claim_callback(key, owner, self.clock.now(), seconds.saturating_add(CLAIMED_LONGER));
-            let claim = timeout_at(deadline, claim)
-                .await
-                .map_err(|_| EffectError::TooLate(budget))??;
+            let claim = within(deadline - Instant::now(), claim).await?;
             if claim != Claim::InProgress || Instant::now() + CLAIM_POLL >= deadline {
                 return Ok(claim);
             }
@@ -272,15 +276,8 @@ impl Effects {
                 self.table.give_up_callback(key, owner).await
             }
         };
-        match timeout(CLOSING, closing).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "the claim of a callback was not closed, it will expire / 回调的处理标记未能关闭，将自行过期");
-            }
-            Err(_) => tracing::warn!(
-                "the claim of a callback was not closed, it will expire: the table did not answer in time \
-                 / 回调的处理标记未能关闭，将自行过期：数据表未及时应答"
-            ),
+        if let Err(error) = within(CLOSING, closing).await {
+            tracing::warn!(%error, "the claim of a callback was not closed, it will expire / 回调的处理标记未能关闭，将自行过期");
         }
     }
 }
@@ -297,25 +294,32 @@ fn receipt(callback: &Callback, at: i64) -> Option<Receipt<'_>> {
     })
 }
 
-/// When a user began or ceased to follow the account.
-struct Following<'a> {
-    openid: &'a str,
-    begins: bool,
-    /// In epoch seconds.
-    at: i64,
+/// What a callback says of its user and the account.
+enum Following {
+    /// The user follows from now on.
+    Begins,
+    /// The user has unfollowed.
+    Ends,
+    /// The user did what only followers can do. This mends the record of a user whose `subscribe` was lost.
+    GoesOn,
 }
 
-/// Reads `callback`, received at `received_at`, as an event that begins or ends following; `None` when it is another callback
-/// or names no user.
-fn following(callback: &Callback, received_at: i64) -> Option<Following<'_>> {
-    let begins = match &callback.content {
-        Content::Event(Event::Subscribe { .. }) => true,
-        Content::Event(Event::Unsubscribe) => false,
-        _ => return None,
+/// Reads what `callback` says of following. A message says so too, but it is not worth a read of the table each time.
+const fn following(callback: &Callback) -> Option<Following> {
+    let Content::Event(event) = &callback.content else {
+        return None;
     };
-    Some(Following {
-        openid: callback.openid()?,
-        begins,
-        at: callback.created_at.min(received_at + AHEAD),
-    })
+    match event {
+        Event::Subscribe { .. } => Some(Following::Begins),
+        Event::Unsubscribe => Some(Following::Ends),
+        Event::Scan { .. }
+        | Event::Click { .. }
+        | Event::ScanCodePush(_)
+        | Event::ScanCodeWaitMsg(_)
+        | Event::PicSysPhoto(_)
+        | Event::PicPhotoOrAlbum(_)
+        | Event::PicWeixin(_)
+        | Event::LocationSelect { .. } => Some(Following::GoesOn),
+        _ => None,
+    }
 }

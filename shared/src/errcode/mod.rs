@@ -38,6 +38,8 @@ pub const UNAUTHORIZED: i64 = 48001;
 pub const NO_MENU: i64 = 46003;
 /// The errcode for a recipient who does not follow the account.
 pub const NOT_A_FOLLOWER: i64 = 43004;
+/// The codes for such a recipient: WeChat has two.
+const NOT_A_FOLLOWER_CODES: [i64; 2] = [NOT_A_FOLLOWER, 50005];
 /// The errcode for a caller whose address is not in the account's IP whitelist.
 /// See [WeChat Docs/IP白名单](https://developers.weixin.qq.com/doc/oplatform/developers/basic_func/ip_whitelist).
 pub const NOT_WHITELISTED: i64 = 40164;
@@ -191,6 +193,12 @@ pub fn is_about_the_app_secret(code: i64) -> bool {
 #[must_use]
 pub fn is_about_the_whitelist(code: i64) -> bool {
     WHITELIST_CODES.contains(&code)
+}
+
+/// Whether the code means that the recipient does not follow the account.
+#[must_use]
+pub fn is_about_following(code: i64) -> bool {
+    NOT_A_FOLLOWER_CODES.contains(&code)
 }
 
 /// The HTTP status with which our own API reports the errcode.

@@ -10,6 +10,7 @@ mod callback;
 mod campaign;
 mod claim;
 mod counts;
+mod error;
 mod forward;
 mod index;
 mod keys;
@@ -27,7 +28,7 @@ mod token;
 mod transaction;
 mod user;
 
-use std::{collections::HashMap, error::Error, fmt, sync::Arc};
+use std::collections::HashMap;
 
 use aws_sdk_dynamodb::{
     Client,
@@ -43,6 +44,7 @@ pub use self::{
     binding::{BindOutcome, Binding, BindingState, NewBinding},
     callback::Claim,
     counts::{Counted, Deliveries, RelayedCalls},
+    error::{StoreError, StoreErrorKind, within},
     forward::{
         Begun, DueForward, FORWARD_ATTEMPTS, FORWARDS_PAGE, ForwardAttempt, ForwardCounts, ForwardList, ForwardRecord,
         ForwardState, NewForward,
@@ -65,8 +67,6 @@ pub use self::{
     problem::{PROBLEMS_PAGE, ProblemRecord},
     scheduled::{ScheduledEnd, ScheduledMessage, ScheduledState},
 };
-
-use crate::aws::describe;
 
 /// The attributes of an item, as the SDK returns them.
 type Attributes = HashMap<String, AttributeValue>;
@@ -255,103 +255,4 @@ fn get_millis(item: &Attributes, name: &str) -> Option<i64> {
     // An f64 keeps the milliseconds of epoch seconds for 100,000 years.
     #[expect(clippy::cast_possible_truncation, reason = "a cast from f64 saturates")]
     Some((seconds * 1000.0).round() as i64)
-}
-
-/// The kind of a failed call to the table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StoreErrorKind {
-    /// DynamoDB did not answer in time, or there is no connection.
-    Unreachable,
-    /// DynamoDB throttles or failed internally: a retry may succeed.
-    Busy,
-    /// DynamoDB refuses, and a retry does not help: no such table, no permission.
-    SetUp,
-    /// An item has content that this version cannot read.
-    Damaged,
-}
-
-/// A failed call to the table. Holds no item, and so no token.
-#[derive(Clone, Debug)]
-pub struct StoreError {
-    kind: StoreErrorKind,
-    operation: &'static str,
-    source: Option<Arc<dyn Error + Send + Sync>>,
-}
-
-impl StoreError {
-    /// Returns the kind.
-    #[must_use]
-    pub const fn kind(&self) -> StoreErrorKind {
-        self.kind
-    }
-
-    pub(crate) fn damaged(operation: &'static str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self {
-            kind: StoreErrorKind::Damaged,
-            operation,
-            source: Some(Arc::from(source.into())),
-        }
-    }
-
-    pub(crate) const fn of_kind(kind: StoreErrorKind, operation: &'static str) -> Self {
-        Self {
-            kind,
-            operation,
-            source: None,
-        }
-    }
-
-    /// Keeps only the description of `error`: its `Debug` and its response may contain an item.
-    fn from_sdk<E: ProvideErrorMetadata, R>(operation: &'static str, error: &SdkError<E, R>) -> Self {
-        let kind = match error {
-            SdkError::ServiceError(service) => kind_of_code(service.err().code().unwrap_or_default()),
-            SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) => StoreErrorKind::Unreachable,
-            SdkError::ResponseError(_) => StoreErrorKind::Busy,
-            _ => StoreErrorKind::SetUp,
-        };
-        Self {
-            kind,
-            operation,
-            source: Some(Arc::from(Box::<dyn Error + Send + Sync>::from(describe(error)))),
-        }
-    }
-}
-
-fn kind_of_code(code: &str) -> StoreErrorKind {
-    match code {
-        "ResourceNotFoundException"
-        | "AccessDeniedException"
-        | "UnrecognizedClientException"
-        | "InvalidSignatureException"
-        | "IncompleteSignatureException"
-        | "MissingAuthenticationTokenException"
-        | "ExpiredTokenException"
-        | "ValidationException" => StoreErrorKind::SetUp,
-        _ => StoreErrorKind::Busy,
-    }
-}
-
-impl fmt::Display for StoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let remedy = match self.kind {
-            StoreErrorKind::Unreachable => "DynamoDB did not answer in time / DynamoDB 未及时应答",
-            StoreErrorKind::Busy => "DynamoDB could not serve the request for now / DynamoDB 暂时无法处理请求",
-            StoreErrorKind::SetUp => {
-                "DynamoDB refused: check TABLE_NAME, the table and the function's permissions \
-                 / 请检查 TABLE_NAME、数据表与函数权限"
-            }
-            StoreErrorKind::Damaged => "an item of the table cannot be read / 数据表中有无法读取的数据项",
-        };
-        write!(f, "{}: {remedy}", self.operation)?;
-        match &self.source {
-            Some(source) => write!(f, " ({source})"),
-            None => Ok(()),
-        }
-    }
-}
-
-impl Error for StoreError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.source.as_deref().map(|source| source as _)
-    }
 }

@@ -211,6 +211,19 @@ impl Table {
         Err(contended(TRANSACTION))
     }
 
+    /// Records that a person who counts as one who has unfollowed follows the account after all, as seen at `at` (epoch
+    /// seconds). Changes nothing for anyone else.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be read or written. The change may have happened.
+    pub async fn confirm_follower(&self, openid: &str, at: i64) -> Result<(), StoreError> {
+        let item = self.read(&self.openid_pk(openid), false).await?;
+        if item.as_ref().and_then(followed) == Some(false) {
+            self.set_followed(openid, true, at).await?;
+        }
+        Ok(())
+    }
+
     /// Reads the current items of `user` and `openid`.
     pub(super) async fn ties(&self, user: &str, openid: &str) -> Result<Ties, StoreError> {
         let (user, openid) = (self.user_pk(user), self.openid_pk(openid));

@@ -235,9 +235,9 @@ async fn users_who_cannot_be_reached_are_answered_as_for_template_messages() {
     assert_eq!(refusal(&answer), (400, "not-a-follower", &json!(43004)));
     assert_eq!(stage.wechat.calls(CUSTOM).await, 0);
 
-    stage.wechat.fault(CUSTOM, &json!({"errcode": 43004})).await;
+    stage.wechat.fault(CUSTOM, &json!({"errcode": 50005})).await;
     let answer = send(function, &text("user", "u-1")).await;
-    assert_eq!(refusal(&answer), (400, "wechat-refused", &json!(43004)));
+    assert_eq!(refusal(&answer), (400, "wechat-refused", &json!(50005)));
     assert_eq!(
         (&answer.body["user"], &answer.body["touser"]),
         (&json!("u-1"), &json!(FOLLOWER))

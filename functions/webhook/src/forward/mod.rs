@@ -22,13 +22,13 @@ use wechat::{
     lock::lock,
     message::Callback,
     random,
-    store::{Begun, ForwardAttempt, ForwardState, NewForward, StoreError, Table},
+    store::{Begun, ForwardAttempt, ForwardState, NewForward, StoreError, Table, within},
 };
 
 pub(crate) use self::error::ForwardFailed;
 use self::{
     breakers::{Breakers, OPEN_FOR},
-    error::{KeepError, RefusedError},
+    error::RefusedError,
     times::Times,
 };
 use crate::App;
@@ -108,7 +108,7 @@ pub(crate) async fn run(
         return Ok(None);
     };
     let now = app.clock.now_millis();
-    // Boxed for the same reason as the effects.
+    // Boxed: its large future would be part of every reply's.
     Box::pin(forwarder.run(callback, arrival, request.deadline(now)))
         .await
         .map(Some)
@@ -165,8 +165,7 @@ impl Forwarder {
         // Without time the claim ends at once, so that WeChat's repeat, which has its full time, may ask.
         let until = if has_time { times.claim_ends() } else { now };
         let run = (!is_open).then_some((&*owner, until));
-        let kept = timeout(KEEPING, self.table.begin_forward(new, now, run)).await;
-        let table = match kept.map_err(|_| KeepError::TooLate(KEEPING)).and_then(|kept| Ok(kept?)) {
+        let table = match within(KEEPING, self.table.begin_forward(new, now, run)).await {
             Ok(Begun::New) if is_open || !has_time => return Ok(Forwarded::Kept(None)),
             Ok(Begun::New) => {
                 let attempt = ForwardAttempt {
@@ -251,14 +250,13 @@ impl Forwarder {
                     let take_over = self
                         .table
                         .take_over_forward(&forward.id, &owner, now, times.claim_ends());
-                    match timeout(KEEPING, take_over).await {
-                        Ok(Ok(Some(attempt))) => {
+                    match within(KEEPING, take_over).await {
+                        Ok(Some(attempt)) => {
                             return Ok(self.attempt(attempt, forward.body.clone(), times, showable).await);
                         }
                         // Another delivery was faster.
-                        Ok(Ok(None)) => {}
-                        Ok(Err(error)) => tracing::warn!(%error, "a callback could not be taken over"),
-                        Err(_) => tracing::warn!("a callback could not be taken over in time"),
+                        Ok(None) => {}
+                        Err(error) => tracing::warn!(%error, "a callback could not be taken over / 未能接手回调"),
                     }
                 }
                 ForwardState::InProgress(_) if showable == Showable::Expected => {}
@@ -280,7 +278,7 @@ impl Forwarder {
                 Ok(Ok(None)) => ForwardState::NotTaken,
                 // The state could not be read: it counts as unchanged.
                 Ok(Err(error)) => {
-                    tracing::warn!(%error, "what became of the first delivery could not be read");
+                    tracing::warn!(%error, "what became of the first delivery could not be read / 无法读取首次推送的处理结果");
                     state
                 }
                 Err(_) => state,
@@ -324,11 +322,8 @@ impl Forwarder {
     async fn note(&self, note: impl Future<Output = Result<bool, StoreError>>, times: Times) {
         let has_hung_up = self.clock.now_millis() > times.answer_by;
         let budget = if has_hung_up { NOTING_LATE } else { NOTING };
-        let error = match timeout(budget, note).await {
-            Ok(Ok(_)) => return,
-            Ok(Err(error)) => KeepError::Store(error),
-            Err(_) => KeepError::TooLate(budget),
-        };
-        tracing::warn!(%error, "what came of a callback at own code was not noted: it is asked again / 未能记录自有服务的处理结果，将再次请求");
+        if let Err(error) = within(budget, note).await {
+            tracing::warn!(%error, "what came of a callback at own code was not noted: it is asked again / 未能记录自有服务的处理结果，将再次请求");
+        }
     }
 }

@@ -152,9 +152,9 @@ async fn a_code_that_binds_nobody_any_more_is_answered_so_and_changes_nothing() 
     );
 }
 
-/// Other ids cannot be in the table, so the table is not asked.
+/// Other ids cannot be in the table, so the table is asked only whether the person counts as unfollowed.
 #[tokio::test]
-async fn what_cannot_be_an_id_is_answered_without_the_table() {
+async fn what_cannot_be_an_id_is_answered_without_a_look_for_it() {
     let stage = stage_with(&json!({})).await.behind_proxies().await;
     let table = stage.proxy(Service::Table);
     let mut webhook = Webhook::start(&stage).await;
@@ -167,7 +167,7 @@ async fn what_cannot_be_an_id_is_answered_without_the_table() {
     }
     let long = scan(&"o".repeat(3000), "b1");
     assert_eq!(webhook.post(&long).await.content(&long), FAILED);
-    assert_eq!(table.requests(), [] as [String; 0]);
+    assert_eq!(table.requests(), ["GetItem"; 6]);
 }
 
 #[tokio::test]
@@ -376,8 +376,54 @@ async fn an_unbound_follower_is_looked_up_and_not_stored() {
     }
     assert_eq!(table.requests(), ["GetItem", "GetItem"]);
     webhook.post(&event("o1", "VIEW", CREATED_AT)).await;
-    webhook.post(&scan("o1", "x").replace("bind.x", "other")).await;
     assert_eq!(table.requests().len(), 2, "others cost nothing");
+}
+
+/// The webhook was down when the person followed again. Nobody else can scan such a code or tap such a button.
+#[tokio::test]
+async fn a_follower_whose_event_was_lost_is_known_again_by_a_scan_or_a_tap() {
+    let stage = stage(Mode::Plain).await;
+    tie(&stage, "u-1", "o1").await;
+    let mut webhook = Webhook::start(&stage).await;
+    for (round, name) in [
+        "SCAN",
+        "scan",
+        "CLICK",
+        "scancode_push",
+        "scancode_waitmsg",
+        "pic_sysphoto",
+        "pic_photo_or_album",
+        "pic_weixin",
+        "location_select",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let at = now() - 1000 + 10 * i64::try_from(round).unwrap();
+        webhook.post(&event("o1", "unsubscribe", at)).await;
+        webhook.post(&event("o1", name, at - 1)).await;
+        assert_eq!(followed(&stage, "u-1").await, false, "{name} came late");
+        webhook.post(&event("o1", "VIEW", at + 1)).await;
+        assert_eq!(followed(&stage, "u-1").await, false, "anybody can follow a link");
+        assert_eq!(webhook.post(&event("o1", name, at + 1)).await.status, 200);
+        assert_eq!(followed(&stage, "u-1").await, true, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_tap_is_answered_whatever_the_table_does() {
+    for fault in [Fault::Refuse, Fault::Freeze] {
+        let mut stage = stage(Mode::Plain).await.behind_proxies().await;
+        hand_over(&mut stage);
+        let mut webhook = Webhook::start(&stage).await;
+        webhook.0.started().await;
+        stage.proxy(Service::Table).fail(1.., fault);
+        let started = Instant::now();
+        let xml = event("o1", "CLICK", now());
+        assert_eq!(webhook.post(&xml).await, Answer::success());
+        assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+        assert_eq!(stage.lambda.kept().len(), 0, "nothing is handed over");
+    }
 }
 
 #[tokio::test]

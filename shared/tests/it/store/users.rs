@@ -181,6 +181,13 @@ async fn the_newest_event_says_whether_a_bound_person_follows() {
         table.set_followed("o1", is_followed, at).await.unwrap();
         assert_eq!(followed().await, Some(expected), "{is_followed} {at}");
     }
+    // What only followers do mends a wrong record, and is no news otherwise.
+    table.confirm_follower("o1", NOW + 20).await.unwrap();
+    table.set_followed("o1", false, NOW + 12).await.unwrap();
+    table.confirm_follower("o1", NOW + 12).await.unwrap();
+    assert_eq!(followed().await, Some(false));
+    table.confirm_follower("o1", NOW + 13).await.unwrap();
+    assert_eq!(followed().await, Some(true));
     table.put_user("u-2", person("o1"), NOW).await.unwrap();
     let moved = table.user("u-2").await.unwrap().unwrap();
     assert_eq!(moved.followed, Some(true), "following belongs to the openid");
