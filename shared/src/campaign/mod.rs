@@ -157,6 +157,8 @@ pub struct Progress {
     pub canary: CanaryStep,
     /// What WeChat answered first.
     pub first_answers: FirstAnswers,
+    /// What WeChat answered last.
+    pub last_answers: LastAnswers,
     /// The checks for receipts since the last message.
     pub looks_for_receipts: Looks,
     /// Probes since the wait began.
@@ -193,6 +195,32 @@ pub enum FirstAnswers {
 impl Default for FirstAnswers {
     fn default() -> Self {
         Self::Refused(0)
+    }
+}
+
+/// Answers that [`LastAnswers`] holds.
+pub const LAST_ANSWERS: usize = 200;
+
+/// WeChat's last answers: a campaign is wrong when WeChat refuses many messages in a row.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+pub struct LastAnswers(String);
+
+impl LastAnswers {
+    const ACCEPTED: char = '0';
+    const REFUSED: char = '1';
+
+    /// Adds an answer, in place of the oldest one when there are [`LAST_ANSWERS`].
+    pub fn push(&mut self, is_refusal: bool) {
+        if self.0.len() >= LAST_ANSWERS {
+            self.0.remove(0);
+        }
+        self.0.push(if is_refusal { Self::REFUSED } else { Self::ACCEPTED });
+    }
+
+    /// The number of refusals, once there are [`LAST_ANSWERS`].
+    #[must_use]
+    pub fn refused(&self) -> Option<usize> {
+        (self.0.len() >= LAST_ANSWERS).then(|| self.0.matches(Self::REFUSED).count())
     }
 }
 

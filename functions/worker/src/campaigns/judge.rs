@@ -1,10 +1,8 @@
 //! Judges WeChat's answers: which are about one recipient, which about the campaign, and when there are too many refusals.
 
-use std::collections::VecDeque;
-
 use wechat::{
     api::{ApiError, Rejection},
-    campaign::{Change, FirstAnswers, WaitingFor},
+    campaign::{Change, FirstAnswers, LAST_ANSWERS, LastAnswers, WaitingFor},
     clock::until_midnight_in_beijing,
     errcode::{Class, is_about_the_whitelist},
     sending::{Doubt, Obstacle, refusal},
@@ -16,8 +14,6 @@ const FIRST: u32 = 50;
 /// Refusals. After this many with the same unknown errcode, and no accepted message between them, the errcode counts as a
 /// refusal of everybody.
 const ALIKE: u32 = 50;
-/// Answers. A campaign stops when half of the last ones, this many, are refusals.
-const WINDOW: usize = 200;
 /// Attempts in a row without a clear answer after which WeChat counts as down.
 const SILENT: u32 = 30;
 /// Milliseconds without a clear answer after which a few such attempts are enough.
@@ -70,8 +66,7 @@ pub(crate) struct Judge {
     pub(crate) first_answers: FirstAnswers,
     /// Answers that say what became of a message.
     pub(crate) clear_answers: u64,
-    /// The last answers of this run: whether each was a refusal.
-    last: VecDeque<bool>,
+    pub(crate) last_answers: LastAnswers,
     doubt: Doubt,
     /// The last unknown errcode, and how many recipients had it since a message was accepted.
     alike: (i64, u32),
@@ -80,11 +75,12 @@ pub(crate) struct Judge {
 }
 
 impl Judge {
-    pub(crate) fn new(first_answers: FirstAnswers) -> Self {
+    /// Goes on from the answers of earlier runs.
+    pub(crate) fn new(first_answers: FirstAnswers, last_answers: LastAnswers) -> Self {
         Self {
             first_answers,
+            last_answers,
             clear_answers: 0,
-            last: VecDeque::with_capacity(WINDOW),
             doubt: Doubt::default(),
             alike: (0, 0),
             silent: 0,
@@ -141,16 +137,6 @@ impl Judge {
         Judgement { change, verdict }
     }
 
-    /// Judges a failed call that is not about a recipient, such as one for a list of followers. `None` when the run is about to end.
-    pub(crate) fn judge_call(&mut self, error: CallError, now: i64) -> Option<Ending> {
-        let (words, is_refusal) = (error.to_string(), refusal(&error).is_some());
-        match self.judge(Err(error), 0, false, now).verdict {
-            Verdict::GoesOn => is_refusal.then_some(Ending::Stops(words)),
-            Verdict::Slower => Some(Ending::Waits(WaitingFor::Platform, words)),
-            Verdict::Ends(ending) => Some(ending),
-        }
-    }
-
     fn about_the_campaign(&mut self, rejection: &Rejection, is_repeat: bool, now: i64) -> Verdict {
         let reason = || rejection.to_string();
         match Obstacle::of(rejection.errcode) {
@@ -192,10 +178,7 @@ impl Judge {
     fn answered(&mut self, is_refusal: bool) -> Verdict {
         self.silent = 0;
         self.clear_answers += 1;
-        if self.last.len() == WINDOW {
-            self.last.pop_front();
-        }
-        self.last.push_back(is_refusal);
+        self.last_answers.push(is_refusal);
         if !is_refusal {
             self.first_answers = FirstAnswers::Accepted;
             return Verdict::GoesOn;
@@ -208,13 +191,14 @@ impl Judge {
                 )));
             }
         }
-        let refused = self.last.iter().filter(|is_refusal| **is_refusal).count();
-        if self.last.len() == WINDOW && refused * 2 >= WINDOW {
-            return Verdict::from(Ending::Stops(format!(
-                "WeChat refused {refused} of {WINDOW} recipients in a row: see the refusals / 连续 {WINDOW} 位接收者中有 {refused} 位被微信拒绝，请查看拒绝原因"
-            )));
+        match self.last_answers.refused() {
+            Some(refused) if refused * 2 >= LAST_ANSWERS => Ending::Stops(format!(
+                "WeChat refused {refused} of {LAST_ANSWERS} recipients in a row: see the refusals \
+                 / 连续 {LAST_ANSWERS} 位接收者中有 {refused} 位被微信拒绝，请查看拒绝原因"
+            ))
+            .into(),
+            _ => Verdict::GoesOn,
         }
-        Verdict::GoesOn
     }
 
     fn not_asked(&mut self, error: &CallError, now: i64) -> Verdict {
@@ -247,6 +231,19 @@ impl Judge {
             return Ending::Waits(WaitingFor::Platform, NO_CLEAR_ANSWER.to_owned()).into();
         }
         Verdict::Slower
+    }
+}
+
+/// What a failed call that is not about a recipient, such as one for a list of followers, means for the campaign. `None` when the
+/// run is about to end.
+pub(crate) fn ending_of(error: CallError, now: i64) -> Option<Ending> {
+    let (words, is_refusal) = (error.to_string(), refusal(&error).is_some());
+    // The counts of refusals are about recipients.
+    let mut judge = Judge::new(FirstAnswers::Accepted, LastAnswers::default());
+    match judge.judge(Err(error), 0, false, now).verdict {
+        Verdict::GoesOn => is_refusal.then_some(Ending::Stops(words)),
+        Verdict::Slower => Some(Ending::Waits(WaitingFor::Platform, words)),
+        Verdict::Ends(ending) => Some(ending),
     }
 }
 
@@ -313,7 +310,7 @@ mod tests {
     }
 
     fn judge() -> Judge {
-        Judge::new(FirstAnswers::default())
+        Judge::new(FirstAnswers::default(), LastAnswers::default())
     }
 
     #[test]
@@ -475,7 +472,7 @@ mod tests {
         }
         let verdict = judge.judge(refused(-1), ASKED, false, NOW).verdict;
         assert!(matches!(verdict, Verdict::Ends(Ending::Waits(WaitingFor::Platform, _))));
-        let mut slow = Judge::new(FirstAnswers::Accepted);
+        let mut slow = Judge::new(FirstAnswers::Accepted, LastAnswers::default());
         assert_eq!(slow.judge(refused(-1), ASKED, false, NOW).verdict, Verdict::Slower);
         assert_eq!(slow.judge(refused(-1), ASKED, false, NOW).verdict, Verdict::Slower);
         let verdict = slow.judge(refused(-1), ASKED, false, NOW + SILENT_FOR).verdict;

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use wechat::{
     api::calls::followers::{Followers, GetFollowers, GetTagged},
-    campaign::{Audience, CHUNK, CampaignState, Change, FirstAnswers, Loading, Mark, NewState, Recipient, into_chunks},
+    campaign::{Audience, CHUNK, CampaignState, Change, Loading, Mark, NewState, Recipient, into_chunks},
     digest::sha256,
     errcode::NOT_A_FOLLOWER,
     store::USERS_LIMIT,
@@ -13,7 +13,7 @@ use wechat::{
 };
 
 use super::{
-    judge::Judge,
+    judge::ending_of,
     ledgers::{CHUNK_STEP, chunk_steps, new_ledger},
     run::{Ended, Run},
 };
@@ -46,7 +46,7 @@ impl Run<'_> {
                 Loading::Followers { after } => match self.followers(audience, &after).await {
                     Ok(page) => self.add_followers(&after, page).await?,
                     Err(error) => {
-                        return match Judge::new(FirstAnswers::Accepted).judge_call(error, self.now_millis()) {
+                        return match ending_of(error, self.now_millis()) {
                             Some(ending) => self.follow(ending, None).await,
                             None => Ok(()),
                         };

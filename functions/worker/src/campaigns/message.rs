@@ -57,7 +57,9 @@ impl Run<'_> {
         let Judgement { change, verdict } = {
             let mut judge = lock(&self.judge);
             let judged = judge.judge(sent, asked_at, is_repeat, now);
-            self.campaign().progress.first_answers = judge.first_answers;
+            let progress = &mut self.campaign().progress;
+            progress.first_answers = judge.first_answers;
+            progress.last_answers.clone_from(&judge.last_answers);
             judged
         };
         match verdict {

@@ -9,14 +9,14 @@ use wechat::{
         calls::{management::Quota as Today, template::SendTemplateMessage},
     },
     bilingual::both,
-    campaign::{FirstAnswers, WaitingFor, reserve},
+    campaign::{WaitingFor, reserve},
     lock::lock,
     sending::QuotaToday,
     token::CallError,
 };
 
 use super::{
-    judge::{Ending, Judge},
+    judge::{Ending, ending_of},
     run::{PhaseEnd, Run},
 };
 
@@ -218,7 +218,7 @@ impl Quota {
 
 /// Why a question about the quota failed, if the same reason stops messages too.
 fn obstacle(error: CallError, now: i64) -> Option<Ending> {
-    let judged = Judge::new(FirstAnswers::Accepted).judge_call(error, now);
+    let judged = ending_of(error, now);
     judged.filter(|ending| !matches!(ending, Ending::Waits(WaitingFor::Platform, _)))
 }
 

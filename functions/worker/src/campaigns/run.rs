@@ -102,6 +102,8 @@ impl<'a> Run<'a> {
         } = leased;
         let now = account.clock.now_millis();
         let pace = Pace::new(campaign.plan.pace, now);
+        let progress = &campaign.progress;
+        let judge = Judge::new(progress.first_answers, progress.last_answers.clone());
         Self {
             account,
             id: campaign.id.clone(),
@@ -109,7 +111,7 @@ impl<'a> Run<'a> {
             limit,
             is_deleted: AtomicBool::new(is_deleted),
             has_died,
-            judge: Mutex::new(Judge::new(campaign.progress.first_answers)),
+            judge: Mutex::new(judge),
             quota: Mutex::new(Quota::new()),
             asking: tokio::sync::Mutex::default(),
             outcomes: Mutex::default(),

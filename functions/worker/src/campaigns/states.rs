@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use wechat::{
-    campaign::{CampaignState, FirstAnswers, Loading, Looks, NewState, Progress, WaitingFor},
+    campaign::{CampaignState, FirstAnswers, LastAnswers, Loading, Looks, NewState, Progress, WaitingFor},
     lock::lock,
     telemetry::{self, Metric},
 };
@@ -151,6 +151,7 @@ impl Run<'_> {
                     if let FirstAnswers::Refused(refused) = &mut progress.first_answers {
                         *refused = 0;
                     }
+                    progress.last_answers = LastAnswers::default();
                 };
                 return self.enter(self.stop_for(reason), forget_refusals).await.map(|_| ());
             }

@@ -35,7 +35,7 @@ impl Bench {
     }
 
     async fn message(&self) -> ScheduledMessage {
-        self.table.scheduled_message(ID).await.unwrap().unwrap()
+        self.table.scheduled_message(ID, now()).await.unwrap().unwrap()
     }
 
     async fn phone(&self) -> usize {
@@ -139,7 +139,7 @@ async fn one_that_this_version_cannot_read_is_kept_and_delays_no_other() {
     bench.stage.table.set("scheduled#s0", &newer).await;
     assert_eq!(run(&mut worker).await, json!({"scheduled": 1}));
     assert_eq!(bench.message().await.state, ScheduledState::Sent);
-    let unread = bench.table.scheduled_message("s0").await.unwrap_err();
+    let unread = bench.table.scheduled_message("s0", now()).await.unwrap_err();
     assert_eq!(unread.kind(), StoreErrorKind::Damaged);
     assert!(worker.logs().contains("s0"));
 }
@@ -202,7 +202,11 @@ async fn a_refused_one_fails_and_is_among_the_days_problems() {
     run(&mut worker).await;
     let failed = bench.message().await;
     assert_eq!((failed.state, failed.errcode), (ScheduledState::Failed, Some(43004)));
-    let problems = bench.table.page_of_problems(&beijing_day(now()), None).await.unwrap();
+    let problems = bench
+        .table
+        .page_of_problems(&beijing_day(now()), None, now())
+        .await
+        .unwrap();
     let [ProblemRecord::Scheduled(id, _)] = &problems.entries[..] else {
         panic!("{problems:?}");
     };

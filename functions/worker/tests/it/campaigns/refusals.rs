@@ -57,6 +57,34 @@ async fn when_the_first_fifty_are_refused_it_stops() {
     assert_eq!(bench.totals().await.refused, sends as u64);
 }
 
+/// A run on AWS ends after two minutes, in which a slow campaign gets fewer answers than count.
+#[tokio::test]
+async fn half_of_two_hundred_refusals_stop_it_however_many_runs_they_take() {
+    let bench = bench().await;
+    let openids = bench.stage.wechat.followers(320).await;
+    let wechat = &bench.stage.wechat;
+    wechat
+        .fault(SEND, &json!({"errcode": 43004, "after": 5, "times": 120}))
+        .await;
+    wechat
+        .fault(SEND, &json!({"errcode": 42001, "after": 5, "times": 1000}))
+        .await;
+    bench.started(Plan { pace: 100, ..plan() }, &openids).await;
+    let mut worker = start(&bench.stage).await;
+    run(&mut worker).await;
+    assert_eq!(bench.campaign().await.waiting_for, Some(WaitingFor::Token));
+    assert_eq!(bench.totals().await.refused, 120);
+
+    wechat.clear_faults().await;
+    wechat.fault(SEND, &json!({"errcode": 43004, "times": 1000})).await;
+    bench.end_wait().await;
+    bench.run_to_end(worker).await;
+    let campaign = bench.campaign().await;
+    assert_eq!(campaign.state, CampaignState::Stopped, "{campaign:?}");
+    let totals = bench.totals().await;
+    assert!((195..=215).contains(&totals.refused), "{totals:?}");
+}
+
 #[tokio::test]
 async fn a_whitelist_or_a_dead_token_is_waited_for_and_nobody_is_refused_for_it() {
     let waits = [(40164, WaitingFor::Whitelist), (42001, WaitingFor::Token)];
