@@ -194,18 +194,21 @@ async fn history(app: &App, request: &ApiRequest<'_>, openid: &str) -> Result<Me
 async fn problems(app: &App, request: &ApiRequest<'_>, day: &str) -> Result<MessagePage, Problem> {
     let table = &app.account.table;
     let after = request.cursor(|cursor| table.parse_cursor(List::Problems, cursor))?;
-    let page = table.page_of_problems(day, after.as_ref()).await?;
+    let page = table
+        .page_of_problems(day, after.as_ref(), app.account.clock.now())
+        .await?;
     let grants = request.caller().grants();
     let messages = page.entries.into_iter().filter_map(|problem| match problem {
         ProblemRecord::Message(msgid, record) => is_shown(request, &record).then(|| shown(msgid, record)),
         ProblemRecord::Scheduled(id, scheduled) => {
+            let touser = scheduled.openid().map(str::to_owned);
             let template_id = scheduled.message.template_id;
-            grants.allows_template(&template_id).then(|| Message {
+            grants.allows_template(&template_id).then_some(Message {
                 msgid: None,
                 scheduled: Some(id),
                 errcode: scheduled.errcode,
                 campaign: None,
-                touser: Some(scheduled.message.touser).filter(|openid| !openid.is_empty()),
+                touser,
                 template_id: Some(template_id),
                 status: MessageStatus::Failed,
                 sent_at: None,

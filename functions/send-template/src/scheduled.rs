@@ -215,8 +215,8 @@ async fn list(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, P
     let messages = shown.map(|(scheduled, found)| WaitingMessage {
         scheduled,
         send_at: found.send_at,
+        touser: found.openid().map(str::to_owned),
         key: found.key,
-        touser: openid(found.message.touser),
         template_id: found.message.template_id,
         user: found.user,
     });
@@ -227,14 +227,10 @@ async fn list(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, P
     Ok(response::json(200, &page))
 }
 
-/// The recipient's openid, if it is known already.
-fn openid(touser: String) -> Option<String> {
-    Some(touser).filter(|openid| !openid.is_empty())
-}
-
 /// Finds a scheduled message. One of a template that the caller may not use does not exist for the caller.
 async fn find(app: &App, request: &ApiRequest<'_>) -> Result<ScheduledMessage, Problem> {
-    let found = app.account.table.scheduled_message(request.parameter("id")).await?;
+    let (id, now) = (request.parameter("id"), app.account.clock.now());
+    let found = app.account.table.scheduled_message(id, now).await?;
     let grants = request.caller().grants();
     found
         .filter(|found| grants.allows_template(&found.message.template_id))
@@ -248,7 +244,7 @@ async fn get(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Pr
         scheduled: request.parameter("id").to_owned(),
         state: found.state,
         send_at: found.send_at,
-        touser: openid(found.message.touser),
+        touser: found.openid().map(str::to_owned),
         user: found.user,
         msgid: found.msgid,
         errcode: found.errcode,

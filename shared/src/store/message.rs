@@ -49,6 +49,14 @@ impl From<DeliveryStatus> for MessageStatus {
     }
 }
 
+impl MessageStatus {
+    /// Whether the message did not arrive.
+    #[must_use]
+    pub const fn is_problem(self) -> bool {
+        matches!(self, Self::Blocked | Self::Failed)
+    }
+}
+
 names!(MessageStatus {
     Sent = "sent",
     Delivered = "delivered",
@@ -246,7 +254,7 @@ impl Table {
     pub async fn record_receipt(&self, receipt: Receipt<'_>) -> Result<Recorded, StoreError> {
         let pk = self.message_pk(receipt.msgid);
         let recorded = self.write_receipt(&pk, receipt).await?;
-        if recorded.is_recorded() && matches!(receipt.status, MessageStatus::Blocked | MessageStatus::Failed) {
+        if recorded.is_recorded() && receipt.status.is_problem() {
             self.note_problem(&pk, receipt.at).await?;
         }
         Ok(recorded)

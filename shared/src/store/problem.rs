@@ -11,6 +11,7 @@ use futures_util::future::try_join_all;
 use super::{
     MessageRecord, ScheduledMessage, ScheduledState,
     index::{Cursor, Page, limit_of},
+    is_kept,
 };
 use super::{StoreError, Table, index::indexed, message::KEPT_FOR, number, written_if};
 use crate::{clock::beijing_day, digest};
@@ -60,11 +61,17 @@ impl Table {
 
 #[cfg(feature = "client")]
 impl Table {
-    /// Returns a page of the problems of a day in Beijing (`YYYY-MM-DD`), the newest first.
+    /// Returns a page of the problems of a day in Beijing (`YYYY-MM-DD`) that are kept at `now` (epoch seconds), the newest
+    /// first.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be read.
-    pub async fn page_of_problems(&self, day: &str, after: Option<&Cursor>) -> Result<Page<ProblemRecord>, StoreError> {
+    pub async fn page_of_problems(
+        &self,
+        day: &str,
+        after: Option<&Cursor>,
+        now: i64,
+    ) -> Result<Page<ProblemRecord>, StoreError> {
         let mut found: Vec<Cursor> = Vec::new();
         let mut has_more = false;
         let shards = (0..SHARDS).map(|shard| {
@@ -83,12 +90,12 @@ impl Table {
         found.truncate(PROBLEMS_PAGE);
         let next = found.last().filter(|_| has_more).cloned();
         Ok(Page {
-            entries: self.read_problems(&found).await?,
+            entries: self.read_problems(&found, now).await?,
             next,
         })
     }
 
-    async fn read_problems(&self, places: &[Cursor]) -> Result<Vec<ProblemRecord>, StoreError> {
+    async fn read_problems(&self, places: &[Cursor], now: i64) -> Result<Vec<ProblemRecord>, StoreError> {
         let prefix = self.problem_pk("");
         let pks: Vec<String> = places
             .iter()
@@ -97,9 +104,11 @@ impl Table {
         let items = self.read_batch(pks.clone()).await?;
         let (messages, scheduled) = (self.message_pk(""), self.scheduled_pk(""));
         let problems = pks.iter().filter_map(|pk| {
-            let item = items.get(pk)?;
+            let item = items.get(pk).filter(|item| is_kept(item, now))?;
             match (pk.strip_prefix(&messages), pk.strip_prefix(&scheduled)) {
+                // A second receipt notes a problem too, and the first one counts.
                 (Some(msgid), _) => MessageRecord::from_attributes(item)
+                    .filter(|message| message.status.is_problem())
                     .map(|message| ProblemRecord::Message(msgid.to_owned(), message)),
                 // The problem is noted before the message's end is written, and that write may have failed.
                 (_, Some(id)) => ScheduledMessage::from_attributes(item)

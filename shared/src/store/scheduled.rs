@@ -13,7 +13,7 @@ use super::{
     claim::{FREE, MINE},
     get_number, get_text,
     index::{Cursor, Page, indexed},
-    number, text, written_if,
+    is_kept, number, text, written_if,
 };
 use crate::{api::TemplateMessage, campaign::Recipient, json, names::names};
 
@@ -124,11 +124,17 @@ impl ScheduledMessage {
         })
     }
 
+    /// The recipient's openid, if it is known already.
+    #[must_use]
+    pub fn openid(&self) -> Option<&str> {
+        Some(&*self.message.touser).filter(|openid| !openid.is_empty())
+    }
+
     /// The recipient, as an entry of an audience.
     #[must_use]
     pub fn recipient(&self) -> Recipient {
         Recipient {
-            openid: Some(self.message.touser.clone()).filter(|openid| !openid.is_empty()),
+            openid: self.openid().map(str::to_owned),
             user: self.user.clone(),
             ..Recipient::default()
         }
@@ -162,16 +168,19 @@ impl Table {
         )? {
             return Ok(None);
         }
-        self.scheduled_message(id).await
+        let item = self.read(&pk, true).await?;
+        item.map(|item| ScheduledMessage::stored("GetItem", id, &item))
+            .transpose()
     }
 
-    /// Returns a scheduled message, read consistently.
+    /// Returns a scheduled message that is kept at `now` (epoch seconds), read consistently.
     ///
     /// # Errors
     /// [`StoreError`] when the table cannot be read.
-    pub async fn scheduled_message(&self, id: &str) -> Result<Option<ScheduledMessage>, StoreError> {
+    pub async fn scheduled_message(&self, id: &str, now: i64) -> Result<Option<ScheduledMessage>, StoreError> {
         let item = self.read(&self.scheduled_pk(id), true).await?;
-        item.map(|item| ScheduledMessage::stored("GetItem", id, &item))
+        let kept = item.filter(|item| is_kept(item, now));
+        kept.map(|item| ScheduledMessage::stored("GetItem", id, &item))
             .transpose()
     }
 
@@ -241,7 +250,7 @@ impl Table {
             (":now", number(now)),
             (":until", number(until)),
         ];
-        let condition = format!("#state = :waiting AND isk <= :now AND ({FREE} OR {MINE})");
+        let condition = format!("#state = :waiting AND isk <= :now AND ({FREE})");
         let pk = self.scheduled_pk(id);
         let update = self.update(
             &pk,
@@ -249,14 +258,13 @@ impl Table {
             Some(&condition),
             values,
         );
-        match self.claim(&pk, update).await? {
-            Ok(item) => ScheduledMessage::stored("UpdateItem", id, &item).map(Some),
+        let item = match self.claim(&pk, update).await? {
+            Ok(item) => item,
             // The SDK retried the write, because its answer was lost.
-            Err(item) if get_text(&item, "owner") == Some(owner) => {
-                ScheduledMessage::stored("UpdateItem", id, &item).map(Some)
-            }
-            Err(_) => Ok(None),
-        }
+            Err(item) if get_text(&item, "owner") == Some(owner) => item,
+            Err(_) => return Ok(None),
+        };
+        ScheduledMessage::stored("UpdateItem", id, &item).map(Some)
     }
 
     /// Notes that the run `owner` is about to ask WeChat at `now`, for the first time, for a message to a user whose openid

@@ -386,11 +386,20 @@ async fn a_problem_is_listed_on_its_day_once() {
         .record_receipt(receipt("3", MessageStatus::Blocked, next_day))
         .await
         .unwrap();
-    let page = table.page_of_problems(&beijing_day(NOW), None).await.unwrap();
+    // The first receipt counts.
+    table
+        .record_receipt(receipt("2", MessageStatus::Failed, NOW + 1))
+        .await
+        .unwrap();
+    let page = table.page_of_problems(&beijing_day(NOW), None, NOW).await.unwrap();
     let [ProblemRecord::Message(msgid, record)] = &page.entries[..] else {
         panic!("{page:?}")
     };
     assert_eq!((msgid.as_str(), record.status), ("1", MessageStatus::Failed));
+    // DynamoDB deletes late.
+    let later = NOW + 31 * 24 * 3600;
+    let page = table.page_of_problems(&beijing_day(NOW), None, later).await.unwrap();
+    assert_eq!(page.entries, []);
 }
 
 fn scheduled() -> ScheduledMessage {
@@ -446,7 +455,7 @@ async fn a_scheduled_message_is_claimed_by_one_run_when_it_is_due() {
         errcode: Some(45009),
     };
     table.finish_scheduled("s", owner, again, NOW + 61).await.unwrap();
-    let waits = table.scheduled_message("s").await.unwrap().unwrap();
+    let waits = table.scheduled_message("s", NOW).await.unwrap().unwrap();
     assert_eq!(
         (waits.state, waits.errcode, waits.asked_at),
         (ScheduledState::Waiting, Some(45009), None)
@@ -463,10 +472,16 @@ async fn a_scheduled_message_is_claimed_by_one_run_when_it_is_due() {
         msgid: "7",
     };
     table.finish_scheduled("s", "later", sent, NOW + 121).await.unwrap();
-    let done = table.scheduled_message("s").await.unwrap().unwrap();
+    let done = table.scheduled_message("s", NOW).await.unwrap().unwrap();
     assert_eq!(
         (done.state, done.msgid.as_deref(), done.errcode),
         (ScheduledState::Sent, Some("7"), None)
+    );
+    let late = NOW + 31 * 24 * 3600;
+    assert_eq!(
+        table.scheduled_message("s", late).await.unwrap(),
+        None,
+        "DynamoDB deletes late"
     );
     assert!(table.due_scheduled(NOW + 999, None).await.unwrap().entries.is_empty());
 }
