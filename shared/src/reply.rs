@@ -1,4 +1,4 @@
-//! Replies: the seven types as data, the XML of a passive reply (被动回复), and the customer-service messages (客服消息) of one
+//! Replies: the eight types as data, the XML of a passive reply (被动回复), and the customer-service messages (客服消息) of one
 //! that is sent later.
 //!
 //! See [WeChat Docs/被动回复用户消息](https://developers.weixin.qq.com/doc/offiaccount/Message_Management/Passive_user_reply_message.html).
@@ -75,6 +75,8 @@ pub enum Reply {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         kf_account: Option<String>,
     },
+    /// Hands the message over to WeChat's own AI (智能回复), where the account has it.
+    TransferBizAiIvr {},
 }
 
 /// One card of a news reply.
@@ -127,8 +129,8 @@ impl Reply {
     }
 
     /// This reply as customer-service messages in WeChat's JSON, without their recipient: one, or for a text longer than
-    /// [`TEXT_LIMIT`] several. Keeps only the first of several articles: WeChat refuses more. Empty for a hand-over to an
-    /// agent, which is not a message.
+    /// [`TEXT_LIMIT`] several. Keeps only the first of several articles: WeChat refuses more. Empty for a hand-over, which is
+    /// not a message.
     /// See [WeChat Docs/发送客服消息](https://developers.weixin.qq.com/doc/service/api/customer/message/api_sendcustommessage).
     #[must_use]
     pub fn to_custom(&self) -> Vec<Map<String, Value>> {
@@ -170,7 +172,7 @@ impl Reply {
                 });
                 json!({"articles": shown.collect::<Vec<_>>()})
             }
-            Self::TransferCustomerService { .. } => return Vec::new(),
+            Self::TransferCustomerService { .. } | Self::TransferBizAiIvr {} => return Vec::new(),
         };
         vec![custom(self.msg_type(), without_nulls(content))]
     }
@@ -184,6 +186,7 @@ impl Reply {
             Self::Music { .. } => "music",
             Self::News { .. } => "news",
             Self::TransferCustomerService { .. } => "transfer_customer_service",
+            Self::TransferBizAiIvr {} => "transfer_biz_ai_ivr",
         }
     }
 
@@ -227,6 +230,7 @@ impl Reply {
                     xml.parent("TransInfo", |xml| write_given(xml, "KfAccount", kf_account));
                 }
             }
+            Self::TransferBizAiIvr {} => {}
         }
     }
 }
@@ -352,6 +356,10 @@ mod tests {
                 json!({"type": "transfer_customer_service", "kf_account": ""}),
                 "<MsgType><![CDATA[transfer_customer_service]]></MsgType>",
             ),
+            (
+                json!({"type": "transfer_biz_ai_ivr"}),
+                "<MsgType><![CDATA[transfer_biz_ai_ivr]]></MsgType>",
+            ),
         ] {
             assert_eq!(content(reply), expected);
         }
@@ -369,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn every_type_but_one_is_a_customer_service_message_too() {
+    fn every_type_but_the_hand_overs_is_a_customer_service_message_too() {
         for (reply, expected) in [
             (
                 json!({"type": "text", "content": "你\r\n好\u{1}"}),
@@ -398,6 +406,7 @@ mod tests {
                 json!([{"msgtype": "news", "news": {"articles": [{"title": "1", "picurl": "https://e/p"}]}}]),
             ),
             (json!({"type": "transfer_customer_service"}), json!([])),
+            (json!({"type": "transfer_biz_ai_ivr"}), json!([])),
         ] {
             let reply: Reply = serde_json::from_value(reply).unwrap();
             assert_eq!(json!(reply.to_custom()), expected);

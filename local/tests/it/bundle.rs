@@ -445,6 +445,7 @@ async fn the_platform_takes_every_type_of_reply_with_the_least_of_its_members() 
         json!({"type": "music", "thumb_media_id": "m"}),
         json!({"type": "news", "articles": [{"title": "t"}]}),
         json!({"type": "transfer_customer_service"}),
+        json!({"type": "transfer_biz_ai_ivr"}),
     ] {
         let rules = json!({ "default": reply });
         assert_eq!(bundle.api(Method::PUT, "/api/replies", &rules).await.status, 200);

@@ -16,8 +16,8 @@ use crate::{
 
 /// How a keyword rule compares a text.
 const MATCHES: [&str; 4] = ["exact", "prefix", "contains", "regex"];
-/// The types of a reply.
-const REPLIES: [&str; 7] = [
+/// The types of a reply. The last two hand the user over, which is not a message.
+const REPLIES: [&str; 8] = [
     "text",
     "image",
     "voice",
@@ -25,7 +25,9 @@ const REPLIES: [&str; 7] = [
     "music",
     "news",
     "transfer_customer_service",
+    "transfer_biz_ai_ivr",
 ];
+const HAND_OVERS: usize = 2;
 
 /// The most replies in `then`.
 const THEN_LIMIT: usize = 2;
@@ -312,8 +314,8 @@ impl RulesReader {
     fn single_reply(&mut self, place: Place<'_>, value: &Value) -> Option<Reply> {
         let before = self.json.count();
         let reply = &self.json.object(place, value)?;
-        // The last type hands the user over to an agent, which is not a message.
-        let types = &REPLIES[..REPLIES.len() - usize::from(self.is_further)];
+        let left_out = if self.is_further { HAND_OVERS } else { 0 };
+        let types = &REPLIES[..REPLIES.len() - left_out];
         match self.json.one_of(reply, "type", types)? {
             "text" => self.text(reply),
             "image" | "voice" => self.texts(reply, &["media_id"], &[]),
@@ -326,7 +328,8 @@ impl RulesReader {
                 }
             }
             "news" => self.articles(reply),
-            _ => self.texts(reply, &[], &["kf_account"]),
+            "transfer_customer_service" => self.texts(reply, &[], &["kf_account"]),
+            _ => self.texts(reply, &[], &[]),
         }
         if self.json.count() > before {
             return None;
@@ -538,6 +541,7 @@ mod tests {
                 json!(["x", {"type": "transfer_customer_service"}]),
                 &["/scans/1/then/0", "/scans/1/then/1/type"],
             ),
+            (json!([{"type": "transfer_biz_ai_ivr"}]), &["/scans/1/then/0/type"]),
             (
                 json!([{"type": "text", "content": "x", "then": [text(1)]}]),
                 &["/scans/1/then/0/then"],

@@ -14,7 +14,7 @@ use serde::Serialize;
 pub use self::document::{RuleReply, RulesError, parse_reply};
 use self::{document::RulesDocument, matcher::KeywordMatcher};
 use crate::{
-    message::{Callback, Content, Event, MessageKind, is_binding_id},
+    message::{Callback, Content, Event, MessageKind, ScanCode, is_binding_id},
     reply::Reply,
     validate::escape_pointer,
 };
@@ -74,7 +74,9 @@ impl<'a> Question<'a> {
             },
             Content::Event(Event::Subscribe { scene, .. }) => Some(Self::Subscribe(scene.as_deref())),
             Content::Event(Event::Scan { scene, .. }) => Some(Self::Scan(scene)),
-            Content::Event(Event::Click { key, .. }) => Some(Self::Click(key)),
+            Content::Event(Event::Click { key } | Event::ScanCodeWaitMsg(ScanCode { key, .. })) => {
+                Some(Self::Click(key))
+            }
             _ => None,
         }
     }
@@ -534,6 +536,9 @@ mod tests {
             None,
             "the default answers messages, not events"
         );
+        // The phone shows that it waits for a message.
+        let scanned = "<MsgType>event</MsgType><Event>scancode_waitmsg</Event><EventKey>a/b</EventKey>";
+        assert_eq!(replied(&rules, scanned).unwrap(), "click");
         assert_eq!(
             replied(&rules, "<MsgType>image</MsgType><MediaId>m</MediaId>").unwrap(),
             "default"
