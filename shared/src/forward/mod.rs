@@ -43,8 +43,22 @@ impl Forward {
     }
 }
 
-/// Whether WeChat shows a reply to `callback`. It shows none to reports, to events that end a conversation or belong to customer
-/// service, and to those that a phone sends by itself.
+/// How the names of events begin that WeChat shows no reply to: reports, and what happens to the account itself.
+const UNANSWERABLE: [&str; 10] = [
+    "kf_",
+    "view_miniprogram",
+    "subscribe_msg_sent_event",
+    "subscribe_msg_change_event",
+    "user_info_modified",
+    "user_authorization_",
+    "qualification_verify_",
+    "naming_verify_",
+    "annual_renew",
+    "verify_expired",
+];
+
+/// Whether WeChat shows a reply to `callback`. It shows none to reports, to events about the account, that end a conversation or
+/// belong to customer service, and to those that a phone sends by itself.
 #[must_use]
 pub fn can_be_answered(callback: &Callback) -> bool {
     let has_addresses = !callback.from.is_empty() && !callback.to.is_empty();
@@ -54,7 +68,8 @@ pub fn can_be_answered(callback: &Callback) -> bool {
         | Content::ThirdPartyPlatform { .. } => false,
         Content::Event(_) => {
             let name = callback.event_name().unwrap_or_default().to_ascii_lowercase();
-            !name.ends_with("jobfinish") && !name.starts_with("kf_") && name != "view_miniprogram"
+            let is_about = |prefix| name.starts_with(prefix);
+            !UNANSWERABLE.into_iter().any(is_about) && !name.ends_with("jobfinish")
         }
     };
     has_addresses && is_answerable
@@ -111,6 +126,21 @@ mod tests {
             ("<MsgType>event</MsgType><Event>MASSSENDJOBFINISH</Event>", false),
             ("<MsgType>event</MsgType><Event>PUBLISHJOBFINISH</Event>", false),
             ("<MsgType>event</MsgType><Event>kf_create_session</Event>", false),
+            ("<MsgType>event</MsgType><Event>subscribe_msg_popup_event</Event>", true),
+            ("<MsgType>event</MsgType><Event>subscribe_msg_sent_event</Event>", false),
+            (
+                "<MsgType>event</MsgType><Event>subscribe_msg_change_event</Event>",
+                false,
+            ),
+            (
+                "<MsgType>event</MsgType><Event>user_authorization_revoke</Event>",
+                false,
+            ),
+            (
+                "<MsgType>event</MsgType><Event>qualification_verify_success</Event>",
+                false,
+            ),
+            ("<MsgType>event</MsgType><Event>annual_renew</Event>", false),
             ("<InfoType>component_verify_ticket</InfoType>", false),
         ] {
             assert_eq!(can_be_answered(&callback(fields)), expected, "{fields}");
