@@ -52,7 +52,7 @@ pub(super) fn add(platform: &mut Platform, call: &Call<'_>) -> Result<Value, Api
 }
 
 pub(super) fn delete(platform: &mut Platform, call: &Call<'_>) -> Result<Value, ApiError> {
-    let id = call.text("menuid")?;
+    let id = call.text_or_number("menuid")?;
     let menus = &mut menu(platform)?.conditional;
     let before = menus.len();
     menus.retain(|menu| menu.id.to_string() != id);

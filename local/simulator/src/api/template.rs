@@ -55,7 +55,9 @@ pub(super) fn send(platform: &mut Platform, call: &Call<'_>) -> Result<Value, Ap
             }
             None => None,
         },
-        _ => return Err(ApiError::of(43004)),
+        Some(_) => return Err(ApiError::of(43004)),
+        // Of another account.
+        None => return Err(ApiError::of(40003)),
     };
     let program = message.miniprogram.as_ref();
     if program.is_some_and(|program| !is_app_id(&program.appid)) {

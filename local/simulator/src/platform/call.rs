@@ -60,6 +60,14 @@ impl Call<'_> {
         }
     }
 
+    /// The same, where the platform takes a number too.
+    pub(crate) fn text_or_number(&self, name: &str) -> Result<String, ApiError> {
+        match self.json::<Map<String, Value>>()?.get(name) {
+            Some(Value::Number(number)) => Ok(number.to_string()),
+            _ => self.text(name),
+        }
+    }
+
     /// Whether the body writes a non-ASCII character as `\uXXXX`, which the platform refuses or shows undecoded.
     pub(crate) fn escapes_text(&self) -> bool {
         let mut rest = self.body;

@@ -55,15 +55,14 @@ impl ConditionalMenu {
 
     /// Whether every condition that is not empty holds. Of several tags on a user the last one counts.
     fn matches(&self, user: &User) -> bool {
+        // SDKs send numbers and texts.
+        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         self.matchrule
             .iter()
             .filter(|(_, value)| *value != "")
             .all(|(name, value)| match &**name {
-                "client_platform_type" => *value == json!(user.client),
-                "tag_id" => value
-                    .as_str()
-                    .and_then(|id| id.parse().ok())
-                    .is_some_and(|id: u32| user.tags.last() == Some(&id)),
+                "client_platform_type" => json!(text(value)) == json!(user.client),
+                "tag_id" => user.tags.last().is_some_and(|tag| text(value) == tag.to_string()),
                 _ => false,
             })
     }

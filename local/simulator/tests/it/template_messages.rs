@@ -88,7 +88,7 @@ async fn wrong_arguments_have_their_errcodes() {
     let stage = Stage::new(Mode::Safe).await;
     for (changes, expected) in [
         (json!({"touser": "OPENID"}), 40003),
-        (json!({"touser": "odhkKxxxxxxxxxxxxxxxxxxxxxxx"}), 43004),
+        (json!({"touser": "odhkKxxxxxxxxxxxxxxxxxxxxxxx"}), 40003),
         (json!({"template_id": "unknown"}), 40037),
         (json!({"data": {}}), 47003),
         (json!({"data": {"thing1": "项目审核"}}), 47001),

@@ -161,7 +161,8 @@ async fn users_see_the_menu_that_matches_them() {
     assert_eq!(stage.errcode("/cgi-bin/menu/create", default).await, 0);
     let mut ids = Vec::new();
     for (name, rule) in [
-        ("会员", json!({"tag_id": "100"})),
+        // SDKs send numbers and texts.
+        ("会员", json!({"tag_id": 100})),
         ("安卓", json!({"client_platform_type": "2"})),
         ("安卓会员", json!({"tag_id": "101", "client_platform_type": "2"})),
     ] {
@@ -192,6 +193,10 @@ async fn users_see_the_menu_that_matches_them() {
     stage.post("/sim/view", view).await;
     let event = stage.open(stage.receiver.pushed().last().unwrap());
     assert_eq!(event.text_of("MenuId"), ids[0]);
+    let delete = "/cgi-bin/menu/delconditional";
+    let number: u64 = ids[0].parse().unwrap();
+    assert_eq!(stage.errcode(delete, json!({"menuid": number})).await, 0);
+    assert_eq!(stage.errcode(delete, json!({"menuid": ids[1]})).await, 0);
 }
 
 #[tokio::test]
