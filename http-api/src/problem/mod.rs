@@ -59,7 +59,6 @@ const SET_UP: Kind = kind!(503, "set-up", "Set-up at fault / 配置有误");
 const TIMEOUT: Kind = kind!(504, "timeout", "No answer in time / 上游超时");
 const NOT_SENT: Kind = kind!(504, "not-sent", "Not sent / 未发送");
 const MAY_HAVE_BEEN_SENT: Kind = kind!(504, "may-have-been-sent", "May have been sent / 可能已发送");
-const OUTCOME_UNKNOWN: Kind = kind!(504, "outcome-unknown", "Outcome unknown / 结果未知");
 
 /// A failure of the API.
 #[derive(Clone, Debug, Serialize)]
@@ -387,7 +386,7 @@ impl Problem {
                       retry it without the risk of a second message / 该幂等键的上一次请求结果未知，且已超过微信的去重时限";
         let hint = "Ask the recipient, then send with a new Idempotency-Key if no message arrived. \
                     / 请先确认用户是否已收到，未收到再换新的 Idempotency-Key 重发。";
-        Self::new(OUTCOME_UNKNOWN, detail)
+        Self::new(MAY_HAVE_BEEN_SENT, detail)
             .of_message(client_msg_id)
             .with_hint(hint)
     }

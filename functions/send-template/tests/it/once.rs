@@ -105,7 +105,7 @@ async fn a_claim_left_ten_minutes_ago_stays_unknown_and_is_not_sent_again() {
     let function = &mut stage.function(BINARY).await;
     for _ in 0..2 {
         let answer = function.send(&event).await;
-        assert_eq!((answer.status, answer.kind()), (504, "outcome-unknown"));
+        assert_eq!((answer.status, answer.kind()), (504, "may-have-been-sent"));
         assert!(answer.body["hint"].is_string());
     }
     assert_eq!(stage.wechat.calls(SEND).await, 1);
@@ -173,7 +173,7 @@ async fn a_refused_repeat_does_not_make_an_unknown_message_unsent() {
     assert_eq!((refused.status, refused.kind()), (504, "may-have-been-sent"));
     stage.table.age_send("order-1", TEN_MINUTES).await;
     let answer = send_with_key(function, &message(), "order-1").await;
-    assert_eq!((answer.status, answer.kind()), (504, "outcome-unknown"));
+    assert_eq!((answer.status, answer.kind()), (504, "may-have-been-sent"));
     assert_eq!(stage.wechat.phone(FOLLOWER).await.len(), 1);
 }
 
@@ -194,7 +194,7 @@ async fn of_several_recipients_what_is_known_stays_known() {
         if before["msgid"].is_string() {
             assert_eq!(before, now);
         } else {
-            assert_eq!(now["type"], "urn:wechat-bundle:outcome-unknown");
+            assert_eq!(now["type"], "urn:wechat-bundle:may-have-been-sent");
             assert_eq!(
                 (&now["may_have_been_sent"], &now["client_msg_id"]),
                 (&json!(true), &before["client_msg_id"])

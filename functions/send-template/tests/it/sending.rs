@@ -105,7 +105,7 @@ async fn several_recipients_are_told_apart_and_each_gets_one_message() {
     assert_ne!(results[0]["msgid"], results[2]["msgid"]);
     assert_eq!(
         (&results[1]["errcode"], &results[1]["status"]),
-        (&json!(43004), &json!(400))
+        (&json!(40003), &json!(400))
     );
     assert!(results[1]["hint"].is_string() && results[1]["msgid"].is_null());
     assert_eq!(

@@ -308,7 +308,7 @@ async fn a_send_unknown_for_too_long_is_repeated_to_neither_openid() {
     stage.table.bind("u-1", &other).await;
     let calls = stage.wechat.calls(SEND).await;
     let answer = send_with_key(function, &to_user("u-1"), "order-1").await;
-    assert_eq!((answer.status, answer.kind()), (504, "outcome-unknown"));
+    assert_eq!((answer.status, answer.kind()), (504, "may-have-been-sent"));
     assert_eq!(recipient(&answer.body), ("u-1", Some(FOLLOWER)));
     assert_eq!(stage.wechat.calls(SEND).await, calls);
 }
@@ -354,12 +354,12 @@ async fn a_repeat_to_the_openid_of_the_answer_with_its_client_msg_id_sends_nothi
 #[tokio::test]
 async fn who_wechat_says_does_not_follow_is_known_to_have_unfollowed() {
     let (stage, other) = stage_with_a_user().await;
-    let stranger = "odhkKxxxxxxxxxxxxxxxxxxxxxxx";
+    let unbound = stage.wechat.follower().await;
     stage.table.bind("u-2", &other).await;
     let function = &mut stage.function(BINARY).await;
     let mut to_other = message();
-    to_other["touser"] = json!([other, stranger]);
-    for openid in [FOLLOWER, other.as_str()] {
+    to_other["touser"] = json!([other, unbound]);
+    for openid in [FOLLOWER, &other, &unbound] {
         stage.wechat.control("unfollow", &json!({"openid": openid})).await;
     }
     for body in [to_user("u-1"), to_other] {
@@ -373,7 +373,7 @@ async fn who_wechat_says_does_not_follow_is_known_to_have_unfollowed() {
     for item in ["user#u-1", "user#u-2"] {
         assert_eq!(stage.table.item(item).await["followed"], json!(false), "{item}");
     }
-    assert!(stage.table.item(&format!("openid#{stranger}")).await.is_null());
+    assert!(stage.table.item(&format!("openid#{unbound}")).await.is_null());
     let answer = send(function, &to_users(&["u-1", "u-2"])).await;
     assert_eq!((answer.status, answer.kind()), (400, "not-a-follower"));
     assert_eq!(stage.wechat.calls(SEND).await, calls);
