@@ -260,7 +260,10 @@ impl Keys {
         let (store, id) = (Arc::clone(&self.store), key.id.clone());
         Some(InFlight::begin(async move {
             if let Err(problem) = store.note_use(&id, &today).await {
-                tracing::warn!(error = problem.detail(), "the use of an API key could not be noted");
+                tracing::warn!(
+                    error = problem.detail(),
+                    "the use of an API key could not be noted / API 密钥的使用未能记录"
+                );
             }
         }))
     }

@@ -247,7 +247,7 @@ fn of_path<'t, 'p, A>(
         let path = if ends_in_parameter {
             path
         } else {
-            path.trim_end_matches('/')
+            path.strip_suffix('/').unwrap_or(path)
         };
         Some((route, parameters(route.path, path)?))
     })

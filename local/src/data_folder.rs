@@ -25,7 +25,7 @@ pub enum DataError {
         source: io::Error,
     },
     /// The folder holds no table.
-    #[error("there is no data in {folder} / 该目录没有数据")]
+    #[error("there is no data in {folder} / 目录 {folder} 中没有数据")]
     NoData {
         /// The folder.
         folder: PathBuf,

@@ -79,7 +79,7 @@ pub enum LocalError {
     /// `--listen` names an address outside loopback for a simulated run.
     #[error(
         "the simulator is for development: it serves on loopback only (--listen {0} needs --wechat) \
-         / 模拟器仅供开发使用，只监听本机地址；--listen {0} 需要与 --wechat 一起使用"
+         / 模拟器仅供开发使用，只监听回环地址；--listen {0} 需要与 --wechat 一起使用"
     )]
     SimulatorElsewhere(IpAddr),
     /// `--listen` names an address outside loopback for a real account, and `API_KEYS` is not set.

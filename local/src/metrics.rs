@@ -97,7 +97,7 @@ impl Metrics {
     pub(crate) fn text(&self) -> Vec<u8> {
         let mut text = Vec::new();
         if let Err(error) = TextEncoder::new().encode(&self.0.registry.gather(), &mut text) {
-            tracing::warn!(%error, "metrics cannot be written");
+            tracing::warn!(%error, "metrics cannot be written / 指标无法输出");
         }
         text
     }

@@ -29,7 +29,8 @@ Environment with --wechat / 使用 --wechat 时读取的环境变量:
                                     still accepted while rotating / 轮换期间仍接受
   WECHAT_MAX_CLOCK_SKEW             seconds, default 600 / 允许的时间偏差（秒）
   PUBLIC_URL, LOGIN_HOSTS, JSSDK_HOSTS, WECHAT_DOMAIN_CHECK
-                                    links, web login and the JS-SDK, see docs/users.md / 绑定链接、网页登录与 JS-SDK
+                                    links, web login and the JS-SDK, see docs/users.md
+                                    / 绑定链接、网页登录与 JS-SDK，见 docs/users.zh-CN.md
   WECHAT_TOKEN_API                  stable (default) or token / 获取 access_token 的接口
   HTTPS_PROXY                       a proxy for the calls to WeChat / 调用微信接口的代理
   WECHAT_SECRET_ID                  an AWS secret with any of the above / 保存以上变量的 AWS 密钥
@@ -55,7 +56,7 @@ pub struct Options {
     /// The port; the simulator takes the next one. 0 is any free port. / 监听端口，模拟器使用其后一个端口；0 为任意空闲端口
     #[arg(long, default_value_t = 8000, global = true)]
     pub port: u16,
-    /// The address to listen on. Any other than loopback needs --wechat and API_KEYS. / 监听地址；非本机地址需要 --wechat 与 API_KEYS
+    /// The address to listen on. Any other than loopback needs --wechat and API_KEYS. / 监听地址；非回环地址需要 --wechat 与 API_KEYS
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1", global = true)]
     pub listen: IpAddr,
     /// Keeps the store in this folder; without it nothing is kept. / 数据目录，不指定则不保存数据

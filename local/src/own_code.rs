@@ -1,17 +1,24 @@
 //! The way to the team's own code in a simulated run, with a switch: while own code is down, connections to it are cut, as if its
 //! server had died.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
     sync::watch,
+    time::sleep,
 };
 use url::Url;
 use wechat::config::ForwardUrl;
 
 use crate::account::Configs;
+
+/// The pause after a connection that could not be accepted, such as for want of file descriptors.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// The team's own code, as the console shows it.
 #[derive(Debug)]
@@ -83,7 +90,15 @@ fn relay_url(own_code: &Url, relay: SocketAddr) -> Option<ForwardUrl> {
 }
 
 async fn accept(listener: TcpListener, target: (String, u16), is_down: watch::Sender<bool>) {
-    while let Ok((mut stream, _)) = listener.accept().await {
+    loop {
+        let mut stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "a connection to own code was not accepted / 未能接受到自有服务的连接");
+                sleep(PAUSE).await;
+                continue;
+            }
+        };
         let (target, mut is_down) = (target.clone(), is_down.subscribe());
         tokio::spawn(async move {
             let relayed = async {

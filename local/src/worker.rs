@@ -61,7 +61,7 @@ impl InProcessWorker {
             let worker = Arc::clone(&self.worker);
             runs.spawn(async move {
                 if let Err(error) = worker.run(&json!({"action": "run"}), Deadline::NONE).await {
-                    tracing::error!(%error, "the run failed");
+                    tracing::error!(%error, "the run failed / 本次运行失败");
                 }
             });
         }

@@ -121,7 +121,7 @@ impl Shared {
         };
         let now = now.div_euclid(1000);
         if let Err(error) = self.table.add_counts(self.kind, &beijing_day(now), &waiting, now).await {
-            tracing::warn!(%error, kind = self.kind.as_str(), "something could not be counted");
+            tracing::warn!(%error, kind = self.kind.as_str(), "something could not be counted / 未能计数");
         }
     }
 }

@@ -244,7 +244,7 @@ impl<S: State> Shared<S> {
     async fn make(&self, read: Result<String, SecretError>, begun_at: i64) {
         let previous = self.lock(|state| state.app.clone());
         if let (Err(error), Some(_)) = (&read, &previous) {
-            tracing::warn!(%error, "the secret cannot be read: using the last known values");
+            tracing::warn!(%error, "the secret cannot be read: using the last known values / 无法读取密钥，继续使用上一次的值");
             return;
         }
         let environment = self
@@ -263,9 +263,9 @@ impl<S: State> Shared<S> {
             None if previous.is_some() => tracing::info!("using the new values of the secret"),
             None => {}
             Some(error) if self.current().is_ok() => {
-                tracing::error!(%error, "the new values of the secret are invalid: using the last valid ones");
+                tracing::error!(%error, "the new values of the secret are invalid: using the last valid ones / 密钥的新值无效，继续使用上一次的有效值");
             }
-            Some(error) => tracing::error!(%error, "no request can be served"),
+            Some(error) => tracing::error!(%error, "no request can be served / 无法处理任何请求"),
         }
     }
 
@@ -292,6 +292,8 @@ impl<S: State> fmt::Debug for Live<S> {
 
 async fn warm<S: State>(app: &S, spent: Duration) {
     if tokio::time::timeout(WARM_BUDGET, app.warm(spent)).await.is_err() {
-        tracing::warn!("the warm-up did not end in time: the first request takes longer");
+        tracing::warn!(
+            "the warm-up did not end in time: the first request takes longer / 预热未能及时完成，首个请求会较慢"
+        );
     }
 }

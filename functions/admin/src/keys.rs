@@ -12,7 +12,7 @@ use wechat::{
     api_key::{ApiKey, Grants, KEY_PREFIX},
     digest::sha256_hex,
     random,
-    relay::path::is_segment,
+    relay::path::leads_to_any,
     store::{CreatedKey, KEYS_LIMIT},
     validate::{Fault, Object, Place, Reader},
 };
@@ -287,15 +287,12 @@ fn read_limit(
 
 /// Checks that the relay can serve `path` or something below it: any other path would allow nothing.
 fn is_path(reader: &mut Reader, place: &Place<'_>, path: &str) -> bool {
-    let segments = path
-        .strip_prefix('/')
-        .and_then(|rest| rest.strip_suffix('/').or(Some(rest)));
-    let is_path = path == "/" || segments.is_some_and(|segments| segments.split('/').all(is_segment));
+    let is_path = leads_to_any(path);
     if !is_path {
         reader.fault(
             place,
-            "must be a path such as /cgi-bin/menu, not encoded: slashes, letters, digits, _ . and - only \
-             / 应为 /cgi-bin/menu 这样未经编码的路径，仅含斜杠、字母、数字、_ . 与 -",
+            "must be a path that the relay serves, such as /cgi-bin/menu, not encoded: slashes, letters, digits, _ . and - only \
+             / 应为中继可转发的路径，如 /cgi-bin/menu，未经编码，仅含斜杠、字母、数字、_ . 与 -",
         );
     }
     is_path

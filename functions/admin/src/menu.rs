@@ -183,7 +183,7 @@ fn claimed_deadline(app: &App, request: &ApiRequest<'_>) -> Deadline {
 /// Releases the claim of `owner`, best effort: it expires anyway.
 async fn release(app: &App, owner: &str) {
     if let Err(error) = app.account.table.release_menu(owner).await {
-        tracing::warn!(%error, "the claim of the menu could not be ended: it expires");
+        tracing::warn!(%error, "the claim of the menu could not be ended: it expires / 菜单的处理标记未能关闭，将自行过期");
     }
 }
 

@@ -112,7 +112,7 @@ impl State for App {
         if let Err(problem) = opaque {
             tracing::warn!(
                 error = problem.detail(),
-                "the relay's secret could not be read at start-up"
+                "the relay's secret could not be read at start-up / 启动时无法读取中继的签名密钥"
             );
         }
     }

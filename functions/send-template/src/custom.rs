@@ -54,7 +54,7 @@ async fn send_custom_message(app: &App, request: &ApiRequest<'_>) -> Result<Resp
     if request.caller().grants().templates.is_some() {
         return Err(Problem::forbidden(
             "the scope send of this key is limited to templates, so it sends no customer-service messages \
-             / 该密钥的 send 权限仅限模板消息，不能发送客服消息",
+             / 该密钥的 send 权限限定了模板（templates），因此不能发送客服消息",
         ));
     }
     let users = Users::read(app, recipient).await?;

@@ -133,8 +133,12 @@ async fn list(app: &App, deadline: Deadline) -> Option<Arc<ListedTemplates>> {
         ),
         // The send that follows replaces the dead token.
         Ok(Err(CallFailure::Api(error))) if error.is_dead_token() => return None,
-        Ok(Err(error)) => tracing::warn!(%error, "WeChat does not list the templates: messages are sent unchecked"),
-        Err(_) => tracing::warn!("WeChat did not list the templates in time: messages are sent unchecked"),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "WeChat does not list the templates: messages are sent unchecked / 微信未返回模板列表，消息将不经检查直接发送")
+        }
+        Err(_) => tracing::warn!(
+            "WeChat did not list the templates in time: messages are sent unchecked / 微信未及时返回模板列表，消息将不经检查直接发送"
+        ),
     }
     app.templates
         .lock(|state| state.next_list = app.account.clock.now() + RETRY_AFTER);

@@ -108,7 +108,7 @@ impl App {
                 // It reports its own failure; the next minute's run is the retry.
                 let _ = self.refresh_ticket(deadline).await;
             }
-            Err(error) => tracing::error!(%error, "the ticket could not be read"),
+            Err(error) => tracing::error!(%error, "the ticket could not be read / 无法读取 jsapi_ticket"),
         }
     }
 
@@ -125,7 +125,7 @@ impl App {
                 }
             }
             Err(error) => {
-                tracing::error!(%error, errcode = error.errcode(), "ticket refresh failed");
+                tracing::error!(%error, errcode = error.errcode(), "ticket refresh failed / 刷新 jsapi_ticket 失败");
                 telemetry::emit(&[Metric::count("TicketFailures")], None, now);
             }
         }
@@ -163,7 +163,7 @@ impl App {
 
     /// Reports a failed run, and how long the old token is still valid: that decides how urgent the failure is.
     async fn report_failure(&self, error: &RefreshError) {
-        tracing::error!(%error, errcode = error.errcode(), "token refresh failed");
+        tracing::error!(%error, errcode = error.errcode(), "token refresh failed / 刷新 access_token 失败");
         if let Ok(item) = self.table.token().await {
             telemetry::emit(&[life(self.life_in(&item))], None, self.clock.now_millis());
         }

@@ -143,7 +143,7 @@ async fn begin(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, 
         Err(error) => {
             tracing::warn!(
                 error = error.with_variable("LOGIN_HOSTS"),
-                "a login asks for a page that it may not return to"
+                "a login asks for a page that it may not return to / 登录请求了不允许返回的页面"
             );
             html::WRONG_ADDRESS.into_response()
         }
@@ -163,7 +163,7 @@ async fn bind(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, P
             authorize(app, request, LoginPurpose::Bind(Secret::new(id))).await
         }
         Ok(Some(_)) => html::BINDING_ENDED.into_response(),
-        Err(error) => failed("a binding cannot be read", &error),
+        Err(error) => failed("a binding cannot be read / 无法读取绑定", &error),
     })
 }
 
@@ -183,7 +183,7 @@ async fn authorize(app: &App, request: &ApiRequest<'_>, purpose: LoginPurpose) -
         expires_at: app.now() + LOGIN_LIFE,
     };
     if let Err(error) = app.account.table.create_login(&state, &login).await {
-        return failed("a login cannot be stored", &error);
+        return failed("a login cannot be stored / 登录未能保存", &error);
     }
     let back = format!("{public_url}/oauth/back");
     let back = utf8_percent_encode(&back, NON_ALPHANUMERIC);
@@ -232,7 +232,7 @@ async fn end(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Pa
         return Err(html::LOGIN_ENDED);
     }
     let login = app.account.table.login(&state, app.now()).await;
-    let login = login.map_err(|error| unavailable("a login cannot be read", &error))?;
+    let login = login.map_err(|error| unavailable("a login cannot be read / 无法读取登录", &error))?;
     let login = login.ok_or(html::LOGIN_ENDED)?;
     let browser = request.cookie(&cookie_name(&state)).unwrap_or_default();
     if !Secret::new(&*login.browser_sha256).matches(&sha256_hex(browser.as_bytes())) {
@@ -249,7 +249,7 @@ async fn end(app: &App, request: &ApiRequest<'_>) -> Result<Response<String>, Pa
     let mut waited = Duration::ZERO;
     loop {
         let claim = app.account.table.claim_login(&state, &owner, app.now()).await;
-        match claim.map_err(|error| unavailable("a login cannot be claimed", &error))? {
+        match claim.map_err(|error| unavailable("a login cannot be claimed / 登录未能开始处理", &error))? {
             LoginClaim::Won => {
                 let claimed = Claimed {
                     app,
@@ -308,11 +308,11 @@ impl Claimed<'_> {
             Ok(identity) => self.persist(&Ok(identity)).await,
             Err(error) => match errcode(&error) {
                 Some(errcode) if ABOUT_THE_CODE.contains(&errcode) => {
-                    tracing::warn!(%error, "WeChat refuses a visitor's code");
+                    tracing::warn!(%error, "WeChat refuses a visitor's code / 微信拒绝了访客的 code");
                     self.persist(&Err(errcode)).await
                 }
                 _ => {
-                    tracing::error!(%error, "WeChat did not say who logs in");
+                    tracing::error!(%error, "WeChat did not say who logs in / 未能从微信得知登录者是谁");
                     // Best effort: the claim expires anyway.
                     let _ = self.app.account.table.give_up_login(self.state, self.owner).await;
                     Err(html::WECHAT_REFUSED)
@@ -383,7 +383,7 @@ impl Claimed<'_> {
             let pause = within.budget(clock.now_millis(), LOOK_AGAIN, STORING);
             if pause.is_zero() {
                 let error = error.map_or_else(|| "transactions conflict".to_owned(), |error| error.to_string());
-                tracing::error!(error, "the end of a login cannot be stored");
+                tracing::error!(error, "the end of a login cannot be stored / 登录结果未能保存");
                 return known.map(Some).ok_or(html::NOT_STORED);
             }
             clock.sleep(pause).await;

@@ -51,7 +51,7 @@ async fn try_to_hand_over(app: &App, callback: &Callback, then: &[Reply], arriva
     tracing::warn!(
         openid_sha256,
         error,
-        "the replies that follow the passive one were not handed over"
+        "the replies that follow the passive one were not handed over / 后续回复未能交给 worker"
     );
     telemetry::emit(&[Metric::count("LostReplies")], None, now);
 }

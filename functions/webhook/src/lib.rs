@@ -128,7 +128,7 @@ pub async fn handle_live(live: &Live<App>, request: Request) -> Response<String>
     let app = match live.current().await {
         Ok(app) => app,
         Err(error) => {
-            tracing::error!(%error, "callback not served");
+            tracing::error!(%error, "callback not served / 回调未能处理");
             return respond(
                 503,
                 "text/plain; charset=utf-8",

@@ -115,7 +115,9 @@ impl RulesCache {
 
 async fn within(budget: Duration, read: impl Future<Output = ()>) {
     if tokio::time::timeout(budget, read).await.is_err() {
-        tracing::warn!("the reply rules were not read in time: using the cached ones, if any");
+        tracing::warn!(
+            "the reply rules were not read in time: using the cached ones, if any / 未能及时读取回复规则，继续使用已缓存的规则（如有）"
+        );
     }
 }
 
@@ -132,7 +134,7 @@ impl Shared {
             };
         });
         if let Err(error) = refreshed {
-            tracing::warn!(%error, "the reply rules cannot be read: using the cached ones, if any");
+            tracing::warn!(%error, "the reply rules cannot be read: using the cached ones, if any / 无法读取回复规则，继续使用已缓存的规则（如有）");
         }
     }
 

@@ -151,7 +151,8 @@ impl App {
         let mut done = messages;
         if forwards.is_err() {
             // The answer is the failure of the forwards.
-            done = done.inspect_err(|error| tracing::error!(%error, "the messages failed too"));
+            done =
+                done.inspect_err(|error| tracing::error!(%error, "the messages failed too / 定时消息的处理也失败了"));
         }
         let (forwards, mut done) = (forwards?, done?);
         if let Value::Object(forwards) = forwards {
@@ -209,7 +210,7 @@ impl App {
             None => Err(RunError::NotAMessage),
         };
         let error = outcome.err()?;
-        tracing::error!(%error, "the event in a message failed: the queue delivers it again");
+        tracing::error!(%error, "the event in a message failed: the queue delivers it again / 队列中的事件处理失败，稍后会再次投递");
         Some(json!({"itemIdentifier": message["messageId"]}))
     }
 }
@@ -229,7 +230,8 @@ async fn run_messages(account: &Account, limit: TimeLimit<'_>) -> Result<Map<Str
     };
     if turns.is_err() {
         // The answer is the failure of the scheduled messages.
-        campaigns = campaigns.inspect_err(|error| tracing::error!(%error, "the campaigns failed too"));
+        campaigns =
+            campaigns.inspect_err(|error| tracing::error!(%error, "the campaigns failed too / 群发任务的处理也失败了"));
     }
     let (turns, campaigns) = (turns?, campaigns?);
     if turns > 0 {
@@ -279,7 +281,7 @@ pub async fn handle(app: &App, event: LambdaEvent<Value>) -> Result<Value, RunEr
     let deadline = Deadline::from_lambda(event.context.deadline, app.clock.now_millis());
     let outcome = app.run(&event.payload, deadline).await;
     if let Err(error) = &outcome {
-        tracing::error!(%error, "the event failed");
+        tracing::error!(%error, "the event failed / 事件处理失败");
     }
     outcome
 }

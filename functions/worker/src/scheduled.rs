@@ -113,7 +113,7 @@ async fn send(account: &Account, id: &str, deadline: Deadline) -> Result<bool, S
     let errcode = sent.as_ref().err().and_then(refusal).map(|rejection| rejection.errcode);
     report(&scheduled, &message.touser, outcome, errcode, sent.as_deref().ok());
     if let Err(error) = sending::record(table, &message, None, &sent, asked_at, clock.now_millis()).await {
-        tracing::error!(%error, scheduled = id, "a sent message could not be recorded");
+        tracing::error!(%error, scheduled = id, "a sent message could not be recorded / 已发送的消息未能记录");
     }
     let end = match &sent {
         Ok(msgid) => ScheduledEnd::Sent {

@@ -420,7 +420,7 @@ impl Problem {
                 hint = self.0.hint,
                 errcode = self.0.errcode,
                 errmsg = self.0.errmsg,
-                "hidden from an unknown caller"
+                "hidden from an unknown caller / 未向未知调用方显示的详情"
             );
             self.0.detail = detail;
             self.0.hint = hint;

@@ -16,16 +16,16 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
     /// The folder has no table.
-    #[error("there is no data in {} / 该目录没有数据", .0.display())]
+    #[error("there is no data in {folder} / 目录 {folder} 中没有数据", folder = .0.display())]
     NoData(PathBuf),
     /// The file of the copy cannot be written: it exists, its folder does not, or the disk is full.
     #[error("{file} cannot be written: {source} / 无法写入 {file}：{source}", file = .0.file.display(), source = .0.source)]
     File(#[from] FileError),
     /// The copy's name is not UTF-8, which SQLite needs.
-    #[error("{}: the name must be UTF-8 / 文件名须为 UTF-8", .0.display())]
+    #[error("{file}: the name must be UTF-8 / {file}：文件名须为 UTF-8", file = .0.display())]
     Name(PathBuf),
     /// The data cannot be read, or the copy cannot be written. There is no copy then.
-    #[error("the data cannot be copied: {0} / 无法备份数据")]
+    #[error("the data cannot be copied: {0} / 无法备份数据：{0}")]
     Copy(#[from] rusqlite::Error),
 }
 

@@ -35,7 +35,7 @@ impl Outcome {
 pub enum CommandError {
     /// Nothing listens, or it does not answer.
     #[error(
-        "no bundle answers at {url}: {cause} (is it running there? see --port and --listen) / 该地址没有运行中的服务，请检查 --port 与 --listen"
+        "no bundle answers at {url}: {cause} (is it running there? see --port and --listen) / {url} 没有运行中的服务（{cause}），请检查 --port 与 --listen"
     )]
     NoAnswer {
         /// The address.
@@ -45,14 +45,14 @@ pub enum CommandError {
     },
     /// The bundle refuses the key.
     #[error(
-        "the bundle at {url} refuses the key: set API_KEYS as it is set there / 密钥被拒绝，请将 API_KEYS 设为与其相同的值"
+        "the bundle at {url} refuses the key: set API_KEYS as it is set there / {url} 拒绝了密钥，请将 API_KEYS 设为与其相同的值"
     )]
     Refused {
         /// The address.
         url: String,
     },
     /// The answer is not the doctor's.
-    #[error("{url} answers {status}, which is not the doctor's answer / 应答不是诊断结果")]
+    #[error("{url} answers {status}, which is not the doctor's answer / {url} 应答 {status}，不是诊断结果")]
     NotTheDoctor {
         /// The address.
         url: String,
@@ -72,7 +72,7 @@ pub enum CommandError {
     #[error(transparent)]
     Backup(#[from] BackupError),
     /// A file cannot be read or written.
-    #[error("{file}: {source} / 文件无法读写")]
+    #[error("{file}: {source} / 无法读写文件 {file}：{source}")]
     File {
         /// The file.
         file: PathBuf,
@@ -80,7 +80,7 @@ pub enum CommandError {
         source: io::Error,
     },
     /// A line of the file is not an item.
-    #[error("{file}, line {line}: {cause} / 该行不是有效的数据项")]
+    #[error("{file}, line {line}: {cause} / {file} 第 {line} 行不是有效的数据项：{cause}")]
     Line {
         /// The file.
         file: PathBuf,

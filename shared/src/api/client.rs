@@ -210,7 +210,9 @@ impl Client {
             Ok(_) => tracing::debug!(operation, millis, "WeChat call"),
             // A normal answer to a query of the menu.
             Err(error) if error.errcode() == Some(NO_MENU) => tracing::debug!(operation, millis, "there is no menu"),
-            Err(error) => tracing::warn!(operation, millis, errcode = error.errcode(), %error, "WeChat call failed"),
+            Err(error) => {
+                tracing::warn!(operation, millis, errcode = error.errcode(), %error, "WeChat call failed / 调用微信失败")
+            }
         }
         outcome
     }

@@ -205,7 +205,7 @@ impl Client {
         };
         self.measure(operation, started, refusal.map(errcode::lookup));
         if let Err(error) = &outcome {
-            tracing::warn!(operation, errcode = error.errcode(), %error, "WeChat call failed");
+            tracing::warn!(operation, errcode = error.errcode(), %error, "WeChat call failed / 调用微信失败");
         }
         outcome
     }

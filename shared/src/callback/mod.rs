@@ -110,7 +110,7 @@ pub enum VerifyError {
     #[error(
         "the signature is right but msg_signature is absent: the console sends in plain mode while WECHAT_MESSAGE_MODE is \
          safe; set both to the same mode \
-         / 收到明文消息（签名正确，但缺少 msg_signature）：公众号后台为「明文模式」，而此处 WECHAT_MESSAGE_MODE=safe，请改为一致"
+         / 收到明文消息（签名正确，但缺少 msg_signature）：微信开发者平台上为「明文模式」，而此处 WECHAT_MESSAGE_MODE=safe，请改为一致"
     )]
     PlainMode,
     /// `echostr` is far longer than WeChat's.
@@ -146,7 +146,7 @@ pub enum OpenError {
     #[error(
         "the body is not encrypted, but this server expects encryption: compare the console's 消息加解密方式 with \
          WECHAT_MESSAGE_MODE \
-         / 收到明文消息，而此处配置为加密模式：请核对公众号后台的消息加解密方式与 WECHAT_MESSAGE_MODE"
+         / 收到明文消息，而此处配置为加密模式：请核对微信开发者平台上的消息加解密方式与 WECHAT_MESSAGE_MODE"
     )]
     NotEncrypted,
     /// The body is encrypted, but this server runs in plain mode. The webhook answers 400.

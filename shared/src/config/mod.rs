@@ -336,7 +336,10 @@ impl<'a> Reader<'a> {
         match EncodingAesKey::parse(self.optional(name)?) {
             Ok(key) => Some(key),
             Err(error) => {
-                self.problems.push(format!("{name}: {error}"));
+                let error = error.to_string();
+                let (english, chinese) = halves(&error);
+                self.problems
+                    .push(both(&format!("{name}: {english}"), &format!("{name}：{chinese}")));
                 None
             }
         }

@@ -111,7 +111,7 @@ const WHITELIST: [&str; 2] = [
     concat!(
         "请把 errmsg 中的 IP 加入“IP白名单”：",
         developer_settings!(zh),
-        "，保存后需几分钟生效。出口 IP 须固定（AWS 上用 NAT 网关加弹性 IP），否则 IP 还会变化。",
+        "，保存后需几分钟生效。出口 IP 须固定（AWS 上经 NAT 出网并使用弹性 IP），否则 IP 还会变化。",
     ),
 ];
 const CONFIRM: [&str; 2] = [

@@ -72,7 +72,9 @@ impl TokenIssuer for TicketIssuer {
     async fn issue(&self, _force: bool, deadline: Deadline) -> Result<IssuedToken, RefreshError> {
         let token = self.token_after(None, deadline).await?;
         match self.ask(&token, deadline).await {
-            Err(error) if error.is_dead_token() => tracing::warn!("WeChat refuses the token, replacing it"),
+            Err(error) if error.is_dead_token() => {
+                tracing::warn!("WeChat refuses the token, replacing it / 微信拒绝了 access_token，正在更换")
+            }
             outcome => return Ok(outcome?),
         }
         let token = self.token_after(Some(&token), deadline).await?;

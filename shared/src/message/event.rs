@@ -53,7 +53,7 @@ pub enum Event {
     View {
         /// The address of the page.
         url: String,
-        /// The conditional menu that the button belongs to.
+        /// The id of the menu that the button is in.
         menu_id: Option<String>,
     },
     /// A scan through the menu.
@@ -89,7 +89,7 @@ pub enum Event {
     ViewMiniProgram {
         /// The page of the mini program.
         path: String,
-        /// The conditional menu that the button belongs to.
+        /// The id of the menu that the button is in.
         menu_id: Option<String>,
     },
     /// The delivery receipt of a template message.

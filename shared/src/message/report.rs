@@ -159,7 +159,7 @@ pub struct PublishResult {
 pub struct SubscribeMsgResult {
     /// The id of the template.
     pub template_id: String,
-    /// The `msgid` in the answer to the send.
+    /// WeChat's id of the notification. The answer to its send has none: the openid, the template and the order tell them apart.
     pub msg_id: Option<String>,
     /// 0: success; else WeChat's error code.
     pub error_code: Option<i64>,

@@ -51,14 +51,24 @@ pub fn check(path: &str) -> Result<(), PathError> {
     Ok(())
 }
 
+/// Whether `path`, or something below it, is relayed.
+#[must_use]
+pub fn leads_to_any(path: &str) -> bool {
+    let inner = |path: &str| path.strip_suffix('/').unwrap_or(path).to_owned();
+    match path.strip_prefix('/').map(inner) {
+        Some(prefix) if !prefix.contains('/') => path == "/" || PREFIXES.contains(&&*prefix),
+        Some(path) => check(&format!("/{path}")).is_ok(),
+        None => false,
+    }
+}
+
 fn is_or_is_below(path: &str, above: &str) -> bool {
     let below = path.strip_prefix(above);
     below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
 }
 
 /// Whether a relayed path can have this segment: letters, digits, `_`, `-` and `.`, but neither `.` nor `..`.
-#[must_use]
-pub fn is_segment(segment: &str) -> bool {
+fn is_segment(segment: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
     !matches!(segment, "" | "." | "..") && segment.bytes().all(is_plain)
 }
@@ -81,6 +91,34 @@ mod tests {
             "/cgi-bin/tokens",
         ] {
             assert_eq!(check(path), Ok(()), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_path_above_the_api_leads_to_it() {
+        for path in [
+            "/",
+            "/cgi-bin",
+            "/cgi-bin/",
+            "/cgi-bin/menu",
+            "/cgi-bin/menu/",
+            "/wxa/getwxacode",
+        ] {
+            assert!(leads_to_any(path), "{path}");
+        }
+        for path in [
+            "",
+            "//",
+            "cgi-bin",
+            "/sns",
+            "/sns/x",
+            "/cgi-bin/token",
+            "/cgi-bin/token/",
+            "/cgi-bin//menu",
+            "/cgi-bin/..",
+            "/a/b",
+        ] {
+            assert!(!leads_to_any(path), "{path}");
         }
     }
 

@@ -105,7 +105,7 @@ impl Table {
     /// Opens the connection before the first request needs it. Best effort: the first request reports a failure.
     pub async fn warm(&self) {
         if let Err(error) = self.read("warm-up", false).await {
-            tracing::warn!(%error, "the table could not be reached at start-up");
+            tracing::warn!(%error, "the table could not be reached at start-up / 启动时无法连接数据表");
         }
     }
 

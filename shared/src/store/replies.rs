@@ -174,7 +174,7 @@ impl Table {
     async fn forget_replies(&self, version: u64) {
         let outcome = self.delete(&self.earlier_pk(version)).send().await;
         if let Err(error) = written("DeleteItem", outcome) {
-            tracing::warn!(%error, "an old version of the rules could not be deleted");
+            tracing::warn!(%error, "an old version of the rules could not be deleted / 规则的旧版本未能删除");
         }
     }
 

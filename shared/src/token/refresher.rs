@@ -244,7 +244,7 @@ impl<S: TokenStore, I: TokenIssuer<Error: Into<RefreshError>>> Refresher<S, I> {
         }
         tracing::warn!(
             forced_today = ledger.len(),
-            "forcing WeChat to replace the token that it refuses"
+            "forcing WeChat to replace the token that it refuses / 强制微信更换其拒绝的 access_token"
         );
         telemetry::emit(&[Metric::count("ForcedRefreshes")], None, self.clock.now_millis());
         let issued = match self.issuer.issue(true, deadline).await {
@@ -255,7 +255,7 @@ impl<S: TokenStore, I: TokenIssuer<Error: Into<RefreshError>>> Refresher<S, I> {
                 if is_refused_for_the_set_up(&error) {
                     ledger.pop();
                     if let Err(error) = self.store.record_forced(owner, &ledger).await {
-                        tracing::warn!(%error, "a refused replacement stays in the ledger");
+                        tracing::warn!(%error, "a refused replacement stays in the ledger / 被拒绝的更换仍留在记录中");
                     }
                 }
                 return Err(error);
@@ -301,7 +301,7 @@ impl<S: TokenStore, I: TokenIssuer<Error: Into<RefreshError>>> Refresher<S, I> {
 
     async fn release(&self, owner: &str, failure: Option<&RefreshFailure>) {
         if let Err(error) = retry_once(|| self.store.release(owner, failure)).await {
-            tracing::warn!(%error, "the lease could not be released: it expires by itself");
+            tracing::warn!(%error, "the lease could not be released: it expires by itself / 租约未能释放，将自行过期");
         }
     }
 }
@@ -323,7 +323,7 @@ where
 {
     match write().await {
         Err(error) if matches!(error.kind(), StoreErrorKind::Unreachable | StoreErrorKind::Busy) => {
-            tracing::warn!(%error, "a write may or may not have landed: retrying it");
+            tracing::warn!(%error, "a write may or may not have landed: retrying it / 写入结果未知，正在重试");
             write().await
         }
         outcome => outcome,

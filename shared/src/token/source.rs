@@ -222,7 +222,9 @@ impl TokenSource {
     pub async fn warm(&self) {
         match self.stored.load().await {
             Ok(item) => self.known.lock().await.token = item.token.map(|token| (token, Origin::Table)),
-            Err(error) => tracing::warn!(%error, "the token could not be read at start-up"),
+            Err(error) => {
+                tracing::warn!(%error, "the token could not be read at start-up / 启动时无法读取 access_token")
+            }
         }
     }
 
@@ -282,7 +284,7 @@ impl TokenSource {
             if !error.is_dead_token() || !may_replace || left == 0 {
                 return Err(failed(error.into(), may_have_landed));
             }
-            tracing::warn!("WeChat refuses the token, replacing it");
+            tracing::warn!("WeChat refuses the token, replacing it / 微信拒绝了 access_token，正在更换");
             let (next, origin) = self
                 .replace(&token, began_after, deadline)
                 .await

@@ -49,8 +49,8 @@ impl Fault {
         };
         match line.split_once('.') {
             Some((line, member)) => both(
-                &format!("line {line}: {member} {english}"),
-                &format!("第 {line} 行的 {member} {chinese}"),
+                &format!("line {line}, {member}: {english}"),
+                &format!("第 {line} 行，{member}：{chinese}"),
             ),
             None => both(&format!("line {line} {english}"), &format!("第 {line} 行{chinese}")),
         }
@@ -115,7 +115,7 @@ mod tests {
         assert_eq!(fault("/line 3"), "line 3 is missing / 第 3 行未填写");
         assert_eq!(
             fault("/line 3/data/time2"),
-            "line 3: data.time2 is missing / 第 3 行的 data.time2 未填写"
+            "line 3, data.time2: is missing / 第 3 行，data.time2：未填写"
         );
     }
 }

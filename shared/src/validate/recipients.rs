@@ -10,7 +10,7 @@ use super::{
     Fault, Object, Place, Reader,
     campaign::part_name,
     is_user_id,
-    send::{data, is_blank, openid},
+    send::{data, holds_blanks, is_blank, names_several, openid},
     user_id,
 };
 use crate::{
@@ -305,7 +305,7 @@ fn row_entry(reader: &mut Reader, columns: &Columns, row: &StringRecord, line: u
     let name = row.get(columns.person).unwrap_or_default().trim();
     let before = reader.count();
     if columns.has_openids {
-        if name.is_empty() || name.contains(|c: char| c.is_whitespace() || c.is_control() || c == ',' || c == ';') {
+        if name.is_empty() || names_several(name) || holds_blanks(name) {
             fault(
                 reader,
                 line,

@@ -197,13 +197,18 @@ pub(super) fn openid(reader: &mut Reader, place: &Place<'_>, value: &Value, deta
         reader.fault(place, detail);
         return None;
     };
-    if openid.contains([',', '，', ';', '；', '|']) {
+    if names_several(openid) {
         let detail = "names several people: write [\"openid 1\", \"openid 2\"] / 含有多个 openid，请写成 [\"openid 1\", \"openid 2\"]";
         reader.fault(place, detail);
     } else if holds_blanks(openid) {
         reader.fault(place, HOLDS_BLANKS);
     }
     Some(openid.to_owned())
+}
+
+/// Whether a text has a character that separates openids.
+pub(super) fn names_several(openid: &str) -> bool {
+    openid.contains([',', '，', ';', '；', '|'])
 }
 
 pub(super) fn is_blank(text: &str) -> bool {
@@ -225,7 +230,7 @@ pub(super) fn template_id(reader: &mut Reader, body: &Object<'_, '_>) -> Option<
 }
 
 /// Whether an id holds characters that are easily copied along with it.
-fn holds_blanks(id: &str) -> bool {
+pub(super) fn holds_blanks(id: &str) -> bool {
     id.contains(|c: char| {
         c.is_whitespace() || c.is_control() || matches!(c, '\u{200B}'..='\u{200F}' | '\u{2060}' | '\u{FEFF}')
     })

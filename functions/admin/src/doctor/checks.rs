@@ -133,7 +133,7 @@ fn describe_token(token: &StoredToken, refreshed_by: Option<&str>, now: i64) -> 
     let life = token.life(now);
     format!(
         "access_token no. {generation} is valid for {life} s more; run {run} obtained it {age} s ago \
-         / access_token（第 {generation} 个）剩余有效期 {life} 秒，由运行 {run} 于 {age} 秒前获取",
+         / access_token（第 {generation} 个）剩余有效期 {life} 秒，{age} 秒前获取（刷新任务 {run}）",
         generation = token.generation,
         run = refreshed_by.unwrap_or("(unknown)"),
         age = now - token.refreshed_at,

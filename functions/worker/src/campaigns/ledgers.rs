@@ -58,7 +58,7 @@ impl Run<'_> {
         loop {
             match write().await {
                 Err(Ended::Store(error)) if attempts < WRITE_ATTEMPTS && self.has_time() => {
-                    tracing::warn!(campaign = self.id, %error, what, "a write failed and is repeated");
+                    tracing::warn!(campaign = self.id, %error, what, "a write failed and is repeated / 写入失败，正在重试");
                 }
                 written => return written,
             }

@@ -108,7 +108,7 @@ impl Run<'_> {
             recorded.map_err(Ended::Store)
         };
         if let Err(Ended::Store(error)) = self.persist("a sent message", record).await {
-            tracing::error!(campaign = self.id, %error, "a sent message could not be recorded");
+            tracing::error!(campaign = self.id, %error, "a sent message could not be recorded / 已发送的消息未能记录");
         }
     }
 

@@ -236,7 +236,7 @@ impl Run<'_> {
         let today = QuotaToday::ask(self.account, path, ASK_BUDGET, self.limit.deadline).await;
         let senders = self.account.table.sending_campaigns(self.now()).await;
         let senders = senders.inspect_err(|error| {
-            tracing::warn!(campaign = self.id, %error, "the other campaigns that send could not be counted");
+            tracing::warn!(campaign = self.id, %error, "the other campaigns that send could not be counted / 无法统计其他正在发送的群发任务");
         });
         let others = senders.ok().map(|senders| Others::of(&self.id, &senders));
         let kept = self.campaign().plan.keep_for_single_sends;

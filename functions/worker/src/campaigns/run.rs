@@ -261,7 +261,7 @@ impl<'a> Run<'a> {
                 }
                 Ok(None) => return Ended::Lost,
                 Err(error) => {
-                    tracing::warn!(campaign = self.id, %error, "the lease of a campaign was not renewed");
+                    tracing::warn!(campaign = self.id, %error, "the lease of a campaign was not renewed / 群发任务的租约未能续期");
                     if self.now_millis() - self.alive_at.load(Ordering::Relaxed) > LEASE * 1000 {
                         return Ended::Store(error);
                     }
