@@ -173,6 +173,19 @@ consoleTest("faulty rules are shown with their lines, and another editor's chang
   await page.waitForFunction(() => document.querySelector("#rules-text").value.includes('"one"'));
 });
 
+consoleTest("long documents are compared without a hang", {}, async (page) => {
+  const marks = (...changed) => page.evaluate(async (changes) => {
+    const { lineDifference } = await import("/console/pages/editor.js");
+    const lines = Array.from({ length: 16_000 }, (_, index) => `line ${index}`);
+    const after = lines.map((line, index) => (changes.includes(index) ? "changed" : line));
+    return [...lineDifference(lines.join("\n"), after.join("\n")).children].map((line) => line.textContent[0]).join("");
+  }, changed);
+  assert.equal(await marks(8000), "  -+  ");
+  assert.equal(await marks(8000, 8002), "  -+ -+  ");
+  assert.equal(await marks(0, 15_999), "-".repeat(16_000) + "+".repeat(16_000), "too far apart: all is replaced");
+  assert.equal(await marks(), "", "no difference");
+});
+
 consoleTest("the console speaks Chinese, and remembers it", {}, async (page) => {
   await page.locator("#send-thing1").waitFor();
   await page.locator("#language").click();
