@@ -5,8 +5,8 @@ import { campaignView, mayChange, progressOf, stateOf } from "./campaign.js";
 import { ask, busy, button, fill, h, icon, isShown, redraw, toast } from "./dom.js";
 import { field } from "./fields.js";
 import { count } from "./format.js";
-import { both, t } from "./i18n.js";
-import { problemBox } from "./problem.js";
+import { t } from "./i18n.js";
+import { problemBox, problemText } from "./problem.js";
 import { followOpen, go, openIn } from "./route.js";
 import { templateForm } from "./template.js";
 import { dateTime, enteredOf, epochOf } from "./time.js";
@@ -93,7 +93,7 @@ async function showMore() {
   const answer = await read(`/api/campaigns?cursor=${encodeURIComponent(state.cursor)}`);
   if (loading !== state.loading) return;
   if (!answer.ok) {
-    toast(both(answer.body.detail), "bad");
+    toast(problemText(answer), "bad");
     return;
   }
   Object.assign(state, { campaigns: [...state.campaigns, ...answer.body.campaigns], cursor: answer.body.cursor, isPaged: true });

@@ -6,7 +6,7 @@ import { dayChart } from "./chart.js";
 import { clearFaults, showFault } from "./fields.js";
 import { shortOpenid, span } from "./format.js";
 import { both, t } from "./i18n.js";
-import { problemBox } from "./problem.js";
+import { problemBox, problemText } from "./problem.js";
 import { followOpen, go, openIn } from "./route.js";
 import { scheduledList, showScheduled } from "./scheduled.js";
 import { messageForm } from "./send.js";
@@ -112,7 +112,7 @@ async function readPage(cursor) {
   if (reading !== state.reading) return;
   list.querySelector(".more")?.remove();
   if (!answer.ok) {
-    if (cursor) toast(both(answer.body.detail), "bad");
+    if (cursor) toast(problemText(answer), "bad");
     else fill(outcome, problemBox(answer));
     return;
   }
