@@ -2,7 +2,7 @@
 
 import { call, read } from "./api.js";
 import { campaignView, mayChange, progressOf, stateOf } from "./campaign.js";
-import { ask, busy, button, fill, h, icon, isShown, redraw, toast } from "./dom.js";
+import { agree, busy, button, fill, h, icon, isShown, redraw, toast } from "./dom.js";
 import { field } from "./fields.js";
 import { count } from "./format.js";
 import { t } from "./i18n.js";
@@ -134,7 +134,7 @@ function turnTo(id) {
 
 /** Fills the form with another campaign's plan, without its recipients. */
 async function copyCampaign(campaign) {
-  if (hasInput(form) && !(await mayReplaceInput())) return;
+  if (hasInput(form) && !(await agree(t("unsaved-title"), t("form-holds-input"), t("unsaved-discard"), true))) return;
   resetForm();
   const { audience: whom, miniprogram, canary, start_at: start } = campaign;
   template.set(campaign.template_id, campaign.data ?? {});
@@ -151,11 +151,6 @@ async function copyCampaign(campaign) {
   await showCampaigns();
   name.focus();
   toast(t("campaign-copied"));
-}
-
-async function mayReplaceInput() {
-  const choices = [{ value: false, label: t("unsaved-stay"), class: "primary" }, { value: true, label: t("unsaved-discard"), class: "danger" }];
-  return (await ask(t("unsaved-title"), t("form-holds-input"), choices)) === true;
 }
 
 function resetForm() {

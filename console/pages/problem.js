@@ -1,6 +1,6 @@
 // Shows a failure of the API: what happened, what it means, what to do.
 
-import { h, icon, toast } from "./dom.js";
+import { factList, h, icon, toast } from "./dom.js";
 import { both, t } from "./i18n.js";
 
 /** What to do in the console, where the API's own hint names its calls. */
@@ -28,11 +28,11 @@ export function problemBox({ status, body }) {
   const facts = [
     ["HTTP", status], ["errcode", body.errcode], ["errmsg", body.errmsg], ["rid", body.rid],
     ["Retry-After", body.retry_after && `${body.retry_after} s`], ["client_msg_id", body.client_msg_id],
-  ].filter(([, value]) => value !== undefined && value !== null);
+  ];
   const remedy = REMEDIES[body.type] ? t(REMEDIES[body.type]) : body.hint;
   return h("div", { class: "result bad", role: "alert" },
     h("header", {}, icon("warning"), h("strong", {}, both(body.title ?? body.message ?? t("failed")))),
     h("p", {}, both(body.detail ?? "")),
     remedy && h("div", { class: "remedy" }, h("strong", {}, t("what-to-do")), h("p", {}, both(remedy))),
-    h("dl", { class: "facts" }, facts.map(([name, value]) => [h("dt", {}, name), h("dd", {}, String(value))])));
+    factList(facts));
 }
