@@ -47,7 +47,7 @@ function render() {
   const rows = [
     [t("webhook-url"), run.simulated ? world?.callback.url : `${location.origin}/webhook`],
     [t("api-address"), `${location.origin}/api`],
-    ["API key", run.key, !run.simulated],
+    [t("api-key"), run.key, !run.simulated],
     ["AppID", account()?.app_id],
     ...(secrets ? [["AppSecret", secrets.app_secret], ["Token", secrets.token], ["EncodingAESKey", secrets.encoding_aes_key]] : []),
   ].filter(([, value]) => value);
