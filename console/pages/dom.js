@@ -60,16 +60,16 @@ export function put(element, ...children) {
   return element;
 }
 
-/** Names and values. One without a value is left out. */
-export function factList(facts) {
-  const known = facts.filter((fact) => fact && (fact[1] ?? null) !== null);
-  return h("dl", { class: "facts" }, known.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
-}
-
 /** Replaces the children. */
 export function fill(element, ...children) {
   element.replaceChildren();
   return put(element, ...children);
+}
+
+/** Names and values. One without a value is left out. */
+export function factList(facts) {
+  const known = facts.filter((fact) => fact && (fact[1] ?? null) !== null);
+  return h("dl", { class: "facts" }, known.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
 }
 
 /** Whether somebody may see the element. */

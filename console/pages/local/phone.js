@@ -40,7 +40,7 @@ export function phonePanel() {
     "section",
     { class: "place phone-place", "aria-label": t("place-phone") },
     h("h2", { class: "unseen" }, t("place-phone")),
-    h("div", { class: "row" }, choice, add),
+    h("div", { class: "row wrap" }, choice, add),
     controls,
     h("div", { class: "phone" }, header, chat, bar, page),
   );
