@@ -5,7 +5,7 @@ import { busy, button, copy, fill, h, icon, iconButton, isShown, redraw, sureBut
 import { clearFaults, field, showFault, userIdFault } from "./fields.js";
 import { shortOpenid } from "./format.js";
 import { both, language, t } from "./i18n.js";
-import { problemBox } from "./problem.js";
+import { problemBox, problemText, sayEnd } from "./problem.js";
 
 /** The pause between two looks at a binding, in milliseconds. It grows, because each look is a request in the activity. */
 const PAUSE = { first: 500, growth: 1.3, longest: 10_000 };
@@ -128,9 +128,11 @@ async function findUsers(id) {
 }
 
 async function showMore() {
+  const loading = ++state.loading;
   const answer = await read(`/api/users?cursor=${encodeURIComponent(state.cursor)}`);
+  if (loading !== state.loading) return;
   if (!answer.ok) {
-    toast(both(answer.body.detail), "bad");
+    toast(problemText(answer), "bad");
     return;
   }
   state.users.push(...answer.body.users);
@@ -155,7 +157,6 @@ function row(entry) {
 
 async function unbind(id) {
   const answer = await call("DELETE", `/api/users?user=${encodeURIComponent(id)}`);
-  if (answer.ok) toast(t("unbound", id), "good");
-  else toast(both(answer.body.detail), "bad");
+  sayEnd(answer, t("unbound", id));
   await showUsers();
 }

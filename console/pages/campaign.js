@@ -1,7 +1,7 @@
 // One campaign: its dry run and start, what became of its messages, and its recipients.
 
 import { call, read } from "./api.js";
-import { busy, button, fill, h, icon, redraw, sureButton, toast } from "./dom.js";
+import { busy, button, factList, fill, h, icon, redraw, sureButton, toast } from "./dom.js";
 import { rateLine, shareBar, swatch } from "./chart.js";
 import { count, span } from "./format.js";
 import { both, t } from "./i18n.js";
@@ -200,9 +200,9 @@ function previewed(campaign, { recipients, message, findings = [], seconds, quot
     ...(quota ? [
       [t("quota"), t("quota-use", count(quota.used), count(quota.daily_limit), count(quota.remain))],
       [t("reserve"), count(quota.reserve)],
-      quota.days !== undefined && [t("days"), quota.days],
+      [t("days"), quota.days],
     ] : [[t("quota"), t("quota-unknown")]]),
-  ].filter(Boolean);
+  ];
   return h("div", { class: "result", id: "dry-run-result" }, factList(facts),
     message && [
       h("h4", {}, message.touser ? t("first-message", message.touser) : t("first-message-unknown")),
@@ -210,10 +210,6 @@ function previewed(campaign, { recipients, message, findings = [], seconds, quot
       message.url && h("p", {}, t("link-field"), " ", h("code", {}, message.url)),
     ],
     findings.map(({ field, rule }) => h("p", { class: "fault" }, h("code", {}, field), " ", both(rule))));
-}
-
-function factList(facts) {
-  return h("dl", { class: "facts" }, facts.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
 }
 
 /** The progress of a campaign that has started. */
@@ -246,7 +242,7 @@ function progressView() {
       isSending && typeof remaining === "number" && [t("remaining"), span(remaining)],
       started && [t("started-at"), dateTime(started)],
       finished && [t("finished-at"), dateTime(finished)],
-    ].filter(Boolean);
+    ];
     redraw(bar, [campaign.state, recipients, tried(campaign)], () => fill(bar, progressOf(campaign)));
     redraw(facts, shown, () => fill(facts, factList(shown)));
     redraw(line, rates, () => fill(line, rates.length > 1 && h("figure", { class: "chart" },

@@ -2,11 +2,11 @@
 
 import { call, read } from "./api.js";
 import { campaignView, mayChange, progressOf, stateOf } from "./campaign.js";
-import { ask, busy, button, fill, h, icon, isShown, redraw, toast } from "./dom.js";
+import { agree, busy, button, fill, h, icon, isShown, redraw, toast } from "./dom.js";
 import { field } from "./fields.js";
 import { count } from "./format.js";
-import { both, t } from "./i18n.js";
-import { problemBox } from "./problem.js";
+import { t } from "./i18n.js";
+import { problemBox, problemText } from "./problem.js";
 import { followOpen, go, openIn } from "./route.js";
 import { templateForm } from "./template.js";
 import { dateTime, enteredOf, epochOf } from "./time.js";
@@ -93,7 +93,7 @@ async function showMore() {
   const answer = await read(`/api/campaigns?cursor=${encodeURIComponent(state.cursor)}`);
   if (loading !== state.loading) return;
   if (!answer.ok) {
-    toast(both(answer.body.detail), "bad");
+    toast(problemText(answer), "bad");
     return;
   }
   Object.assign(state, { campaigns: [...state.campaigns, ...answer.body.campaigns], cursor: answer.body.cursor, isPaged: true });
@@ -134,7 +134,7 @@ function turnTo(id) {
 
 /** Fills the form with another campaign's plan, without its recipients. */
 async function copyCampaign(campaign) {
-  if (hasInput(form) && !(await mayReplaceInput())) return;
+  if (hasInput(form) && !(await agree(t("unsaved-title"), t("form-holds-input"), t("unsaved-discard"), true))) return;
   resetForm();
   const { audience: whom, miniprogram, canary, start_at: start } = campaign;
   template.set(campaign.template_id, campaign.data ?? {});
@@ -151,11 +151,6 @@ async function copyCampaign(campaign) {
   await showCampaigns();
   name.focus();
   toast(t("campaign-copied"));
-}
-
-async function mayReplaceInput() {
-  const choices = [{ value: false, label: t("unsaved-stay"), class: "primary" }, { value: true, label: t("unsaved-discard"), class: "danger" }];
-  return (await ask(t("unsaved-title"), t("form-holds-input"), choices)) === true;
 }
 
 function resetForm() {

@@ -66,6 +66,12 @@ export function fill(element, ...children) {
   return put(element, ...children);
 }
 
+/** Names and values. One without a value is left out. */
+export function factList(facts) {
+  const known = facts.filter((fact) => fact && (fact[1] ?? null) !== null);
+  return h("dl", { class: "facts" }, known.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
+}
+
 /** Whether somebody may see the element. */
 export function isShown(element) {
   return !document.hidden && !element.closest("[hidden]");
@@ -203,6 +209,14 @@ export function ask(title, text, choices) {
     document.body.append(dialog);
     dialog.showModal();
   });
+}
+
+/** Asks in a dialog whether to do what `yes` says, which may lose input. */
+export async function agree(title, text, yes, losesInput = false) {
+  const choices = losesInput
+    ? [{ value: false, label: t("unsaved-stay"), class: "primary" }, { value: true, label: yes, class: "danger" }]
+    : [{ value: true, label: yes, class: "primary" }, { value: false, label: t("cancel") }];
+  return (await ask(title, text, choices)) === true;
 }
 
 /** Where tabs keep which one is shown: in this browser tab, under a name. */

@@ -7,6 +7,8 @@ import { keep } from "./unsaved.js";
 
 /** Changes that can be undone. */
 const UNDONE = 200;
+/** Pairs of lines. A table of more takes the tab seconds and megabytes. */
+const COMPARED = 4_000_000;
 
 /** Creates an editor that calls `changed` after every change of its text. */
 export function jsonEditor(id, label, changed) {
@@ -163,6 +165,28 @@ export function jsonEditor(id, label, changed) {
 export function lineDifference(before, after) {
   const old = before.split("\n");
   const fresh = after.split("\n");
+  const shorter = Math.min(old.length, fresh.length);
+  let first = 0;
+  while (first < shorter && old[first] === fresh[first]) first += 1;
+  let last = 0;
+  while (last < shorter - first && old.at(-1 - last) === fresh.at(-1 - last)) last += 1;
+  const context = (from, to) => old.slice(from, to).map((line) => [" ", line]);
+  const lines = [
+    ...context(0, first),
+    ...changedLines(old.slice(first, old.length - last), fresh.slice(first, fresh.length - last)),
+    ...context(old.length - last),
+  ];
+  const isNear = (index) => lines.slice(Math.max(0, index - 2), index + 3).some(([mark]) => mark !== " ");
+  const shown = lines.filter((_, index) => isNear(index));
+  if (shown.length === 0) return h("p", { class: "empty" }, t("no-difference"));
+  const kinds = { "+": "added", "-": "removed", " ": "" };
+  return h("pre", { class: "difference", tabindex: "0" },
+    shown.map(([mark, text]) => h("span", { class: `diff-line ${kinds[mark]}` }, `${mark} ${text}\n`)));
+}
+
+/** The lines with their marks, by the longest common subsequence. What is too long for that is all removed and added. */
+function changedLines(old, fresh) {
+  if (old.length * fresh.length > COMPARED) return [...old.map((line) => ["-", line]), ...fresh.map((line) => ["+", line])];
   const lengths = Array.from({ length: old.length + 1 }, () => new Uint16Array(fresh.length + 1));
   for (let i = old.length - 1; i >= 0; i -= 1) {
     for (let j = fresh.length - 1; j >= 0; j -= 1) {
@@ -175,10 +199,5 @@ export function lineDifference(before, after) {
     else if (i < old.length && (j === fresh.length || lengths[i + 1][j] >= lengths[i][j + 1])) lines.push(["-", old[i++]]);
     else lines.push(["+", fresh[j++]]);
   }
-  const isNear = (index) => lines.slice(Math.max(0, index - 2), index + 3).some(([mark]) => mark !== " ");
-  const shown = lines.filter((_, index) => isNear(index));
-  if (shown.length === 0) return h("p", { class: "empty" }, t("no-difference"));
-  const kinds = { "+": "added", "-": "removed", " ": "" };
-  return h("pre", { class: "difference", tabindex: "0" },
-    shown.map(([mark, text]) => h("span", { class: `diff-line ${kinds[mark]}` }, `${mark} ${text}\n`)));
+  return lines;
 }

@@ -2,7 +2,8 @@
 
 import { tryKey } from "./api.js";
 import { button, fill, h } from "./dom.js";
-import { both, language, setLanguage, t } from "./i18n.js";
+import { language, setLanguage, t } from "./i18n.js";
+import { problemText } from "./problem.js";
 import { zoneChoice } from "./time.js";
 
 /** The first stop of the keyboard: leads past the header. */
@@ -42,7 +43,7 @@ export function keyForm(title, accepted, { label = t("api-key"), refused = t("wr
       accepted(answer.body);
       return;
     }
-    fill(fault, [401, 403].includes(answer.status) ? refused : both(answer.body.detail ?? answer.body.message ?? ""));
+    fill(fault, [401, 403].includes(answer.status) ? refused : problemText(answer));
     input.setAttribute("aria-invalid", "true");
     input.setAttribute("aria-describedby", fault.id);
     input.select();

@@ -1,10 +1,10 @@
 // The API keys that are made at run time: made, limited, revoked. A key is shown once.
 
 import { call, read } from "./api.js";
-import { busy, copy, fill, h, iconButton, redraw, sureButton, toast } from "./dom.js";
+import { busy, copy, fill, h, iconButton, redraw, sureButton } from "./dom.js";
 import { BETWEEN, clearFaults, field, showFault } from "./fields.js";
-import { both, t } from "./i18n.js";
-import { problemBox } from "./problem.js";
+import { t } from "./i18n.js";
+import { problemBox, sayEnd } from "./problem.js";
 import { dateTime } from "./time.js";
 import { keepForm } from "./unsaved.js";
 
@@ -99,7 +99,6 @@ async function makeKey(event) {
 
 async function revoke(id, title) {
   const answer = await call("DELETE", `/api/keys/${id}`);
-  if (answer.ok) toast(t("revoked", title), "good");
-  else toast(both(answer.body.detail), "bad");
+  sayEnd(answer, t("revoked", title));
   await showKeys();
 }

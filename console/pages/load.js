@@ -64,6 +64,7 @@ export function loader(path, fields, loaded) {
     const strange = entries.filter((entry) => !OPENID.test(entry));
     if (strange.length > 0 && !isMeant) {
       fill(outcome, strangeEntries(strange, count(entries.length), () => loadOpenids(true)));
+      outcome.scrollIntoView({ block: "nearest" });
       return;
     }
     const bytes = new TextEncoder().encode(`touser\n${entries.join("\n")}`);

@@ -1,12 +1,12 @@
 // Messages: found by msgid, by person, or as the problems of a day; each with its story.
 
 import { read } from "./api.js";
-import { busy, button, fill, h, icon, redraw, toast } from "./dom.js";
+import { busy, button, factList, fill, h, icon, redraw, toast } from "./dom.js";
 import { dayChart } from "./chart.js";
 import { clearFaults, showFault } from "./fields.js";
 import { shortOpenid, span } from "./format.js";
 import { both, t } from "./i18n.js";
-import { problemBox } from "./problem.js";
+import { problemBox, problemText } from "./problem.js";
 import { followOpen, go, openIn } from "./route.js";
 import { scheduledList, showScheduled } from "./scheduled.js";
 import { messageForm } from "./send.js";
@@ -112,7 +112,7 @@ async function readPage(cursor) {
   if (reading !== state.reading) return;
   list.querySelector(".more")?.remove();
   if (!answer.ok) {
-    if (cursor) toast(both(answer.body.detail), "bad");
+    if (cursor) toast(problemText(answer), "bad");
     else fill(outcome, problemBox(answer));
     return;
   }
@@ -161,8 +161,7 @@ async function followStory() {
 function drawStory(message) {
   const { msgid, scheduled, touser, template_id: template, campaign, errcode, sent_at: sent, finished_at: finished, receipt, meaning } = message;
   const title = h("h2", { tabindex: "-1" }, msgid ? `msgid ${msgid}` : t("scheduled-message", scheduled ?? ""));
-  const facts = [["openid", touser], [t("template-id"), template], [t("campaign"), campaign], ["errcode", errcode], [t("receipt"), receipt]]
-    .filter(([, fact]) => fact !== null && fact !== undefined);
+  const facts = [["openid", touser], [t("template-id"), template], [t("campaign"), campaign], ["errcode", errcode], [t("receipt"), receipt]];
   const steps = [
     [t("step-accepted"), sent],
     [t("step-receipt"), finished, sent && finished && t("after", span(finished - sent)), ["blocked", "failed"].includes(message.status)],
@@ -171,7 +170,7 @@ function drawStory(message) {
     h("ol", { class: "steps" }, steps.map(([step, at, after, isBad]) => h("li", { class: at ? "done" : "" }, icon(at ? (isBad ? "cross" : "check") : "pause"),
       h("span", {}, step, ": ", at ? dateTime(at) : t("not-yet"), after && [" ", after])))),
     h("div", { class: "remedy" }, h("strong", {}, t("meaning")), h("p", {}, scheduled && !msgid ? t("not-sent") : both(meaning))),
-    h("dl", { class: "facts" }, facts.map(([name, fact]) => [h("dt", {}, name), h("dd", {}, h("code", {}, String(fact)))])),
+    factList(facts),
     h("div", { class: "row" }, button(t("back-to-list"), close, { id: "message-close" })));
   overview.hidden = true;
   story.hidden = false;

@@ -1,10 +1,10 @@
 // The team's own code: the callbacks that it has not taken, and in a simulated run the switch that takes it down.
 
 import { call, read, run } from "./api.js";
-import { busy, button, fill, h, isShown, redraw, sureButton, toast } from "./dom.js";
+import { busy, button, fill, h, isShown, redraw, sureButton } from "./dom.js";
 import { shortOpenid } from "./format.js";
 import { both, language, t } from "./i18n.js";
-import { problemBox } from "./problem.js";
+import { problemBox, sayEnd } from "./problem.js";
 import { dateTime } from "./time.js";
 
 /** The interval between two looks while the panel is open, in milliseconds. */
@@ -64,10 +64,7 @@ function renderAbout() {
 }
 
 async function take(down) {
-  const answer = await call("POST", "/console/own-code", { down });
-  if (answer.ok) toast(t(down ? "own-code-is-down" : "own-code-is-up"));
-  else toast(both(answer.body.detail), "bad");
-  await showForwards();
+  said(await call("POST", "/console/own-code", { down }), down ? "own-code-is-down" : "own-code-is-up");
 }
 
 function row({ id, type, from, at, attempts, next_at: next, last_error: error }) {
@@ -93,7 +90,6 @@ async function remove(id) {
 }
 
 async function said(answer, done) {
-  if (answer.ok) toast(t(done), "good");
-  else toast(both(answer.body.detail), "bad");
+  sayEnd(answer, t(done));
   await showForwards();
 }

@@ -1,10 +1,10 @@
 // The messages that wait for their time. Each can be cancelled until it is sent.
 
 import { call, read } from "./api.js";
-import { button, fill, h, isShown, redraw, sureButton, toast } from "./dom.js";
+import { button, fill, h, isShown, redraw, sureButton } from "./dom.js";
 import { shortOpenid } from "./format.js";
-import { both, t } from "./i18n.js";
-import { problemBox } from "./problem.js";
+import { t } from "./i18n.js";
+import { problemBox, sayEnd } from "./problem.js";
 import { templateOf, templatesRead } from "./template.js";
 import { dateTime } from "./time.js";
 
@@ -53,7 +53,6 @@ function row({ scheduled, send_at: at, touser, user, template_id: template, key 
 
 async function cancel(id) {
   const answer = await call("DELETE", `/api/scheduled/${encodeURIComponent(id)}`);
-  if (answer.ok) toast(t("scheduled-cancelled"), "good");
-  else toast(both(answer.body.detail), "bad");
+  sayEnd(answer, t("scheduled-cancelled"));
   await showScheduled();
 }

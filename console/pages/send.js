@@ -1,7 +1,7 @@
 // The form that sends one template message, at once or at a time, built from the account's templates, and the message's delivery.
 
 import { call, read, run } from "./api.js";
-import { ask, busy, fill, h, icon } from "./dom.js";
+import { agree, busy, factList, fill, h, icon } from "./dom.js";
 import { clearFaults, field, showFault, userIdFault } from "./fields.js";
 import { both, t } from "./i18n.js";
 import { problemBox } from "./problem.js";
@@ -104,10 +104,9 @@ async function send(event, code) {
 }
 
 /** Asks before a real person's phone rings. */
-async function isMeant(recipient, sendAt) {
-  const choices = [{ value: true, label: t("send"), class: "primary" }, { value: false, label: t("cancel") }];
+function isMeant(recipient, sendAt) {
   const text = sendAt ? t("schedule-really", recipient, dateTime(sendAt)) : t("send-really", recipient);
-  return (await ask(t("send-really-title"), text, choices)) === true;
+  return agree(t("send-really-title"), text, t("send"));
 }
 
 /** Shows the message's status until its receipt comes or another message is sent. */
@@ -136,5 +135,5 @@ function showDelivery(element, message) {
       t(isDone(step) ? `status-${step}` : "status-awaited"), isDone(step) && times[step] && h("time", {}, timeOfDay(times[step] * 1000))))),
     message.meaning && h("p", {}, both(message.meaning)),
     message.receipt && h("p", { class: "hint" }, `${t("receipt")}: ${message.receipt}`),
-    h("dl", { class: "facts" }, h("dt", {}, "msgid"), h("dd", {}, message.msgid)));
+    factList([["msgid", message.msgid]]));
 }

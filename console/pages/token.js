@@ -15,7 +15,7 @@ const element = h("div", { class: "token", role: "group", "aria-label": "access_
 
 /** The token, with `controls` beside it. */
 export function tokenBar(...controls) {
-  fill(element, h("span", { class: "token-name" }, "access_token"), meter, label, controls);
+  fill(element, h("span", { class: "token-name" }, h("span", {}, "access_"), "token"), meter, label, controls);
   setInterval(render, 1000);
   render();
   return element;

@@ -2,9 +2,8 @@
 // Chinese.
 
 import assert from "node:assert/strict";
-import { test } from "node:test";
-import { openConsole, picture, startBundle } from "./browser.js";
-import { bilingualTest, callRun, choosePhone, chrome, consoleTest, phoneUser } from "./stage.js";
+import { picture } from "./browser.js";
+import { bilingualTest, callRun, choosePhone, consoleTest, enterKey, phoneUser, realTest } from "./stage.js";
 
 async function makeCode(page, user) {
   await page.locator("#tab-bind").click();
@@ -127,35 +126,37 @@ bilingualTest("what makes somebody a user is masked in the activity", async (pag
   assert.ok(!(await page.locator(".events").innerText()).includes(link.split("/").at(-1)));
 });
 
-for (const locale of ["en-GB", "zh-CN"]) {
-  test(`a real account's console makes codes without a phone (${locale})`, { timeout: 60_000 }, async () => {
-    const platform = await startBundle();
-    const run = await (await fetch(`${platform.url}/console/run`)).json();
-    const account = await callRun(platform, "GET", "/console/sim/account");
-    const bundle = await startBundle(["--wechat", run.simulator], {
-      WECHAT_APP_ID: account.app_id,
-      WECHAT_APP_SECRET: account.app_secret,
-      WECHAT_TOKEN: account.token,
-      WECHAT_MESSAGE_MODE: "plain",
-      API_KEYS: "a-key-of-the-account",
-    });
-    const { page, context, problems } = await openConsole(chrome().browser, bundle.url, { locale });
-    try {
-      await page.locator("#api-key").fill("a-key-of-the-account");
-      await page.keyboard.press("Enter");
-      await page.getByRole("dialog").waitFor({ state: "detached" });
-      await makeCode(page, "u-1");
-      assert.equal(await page.locator("#scan-with-phone, #open-link, .phone").count(), 0);
-      await fetch(`${bundle.url}/api/users?user=u-1`, {
-        method: "PUT", headers: { authorization: "Bearer a-key-of-the-account" }, body: JSON.stringify({ openid: "o-1" }),
-      });
-      await page.locator("#find-user").press("Enter");
-      await page.locator("[data-user='u-1']").waitFor();
-      assert.deepEqual(problems, []);
-    } finally {
-      await context.close();
-      await bundle.stop();
-      await platform.stop();
-    }
+consoleTest("a page of users is added once, and not to a later search", {}, async (page) => {
+  const held = [];
+  const users = (user, cursor) => ({ json: { users: [{ user, openid: "o-1", followed: true }], cursor } });
+  await page.route("**/api/users*", (route) => {
+    const query = new URL(route.request().url()).searchParams;
+    if (query.has("cursor")) return held.push(() => route.fulfill(users("second")));
+    return route.fulfill(query.has("user") ? { json: users("found").json.users[0] } : users("first", "c"));
   });
-}
+  const comesLate = async (requests) => {
+    while (held.length < requests) await page.waitForTimeout(20);
+    for (const answer of held.splice(0)) await answer();
+    await page.waitForTimeout(200);
+    return page.locator("[data-user]").evaluateAll((rows) => rows.map((row) => row.dataset.user));
+  };
+  const more = page.getByRole("button", { name: "More users" });
+  await page.locator("#tab-bind").click();
+  await more.dblclick();
+  assert.deepEqual(await comesLate(2), ["first", "second"]);
+  await page.locator("#find-user").press("Enter");
+  await more.click();
+  await page.locator("#find-user").fill("found");
+  await page.locator("#find-user").press("Enter");
+  await page.locator("[data-user=found]").waitFor();
+  assert.deepEqual(await comesLate(1), ["found"]);
+});
+
+realTest("a real account's console makes codes without a phone", "", async ({ page, bundle }) => {
+  await enterKey(page, bundle);
+  await makeCode(page, "u-1");
+  assert.equal(await page.locator("#scan-with-phone, #open-link, .phone").count(), 0);
+  await callRun(bundle, "PUT", "/api/users?user=u-1", { openid: "o-1" });
+  await page.locator("#find-user").press("Enter");
+  await page.locator("[data-user='u-1']").waitFor();
+});

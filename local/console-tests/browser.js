@@ -84,9 +84,14 @@ export async function axeFindings(page) {
     `${id}: ${target.join(" ")}: ${failureSummary.split("\n").slice(1).join(" ").trim()}`)));
 }
 
+/** A value for each field of the template. */
+export function sampleValues({ fields }, time = "15:01") {
+  return Object.fromEntries(fields.map((field) => [field, { value: field.startsWith("time") ? time : "1" }]));
+}
+
 /** Calls the run: the API, or a control of the simulated platform. */
 export async function callRun(bundle, method, path, body) {
-  const headers = { authorization: "Bearer local", "content-type": "application/json" };
+  const headers = { authorization: `Bearer ${bundle.key ?? "local"}`, "content-type": "application/json" };
   const answer = await fetch(`${bundle.url}${path}`, { method, headers, body: body && JSON.stringify(body) });
   const text = await answer.text();
   return text ? JSON.parse(text) : null;

@@ -1,9 +1,8 @@
 // Uses the console like a person, in a real browser against a real run.
 
 import assert from "node:assert/strict";
-import { test } from "node:test";
-import { openConsole, picture, startBundle } from "./browser.js";
-import { chrome, consoleTest, publishExampleMenu, saveRules, send, submitMessage } from "./stage.js";
+import { picture } from "./browser.js";
+import { callRun, consoleTest, enterKey, publishExampleMenu, realTest, saveRules, send, submitMessage } from "./stage.js";
 
 consoleTest("a new follower is greeted, and the callback is shown decrypted", {}, async (page) => {
   await page.locator("#new-follower").click();
@@ -173,6 +172,18 @@ consoleTest("faulty rules are shown with their lines, and another editor's chang
   await page.waitForFunction(() => document.querySelector("#rules-text").value.includes('"one"'));
 });
 
+consoleTest("long documents are compared without a hang", {}, async (page) => {
+  const marks = (...changed) => page.evaluate(async (changes) => {
+    const { lineDifference } = await import("/console/pages/editor.js");
+    const lines = Array.from({ length: 16_000 }, (_, index) => `line ${index}`);
+    const after = lines.map((line, index) => (changes.includes(index) ? "changed" : line));
+    return [...lineDifference(lines.join("\n"), after.join("\n")).children].map((line) => line.textContent[0]).join("");
+  }, changed);
+  assert.equal(await marks(8000), "  -+  ");
+  assert.equal(await marks(8000, 8002), "  -+ -+  ");
+  assert.equal(await marks(0, 15_999), "-".repeat(16_000) + "+".repeat(16_000), "too far apart: all is replaced");
+});
+
 consoleTest("the console speaks Chinese, and remembers it", {}, async (page) => {
   await page.locator("#send-thing1").waitFor();
   await page.locator("#language").click();
@@ -195,6 +206,7 @@ consoleTest("everything fits a phone's screen", { viewport: { width: 375, height
   await page.locator("#new-follower").click();
   await page.locator(".chat .bubble", { hasText: "欢迎关注" }).waitFor();
   await fits();
+  assert.ok(await page.locator("#phone-user").evaluate((field) => field.scrollWidth <= field.clientWidth), "the openid is shown whole");
   await picture(page, "narrow-phone");
   const places = page.locator(".place-bar");
   await places.getByRole("button", { name: "Activity" }).click();
@@ -242,29 +254,21 @@ consoleTest("a message can be sent by the keyboard alone", {}, async (page) => {
   assert.equal(await page.evaluate(() => document.activeElement.getAttribute("aria-label")), "More to send");
 });
 
-test("a real account's console asks for the key, and has no phone", { timeout: 60_000 }, async () => {
-  const bundle = await startBundle(["--wechat", "http://127.0.0.1:9"], {
-    WECHAT_APP_ID: "wx0123456789abcdef",
-    WECHAT_APP_SECRET: "0123456789abcdef0123456789abcdef",
-    WECHAT_TOKEN: "callbacktoken",
-    WECHAT_MESSAGE_MODE: "plain",
-    API_KEYS: "a-key-of-the-account",
-  });
-  const { page, context, problems } = await openConsole(chrome().browser, bundle.url);
-  try {
-    await page.getByLabel("API key").fill("wrong");
-    await page.keyboard.press("Enter");
-    await page.getByText("The key is not valid.").waitFor();
-    await page.getByLabel("API key").fill("a-key-of-the-account");
-    await page.keyboard.press("Enter");
-    await page.getByText("wx0123456789abcdef").waitFor();
-    assert.equal(await page.locator(".phone").count(), 0);
-    await fetch(`${bundle.url}/webhook?signature=0&timestamp=1&nonce=1`, { method: "POST", body: "<xml></xml>" });
-    await page.locator(".event.callback.failed").waitFor();
-    await picture(page, "real-account");
-    assert.deepEqual(problems, []);
-  } finally {
-    await context.close();
-    await bundle.stop();
-  }
+realTest("a real account's console asks for the key, and has no phone", "", async ({ page, say, bundle }) => {
+  await page.getByLabel(say("api-key")).fill("wrong");
+  await page.keyboard.press("Enter");
+  await page.getByText(say("wrong-key")).waitFor();
+  await enterKey(page, bundle);
+  await page.getByText(bundle.account.app_id).waitFor();
+  assert.equal(await page.locator(".phone").count(), 0);
+  await page.getByText(say("activity-empty-real")).waitFor();
+  await fetch(`${bundle.url}/webhook?signature=0&timestamp=1&nonce=1`, { method: "POST", body: "<xml></xml>" });
+  await page.locator(".event.callback.failed").waitFor();
+  await picture(page, "real-account");
+  await page.locator("#tab-connect").click();
+  const heading = page.getByRole("heading", { name: "openid" });
+  assert.ok(!(await heading.isVisible()), "there is no openid yet");
+  const [{ openid }] = (await callRun(bundle.platform, "GET", "/console/sim/state")).users;
+  await callRun(bundle.platform, "POST", "/console/sim/message", { openid, type: "text", content: "在吗" });
+  await heading.waitFor();
 });

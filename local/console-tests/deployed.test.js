@@ -1,7 +1,7 @@
 // The console at /console/, as admin serves it in AWS: signing in, and each screen.
 
 import assert from "node:assert/strict";
-import { axeFindings, picture } from "./browser.js";
+import { axeFindings, picture, sampleValues } from "./browser.js";
 import { callRun, deployedTest, intercept, signIn, tab } from "./stage.js";
 
 /** Makes a key with these scopes. */
@@ -11,8 +11,8 @@ async function keyOf(bundle, ...scopes) {
 
 async function sendTo(bundle, touser) {
   const [template] = (await callRun(bundle, "GET", "/api/templates")).templates;
-  const data = Object.fromEntries(template.fields.map((field) => [field, { value: field.startsWith("time") ? "15:01" : "1" }]));
-  const answer = await callRun(bundle, "POST", "/api/sendTemplateMessage", { touser, template_id: template.template_id, data, validate: "warn" });
+  const answer = await callRun(bundle, "POST", "/api/sendTemplateMessage",
+    { touser, template_id: template.template_id, data: sampleValues(template), validate: "warn" });
   assert.ok(answer.msgid, JSON.stringify(answer));
   return answer;
 }
@@ -236,6 +236,27 @@ deployedTest("what is stored is never replaced unseen: before it is read, nothin
   await page.locator("#rules-text").fill("{}");
   await tab(page, "rules");
   assert.equal(await page.locator("#rules-text").inputValue(), "{}", "another look keeps what is being written");
+});
+
+deployedTest("a lost connection, and an answer with only a message, are told in words", async ({ page, bundle, say }) => {
+  await page.evaluate(() => {
+    const { fetch } = window;
+    window.fetch = async () => {
+      window.fetch = fetch;
+      throw new TypeError("Failed to fetch");
+    };
+  });
+  await page.locator("#api-key").fill("local");
+  await page.keyboard.press("Enter");
+  await page.getByText(say("no-connection", "Failed to fetch")).waitFor();
+  await callRun(bundle, "PUT", "/api/users?user=u-1", { openid: "o-1" });
+  await signIn(page, say);
+  await tab(page, "users");
+  await page.route("**/api/users?user=u-1", (route) => route.fulfill({ status: 429, json: { message: "Too Many Requests" } }));
+  const unbind = page.locator("[data-user=u-1] button");
+  await unbind.click();
+  await page.locator("[data-user=u-1] button.sure:not([aria-disabled])").click();
+  await page.locator(".toast.bad").getByText("Too Many Requests", { exact: true }).waitFor();
 });
 
 deployedTest("a screen that cannot be loaded says so", async ({ page, say }) => {

@@ -1,7 +1,7 @@
 // What a newcomer relies on in the forms: a slip sends nothing, nothing is cut or lost unseen, and a refusal is in the console's words.
 
 import assert from "node:assert/strict";
-import { axeFindings } from "./browser.js";
+import { axeFindings, sampleValues } from "./browser.js";
 import { bilingualTest, callRun, deployedTest, intercept, signIn, tab } from "./stage.js";
 
 /** Milliseconds in which a question takes no answer. */
@@ -11,15 +11,10 @@ async function follow(bundle, count) {
   return (await callRun(bundle, "POST", "/console/sim/followers", { count })).openids;
 }
 
-/** The values of a message in the template's fields. */
-function values(template) {
-  return Object.fromEntries(template.fields.map((field) => [field, { value: field.startsWith("time") ? "15:01" : "1" }]));
-}
-
 /** Makes a campaign without recipients by the API. */
 async function makeCampaign(bundle, members) {
   const [template] = (await callRun(bundle, "GET", "/api/templates")).templates;
-  return callRun(bundle, "POST", "/api/campaigns", { name: "通知", audience: "list", template_id: template.template_id, data: values(template), validate: "warn", ...members });
+  return callRun(bundle, "POST", "/api/campaigns", { name: "通知", audience: "list", template_id: template.template_id, data: sampleValues(template), validate: "warn", ...members });
 }
 
 async function fillMessage(page) {
@@ -270,7 +265,7 @@ deployedTest("a reload keeps the screen and what is open in it, and Back leads t
 deployedTest("Back closes the story of a message, and asks before it leaves what is not saved", async ({ page, say, bundle }) => {
   const [openid] = await follow(bundle, 1);
   const [template] = (await callRun(bundle, "GET", "/api/templates")).templates;
-  const { msgid } = await callRun(bundle, "POST", "/api/sendTemplateMessage", { touser: openid, template_id: template.template_id, data: values(template), validate: "warn" });
+  const { msgid } = await callRun(bundle, "POST", "/api/sendTemplateMessage", { touser: openid, template_id: template.template_id, data: sampleValues(template), validate: "warn" });
   await signIn(page, say);
   await page.locator("#messages-of").fill(openid);
   await page.locator("#messages-find").click();

@@ -1,7 +1,7 @@
 // Takes the documents' screenshots of the console: `.ci/just pictures`, or `node picture.js` in this folder after `cargo build -p local`.
 
 import { fileURLToPath } from "node:url";
-import { callRun, openConsole, startBrowser, startBundle } from "./browser.js";
+import { callRun, openConsole, sampleValues, startBrowser, startBundle } from "./browser.js";
 
 const docs = fileURLToPath(new URL("../../docs/", import.meta.url));
 const rules = {
@@ -63,7 +63,7 @@ async function pictureOfDeployedConsole(name, locale) {
   const outcomes = ["success", "success", "failed:user block", "success", "failed: system failed", "success", "success"];
   for (const [index, status] of outcomes.entries()) {
     await callRun(bundle, "POST", "/console/sim/receipts", { status, times: 1 });
-    const data = Object.fromEntries(template.fields.map((field) => [field, { value: field.startsWith("time") ? `15:0${index}` : "1" }]));
+    const data = sampleValues(template, `15:0${index}`);
     await callRun(bundle, "POST", "/api/sendTemplateMessage", { touser: openid, template_id: template.template_id, data, validate: "warn" });
   }
   const { page, context } = await openConsole(chrome.browser, `${bundle.url}/console/`, { locale, viewport: { width: 1100, height: 820 } });

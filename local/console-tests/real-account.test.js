@@ -1,53 +1,24 @@
 // The console of a run with `--wechat`: the account and its followers are on a platform elsewhere, which a second run plays.
 
 import assert from "node:assert/strict";
-import { axeFindings, startBundle } from "./browser.js";
-import { callRun, pageTest, sayIn } from "./stage.js";
+import { axeFindings, sampleValues } from "./browser.js";
+import { callRun, realTest, signIn, tab } from "./stage.js";
 
-const KEY = "key-of-an-operator-0001";
-
-/** Starts the platform, and the bundle of an account on it: {url, platform, call, stop}. */
-async function startBoth() {
-  const platform = await startBundle();
-  const account = await callRun(platform, "GET", "/console/sim/account");
-  const { simulator } = await (await fetch(`${platform.url}/console/run`)).json();
-  const bundle = await startBundle(["--wechat", simulator], {
-    WECHAT_APP_ID: account.app_id, WECHAT_APP_SECRET: account.app_secret, WECHAT_TOKEN: account.token,
-    WECHAT_ENCODING_AES_KEY: account.encoding_aes_key, API_KEYS: KEY,
+/** A test by an operator who has signed in. */
+function operatorTest(name, body) {
+  realTest(name, "/console/", async ({ page, say, bundle }) => {
+    await signIn(page, say, bundle.key);
+    await body({ page, say, platform: bundle.platform, call: (...request) => callRun(bundle, ...request) });
+    assert.deepEqual(await axeFindings(page), []);
   });
-  await callRun(platform, "POST", "/console/sim/callback", { url: `${bundle.url}/webhook` });
-  const call = async (method, path, body) => {
-    const headers = { authorization: `Bearer ${KEY}`, "content-type": "application/json" };
-    const answer = await fetch(`${bundle.url}${path}`, { method, headers, body: body && JSON.stringify(body) });
-    const text = await answer.text();
-    assert.ok(answer.ok, `${method} ${path}: ${answer.status} ${text}`);
-    return text && JSON.parse(text);
-  };
-  return { url: bundle.url, platform, call, stop: async () => { await bundle.stop(); await platform.stop(); } };
 }
-
-/** A test by an operator who has signed in, in both languages. */
-function realTest(name, body) {
-  for (const locale of ["en-GB", "zh-CN"]) {
-    pageTest(`${name} (${locale})`, startBoth, { locale, path: "/console/" }, async (page, both) => {
-      await page.locator("#api-key").fill(KEY);
-      await page.keyboard.press("Enter");
-      await page.locator("#sign-out").waitFor();
-      await body({ page, say: sayIn(locale), ...both });
-      assert.deepEqual(await axeFindings(page), []);
-    });
-  }
-}
-
-const tab = (page, name) => page.locator(`#tab-${name}`).click();
 
 async function message(call, touser) {
   const [template] = (await call("GET", "/api/templates")).templates;
-  const data = Object.fromEntries(template.fields.map((field) => [field, { value: field.startsWith("time") ? "15:01" : "1" }]));
-  return { touser, template_id: template.template_id, data, validate: "warn" };
+  return { touser, template_id: template.template_id, data: sampleValues(template), validate: "warn" };
 }
 
-realTest("a message that was blocked is found, with why", async ({ page, say, platform, call }) => {
+operatorTest("a message that was blocked is found, with why", async ({ page, say, platform, call }) => {
   const [{ openid }] = (await callRun(platform, "GET", "/console/sim/state")).users;
   await callRun(platform, "POST", "/console/sim/receipts", { status: "failed:user block", times: 1 });
   const { msgid } = await call("POST", "/api/sendTemplateMessage", await message(call, openid));
@@ -67,7 +38,7 @@ realTest("a message that was blocked is found, with why", async ({ page, say, pl
   await page.getByRole("heading", { name: say("messages-title") }).waitFor();
 });
 
-realTest("a rule and a menu that are made here answer the followers there", async ({ page, say, platform }) => {
+operatorTest("a rule and a menu that are made here answer the followers there", async ({ page, say, platform }) => {
   const [{ openid }] = (await callRun(platform, "GET", "/console/sim/state")).users;
   await tab(page, "rules");
   await page.locator("#panel-rules .version").waitFor();
@@ -86,7 +57,7 @@ realTest("a rule and a menu that are made here answer the followers there", asyn
   assert.ok(menu.button.length > 0);
 });
 
-realTest("a user is bound by a code that is scanned there", async ({ page, platform, call }) => {
+operatorTest("a user is bound by a code that is scanned there", async ({ page, platform, call }) => {
   const [{ openid }] = (await callRun(platform, "GET", "/console/sim/state")).users;
   const { qr } = await call("POST", "/api/bindings", { user: "u-1" });
   await callRun(platform, "POST", "/console/sim/scan", { openid, url: qr.url });
@@ -94,7 +65,7 @@ realTest("a user is bound by a code that is scanned there", async ({ page, platf
   await page.locator("[data-user=u-1]").waitFor();
 });
 
-realTest("a campaign that is started here reaches everybody there", async ({ page, platform, call }) => {
+operatorTest("a campaign that is started here reaches everybody there", async ({ page, platform, call }) => {
   const { openids } = await callRun(platform, "POST", "/console/sim/followers", { count: 3 });
   const { touser: _, ...content } = await message(call, "");
   const { id } = await call("POST", "/api/campaigns", { name: "通知", audience: "list", pace: 100, ...content });
@@ -108,7 +79,7 @@ realTest("a campaign that is started here reaches everybody there", async ({ pag
   await page.locator(".drawing .of-delivered").waitFor();
 });
 
-realTest("keys, own code and the doctor work on a real account", async ({ page, say, call }) => {
+operatorTest("keys, own code and the doctor work on a real account", async ({ page, say, call }) => {
   await tab(page, "keys");
   await page.locator("#key-name").fill("shop");
   await page.locator("#scope-send").check();

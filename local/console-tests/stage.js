@@ -3,9 +3,9 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { texts } from "../../console/pages/texts.js";
-import { openConsole, picture, startBrowser, startBundle } from "./browser.js";
+import { callRun, openConsole, picture, startBrowser, startBundle } from "./browser.js";
 
-export { callRun } from "./browser.js";
+export { callRun };
 
 let started;
 
@@ -48,10 +48,31 @@ export function consoleTest(name, options, body) {
   pageTest(name, startBundle, options, body);
 }
 
+/** Starts a platform, and a run with `--wechat` of an account on it: {url, key, account, platform, stop}. */
+export async function startRealAccount() {
+  const platform = await startBundle();
+  const account = await callRun(platform, "GET", "/console/sim/account");
+  const { simulator } = await callRun(platform, "GET", "/console/run");
+  const key = "key-of-an-operator-0001";
+  const bundle = await startBundle(["--wechat", simulator], {
+    WECHAT_APP_ID: account.app_id, WECHAT_APP_SECRET: account.app_secret, WECHAT_TOKEN: account.token,
+    WECHAT_ENCODING_AES_KEY: account.encoding_aes_key, API_KEYS: key,
+  });
+  await callRun(platform, "POST", "/console/sim/callback", { url: `${bundle.url}/webhook` });
+  return { url: bundle.url, key, account, platform, stop: async () => { await bundle.stop(); await platform.stop(); } };
+}
+
 /** The same test in English and in Chinese. `say` gives a text of the console in the test's language. */
 export function bilingualTest(name, body, options = {}) {
   for (const locale of ["en-GB", "zh-CN"]) {
     consoleTest(`${name} (${locale})`, { locale, ...options }, (page, bundle) => body(page, sayIn(locale), bundle));
+  }
+}
+
+/** A test of the page at `path` of a run with a real account, in English and in Chinese. */
+export function realTest(name, path, body) {
+  for (const locale of ["en-GB", "zh-CN"]) {
+    pageTest(`${name} (${locale})`, startRealAccount, { locale, path }, (page, bundle) => body({ page, say: sayIn(locale), bundle }));
   }
 }
 
@@ -65,6 +86,13 @@ export async function signIn(page, say, key = "local") {
   await page.locator("#api-key").fill(key);
   await page.getByRole("button", { name: say("open-console") }).click();
   await page.locator("#sign-out").waitFor();
+}
+
+/** Enters the key of a real account, for which the console on one machine asks. */
+export async function enterKey(page, { key }) {
+  await page.locator("#api-key").fill(key);
+  await page.keyboard.press("Enter");
+  await page.getByRole("dialog").waitFor({ state: "detached" });
 }
 
 export const tab = (page, name) => page.locator(`#tab-${name}`).click();

@@ -3,9 +3,7 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { createServer } from "node:http";
-import { test } from "node:test";
-import { openConsole, startBundle } from "./browser.js";
-import { bilingualTest, callRun, chrome, intercept, saveRules, send, userWrites } from "./stage.js";
+import { bilingualTest, callRun, enterKey, intercept, realTest, saveRules, send, userWrites } from "./stage.js";
 
 bilingualTest("a refused delivery is shown as refused, and found under the failures", async (page, say) => {
   await page.locator("#send-thing1").waitFor();
@@ -198,7 +196,7 @@ bilingualTest("what other programs need is copied with a click", async (page, sa
   const account = await callRun(bundle, "GET", "/console/sim/account");
   await page.locator("#tab-connect").click();
   for (const [name, value] of [
-    [say("webhook-url"), `${bundle.url}/webhook`], [say("api-address"), `${bundle.url}/api`], ["API key", "local"],
+    [say("webhook-url"), `${bundle.url}/webhook`], [say("api-address"), `${bundle.url}/api`], [say("api-key"), "local"],
     ["AppID", account.app_id], ["Token", account.token], ["EncodingAESKey", account.encoding_aes_key],
   ]) {
     await page.getByRole("button", { name: say("copy-what", name), exact: true }).click();
@@ -346,46 +344,27 @@ bilingualTest("rows, menus and the way past the header go by the keyboard", asyn
   assert.equal(await page.evaluate(() => document.activeElement.id), "main");
 });
 
-for (const [locale, title, cancel, again] of [
-  ["en-GB", "Send to a real person?", "Cancel", "Do it again"], ["zh-CN", "确定发送给真实用户？", "取消", "重放"],
-]) {
-  test(`sending to a real person asks first (${locale})`, { timeout: 60_000 }, async () => {
-    const bundle = await startBundle(["--wechat", "http://127.0.0.1:9"], {
-      WECHAT_APP_ID: "wx0123456789abcdef",
-      WECHAT_APP_SECRET: "0123456789abcdef0123456789abcdef",
-      WECHAT_TOKEN: "callbacktoken",
-      WECHAT_MESSAGE_MODE: "plain",
-      API_KEYS: "a-key-of-the-account",
-    });
-    const { page, context } = await openConsole(chrome().browser, bundle.url, { locale });
-    try {
-      const sent = [];
-      page.on("request", (request) => request.url().endsWith("/api/sendTemplateMessage") && sent.push(request));
-      await page.locator("#api-key").fill("a-key-of-the-account");
-      await page.keyboard.press("Enter");
-      // The templates cannot be read, since there is no WeChat.
-      await page.locator("#panel-send .result.bad").waitFor();
-      await page.locator("#send-touser").fill("odhkK64I1uXqoUQjt7QYx4O0yUvs");
-      const submit = page.locator("#panel-send button[type=submit]");
-      await submit.click();
-      const dialog = page.getByRole("dialog", { name: title });
-      await dialog.getByText("odhkK64I1uXqoUQjt7QYx4O0yUvs").waitFor();
-      await dialog.getByRole("button", { name: cancel }).click();
-      await dialog.waitFor({ state: "detached" });
-      assert.equal(sent.length, 0);
-      await submit.click();
-      await Promise.all([page.waitForRequest(/sendTemplateMessage/), dialog.locator(".primary").click()]);
-      assert.equal(sent.length, 1);
+realTest("sending to a real person asks first", "", async ({ page, say, bundle }) => {
+  const sent = [];
+  page.on("request", (request) => request.url().endsWith("/api/sendTemplateMessage") && sent.push(request));
+  await enterKey(page, bundle);
+  await page.locator("#send-thing1").waitFor();
+  await page.locator("#send-touser").fill("odhkK64I1uXqoUQjt7QYx4O0yUvs");
+  const submit = page.locator("#panel-send button[type=submit]");
+  await submit.click();
+  const dialog = page.getByRole("dialog", { name: say("send-really-title") });
+  await dialog.getByText("odhkK64I1uXqoUQjt7QYx4O0yUvs").waitFor();
+  await dialog.getByRole("button", { name: say("cancel") }).click();
+  await dialog.waitFor({ state: "detached" });
+  assert.equal(sent.length, 0);
+  await submit.click();
+  await Promise.all([page.waitForRequest(/sendTemplateMessage/), dialog.locator(".primary").click()]);
+  assert.equal(sent.length, 1);
 
-      const row = page.locator(".event.api", { hasText: "sendTemplateMessage" });
-      await row.locator("summary").click();
-      await row.getByRole("button", { name: again }).click();
-      await page.getByRole("dialog").getByRole("button", { name: cancel }).click();
-      await page.getByRole("dialog").waitFor({ state: "detached" });
-      assert.equal(sent.length, 1, "a replay asks too");
-    } finally {
-      await context.close();
-      await bundle.stop();
-    }
-  });
-}
+  const row = page.locator(".event.api", { hasText: "sendTemplateMessage" });
+  await row.locator("summary").click();
+  await row.getByRole("button", { name: say("replay") }).click();
+  await page.getByRole("dialog").getByRole("button", { name: say("cancel") }).click();
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+  assert.equal(sent.length, 1, "a replay asks too");
+});

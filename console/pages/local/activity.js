@@ -189,9 +189,14 @@ function hasNoRule(event) {
   return wantsReply && event.status === 200 && NO_REPLY.includes(event.response.text.trim());
 }
 
+/** Whether the list may show the event. Otherwise it is as if it had not happened. */
+function isWanted(event) {
+  return state.ownReads || !event.is_own_read;
+}
+
 function isShown(event) {
   if (event.kind === "lost") return true;
-  if (event.is_own_read && !state.ownReads) return false;
+  if (!isWanted(event)) return false;
   if (!FILTERS[state.filter](event)) return false;
   return !state.words || searchable(event).includes(state.words);
 }
@@ -214,7 +219,8 @@ function render() {
   fill(held, state.since > REMEMBERED ? t("held-cut", state.since, REMEMBERED) : t("held", state.since));
   const shown = state.events.filter(isShown);
   if (shown.length === 0) {
-    fill(list, h("li", { class: "empty" }, t(state.events.length ? "nothing-matches" : "activity-empty")));
+    const why = state.events.some(isWanted) ? "nothing-matches" : run.simulated ? "activity-empty" : "activity-empty-real";
+    fill(list, h("li", { class: "empty" }, t(why)));
     return;
   }
   list.querySelector(":scope > .empty")?.remove();

@@ -2,7 +2,8 @@
 
 import { call, run, sim } from "../api.js";
 import { busy, button, copy, fill, h, iconButton, redraw } from "../dom.js";
-import { both, language, t } from "../i18n.js";
+import { language, t } from "../i18n.js";
+import { problemText } from "../problem.js";
 import { account } from "../token.js";
 import { refreshWorld, world } from "./world.js";
 
@@ -46,7 +47,7 @@ function render() {
   const rows = [
     [t("webhook-url"), run.simulated ? world?.callback.url : `${location.origin}/webhook`],
     [t("api-address"), `${location.origin}/api`],
-    ["API key", run.key, !run.simulated],
+    [t("api-key"), run.key, !run.simulated],
     ["AppID", account()?.app_id],
     ...(secrets ? [["AppSecret", secrets.app_secret], ["Token", secrets.token], ["EncodingAESKey", secrets.encoding_aes_key]] : []),
   ].filter(([, value]) => value);
@@ -79,7 +80,7 @@ function redirectForm() {
   const change = (url) => busy(submit, async () => {
     const answer = await call("POST", "/console/sim/callback", { url });
     if (answer.ok) await showCheck();
-    else showResult(false, both(answer.body.error ?? answer.body.detail));
+    else showResult(false, problemText(answer));
     refreshWorld();
   }, outcome);
   const redirect = (event) => {
@@ -94,8 +95,9 @@ function redirectForm() {
 
 /** Calls the address as WeChat does on 提交. */
 async function showCheck() {
-  const { body: { ok, error } } = await sim("POST", "verify");
-  showResult(ok, ok ? t("push-works") : t("push-fails", error));
+  const answer = await sim("POST", "verify");
+  const { ok } = answer.body;
+  showResult(ok, ok ? t("push-works") : t("push-fails", problemText(answer)));
 }
 
 function showResult(ok, text) {

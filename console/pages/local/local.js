@@ -5,7 +5,7 @@ import { learnRun, run } from "../api.js";
 import { bindPanel, showUsers } from "../bind.js";
 import { campaignsPanel, showCampaigns } from "../campaigns.js";
 import { connectPanel, showConnection } from "./connect.js";
-import { ask, button, fill, h, tabs } from "../dom.js";
+import { agree, button, fill, h, tabs } from "../dom.js";
 import { accountName, header, keyForm, skipLink } from "../frame.js";
 import { doctorPanel } from "../doctor.js";
 import { followerList } from "./followers.js";
@@ -54,11 +54,10 @@ async function followRun(current) {
   shown.run = current;
   if (isSame || shown.isAsking) return;
   if (unsaved().length > 0) {
-    const choices = [{ value: false, label: t("unsaved-stay"), class: "primary" }, { value: true, label: t("restarted-reload") }];
     shown.isAsking = true;
-    const isMeant = await ask(t("restarted-title"), t("restarted"), choices);
+    const isMeant = await agree(t("restarted-title"), t("restarted"), t("restarted-reload"), true);
     shown.isAsking = false;
-    if (isMeant !== true) return;
+    if (!isMeant) return;
     for (const source of unsaved()) source.discard();
   }
   location.reload();

@@ -2,9 +2,10 @@
 
 import { oneAtATime, read, sim } from "../api.js";
 import { button, busy, fill, h, icon, iconButton, moveFocus, put, redraw, toast } from "../dom.js";
-import { both, t } from "../i18n.js";
+import { t } from "../i18n.js";
 import { note, ownMessage, shownMessage } from "./bubbles.js";
 import { isOfThisMachine, pageView } from "./page.js";
+import { problemText } from "../problem.js";
 import { addRuleButton } from "../rules.js";
 import { loadWorld, refreshWorld, world } from "./world.js";
 
@@ -39,7 +40,7 @@ export function phonePanel() {
     "section",
     { class: "place phone-place", "aria-label": t("place-phone") },
     h("h2", { class: "unseen" }, t("place-phone")),
-    h("div", { class: "row" }, choice, add),
+    h("div", { class: "row wrap" }, choice, add),
     controls,
     h("div", { class: "phone" }, header, chat, bar, page),
   );
@@ -154,7 +155,7 @@ async function act(openid, what, body) {
   const answer = await sim("POST", what, body);
   wait(-1);
   if (answer.ok) return answer.body;
-  toast(both(answer.body.error ?? answer.body.detail), "bad");
+  toast(problemText(answer), "bad");
   return null;
 }
 

@@ -1,8 +1,9 @@
 // The controls of the simulated platform: faults, the whitelist, the clock.
 
 import { read, sim } from "../api.js";
-import { button, fill, h, iconButton, redraw, toast } from "../dom.js";
-import { both, language, t } from "../i18n.js";
+import { button, fill, h, iconButton, redraw } from "../dom.js";
+import { language, t } from "../i18n.js";
+import { sayEnd } from "../problem.js";
 import { refreshWorld, world } from "./world.js";
 import { dateTime } from "../time.js";
 
@@ -44,8 +45,7 @@ export function faultBar() {
 /** The button that makes WeChat refuse the token. */
 export function killButton() {
   return button(t("kill-token"), async () => {
-    const answer = await sim("POST", "token/invalidate", {});
-    if (answer.ok) toast(t("token-killed"));
+    sayEnd(await sim("POST", "token/invalidate", {}), t("token-killed"));
     refreshWorld();
   }, { class: "small danger", id: "kill-token", title: t("kill-token-why") });
 }
@@ -78,8 +78,7 @@ export function platformPanel() {
 
 async function order({ name, code, fault, act }) {
   const answer = act ? await act() : await sim("POST", "faults", { path: path.value, times: Number(times.value) || 1, ...fault });
-  if (answer.ok) toast(t("fault-ordered", name ? t(`fault-${name}`) : code));
-  else toast(both(answer.body.error ?? answer.body.detail), "bad");
+  sayEnd(answer, t("fault-ordered", name ? t(`fault-${name}`) : code));
   refreshWorld();
 }
 

@@ -1,9 +1,10 @@
 // What can be done with a past event: make it happen again, or take it along as a command for a shell.
 
 import { call, run, sim } from "../api.js";
-import { ask, busy, button, copy, h, icon, toast } from "../dom.js";
+import { agree, busy, button, copy, h, icon, toast } from "../dom.js";
 import { elements } from "../format.js";
 import { t } from "../i18n.js";
+import { keyHeader, quoted } from "./snippets.js";
 import { refreshWorld } from "./world.js";
 
 /** What every callback has; the platform writes it anew. */
@@ -17,19 +18,15 @@ export function actions(event) {
   const request = event.request?.is_cut || event.request?.is_masked ? null : again(event);
   if (!request || MASK.test(request.url)) return null;
   const replay = request.send && button([icon("reload"), t("replay")], () => busy(replay, async () => {
-    if (!run.simulated && request.method !== "GET" && !(await isMeant(request))) return;
+    // A real account would be changed, or a real person get the message once more.
+    const isReal = !run.simulated && request.method !== "GET";
+    if (isReal && !(await agree(t("replay-really-title"), `${request.method} ${request.url}`, t("replay")))) return;
     const answer = await request.send();
     toast(t("replayed", answer.status), answer.ok ? "good" : "bad");
     refreshWorld();
   }), { class: "small" });
   return h("div", { class: "row wrap" }, replay,
     button([icon("copy"), t("copy-curl")], () => copy(curl(request)), { class: "small" }));
-}
-
-/** Asks before a real account is changed, or a real person gets the message once more. */
-async function isMeant({ method, url }) {
-  const choices = [{ value: true, label: t("replay"), class: "primary" }, { value: false, label: t("cancel") }];
-  return (await ask(t("replay-really-title"), `${method} ${url}`, choices)) === true;
 }
 
 /** How to make the event happen again: {method, url, type, key, body, send?}. */
@@ -75,13 +72,11 @@ function pushAgain(event) {
   return { path: "message", body: { openid, type, ...content() } };
 }
 
-/** The request for a shell. The key of a real account is a variable there. */
+/** The request for a shell. */
 function curl({ method, url, type, key, body }) {
-  const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
-  const authorization = run.simulated ? quoted(`authorization: Bearer ${run.key}`) : "\"authorization: Bearer $API_KEY\"";
   return [
     `curl -s -X ${method} ${quoted(url).replace("$ACCESS_TOKEN", "'\"$ACCESS_TOKEN\"'")}`,
-    key && `-H ${authorization}`,
+    key && `-H ${keyHeader()}`,
     body && `-H ${quoted(`content-type: ${type || "application/json"}`)}`,
     body && `--data-binary ${quoted(body)}`,
   ].filter(Boolean).join(" \\\n  ");

@@ -20,15 +20,23 @@ export function snippets(request, idempotencyKey) {
   return fill(h("div", { class: "snippets" }), h("h3", {}, t("code-for-this")), bar, list.map((tab) => tab.panel));
 }
 
+/** A text in a shell's single quotes. */
+export function quoted(text) {
+  return `'${text.replaceAll("'", "'\\''")}'`;
+}
+
+/** The header with the API key for a shell, where the key of a real account is a variable. */
+export function keyHeader() {
+  return run.simulated ? quoted(`authorization: Bearer ${run.key}`) : "\"authorization: Bearer $API_KEY\"";
+}
+
 export function curl(request, idempotencyKey) {
-  const key = run.simulated ? `'authorization: Bearer ${run.key}'` : "\"authorization: Bearer $API_KEY\"";
-  const body = JSON.stringify(request, null, 2).replaceAll("'", "'\\''");
   const lines = [
     `curl -s ${location.origin}${PATH}`,
-    `-H ${key}`,
+    `-H ${keyHeader()}`,
     "-H 'content-type: application/json'",
-    idempotencyKey && `-H 'idempotency-key: ${idempotencyKey.replaceAll("'", "'\\''")}'`,
-    `-d '${body}'`,
+    idempotencyKey && `-H ${quoted(`idempotency-key: ${idempotencyKey}`)}`,
+    `-d ${quoted(JSON.stringify(request, null, 2))}`,
   ];
   return lines.filter(Boolean).join(" \\\n  ");
 }
