@@ -9,13 +9,19 @@ mod openapi;
 mod program;
 mod relay;
 
-use local::{Local, Options};
+use local::{DataError, Local, LocalError, Options};
+use testing::eventually;
 use wechat::config::Environment;
 
-/// Starts the bundle in this process, in an empty environment.
+/// Starts the bundle in this process, in an empty environment. A program that another test is starting has a copy of this
+/// process's open files until it runs, so a folder may be locked for a moment after its run has ended.
 async fn start(options: Options) -> Local {
     let options = Options { port: 0, ..options };
-    Local::start_in(&options, &Environment::default()).await.unwrap()
+    let started = async || match Local::start_in(&options, &Environment::default()).await {
+        Err(LocalError::Data(DataError::InUse { .. })) => None,
+        started => Some(started.unwrap()),
+    };
+    eventually("the data folder", started).await
 }
 
 /// What a run may still do when it is stopped.
