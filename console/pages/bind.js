@@ -94,8 +94,10 @@ async function follow(binding) {
 
 async function look(binding) {
   const answer = await read(`/api/bindings/${binding.binding}`);
-  if (!answer.ok || binding !== state.binding || binding.state !== "pending") return;
-  Object.assign(binding, answer.body);
+  if (binding !== state.binding || binding.state !== "pending") return;
+  if (!answer.ok && answer.status !== 404) return;
+  // The bindings of a user who is deleted are gone.
+  Object.assign(binding, answer.ok ? answer.body : { state: "expired" });
   showState(binding);
   if (binding.state === "bound") showUsers();
 }

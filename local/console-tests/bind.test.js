@@ -60,6 +60,13 @@ bilingualTest("a user is bound by a scan of the phone, found, written to, and un
   assert.equal(found.status, 404);
 });
 
+bilingualTest("the code of a user who is deleted has ended", async (page, say, bundle) => {
+  await callRun(bundle, "PUT", "/api/users?user=u-9", { openid: "o-of-somebody" });
+  await makeCode(page, "u-9");
+  await callRun(bundle, "DELETE", "/api/users?user=u-9");
+  await page.locator(".binding-state").getByText(say("binding-expired", "u-9")).waitFor();
+});
+
 bilingualTest("a stranger who scans is bound, and the code is of no use to another", async (page, say) => {
   await makeCode(page, "u-1");
   const before = await phoneUser(page);

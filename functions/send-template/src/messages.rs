@@ -33,7 +33,7 @@ pub(crate) const ROUTES: &[Route<App>] = &[
     }),
     route!(Send, GET "/api/messages" => list, Operation {
         id: "listMessages",
-        summary: "What was sent to one person, or what failed on one day / 某人的发送记录，或某日的失败消息",
+        summary: "What was sent to one person, or what did not arrive on one day / 某人的发送记录，或某日未送达的消息",
         description: "With one of touser, user and problems. The newest first, at most 100 a page; a page may be empty and have a cursor.",
         parameters: &[
             Parameter {
