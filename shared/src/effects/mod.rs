@@ -146,15 +146,16 @@ impl Effects {
     /// [`Failed`], although the effects may have happened. The caller then gives up the claim with [`Self::give_up`].
     /// [`EffectError::Following`] when all others have happened.
     pub async fn run(&self, callback: &Callback, received_at: i64, budget: Duration) -> Result<Ran, Failed> {
-        let began = Instant::now();
-        let recorded = self.record_receipt(callback, received_at, budget).await?;
-        let budget = budget.saturating_sub(began.elapsed());
+        let deadline = Instant::now() + budget;
+        let left = || deadline.saturating_duration_since(Instant::now());
+        let recorded = self.record_receipt(callback, received_at, left()).await?;
         let (ran, followed) = tokio::join!(
-            self.run_claimed(callback, received_at, budget),
-            self.record_following(callback, received_at, budget)
+            self.run_claimed(callback, received_at, left()),
+            self.record_following(callback, received_at, left())
         );
         let ran = ran?;
         followed.map_err(EffectError::Following)?;
+        self.confirm_following(callback, received_at, left()).await;
         // Without a bus a receipt is all that can have happened before.
         Ok(match recorded {
             Some(Recorded::Before) if !self.publish() => Ran::Before,
@@ -201,21 +202,27 @@ impl Effects {
         received_at: i64,
         budget: Duration,
     ) -> Result<(), StoreError> {
-        let Some((openid, following)) = callback.openid().zip(following(callback)) else {
+        let is_followed = match following(callback) {
+            Some(Following::Begins) => true,
+            Some(Following::Ends) => false,
+            Some(Following::GoesOn) | None => return Ok(()),
+        };
+        let Some(openid) = callback.openid() else {
             return Ok(());
         };
         let at = callback.created_at.min(received_at + AHEAD);
-        let budget = budget.min(FOLLOWING);
-        let set = |is_followed| self.table.set_followed(openid, is_followed, at);
-        match following {
-            Following::Begins => within(budget, set(true)).await,
-            Following::Ends => within(budget, set(false)).await,
-            Following::GoesOn => {
-                if let Err(error) = within(budget, self.table.confirm_follower(openid, at)).await {
-                    tracing::warn!(%error, "that a user follows the account may not be recorded / 用户的关注状态可能未记录");
-                }
-                Ok(())
-            }
+        within(budget.min(FOLLOWING), self.table.set_followed(openid, is_followed, at)).await
+    }
+
+    /// Mends the record of a user whose `subscribe` was lost, best effort.
+    async fn confirm_following(&self, callback: &Callback, received_at: i64, budget: Duration) {
+        let Some((openid, Following::GoesOn)) = callback.openid().zip(following(callback)) else {
+            return;
+        };
+        let at = callback.created_at.min(received_at + AHEAD);
+        let confirmed = within(budget.min(FOLLOWING), self.table.confirm_follower(openid, at)).await;
+        if let Err(error) = confirmed {
+            tracing::warn!(%error, "that a user follows the account may not be recorded / 用户的关注状态可能未记录");
         }
     }
 
@@ -300,7 +307,7 @@ enum Following {
     Begins,
     /// The user has unfollowed.
     Ends,
-    /// The user did what only followers can do. This mends the record of a user whose `subscribe` was lost.
+    /// The user did what only followers can do.
     GoesOn,
 }
 
